@@ -1,0 +1,1 @@
+"""Aurora: the data platform of a remote sky observatory, as one Dagster code location."""

@@ -1,0 +1,39 @@
+"""The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
+
+from dagster import Definitions, in_process_executor, with_source_code_references
+
+from aurora_assets.jobs import jobs
+from aurora_assets.mirror.assets import raw_assets, source_specs
+from aurora_assets.site import Site, load_site
+from aurora_assets.wxcam.assets import wxcam_assets
+from aurora_assets.wxcam.checks import wxcam_checks
+from resources.rsync import RsyncResource
+from resources.shell import ShellResource
+from resources.ssh import SshResource
+
+
+def build(site: Site) -> Definitions:
+    """Everything that an observatory of this site has."""
+    limits = site.limits
+    ssh = SshResource(
+        known_hosts=str(site.paths.known_hosts),
+        connect_seconds=limits.connect.total_seconds(),
+        listing_seconds=limits.listing.total_seconds(),
+    )
+    rsync = RsyncResource(
+        shell=ShellResource(),
+        ssh=ssh,
+        stall_seconds=limits.stall.total_seconds(),
+        transfer_seconds=limits.transfer.total_seconds(),
+    )
+    return Definitions(
+        assets=with_source_code_references([*source_specs(site), *raw_assets(site), *wxcam_assets(site)]),
+        asset_checks=wxcam_checks(site),
+        jobs=jobs(site),
+        resources={"ssh": ssh, "rsync": rsync},
+        # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
+        executor=in_process_executor,
+    )
+
+
+defs = build(load_site())

@@ -1,0 +1,209 @@
+"""The file rules that every part shares.
+
+What may be a relative path, when a file is settled, how a product gets its name (whole or not at all), what a product
+was made from, and who may work on what at a time. Nothing here knows of streams, cameras or Dagster.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aurora_assets.errors import AuroraError, BusyError
+
+MAX_PATH_BYTES = 1024  # of a relative path; far below PATH_MAX, so that any root fits in front of it
+MAX_NAME_BYTES = 240  # of one component; leaves room for the suffix of a temporary name (NAME_MAX is 255)
+SHOWN = 10  # how many offenders a report names
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+class UnsafePathError(ValueError):
+    """A path that came from outside and may not be used; the message is the reason."""
+
+
+def safe_relative(raw: bytes) -> str:
+    """Return a path that came from a host as text, or raise :class:`UnsafePathError`.
+
+    Absolute paths, ``..``, empty parts, NUL and other control characters (they would break manifests, logs and
+    terminals), bytes that are not UTF-8 and names too long for a temporary name beside them are refused.
+    """
+    try:
+        path = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnsafePathError("name is not UTF-8") from None
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in path):
+        raise UnsafePathError("control character in the name")
+    if path.startswith("/"):
+        raise UnsafePathError("absolute path")
+    parts = raw.split(b"/")
+    if b".." in parts:
+        raise UnsafePathError("'..' in the path")
+    if b"" in parts or b"." in parts:
+        raise UnsafePathError("empty or '.' part in the path")
+    if len(raw) > MAX_PATH_BYTES or any(len(part) > MAX_NAME_BYTES for part in parts):
+        raise UnsafePathError("name too long")
+    return path
+
+
+def shown(raw: bytes | str) -> str:
+    """A name from outside in a form that is safe in logs, Markdown tables and terminals."""
+    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return escaped if len(escaped) <= 200 else escaped[:197] + "..."
+
+
+def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
+    """Whether a file was last written long enough ago; ``now_ns`` is of the clock that stamped it."""
+    return not settle or now_ns - mtime_ns >= settle / timedelta(microseconds=1) * 1000
+
+
+@dataclass
+class Tally:
+    """A count, with the first few names that it counts."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: bytes | str) -> None:
+        self.count += 1
+        if len(self.first) < SHOWN:
+            self.first.append(shown(name))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileId:
+    """What tells one version of a file from another: relative path, size in bytes, mtime in ns since epoch, UTC."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+def identity(recipe: str, inputs: Iterable[FileId]) -> str:
+    """The identity of a product: a SHA-256 over the recipe's name and version and over its inputs, in order."""
+    digest = hashlib.sha256(recipe.encode())
+    for file in inputs:
+        digest.update(f"\0{file.path}\0{file.size}\0{file.mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def exclusive(locks: Path, name: str, wait: timedelta) -> Iterator[None]:
+    """Hold the lock ``name`` (released by the kernel when its holder dies), or raise :class:`BusyError`."""
+    lock = FileLock(locks / f"{name}.lock", timeout=wait.total_seconds())
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        waited = f"{wait.total_seconds():.0f} s"
+        raise BusyError(
+            f"{name}: another run still works on this after {waited}; `fuser -v {lock.lock_file}` names it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Staging:
+    """Where products are written before they get their names: a directory on the file system of the products.
+
+    An entry is guarded by the lock of the same name. Whatever lies here without its lock being held was left by a run
+    that died, and :meth:`sweep` removes it.
+    """
+
+    def __init__(self, directory: Path, locks: Path, wait: timedelta = timedelta(minutes=10)) -> None:
+        self.directory = directory
+        self.locks = locks
+        self.wait = wait
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[Path]:
+        """Yield the path of an empty place (nothing exists there yet) that is ours until the block ends."""
+        with exclusive(self.locks, name, self.wait):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            place = self.directory / name
+            remove(place)
+            try:
+                yield place
+            finally:
+                remove(place)
+
+    def sweep(self) -> int:
+        """Remove what dead runs left behind; returns how many entries that were."""
+        removed = 0
+        for place in sorted(self.directory.iterdir()) if self.directory.is_dir() else ():
+            with suppress(BusyError), exclusive(self.locks, place.name, timedelta(0)):
+                removed += remove(place)
+        return removed
+
+
+def remove(path: Path) -> bool:
+    """Remove a file or a tree, if there is one; never follows a symlink."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file's bytes, or a directory's names, are on disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def publish_file(staged: Path, target: Path) -> None:
+    """Give a finished file its name. A reader sees the old file or the new one, never less."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    flush(staged)
+    staged.replace(target)
+    flush(target.parent)
+
+
+def publish_tree(staged: Path, target: Path) -> None:
+    """Give a finished directory its name; an earlier one of that name changes places with it in one step.
+
+    The files inside must have been flushed by who wrote them. What was there before is left at ``staged``.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    flush(staged)
+    try:
+        _exchange(staged, target)
+    except FileNotFoundError:
+        staged.rename(target)
+    flush(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    # rename(2) cannot replace a directory that is not empty; renameat2 can swap two. Python has no binding for it.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return
+    code = ctypes.get_errno()
+    if code == errno.ENOENT and one.exists():
+        raise FileNotFoundError(code, os.strerror(code), str(other))
+    if code in (errno.EINVAL, errno.ENOSYS):
+        raise AuroraError(
+            f"{other}: this file system cannot exchange two directories in one step, so a rebuilt day could not be "
+            "published whole. Keep paths.products on ext4, xfs, btrfs or tmpfs."
+        )
+    raise OSError(code, os.strerror(code), str(other))

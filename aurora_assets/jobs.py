@@ -1,0 +1,37 @@
+"""The jobs an operator starts: what belongs to one partition shares one run, so that Dagster's start is paid once."""
+
+from typing import TYPE_CHECKING
+
+from dagster import AssetSelection, define_asset_job
+
+from aurora_assets.mirror.assets import raw_key
+from aurora_assets.site import Site
+from aurora_assets.wxcam.assets import CATALOG, STREAM, product_key
+from aurora_assets.wxcam.names import CAMERAS
+
+if TYPE_CHECKING:
+    # Dagster does not export the type that its own define_asset_job returns.
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+# Checks of the selected assets run with them.
+_OF_A_DAY = ("daily_video", "latest_video", "pixels")
+
+
+def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
+    """The jobs of the sky camera; none where the site has no stream ``wxcam``."""
+    if STREAM not in site.streams:
+        return []
+    daily = [raw_key(STREAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _OF_A_DAY)]
+    hourly = [product_key(camera, "hourly_thumbnails") for camera in CAMERAS]
+    return [
+        define_asset_job(
+            "wxcam_day",
+            selection=AssetSelection.assets(*daily),
+            description="A UTC day of the sky camera, from the camera host to catalogue, videos and pixels.",
+        ),
+        define_asset_job(
+            "wxcam_hours",
+            selection=AssetSelection.assets(*hourly),
+            description="Hourly thumbnails of the sky camera, for hours that have closed.",
+        ),
+    ]

@@ -1,0 +1,132 @@
+"""``source/<stream>`` and ``raw/<stream>``: what an instrument host has, and our copy of it by UTC day."""
+
+from datetime import UTC, datetime
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
+    AssetsDefinition,
+    AssetSpec,
+    BackfillPolicy,
+    DataVersion,
+    MaterializeResult,
+    asset,
+)
+
+from aurora_assets.mirror.plan import describe_refused
+from aurora_assets.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
+from aurora_assets.partitions import daily, day_of_key
+from aurora_assets.presentation import Metadata, common_version, table
+from aurora_assets.site import LocalHost, Site
+from resources.rsync import RsyncResource
+from resources.ssh import SshResource
+
+
+def source_key(stream: str) -> AssetKey:
+    return AssetKey(["source", stream])
+
+
+def raw_key(stream: str) -> AssetKey:
+    return AssetKey(["raw", stream])
+
+
+def source_specs(site: Site) -> list[AssetSpec]:
+    """The instrument hosts' own directories: observed, never written."""
+    return [
+        AssetSpec(
+            source_key(name),
+            description=f"{stream.description} As it lies on host `{stream.host}` in `{stream.path}`.",
+            group_name="source",
+            kinds={"local" if isinstance(site.hosts[stream.host], LocalHost) else "ssh"},
+            metadata={"host": stream.host, "path": stream.path, "start": stream.start.isoformat()},
+        )
+        for name, stream in site.streams.items()
+    ]
+
+
+def raw_assets(site: Site) -> list[AssetsDefinition]:
+    """One mirror for each stream of the site file."""
+    return [_raw_asset(site, name) for name in site.streams]
+
+
+def _raw_asset(site: Site, name: str) -> AssetsDefinition:
+    stream = site.streams[name]
+    host = site.hosts[stream.host]
+
+    @asset(
+        key=raw_key(name),
+        deps=[source_key(name)],
+        partitions_def=daily(stream.start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name="raw",
+        kinds={"rsync"},
+        pool=f"mirror_{name}",
+        code_version=RECIPE,
+        metadata={"directory": str(site.raw_root(name)), "settle": str(stream.settle)},
+        description=(
+            f"{stream.description} Copied from host `{stream.host}` to `{site.raw_root(name)}` with the same relative "
+            "paths and times. Additive: nothing is ever deleted here. A file younger than "
+            f"{stream.settle} is still being written and waits for the next pass."
+        ),
+    )
+    def raw(context: AssetExecutionContext, ssh: SshResource, rsync: RsyncResource) -> MaterializeResult:
+        report = mirror_days(
+            name,
+            stream,
+            [day_of_key(key) for key in context.partition_keys],
+            source=ssh.source(host),
+            transfer=rsync.transfer(host, context.log),
+            raw=site.paths.raw,
+            locks=site.paths.locks,
+            wait=site.limits.lock,
+        )
+        context.log.info(report.summary())
+        context.log_event(AssetObservation(source_key(name), metadata=_source_metadata(report)))
+        for day in report.days:
+            context.add_asset_metadata(_day_metadata(day), partition_key=day.day.isoformat())
+        return MaterializeResult(
+            metadata=_pass_metadata(report),
+            data_version=DataVersion(common_version([day.identity for day in report.days])),
+        )
+
+    return raw
+
+
+def _source_metadata(report: MirrorReport) -> Metadata:
+    newest = report.newest_ns and datetime.fromtimestamp(report.newest_ns / 1e9, UTC).isoformat(timespec="seconds")
+    return {
+        "newest_file": newest or "none seen",
+        "files": report.total("seen"),
+        "unsettled": report.unsettled,
+        "directories_not_readable": report.unreadable.count,
+        "not_readable": ", ".join(report.unreadable.first) or "none",
+    }
+
+
+def _pass_metadata(report: MirrorReport) -> Metadata:
+    return {
+        "summary": report.summary(),
+        "seconds": round(report.seconds, 3),
+        "rate_bytes_per_s": round(report.rate),
+        "resumed_bytes": report.resumed_bytes,
+        "not_of_this_stream": report.foreign,
+        "directories_not_readable": report.unreadable.count,
+        "transfer_messages": "\n".join(report.complaints) or "none",
+    }
+
+
+def _day_metadata(day: DayReport) -> Metadata:
+    return {
+        "seen": day.seen,
+        "copied": day.copied,
+        "unchanged": day.unchanged,
+        "unsettled": day.unsettled.count,
+        "unsettled_first": ", ".join(day.unsettled.first) or "none",
+        "refused": day.refused_count,
+        "refused_files": table(
+            {"reason": reason, "files": count, "first": first} for reason, count, first in describe_refused(day.refused)
+        ),
+        "bytes": day.bytes,
+        "inputs_sha256": day.identity,
+    }

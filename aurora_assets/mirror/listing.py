@@ -1,0 +1,183 @@
+"""Listing a source: what there is on a host, as the host says it.
+
+Two kinds of source give the same :class:`Listing`: a directory of this machine, and a remote one, listed by one
+``find`` in one session. Entries are passed on one by one, so memory does not grow with the source. Nothing of what a
+listing says is believed here: :mod:`aurora_assets.mirror.plan` decides what may be used.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from aurora_assets.errors import HostError
+from aurora_assets.files import Tally
+
+FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
+
+# GNU find writes one NUL-terminated record an entry, so a name may hold anything. The clock record lets "settled" be
+# judged by the clock that stamped the files; the end record tells a whole listing from one that was cut off.
+REMOTE_SCRIPT = r"""
+LC_ALL=C; export LC_ALL
+cd -- "$1" || exit 66
+shift
+printf 'clock %s\0' "$(date +%s)"
+n=$#
+if [ "$n" -eq 0 ]; then set -- .; fi
+while [ "$n" -gt 0 ]; do
+    if [ -e "./$1" ] || [ -L "./$1" ]; then set -- "$@" "./$1"; fi
+    shift; n=$((n - 1))
+done
+if [ "$#" -gt 0 ]; then find -P "$@" -printf '%y %s %T@ %p\0'; fi
+printf 'end %s\0' "$?"
+"""
+NO_SUCH_ROOT = 66  # exit code of the script where the source path does not exist
+
+# One record is a path and three numbers; a longer one is not from find.
+_MAX_RECORD = 16_384
+_MAX_COMPLAINTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing on a host: kind (f, d, l, ?), size in bytes, mtime in ns since epoch, path as the host gave it."""
+
+    kind: str
+    size: int
+    mtime_ns: int
+    path: bytes
+
+
+@dataclass
+class Listing:
+    """What a host said: its clock (ns since epoch), its entries, and what it could not look into.
+
+    ``unreadable`` is complete once ``entries`` is exhausted.
+    """
+
+    clock_ns: int
+    entries: Iterator[Entry]
+    unreadable: Tally = field(default_factory=Tally)
+
+
+class Source(Protocol):
+    """A place that can be listed; :mod:`resources` implements it for SSH."""
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        """List everything below ``root``, or below those of the directories ``below`` that exist in it.
+
+        Raises
+        ------
+        HostError
+            Where the host does not answer, the root does not exist, or the listing was cut off.
+        """
+        ...
+
+
+def remote_command(root: str, below: Sequence[str]) -> list[str]:
+    """The argument vector that lists ``root`` on a far host; quote it with :func:`shlex.join`."""
+    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *below]
+
+
+def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream of bytes into its NUL-terminated records; what follows the last NUL was cut off and is dropped."""
+    rest = b""
+    for block in blocks:
+        *records, rest = (rest + block).split(b"\0")
+        yield from records
+        if len(rest) > _MAX_RECORD:
+            raise HostError(f"the listing has a record of more than {_MAX_RECORD} bytes: this is not find's output")
+
+
+def parse_listing(records: Iterator[bytes], unreadable: Tally) -> Listing:
+    """Read the records of :data:`REMOTE_SCRIPT`; the entries raise :class:`HostError` where the end is missing."""
+    first = next(records, b"")
+    if not first.startswith(b"clock ") or not first[6:].isdigit():
+        raise HostError("the host did not begin its listing with its clock: is its login shell quiet?")
+    return Listing(int(first[6:]) * 1_000_000_000, _entries(records), unreadable)
+
+
+def _entries(records: Iterator[bytes]) -> Iterator[Entry]:
+    for record in records:
+        if record.startswith(b"end "):
+            if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
+                raise HostError(f"find failed on the host ({record[4:].decode('ascii', 'replace')})")
+            # Asking for more lets the session end in order: its exit code and complaints come after its output.
+            if next(records, None) is not None:
+                raise HostError("the listing goes on after its end")
+            return
+        yield _entry(record)
+    raise HostError("the listing was cut off before its end")
+
+
+def _entry(record: bytes) -> Entry:
+    try:
+        kind, size, mtime, path = record.split(b" ", 3)
+        seconds, _, fraction = mtime.partition(b".")
+        mtime_ns = int(seconds) * 1_000_000_000 + int((fraction + b"000000000")[:9])
+        return Entry(kind.decode("ascii"), int(size), mtime_ns, path.removeprefix(b"./"))
+    except ValueError:
+        raise HostError(f"the listing has a line that is not find's: {record[:80]!r}") from None
+
+
+def complaints(stderr: bytes, unreadable: Tally) -> None:
+    """Count what find could not look into; a file that went away meanwhile is no complaint."""
+    for line in stderr.splitlines()[:_MAX_COMPLAINTS]:
+        if line.strip() and not line.endswith(b": No such file or directory"):
+            unreadable.add(line.removeprefix(b"find: "))
+
+
+class LocalSource:
+    """A source on this machine, read directly. ``clock_ns`` is the clock that stamps its files (ns since epoch)."""
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self.clock_ns = clock_ns
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        """See :meth:`Source.list`."""
+        if not Path(root).is_dir():
+            raise HostError(f"{root}: no such directory. Is the disk mounted, and the path in the site file right?")
+        unreadable = Tally()
+        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], unreadable)
+        return Listing(self.clock_ns(), entries, unreadable)
+
+
+def _walk(root: bytes, below: list[bytes], unreadable: Tally) -> Iterator[Entry]:
+    pending: list[bytes] = []
+    for start in below or [b""]:
+        try:
+            status = os.lstat(os.path.join(root, start))
+        except FileNotFoundError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            pending.append(start)
+        else:
+            yield _as_entry(start, status)
+    while pending:
+        directory = pending.pop()
+        try:
+            with os.scandir(os.path.join(root, directory)) as found:
+                for item in found:
+                    path = os.path.join(directory, item.name)
+                    try:
+                        entry = _as_entry(path, item.stat(follow_symlinks=False))
+                    except FileNotFoundError:  # gone since it was listed
+                        continue
+                    yield entry
+                    if entry.kind == DIRECTORY:
+                        pending.append(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unreadable.add(directory + b": " + os.fsencode(error.strerror or "cannot be read"))
+
+
+def _as_entry(path: bytes, status: os.stat_result) -> Entry:
+    mode = status.st_mode
+    kind = FILE if stat.S_ISREG(mode) else DIRECTORY if stat.S_ISDIR(mode) else SYMLINK if stat.S_ISLNK(mode) else OTHER
+    return Entry(kind, status.st_size, status.st_mtime_ns, path)

@@ -1,0 +1,209 @@
+"""What to do with each entry of a listing: fetch it, leave it, wait for it, or refuse it.
+
+Paths, sizes and times come from a host and are hostile until they have passed through here. Every entry that concerns
+the requested days ends in exactly one :class:`Outcome`, so that the counts of a report add up:
+seen = copied + unchanged + unsettled + refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from aurora_assets.files import FileId, Tally, UnsafePathError, is_settled, safe_relative, shown
+from aurora_assets.mirror.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing
+from aurora_assets.site import Stream
+
+# A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
+# their end, so the last of a day may carry the next day's date.
+_NEIGHBOURS = timedelta(days=1)
+# More directories than this on one command line: list the whole source instead.
+_MOST_DIRECTORIES = 800
+# A host's clock may be off by a little; a file stamped further ahead than this will not settle by waiting.
+_AHEAD_NS = 86_400 * 1_000_000_000
+
+
+@dataclass
+class DayPlan:
+    """The plan for one UTC day: what is there, and what of it is to be fetched."""
+
+    day: date
+    seen: int = 0
+    fetch: list[FileId] = field(default_factory=list)
+    unchanged: list[FileId] = field(default_factory=list)
+    unsettled: Tally = field(default_factory=Tally)
+    refused: dict[str, Tally] = field(default_factory=dict)
+
+    def refuse(self, name: bytes | str, reason: str) -> None:
+        self.refused.setdefault(reason, Tally()).add(name)
+
+    @property
+    def refused_count(self) -> int:
+        return sum(tally.count for tally in self.refused.values())
+
+
+@dataclass
+class Plan:
+    """The plans of all requested days, and what else the listing held."""
+
+    days: dict[date, DayPlan]
+    foreign: int = 0
+    """Files of the host that the stream does not include (AUTO, LONG and SHORT images)."""
+    newest_ns: int | None = None
+    """mtime of the newest file of the stream that was listed, ns since epoch, UTC."""
+
+
+class _Directories:
+    """The host's directories of each day, by the stream's templates."""
+
+    def __init__(self, stream: Stream, days: Sequence[date]) -> None:
+        self.owner = {t: day for day in days for t in _directories_of(stream, day)}
+        around = {day + step for day in days for step in (-_NEIGHBOURS, timedelta(0), _NEIGHBOURS)}
+        wanted = sorted(t for day in around for t in _directories_of(stream, day))
+        self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
+        self._depths = sorted({t.count("/") + 1 for t in self.owner})
+        self._only = days[0] if len(days) == 1 else None
+
+    def day_of(self, path: bytes) -> date | None:
+        """The requested day in whose directories ``path`` lies; None where it lies in a neighbour's."""
+        parts = path.decode("utf-8", "replace").split("/")
+        for depth in self._depths:
+            if day := self.owner.get("/".join(parts[:depth])):
+                return day
+        # Without directories a day's own listing is the whole source, so what has no day belongs to the asked one.
+        return self._only if not self.owner else None
+
+
+def _directories_of(stream: Stream, day: date) -> list[str]:
+    return [day.strftime(template) for template in stream.day_dirs]
+
+
+def directories(stream: Stream, days: Sequence[date]) -> list[str]:
+    """The directories to list for ``days``, relative to the stream's root; empty where it is the whole source."""
+    return _Directories(stream, days).below
+
+
+def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path) -> Plan:
+    """Decide about every entry of ``listing``.
+
+    Parameters
+    ----------
+    stream
+        The stream's settings.
+    days
+        The UTC days that are asked for; entries of other days are passed over.
+    listing
+        What the host said; it is used up.
+    raw_root
+        The stream's local directory, for comparison by size and mtime.
+    """
+    plan = Plan({day: DayPlan(day) for day in days})
+    placed = _Directories(stream, days)
+    today = datetime.fromtimestamp(listing.clock_ns / 1e9, UTC).date()
+    local = _LocalTree(raw_root)
+    for entry in listing.entries:
+        _decide(stream, entry, plan, placed, today, listing.clock_ns, local)
+    return plan
+
+
+def _decide(
+    stream: Stream, entry: Entry, plan: Plan, placed: _Directories, today: date, clock_ns: int, local: _LocalTree
+) -> None:
+    text = entry.path.decode("utf-8", "surrogateescape")
+    ours = stream.includes(text)
+    # Nobody knows what is behind a link, so a link is shown whatever its name.
+    if not ours and entry.kind != SYMLINK:
+        plan.foreign += entry.kind == FILE
+        return
+    day, reason = _judge(stream, entry, today, clock_ns)
+    if reason is not None:
+        here = plan.days.get(placed.day_of(entry.path) or day or date.min)
+        if here is not None:
+            here.seen += 1
+            here.refuse(entry.path, reason)
+        return
+    plan.newest_ns = max(plan.newest_ns or 0, entry.mtime_ns)
+    asked = plan.days.get(day) if day else None
+    if asked is None:
+        return
+    asked.seen += 1
+    file = FileId(text, entry.size, entry.mtime_ns)
+    if not is_settled(entry.mtime_ns, clock_ns, stream.settle):
+        asked.unsettled.add(text)
+    elif obstacle := local.obstacle(file.path):
+        asked.refuse(text, obstacle)
+    else:
+        (asked.unchanged if local.holds(file) else asked.fetch).append(file)
+
+
+def _judge(stream: Stream, entry: Entry, today: date, clock_ns: int) -> tuple[date | None, str | None]:
+    """The day of an entry and, where it must not be used, the reason."""
+    try:
+        path = safe_relative(entry.path)
+    except UnsafePathError as error:
+        return None, str(error)
+    if entry.kind != FILE:
+        return None, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(
+            entry.kind, "not a regular file"
+        )
+    if entry.size < 0 or not 0 <= entry.mtime_ns <= clock_ns + _AHEAD_NS:
+        return None, "impossible size or mtime"
+    day = stream.day_of(path, entry.mtime_ns)
+    if day is None:
+        return None, "no day in its name"
+    if day > today:
+        return day, "dated in the future"
+    return day, None
+
+
+class _LocalTree:
+    """The local copy, asked about one file at a time; the directories on the way to it are looked at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._sound: dict[str, bool] = {"": True}
+
+    def obstacle(self, path: str) -> str | None:
+        """Why ``path`` cannot be written here, if so: a symlink on the way would lead out of the raw root."""
+        if not self._is_sound(os.path.dirname(path)):
+            return "a symlink or file stands here where a directory should"
+        status = self._status(path)
+        return None if status is None or stat.S_ISREG(status.st_mode) else "something else stands here under its name"
+
+    def holds(self, file: FileId) -> bool:
+        """Whether the same version of a file is here, by size and mtime."""
+        status = self._status(file.path)
+        return status is not None and status.st_size == file.size and same_mtime(status.st_mtime_ns, file.mtime_ns)
+
+    def _status(self, path: str) -> os.stat_result | None:
+        try:
+            return os.lstat(self.root / path)
+        except FileNotFoundError:
+            return None
+
+    def _is_sound(self, directory: str) -> bool:
+        if directory not in self._sound:
+            status = self._status(directory)
+            self._sound[directory] = self._is_sound(os.path.dirname(directory)) and (
+                status is None or stat.S_ISDIR(status.st_mode)
+            )
+        return self._sound[directory]
+
+
+def same_mtime(one_ns: int, other_ns: int) -> bool:
+    """Whether two mtimes are equal; to the second where one of the file systems keeps no more than that."""
+    whole = 1_000_000_000
+    if one_ns % whole and other_ns % whole:
+        return one_ns == other_ns
+    return one_ns // whole == other_ns // whole
+
+
+def describe_refused(refused: dict[str, Tally]) -> list[tuple[str, int, str]]:
+    """Rows for a table: reason, count, first names."""
+    return [
+        (reason, tally.count, ", ".join(shown(n) for n in tally.first)) for reason, tally in sorted(refused.items())
+    ]

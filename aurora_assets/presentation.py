@@ -1,0 +1,54 @@
+"""How reports are shown in the Dagster UI: tables, pictures and units, in the same form for every asset and check.
+
+Part of the Dagster layer. What is shown is decided by the assets and checks themselves.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from dagster import MetadataValue, TableRecord
+
+Metadata = dict[str, Any]
+
+
+def picture(jpeg: bytes, text: str) -> MetadataValue:
+    """A JPEG inline in the UI."""
+    return MetadataValue.md(f"![{text}](data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')})")
+
+
+def table(rows: Iterable[Mapping[str, str | int | float]]) -> MetadataValue:
+    """Rows with the same keys as a table; the word "none" where there are no rows."""
+    records = [TableRecord(dict(row)) for row in rows]
+    return MetadataValue.table(records) if records else MetadataValue.text("none")
+
+
+def names(reasons: Mapping[str, str], most: int = 10) -> MetadataValue:
+    """The first files of a report's ``path -> reason``, as a table."""
+    return table({"file": path, "reason": reason} for path, reason in list(reasons.items())[:most])
+
+
+def rate(amount: float, seconds: float) -> float:
+    """Per second; 0 where nothing was timed."""
+    return round(amount / seconds, 3) if seconds > 0 else 0.0
+
+
+def span(value: tuple[datetime, datetime] | None) -> Metadata:
+    """First and last data time, as text (UTC), where there are any."""
+    if value is None:
+        return {}
+    first, last = (f"{time:%Y-%m-%d %H:%M:%S} UTC" for time in value)
+    return {"first": first, "last": last}
+
+
+def common_version(identities: Sequence[str]) -> str:
+    """The data version of what one run made: an identity, or one over several where the run covers a range.
+
+    Dagster records one data version for all partitions of a single-run backfill; each partition's own identity is in
+    its metadata.
+    """
+    if len(identities) == 1:
+        return identities[0]
+    return sha256("\0".join(identities).encode()).hexdigest()

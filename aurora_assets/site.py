@@ -1,0 +1,354 @@
+"""The site file as typed settings: every path, host, stream and duration of an observatory.
+
+Parsed once, where it enters (:func:`load_site`), into frozen models that refuse unknown keys; trusted after that.
+It holds no secrets: those are named by environment variable. ``python -m aurora_assets.site check FILE`` says what is
+wrong with a file, or prints what it resolves to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from wcmatch import glob
+
+from aurora_assets.errors import SiteError
+
+DEFAULT_SITE = Path(__file__).resolve().parent.parent / "sites" / "demo.yaml"
+
+# A site file is a page or two; anything larger is a mistake (a data file named by accident).
+_MAX_SITE_BYTES = 1 << 20
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
+
+
+def parse_duration(value: object) -> timedelta:
+    """Turn ``30s``, ``5m``, ``90m``, ``3h`` or ``10d`` into a duration; ``ValueError`` for anything else."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration is a whole number and a unit: 30s, 5m, 3h, 10d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest way to write a duration in a site file."""
+    seconds = int(value.total_seconds())
+    unit = next((u for u in "dhm" if seconds and seconds % _UNITS[u] == 0), "s")
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+def _resolved(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ValueError("a path, absolute or relative to the site file")
+    base = (info.context or {}).get("base", Path.cwd())
+    # normpath, not resolve: a symlinked data disk keeps the name that the operator gave it.
+    return Path(os.path.normpath(base / Path(value).expanduser()))
+
+
+def _relative(value: str) -> str:
+    parts = value.split("/")
+    if value.startswith("/") or any(part in ("", ".", "..") for part in parts) or not value.isprintable():
+        raise ValueError("a path below its root: relative, without empty parts, '.' or '..'")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(meaning)
+        return value
+
+    return AfterValidator(check)
+
+
+def _day_rule(value: str) -> str:
+    if value == "mtime":
+        return value
+    try:
+        groups = set(re.compile(value).groupindex)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error}), or: mtime") from None
+    if not ({"m", "d"} <= groups and groups & {"Y", "y"}):
+        raise ValueError("needs the named groups Y (or y), m and d, or the word mtime")
+    return value
+
+
+def _unquoted(path: Path) -> Path:
+    # This path stands inside rsync's remote-shell option, which rsync and ssh both split and expand.
+    if re.search(r"[\s'\"%\\$~]", str(path)):
+        raise ValueError("no white space, quotes, backslash, '%', '$' or '~' in this path: ssh would read them")
+    return path
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+SitePath = Annotated[Path, BeforeValidator(_resolved)]
+RelativePath = Annotated[str, AfterValidator(_relative)]
+Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
+
+
+class Settings(BaseModel):
+    """Common ground of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Paths(Settings):
+    """The roots on this machine."""
+
+    raw: SitePath
+    products: SitePath
+    state: Annotated[SitePath, AfterValidator(_unquoted)]
+    manifests: SitePath
+
+    @property
+    def locks(self) -> Path:
+        return self.state / "locks"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.state / "known_hosts"
+
+
+class LocalHost(Settings):
+    """This machine: the path is read directly, without ssh."""
+
+    kind: Literal["local"]
+
+
+class SshHost(Settings):
+    """A host that is reached over SSH.
+
+    ``auth: none`` is SSH's own "none" method (Tailscale SSH answers it); ``auth: key`` offers ``identity`` and nothing
+    else. A host key is accepted when new and refused when changed.
+    """
+
+    kind: Literal["ssh"] = "ssh"
+    address: Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
+    port: int = Field(22, ge=1, le=65535)
+    user: Annotated[str, _matching(_USER, "a login name")]
+    auth: Literal["none", "key"]
+    identity: Annotated[SitePath, AfterValidator(_unquoted)] | None = None
+
+    @model_validator(mode="after")
+    def _identity_goes_with_key(self) -> SshHost:
+        if (self.auth == "key") != (self.identity is not None):
+            raise ValueError("identity (a private key file) goes with auth: key, and only with it")
+        return self
+
+
+Host = Annotated[LocalHost | SshHost, Field(discriminator="kind")]
+
+
+class Limits(Settings):
+    """How long we wait for what. Every connection, transfer and lock has a bound."""
+
+    connect: Duration = timedelta(seconds=15)
+    listing: Duration = timedelta(minutes=10)
+    stall: Duration = timedelta(seconds=60)  # a transfer that moves nothing for this long is cut
+    transfer: Duration = timedelta(hours=6)
+    lock: Duration = timedelta(minutes=10)
+
+
+class Stream(Settings):
+    """One kind of file that an instrument host writes."""
+
+    host: Name
+    path: str = Field(pattern=r"^[^\x00-\x1f]+$")
+    raw: RelativePath
+    include: tuple[RelativePath, ...] = Field(min_length=1)
+    day: Annotated[str, AfterValidator(_day_rule)]
+    start: date
+    settle: Duration = timedelta(minutes=5)
+    lookback: Duration = timedelta(days=2)
+    stale_after: Duration = timedelta(minutes=90)
+    enabled: bool = True
+    day_dirs: tuple[RelativePath, ...] = ()
+    """Where on the host the files of one UTC day are, as ``strftime`` templates; empty: anywhere."""
+    description: str = ""
+
+    @cached_property
+    def _included(self) -> tuple[re.Pattern[str], ...]:
+        # Cameras write .jpg and .JPG alike; the rest of a name is matched as written.
+        patterns = [re.sub(r"\.[A-Za-z0-9]+$", _either_case, pattern) for pattern in self.include]
+        positive, _ = glob.translate(patterns, flags=glob.GLOBSTAR | glob.FORCEUNIX)
+        return tuple(re.compile(expression) for expression in positive)
+
+    def includes(self, path: str) -> bool:
+        """Whether ``path`` (relative to the stream's root) is one of this stream's files, by its name alone."""
+        return any(pattern.match(path) for pattern in self._included)
+
+    @cached_property
+    def _day(self) -> re.Pattern[str] | None:
+        return None if self.day == "mtime" else re.compile(self.day)
+
+    def day_of(self, path: str, mtime_ns: int) -> date | None:
+        """The UTC day that a file belongs to, or None where its name does not tell."""
+        if self._day is None:
+            return datetime.fromtimestamp(mtime_ns / 1e9, UTC).date()
+        match = self._day.search(path)
+        if match is None:
+            return None
+        parts = match.groupdict()
+        try:
+            year = int(parts["Y"]) if parts.get("Y") else 2000 + int(parts["y"])
+            return date(year, int(parts["m"]), int(parts["d"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def _either_case(match: re.Match[str]) -> str:
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in match[0])
+
+
+class Archive(Settings):
+    """Where the copies go: hosts in order of preference over one shared file system."""
+
+    hosts: tuple[SshHost, ...] = Field(min_length=1)
+    raw: str = Field(pattern=r"^/[^\x00-\x1f]*$")
+    products: str = Field(pattern=r"^/[^\x00-\x1f]*$")
+
+
+class Site(Settings):
+    """An observatory: its paths, hosts, streams and archive."""
+
+    name: Name
+    paths: Paths
+    hosts: dict[Name, Host] = Field(min_length=1)
+    streams: dict[Name, Stream] = Field(min_length=1)
+    archive: Archive | None = None
+    limits: Limits = Limits()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _place_streams(cls, data: Any, info: ValidationInfo) -> Any:
+        """Resolve the source paths: below the site file for a local host, absolute for any other."""
+        if not isinstance(data, dict) or not isinstance(data.get("streams"), dict):
+            return data
+        hosts = data.get("hosts")
+        hosts = hosts if isinstance(hosts, dict) else {}
+        streams = {}
+        for name, stream in data["streams"].items():
+            if isinstance(stream, dict) and isinstance(stream.get("path"), str):
+                host = hosts.get(str(stream.get("host")))
+                if isinstance(host, dict) and host.get("kind") == "local":
+                    stream = {**stream, "path": str(_resolved(stream["path"], info))}
+                elif isinstance(host, dict) and host.get("kind") == "ssh" and not stream["path"].startswith("/"):
+                    raise ValueError(f"streams.{name}.path: absolute on a host of kind ssh")
+            streams[name] = stream
+        return {**data, "streams": streams}
+
+    @model_validator(mode="after")
+    def _streams_fit_hosts(self) -> Site:
+        for name, stream in self.streams.items():
+            if stream.host not in self.hosts:
+                known = ", ".join(self.hosts)
+                raise ValueError(f"streams.{name}.host: {stream.host!r} is not one of hosts ({known})")
+        return self
+
+    def raw_root(self, stream: str) -> Path:
+        """The local raw directory of a stream."""
+        return self.paths.raw / self.streams[stream].raw
+
+    @property
+    def wxcam_products(self) -> Path:
+        return self.paths.products / "wxcam"
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that also refuses a key given twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | date | None):
+                raise yaml.constructor.ConstructorError(None, None, "a key is a plain word", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_site(file: Path | None = None) -> Site:
+    """Read a site file.
+
+    Parameters
+    ----------
+    file
+        The YAML file; without it the one that ``AURORA_SITE`` names, and without that ``sites/demo.yaml``.
+
+    Raises
+    ------
+    SiteError
+        With one message that names every wrong key and what it should be.
+    """
+    path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE).expanduser().absolute()
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(_MAX_SITE_BYTES + 1)
+        if len(text) > _MAX_SITE_BYTES:
+            raise SiteError(f"{path}: larger than {_MAX_SITE_BYTES} bytes; this is not a site file")
+        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        return Site.model_validate(data, context={"base": path.parent})
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SiteError(f"{path}: {reason}. Set AURORA_SITE to the site file, or unset it for the demo.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SiteError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise SiteError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        # A tagged union puts its tag into the location; a reader looks for the key that stands in the file.
+        key = ".".join(str(part) for part in item["loc"] if part not in ("local", "ssh")) or "the file"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key; remove it or see docs/site-file.md for the keys there are"
+        lines.append(f"{key}: {message}")
+    return "; ".join(lines)
+
+
+def main() -> None:
+    """Entry point of ``python -m aurora_assets.site``."""
+    import click
+
+    @click.group(help="Look at site files.")
+    def cli() -> None: ...
+
+    @cli.command(help="Say what is wrong with FILE (exit code 1), or print what it resolves to.")
+    @click.argument("file", type=click.Path(path_type=Path), required=False)
+    def check(file: Path | None) -> None:
+        try:
+            site = load_site(file)
+        except SiteError as error:
+            raise click.ClickException(str(error)) from None
+        click.echo(yaml.safe_dump(site.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""The sky camera's products as assets: catalogue, daily and latest video, hourly thumbnails, pixels."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from dagster import (
+    AssetDep,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    BackfillPolicy,
+    DataVersion,
+    LastPartitionMapping,
+    MaterializeResult,
+    asset,
+)
+
+from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
+from aurora_assets.presentation import Metadata, common_version, names, picture, rate, span
+from aurora_assets.site import Site
+from aurora_assets.wxcam import pixels, refresh, thumbnails, videos
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.names import CAMERAS
+
+STREAM = "wxcam"
+CATALOG = AssetKey(["wxcam", "catalog"])
+RAW = AssetKey(["raw", STREAM])
+GROUP = "wxcam"
+
+
+def product_key(camera: str, product: str) -> AssetKey:
+    return AssetKey(["wxcam", camera, product])
+
+
+def layout_of(site: Site) -> Layout:
+    """Where the camera's files of a site are."""
+    stream = site.streams[STREAM]
+    return Layout(site.raw_root(STREAM), site.wxcam_products, site.paths.locks, stream.settle, site.limits.lock)
+
+
+def wxcam_assets(site: Site) -> list[AssetsDefinition]:
+    """All products of the sky camera; none where the site has no stream ``wxcam``."""
+    if STREAM not in site.streams:
+        return []
+    layout = layout_of(site)
+    made = [_catalog_asset(site, layout)]
+    for camera in CAMERAS:
+        made += [make(site, layout, camera) for make in (_daily_video, _latest_video, _hourly_thumbnails, _pixels)]
+    return made
+
+
+def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
+    @asset(
+        key=CATALOG,
+        deps=[RAW],
+        partitions_def=daily(site.streams[STREAM].start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name=GROUP,
+        kinds={"sqlite"},
+        code_version=refresh.RECIPE,
+        metadata={"file": str(layout.catalog)},
+        description=(
+            f"Every readable image and clip of both cameras: the SQLite table `images` in `{layout.catalog}`, which "
+            "the dashboard reads. Files that cannot be read stand in `unreadable_media` with the reason and are tried "
+            "again when they change."
+        ),
+    )
+    def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
+        def build(key: str) -> refresh.CatalogReport:
+            return refresh.refresh_day(layout, day_of_key(key), _now())
+
+        return _each_day(context, build, _catalog_metadata)
+
+    return wxcam_catalog
+
+
+def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+    @asset(
+        key=product_key(camera, "daily_video"),
+        deps=[CATALOG],
+        partitions_def=daily(site.streams[STREAM].start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name=GROUP,
+        kinds={"mp4"},
+        code_version=videos.RECIPE,
+        metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
+        description=(
+            f"The day's hourly clips of {CAMERAS[camera].label} joined into one MP4 (H.264, yuv420p, faststart) by "
+            "copying their frames; only clips that do not fit are converted, once."
+        ),
+    )
+    def daily_video(context: AssetExecutionContext) -> MaterializeResult:
+        def build(key: str) -> videos.VideoReport:
+            return videos.build_daily_video(layout, camera, day_of_key(key), _now())
+
+        _sweep(context, layout)
+        return _each_day(context, build, _video_metadata)
+
+    return daily_video
+
+
+def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+    @asset(
+        key=product_key(camera, "latest_video"),
+        deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
+        group_name=GROUP,
+        kinds={"mp4"},
+        code_version=videos.RECIPE,
+        metadata={"file": str(layout.latest_video(camera))},
+        description=(
+            f"The newest {videos.LATEST_CLIPS} hourly clips of {CAMERAS[camera].label}, across midnight, as one MP4: "
+            "what the dashboard plays first."
+        ),
+    )
+    def latest_video(context: AssetExecutionContext) -> MaterializeResult:
+        _sweep(context, layout)
+        report = videos.build_latest_video(layout, camera, _now())
+        return MaterializeResult(metadata=_video_metadata(report), data_version=DataVersion(report.identity))
+
+    return latest_video
+
+
+def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+    @asset(
+        key=product_key(camera, "hourly_thumbnails"),
+        deps=[CATALOG],
+        partitions_def=hourly(site.streams[STREAM].start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name=GROUP,
+        kinds={"jpeg"},
+        code_version=thumbnails.RECIPE,
+        metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
+        description=(
+            f"One JPEG of at most {thumbnails.MAX_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
+            "half past. Made ten minutes after the hour has closed; never replaced, because clients keep its URL."
+        ),
+    )
+    def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
+        _sweep(context, layout)
+        reports = {}
+        for key in context.partition_keys:
+            report = reports[key] = thumbnails.build_thumbnail(layout, camera, hour_of_key(key), _now())
+            context.add_asset_metadata(_thumbnail_metadata(report), partition_key=key)
+        built = sum(report.built for report in reports.values())
+        context.log.info(f"{built} thumbnails made for {len(reports)} hours")
+        day = hour_of_key(max(reports)).date()
+        strip = thumbnails.strip(thumbnails.published(layout, camera, day))
+        return MaterializeResult(
+            metadata={"made_in_this_run": built, f"the_24_hours_of_{day}": picture(strip, f"hours of {day}")},
+            data_version=DataVersion(common_version([report.identity for report in reports.values()])),
+        )
+
+    return hourly_thumbnails
+
+
+def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+    @asset(
+        key=product_key(camera, "pixels"),
+        deps=[CATALOG],
+        partitions_def=daily(site.streams[STREAM].start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name=GROUP,
+        kinds={"zarr"},
+        code_version=pixels.RECIPE,
+        metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
+        description=(
+            f"The day's images of {CAMERAS[camera].label} as a Zarr v3 group: `image` (time, y, x, channel) uint8 RGB. "
+            f"{pixels.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
+        ),
+    )
+    def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
+        def build(key: str) -> pixels.PixelsReport:
+            return pixels.build_pixels(layout, camera, day_of_key(key), _now())
+
+        _sweep(context, layout)
+        return _each_day(context, build, _pixels_metadata)
+
+    return pixel_store
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _sweep(context: AssetExecutionContext, layout: Layout) -> None:
+    if removed := layout.staging.sweep():
+        context.log.warning(f"removed {removed} unfinished products of runs that died")
+
+
+def _each_day[Report: (pixels.PixelsReport, videos.VideoReport, refresh.CatalogReport)](
+    context: AssetExecutionContext, build: Callable[[str], Report], describe: Callable[[Report], Metadata]
+) -> MaterializeResult:
+    """Build each day of the run and attach each day's metadata to its own partition."""
+    identities = []
+    for key in context.partition_keys:
+        report = build(key)
+        metadata = describe(report)
+        context.log.info(f"{key}: " + ", ".join(f"{k} {v}" for k, v in metadata.items() if isinstance(v, int | float)))
+        context.add_asset_metadata(metadata, partition_key=key)
+        identities.append(report.identity or "empty")
+    return MaterializeResult(data_version=DataVersion(common_version(identities)))
+
+
+def _catalog_metadata(report: refresh.CatalogReport) -> Metadata:
+    return {
+        "images": report.images,
+        "clips": report.videos,
+        "bytes": report.bytes,
+        "added": report.added,
+        "changed": report.changed,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "unsettled": report.unsettled.count,
+        "unreadable": len(report.unreadable),
+        "unreadable_files": names(report.unreadable),
+        "seconds": round(report.seconds, 3),
+        "inputs_sha256": report.identity,
+        **span(report.span),
+    }
+
+
+def _video_metadata(report: videos.VideoReport) -> Metadata:
+    metadata: Metadata = {
+        "rebuilt": report.built,
+        "clips": report.clips,
+        "clips_converted": report.converted,
+        "clips_converted_before": report.kept_conversions,
+        "frames": report.frames,
+        "duration_s": round(report.duration, 3),
+        "bytes": report.bytes,
+        "waiting": report.waiting.count,
+        "unreadable": len(report.unreadable),
+        "unreadable_files": names(report.unreadable),
+        "seconds": round(report.seconds, 3),
+        "inputs_sha256": report.identity,
+        **span(report.span),
+    }
+    if report.target.is_file():
+        metadata["file"] = str(report.target)
+        metadata["poster"] = picture(videos.poster(report.target), report.target.name)
+    return metadata
+
+
+def _thumbnail_metadata(report: thumbnails.ThumbnailReport) -> Metadata:
+    metadata: Metadata = {
+        "made": report.built,
+        "note": report.note or "made",
+        "bytes": report.bytes,
+        "unreadable": len(report.unreadable),
+        "unreadable_files": names(report.unreadable),
+        "seconds": round(report.seconds, 3),
+        "inputs_sha256": report.identity,
+    }
+    if report.path:
+        metadata["file"] = str(report.path)
+        metadata["thumbnail"] = picture(report.path.read_bytes(), report.path.name)
+    return metadata
+
+
+def _pixels_metadata(report: pixels.PixelsReport) -> Metadata:
+    return {
+        "rebuilt": report.built,
+        "frames": report.frames,
+        "frames_decoded": report.decoded,
+        "decoded_per_s": rate(report.decoded, report.seconds),
+        "height_px": report.shape[0] if report.shape else 0,
+        "width_px": report.shape[1] if report.shape else 0,
+        "bytes": report.bytes,
+        "excluded": len(report.excluded),
+        "excluded_files": names(report.excluded),
+        "unreadable": len(report.unreadable),
+        "unreadable_files": names(report.unreadable),
+        "waiting": report.waiting.count,
+        "seconds": round(report.seconds, 3),
+        "inputs_sha256": report.identity,
+        **span(report.span),
+    }

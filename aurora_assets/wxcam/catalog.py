@@ -1,0 +1,272 @@
+"""The catalogue: one row for every readable image and clip, in the SQLite table that the dashboard reads.
+
+Settled files that cannot be read stand in ``unreadable_media`` and are opened again only when their size or mtime
+changes. Here are the tables, how they are opened, and what is asked of them; :mod:`aurora_assets.wxcam.refresh` fills
+them.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from aurora_assets.errors import CatalogError
+from aurora_assets.files import FileId, Tally
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.names import (
+    CAMERAS,
+    MIME_TYPES,
+    Camera,
+    Kind,
+    from_epoch_ns,
+)
+from aurora_assets.wxcam.rawtree import around, belongs
+
+# A writer waits this long for another writer's transaction; each is some milliseconds.
+_BUSY_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    raw_path TEXT NOT NULL PRIMARY KEY,
+    image_type TEXT NOT NULL,
+    media_kind TEXT NOT NULL,
+    mime_type TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    label TEXT NOT NULL,
+    time_utc TEXT NOT NULL,
+    time_epoch_ns INTEGER NOT NULL,
+    day_utc TEXT NOT NULL,
+    relative_path TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    indexed_at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS unreadable_media (
+    raw_path TEXT NOT NULL PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    indexed_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS images_by_day ON images (day_utc, image_type, media_kind, time_epoch_ns, raw_path);
+CREATE INDEX IF NOT EXISTS images_by_time ON images (image_type, media_kind, time_epoch_ns, raw_path);
+"""
+_COLUMNS = (
+    "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
+    "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
+)  # fmt: skip
+_UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, size_bytes, mtime_ns, raw_path"
+_ORDER = "ORDER BY time_epoch_ns, raw_path"
+
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A catalogued image or clip."""
+
+    relative_path: str
+    camera: str
+    kind: Kind
+    time_ns: int
+    width: int
+    height: int
+    size_bytes: int
+    mtime_ns: int
+    raw_path: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.raw_path)
+
+    @property
+    def file_id(self) -> FileId:
+        return FileId(self.relative_path, self.size_bytes, self.mtime_ns)
+
+    @property
+    def filename(self) -> str:
+        return self.path.name
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the version that was catalogued."""
+        try:
+            status = self.path.lstat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_writable(path: Path) -> Iterator[sqlite3.Connection]:
+    """The catalogue for writing; made when missing. Leaves the main file whole: a copy of it alone is enough."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(_SCHEMA)
+        yield db
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
+    """The catalogue for reading, also from a read-only copy without its ``-wal`` and ``-shm`` files.
+
+    Raises
+    ------
+    CatalogError
+        Where there is no catalogue.
+    """
+    if not path.is_file():
+        raise CatalogError(f"{path}: there is no catalogue yet. Materialize wxcam/catalog for a day first.")
+    location = path.absolute().as_uri()
+    with closing(sqlite3.connect(f"{location}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            # SQLite cannot make its -shm file beside a read-only copy. Nobody writes to such a copy: it is immutable.
+            if _has_content(path.with_name(f"{path.name}-wal")):
+                raise
+        else:
+            yield db
+            return
+    with closing(sqlite3.connect(f"{location}?mode=ro&immutable=1", uri=True)) as db:
+        yield db
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def day_media(db: sqlite3.Connection, day: date, camera: str | None = None, kind: Kind | None = None) -> list[Media]:
+    """The catalogued files of a UTC day, by time."""
+    return _select(
+        db,
+        f"SELECT {_MEDIA} FROM images WHERE day_utc = ? AND image_type IN (?, ?) AND media_kind IN (?, ?) {_ORDER}",
+        (day.isoformat(), *([camera] * 2 if camera else CAMERAS), *([kind] * 2 if kind else MIME_TYPES)),
+    )
+
+
+def media_between(db: sqlite3.Connection, camera: str, kind: Kind, start_ns: int, stop_ns: int) -> list[Media]:
+    """The catalogued files of a camera with start <= time < stop (ns since epoch, UTC), by time."""
+    return _select(
+        db,
+        f"SELECT {_MEDIA} FROM images WHERE image_type = ? AND media_kind = ?"
+        f" AND time_epoch_ns >= ? AND time_epoch_ns < ? {_ORDER}",
+        (camera, kind, start_ns, stop_ns),
+    )
+
+
+def newest_clips(db: sqlite3.Connection, camera: str, count: int) -> list[Media]:
+    """The newest ``count`` clips of a camera, by time."""
+    newest = _select(
+        db,
+        f"SELECT {_MEDIA} FROM images WHERE image_type = ? AND media_kind = 'video'"
+        " ORDER BY time_epoch_ns DESC, raw_path DESC LIMIT ?",
+        (camera, count),
+    )
+    return newest[::-1]
+
+
+def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, tuple[int, int, str]]:
+    """The unreadable files of a day: raw path -> size, mtime (ns), reason."""
+    found = {}
+    for camera, step, directory in around(raw, day):
+        # A range over the primary key; "0" is the character after "/".
+        rows = db.execute(
+            "SELECT raw_path, size_bytes, mtime_ns, error FROM unreadable_media WHERE raw_path >= ? AND raw_path < ?",
+            (f"{directory}/", f"{directory}0"),
+        )
+        found.update({r[0]: (r[1], r[2], r[3]) for r in rows if belongs(os.path.basename(r[0]), camera, day, step)})
+    return found
+
+
+def as_catalogued(media: Iterable[Media], waiting: Tally) -> list[Media]:
+    """Those whose files are still what was catalogued; the others are counted in ``waiting`` for the next pass."""
+    kept = []
+    for item in media:
+        if item.is_unchanged():
+            kept.append(item)
+        else:
+            waiting.add(item.relative_path)
+    return kept
+
+
+def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
+    return [Media(*row) for row in db.execute(query, values)]
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def media_row(media: Media, camera: Camera, stamp: str) -> Row:
+    moment = from_epoch_ns(media.time_ns)
+    return (
+        media.raw_path,
+        camera.key,
+        media.kind,
+        MIME_TYPES[media.kind],
+        camera.tree,
+        camera.label,
+        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        media.time_ns,
+        moment.date().isoformat(),
+        media.relative_path,
+        media.filename,
+        media.width,
+        media.height,
+        media.size_bytes,
+        media.mtime_ns,
+        stamp,
+    )
+
+
+def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row], gone: list[str]) -> None:
+    """Write a day's difference in one transaction; none at all where there is no difference."""
+    if not (rows or failures or gone):
+        return
+    with _transaction(db):
+        db.executemany(_UPSERT, rows)
+        db.executemany("DELETE FROM unreadable_media WHERE raw_path = ?", [(row[0],) for row in rows])
+        _record_failures(db, failures)
+        for table in ("images", "unreadable_media"):
+            db.executemany(f"DELETE FROM {table} WHERE raw_path = ?", [(path,) for path in gone])
+
+
+def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
+    db.executemany("DELETE FROM images WHERE raw_path = ?", [(row[0],) for row in failures])
+    db.executemany("INSERT OR REPLACE INTO unreadable_media VALUES (?, ?, ?, ?, ?)", failures)
+
+
+def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
+    """Record files that passed their first look but could not be decoded, so that nobody tries them again."""
+    stamp = now.isoformat(timespec="seconds")
+    rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in failures]
+    if rows:
+        with open_writable(layout.catalog) as db, _transaction(db):
+            _record_failures(db, rows)

@@ -1,0 +1,147 @@
+"""Looking at one image or clip: can it be read, and how large is it?
+
+Files come from a host and are hostile: the decoder is named instead of guessed (an ``.mp4`` that is a playlist would
+make FFmpeg open other files), and sizes are bounded before anything is decoded.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from PIL import Image, UnidentifiedImageError
+
+from aurora_assets.errors import MediaError
+
+MAX_PIXELS = 64_000_000  # per frame; the largest of our cameras has 9.5 million
+MAX_FRAMES = 100_000  # per clip; an hour at one frame a second is 3,600
+
+_END_OF_IMAGE = b"\xff\xd9"
+
+
+def inspect_image(path: Path) -> tuple[int, int]:
+    """Width and height (px) of a JPEG that is whole, without decoding it; :class:`MediaError` if it is not.
+
+    Only a file that does not end as a JPEG ends (cut, or padded by a camera) is decoded, to tell the two apart.
+    """
+    with path.open("rb") as file:
+        try:
+            # Image.open reads the header only.
+            with Image.open(file, formats=("JPEG",)) as image:
+                size = _bounded(*image.size)
+                file.seek(-len(_END_OF_IMAGE), 2)
+                if file.read() != _END_OF_IMAGE:
+                    image.load()
+                return size
+        except UnidentifiedImageError:
+            empty = path.stat().st_size == 0
+            raise MediaError("the file is empty" if empty else "not a JPEG image") from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk failed, not the file
+            raise MediaError(f"cannot be read as JPEG: {error}") from None
+
+
+def _bounded(width: int, height: int) -> tuple[int, int]:
+    if not 0 < width * height <= MAX_PIXELS:
+        raise MediaError(f"{width} x {height} px is more than the {MAX_PIXELS} px that we read")
+    return width, height
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What joining needs to know of a clip. Times are in units of ``time_base`` (s)."""
+
+    path: Path
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    extradata: bytes
+    time_base: Fraction
+    start: int
+    """Presentation time of the first frame."""
+    delay: int
+    """How far the first frame's decoding comes before its presentation (0 without B-frames)."""
+    duration: int
+    frames: int
+    begins_clean: bool
+    """Begins with a keyframe, and hides no frames in an edit list: can follow any other clip as it is."""
+
+    @property
+    def seconds(self) -> Fraction:
+        return self.duration * self.time_base
+
+
+def open_clip(path: Path) -> InputContainer:
+    """Open an MP4 and nothing else, and let it open nothing else; :class:`MediaError` if that fails."""
+    try:
+        return av.open(str(path.absolute()), format="mp4", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, ValueError) as error:
+        raise _media_error(error, path) from None
+
+
+def inspect_clip(path: Path) -> Clip:
+    """Read a clip's parameters and all of its packets, decoding none; :class:`MediaError` if it is not whole."""
+    if path.stat().st_size == 0:
+        raise MediaError("the file is empty")
+    try:
+        with open_clip(path) as container:
+            if not container.streams.video:
+                raise MediaError("no video stream")
+            return _inspect(path, container, container.streams.video[0])
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        raise _media_error(error, path) from None
+
+
+def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip:
+    context = stream.codec_context
+    _bounded(context.width, context.height)
+    if not 0 < stream.frames <= MAX_FRAMES or stream.time_base is None:
+        raise MediaError(f"says that it has {stream.frames} frames")
+    shown: list[tuple[int, int]] = []
+    first_dts, clean, whole = 0, True, True
+    for packet in container.demux(stream):
+        if packet.pts is None or packet.dts is None or not packet.size:
+            continue
+        if not shown:
+            first_dts, clean = packet.dts, packet.is_keyframe
+        clean &= not packet.is_discard
+        whole &= not packet.is_corrupt
+        shown.append((packet.pts, packet.duration or 0))
+    if len(shown) != stream.frames or not whole:
+        raise MediaError(f"cut: {len(shown)} of its {stream.frames} frames are in the file")
+    shown.sort()
+    start, end = shown[0][0], shown[-1][0] + _last_duration(shown)
+    return Clip(
+        path=path,
+        codec=context.name,
+        pixel_format=context.pix_fmt or "",
+        width=context.width,
+        height=context.height,
+        extradata=bytes(context.extradata or b""),
+        time_base=Fraction(stream.time_base.numerator, stream.time_base.denominator),
+        start=start,
+        delay=max(0, start - first_dts),
+        duration=end - start,
+        frames=len(shown),
+        begins_clean=clean and shown[0][1] >= 0,
+    )
+
+
+def _last_duration(shown: list[tuple[int, int]]) -> int:
+    """The duration of the last frame; where the file does not say, that of the one before."""
+    if shown[-1][1] > 0:
+        return shown[-1][1]
+    return shown[-1][0] - shown[-2][0] if len(shown) > 1 else 1
+
+
+def _media_error(error: Exception, path: Path) -> Exception:
+    """The error as one of the file, unless it is one of the disk, which passes."""
+    if isinstance(error, OSError):
+        return error
+    # FFmpeg's messages carry the path; the catalogue has that in a column of its own.
+    text = error.strerror if isinstance(error, av.FFmpegError) and error.strerror else str(error)
+    return MediaError(f"cannot be read as MP4: {text.replace(str(path), path.name)}")

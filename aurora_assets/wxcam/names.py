@@ -1,0 +1,70 @@
+"""What a WXcam file's name says: camera, kind of media and time (UTC, to the second)."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+Kind = Literal["image", "video"]
+MIME_TYPES: dict[Kind, str] = {"image": "image/jpeg", "video": "video/mp4"}
+
+_KINDS: dict[str, Kind] = {"jpg": "image", "mp4": "video"}
+# Cameras write extensions in either case; the rest of the name is exact.
+_NAME = re.compile(r"HDR_(?P<time>[0-9]{8}_[0-9]{6})(?P<suffix>_PANO)?\.(?P<extension>(?i:jpg|mp4))")
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One of the camera's two pictures of the sky."""
+
+    key: str
+    """Name in asset keys and product paths."""
+    tree: str
+    """Its directory below the raw root; also the catalogue's ``stream``."""
+    label: str
+    suffix: str
+    """What stands in its file names after the time."""
+
+
+CAMERAS: dict[str, Camera] = {
+    "fish_hdr": Camera("fish_hdr", "FISH", "FISH HDR", ""),
+    "pano_hdr": Camera("pano_hdr", "PANO", "PANO HDR", "_PANO"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaName:
+    """A parsed file name."""
+
+    kind: Kind
+    time: datetime
+
+    @property
+    def day(self) -> date:
+        return self.time.date()
+
+
+def parse_name(filename: str, camera: Camera) -> MediaName:
+    """Read a file name such as ``HDR_20260818_120000_PANO.jpg``; ``ValueError`` says what is wrong with it."""
+    match = _NAME.fullmatch(filename)
+    if match is None or (match["suffix"] or "") != camera.suffix:
+        raise ValueError(f"the name is not HDR_YYYYMMDD_HHMMSS{camera.suffix}.jpg or .mp4")
+    try:
+        time = datetime.strptime(match["time"], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("the name's date or time does not exist") from None
+    return MediaName(_KINDS[match["extension"].lower()], time)
+
+
+def epoch_ns(time: datetime) -> int:
+    """ns since epoch, UTC; exact for whole seconds."""
+    return int(time.timestamp()) * 1_000_000_000
+
+
+def from_epoch_ns(time_ns: int) -> datetime:
+    return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+
+
+def compact(day: date) -> str:
+    """A day as it stands in file names: YYYYMMDD."""
+    return day.strftime("%Y%m%d")

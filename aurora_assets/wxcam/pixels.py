@@ -1,0 +1,307 @@
+"""Pixels: a day of images as a Zarr group whose chunks *are* the camera's JPEGs.
+
+An array of chunks (1, y, x, 3) with the serializer ``imagecodecs_jpeg`` takes a file's own bytes as its chunk: nothing
+is encoded again, nothing grows, and the original can be had back byte for byte. Every frame is decoded once before it
+enters, so that a reader never meets one that cannot be.
+
+Layout of ``wxcam.zarr/<camera>/YYYYMMDD``: ``image`` (time, y, x, channel) uint8 RGB; ``time`` int64 ns since epoch,
+UTC, increasing; ``filename``, ``size_bytes``, ``mtime_ns`` (time). Reading is in :mod:`aurora_assets.wxcam.reader`.
+"""
+
+import os
+import time
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import zarr
+from imagecodecs.zarr import Jpeg
+from zarr.codecs import BloscCodec
+
+from aurora_assets.errors import MediaError
+from aurora_assets.files import Tally, flush, identity, publish_file, publish_tree
+from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
+
+RECIPE = "pixels/1"
+IDENTITY = "aurora_inputs_sha256"
+# The coordinates of a day stand in chunks of fixed length, longer than a day has frames: a reader that holds the old
+# metadata while a day is replaced still reads chunks of the size that it expects.
+COORDINATE_CHUNK = 16_384
+STORAGE_POLICY = (
+    "Each chunk of 'image' is one JPEG file of the camera, byte for byte; nothing is re-encoded. "
+    "A day is a group, written whole and replaced whole; days are independent."
+)
+
+
+@dataclass
+class PixelsReport:
+    """What building one day's pixels did. Counts are frames."""
+
+    camera: str
+    day: date
+    built: bool = False
+    frames: int = 0
+    decoded: int = 0
+    """Frames that were proved decodable in this run; the others were taken over from the day's earlier version."""
+    shape: tuple[int, int] | None = None
+    """y, x (px)"""
+    bytes: int = 0
+    excluded: dict[str, str] = field(default_factory=dict)
+    """relative path -> why it is not in the array (other size, same time as another)"""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    waiting: Tally = field(default_factory=Tally)
+    """Changed since they were catalogued: the next pass takes them."""
+    seconds: float = 0.0
+    identity: str = ""
+    span: tuple[datetime, datetime] | None = None
+
+
+def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> PixelsReport:
+    """Bring a day's pixel group up to date with the catalogue; nothing is written where its inputs are the same.
+
+    Raises
+    ------
+    CatalogError, BusyError, OSError
+        Where there is no catalogue, another run works on the same day for too long, or the disk fails.
+    """
+    started = time.monotonic()
+    report = PixelsReport(camera, day)
+    target = layout.pixels(camera, day)
+    with layout.staging.claim(f"pixels.{camera}.{compact(day)}") as staged:
+        with open_readonly(layout.catalog) as db:
+            listed = day_media(db, day, camera, "image")
+        media = as_catalogued(listed, report.waiting)
+        old = _Generation.read(target)
+        if media and old.identity == identity(RECIPE, (m.file_id for m in media)):
+            _describe(report, _choose(media, report), old.identity)
+        elif media:
+            _build(layout, media, old, staged, target, report, now)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _build(
+    layout: Layout,
+    media: list[Media],
+    old: "_Generation",
+    staged: Path,
+    target: Path,
+    report: PixelsReport,
+    now: datetime,
+) -> None:
+    chunks = staged / "image"
+    chunks.mkdir(parents=True)
+    frames = _choose(media, report)
+    while failures := _collect(frames, old, chunks, report):
+        # Without the bad ones another file of that time, or another size, may be the day's.
+        mark_unreadable(layout, failures.items(), now)
+        report.unreadable |= {m.relative_path: reason for m, reason in failures.items()}
+        media = as_catalogued([m for m in media if m not in failures], report.waiting)
+        frames = _choose(media, report)
+    if not frames:
+        return
+    for index, frame in enumerate(frames):
+        (chunks / _parked(frame)).rename(chunks / _chunk(index))
+    for left in chunks.glob("*.jpg"):
+        left.unlink()
+    new = identity(RECIPE, (m.file_id for m in media))
+    _write_group(staged, report, frames, new)
+    _publish_ancestors(layout, report.camera)
+    publish_tree(staged, target)
+    report.built = True
+    _describe(report, frames, new)
+
+
+def _choose(media: Sequence[Media], report: PixelsReport) -> list[Media]:
+    """The frames of the day's array: those of its most common size, one for each time."""
+    sizes = Counter((m.height, m.width) for m in media)
+    report.shape = max(sizes, key=lambda size: sizes[size], default=None)
+    report.excluded = {}
+    frames: dict[int, Media] = {}
+    for m in media:
+        if (m.height, m.width) != report.shape:
+            report.excluded[m.relative_path] = f"{m.width} x {m.height} px, unlike most of the day"
+        elif m.time_ns in frames:
+            report.excluded[m.relative_path] = f"same time as {frames[m.time_ns].relative_path}"
+        else:
+            frames[m.time_ns] = m
+    return list(frames.values())
+
+
+def _collect(frames: Sequence[Media], old: "_Generation", chunks: Path, report: PixelsReport) -> dict[Media, str]:
+    """Put the bytes of every frame into ``chunks``: linked from the earlier version, or read and proved.
+
+    Returns the frames that cannot be decoded, with the reasons.
+    """
+    new = []
+    for frame in frames:
+        place = chunks / _parked(frame)
+        if place.exists():
+            continue
+        if earlier := old.chunk(frame):
+            os.link(earlier, place)
+        else:
+            new.append(frame)
+    report.decoded += len(new)
+    # The decoder releases the interpreter lock, so threads fill the cores; each holds one frame at a time.
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
+        reasons = pool.map(lambda frame: _take_in(frame, chunks / _parked(frame)), new)
+        return {frame: reason for frame, reason in zip(new, reasons, strict=True) if reason}
+
+
+def _take_in(frame: Media, place: Path) -> str | None:
+    """Copy a frame's bytes if they decode to what the catalogue says; else say why not."""
+    data = frame.path.read_bytes()
+    try:
+        decode(data, (frame.height, frame.width))
+    except MediaError as error:
+        return str(error)
+    with place.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return None
+
+
+def decode(data: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """Decode a JPEG to uint8 (y, x, 3) with the decoder that reads the store; :class:`MediaError` if it is not RGB."""
+    try:
+        pixels = imagecodecs.jpeg8_decode(data)
+    except (imagecodecs.Jpeg8Error, ValueError) as error:
+        raise MediaError(f"cannot be decoded: {error}") from None
+    if pixels.shape != (*shape, 3) or pixels.dtype != np.uint8:
+        raise MediaError(f"decodes to {pixels.shape} {pixels.dtype}, not to {(*shape, 3)} uint8")
+    return np.asarray(pixels)
+
+
+def _parked(frame: Media) -> str:
+    return f"{frame.time_ns}-{frame.size_bytes}-{frame.mtime_ns}.jpg"
+
+
+def _chunk(index: int) -> str:
+    """The key of a frame's chunk below ``image``. Flat names: a day is one directory, not three per frame."""
+    return f"c.{index}.0.0.0"
+
+
+@dataclass
+class _Generation:
+    """A published version of a day's group, as far as the next version can use it."""
+
+    root: Path
+    identity: str = ""
+    index: dict[tuple[str, int, int], int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, root: Path) -> "_Generation":
+        if not (root / "zarr.json").is_file():
+            return cls(root)
+        group = zarr.open_group(root, mode="r")
+        columns = [np.asarray(group[name]).tolist() for name in ("filename", "size_bytes", "mtime_ns")]
+        versions = zip(*columns, strict=True)
+        return cls(root, str(group.attrs.get(IDENTITY, "")), {version: i for i, version in enumerate(versions)})
+
+    def chunk(self, frame: Media) -> Path | None:
+        """The chunk of the same version of a file, if it is there."""
+        index = self.index.get((frame.filename, frame.size_bytes, frame.mtime_ns))
+        if index is None:
+            return None
+        chunk = self.root / "image" / _chunk(index)
+        return chunk if chunk.is_file() and chunk.stat().st_size == frame.size_bytes else None
+
+
+def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], new_identity: str) -> None:
+    """Write the metadata and coordinates of a day around the chunks that are there already."""
+    assert report.shape is not None  # set by _choose
+    camera = CAMERAS[report.camera]
+    group = zarr.open_group(staged, mode="a", zarr_format=3)
+    group.attrs.update(
+        {
+            "title": f"WXcam {camera.label}, {report.day.isoformat()} UTC",
+            "instrument": "wxcam",
+            "camera": report.camera,
+            IDENTITY: new_identity,
+            "excluded": report.excluded,
+        }
+    )
+    group.create_array(
+        "image",
+        shape=(len(frames), *report.shape, 3),
+        chunks=(1, *report.shape, 3),
+        dtype="uint8",
+        serializer=Jpeg(),
+        filters=None,
+        compressors=None,
+        fill_value=0,
+        chunk_key_encoding={"name": "default", "separator": "."},
+        dimension_names=("time", "y", "x", "channel"),
+        attributes={"long_name": "sky image, RGB", "units": "1"},
+    )
+    columns: dict[str, tuple[np.ndarray, Mapping[str, Any]]] = {
+        "time": (np.array([m.time_ns for m in frames], dtype="int64"), _TIME),
+        "filename": (np.array([m.filename for m in frames], dtype="T"), {"long_name": "file name of the camera"}),
+        "size_bytes": (np.array([m.size_bytes for m in frames], dtype="int64"), {"units": "bytes"}),
+        "mtime_ns": (
+            np.array([m.mtime_ns for m in frames], dtype="int64"),
+            {"long_name": "modification time of the file, since 1970-01-01 UTC", "units": "ns"},
+        ),
+    }
+    for name, (values, attributes) in columns.items():
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=(COORDINATE_CHUNK,),
+            dtype=str if name == "filename" else values.dtype,
+            compressors=BloscCodec(cname="zstd", clevel=5),
+            fill_value="" if name == "filename" else 0,
+            dimension_names=("time",),
+            attributes=dict(attributes),
+        )
+        array[:] = values
+    with warnings.catch_warnings():
+        # Zarr says that other readers may not know consolidated metadata of v3; such a reader reads the arrays' own.
+        # Ours read one file instead of six, and so never a mixture of two versions of a day.
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(staged)
+    for path in staged.rglob("*"):
+        if not path.name.startswith("c.") or path.parent.name != "image":  # the chunks were flushed one by one
+            flush(path)
+
+
+_TIME = {
+    "standard_name": "time",
+    "long_name": "time in the file's name, UTC",
+    "units": "nanoseconds since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+}
+
+
+def _publish_ancestors(layout: Layout, camera: str) -> None:
+    """Make the root group and the camera's group, where they are missing or say something else."""
+    described = {
+        layout.store: {"title": "WXcam sky images", "instrument": "wxcam", "storage_policy": STORAGE_POLICY},
+        layout.store / camera: {"title": f"WXcam {CAMERAS[camera].label}", "instrument": "wxcam", "camera": camera},
+    }
+    for place, attributes in described.items():
+        metadata = place / "zarr.json"
+        if metadata.is_file() and dict(zarr.open_group(place, mode="r").attrs) == attributes:
+            continue
+        with layout.staging.claim(f"group.{camera}") as staged:
+            zarr.create_group(staged, zarr_format=3, attributes=attributes)
+            publish_file(staged / "zarr.json", metadata)
+
+
+def _describe(report: PixelsReport, frames: Sequence[Media], new_identity: str) -> None:
+    report.frames = len(frames)
+    report.bytes = sum(m.size_bytes for m in frames)
+    report.identity = new_identity
+    if frames:
+        report.span = (from_epoch_ns(frames[0].time_ns), from_epoch_ns(frames[-1].time_ns))

@@ -1,0 +1,63 @@
+"""The camera's raw tree, a UTC day at a time: only the day's own directories are looked into."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from aurora_assets.wxcam.names import CAMERAS, Camera, compact, parse_name
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file of a day as it lies in the raw tree."""
+
+    camera: Camera
+    relative_path: str
+    raw_path: str
+    size: int
+    mtime_ns: int
+    is_regular: bool
+
+
+def around(raw: Path, day: date) -> Iterator[tuple[Camera, int, str]]:
+    """Each camera's directories of a day and of its neighbours: the last clip of a day may be named by its end."""
+    for camera in CAMERAS.values():
+        for step in (-1, 0, 1):
+            yield camera, step, os.path.join(raw, camera.tree, compact(day + timedelta(days=step)))
+
+
+def belongs(filename: str, camera: Camera, day: date, step: int) -> bool:
+    """Whether a file is of ``day``: by its name, or by its directory where the name does not tell."""
+    try:
+        return parse_name(filename, camera).day == day
+    except ValueError:
+        return step == 0
+
+
+def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
+    """The files of a UTC day in the raw tree."""
+    for camera, step, directory in around(raw, day):
+        for item in _files_below(directory):
+            if belongs(item.name, camera, day, step):
+                status = item.stat(follow_symlinks=False)
+                regular = stat.S_ISREG(status.st_mode)
+                relative = os.path.relpath(item.path, raw)
+                yield RawFile(camera, relative, item.path, status.st_size, status.st_mtime_ns, regular)
+
+
+def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
+    pending = [directory]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as found:
+                items = sorted(found, key=lambda item: item.name)
+        except FileNotFoundError:
+            continue
+        for item in items:
+            if item.is_dir(follow_symlinks=False):
+                pending.append(item.path)
+            else:
+                yield item

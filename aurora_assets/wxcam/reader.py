@@ -1,0 +1,181 @@
+"""For analysts: the pixel store as an xarray Dataset, and the camera's own files out of it.
+
+    >>> ds = open_pixels("/data/aurora/products/wxcam/wxcam.zarr", "fish_hdr", "2026-08-18T06", "2026-08-18T18")
+    >>> ds.image.sel(channel=0).mean(("y", "x")).plot()
+
+Frames are decoded when they are looked at, a frame to a dask chunk, so memory does not grow with the period.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import xarray as xr
+import zarr
+
+from aurora_assets.errors import PixelsError
+from aurora_assets.wxcam.names import compact
+from aurora_assets.wxcam.pixels import decode
+
+type Time = str | datetime | np.datetime64 | pd.Timestamp
+# A day that is replaced while it is opened is opened again; the live day is replaced once in minutes.
+_TRIES = 10
+
+
+def open_pixels(path: str | Path, camera: str, start: Time, stop: Time) -> xr.Dataset:
+    """The images of a camera with start <= time < stop.
+
+    Parameters
+    ----------
+    path
+        The store, ``<products>/wxcam/wxcam.zarr``.
+    camera
+        ``fish_hdr`` or ``pano_hdr``.
+    start, stop
+        Times, UTC; anything that pandas reads as a time stamp.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions ``time, y, x, channel``; ``time`` sorted and unique (datetime64[ns], UTC); variables ``image`` (uint8
+        RGB, lazy), ``filename`` and ``size_bytes``.
+
+    Raises
+    ------
+    PixelsError
+        Where there are no images in that period, or the days have images of different sizes.
+    """
+    first, last = _utc(start), _utc(stop)
+    if not first < last:
+        raise PixelsError(f"start {first} is not before stop {last}")
+    days = [_Day.open(directory) for directory in _days(Path(path), camera, first, last)]
+    days = [day for day in (d.between(first, last) for d in days) if len(day.times)]
+    if not days:
+        raise PixelsError(f"{path}: no {camera} images from {first} to {last}. Has wxcam/{camera}/pixels been made?")
+    shapes = {day.shape for day in days}
+    if len(shapes) > 1:
+        raise PixelsError(f"{path}: images of different sizes {sorted(shapes)} in that period; open it in parts")
+    image = da.concatenate([day.image() for day in days])
+    return xr.Dataset(
+        {
+            "image": (("time", "y", "x", "channel"), image, {"long_name": "sky image, RGB", "units": "1"}),
+            "filename": ("time", np.concatenate([day.names for day in days])),
+            "size_bytes": ("time", np.concatenate([day.sizes for day in days]), {"units": "bytes"}),
+        },
+        coords={"time": np.concatenate([day.times for day in days])},
+        attrs={"instrument": "wxcam", "camera": camera},
+    )
+
+
+def original_jpeg(path: str | Path, camera: str, time: Time) -> bytes:
+    """The camera's own file of exactly that time (UTC), byte for byte; :class:`PixelsError` if there is none."""
+    moment = _utc(time)
+    for directory in _days(Path(path), camera, moment, moment + pd.Timedelta(1, "ns")):
+        day = _Day.open(directory)
+        found = np.flatnonzero(day.times == moment.to_datetime64())
+        if found.size:
+            index = int(found[0])
+            return frame_bytes(directory, day.version, index, str(day.names[index]), int(day.sizes[index]))
+    raise PixelsError(f"{path}: no {camera} image of {moment}. open_pixels(...).time lists those that there are.")
+
+
+def _utc(time: Time) -> pd.Timestamp:
+    stamp = pd.Timestamp(time)
+    if stamp is pd.NaT:
+        raise PixelsError("not a time")
+    return stamp if stamp.tzinfo is None else stamp.tz_convert(UTC).tz_localize(None)
+
+
+def _days(path: Path, camera: str, first: pd.Timestamp, last: pd.Timestamp) -> list[Path]:
+    """The directories of the days from ``first`` to ``last`` that exist."""
+    root = path / camera
+    if not root.is_dir():
+        raise PixelsError(f"{root}: there is no such camera in this store")
+    end: date = (last - pd.Timedelta(1, "ns")).date()
+    count = (end - first.date()).days + 1
+    wanted = (root / compact(first.date() + timedelta(days=n)) for n in range(count))
+    return [directory for directory in wanted if (directory / "zarr.json").is_file()]
+
+
+# What tells one version of a day's group from the next: a published directory is never written to again.
+Version = tuple[int, int]
+
+
+def _version(root: Path) -> Version:
+    status = os.stat(root)
+    return status.st_ino, status.st_mtime_ns
+
+
+class _Day:
+    """One day's group: its coordinates, read as one consistent version, and its frames, read when wanted."""
+
+    def __init__(
+        self, root: Path, version: Version, shape: tuple[int, int], times: Any, names: Any, sizes: Any, index: Any
+    ) -> None:
+        self.root, self.version, self.shape = root, version, shape
+        self.times, self.names, self.sizes, self.index = times, names, sizes, index
+
+    @classmethod
+    def open(cls, root: Path) -> _Day:
+        for _ in range(_TRIES):
+            version = _version(root)
+            group = zarr.open_group(root, mode="r")
+            times, names, sizes = (np.asarray(group[name]) for name in ("time", "filename", "size_bytes"))
+            shape = group["image"].shape  # type: ignore[union-attr]
+            if _version(root) == version:
+                times = times.astype("datetime64[ns]")
+                return cls(root, version, (shape[1], shape[2]), times, names, sizes, np.arange(len(times)))
+        raise PixelsError(f"{root}: replaced again and again while it was opened; try again")
+
+    def between(self, first: pd.Timestamp, last: pd.Timestamp) -> _Day:
+        keep = (self.times >= first.to_datetime64()) & (self.times < last.to_datetime64())
+        columns = (column[keep] for column in (self.times, self.names, self.sizes, self.index))
+        return _Day(self.root, self.version, self.shape, *columns)
+
+    def image(self) -> da.Array:
+        """uint8 (time, y, x, 3), a frame to a chunk."""
+        frames = np.empty(len(self.index), dtype=object)
+        frames[:] = list(zip(self.index.tolist(), self.names.tolist(), self.sizes.tolist(), strict=True))
+        image: da.Array = da.map_blocks(
+            _read_block,
+            da.from_array(frames, chunks=1),
+            root=self.root,
+            version=self.version,
+            shape=self.shape,
+            dtype="uint8",
+            new_axis=[1, 2, 3],
+            chunks=((1,) * len(frames), (self.shape[0],), (self.shape[1],), (3,)),
+            meta=np.empty((0, 0, 0, 0), dtype="uint8"),
+        )
+        return image
+
+
+def _read_block(block: np.ndarray, root: Path, version: Version, shape: tuple[int, int]) -> np.ndarray:
+    index, name, size = block[0]
+    return decode(frame_bytes(root, version, index, name, size), shape)[np.newaxis]
+
+
+def frame_bytes(root: Path, version: Version, index: int, name: str, size: int) -> bytes:
+    """The bytes of a frame, also where the day was replaced since it was opened and the frame has another index now."""
+    for _ in range(_TRIES):
+        if _version(root) != version:
+            day = _Day.open(root)
+            found = np.flatnonzero(day.names == name)
+            if not found.size:
+                break
+            version, index = day.version, int(found[0])
+        try:
+            data = (root / "image" / f"c.{index}.0.0.0").read_bytes()
+        except FileNotFoundError:
+            continue
+        if _version(root) == version:
+            if len(data) == size:
+                return data
+            break
+    raise PixelsError(f"{root}: {name} is not what it was when the store was opened; open it again")

@@ -1,0 +1,141 @@
+"""Refreshing the catalogue, a UTC day at a time.
+
+A refresh takes time that depends on its day only: it looks into the day's directories, compares with the day's rows by
+an index, opens what is new or changed, and writes the difference in one transaction.
+"""
+
+import os
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from aurora_assets.errors import MediaError
+from aurora_assets.files import FileId, Tally, exclusive, identity, is_settled
+from aurora_assets.wxcam.catalog import (
+    Media,
+    Row,
+    day_media,
+    day_unreadable,
+    media_row,
+    open_writable,
+    write_difference,
+)
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.media import inspect_clip, inspect_image
+from aurora_assets.wxcam.names import Kind, epoch_ns, from_epoch_ns, parse_name
+from aurora_assets.wxcam.rawtree import RawFile, scan_day
+
+RECIPE = "catalog/1"
+
+
+@dataclass
+class CatalogReport:
+    """What a refresh of one day found and wrote. Counts are files."""
+
+    day: date
+    images: int = 0
+    videos: int = 0
+    bytes: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    unsettled: Tally = field(default_factory=Tally)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """relative path -> reason"""
+    seconds: float = 0.0
+    identity: str = ""
+    span: tuple[datetime, datetime] | None = None
+
+    @property
+    def wrote(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
+    """Make the rows of one UTC day equal to what lies in the raw tree.
+
+    Raises
+    ------
+    BusyError, sqlite3.Error
+        Where another run works on the same day for too long, or the database cannot be written.
+    """
+    started = time.monotonic()
+    with exclusive(layout.locks, f"catalog.{day}", layout.wait), open_writable(layout.catalog) as db:
+        report = _refresh(db, layout, day, now)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -> CatalogReport:
+    report = CatalogReport(day)
+    known = {media.raw_path: media for media in day_media(db, day)}
+    unreadable = day_unreadable(db, layout.raw, day)
+    now_ns, stamp = int(now.timestamp() * 1e9), now.isoformat(timespec="seconds")
+    rows: list[Row] = []
+    failures: list[Row] = []
+    good: list[FileId] = []
+    times: list[int] = []
+    seen = set()
+    for file in scan_day(layout.raw, day):
+        seen.add(file.raw_path)
+        version = (file.size, file.mtime_ns)
+        old = known.get(file.raw_path)
+        if old and (old.size_bytes, old.mtime_ns) == version:
+            report.unchanged += 1
+            _count(report, old.kind, old.size_bytes)
+            good.append(old.file_id)
+            times.append(old.time_ns)
+        elif file.raw_path in unreadable and unreadable[file.raw_path][:2] == version:
+            report.unreadable[file.relative_path] = unreadable[file.raw_path][2]
+        elif not is_settled(file.mtime_ns, now_ns, layout.settle):
+            report.unsettled.add(file.relative_path)
+        else:
+            try:
+                media = _inspect(file)
+            except MediaError as error:
+                report.unreadable[file.relative_path] = str(error)
+                failures.append((file.raw_path, *version, str(error), stamp))
+                continue
+            except OSError as error:
+                # The disk's or the permissions' fault, not the file's: shown, and tried again at the next pass.
+                report.unreadable[file.relative_path] = error.strerror or str(error)
+                continue
+            rows.append(media_row(media, file.camera, stamp))
+            report.changed += old is not None
+            report.added += old is None
+            _count(report, media.kind, media.size_bytes)
+            good.append(media.file_id)
+            times.append(media.time_ns)
+    write_difference(db, rows, failures, gone=[p for p in (known.keys() | unreadable.keys()) if p not in seen])
+    report.removed = len(known.keys() - seen)
+    report.identity = identity(RECIPE, sorted(good))
+    report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
+    return report
+
+
+def _count(report: CatalogReport, kind: Kind, size: int) -> None:
+    report.images += kind == "image"
+    report.videos += kind == "video"
+    report.bytes += size
+
+
+def _inspect(file: RawFile) -> Media:
+    if not file.is_regular:
+        raise MediaError("not a regular file")
+    try:
+        name = parse_name(os.path.basename(file.raw_path), file.camera)
+    except ValueError as error:
+        raise MediaError(str(error)) from None
+    path = Path(file.raw_path)
+    if name.kind == "image":
+        width, height = inspect_image(path)
+    else:
+        clip = inspect_clip(path)
+        width, height = clip.width, clip.height
+    time_ns = epoch_ns(name.time)
+    return Media(
+        file.relative_path, file.camera.key, name.kind, time_ns, width, height, file.size, file.mtime_ns, file.raw_path
+    )

@@ -1,0 +1,145 @@
+"""Hourly thumbnails: for each camera and UTC hour one small JPEG, of the image nearest to half past.
+
+Made once the hour has closed and ten minutes have passed, and never replaced afterwards: clients keep the URLs. The
+JPEG decoder scales while it decodes, so a thumbnail costs a fraction of a full decode.
+"""
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from aurora_assets.errors import MediaError
+from aurora_assets.files import Tally, identity, publish_file
+from aurora_assets.wxcam.catalog import Media, as_catalogued, mark_unreadable, media_between, open_readonly
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.names import CAMERAS, epoch_ns, parse_name
+
+RECIPE = "thumbnail/1"
+MAX_SIDE = 540  # px
+QUALITY = 88
+CLOSED_AFTER = timedelta(minutes=10)  # after the end of the hour
+_HOUR = timedelta(hours=1)
+_HALF_PAST = timedelta(minutes=30)
+
+
+@dataclass
+class ThumbnailReport:
+    """What became of one hour."""
+
+    camera: str
+    hour: datetime
+    path: Path | None = None
+    """The published thumbnail, if the hour has one."""
+    built: bool = False
+    note: str = ""
+    bytes: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    waiting: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+    identity: str = ""
+
+
+def published(layout: Layout, camera: str, day: date) -> dict[int, Path]:
+    """The thumbnails that a day has, by hour (0 to 23)."""
+    found: dict[int, Path] = {}
+    directory = layout.thumbnails(camera, day)
+    for path in sorted(directory.glob("HDR_*")) if directory.is_dir() else ():
+        try:
+            name = parse_name(path.name, CAMERAS[camera])
+        except ValueError:
+            continue
+        if name.day == day:
+            found.setdefault(name.time.hour, path)
+    return found
+
+
+def is_closed(hour: datetime, now: datetime) -> bool:
+    """Whether an hour is over, and its last image has had the time to arrive."""
+    return now >= hour + _HOUR + CLOSED_AFTER
+
+
+def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
+    """Make the thumbnail of the hour that begins at ``hour`` (UTC), unless it has one or is not over."""
+    started = time.monotonic()
+    report = ThumbnailReport(camera, hour)
+    with layout.staging.claim(f"thumbnail.{camera}.{hour:%Y%m%d.%H}") as staged:
+        existing = published(layout, camera, hour.date()).get(hour.hour)
+        if existing:
+            report.path, report.note = existing, "kept: it was published before"
+        elif not is_closed(hour, now):
+            report.note = f"the hour is open until {hour + _HOUR + CLOSED_AFTER:%H:%M} UTC"
+        else:
+            _build(layout, camera, hour, now, staged, report)
+    if report.path:
+        report.identity, report.bytes = _identity_of(report.path), report.path.stat().st_size
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _build(layout: Layout, camera: str, hour: datetime, now: datetime, staged: Path, report: ThumbnailReport) -> None:
+    with open_readonly(layout.catalog) as db:
+        listed = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + _HOUR))
+    middle = epoch_ns(hour + _HALF_PAST)
+    # By distance; a tie goes to the earlier.
+    candidates = sorted(as_catalogued(listed, report.waiting), key=lambda m: (abs(m.time_ns - middle), m.time_ns))
+    for media in candidates:
+        try:
+            staged.write_bytes(render(media))
+        except MediaError as error:
+            report.unreadable[media.relative_path] = str(error)
+            mark_unreadable(layout, [(media, str(error))], now)
+            continue
+        target = layout.thumbnails(camera, hour.date()) / f"{media.path.stem}.jpg"
+        publish_file(staged, target)
+        report.path, report.built = target, True
+        return
+    report.note = "no image in this hour"
+
+
+def render(media: Media) -> bytes:
+    """The thumbnail of an image as JPEG bytes; its comment names what it was made from."""
+    comment = f"{RECIPE} {identity(RECIPE, [media.file_id])}"
+    with media.path.open("rb") as file:
+        try:
+            with Image.open(file, formats=("JPEG",)) as image:
+                # Scales in the decoder by a power of two, to no less than twice the target, then resamples.
+                image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+                return encode(image, QUALITY, comment)
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise MediaError(f"cannot be decoded: {error}") from None
+
+
+def encode(image: Image.Image, quality: int, comment: str = "") -> bytes:
+    """An image as JPEG bytes."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=quality, optimize=True, comment=comment)
+    return buffer.getvalue()
+
+
+def _identity_of(path: Path) -> str:
+    with Image.open(path, formats=("JPEG",)) as image:
+        comment = image.info.get("comment", b"")
+    recipe, _, digest = comment.decode("ascii", "replace").partition(" ")
+    # A thumbnail of the scripts before us says nothing of its source: its name and size stand for it.
+    return digest if recipe == RECIPE else f"{path.name}-{path.stat().st_size}"
+
+
+def strip(thumbnails: Mapping[int, Path], cell: int = 60) -> bytes:
+    """The 24 hours of a day side by side, as JPEG bytes; hours without a thumbnail stay gray."""
+    label = 14
+    picture = Image.new("RGB", (24 * cell, cell + label), (60, 60, 60))
+    draw = ImageDraw.Draw(picture)
+    for hour in range(24):
+        draw.text((hour * cell + cell // 2 - 6, 1), f"{hour:02d}", fill=(230, 230, 230))
+        if hour in thumbnails:
+            with Image.open(thumbnails[hour], formats=("JPEG",)) as image:
+                image.thumbnail((cell, cell), reducing_gap=2.0)
+                picture.paste(image, (hour * cell + (cell - image.width) // 2, label + (cell - image.height) // 2))
+    return encode(picture, 80)

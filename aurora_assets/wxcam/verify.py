@@ -1,0 +1,218 @@
+"""Looking at products without touching them: does each agree with what it was made from?
+
+Each function returns a :class:`Finding`. It compares by another way than the product was made: files against rows,
+packets against clips, store against catalogue. Nothing is written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import zarr
+
+from aurora_assets.errors import MediaError
+from aurora_assets.files import Tally, is_settled
+from aurora_assets.wxcam.catalog import (
+    Media,
+    day_media,
+    day_unreadable,
+    media_between,
+    newest_clips,
+    open_readonly,
+)
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.media import inspect_clip, open_clip
+from aurora_assets.wxcam.names import epoch_ns
+from aurora_assets.wxcam.rawtree import scan_day
+from aurora_assets.wxcam.thumbnails import is_closed, published
+from aurora_assets.wxcam.videos import LATEST_CLIPS
+
+_HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Finding:
+    """What a look at one product found: a sentence, numbers, and what is wrong, by kind, with the first names."""
+
+    subject: str
+    numbers: dict[str, int | float] = field(default_factory=dict)
+    wrong: dict[str, Tally] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return not self.wrong
+
+    @property
+    def sentence(self) -> str:
+        if self.passed:
+            return f"{self.subject}: as it should be."
+        return f"{self.subject}: " + "; ".join(f"{t.count} {kind}" for kind, t in self.wrong.items()) + "."
+
+    def offend(self, kind: str, name: str) -> None:
+        self.wrong.setdefault(kind, Tally()).add(name)
+
+
+def catalog_matches_raw(layout: Layout, day: date, now: datetime) -> Finding:
+    """Every settled file of the day stands in the catalogue as it is, and nothing else does."""
+    finding = Finding(f"catalogue of {day}")
+    with open_readonly(layout.catalog) as db:
+        rows = {m.raw_path: m for m in day_media(db, day)}
+        unreadable = day_unreadable(db, layout.raw, day)
+    now_ns = int(now.timestamp() * 1e9)
+    files = {f.raw_path: f for f in scan_day(layout.raw, day)}
+    for path, file in files.items():
+        row = rows.get(path)
+        version = (file.size, file.mtime_ns)
+        if path in unreadable and unreadable[path][:2] == version:
+            continue
+        if row is not None and (row.size_bytes, row.mtime_ns) == version:
+            continue
+        if is_settled(file.mtime_ns, now_ns, layout.settle):
+            finding.offend("changed since" if row else "files without a row", file.relative_path)
+    for path in (rows.keys() | unreadable.keys()) - files.keys():
+        finding.offend("rows without a file", path)
+    finding.numbers = {"files": len(files), "rows": len(rows), "unreadable": len(unreadable)}
+    return finding
+
+
+def no_unreadable_media(layout: Layout, day: date) -> Finding:
+    """No settled file of the day was found unreadable."""
+    finding = Finding(f"media of {day}")
+    with open_readonly(layout.catalog) as db:
+        unreadable = day_unreadable(db, layout.raw, day)
+    for path, (_, _, reason) in sorted(unreadable.items()):
+        finding.offend("unreadable", f"{Path(path).name}: {reason}")
+    finding.numbers = {"unreadable": len(unreadable)}
+    return finding
+
+
+def daily_video_plays(layout: Layout, camera: str, day: date) -> Finding:
+    """A day's video plays and has the frames of its clips."""
+    with open_readonly(layout.catalog) as db:
+        clips = day_media(db, day, camera, "video")
+    return _video_plays(layout.video(camera, day), clips)
+
+
+def latest_video_plays(layout: Layout, camera: str) -> Finding:
+    """The latest video plays and has the frames of the newest clips."""
+    with open_readonly(layout.catalog) as db:
+        clips = newest_clips(db, camera, LATEST_CLIPS)
+    return _video_plays(layout.latest_video(camera), clips)
+
+
+def _video_plays(path: Path, clips: Sequence[Media]) -> Finding:
+    finding = Finding(f"video {path.name}")
+    expected = sum(_frames_of(clip, finding) for clip in clips)
+    finding.numbers = {"clips": len(clips), "frames_of_clips": expected}
+    if not path.is_file():
+        if clips:
+            finding.offend("clips without a video", path.name)
+        return finding
+    try:
+        video = inspect_clip(path)
+        finding.numbers |= {"frames": video.frames, "duration_s": float(video.seconds), "bytes": path.stat().st_size}
+        if video.frames != expected:
+            finding.offend("frames more or less than its clips have", f"{video.frames} instead of {expected}")
+        if (video.codec, video.pixel_format) != ("h264", "yuv420p"):
+            finding.offend("format that browsers may not play", f"{video.codec} {video.pixel_format}")
+        for wanted in (0.0, 0.5, 0.999):
+            _decodes(path, wanted)
+    except (MediaError, av.FFmpegError) as error:
+        finding.offend("failure to play", str(error))
+    if not is_faststart(path):
+        finding.offend("index at the end (a browser must load all of it first)", path.name)
+    return finding
+
+
+def _frames_of(clip: Media, finding: Finding) -> int:
+    """The frames that a clip's own index says it has."""
+    try:
+        with open_clip(clip.path) as container:
+            return container.streams.video[0].frames
+    except (MediaError, IndexError) as error:
+        finding.offend("clips that cannot be read", f"{clip.relative_path}: {error}")
+        return 0
+
+
+def _decodes(path: Path, fraction: float) -> None:
+    """Decode the keyframe before a point of a video; raises what FFmpeg raises."""
+    with open_clip(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = "NONKEY"
+        container.seek(int((stream.duration or 0) * fraction), stream=stream)
+        if next(container.decode(stream), None) is None:
+            raise MediaError(f"no picture at {fraction:.0%} of it")
+
+
+def is_faststart(path: Path) -> bool:
+    """Whether an MP4's index (``moov``) stands before its data (``mdat``), by its top-level boxes."""
+    with path.open("rb") as file:
+        position, end = 0, path.stat().st_size
+        while position + 8 <= end:
+            file.seek(position)
+            header = file.read(16)
+            size, kind = int.from_bytes(header[:4]), header[4:8]
+            if kind in (b"moov", b"mdat"):
+                return kind == b"moov"
+            if size == 1:  # the true size follows
+                size = int.from_bytes(header[8:16])
+            if size < 8:
+                return False
+            position += size
+    return False
+
+
+def hours_have_thumbnails(layout: Layout, camera: str, hours: Iterable[datetime], now: datetime) -> Finding:
+    """Every closed hour that has an image has its thumbnail."""
+    wanted = [hour for hour in hours if is_closed(hour, now)]
+    finding = Finding(f"thumbnails of {len(wanted)} closed hours")
+    have: dict[date, dict[int, Path]] = {}
+    found = 0
+    with open_readonly(layout.catalog) as db:
+        for hour in wanted:
+            day = hour.date()
+            if day not in have:
+                have[day] = published(layout, camera, day)
+            if hour.hour in have[day]:
+                found += 1
+            elif media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + _HOUR)):
+                finding.offend("hours with images and no thumbnail", f"{hour:%Y-%m-%d %H}:00")
+    finding.numbers = {"closed_hours": len(wanted), "thumbnails": found}
+    return finding
+
+
+def pixels_match_catalog(layout: Layout, camera: str, day: date) -> Finding:
+    """The times of a day's pixels are sorted, unique and those of the catalogue's images, and every chunk is there."""
+    finding = Finding(f"pixels of {day}")
+    with open_readonly(layout.catalog) as db:
+        media = day_media(db, day, camera, "image")
+    root = layout.pixels(camera, day)
+    finding.numbers = {"images": len(media)}
+    if not (root / "zarr.json").is_file():
+        if media:
+            finding.offend("images without a pixel group", root.name)
+        return finding
+    group = zarr.open_group(root, mode="r")
+    times = np.asarray(group["time"]).tolist()
+    sizes = np.asarray(group["size_bytes"]).tolist()
+    finding.numbers |= {"frames": len(times)}
+    for earlier, later in pairwise(times):
+        if later <= earlier:
+            finding.offend("times not after the one before", str(np.datetime64(later, "ns")))
+    for time_ns in set(times) - {m.time_ns for m in media}:
+        finding.offend("frames that the catalogue does not have", str(np.datetime64(time_ns, "ns")))
+    inside = set(times)
+    excluded = group.attrs.get("excluded", {})
+    for m in media:
+        # Two files of one time are one frame; the attributes name the other, and so does this check.
+        if m.time_ns not in inside or (isinstance(excluded, dict) and m.relative_path in excluded):
+            finding.offend("images that are not in the array", m.relative_path)
+    for index, size in enumerate(sizes):
+        chunk = root / "image" / f"c.{index}.0.0.0"
+        if not chunk.is_file() or chunk.stat().st_size != size:
+            finding.offend("chunks missing or of another size", chunk.name)
+    return finding

@@ -1,0 +1,224 @@
+"""Daily and latest videos: the camera's hourly clips, joined by copying their compressed frames.
+
+Nothing is decoded or encoded for clips that fit together; those that do not are converted once and kept in ``.clips/``
+(:mod:`aurora_assets.wxcam.clips`). The joined file begins with its index (faststart), so that browsers can play and
+seek at once, and carries the identity of its inputs in its ``comment``.
+"""
+
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from aurora_assets.errors import MediaError
+from aurora_assets.files import Tally, identity, publish_file, remove
+from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
+from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name, merged_header
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.media import Clip, inspect_clip, open_clip
+from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
+
+RECIPE = "video/1"
+LATEST_CLIPS = 24
+POSTER_SIDE = 540  # px
+_COMMON_CLOCK = Fraction(1, 90_000)  # s; where clips count time differently
+
+
+@dataclass
+class VideoReport:
+    """What making one video did."""
+
+    camera: str
+    target: Path
+    built: bool = False
+    clips: int = 0
+    converted: int = 0
+    """Clips that were converted in this run."""
+    kept_conversions: int = 0
+    """Clips that an earlier run had converted."""
+    frames: int = 0
+    duration: float = 0.0  # s
+    bytes: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    waiting: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+    identity: str = ""
+    span: tuple[datetime, datetime] | None = None
+
+
+def build_daily_video(layout: Layout, camera: str, day: date, now: datetime) -> VideoReport:
+    """Bring a day's video up to date with the catalogue; nothing is written where its clips are the same."""
+    with open_readonly(layout.catalog) as db:
+        listed = day_media(db, day, camera, "video")
+    report = VideoReport(camera, layout.video(camera, day))
+    _build(layout, listed, report, f"{CAMERAS[camera].label}, {day.isoformat()} UTC", compact(day), now)
+    _forget_conversions(layout, camera, day, listed)
+    return report
+
+
+def build_latest_video(layout: Layout, camera: str, now: datetime) -> VideoReport:
+    """Bring the video of the newest 24 clips up to date, across midnight."""
+    with open_readonly(layout.catalog) as db:
+        listed = newest_clips(db, camera, LATEST_CLIPS)
+    report = VideoReport(camera, layout.latest_video(camera))
+    _build(layout, listed, report, f"{CAMERAS[camera].label}, latest", "latest", now)
+    return report
+
+
+def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str, name: str, now: datetime) -> None:
+    started = time.monotonic()
+    with layout.staging.claim(f"video.{report.camera}.{name}") as staged:
+        media = as_catalogued(listed, report.waiting)
+        report.identity = identity(RECIPE, (m.file_id for m in media))
+        if media and published_identity(report.target) != report.identity:
+            clips = _joinable(layout, media, report, now)
+            report.identity = identity(RECIPE, (m.file_id for m in media if m.relative_path not in report.unreadable))
+            if clips:
+                join(clips, staged, title, report.identity)
+                publish_file(staged, report.target)
+                report.built = True
+        if media and report.target.is_file():
+            _describe(report, media)
+    report.seconds = time.monotonic() - started
+
+
+def _joinable(layout: Layout, media: Sequence[Media], report: VideoReport, now: datetime) -> list[Clip]:
+    """The clips in one dialect, converted where needed. Those that cannot be are recorded and left out."""
+    failures: list[tuple[Media, str]] = []
+    found: list[tuple[Media, Clip]] = []
+    for m in media:
+        try:
+            found.append((m, inspect_clip(m.path)))
+        except MediaError as error:
+            failures.append((m, str(error)))
+    clips = []
+    dialect = common_dialect([clip for _, clip in found]) if found else None
+    for m, clip in found:
+        assert dialect is not None  # there is one clip at least
+        try:
+            clips.append(clip if dialect.fits(clip) else _converted(layout, m, clip, dialect, report))
+        except MediaError as error:
+            failures.append((m, str(error)))
+    mark_unreadable(layout, failures, now)
+    report.unreadable = {m.relative_path: reason for m, reason in failures}
+    return clips
+
+
+def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
+    day = from_epoch_ns(media.time_ns).date()
+    target = layout.converted_clips(report.camera, day) / converted_name(media.file_id, dialect)
+    # Claimed, so that a daily and a latest video that want the same clip convert it once.
+    with layout.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
+        if target.is_file():
+            report.kept_conversions += 1
+        else:
+            convert(clip, dialect, staged)
+            publish_file(staged, target)
+            report.converted += 1
+    return inspect_clip(target)
+
+
+def _forget_conversions(layout: Layout, camera: str, day: date, listed: Sequence[Media]) -> None:
+    """Remove conversions of clips that are not the day's any more, or were of another version of them."""
+    anything = Dialect(0, 0, None)
+    wanted = tuple(converted_name(m.file_id, anything).removesuffix("0x0.mp4") for m in listed)
+    directory = layout.converted_clips(camera, day)
+    for path in directory.iterdir() if wanted and directory.is_dir() else ():
+        if not path.name.startswith(wanted):
+            remove(path)
+
+
+def join(clips: Sequence[Clip], staged: Path, title: str, inputs: str) -> None:
+    """Write one MP4 with the frames of all clips, one clip after the other, without decoding any.
+
+    Presentation times start at 0, increase strictly, and each clip begins where the one before ends.
+    """
+    clocks = {clip.time_base for clip in clips}
+    clock = clocks.pop() if len(clocks) == 1 else _COMMON_CLOCK
+    # Clips with reordered frames are decoded ahead of their times; all are given the longest lead.
+    lead = max(clip.delay * clip.time_base for clip in clips)
+    options = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(clock.denominator)}
+    with av.open(str(staged), "w", format="mp4", container_options=options) as output:
+        output.metadata.update({"title": title, "comment": f"{RECIPE} {inputs}"})
+        with open_clip(clips[0].path) as template:
+            stream = output.add_stream_from_template(template.streams.video[0])
+        stream.codec_context.extradata = merged_header(clip.extradata for clip in clips)
+        stream.time_base = clock
+        begin, last_dts = Fraction(0), None
+        for clip in clips:
+            last_dts = _append(output, stream, clip, clock, begin, lead, last_dts)
+            begin += clip.seconds
+
+
+def _append(
+    output: av.container.OutputContainer,
+    stream: av.video.stream.VideoStream,
+    clip: Clip,
+    clock: Fraction,
+    begin: Fraction,
+    lead: Fraction,
+    last_dts: int | None,
+) -> int | None:
+    scale = clip.time_base / clock
+    offset = begin / clock
+    ahead = (lead - clip.delay * clip.time_base) / clock
+    with open_clip(clip.path) as source:
+        for packet in source.demux(source.streams.video[0]):
+            if packet.pts is None or packet.dts is None or not packet.size:
+                continue
+            packet.pts = round((packet.pts - clip.start) * scale + offset)
+            packet.dts = round((packet.dts - clip.start) * scale + offset - ahead)
+            packet.duration = round((packet.duration or 0) * scale)
+            if last_dts is not None and packet.dts <= last_dts:
+                packet.dts = last_dts + 1
+            if packet.dts > packet.pts:
+                raise MediaError(f"{clip.path.name}: its frames' times cannot be put behind the clip before")
+            last_dts = packet.dts
+            packet.time_base = clock
+            packet.stream = stream
+            output.mux(packet)
+    return last_dts
+
+
+def published_identity(path: Path) -> str | None:
+    """The identity of the inputs that a published video was made from; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        with open_clip(path) as container:
+            recipe, _, digest = container.metadata.get("comment", "").partition(" ")
+    except MediaError:
+        return None
+    return digest if recipe == RECIPE else None
+
+
+def _describe(report: VideoReport, media: Sequence[Media]) -> None:
+    with open_clip(report.target) as container:
+        stream = container.streams.video[0]
+        report.frames = stream.frames
+        report.duration = float((stream.duration or 0) * (stream.time_base or 0))
+    good = [m for m in media if m.relative_path not in report.unreadable]
+    report.clips = len(good)
+    report.bytes = report.target.stat().st_size
+    if good:
+        report.span = (from_epoch_ns(good[0].time_ns), from_epoch_ns(good[-1].time_ns))
+
+
+def poster(path: Path) -> bytes:
+    """The keyframe in the middle of a video, as a small JPEG."""
+    with open_clip(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = "NONKEY"
+        container.seek((stream.duration or 0) // 2, stream=stream)
+        frame = next(container.decode(stream))
+        image = frame.to_image()
+    image.thumbnail((POSTER_SIDE, POSTER_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

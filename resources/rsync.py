@@ -1,0 +1,123 @@
+"""rsync: the one program that moves file data, from a host to here.
+
+Each file comes under its name whole or not at all; a transfer that was cut is resumed; every wait has a bound.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from logging import Logger
+from pathlib import Path
+
+from dagster import ConfigurableResource
+
+from aurora_assets.errors import BusyError, TransferError
+from aurora_assets.files import remove
+from aurora_assets.mirror.sync import Transferred
+from aurora_assets.site import Host, SshHost
+from resources.shell import LOCKED, TIMED_OUT, ShellResource
+from resources.ssh import SshResource
+
+# rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
+_DONE = (0, 23, 24)
+_MEANINGS = {
+    5: "the host refused to start the transfer",
+    10: "error in socket I/O",
+    11: "error in file I/O here: is the disk full?",
+    12: "the connection broke",
+    20: "ended by a signal",
+    30: "nothing moved for too long",
+    35: "no connection in time",
+    TIMED_OUT: "took longer than the site's limit for a transfer",
+    127: "rsync is not installed there",
+    137: "killed",
+    255: "ssh could not connect, or the connection broke",
+}
+
+
+class RsyncResource(ConfigurableResource):
+    """Copies files of a host to here."""
+
+    shell: ShellResource
+    ssh: SshResource
+    stall_seconds: float = 60
+    transfer_seconds: float = 6 * 3600
+    bandwidth_kib: int = 0
+    """Limit in KiB/s; 0 is none."""
+
+    def transfer(self, host: Host, log: Logger) -> "RsyncTransfer":
+        """The transfer from ``host``, as the mirror wants it."""
+        return RsyncTransfer(self, host, log)
+
+    def arguments(self, host: Host, root: str, target: Path, work: Path) -> list[str]:
+        """The argument vector that copies the files named in ``work/files`` from ``root`` on ``host`` to ``target``."""
+        source = f"{root.rstrip('/')}/"
+        remote: list[str] = []
+        if isinstance(host, SshHost):
+            address = f"[{host.address}]" if ":" in host.address else host.address
+            source = f"{address}:{source}"
+            remote = ["--rsh", shlex.join(self.ssh.command(host))]
+        if self.bandwidth_kib:
+            remote.append(f"--bwlimit={self.bandwidth_kib}")
+        return [
+            "rsync",
+            *("--files-from", str(work / "files"), "--from0", "--ignore-missing-args"),
+            # The plan has compared size and mtime to the nanosecond; rsync compares to the second and would skip some.
+            *("--ignore-times", "--times", "--omit-dir-times"),
+            # Owner and mode are those of whoever runs this; nothing but plain files is ever created.
+            *("--no-perms", "--chmod=D777,F666", "--no-links", "--no-devices", "--no-specials"),
+            *("--temp-dir", str(work / "new"), "--partial-dir", str(work / "partial"), "--fsync"),
+            # The server side gets its arguments over the connection, not through its shell.
+            "--secluded-args",
+            *("--timeout", str(max(1, round(self.stall_seconds)))),
+            *("--stats", "--no-human-readable"),
+            *remote,
+            "--",
+            source,
+            f"{target}/",
+        ]
+
+
+@dataclass
+class RsyncTransfer:
+    """One host's transfer; see :class:`aurora_assets.mirror.sync.Transfer`."""
+
+    rsync: RsyncResource
+    host: Host
+    log: Logger
+
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
+        """See :meth:`aurora_assets.mirror.sync.Transfer.fetch`."""
+        _prepare(work, paths)
+        output, code = self.rsync.shell.run(
+            self.rsync.arguments(self.host, root, target, work),
+            self.log,
+            script=work / "run.sh",
+            bound=timedelta(seconds=self.rsync.transfer_seconds),
+            lock=lock,
+            lock_wait=timedelta(seconds=self.rsync.stall_seconds),
+        )
+        if code == LOCKED:
+            raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
+        complaints = tuple(
+            line for line in output.splitlines() if line.startswith(("rsync: ", "rsync error: ", "ssh: "))
+        )
+        if code not in _DONE:
+            said = "; ".join(complaints[-3:] or output.splitlines()[-3:])
+            raise TransferError(f"rsync ended with {code} ({_MEANINGS.get(code, 'see man rsync')}): {said}")
+        return Transferred(_stat(output, "Literal data"), _stat(output, "Matched data"), complaints[:10])
+
+
+def _prepare(work: Path, paths: Sequence[str]) -> None:
+    remove(work / "new")  # of a transfer that was killed; what it could save is in partial/
+    for name in ("new", "partial"):
+        (work / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
+    (work / "files").write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
+
+
+def _stat(output: str, name: str) -> int:
+    match = re.search(rf"^{re.escape(name)}: (\d+) bytes", output, re.MULTILINE)
+    return int(match[1]) if match else 0

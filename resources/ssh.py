@@ -1,0 +1,220 @@
+"""SSH to a host of the site file: sessions by Fabric, and the option list for programs that run ``ssh`` themselves.
+
+Both follow the same rules and share one ``known_hosts`` in the state directory: no agent, no keys but the one named,
+no user or system configuration; a host key is accepted when new and refused when changed; every step has a bound.
+"""
+
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dagster import ConfigurableResource
+from fabric import Config, Connection
+from filelock import FileLock
+from paramiko import (
+    BadHostKeyException,
+    Channel,
+    MissingHostKeyPolicy,
+    PKey,
+    SSHClient,
+    SSHConfig,
+    SSHException,
+)
+from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
+
+from aurora_assets.errors import HostError
+from aurora_assets.files import Tally
+from aurora_assets.mirror.listing import (
+    NO_SUCH_ROOT,
+    Listing,
+    LocalSource,
+    Source,
+    complaints,
+    parse_listing,
+    remote_command,
+    split_records,
+)
+from aurora_assets.site import Host, SshHost
+
+_BLOCK = 1 << 16
+_MOST_STDERR = 1 << 18
+_ALIVE_SECONDS, _ALIVE_TIMES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
+
+
+class SshResource(ConfigurableResource):
+    """Sessions with the hosts of the site file."""
+
+    known_hosts: str
+    connect_seconds: float = 15
+    listing_seconds: float = 600
+
+    def source(self, host: Host) -> Source:
+        """The way to list a host: directly where it is this machine, else over SSH."""
+        return RemoteSource(self, host) if isinstance(host, SshHost) else LocalSource()
+
+    def command(self, host: SshHost) -> list[str]:
+        """The OpenSSH client with our options for ``host``, for a program that appends the address itself."""
+        identity = str(host.identity) if host.auth == "key" else "none"
+        options = {
+            "BatchMode": "yes",
+            "IdentitiesOnly": "yes",
+            "IdentityAgent": "none",
+            "IdentityFile": identity,
+            "PubkeyAuthentication": "yes" if host.auth == "key" else "no",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "StrictHostKeyChecking": "accept-new",
+            "UserKnownHostsFile": self.known_hosts,
+            "GlobalKnownHostsFile": "/dev/null",
+            "HashKnownHosts": "no",
+            "UpdateHostKeys": "no",
+            "CheckHostIP": "no",
+            "ConnectTimeout": str(max(1, round(self.connect_seconds))),
+            "ServerAliveInterval": str(_ALIVE_SECONDS),
+            "ServerAliveCountMax": str(_ALIVE_TIMES),
+            "ControlPath": "none",
+            "ClearAllForwardings": "yes",
+        }
+        pairs = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+        return ["ssh", "-F", "/dev/null", "-T", *pairs, "-p", str(host.port), "-l", host.user]
+
+    @contextmanager
+    def connect(self, host: SshHost) -> Iterator[Connection]:
+        """A Fabric connection to ``host``; :class:`HostError` says in one line why there is none."""
+        known = Path(self.known_hosts)
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.touch(mode=0o600)
+        # Without lazy=True and an SSHConfig of our own, Fabric would read the user's and the system's configuration.
+        connection = Connection(
+            host.address,
+            user=host.user,
+            port=host.port,
+            config=Config(lazy=True, ssh_config=SSHConfig()),
+            connect_timeout=self.connect_seconds,
+            connect_kwargs={
+                "auth_strategy": _Only(_credentials(host)),
+                "banner_timeout": self.connect_seconds,
+                "auth_timeout": self.connect_seconds,
+                "channel_timeout": self.connect_seconds,
+            },
+        )
+        connection.client.set_missing_host_key_policy(AcceptNew(known))
+        try:
+            connection.client.load_host_keys(str(known))
+            connection.open()
+            connection.transport.set_keepalive(_ALIVE_SECONDS)
+        except (OSError, SSHException, EOFError) as error:
+            connection.close()
+            raise HostError(_why(error, host, known)) from None
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+class AcceptNew(MissingHostKeyPolicy):
+    """Remember the key of a host that was never seen, as OpenSSH's ``accept-new`` does.
+
+    Paramiko's own policy rewrites the whole file; two sessions, or an ``ssh`` beside us, would lose each other's keys.
+    """
+
+    def __init__(self, known_hosts: Path) -> None:
+        self.known_hosts = known_hosts
+
+    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
+        line = f"{hostname} {key.get_name()} {key.get_base64()}\n"
+        with FileLock(f"{self.known_hosts}.lock", timeout=10), self.known_hosts.open("a") as file:
+            file.write(line)
+        client.get_host_keys().add(hostname, key.get_name(), key)
+
+
+class _Only(AuthStrategy):
+    """One way to authenticate, and no other."""
+
+    def __init__(self, source: AuthSource) -> None:
+        super().__init__(ssh_config=SSHConfig())
+        self.source = source
+
+    def get_sources(self) -> Iterator[AuthSource]:
+        yield self.source
+
+
+def _credentials(host: SshHost) -> AuthSource:
+    if host.auth == "none":
+        return NoneAuth(username=host.user)
+    assert host.identity is not None  # SshHost's own validation
+    try:
+        return InMemoryPrivateKey(host.user, PKey.from_path(host.identity))
+    except Exception as error:  # paramiko has no common type for what may be wrong with a key file
+        raise HostError(f"{host.address}: identity {host.identity} cannot be used: {error}") from None
+
+
+def _why(error: Exception, host: SshHost, known_hosts: Path) -> str:
+    where = f"{host.address}:{host.port}"
+    if isinstance(error, BadHostKeyException):
+        return (
+            f"{where}: the host key has CHANGED; refused. If the host was really reinstalled, remove its line from "
+            f"{known_hosts} and run again."
+        )
+    if isinstance(error, TimeoutError):
+        return f"{where}: no answer in time. Is the host up, and is the network there?"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"{where}: {text}. Try: ssh -p {host.port} {host.user}@{host.address}"
+
+
+class RemoteSource:
+    """A source on a far host: one session, one ``find``."""
+
+    def __init__(self, ssh: SshResource, host: SshHost) -> None:
+        self.ssh = ssh
+        self.host = host
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        """See :meth:`aurora_assets.mirror.listing.Source.list`."""
+        unreadable = Tally()
+        return parse_listing(self._records(root, below, unreadable), unreadable)
+
+    def _records(self, root: str, below: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
+        deadline = time.monotonic() + self.ssh.listing_seconds
+        with self.ssh.connect(self.host) as connection:
+            try:
+                channel = connection.transport.open_session(timeout=self.ssh.connect_seconds)
+                channel.exec_command(shlex.join(remote_command(root, below)))
+                stderr = bytearray()
+                yield from split_records(self._blocks(channel, deadline, stderr))
+                status = self._status(channel)
+            except (OSError, SSHException, EOFError) as error:
+                raise HostError(
+                    f"{self.host.address}: the listing broke off: {error or type(error).__name__}"
+                ) from None
+        if status == NO_SUCH_ROOT:
+            raise HostError(f"{self.host.address}: {root} does not exist there. Is the path in the site file right?")
+        if status != 0:
+            text = bytes(stderr[:300]).decode("utf-8", "replace").strip()
+            raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
+        complaints(bytes(stderr), unreadable)
+
+    def _blocks(self, channel: Channel, deadline: float, stderr: bytearray) -> Iterator[bytes]:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise HostError(f"{self.host.address}: the listing took longer than {self.ssh.listing_seconds:.0f} s")
+            channel.settimeout(left)
+            block = channel.recv(_BLOCK)
+            _drain(channel, stderr)
+            if not block:
+                return
+            yield block
+
+    def _status(self, channel: Channel) -> int:
+        if not channel.status_event.wait(self.ssh.connect_seconds):
+            raise HostError(f"{self.host.address}: the session did not end")
+        return int(channel.exit_status)
+
+
+def _drain(channel: Channel, stderr: bytearray) -> None:
+    """Take what is on stderr, so that the far side never blocks on it; keep no more than a bounded part."""
+    while channel.recv_stderr_ready():
+        stderr += channel.recv_stderr(_BLOCK)[: max(0, _MOST_STDERR - len(stderr))]
