@@ -1,6 +1,8 @@
 """The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
 
-from dagster import Definitions, in_process_executor, with_source_code_references
+import warnings
+
+from dagster import BetaWarning, Definitions, in_process_executor, with_source_code_references
 
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
@@ -26,8 +28,12 @@ def build(site: Site) -> Definitions:
         stall_seconds=limits.stall.total_seconds(),
         transfer_seconds=limits.transfer.total_seconds(),
     )
+    with warnings.catch_warnings():
+        # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
+        warnings.simplefilter("ignore", BetaWarning)
+        assets = with_source_code_references([*source_specs(site), *raw_assets(site), *wxcam_assets(site)])
     return Definitions(
-        assets=with_source_code_references([*source_specs(site), *raw_assets(site), *wxcam_assets(site)]),
+        assets=assets,
         asset_checks=wxcam_checks(site),
         jobs=jobs(site),
         resources={"ssh": ssh, "rsync": rsync},

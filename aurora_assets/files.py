@@ -43,7 +43,7 @@ def safe_relative(raw: bytes) -> str:
         path = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise UnsafePathError("name is not UTF-8") from None
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in path):
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in path):
         raise UnsafePathError("control character in the name")
     if path.startswith("/"):
         raise UnsafePathError("absolute path")

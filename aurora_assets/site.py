@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +45,7 @@ def parse_duration(value: object) -> timedelta:
     """Turn ``30s``, ``5m``, ``90m``, ``3h`` or ``10d`` into a duration; ``ValueError`` for anything else."""
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("a duration is a whole number and a unit: 30s, 5m, 3h, 10d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
@@ -62,7 +63,14 @@ def _resolved(value: object, info: ValidationInfo) -> Path:
         raise ValueError("a path, absolute or relative to the site file")
     base = (info.context or {}).get("base", Path.cwd())
     # normpath, not resolve: a symlinked data disk keeps the name that the operator gave it.
-    return Path(os.path.normpath(base / Path(value).expanduser()))
+    return Path(os.path.normpath(base / _expanded(Path(value))))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # what pathlib raises for an unknown user
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _relative(value: str) -> str:
@@ -100,7 +108,14 @@ def _unquoted(path: Path) -> Path:
     return path
 
 
+def _bound(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("longer than 0s: nothing waits without a bound")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+Bound = Annotated[Duration, AfterValidator(_bound)]
 SitePath = Annotated[Path, BeforeValidator(_resolved)]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
@@ -162,10 +177,10 @@ Host = Annotated[LocalHost | SshHost, Field(discriminator="kind")]
 class Limits(Settings):
     """How long we wait for what. Every connection, transfer and lock has a bound."""
 
-    connect: Duration = timedelta(seconds=15)
-    listing: Duration = timedelta(minutes=10)
-    stall: Duration = timedelta(seconds=60)  # a transfer that moves nothing for this long is cut
-    transfer: Duration = timedelta(hours=6)
+    connect: Bound = timedelta(seconds=15)
+    listing: Bound = timedelta(minutes=10)
+    stall: Bound = timedelta(seconds=60)  # a transfer that moves nothing for this long is cut
+    transfer: Bound = timedelta(hours=6)
     lock: Duration = timedelta(minutes=10)
 
 
@@ -188,14 +203,19 @@ class Stream(Settings):
 
     @cached_property
     def _included(self) -> tuple[re.Pattern[str], ...]:
-        # Cameras write .jpg and .JPG alike; the rest of a name is matched as written.
-        patterns = [re.sub(r"\.[A-Za-z0-9]+$", _either_case, pattern) for pattern in self.include]
-        positive, _ = glob.translate(patterns, flags=glob.GLOBSTAR | glob.FORCEUNIX)
-        return tuple(re.compile(expression) for expression in positive)
+        return _compiled(self.include)
+
+    @cached_property
+    def _included_by_name(self) -> tuple[re.Pattern[str], ...]:
+        return _compiled([pattern for pattern in self.include if pattern.rpartition("/")[2].strip("*")])
 
     def includes(self, path: str) -> bool:
         """Whether ``path`` (relative to the stream's root) is one of this stream's files, by its name alone."""
         return any(pattern.match(path) for pattern in self._included)
+
+    def names_a_file(self, path: str) -> bool:
+        """Whether ``path`` is included for its own name, which a pattern that ends in ``*`` alone says of nothing."""
+        return any(pattern.match(path) for pattern in self._included_by_name)
 
     @cached_property
     def _day(self) -> re.Pattern[str] | None:
@@ -204,7 +224,8 @@ class Stream(Settings):
     def day_of(self, path: str, mtime_ns: int) -> date | None:
         """The UTC day that a file belongs to, or None where its name does not tell."""
         if self._day is None:
-            return datetime.fromtimestamp(mtime_ns / 1e9, UTC).date()
+            # Whole seconds: a float would round the last nanoseconds of a day into the next.
+            return datetime.fromtimestamp(mtime_ns // 1_000_000_000, UTC).date()
         match = self._day.search(path)
         if match is None:
             return None
@@ -214,6 +235,13 @@ class Stream(Settings):
             return date(year, int(parts["m"]), int(parts["d"]))
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def _compiled(include: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    # Cameras write .jpg and .JPG alike; the rest of a name is matched as written.
+    patterns = [re.sub(r"\.[A-Za-z0-9]+$", _either_case, pattern) for pattern in include]
+    positive, _ = glob.translate(patterns, flags=glob.GLOBSTAR | glob.FORCEUNIX)
+    return tuple(re.compile(expression) for expression in positive)
 
 
 def _either_case(match: re.Match[str]) -> str:
@@ -251,7 +279,10 @@ class Site(Settings):
             if isinstance(stream, dict) and isinstance(stream.get("path"), str):
                 host = hosts.get(str(stream.get("host")))
                 if isinstance(host, dict) and host.get("kind") == "local":
-                    stream = {**stream, "path": str(_resolved(stream["path"], info))}
+                    try:
+                        stream = {**stream, "path": str(_resolved(stream["path"], info))}
+                    except ValueError as error:
+                        raise ValueError(f"streams.{name}.path: {error}") from None
                 elif isinstance(host, dict) and host.get("kind") == "ssh" and not stream["path"].startswith("/"):
                     raise ValueError(f"streams.{name}.path: absolute on a host of kind ssh")
             streams[name] = stream
@@ -302,19 +333,23 @@ def load_site(file: Path | None = None) -> Site:
     SiteError
         With one message that names every wrong key and what it should be.
     """
-    path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE).expanduser().absolute()
+    path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE)
     try:
+        path = _expanded(path).absolute()
         with path.open("rb") as stream:
             text = stream.read(_MAX_SITE_BYTES + 1)
         if len(text) > _MAX_SITE_BYTES:
             raise SiteError(f"{path}: larger than {_MAX_SITE_BYTES} bytes; this is not a site file")
-        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-        return Site.model_validate(data, context={"base": path.parent})
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise SiteError(f"{path}: {reason}. Set AURORA_SITE to the site file, or unset it for the demo.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    try:
+        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML has an error of its own for what it cannot parse, but not for a value like 2026-02-31.
         raise SiteError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Site.model_validate(data, context={"base": path.parent})
     except ValidationError as error:
         raise SiteError(f"{path}: {_explain(error)}") from None
 
@@ -326,7 +361,7 @@ def _explain(error: ValidationError) -> str:
         key = ".".join(str(part) for part in item["loc"] if part not in ("local", "ssh")) or "the file"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = "unknown key; remove it or see docs/site-file.md for the keys there are"
+            message = "unknown key: remove it, or see docs/site-file.md for the keys there are"
         lines.append(f"{key}: {message}")
     return "; ".join(lines)
 

@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import fabric  # type: ignore[import-untyped, unused-ignore]
+import fabric
 import pytest
 from paramiko.auth_strategy import AuthSource, AuthStrategy, NoneAuth
 from paramiko.config import SSHConfig
-from ssh_server import Auth, SshServer, make_readable, readable_directory, why_no_sshd
+
+from tests.ssh_server import Auth, SshServer, make_readable, readable_directory, why_no_sshd
 
 
 def needs_sshd(auth: Auth) -> pytest.MarkDecorator:

@@ -8,6 +8,7 @@ listing says is believed here: :mod:`aurora_assets.mirror.plan` decides what may
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,19 +22,15 @@ from aurora_assets.files import Tally
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
 
 # GNU find writes one NUL-terminated record an entry, so a name may hold anything. The clock record lets "settled" be
-# judged by the clock that stamped the files; the end record tells a whole listing from one that was cut off.
+# judged by the clock that stamped the files; the end record tells a whole listing from one that was cut off. A find
+# without -printf (BusyBox, BSD) would end as one that could not read a directory, so it is tried first.
 REMOTE_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 cd -- "$1" || exit 66
 shift
+find . -maxdepth 0 -printf '' || exit 67
 printf 'clock %s\0' "$(date +%s)"
-n=$#
-if [ "$n" -eq 0 ]; then set -- .; fi
-while [ "$n" -gt 0 ]; do
-    if [ -e "./$1" ] || [ -L "./$1" ]; then set -- "$@" "./$1"; fi
-    shift; n=$((n - 1))
-done
-if [ "$#" -gt 0 ]; then find -P "$@" -printf '%y %s %T@ %p\0'; fi
+find -P "$@" -printf '%y %s %T@ %p\0'
 printf 'end %s\0' "$?"
 """
 NO_SUCH_ROOT = 66  # exit code of the script where the source path does not exist
@@ -81,7 +78,8 @@ class Source(Protocol):
 
 def remote_command(root: str, below: Sequence[str]) -> list[str]:
     """The argument vector that lists ``root`` on a far host; quote it with :func:`shlex.join`."""
-    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *below]
+    # "./" in front: find would take a name that begins with "-" or "(" for an expression.
+    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *([f"./{path}" for path in below] or ["."])]
 
 
 def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -97,7 +95,7 @@ def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
 def parse_listing(records: Iterator[bytes], unreadable: Tally) -> Listing:
     """Read the records of :data:`REMOTE_SCRIPT`; the entries raise :class:`HostError` where the end is missing."""
     first = next(records, b"")
-    if not first.startswith(b"clock ") or not first[6:].isdigit():
+    if not re.fullmatch(rb"clock [0-9]{1,11}", first):
         raise HostError("the host did not begin its listing with its clock: is its login shell quiet?")
     return Listing(int(first[6:]) * 1_000_000_000, _entries(records), unreadable)
 
@@ -153,6 +151,9 @@ def _walk(root: bytes, below: list[bytes], unreadable: Tally) -> Iterator[Entry]
         try:
             status = os.lstat(os.path.join(root, start))
         except FileNotFoundError:
+            continue
+        except OSError as error:
+            unreadable.add(start + b": " + os.fsencode(error.strerror or "cannot be read"))
             continue
         if stat.S_ISDIR(status.st_mode):
             pending.append(start)

@@ -63,19 +63,19 @@ class _Directories:
     def __init__(self, stream: Stream, days: Sequence[date]) -> None:
         self.owner = {t: day for day in days for t in _directories_of(stream, day)}
         around = {day + step for day in days for step in (-_NEIGHBOURS, timedelta(0), _NEIGHBOURS)}
-        wanted = sorted(t for day in around for t in _directories_of(stream, day))
+        wanted = sorted({t for day in around for t in _directories_of(stream, day)})
         self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
         self._depths = sorted({t.count("/") + 1 for t in self.owner})
-        self._only = days[0] if len(days) == 1 else None
+        # Without directories each listing is of the whole source, so what has no day is shown with the newest asked one.
+        self.rest = max(days) if not self.owner else None
 
     def day_of(self, path: bytes) -> date | None:
-        """The requested day in whose directories ``path`` lies; None where it lies in a neighbour's."""
+        """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
         parts = path.decode("utf-8", "replace").split("/")
         for depth in self._depths:
             if day := self.owner.get("/".join(parts[:depth])):
                 return day
-        # Without directories a day's own listing is the whole source, so what has no day belongs to the asked one.
-        return self._only if not self.owner else None
+        return None
 
 
 def _directories_of(stream: Stream, day: date) -> list[str]:
@@ -114,14 +114,14 @@ def _decide(
     stream: Stream, entry: Entry, plan: Plan, placed: _Directories, today: date, clock_ns: int, local: _LocalTree
 ) -> None:
     text = entry.path.decode("utf-8", "surrogateescape")
-    ours = stream.includes(text)
+    ours = stream.names_a_file(text) if entry.kind == DIRECTORY else stream.includes(text)
     # Nobody knows what is behind a link, so a link is shown whatever its name.
     if not ours and entry.kind != SYMLINK:
         plan.foreign += entry.kind == FILE
         return
-    day, reason = _judge(stream, entry, today, clock_ns)
+    day, reason = _judge(stream, text, entry, today, clock_ns)
     if reason is not None:
-        here = plan.days.get(placed.day_of(entry.path) or day or date.min)
+        here = plan.days.get(placed.day_of(entry.path) or day or placed.rest or date.min)
         if here is not None:
             here.seen += 1
             here.refuse(entry.path, reason)
@@ -140,24 +140,20 @@ def _decide(
         (asked.unchanged if local.holds(file) else asked.fetch).append(file)
 
 
-def _judge(stream: Stream, entry: Entry, today: date, clock_ns: int) -> tuple[date | None, str | None]:
-    """The day of an entry and, where it must not be used, the reason."""
-    try:
-        path = safe_relative(entry.path)
-    except UnsafePathError as error:
-        return None, str(error)
-    if entry.kind != FILE:
-        return None, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(
-            entry.kind, "not a regular file"
-        )
+def _judge(stream: Stream, text: str, entry: Entry, today: date, clock_ns: int) -> tuple[date | None, str | None]:
+    """The day of an entry, as far as it tells one, and the reason, where it must not be used."""
     if entry.size < 0 or not 0 <= entry.mtime_ns <= clock_ns + _AHEAD_NS:
         return None, "impossible size or mtime"
-    day = stream.day_of(path, entry.mtime_ns)
-    if day is None:
-        return None, "no day in its name"
-    if day > today:
-        return day, "dated in the future"
-    return day, None
+    day = stream.day_of(text, entry.mtime_ns)
+    if day is not None and day > today:
+        return None, "dated in the future"
+    try:
+        safe_relative(entry.path)
+    except UnsafePathError as error:
+        return day, str(error)
+    if entry.kind != FILE:
+        return day, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(entry.kind, "not a regular file")
+    return day, None if day else "no day in its name"
 
 
 class _LocalTree:
@@ -187,10 +183,10 @@ class _LocalTree:
 
     def _is_sound(self, directory: str) -> bool:
         if directory not in self._sound:
-            status = self._status(directory)
-            self._sound[directory] = self._is_sound(os.path.dirname(directory)) and (
-                status is None or stat.S_ISDIR(status.st_mode)
-            )
+            # From the top: below something that is no directory, nothing can be asked about.
+            sound = self._is_sound(os.path.dirname(directory))
+            status = self._status(directory) if sound else None
+            self._sound[directory] = sound and (status is None or stat.S_ISDIR(status.st_mode))
         return self._sound[directory]
 
 

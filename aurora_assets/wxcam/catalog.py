@@ -14,7 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from aurora_assets.errors import CatalogError
-from aurora_assets.files import FileId, Tally
+from aurora_assets.files import FileId, Tally, publish_file
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import (
     CAMERAS,
@@ -27,6 +27,8 @@ from aurora_assets.wxcam.rawtree import around, belongs
 
 # A writer waits this long for another writer's transaction; each is some milliseconds.
 _BUSY_SECONDS = 60.0
+# And this long at its end, for readers to let go of the log before it is folded into the main file.
+_CHECKPOINT_SECONDS = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -108,15 +110,34 @@ class Media:
 
 
 @contextmanager
-def open_writable(path: Path) -> Iterator[sqlite3.Connection]:
+def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
     """The catalogue for writing; made when missing. Leaves the main file whole: a copy of it alone is enough."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not layout.catalog.is_file():
+        _make(layout)
+    with _connect(layout.catalog) as db:
+        yield db
+        # A reader that stays in a transaction holds this up; whoever writes next makes up for it.
+        db.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _make(layout: Layout) -> None:
+    """Publish an empty catalogue whole, so that no reader ever finds a database without its tables."""
+    with layout.staging.claim("catalog") as staged:
+        if not layout.catalog.is_file():
+            staged.mkdir()
+            with _connect(staged / layout.catalog.name):
+                pass
+            publish_file(staged / layout.catalog.name, layout.catalog)
+
+
+@contextmanager
+def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.executescript(_SCHEMA)
         yield db
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager
@@ -193,6 +214,19 @@ def newest_clips(db: sqlite3.Connection, camera: str, count: int) -> list[Media]
     return newest[::-1]
 
 
+def newest_days(db: sqlite3.Connection, count: int) -> list[date]:
+    """The newest ``count`` days of which there is something, by time."""
+    days: list[date] = []
+    before = "9999-12-31"
+    while len(days) < count:
+        (newest,) = db.execute("SELECT max(day_utc) FROM images WHERE day_utc < ?", (before,)).fetchone()
+        if newest is None:
+            break
+        days.append(date.fromisoformat(newest))
+        before = newest
+    return days[::-1]
+
+
 def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, tuple[int, int, str]]:
     """The unreadable files of a day: raw path -> size, mtime (ns), reason."""
     found = {}
@@ -260,7 +294,11 @@ def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row
 
 def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
     db.executemany("DELETE FROM images WHERE raw_path = ?", [(row[0],) for row in failures])
-    db.executemany("INSERT OR REPLACE INTO unreadable_media VALUES (?, ?, ?, ?, ?)", failures)
+    db.executemany(
+        "INSERT OR REPLACE INTO unreadable_media (raw_path, size_bytes, mtime_ns, error, indexed_at)"
+        " VALUES (?, ?, ?, ?, ?)",
+        failures,
+    )
 
 
 def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
@@ -268,5 +306,5 @@ def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: 
     stamp = now.isoformat(timespec="seconds")
     rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in failures]
     if rows:
-        with open_writable(layout.catalog) as db, _transaction(db):
+        with open_writable(layout) as db, _transaction(db):
             _record_failures(db, rows)

@@ -1,7 +1,7 @@
 """Checks of the sky camera's products: observe only. They write nothing, block nothing, and name what they found."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -9,94 +9,109 @@ from dagster import (
     AssetChecksDefinition,
     AssetCheckSeverity,
     AssetKey,
-    PartitionsDefinition,
     asset_check,
 )
 
-from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
+from aurora_assets.partitions import day_of_key, hour_of_key
 from aurora_assets.presentation import table
 from aurora_assets.site import Site
 from aurora_assets.wxcam import verify
 from aurora_assets.wxcam.assets import CATALOG, STREAM, layout_of, product_key
+from aurora_assets.wxcam.catalog import newest_days, open_readonly
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS
 from aurora_assets.wxcam.verify import Finding
 
 Look = Callable[[AssetCheckExecutionContext], Sequence[Finding]]
 
+# A check that is executed by itself has no partition; it looks at the newest days then.
+_NEWEST_DAYS = 2
+
 
 def wxcam_checks(site: Site) -> list[AssetChecksDefinition]:
     """All checks of the sky camera's products; none where the site has no stream ``wxcam``."""
     if STREAM not in site.streams:
         return []
-    layout, days = layout_of(site), daily(site.streams[STREAM].start)
+    layout = layout_of(site)
     checks = [
         _check(
             CATALOG,
             "matches_raw_day",
             "Every settled file of the day stands in the catalogue as it is, and nothing else does.",
-            lambda context: [verify.catalog_matches_raw(layout, day_of_key(k), _now()) for k in context.partition_keys],
-            days,
+            lambda context: [verify.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)],
         ),
         _check(
             CATALOG,
             "no_unreadable_media",
             "No settled file of the day was found unreadable.",
-            lambda context: [verify.no_unreadable_media(layout, day_of_key(k)) for k in context.partition_keys],
-            days,
+            lambda context: [verify.no_unreadable_media(layout, day) for day in _days(context, layout)],
         ),
     ]
     for camera in CAMERAS:
-        checks += _camera_checks(site, layout, camera)
+        checks += _camera_checks(layout, camera)
     return checks
 
 
-def _camera_checks(site: Site, layout: Layout, camera: str) -> list[AssetChecksDefinition]:
-    start = site.streams[STREAM].start
+def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
     return [
         _check(
             product_key(camera, "daily_video"),
             "plays",
             "The video plays, has exactly the frames of its clips, and begins with its index (faststart).",
-            lambda context: [verify.daily_video_plays(layout, camera, day_of_key(k)) for k in context.partition_keys],
-            daily(start),
+            lambda context: [verify.daily_video_plays(layout, camera, day) for day in _days(context, layout)],
         ),
         _check(
             product_key(camera, "latest_video"),
             "plays",
             "The video plays, has exactly the frames of its clips, and begins with its index (faststart).",
             lambda context: [verify.latest_video_plays(layout, camera)],
-            None,
         ),
         _check(
             product_key(camera, "hourly_thumbnails"),
             "every_closed_hour_has_one",
             "Every closed hour that has an image has its thumbnail.",
-            lambda context: [
-                verify.hours_have_thumbnails(layout, camera, [hour_of_key(k) for k in context.partition_keys], _now())
-            ],
-            hourly(start),
+            lambda context: [verify.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())],
         ),
         _check(
             product_key(camera, "pixels"),
             "times_match_catalog",
             "Times are sorted, unique and those of the catalogue's images; every chunk has its file's size.",
-            lambda context: [
-                verify.pixels_match_catalog(layout, camera, day_of_key(k)) for k in context.partition_keys
-            ],
-            daily(start),
+            lambda context: [verify.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)],
         ),
     ]
+
+
+def _has_partitions(context: AssetCheckExecutionContext) -> bool:
+    return bool(context.has_partition_key or context.has_partition_key_range)
+
+
+def _days(context: AssetCheckExecutionContext, layout: Layout) -> list[date]:
+    """The days that a run is about; the newest of the catalogue where it is about none."""
+    if _has_partitions(context):
+        keys = context.partition_key_range
+        first, last = day_of_key(keys.start), day_of_key(keys.end)
+        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    with open_readonly(layout.catalog) as db:
+        return newest_days(db, _NEWEST_DAYS)
+
+
+def _hours(context: AssetCheckExecutionContext, layout: Layout) -> list[datetime]:
+    """The hours that a run is about; those of the newest days where it is about none."""
+    if _has_partitions(context):
+        keys = context.partition_key_range
+        first, last = hour_of_key(keys.start), hour_of_key(keys.end)
+    else:
+        days = _days(context, layout) or [_now().date()]
+        first, last = (datetime.combine(day, at, UTC) for day, at in ((days[0], time.min), (days[-1], time(23))))
+    return [first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)]
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _check(
-    key: AssetKey, name: str, description: str, look: Look, partitions: PartitionsDefinition | None
-) -> AssetChecksDefinition:
-    @asset_check(asset=key, name=name, description=description, blocking=False, partitions_def=partitions)
+def _check(key: AssetKey, name: str, description: str, look: Look) -> AssetChecksDefinition:
+    @asset_check(asset=key, name=name, description=description, blocking=False)
     def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
         return _result(look(context))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from PIL import Image, UnidentifiedImageError
 
@@ -97,7 +98,9 @@ def inspect_clip(path: Path) -> Clip:
 
 
 def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip:
-    context = stream.codec_context
+    context: VideoCodecContext | None = stream.codec_context
+    if context is None:
+        raise MediaError("no decoder for its codec")
     _bounded(context.width, context.height)
     if not 0 < stream.frames <= MAX_FRAMES or stream.time_base is None:
         raise MediaError(f"says that it has {stream.frames} frames")

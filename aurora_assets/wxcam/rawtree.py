@@ -30,11 +30,17 @@ def around(raw: Path, day: date) -> Iterator[tuple[Camera, int, str]]:
 
 
 def belongs(filename: str, camera: Camera, day: date, step: int) -> bool:
-    """Whether a file is of ``day``: by its name, or by its directory where the name does not tell."""
+    """Whether a file is of ``day``: by its name, or by its directory where the name tells nothing that can be true."""
     try:
-        return parse_name(filename, camera).day == day
+        named = parse_name(filename, camera).day
     except ValueError:
         return step == 0
+    return named == day or (step == 0 and is_misplaced(named, day))
+
+
+def is_misplaced(named: date, directory: date) -> bool:
+    """Whether a file's own day is so far from its directory's that no pass over its own day would find it."""
+    return abs((named - directory).days) > 1
 
 
 def scan_day(raw: Path, day: date) -> Iterator[RawFile]:

@@ -25,7 +25,7 @@ from aurora_assets.wxcam.catalog import (
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import inspect_clip, inspect_image
 from aurora_assets.wxcam.names import Kind, epoch_ns, from_epoch_ns, parse_name
-from aurora_assets.wxcam.rawtree import RawFile, scan_day
+from aurora_assets.wxcam.rawtree import RawFile, is_misplaced, scan_day
 
 RECIPE = "catalog/1"
 
@@ -63,7 +63,7 @@ def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
         Where another run works on the same day for too long, or the database cannot be written.
     """
     started = time.monotonic()
-    with exclusive(layout.locks, f"catalog.{day}", layout.wait), open_writable(layout.catalog) as db:
+    with exclusive(layout.locks, f"catalog.{day}", layout.wait), open_writable(layout) as db:
         report = _refresh(db, layout, day, now)
     report.seconds = time.monotonic() - started
     return report
@@ -94,7 +94,7 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
             report.unsettled.add(file.relative_path)
         else:
             try:
-                media = _inspect(file)
+                media = _inspect(file, day)
             except MediaError as error:
                 report.unreadable[file.relative_path] = str(error)
                 failures.append((file.raw_path, *version, str(error), stamp))
@@ -122,13 +122,15 @@ def _count(report: CatalogReport, kind: Kind, size: int) -> None:
     report.bytes += size
 
 
-def _inspect(file: RawFile) -> Media:
+def _inspect(file: RawFile, day: date) -> Media:
     if not file.is_regular:
         raise MediaError("not a regular file")
     try:
         name = parse_name(os.path.basename(file.raw_path), file.camera)
     except ValueError as error:
         raise MediaError(str(error)) from None
+    if is_misplaced(name.day, day):
+        raise MediaError(f"named {name.day}, but in the directory of {day}")
     path = Path(file.raw_path)
     if name.kind == "image":
         width, height = inspect_image(path)

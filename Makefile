@@ -1,0 +1,40 @@
+# Aurora: make demo, make test, make ui. Each does all the set-up it needs.
+SHELL := /bin/bash
+export DAGSTER_HOME ?= $(CURDIR)/.aurora/dagster
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test ui lint lock bench screenshots clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## .venv with the locked packages, and the system tools
+	@deploy/bootstrap.sh
+
+demo: setup ## a simulated camera day, through Dagster, to every product
+	@$(PY) deploy/demo.py $(DEMO)
+
+test: ## all tests (real sshd, rsync, SQLite, MP4)
+	@deploy/bootstrap.sh --tests
+	@$(PY) -m pytest $(TESTS)
+
+ui: setup ## the Dagster UI on http://127.0.0.1:3000, with the daemon; Ctrl-C ends both
+	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
+	@$(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+lint: setup ## ruff and mypy
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+bench: setup ## side by side with the method it replaces, and with the limits
+	@$(PY) -m benchmarks $(BENCH)
+
+screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)
+	@$(PY) deploy/screenshots.py
+
+lock: ## requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --python-version 3.12 --generate-hashes --upgrade --quiet \
+	    --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
+
+clean: ## remove what the demo made (.aurora), keep .venv
+	rm -rf .aurora

@@ -1,0 +1,72 @@
+"""Fixtures of the mirror's tests: a world-readable place, a simulated camera, and hosts that run a real sshd."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from simulator import CameraSpec, Report, simulate
+from tests.mirror.parts import DAY, Mirror, auths, host_of, stream_of
+from tests.ssh_server import Auth, SshServer, readable_directory
+
+# Other tests run beside these, and some examples start a process: time says nothing, and fewer examples will do.
+settings.register_profile(
+    "mirror", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+
+
+@pytest.fixture(scope="session")
+def _readable() -> Iterator[Path]:
+    with readable_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def far(_readable: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty directory that every user may read: what lies on the host."""
+    with readable_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def camera(_readable: Path) -> tuple[Path, Report]:
+    """A camera's tree with two good hours, an image every 20 minutes at 5 % of the real size."""
+    root = _readable / "camera"
+    return root, simulate(CameraSpec(root, DAY, hours=2, every=timedelta(minutes=20), start_hour=10, scale=0.05))
+
+
+@pytest.fixture(scope="session")
+def damaged_camera(_readable: Path) -> tuple[Path, Report]:
+    """The same with every fault that the simulator has."""
+    root = _readable / "damaged"
+    spec = CameraSpec(root, DAY, hours=2, every=timedelta(minutes=20), start_hour=10, scale=0.05)
+    return root, simulate(spec, ["all"], now=datetime.now(UTC))
+
+
+@pytest.fixture(scope="module", params=auths())
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A host; the test runs once for each way to log in."""
+    auth: Auth = request.param
+    with SshServer(tmp_path_factory.mktemp(f"sshd_{auth}"), auth=auth) as server:
+        yield server
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[SshServer]:
+    """A host for one test alone, which may stop it or change its key."""
+    with SshServer(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def local(camera: tuple[Path, Report], tmp_path: Path) -> Mirror:
+    """The mirror of a camera that is a directory of this machine."""
+    return Mirror(stream_of(camera[0]), tmp_path)
+
+
+@pytest.fixture
+def remote(camera: tuple[Path, Report], tmp_path: Path, server: SshServer) -> Mirror:
+    """The mirror of a camera behind SSH."""
+    return Mirror(stream_of(camera[0]), tmp_path, host_of(server))

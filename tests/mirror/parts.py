@@ -1,0 +1,193 @@
+"""What the tests of the mirror share: a stream, a host, and a mirror of it from the real parts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aurora_assets.mirror.listing import Entry, Listing, Source
+from aurora_assets.mirror.sync import MirrorReport, mirror_days
+from aurora_assets.site import Host, LocalHost, SshHost, Stream
+from resources.rsync import RsyncResource, RsyncTransfer
+from resources.shell import ShellResource
+from resources.ssh import SshResource
+from tests.ssh_server import Auth, SshServer, why_no_sshd
+
+DAY = date(2026, 3, 5)
+SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)
+HERE = LocalHost(kind="local")
+LOG = logging.getLogger("tests.mirror")
+
+CAMERA: dict[str, Any] = {
+    "host": "camera",
+    "raw": "wxcam",
+    "include": ["FISH/**/HDR_*.jpg", "FISH/**/HDR_*.mp4", "PANO/**/HDR_*_PANO.jpg", "PANO/**/HDR_*_PANO.mp4"],
+    "day": r"HDR_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})_",
+    "day_dirs": ["FISH/%Y%m%d", "PANO/%Y%m%d"],
+    "start": "2026-01-12",
+}
+ANYTHING: dict[str, Any] = {
+    "host": "camera",
+    "raw": "all",
+    "include": ["**/*"],
+    "day": "mtime",
+    "start": "2026-01-12",
+}
+
+
+def stream_of(root: Path | str, settings: dict[str, Any] = CAMERA, **changes: Any) -> Stream:
+    return Stream.model_validate({**settings, "path": str(root), **changes})
+
+
+def auths() -> list[Any]:
+    """Both ways to log in, as parameters; one that cannot be had here is skipped with the reason."""
+    kinds: tuple[Auth, ...] = ("key", "none")
+    return [
+        pytest.param(auth, marks=pytest.mark.skipif(bool(why_no_sshd(auth)), reason=why_no_sshd(auth) or ""))
+        for auth in kinds
+    ]
+
+
+def host_of(server: SshServer) -> SshHost:
+    return SshHost(
+        address=server.address, port=server.port, user=server.user, auth=server.auth, identity=server.identity
+    )
+
+
+def write(root: Path, files: dict[str, bytes], at: datetime = SETTLED) -> None:
+    """Write files with mtimes that differ below the second."""
+    for number, (name, content) in enumerate(files.items()):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        mtime = int(at.timestamp()) * 10**9 + 123_456_789 + number
+        os.utime(path, ns=(mtime, mtime))
+
+
+@dataclass
+class Recording:
+    """A real source that remembers how it was asked."""
+
+    source: Source
+    calls: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        self.calls.append((root, [*below]))
+        return self.source.list(root, below)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One stream, its host, and where its copy goes: all real parts."""
+
+    stream: Stream
+    home: Path
+    host: Host = HERE
+    stall: float = 20
+    bound: float = 60
+    bandwidth: int = 0
+    connect: float = 10
+
+    @property
+    def raw(self) -> Path:
+        return self.home / "raw"
+
+    @property
+    def root(self) -> Path:
+        return self.raw / self.stream.raw
+
+    @property
+    def work(self) -> Path:
+        return self.raw / ".incoming" / "wxcam"
+
+    @property
+    def locks(self) -> Path:
+        return self.home / "state" / "locks"
+
+    @property
+    def ssh(self) -> SshResource:
+        return SshResource(
+            known_hosts=str(self.home / "state" / "known_hosts"),
+            connect_seconds=self.connect,
+            listing_seconds=self.bound,
+        )
+
+    @property
+    def source(self) -> Source:
+        return self.ssh.source(self.host)
+
+    @property
+    def transfer(self) -> RsyncTransfer:
+        return RsyncResource(
+            shell=ShellResource(),
+            ssh=self.ssh,
+            stall_seconds=self.stall,
+            transfer_seconds=self.bound,
+            bandwidth_kib=self.bandwidth,
+        ).transfer(self.host, LOG)
+
+    def run(self, *days: date, source: Source | None = None, wait: float = 10) -> MirrorReport:
+        return mirror_days(
+            "wxcam",
+            self.stream,
+            days or [DAY],
+            source=source or self.source,
+            transfer=self.transfer,
+            raw=self.raw,
+            locks=self.locks,
+            wait=timedelta(seconds=wait),
+        )
+
+    def but(self, **changes: Any) -> Mirror:
+        return replace(self, **changes)
+
+
+def adds_up(report: MirrorReport) -> bool:
+    return all(day.seen == day.copied + day.unchanged + day.unsettled.count + day.refused_count for day in report.days)
+
+
+CAMERA_FILES = ("*/", "HDR_*.jpg", "HDR_*.JPG", "HDR_*.mp4")
+
+
+def differences(one: Path, other: Path, only: Sequence[str] = ("*",)) -> list[str]:
+    """What rsync finds different between two trees, by content and mtime to the nanosecond, in both directions."""
+    filters = [f"--include={pattern}" for pattern in only] + ["--exclude=*"]
+    command = ["rsync", "--recursive", "--links", "--checksum", "--times", "--omit-dir-times", "--modify-window=-1"]
+    command += ["--prune-empty-dirs", "--dry-run", "--itemize-changes", *filters]
+    found = []
+    for source, target in ((one, other), (other, one)):
+        done = subprocess.run([*command, f"{source}/", f"{target}/"], check=True, capture_output=True, text=True)
+        found += done.stdout.splitlines()
+    return found
+
+
+def entries(listing: Listing) -> dict[bytes, Entry]:
+    """The entries by path, without the directories where a listing began, which only find names."""
+    return {entry.path: entry for entry in listing.entries}
+
+
+def state(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Inode, mtime and ctime of every file: what changes when a file is written again, or only touched."""
+    return {str(path.relative_to(root)): stamps(path) for path in root.rglob("*") if path.is_file()}
+
+
+def stamps(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def left_over(raw: Path) -> list[str]:
+    """Everything that is no published file: what lies in the work directory, and hidden names anywhere."""
+    return [
+        str(path.relative_to(raw))
+        for path in raw.rglob("*")
+        if not path.is_dir() and any(part.startswith(".") for part in path.relative_to(raw).parts)
+    ]

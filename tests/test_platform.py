@@ -1,0 +1,306 @@
+"""The platform as Dagster runs it: jobs, partitions, metadata, data versions and checks, on real files."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    AssetRecordsFilter,
+    AssetSelection,
+    DagsterInstance,
+    Definitions,
+    ExecuteInProcessResult,
+    MetadataValue,
+    TableMetadataValue,
+    define_asset_job,
+    partition_loading_context,
+)
+
+from aurora_assets.definitions import build
+from aurora_assets.site import Site, load_site
+from simulator import FAULTS, CameraSpec, simulate
+
+ROOT = Path(__file__).resolve().parent.parent
+DAY = date(2026, 8, 18)
+RAW, CATALOG = AssetKey(["raw", "wxcam"]), AssetKey(["wxcam", "catalog"])
+HOURS = {
+    "dagster/asset_partition_range_start": f"{DAY}-00:00",
+    "dagster/asset_partition_range_end": f"{DAY}-23:00",
+}
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def camera(site: Site) -> Path:
+    return Path(site.streams["wxcam"].path)
+
+
+@pytest.fixture
+def run(site: Site, instance: DagsterInstance) -> Callable[..., ExecuteInProcessResult]:
+    definitions = build(site)
+
+    def execute(job: str = "wxcam_day", **tags: str) -> ExecuteInProcessResult:
+        wanted = tags or {"dagster/partition": DAY.isoformat()}
+        done = definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=wanted)
+        assert done.success
+        return done
+
+    return execute
+
+
+def write_day(camera: Path, day: date = DAY, hours: int = 2, faults: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    spec = CameraSpec(root=camera, day=day, hours=hours, every=timedelta(minutes=10), scale=0.08)
+    return simulate(spec, faults).faults
+
+
+def metadata(instance: DagsterInstance, key: AssetKey, partition: str | None = None) -> dict:
+    wanted = AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    record = instance.fetch_materializations(wanted, limit=1).records[0]
+    assert record.asset_materialization is not None
+    return {name: plain(value) for name, value in record.asset_materialization.metadata.items()}
+
+
+def plain(value: MetadataValue) -> object:
+    """A metadata value as Python objects; a table as a list of its rows."""
+    return [dict(record.data) for record in value.records] if isinstance(value, TableMetadataValue) else value.value
+
+
+def data_version(instance: DagsterInstance, key: AssetKey, partition: str) -> str:
+    wanted = AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    record = instance.fetch_materializations(wanted, limit=1).records[0]
+    assert record.asset_materialization is not None
+    return (record.asset_materialization.tags or {})["dagster/data_version"]
+
+
+def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Inode, mtime and size of every file; SQLite's side files, which readers make, are left out."""
+    found = {}
+    for path in root.rglob("*"):
+        if path.is_file() and not path.name.endswith(("-wal", "-shm")):
+            status = path.stat()
+            found[str(path)] = (status.st_ino, status.st_mtime_ns, status.st_size)
+    return found
+
+
+def test_a_day_goes_from_the_camera_host_to_every_product(site: Site, camera: Path, run: Callable) -> None:
+    write_day(camera)
+    run()
+    run("wxcam_hours", **HOURS)
+    products = site.wxcam_products
+    names = [str(p.relative_to(products)) for p in snapshot(products) for p in [Path(p)]]
+    assert "wxcam_catalog.sqlite" in names
+    for kind in ("fish_hdr", "pano_hdr"):
+        assert f"daily_videos/{kind}/20260818.mp4" in names
+        assert f"daily_videos/{kind}/latest.mp4" in names
+        assert f"wxcam.zarr/{kind}/20260818/zarr.json" in names
+        suffix = "_PANO" if kind == "pano_hdr" else ""
+        for hour in ("00", "01"):
+            assert f"hourly_thumbnails/{kind}/20260818/HDR_20260818_{hour}3000{suffix}.jpg" in names
+    with closing(sqlite3.connect(products / "wxcam_catalog.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM images").fetchone() == (2 * (12 + 2),)
+
+
+def test_an_unchanged_day_is_neither_copied_nor_written_again(
+    site: Site, camera: Path, run: Callable, instance: DagsterInstance
+) -> None:
+    write_day(camera, faults=("odd-size-clip", "odd-codec-clip", "truncated-jpeg"))
+    run()
+    run("wxcam_hours", **HOURS)
+    before = snapshot(site.paths.raw) | snapshot(site.paths.products)
+    first = {key: data_version(instance, key, DAY.isoformat()) for key in (RAW, CATALOG)}
+    run()
+    run("wxcam_hours", **HOURS)
+    assert snapshot(site.paths.raw) | snapshot(site.paths.products) == before
+    assert metadata(instance, RAW)["copied"] == 0
+    assert metadata(instance, AssetKey(["wxcam", "fish_hdr", "pixels"]))["frames_decoded"] == 0
+    assert {key: data_version(instance, key, DAY.isoformat()) for key in first} == first
+
+
+def test_the_data_version_changes_with_the_inputs_and_is_their_identity(
+    camera: Path, run: Callable, instance: DagsterInstance
+) -> None:
+    keys = [RAW, CATALOG, *(AssetKey(["wxcam", "fish_hdr", product]) for product in ("daily_video", "pixels"))]
+    write_day(camera, hours=1)
+    run()
+    before = [data_version(instance, key, DAY.isoformat()) for key in keys]
+    assert before == [metadata(instance, key)["inputs_sha256"] for key in keys]
+    write_day(camera, hours=2)
+    run()
+    after = [data_version(instance, key, DAY.isoformat()) for key in keys]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_a_range_of_days_is_one_run_with_one_listing_and_metadata_for_each_day(
+    camera: Path, run: Callable, instance: DagsterInstance
+) -> None:
+    days = [DAY + timedelta(days=n) for n in range(3)]
+    for day, hours in zip(days, (1, 2, 3), strict=True):
+        write_day(camera, day, hours)
+    tags = {"start": days[0].isoformat(), "end": days[-1].isoformat()}
+    done = run(**{f"dagster/asset_partition_range_{end}": day for end, day in tags.items()})
+    observed = [e for e in done.all_events if e.event_type_value == "ASSET_OBSERVATION"]
+    assert len(observed) == 1
+    for day, hours in zip(days, (1, 2, 3), strict=True):
+        files = 2 * (6 * hours + hours)
+        assert metadata(instance, RAW, day.isoformat())["copied"] == files
+        assert metadata(instance, CATALOG, day.isoformat())["added"] == files
+        assert metadata(instance, AssetKey(["wxcam", "pano_hdr", "pixels"]), day.isoformat())["frames"] == 6 * hours
+
+
+def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
+    site: Site, camera: Path, run: Callable, instance: DagsterInstance
+) -> None:
+    faults = write_day(camera, faults=("all",))
+    assert faults.keys() == FAULTS.keys()
+    run()
+    run("wxcam_hours", **HOURS)
+    raw, pixels = metadata(instance, RAW), metadata(instance, AssetKey(["wxcam", "fish_hdr", "pixels"]))
+    assert raw["seen"] == raw["copied"] + raw["unchanged"] + raw["unsettled"] + raw["refused"]
+    refused = {row["reason"]: row["first"] for row in raw["refused_files"]}
+    with closing(sqlite3.connect(site.wxcam_products / "wxcam_catalog.sqlite")) as db:
+        catalogued = {row[0] for row in db.execute("SELECT relative_path FROM images")}
+        unreadable = {Path(row[0]).name: row[1] for row in db.execute("SELECT raw_path, error FROM unreadable_media")}
+
+    def is_named(path: str) -> bool:
+        shown = path.replace("\n", "\\n")
+        return (
+            any(shown in first for first in refused.values())
+            or shown in raw["unsettled_first"]
+            or Path(path).name in unreadable
+            or path in catalogued
+        )
+
+    for fault, paths in faults.items():
+        for path in paths:
+            not_ours = Path(path).name.startswith("-HDR")  # does not match the stream: counted with AUTO, LONG, SHORT
+            assert is_named(path) or not_ours, f"{fault}: {path!r} is nowhere"
+    assert raw["not_of_this_stream"] == 3 * 2 * 12 + 1
+    assert set(refused) == {
+        "symlink",
+        "control character in the name",
+        "dated in the future",
+        "directory named like a file",
+    }
+    assert raw["unsettled"] == 1
+    assert "truncated" in unreadable[Path(faults["truncated-jpeg"][0]).name]
+    assert unreadable[Path(faults["empty-file"][0]).name] == "the file is empty"
+    assert unreadable[Path(faults["no-moov"][0]).name].startswith("cannot be read as MP4")
+    assert [row["file"] for row in pixels["excluded_files"]] == faults["odd-size-jpeg"]
+    # The rest of the day is complete: 12 regular images, and those that are good though odd in name or age.
+    good = {*faults["late"], *faults["upper-case"], *(p for p in faults["odd-names"] if "/-12/" in p)}
+    assert good < catalogued
+    assert pixels["frames"] == 12 + len(good)
+    video = metadata(instance, AssetKey(["wxcam", "fish_hdr", "daily_video"]))
+    assert (video["clips"], video["clips_converted"]) == (4, 2)
+
+
+def test_checks_say_what_is_wrong_but_write_nothing_and_block_nothing(
+    site: Site, camera: Path, run: Callable, instance: DagsterInstance
+) -> None:
+    write_day(camera, faults=("truncated-jpeg", "odd-size-jpeg"))
+    done = run()
+    run("wxcam_hours", **HOURS)
+    results = {("/".join(e.asset_key.path), e.check_name): e for e in done.get_asset_check_evaluations()}
+    failed = {key for key, evaluation in results.items() if not evaluation.passed}
+    assert failed == {("wxcam/catalog", "no_unreadable_media"), ("wxcam/fish_hdr/pixels", "times_match_catalog")}
+    assert {evaluation.severity for evaluation in results.values()} == {AssetCheckSeverity.WARN}
+    offenders = plain(results["wxcam/catalog", "no_unreadable_media"].metadata["offenders"])
+    assert "truncated" in offenders[0]["first"]
+
+    before = snapshot(site.paths.raw) | snapshot(site.paths.products)
+    only_checks = define_asset_job("only_checks", AssetSelection.all_asset_checks())
+    definitions = Definitions.merge(build(site), Definitions(jobs=[only_checks]))
+    # Executed by themselves, as from the UI: they look at the newest days.
+    again = (
+        definitions.resolve_job_def("only_checks").execute_in_process(instance=instance).get_asset_check_evaluations()
+    )
+    assert {("/".join(e.asset_key.path), e.check_name) for e in again if not e.passed} == failed
+    assert len(again) == len(results) + 2
+    assert snapshot(site.paths.raw) | snapshot(site.paths.products) == before
+
+
+def test_a_lost_frame_fails_its_check_by_name(site: Site, camera: Path, run: Callable) -> None:
+    write_day(camera)
+    run()
+    (site.wxcam_products / "wxcam.zarr/fish_hdr/20260818/image/c.3.0.0.0").unlink()
+    done = run()
+    results = {(e.asset_key.path[1], e.check_name): e for e in done.get_asset_check_evaluations()}
+    evaluation = results["fish_hdr", "times_match_catalog"]
+    assert not evaluation.passed
+    assert "c.3.0.0.0" in plain(evaluation.metadata["offenders"])[0]["first"]
+
+
+def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
+    graph = build(load_site(ROOT / "sites" / "gamb2le.yaml")).resolve_asset_graph()
+    streams = ["cl61", "radar", "hatpro", "vaisalamet", "asfs_logger", "asfs_fast_sonic", "power", "wxcam"]
+    for stream in streams:
+        assert graph.get(AssetKey(["raw", stream])).pools == {f"mirror_{stream}"}
+        assert AssetKey(["source", stream]) in graph.get(AssetKey(["raw", stream])).parent_keys
+    made = graph.materializable_asset_keys
+    assert len(made) == len(streams) + 1 + 2 * 4
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.group_name in ("source", "raw", "wxcam"), key
+
+
+def test_a_pool_lets_one_run_at_a_time_mirror_a_stream() -> None:
+    settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert settings["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+
+
+def test_partitions_run_up_to_and_including_now(site: Site) -> None:
+    graph = build(site).resolve_asset_graph()
+    now = datetime(2026, 9, 1, 13, 30, tzinfo=UTC)
+    days = graph.get(CATALOG).partitions_def
+    hours = graph.get(AssetKey(["wxcam", "fish_hdr", "hourly_thumbnails"])).partitions_def
+    assert days is not None
+    assert hours is not None
+    with partition_loading_context(effective_dt=now):
+        assert days.get_last_partition_key() == "2026-09-01"
+        assert hours.get_last_partition_key() == "2026-09-01-13:00"
+        assert days.get_first_partition_key() == "2026-01-12"
+
+
+def test_a_host_that_is_not_there_fails_the_run_with_one_clear_line(site: Site, instance: DagsterInstance) -> None:
+    done = (
+        build(site)
+        .resolve_job_def("wxcam_day")
+        .execute_in_process(instance=instance, tags={"dagster/partition": DAY.isoformat()}, raise_on_error=False)
+    )
+    assert not done.success
+    failure = next(e for e in done.all_events if e.is_step_failure and e.step_key == "raw__wxcam")
+    cause = failure.step_failure_data.error
+    while cause and cause.cause:
+        cause = cause.cause
+    assert cause is not None
+    assert "no such directory. Is the disk mounted" in cause.message
+
+
+def test_nothing_of_the_environment_reaches_a_program_that_is_started(
+    site: Site, camera: Path, run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    spy = tools / "rsync"
+    spy.write_text(f'#!/bin/sh\nenv > {tmp_path}/seen\nPATH=${{PATH#*:}} exec rsync "$@"\n')
+    spy.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("AURORA_TEST_PASSWORD", "do-not-tell")
+    write_day(camera, hours=1)
+    run()
+    seen = (tmp_path / "seen").read_text()
+    assert "LC_ALL=C" in seen
+    assert "do-not-tell" not in seen
