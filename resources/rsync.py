@@ -14,10 +14,10 @@ from pathlib import Path
 from dagster import ConfigurableResource
 
 from aurora_assets.errors import BusyError, TransferError
-from aurora_assets.files import remove
+from aurora_assets.files import remove, shown
 from aurora_assets.mirror.sync import Transferred
 from aurora_assets.site import Host, SshHost
-from resources.shell import LOCKED, TIMED_OUT, ShellResource
+from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
@@ -57,8 +57,9 @@ class RsyncResource(ConfigurableResource):
         remote: list[str] = []
         if isinstance(host, SshHost):
             address = f"[{host.address}]" if ":" in host.address else host.address
-            source = f"{address}:{source}"
-            remote = ["--rsh", shlex.join(self.ssh.command(host))]
+            source = f"{address}:{_literal(source)}"
+            # With rsync its ssh ends: it would stay while a frozen far side keeps the session open, and hold the lock.
+            remote = ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
         if self.bandwidth_kib:
             remote.append(f"--bwlimit={self.bandwidth_kib}")
         return [
@@ -101,11 +102,11 @@ class RsyncTransfer:
         )
         if code == LOCKED:
             raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
-        complaints = tuple(
-            line for line in output.splitlines() if line.startswith(("rsync: ", "rsync error: ", "ssh: "))
-        )
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        complaints = tuple(shown(line) for line in lines if line.startswith(("rsync: ", "rsync error: ", "ssh: ")))
         if code not in _DONE:
-            said = "; ".join(complaints[-3:] or output.splitlines()[-3:])
+            # ssh says why in a line of its own, before rsync says that the connection is gone.
+            said = "; ".join(shown(line) for line in lines[-3:])
             raise TransferError(f"rsync ended with {code} ({_MEANINGS.get(code, 'see man rsync')}): {said}")
         return Transferred(_stat(output, "Literal data"), _stat(output, "Matched data"), complaints[:10])
 
@@ -116,6 +117,11 @@ def _prepare(work: Path, paths: Sequence[str]) -> None:
         (work / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
     (work / "files").write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
+
+
+def _literal(path: str) -> str:
+    """A path of the far side, which rsync takes for a pattern where it has a wildcard."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path) if re.search(r"[*?\[]", path) else path
 
 
 def _stat(output: str, name: str) -> int:

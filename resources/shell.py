@@ -27,6 +27,7 @@ with warnings.catch_warnings():
 TIMED_OUT = 124
 LOCKED = 75
 
+ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 _KILL_AFTER = "10"  # s between SIGTERM and SIGKILL
 # Nothing of our own environment is needed by rsync and ssh, so none of it (credentials) is passed on.
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")
@@ -56,11 +57,16 @@ class ShellResource(ConfigurableResource):
         lock.parent.mkdir(parents=True, exist_ok=True)
         seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
         guarded = [
-            *("setpriv", "--pdeathsig", "TERM", "--"),
+            *ENDS_WITH_PARENT,
             *("flock", "--no-fork", "--wait", seconds[0], "--conflict-exit-code", str(LOCKED), str(lock)),
             *("timeout", "--kill-after", _KILL_AFTER, seconds[1]),
             *argv,
         ]
         env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
-        script.write_text(f"exec {shlex.join(guarded)}\n")
-        return execute_shell_script(str(script), output_logging="BUFFER", log=log, env=env, log_shell_command=False)
+        # Through a file: a pipe would be read until the last grandchild closes it, and only if it is all UTF-8.
+        output = script.with_suffix(".out")
+        script.write_text(f"exec {shlex.join(guarded)} >{shlex.quote(str(output))} 2>&1\n")
+        _, code = execute_shell_script(str(script), output_logging="NONE", log=log, env=env, log_shell_command=False)
+        said = output.read_text(errors="replace")
+        log.info(said)
+        return said, code

@@ -253,7 +253,7 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description, key
-        assert node.group_name in ("source", "raw", "wxcam"), key
+        assert node.group_name in ("source", "raw", "wxcam", "wxcam_fish_hdr", "wxcam_pano_hdr"), key
 
 
 def test_a_pool_lets_one_run_at_a_time_mirror_a_stream() -> None:

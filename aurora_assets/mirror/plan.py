@@ -66,8 +66,7 @@ class _Directories:
         wanted = sorted({t for day in around for t in _directories_of(stream, day)})
         self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
         self._depths = sorted({t.count("/") + 1 for t in self.owner})
-        # Without directories each listing is of the whole source, so what has no day is shown with the newest asked one.
-        self.rest = max(days) if not self.owner else None
+        self.newest = max(days, default=None)
 
     def day_of(self, path: bytes) -> date | None:
         """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
@@ -115,13 +114,16 @@ def _decide(
 ) -> None:
     text = entry.path.decode("utf-8", "surrogateescape")
     ours = stream.names_a_file(text) if entry.kind == DIRECTORY else stream.includes(text)
-    # Nobody knows what is behind a link, so a link is shown whatever its name.
-    if not ours and entry.kind != SYMLINK:
+    lies = text.startswith("/") or ".." in text.split("/")
+    # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
+    if not ours and entry.kind != SYMLINK and not lies:
         plan.foreign += entry.kind == FILE
         return
     day, reason = _judge(stream, text, entry, today, clock_ns)
     if reason is not None:
-        here = plan.days.get(placed.day_of(entry.path) or day or placed.rest or date.min)
+        # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
+        rest = placed.newest if lies or not placed.owner else None
+        here = plan.days.get(placed.day_of(entry.path) or day or rest or date.min)
         if here is not None:
             here.seen += 1
             here.refuse(entry.path, reason)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from dagster import (
     AssetDep,
@@ -25,7 +26,11 @@ from aurora_assets.wxcam.names import CAMERAS
 STREAM = "wxcam"
 CATALOG = AssetKey(["wxcam", "catalog"])
 RAW = AssetKey(["raw", STREAM])
-GROUP = "wxcam"
+
+
+def group_of(camera: str) -> str:
+    """A group for each camera: the graph shows an asset's last name only, and both cameras have the same products."""
+    return f"wxcam_{camera}"
 
 
 def product_key(camera: str, product: str) -> AssetKey:
@@ -55,7 +60,7 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
         deps=[RAW],
         partitions_def=daily(site.streams[STREAM].start),
         backfill_policy=BackfillPolicy.single_run(),
-        group_name=GROUP,
+        group_name="wxcam",
         kinds={"sqlite"},
         code_version=refresh.RECIPE,
         metadata={"file": str(layout.catalog)},
@@ -80,7 +85,7 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         deps=[CATALOG],
         partitions_def=daily(site.streams[STREAM].start),
         backfill_policy=BackfillPolicy.single_run(),
-        group_name=GROUP,
+        group_name=group_of(camera),
         kinds={"mp4"},
         code_version=videos.RECIPE,
         metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
@@ -94,7 +99,7 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
             return videos.build_daily_video(layout, camera, day_of_key(key), _now())
 
         _sweep(context, layout)
-        return _each_day(context, build, _video_metadata)
+        return _each_day(context, build, lambda report: _video_metadata(report, layout.products))
 
     return daily_video
 
@@ -103,7 +108,7 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     @asset(
         key=product_key(camera, "latest_video"),
         deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
-        group_name=GROUP,
+        group_name=group_of(camera),
         kinds={"mp4"},
         code_version=videos.RECIPE,
         metadata={"file": str(layout.latest_video(camera))},
@@ -115,7 +120,9 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
         _sweep(context, layout)
         report = videos.build_latest_video(layout, camera, _now())
-        return MaterializeResult(metadata=_video_metadata(report), data_version=DataVersion(report.identity))
+        return MaterializeResult(
+            metadata=_video_metadata(report, layout.products), data_version=DataVersion(report.identity)
+        )
 
     return latest_video
 
@@ -126,7 +133,7 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         deps=[CATALOG],
         partitions_def=hourly(site.streams[STREAM].start),
         backfill_policy=BackfillPolicy.single_run(),
-        group_name=GROUP,
+        group_name=group_of(camera),
         kinds={"jpeg"},
         code_version=thumbnails.RECIPE,
         metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
@@ -140,13 +147,13 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         reports = {}
         for key in context.partition_keys:
             report = reports[key] = thumbnails.build_thumbnail(layout, camera, hour_of_key(key), _now())
-            context.add_asset_metadata(_thumbnail_metadata(report), partition_key=key)
+            context.add_asset_metadata(_thumbnail_metadata(report, layout.products), partition_key=key)
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
         strip = thumbnails.strip(thumbnails.published(layout, camera, day))
         return MaterializeResult(
-            metadata={"made_in_this_run": built, f"the_24_hours_of_{day}": picture(strip, f"hours of {day}")},
+            metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
             data_version=DataVersion(common_version([report.identity for report in reports.values()])),
         )
 
@@ -159,7 +166,7 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         deps=[CATALOG],
         partitions_def=daily(site.streams[STREAM].start),
         backfill_policy=BackfillPolicy.single_run(),
-        group_name=GROUP,
+        group_name=group_of(camera),
         kinds={"zarr"},
         code_version=pixels.RECIPE,
         metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
@@ -219,8 +226,12 @@ def _catalog_metadata(report: refresh.CatalogReport) -> Metadata:
     }
 
 
-def _video_metadata(report: videos.VideoReport) -> Metadata:
-    metadata: Metadata = {
+def _video_metadata(report: videos.VideoReport, products: Path) -> Metadata:
+    metadata: Metadata = {}
+    if report.target.is_file():
+        metadata["poster"] = picture(videos.poster(report.target), report.target.name)
+        metadata["file"] = str(report.target.relative_to(products))
+    return metadata | {
         "rebuilt": report.built,
         "clips": report.clips,
         "clips_converted": report.converted,
@@ -235,14 +246,14 @@ def _video_metadata(report: videos.VideoReport) -> Metadata:
         "inputs_sha256": report.identity,
         **span(report.span),
     }
-    if report.target.is_file():
-        metadata["file"] = str(report.target)
-        metadata["poster"] = picture(videos.poster(report.target), report.target.name)
-    return metadata
 
 
-def _thumbnail_metadata(report: thumbnails.ThumbnailReport) -> Metadata:
-    metadata: Metadata = {
+def _thumbnail_metadata(report: thumbnails.ThumbnailReport, products: Path) -> Metadata:
+    metadata: Metadata = {}
+    if report.path:
+        metadata["thumbnail"] = picture(report.path.read_bytes(), report.path.name)
+        metadata["file"] = str(report.path.relative_to(products))
+    return metadata | {
         "made": report.built,
         "note": report.note or "made",
         "bytes": report.bytes,
@@ -251,10 +262,6 @@ def _thumbnail_metadata(report: thumbnails.ThumbnailReport) -> Metadata:
         "seconds": round(report.seconds, 3),
         "inputs_sha256": report.identity,
     }
-    if report.path:
-        metadata["file"] = str(report.path)
-        metadata["thumbnail"] = picture(report.path.read_bytes(), report.path.name)
-    return metadata
 
 
 def _pixels_metadata(report: pixels.PixelsReport) -> Metadata:

@@ -49,8 +49,12 @@ class Dialect:
 
 def is_playable(clip: Clip) -> bool:
     """Whether browsers play a clip, and it can follow any other."""
-    avc_header = clip.extradata[:1] == b"\x01"
-    return clip.codec == "h264" and clip.pixel_format == "yuv420p" and avc_header and clip.begins_clean
+    return (
+        clip.codec == "h264"
+        and clip.pixel_format == "yuv420p"
+        and clip.begins_clean
+        and _can_stand_beside_ours(clip.extradata)
+    )
 
 
 def common_dialect(clips: Sequence[Clip]) -> Dialect:
@@ -59,8 +63,6 @@ def common_dialect(clips: Sequence[Clip]) -> Dialect:
     width, height = max(sizes, key=lambda size: sizes[size])
     headers = Counter(c.extradata for c in clips if is_playable(c) and (c.width, c.height) == (width, height))
     header = max(headers, key=lambda h: headers[h], default=None)
-    if header is not None and CONVERTED_SPS_ID in sps_ids(header):
-        header = None  # the camera uses our number; both cannot stand in one file
     if header is None:  # the encoder's pixel format wants even sizes
         width, height = width - width % 2, height - height % 2
     return Dialect(width, height, header)
@@ -194,11 +196,19 @@ def merged_header(headers: Iterable[bytes]) -> bytes:
     ).record()
 
 
-def sps_ids(header: bytes) -> set[int]:
-    """The numbers of a header's sequence parameter sets: an Exp-Golomb code behind NAL type, profile and level."""
-    found = set()
-    for unit in _Header.parse(header).sps:
-        bits = "".join(f"{byte:08b}" for byte in unit[4:12])
-        zeros = len(bits) - len(bits.lstrip("0"))
-        found.add(int(bits[zeros : 2 * zeros + 1] or "1", 2) - 1)
-    return found
+def _can_stand_beside_ours(header: bytes) -> bool:
+    """Whether one file can have a clip's header and that of converted clips: lengths in four bytes, other numbers."""
+    try:
+        parsed = _Header.parse(header)
+    except MediaError:
+        return False
+    # The number stands behind NAL type, profile and level in an SPS, behind the NAL type in a PPS.
+    numbers = {_exp_golomb(unit[4:12]) for unit in parsed.sps} | {_exp_golomb(unit[1:9]) for unit in parsed.pps}
+    return parsed.fixed[0] == 1 and parsed.fixed[4] & 3 == 3 and CONVERTED_SPS_ID not in numbers
+
+
+def _exp_golomb(code: bytes) -> int:
+    """The unsigned Exp-Golomb number (ITU-T H.264, 9.1) at the beginning of ``code``."""
+    bits = "".join(f"{byte:08b}" for byte in code)
+    zeros = len(bits) - len(bits.lstrip("0"))
+    return int(bits[zeros : 2 * zeros + 1] or "1", 2) - 1

@@ -84,6 +84,14 @@ def open_clip(path: Path) -> InputContainer:
         raise _media_error(error, path) from None
 
 
+def entry_points(stream: VideoStream) -> set[int]:
+    """Where in the file the packets lie at which decoding may begin, as the file's own index says (bytes).
+
+    FFmpeg's parser marks more packets as keyframes: any frame that stands alone, also one that later frames look behind.
+    """
+    return {entry.pos for entry in stream.index_entries if entry.is_keyframe}
+
+
 def inspect_clip(path: Path) -> Clip:
     """Read a clip's parameters and all of its packets, decoding none; :class:`MediaError` if it is not whole."""
     if path.stat().st_size == 0:
@@ -105,12 +113,12 @@ def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip
     if not 0 < stream.frames <= MAX_FRAMES or stream.time_base is None:
         raise MediaError(f"says that it has {stream.frames} frames")
     shown: list[tuple[int, int]] = []
-    first_dts, clean, whole = 0, True, True
+    first_dts, clean, whole, entries = 0, True, True, entry_points(stream)
     for packet in container.demux(stream):
         if packet.pts is None or packet.dts is None or not packet.size:
             continue
         if not shown:
-            first_dts, clean = packet.dts, packet.is_keyframe
+            first_dts, clean = packet.dts, packet.pos in entries
         clean &= not packet.is_discard
         whole &= not packet.is_corrupt
         shown.append((packet.pts, packet.duration or 0))

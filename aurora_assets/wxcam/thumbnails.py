@@ -131,7 +131,7 @@ def _identity_of(path: Path) -> str:
     return digest if recipe == RECIPE else f"{path.name}-{path.stat().st_size}"
 
 
-def strip(thumbnails: Mapping[int, Path], cell: int = 60) -> bytes:
+def strip(thumbnails: Mapping[int, Path], cell: int = 44) -> bytes:
     """The 24 hours of a day side by side, as JPEG bytes; hours without a thumbnail stay gray."""
     label = 14
     picture = Image.new("RGB", (24 * cell, cell + label), (60, 60, 60))

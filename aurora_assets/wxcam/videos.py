@@ -21,7 +21,7 @@ from aurora_assets.files import Tally, identity, publish_file, remove
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
 from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name, merged_header
 from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import Clip, inspect_clip, open_clip
+from aurora_assets.wxcam.media import Clip, entry_points, inspect_clip, open_clip
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 
 RECIPE = "video/1"
@@ -169,6 +169,7 @@ def _append(
     offset = begin / clock
     ahead = (lead - clip.delay * clip.time_base) / clock
     with open_clip(clip.path) as source:
+        entries = entry_points(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.pts is None or packet.dts is None or not packet.size:
                 continue
@@ -180,6 +181,7 @@ def _append(
             if packet.dts > packet.pts:
                 raise MediaError(f"{clip.path.name}: its frames' times cannot be put behind the clip before")
             last_dts = packet.dts
+            packet.is_keyframe = packet.pos in entries
             packet.time_base = clock
             packet.stream = stream
             output.mux(packet)

@@ -70,3 +70,10 @@ def local(camera: tuple[Path, Report], tmp_path: Path) -> Mirror:
 def remote(camera: tuple[Path, Report], tmp_path: Path, server: SshServer) -> Mirror:
     """The mirror of a camera behind SSH."""
     return Mirror(stream_of(camera[0]), tmp_path, host_of(server))
+
+
+@pytest.fixture(scope="module")
+def key_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A host that takes a key."""
+    with SshServer(tmp_path_factory.mktemp("key_server")) as server:
+        yield server

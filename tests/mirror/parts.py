@@ -159,14 +159,15 @@ CAMERA_FILES = ("*/", "HDR_*.jpg", "HDR_*.JPG", "HDR_*.mp4")
 
 def differences(one: Path, other: Path, only: Sequence[str] = ("*",)) -> list[str]:
     """What rsync finds different between two trees, by content and mtime to the nanosecond, in both directions."""
-    filters = [f"--include={pattern}" for pattern in only] + ["--exclude=*"]
+    return not_in(one, other, only) + not_in(other, one, only)
+
+
+def not_in(target: Path, source: Path, only: Sequence[str] = ("*",)) -> list[str]:
+    """What of ``source`` rsync would have to copy to ``target``: it reads all bytes of both."""
     command = ["rsync", "--recursive", "--links", "--checksum", "--times", "--omit-dir-times", "--modify-window=-1"]
-    command += ["--prune-empty-dirs", "--dry-run", "--itemize-changes", *filters]
-    found = []
-    for source, target in ((one, other), (other, one)):
-        done = subprocess.run([*command, f"{source}/", f"{target}/"], check=True, capture_output=True, text=True)
-        found += done.stdout.splitlines()
-    return found
+    command += ["--prune-empty-dirs", "--dry-run", "--itemize-changes", "--exclude=.*"]
+    command += [*(f"--include={pattern}" for pattern in only), "--exclude=*", f"{source}/", f"{target}/"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 def entries(listing: Listing) -> dict[bytes, Entry]:

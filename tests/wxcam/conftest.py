@@ -53,3 +53,11 @@ def faulty(sky: Sky, rendered_with_faults: tuple[Path, Report]) -> tuple[Sky, Ca
     root, report = rendered_with_faults
     shutil.copytree(root, sky.layout.raw, symlinks=True)
     return sky, lambda name: report.faults[name]
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of each camera at 75 % of the true size, with its grain."""
+    root = tmp_path_factory.mktemp("large")
+    simulate(CameraSpec(root, DAY, hours=1, every=timedelta(minutes=20), start_hour=10, scale=0.75, other=False))
+    return root

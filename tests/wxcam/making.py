@@ -50,6 +50,13 @@ def jpeg(seed: int = 0, size: tuple[int, int] = (64, 48), mode: str = "RGB", **o
     return buffer.getvalue()
 
 
+def undecodable_jpeg(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
+    """A JPEG with a sound header, size and end that no decoder can decode: its quantization table is a comment."""
+    content = bytearray(jpeg(seed, size))
+    content[content.index(b"\xff\xdb") + 1] = 0xFE
+    return bytes(content)
+
+
 @dataclass(frozen=True)
 class Film:
     """How a clip is encoded."""
@@ -129,7 +136,7 @@ class Sky:
         content = content if content is not None else jpeg(int(time.timestamp()) % 1_000_000)
         return self.put(self.image_path(time, camera), content)
 
-    def clip(self, time: datetime, film: Film | bytes = Film(), camera: str = "fish_hdr") -> Path:  # noqa: B008
+    def clip(self, time: datetime, film: Film | bytes = Film(), camera: str = "fish_hdr") -> Path:
         content = film if isinstance(film, bytes) else film.encode(time.hour + 24 * time.day)
         return self.put(self.clip_path(time, camera), content)
 
@@ -158,6 +165,17 @@ def shown_times(path: Path) -> list[Fraction]:
     """Presentation times of a video's frames, in s, as they are decoded."""
     with av.open(str(path)) as container:
         return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
+
+
+def sync_samples(path: Path) -> list[int] | None:
+    """Numbers (from 0) of the frames where decoding may begin, by the sync sample box; None: all."""
+    content = path.read_bytes()
+    table = box(content, "moov", "trak", "mdia", "minf", "stbl")
+    for found in boxes(content, table.start, table.end):
+        if found.kind == "stss":
+            (count,) = struct.unpack_from(">I", content, found.start + 4)
+            return [n - 1 for n in struct.unpack_from(f">{count}I", content, found.start + 8)]
+    return None
 
 
 def packet_times(path: Path) -> list[tuple[int, int]]:
@@ -208,8 +226,8 @@ def media_duration(path: Path) -> Fraction:
 
 
 def state(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Inode, mtime and bytes of every file below ``root``."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    """Inode, mtime and bytes of every product below ``root`` (SQLite's own files beside the catalogue are not)."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.endswith(("-wal", "-shm"))]
     return {str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in files}
 
 

@@ -20,10 +20,24 @@ from tests.wxcam.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_be
 
 Faulty = tuple[Sky, Callable[[str], list[str]]]
 # Table images as facts.md lists it.
-COLUMNS = (
-    "raw_path image_type media_kind mime_type stream label time_utc time_epoch_ns day_utc relative_path filename"
-    " width height size_bytes mtime_ns indexed_at"
-).split()
+COLUMNS = [
+    "raw_path",
+    "image_type",
+    "media_kind",
+    "mime_type",
+    "stream",
+    "label",
+    "time_utc",
+    "time_epoch_ns",
+    "day_utc",
+    "relative_path",
+    "filename",
+    "width",
+    "height",
+    "size_bytes",
+    "mtime_ns",
+    "indexed_at",
+]
 
 
 def rows(path: Path, query: str = "SELECT * FROM images ORDER BY time_epoch_ns, raw_path", *values: object) -> list:

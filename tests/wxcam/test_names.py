@@ -20,9 +20,7 @@ extensions = st.sampled_from(["jpg", "mp4"]).flatmap(
 
 @given(moment=moments, camera=st.sampled_from(sorted(SUFFIXES)), extension=extensions)
 def test_a_name_gives_back_what_it_was_written_from(moment: datetime, camera: str, extension: str) -> None:
-    stem = (
-        f"HDR_{moment.year:04}{moment.month:02}{moment.day:02}_{moment.hour:02}{moment.minute:02}{moment.second:02}"
-    )
+    stem = f"HDR_{moment.year:04}{moment.month:02}{moment.day:02}_{moment.hour:02}{moment.minute:02}{moment.second:02}"
     name = parse_name(f"{stem}{SUFFIXES[camera]}.{extension}", CAMERAS[camera])
     assert name.time == moment
     assert name.time.utcoffset() is not None

@@ -1,0 +1,145 @@
+"""Pictures of the Dagster UI on what the demo made, into ``docs/images``: ``make screenshots``.
+
+Starts a web server on a free port and Debian's chromium without a screen, and drives it by the DevTools protocol: some
+pictures need a click. Both are ended again.
+"""
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import websockets
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+DAY = "2026-08-18"
+
+EXPAND_ALL = "Alt+E"  # the UI's own shortcut: the graph begins with its groups closed
+
+# name -> page, width, height, and what to do before: texts to click, or the shortcut
+PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
+    "asset-graph": ("/asset-groups", 2050, 2200, (EXPAND_ALL,)),
+    "materialized-day": (f"/assets/wxcam/fish_hdr/daily_video?view=partitions&partition={DAY}", 1500, 950, ()),
+    "poster": (
+        f"/assets/wxcam/fish_hdr/daily_video?view=partitions&partition={DAY}",
+        1500,
+        950,
+        ("[Show Markdown]",),
+    ),
+    "hours": (
+        f"/assets/wxcam/fish_hdr/hourly_thumbnails?view=partitions&partition={DAY}-12:00",
+        1700,
+        700,
+        ("[Show Markdown]",),
+    ),
+    "checks": ("/assets/wxcam/fish_hdr/pixels?view=checks", 1500, 800, ()),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], ready: str) -> Iterator[None]:
+    """Run a program until the block ends; it is ready when the address answers."""
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(ready, timeout=2).close()  # noqa: S310 - a loopback address of our own
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            sys.exit(f"{command[0]} did not start")
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+_CLICK = """(text => {
+    [...document.querySelectorAll('*')].find(e => !e.children.length && e.textContent === text).click();
+})"""
+
+
+class Page:
+    """A page of the browser, by the DevTools protocol."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.numbers = itertools.count(1)
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self.numbers)
+        await self.connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(await self.connection.recv())
+            if answer.get("id") == number:
+                return dict(answer.get("result", {}))
+
+    async def picture(self, address: str, width: int, height: int, clicks: tuple[str, ...]) -> bytes:
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=min(1, 1400 / height),
+            mobile=False,
+        )
+        await self.call("Page.navigate", url=address)
+        await asyncio.sleep(8)
+        for text in clicks:
+            if text == EXPAND_ALL:
+                for kind in ("rawKeyDown", "keyUp"):
+                    await self.call("Input.dispatchKeyEvent", type=kind, modifiers=1, code="KeyE", key="e")
+            else:
+                await self.call("Runtime.evaluate", expression=_CLICK + f"({text!r})")
+            await asyncio.sleep(3)
+        return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
+
+
+async def take(address: str, debugger: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{debugger}/json") as answer:
+        target = next(t for t in json.load(answer) if t["type"] == "page")
+    async with websockets.connect(target["webSocketDebuggerUrl"], max_size=None) as connection:
+        page = Page(connection)
+        for name, (path, width, height, clicks) in PICTURES.items():
+            (IMAGES / f"{name}.png").write_bytes(await page.picture(address + path, width, height, clicks))
+            print(f"docs/images/{name}.png")
+
+
+def main() -> None:
+    chromium = shutil.which("chromium") or sys.exit("chromium is missing: apt install chromium")
+    os.environ.setdefault("DAGSTER_HOME", str(ROOT / ".aurora" / "dagster"))
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    web, debugger = free_port(), free_port()
+    server = [sys.executable, "-m", "dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(web)]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
+        flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = [chromium, *flags, f"--user-data-dir={profile}", f"--remote-debugging-port={debugger}", "about:blank"]
+        with (
+            running(server, f"http://127.0.0.1:{web}/server_info"),
+            running(browser, f"http://127.0.0.1:{debugger}/json/version"),
+        ):
+            asyncio.run(take(f"http://127.0.0.1:{web}", debugger))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Transfers that are cut: by a host, a signal, a time bound or SIGKILL. The next pass goes on, and no litter stays."""
+
+import contextlib
+import fcntl
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.errors import BusyError, TransferError
+from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, stream_of, write
+from tests.ssh_server import SshServer
+
+BIG = "FISH/20260305/HDR_20260305_100000.mp4"
+SMALL = "FISH/20260305/10/HDR_20260305_100000.jpg"
+SIZE = 3_000_000
+fork = get_context("fork")
+
+
+@pytest.fixture
+def big(far: Path) -> Path:
+    """A host with one file that takes a while, and one that does not."""
+    write(far, {BIG: random.Random(5).randbytes(SIZE), SMALL: b"x"})
+    return far
+
+
+@pytest.fixture
+def slow(big: Path, own_server: SshServer, tmp_path: Path) -> Mirror:
+    """A mirror over a thin line: the big file takes 10 s."""
+    return Mirror(stream_of(big), tmp_path / "home", host_of(own_server), bandwidth=300)
+
+
+def programs(mirror: Mirror) -> set[int]:
+    """The processes on this side that work for a mirror: those that have its home in their command line."""
+    found = set()
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (directory / "cmdline").read_bytes().split(b"\0")
+            if any(os.fsencode(mirror.home) in part for part in command) and int(directory.name) != os.getpid():
+                found.add(int(directory.name))
+    return found
+
+
+def rsyncs(mirror: Mirror) -> set[int]:
+    return {pid for pid in programs(mirror) if comm(pid) == "rsync"}
+
+
+def comm(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def until(is_so: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "this did not happen in time"
+        time.sleep(0.01)
+
+
+def has_begun(mirror: Mirror) -> bool:
+    """Whether a good part of the big file has arrived."""
+    new = mirror.work / "new"
+    with contextlib.suppress(OSError):
+        return any(path.stat().st_size > 200_000 for path in new.rglob("*") if path.is_file())
+    return False
+
+
+@contextlib.contextmanager
+def once_begun(mirror: Mirror, act: Callable[[], object]) -> Iterator[None]:
+    """Run the block; when a good part has arrived, act."""
+
+    def watch() -> None:
+        until(lambda: has_begun(mirror))
+        act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def check_next_pass(mirror: Mirror, source: Path, *, resumes: bool = True) -> None:
+    """Without the thin line, the next pass takes up what had come and ends with the right tree."""
+    assert not (mirror.root / BIG).exists(), "half a file has no name"
+    report = mirror.but(bandwidth=0).run()
+    assert (mirror.root / BIG).stat().st_size == SIZE
+    assert differences(source, mirror.root) == []
+    assert (report.resumed_bytes > 100_000) == resumes
+    assert left_over(mirror.raw) == []
+
+
+def test_a_host_that_goes_down_in_the_middle_is_resumed(slow: Mirror, big: Path, own_server: SshServer) -> None:
+    with pytest.raises(TransferError, match=r"rsync ended with \d+ \(") as caught, once_begun(slow, own_server.stop):
+        slow.run()
+    assert "\n" not in str(caught.value)
+    until(lambda: not programs(slow))
+    own_server.start()
+    check_next_pass(slow, big)
+
+
+def test_an_rsync_that_is_terminated_is_resumed(slow: Mirror, big: Path) -> None:
+    def terminate() -> None:
+        for pid in rsyncs(slow):
+            os.kill(pid, signal.SIGTERM)
+
+    with pytest.raises(TransferError, match="ended by a signal"), once_begun(slow, terminate):
+        slow.run()
+    check_next_pass(slow, big)
+
+
+def test_a_transfer_that_takes_too_long_is_ended_and_resumed(slow: Mirror, big: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(TransferError, match="took longer than the site's limit for a transfer"):
+        slow.but(bound=2).run()
+    assert 2 <= time.monotonic() - began < 6
+    until(lambda: not programs(slow))
+    check_next_pass(slow, big)
+
+
+def test_a_host_that_stops_sending_is_left_after_the_stall_time(slow: Mirror, big: Path, own_server: SshServer) -> None:
+    frozen: set[int] = set()
+
+    def freeze() -> None:
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (directory / "cmdline").read_bytes()
+                if b"rsync\0--server" in command and b"--sender" in command and _is_of(own_server, int(directory.name)):
+                    os.kill(int(directory.name), signal.SIGSTOP)
+                    frozen.add(int(directory.name))
+
+    began = time.monotonic()
+    with pytest.raises(TransferError, match="nothing moved for too long"), once_begun(slow, freeze):
+        slow.but(stall=1).run()
+    assert frozen
+    assert time.monotonic() - began < 8
+    own_server.stop()  # ends the frozen sender
+    own_server.start()
+    check_next_pass(slow, big)
+
+
+def _is_of(server: SshServer, pid: int) -> bool:
+    """Whether a process is of a session of this server: its parents lead to an sshd with the server's configuration."""
+    while pid > 1:
+        if os.fsencode(server.directory) in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return True
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return False
+
+
+@pytest.mark.parametrize("wait_for_it", [True, False])
+def test_a_run_that_is_killed_takes_rsync_with_it_and_the_next_one_converges(
+    slow: Mirror, big: Path, wait_for_it: bool
+) -> None:
+    run = fork.Process(target=slow.run)
+    run.start()
+    until(lambda: has_begun(slow))
+    assert rsyncs(slow)
+    run.kill()
+    run.join()
+    if wait_for_it:
+        until(lambda: not programs(slow), 5)
+        check_next_pass(slow, big)
+    else:  # at once: the dead run's transfer may still be ending, and holds its lock meanwhile
+        slow.but(bandwidth=0).run()
+        assert differences(big, slow.root) == []
+        assert left_over(slow.raw) == []
+        assert not programs(slow)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_that_is_killed_at_any_moment_leaves_a_tree_that_the_next_one_completes(
+    camera: tuple[Path, object], tmp_path: Path, seed: int
+) -> None:
+    mirror = Mirror(stream_of(camera[0]), tmp_path / "home")
+    run = fork.Process(target=mirror.run)
+    run.start()
+    time.sleep(random.Random(seed).uniform(0, 0.25))
+    run.kill()
+    run.join()
+    mirror.run()
+    expected = {p.relative_to(camera[0]) for p in camera[0].rglob("HDR_*")}
+    assert {p.relative_to(mirror.root) for p in mirror.root.rglob("HDR_*")} == expected
+    assert all((mirror.root / p).read_bytes() == (camera[0] / p).read_bytes() for p in expected)
+    assert left_over(mirror.raw) == []
+
+
+def test_what_a_dead_run_left_is_removed_although_nothing_is_left_to_copy(big: Path, tmp_path: Path) -> None:
+    mirror = Mirror(stream_of(big), tmp_path / "home")
+    mirror.run()
+    (mirror.work / "new").mkdir(parents=True)
+    (mirror.work / "new" / ".HDR_20260305_100000.mp4.AbCdEf").write_bytes(b"half")
+    assert mirror.run().total("copied") == 0
+    assert left_over(mirror.raw) == []
+
+
+def test_what_was_kept_of_an_older_version_does_not_spoil_the_new_one(
+    slow: Mirror, big: Path, own_server: SshServer
+) -> None:
+    with pytest.raises(TransferError), once_begun(slow, own_server.stop):
+        slow.run()
+    own_server.start()
+    write(big, {BIG: random.Random(6).randbytes(SIZE)})
+    check_next_pass(slow, big, resumes=False)
+
+
+def test_a_transfer_that_still_ends_holds_off_the_next_one(big: Path, tmp_path: Path) -> None:
+    mirror = Mirror(stream_of(big), tmp_path / "home", stall=0.2)
+    mirror.locks.mkdir(parents=True)
+    with (mirror.locks / "mirror.wxcam.transfer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BusyError, match=r"an earlier transfer of this stream is still ending\. See `fuser"):
+            mirror.run(DAY)
+    assert mirror.run(DAY).total("copied") == 2

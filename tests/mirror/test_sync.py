@@ -1,0 +1,408 @@
+"""A pass with the real rsync, from this machine and over SSH: the copy is the source, and nothing is done twice."""
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from aurora_assets.errors import AuroraError, BusyError, HostError, TransferError
+from aurora_assets.files import FileId, identity
+from aurora_assets.mirror.listing import Listing, Source
+from aurora_assets.mirror.sync import MirrorReport
+from simulator import Report
+from tests.mirror.parts import (
+    ANYTHING,
+    CAMERA_FILES,
+    Mirror,
+    Recording,
+    adds_up,
+    differences,
+    host_of,
+    left_over,
+    not_in,
+    state,
+    stream_of,
+    write,
+)
+from tests.ssh_server import SshServer, make_readable
+
+patient = settings.get_profile("mirror")
+IMAGE = "FISH/20260305/12/HDR_20260305_120000.jpg"
+
+
+@pytest.fixture(params=["local", "ssh"])
+def either(request: pytest.FixtureRequest, far: Path, tmp_path: Path) -> Mirror:
+    """A mirror of an empty source that takes every name, on this machine and behind SSH."""
+    host = host_of(request.getfixturevalue("key_server")) if request.param == "ssh" else None
+    mirror = Mirror(stream_of(far, ANYTHING), tmp_path)
+    return mirror.but(host=host) if host else mirror
+
+
+def source_of(mirror: Mirror) -> Path:
+    return Path(mirror.stream.path)
+
+
+def check_first_and_second_pass(mirror: Mirror, camera: tuple[Path, Report]) -> MirrorReport:
+    root, simulated = camera
+    first = mirror.run()
+    assert differences(root, mirror.root, CAMERA_FILES) == []
+    assert first.total("copied") == simulated.images + simulated.clips
+    assert (first.foreign, first.unsettled, first.total("refused_count")) == (simulated.others, 0, 0)
+    assert first.total("bytes") == sum(path.stat().st_size for path in root.rglob("HDR_*"))
+    assert adds_up(first)
+    copies = {path for path in mirror.root.rglob("*") if path.is_file()}
+    assert {p.stat().st_mtime_ns for p in copies} == {p.stat().st_mtime_ns for p in root.rglob("HDR_*")}
+    before = state(mirror.raw)
+    second = mirror.run()
+    assert state(mirror.raw) == before, "same inode, mtime and ctime"
+    assert (second.total("copied"), second.total("bytes")) == (0, 0)
+    assert second.total("unchanged") == second.total("seen") == first.total("seen")
+    assert [day.identity for day in second.days] == [day.identity for day in first.days]
+    assert second.seconds < 2
+    assert left_over(mirror.raw) == []
+    return first
+
+
+def test_a_local_camera_is_copied_whole_and_a_second_pass_does_nothing(
+    local: Mirror, camera: tuple[Path, Report]
+) -> None:
+    report = check_first_and_second_pass(local, camera)
+    files = [FileId(str(p.relative_to(local.root)), p.stat().st_size, p.stat().st_mtime_ns)
+             for p in local.root.rglob("HDR_*")]  # fmt: skip
+    assert report.days[0].identity == identity("raw/1", sorted(files))
+
+
+def test_a_camera_behind_ssh_is_copied_whole_and_a_second_pass_does_nothing(
+    remote: Mirror, camera: tuple[Path, Report]
+) -> None:
+    check_first_and_second_pass(remote, camera)
+
+
+def test_the_summary_is_the_line_that_an_operator_reads(local: Mirror, camera: tuple[Path, Report]) -> None:
+    report = local.run()
+    size = sum(path.stat().st_size for path in camera[0].rglob("HDR_*"))
+    rate = f"({size / report.seconds / 1e6:.1f} MB/s)"
+    assert report.summary() == (
+        f"seen 16 = copied 16 + unchanged 0 + unsettled 0 + refused 0; {size} bytes in {report.seconds:.2f} s {rate}"
+    )
+
+
+def test_a_range_of_days_makes_one_listing_and_one_transfer(far: Path, tmp_path: Path) -> None:
+    days = [date(2026, 2, 27) + timedelta(days=n) for n in range(5)]
+    write(far, {f"FISH/{d:%Y%m%d}/00/HDR_{d:%Y%m%d}_00{m:02}00.jpg": b"x" for d in days for m in range(3)})
+    mirror = Mirror(stream_of(far), tmp_path)
+    source = Recording(mirror.source)
+    report = mirror.run(*days, source=source)
+    assert [len(below) for _, below in source.calls] == [2 * 7], "five days and their two neighbours, both views"
+    assert [(day.day, day.copied) for day in report.days] == [(day, 3) for day in days]
+    assert len({day.identity for day in report.days}) == 5
+    assert differences(far, mirror.root) == []
+    alone = mirror.run(days[2])
+    assert alone.days[0].identity == report.days[2].identity, "a day is the same alone and in a range"
+
+
+ODD = ["#hash.jpg", ";semi.jpg", "-dash.jpg", "--delete", "two words", " leading", "trailing ", "$HOME `id` $(id)", "'",
+       '"', "back\\slash", "\\#012", "*", "?", "[a]", "{a,b}", "~", "þoka ☁", "a:b", "host:path", "+ x", "- x", "!",
+       "a%b", "x" * 240, "dir #1/-f", "-d/;f", "a/b/c/d/e/f"]  # fmt: skip
+
+
+def test_a_name_means_nothing_to_rsync_or_a_shell(either: Mirror) -> None:
+    far = source_of(either)
+    write(far, {name: name.encode() for name in ODD})
+    report = either.run()
+    assert report.total("copied") == len(ODD), report.complaints
+    assert differences(far, either.root) == []
+    assert either.run().total("unchanged") == len(ODD)
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20
+).filter(lambda name: name and not name.startswith("."))
+
+
+@settings(patient, max_examples=15)
+@given(st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join), min_size=1, max_size=12, unique=True))
+@example(["# a", "; b", "-c", "--", "\\", "%", "*/*"])
+def test_any_name_that_is_let_through_is_copied(names: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        far = Path(directory) / "far"
+        kept: dict[str, bytes] = {}
+        for name in names:
+            if not any(name.startswith(f"{other}/") or other.startswith(f"{name}/") for other in kept):
+                kept[name] = name.encode()
+        write(far, kept)
+        mirror = Mirror(stream_of(far, ANYTHING), Path(directory) / "home")
+        assert mirror.run().total("copied") == len(kept)
+        assert differences(far, mirror.root) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["ro ot", "a'b", 'a"b', "a$HOME", "a;id", "a\\b", "#a", "a*b", "a[b]", "a?b", "a\\*b", "-a", "~"]
+)
+def test_a_source_path_means_nothing_to_rsync_or_a_shell(
+    key_server: SshServer, far: Path, tmp_path: Path, name: str
+) -> None:
+    root = far / name
+    write(root, {"file": b"x"})
+    for decoy in ("ab", "aXb", "axb"):
+        write(far / decoy, {"file": b"what a wildcard would find"})
+    for mirror in (
+        Mirror(stream_of(root, ANYTHING), tmp_path / "one"),
+        Mirror(stream_of(root, ANYTHING), tmp_path / "two", host_of(key_server)),
+    ):
+        assert mirror.run().total("copied") == 1
+        assert differences(root, mirror.root) == []
+
+
+def test_a_new_version_takes_the_place_of_the_old_one_also_within_a_second(either: Mirror) -> None:
+    far = source_of(either)
+    write(far, {"a": b"one", "b": b"same"})
+    either.run()
+    kept = (either.root / "b").stat().st_ino
+    os.utime(far / "a", ns=(0, (far / "a").stat().st_mtime_ns))
+    (far / "a").write_bytes(b"two")  # as long as before
+    before = (either.root / "a").stat().st_mtime_ns
+    os.utime(far / "a", ns=(before + 1, before + 1))
+    report = either.run()
+    assert (report.total("copied"), report.total("unchanged")) == (1, 1)
+    assert (either.root / "a").read_bytes() == b"two"
+    assert (either.root / "b").stat().st_ino == kept
+    assert differences(far, either.root) == []
+
+
+def test_nothing_is_deleted_here_because_it_is_missing_there(either: Mirror) -> None:
+    far = source_of(either)
+    write(far, {"gone": b"x", "stays": b"y"})
+    either.run()
+    (far / "gone").unlink()
+    report = either.run()
+    assert (report.total("seen"), report.total("unchanged")) == (1, 1)
+    assert (either.root / "gone").read_bytes() == b"x"
+
+
+def test_a_file_recovered_late_with_an_old_mtime_still_comes(far: Path, tmp_path: Path) -> None:
+    write(far, {IMAGE: b"x"})
+    mirror = Mirror(stream_of(far), tmp_path)
+    mirror.run()
+    write(far, {"FISH/20260305/00/HDR_20260305_000000.jpg": b"late"}, at=datetime(2025, 1, 1, tzinfo=UTC))
+    assert mirror.run().total("copied") == 1
+    assert differences(far, mirror.root) == []
+
+
+class Meanwhile:
+    """A real source during whose listing, when all is said, something happens on the host."""
+
+    def __init__(self, source: Source, happens: Callable[[], object]) -> None:
+        self.source = source
+        self.happens = happens
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        listing = self.source.list(root, below)
+        entries = list(listing.entries)
+        self.happens()
+        return replace(listing, entries=iter(entries))
+
+
+def test_a_file_that_goes_away_after_the_listing_is_refused_and_the_rest_is_copied(either: Mirror) -> None:
+    far = source_of(either)
+    write(far, {"gone": b"x", "stays": b"y"})
+    report = either.run(source=Meanwhile(either.source, (far / "gone").unlink))
+    (day,) = report.days
+    assert (day.seen, day.copied) == (2, 1)
+    assert [(r, t.first) for r, t in day.refused.items()] == [
+        ("not copied: gone from the host, or not readable", ["gone"])
+    ]
+    assert adds_up(report)
+
+
+def test_a_file_that_changes_after_the_listing_waits_for_the_next_pass(either: Mirror) -> None:
+    far = source_of(either)
+    write(far, {"grows": b"x", "stays": b"y"})
+    report = either.run(source=Meanwhile(either.source, lambda: write(far, {"grows": b"xx"})))
+    (day,) = report.days
+    assert (day.copied, day.unsettled.first) == (1, ["grows"])
+    assert adds_up(report)
+    again = either.run()
+    assert again.total("unchanged") == 2, "the whole new version had come"
+    assert differences(far, either.root) == []
+
+
+def test_a_file_that_becomes_a_symlink_after_the_listing_is_not_followed(either: Mirror, tmp_path: Path) -> None:
+    far, secret = source_of(either), tmp_path / "secret"
+    secret.write_text("not the instrument's")
+    write(far, {"file": b"x", "in/file": b"y", "stays": b"z"})
+
+    def swap() -> None:
+        (far / "file").unlink()
+        (far / "file").symlink_to(secret)
+
+    report = either.run(source=Meanwhile(either.source, swap))
+    assert (report.total("copied"), report.total("refused_count")) == (2, 1)
+    assert not (either.root / "file").exists()
+
+
+def test_a_file_that_may_not_be_read_does_not_stop_the_rest(server: SshServer, far: Path, tmp_path: Path) -> None:
+    if server.auth != "none":
+        pytest.skip("root reads everything: the user without a key is asked")
+    write(far, {"closed": b"x", "in/open": b"y", "open": b"z"})
+    make_readable(far / "in")
+    (far / "closed").chmod(0)
+    mirror = Mirror(stream_of(far, ANYTHING), tmp_path, host_of(server))
+    report = mirror.run()
+    (day,) = report.days
+    assert (day.seen, day.copied) == (3, 2)
+    assert [t.first for t in day.refused.values()] == [["closed"]]
+    assert any("Permission denied" in line for line in report.complaints)
+    assert not_in(far, mirror.root) == []
+    assert left_over(mirror.raw) == []
+
+
+def test_copies_belong_to_whoever_runs_the_mirror_and_follow_the_umask(either: Mirror) -> None:
+    far = source_of(either)
+    write(far, {"in/set-id": b"x", "in/closed": b"y"})
+    (far / "in/set-id").chmod(0o6777)
+    (far / "in/closed").chmod(0o600)
+    os.chown(far / "in/closed", 12345, 12345) if os.geteuid() == 0 else None
+    umask = os.umask(0o027)
+    try:
+        either.run()
+    finally:
+        os.umask(umask)
+    for path, mode in (("in", 0o750), ("in/set-id", 0o640), ("in/closed", 0o640)):
+        status = (either.root / path).stat()
+        assert (status.st_mode & 0o7777, status.st_uid) == (mode, os.geteuid())
+
+
+class Slow:
+    """A real source that notes when it is asked and takes its time."""
+
+    def __init__(self, source: Source, notes: Path) -> None:
+        self.source = source
+        self.notes = notes
+
+    def note(self, what: str) -> None:
+        with self.notes.open("a") as file:
+            file.write(f"{what} {os.getpid()}\n")
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        self.note("in")
+        time.sleep(0.1)
+        listing = self.source.list(root, below)
+        entries = list(listing.entries)
+        time.sleep(0.1)
+        self.note("out")
+        return replace(listing, entries=iter(entries))
+
+
+def test_two_runs_on_one_stream_never_overlap(local: Mirror, tmp_path: Path) -> None:
+    source = Slow(local.source, tmp_path / "notes")
+    processes = [get_context("fork").Process(target=local.run, kwargs={"source": source}) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    notes = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
+    assert [what for what, _ in notes] == ["in", "out"] * 3
+    assert all(notes[i][1] == notes[i + 1][1] for i in range(0, 6, 2))
+
+
+def test_a_second_run_gives_up_after_its_wait_and_says_who_is_in_its_way(local: Mirror) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        leave.wait(20)
+
+    first = threading.Thread(target=local.run, kwargs={"source": Meanwhile(local.source, hold)})
+    first.start()
+    try:
+        assert entered.wait(10)
+        with pytest.raises(BusyError, match=r"mirror\.wxcam: another run still works on this.*fuser"):
+            local.run(wait=0.1)
+    finally:
+        leave.set()
+        first.join()
+
+
+def test_a_host_that_is_down_changes_nothing_here(own_server: SshServer, far: Path, tmp_path: Path) -> None:
+    write(far, {IMAGE: b"x"})
+    mirror = Mirror(stream_of(far), tmp_path, host_of(own_server))
+    mirror.run()
+    before = state(mirror.raw)
+    own_server.stop()
+    with pytest.raises(HostError):
+        mirror.run()
+    assert state(mirror.raw) == before
+    own_server.start()
+    assert mirror.run().total("unchanged") == 1
+
+
+def one_clear_line(error: AuroraError) -> bool:
+    return "\n" not in str(error) and len(str(error)) < 600
+
+
+def test_a_changed_host_key_is_refused_by_the_listing(own_server: SshServer, far: Path, tmp_path: Path) -> None:
+    write(far, {IMAGE: b"x"})
+    mirror = Mirror(stream_of(far), tmp_path, host_of(own_server))
+    mirror.run()
+    known = (tmp_path / "state/known_hosts").read_text()
+    own_server.rotate_host_key()
+    with pytest.raises(
+        HostError, match=r"127\.0\.0\.2:\d+: the host key has CHANGED; refused.*remove its line"
+    ) as caught:
+        mirror.run()
+    assert one_clear_line(caught.value)
+    assert (tmp_path / "state/known_hosts").read_text() == known
+
+
+def test_a_host_key_that_changes_after_the_listing_is_refused_by_the_transfer(
+    own_server: SshServer, far: Path, tmp_path: Path
+) -> None:
+    write(far, {IMAGE: b"x"})
+    mirror = Mirror(stream_of(far), tmp_path, host_of(own_server))
+    with pytest.raises(TransferError, match=r"Host key verification failed") as caught:
+        mirror.run(source=Meanwhile(mirror.source, own_server.rotate_host_key))
+    assert one_clear_line(caught.value)
+    assert not (mirror.root / IMAGE).exists()
+
+
+def test_a_host_that_goes_down_after_the_listing_is_one_clear_error(
+    own_server: SshServer, far: Path, tmp_path: Path
+) -> None:
+    write(far, {IMAGE: b"x"})
+    mirror = Mirror(stream_of(far), tmp_path, host_of(own_server))
+    with pytest.raises(
+        TransferError, match=r"rsync ended with 255 \(ssh could not connect.*Connection refused"
+    ) as caught:
+        mirror.run(source=Meanwhile(mirror.source, own_server.stop))
+    assert one_clear_line(caught.value)
+
+
+def test_a_new_host_key_is_remembered_where_both_clients_read_it(server: SshServer, far: Path, tmp_path: Path) -> None:
+    make_readable(far)
+    mirror = Mirror(stream_of(far), tmp_path, host_of(server))
+    known = tmp_path / "state" / "known_hosts"
+    public = server.host_key.with_suffix(".pub").read_text().split()[1]
+    mirror.run()  # Paramiko accepts it
+    assert public in known.read_text()
+    strict = [*mirror.ssh.command(host_of(server)), "-o", "StrictHostKeyChecking=yes", server.address, "echo ok"]
+    strict = [part.replace("StrictHostKeyChecking=accept-new", "StrictHostKeyChecking=yes") for part in strict]
+    assert subprocess.run(strict, capture_output=True, text=True, check=False).stdout == "ok\n"
+    known.unlink()
+    accepting = [*mirror.ssh.command(host_of(server)), server.address, "echo ok"]  # OpenSSH accepts it
+    assert subprocess.run(accepting, capture_output=True, text=True, check=False).stdout == "ok\n"
+    lines = known.read_text()
+    assert lines.count(public) == 1
+    mirror.run()
+    assert known.read_text() == lines, "Paramiko knew it"

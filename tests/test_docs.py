@@ -1,0 +1,58 @@
+"""The documents: their examples run, their links lead somewhere, and they name no machine."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.pixels import build_pixels
+from aurora_assets.wxcam.refresh import refresh_day
+from simulator import CameraSpec, simulate
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DAY = date(2026, 8, 18)
+
+
+@pytest.fixture
+def products(tmp_path: Path) -> Path:
+    layout = Layout(tmp_path / "raw" / "wxcam", tmp_path / "products" / "wxcam", tmp_path / "locks")
+    simulate(CameraSpec(root=layout.raw, day=DAY, hours=2, every=timedelta(minutes=10), scale=0.1, other=False))
+    now = datetime(2026, 8, 20, tzinfo=UTC)
+    refresh_day(layout, DAY, now)
+    build_pixels(layout, "fish_hdr", DAY, now)
+    return tmp_path / "products"
+
+
+def test_the_examples_for_analysts_run_from_top_to_bottom(products: Path) -> None:
+    text = (ROOT / "docs" / "analysing.md").read_text()
+    names: dict[str, object] = {"products": products}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    assert len(names["rows"]) == 12  # type: ignore[arg-type]
+    assert names["brightness"].sizes == {"time": 12}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+def test_every_key_of_the_site_file_is_explained() -> None:
+    from aurora_assets.site import Archive, Limits, Paths, Site, SshHost, Stream
+
+    text = (ROOT / "docs" / "site-file.md").read_text()
+    for model in (Site, Paths, SshHost, Stream, Limits, Archive):
+        for key in model.model_fields:
+            assert re.search(rf"\b{key}\b", text), f"{model.__name__}.{key}"
+
+
+def test_the_readme_names_the_commands_that_make_has_and_ci_runs_its_test_command() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for command in re.findall(r"^    make (\w+)", readme, re.MULTILINE):
+        assert re.search(rf"^{command}:", makefile, re.MULTILINE), command
+    assert "    make test " in readme
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake test")

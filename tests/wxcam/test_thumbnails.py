@@ -1,0 +1,200 @@
+"""Hourly thumbnails: which image, when, how large, how good; and once published, for ever."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aurora_assets.wxcam.thumbnails import ThumbnailReport, build_thumbnail, published, strip
+from tests.wxcam.making import DAY, NOW, Sky, at, jpeg, opened_below, state, texture, undecodable_jpeg
+
+HOUR = at(10)
+
+
+def build(sky: Sky, now: datetime = NOW) -> ThumbnailReport:
+    sky.refresh(now=NOW)
+    return build_thumbnail(sky.layout, "fish_hdr", HOUR, now)
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+    return float(10 * np.log10(255**2 / np.mean(difference**2)))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "nearest"),
+    [
+        ((0, 10, 20, 31, 50), 31),
+        ((29, 31), 29),  # a tie goes to the earlier
+        ((0, 59), 59),
+        ((0,), 0),
+        ((25, 36), 25),
+    ],
+)
+def test_the_image_nearest_to_half_past_is_shown(sky: Sky, minutes: tuple[int, ...], nearest: int) -> None:
+    for minute in minutes:
+        sky.image(at(10, minute))
+    sky.image(at(9, 59, 59))
+    sky.image(at(11))
+    report = build(sky)
+    name = f"HDR_20260818_10{nearest:02}00.jpg"
+    assert report.path == sky.layout.products / f"hourly_thumbnails/fish_hdr/20260818/{name}"
+    with Image.open(report.path) as small, Image.open(sky.image_path(at(10, nearest))) as source:
+        assert psnr(small, source) > 30
+
+
+def test_the_other_camera_keeps_its_suffix_and_an_upper_case_extension_is_lowered(sky: Sky) -> None:
+    path = sky.image_path(at(10), "pano_hdr")
+    sky.put(path.with_suffix(".JPG"), jpeg())
+    sky.refresh()
+    report = build_thumbnail(sky.layout, "pano_hdr", HOUR, NOW)
+    assert report.path == sky.layout.products / "hourly_thumbnails/pano_hdr/20260818/HDR_20260818_100000_PANO.jpg"
+
+
+def test_an_hour_gets_its_thumbnail_ten_minutes_after_its_end_and_not_before(sky: Sky) -> None:
+    sky.image(at(10, 30))
+    early = build(sky, at(11, 9, 59))
+    assert (early.built, early.path) == (False, None)
+    assert "11:10" in early.note
+    assert not (sky.layout.products / "hourly_thumbnails").exists()
+    assert build(sky, at(11, 10)).built
+
+
+def test_a_published_thumbnail_is_kept_when_a_better_image_arrives(sky: Sky) -> None:
+    sky.image(at(10, 10))
+    build(sky)
+    products = sky.layout.products / "hourly_thumbnails"
+    before = state(products)
+    sky.image(at(10, 30))
+    report = build(sky)
+    assert (report.built, report.path) == (False, products / "fish_hdr/20260818/HDR_20260818_101000.jpg")
+    assert state(products) == before
+
+
+def test_a_published_thumbnail_is_kept_when_its_image_is_gone(sky: Sky) -> None:
+    path = sky.image(at(10, 10))
+    first = build(sky)
+    path.unlink()
+    again = build(sky)
+    assert (again.built, again.path, again.identity) == (False, first.path, first.identity)
+
+
+def test_a_thumbnail_of_the_scripts_before_us_is_kept(sky: Sky) -> None:
+    sky.image(at(10, 30))
+    old = sky.layout.products / "hourly_thumbnails/fish_hdr/20260818/HDR_20260818_101000.jpg"
+    sky.put(old, jpeg())
+    report = build(sky)
+    assert (report.built, report.path) == (False, old)
+    assert report.identity
+
+
+def test_an_hour_without_images_has_no_thumbnail(sky: Sky) -> None:
+    sky.image(at(9))
+    report = build(sky)
+    assert (report.built, report.path, report.note) == (False, None, "no image in this hour")
+
+
+@pytest.mark.parametrize(
+    ("size", "small"),
+    [((1600, 1559), (540, 526)), ((2880, 750), (540, 141)), ((750, 2880), (141, 540)), ((300, 200), (300, 200))],
+)
+def test_a_thumbnail_has_at_most_540_px_and_the_shape_of_its_image(
+    sky: Sky, size: tuple[int, int], small: tuple[int, int]
+) -> None:
+    sky.image(at(10), jpeg(size=size))
+    report = build(sky)
+    assert report.path is not None
+    with Image.open(report.path) as image:
+        assert all(abs(mine - wanted) <= 1 for mine, wanted in zip(image.size, small, strict=True))
+        assert max(image.size) <= 540
+        assert image.format == "JPEG"
+        assert image.mode == "RGB"
+
+
+def test_a_thumbnail_has_quality_88(sky: Sky) -> None:
+    sky.image(at(10))
+    report = build(sky)
+    assert report.path is not None
+    with Image.open(report.path) as mine, Image.open(io.BytesIO(jpeg(quality=88))) as wanted:
+        assert mine.quantization == wanted.quantization  # type: ignore[attr-defined]
+
+
+def test_scaling_while_decoding_is_as_good_as_scaling_afterwards(sky: Sky, large: Path) -> None:
+    source = large / "FISH/20260818/10/HDR_20260818_102000.jpg"
+    sky.image(at(10, 20), source.read_bytes())
+    report = build(sky)
+    assert report.path is not None
+    with Image.open(source) as image:
+        wanted = image.convert("RGB").resize((540, 526), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    wanted.save(buffer, "JPEG", quality=88)
+    with Image.open(report.path) as mine, Image.open(buffer) as compressed:
+        assert mine.size == wanted.size
+        # Against a full decode that went through the same compression, and against one that did not.
+        assert 45 <= psnr(mine, compressed) < 100  # not the same: the decoder has scaled
+        assert psnr(mine, wanted) >= psnr(compressed, wanted) - 0.5
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_an_image_that_is_not_rgb_has_a_thumbnail_too(sky: Sky, mode: str) -> None:
+    sky.image(at(10), jpeg(mode=mode))
+    report = build(sky)
+    assert report.path is not None
+    with Image.open(report.path) as image:
+        image.load()
+
+
+def test_the_next_nearest_is_shown_where_the_nearest_cannot_be_decoded(sky: Sky) -> None:
+    sky.image(at(10, 30), undecodable_jpeg())
+    sky.image(at(10, 45))
+    report = build(sky)
+    assert report.path is not None
+    assert report.path.name == "HDR_20260818_104500.jpg"
+    assert list(report.unreadable) == ["FISH/20260818/10/HDR_20260818_103000.jpg"]
+    with opened_below(sky.layout.raw) as opened:
+        again = sky.refresh()
+        assert opened() == []
+    assert list(again.unreadable) == list(report.unreadable)
+    assert list(published(sky.layout, "fish_hdr", DAY)) == [10]
+
+
+def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
+    sky.image(at(10, 45))
+    path = sky.image(at(10, 30))
+    sky.refresh()
+    path.write_bytes(b"being written")
+    report = build_thumbnail(sky.layout, "fish_hdr", HOUR, NOW)
+    assert report.waiting.count == 1
+    assert report.path is not None
+    assert report.path.name == "HDR_20260818_104500.jpg"
+
+
+def test_the_strip_shows_24_hours_and_the_empty_ones_gray(tmp_path: Path) -> None:
+    shown = {}
+    for hour, colour in {0: (200, 0, 0), 7: (0, 200, 0), 23: (0, 0, 200)}.items():
+        shown[hour] = tmp_path / f"{hour}.jpg"
+        Image.new("RGB", (540, 526), colour).save(shown[hour], quality=95)
+    with Image.open(io.BytesIO(strip(shown, cell=60))) as picture:
+        assert picture.size == (24 * 60, 60 + 14)
+        middles = [picture.getpixel((hour * 60 + 30, 14 + 30)) for hour in range(24)]
+    for hour, pixel in enumerate(middles):
+        wanted = {0: (200, 0, 0), 7: (0, 200, 0), 23: (0, 0, 200)}.get(hour, (60, 60, 60))
+        assert all(abs(a - b) < 12 for a, b in zip(pixel, wanted, strict=True)), hour  # type: ignore[arg-type]
+
+
+def test_two_hours_of_a_day_have_two_thumbnails(sky: Sky) -> None:
+    for hour in (0, 23):
+        sky.image(at(hour, 30), jpeg(hour))
+    sky.refresh()
+    for hour in range(24):
+        build_thumbnail(sky.layout, "fish_hdr", datetime(2026, 8, 18, hour, tzinfo=UTC), NOW + timedelta(days=1))
+    found = published(sky.layout, "fish_hdr", DAY)
+    assert {hour: path.name for hour, path in found.items()} == {
+        0: "HDR_20260818_003000.jpg",
+        23: "HDR_20260818_233000.jpg",
+    }
+    with Image.open(found[23]) as image:
+        assert psnr(image, texture(23, (64, 48))) > 30
