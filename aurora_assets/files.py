@@ -102,18 +102,22 @@ def identity(recipe: str, inputs: Iterable[FileId]) -> str:
 @contextmanager
 def exclusive(locks: Path, name: str, wait: timedelta) -> Iterator[None]:
     """Hold the lock ``name`` (released by the kernel when its holder dies), or raise :class:`BusyError`."""
-    lock = FileLock(locks / f"{name}.lock", timeout=wait.total_seconds())
     locks.mkdir(parents=True, exist_ok=True)
+    place = locks / f"{name}.lock"
+    # A soft lock, to which filelock may fall back, would outlive a killed holder.
+    lock = FileLock(place, timeout=wait.total_seconds(), fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:
         waited = f"{wait.total_seconds():.0f} s"
         raise BusyError(
-            f"{name}: another run still works on this after {waited}; `fuser -v {lock.lock_file}` names it."
+            f"{name}: another run still works on this after {waited}; `fuser -v {place}` names it."
         ) from None
     try:
         yield
     finally:
+        # While it is held, so that a year of days leaves no files; who waits for it notices and makes a new one.
+        place.unlink(missing_ok=True)
         lock.release()
 
 

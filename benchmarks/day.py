@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from datetime import UTC, date, datetime, timedelta
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.table import Table

@@ -68,6 +68,7 @@ class Clip:
     """How far the first frame's decoding comes before its presentation (0 without B-frames)."""
     duration: int
     frames: int
+    """Those that are shown."""
     begins_clean: bool
     """Begins with a keyframe, and hides no frames in an edit list: can follow any other clip as it is."""
 
@@ -87,7 +88,7 @@ def open_clip(path: Path) -> InputContainer:
 def entry_points(stream: VideoStream) -> set[int]:
     """Where in the file the packets lie at which decoding may begin, as the file's own index says (bytes).
 
-    FFmpeg's parser marks more packets as keyframes: any frame that stands alone, also one that later frames look behind.
+    FFmpeg's parser marks more packets as keyframes: any frame that stands alone, also where later ones look behind it.
     """
     return {entry.pos for entry in stream.index_entries if entry.is_keyframe}
 
@@ -113,17 +114,21 @@ def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip
     if not 0 < stream.frames <= MAX_FRAMES or stream.time_base is None:
         raise MediaError(f"says that it has {stream.frames} frames")
     shown: list[tuple[int, int]] = []
-    first_dts, clean, whole, entries = 0, True, True, entry_points(stream)
+    first_dts, clean, whole = 0, True, True
+    found, expected, entries = 0, len(stream.index_entries), entry_points(stream)
     for packet in container.demux(stream):
         if packet.pts is None or packet.dts is None or not packet.size:
             continue
-        if not shown:
+        if not found:
             first_dts, clean = packet.dts, packet.pos in entries
-        clean &= not packet.is_discard
+        found += 1
         whole &= not packet.is_corrupt
-        shown.append((packet.pts, packet.duration or 0))
-    if len(shown) != stream.frames or not whole:
-        raise MediaError(f"cut: {len(shown)} of its {stream.frames} frames are in the file")
+        if packet.is_discard:  # hidden by an edit list, and only decoded because others need it
+            clean = False
+        else:
+            shown.append((packet.pts, packet.duration or 0))
+    if found != expected or not whole or not shown:
+        raise MediaError(f"cut: {found} of its {expected} frames are in the file")
     shown.sort()
     start, end = shown[0][0], shown[-1][0] + _last_duration(shown)
     return Clip(

@@ -36,6 +36,7 @@ IDENTITY = "aurora_inputs_sha256"
 # The coordinates of a day stand in chunks of fixed length, longer than a day has frames: a reader that holds the old
 # metadata while a day is replaced still reads chunks of the size that it expects.
 COORDINATE_CHUNK = 16_384
+_CHANGED = "changed since it was catalogued"
 STORAGE_POLICY = (
     "Each chunk of 'image' is one JPEG file of the camera, byte for byte; nothing is re-encoded. "
     "A day is a group, written whole and replaced whole; days are independent."
@@ -102,10 +103,13 @@ def _build(
     chunks.mkdir(parents=True)
     frames = _choose(media, report)
     while failures := _collect(frames, old, chunks, report):
-        # Without the bad ones another file of that time, or another size, may be the day's.
-        mark_unreadable(layout, failures.items(), now)
-        report.unreadable |= {m.relative_path: reason for m, reason in failures.items()}
-        media = as_catalogued([m for m in media if m not in failures], report.waiting)
+        bad = {m: reason for m, reason in failures.items() if reason != _CHANGED}
+        mark_unreadable(layout, bad.items(), now)
+        report.unreadable |= {m.relative_path: reason for m, reason in bad.items()}
+        for m in failures.keys() - bad.keys():
+            report.waiting.add(m.relative_path)
+        # Without these another file of that time, or another size, may be the day's.
+        media = [m for m in media if m not in failures]
         frames = _choose(media, report)
     if not frames:
         return
@@ -160,7 +164,12 @@ def _collect(frames: Sequence[Media], old: "_Generation", chunks: Path, report: 
 
 def _take_in(frame: Media, place: Path) -> str | None:
     """Copy a frame's bytes if they decode to what the catalogue says; else say why not."""
-    data = frame.path.read_bytes()
+    try:
+        data = frame.path.read_bytes()
+    except FileNotFoundError:
+        return _CHANGED
+    if not frame.is_unchanged():
+        return _CHANGED
     try:
         decode(data, (frame.height, frame.width))
     except MediaError as error:

@@ -48,7 +48,10 @@ def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
     for camera, step, directory in around(raw, day):
         for item in _files_below(directory):
             if belongs(item.name, camera, day, step):
-                status = item.stat(follow_symlinks=False)
+                try:
+                    status = item.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # gone since the directory was listed
                 regular = stat.S_ISREG(status.st_mode)
                 relative = os.path.relpath(item.path, raw)
                 yield RawFile(camera, relative, item.path, status.st_size, status.st_mtime_ns, regular)

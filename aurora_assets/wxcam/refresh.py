@@ -12,7 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from aurora_assets.errors import MediaError
-from aurora_assets.files import FileId, Tally, exclusive, identity, is_settled
+from aurora_assets.files import FileId, Tally, exclusive, identity, is_settled, shown
 from aurora_assets.wxcam.catalog import (
     Media,
     Row,
@@ -80,6 +80,10 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
     times: list[int] = []
     seen = set()
     for file in scan_day(layout.raw, day):
+        if not _is_text(file.relative_path):
+            # SQLite's text cannot hold the name, so it is found again at each pass; it is never opened.
+            report.unreadable[shown(file.relative_path)] = "the name is not UTF-8"
+            continue
         seen.add(file.raw_path)
         version = (file.size, file.mtime_ns)
         old = known.get(file.raw_path)
@@ -114,6 +118,14 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
     report.identity = identity(RECIPE, sorted(good))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _count(report: CatalogReport, kind: Kind, size: int) -> None:

@@ -7,6 +7,7 @@ JPEG decoder scales while it decodes, so a thumbnail costs a fraction of a full 
 import io
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -124,8 +125,11 @@ def encode(image: Image.Image, quality: int, comment: str = "") -> bytes:
 
 
 def _identity_of(path: Path) -> str:
-    with Image.open(path, formats=("JPEG",)) as image:
-        comment = image.info.get("comment", b"")
+    try:
+        with Image.open(path, formats=("JPEG",)) as image:
+            comment = image.info.get("comment", b"")
+    except UnidentifiedImageError:
+        comment = b""  # damaged since it was published; it is kept all the same, and the pictures in the UI show it
     recipe, _, digest = comment.decode("ascii", "replace").partition(" ")
     # A thumbnail of the scripts before us says nothing of its source: its name and size stand for it.
     return digest if recipe == RECIPE else f"{path.name}-{path.stat().st_size}"
@@ -139,7 +143,7 @@ def strip(thumbnails: Mapping[int, Path], cell: int = 44) -> bytes:
     for hour in range(24):
         draw.text((hour * cell + cell // 2 - 6, 1), f"{hour:02d}", fill=(230, 230, 230))
         if hour in thumbnails:
-            with Image.open(thumbnails[hour], formats=("JPEG",)) as image:
+            with suppress(OSError), Image.open(thumbnails[hour], formats=("JPEG",)) as image:  # damaged: stays gray
                 image.thumbnail((cell, cell), reducing_gap=2.0)
                 picture.paste(image, (hour * cell + (cell - image.width) // 2, label + (cell - image.height) // 2))
     return encode(picture, 80)

@@ -129,10 +129,10 @@ def _video_plays(path: Path, clips: Sequence[Media]) -> Finding:
 
 
 def _frames_of(clip: Media, finding: Finding) -> int:
-    """The frames that a clip's own index says it has."""
+    """The frames that a clip's own index says it shows."""
     try:
         with open_clip(clip.path) as container:
-            return container.streams.video[0].frames
+            return sum(not entry.is_discard for entry in container.streams.video[0].index_entries)
     except (MediaError, IndexError) as error:
         finding.offend("clips that cannot be read", f"{clip.relative_path}: {error}")
         return 0

@@ -109,6 +109,22 @@ class Film:
                 container.mux(sound.encode(None))
 
 
+def trimmed(content: bytes, frames: int) -> bytes:
+    """A clip whose edit list hides its first frames, as after a cut without encoding (25 frames/s, 12,800 ticks)."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "clip.mp4")
+        options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+        with av.open(io.BytesIO(content)) as source, av.open(str(path), "w", container_options=options) as sink:
+            stream = sink.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.pts -= 512 * frames
+                    packet.dts -= 512 * frames
+                    packet.stream = stream
+                    sink.mux(packet)
+        return path.read_bytes()
+
+
 WITH_B_FRAMES = (("bf", "2"), ("x264-params", "b-adapt=0:bframes=2:keyint=6"))
 WITHOUT_B_FRAMES = (("x264-params", "bframes=0:keyint=6"),)
 

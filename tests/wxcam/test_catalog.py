@@ -1,5 +1,6 @@
 """The catalogue says what lies in the raw tree, as SQLite's own client and Pillow see it."""
 
+import io
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,10 @@ from PIL import Image
 
 from aurora_assets.errors import BusyError
 from aurora_assets.files import exclusive
+from aurora_assets.wxcam import rawtree
+from aurora_assets.wxcam.rawtree import belongs
 from aurora_assets.wxcam.refresh import refresh_day
+from aurora_assets.wxcam.verify import catalog_matches_raw
 from tests.wxcam.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
 
 Faulty = tuple[Sky, Callable[[str], list[str]]]
@@ -240,10 +244,15 @@ def test_a_clip_whose_codec_nobody_knows_is_unreadable_and_stops_nothing(sky: Sk
     assert catalogued(sky) == {"FISH/20260818/HDR_20260818_110000.mp4"}
 
 
-def test_a_clip_that_was_cut_behind_its_index_is_unreadable(sky: Sky) -> None:
+@pytest.mark.parametrize("extra", [-3, 0, 7])
+def test_a_clip_that_was_cut_behind_its_index_is_unreadable(sky: Sky, extra: int) -> None:
+    """Cut within a frame, or exactly behind one."""
     content = Film(faststart=True).encode(1)
     assert content.index(b"moov") < content.index(b"mdat")
-    sky.clip(at(10), content[: content.index(b"mdat") + (len(content) - content.index(b"mdat")) // 2])
+    with av.open(io.BytesIO(content)) as container:
+        third = [packet for packet in container.demux(video=0) if packet.size][2]
+        end = third.pos + third.size
+    sky.clip(at(10), content[: end + extra])
     sky.refresh()
     (reason,) = unreadable(sky).values()
     assert reason.startswith("cut: ")
@@ -283,6 +292,32 @@ def test_a_link_out_of_the_tree_is_not_followed(sky: Sky, tmp_path: Path) -> Non
         assert opened() == []
     assert set(unreadable(sky).values()) == {"not a regular file"}
     assert catalogued(sky) == set()
+
+
+def test_a_name_that_is_not_text_is_named_and_stops_nothing(sky: Sky) -> None:
+    good = sky.image(at(10))
+    odd = os.fsencode(good.parent) + b"/HDR_20260818_10\xff500.jpg"
+    with open(odd, "wb") as file:
+        file.write(jpeg())
+    os.utime(odd, ns=(0, 0))
+    for _ in range(2):
+        report = sky.refresh()
+        assert report.unreadable == {"FISH/20260818/10/HDR_20260818_10\\udcff500.jpg": "the name is not UTF-8"}
+    assert catalogued(sky) == {"FISH/20260818/10/HDR_20260818_100000.jpg"}
+    assert catalog_matches_raw(sky.layout, DAY, NOW).wrong["files without a row"].count == 1
+
+
+def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = sky.image(at(10))
+    kept = sky.image(at(10, 30))
+
+    def vanish(filename: str, *rest: object) -> bool:
+        gone.unlink(missing_ok=True)
+        return belongs(filename, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rawtree, "belongs", vanish)
+    assert sky.refresh().added == 1
+    assert catalogued(sky) == {f"FISH/20260818/10/{kept.name}"}
 
 
 def test_an_image_of_impossible_size_is_refused_before_it_is_decoded(sky: Sky) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aurora_assets.wxcam.clips import CONVERTED_SPS_ID
+from aurora_assets.wxcam.verify import daily_video_plays
 from aurora_assets.wxcam.videos import VideoReport, build_daily_video
 from tests.wxcam.making import (
     DAY,
@@ -26,6 +27,7 @@ from tests.wxcam.making import (
     shown_times,
     state,
     sync_samples,
+    trimmed,
 )
 
 SIZE = (64, 48)
@@ -179,6 +181,22 @@ def test_cameras_that_use_the_number_of_our_parameter_sets_are_converted(sky: Sk
     assert_one_h264_stream(report.target, 13, sum(map(media_duration, clips), Fraction(0)))
     for mine, source in zip(pictures(report.target), np.concatenate([pictures(clip) for clip in clips]), strict=True):
         assert psnr(mine, source) > 30
+
+
+@pytest.mark.parametrize(("hidden", "converted"), [(2, 1), (5, 1), (6, 0)])
+def test_frames_that_an_edit_list_hides_stay_hidden(sky: Sky, hidden: int, converted: int) -> None:
+    """What begins at a keyframe is joined as it is; what begins between two of them is converted."""
+    film = Film(options=(("x264-params", "bframes=0:keyint=6:min-keyint=6:scenecut=0"),), frames=9)
+    clip = sky.clip(at(10), trimmed(film.encode(1), hidden))
+    good = [sky.clip(at(hour), film) for hour in (11, 12)]
+    left = 9 - hidden
+    assert len(frame_hashes(clip)) == left
+    report = build(sky)
+    assert (report.converted, report.unreadable) == (converted, {})
+    assert_one_h264_stream(report.target, left + 18, Fraction(left + 18, 25))
+    assert frame_hashes(report.target)[left:] == in_order(good)
+    assert psnr(pictures(report.target)[0], pictures(clip)[0]) > 30
+    assert daily_video_plays(sky.layout, "fish_hdr", DAY).passed
 
 
 def test_full_range_becomes_limited_range(sky: Sky) -> None:

@@ -176,6 +176,18 @@ def test_the_other_image_of_a_time_takes_the_place_of_one_that_cannot_be_decoded
     assert chunk(sky, 0).read_bytes() == third.read_bytes()
 
 
+def test_the_size_of_a_day_is_that_of_most_images_that_can_be_decoded(sky: Sky) -> None:
+    other = sky.image(at(10), jpeg(1, size=(32, 24)))
+    for minute in (1, 2):
+        sky.image(at(10, minute), undecodable_jpeg(size=(32, 24)))
+    wanted = [sky.image(at(11, minute)) for minute in (0, 1)]
+    report = build(sky)
+    assert len(report.unreadable) == 2
+    assert list(report.excluded) == [f"FISH/20260818/10/{other.name}"]
+    assert names(opened(sky)) == [path.name for path in wanted]
+    assert sorted(path.name for path in chunk(sky, 0).parent.iterdir()) == ["c.0.0.0.0", "c.1.0.0.0", "zarr.json"]
+
+
 def test_a_day_of_which_nothing_can_be_decoded_has_no_group(sky: Sky) -> None:
     sky.image(at(10), undecodable_jpeg())
     report = build(sky)

@@ -91,6 +91,16 @@ def test_a_thumbnail_of_the_scripts_before_us_is_kept(sky: Sky) -> None:
     assert report.identity
 
 
+def test_a_thumbnail_that_was_damaged_after_it_was_published_stops_nothing(sky: Sky) -> None:
+    sky.image(at(10, 30))
+    path = build(sky).path
+    assert path is not None
+    path.write_bytes(b"")
+    report = build(sky)
+    assert (report.built, report.path, report.bytes) == (False, path, 0)
+    assert strip({10: path}) == strip({})
+
+
 def test_an_hour_without_images_has_no_thumbnail(sky: Sky) -> None:
     sky.image(at(9))
     report = build(sky)
