@@ -33,6 +33,7 @@ _MEANINGS = {
     TIMED_OUT: "took longer than the site's limit for a transfer",
     127: "rsync is not installed there",
     137: "killed",
+    143: "ended by a signal",
     255: "ssh could not connect, or the connection broke",
 }
 
@@ -58,7 +59,7 @@ class RsyncResource(ConfigurableResource):
         if isinstance(host, SshHost):
             address = f"[{host.address}]" if ":" in host.address else host.address
             source = f"{address}:{_literal(source)}"
-            # With rsync its ssh ends: it would stay while a frozen far side keeps the session open, and hold the lock.
+            # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
             remote = ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
         if self.bandwidth_kib:
             remote.append(f"--bwlimit={self.bandwidth_kib}")
@@ -100,6 +101,7 @@ class RsyncTransfer:
             lock=lock,
             lock_wait=timedelta(seconds=self.rsync.stall_seconds),
         )
+        code = code if code >= 0 else 128 - code  # as a shell says it: ended by that signal
         if code == LOCKED:
             raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
         lines = [line.strip() for line in output.splitlines() if line.strip()]

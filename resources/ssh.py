@@ -4,7 +4,9 @@ Both follow the same rules and share one ``known_hosts`` in the state directory:
 no user or system configuration; a host key is accepted when new and refused when changed; every step has a bound.
 """
 
+import logging
 import shlex
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +39,10 @@ from aurora_assets.mirror.listing import (
     split_records,
 )
 from aurora_assets.site import Host, SshHost
+
+# Paramiko logs a traceback for each connection that fails; the HostError says the same in one line.
+_LOG_CHANNEL = "aurora.paramiko"
+logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
 
 _BLOCK = 1 << 16
 _MOST_STDERR = 1 << 18
@@ -101,12 +107,13 @@ class SshResource(ConfigurableResource):
             },
         )
         connection.client.set_missing_host_key_policy(AcceptNew(known))
+        connection.client.set_log_channel(_LOG_CHANNEL)
         try:
             connection.client.load_host_keys(str(known))
             connection.open()
             connection.transport.set_keepalive(_ALIVE_SECONDS)
         except (OSError, SSHException, EOFError) as error:
-            connection.close()
+            connection.client.close()  # Fabric's own close() passes over a connection whose login failed
             raise HostError(_why(error, host, known)) from None
         try:
             yield connection
@@ -181,7 +188,8 @@ class RemoteSource:
         with self.ssh.connect(self.host) as connection:
             try:
                 channel = connection.transport.open_session(timeout=self.ssh.connect_seconds)
-                channel.exec_command(shlex.join(remote_command(root, below)))
+                with _bounded(connection, self.ssh.connect_seconds):
+                    channel.exec_command(shlex.join(remote_command(root, below)))
                 stderr = bytearray()
                 yield from split_records(self._blocks(channel, deadline, stderr))
                 status = self._status(channel)
@@ -212,6 +220,18 @@ class RemoteSource:
         if not channel.status_event.wait(self.ssh.connect_seconds):
             raise HostError(f"{self.host.address}: the session did not end")
         return int(channel.exit_status)
+
+
+@contextmanager
+def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
+    """Close the connection where the block takes longer: paramiko waits without a bound for the answer to a request."""
+    timer = threading.Timer(seconds, connection.transport.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _drain(channel: Channel, stderr: bytearray) -> None:

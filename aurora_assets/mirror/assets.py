@@ -80,6 +80,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             raw=site.paths.raw,
             locks=site.paths.locks,
             wait=site.limits.lock,
+            tell=context.log.info,
         )
         context.log.info(report.summary())
         context.log_event(AssetObservation(source_key(name), metadata=_source_metadata(report)))

@@ -56,6 +56,13 @@ class Plan:
     newest_ns: int | None = None
     """mtime of the newest file of the stream that was listed, ns since epoch, UTC."""
 
+    def intent(self) -> str:
+        """What is about to be fetched, for the log."""
+        fetch = [file for day in self.days.values() for file in day.fetch]
+        return f"listed {sum(day.seen for day in self.days.values())} files of {len(self.days)} days; to fetch: " + (
+            f"{len(fetch)} files, {sum(file.size for file in fetch) / 1e6:.1f} MB"
+        )
+
 
 class _Directories:
     """The host's directories of each day, by the stream's templates."""

@@ -7,7 +7,7 @@ thin cover over :func:`mirror_days`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -111,6 +111,7 @@ def mirror_days(
     raw: Path,
     locks: Path,
     wait: timedelta,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> MirrorReport:
     """Bring the local copy of some days of a stream up to date.
 
@@ -126,6 +127,8 @@ def mirror_days(
         The raw root (``paths.raw``).
     locks, wait
         Where lock files are, and how long to wait for another run on the same stream.
+    tell
+        Gets a line before a transfer begins: what follows may take hours.
 
     Raises
     ------
@@ -137,6 +140,7 @@ def mirror_days(
     with exclusive(locks, f"mirror.{name}", wait):
         listing = source.list(stream.path, directories(stream, days))
         plan = make_plan(stream, days, listing, root)
+        tell(plan.intent())
         done = _fetch(name, stream, plan, transfer, raw, locks)
         reports = [_verify(day, root) for day in plan.days.values()]
     return MirrorReport(

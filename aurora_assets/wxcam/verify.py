@@ -7,6 +7,7 @@ packets against clips, store against catalogue. Nothing is written.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -131,11 +132,17 @@ def _video_plays(path: Path, clips: Sequence[Media]) -> Finding:
 def _frames_of(clip: Media, finding: Finding) -> int:
     """The frames that a clip's own index says it shows."""
     try:
-        with open_clip(clip.path) as container:
-            return sum(not entry.is_discard for entry in container.streams.video[0].index_entries)
+        return _shown_frames(clip.path, clip.size_bytes, clip.mtime_ns)
     except (MediaError, IndexError) as error:
         finding.offend("clips that cannot be read", f"{clip.relative_path}: {error}")
         return 0
+
+
+@lru_cache(maxsize=512)
+def _shown_frames(path: Path, size: int, mtime_ns: int) -> int:
+    """Count the frames in a clip's index. Kept per version of the file: the latest video has the day's clips too."""
+    with open_clip(path) as container:
+        return sum(not entry.is_discard for entry in container.streams.video[0].index_entries)
 
 
 def _decodes(path: Path, fraction: float) -> None:

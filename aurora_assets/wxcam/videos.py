@@ -14,7 +14,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from PIL import Image
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, identity, publish_file, remove
@@ -219,8 +218,10 @@ def poster(path: Path) -> bytes:
         stream.codec_context.skip_frame = "NONKEY"
         container.seek((stream.duration or 0) // 2, stream=stream)
         frame = next(container.decode(stream))
-        image = frame.to_image()
-    image.thumbnail((POSTER_SIDE, POSTER_SIDE), Image.Resampling.LANCZOS)
+    # Scaled before it is converted to RGB: a full-size picture is 28 MB.
+    shrink = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
+    size = {"width": max(1, round(frame.width * shrink)), "height": max(1, round(frame.height * shrink))}
+    image = frame.reformat(**size, format="rgb24", interpolation="AREA").to_image()
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

@@ -127,28 +127,52 @@ def test_a_transfer_that_takes_too_long_is_ended_and_resumed(slow: Mirror, big: 
 
 
 def test_a_host_that_stops_sending_is_left_after_the_stall_time(slow: Mirror, big: Path, own_server: SshServer) -> None:
-    frozen: set[int] = set()
+    frozen: list[int] = []
 
     def freeze() -> None:
-        for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                command = (directory / "cmdline").read_bytes()
-                if b"rsync\0--server" in command and b"--sender" in command and _is_of(own_server, int(directory.name)):
-                    os.kill(int(directory.name), signal.SIGSTOP)
-                    frozen.add(int(directory.name))
+        frozen.extend(senders(own_server))
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
 
     began = time.monotonic()
     with pytest.raises(TransferError, match="nothing moved for too long"), once_begun(slow, freeze):
         slow.but(stall=1).run()
     assert frozen
     assert time.monotonic() - began < 8
-    own_server.stop()  # ends the frozen sender
-    own_server.start()
+    until(lambda: not programs(slow))  # ssh too, although the far side still keeps the session open
     check_next_pass(slow, big)
 
 
-def _is_of(server: SshServer, pid: int) -> bool:
-    """Whether a process is of a session of this server: its parents lead to an sshd with the server's configuration."""
+def test_an_rsync_that_is_killed_while_the_host_is_frozen_leaves_no_ssh(
+    slow: Mirror, big: Path, own_server: SshServer
+) -> None:
+    def freeze_and_kill() -> None:
+        for pid in senders(own_server):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in rsyncs(slow):  # as when memory runs out
+            os.kill(pid, signal.SIGKILL)
+
+    began = time.monotonic()
+    with pytest.raises(TransferError, match="killed"), once_begun(slow, freeze_and_kill):
+        slow.but(stall=1).run()
+    assert time.monotonic() - began < 8
+    until(lambda: not programs(slow))
+    check_next_pass(slow, big, resumes=False)
+
+
+def senders(server: SshServer) -> list[int]:
+    """The far sides of rsync that run in this server's sessions."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (directory / "cmdline").read_bytes().startswith(b"rsync\0--server\0--sender"):
+                pid = int(directory.name)
+                found += [pid] if is_of(server, pid) else []
+    return found
+
+
+def is_of(server: SshServer, pid: int) -> bool:
+    """Whether a process is of this server: its parents lead to the sshd that was started with its configuration."""
     while pid > 1:
         if os.fsencode(server.directory) in Path(f"/proc/{pid}/cmdline").read_bytes():
             return True

@@ -146,9 +146,7 @@ def test_any_name_that_is_let_through_is_copied(names: list[str]) -> None:
         assert differences(far, mirror.root) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["ro ot", "a'b", 'a"b', "a$HOME", "a;id", "a\\b", "#a", "a*b", "a[b]", "a?b", "a\\*b", "-a", "~"]
-)
+@pytest.mark.parametrize("name", ["-ro ot'\"$HOME`id`;&#~\\n", "a*b", "a[b]", "a?b", "a\\*b"])
 def test_a_source_path_means_nothing_to_rsync_or_a_shell(
     key_server: SshServer, far: Path, tmp_path: Path, name: str
 ) -> None:
@@ -382,9 +380,7 @@ def test_a_host_that_goes_down_after_the_listing_is_one_clear_error(
 ) -> None:
     write(far, {IMAGE: b"x"})
     mirror = Mirror(stream_of(far), tmp_path, host_of(own_server))
-    with pytest.raises(
-        TransferError, match=r"rsync ended with 255 \(ssh could not connect.*Connection refused"
-    ) as caught:
+    with pytest.raises(TransferError, match=r"rsync ended with (255|12) \(.*Connection refused") as caught:
         mirror.run(source=Meanwhile(mirror.source, own_server.stop))
     assert one_clear_line(caught.value)
 

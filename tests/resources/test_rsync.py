@@ -1,0 +1,70 @@
+"""What rsync is asked for, and what is made of its answer; whole transfers are in tests/mirror."""
+
+import logging
+import os
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.errors import TransferError
+from aurora_assets.site import SshHost
+from resources.rsync import RsyncResource
+from resources.shell import ShellResource
+from resources.ssh import SshResource
+from tests.mirror.parts import HERE
+
+LOG = logging.getLogger("tests.resources")
+FAR = SshHost(address="2001:db8::1", user="aurora", auth="none")
+
+
+@pytest.fixture
+def rsync(tmp_path: Path) -> RsyncResource:
+    return RsyncResource(shell=ShellResource(), ssh=SshResource(known_hosts=str(tmp_path / "known_hosts")))
+
+
+def test_every_option_is_one_that_rsync_knows(rsync: RsyncResource, tmp_path: Path) -> None:
+    for name in ("new", "partial", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files").write_bytes(b"")
+    command = rsync.arguments(HERE, str(tmp_path), tmp_path / "target", tmp_path)
+    done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(rsync: RsyncResource) -> None:
+    rsync = rsync.model_copy(update={"ssh": SshResource(known_hosts="/srv/known_hosts")})
+    options = rsync.arguments(FAR, "/data", Path("/srv/target"), Path("/srv/work"))
+    assert not any("delete" in option or "remove" in option for option in options)
+    assert {"--no-links", "--no-devices", "--no-specials"} <= set(options)
+    assert options[-3:] == ["--", "[2001:db8::1]:/data/", "/srv/target/"]
+
+
+def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: RsyncResource, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "a").mkdir(parents=True)
+    target.mkdir()
+    (source / "a" / "b").write_bytes(b"content")
+    os.utime(source / "a" / "b", ns=(1, 1_780_000_000_123_456_789))
+    done = rsync.transfer(HERE, LOG).fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock")
+    assert (done.literal_bytes, done.matched_bytes, done.complaints) == (7, 0, ())
+    assert (target / "a" / "b").read_bytes() == b"content"
+    assert (target / "a" / "b").stat().st_mtime_ns == 1_780_000_000_123_456_789
+
+
+def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: RsyncResource, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"content")
+    (tmp_path / "target").write_text("a file stands where the directory should be")
+    with pytest.raises(TransferError, match=r"rsync ended with \d+ \(.*\): .*target") as caught:
+        rsync.transfer(HERE, LOG).fetch(str(source), ["a"], tmp_path / "target", tmp_path / "work", tmp_path / "lock")
+    assert "\n" not in str(caught.value)
+
+
+def test_bounds_of_the_site_reach_rsync(rsync: RsyncResource, tmp_path: Path) -> None:
+    options = rsync.model_copy(update={"stall_seconds": 7.0}).arguments(FAR, "/data", tmp_path, tmp_path)
+    assert options[options.index("--timeout") + 1] == str(round(timedelta(seconds=7).total_seconds()))
+    assert "ConnectTimeout=15" in options[options.index("--rsh") + 1]
+    assert not any(option.startswith("--bwlimit") for option in options)

@@ -1,0 +1,125 @@
+"""A program and its three bounds: it ends with its run, after its time, and holds its lock while it lives."""
+
+import fcntl
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from resources.shell import LOCKED, TIMED_OUT, ShellResource
+
+LOG = logging.getLogger("tests.resources")
+
+
+def run(directory: Path, argv: Sequence[str], bound: float = 20, wait: float = 5) -> tuple[str, int]:
+    return ShellResource().run(
+        argv,
+        LOG,
+        script=directory / "run.sh",
+        bound=timedelta(seconds=bound),
+        lock=directory / "locks" / "lock",
+        lock_wait=timedelta(seconds=wait),
+    )
+
+
+def test_a_programs_output_and_exit_code_come_back(tmp_path: Path) -> None:
+    assert run(tmp_path, ["sh", "-c", "echo out; echo err >&2; exit 7"]) == ("out\nerr\n", 7)
+    assert run(tmp_path, ["true"]) == ("", 0)
+    assert run(tmp_path, ["no-such-program"])[1] == 127
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12), max_size=5))
+@example(["$HOME", "`id`", "$(id)", "'", '"', "\\", "*", "~", "a b", "", "-n", "\n", "!", "#", ";", "&", "|", ">x"])
+def test_no_argument_means_anything_to_bash(arguments: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        show = "import sys; sys.stdout.buffer.write('\\0'.join(sys.argv[1:]).encode('utf-8', 'surrogateescape'))"
+        place = Path(directory) / "a b'$c"
+        place.mkdir()
+        output, code = run(place, [sys.executable, "-IS", "-X", "utf8", "-c", show, *arguments])
+    # A text file's line ends are read as "\n", whatever they were.
+    assert (output, code) == ("\0".join(arguments).replace("\r\n", "\n").replace("\r", "\n"), 0)
+
+
+def test_output_that_is_no_text_is_no_error(tmp_path: Path) -> None:
+    assert run(tmp_path, ["printf", r"h\351las"]) == ("h\ufffdlas", 0)
+
+
+def test_a_program_gets_nothing_of_our_environment_but_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AURORA_SECRET", "swordfish")
+    monkeypatch.setenv("RSYNC_RSH", "false")
+    monkeypatch.setenv("BASH_ENV", "/no/such/file")
+    output, _ = run(tmp_path, ["env"])
+    names = {line.partition("=")[0] for line in output.splitlines()}
+    assert names <= {"PATH", "HOME", "USER", "LOGNAME", "LC_ALL", "PWD", "SHLVL", "_", "OLDPWD"}
+    assert "LC_ALL=C" in output.splitlines()
+
+
+def test_a_program_is_ended_at_its_bound_with_all_that_it_started(tmp_path: Path) -> None:
+    began = time.monotonic()
+    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
+    assert run(tmp_path, ["sh", "-c", script], bound=0.3)[1] == TIMED_OUT
+    assert time.monotonic() - began < 3
+    child = int((tmp_path / "child").read_text())
+    ends(child)
+
+
+def ends(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while _lives(pid):
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return state.strip() not in ("", "Z")
+
+
+def test_a_grandchild_that_keeps_the_output_open_does_not_hold_us(tmp_path: Path) -> None:
+    began = time.monotonic()
+    output, code = run(tmp_path, ["sh", "-c", "sleep 8 & echo $!"])
+    assert time.monotonic() - began < 4
+    assert code == 0
+    # It is not ours any more, but it still holds the lock: nobody works beside it.
+    assert run(tmp_path, ["true"], wait=0.1)[1] == LOCKED
+    os.kill(int(output), 9)
+    assert run(tmp_path, ["true"])[1] == 0
+
+
+def test_a_program_holds_its_lock_while_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    with (tmp_path / "locks" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        began = time.monotonic()
+        assert run(tmp_path, ["touch", str(tmp_path / "ran")], wait=0.3)[1] == LOCKED
+        assert time.monotonic() - began >= 0.3
+        assert not (tmp_path / "ran").exists()
+    probe = f"flock --nonblock {tmp_path}/locks/lock true || echo held"
+    assert run(tmp_path, ["sh", "-c", probe]) == ("held\n", 0)
+
+
+def test_a_program_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
+    script = f"echo $$ > {tmp_path}/pid; exec sleep 60"
+    process = multiprocessing.get_context("fork").Process(target=run, args=(tmp_path, ["sh", "-c", script]))
+    process.start()
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    ends(int((tmp_path / "pid").read_text()))
+    assert run(tmp_path, ["true"], wait=2)[1] == 0, "the lock is free"

@@ -1,0 +1,309 @@
+"""Sessions with hosts that are down, dead, half open, frozen or not ours: each ends in time with one clear line."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from aurora_assets.errors import HostError, TransferError
+from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.site import SshHost
+from resources.rsync import RsyncResource
+from resources.shell import ShellResource
+from resources.ssh import SshResource
+from tests.mirror.parts import HERE, host_of
+from tests.ssh_server import SshServer
+
+LOG = logging.getLogger("tests.resources")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with SshServer(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> SshResource:
+    return SshResource(known_hosts=str(tmp_path / "state" / "known_hosts"), connect_seconds=1, listing_seconds=5)
+
+
+def far_host(port: int, address: str = "127.0.0.2") -> SshHost:
+    return SshHost(address=address, port=port, user="aurora", auth="none")
+
+
+def one_line(error: BaseException) -> bool:
+    return "\n" not in str(error) and len(str(error)) < 600
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
+    """A host that accepts connections, answers as told and then keeps them open; yields its port."""
+    connections = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            answer(connection)
+
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            for connection in connections:
+                connection.close()
+
+
+def silent(_: socket.socket) -> None: ...
+
+
+def banner_only(connection: socket.socket) -> None:
+    connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+def web_server(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    connection.close()
+
+
+def fails_in_time(call: Callable[[], object], error: type[Exception], seconds: float) -> str:
+    began = time.monotonic()
+    with pytest.raises(error) as caught:
+        call()
+    assert time.monotonic() - began < seconds
+    assert one_line(caught.value)
+    return str(caught.value)
+
+
+def transfer(ssh: SshResource, host: SshHost, home: Path) -> Callable[[], object]:
+    rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=2, transfer_seconds=20).transfer(host, LOG)
+    for name in ("target", "state"):
+        (home / name).mkdir(exist_ok=True)
+    return lambda: rsync.fetch("/data", ["file"], home / "target", home / "work", home / "state" / "lock")
+
+
+def test_a_host_where_nothing_listens_is_refused_at_once(ssh: SshResource, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        host = far_host(listener.getsockname()[1])
+    message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError, 3)
+    assert message.startswith(f"127.0.0.2:{host.port}: ")
+    assert f"Try: ssh -p {host.port} aurora@127.0.0.2" in message
+    assert "Connection refused" in fails_in_time(transfer(ssh, host, tmp_path), TransferError, 3)
+
+
+@pytest.mark.parametrize("answer", [silent, banner_only, web_server])
+def test_a_host_that_does_not_speak_ssh_ends_in_time(
+    ssh: SshResource, tmp_path: Path, answer: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    with listening(answer) as port:
+        message = fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 4)
+        assert message.startswith(f"127.0.0.2:{port}: ")
+        assert caplog.records == [], "and no traceback beside it"
+        message = fails_in_time(transfer(ssh, far_host(port), tmp_path), TransferError, 6)
+        assert message.startswith("rsync ended with ")
+
+
+class Accepting(paramiko.ServerInterface):
+    """A host that lets everybody in, and of what is asked then answers as little as told."""
+
+    def __init__(self, opens: bool, hangs: threading.Event) -> None:
+        self.opens = opens
+        self.hangs = hangs
+
+    def check_auth_none(self, username: str) -> int:
+        return paramiko.common.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        if not self.opens:
+            self.hangs.wait(30)
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.hangs.wait(30)
+        return False
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_host_that_dies_after_the_login_ends_in_time(ssh: SshResource, opens: bool) -> None:
+    hangs = threading.Event()
+    transports = []
+
+    def answer(connection: socket.socket) -> None:
+        transport = paramiko.Transport(connection)
+        transports.append(transport)
+        transport.add_server_key(paramiko.ECDSAKey.generate())
+        transport.start_server(server=Accepting(opens, hangs))
+
+    with listening(answer) as port:
+        try:
+            fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 6)
+        finally:
+            hangs.set()
+            for transport in transports:
+                transport.close()
+
+
+def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_path: Path) -> None:
+    frozen: list[int] = []
+    root = tmp_path / "root"
+    for number in range(3000):
+        (root / f"{number:0200}").mkdir(parents=True)
+    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=5, listing_seconds=1)
+    began = time.monotonic()
+    listing = ssh.source(host_of(server)).list(str(root), [])
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"sshd") and _parent_is(server, int(path.parent.name)):
+                frozen.append(int(path.parent.name))
+        except OSError:
+            continue
+    assert frozen
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(HostError, match=r"the listing (took longer than 1 s|broke off)"):
+            list(listing.entries)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert time.monotonic() - began < 5
+
+
+def _parent_is(server: SshServer, pid: int) -> bool:
+    """Whether a process is a session of this server, and not the server itself."""
+    ancestors = 0
+    while pid > 1:
+        if os.fsencode(server.directory) in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return ancestors > 0
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        ancestors += 1
+    return False
+
+
+def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ssh: SshResource, tmp_path: Path) -> None:
+    stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
+    message = fails_in_time(lambda: ssh.source(stranger).list("/data", []), HostError, 4)
+    assert "127.0.0.2" in message
+    assert "Permission denied" in fails_in_time(transfer(ssh, stranger, tmp_path), TransferError, 4)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    other = host_of(server).model_copy(update={"identity": tmp_path / "other"})
+    fails_in_time(lambda: ssh.source(other).list("/data", []), HostError, 4)
+
+
+@pytest.mark.parametrize("content", [None, "", "not a key\n"])
+def test_an_identity_that_cannot_be_used_is_named(
+    server: SshServer, ssh: SshResource, tmp_path: Path, content: str | None
+) -> None:
+    identity = tmp_path / "identity"
+    if content is not None:
+        identity.write_text(content)
+    host = host_of(server).model_copy(update={"identity": identity})
+    message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError, 2)
+    assert f"identity {identity} cannot be used" in message
+
+
+def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: SshResource) -> None:
+    host = far_host(22, "no-such-host.invalid")
+    assert "no-such-host.invalid:22: " in fails_in_time(lambda: ssh.source(host).list("/", []), HostError, 10)
+
+
+@pytest.mark.parametrize(
+    "line", ["rubbish", "[127.0.0.2]:{port} ssh-ed25519 !!!", "[127.0.0.2]:{port} ssh-ed25519", ""]
+)
+def test_a_torn_line_in_known_hosts_does_not_stop_a_listing(
+    server: SshServer, ssh: SshResource, tmp_path: Path, line: str
+) -> None:
+    known = Path(ssh.known_hosts)
+    known.parent.mkdir()
+    known.write_text(line.format(port=server.port) + "\n")
+    (tmp_path / "file").touch()
+    listing = ssh.source(host_of(server)).list(str(tmp_path), [])
+    assert b"file" in {entry.path for entry in listing.entries}
+    assert server.host_key.with_suffix(".pub").read_text().split()[1] in known.read_text()
+
+
+def test_keys_of_two_hosts_that_are_new_at_once_are_both_remembered(
+    server: SshServer, ssh: SshResource, tmp_path: Path
+) -> None:
+    with SshServer(tmp_path / "other", address="127.0.0.3") as other:
+        hosts = [host_of(server), host_of(other)] * 3
+        threads = [threading.Thread(target=lambda h=h: list(ssh.source(h).list("/etc/ssh", []).entries)) for h in hosts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        names = {line.split()[0] for line in Path(ssh.known_hosts).read_text().splitlines()}
+        assert names == {f"[127.0.0.2]:{server.port}", f"[127.0.0.3]:{other.port}"}
+
+
+def test_neither_the_users_configuration_nor_an_agent_is_used(
+    server: SshServer, ssh: SshResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand false\n  HostName 192.0.2.1\n  Port 1\n")
+    (tmp_path / "file").touch()
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        agent.listen()
+        agent.settimeout(0)
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        assert list(ssh.source(host_of(server)).list(str(tmp_path), []).entries)
+        done = subprocess.run(
+            [*ssh.command(host_of(server)), server.address, "echo ok"], capture_output=True, check=False
+        )
+        assert done.stdout == b"ok\n"
+        with pytest.raises(BlockingIOError):
+            agent.accept()
+
+
+def test_a_host_of_this_machine_needs_no_ssh(ssh: SshResource) -> None:
+    assert isinstance(ssh.source(HERE), LocalSource)
+
+
+def test_a_connection_ends_with_its_listing(server: SshServer, ssh: SshResource, tmp_path: Path) -> None:
+    listing = ssh.source(host_of(server)).list(str(tmp_path), [])
+    assert open_sessions()
+    list(listing.entries)
+    assert no_session_stays()
+    given_up = ssh.source(host_of(server)).list(str(tmp_path), [])
+    assert next(given_up.entries)
+    del given_up, listing
+    assert no_session_stays()
+
+
+def test_a_login_that_failed_leaves_no_connection(server: SshServer, ssh: SshResource) -> None:
+    stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
+    for _ in range(3):
+        with pytest.raises(HostError):
+            ssh.source(stranger).list("/data", [])
+    assert no_session_stays()
+
+
+def open_sessions() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
+
+
+def no_session_stays() -> bool:
+    deadline = time.monotonic() + 3
+    while open_sessions() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not open_sessions()
