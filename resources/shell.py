@@ -5,7 +5,7 @@ day it goes. It runs a script in bash, in a process group of its own, and on ter
 script begins with ``exec``, which makes bash *become* the program, and is quoted by ``shlex.join``, never formatted.
 
 Every program gets three bounds: it dies with the run that started it (also when that is killed by SIGKILL), it ends
-after a given time, and while it or a child of it lives it holds a lock file.
+after a given time, and it holds a lock file for as long as it lives.
 """
 
 import os

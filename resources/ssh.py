@@ -62,6 +62,7 @@ class SshResource(ConfigurableResource):
 
     def command(self, host: SshHost) -> list[str]:
         """The OpenSSH client with our options for ``host``, for a program that appends the address itself."""
+        Path(self.known_hosts).parent.mkdir(parents=True, exist_ok=True)
         identity = str(host.identity) if host.auth == "key" else "none"
         options = {
             "BatchMode": "yes",

@@ -20,7 +20,7 @@ from aurora_assets.site import Stream
 
 # A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
 # their end, so the last of a day may carry the next day's date.
-_NEIGHBOURS = timedelta(days=1)
+_NEIGHBOUR = timedelta(days=1)
 # More directories than this on one command line: list the whole source instead.
 _MOST_DIRECTORIES = 800
 # A host's clock may be off by a little; a file stamped further ahead than this will not settle by waiting.
@@ -68,9 +68,10 @@ class _Directories:
     """The host's directories of each day, by the stream's templates."""
 
     def __init__(self, stream: Stream, days: Sequence[date]) -> None:
+        self.stream = stream
+        self._cached: dict[date, set[str]] = {}
         self.owner = {t: day for day in days for t in _directories_of(stream, day)}
-        around = {day + step for day in days for step in (-_NEIGHBOURS, timedelta(0), _NEIGHBOURS)}
-        wanted = sorted({t for day in around for t in _directories_of(stream, day)})
+        wanted = sorted({t for day in days for t in self._around(day)})
         self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
         self._depths = sorted({t.count("/") + 1 for t in self.owner})
         self.newest = max(days, default=None)
@@ -82,6 +83,19 @@ class _Directories:
             if day := self.owner.get("/".join(parts[:depth])):
                 return day
         return None
+
+    def is_misplaced(self, path: str, day: date) -> bool:
+        """Whether a file of ``day`` lies in a requested day's directory where the listing of its own never looks."""
+        if self.day_of(path.encode()) is None:
+            return False
+        return not path.startswith(tuple(f"{directory}/" for directory in self._around(day)))
+
+    def _around(self, day: date) -> set[str]:
+        """The directories of a day and of its neighbours."""
+        if day not in self._cached:
+            near = (day + step * _NEIGHBOUR for step in (-1, 0, 1) if date.min < day < date.max)
+            self._cached[day] = {t for n in near for t in _directories_of(self.stream, n)}
+        return self._cached[day]
 
 
 def _directories_of(stream: Stream, day: date) -> list[str]:
@@ -137,6 +151,11 @@ def _decide(
         return
     plan.newest_ns = max(plan.newest_ns or 0, entry.mtime_ns)
     asked = plan.days.get(day) if day else None
+    if day is not None and placed.is_misplaced(text, day):
+        asked = plan.days[placed.day_of(entry.path) or day]
+        asked.seen += 1
+        asked.refuse(text, "in the directory of another day than its name says")
+        return
     if asked is None:
         return
     asked.seen += 1

@@ -138,6 +138,9 @@ def mirror_days(
     started = time.monotonic()
     root = raw / stream.raw
     with exclusive(locks, f"mirror.{name}", wait):
+        # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it can write.
+        with exclusive(locks, f"mirror.{name}.transfer", wait):
+            pass
         listing = source.list(stream.path, directories(stream, days))
         plan = make_plan(stream, days, listing, root)
         tell(plan.intent())

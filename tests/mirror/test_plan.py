@@ -345,3 +345,12 @@ def test_planning_a_day_does_not_look_at_other_days_of_the_copy(far: Path, tmp_p
     time.sleep(0.01)
     mirror.run()
     assert (mirror.root / "FISH").stat().st_atime_ns == before
+
+
+def test_a_file_in_the_directory_of_a_far_day_is_refused_by_name_and_never_silently_passed_over(tmp_path: Path) -> None:
+    stream = stream_of("/camera")
+    far = "FISH/20260305/12/HDR_20250101_000000.jpg"  # a camera whose clock was reset
+    listing = Listing(CLOCK, iter([Entry("f", 1, CLOCK - 10**13, far.encode())]))
+    day = make_plan(stream, [DAY], listing, tmp_path).days[DAY]
+    assert day.seen == day.refused_count == 1
+    assert day.refused["in the directory of another day than its name says"].first == [far]
