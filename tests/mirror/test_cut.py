@@ -243,6 +243,6 @@ def test_a_transfer_that_still_ends_holds_off_the_next_one(big: Path, tmp_path: 
     mirror.locks.mkdir(parents=True)
     with (mirror.locks / "mirror.wxcam.transfer.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(BusyError, match=r"an earlier transfer of this stream is still ending\. See `fuser"):
+        with pytest.raises(BusyError, match=r"mirror\.wxcam\.transfer: another run still works on this.*fuser"):
             mirror.run(DAY)
     assert mirror.run(DAY).total("copied") == 2
