@@ -21,7 +21,7 @@ from aurora_assets.presentation import Metadata, common_version, names, picture,
 from aurora_assets.site import Site
 from aurora_assets.wxcam import pixels, refresh, thumbnails, videos
 from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import CAMERAS
+from aurora_assets.wxcam.names import CAMERAS, parse_name
 
 STREAM = "wxcam"
 CATALOG = AssetKey(["wxcam", "catalog"])
@@ -251,7 +251,9 @@ def _video_metadata(report: videos.VideoReport, products: Path) -> Metadata:
 def _thumbnail_metadata(report: thumbnails.ThumbnailReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.path:
+        shown_time = parse_name(report.path.name, CAMERAS[report.camera]).time
         metadata["thumbnail"] = picture(report.path.read_bytes(), report.path.name)
+        metadata |= span((shown_time, shown_time))
         metadata["file"] = str(report.path.relative_to(products))
     return metadata | {
         "made": report.built,
