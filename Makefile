@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 export DAGSTER_HOME ?= $(CURDIR)/.aurora/dagster
 PY := .venv/bin/python
+PORT ?= 3000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test ui lint lock bench screenshots clean
@@ -19,9 +20,10 @@ test: ## all tests (real sshd, rsync, SQLite, MP4)
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest $(TESTS)
 
-ui: setup ## the Dagster UI on http://127.0.0.1:3000, with the daemon; Ctrl-C ends both
-	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
-	@$(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
+	@$(PY) -m aurora_assets.site check > /dev/null
+	@mkdir -p $(DAGSTER_HOME) && cp -n dagster.yaml $(DAGSTER_HOME)/
+	@$(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

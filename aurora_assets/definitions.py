@@ -10,7 +10,7 @@ from aurora_assets.site import Site, load_site
 from aurora_assets.wxcam.assets import wxcam_assets
 from aurora_assets.wxcam.checks import wxcam_checks
 from resources.rsync import RsyncResource
-from resources.shell import ShellResource
+from resources.shell import ShellResource, tools_job
 from resources.ssh import SshResource
 
 
@@ -35,7 +35,7 @@ def build(site: Site) -> Definitions:
     return Definitions(
         assets=assets,
         asset_checks=wxcam_checks(site),
-        jobs=jobs(site),
+        jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
         resources={"ssh": ssh, "rsync": rsync},
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
         executor=in_process_executor,

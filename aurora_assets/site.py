@@ -354,12 +354,21 @@ def load_site(file: Path | None = None) -> Site:
         raise SiteError(f"{path}: {_explain(error)}") from None
 
 
+# pydantic's own words for these speak of Python, not of YAML.
+_PLAIN = {
+    "tuple_type": "a list, in brackets or with a dash for each",
+    "model_type": "keys with values, as in sites/demo.yaml",
+    "dict_type": "names with settings, as in sites/demo.yaml",
+    "union_tag_invalid": "kind is local or ssh",
+}
+
+
 def _explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         # A tagged union puts its tag into the location; a reader looks for the key that stands in the file.
         key = ".".join(str(part) for part in item["loc"] if part not in ("local", "ssh")) or "the file"
-        message = item["msg"].removeprefix("Value error, ")
+        message = _PLAIN.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "unknown key: remove it, or see docs/site-file.md for the keys there are"
         lines.append(f"{key}: {message}")

@@ -53,9 +53,14 @@ find_python() {
     if have uv && candidate=$(uv python find 3.12 2> /dev/null) && is_312 "$candidate"; then echo "$candidate"; fi
 }
 
+# One at a time: two would build the same .venv.
+exec 9> .venv.lock
+flock 9
+
 stamp=.venv/.complete
 if [ ! -f "$stamp" ] || [ requirements.lock -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
-    if ! is_312 .venv/bin/python; then
+    # A set-up that was killed may have left half of it.
+    if ! is_312 .venv/bin/python || ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
         python=$(find_python)
         [ -n "$python" ] || die "Python 3.12 not found: install it (apt install python3.12-venv, pyenv install 3.12, or uv python install 3.12)"
         say "making .venv with $("$python" --version)"

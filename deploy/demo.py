@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+from filelock import FileLock
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -53,18 +54,24 @@ def parse_options() -> argparse.Namespace:
 
 
 def prepare_dagster_home() -> None:
-    """Dagster keeps its history below ``.aurora``, unless DAGSTER_HOME says otherwise."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(STATE / "dagster")))
+    """The demo never runs on a real site, nor writes into its Dagster's history, whatever the shell has exported."""
+    home = STATE / "dagster"
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.pop("AURORA_SITE", None)
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
-    os.environ.pop("AURORA_SITE", None)  # the demo never runs on a real site
+    # Two first starts at once would both make the database's tables, and break it.
+    with FileLock(STATE / "first-start.lock"), DagsterInstance.get() as instance:
+        instance.get_runs_count()
 
 
 def simulate(options: argparse.Namespace) -> None:
     values = {"--root": STATE / "camera", "--day": options.day, "--hours": options.hours, "--every": options.every}
     values |= {"--scale": options.scale} | ({"--faults": options.faults} if options.faults else {})
     arguments = [str(part) for pair in values.items() for part in pair]
-    subprocess.run([sys.executable, "-m", "simulator", "camera", *arguments], cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-m", "simulator", "camera", *arguments], cwd=ROOT, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)  # it has said why
 
 
 def run_job(console: Console, number: int, job: str, tags: dict[str, str]) -> None:
@@ -74,7 +81,9 @@ def run_job(console: Console, number: int, job: str, tags: dict[str, str]) -> No
     with LOG.open("ab") as log, console.status(f"{number} Dagster runs {job}"):
         done = subprocess.run([*command, "--tags", json.dumps(tags)], cwd=ROOT, stdout=log, stderr=log, check=False)
     if done.returncode:
-        console.print("\n".join(LOG.read_text(errors="replace").splitlines()[-25:]), markup=False, highlight=False)
+        lines = LOG.read_text(errors="replace").splitlines()
+        causes = [line for line in lines if "Error: " in line and not line.startswith("20")]
+        console.print("\n".join(causes[:5] or lines[-25:]), markup=False, highlight=False)
         sys.exit(f"{job} failed. The whole log: .aurora/demo.log")
     console.print(f"[bold]{number}[/] Dagster ran {job} in {time.monotonic() - started:.0f} s, its own start included")
 
@@ -124,4 +133,7 @@ def checks_of(instance: DagsterInstance, key: AssetKey) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; run it again to go on")

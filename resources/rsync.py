@@ -27,6 +27,7 @@ _MEANINGS = {
     10: "error in socket I/O",
     11: "error in file I/O here: is the disk full?",
     12: "the connection broke",
+    13: "it could not write what it had to say",
     20: "ended by a signal",
     30: "nothing moved for too long",
     35: "no connection in time",
@@ -96,7 +97,6 @@ class RsyncTransfer:
         output, code = self.rsync.shell.run(
             self.rsync.arguments(self.host, root, target, work),
             self.log,
-            script=work / "run.sh",
             bound=timedelta(seconds=self.rsync.transfer_seconds),
             lock=lock,
             lock_wait=timedelta(seconds=self.rsync.stall_seconds),

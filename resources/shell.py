@@ -1,54 +1,55 @@
-"""Running a program from inside a Dagster run.
+"""Running programs: transfers with their bounds, and a look at this machine's tools.
 
-``dagster-shell`` stands behind this file alone: its last release is retired upstream, and this one file changes on the
-day it goes. It runs a script in bash, in a process group of its own, and on termination ends only bash itself; so the
-script begins with ``exec``, which makes bash *become* the program, and is quoted by ``shlex.join``, never formatted.
-
-Every program gets three bounds: it dies with the run that started it (also when that is killed by SIGKILL), it ends
-after a given time, and it holds a lock file for as long as it lives.
+:class:`ShellResource` starts a program by ``subprocess``, not by ``dagster-shell``: that forks with Python code to run
+in the child (``preexec_fn``), and in a process with threads such a child can hang before the program, so before any
+bound, begins. Seen with PyAV's threads; ``docs/decisions.md`` tells the story. ``dagster-shell`` runs what an operator
+starts by itself, in a run that does nothing else: :func:`tools_job`. It stands behind this file alone.
 """
 
 import os
 import shlex
+import subprocess
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from logging import Logger
 from pathlib import Path
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, JobDefinition, job
 
 with warnings.catch_warnings():
     # Its version is not Dagster's any more, which Dagster says at every start; requirements.lock is what we tested.
     warnings.simplefilter("ignore")
-    from dagster_shell import execute_shell_script
+    from dagster_shell import create_shell_command_op
 
 # What `timeout` and `flock` end with when their own bound was hit.
 TIMED_OUT = 124
 LOCKED = 75
 
 ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
-_KILL_AFTER = "10"  # s between SIGTERM and SIGKILL
+_KILL_AFTER = 10  # s between SIGTERM and SIGKILL
 # Nothing of our own environment is needed by rsync and ssh, so none of it (credentials) is passed on.
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")
 
 
 class ShellResource(ConfigurableResource):
-    """Runs one program to its end and returns its output and exit code."""
+    """Runs one program to its end and returns its output and exit code.
+
+    Every program gets three bounds: it dies with the run that started it (also when that is killed by SIGKILL), it ends
+    after a given time, and it holds a lock file for as long as it lives.
+    """
 
     def run(
-        self, argv: Sequence[str], log: Logger, *, script: Path, bound: timedelta, lock: Path, lock_wait: timedelta
+        self, argv: Sequence[str], log: Logger, *, bound: timedelta, lock: Path, lock_wait: timedelta
     ) -> tuple[str, int]:
-        """Run ``argv`` and return its combined output and its exit code.
+        """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
         Parameters
         ----------
         argv
             The program and its arguments.
         log
-            Where its output goes.
-        script
-            Where the one-line script for bash is written; in a work directory, so that no killed run leaves it about.
+            Where its output goes when it has ended.
         bound
             After this time it is ended; the exit code is then :data:`TIMED_OUT`.
         lock, lock_wait
@@ -59,14 +60,44 @@ class ShellResource(ConfigurableResource):
         guarded = [
             *ENDS_WITH_PARENT,
             *("flock", "--no-fork", "--wait", seconds[0], "--conflict-exit-code", str(LOCKED), str(lock)),
-            *("timeout", "--kill-after", _KILL_AFTER, seconds[1]),
+            *("timeout", "--kill-after", str(_KILL_AFTER), seconds[1]),
             *argv,
         ]
-        env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
-        # Through a file: a pipe would be read until the last grandchild closes it, and only if it is all UTF-8.
-        output = script.with_suffix(".out")
-        script.write_text(f"exec {shlex.join(guarded)} >{shlex.quote(str(output))} 2>&1\n")
-        _, code = execute_shell_script(str(script), output_logging="NONE", log=log, env=env, log_shell_command=False)
+        # Through a file: a pipe would be read until the last grandchild closes it. Beside the lock, because what is
+        # said when the disk of the data is full must not be lost on that disk.
+        output = lock.with_suffix(".out")
+        with output.open("wb") as sink:
+            code = _run(guarded, sink.fileno())
         said = output.read_text(errors="replace")
+        output.unlink()
         log.info(said)
         return said, code
+
+
+def _run(argv: Sequence[str], output: int) -> int:
+    """Run a program in a session of its own; if this run is ended meanwhile, so is the program."""
+    env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env, start_new_session=True
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_KILL_AFTER + 5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+
+
+def tools_job(disks: Sequence[Path]) -> JobDefinition:
+    """A job that looks, and changes nothing: the versions of the tools, and the space on the disks of ``disks``."""
+    looks = [["rsync", "--version"], ["ssh", "-V"], ["find", "--version"], ["df", "-h", *map(str, disks)]]
+    tools = create_shell_command_op("; ".join(shlex.join(look) for look in looks), name="look_at_tools")
+
+    @job(description="Look at this machine: versions of rsync, ssh and find, and the space on the disks. Read-only.")
+    def look_at_this_machine() -> None:
+        tools()
+
+    return look_at_this_machine

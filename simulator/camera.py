@@ -7,8 +7,10 @@ of it lies in the future.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from simulator.spec import (
     mtime_ns,
 )
 
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 POOL_PAYS_FROM = 200e6  # px in all; below that, starting processes takes longer than the work
 
 
@@ -143,9 +146,18 @@ def _run(tasks: Iterable[tuple[CameraSpec, View, datetime]], workers: int) -> It
     if workers <= 1:
         yield from (write_hour(*task) for task in tasks)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         for future in as_completed([pool.submit(write_hour, *task) for task in tasks]):
             yield future.result()
+
+
+def _end_with(parent: int) -> None:
+    """Make this worker end when the process that started it ends, however; else it would wait for work for ever."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _write(spec: CameraSpec, path: str, content: bytes, time: datetime) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from aurora_assets.site import Stream
 # Behind the raw root's own directories, on the same file system: files in the making, and cut transfers to resume.
 WORK_DIRECTORY = ".incoming"
 RECIPE = "raw/1"
+KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,22 @@ def _fetch(name: str, stream: Stream, plan: Plan, transfer: Transfer, raw: Path,
         root = raw / stream.raw
         root.mkdir(parents=True, exist_ok=True)
         done = transfer.fetch(stream.path, paths, root, work, locks / f"mirror.{name}.transfer.lock")
-    # Only a pass that ended well comes here: nothing is left to resume, and what dead runs left is no use.
-    remove(work)
+    _tidy(work)
     return done
+
+
+def _tidy(work: Path) -> None:
+    """Leave nothing of this pass but parts of files that another pass may resume, and those for a bounded time."""
+    for name in ("new", "files"):
+        remove(work / name)
+    partial = work / "partial"
+    oldest = time.time() - KEEP_PARTIAL.total_seconds()
+    for part in partial.iterdir() if partial.is_dir() else ():
+        if part.lstat().st_mtime < oldest:
+            remove(part)
+    for directory in (partial, work):
+        with suppress(OSError):  # not there, or not empty
+            directory.rmdir()
 
 
 def _verify(day: DayPlan, root: Path) -> DayReport:

@@ -82,7 +82,9 @@ def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> Pixel
             listed = day_media(db, day, camera, "image")
         media = as_catalogued(listed, report.waiting)
         old = _Generation.read(target)
-        if media and old.identity == identity(RECIPE, (m.file_id for m in media)):
+        unchanged = old.identity == identity(RECIPE, (m.file_id for m in media))
+        # What waits may be in the published version: it is kept, and the next pass has all of it.
+        if media and (unchanged or (report.waiting.count and old.identity)):
             _describe(report, _choose(media, report), old.identity)
         elif media:
             _build(layout, media, old, staged, target, report, now)

@@ -16,9 +16,17 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, identity, publish_file
-from aurora_assets.wxcam.catalog import Media, as_catalogued, mark_unreadable, media_between, open_readonly
+from aurora_assets.wxcam.catalog import (
+    Media,
+    as_catalogued,
+    day_unreadable,
+    mark_unreadable,
+    media_between,
+    open_readonly,
+)
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, epoch_ns, parse_name
+from aurora_assets.wxcam.rawtree import scan_day
 
 RECIPE = "thumbnail/1"
 MAX_SIDE = 540  # px
@@ -85,6 +93,11 @@ def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) 
 def _build(layout: Layout, camera: str, hour: datetime, now: datetime, staged: Path, report: ThumbnailReport) -> None:
     with open_readonly(layout.catalog) as db:
         listed = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + _HOUR))
+        known = {media.raw_path for media in listed} | day_unreadable(db, layout.raw, hour.date()).keys()
+    # Once published it stays, so nothing is chosen while a nearer image may not have been catalogued yet.
+    if not _images_of(layout, camera, hour) <= known:
+        report.note = "the catalogue is behind: materialize wxcam/catalog for this day first"
+        return
     middle = epoch_ns(hour + _HALF_PAST)
     # By distance; a tie goes to the earlier.
     candidates = sorted(as_catalogued(listed, report.waiting), key=lambda m: (abs(m.time_ns - middle), m.time_ns))
@@ -100,6 +113,19 @@ def _build(layout: Layout, camera: str, hour: datetime, now: datetime, staged: P
         report.path, report.built = target, True
         return
     report.note = "no image in this hour"
+
+
+def _images_of(layout: Layout, camera: str, hour: datetime) -> set[str]:
+    """The images of an hour that lie in the raw tree, by their names."""
+    found = set()
+    for file in scan_day(layout.raw, hour.date()):
+        try:
+            name = parse_name(Path(file.raw_path).name, CAMERAS[camera])
+        except ValueError:
+            continue
+        if file.camera.key == camera and name.kind == "image" and hour <= name.time < hour + _HOUR:
+            found.add(file.raw_path)
+    return found
 
 
 def render(media: Media) -> bytes:

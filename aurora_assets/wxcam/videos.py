@@ -75,16 +75,27 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
     with layout.staging.claim(f"video.{report.camera}.{name}") as staged:
         media = as_catalogued(listed, report.waiting)
         report.identity = identity(RECIPE, (m.file_id for m in media))
-        if media and published_identity(report.target) != report.identity:
-            clips = _joinable(layout, media, report, now)
-            report.identity = identity(RECIPE, (m.file_id for m in media if m.relative_path not in report.unreadable))
-            if clips:
-                join(clips, staged, title, report.identity)
-                publish_file(staged, report.target)
-                report.built = True
+        published = published_identity(report.target)
+        if report.waiting.count and published:
+            report.identity = published  # it may hold what waits now; the next pass has all of it
+        elif media and published != report.identity:
+            _make(layout, media, staged, title, report, now)
         if media and report.target.is_file():
             _describe(report, media)
     report.seconds = time.monotonic() - started
+
+
+def _make(layout: Layout, media: Sequence[Media], staged: Path, title: str, report: VideoReport, now: datetime) -> None:
+    clips = _joinable(layout, media, report, now)
+    good = [m for m in media if m.relative_path not in report.unreadable]
+    report.identity = identity(RECIPE, (m.file_id for m in good))
+    if not clips:
+        return
+    join(clips, staged, title, report.identity)
+    # A clip that was replaced meanwhile may stand in it with half of each version.
+    if len(as_catalogued(good, report.waiting)) == len(good):
+        publish_file(staged, report.target)
+        report.built = True
 
 
 def _joinable(layout: Layout, media: Sequence[Media], report: VideoReport, now: datetime) -> list[Clip]:

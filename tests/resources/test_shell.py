@@ -25,7 +25,6 @@ def run(directory: Path, argv: Sequence[str], bound: float = 20, wait: float = 5
     return ShellResource().run(
         argv,
         LOG,
-        script=directory / "run.sh",
         bound=timedelta(seconds=bound),
         lock=directory / "locks" / "lock",
         lock_wait=timedelta(seconds=wait),
