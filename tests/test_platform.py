@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -304,3 +306,21 @@ def test_nothing_of_the_environment_reaches_a_program_that_is_started(
     seen = (tmp_path / "seen").read_text()
     assert "LC_ALL=C" in seen
     assert "do-not-tell" not in seen
+
+
+def test_an_operator_can_look_at_the_tools_of_this_machine(site_file: Path, tmp_path: Path) -> None:
+    site = load_site(site_file)
+    for path in (site.paths.raw, site.paths.products, site.paths.state, tmp_path / "home"):
+        path.mkdir()
+    # In a process of its own: dagster-shell forks with Python code in the child, which threads do not go with.
+    done = subprocess.run(
+        [sys.executable, *"-m dagster job execute -m aurora_assets.definitions -j look_at_this_machine".split()],
+        cwd=ROOT,
+        env=os.environ | {"AURORA_SITE": str(site_file), "DAGSTER_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert "rsync  version" in done.stderr + done.stdout
+    assert "Filesystem" in done.stderr + done.stdout

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -116,6 +117,15 @@ def test_an_rsync_that_is_terminated_is_resumed(slow: Mirror, big: Path) -> None
     with pytest.raises(TransferError, match=r"ended by a signal|connection broke"), once_begun(slow, terminate):
         slow.run()
     check_next_pass(slow, big)
+
+
+def test_a_cut_file_is_resumed_although_another_day_was_fetched_meanwhile(slow: Mirror, big: Path) -> None:
+    with pytest.raises(TransferError, match="took longer"):
+        slow.but(bound=2).run()
+    write(big, {"FISH/20260301/10/HDR_20260301_100000.jpg": b"of another day"})
+    assert slow.but(bandwidth=0).run(date(2026, 3, 1)).total("copied") == 1
+    assert slow.but(bandwidth=0).run().resumed_bytes > 100_000
+    assert left_over(slow.raw) == []
 
 
 def test_a_transfer_that_takes_too_long_is_ended_and_resumed(slow: Mirror, big: Path) -> None:

@@ -208,3 +208,16 @@ def test_two_hours_of_a_day_have_two_thumbnails(sky: Sky) -> None:
     }
     with Image.open(found[23]) as image:
         assert psnr(image, texture(23, (64, 48))) > 30
+
+
+def test_nothing_is_chosen_while_the_catalogue_is_behind_the_raw_tree(sky: Sky) -> None:
+    sky.image(at(10, 10))
+    sky.refresh()
+    nearer = sky.image(at(10, 30))
+    behind = build_thumbnail(sky.layout, "fish_hdr", HOUR, NOW)
+    assert (behind.built, behind.path) == (False, None)
+    assert "the catalogue is behind" in behind.note
+    sky.refresh()
+    now = build_thumbnail(sky.layout, "fish_hdr", HOUR, NOW)
+    assert now.path is not None
+    assert now.path.stem == nearer.stem
