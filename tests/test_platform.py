@@ -314,7 +314,10 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(site_file: Path, tmp_
         path.mkdir()
     # In a process of its own: dagster-shell forks with Python code in the child, which threads do not go with.
     done = subprocess.run(
-        [sys.executable, *"-m dagster job execute -m aurora_assets.definitions -j look_at_this_machine".split()],
+        [
+            sys.executable,
+            *["-m", "dagster", "job", "execute", "-m", "aurora_assets.definitions", "-j", "look_at_this_machine"],
+        ],
         cwd=ROOT,
         env=os.environ | {"AURORA_SITE": str(site_file), "DAGSTER_HOME": str(tmp_path / "home")},
         capture_output=True,
