@@ -15,7 +15,7 @@ from dagster import ConfigurableResource
 
 from aurora_assets.errors import BusyError, TransferError
 from aurora_assets.files import remove, shown
-from aurora_assets.mirror.sync import Transferred
+from aurora_assets.mirror.sync import NEW, PARTIAL, WANTED, Transferred
 from aurora_assets.site import Host, SshHost
 from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
@@ -54,7 +54,7 @@ class RsyncResource(ConfigurableResource):
         return RsyncTransfer(self, host, log)
 
     def arguments(self, host: Host, root: str, target: Path, work: Path) -> list[str]:
-        """The argument vector that copies the files named in ``work/files`` from ``root`` on ``host`` to ``target``."""
+        """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``."""
         source = f"{root.rstrip('/')}/"
         remote: list[str] = []
         if isinstance(host, SshHost):
@@ -66,12 +66,12 @@ class RsyncResource(ConfigurableResource):
             remote.append(f"--bwlimit={self.bandwidth_kib}")
         return [
             "rsync",
-            *("--files-from", str(work / "files"), "--from0", "--ignore-missing-args"),
+            *("--files-from", str(work / WANTED), "--from0", "--ignore-missing-args"),
             # The plan has compared size and mtime to the nanosecond; rsync compares to the second and would skip some.
             *("--ignore-times", "--times", "--omit-dir-times"),
             # Owner and mode are those of whoever runs this; nothing but plain files is ever created.
             *("--no-perms", "--chmod=D777,F666", "--no-links", "--no-devices", "--no-specials"),
-            *("--temp-dir", str(work / "new"), "--partial-dir", str(work / "partial"), "--fsync"),
+            *("--temp-dir", str(work / NEW), "--partial-dir", str(work / PARTIAL), "--fsync"),
             # The server side gets its arguments over the connection, not through its shell.
             "--secluded-args",
             *("--timeout", str(max(1, round(self.stall_seconds)))),
@@ -114,11 +114,11 @@ class RsyncTransfer:
 
 
 def _prepare(work: Path, paths: Sequence[str]) -> None:
-    remove(work / "new")  # of a transfer that was killed; what it could save is in partial/
-    for name in ("new", "partial"):
+    remove(work / NEW)  # of a transfer that was killed; what it could save is in partial/
+    for name in (NEW, PARTIAL):
         (work / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
-    (work / "files").write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
+    (work / WANTED).write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
 
 
 def _literal(path: str) -> str:

@@ -84,11 +84,9 @@ class _Directories:
                 return day
         return None
 
-    def is_misplaced(self, path: str, day: date) -> bool:
-        """Whether a file of ``day`` lies in a requested day's directory where the listing of its own never looks."""
-        if self.day_of(path.encode()) is None:
-            return False
-        return not path.startswith(tuple(f"{directory}/" for directory in self._around(day)))
+    def would_list(self, path: str, day: date) -> bool:
+        """Whether the listing of ``day`` would look where ``path`` lies."""
+        return path.startswith(tuple(f"{directory}/" for directory in self._around(day)))
 
     def _around(self, day: date) -> set[str]:
         """The directories of a day and of its neighbours."""
@@ -141,20 +139,20 @@ def _decide(
         plan.foreign += entry.kind == FILE
         return
     day, reason = _judge(stream, text, entry, today, clock_ns)
+    home = placed.day_of(entry.path)
     if reason is not None:
         # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
         rest = placed.newest if lies or not placed.owner else None
-        here = plan.days.get(placed.day_of(entry.path) or day or rest or date.min)
+        here = plan.days.get(home or day or rest or date.min)
         if here is not None:
             here.seen += 1
             here.refuse(entry.path, reason)
         return
     plan.newest_ns = max(plan.newest_ns or 0, entry.mtime_ns)
     asked = plan.days.get(day) if day else None
-    if day is not None and placed.is_misplaced(text, day):
-        asked = plan.days[placed.day_of(entry.path) or day]
-        asked.seen += 1
-        asked.refuse(text, "in the directory of another day than its name says")
+    if home is not None and home != day and day is not None and not placed.would_list(text, day):
+        plan.days[home].seen += 1
+        plan.days[home].refuse(text, "in the directory of another day than its name says")
         return
     if asked is None:
         return

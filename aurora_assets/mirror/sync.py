@@ -21,6 +21,7 @@ from aurora_assets.site import Stream
 
 # Behind the raw root's own directories, on the same file system: files in the making, and cut transfers to resume.
 WORK_DIRECTORY = ".incoming"
+NEW, PARTIAL, WANTED = "new", "partial", "files"  # in the work directory: in the making, cut, and the list to fetch
 RECIPE = "raw/1"
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
@@ -173,9 +174,9 @@ def _fetch(name: str, stream: Stream, plan: Plan, transfer: Transfer, raw: Path,
 
 def _tidy(work: Path) -> None:
     """Leave nothing of this pass but parts of files that another pass may resume, and those for a bounded time."""
-    for name in ("new", "files"):
+    for name in (NEW, WANTED):
         remove(work / name)
-    partial = work / "partial"
+    partial = work / PARTIAL
     oldest = time.time() - KEEP_PARTIAL.total_seconds()
     for part in partial.iterdir() if partial.is_dir() else ():
         if part.lstat().st_mtime < oldest:

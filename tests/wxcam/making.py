@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import io
+import itertools
 import os
 import struct
 import tempfile
@@ -198,6 +199,16 @@ def packet_times(path: Path) -> list[tuple[int, int]]:
     """Decoding and presentation times of a video's packets, in the order of the file."""
     with av.open(str(path)) as container:
         return [(packet.dts, packet.pts) for packet in container.demux(video=0) if packet.size]
+
+
+def assert_times_in_order(path: Path) -> None:
+    """What every joined video must hold: shown from 0 on, strictly one after the other, none before it is decoded."""
+    times = shown_times(path)
+    assert times[0] == 0
+    assert all(earlier < later for earlier, later in itertools.pairwise(times))
+    packets = packet_times(path)
+    assert all(earlier < later for (earlier, _), (later, _) in itertools.pairwise(packets))
+    assert all(dts <= pts for dts, pts in packets)
 
 
 @dataclass(frozen=True)

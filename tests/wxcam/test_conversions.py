@@ -18,11 +18,11 @@ from tests.wxcam.making import (
     WITHOUT_B_FRAMES,
     Film,
     Sky,
+    assert_times_in_order,
     at,
     frame_hashes,
     in_order,
     media_duration,
-    packet_times,
     planes,
     shown_times,
     state,
@@ -65,12 +65,7 @@ def assert_one_h264_stream(path: Path, frames: int, seconds: Fraction) -> None:
         decoded = [(f.width, f.height, f.format.name) for f in container.decode(video=0)]
         assert stream.codec_context.name == "h264"
     assert decoded == [(*SIZE, "yuv420p")] * frames
-    times = shown_times(path)
-    assert times[0] == 0
-    assert all(earlier < later for earlier, later in itertools.pairwise(times))
-    packets = packet_times(path)
-    assert all(earlier < later for (earlier, _), (later, _) in itertools.pairwise(packets))
-    assert all(dts <= pts for dts, pts in packets)
+    assert_times_in_order(path)
     assert abs(media_duration(path) - seconds) <= Fraction(1, 90_000)
 
 

@@ -1,7 +1,6 @@
 """A joined video shows its clips' frames, all of them, in order, and nothing else; an independent decode says so."""
 
 import io
-import itertools
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.wxcam.making import (
     WITH_B_FRAMES,
     Film,
     Sky,
+    assert_times_in_order,
     at,
     boxes,
     frame_hashes,
@@ -40,12 +40,7 @@ def assert_sound(path: Path, clips: list[Path]) -> None:
     with av.open(str(path)) as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-    times = shown_times(path)
-    assert times[0] == 0
-    assert all(earlier < later for earlier, later in itertools.pairwise(times))
-    packets = packet_times(path)
-    assert all(earlier < later for (earlier, _), (later, _) in itertools.pairwise(packets))
-    assert all(dts <= pts for dts, pts in packets)
+    assert_times_in_order(path)
     clock = 90_000  # or the clips' own, where they agree
     assert abs(media_duration(path) - sum(media_duration(clip) for clip in clips)) <= Fraction(len(clips), clock)
     order = [b.kind for b in boxes(path.read_bytes())]
