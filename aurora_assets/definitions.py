@@ -12,6 +12,9 @@ from aurora_assets.wxcam.checks import wxcam_checks
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource, tools_job
 from resources.ssh import SshResource
+from schedules import all_schedules
+from sensors.arrivals import arrival_sensors
+from sensors.late import late_days_sensor
 
 
 def build(site: Site) -> Definitions:
@@ -35,6 +38,8 @@ def build(site: Site) -> Definitions:
     return Definitions(
         assets=assets,
         asset_checks=wxcam_checks(site),
+        schedules=all_schedules(site),
+        sensors=[*arrival_sensors(site), late_days_sensor(site)],
         jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
         resources={"ssh": ssh, "rsync": rsync},
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.

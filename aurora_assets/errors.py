@@ -8,21 +8,38 @@ counted and named in a report. These exceptions are for what stops a piece of wo
 class AuroraError(Exception):
     """Base of all errors of our own."""
 
+    transient = False
+    """Whether it may pass by itself, so that trying again makes sense."""
+
 
 class SiteError(AuroraError):
     """The site file is wrong; the message names the key and what it should be."""
 
 
 class HostError(AuroraError):
-    """A host did not answer, refused us, or broke off. Usually passes: the next pass tries again."""
+    """A host did not answer or broke off. Usually passes: the next pass tries again."""
+
+    transient = True
+
+
+class HostRefusedError(HostError):
+    """A host answered, but not as the site file says it should: another key, no login, no such directory."""
+
+    transient = False
 
 
 class TransferError(AuroraError):
     """rsync ended early. What has arrived is kept; the next pass resumes."""
 
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
+
 
 class BusyError(AuroraError):
     """Somebody else holds the lock for longer than we wait."""
+
+    transient = True
 
 
 class MediaError(AuroraError):

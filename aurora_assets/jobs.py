@@ -13,24 +13,41 @@ if TYPE_CHECKING:
     # Dagster does not export the type that its own define_asset_job returns.
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+HOURS_JOB = f"{STREAM}_hours"
 # Checks of the selected assets run with them.
 _OF_A_DAY = ("daily_video", "latest_video", "pixels")
 
 
 def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
-    """The jobs of the sky camera; none where the site has no stream ``wxcam``."""
-    if STREAM not in site.streams:
-        return []
+    """A job for a day of each stream, and the hours of the sky camera."""
+    mirrors = [
+        define_asset_job(
+            day_job_name(name),
+            selection=AssetSelection.assets(raw_key(name)),
+            description=f"A UTC day of {name}, from its host to the mirror.",
+        )
+        for name in site.streams
+        if name != STREAM
+    ]
+    return mirrors + (_camera_jobs() if STREAM in site.streams else [])
+
+
+def day_job_name(stream: str) -> str:
+    """The job that brings a day of a stream up to date, with all that is made from it."""
+    return f"{stream}_day"
+
+
+def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
     daily = [raw_key(STREAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _OF_A_DAY)]
     hourly = [product_key(camera, "hourly_thumbnails") for camera in CAMERAS]
     return [
         define_asset_job(
-            "wxcam_day",
+            day_job_name(STREAM),
             selection=AssetSelection.assets(*daily),
             description="A UTC day of the sky camera, from the camera host to catalogue, videos and pixels.",
         ),
         define_asset_job(
-            "wxcam_hours",
+            HOURS_JOB,
             selection=AssetSelection.assets(*hourly),
             description="Hourly thumbnails of the sky camera, for hours that have closed.",
         ),

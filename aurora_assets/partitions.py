@@ -1,6 +1,7 @@
 """Day and hour partitions, in UTC, up to and including the one that is going on now."""
 
-from datetime import UTC, date, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 
 from dagster import DailyPartitionsDefinition, HourlyPartitionsDefinition
 
@@ -20,6 +21,22 @@ def hourly(start: date) -> HourlyPartitionsDefinition:
 def day_of_key(key: str) -> date:
     """The day of a daily partition key."""
     return date.fromisoformat(key)
+
+
+def key_of_hour(hour: datetime) -> str:
+    """The partition key of the hour that begins then."""
+    return hour.strftime(HOUR_FORMAT)
+
+
+def stretches[T: (date, datetime)](keys: Iterable[T], step: timedelta) -> list[tuple[T, T]]:
+    """First and last of each stretch of days or hours without a gap, in order: each can be one run."""
+    found: list[tuple[T, T]] = []
+    for key in sorted(keys):
+        if found and key - found[-1][1] == step:
+            found[-1] = (found[-1][0], key)
+        else:
+            found.append((key, key))
+    return found
 
 
 def hour_of_key(key: str) -> datetime:

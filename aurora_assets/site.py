@@ -16,109 +16,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from wcmatch import glob
 
 from aurora_assets.errors import SiteError
+from aurora_assets.values import (
+    Address,
+    Bound,
+    Cron,
+    DayRule,
+    Duration,
+    Login,
+    Look,
+    Name,
+    RelativePath,
+    SitePath,
+    UnquotedPath,
+    expanded,
+    resolved,
+)
 
 DEFAULT_SITE = Path(__file__).resolve().parent.parent / "sites" / "demo.yaml"
 
 # A site file is a page or two; anything larger is a mistake (a data file named by accident).
 _MAX_SITE_BYTES = 1 << 20
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
-
-
-def parse_duration(value: object) -> timedelta:
-    """Turn ``30s``, ``5m``, ``90m``, ``3h`` or ``10d`` into a duration; ``ValueError`` for anything else."""
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a duration is a whole number and a unit: 30s, 5m, 3h, 10d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def format_duration(value: timedelta) -> str:
-    """The shortest way to write a duration in a site file."""
-    seconds = int(value.total_seconds())
-    unit = next((u for u in "dhm" if seconds and seconds % _UNITS[u] == 0), "s")
-    return f"{seconds // _UNITS[unit]}{unit}"
-
-
-def _resolved(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError("a path, absolute or relative to the site file")
-    base = (info.context or {}).get("base", Path.cwd())
-    # normpath, not resolve: a symlinked data disk keeps the name that the operator gave it.
-    return Path(os.path.normpath(base / _expanded(Path(value))))
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:  # what pathlib raises for an unknown user
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _relative(value: str) -> str:
-    parts = value.split("/")
-    if value.startswith("/") or any(part in ("", ".", "..") for part in parts) or not value.isprintable():
-        raise ValueError("a path below its root: relative, without empty parts, '.' or '..'")
-    return value
-
-
-def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(meaning)
-        return value
-
-    return AfterValidator(check)
-
-
-def _day_rule(value: str) -> str:
-    if value == "mtime":
-        return value
-    try:
-        groups = set(re.compile(value).groupindex)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error}), or: mtime") from None
-    if not ({"m", "d"} <= groups and groups & {"Y", "y"}):
-        raise ValueError("needs the named groups Y (or y), m and d, or the word mtime")
-    return value
-
-
-def _unquoted(path: Path) -> Path:
-    # This path stands inside rsync's remote-shell option, which rsync and ssh both split and expand.
-    if re.search(r"[\s'\"%\\$~]", str(path)):
-        raise ValueError("no white space, quotes, backslash, '%', '$' or '~' in this path: ssh would read them")
-    return path
-
-
-def _bound(value: timedelta) -> timedelta:
-    if not value:
-        raise ValueError("longer than 0s: nothing waits without a bound")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
-Bound = Annotated[Duration, AfterValidator(_bound)]
-SitePath = Annotated[Path, BeforeValidator(_resolved)]
-RelativePath = Annotated[str, AfterValidator(_relative)]
-Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
 
 
 class Settings(BaseModel):
@@ -132,7 +53,7 @@ class Paths(Settings):
 
     raw: SitePath
     products: SitePath
-    state: Annotated[SitePath, AfterValidator(_unquoted)]
+    state: UnquotedPath
     manifests: SitePath
 
     @property
@@ -158,11 +79,11 @@ class SshHost(Settings):
     """
 
     kind: Literal["ssh"] = "ssh"
-    address: Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
+    address: Address
     port: int = Field(22, ge=1, le=65535)
-    user: Annotated[str, _matching(_USER, "a login name")]
+    user: Login
     auth: Literal["none", "key"]
-    identity: Annotated[SitePath, AfterValidator(_unquoted)] | None = None
+    identity: UnquotedPath | None = None
 
     @model_validator(mode="after")
     def _identity_goes_with_key(self) -> SshHost:
@@ -179,9 +100,25 @@ class Limits(Settings):
 
     connect: Bound = timedelta(seconds=15)
     listing: Bound = timedelta(minutes=10)
+    look: Look = timedelta(seconds=40)  # for the look at a host that a sensor or schedule takes
     stall: Bound = timedelta(seconds=60)  # a transfer that moves nothing for this long is cut
     transfer: Bound = timedelta(hours=6)
     lock: Duration = timedelta(minutes=10)
+
+
+class Live(Settings):
+    """What happens by itself: how often hosts are looked at, and when the schedules tick (UTC)."""
+
+    running: bool = False
+    """Whether sensors and schedules run from the start; else an operator turns them on in the UI."""
+    every: Bound = timedelta(minutes=2)
+    thumbnails: Cron = "10,25,40,55 * * * *"
+    hour_closes_after: Duration = timedelta(minutes=10)
+    """After its end an hour stays open for this long: its last image has yet to arrive."""
+    reconcile: Cron = "35 */6 * * *"
+    reconcile_days: int = Field(default=10, ge=1, le=366)
+    retention: Cron = "50 3 * * *"
+    keep_runs: Bound = timedelta(days=90)
 
 
 class Stream(Settings):
@@ -191,7 +128,7 @@ class Stream(Settings):
     path: str = Field(pattern=r"^[^\x00-\x1f]+$")
     raw: RelativePath
     include: tuple[RelativePath, ...] = Field(min_length=1)
-    day: Annotated[str, AfterValidator(_day_rule)]
+    day: DayRule
     start: date
     settle: Duration = timedelta(minutes=5)
     lookback: Duration = timedelta(days=2)
@@ -220,6 +157,10 @@ class Stream(Settings):
     @cached_property
     def _day(self) -> re.Pattern[str] | None:
         return None if self.day == "mtime" else re.compile(self.day)
+
+    def live_from(self, now: datetime) -> date:
+        """The first day of the live window: what the live lane lists; older days are history."""
+        return max(self.start, (now - self.lookback).date())
 
     def day_of(self, path: str, mtime_ns: int) -> date | None:
         """The UTC day that a file belongs to, or None where its name does not tell."""
@@ -265,6 +206,7 @@ class Site(Settings):
     streams: dict[Name, Stream] = Field(min_length=1)
     archive: Archive | None = None
     limits: Limits = Limits()
+    live: Live = Live()
 
     @model_validator(mode="before")
     @classmethod
@@ -280,7 +222,7 @@ class Site(Settings):
                 host = hosts.get(str(stream.get("host")))
                 if isinstance(host, dict) and host.get("kind") == "local":
                     try:
-                        stream = {**stream, "path": str(_resolved(stream["path"], info))}
+                        stream = {**stream, "path": str(resolved(stream["path"], info))}
                     except ValueError as error:
                         raise ValueError(f"streams.{name}.path: {error}") from None
                 elif isinstance(host, dict) and host.get("kind") == "ssh" and not stream["path"].startswith("/"):
@@ -299,6 +241,10 @@ class Site(Settings):
     def raw_root(self, stream: str) -> Path:
         """The local raw directory of a stream."""
         return self.paths.raw / self.streams[stream].raw
+
+    def sightings(self, stream: str) -> Path:
+        """Where it is remembered when a stream's source was last seen."""
+        return self.paths.state / "sources" / f"{stream}.json"
 
     @property
     def wxcam_products(self) -> Path:
@@ -335,7 +281,7 @@ def load_site(file: Path | None = None) -> Site:
     """
     path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE)
     try:
-        path = _expanded(path).absolute()
+        path = expanded(path).absolute()
         with path.open("rb") as stream:
             text = stream.read(_MAX_SITE_BYTES + 1)
         if len(text) > _MAX_SITE_BYTES:

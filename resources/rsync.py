@@ -22,6 +22,8 @@ from resources.ssh import SshResource
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
 _DONE = (0, 23, 24)
+# Those that say that it was called wrongly, or is not there: trying again would end alike.
+_HOPELESS = (1, 2, 3, 4, 6, 127)
 _MEANINGS = {
     5: "the host refused to start the transfer",
     10: "error in socket I/O",
@@ -109,7 +111,8 @@ class RsyncTransfer:
         if code not in _DONE:
             # ssh says why in a line of its own, before rsync says that the connection is gone.
             said = "; ".join(shown(line) for line in lines[-3:])
-            raise TransferError(f"rsync ended with {code} ({_MEANINGS.get(code, 'see man rsync')}): {said}")
+            meaning = _MEANINGS.get(code, "see man rsync")
+            raise TransferError(f"rsync ended with {code} ({meaning}): {said}", transient=code not in _HOPELESS)
         return Transferred(_stat(output, "Literal data"), _stat(output, "Matched data"), complaints[:10])
 
 

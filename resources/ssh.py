@@ -16,6 +16,7 @@ from dagster import ConfigurableResource
 from fabric import Config, Connection
 from filelock import FileLock
 from paramiko import (
+    AuthenticationException,
     BadHostKeyException,
     Channel,
     MissingHostKeyPolicy,
@@ -26,7 +27,7 @@ from paramiko import (
 )
 from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
-from aurora_assets.errors import HostError
+from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally
 from aurora_assets.mirror.listing import (
     NO_SUCH_ROOT,
@@ -56,9 +57,22 @@ class SshResource(ConfigurableResource):
     connect_seconds: float = 15
     listing_seconds: float = 600
 
-    def source(self, host: Host) -> Source:
-        """The way to list a host: directly where it is this machine, else over SSH."""
-        return RemoteSource(self, host) if isinstance(host, SshHost) else LocalSource()
+    def source(self, host: Host, within: float | None = None) -> Source:
+        """The way to list a host: directly where it is this machine, else over SSH.
+
+        ``within`` seconds, where that is less than a run may take: a sensor's tick has a bound of its own.
+        """
+        if not isinstance(host, SshHost):
+            return LocalSource()
+        if within is None:
+            return RemoteSource(self, host)
+        # To connect is three steps with a bound each (TCP, banner, login); what is left is for the listing.
+        hurried = SshResource(
+            known_hosts=self.known_hosts,
+            connect_seconds=min(self.connect_seconds, within / 4),
+            listing_seconds=min(self.listing_seconds, within),
+        )
+        return RemoteSource(hurried, host)
 
     def command(self, host: SshHost) -> list[str]:
         """The OpenSSH client with our options for ``host``, for a program that appends the address itself."""
@@ -115,7 +129,8 @@ class SshResource(ConfigurableResource):
             connection.transport.set_keepalive(_ALIVE_SECONDS)
         except (OSError, SSHException, EOFError) as error:
             connection.client.close()  # Fabric's own close() passes over a connection whose login failed
-            raise HostError(_why(error, host, known)) from None
+            refused = isinstance(error, BadHostKeyException | AuthenticationException)
+            raise (HostRefusedError if refused else HostError)(_why(error, host, known)) from None
         try:
             yield connection
         finally:
@@ -156,7 +171,7 @@ def _credentials(host: SshHost) -> AuthSource:
     try:
         return InMemoryPrivateKey(host.user, PKey.from_path(host.identity))
     except Exception as error:  # paramiko has no common type for what may be wrong with a key file
-        raise HostError(f"{host.address}: identity {host.identity} cannot be used: {error}") from None
+        raise HostRefusedError(f"{host.address}: identity {host.identity} cannot be used: {error}") from None
 
 
 def _why(error: Exception, host: SshHost, known_hosts: Path) -> str:
@@ -199,7 +214,9 @@ class RemoteSource:
                     f"{self.host.address}: the listing broke off: {error or type(error).__name__}"
                 ) from None
         if status == NO_SUCH_ROOT:
-            raise HostError(f"{self.host.address}: {root} does not exist there. Is the path in the site file right?")
+            raise HostRefusedError(
+                f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
+            )
         if status != 0:
             text = bytes(stderr[:300]).decode("utf-8", "replace").strip()
             raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")

@@ -1,1 +1,18 @@
-"""Runs that start because of the clock. There are none yet: runs are started by hand, or as backfills."""
+"""Runs that start because of the clock: thumbnails, reconciliation, and the pruning of Dagster's own records."""
+
+from dagster import DefaultScheduleStatus, ScheduleDefinition
+
+from aurora_assets.site import Site
+from aurora_assets.wxcam.assets import STREAM
+from schedules.reconcile import reconcile_schedule
+from schedules.retention import retention_schedule
+from schedules.thumbnails import thumbnails_schedule
+
+
+def all_schedules(site: Site) -> list[ScheduleDefinition]:
+    """Every schedule of a site; they run from the start where the site file says so."""
+    status = DefaultScheduleStatus.RUNNING if site.live.running else DefaultScheduleStatus.STOPPED
+    schedules = [reconcile_schedule(site, name, status) for name in site.streams]
+    if STREAM in site.streams:
+        schedules.append(thumbnails_schedule(site, status))
+    return [*schedules, retention_schedule(site, status)]

@@ -1,1 +1,1 @@
-"""Runs that start because something happened. There are none yet: runs are started by hand, or as backfills."""
+"""Runs that start because something happened: a file arrived, or an old day changed."""

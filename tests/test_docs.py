@@ -42,10 +42,10 @@ def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
 
 
 def test_every_key_of_the_site_file_is_explained() -> None:
-    from aurora_assets.site import Archive, Limits, Paths, Site, SshHost, Stream
+    from aurora_assets.site import Archive, Limits, Live, Paths, Site, SshHost, Stream
 
     text = (ROOT / "docs" / "site-file.md").read_text()
-    for model in (Site, Paths, SshHost, Stream, Limits, Archive):
+    for model in (Site, Paths, SshHost, Stream, Limits, Live, Archive):
         for key in model.model_fields:
             assert re.search(rf"\b{key}\b", text), f"{model.__name__}.{key}"
 

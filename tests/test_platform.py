@@ -258,9 +258,14 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
         assert node.group_name in ("source", "raw", "wxcam", "wxcam_fish_hdr", "wxcam_pano_hdr"), key
 
 
-def test_a_pool_lets_one_run_at_a_time_mirror_a_stream() -> None:
-    settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
-    assert settings["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+def test_history_and_backfills_always_leave_room_for_a_live_run() -> None:
+    concurrency = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]
+    lanes = {
+        (limit["key"], limit.get("value")): limit["limit"] for limit in concurrency["runs"]["tag_concurrency_limits"]
+    }
+    assert lanes == {("aurora/lane", "history"): 1, ("dagster/backfill", None): 1}
+    assert sum(lanes.values()) < concurrency["pools"]["default_limit"] < concurrency["runs"]["max_concurrent_runs"]
+    assert concurrency["pools"]["granularity"] == "run"
 
 
 def test_partitions_run_up_to_and_including_now(site: Site) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aurora_assets.errors import SiteError
-from aurora_assets.site import DEFAULT_SITE, LocalHost, Site, SshHost, format_duration, load_site, parse_duration
+from aurora_assets.site import DEFAULT_SITE, LocalHost, Site, SshHost, load_site
+from aurora_assets.values import format_duration, parse_duration
 
 REPOSITORY = Path(__file__).parents[1]
 GAMB2LE = REPOSITORY / "sites" / "gamb2le.yaml"

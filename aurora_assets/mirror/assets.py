@@ -14,11 +14,13 @@ from dagster import (
     asset,
 )
 
+from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.mirror.plan import describe_refused
+from aurora_assets.mirror.survey import Survey
 from aurora_assets.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.presentation import Metadata, common_version, table
-from aurora_assets.site import LocalHost, Site
+from aurora_assets.site import LocalHost, Site, Stream
 from resources.rsync import RsyncResource
 from resources.ssh import SshResource
 
@@ -36,13 +38,22 @@ def source_specs(site: Site) -> list[AssetSpec]:
     return [
         AssetSpec(
             source_key(name),
-            description=f"{stream.description} As it lies on host `{stream.host}` in `{stream.path}`.",
+            description=_where(stream) + (" PLANNED OFFLINE: nothing looks at it." if not stream.enabled else ""),
             group_name="source",
             kinds={"local" if isinstance(site.hosts[stream.host], LocalHost) else "ssh"},
-            metadata={"host": stream.host, "path": stream.path, "start": stream.start.isoformat()},
+            metadata={
+                "host": stream.host,
+                "path": stream.path,
+                "start": stream.start.isoformat(),
+                "planned_offline": not stream.enabled,
+            },
         )
         for name, stream in site.streams.items()
     ]
+
+
+def _where(stream: Stream) -> str:
+    return f"{stream.description} As it lies on host `{stream.host}` in `{stream.path}`."
 
 
 def raw_assets(site: Site) -> list[AssetsDefinition]:
@@ -62,14 +73,20 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         group_name="raw",
         kinds={"rsync"},
         pool=f"mirror_{name}",
+        retry_policy=TRY_AGAIN,
         code_version=RECIPE,
-        metadata={"directory": str(site.raw_root(name)), "settle": str(stream.settle)},
+        metadata={
+            "directory": str(site.raw_root(name)),
+            "settle": str(stream.settle),
+            "started_by": f"sensor arrivals_{name} (live window), schedule reconcile_{name} (older days)",
+        },
         description=(
             f"{stream.description} Copied from host `{stream.host}` to `{site.raw_root(name)}` with the same relative "
             "paths and times. Additive: nothing is ever deleted here. A file younger than "
             f"{stream.settle} is still being written and waits for the next pass."
         ),
     )
+    @fail_at_once_unless_it_may_pass
     def raw(context: AssetExecutionContext, ssh: SshResource, rsync: RsyncResource) -> MaterializeResult:
         report = mirror_days(
             name,
@@ -80,6 +97,8 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             raw=site.paths.raw,
             locks=site.paths.locks,
             wait=site.limits.lock,
+            live_from=stream.live_from(datetime.now(UTC)),
+            seen_at=site.sightings(name),
             tell=context.log.info,
         )
         context.log.info(report.summary())
@@ -92,6 +111,21 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         )
 
     return raw
+
+
+def survey_metadata(survey: Survey) -> Metadata:
+    """What a sensor saw of a source."""
+    return {
+        "newest_file": survey.newest.isoformat() if survey.newest else "none seen",
+        "files": survey.files,
+        "bytes": survey.bytes,
+        "unsettled": survey.unsettled,
+        "refused": survey.refusals,
+        "missing_here": sum(day.missing for day in survey.behind),
+        "directories_not_readable": survey.unreadable.count,
+        "not_readable": ", ".join(survey.unreadable.first) or "none",
+        "seconds": round(survey.seconds, 3),
+    }
 
 
 def _source_metadata(report: MirrorReport) -> Metadata:

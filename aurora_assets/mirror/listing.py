@@ -11,12 +11,12 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.errors import HostError
+from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally
 
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
@@ -58,7 +58,8 @@ class Listing:
     """
 
     clock_ns: int
-    entries: Iterator[Entry]
+    entries: Generator[Entry]
+    """To be closed where it is not used up: that ends the session."""
     unreadable: Tally = field(default_factory=Tally)
 
 
@@ -100,7 +101,7 @@ def parse_listing(records: Iterator[bytes], unreadable: Tally) -> Listing:
     return Listing(int(first[6:]) * 1_000_000_000, _entries(records), unreadable)
 
 
-def _entries(records: Iterator[bytes]) -> Iterator[Entry]:
+def _entries(records: Iterator[bytes]) -> Generator[Entry]:
     for record in records:
         if record.startswith(b"end "):
             if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
@@ -139,13 +140,15 @@ class LocalSource:
     def list(self, root: str, below: Sequence[str]) -> Listing:
         """See :meth:`Source.list`."""
         if not Path(root).is_dir():
-            raise HostError(f"{root}: no such directory. Is the disk mounted, and the path in the site file right?")
+            raise HostRefusedError(
+                f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
+            )
         unreadable = Tally()
         entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], unreadable)
         return Listing(self.clock_ns(), entries, unreadable)
 
 
-def _walk(root: bytes, below: list[bytes], unreadable: Tally) -> Iterator[Entry]:
+def _walk(root: bytes, below: list[bytes], unreadable: Tally) -> Generator[Entry]:
     pending: list[bytes] = []
     for start in below or [b""]:
         try:

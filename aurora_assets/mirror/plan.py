@@ -38,6 +38,14 @@ class DayPlan:
     unsettled: Tally = field(default_factory=Tally)
     refused: dict[str, Tally] = field(default_factory=dict)
 
+    def take(self, file: FileId) -> None:
+        """The file is settled, and not here in this version."""
+        self.fetch.append(file)
+
+    def keep(self, file: FileId) -> None:
+        """The file is settled and here."""
+        self.unchanged.append(file)
+
     def refuse(self, name: bytes | str, reason: str) -> None:
         self.refused.setdefault(reason, Tally()).add(name)
 
@@ -56,6 +64,17 @@ class Plan:
     newest_ns: int | None = None
     """mtime of the newest file of the stream that was listed, ns since epoch, UTC."""
 
+    def of(self, day: date) -> DayPlan | None:
+        """The plan of a day, if it is asked for."""
+        return self.days.get(day)
+
+    def lost(self, entry: Entry, reason: str) -> None:
+        """An entry that may not be used, and that is in no asked day's place."""
+
+    def listed(self, entry: Entry) -> None:
+        """An entry that is a file of this stream, of whatever day."""
+        self.newest_ns = max(self.newest_ns or 0, entry.mtime_ns)
+
     def intent(self) -> str:
         """What is about to be fetched, for the log."""
         fetch = [file for day in self.days.values() for file in day.fetch]
@@ -64,12 +83,13 @@ class Plan:
         )
 
 
-class _Directories:
+class Directories:
     """The host's directories of each day, by the stream's templates."""
 
     def __init__(self, stream: Stream, days: Sequence[date]) -> None:
         self.stream = stream
         self._cached: dict[date, set[str]] = {}
+        self._prefixes: dict[date, tuple[str, ...]] = {}
         self.owner = {t: day for day in days for t in _directories_of(stream, day)}
         wanted = sorted({t for day in days for t in self._around(day)})
         self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
@@ -86,7 +106,9 @@ class _Directories:
 
     def would_list(self, path: str, day: date) -> bool:
         """Whether the listing of ``day`` would look where ``path`` lies."""
-        return path.startswith(tuple(f"{directory}/" for directory in self._around(day)))
+        if day not in self._prefixes:
+            self._prefixes[day] = tuple(f"{place}/" for place in self._around(day))
+        return not self.stream.day_dirs or path.startswith(self._prefixes[day])
 
     def _around(self, day: date) -> set[str]:
         """The directories of a day and of its neighbours."""
@@ -102,7 +124,7 @@ def _directories_of(stream: Stream, day: date) -> list[str]:
 
 def directories(stream: Stream, days: Sequence[date]) -> list[str]:
     """The directories to list for ``days``, relative to the stream's root; empty where it is the whole source."""
-    return _Directories(stream, days).below
+    return Directories(stream, days).below
 
 
 def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path) -> Plan:
@@ -120,50 +142,64 @@ def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: 
         The stream's local directory, for comparison by size and mtime.
     """
     plan = Plan({day: DayPlan(day) for day in days})
-    placed = _Directories(stream, days)
-    today = datetime.fromtimestamp(listing.clock_ns / 1e9, UTC).date()
-    local = _LocalTree(raw_root)
+    decide = Decider(stream, Directories(stream, days), listing.clock_ns, raw_root)
     for entry in listing.entries:
-        _decide(stream, entry, plan, placed, today, listing.clock_ns, local)
+        decide(entry, plan)
     return plan
 
 
-def _decide(
-    stream: Stream, entry: Entry, plan: Plan, placed: _Directories, today: date, clock_ns: int, local: _LocalTree
-) -> None:
-    text = entry.path.decode("utf-8", "surrogateescape")
-    ours = stream.names_a_file(text) if entry.kind == DIRECTORY else stream.includes(text)
-    lies = text.startswith("/") or ".." in text.split("/")
-    # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
-    if not ours and entry.kind != SYMLINK and not lies:
-        plan.foreign += entry.kind == FILE
-        return
-    day, reason = _judge(stream, text, entry, today, clock_ns)
-    home = placed.day_of(entry.path)
-    if reason is not None:
-        # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
-        rest = placed.newest if lies or not placed.owner else None
-        here = plan.days.get(home or day or rest or date.min)
-        if here is not None:
-            here.seen += 1
-            here.refuse(entry.path, reason)
-        return
-    plan.newest_ns = max(plan.newest_ns or 0, entry.mtime_ns)
-    asked = plan.days.get(day) if day else None
-    if home is not None and home != day and day is not None and not placed.would_list(text, day):
-        plan.days[home].seen += 1
-        plan.days[home].refuse(text, "in the directory of another day than its name says")
-        return
-    if asked is None:
-        return
-    asked.seen += 1
-    file = FileId(text, entry.size, entry.mtime_ns)
-    if not is_settled(entry.mtime_ns, clock_ns, stream.settle):
-        asked.unsettled.add(text)
-    elif obstacle := local.obstacle(file.path):
-        asked.refuse(text, obstacle)
-    else:
-        (asked.unchanged if local.holds(file) else asked.fetch).append(file)
+class Decider:
+    """Decides about one entry of a listing at a time, and tells the plan."""
+
+    def __init__(self, stream: Stream, placed: Directories, clock_ns: int, raw_root: Path) -> None:
+        self.stream = stream
+        self.placed = placed
+        self.clock_ns = clock_ns
+        self.today = datetime.fromtimestamp(clock_ns / 1e9, UTC).date()
+        self.local = _LocalTree(raw_root)
+
+    def __call__(self, entry: Entry, plan: Plan) -> None:
+        text = entry.path.decode("utf-8", "surrogateescape")
+        ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
+        lies = text.startswith("/") or ".." in text.split("/")
+        # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
+        if not ours and entry.kind != SYMLINK and not lies:
+            plan.foreign += entry.kind == FILE
+            return
+        day, reason = _judge(self.stream, text, entry, self.today, self.clock_ns)
+        home = self.placed.day_of(entry.path)
+        if reason is not None:
+            # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
+            rest = self.placed.newest if lies or not self.placed.owner else None
+            self._refuse(entry, home or day or rest, reason, plan)
+            return
+        plan.listed(entry)
+        assert day is not None  # else _judge had a reason
+        if home != day and not self.placed.would_list(text, day):
+            self._refuse(entry, home or day, "in the directory of another day than its name says", plan)
+            return
+        asked = plan.of(day)
+        if asked is not None:
+            asked.seen += 1
+            self._settle(FileId(text, entry.size, entry.mtime_ns), asked)
+
+    def _refuse(self, entry: Entry, day: date | None, reason: str, plan: Plan) -> None:
+        here = plan.of(day) if day else None
+        if here is None:
+            plan.lost(entry, reason)
+            return
+        here.seen += 1
+        here.refuse(entry.path, reason)
+
+    def _settle(self, file: FileId, asked: DayPlan) -> None:
+        if not is_settled(file.mtime_ns, self.clock_ns, self.stream.settle):
+            asked.unsettled.add(file.path)
+        elif obstacle := self.local.obstacle(file.path):
+            asked.refuse(file.path, obstacle)
+        elif self.local.holds(file):
+            asked.keep(file)
+        else:
+            asked.take(file)
 
 
 def _judge(stream: Stream, text: str, entry: Entry, today: date, clock_ns: int) -> tuple[date | None, str | None]:

@@ -14,15 +14,17 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.files import Tally, exclusive, identity, remove
+from aurora_assets.files import FileId, Tally, exclusive, identity, remove
 from aurora_assets.mirror.listing import Source
 from aurora_assets.mirror.plan import DayPlan, Plan, directories, make_plan, same_mtime
+from aurora_assets.sighting import Sighting, remember
 from aurora_assets.site import Stream
 
 # Behind the raw root's own directories, on the same file system: files in the making, and cut transfers to resume.
 WORK_DIRECTORY = ".incoming"
 NEW, PARTIAL, WANTED = "new", "partial", "files"  # in the work directory: in the making, cut, and the list to fetch
 RECIPE = "raw/1"
+HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
 
@@ -114,22 +116,31 @@ def mirror_days(
     raw: Path,
     locks: Path,
     wait: timedelta,
+    live_from: date = date.min,
+    seen_at: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> MirrorReport:
     """Bring the local copy of some days of a stream up to date.
+
+    Days of the live window and older ones are two passes with locks of their own, the live one first: months of
+    history that are being fetched hold up nothing that arrives now.
 
     Parameters
     ----------
     name, stream
         The stream's id and settings.
     days
-        UTC days; one listing serves them all.
+        UTC days; one listing serves all of a pass.
     source, transfer
         The host to list and the way to fetch from it.
     raw
         The raw root (``paths.raw``).
     locks, wait
-        Where lock files are, and how long to wait for another run on the same stream.
+        Where lock files are, and how long to wait for another run on the same stream and lane.
+    live_from
+        The first day of the live window.
+    seen_at
+        Where to remember that days of the live window were seen (:mod:`aurora_assets.sighting`).
     tell
         Gets a line before a transfer begins: what follows may take hours.
 
@@ -139,37 +150,84 @@ def mirror_days(
         When the pass could not be finished; the next one goes on where it ended.
     """
     started = time.monotonic()
-    root = raw / stream.raw
-    with exclusive(locks, f"mirror.{name}", wait):
-        # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it can write.
-        with exclusive(locks, f"mirror.{name}.transfer", wait):
-            pass
-        listing = source.list(stream.path, directories(stream, days))
-        plan = make_plan(stream, days, listing, root)
-        tell(plan.intent())
-        done = _fetch(name, stream, plan, transfer, raw, locks)
-        reports = [_verify(day, root) for day in plan.days.values()]
+    live = [day for day in days if day >= live_from]
+    history = [day for day in days if day < live_from]
+    mirror = _Mirror(stream, source, transfer, raw, locks, wait, tell)
+    passes = [mirror.bring(some, lane) for some, lane in ((live, name), (history, name + HISTORY)) if some]
+    if live and seen_at:
+        remember(seen_at, passes[0].sightings())
+    return _join(passes, time.monotonic() - started)
+
+
+@dataclass
+class _Pass:
+    """One listing and one transfer."""
+
+    plan: Plan
+    days: list[DayReport]
+    done: Transferred
+    clock_ns: int
+    unreadable: Tally
+
+    def sightings(self) -> dict[date, Sighting]:
+        return {
+            day.day: Sighting(self.clock_ns, len(self.plan.days[day.day].fetch) - day.copied, day.unsettled.count)
+            for day in self.days
+        }
+
+
+def _join(passes: Sequence[_Pass], seconds: float) -> MirrorReport:
+    unreadable = Tally()
+    for one in passes:
+        unreadable.count += one.unreadable.count
+        unreadable.first += one.unreadable.first
     return MirrorReport(
-        days=reports,
-        foreign=plan.foreign,
-        unreadable=listing.unreadable,
-        newest_ns=plan.newest_ns,
-        seconds=time.monotonic() - started,
-        resumed_bytes=done.matched_bytes,
-        complaints=done.complaints,
+        days=[day for one in passes for day in one.days],
+        foreign=sum(one.plan.foreign for one in passes),
+        unreadable=unreadable,
+        newest_ns=max((one.plan.newest_ns for one in passes if one.plan.newest_ns is not None), default=None),
+        seconds=seconds,
+        resumed_bytes=sum(one.done.matched_bytes for one in passes),
+        complaints=[line for one in passes for line in one.done.complaints],
     )
 
 
-def _fetch(name: str, stream: Stream, plan: Plan, transfer: Transfer, raw: Path, locks: Path) -> Transferred:
-    paths = [file.path for day in plan.days.values() for file in day.fetch]
-    work = raw / WORK_DIRECTORY / name
-    done = Transferred(0, 0)
-    if paths:
-        root = raw / stream.raw
-        root.mkdir(parents=True, exist_ok=True)
-        done = transfer.fetch(stream.path, paths, root, work, locks / f"mirror.{name}.transfer.lock")
-    _tidy(work)
-    return done
+@dataclass
+class _Mirror:
+    """A stream's way from its host to here; ``lane`` names the locks and the work directory of a pass."""
+
+    stream: Stream
+    source: Source
+    transfer: Transfer
+    raw: Path
+    locks: Path
+    wait: timedelta
+    tell: Callable[[str], None]
+
+    def bring(self, days: Sequence[date], lane: str) -> _Pass:
+        root = self.raw / self.stream.raw
+        with exclusive(self.locks, f"mirror.{lane}", self.wait):
+            # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it can write.
+            with exclusive(self.locks, f"mirror.{lane}.transfer", self.wait):
+                pass
+            listing = self.source.list(self.stream.path, directories(self.stream, days))
+            plan = make_plan(self.stream, days, listing, root)
+            self.tell(plan.intent())
+            done = self._fetch(plan, lane)
+            reports = [_verify(day, root, self.stream) for day in plan.days.values()]
+        return _Pass(plan, reports, done, listing.clock_ns, listing.unreadable)
+
+    def _fetch(self, plan: Plan, lane: str) -> Transferred:
+        paths = [file.path for day in plan.days.values() for file in day.fetch]
+        work = self.raw / WORK_DIRECTORY / lane
+        done = Transferred(0, 0)
+        if paths:
+            root = self.raw / self.stream.raw
+            root.mkdir(parents=True, exist_ok=True)
+            lock = self.locks / f"mirror.{lane}.transfer.lock"
+            done = self.transfer.fetch(self.stream.path, paths, root, work, lock)
+        _tidy(work)
+        return done
 
 
 def _tidy(work: Path) -> None:
@@ -186,7 +244,7 @@ def _tidy(work: Path) -> None:
             directory.rmdir()
 
 
-def _verify(day: DayPlan, root: Path) -> DayReport:
+def _verify(day: DayPlan, root: Path, stream: Stream) -> DayReport:
     """Compare what came with what was listed; a file that changed meanwhile waits for the next pass."""
     copied = []
     for file in day.fetch:
@@ -195,11 +253,14 @@ def _verify(day: DayPlan, root: Path) -> DayReport:
         except FileNotFoundError:
             day.refuse(file.path, "not copied: gone from the host, or not readable")
             continue
-        if status.st_size == file.size and same_mtime(status.st_mtime_ns, file.mtime_ns):
+        here = FileId(file.path, status.st_size, status.st_mtime_ns)
+        if here.size == file.size and same_mtime(here.mtime_ns, file.mtime_ns):
             copied.append(file)
+        elif _has_grown(file, here, stream):
+            copied.append(here)
         else:
             day.unsettled.add(file.path)
-    here = sorted([*day.unchanged, *copied])
+    here_now = sorted([*day.unchanged, *copied])
     return DayReport(
         day=day.day,
         seen=day.seen,
@@ -208,5 +269,14 @@ def _verify(day: DayPlan, root: Path) -> DayReport:
         unsettled=day.unsettled,
         refused=day.refused,
         bytes=sum(file.size for file in copied),
-        identity=identity(RECIPE, here),
+        identity=identity(RECIPE, here_now),
     )
+
+
+def _has_grown(listed: FileId, here: FileId, stream: Stream) -> bool:
+    """Whether what came is a later state of a file than was listed, in a stream whose files never settle.
+
+    Such a file is appended without pause: what is here is what was there when it was read, and the next pass brings
+    what was appended since. What lay here before is older than the listing, so it is not taken for what came.
+    """
+    return not stream.settle and here.size >= listed.size and here.mtime_ns >= listed.mtime_ns

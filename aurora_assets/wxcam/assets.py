@@ -16,10 +16,12 @@ from dagster import (
     asset,
 )
 
+from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, when_an_old_day_changed
+from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
 from aurora_assets.presentation import Metadata, common_version, names, picture, rate, span
 from aurora_assets.site import Site
-from aurora_assets.wxcam import pixels, refresh, thumbnails, videos
+from aurora_assets.wxcam import hours, pixels, refresh, thumbnails, videos
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, parse_name
 
@@ -40,7 +42,16 @@ def product_key(camera: str, product: str) -> AssetKey:
 def layout_of(site: Site) -> Layout:
     """Where the camera's files of a site are."""
     stream = site.streams[STREAM]
-    return Layout(site.raw_root(STREAM), site.wxcam_products, site.paths.locks, stream.settle, site.limits.lock)
+    return Layout(
+        site.raw_root(STREAM),
+        site.wxcam_products,
+        site.paths.locks,
+        settle=stream.settle,
+        wait=site.limits.lock,
+        hour_closes_after=site.live.hour_closes_after,
+        lookback=stream.lookback,
+        seen_at=site.sightings(STREAM),
+    )
 
 
 def wxcam_assets(site: Site) -> list[AssetsDefinition]:
@@ -63,6 +74,8 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
         group_name="wxcam",
         kinds={"sqlite"},
         code_version=refresh.RECIPE,
+        retry_policy=TRY_AGAIN,
+        automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.catalog)},
         description=(
             f"Every readable image and clip of both cameras: the SQLite table `images` in `{layout.catalog}`, which "
@@ -70,6 +83,7 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
             "again when they change."
         ),
     )
+    @fail_at_once_unless_it_may_pass
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> refresh.CatalogReport:
             return refresh.refresh_day(layout, day_of_key(key), _now())
@@ -88,12 +102,15 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=videos.RECIPE,
+        retry_policy=TRY_AGAIN,
+        automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
         description=(
             f"The day's hourly clips of {CAMERAS[camera].label} joined into one MP4 (H.264, yuv420p, faststart) by "
             "copying their frames; only clips that do not fit are converted, once."
         ),
     )
+    @fail_at_once_unless_it_may_pass
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> videos.VideoReport:
             return videos.build_daily_video(layout, camera, day_of_key(key), _now())
@@ -111,12 +128,15 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=videos.RECIPE,
+        retry_policy=TRY_AGAIN,
+        automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.latest_video(camera))},
         description=(
             f"The newest {videos.LATEST_CLIPS} hourly clips of {CAMERAS[camera].label}, across midnight, as one MP4: "
             "what the dashboard plays first."
         ),
     )
+    @fail_at_once_unless_it_may_pass
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
         _sweep(context, layout)
         report = videos.build_latest_video(layout, camera, _now())
@@ -136,12 +156,15 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         group_name=group_of(camera),
         kinds={"jpeg"},
         code_version=thumbnails.RECIPE,
+        retry_policy=TRY_AGAIN,
+        automation_condition=when_an_old_day_changed(site.streams[STREAM].lookback),
         metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
         description=(
             f"One JPEG of at most {thumbnails.MAX_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
             "half past. Made ten minutes after the hour has closed; never replaced, because clients keep its URL."
         ),
     )
+    @fail_at_once_unless_it_may_pass
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
         _sweep(context, layout)
         reports = {}
@@ -151,7 +174,7 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
-        strip = thumbnails.strip(thumbnails.published(layout, camera, day))
+        strip = thumbnails.strip(hours.published(layout, camera, day))
         return MaterializeResult(
             metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
             data_version=DataVersion(common_version([report.identity for report in reports.values()])),
@@ -169,12 +192,15 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         group_name=group_of(camera),
         kinds={"zarr"},
         code_version=pixels.RECIPE,
+        retry_policy=TRY_AGAIN,
+        automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
         description=(
             f"The day's images of {CAMERAS[camera].label} as a Zarr v3 group: `image` (time, y, x, channel) uint8 RGB. "
             f"{pixels.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
         ),
     )
+    @fail_at_once_unless_it_may_pass
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> pixels.PixelsReport:
             return pixels.build_pixels(layout, camera, day_of_key(key), _now())

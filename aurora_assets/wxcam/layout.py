@@ -21,6 +21,12 @@ class Layout:
     settle: timedelta = timedelta(minutes=5)
     wait: timedelta = timedelta(minutes=10)
     """How long to wait for another run that works on the same product."""
+    hour_closes_after: timedelta = timedelta(minutes=10)
+    """After its end an hour stays open for this long."""
+    lookback: timedelta = timedelta(days=2)
+    """How far back the camera's host is being looked at."""
+    seen_at: Path | None = None
+    """Where it is remembered when that was last done (:mod:`aurora_assets.sighting`); None where nobody does."""
 
     @property
     def catalog(self) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import FileId, Tally, exclusive, identity, is_settled, shown
+from aurora_assets.sighting import sightings
 from aurora_assets.wxcam.catalog import (
     Media,
     Row,
@@ -73,7 +74,7 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
     report = CatalogReport(day)
     known = {media.raw_path: media for media in day_media(db, day)}
     unreadable = day_unreadable(db, layout.raw, day)
-    now_ns, stamp = int(now.timestamp() * 1e9), now.isoformat(timespec="seconds")
+    now_ns, stamp = _clock_ns(layout, day, now), now.isoformat(timespec="seconds")
     rows: list[Row] = []
     failures: list[Row] = []
     good: list[FileId] = []
@@ -118,6 +119,14 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
     report.identity = identity(RECIPE, sorted(good))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
+
+
+def _clock_ns(layout: Layout, day: date, now: datetime) -> int:
+    """The later of this machine's clock and the camera host's when it was last seen: a file that has settled by the
+    clock that stamped it is not kept waiting because ours is behind."""
+    ours = int(now.timestamp() * 1e9)
+    seen = sightings(layout.seen_at).get(day) if layout.seen_at else None
+    return max(ours, seen.clock_ns) if seen else ours
 
 
 def _is_text(path: str) -> bool:

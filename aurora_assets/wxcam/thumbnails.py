@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
@@ -24,6 +24,7 @@ from aurora_assets.wxcam.catalog import (
     media_between,
     open_readonly,
 )
+from aurora_assets.wxcam.hours import HOUR, is_closed, is_complete, published
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import scan_day
@@ -31,8 +32,6 @@ from aurora_assets.wxcam.rawtree import scan_day
 RECIPE = "thumbnail/1"
 MAX_SIDE = 540  # px
 QUALITY = 88
-CLOSED_AFTER = timedelta(minutes=10)  # after the end of the hour
-_HOUR = timedelta(hours=1)
 _HALF_PAST = timedelta(minutes=30)
 
 
@@ -53,25 +52,6 @@ class ThumbnailReport:
     identity: str = ""
 
 
-def published(layout: Layout, camera: str, day: date) -> dict[int, Path]:
-    """The thumbnails that a day has, by hour (0 to 23)."""
-    found: dict[int, Path] = {}
-    directory = layout.thumbnails(camera, day)
-    for path in sorted(directory.glob("HDR_*")) if directory.is_dir() else ():
-        try:
-            name = parse_name(path.name, CAMERAS[camera])
-        except ValueError:
-            continue
-        if name.day == day:
-            found.setdefault(name.time.hour, path)
-    return found
-
-
-def is_closed(hour: datetime, now: datetime) -> bool:
-    """Whether an hour is over, and its last image has had the time to arrive."""
-    return now >= hour + _HOUR + CLOSED_AFTER
-
-
 def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
     """Make the thumbnail of the hour that begins at ``hour`` (UTC), unless it has one or is not over."""
     started = time.monotonic()
@@ -80,8 +60,8 @@ def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) 
         existing = published(layout, camera, hour.date()).get(hour.hour)
         if existing:
             report.path, report.note = existing, "kept: it was published before"
-        elif not is_closed(hour, now):
-            report.note = f"the hour is open until {hour + _HOUR + CLOSED_AFTER:%H:%M} UTC"
+        elif not is_closed(layout, hour, now):
+            report.note = f"the hour is open until {hour + HOUR + layout.hour_closes_after:%H:%M} UTC"
         else:
             _build(layout, camera, hour, now, staged, report)
     if report.path:
@@ -92,11 +72,15 @@ def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) 
 
 def _build(layout: Layout, camera: str, hour: datetime, now: datetime, staged: Path, report: ThumbnailReport) -> None:
     with open_readonly(layout.catalog) as db:
-        listed = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + _HOUR))
+        listed = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
         known = {media.raw_path for media in listed} | day_unreadable(db, layout.raw, hour.date()).keys()
+        complete = is_complete(db, layout, camera, hour, now)
     # Once published it stays, so nothing is chosen while a nearer image may not have been catalogued yet.
     if not _images_of(layout, camera, hour) <= known:
         report.note = "the catalogue is behind: materialize wxcam/catalog for this day first"
+        return
+    if not complete:
+        report.note = "more images of this hour may come: the camera host was not seen since it closed"
         return
     middle = epoch_ns(hour + _HALF_PAST)
     # By distance; a tie goes to the earlier.
@@ -123,7 +107,7 @@ def _images_of(layout: Layout, camera: str, hour: datetime) -> set[str]:
             name = parse_name(Path(file.raw_path).name, CAMERAS[camera])
         except ValueError:
             continue
-        if file.camera.key == camera and name.kind == "image" and hour <= name.time < hour + _HOUR:
+        if file.camera.key == camera and name.kind == "image" and hour <= name.time < hour + HOUR:
             found.add(file.raw_path)
     return found
 

@@ -25,11 +25,11 @@ from aurora_assets.wxcam.catalog import (
     newest_clips,
     open_readonly,
 )
+from aurora_assets.wxcam.hours import is_closed, is_complete, published
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import inspect_clip, open_clip
 from aurora_assets.wxcam.names import epoch_ns
 from aurora_assets.wxcam.rawtree import scan_day
-from aurora_assets.wxcam.thumbnails import is_closed, published
 from aurora_assets.wxcam.videos import LATEST_CLIPS
 
 _HOUR = timedelta(hours=1)
@@ -175,12 +175,14 @@ def is_faststart(path: Path) -> bool:
 
 def hours_have_thumbnails(layout: Layout, camera: str, hours: Iterable[datetime], now: datetime) -> Finding:
     """Every closed hour that has an image has its thumbnail."""
-    wanted = [hour for hour in hours if is_closed(hour, now)]
+    wanted = [hour for hour in hours if is_closed(layout, hour, now)]
     finding = Finding(f"thumbnails of {len(wanted)} closed hours")
     have: dict[date, dict[int, Path]] = {}
     found = 0
     with open_readonly(layout.catalog) as db:
         for hour in wanted:
+            if not is_complete(db, layout, camera, hour, now):
+                continue
             day = hour.date()
             if day not in have:
                 have[day] = published(layout, camera, day)

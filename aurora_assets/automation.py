@@ -1,0 +1,31 @@
+"""When a product is brought up to date without anyone asking: the conditions that the UI shows with each asset.
+
+Part of the Dagster layer. What arrives in the live window starts one run for the whole day (``sensors/arrivals.py``).
+The conditions here are for all else that changes a day's input: a backfill of the mirror alone, a file recovered late.
+"""
+
+from datetime import timedelta
+
+from dagster import AutomationCondition
+
+# Not the version of Dagster's `any_deps_updated`: a mirror that was run again and found nothing new has the same data
+# version, and asks for nothing. A run that updates both, as a live one does, asks for nothing either.
+_INPUT_CHANGED = AutomationCondition.any_deps_match(
+    (AutomationCondition.data_version_changed() & ~AutomationCondition.executed_with_root_target())
+    | AutomationCondition.will_be_requested()
+)
+
+_NOT_NOW = (
+    ~AutomationCondition.any_deps_missing()
+    & ~AutomationCondition.any_deps_in_progress()
+    & ~AutomationCondition.in_progress()
+)
+
+WHEN_ITS_INPUT_CHANGED = (_INPUT_CHANGED.since_last_handled() & _NOT_NOW).with_label("its input changed")
+
+
+def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
+    """For hours: the schedule sees to those of the live window, so only older ones follow their day here."""
+    window = lookback + timedelta(days=1)
+    old = ~AutomationCondition.in_latest_time_window(window).with_label("in the live window")
+    return (old & _INPUT_CHANGED.since_last_handled() & _NOT_NOW).with_label("the catalogue of an old day changed")

@@ -1,0 +1,46 @@
+"""Two lanes for runs: what arrives now goes first, what is history takes what is left.
+
+Part of the Dagster layer. The tags written here are what ``dagster.yaml`` limits and what the run launcher looks at.
+"""
+
+from collections.abc import Mapping
+
+from dagster import MAX_RUNTIME_SECONDS_TAG
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+LANE = "aurora/lane"
+LIVE, HISTORY = "live", "history"
+PRIORITY = "dagster/priority"
+
+STREAM = "aurora/stream"
+LISTING = "aurora/listing"
+"""What a run was asked for: tells a request that failed before from a new one."""
+
+# A live run moves a window's files and makes a day's products. One that has not ended by then hangs.
+_LIVE_SECONDS = 2 * 3600
+
+
+def live(stream: str, listing: str) -> dict[str, str]:
+    """Tags of a run for what has just arrived."""
+    return {
+        LANE: LIVE,
+        PRIORITY: "10",
+        STREAM: stream,
+        LISTING: listing,
+        MAX_RUNTIME_SECONDS_TAG: str(_LIVE_SECONDS),
+    }
+
+
+def history(stream: str) -> dict[str, str]:
+    """Tags of a run for old days."""
+    return {LANE: HISTORY, PRIORITY: "-10", STREAM: stream}
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Tags that make one run of a range of partitions."""
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def is_history(tags: Mapping[str, str]) -> bool:
+    """Whether a run takes what is left: reconciliation, late days, and every backfill from the UI."""
+    return tags.get(LANE) == HISTORY or "dagster/backfill" in tags

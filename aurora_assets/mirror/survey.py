@@ -1,0 +1,161 @@
+"""A look at a source without fetching anything: what is there, and which days have something that is not here.
+
+Sensors and the reconcile schedule decide by it whether a run is needed. It counts and does not collect, so memory does
+not grow with the source.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+
+from aurora_assets.files import FileId, Tally
+from aurora_assets.mirror.listing import Entry, Source
+from aurora_assets.mirror.plan import DayPlan, Decider, Directories, Plan
+from aurora_assets.sighting import Sighting
+from aurora_assets.site import Stream
+
+
+@dataclass
+class DaySurvey(DayPlan):
+    """One UTC day of a source, counted: seen = present + missing + unsettled + refused."""
+
+    present: int = 0
+    missing: int = 0
+    """Settled on the host, and not here, or here in another version."""
+    missing_bytes: int = 0
+    _sum: int = 0
+
+    def take(self, file: FileId) -> None:
+        self.missing += 1
+        self.missing_bytes += file.size
+        # A sum, so that the order in which a host lists its files does not matter, and none is kept.
+        record = f"{file.path}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape")
+        self._sum = (self._sum + int.from_bytes(blake2b(record, digest_size=8).digest())) % (1 << 64)
+
+    def keep(self, file: FileId) -> None:
+        self.present += 1
+
+    @property
+    def digest(self) -> str:
+        """What tells one set of missing files from another."""
+        return f"{self._sum:016x}"
+
+
+@dataclass
+class Survey(Plan):
+    """What a source holds, and how the local copy differs from it."""
+
+    days: dict[date, DayPlan] = field(default_factory=dict)
+    start: date | None = None
+    """Where the days were not asked for by name: the first one to count."""
+    clock_ns: int = 0
+    """The host's clock when it was listed."""
+    files: int = 0
+    bytes: int = 0
+    refused: Tally = field(default_factory=Tally)
+    """Entries that may not be used, and that tell no day."""
+    unreadable: Tally = field(default_factory=Tally)
+    is_whole: bool = True
+    """False where time was up before the listing's end; what was seen is true all the same."""
+    seconds: float = 0.0
+
+    def of(self, day: date) -> DayPlan | None:
+        if self.start is not None and day >= self.start:
+            return self.days.setdefault(day, DaySurvey(day))
+        return self.days.get(day)
+
+    def lost(self, entry: Entry, reason: str) -> None:
+        self.refused.add(entry.path)
+
+    def listed(self, entry: Entry) -> None:
+        super().listed(entry)
+        self.files += 1
+        self.bytes += entry.size
+
+    @property
+    def behind(self) -> list[DaySurvey]:
+        """The days with something that is not here, newest first."""
+        found = [day for day in self.days.values() if isinstance(day, DaySurvey) and day.missing]
+        return sorted(found, key=lambda day: day.day, reverse=True)
+
+    @property
+    def unsettled(self) -> int:
+        return sum(day.unsettled.count for day in self.days.values())
+
+    @property
+    def refusals(self) -> int:
+        return self.refused.count + sum(day.refused_count for day in self.days.values())
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the newest file was last written, by the host's clock."""
+        return None if self.newest_ns is None else datetime.fromtimestamp(self.newest_ns // 10**9, UTC)
+
+    @property
+    def age(self) -> timedelta | None:
+        """How old the newest file is, by the host's clock."""
+        return None if self.newest_ns is None else timedelta(seconds=(self.clock_ns - self.newest_ns) // 10**9)
+
+    def sightings(self) -> dict[date, Sighting]:
+        """What to remember of each day that was asked for."""
+        return {
+            day.day: Sighting(self.clock_ns, day.missing, day.unsettled.count)
+            for day in self.days.values()
+            if isinstance(day, DaySurvey)
+        }
+
+    def summary(self) -> str:
+        """The line that an operator reads."""
+        if self.newest is None:
+            newest = "none of this stream's files there"
+        else:
+            newest = f"newest {self.newest:%Y-%m-%d %H:%M:%S} UTC, {self.age} old"
+        parts = [f"{self.files} files seen ({self.bytes / 1e6:.1f} MB)", newest]
+        parts += [f"{self.unsettled} still being written"] * bool(self.unsettled)
+        parts += [f"{self.refusals} refused"] * bool(self.refusals)
+        parts += [f"{self.unreadable.count} directories not readable"] * bool(self.unreadable.count)
+        return "; ".join(parts)
+
+
+def look(
+    stream: Stream, source: Source, raw_root: Path, days: Sequence[date] | None, within: timedelta | None = None
+) -> Survey:
+    """List a source and compare it with its local copy.
+
+    Parameters
+    ----------
+    stream, source
+        What to look for, and where.
+    raw_root
+        The stream's local directory.
+    days
+        UTC days to look at; None is the whole source from ``stream.start`` on.
+    within
+        After this time the look ends with what was seen until then, and says that it is not whole.
+
+    Raises
+    ------
+    HostError
+        Where the host cannot be listed.
+    """
+    began = time.monotonic()
+    placed = Directories(stream, days or [])
+    # Newest first: if time is short, the newest days have been seen.
+    listing = source.list(stream.path, sorted(placed.below, reverse=True))
+    wanted: dict[date, DayPlan] = {day: DaySurvey(day) for day in days or []}
+    survey = Survey(wanted, start=stream.start if days is None else None, clock_ns=listing.clock_ns)
+    decide = Decider(stream, placed, listing.clock_ns, raw_root)
+    for entry in listing.entries:
+        decide(entry, survey)
+        if within is not None and time.monotonic() - began > within.total_seconds():
+            survey.is_whole = False
+            break
+    listing.entries.close()
+    survey.unreadable = listing.unreadable
+    survey.seconds = time.monotonic() - began
+    return survey

@@ -1,0 +1,64 @@
+"""When each recent day of a stream was last seen on its host, and whether everything that had settled there was here.
+
+A file may be missing here because the instrument wrote none, or because nobody could look. Whoever must know which it
+is (a thumbnail is chosen once) asks here. The mirror and its sensor write it: one small JSON file a stream in
+``<state>/sources``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from datetime import date
+from pathlib import Path
+
+_KEPT = 60  # days; a day that nobody looked at for longer is history, about which nobody asks
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A look at one UTC day of a source."""
+
+    clock_ns: int
+    """The host's clock when it was listed, ns since epoch, UTC."""
+    missing: int
+    """Files that had settled there and were not here."""
+    unsettled: int
+    """Files that were still being written there."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was there was here."""
+        return not self.missing and not self.unsettled
+
+
+def remember(place: Path, seen: Mapping[date, Sighting]) -> None:
+    """Write what was seen, unless something later is known of that day."""
+    known = sightings(place)
+    for day, sighting in seen.items():
+        if day not in known or known[day].clock_ns <= sighting.clock_ns:
+            known[day] = sighting
+    place.parent.mkdir(parents=True, exist_ok=True)
+    rows = {str(day): astuple(known[day]) for day in sorted(known)[-_KEPT:]}
+    # A name of its own: a sensor and a run may both write, and what one of them loses is seen again in two minutes.
+    handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(rows, file)
+        os.replace(name, place)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def sightings(place: Path) -> dict[date, Sighting]:
+    """What is known of each day; nothing where the file is not there, or is not ours."""
+    try:
+        rows = json.loads(place.read_bytes())
+        found = {date.fromisoformat(day): Sighting(*map(int, row)) for day, row in rows.items()}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return {}
+    return found

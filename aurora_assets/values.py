@@ -1,0 +1,128 @@
+"""The kinds of value that stand in a site file: durations, paths, names, times of the day.
+
+Pydantic types for :mod:`aurora_assets.site`; each refuses what it is not, in words for who wrote the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
+
+_CRON_FIELDS = (("minute", 59), ("hour", 23), ("day", 31), ("month", 12), ("weekday", 7))
+_CRON_FIELD = re.compile(r"(\*|\d{1,2}(-\d{1,2})?)(/\d{1,2})?(,(\*|\d{1,2}(-\d{1,2})?)(/\d{1,2})?)*")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
+
+
+def parse_duration(value: object) -> timedelta:
+    """Turn ``30s``, ``5m``, ``90m``, ``3h`` or ``10d`` into a duration; ``ValueError`` for anything else."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration is a whole number and a unit: 30s, 5m, 3h, 10d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest way to write a duration in a site file."""
+    seconds = int(value.total_seconds())
+    unit = next((u for u in "dhm" if seconds and seconds % _UNITS[u] == 0), "s")
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+def resolved(value: object, info: ValidationInfo) -> Path:
+    """A path of this machine; a relative one begins at the site file."""
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ValueError("a path, absolute or relative to the site file")
+    base = (info.context or {}).get("base", Path.cwd())
+    # normpath, not resolve: a symlinked data disk keeps the name that the operator gave it.
+    return Path(os.path.normpath(base / expanded(Path(value))))
+
+
+def expanded(path: Path) -> Path:
+    """With ``~`` as the home directory."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # what pathlib raises for an unknown user
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _relative(value: str) -> str:
+    parts = value.split("/")
+    if value.startswith("/") or any(part in ("", ".", "..") for part in parts) or not value.isprintable():
+        raise ValueError("a path below its root: relative, without empty parts, '.' or '..'")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(meaning)
+        return value
+
+    return AfterValidator(check)
+
+
+def _day_rule(value: str) -> str:
+    if value == "mtime":
+        return value
+    try:
+        groups = set(re.compile(value).groupindex)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error}), or: mtime") from None
+    if not ({"m", "d"} <= groups and groups & {"Y", "y"}):
+        raise ValueError("needs the named groups Y (or y), m and d, or the word mtime")
+    return value
+
+
+def _unquoted(path: Path) -> Path:
+    # This path stands inside rsync's remote-shell option, which rsync and ssh both split and expand.
+    if re.search(r"[\s'\"%\\$~]", str(path)):
+        raise ValueError("no white space, quotes, backslash, '%', '$' or '~' in this path: ssh would read them")
+    return path
+
+
+def _bound(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("longer than 0s: nothing waits without a bound")
+    return value
+
+
+def _cron(value: str) -> str:
+    fields = value.split()
+    if len(fields) != len(_CRON_FIELDS):
+        raise ValueError("five fields, as in a crontab: minute hour day month weekday")
+    for field, (name, most) in zip(fields, _CRON_FIELDS, strict=True):
+        if not _CRON_FIELD.fullmatch(field):
+            raise ValueError(f"the field {name} ({field!r}) is a number, a range, *, or */step, or several with commas")
+        if any(int(number) > most for number in re.findall(r"\d+", field)):
+            raise ValueError(f"the field {name} ({field!r}) goes up to {most}")
+    return value
+
+
+def _look(value: timedelta) -> timedelta:
+    if value > timedelta(seconds=50):
+        raise ValueError("at most 50s: Dagster ends the tick of a sensor or schedule after 60 s")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+Bound = Annotated[Duration, AfterValidator(_bound)]
+Look = Annotated[Bound, AfterValidator(_look)]
+SitePath = Annotated[Path, BeforeValidator(resolved)]
+RelativePath = Annotated[str, AfterValidator(_relative)]
+Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
+DayRule = Annotated[str, AfterValidator(_day_rule)]
+UnquotedPath = Annotated[SitePath, AfterValidator(_unquoted)]
+Address = Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
+Login = Annotated[str, _matching(_USER, "a login name")]
+Cron = Annotated[str, AfterValidator(_cron)]
+"""When a schedule ticks, in UTC, as in a crontab."""

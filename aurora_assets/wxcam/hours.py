@@ -1,0 +1,73 @@
+"""The hours of the sky camera: which are over, which of those are known to be complete, and which have a thumbnail.
+
+A thumbnail is chosen once, so the clock alone is not enough: while the camera host cannot be reached, an hour goes by
+of which half the images are still there. An hour counts as complete when the camera was seen past it.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from aurora_assets.sighting import sightings
+from aurora_assets.wxcam.catalog import day_media, media_between, open_readonly
+from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.names import CAMERAS, epoch_ns, from_epoch_ns, parse_name
+
+HOUR = timedelta(hours=1)
+
+
+def published(layout: Layout, camera: str, day: date) -> dict[int, Path]:
+    """The thumbnails that a day has, by hour (0 to 23)."""
+    found: dict[int, Path] = {}
+    directory = layout.thumbnails(camera, day)
+    for path in sorted(directory.glob("HDR_*")) if directory.is_dir() else ():
+        try:
+            name = parse_name(path.name, CAMERAS[camera])
+        except ValueError:
+            continue
+        if name.day == day:
+            found.setdefault(name.time.hour, path)
+    return found
+
+
+def is_closed(layout: Layout, hour: datetime, now: datetime) -> bool:
+    """Whether an hour is over by the clock, and its last image has had the time to arrive."""
+    return now >= hour + HOUR + layout.hour_closes_after
+
+
+def is_complete(db: sqlite3.Connection, layout: Layout, camera: str, hour: datetime, now: datetime) -> bool:
+    """Whether no image of a closed hour is still to come, as far as anybody can know.
+
+    Either the catalogue has a later image or clip of the camera (one listing of the host shows both), or the host was
+    listed long enough after the hour and after its last image, with nothing missing here. Of an hour before the live
+    window nobody looks any more: what is catalogued is what there is.
+    """
+    if hour.date() < (now - layout.lookback).date() or layout.seen_at is None:
+        return True
+    later = (
+        "SELECT 1 FROM images WHERE image_type = ? AND media_kind IN ('image', 'video') AND time_epoch_ns >= ? LIMIT 1"
+    )
+    if db.execute(later, (camera, epoch_ns(hour + HOUR))).fetchone():
+        return True
+    seen = sightings(layout.seen_at).get(hour.date())
+    images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
+    quiet_from = max([epoch_ns(hour + HOUR), *(image.mtime_ns for image in images)])
+    wait_ns = int(layout.hour_closes_after.total_seconds()) * 10**9
+    return seen is not None and seen.is_complete and seen.clock_ns >= quiet_from + wait_ns
+
+
+def pending(layout: Layout, days: Iterable[date], now: datetime) -> list[datetime]:
+    """The hours that are complete and have images but, of one camera at least, no thumbnail; in order."""
+    if not layout.catalog.exists():
+        return []
+    found = set()
+    with open_readonly(layout.catalog) as db:
+        for day in days:
+            for camera in CAMERAS:
+                have = published(layout, camera, day)
+                hours = {from_epoch_ns(image.time_ns).hour for image in day_media(db, day, camera, "image")}
+                for hour in (datetime.combine(day, time(number), UTC) for number in sorted(hours - have.keys())):
+                    if is_closed(layout, hour, now) and is_complete(db, layout, camera, hour, now):
+                        found.add(hour)
+    return sorted(found)

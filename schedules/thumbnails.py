@@ -1,0 +1,57 @@
+"""Thumbnails of the hours that have closed: at ten past, and again each quarter of an hour for those that were late."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dagster import (
+    DefaultScheduleStatus,
+    RunRequest,
+    RunsFilter,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from aurora_assets import lanes
+from aurora_assets.jobs import HOURS_JOB
+from aurora_assets.partitions import key_of_hour, stretches
+from aurora_assets.site import Site
+from aurora_assets.wxcam.assets import STREAM, layout_of
+from aurora_assets.wxcam.hours import HOUR, pending
+from sensors.arrivals import live_days
+from sensors.requests import UNFINISHED
+
+
+def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
+    """Looks on disk for hours that are over and have no thumbnail, so a restart or an outage loses none."""
+    layout = layout_of(site)
+
+    @schedule(
+        name="thumbnails",
+        job_name=HOURS_JOB,
+        cron_schedule=site.live.thumbnails,
+        default_status=status,
+        description=(
+            "Makes the thumbnails of hours that have closed, "
+            f"{site.live.hour_closes_after.total_seconds() / 60:.0f} minutes after their end. Looks at each hour of "
+            "the live window, so those that closed while the platform was down, or the camera host was away, follow."
+        ),
+        tags={lanes.STREAM: STREAM},
+    )
+    def thumbnails(context: ScheduleEvaluationContext) -> Sequence[RunRequest] | SkipReason:
+        if context.instance.get_run_records(RunsFilter(job_name=HOURS_JOB, statuses=UNFINISHED), limit=1):
+            return SkipReason("an earlier run for hours has not ended")
+        days = live_days(site, STREAM)
+        hours = pending(layout, days, datetime.now(UTC))
+        if not hours:
+            return SkipReason(f"every hour since {days[0]} that has closed and is complete has its thumbnails")
+        return [
+            RunRequest(
+                run_key=f"{key_of_hour(first)}/{key_of_hour(last)}/{context.scheduled_execution_time.isoformat()}",
+                tags=lanes.live(STREAM, "hours") | lanes.range_tags(key_of_hour(first), key_of_hour(last)),
+            )
+            for first, last in stretches(hours, HOUR)
+        ]
+
+    return thumbnails

@@ -1,0 +1,119 @@
+"""One sensor a stream: it looks at the instrument host and asks for a run for each day that has something new.
+
+A look is one listing of the live window. It fetches nothing; it decides by what it sees and by Dagster's own records of
+runs, so it needs no memory of its own, and a daemon that was restarted decides alike.
+"""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+from dagster import (
+    AssetObservation,
+    DefaultSensorStatus,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,
+)
+
+from aurora_assets import lanes
+from aurora_assets.jobs import day_job_name
+from aurora_assets.mirror.assets import source_key, survey_metadata
+from aurora_assets.mirror.survey import DaySurvey, Survey, look
+from aurora_assets.sighting import remember
+from aurora_assets.site import Site
+from resources.ssh import SshResource
+from sensors.requests import Attempts
+
+# An observation is kept for as long as Dagster's records are, so it is not written at every tick.
+_OBSERVE_EVERY = timedelta(minutes=10)
+
+
+def arrival_sensors(site: Site) -> list[SensorDefinition]:
+    """A sensor for each stream of the site file."""
+    return [_arrival_sensor(site, name) for name in site.streams]
+
+
+def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
+    stream = site.streams[name]
+    job = day_job_name(name)
+
+    @sensor(
+        name=f"arrivals_{name}",
+        job_name=job,
+        minimum_interval_seconds=int(site.live.every.total_seconds()),
+        default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
+        description=(
+            f"Looks at `{stream.path}` on host `{stream.host}` and starts {job} for each day since "
+            f"{stream.lookback.days} days ago that has a new settled file. Skips with what it saw when there is none."
+            if stream.enabled
+            else "Planned offline (`enabled: false` in the site file): looks at nothing."
+        ),
+        tags={lanes.STREAM: name},
+    )
+    def arrivals(context: SensorEvaluationContext, ssh: SshResource) -> SensorResult:
+        if not stream.enabled:
+            return SensorResult(skip_reason=f"{name} is planned offline (enabled: false in the site file)")
+        survey = look(
+            stream,
+            ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
+            site.raw_root(name),
+            live_days(site, name),
+            within=site.limits.look,
+        )
+        if not survey.is_whole:
+            raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
+        remember(site.sightings(name), survey.sightings())
+        attempts = Attempts(context.instance, job, site.live.every)
+        requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]
+        observation, cursor = _observe(name, survey, context.cursor)
+        said = "; ".join([survey.summary(), *attempts.remarks])
+        context.log.info(said)
+        return SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else f"nothing new: {said}" if not attempts.remarks else said,
+            asset_events=observation,
+            cursor=cursor,
+        )
+
+    return arrivals
+
+
+def live_days(site: Site, name: str) -> list[date]:
+    """The UTC days of a stream's live window, oldest first."""
+    now = datetime.now(UTC)
+    first = site.streams[name].live_from(now)
+    return [first + timedelta(days=n) for n in range((now.date() - first).days + 1)]
+
+
+def _days(survey: Survey) -> list[DaySurvey]:
+    """All days of the window, the newest first: it has what everybody waits for."""
+    days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]
+    return sorted(days, key=lambda day: day.day, reverse=True)
+
+
+def _request(name: str, day: DaySurvey, attempts: Attempts) -> RunRequest | None:
+    attempt = attempts.next(day.day.isoformat(), day.digest if day.missing else None)
+    if attempt is None:
+        return None
+    return RunRequest(
+        run_key=f"{name}/{day.day}/{attempt.listing}/{attempt.after}",
+        partition_key=day.day.isoformat(),
+        tags=lanes.live(name, attempt.listing),
+    )
+
+
+def _observe(name: str, survey: Survey, cursor: str | None) -> tuple[list[AssetObservation], str | None]:
+    """An observation of the source, where it is not what was last observed, and that is a while ago."""
+    state = f"{survey.files} {survey.bytes} {survey.newest_ns} {survey.unsettled} {survey.refusals}"
+    now = datetime.now(UTC)
+    try:
+        last = json.loads(cursor or "{}")
+        is_due = last.get("state") != state and now >= datetime.fromisoformat(last["at"]) + _OBSERVE_EVERY
+    except (ValueError, KeyError, TypeError):
+        is_due = True
+    if not is_due:
+        return [], cursor
+    seen = AssetObservation(source_key(name), metadata=survey_metadata(survey))
+    return [seen], json.dumps({"state": state, "at": now.isoformat(timespec="seconds")})
