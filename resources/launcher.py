@@ -9,6 +9,7 @@ gives runs of the history lane the lowest priority for CPU and disk.
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,7 @@ from dagster import DagsterRun
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
 from aurora_assets import lanes
 
@@ -57,7 +58,10 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         polite = ["nice", "-n", "19", "ionice", "-t", "-c", "3"] if lanes.is_history(run.tags) else []
         # In a session of its own: Ctrl-C and the end of the daemon do not reach it.
         process = subprocess.Popen(
-            [*polite, *arguments.get_command_args()], stdin=subprocess.DEVNULL, start_new_session=True
+            # This interpreter's Dagster, not the first one in PATH.
+            [*polite, sys.executable, "-m", "dagster", "api", "execute_run", serialize_value(arguments)],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         # Asking whether the others have ended takes them off the kernel's table of processes.
         self._children = [*(child for child in self._children if child.poll() is None), process]

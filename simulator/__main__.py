@@ -1,10 +1,12 @@
-"""The command line of the simulator: `python -m simulator camera --help`."""
+"""The command line of the simulator: `python -m simulator camera --help`, `python -m simulator live --help`."""
 
 from __future__ import annotations
 
 import re
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,36 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from simulator.camera import Report, simulate, suggested_workers
 from simulator.faults import FAULTS, expand
+from simulator.live import BEHIND, LiveReport, run_live
+from simulator.live_spec import LiveSpec
 from simulator.spec import CameraSpec, SpecError
 
-SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
+SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST = timedelta(days=36525)
+ALERTNESS = 0.1  # s; how long a signal to end may wait while nothing is to be done
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
-    """Parse `30s`, `5m` or `1h`."""
-    match = re.fullmatch(r"([1-9]\d*)([smh])", value)
+    """Parse `30s`, `0.5s`, `5m`, `1h` or `10d`."""
+    match = re.fullmatch(r"(\d{1,10}(?:\.\d{1,6})?)([smhd])", value, re.ASCII)
     if match is None:
-        raise click.BadParameter(f"{value!r} is not a duration; write 30s, 5m or 1h")
-    return timedelta(seconds=int(match[1]) * SECONDS_PER_UNIT[match[2]])
+        raise click.BadParameter(f"{value!r} is not a duration; write 30s, 5m or 1h, or 10d for days")
+    seconds = float(match[1]) * SECONDS_PER_UNIT[match[2]]
+    if seconds > LONGEST.total_seconds():
+        raise click.BadParameter(f"{value!r} is more than {LONGEST.days} days")
+    return timedelta(seconds=seconds)
+
+
+def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a time of ISO 8601; UTC when it names no zone."""
+    if value is None:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(f"{value!r} is not a time; write 2026-03-05T10:00Z") from error
 
 
 def day(_ctx: click.Context, _param: click.Parameter, value: str) -> date:
@@ -49,22 +70,34 @@ def simulator() -> None:
     """An observatory that anyone can run: its files, on this machine, without its instruments."""
 
 
+def of_any_camera[F: Callable[..., Any]](command: F) -> F:
+    """Add the options that both cameras have."""
+    root = click.Path(file_okay=False, path_type=Path)
+    codec = click.Choice(["h264", "mpeg4"])
+    help_every = "Time between images: 30s, 5m, 1h."
+    for option in (
+        click.option(
+            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed is a new sky."
+        ),
+        click.option("--codec", type=codec, default="h264", show_default=True, help="Of the clips."),
+        click.option("--scale", type=float, default=1.0, show_default=True, help="Multiplies both sides; 1 is real."),
+        length("--every", "5m", help_every),
+        click.option("--root", type=root, required=True, help="Gets FISH/ and PANO/."),
+    ):
+        command = option(command)
+    return command
+
+
+def length[F: Callable[..., Any]](name: str, default: str, text: str) -> Callable[[F], F]:
+    """An option that is a duration."""
+    return click.option(name, metavar="DURATION", callback=duration, default=default, show_default=True, help=text)
+
+
 @simulator.command(epilog="\b\nFaults:\n" + "\n".join(f"  {name:<18} {line}" for name, line in FAULTS.items()))
-@click.option("--root", type=click.Path(file_okay=False, path_type=Path), required=True, help="Gets FISH/ and PANO/.")
+@of_any_camera
 @click.option("--day", metavar="YYYY-MM-DD", callback=day, required=True, help="UTC day of the first image.")
 @click.option("--hours", type=click.IntRange(min=1), required=True, help="How many hours to write.")
-@click.option(
-    "--every",
-    metavar="DURATION",
-    callback=duration,
-    default="5m",
-    show_default=True,
-    help="Time between images: 30s, 5m, 1h.",
-)
 @click.option("--start-hour", type=click.IntRange(0, 23), default=0, show_default=True, help="UTC hour to begin with.")
-@click.option("--scale", type=float, default=1.0, show_default=True, help="Multiplies width and height; 1 is real.")
-@click.option("--codec", type=click.Choice(["h264", "mpeg4"]), default="h264", show_default=True, help="Of the clips.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another sky.")
 @click.option(
     "--other/--no-other", default=True, help="With or without the small AUTO, LONG and SHORT images; by default with."
 )
@@ -94,6 +127,62 @@ def camera(faults: list[str], workers: int | None, **options: Any) -> None:
     click.echo(summary(report, time.monotonic() - began))
 
 
+@simulator.command()
+@of_any_camera
+@click.option("--begin", metavar="TIME", callback=moment, help="Sky time of the start, as 2026-03-05T10:00Z.")
+@length("--behind", "24h", "Without --begin: begin with the whole hour that is this long ago.")
+@click.option("--speed", type=float, default=60.0, show_default=True, help="Seconds of sky time in one of the clock.")
+@click.option("--hours", type=click.IntRange(min=1), help="Hours of sky time to write; default: until Ctrl-C.")
+@click.option(
+    "--other/--no-other", default=False, help="With the small AUTO, LONG and SHORT images; by default without."
+)
+@length("--flight", "1s", "Clock time for which a file is half written.")
+@length("--late-after", "1h", "Sky time after which an old image turns up.")
+@length("--late-by", "10d", "How old that image is; 0s for none.")
+@length("--outage-after", "3m", "Clock time after which the root is renamed to ROOT.offline.")
+@length("--outage", "2m", "Clock time until it is renamed back; 0s for no outage.")
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Gets a JSON line for each whole file: path, bytes, complete_at (s since epoch).",
+)
+def live(begin: datetime | None, behind: timedelta, **options: Any) -> None:
+    """Write what the sky camera writes while it writes it: files that are half there, an outage, a late file.
+
+    Sky time runs faster than the clock until it has caught up, and with it from then on. Ctrl-C or SIGTERM ends the
+    camera; files in flight stay half written, and a renamed root is put back. One line is printed for each hour of sky
+    time and each event.
+    """
+    began, now = time.monotonic(), datetime.now(UTC)
+    try:
+        begin = begin or (now - behind).replace(minute=0, second=0, microsecond=0)
+        with until_signal() as sleep:
+            report = run_live(LiveSpec(begin=begin, **options), tell=click.echo, sleep=sleep)
+    except SpecError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(live_summary(report, time.monotonic() - began))
+
+
+@contextmanager
+def until_signal() -> Iterator[Callable[[float], None]]:
+    """A `sleep` that raises `KeyboardInterrupt` once SIGTERM or Ctrl-C has come: never in the middle of a write."""
+    came: list[int] = []
+    before = [signal.signal(number, lambda number, _frame: came.append(number)) for number in SIGNALS]
+
+    def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not came and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, ALERTNESS))
+        if came:
+            raise KeyboardInterrupt
+
+    try:
+        yield sleep
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
 def with_bar(run: Callable[[Callable[[int, int], None]], Report]) -> Report:
     """Run with a progress bar on stderr; without one when that is no terminal."""
     console = Console(stderr=True)
@@ -114,6 +203,18 @@ def summary(report: Report, seconds: float) -> str:
     parts = f"{report.images} images, {report.clips} clips, {report.others} other"
     if report.faults:
         parts += f", {sum(len(paths) for paths in report.faults.values())} of {len(report.faults)} faults"
+    return total(report, parts, seconds)
+
+
+def live_summary(report: LiveReport, seconds: float) -> str:
+    """One line: files, bytes, seconds, and what is not whole."""
+    parts = f"{report.images} images, {report.clips} clips, {report.others} other, {report.late} late"
+    behind = f", {report.lag:.1f} s late at most" if report.lag > BEHIND else ""
+    return f"{total(report, parts, seconds)}{behind}, {len(report.unfinished)} left half written"
+
+
+def total(report: Report | LiveReport, parts: str, seconds: float) -> str:
+    """Files, bytes and seconds."""
     return f"{report.files} files ({parts}), {report.bytes} bytes ({report.bytes / 1e6:.1f} MB), {seconds:.1f} s"
 
 

@@ -89,7 +89,14 @@ class ClipWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._stream is not None and kind is None:
+        if kind is None:
+            self.close()
+        else:
+            self._container.close()
+
+    def close(self) -> None:
+        """Write what the encoder still holds and the clip's index; where `with` is used, its end does this."""
+        if self._stream is not None:
             self._container.mux(self._stream.encode())
         self._container.close()
 

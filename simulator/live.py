@@ -1,0 +1,351 @@
+"""A sky camera that writes while one watches: sky time runs faster than the clock until it has caught up with it.
+
+For soak tests and demonstrations of what reads the tree. Names and bytes are those of `simulate`; the writing is that
+of a real camera: a file has its final name from its first byte, is half there for `flight`, and has the modification
+time of its writing. One process with one loop does all of it, and nothing is ever skipped: a camera that is too slow
+says so and writes as fast as it can.
+
+A camera that is stopped leaves the files in flight half written, as one that lost its power does. Started again with
+the same `begin` (a clock set back) it writes the same names again, each from its first byte and in place: it never
+appends to what it finds, so the half files become whole, whole files become half for `flight`, and all end with the
+same bytes and a new modification time. Started with a later `begin` it does not come back to the half files; they
+stay, as in the field. Files with other names are left alone.
+
+It does not lock the tree: one camera to a root.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import json
+import os
+import time as wall_clock
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from simulator.live_spec import LiveSpec, SkyClock, plain
+from simulator.media import ClipWriter, jpeg, small_jpeg
+from simulator.sky import sky
+from simulator.spec import (
+    FISH,
+    HOUR,
+    IMAGE_DELAY,
+    OTHER_EXPOSURES,
+    VIEWS,
+    SpecError,
+    View,
+    clip_path,
+    image_path,
+    mtime_ns,
+)
+
+BEHIND = 2.0  # s; a file that is begun later than this after its time is told
+ON_TIME = 0.5  # s; and below this it is told that all is well again
+MOST_IN_FLIGHT = 200  # files are open and in memory; a camera that begins more of them falls behind
+
+type Tell = Callable[[str], object]
+type Action = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What a live camera wrote. Begun = `files` + `unfinished`.
+
+    `images`, `clips`, `others` and `late` count whole files and `bytes` is their size; `unfinished` has the paths of
+    those that are left half written, `lag` is how far the camera was behind at most, in s.
+    """
+
+    images: int
+    clips: int
+    others: int
+    late: int
+    bytes: int
+    unfinished: tuple[str, ...]
+    lag: float
+
+    @property
+    def files(self) -> int:
+        """Number of whole files written, which is that of the journal's new lines."""
+        return self.images + self.clips + self.others + self.late
+
+
+def say(line: str) -> None:
+    """Print a line, now."""
+    print(line, flush=True)
+
+
+def run_live(
+    spec: LiveSpec,
+    *,
+    tell: Tell = say,
+    clock: Callable[[], float] = wall_clock.time,
+    sleep: Callable[[float], None] = wall_clock.sleep,
+) -> LiveReport:
+    """Write a camera's tree in real time, until its hours are over or `KeyboardInterrupt` is raised.
+
+    Parameters
+    ----------
+    spec : LiveSpec
+        What to write, where and how fast.
+    tell : callable
+        Gets one line for each hour of sky time and each special event.
+    clock : callable
+        Gives the time, s since epoch.
+    sleep : callable
+        Waits so many seconds; called before every action, with 0 when there is no time to wait. A `KeyboardInterrupt`
+        that it raises ends the run between two actions, so that the journal has every file that is whole.
+
+    Returns
+    -------
+    LiveReport
+
+    Raises
+    ------
+    SpecError
+        If `begin` is in the future, or if the root cannot be renamed for an outage or back.
+    """
+    started = clock()
+    if spec.begin.timestamp() > started:
+        raise SpecError(f"begin must not be in the future: it is {datetime.fromtimestamp(started, UTC)} now")
+    if spec.journal is not None:
+        spec.journal.parent.mkdir(parents=True, exist_ok=True)
+    with open(spec.journal, "a", encoding="utf-8") if spec.journal is not None else nullcontext() as journal:
+        camera = _Camera(spec, SkyClock(spec.begin, spec.speed, started), tell, clock, sleep, journal)
+        camera.start()
+        try:
+            camera.run()
+        except KeyboardInterrupt:
+            camera.tell("stopped")
+        finally:
+            camera.end()
+        return camera.report()
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A file whose first half is written; the second is `due`, s since epoch."""
+
+    due: float
+    kind: str
+    path: str
+    file: BinaryIO
+    rest: bytes
+    size: int  # bytes of the whole file
+
+
+class _Camera:
+    """The loop: actions on a heap, each at its clock time; the next image or clip is always one of them."""
+
+    def __init__(
+        self,
+        spec: LiveSpec,
+        sky_clock: SkyClock,
+        tell: Tell,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        journal: TextIO | None,
+    ) -> None:
+        self._spec, self._sky_clock, self._journal = spec, sky_clock, journal
+        self._tell, self._clock, self._sleep = tell, clock, sleep
+        self._root = self._home = plain(spec.root)
+        self._heap: list[tuple[float, int, Action]] = []
+        self._order = count()
+        self._programme = self._every_file()
+        self._is_programme_over = False
+        self._flights: dict[int, _Flight] = {}
+        self._clips: dict[View, tuple[io.BytesIO, ClipWriter]] = {}
+        self._written: Counter[str] = Counter()
+        self._lag = 0.0
+        self._is_behind = self._has_caught_up = False
+
+    def start(self) -> None:
+        """Have a root, at its own place, and plan what comes first."""
+        if self._put_back():
+            self.tell(f"{self._spec.offline} of a camera that was killed in an outage is {self._home} again")
+        self._home.mkdir(parents=True, exist_ok=True)
+        if self._spec.late_by:
+            self._at(self._sky_clock.wall(self._spec.begin + self._spec.late_after), self._recover_late)
+        if self._spec.outage:
+            self._at(self._sky_clock.started + self._spec.outage_after.total_seconds(), self._go_offline)
+        self._plan_next()
+
+    def run(self) -> None:
+        """Write until the programme is over and no file is in flight."""
+        while self._flights or not self._is_programme_over:
+            due, _, action = heapq.heappop(self._heap)
+            self._wait(due)
+            action()
+
+    def end(self) -> None:
+        """Leave the tree as a camera without power does, at its own place."""
+        for flight in self._flights.values():
+            flight.file.close()
+        if self._put_back():
+            self.tell("outage ends with the camera")
+
+    def report(self) -> LiveReport:
+        """What was written so far."""
+        images, clips, others, late, size = (
+            self._written[kind] for kind in ("images", "clips", "others", "late", "bytes")
+        )
+        unfinished = tuple(flight.path for flight in self._flights.values())
+        return LiveReport(images, clips, others, late, size, unfinished, self._lag)
+
+    def tell(self, text: str, sky_time: datetime | None = None) -> None:
+        """One line with clock time and sky time, both UTC."""
+        now = self._clock()
+        times = (datetime.fromtimestamp(now, UTC), sky_time or self._sky_clock.sky(now))
+        self._tell("{:%Y-%m-%d %H:%M:%S}  sky {:%Y-%m-%d %H:%M:%S}  ".format(*times) + text)
+
+    def _every_file(self) -> Iterator[tuple[datetime, Action]]:
+        """What the camera does at which sky time, in order."""
+        camera = self._spec.camera
+        for index in count() if self._spec.hours is None else range(self._spec.hours):
+            hour = camera.start + index * HOUR
+            for time in camera.image_times(hour):
+                if time >= self._spec.begin:
+                    yield from ((time, partial(self._take_image, view, time)) for view in VIEWS)
+            yield hour + HOUR, partial(self._end_hour, hour)
+
+    def _plan_next(self) -> None:
+        """Plan the programme's next action; one that is overdue comes after the file halves that are due by now."""
+        item = next(self._programme, None)
+        if item is None:
+            self._is_programme_over = True
+            return
+        time, action = item
+        due = max(self._sky_clock.wall(time), self._clock())
+        if len(self._flights) >= MOST_IN_FLIGHT:
+            due = max(due, next(iter(self._flights.values())).due)
+        self._at(due, partial(self._step, time, action))
+
+    def _step(self, time: datetime, action: Action) -> None:
+        self._watch_pace(time)
+        action()
+        self._plan_next()
+
+    def _watch_pace(self, time: datetime) -> None:
+        """Say when the camera begins to be behind, when it is on time again, and when sky time is the clock's."""
+        due = self._sky_clock.wall(time)
+        lag = self._clock() - due
+        self._lag = max(self._lag, lag)
+        if not self._is_behind and lag > BEHIND:
+            self._is_behind = True
+            self.tell(f"falls behind: {lag:.1f} s late; goes on as fast as it can, skips nothing", time)
+        elif self._is_behind and lag < ON_TIME:
+            self._is_behind = False
+            self.tell("is on time again", time)
+        if not self._has_caught_up and due <= time.timestamp():
+            self._has_caught_up = True
+            self.tell("sky time has caught up with the clock; speed is 1 from here", time)
+
+    def _take_image(self, view: View, time: datetime) -> None:
+        frame = sky(view, *view.size(self._spec.scale), self._spec.seed).render(time)
+        self._begin_file("images", image_path(time, view), jpeg(frame))
+        if view not in self._clips:
+            buffer = io.BytesIO()
+            self._clips[view] = buffer, ClipWriter(buffer, self._spec.codec)
+        self._clips[view][1].add(frame)
+        for exposure in OTHER_EXPOSURES if self._spec.other else ():
+            self._begin_file("others", image_path(time, view, exposure), small_jpeg(frame, exposure))
+
+    def _end_hour(self, hour: datetime) -> None:
+        for view, (buffer, writer) in self._clips.items():
+            writer.close()
+            self._begin_file("clips", clip_path(hour, view), buffer.getvalue())
+        self._clips.clear()
+        done = self.report()
+        text = f"hour {hour:%H} over: so far {done.images} images, {done.clips} clips, {done.others} other whole"
+        text += f" ({done.bytes / 1e6:.1f} MB), {len(done.unfinished)} in flight"
+        self.tell(
+            text + f"; {self._clock() - self._sky_clock.wall(hour + HOUR):.1f} s late" * self._is_behind, hour + HOUR
+        )
+
+    def _begin_file(self, kind: str, path: str, content: bytes) -> None:
+        """Write the first half of a file; the second follows after `flight`."""
+        half = len(content) // 2
+        file = open(self._place(path), "wb")  # noqa: SIM115  (open for as long as the file is in flight)
+        file.write(content[:half])
+        file.flush()
+        number, due = next(self._order), self._clock() + self._spec.flight.total_seconds()
+        self._flights[number] = _Flight(due, kind, path, file, content[half:], len(content))
+        self._at(due, partial(self._end_file, number))
+
+    def _end_file(self, number: int) -> None:
+        flight = self._flights[number]
+        flight.file.write(flight.rest)
+        flight.file.close()
+        del self._flights[number]
+        self._record(flight.kind, flight.path, flight.size)
+
+    def _record(self, kind: str, path: str, size: int) -> None:
+        """Count a whole file, and note it in the journal."""
+        self._written[kind] += 1
+        self._written["bytes"] += size
+        if self._journal is not None:
+            line = json.dumps({"path": path, "bytes": size, "complete_at": self._clock()})
+            self._journal.write(line + "\n")
+            self._journal.flush()
+
+    def _recover_late(self) -> None:
+        """Write the late image, whole and with the modification time that it would have had."""
+        time = (self._spec.begin + self._spec.late_after - self._spec.late_by).replace(microsecond=0)
+        content = jpeg(sky(FISH, *FISH.size(self._spec.scale), self._spec.seed).render(time))
+        path = image_path(time, FISH)
+        target = self._place(path)
+        target.write_bytes(content)
+        modified = mtime_ns(time + IMAGE_DELAY, path)
+        os.utime(target, ns=(modified, modified))
+        self._record("late", path, len(content))
+        self.tell(f"late file: {path}")
+
+    def _go_offline(self) -> None:
+        _rename(self._home, self._spec.offline)
+        self._root = self._spec.offline
+        self._at(self._clock() + self._spec.outage.total_seconds(), self._come_back)
+        self.tell(f"outage begins: {self._home} is {self._root}")
+
+    def _come_back(self) -> None:
+        self._put_back()
+        self.tell(f"outage ends: {self._home} is back")
+
+    def _put_back(self) -> bool:
+        """Give the root its name again; whether it had lost it. The disk is asked, not the loop: it may be killed."""
+        offline = self._spec.offline
+        if not os.path.lexists(offline):
+            return False
+        if os.path.lexists(self._home):
+            raise SpecError(f"{offline} is the root in an outage, but {self._home} is there too; move one of them away")
+        _rename(offline, self._home)
+        self._root = self._home
+        return True
+
+    def _place(self, path: str) -> Path:
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def _at(self, due: float, action: Action) -> None:
+        heapq.heappush(self._heap, (due, next(self._order), action))
+
+    def _wait(self, due: float) -> None:
+        """Return when the clock is `due` or later, also if it was set back; `sleep` is called in any case."""
+        left = 1.0
+        while left > 0:
+            left = due - self._clock()
+            self._sleep(max(0.0, left))
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        raise SpecError(f"an outage renames {source} to {target}: {error}; without outages it is not needed") from error
