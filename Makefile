@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ui lint lock bench screenshots clean
+.PHONY: help setup demo live test soak ui lint lock bench screenshots clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,7 +23,16 @@ test: ## all tests (real sshd, rsync, SQLite, MP4)
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
 	@$(PY) -m aurora_assets.site check > /dev/null
 	@mkdir -p $(DAGSTER_HOME) && cp -n dagster.yaml $(DAGSTER_HOME)/
+	@cmp -s dagster.yaml $(DAGSTER_HOME)/dagster.yaml || echo "note: $(DAGSTER_HOME)/dagster.yaml is not that of this version; yours is kept"
+	@! (exec 3<> /dev/tcp/127.0.0.1/$(PORT)) 2> /dev/null || { echo "port $(PORT) is taken; choose another: make ui PORT=3001"; exit 1; }
 	@$(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+live: setup ## the UI, the daemon and a camera that writes in real time (an hour a minute); Ctrl-C ends all
+	@$(PY) deploy/live.py --port $(PORT) $(LIVE)
+
+soak: ## a day at speed with outages and kills, against a quiet run; then ten minutes of silence (22 minutes in all)
+	@deploy/bootstrap.sh --tests
+	@$(PY) -m pytest -m soak -n 0 --timeout 3000 -s tests/soak $(SOAK)
 
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

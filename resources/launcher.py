@@ -1,7 +1,7 @@
 """How a run is started here: one process of its own, which is known to live or not.
 
-Dagster's default launcher has the code server start its runs. A run then ends when that server does, and nobody can
-tell whether it lives: after a power loss it stays "Started". This launcher starts ``dagster api execute_run``, as
+Dagster's default launcher has the code server start its runs, and nobody can tell whether one lives: after a power loss
+it stays "Started". This launcher starts ``dagster api execute_run``, as
 Dagster's launchers for containers do, remembers which process it is, and answers Dagster's run monitoring. It also
 gives runs of the history lane the lowest priority for CPU and disk.
 """

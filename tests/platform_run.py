@@ -1,6 +1,6 @@
 """One run of the platform on the site that AURORA_SITE names: what a Dagster run worker does, as a program to kill.
 
-Prints ``ready`` when everything is imported, then materializes a day, then its hours, through Dagster.
+Prints ``ready`` when everything is imported, then materializes a day or a range of days, then their hours, by Dagster.
 """
 
 import sys
@@ -8,20 +8,15 @@ import sys
 from dagster import DagsterInstance
 
 from aurora_assets.definitions import defs
+from aurora_assets.lanes import range_tags
 
 
-def main(day: str) -> None:
+def main(first: str, last: str) -> None:
     print("ready", flush=True)
     with DagsterInstance.ephemeral() as instance:
         for job, tags in (
-            ("wxcam_day", {"dagster/partition": day}),
-            (
-                "wxcam_hours",
-                {
-                    "dagster/asset_partition_range_start": f"{day}-00:00",
-                    "dagster/asset_partition_range_end": f"{day}-23:00",
-                },
-            ),
+            ("wxcam_day", range_tags(first, last)),
+            ("wxcam_hours", range_tags(f"{first}-00:00", f"{last}-23:00")),
         ):
             result = defs.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, raise_on_error=False)
             if not result.success:
@@ -29,4 +24,4 @@ def main(day: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[-1])

@@ -3,11 +3,11 @@
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 from aurora_assets.site import load_site
 from simulator import CameraSpec, simulate
+from tests.comparing import rows, tree
 from tests.conftest import write_site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,27 +23,36 @@ DAY = date(2026, 8, 18)
 KILLS = 20
 
 
-def run(site: Path, kill_after: float | None = None) -> int:
-    """Run the platform once; ``kill_after`` seconds of work, kill it with SIGKILL. Returns the exit code."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.platform_run", DAY.isoformat()],
-        cwd=ROOT,
-        env=os.environ | {"AURORA_SITE": str(site)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    if kill_after is None:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()[-3000:]
-        return 0
-    try:
-        process.communicate(timeout=kill_after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    return process.returncode
+def run(
+    site: Path,
+    kill_after: float | None = None,
+    kill_when: Callable[[], bool] | None = None,
+    days: tuple[date, date] = (DAY, DAY),
+) -> int:
+    """Run the platform once; after ``kill_after`` s of work, or when that is true, kill it. Returns the exit code."""
+    with tempfile.TemporaryFile() as errors:  # a pipe that nobody reads would fill up and stop the run
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.platform_run", *map(str, days)],
+            cwd=ROOT,
+            env=os.environ | {"AURORA_SITE": str(site)},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        if kill_when is not None:
+            while not kill_when():
+                assert process.poll() is None
+                time.sleep(0.01)
+            kill_after = 0.0
+        try:
+            process.wait(timeout=120 if kill_after is None else kill_after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        errors.seek(0)
+        assert kill_after is not None or process.returncode == 0, errors.read().decode()[-3000:]
+        return process.returncode
 
 
 def camera_writes_hour(camera: Path, hour: int) -> None:
@@ -52,26 +62,6 @@ def camera_writes_hour(camera: Path, hour: int) -> None:
         root=camera, day=DAY, hours=1, every=timedelta(minutes=10), start_hour=hour, scale=0.1, other=False
     )
     simulate(spec, faults)
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """Relative path -> bytes of everything below a directory; directories end in '/'. SQLite files are left out."""
-    return {
-        str(p.relative_to(root)) + "/" * p.is_dir(): b"" if p.is_dir() else p.read_bytes()
-        for p in root.rglob("*")
-        if ".sqlite" not in p.name
-    }
-
-
-def rows(products: Path, raw: Path) -> list[tuple]:
-    """The catalogue's rows without ``indexed_at``, and with paths relative to the raw root."""
-    with closing(sqlite3.connect(products / "wxcam" / "wxcam_catalog.sqlite")) as db:
-        columns = [c[1] for c in db.execute("PRAGMA table_info(images)") if c[1] not in ("indexed_at", "raw_path")]
-        images = db.execute(f"SELECT {', '.join(columns)} FROM images ORDER BY relative_path").fetchall()
-        bad = db.execute(
-            "SELECT raw_path, size_bytes, mtime_ns, error FROM unreadable_media ORDER BY raw_path"
-        ).fetchall()
-    return [*images, *((path.removeprefix(str(raw)), *rest) for path, *rest in bad)]
 
 
 @pytest.mark.timeout(300)
@@ -136,3 +126,34 @@ def _command_lines() -> bytes:
         except OSError:
             continue
     return found
+
+
+def test_a_backfill_that_was_killed_repeats_nothing_that_it_had_finished(tmp_path: Path) -> None:
+    days = [DAY - timedelta(days=n) for n in range(3)]
+    for day in days:
+        simulate(CameraSpec(tmp_path / "camera", day, hours=6, every=timedelta(minutes=5), scale=0.15, other=False))
+    site = write_site(tmp_path)
+    products, raw = (load_site(site).paths.products, load_site(site).paths.raw)
+
+    def is_half_done() -> bool:
+        done = len(list(products.glob("wxcam/wxcam.zarr/*/*/zarr.json")))
+        assert done < 2 * len(days), "the backfill ended before it could be killed"
+        return done >= 2
+
+    run(site, kill_when=is_half_done, days=(days[-1], days[0]))
+    finished = {path: file_version(path) for root in (raw / "wxcam", products) for path in finished_files(root)}
+    assert len([path for path in finished if path.suffix == ".mp4"]) >= 2 * 3 * 6
+    run(site, days=(days[-1], days[0]))
+    assert [path for path, version in finished.items() if file_version(path) != version] == []
+    assert len(list(products.glob("wxcam/wxcam.zarr/*/*/zarr.json"))) == 2 * len(days)
+
+
+def finished_files(root: Path) -> list[Path]:
+    """What has its name; SQLite's files and what is in the making are left out."""
+    names = (path for path in root.rglob("*") if path.is_file())
+    return [path for path in names if ".staging" not in path.parts and ".sqlite" not in path.name]
+
+
+def file_version(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,204 @@
+"""The observatory that the soak runs: a camera that writes in real time, its host behind a real sshd, and the daemon.
+
+Every part is a process of its own, so that each can be cut off or killed.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.utils import make_new_backfill_id
+
+from aurora_assets.definitions import build
+from aurora_assets.site import Site, load_site
+from aurora_assets.wxcam.names import CAMERAS
+from resources.launcher import WORKER
+from tests.conftest import write_site
+from tests.ssh_server import SshServer
+
+ROOT = Path(__file__).resolve().parents[2]
+EVERY = timedelta(seconds=10)
+SETTLE = timedelta(seconds=3)
+
+
+class Observatory:
+    """A site below ``directory``; ``host`` is where its camera lives."""
+
+    def __init__(self, directory: Path, host: SshServer) -> None:
+        self.directory = directory
+        self.camera = directory / "camera"
+        self.journal = directory / "journal"
+        self.home = directory / "dagster"
+        self.host = host
+        directory.mkdir()
+        self.camera.mkdir()
+        self.home.mkdir()
+        shutil.copyfile(ROOT / "dagster.yaml", self.home / "dagster.yaml")
+        self.site_file = write_site(directory, self._settings)
+        self.site: Site = load_site(self.site_file)
+        self.env = os.environ | {"AURORA_SITE": str(self.site_file), "DAGSTER_HOME": str(self.home)}
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def _settings(self, data: dict) -> None:
+        host = self.host
+        data["hosts"] = {
+            "far": {
+                "kind": "ssh",
+                "address": host.address,
+                "port": host.port,
+                "user": host.user,
+                "auth": "key",
+                "identity": str(host.identity),
+            }
+        }
+        data["streams"]["wxcam"] |= {"host": "far", "path": str(self.camera), "settle": f"{SETTLE.seconds}s"}
+        far_off = (datetime.now(UTC) + timedelta(hours=12)).hour
+        data["live"] = {
+            "running": True,
+            "every": f"{EVERY.seconds}s",
+            "thumbnails": "* * * * *",
+            "hour_closes_after": "5s",
+            "reconcile": "*/5 * * * *",
+            # A run for the clock's sake alone would count against the silence at the end.
+            "retention": f"0 {far_off} * * *",
+        }
+
+    def batch(self) -> "Site":
+        """A site with roots of its own that reads the same camera, quietly."""
+
+        def settings(data: dict) -> None:
+            data["streams"]["wxcam"] |= {"path": str(self.camera), "settle": f"{SETTLE.seconds}s"}
+            data["live"] = {"hour_closes_after": "5s"}
+
+        (self.directory / "batch").mkdir()
+        return load_site(write_site(self.directory / "batch", settings))
+
+    @contextmanager
+    def instance(self) -> Iterator[DagsterInstance]:
+        with DagsterInstance.from_config(str(self.home)) as instance:
+            yield instance
+
+    def start_daemon(self) -> None:
+        command = [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-m", "aurora_assets.definitions"]
+        with (self.directory / "daemon.log").open("ab") as log:
+            self.daemon = subprocess.Popen(
+                command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill_daemon(self) -> None:
+        """As when the kernel does it: at once, and nothing else."""
+        assert self.daemon is not None
+        self.daemon.kill()
+        self.daemon.wait(10)
+
+    def stop_daemon(self) -> None:
+        if self.daemon is not None and self.daemon.poll() is None:
+            self.daemon.send_signal(signal.SIGINT)
+            try:
+                self.daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.daemon.pid, signal.SIGKILL)
+                self.daemon.wait(10)
+
+    def start_camera(self, day: date, hours: int, speed: float, every: str = "5m") -> subprocess.Popen[bytes]:
+        options = {
+            "--root": self.camera,
+            "--begin": f"{day}T00:00Z",
+            "--hours": hours,
+            "--speed": speed,
+            "--every": every,
+            "--scale": 0.1,
+            "--flight": "1s",
+            "--late-after": "3h",
+            "--late-by": "10d",
+            "--outage": "0s",
+            "--journal": self.journal,
+        }
+        arguments = [str(part) for pair in options.items() for part in pair]
+        with (self.directory / "camera.log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "simulator", "live", *arguments], cwd=ROOT, stdout=log, stderr=log
+            )
+
+    def kill_a_live_run(self, patience: float = 60) -> str:
+        """Kill the process of a run that is at work; returns the run's id."""
+        deadline = time.monotonic() + patience
+        wanted = RunsFilter(job_name="wxcam_day", tags={"aurora/lane": "live"}, statuses=[DagsterRunStatus.STARTED])
+        with self.instance() as instance:
+            while time.monotonic() < deadline:
+                for run in instance.get_runs(wanted, limit=1):
+                    os.kill(int(run.tags[WORKER].split()[1]), signal.SIGKILL)
+                    return run.run_id
+                time.sleep(0.05)
+        raise AssertionError("no live run was at work")
+
+    def backfill(self, days: list[date]) -> str:
+        """Ask for a range of days of every daily product, as the UI does."""
+        of_cameras = [["wxcam", camera, product] for camera in CAMERAS for product in ("daily_video", "pixels")]
+        with self.instance() as instance:
+            request = PartitionBackfill.from_asset_partitions(
+                backfill_id=make_new_backfill_id(),
+                asset_graph=build(self.site).resolve_asset_graph(),
+                partition_names=[str(day) for day in days],
+                asset_selection=[AssetKey(key) for key in (["raw", "wxcam"], ["wxcam", "catalog"], *of_cameras)],
+                backfill_timestamp=time.time(),
+                tags={},
+                dynamic_partitions_store=instance,
+                all_partitions=False,
+                title=None,
+                description=None,
+                run_config=None,
+            )
+            instance.add_backfill(request)
+            return request.backfill_id
+
+    def runs(self) -> list[RunRecord]:
+        with self.instance() as instance:
+            return list(instance.get_run_records())
+
+    def unfinished(self) -> int:
+        return sum(not record.dagster_run.is_finished for record in self.runs())
+
+    def journal_entries(self) -> list[dict]:
+        return [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
+
+
+class RowWatch(threading.Thread):
+    """Notes when each row of the catalogue is first seen, from outside of Aurora."""
+
+    def __init__(self, catalog: Path) -> None:
+        super().__init__(daemon=True)
+        self.catalog = catalog
+        self.first_seen: dict[str, float] = {}
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        last = 0
+        while not self.ended.wait(0.3):
+            if not self.catalog.exists():
+                continue
+            with closing(sqlite3.connect(f"file:{self.catalog}?mode=ro", uri=True)) as db:
+                try:
+                    rows = db.execute("SELECT rowid, relative_path FROM images WHERE rowid > ?", (last,)).fetchall()
+                except sqlite3.OperationalError:  # its tables are being made
+                    continue
+            now = time.time()
+            for rowid, path in rows:
+                last = max(last, rowid)
+                self.first_seen.setdefault(path, now)
+
+    def stop(self) -> None:
+        self.ended.set()
+        self.join(10)

@@ -1,0 +1,269 @@
+"""A day of the camera in ten minutes, with outages and kills; then ten minutes in which nothing arrives.
+
+``make soak``. At the end everything must be as if one quiet run had made it from the same camera. What it prints:
+the latencies from "settled on the host" to "row in the catalogue", and how many runs that took.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import DagsterEventType
+from rich.console import Console
+from rich.table import Table
+
+from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.mirror.survey import look
+from aurora_assets.site import Site
+from resources.launcher import WORKER
+from simulator import CameraSpec, simulate
+from tests.comparing import rows, tree
+from tests.soak.observatory import EVERY, ROOT, SETTLE, Observatory, RowWatch
+from tests.ssh_server import SshServer, readable_directory
+
+pytestmark = pytest.mark.soak
+
+DAY = datetime.now(UTC).date() - timedelta(days=1)
+HOURS = int(os.environ.get("SOAK_HOURS", "24"))
+SECONDS_PER_HOUR = 25.0
+SILENCE = float(os.environ.get("SOAK_SILENCE", "600"))  # s
+HISTORY = [DAY - timedelta(days=n) for n in range(42, 12, -1)]  # a month, older than the late file
+LATENCY_BOUND = 30.0  # s, beside one sensor interval
+DRAIN = 300.0  # s, for everything to be done after the last file
+AFTERMATH = 75.0  # s: retries with their pauses after a fault
+
+
+@dataclass
+class Story:
+    """What was done to the observatory, and when: begin and end of each disturbance."""
+
+    faults: list[tuple[str, float, float]] = field(default_factory=list)
+    backfill: tuple[float, float] = (0.0, 0.0)
+    killed: str = ""
+
+    def disturbed(self, begin: float, end: float) -> bool:
+        return any(begin < to + AFTERMATH and end > since for _, since, to in self.faults)
+
+    def beside_a_backfill(self, moment: float) -> bool:
+        return self.backfill[0] <= moment <= self.backfill[1]
+
+
+@pytest.mark.timeout(3600)
+def test_a_day_with_outages_and_kills_ends_as_one_quiet_run_would(capsys: pytest.CaptureFixture) -> None:
+    with readable_directory() as directory, SshServer(directory / "sshd") as host, capsys.disabled():
+        observatory = Observatory(directory / "site", host)
+        watch = RowWatch(observatory.site.wxcam_products / "wxcam_catalog.sqlite")
+        put_history(observatory.directory / "history")
+        watch.start()
+        observatory.start_daemon()
+        camera = observatory.start_camera(DAY, HOURS, 3600 / SECONDS_PER_HOUR)
+        try:
+            story = live_through(observatory, camera)
+            drain(observatory)
+            before = len(observatory.runs())
+            report(observatory, story, watch)
+            time.sleep(SILENCE)
+            after = len(observatory.runs())
+        finally:
+            camera.kill()
+            watch.stop()
+            observatory.stop_daemon()
+        assert after == before, f"{after - before} runs although nothing arrived for {SILENCE:.0f} s"
+        check_latencies(observatory, story, watch)
+        check_runs(observatory, story)
+        check_every_file_is_in_one_state(observatory.site)
+        check_against_a_quiet_run(observatory)
+
+
+def put_history(directory: Path) -> None:
+    """A month that lies on the host already, for the backfill; out of sight until then."""
+    for day in HISTORY:
+        simulate(CameraSpec(directory, day, hours=24, every=timedelta(minutes=60), scale=0.1, other=False))
+
+
+def live_through(observatory: Observatory, camera: subprocess.Popen[bytes]) -> Story:
+    """The ten minutes: two outages, two kills, a month's backfill, and two files that are not as they should be."""
+    story, began = Story(), time.time()
+    length = HOURS * SECONDS_PER_HOUR
+
+    def at(share: float) -> None:
+        time.sleep(max(0.0, began + share * length - time.time()))
+
+    at(0.10)
+    cut_off(observatory, story, 20)
+    at(0.25)
+    odd_files(observatory.camera)
+    at(0.30)
+    since = time.time()
+    observatory.kill_daemon()
+    time.sleep(5)
+    observatory.start_daemon()
+    story.faults.append(("daemon killed", since, time.time()))
+    at(0.50)
+    for tree_name in ("FISH", "PANO"):
+        for day in (observatory.directory / "history" / tree_name).iterdir():
+            day.rename(observatory.camera / tree_name / day.name)
+    observatory.backfill(HISTORY)
+    story.backfill = (time.time(), time.time() + 0.22 * length)
+    at(0.75)
+    since = time.time()
+    story.killed = observatory.kill_a_live_run()
+    story.faults.append(("run killed", since, time.time()))
+    at(0.88)
+    cut_off(observatory, story, 30)
+    assert camera.wait(DRAIN) == 0, (observatory.directory / "camera.log").read_text()
+    return story
+
+
+def cut_off(observatory: Observatory, story: Story, seconds: float) -> None:
+    since = time.time()
+    observatory.host.stop()
+    time.sleep(seconds)
+    observatory.host.start()
+    story.faults.append(("host cut off", since, time.time()))
+
+
+def odd_files(camera: Path) -> None:
+    """A link that must be refused, and an image that was cut in the camera."""
+    directory = camera / "FISH" / f"{DAY:%Y%m%d}" / "01"
+    (directory / f"HDR_{DAY:%Y%m%d}_010101.jpg").symlink_to("/etc/hostname")
+    whole = next(path for path in sorted(directory.glob("HDR_*.jpg")) if path.is_file() and not path.is_symlink())
+    (directory / f"HDR_{DAY:%Y%m%d}_010202.jpg").write_bytes(whole.read_bytes()[:-3000])
+
+
+def drain(observatory: Observatory) -> None:
+    """Wait until nothing is under way, and nothing new was begun for a while."""
+    deadline, quiet_since, count = time.monotonic() + DRAIN, time.monotonic(), -1
+    while time.monotonic() - quiet_since < 75:
+        assert time.monotonic() < deadline, f"still {observatory.unfinished()} unfinished runs after {DRAIN:.0f} s"
+        now = len(observatory.runs())
+        if now != count or observatory.unfinished():
+            count, quiet_since = now, time.monotonic()
+        time.sleep(3)
+
+
+def latencies(observatory: Observatory, story: Story, watch: RowWatch) -> dict[str, list[float]]:
+    """Seconds from settled on the host to the row, by what went on meanwhile."""
+    found: dict[str, list[float]] = {"undisturbed": [], "beside a month's backfill": [], "after a fault": []}
+    for entry in observatory.journal_entries():
+        source = observatory.camera / entry["path"]
+        if f"{DAY:%Y%m%d}" not in entry["path"]:
+            continue  # the late file: its mtime is days ago
+        settled = source.stat().st_mtime + SETTLE.total_seconds()
+        seen = watch.first_seen.get(entry["path"])
+        assert seen is not None, f"{entry['path']} never reached the catalogue"
+        kind = "undisturbed"
+        if story.disturbed(settled, seen):
+            kind = "after a fault"
+        elif story.beside_a_backfill(settled):
+            kind = "beside a month's backfill"
+        found[kind].append(seen - settled)
+    return found
+
+
+def report(observatory: Observatory, story: Story, watch: RowWatch) -> None:
+    console = Console(width=110, highlight=False)
+    table = Table("settled on the host -> row in the catalogue", "files", "median s", "worst s", title="Soak")
+    for kind, values in latencies(observatory, story, watch).items():
+        if values:
+            table.add_row(kind, str(len(values)), f"{statistics.median(values):.1f}", f"{max(values):.1f}")
+    console.print(table)
+    console.print(f"bound: {LATENCY_BOUND:.0f} s + one sensor interval of {EVERY.seconds} s, where nothing was broken")
+    needed, all_runs = useful_runs(observatory)
+    by_kind: dict[str, int] = {}
+    for record in observatory.runs():
+        run = record.dagster_run
+        kind = f"{run.job_name} {run.status.value.lower()}" + (" (backfill)" if "dagster/backfill" in run.tags else "")
+        by_kind[kind] = by_kind.get(kind, 0) + 1
+    console.print(f"{all_runs} runs, {needed} of which found something to do; " + str(by_kind))
+    for name, since, to in story.faults:
+        console.print(f"{datetime.fromtimestamp(since, UTC):%H:%M:%S} {name} for {to - since:.0f} s")
+
+
+def useful_runs(observatory: Observatory) -> tuple[int, int]:
+    """How many runs brought or made something, and how many there were."""
+    useful = 0
+    with observatory.instance() as instance:
+        records = observatory.runs()
+        for record in records:
+            events = instance.get_records_for_run(
+                record.dagster_run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION
+            ).records
+            made = [event.event_log_entry.asset_materialization for event in events]
+            useful += any(
+                item.metadata[name].value
+                for item in made
+                if item is not None
+                for name in ("copied", "added", "changed", "rebuilt", "made")
+                if name in item.metadata
+            )
+    return useful, len(records)
+
+
+def check_latencies(observatory: Observatory, story: Story, watch: RowWatch) -> None:
+    found = latencies(observatory, story, watch)
+    bound = LATENCY_BOUND + EVERY.total_seconds()
+    assert found["undisturbed"]
+    assert found["beside a month's backfill"]
+    for kind in ("undisturbed", "beside a month's backfill"):
+        assert max(found[kind]) <= bound, f"{kind}: {max(found[kind]):.1f} s"
+
+
+def check_runs(observatory: Observatory, story: Story) -> None:
+    needed, count = useful_runs(observatory)
+    assert count <= 1.2 * needed, f"{count} runs, {needed} were needed"
+    killed = next(r.dagster_run for r in observatory.runs() if r.dagster_run.run_id == story.killed)
+    assert killed.status.value == "FAILURE"
+    assert WORKER in killed.tags
+
+
+def check_every_file_is_in_one_state(site: Site) -> None:
+    """Each file of the host is mirrored, unsettled or refused: counted by Aurora, and told apart by hand."""
+    stream = site.streams["wxcam"]
+    camera, here = Path(stream.path), site.raw_root("wxcam")
+    survey = look(stream, LocalSource(), here, None)
+    assert (survey.unsettled, len(survey.behind), survey.refusals) == (0, 0, 1)
+    found = [path for path in camera.rglob("*") if path.is_symlink() or path.is_file()]
+    mirrored = set()
+    for path in found:
+        if path.is_symlink():
+            continue
+        copy = here / path.relative_to(camera)
+        assert copy.read_bytes() == path.read_bytes(), path
+        assert copy.stat().st_mtime_ns == path.stat().st_mtime_ns, path
+        mirrored.add(copy)
+    assert {path for path in here.rglob("*") if path.is_file()} == mirrored
+    assert sum(day.seen for day in survey.days.values()) == len(found) == len(mirrored) + 1
+
+
+def check_against_a_quiet_run(observatory: Observatory) -> None:
+    """The same products, byte for byte, from one undisturbed pass over the same camera."""
+    batch = observatory.batch()
+    late = DAY - timedelta(days=10)
+    for first, last in ((HISTORY[0], HISTORY[-1]), (late, late), (DAY, DAY)):
+        run_quietly(batch, first, last)
+    ours, theirs = observatory.site, batch
+    for one, other in ((ours.paths.raw, theirs.paths.raw), (ours.paths.products, theirs.paths.products)):
+        left, right = tree(one), tree(other)
+        assert left.keys() == right.keys(), sorted(left.keys() ^ right.keys())[:10]
+        assert [name for name in left if left[name] != right[name]] == []
+    assert rows(ours.paths.products, ours.paths.raw) == rows(theirs.paths.products, theirs.paths.raw)
+
+
+def run_quietly(site: Site, first: date, last: date) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.platform_run", str(first), str(last)],
+        cwd=ROOT,
+        env=os.environ | {"AURORA_SITE": str(site.paths.raw.parent / "site.yaml")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
