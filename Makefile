@@ -41,7 +41,7 @@ bench: setup ## side by side with the method it replaces, and with the limits
 	@$(PY) -m benchmarks $(BENCH)
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)
-	@$(PY) deploy/screenshots.py
+	@$(PY) deploy/screenshots.py $(SCREENSHOTS)
 
 lock: ## requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.12 --generate-hashes --upgrade --quiet \

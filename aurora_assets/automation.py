@@ -28,4 +28,6 @@ def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
     """For hours: the schedule sees to those of the live window, so only older ones follow their day here."""
     window = lookback + timedelta(days=1)
     old = ~AutomationCondition.in_latest_time_window(window).with_label("in the live window")
-    return (old & _INPUT_CHANGED.since_last_handled() & _NOT_NOW).with_label("the catalogue of an old day changed")
+    # Old when the change comes: what changed in the live window is not remembered until its hour is old.
+    changed = (old & _INPUT_CHANGED).since_last_handled()
+    return (changed & _NOT_NOW).with_label("the catalogue of an old day changed")

@@ -59,6 +59,6 @@ def sightings(place: Path) -> dict[date, Sighting]:
     try:
         rows = json.loads(place.read_bytes())
         found = {date.fromisoformat(day): Sighting(*map(int, row)) for day, row in rows.items()}
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
     return found

@@ -13,8 +13,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
 
-_CRON_FIELDS = (("minute", 59), ("hour", 23), ("day", 31), ("month", 12), ("weekday", 7))
-_CRON_FIELD = re.compile(r"(\*|\d{1,2}(-\d{1,2})?)(/\d{1,2})?(,(\*|\d{1,2}(-\d{1,2})?)(/\d{1,2})?)*")
+_CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
+_CRON_FIELD = re.compile(rf"{_CRON_PART}(,{_CRON_PART})*", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
@@ -100,11 +101,11 @@ def _cron(value: str) -> str:
     fields = value.split()
     if len(fields) != len(_CRON_FIELDS):
         raise ValueError("five fields, as in a crontab: minute hour day month weekday")
-    for field, (name, most) in zip(fields, _CRON_FIELDS, strict=True):
+    for field, (name, least, most) in zip(fields, _CRON_FIELDS, strict=True):
         if not _CRON_FIELD.fullmatch(field):
             raise ValueError(f"the field {name} ({field!r}) is a number, a range, *, or */step, or several with commas")
-        if any(int(number) > most for number in re.findall(r"\d+", field)):
-            raise ValueError(f"the field {name} ({field!r}) goes up to {most}")
+        if not all(least <= int(number) <= most for number in re.findall(r"\d+", field)):
+            raise ValueError(f"the field {name} ({field!r}) goes from {least} to {most}")
     return value
 
 

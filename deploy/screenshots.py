@@ -48,6 +48,12 @@ PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "checks": ("/assets/wxcam/fish_hdr/pixels?view=checks", 1500, 800, ()),
 }
 
+# These show `make live`, which has to run meanwhile: make screenshots SCREENSHOTS=--live
+LIVE_PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
+    "automation": ("/automation", 1500, 640, ()),
+    "arrivals": ("/locations/__repository__@aurora/sensors/arrivals_wxcam", 1500, 900, ()),
+}
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -114,18 +120,22 @@ class Page:
         return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
 
 
-async def take(address: str, debugger: int) -> None:
+async def take(address: str, debugger: int, pictures: dict[str, tuple[str, int, int, tuple[str, ...]]]) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{debugger}/json") as answer:
         target = next(t for t in json.load(answer) if t["type"] == "page")
     async with websockets.connect(target["webSocketDebuggerUrl"], max_size=None) as connection:
         page = Page(connection)
-        for name, (path, width, height, clicks) in PICTURES.items():
+        for name, (path, width, height, clicks) in pictures.items():
             (IMAGES / f"{name}.png").write_bytes(await page.picture(address + path, width, height, clicks))
             print(f"docs/images/{name}.png")
 
 
 def main() -> None:
     chromium = shutil.which("chromium") or sys.exit("chromium is missing: apt install chromium")
+    live = "--live" in sys.argv[1:]
+    if live:
+        os.environ["AURORA_SITE"] = str(ROOT / "sites" / "live.yaml")
+        os.environ["DAGSTER_HOME"] = str(ROOT / ".aurora" / "live" / "dagster")
     os.environ.setdefault("DAGSTER_HOME", str(ROOT / ".aurora" / "dagster"))
     IMAGES.mkdir(parents=True, exist_ok=True)
     web, debugger = free_port(), free_port()
@@ -138,7 +148,7 @@ def main() -> None:
             running(server, f"http://127.0.0.1:{web}/server_info"),
             running(browser, f"http://127.0.0.1:{debugger}/json/version"),
         ):
-            asyncio.run(take(f"http://127.0.0.1:{web}", debugger))
+            asyncio.run(take(f"http://127.0.0.1:{web}", debugger, LIVE_PICTURES if live else PICTURES))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_
 
 from aurora_assets import lanes
 
-WORKER = "aurora/worker"
-"""Tag of a run: boot, process and its start, which tell a process from all others that ever were."""
+WORKER = ".dagster/aurora_worker"
+"""Tag of a run: boot, process and its start, which tell a process from all others that ever were. The UI does not show
+tags with this prefix."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

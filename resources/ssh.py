@@ -113,8 +113,9 @@ class SshResource(ConfigurableResource):
             user=host.user,
             port=host.port,
             config=Config(lazy=True, ssh_config=SSHConfig()),
-            connect_timeout=self.connect_seconds,
+            # Not Fabric's connect_timeout: that is cut to whole seconds, and 0.9 s would be no bound at all.
             connect_kwargs={
+                "timeout": self.connect_seconds,
                 "auth_strategy": _Only(_credentials(host)),
                 "banner_timeout": self.connect_seconds,
                 "auth_timeout": self.connect_seconds,
@@ -211,7 +212,7 @@ class RemoteSource:
                 status = self._status(channel)
             except (OSError, SSHException, EOFError) as error:
                 raise HostError(
-                    f"{self.host.address}: the listing broke off: {error or type(error).__name__}"
+                    f"{self.host.address}: the listing broke off: {str(error) or type(error).__name__}"
                 ) from None
         if status == NO_SUCH_ROOT:
             raise HostRefusedError(
@@ -228,7 +229,10 @@ class RemoteSource:
             if left <= 0:
                 raise HostError(f"{self.host.address}: the listing took longer than {self.ssh.listing_seconds:.0f} s")
             channel.settimeout(left)
-            block = channel.recv(_BLOCK)
+            try:
+                block = channel.recv(_BLOCK)
+            except TimeoutError:
+                continue
             _drain(channel, stderr)
             if not block:
                 return

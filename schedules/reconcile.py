@@ -37,7 +37,7 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
         cron_schedule=site.live.reconcile,
         default_status=status,
         description=(
-            f"Lists all of `{stream.path}` on host `{stream.host}` and brings over what no look at the newest days "
+            f"Lists all of {name} on host {stream.host} and brings over what no look at the newest days "
             f"would find: files recovered late, or missed in a long outage. Newest days first, {most} at a time."
             if stream.enabled
             else "Planned offline (`enabled: false` in the site file): lists nothing."

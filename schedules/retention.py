@@ -5,7 +5,8 @@ each partition, with its run: it is what the UI and the automation conditions kn
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,9 +25,14 @@ from dagster import (
     job,
     op,
 )
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.schedules.schema import JobTickTable
+from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
 from pydantic import Field
 
 from aurora_assets.site import Site
@@ -53,6 +59,8 @@ class Pruned:
     removed: int = 0
     kept: int = 0
     observations: int = 0
+    checks: int = 0
+    tick_logs: int = 0
     bytes: int = 0
 
 
@@ -83,15 +91,16 @@ def retention_job(site: Site) -> JobDefinition:
             if done.looked_at % _TELL_EVERY == 0:
                 context.log.info(f"{done.looked_at} runs looked at, {done.removed} removed")
         done.observations = prune_observations(context.instance, before, config.dry_run)
+        done.checks = prune_checks(context.instance, before, config.dry_run)
+        done.tick_logs = prune_tick_logs(context.instance, config.dry_run)
         verb = "would be removed" if config.dry_run else "removed"
         context.log.info(
             f"of {done.looked_at} runs from before {before:%Y-%m-%d %H:%M} UTC, {done.removed} {verb} "
             f"({done.bytes / 1e6:.1f} MB), {done.kept} kept: they made what is newest of a partition; "
-            f"{done.observations} observations {verb}"
+            f"{done.observations} observations, {done.checks} results of checks and the logs of {done.tick_logs} ticks "
+            f"{verb}"
         )
-        context.add_output_metadata(
-            {"removed": done.removed, "kept": done.kept, "bytes": done.bytes, "observations": done.observations}
-        )
+        context.add_output_metadata(asdict(done))
 
     @job(
         name=JOB,
@@ -166,14 +175,53 @@ def prune_observations(instance: DagsterInstance, before: datetime, dry_run: boo
     if not isinstance(storage, SqlEventLogStorage):
         return 0
     table = SqlEventLogStorageTable
-    # Events of no run have the empty run id. The newest is the state that the UI shows.
-    old = sql.and_(
-        table.c.run_id == "",
-        table.c.dagster_event_type == DagsterEventType.ASSET_OBSERVATION.value,
-        table.c.timestamp < before.replace(tzinfo=None),
-        table.c.id.not_in(sql.select(sql.func.max(table.c.id)).where(table.c.run_id == "").group_by(table.c.asset_key)),
+    # Events of no run have the empty run id.
+    observed = sql.and_(
+        table.c.run_id == RUNLESS_RUN_ID, table.c.dagster_event_type == DagsterEventType.ASSET_OBSERVATION.value
     )
-    with storage.index_connection() as connection:
+    # The newest is the state that the UI shows.
+    newest = sql.select(sql.func.max(table.c.id)).where(observed).group_by(table.c.asset_key)
+    old = sql.and_(observed, table.c.timestamp < before.replace(tzinfo=None), table.c.id.not_in(newest))
+    if isinstance(storage, SqliteEventLogStorage):
+        # There each event stands twice: in the index, and in a file of its run, also where it is of none.
+        _delete(storage.run_connection(RUNLESS_RUN_ID), table, old, dry_run)
+    return _delete(storage.index_connection(), table, old, dry_run)
+
+
+def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool) -> int:
+    """Remove the results of asset checks from before then, which runs leave behind; returns how many."""
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return 0
+    table = AssetCheckExecutionsTable
+    newest = sql.select(sql.func.max(table.c.id)).group_by(table.c.asset_key, table.c.check_name)
+    old = sql.and_(table.c.create_timestamp < before.replace(tzinfo=None), table.c.id.not_in(newest))
+    return _delete(storage.index_connection(), table, old, dry_run)
+
+
+def _delete(
+    connect: AbstractContextManager[sql.Connection], table: sql.Table, these: sql.ColumnElement[bool], dry_run: bool
+) -> int:
+    with connect as connection:
         if dry_run:
-            return int(connection.execute(sql.select(sql.func.count()).where(old)).scalar() or 0)
-        return int(connection.execute(sql.delete(table).where(old)).rowcount)
+            return int(connection.execute(sql.select(sql.func.count()).where(these)).scalar() or 0)
+        return int(connection.execute(sql.delete(table).where(these)).rowcount)
+
+
+def prune_tick_logs(instance: DagsterInstance, dry_run: bool) -> int:
+    """Remove the logs of ticks that Dagster has purged by now (``retention`` in dagster.yaml); returns how many.
+
+    Dagster writes one for each tick, and leaves it when it forgets the tick: some two million files a year.
+    """
+    logs, storage = instance.compute_log_manager, instance.schedule_storage
+    if not isinstance(logs, LocalComputeLogManager) or not isinstance(storage, SqlScheduleStorage):
+        return 0
+    place = Path(logs.get_captured_local_path([SINGLETON_REPOSITORY_NAME], "err")).with_suffix("")
+    # Listed first: a tick that begins meanwhile has its log after this, and its record before that.
+    files = list(place.glob("*/*.err"))
+    with storage.connect() as connection:
+        ticks = {str(tick) for tick in connection.execute(sql.select(JobTickTable.c.id)).scalars()}
+    orphans = [file for file in files if file.stem not in ticks]
+    for file in () if dry_run else orphans:
+        file.unlink(missing_ok=True)
+    return len(orphans)

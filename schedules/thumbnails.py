@@ -1,7 +1,7 @@
 """Thumbnails of the hours that have closed: at ten past, and again each quarter of an hour for those that were late."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dagster import (
     DefaultScheduleStatus,
@@ -35,7 +35,8 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         description=(
             "Makes the thumbnails of hours that have closed, "
             f"{site.live.hour_closes_after.total_seconds() / 60:.0f} minutes after their end. Looks at each hour of "
-            "the live window, so those that closed while the platform was down, or the camera host was away, follow."
+            "the live window and of the day before it, so those that closed while the platform was down, or the camera "
+            "host was away, follow."
         ),
         tags={lanes.STREAM: STREAM},
     )
@@ -43,6 +44,8 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         if context.instance.get_run_records(RunsFilter(job_name=HOURS_JOB, statuses=UNFINISHED), limit=1):
             return SkipReason("an earlier run for hours has not ended")
         days = live_days(site, STREAM)
+        # And the day before: what was not complete when its day left the window is now as complete as it gets.
+        days = [days[0] - timedelta(days=1), *days]
         hours = pending(layout, days, datetime.now(UTC))
         if not hours:
             return SkipReason(f"every hour since {days[0]} that has closed and is complete has its thumbnails")

@@ -23,6 +23,7 @@ from aurora_assets.mirror.assets import source_key, survey_metadata
 from aurora_assets.mirror.survey import DaySurvey, Survey, look
 from aurora_assets.sighting import remember
 from aurora_assets.site import Site
+from aurora_assets.values import format_duration
 from resources.ssh import SshResource
 from sensors.requests import Attempts
 
@@ -45,8 +46,8 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
         description=(
-            f"Looks at `{stream.path}` on host `{stream.host}` and starts {job} for each day since "
-            f"{stream.lookback.days} days ago that has a new settled file. Skips with what it saw when there is none."
+            f"Looks at {name} on host {stream.host} and starts {job} for each day of the last "
+            f"{format_duration(stream.lookback)} that has a new settled file. Where there is none, it says what it saw."
             if stream.enabled
             else "Planned offline (`enabled: false` in the site file): looks at nothing."
         ),
@@ -111,7 +112,7 @@ def _observe(name: str, survey: Survey, cursor: str | None) -> tuple[list[AssetO
     try:
         last = json.loads(cursor or "{}")
         is_due = last.get("state") != state and now >= datetime.fromisoformat(last["at"]) + _OBSERVE_EVERY
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         is_due = True
     if not is_due:
         return [], cursor

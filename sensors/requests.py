@@ -57,24 +57,28 @@ class Attempts:
             return Attempt(missing, "first") if missing else None
         newest = runs[0].dagster_run
         listing = missing or newest.tags.get(lanes.LISTING, "again")
-        if newest.status in UNFINISHED:
+        # Any, not the newest alone: one that waits in the queue may have been overtaken.
+        if going := [record.dagster_run for record in runs if record.dagster_run.status in UNFINISHED]:
             if missing:
-                self.remarks.append(f"{partition} has a run that is {newest.status.value.lower()}")
+                self.remarks.append(f"{partition} has a run that is {going[0].status.value.lower()}")
             return None
         failures = _failures(runs)
-        if not failures and (not missing or self._was_tried(partition, runs[0], missing)):
+        if not failures and (not missing or self._was_tried(partition, runs, missing)):
             return None
         if failures and self._must_wait(partition, failures):
             return None
         return Attempt(listing, newest.run_id[:8])
 
-    def _was_tried(self, partition: str, last: RunRecord, missing: str) -> bool:
-        """Whether the last run saw the very same files and could not copy them; once an hour it is tried again."""
-        again = _ended(last) + _LONGEST_PAUSE
-        if last.dagster_run.tags.get(lanes.LISTING) != missing or datetime.now(UTC) >= again:
+    def _was_tried(self, partition: str, runs: list[RunRecord], missing: str) -> bool:
+        """Whether a run was for the very same files and could not copy them; once an hour it is tried again.
+
+        Not the last run alone: that may have brought a new file, and left the same ones as the run before it.
+        """
+        tried = next((record for record in runs if record.dagster_run.tags.get(lanes.LISTING) == missing), None)
+        if tried is None or datetime.now(UTC) >= (again := _ended(tried) + _LONGEST_PAUSE):
             return False
         self.remarks.append(
-            f"{partition}: run {last.dagster_run.run_id[:8]} could not copy some files (see its refused_files); "
+            f"{partition}: run {tried.dagster_run.run_id[:8]} could not copy some files (see its refused_files); "
             f"tried again after {again:%H:%M:%S} UTC"
         )
         return True

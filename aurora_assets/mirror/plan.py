@@ -222,7 +222,7 @@ class _LocalTree:
     """The local copy, asked about one file at a time; the directories on the way to it are looked at once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = str(root)  # a pathlib.Path of each file would cost more than the rest, and intern its name for ever
         self._sound: dict[str, bool] = {"": True}
 
     def obstacle(self, path: str) -> str | None:
@@ -239,7 +239,7 @@ class _LocalTree:
 
     def _status(self, path: str) -> os.stat_result | None:
         try:
-            return os.lstat(self.root / path)
+            return os.lstat(os.path.join(self.root, path))
         except FileNotFoundError:
             return None
 

@@ -98,8 +98,10 @@ class Survey(Plan):
 
     @property
     def age(self) -> timedelta | None:
-        """How old the newest file is, by the host's clock."""
-        return None if self.newest_ns is None else timedelta(seconds=(self.clock_ns - self.newest_ns) // 10**9)
+        """How old the newest file is, by the host's clock; 0 s where it was written since that was read."""
+        if self.newest_ns is None:
+            return None
+        return timedelta(seconds=max(0, self.clock_ns - self.newest_ns) // 10**9)
 
     def sightings(self) -> dict[date, Sighting]:
         """What to remember of each day that was asked for."""
@@ -145,8 +147,7 @@ def look(
     """
     began = time.monotonic()
     placed = Directories(stream, days or [])
-    # Newest first: if time is short, the newest days have been seen.
-    listing = source.list(stream.path, sorted(placed.below, reverse=True))
+    listing = source.list(stream.path, placed.below)
     wanted: dict[date, DayPlan] = {day: DaySurvey(day) for day in days or []}
     survey = Survey(wanted, start=stream.start if days is None else None, clock_ns=listing.clock_ns)
     decide = Decider(stream, placed, listing.clock_ns, raw_root)

@@ -153,9 +153,13 @@ def mirror_days(
     live = [day for day in days if day >= live_from]
     history = [day for day in days if day < live_from]
     mirror = _Mirror(stream, source, transfer, raw, locks, wait, tell)
-    passes = [mirror.bring(some, lane) for some, lane in ((live, name), (history, name + HISTORY)) if some]
-    if live and seen_at:
-        remember(seen_at, passes[0].sightings())
+    passes = []
+    if live:
+        passes.append(mirror.bring(live, name))
+        if seen_at:
+            remember(seen_at, passes[0].sightings())
+    if history:
+        passes.append(mirror.bring(history, name + HISTORY))
     return _join(passes, time.monotonic() - started)
 
 

@@ -39,16 +39,19 @@ def is_closed(layout: Layout, hour: datetime, now: datetime) -> bool:
 def is_complete(db: sqlite3.Connection, layout: Layout, camera: str, hour: datetime, now: datetime) -> bool:
     """Whether no image of a closed hour is still to come, as far as anybody can know.
 
-    Either the catalogue has a later image or clip of the camera (one listing of the host shows both), or the host was
-    listed long enough after the hour and after its last image, with nothing missing here. Of an hour before the live
-    window nobody looks any more: what is catalogued is what there is.
+    Either the catalogue has a later image or clip of the camera on that day (one listing of the host shows both), or
+    the host was listed long enough after the hour and after its last image, with nothing missing here. What came of
+    the next day says nothing: after an outage that one is brought first. Of an hour before the live window nobody looks
+    any more: what is catalogued is what there is.
     """
     if hour.date() < (now - layout.lookback).date() or layout.seen_at is None:
         return True
     later = (
-        "SELECT 1 FROM images WHERE image_type = ? AND media_kind IN ('image', 'video') AND time_epoch_ns >= ? LIMIT 1"
+        "SELECT 1 FROM images WHERE image_type = ? AND media_kind IN ('image', 'video')"
+        " AND time_epoch_ns >= ? AND time_epoch_ns < ? LIMIT 1"
     )
-    if db.execute(later, (camera, epoch_ns(hour + HOUR))).fetchone():
+    midnight = datetime.combine(hour.date(), time(), UTC) + timedelta(days=1)
+    if db.execute(later, (camera, epoch_ns(hour + HOUR), epoch_ns(midnight))).fetchone():
         return True
     seen = sightings(layout.seen_at).get(hour.date())
     images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
