@@ -9,8 +9,9 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
 
 from dagster import ConfigurableResource
 from fabric import Config, Connection
@@ -40,6 +41,7 @@ from aurora_assets.mirror.listing import (
     split_records,
 )
 from aurora_assets.site import Host, SshHost
+from resources.sessions import Sessions
 
 # Paramiko logs a traceback for each connection that fails; the HostError says the same in one line.
 _LOG_CHANNEL = "aurora.paramiko"
@@ -47,6 +49,7 @@ logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
 
 _BLOCK = 1 << 16
 _MOST_STDERR = 1 << 18
+_SESSIONS = Sessions()  # of this process: the sensors of the code server, or the steps of a run
 _ALIVE_SECONDS, _ALIVE_TIMES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
 
 
@@ -101,9 +104,25 @@ class SshResource(ConfigurableResource):
         pairs = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
         return ["ssh", "-F", "/dev/null", "-T", *pairs, "-p", str(host.port), "-l", host.user]
 
-    @contextmanager
-    def connect(self, host: SshHost) -> Iterator[Connection]:
-        """A Fabric connection to ``host``; :class:`HostError` says in one line why there is none."""
+    def session(self, host: SshHost) -> tuple[Connection, bool]:
+        """A session with ``host`` that this process shares, and whether it was open already; see :meth:`discard`."""
+        # Another thread's attempt takes no longer than the three steps of connecting.
+        try:
+            return _SESSIONS.get(self._key(host), lambda: self.connect(host), wait=4 * self.connect_seconds)
+        except TimeoutError:
+            raise HostError(
+                f"{host.address}:{host.port}: no answer in time, to another look at the same host"
+            ) from None
+
+    def discard(self, host: SshHost, connection: Connection) -> None:
+        """Close a session that does not answer."""
+        _SESSIONS.discard(self._key(host), connection)
+
+    def _key(self, host: SshHost) -> tuple[object, ...]:
+        return host.address, host.port, host.user, host.auth, host.identity, self.known_hosts
+
+    def connect(self, host: SshHost) -> Connection:
+        """A new Fabric connection to ``host``; :class:`HostError` says in one line why there is none."""
         known = Path(self.known_hosts)
         known.parent.mkdir(parents=True, exist_ok=True)
         known.touch(mode=0o600)
@@ -128,14 +147,13 @@ class SshResource(ConfigurableResource):
             connection.client.load_host_keys(str(known))
             connection.open()
             connection.transport.set_keepalive(_ALIVE_SECONDS)
+            # What was sent and is not acknowledged for that long: the other end is gone, and the session with it.
+            connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, _ALIVE_SECONDS * _ALIVE_TIMES * 1000)
         except (OSError, SSHException, EOFError) as error:
             connection.client.close()  # Fabric's own close() passes over a connection whose login failed
             refused = isinstance(error, BadHostKeyException | AuthenticationException)
             raise (HostRefusedError if refused else HostError)(_why(error, host, known)) from None
-        try:
-            yield connection
-        finally:
-            connection.close()
+        return connection
 
 
 class AcceptNew(MissingHostKeyPolicy):
@@ -202,18 +220,15 @@ class RemoteSource:
 
     def _records(self, root: str, below: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
         deadline = time.monotonic() + self.ssh.listing_seconds
-        with self.ssh.connect(self.host) as connection:
-            try:
-                channel = connection.transport.open_session(timeout=self.ssh.connect_seconds)
-                with _bounded(connection, self.ssh.connect_seconds):
-                    channel.exec_command(shlex.join(remote_command(root, below)))
-                stderr = bytearray()
+        stderr = bytearray()
+        try:
+            with closing(self._execute(remote_command(root, below))) as channel:
                 yield from split_records(self._blocks(channel, deadline, stderr))
                 status = self._status(channel)
-            except (OSError, SSHException, EOFError) as error:
-                raise HostError(
-                    f"{self.host.address}: the listing broke off: {str(error) or type(error).__name__}"
-                ) from None
+        except (OSError, SSHException, EOFError) as error:
+            raise HostError(
+                f"{self.host.address}: the listing broke off: {str(error) or type(error).__name__}"
+            ) from None
         if status == NO_SUCH_ROOT:
             raise HostRefusedError(
                 f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
@@ -222,6 +237,21 @@ class RemoteSource:
             text = bytes(stderr[:300]).decode("utf-8", "replace").strip()
             raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
         complaints(bytes(stderr), unreadable)
+
+    def _execute(self, command: Sequence[str]) -> Channel:
+        """Start a program there. A kept session may have died unnoticed; then it is tried once with a new one."""
+        while True:
+            connection, was_open = self.ssh.session(self.host)
+            try:
+                channel: Channel = connection.transport.open_session(timeout=self.ssh.connect_seconds)
+                with _bounded(connection, self.ssh.connect_seconds):
+                    channel.exec_command(shlex.join(command))
+            except (OSError, SSHException, EOFError):
+                self.ssh.discard(self.host, connection)
+                if not was_open:
+                    raise
+            else:
+                return channel
 
     def _blocks(self, channel: Channel, deadline: float, stderr: bytearray) -> Iterator[bytes]:
         while True:

@@ -140,8 +140,9 @@ class Accepting(paramiko.ServerInterface):
         return False
 
 
-@pytest.mark.parametrize("opens", [False, True])
-def test_a_host_that_dies_after_the_login_ends_in_time(ssh: SshResource, opens: bool) -> None:
+@contextmanager
+def dying_after_the_login(opens: bool) -> Iterator[int]:
+    """A host that answers no more once somebody is logged in, or has a session; yields its port."""
     hangs = threading.Event()
     transports = []
 
@@ -153,11 +154,26 @@ def test_a_host_that_dies_after_the_login_ends_in_time(ssh: SshResource, opens: 
 
     with listening(answer) as port:
         try:
-            fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 6)
+            yield port
         finally:
             hangs.set()
             for transport in transports:
                 transport.close()
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_host_that_dies_after_the_login_ends_in_time(ssh: SshResource, opens: bool) -> None:
+    with dying_after_the_login(opens) as port:
+        fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 6)
+
+
+@pytest.mark.parametrize(
+    "host", [lambda: listening(silent), lambda: listening(banner_only), lambda: dying_after_the_login(True)]
+)
+def test_a_look_waits_for_no_longer_than_it_may_although_a_run_would(tmp_path: Path, host: Callable) -> None:
+    patient = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=30, listing_seconds=600)
+    with host() as port:
+        fails_in_time(lambda: patient.source(far_host(port), within=1.6).list("/data", []), HostError, 1.6)
 
 
 def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_path: Path) -> None:
@@ -279,31 +295,17 @@ def test_a_host_of_this_machine_needs_no_ssh(ssh: SshResource) -> None:
     assert isinstance(ssh.source(HERE), LocalSource)
 
 
-def test_a_connection_ends_with_its_listing(server: SshServer, ssh: SshResource, tmp_path: Path) -> None:
-    listing = ssh.source(host_of(server)).list(str(tmp_path), [])
-    assert open_sessions()
-    list(listing.entries)
-    assert no_session_stays()
-    given_up = ssh.source(host_of(server)).list(str(tmp_path), [])
-    assert next(given_up.entries)
-    del given_up, listing
-    assert no_session_stays()
-
-
 def test_a_login_that_failed_leaves_no_connection(server: SshServer, ssh: SshResource) -> None:
+    before = open_sessions()
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
     for _ in range(3):
         with pytest.raises(HostError):
             ssh.source(stranger).list("/data", [])
-    assert no_session_stays()
-
-
-def open_sessions() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
-
-
-def no_session_stays() -> bool:
     deadline = time.monotonic() + 3
-    while open_sessions() and time.monotonic() < deadline:
+    while open_sessions() - before and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not open_sessions()
+    assert not open_sessions() - before
+
+
+def open_sessions() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)}

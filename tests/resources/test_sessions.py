@@ -1,0 +1,126 @@
+"""Sessions that are kept: shared by all who ask for the same host, and opened anew when they died."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.errors import HostError
+from aurora_assets.site import SshHost
+from resources.ssh import SshResource
+from tests.mirror.parts import host_of
+from tests.ssh_server import SshServer
+
+STREAMS = 8
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SshServer]:
+    with SshServer(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> SshResource:
+    return SshResource(known_hosts=str(tmp_path / "state" / "known_hosts"), connect_seconds=2, listing_seconds=8)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "file").touch()
+    return directory
+
+
+def names(ssh: SshResource, server: SshServer, data: Path) -> list[bytes]:
+    return [entry.path for entry in ssh.source(host_of(server)).list(str(data), []).entries if entry.kind == "f"]
+
+
+def logins(server: SshServer) -> int:
+    return server.log().count("Accepted publickey")
+
+
+def test_eight_looks_at_one_host_are_one_login(ssh: SshResource, server: SshServer, data: Path) -> None:
+    with ThreadPoolExecutor(STREAMS) as streams:
+        found = list(streams.map(lambda _: names(ssh, server, data), range(STREAMS)))
+    assert found == [[b"file"]] * STREAMS
+    assert names(ssh, server, data) == [b"file"]
+    assert logins(server) == 1
+
+
+def test_a_session_that_died_is_opened_anew(ssh: SshResource, server: SshServer, data: Path) -> None:
+    assert names(ssh, server, data) == [b"file"]
+    server.stop()
+    with pytest.raises(HostError):
+        names(ssh, server, data)
+    server.start()
+    assert names(ssh, server, data) == [b"file"]
+    assert logins(server) == 2
+
+
+def test_a_host_that_restarted_between_two_looks_is_not_noticed(
+    ssh: SshResource, server: SshServer, data: Path
+) -> None:
+    assert names(ssh, server, data) == [b"file"]
+    server.stop()
+    server.start()
+    assert names(ssh, server, data) == [b"file"]
+
+
+def test_a_changed_host_key_is_refused_also_when_the_session_was_kept(
+    ssh: SshResource, server: SshServer, data: Path
+) -> None:
+    assert names(ssh, server, data) == [b"file"]
+    server.rotate_host_key()
+    with pytest.raises(HostError, match="CHANGED"):
+        names(ssh, server, data)
+
+
+def test_one_listing_that_is_given_up_leaves_the_session_to_the_others(
+    ssh: SshResource, server: SshServer, data: Path
+) -> None:
+    for number in range(3000):
+        (data / f"{number}").touch()
+    given_up = ssh.source(host_of(server)).list(str(data), []).entries
+    whole = ssh.source(host_of(server)).list(str(data), []).entries
+    next(given_up)
+    given_up.close()
+    assert sum(entry.kind == "f" for entry in whole) == 3001
+    deadline = time.monotonic() + 5
+    while runs_find_in(data):
+        assert time.monotonic() < deadline, "the far side goes on listing for nobody"
+        time.sleep(0.05)
+    assert logins(server) == 1
+
+
+def runs_find_in(data: Path) -> bool:
+    found = subprocess.run(["pgrep", "-f", f"aurora-listing {data}"], capture_output=True, text=True, check=False)
+    return bool(found.stdout.strip())
+
+
+def test_a_host_that_never_answers_costs_its_bound_once_and_not_once_a_stream(ssh: SshResource) -> None:
+    with socket.socket() as half_open:
+        half_open.bind(("127.0.0.1", 0))
+        half_open.listen(STREAMS)
+        host = SshHost(address="127.0.0.1", port=half_open.getsockname()[1], user="aurora", auth="none")
+        failed: list[float] = []
+
+        def look() -> None:
+            with pytest.raises(HostError):
+                ssh.source(host).list("/data", [])
+            failed.append(time.monotonic() - began)
+
+        began = time.monotonic()
+        looks = [threading.Thread(target=look) for _ in range(STREAMS)]
+        for one in looks:
+            one.start()
+        for one in looks:
+            one.join(30)
+        assert len(failed) == STREAMS
+        assert max(failed) < 3 * ssh.connect_seconds
