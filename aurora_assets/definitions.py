@@ -6,6 +6,7 @@ from dagster import BetaWarning, Definitions, in_process_executor, with_source_c
 
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
+from aurora_assets.mirror.checks import raw_checks
 from aurora_assets.site import Site, load_site
 from aurora_assets.wxcam.assets import wxcam_assets
 from aurora_assets.wxcam.checks import wxcam_checks
@@ -37,7 +38,7 @@ def build(site: Site) -> Definitions:
         assets = with_source_code_references([*source_specs(site), *raw_assets(site), *wxcam_assets(site)])
     return Definitions(
         assets=assets,
-        asset_checks=wxcam_checks(site),
+        asset_checks=[*raw_checks(site), *wxcam_checks(site)],
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site)],
         jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],

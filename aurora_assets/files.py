@@ -81,6 +81,12 @@ class Tally:
         if len(self.first) < SHOWN:
             self.first.append(shown(name))
 
+    def add_many(self, count: int, text: str) -> None:
+        """Count some at once, with one text for all of them."""
+        self.count += count
+        if len(self.first) < SHOWN:
+            self.first.append(text)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileId:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
-from dagster import DailyPartitionsDefinition, HourlyPartitionsDefinition
+from dagster import AssetCheckExecutionContext, DailyPartitionsDefinition, HourlyPartitionsDefinition
 
 HOUR_FORMAT = "%Y-%m-%d-%H:%M"  # Dagster's default for hours
 
@@ -21,6 +21,15 @@ def hourly(start: date) -> HourlyPartitionsDefinition:
 def day_of_key(key: str) -> date:
     """The day of a daily partition key."""
     return date.fromisoformat(key)
+
+
+def days_of_run(context: AssetCheckExecutionContext) -> list[date]:
+    """The days that a run with daily partitions is about; none where it has no partition."""
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return []
+    keys = context.partition_key_range
+    first, last = day_of_key(keys.start), day_of_key(keys.end)
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def key_of_hour(hour: datetime) -> str:

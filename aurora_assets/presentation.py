@@ -9,7 +9,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from dagster import MetadataValue, TableRecord
+from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue, TableRecord
+
+from aurora_assets.finding import Finding
 
 Metadata = dict[str, Any]
 
@@ -52,3 +54,23 @@ def common_version(identities: Sequence[str]) -> str:
     if len(identities) == 1:
         return identities[0]
     return sha256("\0".join(identities).encode()).hexdigest()
+
+
+def check_result(findings: Sequence[Finding]) -> AssetCheckResult:
+    """One result for all partitions of a run: numbers add up, offenders are named with their subject."""
+    failed = [finding for finding in findings if not finding.passed]
+    numbers: dict[str, int | float] = {}
+    for finding in findings:
+        for name, number in finding.numbers.items():
+            numbers[name] = numbers.get(name, 0) + number
+    offenders: list[dict[str, str | int | float]] = [
+        {"what": finding.subject, "wrong": kind, "count": tally.count, "first": "; ".join(tally.first)}
+        for finding in failed
+        for kind, tally in finding.wrong.items()
+    ]
+    return AssetCheckResult(
+        passed=not failed,
+        severity=AssetCheckSeverity.WARN,
+        description=" ".join(finding.sentence for finding in (failed or findings)[:5]),
+        metadata={**numbers, "offenders": table(offenders)},
+    )

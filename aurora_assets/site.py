@@ -134,6 +134,8 @@ class Stream(Settings):
     lookback: Duration = timedelta(days=2)
     stale_after: Duration = timedelta(minutes=90)
     enabled: bool = True
+    every: Bound | None = None
+    """How often a file comes; unset, nobody looks for gaps."""
     day_dirs: tuple[RelativePath, ...] = ()
     """Where on the host the files of one UTC day are, as ``strftime`` templates; empty: anywhere."""
     description: str = ""

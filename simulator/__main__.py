@@ -1,4 +1,4 @@
-"""The command line of the simulator: `python -m simulator camera --help`, `python -m simulator live --help`."""
+"""The command line of the simulator: `python -m simulator camera --help`, and so for `live` and `instruments`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from simulator.camera import Report, simulate, suggested_workers
 from simulator.faults import FAULTS, expand
+from simulator.instrument_spec import INSTRUMENTS, InstrumentSpec
+from simulator.instruments import InstrumentReport, simulate_instruments
 from simulator.live import BEHIND, LiveReport, run_live
+from simulator.live_instruments import run_instruments
 from simulator.live_spec import LiveSpec
 from simulator.spec import CameraSpec, SpecError
 
@@ -63,6 +67,11 @@ def fault_names(_ctx: click.Context, _param: click.Parameter, values: tuple[str,
         return expand([name.strip() for value in values for name in value.split(",") if name.strip()])
     except SpecError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def stream_names(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Split at commas; all streams when none is named."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip()) or tuple(INSTRUMENTS)
 
 
 @click.group()
@@ -163,6 +172,62 @@ def live(begin: datetime | None, behind: timedelta, **options: Any) -> None:
     click.echo(live_summary(report, time.monotonic() - began))
 
 
+ONLY_LIVE = ("begin", "speed", "flight")
+
+
+@simulator.command(
+    epilog="\b\nStreams:\n"
+    + "\n".join(f"  {name:<16} {i.directory:<14} {i.files_per_day} files a day" for name, i in INSTRUMENTS.items())
+)
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), required=True, help="Gets cl61/, power/, ...")
+@click.option("--day", metavar="YYYY-MM-DD", callback=day, required=True, help="First UTC day.")
+@click.option("--days", type=click.IntRange(min=1), help="How many days to write; default: 1, with --live no end.")
+@click.option(
+    "--streams", multiple=True, callback=stream_names, metavar="NAME[,NAME...]", help="Default: all; see below."
+)
+@click.option("--scale", type=float, default=0.01, show_default=True, help="Multiplies sizes; 1 is real, 3.8 GB a day.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed is other weather.")
+@click.option("--foreign/--no-foreign", default=False, help="With files that belong to no stream; by default without.")
+@click.option("--until", metavar="TIME", callback=moment, help="Sky time to write up to; default: all is whole.")
+@click.option("--live/--no-live", "is_live", default=False, help="In real time, until Ctrl-C or the days are over.")
+@click.option("--begin", metavar="TIME", callback=moment, help="With --live: sky time of the start; default: --day.")
+@click.option("--speed", type=float, default=60.0, show_default=True, help="With --live: sky seconds in one.")
+@length("--flight", "1s", "With --live: clock time for which a write is half done.")
+@click.pass_context
+def instruments(
+    ctx: click.Context,
+    /,
+    until: datetime | None,
+    is_live: bool,
+    begin: datetime | None,
+    speed: float,
+    flight: timedelta,
+    **options: Any,
+) -> None:
+    """Write what the other seven instruments write: ceilometer, radar, radiometer, weather, fluxes, power.
+
+    The same options give the same bytes and modification times. With --live, files are written while sky time runs
+    faster than the clock, until it has caught up: appended, rewritten in place, half there; those before --begin are
+    there at once. Ctrl-C or SIGTERM ends it; what is in flight stays half written, and a next start mends it.
+    """
+    began = time.monotonic()
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    for name in ({"until"} if is_live else set(ONLY_LIVE)) & given:
+        raise click.UsageError(f"--{name} is {'not for' if is_live else 'only for'} --live")
+    try:
+        if is_live:
+            spec = InstrumentSpec(**options)
+            with until_signal() as sleep:
+                report = run_instruments(
+                    spec, begin or spec.start, speed=speed, flight=flight, tell=click.echo, sleep=sleep
+                )
+        else:
+            report = simulate_instruments(InstrumentSpec(**options | {"days": options["days"] or 1}), until)
+    except SpecError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(instruments_summary(report, time.monotonic() - began))
+
+
 @contextmanager
 def until_signal() -> Iterator[Callable[[float], None]]:
     """A `sleep` that raises `KeyboardInterrupt` once SIGTERM or Ctrl-C has come: never in the middle of a write."""
@@ -213,7 +278,13 @@ def live_summary(report: LiveReport, seconds: float) -> str:
     return f"{total(report, parts, seconds)}{behind}, {len(report.unfinished)} left half written"
 
 
-def total(report: Report | LiveReport, parts: str, seconds: float) -> str:
+def instruments_summary(report: InstrumentReport, seconds: float) -> str:
+    """One line: new files of each stream, what else was written, bytes, seconds."""
+    parts = ", ".join(f"{count} {stream}" for stream, count in report.new.items()) or "nothing new"
+    return total(report, f"{parts}; {report.appended} appends, {report.rewritten} rewrites", seconds)
+
+
+def total(report: Report | LiveReport | InstrumentReport, parts: str, seconds: float) -> str:
     """Files, bytes and seconds."""
     return f"{report.files} files ({parts}), {report.bytes} bytes ({report.bytes / 1e6:.1f} MB), {seconds:.1f} s"
 

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
-from aurora_assets.files import FileId, Tally
+from aurora_assets.files import SHOWN, FileId, Tally, shown
 from aurora_assets.mirror.listing import Entry, Source
 from aurora_assets.mirror.plan import DayPlan, Decider, Directories, Plan
 from aurora_assets.sighting import Sighting
@@ -28,10 +28,13 @@ class DaySurvey(DayPlan):
     missing: int = 0
     """Settled on the host, and not here, or here in another version."""
     missing_bytes: int = 0
+    first_missing: list[str] = field(default_factory=list)
     _sum: int = 0
 
     def take(self, file: FileId) -> None:
         self.missing += 1
+        if len(self.first_missing) < SHOWN:
+            self.first_missing.append(shown(file.path))
         self.missing_bytes += file.size
         # A sum, so that the order in which a host lists its files does not matter, and none is kept.
         record = f"{file.path}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape")

@@ -7,20 +7,19 @@ from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetChecksDefinition,
-    AssetCheckSeverity,
     AssetKey,
     asset_check,
 )
 
-from aurora_assets.partitions import day_of_key, hour_of_key
-from aurora_assets.presentation import table
+from aurora_assets.finding import Finding
+from aurora_assets.partitions import days_of_run, hour_of_key
+from aurora_assets.presentation import check_result
 from aurora_assets.site import Site
 from aurora_assets.wxcam import verify
 from aurora_assets.wxcam.assets import CATALOG, STREAM, layout_of, product_key
 from aurora_assets.wxcam.catalog import newest_days, open_readonly
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS
-from aurora_assets.wxcam.verify import Finding
 
 Look = Callable[[AssetCheckExecutionContext], Sequence[Finding]]
 
@@ -87,10 +86,8 @@ def _has_partitions(context: AssetCheckExecutionContext) -> bool:
 
 def _days(context: AssetCheckExecutionContext, layout: Layout) -> list[date]:
     """The days that a run is about; the newest of the catalogue where it is about none."""
-    if _has_partitions(context):
-        keys = context.partition_key_range
-        first, last = day_of_key(keys.start), day_of_key(keys.end)
-        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    if days := days_of_run(context):
+        return days
     with open_readonly(layout.catalog) as db:
         return newest_days(db, _NEWEST_DAYS)
 
@@ -113,26 +110,6 @@ def _now() -> datetime:
 def _check(key: AssetKey, name: str, description: str, look: Look) -> AssetChecksDefinition:
     @asset_check(asset=key, name=name, description=description, blocking=False)
     def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return _result(look(context))
+        return check_result(look(context))
 
     return check
-
-
-def _result(findings: Sequence[Finding]) -> AssetCheckResult:
-    """One result for all partitions of a run: numbers add up, offenders are named with their subject."""
-    failed = [finding for finding in findings if not finding.passed]
-    numbers: dict[str, int | float] = {}
-    for finding in findings:
-        for name, number in finding.numbers.items():
-            numbers[name] = numbers.get(name, 0) + number
-    offenders: list[dict[str, str | int | float]] = [
-        {"what": finding.subject, "wrong": kind, "count": tally.count, "first": "; ".join(tally.first)}
-        for finding in failed
-        for kind, tally in finding.wrong.items()
-    ]
-    return AssetCheckResult(
-        passed=not failed,
-        severity=AssetCheckSeverity.WARN,
-        description=" ".join(finding.sentence for finding in (failed or findings)[:5]),
-        metadata={**numbers, "offenders": table(offenders)},
-    )

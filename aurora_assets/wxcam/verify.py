@@ -5,7 +5,6 @@ packets against clips, store against catalogue. Nothing is written.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -16,7 +15,8 @@ import numpy as np
 import zarr
 
 from aurora_assets.errors import MediaError
-from aurora_assets.files import Tally, is_settled
+from aurora_assets.files import is_settled
+from aurora_assets.finding import Finding
 from aurora_assets.wxcam.catalog import (
     Media,
     day_media,
@@ -33,28 +33,6 @@ from aurora_assets.wxcam.rawtree import scan_day
 from aurora_assets.wxcam.videos import LATEST_CLIPS
 
 _HOUR = timedelta(hours=1)
-
-
-@dataclass
-class Finding:
-    """What a look at one product found: a sentence, numbers, and what is wrong, by kind, with the first names."""
-
-    subject: str
-    numbers: dict[str, int | float] = field(default_factory=dict)
-    wrong: dict[str, Tally] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        return not self.wrong
-
-    @property
-    def sentence(self) -> str:
-        if self.passed:
-            return f"{self.subject}: as it should be."
-        return f"{self.subject}: " + "; ".join(f"{t.count} {kind}" for kind, t in self.wrong.items()) + "."
-
-    def offend(self, kind: str, name: str) -> None:
-        self.wrong.setdefault(kind, Tally()).add(name)
 
 
 def catalog_matches_raw(layout: Layout, day: date, now: datetime) -> Finding:

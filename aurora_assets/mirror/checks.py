@@ -1,0 +1,81 @@
+"""Checks of the mirrors: observe only. They look at the host and at the raw directory, and name what they find."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSpec,
+    multi_asset_check,
+)
+
+from aurora_assets.errors import HostError
+from aurora_assets.finding import Finding
+from aurora_assets.mirror import verify
+from aurora_assets.mirror.assets import raw_key
+from aurora_assets.mirror.survey import look
+from aurora_assets.partitions import days_of_run
+from aurora_assets.presentation import check_result
+from aurora_assets.site import Site, Stream
+from resources.ssh import SshResource
+
+# Executed by themselves, without a partition: today and yesterday.
+_NEWEST_DAYS = 2
+
+_CHECKS = {
+    "nothing_refused": "No entry of the host had to be refused; the table names those that were, and why.",
+    "matches_source": "Every settled file of the host is here in the same version, by size and mtime.",
+    "no_file_in_the_future": "No file here is dated, or was written, after tomorrow.",
+    "nothing_foreign": "Everything in the raw directory is a regular file of a stream that is mirrored to it.",
+}
+_CADENCE = {"no_gap": "The day's files came at the stream's cadence (`every` in the site file), without a longer gap."}
+
+
+def raw_checks(site: Site) -> list[AssetChecksDefinition]:
+    """The checks of every stream that is not planned offline."""
+    return [_checks_of(site, name, stream) for name, stream in site.streams.items() if stream.enabled]
+
+
+def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
+    wanted = _CHECKS | (_CADENCE if stream.every else {})
+    sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
+
+    def findings(days: Sequence[date], ssh: SshResource) -> dict[str, list[Finding]]:
+        now = datetime.now(UTC)
+        files = list(verify.local_files(stream, site.raw_root(name), days))
+        here = {
+            "no_file_in_the_future": [verify.no_file_in_the_future(stream, files, now)],
+            "nothing_foreign": [verify.nothing_foreign(files, sharing)],
+            "no_gap": [verify.no_gap(stream, files, day, now) for day in days],
+        }
+        try:
+            survey = look(stream, ssh.source(site.hosts[stream.host]), site.raw_root(name), days)
+        except HostError as error:
+            # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
+            return here | {check: [verify.not_seen(str(error))] for check in ("nothing_refused", "matches_source")}
+        return here | {
+            "nothing_refused": [verify.nothing_refused(survey)],
+            "matches_source": [verify.matches_source(survey)],
+        }
+
+    @multi_asset_check(
+        name=f"raw_{name}_checks",
+        specs=[
+            AssetCheckSpec(check, asset=raw_key(name), description=text, blocking=False)
+            for check, text in wanted.items()
+        ],
+    )
+    def checks(context: AssetCheckExecutionContext, ssh: SshResource) -> Iterable[AssetCheckResult]:
+        found = findings(days_of_run(context) or _newest(stream), ssh)
+        for check in wanted:
+            yield check_result(found[check])._replace(asset_key=raw_key(name), check_name=check)
+
+    return checks
+
+
+def _newest(stream: Stream) -> list[date]:
+    today = datetime.now(UTC).date()
+    days = (today - timedelta(days=n) for n in range(_NEWEST_DAYS))
+    return [day for day in days if day >= stream.start]

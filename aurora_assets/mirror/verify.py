@@ -1,0 +1,141 @@
+"""Looking at a stream's days, there and here, without touching either: is the copy what the host has, and all of it?
+
+Observe only. What is here is read from the directory itself, what is there from a listing of its own, and neither from
+what the mirror says that it did.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from aurora_assets.files import Tally
+from aurora_assets.finding import Finding
+from aurora_assets.mirror.plan import describe_refused
+from aurora_assets.mirror.survey import DaySurvey, Survey
+from aurora_assets.site import Stream
+
+# A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
+_TWICE = 2
+_AHEAD = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of the raw directory: relative path, mtime in ns since epoch, and whether it is a regular file."""
+
+    path: str
+    mtime_ns: int
+    is_regular: bool
+
+
+def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterator[LocalFile]:
+    """What lies in the local directories of some days, whatever it is; in the whole raw root where days have none."""
+    starts = sorted({day.strftime(template) for day in days for template in stream.day_dirs}) or [""]
+    pending = list(starts)
+    while pending:
+        directory = pending.pop()
+        try:
+            with os.scandir(raw_root / directory) as found:
+                items = list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for item in items:
+            path = os.path.join(directory, item.name)
+            if item.is_dir(follow_symlinks=False):
+                pending.append(path)
+                continue
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # replaced since the directory was read
+            yield LocalFile(path, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+
+
+def not_seen(why: str) -> Finding:
+    """The host could not be looked at."""
+    finding = Finding("the host")
+    finding.offend("not seen", why)
+    return finding
+
+
+def nothing_refused(survey: Survey) -> Finding:
+    """No entry of the host had to be refused."""
+    finding = Finding("entries of the host")
+    seen = 0
+    for day in survey.days.values():
+        seen += day.seen
+        for reason, count, first in describe_refused(day.refused):
+            finding.wrong.setdefault(f"refused: {reason}", Tally()).add_many(count, f"{day.day}: {first}")
+    if survey.refused.count:
+        finding.wrong["refused, of no day"] = survey.refused
+    if survey.unreadable.count:
+        finding.wrong["directories not readable"] = survey.unreadable
+    finding.numbers = {"seen": seen, "refused": survey.refusals}
+    return finding
+
+
+def matches_source(survey: Survey) -> Finding:
+    """Every settled file of the host is here in the same version, by size and mtime."""
+    finding = Finding("copy against host")
+    present = 0
+    for day in survey.days.values():
+        if not isinstance(day, DaySurvey):
+            continue
+        present += day.present
+        if day.missing:
+            finding.wrong.setdefault("settled there, and not so here", Tally()).add_many(
+                day.missing, f"{day.day}: {', '.join(day.first_missing)}"
+            )
+    finding.numbers = {"present": present, "missing": sum(day.missing for day in survey.behind)}
+    return finding
+
+
+def no_file_in_the_future(stream: Stream, files: Sequence[LocalFile], now: datetime) -> Finding:
+    """No file here is dated, or was written, after tomorrow."""
+    finding = Finding("times of the files here")
+    latest_ns = int((now + _AHEAD).timestamp()) * 10**9
+    for file in files:
+        day = stream.day_of(file.path, file.mtime_ns) if stream.includes(file.path) else None
+        if file.mtime_ns > latest_ns or (day is not None and day > (now + _AHEAD).date()):
+            finding.offend("in the future", file.path)
+    finding.numbers = {"files": len(files)}
+    return finding
+
+
+def nothing_foreign(files: Sequence[LocalFile], sharing: Mapping[str, Stream]) -> Finding:
+    """Everything in the raw directory is a regular file of a stream that is mirrored to it."""
+    finding = Finding("contents of the raw directory")
+    for file in files:
+        if not file.is_regular:
+            finding.offend("not a regular file", file.path)
+        elif not any(stream.includes(file.path) for stream in sharing.values()):
+            finding.offend("of no stream", file.path)
+    finding.numbers = {"files": len(files)}
+    return finding
+
+
+def no_gap(stream: Stream, files: Sequence[LocalFile], day: date, until: datetime) -> Finding:
+    """The files of a day came at the stream's cadence (``every``), from the day's begin to its end or to ``until``.
+
+    By their mtimes, which are those that the instrument's host gave them.
+    """
+    finding = Finding(f"cadence of {day}")
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    end = min(begin + timedelta(days=1), until - stream.settle)
+    if stream.every is None or end <= begin:
+        return finding
+    longest = _TWICE * stream.every
+    written = sorted(
+        datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)
+        for file in files
+        if stream.includes(file.path) and stream.day_of(file.path, file.mtime_ns) == day
+    )
+    for one, other in pairwise([begin, *written, end]):
+        if other - one > longest:
+            finding.offend(f"gaps of more than {longest}", f"{one:%H:%M:%S} to {other:%H:%M:%S}")
+    finding.numbers = {"files": len(written)}
+    return finding
