@@ -133,12 +133,19 @@ class Stream(Settings):
     settle: Duration = timedelta(minutes=5)
     lookback: Duration = timedelta(days=2)
     stale_after: Duration = timedelta(minutes=90)
+    append: bool | None = None
+    """Whether files only ever grow at their end, so that a part of one is worth having; unset: where settle is 0s."""
     enabled: bool = True
     every: Bound | None = None
     """How often a file comes; unset, nobody looks for gaps."""
     day_dirs: tuple[RelativePath, ...] = ()
     """Where on the host the files of one UTC day are, as ``strftime`` templates; empty: anywhere."""
     description: str = ""
+
+    @property
+    def is_appended(self) -> bool:
+        """Whether what came of a file that grew meanwhile is a part of it, and no mixture."""
+        return not self.settle if self.append is None else self.append
 
     @cached_property
     def _included(self) -> tuple[re.Pattern[str], ...]:

@@ -27,6 +27,7 @@ WORKER = ".dagster/aurora_worker"
 tags with this prefix."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_GONE = "gone"
 
 
 class ProcessRunLauncher(RunLauncher, ConfigurableClass):
@@ -106,16 +107,17 @@ def _process_of(run: DagsterRun) -> int:
 def _lives(run: DagsterRun) -> bool:
     mark = run.tags.get(WORKER, "")
     try:
-        return mark == _mark(_process_of(run))
+        # It may have been gone before it was marked.
+        return mark == _mark(_process_of(run)) and not mark.endswith(_GONE)
     except (KeyError, IndexError, ValueError):
         return False
 
 
 def _started(pid: int) -> str:
-    """When a process began, in clock ticks since boot; "gone" where there is none, or it only waits to be reaped."""
+    """When a process began, in clock ticks since boot; ``_GONE`` where there is none, or it only waits to be reaped."""
     try:
         # The name in parentheses may hold anything, so what follows its end is read: state is field 3, start field 22.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return "gone"
-    return "gone" if fields[0] in "ZX" else fields[19]
+        return _GONE
+    return _GONE if fields[0] in "ZX" else fields[19]

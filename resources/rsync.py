@@ -51,11 +51,14 @@ class RsyncResource(ConfigurableResource):
     bandwidth_kib: int = 0
     """Limit in KiB/s; 0 is none."""
 
-    def transfer(self, host: Host, log: Logger) -> "RsyncTransfer":
-        """The transfer from ``host``, as the mirror wants it."""
-        return RsyncTransfer(self, host, log)
+    def transfer(self, host: Host, log: Logger, basis: Path | None = None) -> "RsyncTransfer":
+        """The transfer from ``host``, as the mirror wants it.
 
-    def arguments(self, host: Host, root: str, target: Path, work: Path) -> list[str]:
+        ``basis`` is a directory with earlier versions of the files: of what is there too, only the difference is sent.
+        """
+        return RsyncTransfer(self, host, log, basis)
+
+    def arguments(self, host: Host, root: str, target: Path, work: Path, basis: Path | None = None) -> list[str]:
         """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``."""
         source = f"{root.rstrip('/')}/"
         remote: list[str] = []
@@ -64,6 +67,8 @@ class RsyncResource(ConfigurableResource):
             source = f"{address}:{_literal(source)}"
             # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
             remote = ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
+        if basis is not None:
+            remote.append(f"--copy-dest={basis}")
         if self.bandwidth_kib:
             remote.append(f"--bwlimit={self.bandwidth_kib}")
         return [
@@ -92,12 +97,13 @@ class RsyncTransfer:
     rsync: RsyncResource
     host: Host
     log: Logger
+    basis: Path | None = None
 
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
         """See :meth:`aurora_assets.mirror.sync.Transfer.fetch`."""
         _prepare(work, paths)
         output, code = self.rsync.shell.run(
-            self.rsync.arguments(self.host, root, target, work),
+            self.rsync.arguments(self.host, root, target, work, self.basis),
             self.log,
             bound=timedelta(seconds=self.rsync.transfer_seconds),
             lock=lock,

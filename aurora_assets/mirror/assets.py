@@ -93,7 +93,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             stream,
             [day_of_key(key) for key in context.partition_keys],
             source=ssh.source(host),
-            transfer=rsync.transfer(host, context.log),
+            transfer=rsync.transfer(host, context.log, basis=site.raw_root(name)),
             raw=site.paths.raw,
             locks=site.paths.locks,
             wait=site.limits.lock,

@@ -1,4 +1,7 @@
-"""One pass over some days of a stream: list once, plan, fetch the difference with one transfer, verify what came.
+"""One pass over some days of a stream: list, plan, fetch the difference, list again, and publish what is proved whole.
+
+What comes is kept apart until a second listing of the host has shown that it did not change while it was copied. Only
+then it gets its name here.
 
 Plain Python: the source and the transfer come in as arguments. The asset in :mod:`aurora_assets.mirror.assets` is a
 thin cover over :func:`mirror_days`.
@@ -6,23 +9,29 @@ thin cover over :func:`mirror_days`.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.files import FileId, Tally, exclusive, identity, remove
-from aurora_assets.mirror.listing import Source
+from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, remove
+from aurora_assets.mirror.listing import FILE, Source
 from aurora_assets.mirror.plan import DayPlan, Plan, directories, make_plan, same_mtime
 from aurora_assets.sighting import Sighting, remember
 from aurora_assets.site import Stream
 
 # Behind the raw root's own directories, on the same file system: files in the making, and cut transfers to resume.
 WORK_DIRECTORY = ".incoming"
-NEW, PARTIAL, WANTED = "new", "partial", "files"  # in the work directory: in the making, cut, and the list to fetch
+# In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
+NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
+# A large pass goes in parts, so that what has come is published meanwhile, and little is lost when it is cut.
+PART_FILES, PART_BYTES = 2000, 4 << 30
+# So many names are listed by themselves the second time, beyond that their days' directories: the far shell's limit.
+_MOST_NAMED_BYTES = 50_000
 RECIPE = "raw/1"
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
@@ -37,6 +46,13 @@ class Transferred:
     complaints: Sequence[str] = ()
     """What it said of single files that it could not copy."""
 
+    def __add__(self, other: Transferred) -> Transferred:
+        return Transferred(
+            self.literal_bytes + other.literal_bytes,
+            self.matched_bytes + other.matched_bytes,
+            [*self.complaints, *other.complaints][:SHOWN],
+        )
+
 
 class Transfer(Protocol):
     """Something that copies files of a source to here; :mod:`resources.rsync` implements it."""
@@ -44,7 +60,7 @@ class Transfer(Protocol):
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
         """Copy ``paths`` (relative to ``root`` on the source) to the same places below ``target``.
 
-        Files come under their names whole or not at all, with their mtimes. ``work`` keeps what is in the making;
+        Files come under their names whole or not at all, with their mtimes. ``work`` is for what is in the making;
         ``lock`` is a file that the transfer holds locked for as long as any part of it lives.
 
         Raises
@@ -217,26 +233,94 @@ class _Mirror:
             listing = self.source.list(self.stream.path, directories(self.stream, days))
             plan = make_plan(self.stream, days, listing, root)
             self.tell(plan.intent())
-            done = self._fetch(plan, lane)
-            reports = [_verify(day, root, self.stream) for day in plan.days.values()]
+            done, copied = self._fetch(plan, lane)
+            reports = [_report(day, copied[day.day]) for day in plan.days.values()]
         return _Pass(plan, reports, done, listing.clock_ns, listing.unreadable)
 
-    def _fetch(self, plan: Plan, lane: str) -> Transferred:
-        paths = [file.path for day in plan.days.values() for file in day.fetch]
+    def _fetch(self, plan: Plan, lane: str) -> tuple[Transferred, dict[date, list[FileId]]]:
+        """Fetch what a plan wants, in parts; returns what has been published of each day."""
         work = self.raw / WORK_DIRECTORY / lane
-        done = Transferred(0, 0)
-        if paths:
-            root = self.raw / self.stream.raw
-            root.mkdir(parents=True, exist_ok=True)
+        total, copied = Transferred(0, 0), {day: list[FileId]() for day in plan.days}
+        for part in _parts(plan):
+            files = [file for _, file in part]
+            (work / ARRIVED).mkdir(parents=True, exist_ok=True)
             lock = self.locks / f"mirror.{lane}.transfer.lock"
-            done = self.transfer.fetch(self.stream.path, paths, root, work, lock)
+            paths = [file.path for file in files]
+            total += self.transfer.fetch(self.stream.path, paths, work / ARRIVED, work, lock)
+            there = self._list_again(files, sorted({day.day for day, _ in part}))
+            for day, file in part:
+                if here := self._publish(day, file, there.get(file.path), work / ARRIVED):
+                    copied[day.day].append(here)
+            _flush_directories(self.raw / self.stream.raw, (here for day in copied.values() for here in day))
         _tidy(work)
-        return done
+        return total, copied
+
+    def _list_again(self, files: Sequence[FileId], days: Sequence[date]) -> dict[str, FileId]:
+        """The fetched files as they are on the host now."""
+        paths = [file.path for file in files]
+        few = sum(len(os.fsencode(path)) for path in paths) < _MOST_NAMED_BYTES
+        wanted = set(paths)
+        found = {}
+        for entry in self.source.list(self.stream.path, paths if few else directories(self.stream, days)).entries:
+            path = os.fsdecode(entry.path)
+            if entry.kind == FILE and path in wanted:
+                found[path] = FileId(path, entry.size, entry.mtime_ns)
+        return found
+
+    def _publish(self, day: DayPlan, listed: FileId, there: FileId | None, arrived: Path) -> FileId | None:
+        """Give a file its name, if it is what the host has; returns what is here then.
+
+        One that changed while it was copied may hold some of both versions, and one that changed before has not settled
+        again. Both wait for the next pass, unless the file is appended only: what came of it is how it once was.
+        """
+        staged = arrived / listed.path
+        try:
+            status = staged.lstat()
+        except FileNotFoundError:
+            day.refuse(listed.path, "not copied: gone from the host, or not readable")
+            return None
+        here = FileId(listed.path, status.st_size, status.st_mtime_ns)
+        # One that went away since is what was listed before, or it is not known what it is.
+        now = there or listed
+        is_whole = _same(here, now) and (_same(now, listed) or not self.stream.settle)
+        if not is_whole and not (self.stream.is_appended and listed.size <= here.size <= now.size):
+            day.unsettled.add(listed.path)
+            remove(staged)
+            return None
+        target = self.raw / self.stream.raw / listed.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged.replace(target)
+        return now if is_whole else here
+
+
+def _same(one: FileId, other: FileId) -> bool:
+    return one.size == other.size and same_mtime(one.mtime_ns, other.mtime_ns)
+
+
+def _parts(plan: Plan) -> Iterator[list[tuple[DayPlan, FileId]]]:
+    """What is to be fetched, the newest day first, in parts of bounded size."""
+    part: list[tuple[DayPlan, FileId]] = []
+    size = 0
+    for day in sorted(plan.days.values(), key=lambda day: day.day, reverse=True):
+        for file in day.fetch:
+            if part and (len(part) == PART_FILES or size + file.size > PART_BYTES):
+                yield part
+                part, size = [], 0
+            part.append((day, file))
+            size += file.size
+    if part:
+        yield part
+
+
+def _flush_directories(root: Path, files: Iterable[FileId]) -> None:
+    """Make sure that the new names are on disk; their bytes are since the transfer."""
+    for directory in {os.path.dirname(file.path) for file in files}:
+        flush(root / directory)
 
 
 def _tidy(work: Path) -> None:
     """Leave nothing of this pass but parts of files that another pass may resume, and those for a bounded time."""
-    for name in (NEW, WANTED):
+    for name in (NEW, WANTED, ARRIVED):
         remove(work / name)
     partial = work / PARTIAL
     oldest = time.time() - KEEP_PARTIAL.total_seconds()
@@ -248,23 +332,7 @@ def _tidy(work: Path) -> None:
             directory.rmdir()
 
 
-def _verify(day: DayPlan, root: Path, stream: Stream) -> DayReport:
-    """Compare what came with what was listed; a file that changed meanwhile waits for the next pass."""
-    copied = []
-    for file in day.fetch:
-        try:
-            status = (root / file.path).lstat()
-        except FileNotFoundError:
-            day.refuse(file.path, "not copied: gone from the host, or not readable")
-            continue
-        here = FileId(file.path, status.st_size, status.st_mtime_ns)
-        if here.size == file.size and same_mtime(here.mtime_ns, file.mtime_ns):
-            copied.append(file)
-        elif _has_grown(file, here, stream):
-            copied.append(here)
-        else:
-            day.unsettled.add(file.path)
-    here_now = sorted([*day.unchanged, *copied])
+def _report(day: DayPlan, copied: list[FileId]) -> DayReport:
     return DayReport(
         day=day.day,
         seen=day.seen,
@@ -273,14 +341,5 @@ def _verify(day: DayPlan, root: Path, stream: Stream) -> DayReport:
         unsettled=day.unsettled,
         refused=day.refused,
         bytes=sum(file.size for file in copied),
-        identity=identity(RECIPE, here_now),
+        identity=identity(RECIPE, sorted([*day.unchanged, *copied])),
     )
-
-
-def _has_grown(listed: FileId, here: FileId, stream: Stream) -> bool:
-    """Whether what came is a later state of a file than was listed, in a stream whose files never settle.
-
-    Such a file is appended without pause: what is here is what was there when it was read, and the next pass brings
-    what was appended since. What lay here before is older than the listing, so it is not taken for what came.
-    """
-    return not stream.settle and here.size >= listed.size and here.mtime_ns >= listed.mtime_ns

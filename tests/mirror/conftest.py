@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from simulator import CameraSpec, Report, simulate
-from tests.mirror.parts import DAY, Mirror, auths, host_of, stream_of
+from tests.mirror.parts import ANYTHING, DAY, Mirror, auths, host_of, stream_of
 from tests.ssh_server import Auth, SshServer, readable_directory
 
 # Other tests run beside these, and some examples start a process: time says nothing, and fewer examples will do.
@@ -77,3 +77,11 @@ def key_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     """A host that takes a key."""
     with SshServer(tmp_path_factory.mktemp("key_server")) as server:
         yield server
+
+
+@pytest.fixture(params=["local", "ssh"])
+def either(request: pytest.FixtureRequest, far: Path, tmp_path: Path) -> Mirror:
+    """A mirror of an empty source that takes every name, on this machine and behind SSH."""
+    host = host_of(request.getfixturevalue("key_server")) if request.param == "ssh" else None
+    mirror = Mirror(stream_of(far, ANYTHING), tmp_path)
+    return mirror.but(host=host) if host else mirror

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from aurora_assets.mirror.listing import Entry, Listing, Source
-from aurora_assets.mirror.sync import MirrorReport, mirror_days
+from aurora_assets.mirror.survey import Survey, look
+from aurora_assets.mirror.sync import MirrorReport, Transfer, mirror_days
 from aurora_assets.site import Host, LocalHost, SshHost, Stream
 from resources.rsync import RsyncResource, RsyncTransfer
 from resources.shell import ShellResource
@@ -84,6 +86,23 @@ class Recording:
         return self.source.list(root, below)
 
 
+class Meanwhile:
+    """A real source during whose first listing, when all is said, something happens on the host."""
+
+    def __init__(self, source: Source, happens: Callable[[], object]) -> None:
+        self.source = source
+        self.happens = happens
+        self.has_happened = False
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        listing = self.source.list(root, below)
+        entries = list(listing.entries)
+        if not self.has_happened:
+            self.has_happened = True
+            self.happens()
+        return replace(listing, entries=iter(entries))
+
+
 @dataclass(frozen=True)
 class Mirror:
     """One stream, its host, and where its copy goes: all real parts."""
@@ -134,17 +153,31 @@ class Mirror:
             bandwidth_kib=self.bandwidth,
         ).transfer(self.host, LOG)
 
-    def run(self, *days: date, source: Source | None = None, wait: float = 10) -> MirrorReport:
+    def run(
+        self,
+        *days: date,
+        source: Source | None = None,
+        transfer: Transfer | None = None,
+        wait: float = 10,
+        live_from: date = date.min,
+        seen_at: Path | None = None,
+    ) -> MirrorReport:
         return mirror_days(
             "wxcam",
             self.stream,
             days or [DAY],
             source=source or self.source,
-            transfer=self.transfer,
+            transfer=transfer or self.transfer,
             raw=self.raw,
             locks=self.locks,
             wait=timedelta(seconds=wait),
+            live_from=live_from,
+            seen_at=seen_at,
         )
+
+    def look(self, *days: date, source: Source | None = None, within: timedelta | None = None) -> Survey:
+        """A look at these days; at the whole source where none are named."""
+        return look(self.stream, source or self.source, self.root, days or None, within)
 
     def but(self, **changes: Any) -> Mirror:
         return replace(self, **changes)
@@ -183,6 +216,14 @@ def state(root: Path) -> dict[str, tuple[int, int, int]]:
 def stamps(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def until(is_so: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "this did not happen in time"
+        time.sleep(0.01)
 
 
 def left_over(raw: Path) -> list[str]:

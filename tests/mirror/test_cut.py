@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import BusyError, TransferError
-from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, stream_of, write
+from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, stream_of, until, write
 from tests.ssh_server import SshServer
 
 BIG = "FISH/20260305/HDR_20260305_100000.mp4"
@@ -56,13 +56,6 @@ def comm(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
-
-
-def until(is_so: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "this did not happen in time"
-        time.sleep(0.01)
 
 
 def has_begun(mirror: Mirror) -> bool:

@@ -1,4 +1,4 @@
-"""A source of 100,000 files is listed and planned in a bounded memory, by a process that has only plain modules."""
+"""Large sources take bounded memory: 100,000 files to plan, a million to look at. Each in a process of its own."""
 
 import json
 import os
@@ -12,6 +12,13 @@ import pytest
 
 FILES = 100_000
 LARGEST = 300 * 1024  # KiB
+GROWTH = 2 * 1024  # KiB
+
+# ru_maxrss would begin with the memory of the process that started this one.
+PEAK = """
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
 
 PROGRAM = """
 import json, sys
@@ -32,9 +39,38 @@ else:
     host = subprocess.Popen(remote_command(root, []), stdout=subprocess.PIPE)
     listing = parse_listing(split_records(iter(lambda: host.stdout.read1(1 << 16), b"")), Tally())
 plan = make_plan(stream, [date(2026, 3, 5), date(2026, 3, 6)], listing, Path(raw))
-# ru_maxrss would begin with the memory of the process that started this one.
-peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-print(json.dumps([sum(len(day.fetch) for day in plan.days.values()), plan.foreign, peak, "dagster" in sys.modules]))
+fetched = sum(len(day.fetch) for day in plan.days.values())
+print(json.dumps([fetched, plan.foreign, peak(), "dagster" in sys.modules]))
+"""
+
+# A camera writes three other images for each that is ours.
+LOOK = """
+import json, sys
+from datetime import date
+from pathlib import Path
+from aurora_assets.mirror.listing import Entry, Listing
+from aurora_assets.mirror.survey import look
+from aurora_assets.site import Stream
+
+stream = Stream(host="camera", path="/camera", raw="wxcam", include=["FISH/**/HDR_*.jpg"], start=date(2026, 1, 12),
+                day=r"HDR_(?P<Y>\\d{4})(?P<m>\\d{2})(?P<d>\\d{2})_", day_dirs=["FISH/%Y%m%d"])
+
+class Camera:
+    def __init__(self, files):
+        self.files = files
+    def list(self, root, below):
+        return Listing(1_790_000_000 * 10**9, self.entries())
+    def entries(self):
+        for n in range(self.files):
+            kind, day = (b"HDR", b"AUTO", b"LONG", b"SHORT")[n % 4], b"202603%02d" % (1 + n * 30 // self.files)
+            name = b"FISH/%s/%02d/%s_%s_%06d.jpg" % (day, n % 24, kind, day, n)
+            yield Entry("f", n, 1_780_000_000 * 10**9 + n, name)
+
+found = []
+for files in (100_000, 1_000_000):
+    survey = look(stream, Camera(files), Path(sys.argv[1]), None)
+    found.append([len(survey.behind), sum(day.missing for day in survey.behind), survey.foreign, peak()])
+print(json.dumps(found))
 """
 
 
@@ -54,11 +90,23 @@ def many() -> Iterator[Path]:
         yield Path(name)
 
 
+def run(program: str, *arguments: str) -> list:
+    """What a program prints, in a process of its own: a fork of this one would begin with this one's memory."""
+    command = [sys.executable, "-c", PEAK.strip() + program, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("way", ["local", "remote"])
 def test_a_listing_of_100000_files_is_handled_in_less_than_300_mb(many: Path, tmp_path: Path, way: str) -> None:
-    # In a process of its own: a fork of this one would begin with this one's memory.
-    command = [sys.executable, "-c", PROGRAM, way, str(many), str(tmp_path / "raw")]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    fetched, foreign, peak, has_dagster = json.loads(done.stdout)
+    fetched, foreign, peak, has_dagster = run(PROGRAM, way, str(many), str(tmp_path / "raw"))
     assert (fetched, foreign, has_dagster) == (FILES, 0, False)
     assert peak < LARGEST
+
+
+def test_a_look_at_a_million_files_takes_no_more_memory_than_one_at_a_tenth_of_them(tmp_path: Path) -> None:
+    tenth, million = run(LOOK, str(tmp_path / "raw"))
+    assert tenth[:3] == [30, 25_000, 75_000]
+    assert million[:3] == [30, 250_000, 750_000]
+    assert million[3] - tenth[3] < GROWTH
+    assert million[3] < LARGEST / 2

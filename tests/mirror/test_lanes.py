@@ -1,0 +1,203 @@
+"""Two lanes: what arrives now and what is history have locks and work directories of their own, and never wait."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.errors import BusyError, HostError, TransferError
+from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred
+from aurora_assets.sighting import Sighting, sightings
+from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, differences, left_over, stream_of, write
+
+OLD = [date(2026, 3, 1), date(2026, 3, 2)]
+LIVE = [date(2026, 3, 4), date(2026, 3, 5)]
+LIVE_FROM = date(2026, 3, 4)
+
+
+def image_of(day: date, minute: int = 0) -> str:
+    return f"FISH/{day:%Y%m%d}/10/HDR_{day:%Y%m%d}_10{minute:02}00.jpg"
+
+
+@pytest.fixture
+def mirror(far: Path, tmp_path: Path) -> Mirror:
+    """A camera with an image on each of four days, of which two are live."""
+    write(far, {image_of(day): str(day).encode() for day in OLD + LIVE})
+    return Mirror(stream_of(far), tmp_path)
+
+
+@pytest.fixture
+def seen_at(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "sources" / "wxcam.json"
+
+
+@dataclass
+class Noted:
+    """A real transfer that notes what it was asked for."""
+
+    transfer: Transfer
+    paths: list[list[str]] = field(default_factory=list)
+    places: list[tuple[Path, Path]] = field(default_factory=list)
+
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
+        self.paths.append(sorted(paths))
+        self.places.append((work, lock))
+        return self.transfer.fetch(root, paths, target, work, lock)
+
+
+class Hanging(Noted):
+    """A real transfer that does not begin before it is told to."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        super().__init__(transfer)
+        self.began, self.may_go_on = threading.Event(), threading.Event()
+
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
+        self.began.set()
+        assert self.may_go_on.wait(60)
+        return super().fetch(root, paths, target, work, lock)
+
+
+class Broken(Noted):
+    """A transfer that fails for history."""
+
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
+        if "history" in work.name:
+            raise TransferError("rsync ended with 12")
+        return super().fetch(root, paths, target, work, lock)
+
+
+@contextmanager
+def hanging(mirror: Mirror, *days: date) -> Iterator[list[MirrorReport]]:
+    """A pass over ``days`` that hangs in its transfer for as long as the block lasts; its report comes after that."""
+    transfer, reports = Hanging(mirror.transfer), list[MirrorReport]()
+
+    def run() -> None:
+        reports.append(mirror.run(*days, transfer=transfer, live_from=LIVE_FROM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert transfer.began.wait(10)
+        yield reports
+        assert reports == [], "it hung all the time"
+    finally:
+        transfer.may_go_on.set()
+        thread.join()
+
+
+def test_days_of_both_kinds_are_two_transfers_with_places_of_their_own_and_one_report(
+    mirror: Mirror, far: Path
+) -> None:
+    transfer = Noted(mirror.transfer)
+    report = mirror.run(*OLD, *LIVE, transfer=transfer, live_from=LIVE_FROM)
+    assert transfer.paths == [[image_of(day) for day in LIVE], [image_of(day) for day in OLD]], (
+        "what is live comes first"
+    )
+    work, locks = mirror.raw / ".incoming", mirror.locks
+    assert transfer.places == [
+        (work / "wxcam", locks / "mirror.wxcam.transfer.lock"),
+        (work / "wxcam.history", locks / "mirror.wxcam.history.transfer.lock"),
+    ]
+    assert [(day.day, day.copied) for day in report.days] == [(day, 1) for day in [*LIVE, *OLD]]
+    assert report.summary().startswith("seen 4 = copied 4 + unchanged 0 + unsettled 0 + refused 0; 40 bytes in")
+    assert adds_up(report)
+    assert differences(far, mirror.root) == []
+    assert left_over(mirror.raw) == []
+    again = mirror.run(*OLD, *LIVE, live_from=LIVE_FROM)
+    assert again.total("unchanged") == 4
+    assert [day.identity for day in again.days] == [day.identity for day in report.days]
+    assert {day.day: day.identity for day in mirror.run(*OLD, *LIVE).days} == {
+        day.day: day.identity for day in report.days
+    }, "a lane is no part of what a day is"
+
+
+def test_a_report_of_two_lanes_has_what_each_of_them_met(mirror: Mirror, far: Path) -> None:
+    write(far, {image_of(day, 1).replace("HDR", "AUTO"): b"another kind" for day in (OLD[0], LIVE[0])})
+    for day in (OLD[1], LIVE[1]):
+        (far / image_of(day, 2)).symlink_to("/etc/hostname")
+    report = mirror.run(*OLD, *LIVE, live_from=LIVE_FROM)
+    assert (report.foreign, report.total("refused_count"), report.total("seen")) == (2, 2, 6)
+    assert report.newest_ns == max((far / image_of(day)).stat().st_mtime_ns for day in OLD + LIVE)
+    assert adds_up(report)
+
+
+@pytest.mark.parametrize(("hung", "others"), [(OLD, LIVE), (LIVE, OLD)], ids=["history", "live"])
+def test_a_lane_that_hangs_holds_up_nothing_in_the_other(
+    mirror: Mirror, far: Path, hung: list[date], others: list[date]
+) -> None:
+    with hanging(mirror, *hung) as reports:
+        for minute in (1, 2):
+            write(far, {image_of(others[-1], minute): b"has just arrived"})
+            began = time.monotonic()
+            report = mirror.run(*others, live_from=LIVE_FROM, wait=0.1)
+            assert report.total("copied") == (3 if minute == 1 else 1)
+            assert time.monotonic() - began < 5
+        with pytest.raises(BusyError, match=rf"mirror\.wxcam{r'\.history' if hung == OLD else ''}: another run"):
+            mirror.run(hung[0], live_from=LIVE_FROM, wait=0.1)
+        assert not any((mirror.root / image_of(day)).exists() for day in hung)
+    (late,) = reports
+    assert late.total("copied") == 2
+    assert differences(far, mirror.root) == []
+    assert left_over(mirror.raw) == []
+
+
+def test_both_lanes_at_once_leave_what_one_quiet_pass_leaves(mirror: Mirror, far: Path, tmp_path: Path) -> None:
+    write(far, {image_of(day, minute): bytes([minute]) * 100_000 for day in OLD + LIVE for minute in range(30)})
+    reports: list[MirrorReport] = []
+    passes = [
+        threading.Thread(target=lambda days=days: reports.append(mirror.run(*days, live_from=LIVE_FROM)))
+        for days in ([OLD[0], LIVE[0]], [OLD[1], LIVE[1]], OLD, LIVE)
+    ]
+    for one in passes:
+        one.start()
+    for one in passes:
+        one.join()
+    assert sum(report.total("copied") for report in reports) == 4 * 30, "nothing is copied twice"
+    quiet = mirror.but(home=tmp_path / "quiet")
+    quiet.run(*OLD, *LIVE)
+    assert differences(quiet.root, mirror.root) == []
+    assert left_over(mirror.raw) == []
+
+
+def test_only_live_days_are_remembered_as_seen(mirror: Mirror, seen_at: Path) -> None:
+    source = LocalSource(lambda: 1_780_000_000 * 10**9)
+    mirror.run(*OLD, live_from=LIVE_FROM, seen_at=seen_at, source=source)
+    assert not seen_at.exists()
+    mirror.run(*OLD, *LIVE, live_from=LIVE_FROM, seen_at=seen_at, source=source)
+    assert sightings(seen_at) == dict.fromkeys(LIVE, Sighting(1_780_000_000 * 10**9, 0, 0))
+
+
+def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, far: Path, seen_at: Path) -> None:
+    write(far, {image_of(LIVE[1], minute): b"x" for minute in (1, 2)})
+    write(far, {image_of(LIVE[1], 3): b"x"}, at=SETTLED + timedelta(hours=1))
+    clock = (far / image_of(LIVE[1], 3)).stat().st_mtime_ns + 299 * 10**9
+    source = Meanwhile(LocalSource(lambda: clock), (far / image_of(LIVE[1], 1)).unlink)
+    report = mirror.run(*LIVE, live_from=LIVE_FROM, seen_at=seen_at, source=source)
+    assert (report.total("copied"), report.unsettled, report.total("refused_count")) == (3, 1, 1)
+    assert sightings(seen_at) == {LIVE[0]: Sighting(clock, 0, 0), LIVE[1]: Sighting(clock, 1, 1)}
+
+
+def test_a_pass_that_fails_is_not_remembered_but_a_live_one_is_although_history_fails(
+    mirror: Mirror, seen_at: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(HostError):
+        mirror.but(stream=stream_of(tmp_path / "none")).run(*LIVE, live_from=LIVE_FROM, seen_at=seen_at)
+    assert not seen_at.exists()
+    with pytest.raises(TransferError):
+        mirror.run(*OLD, *LIVE, transfer=Broken(mirror.transfer), live_from=LIVE_FROM, seen_at=seen_at)
+    assert sightings(seen_at).keys() == set(LIVE)
+    assert all(sighting.is_complete for sighting in sightings(seen_at).values())
+
+
+def test_where_no_live_window_is_told_every_day_is_live(mirror: Mirror, seen_at: Path) -> None:
+    transfer = Noted(mirror.transfer)
+    mirror.run(*OLD, *LIVE, transfer=transfer, seen_at=seen_at)
+    assert len(transfer.paths) == 1
+    assert sightings(seen_at).keys() == {*OLD, *LIVE}

@@ -1,0 +1,378 @@
+"""A look at a source: its counts are true and add up, it asks for nothing that no pass would fetch, and it ends."""
+
+import itertools
+import os
+import random
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aurora_assets.errors import HostError
+from aurora_assets.mirror.listing import Entry, Listing, LocalSource
+from aurora_assets.mirror.plan import directories, make_plan
+from aurora_assets.mirror.survey import DaySurvey, Survey, look
+from aurora_assets.sighting import Sighting
+from tests.mirror.parts import (
+    ANYTHING,
+    CAMERA,
+    DAY,
+    SETTLED,
+    Mirror,
+    Recording,
+    host_of,
+    stream_of,
+    until,
+    write,
+)
+from tests.mirror.trees import (
+    CLOCK,
+    COUNTS,
+    DAYS,
+    EVERYTHING,
+    SECOND,
+    START,
+    TREES,
+    Said,
+    Tree,
+    counts,
+    file,
+    image,
+    said,
+    tree_of,
+)
+from tests.ssh_server import SshServer, make_readable
+
+patient = settings.get_profile("mirror")
+
+
+def check_whole(survey: Survey, tree: Tree) -> None:
+    """All that a look at a whole source says, against what was counted when the tree was made."""
+    assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in tree.days}
+    assert [day.day for day in survey.behind] == sorted((d for d in tree.days if tree.days[d]["missing"]), reverse=True)
+    assert (survey.files, survey.bytes) == (tree.total["files"], tree.total["bytes"])
+    assert (survey.unsettled, survey.foreign) == (tree.total["unsettled"], tree.total["foreign"])
+    assert survey.refusals == tree.total["refused"] + tree.total["refused, no day"]
+    assert survey.refused.count == tree.total["refused, no day"]
+    assert survey.newest_ns == (tree.newest_ns or None)
+    assert survey.is_whole
+
+
+@settings(patient)
+@given(TREES)
+def test_every_file_of_a_whole_source_is_counted_once_and_as_what_it_is(content: list[tuple[str, date]]) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        tree = tree_of(content, Path(home, "far"), Path(home, "near"))
+        stream = stream_of(tree.far, start=START)
+        check_whole(look(stream, LocalSource(lambda: CLOCK), tree.near, None), tree)
+
+
+def test_over_ssh_a_whole_source_is_counted_the_same(far: Path, tmp_path: Path, server: SshServer) -> None:
+    mirror = Mirror(stream_of(far, start=START), tmp_path, host_of(server))
+    # What is still being written has minutes to go, however slow this machine is.
+    tree = tree_of(EVERYTHING, far, mirror.root, time.time_ns() + 200 * SECOND)
+    for directory in (p for p in far.rglob("*") if p.is_dir()):
+        make_readable(directory)
+    survey = mirror.look()
+    check_whole(survey, tree)
+    local = mirror.but(host=Mirror.host).look()
+    assert counts(local) == counts(survey)
+    assert [day.digest for day in local.behind] == [day.digest for day in survey.behind]
+    assert 0 < survey.seconds < 10
+
+
+@settings(patient, max_examples=30)
+@given(TREES)
+def test_asked_for_by_name_a_day_is_counted_as_in_the_whole_and_as_a_pass_would_plan_it(
+    content: list[tuple[str, date]],
+) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        # What is told by its directory's day, or not listed at all, is counted otherwise than in the whole.
+        content = [(k, day) for k, day in content if k not in ("in a far day's directory", "dated in the future")]
+        tree = tree_of(content, Path(home, "far"), Path(home, "near"))
+        stream, source = stream_of(tree.far, start=START), LocalSource(lambda: CLOCK)
+        survey = look(stream, source, tree.near, DAYS)
+        assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in DAYS}
+        plan = make_plan(stream, DAYS, source.list(stream.path, directories(stream, DAYS)), tree.near)
+        for day in survey.days.values():
+            assert isinstance(day, DaySurvey)
+            there = plan.days[day.day]
+            assert (day.missing, day.present) == (len(there.fetch), len(there.unchanged))
+            assert (day.unsettled, day.refused) == (there.unsettled, there.refused)
+
+
+@settings(patient, max_examples=8)
+@given(TREES.filter(bool))
+def test_what_a_look_finds_missing_is_what_passes_bring_so_nothing_is_asked_for_twice(
+    content: list[tuple[str, date]],
+) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        mirror = Mirror(stream_of(Path(home, "far"), start=START), Path(home))
+        tree = tree_of(content, Path(home, "far"), mirror.root)
+        source = LocalSource(lambda: CLOCK)
+        behind = mirror.look(source=source).behind
+        for day in behind:
+            assert mirror.run(day.day, source=source).total("copied") == day.missing
+        after = mirror.look(source=source)
+        assert after.behind == []
+        assert after.refusals == tree.total["refused"] + tree.total["refused, no day"]
+
+
+# -- a listing that is made up -----------------------------------------------------------------------------------------
+
+
+def survey_of(entries: Sequence[Entry], near: Path, **changes: Any) -> Survey:
+    return look(stream_of("/", **changes), said(entries), near, None)
+
+
+def digest(entries: Sequence[Entry], near: Path) -> str:
+    """The digest of ``DAY``."""
+    (day,) = look(stream_of("/"), said(entries), near, [DAY]).days.values()
+    assert isinstance(day, DaySurvey)
+    return day.digest
+
+
+def test_the_digest_does_not_depend_on_the_order_of_a_listing(tmp_path: Path) -> None:
+    entries = [image(DAY, number) for number in range(30)]
+    chance = random.Random(5)
+    shuffled = [chance.sample(entries, len(entries)) for _ in range(20)]
+    assert len({digest(order, tmp_path) for order in [entries, *shuffled]}) == 1
+
+
+def test_no_two_sets_of_missing_files_have_the_same_digest(tmp_path: Path) -> None:
+    entries = [image(DAY, number) for number in range(7)]
+    sets = [some for size in range(8) for some in itertools.combinations(entries, size)]
+    assert len({digest(some, tmp_path) for some in sets}) == len(sets) == 2**7
+
+
+def test_the_digest_tells_versions_of_a_file_apart(tmp_path: Path) -> None:
+    one, other = image(DAY, 1), image(DAY, 2)
+    versions = [
+        one,
+        replace(one, size=8),
+        replace(one, mtime_ns=one.mtime_ns + 1),
+        replace(one, path=one.path.replace(b"/10/", b"/11/")),
+    ]
+    assert len({digest([version, other], tmp_path) for version in versions}) == len(versions)
+
+
+def test_the_digest_is_of_what_is_missing_alone(far: Path, tmp_path: Path) -> None:
+    mirror = Mirror(stream_of(far), tmp_path)
+    names = [f"FISH/{DAY:%Y%m%d}/10/HDR_{DAY:%Y%m%d}_10{minute:02}00.jpg" for minute in range(3)]
+    write(far, dict.fromkeys(names[:2], b"x"))
+    before = mirror.look(DAY).behind[0].digest
+    mirror.run()
+    assert mirror.look(DAY).behind == []
+    write(far, {names[2]: b"x", names[2].replace("HDR_", "AUTO_"): b"x"})
+    alone = mirror.look(DAY).behind[0]
+    assert (alone.missing, alone.present) == (1, 2)
+    assert alone.digest != before
+    (far / names[0]).unlink()
+    assert mirror.look(DAY).behind[0].digest == alone.digest, "what is here does not count, nor what is gone there"
+
+
+def test_a_day_before_the_start_is_none_of_a_whole_source_but_may_be_asked_for(tmp_path: Path) -> None:
+    days = [START + timedelta(days=n) for n in (-400, -1, 0, 1)]
+    entries = [image(day, 1) for day in days]
+    whole = survey_of(entries, tmp_path, start=START)
+    assert [day.day for day in whole.behind] == [START + timedelta(days=1), START]
+    assert (whole.files, whole.refusals) == (4, 0)
+    asked = look(stream_of("/", start=START), said(entries), tmp_path, days[:2])
+    assert [(day.day, day.missing) for day in asked.behind] == [(days[1], 1), (days[0], 1)]
+
+
+HOSTILE = st.lists(
+    st.builds(
+        lambda kind, size, mtime, lies, day, odd: Entry(
+            kind, size, mtime, os.fsencode(f"FISH/{lies:%Y%m%d}/{odd}HDR_{day:%Y%m%d}_1.jpg")
+        ),
+        st.sampled_from("fffdl?"), st.integers(-2, 10**20), st.integers(-(10**10), 10**20) | st.just(CLOCK),
+        st.dates(), st.dates() | st.sampled_from(DAYS), st.sampled_from(["", "10/", "../", "/", "\n", "\x7f/"]),
+    )
+    | st.builds(Entry, st.sampled_from("fdl?"), st.integers(), st.integers(), st.binary(max_size=30)),
+    max_size=25,
+)  # fmt: skip
+
+
+@settings(patient, max_examples=150)
+@given(HOSTILE, st.sampled_from([CAMERA, ANYTHING, {**CAMERA, "day_dirs": []}, {**CAMERA, "day": "mtime"}]))
+def test_counts_add_up_whatever_a_host_says(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], settings: dict[str, Any]
+) -> None:
+    stream = stream_of("/", {**settings, "start": START})
+    survey = look(stream, said(entries), tmp_path_factory.getbasetemp() / "none", None)
+    found = counts(survey)
+    assert all(START <= day <= date(2026, 3, 9) for day in found), "no day before the start, and none of the future"
+    assert sum(day["seen"] for day in found.values()) + survey.refused.count + survey.foreign <= len(entries)
+    assert all(day.missing_bytes >= 0 for day in survey.behind)
+    assert survey.summary().isprintable()
+
+
+def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_asks_for_it(
+    far: Path, tmp_path: Path
+) -> None:
+    misfiled = f"FISH/20260225/10/HDR_{DAY:%Y%m%d}_100000.jpg"
+    write(far, {misfiled: b"x", f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg": b"of a neighbour"})
+    mirror = Mirror(stream_of(far), tmp_path)
+    for _ in range(2):
+        (behind,) = mirror.look().behind
+        assert (behind.day, behind.missing, behind.refused_count) == (DAY, 1, 1)
+        assert behind.refused["in the directory of another day than its name says"].first == [misfiled]
+        mirror.run(DAY)
+        assert mirror.look().behind == []
+        assert mirror.look(date(2026, 2, 25)).refusals == 1, "its directory's day shows it as well"
+        (mirror.root / f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg").unlink()
+
+
+# -- what an operator reads, and what is remembered --------------------------------------------------------------------
+
+
+def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
+    noon = int(SETTLED.timestamp()) * SECOND
+    assert survey_of([], tmp_path).summary() == "0 files seen (0.0 MB); none of this stream's files there"
+    entries = [file("FISH/20260305/12/HDR_20260305_115900.jpg", 2_340_000, noon + 999_999_999)]
+    assert survey_of(entries, tmp_path).summary() == (
+        "1 files seen (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
+    )
+    entries += [
+        file("FISH/20260309/11/HDR_20260309_115800.jpg", 1_000_000, CLOCK - 90 * SECOND),
+        Entry("l", 1, noon, b"FISH/20260305/link"),
+        file("FISH/20260305/12/HDR_20990101_000000.jpg"),
+    ]
+    assert survey_of(entries, tmp_path).summary() == (
+        "2 files seen (3.3 MB); newest 2026-03-09 11:58:30 UTC, 0:01:30 old; 1 still being written; 2 refused"
+    )
+
+
+def test_a_file_that_is_written_while_it_is_listed_is_not_older_than_nothing(tmp_path: Path) -> None:
+    # A host's clock comes in whole seconds and before its files; one that grows without pause is later than that.
+    survey = survey_of([file("a.dat", 5, CLOCK + 700_000_000)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
+    assert survey.age == timedelta(0)
+    assert survey.summary().endswith("newest 2026-03-09 12:00:00 UTC, 0:00:00 old; 1 still being written")
+
+
+def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, server: SshServer) -> None:
+    if server.auth != "none":
+        pytest.skip("root reads everything: the user without a key is asked")
+    write(far, {f"FISH/{DAY:%Y%m%d}/{hour}/HDR_{DAY:%Y%m%d}_{hour}0000.jpg": b"x" for hour in (10, 11)})
+    for path in ("FISH", f"FISH/{DAY:%Y%m%d}", f"FISH/{DAY:%Y%m%d}/11"):
+        make_readable(far / path)
+    (far / f"FISH/{DAY:%Y%m%d}/10").chmod(0o700)
+    survey = Mirror(stream_of(far), tmp_path, host_of(server)).look(DAY)
+    assert (survey.files, survey.unreadable.count) == (1, 1)
+    assert survey.summary().endswith("; 1 directories not readable")
+
+
+def test_what_is_remembered_of_a_look_is_every_day_that_was_asked_for(tmp_path: Path) -> None:
+    today = date(2026, 3, 9)
+    entries = [image(DAY, 1), image(DAY, 2), file("FISH/20260309/11/HDR_20260309_115800.jpg", 1, CLOCK - 60 * SECOND)]
+    survey = look(stream_of("/"), said(entries), tmp_path, [DAY, date(2026, 3, 8), today])
+    assert survey.sightings() == {
+        DAY: Sighting(CLOCK, 2, 0),
+        date(2026, 3, 8): Sighting(CLOCK, 0, 0),
+        today: Sighting(CLOCK, 0, 1),
+    }
+
+
+# -- bounds ------------------------------------------------------------------------------------------------------------
+
+
+def endless() -> Generator[Entry]:
+    for number in itertools.count():
+        yield image(DAYS[number % 5], number)
+        time.sleep(0.001)
+
+
+def test_a_look_whose_time_is_up_ends_with_what_was_seen_and_says_that_it_is_not_all(tmp_path: Path) -> None:
+    source = Said(endless)
+    began = time.monotonic()
+    survey = look(stream_of("/", start=START), source, tmp_path, None, timedelta(seconds=0.3))
+    assert 0.3 <= time.monotonic() - began < 2
+    assert not survey.is_whole
+    assert source.is_closed
+    # What was seen is the beginning of what there is, and true.
+    first = list(itertools.islice(endless(), survey.files))
+    expected = look(stream_of("/", start=START), said(first), tmp_path, None)
+    assert counts(survey) == counts(expected)
+    assert [day.digest for day in survey.behind] == [day.digest for day in expected.behind]
+
+
+def test_a_look_that_was_fast_enough_is_whole_and_ends_its_listing(tmp_path: Path) -> None:
+    source = said([image(DAY, 1)])
+    assert look(stream_of("/"), source, tmp_path, None, timedelta(seconds=30)).is_whole
+    assert source.is_closed
+
+
+def working_in(directory: Path) -> set[int]:
+    """The processes whose working directory it is: those of a listing over SSH."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == directory:
+                found.add(int(process.name))
+    return found
+
+
+@pytest.fixture
+def large(far: Path) -> Path:
+    """A source whose listing is larger than what the network keeps, so that it cannot end while nobody reads."""
+    directory = far / "FISH/20260305/10"
+    directory.mkdir(parents=True)
+    handle = os.open(directory, os.O_RDONLY)
+    for number in range(20_000):
+        os.mknod(f"HDR_20260305_{number:06}{'x' * 200}.jpg", 0o644, dir_fd=handle)
+    os.close(handle)
+    return far
+
+
+def test_a_look_that_is_cut_over_ssh_leaves_no_session_and_no_find_behind(
+    large: Path, tmp_path: Path, own_server: SshServer
+) -> None:
+    mirror = Mirror(stream_of(large), tmp_path, host_of(own_server))
+    seen: list[set[int]] = []
+
+    class Watched(Recording):
+        def list(self, root: str, below: Sequence[str]) -> Listing:
+            listing = super().list(root, below)
+            first = next(listing.entries)
+            time.sleep(0.2)
+            seen.append(working_in(large))
+            return replace(listing, entries=_with(first, listing.entries))
+
+    survey = mirror.look(source=Watched(mirror.source), within=timedelta(seconds=0.1))
+    assert seen[0], "the find was at work when the time was up"
+    assert (survey.is_whole, survey.files) == (False, 0)
+    until(lambda: not working_in(large), 3)
+    until(lambda: "Close session" in own_server.log(), 3)
+    assert mirror.look(within=timedelta(seconds=30)).files == 20_000
+
+
+def _with(first: Entry, rest: Generator[Entry]) -> Generator[Entry]:
+    try:
+        yield first
+        yield from rest
+    finally:
+        rest.close()
+
+
+def test_a_host_that_goes_down_in_the_middle_of_a_look_is_an_error_and_no_half_survey(
+    large: Path, tmp_path: Path, own_server: SshServer
+) -> None:
+    mirror = Mirror(stream_of(large), tmp_path, host_of(own_server))
+
+    class Ended(Recording):
+        def list(self, root: str, below: Sequence[str]) -> Listing:
+            listing = super().list(root, below)
+            own_server.stop()
+            return listing
+
+    with pytest.raises(HostError, match=r"^127\.0\.0\.2: the listing"):
+        mirror.look(source=Ended(mirror.source))
