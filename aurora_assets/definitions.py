@@ -10,9 +10,8 @@ from aurora_assets.mirror.checks import raw_checks
 from aurora_assets.site import Site, load_site
 from aurora_assets.wxcam.assets import wxcam_assets
 from aurora_assets.wxcam.checks import wxcam_checks
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource, tools_job
-from resources.ssh import SshResource
+from resources.outside import outside_of
+from resources.shell import tools_job
 from schedules import all_schedules
 from sensors.arrivals import arrival_sensors
 from sensors.late import late_days_sensor
@@ -20,18 +19,7 @@ from sensors.late import late_days_sensor
 
 def build(site: Site) -> Definitions:
     """Everything that an observatory of this site has."""
-    limits = site.limits
-    ssh = SshResource(
-        known_hosts=str(site.paths.known_hosts),
-        connect_seconds=limits.connect.total_seconds(),
-        listing_seconds=limits.listing.total_seconds(),
-    )
-    rsync = RsyncResource(
-        shell=ShellResource(),
-        ssh=ssh,
-        stall_seconds=limits.stall.total_seconds(),
-        transfer_seconds=limits.transfer.total_seconds(),
-    )
+    outside = outside_of(site)
     with warnings.catch_warnings():
         # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
         warnings.simplefilter("ignore", BetaWarning)
@@ -42,7 +30,7 @@ def build(site: Site) -> Definitions:
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site)],
         jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
-        resources={"ssh": ssh, "rsync": rsync},
+        resources={"ssh": outside.ssh, "rsync": outside.rsync},
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
         executor=in_process_executor,
     )

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
 
@@ -48,6 +49,7 @@ _LOG_CHANNEL = "aurora.paramiko"
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
 
 _BLOCK = 1 << 16
+_MOST_ANSWER = 16  # blocks, of what is no listing
 _MOST_STDERR = 1 << 18
 _SESSIONS = Sessions()  # of this process: the sensors of the code server, or the steps of a run
 _ALIVE_SECONDS, _ALIVE_TIMES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
@@ -76,6 +78,10 @@ class SshResource(ConfigurableResource):
             listing_seconds=min(self.listing_seconds, within),
         )
         return RemoteSource(hurried, host)
+
+    def ask(self, host: SshHost, argv: Sequence[str]) -> str:
+        """What a program on ``host`` prints; :class:`HostError` where it cannot be asked, or fails."""
+        return RemoteSource(self, host).ask(argv)
 
     def command(self, host: SshHost) -> list[str]:
         """The OpenSSH client with our options for ``host``, for a program that appends the address itself."""
@@ -218,17 +224,23 @@ class RemoteSource:
         unreadable = Tally()
         return parse_listing(self._records(root, below, unreadable), unreadable)
 
+    def ask(self, argv: Sequence[str]) -> str:
+        """See :meth:`SshResource.ask`."""
+        deadline, stderr = time.monotonic() + self.ssh.listing_seconds, bytearray()
+        with self._execute(argv) as channel:
+            said = b"".join(islice(self._blocks(channel, deadline, stderr), _MOST_ANSWER))
+            status = self._status(channel)
+        if status != 0:
+            text = bytes(stderr[:300]).decode("utf-8", "replace").strip()
+            raise HostError(f"{self.host.address}: {argv[0]} ended with exit code {status}: {text or 'no message'}")
+        return said.decode("utf-8", "replace")
+
     def _records(self, root: str, below: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
         deadline = time.monotonic() + self.ssh.listing_seconds
         stderr = bytearray()
-        try:
-            with closing(self._execute(remote_command(root, below))) as channel:
-                yield from split_records(self._blocks(channel, deadline, stderr))
-                status = self._status(channel)
-        except (OSError, SSHException, EOFError) as error:
-            raise HostError(
-                f"{self.host.address}: the listing broke off: {str(error) or type(error).__name__}"
-            ) from None
+        with self._execute(remote_command(root, below)) as channel:
+            yield from split_records(self._blocks(channel, deadline, stderr))
+            status = self._status(channel)
         if status == NO_SUCH_ROOT:
             raise HostRefusedError(
                 f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
@@ -238,7 +250,17 @@ class RemoteSource:
             raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
         complaints(bytes(stderr), unreadable)
 
-    def _execute(self, command: Sequence[str]) -> Channel:
+    @contextmanager
+    def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
+        """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
+        try:
+            with closing(self._start(command)) as channel:
+                yield channel
+        except (OSError, SSHException, EOFError) as error:
+            text = str(error) or type(error).__name__
+            raise HostError(f"{self.host.address}: the session broke off: {text}") from None
+
+    def _start(self, command: Sequence[str]) -> Channel:
         """Start a program there. A kept session may have died unnoticed; then it is tried once with a new one."""
         while True:
             connection, was_open = self.ssh.session(self.host)

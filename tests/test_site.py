@@ -1,6 +1,7 @@
 """The site file: what it may say, what each rule means for real file names, and how a wrong one is told."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster._utils.schedules import is_valid_cron_string
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -237,6 +239,39 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("paths.state", "/var/lib/%h"), "paths.state: no white space"),
         (changed("paths.state", "/var/lib/$HOME"), "paths.state: no white space"),
         (changed("archive", {"hosts": [], "raw": "/a", "products": "/b"}), "archive.hosts: "),
+        (changed("limits.look", "51s"), "limits.look: at most 50s: Dagster ends the tick"),
+        (changed("limits.look", "1m"), "limits.look: at most 50s"),
+        (changed("limits.look", "0s"), "limits.look: longer than 0s"),
+        (changed("limits.look", 40), "limits.look: a duration is"),
+        (changed("live", "yes"), "live: keys with values"),
+        (changed("live.runing", True), "live.runing: unknown key"),
+        (changed("live.running", "perhaps"), "live.running: "),
+        (changed("live.every", "0s"), "live.every: longer than 0s"),
+        (changed("live.every", "two minutes"), "live.every: a duration is"),
+        (changed("live.hour_closes_after", "10"), "live.hour_closes_after: a duration is"),
+        (changed("live.keep_runs", "0d"), "live.keep_runs: longer than 0s"),
+        (changed("live.reconcile_days", 0), "live.reconcile_days: "),
+        (changed("live.reconcile_days", 367), "live.reconcile_days: "),
+        (changed("live.thumbnails", "@hourly"), "live.thumbnails: five fields, as in a crontab: minute hour day month"),
+        (changed("live.thumbnails", "10 * * *"), "live.thumbnails: five fields"),
+        (changed("live.thumbnails", "0 10 * * * *"), "live.thumbnails: five fields"),
+        (changed("live.thumbnails", ""), "live.thumbnails: five fields"),
+        (changed("live.thumbnails", 10), "live.thumbnails: "),
+        (changed("live.thumbnails", "60 * * * *"), "live.thumbnails: the field minute ('60') goes from 0 to 59"),
+        (changed("live.thumbnails", "10,70 * * * *"), "live.thumbnails: the field minute ('10,70') goes from 0 to 59"),
+        (
+            changed("live.thumbnails", "*/0 * * * *"),
+            "live.thumbnails: the field minute ('*/0') is a number, a range, *",
+        ),
+        (changed("live.thumbnails", "١ * * * *"), "live.thumbnails: the field minute ('١') is a number"),
+        (changed("live.reconcile", "35 24 * * *"), "live.reconcile: the field hour ('24') goes from 0 to 23"),
+        (changed("live.reconcile", "35 six * * *"), "live.reconcile: the field hour ('six') is a number, a range, *"),
+        (changed("live.reconcile", "35 *-6 * * *"), "live.reconcile: the field hour ('*-6') is a number, a range, *"),
+        (changed("live.retention", "50 3 0 * *"), "live.retention: the field day ('0') goes from 1 to 31"),
+        (changed("live.retention", "50 3 * 13 *"), "live.retention: the field month ('13') goes from 1 to 12"),
+        (changed("live.retention", "50 3 * 0 *"), "live.retention: the field month ('0') goes from 1 to 12"),
+        (changed("live.retention", "50 3 * * 8"), "live.retention: the field weekday ('8') goes from 0 to 7"),
+        (changed("live.retention", "50 3 * * MON"), "live.retention: the field weekday ('MON') is a number"),
     ],
 )
 def test_a_wrong_value_is_one_error_that_names_its_key(
@@ -250,6 +285,86 @@ def test_a_wrong_value_is_one_error_that_names_its_key(
     assert key in message
     assert "\n" not in message
     assert "; " not in message, "one mistake is one complaint"
+
+
+def test_a_site_that_says_nothing_of_it_looks_every_two_minutes_but_not_before_it_is_asked() -> None:
+    site = Site.model_validate(GOOD)
+    assert not site.live.running
+    assert (site.live.every, site.live.hour_closes_after) == (timedelta(minutes=2), timedelta(minutes=10))
+    assert site.live.thumbnails.startswith("10,")
+    assert site.limits.look < timedelta(seconds=50)
+    assert load_site(GAMB2LE).live.running
+    assert not load_site(DEFAULT_SITE).live.running
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), [
+    ("limits.look", "50s", timedelta(seconds=50)),
+    ("limits.look", "1s", timedelta(seconds=1)),
+    ("live.running", True, True),
+    ("live.every", "30s", timedelta(seconds=30)),
+    ("live.hour_closes_after", "0s", timedelta(0)),
+    ("live.reconcile_days", 366, 366),
+    ("live.keep_runs", "30d", timedelta(days=30)),
+    ("live.reconcile", "0-59/5,7 */6 1-31 1,12 0-7", "0-59/5,7 */6 1-31 1,12 0-7"),
+])  # fmt: skip
+def test_what_happens_by_itself_may_be_set(
+    site_file: Callable[[object], Path], key: str, value: object, expected: object
+) -> None:
+    site = load_site(site_file(changed(key, value)))
+    part, name = key.split(".")
+    assert getattr(getattr(site, part), name) == expected
+    assert site.model_dump(mode="json")[part][name] == value, "it is printed as it was written"
+
+
+NUMBERS = (st.integers(0, 8) | st.integers(0, 99)).map(str)
+CRON_FIELDS = st.lists(
+    st.builds("".join, st.tuples(
+        st.just("*") | NUMBERS | st.builds("{}-{}".format, NUMBERS, NUMBERS) | st.sampled_from(["", "MON", "L", "?"]),
+        st.just("") | st.builds("/{}".format, NUMBERS),
+    )), min_size=1, max_size=3,
+).map(",".join)  # fmt: skip
+
+
+@settings(patient, max_examples=200)
+@given(st.lists(CRON_FIELDS | st.just("*"), min_size=5, max_size=5))
+@example(["*/0", "*", "*", "*", "*"])
+@example(["0", "0", "0", "*", "*"])
+@example(["59-0", "23-1", "28", "2", "7-1"])
+def test_a_schedule_that_a_site_file_may_hold_is_one_that_dagster_takes(fields: list[str]) -> None:
+    if set(re.findall(r"\d+", fields[2])) & {"29", "30", "31"} and fields[3] != "*":
+        fields[3] = "*"  # 31 February is for a calendar to refuse
+    value = " ".join(fields)
+    try:
+        site = Site.model_validate(changed("live.reconcile", value))
+    except ValidationError:
+        return
+    assert is_valid_cron_string(site.live.reconcile)
+
+
+@patient
+@given(
+    st.dates(date(2026, 1, 1), date(2027, 12, 31)), st.integers(0, 86_399), st.integers(0, 30 * 86_400),
+    st.dates(date(2025, 1, 1), date(2028, 12, 31)),
+)  # fmt: skip
+@example(DAY, 0, 2 * 86_400, date(2026, 1, 12))
+@example(DAY, 86_399, 1, date(2026, 1, 12))
+def test_the_live_window_begins_where_the_lookback_ends_but_never_before_the_stream(
+    today: date, second: int, lookback: int, start: date
+) -> None:
+    stream = Site.model_validate(changed("streams.power.start", str(start))).streams["power"]
+    stream = stream.model_copy(update={"lookback": timedelta(seconds=lookback)})
+    now = datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(seconds=second)
+    first = stream.live_from(now)
+    # In days since epoch, by another way than the calendar's.
+    reaches = (int(now.timestamp()) - lookback) // 86_400
+    assert (first - date(1970, 1, 1)).days == max(reaches, (start - date(1970, 1, 1)).days)
+
+
+def test_where_sightings_are_remembered_is_below_the_state_of_the_site(site_file: Callable[[object], Path]) -> None:
+    path = site_file(GOOD)
+    site = load_site(path)
+    assert site.sightings("wxcam") == path.parent / "state/sources/wxcam.json"
+    assert site.sightings("power") == path.parent / "state/sources/power.json"
 
 
 def test_several_mistakes_are_told_at_once(site_file: Callable[[object], Path]) -> None:
@@ -399,6 +514,7 @@ def test_whatever_yaml_holds_gives_a_site_or_a_site_error(
     "name", "paths", "paths.raw", "paths.state", "hosts", "hosts.far", "hosts.far.address", "hosts.far.port", "streams",
     "hosts.far.identity", "streams.wxcam", "streams.wxcam.path", "streams.wxcam.include", "streams.wxcam.day",
     "streams.wxcam.start", "streams.wxcam.settle", "streams.wxcam.day_dirs", "streams.wxcam.host", "archive", "limits",
+    "limits.look", "live", "live.every", "live.reconcile", "live.reconcile_days",
 ]), value=TREES)  # fmt: skip
 def test_one_arbitrary_value_in_a_good_file_gives_a_site_or_a_site_error(
     tmp_path_factory: pytest.TempPathFactory, where: str, value: object

@@ -1,0 +1,155 @@
+"""When days were last seen on their host: the latest look is kept, and nothing in the file stops anybody."""
+
+import json
+import random
+import resource
+import time
+from datetime import date, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from aurora_assets.sighting import Sighting, remember, sightings
+
+DAY = date(2026, 8, 18)
+NEXT = DAY + timedelta(days=1)
+CLOCK = 1_787_000_000 * 10**9
+fork = get_context("fork")
+patient = settings(deadline=None, max_examples=150)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where it is remembered; its directory is not there yet."""
+    return tmp_path / "state" / "sources" / "wxcam.json"
+
+
+def test_what_was_seen_is_remembered(place: Path) -> None:
+    assert sightings(place) == {}
+    seen = {DAY: Sighting(CLOCK + 1, 2, 3), NEXT: Sighting(CLOCK, 0, 0)}
+    remember(place, seen)
+    assert sightings(place) == seen
+    assert json.loads(place.read_text()) == {"2026-08-18": [CLOCK + 1, 2, 3], "2026-08-19": [CLOCK, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("sighting", "is_complete"),
+    [(Sighting(1, 0, 0), True), (Sighting(1, 1, 0), False), (Sighting(1, 0, 1), False), (Sighting(1, 2, 2), False)],
+)
+def test_a_day_is_complete_where_nothing_was_missing_and_nothing_unsettled(
+    sighting: Sighting, is_complete: bool
+) -> None:
+    assert sighting.is_complete is is_complete
+
+
+@patient
+@given(st.permutations(range(6)))
+def test_the_latest_look_at_a_day_is_kept_in_whatever_order_they_are_told(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int]
+) -> None:
+    place = tmp_path_factory.getbasetemp() / "in_any_order.json"
+    place.unlink(missing_ok=True)
+    for number in order:
+        remember(place, {DAY: Sighting(CLOCK + number, number, 0)})
+    assert sightings(place) == {DAY: Sighting(CLOCK + 5, 5, 0)}
+
+
+def test_of_two_looks_within_a_second_the_one_that_was_told_last_is_kept(place: Path) -> None:
+    # A host tells its clock in whole seconds: the sensor that missed a file and the run that brought it may share one.
+    remember(place, {DAY: Sighting(CLOCK, 1, 0)})
+    remember(place, {DAY: Sighting(CLOCK, 0, 0)})
+    assert sightings(place)[DAY].is_complete
+
+
+def test_a_look_at_some_days_leaves_what_is_known_of_others(place: Path) -> None:
+    remember(place, {DAY: Sighting(CLOCK, 0, 0)})
+    remember(place, {NEXT: Sighting(CLOCK - 5, 1, 1)})
+    remember(place, {})
+    assert sightings(place) == {DAY: Sighting(CLOCK, 0, 0), NEXT: Sighting(CLOCK - 5, 1, 1)}
+
+
+def test_the_file_does_not_grow_with_the_years(place: Path) -> None:
+    for number in range(400):
+        remember(place, {DAY + timedelta(days=number): Sighting(CLOCK + number, 0, 0)})
+    kept = sightings(place)
+    assert sorted(kept) == [DAY + timedelta(days=number) for number in range(340, 400)]
+    assert place.stat().st_size < 4000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["2026-08-18", "soon", ""]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+ROWS = st.dictionaries(st.just("2026-08-18"), JSON | st.lists(JSON, min_size=3, max_size=3), min_size=1)
+
+
+@patient
+@given(st.binary(max_size=40) | (JSON | ROWS).map(lambda value: json.dumps(value).encode()))
+@example(b"")
+@example(b"{}")
+@example(b'{"2026-08-18": [1, 2')  # cut off
+@example(b'{"2026-08-18": [1e999, 0, 0]}')
+@example(b'{"2026-08-18": [NaN, 0, 0]}')
+@example(b'{"2026-08-18": [' + b"9" * 5000 + b", 0, 0]}")
+@example(b'{"2026-08-18": ' + b"[" * 2000)
+@example(b'{"2026-02-31": [1, 0, 0]}')
+@example(b"\x00" * 4096)  # what a power cut may leave
+def test_whatever_is_in_the_file_stops_nobody_and_is_written_over(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    place = tmp_path_factory.getbasetemp() / "garbage.json"
+    place.write_bytes(content)
+    known = sightings(place)
+    assert all(isinstance(day, date) and isinstance(seen, Sighting) for day, seen in known.items())
+    remember(place, {NEXT: Sighting(CLOCK, 0, 0)})
+    assert sightings(place)[NEXT] == Sighting(CLOCK, 0, 0)
+    assert json.loads(place.read_bytes())["2026-08-19"] == [CLOCK, 0, 0]
+
+
+def write_without_pause(place: Path, seed: int, seconds: float) -> None:
+    chance, ends = random.Random(seed), time.monotonic() + seconds
+    while time.monotonic() < ends:
+        days = [DAY + timedelta(days=n) for n in chance.sample(range(60), 30)]
+        # Three numbers that belong together: a mixture of two writers' would be seen.
+        number = chance.randrange(10**6)
+        remember(place, {day: Sighting(number, number, number) for day in days})
+
+
+def test_of_writers_at_the_same_time_one_leaves_a_whole_file_at_every_moment(place: Path) -> None:
+    remember(place, {DAY: Sighting(0, 0, 0)})
+    writers = [fork.Process(target=write_without_pause, args=(place, seed, 1.0)) for seed in range(4)]
+    for writer in writers:
+        writer.start()
+    looks = 0
+    while any(writer.is_alive() for writer in writers):
+        rows = json.loads(place.read_bytes())
+        assert rows
+        assert all(one == two == three for one, two, three in rows.values())
+        looks += 1
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert looks > 50
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+def remember_on_a_full_disk(place: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    with pytest.raises(OSError, match="File too large"):
+        remember(place, {DAY: Sighting(CLOCK + 1, 0, 0)})
+
+
+def test_what_cannot_be_written_is_an_error_and_what_was_known_stays(place: Path) -> None:
+    remember(place, {DAY: Sighting(CLOCK, 1, 1)})
+    writer = fork.Process(target=remember_on_a_full_disk, args=(place,))  # the limit is for this process alone
+    writer.start()
+    writer.join()
+    assert writer.exitcode == 0
+    assert sightings(place) == {DAY: Sighting(CLOCK, 1, 1)}
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
