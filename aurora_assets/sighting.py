@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import date
 from pathlib import Path
 
+_AHEAD_NS = 300 * 10**9  # of our clock; more than that, a host's clock was wrong
 _KEPT = 60  # days; a day that nobody looked at for longer is history, about which nobody asks
 
 
@@ -38,8 +40,10 @@ class Sighting:
 def remember(place: Path, seen: Mapping[date, Sighting]) -> None:
     """Write what was seen, unless something later is known of that day."""
     known = sightings(place)
+    latest = time.time_ns() + _AHEAD_NS
     for day, sighting in seen.items():
-        if day not in known or known[day].clock_ns <= sighting.clock_ns:
+        # A host's clock that was ahead once must not have the last word until real time has passed it.
+        if day not in known or known[day].clock_ns <= sighting.clock_ns or known[day].clock_ns > latest:
             known[day] = sighting
     place.parent.mkdir(parents=True, exist_ok=True)
     rows = {str(day): astuple(known[day]) for day in sorted(known)[-_KEPT:]}

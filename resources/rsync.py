@@ -21,7 +21,11 @@ from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
-_DONE = (0, 23, 24)
+_SOME_FAILED = 23
+_DONE = (0, _SOME_FAILED, 24)
+_OUR_SIDE = re.compile(
+    r"\[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error|Permission denied)"
+)
 # Those that say that it was called wrongly, or is not there: trying again would end alike.
 _HOPELESS = (1, 2, 3, 4, 6, 127)
 _MEANINGS = {
@@ -114,6 +118,9 @@ class RsyncTransfer:
             raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         complaints = tuple(shown(line) for line in lines if line.startswith(("rsync: ", "rsync error: ", "ssh: ")))
+        if code == _SOME_FAILED and (ours := [line for line in lines if _OUR_SIDE.search(line)]):
+            # Code 23 names single files that could not be read there; what cannot be written here is no file's fault.
+            raise TransferError(f"rsync could not write here: {shown(ours[0])}", transient="denied" not in ours[0])
         if code not in _DONE:
             # ssh says why in a line of its own, before rsync says that the connection is gone.
             said = "; ".join(shown(line) for line in lines[-3:])

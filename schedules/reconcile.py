@@ -1,7 +1,9 @@
 """Six-hourly, a stream at a time: what lies on the host, is not here, and no live window will ever show?"""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from dagster import (
     DagsterInstance,
@@ -56,9 +58,34 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
         context.log.info(f"{said}; {len(old)} old days are behind")
         if not old:
             return SkipReason(f"nothing of before the live window is missing here: {said}")
-        return _requests(name, old[:most], context.scheduled_execution_time)
+        asked = Asked(site.paths.state / "reconcile" / f"{name}.json")
+        return _requests(name, asked.choose(old, most), context.scheduled_execution_time)
 
     return reconcile
+
+
+class Asked:
+    """What was asked for before, so that days whose files cannot be copied do not take every turn."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def choose(self, days: Sequence[DaySurvey], most: int) -> list[DaySurvey]:
+        """The days to ask for now; first those of which something else is missing than when they were asked for."""
+        before = self._read()
+        days = sorted(days, key=lambda day: before.get(str(day.day)) == day.digest)
+        chosen = list(days[:most])
+        behind = {str(day.day) for day in days}
+        kept = {day: digest for day, digest in before.items() if day in behind}
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        self.place.write_text(json.dumps(kept | {str(day.day): day.digest for day in chosen}))
+        return chosen
+
+    def _read(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self.place.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
 
 
 def _requests(name: str, days: Sequence[DaySurvey], tick: datetime) -> list[RunRequest]:

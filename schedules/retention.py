@@ -194,7 +194,7 @@ def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool) -> 
     if not isinstance(storage, SqlEventLogStorage):
         return 0
     table = AssetCheckExecutionsTable
-    newest = sql.select(sql.func.max(table.c.id)).group_by(table.c.asset_key, table.c.check_name)
+    newest = sql.select(sql.func.max(table.c.id)).group_by(table.c.asset_key, table.c.check_name, table.c.partition)
     old = sql.and_(table.c.create_timestamp < before.replace(tzinfo=None), table.c.id.not_in(newest))
     return _delete(storage.index_connection(), table, old, dry_run)
 

@@ -413,3 +413,16 @@ def test_a_disk_that_is_full_ends_the_real_rsync_and_may_be_tried_again(
     assert may_pass(caught.value)
     assert "No space left on device" in str(caught.value)
     assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.skipif(not can_mount(), reason="a small disk of its own needs root (unshare -m)")
+@pytest.mark.parametrize(("options", "said"), [("nr_inodes=1", "No space left"), ("ro", "Read-only file system")])
+def test_a_disk_on_which_nothing_can_be_made_is_no_fault_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, said: str
+) -> None:
+    # rsync ends with 23 then, which else means that single files could not be read on the host.
+    mount = f"mount -t tmpfs -o {options} tmpfs {tmp_path / 'work' / 'new'}"
+    rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
+    with pytest.raises(TransferError, match=f"could not write here: .*{said}") as caught:
+        fetch(tmp_path)
+    assert may_pass(caught.value)

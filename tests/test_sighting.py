@@ -153,3 +153,10 @@ def test_what_cannot_be_written_is_an_error_and_what_was_known_stays(place: Path
     assert writer.exitcode == 0
     assert sightings(place) == {DAY: Sighting(CLOCK, 1, 1)}
     assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+def test_a_clock_that_was_far_ahead_once_does_not_have_the_last_word(tmp_path: Path) -> None:
+    now = time.time_ns()
+    remember(tmp_path / "wxcam.json", {DAY: Sighting(now + 3600 * 10**9, 0, 0)})
+    remember(tmp_path / "wxcam.json", {DAY: Sighting(now, 1, 0)})
+    assert sightings(tmp_path / "wxcam.json")[DAY] == Sighting(now, 1, 0)
