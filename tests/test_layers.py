@@ -30,7 +30,7 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", PLAIN, ids=name_of)
 def test_a_plain_module_knows_neither_dagster_nor_the_outside_world(path: Path) -> None:
-    above = {"dagster", "dagster_shell", "resources", "sensors", "schedules"}
+    above = {"dagster", "dagster_shell", "resources", "sensors", "schedules", "cli"}
     assert not {name for name in imports_of(path) if name.split(".")[0] in above}
 
 
@@ -54,13 +54,21 @@ def test_the_simulator_knows_nothing_of_the_platform() -> None:
         )
 
 
+def test_nothing_below_knows_the_command_line() -> None:
+    for folder in ("aurora_assets", "resources", "sensors", "schedules"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not [name for name in imports_of(path) if name.split(".")[0] == "cli"], path
+
+
 def test_no_module_is_longer_than_it_should_be() -> None:
-    sources = [p for folder in ("aurora_assets", "resources", "simulator") for p in (ROOT / folder).rglob("*.py")]
+    sources = [
+        p for folder in ("aurora_assets", "resources", "cli", "simulator") for p in (ROOT / folder).rglob("*.py")
+    ]
     assert not [name_of(path) for path in sources if len(path.read_text().splitlines()) > 400]
 
 
 def test_no_source_formats_a_shell_string() -> None:
-    for folder in ("aurora_assets", "resources", "simulator", "deploy"):
+    for folder in ("aurora_assets", "resources", "cli", "simulator", "deploy"):
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
             assert "shell=True" not in text, path

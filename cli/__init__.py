@@ -1,0 +1,1 @@
+"""The command ``aurora``: what an operator does from a shell. The assets do the same work by themselves."""

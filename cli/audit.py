@@ -1,0 +1,145 @@
+"""``aurora audit``: everything that a first deployment trips over, looked at before it does. It writes nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from aurora_assets.errors import SiteError
+from aurora_assets.site import DEFAULT_SITE, Site, SshHost, load_site
+from cli.console import say, show_json, show_table
+from cli.far import Place, Visit
+from cli.findings import Finding, Level
+from cli.machine import looks_here
+from cli.reaching import looking_only
+from cli.together import together
+from resources.ssh import SshResource
+
+_DISK_BOUND = 20  # s; a network file system whose server is gone would hold us for ever
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For another program.")
+@click.pass_obj
+def audit(file: Path | None, as_json: bool) -> None:
+    """Check, without writing anything, what the platform needs: here, on every host, and in the archive.
+
+    Exit code 1 where something is FAIL: the platform would not work. `warn` is worth a look, `off` is planned offline.
+    """
+    try:
+        site = load_site(file)
+    except SiteError as error:
+        step = "correct the key that is named; docs/site-file.md explains each"
+        found, name = [Finding("site file", Level.FAIL, str(error), step)], "no site"
+    else:
+        used = file or DEFAULT_SITE
+        found, name = [Finding("site file", Level.OK, f"{used}: {site.name}, {len(site.streams)} streams")], site.name
+        found += _look(site)
+    count = Counter(finding.level for finding in found)
+    if as_json:
+        show_json(
+            {
+                "site": name,
+                "count": {level.value: count[level] for level in Level},
+                "findings": [asdict(one) for one in found],
+            }
+        )
+    else:
+        _show(name, found)
+        say(", ".join(f"{count[level]} {level.value}" for level in Level), "red" if count[Level.FAIL] else "green")
+    if count[Level.FAIL]:
+        raise click.exceptions.Exit(1)
+
+
+def _look(site: Site) -> list[Finding]:
+    """All looks at the same time: what does not answer costs its own bound, and nobody else's."""
+    limits = site.limits
+    # Three steps of connecting and a start of a program, and a bound for what each of the four says.
+    bound = (4 * limits.connect + 4 * limits.look).total_seconds()
+    with looking_only(site) as (outside, _):
+        here = looks_here(site)
+        hosts = {visit.name: visit for visit in _hosts(site, outside.ssh)}
+        archive = {visit.name: visit for visit in _archive(site, outside.ssh)}
+        visits = hosts | archive
+        # A disk has no bound of its own: it is looked at in a thread that may be left behind.
+        ends = together(
+            {
+                "here": lambda: together({name: partial(_listed, look) for name, look in here.items()}, _DISK_BOUND),
+                "far": lambda: together({name: visit.look for name, visit in visits.items()}, bound),
+            }
+        )
+    found = {name: _findings(name, end) for group in ends.values() for name, end in _all_of(group).items()}
+    return [
+        *(finding for name in here for finding in found[name]),
+        *(finding for name in hosts for finding in found[name]),
+        *_offline(site),
+        *_one_is_enough([found[name] for name in archive]),
+    ]
+
+
+def _listed(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    return list(look())
+
+
+def _all_of[Result](group: dict[str, Result | Exception] | Exception) -> dict[str, Result | Exception]:
+    if isinstance(group, Exception):
+        raise group
+    return group
+
+
+def _findings(name: str, end: list[Finding] | Exception) -> list[Finding]:
+    if not isinstance(end, Exception):
+        return end
+    if isinstance(end, TimeoutError):
+        return [Finding(name, Level.FAIL, str(end), "is it a network file system, or a host, that is gone?")]
+    # The edge that records and goes on: a look that breaks must not hide what the others saw.
+    return [Finding(name, Level.FAIL, f"{type(end).__name__}: {end}", "please report this")]
+
+
+def _hosts(site: Site, ssh: SshResource) -> Iterator[Visit]:
+    """The hosts with a stream that is on, and where its files lie there."""
+    for name, host in site.hosts.items():
+        streams = {key: one for key, one in site.streams.items() if one.host == name and one.enabled}
+        if streams and isinstance(host, SshHost):
+            places = {f"source {key}": Place(one.path, f"streams.{key}.path") for key, one in streams.items()}
+            yield Visit(f"host {name}", f"hosts.{name}", host, places, ssh, site.paths.known_hosts)
+
+
+def _archive(site: Site, ssh: SshResource) -> Iterator[Visit]:
+    """The archive's hosts, and its directories as each of them sees them."""
+    for host in site.archive.hosts if site.archive else ():
+        assert site.archive is not None
+        name = f"archive {host.address}"
+        places = {
+            f"{name} raw": Place(site.archive.raw, "archive.raw", is_written=True),
+            f"{name} products": Place(site.archive.products, "archive.products", is_written=True),
+        }
+        yield Visit(name, "archive.hosts", host, places, ssh, site.paths.known_hosts)
+
+
+def _offline(site: Site) -> Iterator[Finding]:
+    for name, stream in site.streams.items():
+        if not stream.enabled:
+            yield Finding(f"source {name}", Level.OFF, f"planned offline (enabled: false): {stream.path}")
+    for name in site.hosts:
+        if not any(stream.enabled for stream in site.streams.values() if stream.host == name):
+            yield Finding(f"host {name}", Level.OFF, "no stream of it is on: not asked")
+
+
+def _one_is_enough(hosts: list[list[Finding]]) -> Iterator[Finding]:
+    """The archive's findings: the first host that answers is used, so where one is all right, others may be down."""
+    is_one_good = any(Level.FAIL not in {finding.level for finding in findings} for findings in hosts)
+    for finding in (finding for findings in hosts for finding in findings):
+        yield replace(finding, level=Level.WARN) if is_one_good and finding.level is Level.FAIL else finding
+
+
+def _show(name: str, found: list[Finding]) -> None:
+    show_table(
+        f"audit of {name}",
+        ["component", "level", "what", "next step"],
+        [[one.component, Text(one.level.value, f"bold {one.level.colour}"), one.what, one.next_step] for one in found],
+    )

@@ -1,0 +1,58 @@
+"""How the command speaks: tables and lines that are safe whatever a host says, and JSON for other programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_NARROWEST = 160  # columns, where nobody looks at a terminal: a log or a pipe has no edge
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """A console that is as wide as the terminal, and wide where there is none."""
+    made = Console(stderr=to_stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = max(made.width, _NARROWEST)
+    return made
+
+
+def printable(text: object) -> str:
+    """A text from outside without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table to stdout; nothing in it is taken for markup, and nothing is cut off."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+    console().print(table)
+
+
+def say(text: str, style: str = "", *, to_stderr: bool = False) -> None:
+    """Print a line, which may be long: it is not broken where no terminal asks for it."""
+    console(to_stderr=to_stderr).print(Text(printable(text), style), soft_wrap=True)
+
+
+def show_json(data: Any) -> None:
+    """Print JSON to stdout."""
+    json.dump(data, sys.stdout, indent=2, default=_plain)
+    sys.stdout.write("\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return round(value.total_seconds(), 3)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

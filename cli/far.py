@@ -1,0 +1,182 @@
+"""What an audit looks at on a host: login, host key, clock, tools, directories. One session, and no write."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from paramiko import HostKeys
+from paramiko.ssh_exception import SSHException
+
+from aurora_assets.errors import HostError, HostRefusedError
+from aurora_assets.site import SshHost
+from cli.findings import Finding, Level, by_limits
+from resources.ssh import SshResource
+
+_SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
+# As the mirror asks for it: a find without -printf (BusyBox, BSD) says "no" here.
+_TOOLS_SCRIPT = r"""
+LC_ALL=C; export LC_ALL
+find / -maxdepth 0 -printf '' 2>/dev/null && echo yes || echo no
+find --version 2>/dev/null | head -n 1 | grep . || echo none
+rsync --version 2>/dev/null | head -n 1 | grep . || echo none
+"""
+_DIRECTORIES_SCRIPT = r"""
+for path do
+    if [ ! -d "$path" ]; then echo missing
+    elif [ ! -r "$path" ] || [ ! -x "$path" ]; then echo unreadable
+    elif [ ! -w "$path" ]; then echo readable
+    else echo writable
+    fi
+done
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory of a host that we read, or that we write; ``key`` is where the site file names it."""
+
+    path: str
+    key: str
+    is_written: bool = False
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One host, and what is looked at there."""
+
+    name: str
+    key: str
+    """Where the site file speaks of it."""
+    host: SshHost
+    places: Mapping[str, Place]
+    """Directories, by the component that a finding about one has."""
+    ssh: SshResource
+    known_hosts: Path
+    """Where the platform keeps host keys; ``ssh`` writes to a copy of it."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.host.address}:{self.host.port}"
+
+    @property
+    def by_hand(self) -> str:
+        return f"ssh -p {self.host.port} {self.host.user}@{self.host.address}"
+
+    def look(self) -> list[Finding]:
+        """Everything about this host; one that cannot be asked has one finding that says why."""
+        was_known = _fingerprints(self.host, self.known_hosts)
+        began = time.monotonic()
+        try:
+            self.ssh.ask(self.host, ["true"])
+        except HostError as error:
+            return self._unreachable(error, time.monotonic() - began)
+        took = time.monotonic() - began
+        how = f"{self.host.user}@{self.where}, auth {self.host.auth}, login in {took:.2f} s"
+        found = [Finding(self.name, Level.OK, how), self._key(was_known)]
+        # Each for itself: a host on which one hangs still says the rest.
+        for look in (self._clock, self._tools, self._directories):
+            try:
+                found += look()
+            except HostError as error:
+                found.append(Finding(self.name, Level.FAIL, self._said(error), f"try by hand: {self.by_hand}"))
+        return found
+
+    def _said(self, error: Exception) -> str:
+        return str(error).replace(self.ssh.known_hosts, str(self.known_hosts))
+
+    def _unreachable(self, error: HostError, took: float) -> list[Finding]:
+        said = self._said(error)
+        if "host key has CHANGED" in said:
+            step = (
+                f"if it was really reinstalled: ssh-keygen -f {self.known_hosts} -R '{_key_name(self.host)}'; else ask"
+            )
+            return [Finding(f"{self.name} host key", Level.FAIL, said, step)]
+        step = f"compare user, auth and identity in {self.key} with what lets you in: {self.by_hand}"
+        if not isinstance(error, HostRefusedError):
+            step = "is the host up, and the network (VPN, Tailscale) there? Try: " + self.by_hand
+        return [Finding(self.name, Level.FAIL, f"{said} (after {took:.1f} s)", step)]
+
+    def _key(self, was_known: Sequence[str]) -> Finding:
+        component = f"{self.name} host key"
+        if was_known:
+            return Finding(component, Level.OK, f"known: {', '.join(was_known)}")
+        now = ", ".join(_fingerprints(self.host, Path(self.ssh.known_hosts))) or "unknown"
+        return Finding(
+            component, Level.OK, f"new: {now}", "will be accepted at the first login; compare it with the host's own"
+        )
+
+    def _clock(self) -> list[Finding]:
+        before = time.time()
+        said = self.ssh.ask(self.host, ["date", "-u", "+%s.%N"])
+        after = time.time()
+        component = f"{self.name} clock"
+        try:
+            # Where date knows no %N, it says whole seconds: half a second is added, and known no better.
+            seconds, _, fraction = said.strip().partition(".")
+            is_fine = fraction.isdecimal()
+            there = float(f"{seconds}.{fraction}") if is_fine else int(seconds) + 0.5
+            datetime.fromtimestamp(there, UTC)
+        except (ValueError, OverflowError, OSError):
+            return [
+                Finding(component, Level.FAIL, f"date says {said[:60]!r}", f"is its login shell quiet? {self.by_hand}")
+            ]
+        skew, error = there - (before + after) / 2, (after - before) / 2 + (0 if is_fine else 0.5)
+        # The round trip is no one's skew: only what it cannot explain counts.
+        level = by_limits(max(0.0, abs(skew) - error), _SKEW_WARN, _SKEW_FAIL)
+        what = f"{abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} ours (known to {error:.2f} s)"
+        step = "" if level is Level.OK else "set both clocks by NTP: what has settled is judged by that clock"
+        return [Finding(component, level, what, step)]
+
+    def _tools(self) -> list[Finding]:
+        lines = self.ssh.ask(self.host, ["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"]).splitlines()
+        has_printf, find, rsync = (lines + ["none"] * 3)[:3]
+        component = f"{self.name} find"
+        if has_printf == "yes":
+            found = [Finding(component, Level.OK, find)]
+        else:
+            found = [Finding(component, Level.FAIL, f"not GNU find: {find}", "install findutils there")]
+        component = f"{self.name} rsync"
+        if rsync == "none":
+            return [*found, Finding(component, Level.FAIL, "not in the PATH there", "install rsync there")]
+        return [*found, Finding(component, Level.OK, rsync)]
+
+    def _directories(self) -> list[Finding]:
+        paths = [place.path for place in self.places.values()]
+        if not paths:
+            return []
+        states = self.ssh.ask(self.host, ["sh", "-c", _DIRECTORIES_SCRIPT, "aurora-audit", *paths]).splitlines()
+        states += ["not told"] * (len(paths) - len(states))
+        return [
+            self._directory(component, place, state)
+            for (component, place), state in zip(self.places.items(), states, strict=False)
+        ]
+
+    def _directory(self, component: str, place: Place, state: str) -> Finding:
+        what = f"{state}: {place.path} there"
+        if state == "writable" or (state == "readable" and not place.is_written):
+            return Finding(component, Level.OK, what if place.is_written else f"readable: {place.path} there")
+        if state == "missing":
+            step = f"make it there, or correct {place.key}" if place.is_written else f"correct {place.key}"
+            return Finding(component, Level.FAIL, what, step)
+        if state in ("readable", "unreadable"):
+            need = "write" if place.is_written else "read"
+            state = "not writable" if place.is_written else "not readable"
+            step = f"let {self.host.user} {need} it there"
+            return Finding(component, Level.FAIL, f"{state}: {place.path} there", step)
+        return Finding(component, Level.FAIL, f"no answer about {place.path}", f"try by hand: {self.by_hand}")
+
+
+def _key_name(host: SshHost) -> str:
+    """How ``known_hosts`` calls a host."""
+    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+
+
+def _fingerprints(host: SshHost, known_hosts: Path) -> list[str]:
+    """The keys that are known of a host: type and SHA-256."""
+    try:
+        keys = HostKeys(str(known_hosts)).lookup(_key_name(host))
+    except (OSError, SSHException):
+        return []
+    return [f"{key.get_name()} {key.fingerprint}" for key in (keys or {}).values()]

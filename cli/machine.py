@@ -1,0 +1,201 @@
+"""What an audit looks at on this machine: tools, disks, rights, file systems, Dagster's home. It writes nothing."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from aurora_assets.site import LocalHost, Site
+from cli.findings import Finding, Level, by_limits
+
+ROOT = Path(__file__).resolve().parent.parent
+OUR_DAGSTER_YAML = ROOT / "dagster.yaml"
+
+_PYTHON = (3, 12)
+_FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
+_BOUND = 10  # s, for a program to say its version
+# renameat2(RENAME_EXCHANGE), by which a rebuilt day of pixels gets its name.
+_EXCHANGING = {"ext4", "xfs", "btrfs", "tmpfs", "overlay"}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that we start: how it says its version, the least one that will do, why, and where it is from."""
+
+    name: str
+    version: str
+    package: str
+    least: tuple[int, ...] = ()
+    reason: str = ""
+    is_needed: bool = True
+
+
+TOOLS = (
+    Tool("rsync", "--version", "rsync", (3, 2, 4), "the mirror uses --fsync"),
+    Tool("ssh", "-V", "openssh-client", (7, 6), "StrictHostKeyChecking=accept-new"),
+    Tool("find", "--version", "findutils", is_needed=False),
+    Tool("flock", "--version", "util-linux"),
+    Tool("setpriv", "--version", "util-linux", (2, 33), "--pdeathsig"),
+    Tool("timeout", "--version", "coreutils"),
+    Tool("nice", "--version", "coreutils"),
+)
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter."""
+    version, least = platform.python_version(), ".".join(map(str, _PYTHON))
+    is_ours = sys.version_info[:2] == _PYTHON
+    step = "" if is_ours else f"make setup, with Python {least} installed"
+    yield Finding("python", Level.OK if is_ours else Level.FAIL, f"{version} ({sys.executable})", step)
+
+
+def tool(one: Tool) -> Iterator[Finding]:
+    """One program: is it there, and new enough?"""
+    missing = Level.FAIL if one.is_needed else Level.WARN
+    install = f"install the package {one.package} (apt-get install {one.package})"
+    try:
+        done = subprocess.run(
+            [one.name, one.version], capture_output=True, text=True, errors="replace", timeout=_BOUND, check=False
+        )
+    except FileNotFoundError:
+        yield Finding(f"tool {one.name}", missing, "not in PATH", install)
+        return
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield Finding(f"tool {one.name}", missing, f"does not run: {error}", install)
+        return
+    said = next(iter((done.stdout + done.stderr).splitlines()), "")
+    found = re.search(r"\d+(?:\.\d+)+", said)
+    version = tuple(int(part) for part in found[0].split(".")) if found else ()
+    if done.returncode != 0 or not version:
+        yield Finding(f"tool {one.name}", missing, f"says no version: {said or 'nothing'}", install)
+    elif version < one.least:
+        least = ".".join(map(str, one.least))
+        yield Finding(
+            f"tool {one.name}", Level.FAIL, f"{said}; {least} is needed ({one.reason})", f"upgrade {one.package}"
+        )
+    else:
+        yield Finding(f"tool {one.name}", Level.OK, said)
+
+
+def nearest(path: Path) -> Path:
+    """The directory itself, or the nearest one above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def directory(name: str, path: Path) -> Iterator[Finding]:
+    """One root of the site file: may we write there, is there room, and is it there at all?"""
+    there = nearest(path)
+    yield _rights(name, path, there)
+    yield _room(name, there)
+
+
+def _rights(name: str, path: Path, there: Path) -> Finding:
+    component = f"{name} {path}"
+    if not there.is_dir():
+        return Finding(component, Level.FAIL, f"{there} is not a directory", f"move it away, or change paths.{name}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        make = f"mkdir -p {path} && chown $(id -un) {path}, as root"
+        return Finding(component, Level.FAIL, f"not writable: {there}", make if there != path else f"chown it: {path}")
+    if there == path:
+        return Finding(component, Level.OK, "exists, writable")
+    if there == there.parent:
+        return Finding(component, Level.WARN, "nothing of it exists, so it would be made on the root disk", "mount it")
+    return Finding(component, Level.OK, f"will be made in {there}, which is writable")
+
+
+def _room(name: str, there: Path) -> Finding:
+    status = os.statvfs(there)
+    usable = status.f_blocks - status.f_bfree + status.f_bavail  # as df counts: without what is kept for root
+    used = 100 * (1 - status.f_bavail / usable) if usable else 0.0
+    # A file system without a fixed number of inodes (btrfs) says 0.
+    inodes = 100 * (1 - status.f_favail / status.f_files) if status.f_files else 0.0
+    level = by_limits(max(used, inodes), _FULL_WARN, _FULL_FAIL)
+    free = status.f_bavail * status.f_frsize / 1e9
+    what = f"{free:.1f} GB free, {used:.0f} % used; inodes {inodes:.0f} % used"
+    return Finding(f"{name} space", level, what, "" if level is Level.OK else f"make room on the disk of {there}")
+
+
+def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[Finding]:
+    """Whether a rebuilt directory can change places with the old one in one step, by the type of the file system."""
+    kind = file_system(nearest(products).resolve(), mounts.read_text())
+    if kind in _EXCHANGING:
+        yield Finding("products file system", Level.OK, f"{kind}: directories can be exchanged")
+    else:
+        yield Finding(
+            "products file system",
+            Level.WARN,
+            f"{kind}: not known to exchange two directories in one step",
+            "keep paths.products on ext4, xfs, btrfs or tmpfs",
+        )
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """The type of the file system that holds ``path``, from the text of ``/proc/mounts``."""
+    best, kind = -1, "unknown"
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1])
+        # The last of those with the same place lies on top of the others.
+        if path.is_relative_to(place) and len(Path(place).parts) >= best:
+            best, kind = len(Path(place).parts), fields[2]
+    return kind
+
+
+def dagster_home() -> Iterator[Finding]:
+    """Dagster's own directory, and its settings in it."""
+    home = os.environ.get("DAGSTER_HOME")
+    copy = f"cp {OUR_DAGSTER_YAML} {home}/"
+    if not home:
+        step = (
+            "export DAGSTER_HOME=<a directory that is kept>; without it `make ui` takes .aurora/, which is the demo's"
+        )
+        yield Finding("DAGSTER_HOME", Level.FAIL, "not set", step)
+        return
+    theirs = Path(home) / "dagster.yaml"
+    if not Path(home).is_absolute():
+        yield Finding("DAGSTER_HOME", Level.FAIL, f"{home}: not absolute", "export DAGSTER_HOME as an absolute path")
+    elif not theirs.exists():
+        there = nearest(Path(home))
+        if os.access(there, os.W_OK | os.X_OK):
+            yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", f"`make ui` makes it; else: {copy}")
+        else:
+            yield Finding("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
+    elif theirs.read_bytes() != OUR_DAGSTER_YAML.read_bytes():
+        yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", f"if not on purpose: {copy}")
+    else:
+        yield Finding("DAGSTER_HOME", Level.OK, f"{home}, with our dagster.yaml")
+
+
+def local_sources(site: Site) -> Iterator[Finding]:
+    """The source directories of this machine."""
+    for name, stream in site.streams.items():
+        if stream.enabled and isinstance(site.hosts[stream.host], LocalHost):
+            path = Path(stream.path)
+            if not path.is_dir():
+                step = f"mount the disk, or correct streams.{name}.path"
+                yield Finding(f"source {name}", Level.FAIL, f"no such directory: {path}", step)
+            elif not os.access(path, os.R_OK | os.X_OK):
+                step = f"let {os.environ.get('USER', 'us')} read it (chmod o+rx)"
+                yield Finding(f"source {name}", Level.FAIL, f"not readable: {path}", step)
+            else:
+                yield Finding(f"source {name}", Level.OK, f"readable: {path}")
+
+
+def looks_here(site: Site) -> dict[str, Callable[[], Iterable[Finding]]]:
+    """Every look at this machine, by what it is called should it not end."""
+    paths = {name: getattr(site.paths, name) for name in ("raw", "products", "state", "manifests")}
+    return {
+        "python": python,
+        **{f"tool {one.name}": partial(tool, one) for one in TOOLS},
+        **{f"{name} {path}": partial(directory, name, path) for name, path in paths.items()},
+        "products file system": partial(products_exchange, site.paths.products),
+        "DAGSTER_HOME": dagster_home,
+        "sources here": partial(local_sources, site),
+    }

@@ -1,0 +1,40 @@
+"""The group ``aurora`` and the option that all its commands share."""
+
+from pathlib import Path
+
+import click
+
+from cli.audit import audit
+from cli.status import status
+from cli.sync import sync
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--site",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="AURORA_SITE",
+    show_envvar=True,
+    metavar="FILE",
+    help="The site file; without it the demo's.",
+)
+@click.version_option(package_name="aurora-platform", prog_name="aurora")
+@click.pass_context
+def main(ctx: click.Context, file: Path | None) -> None:
+    """Look at an observatory, and mirror its streams, from a shell.
+
+    \b
+    aurora audit         before the first start: is everything there that will be needed?
+    aurora status        how new is the newest data, there and here?
+    aurora sync STREAM   bring files now, as the asset raw/STREAM does
+    """
+    ctx.obj = file
+
+
+for command in (audit, status, sync):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main(prog_name="aurora")

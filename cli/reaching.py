@@ -1,0 +1,47 @@
+"""Ways to the hosts of a site, and which days to ask them about."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from aurora_assets.errors import SiteError
+from aurora_assets.site import Site, load_site
+from resources.outside import Outside, outside_of
+
+
+def site_of(file: Path | None) -> Site:
+    """The site of the group's option; an error in it ends the command with one line."""
+    try:
+        return load_site(file)
+    except SiteError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def looking_only(site: Site) -> Iterator[tuple[Outside, Path]]:
+    """The outside world for who writes nothing: keys of new hosts go to a copy of ``known_hosts`` that is thrown away.
+
+    A look has the bound of a sensor's, not that of a run. Yields the resources and the copy.
+    """
+    with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
+        known = Path(directory) / "known_hosts"
+        if site.paths.known_hosts.is_file():
+            shutil.copyfile(site.paths.known_hosts, known)
+        limits = site.limits.model_copy(update={"listing": site.limits.look})
+        yield outside_of(site.model_copy(update={"limits": limits}), known), known
+
+
+def days_from(first: date, now: datetime) -> list[date]:
+    """The UTC days from ``first`` to today."""
+    return [first + timedelta(days=n) for n in range((now.astimezone(UTC).date() - first).days + 1)]
+
+
+def in_their_words(error: Exception, site: Site, copy: Path) -> str:
+    """A message in which the copy of ``known_hosts`` is called what it is a copy of."""
+    text = str(error) or type(error).__name__
+    return text.replace(str(copy), str(site.paths.known_hosts))

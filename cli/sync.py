@@ -1,0 +1,204 @@
+"""``aurora sync``: the pass that the asset ``raw/<stream>`` makes, from a shell.
+
+It takes the same locks as a run of Dagster, so both may work at the same time. What it brings, Dagster does not know of
+until the sensor or the reconcile schedule looks next; the products are theirs.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import click
+
+from aurora_assets.files import Tally
+from aurora_assets.mirror.plan import describe_refused
+from aurora_assets.mirror.survey import DaySurvey, Survey, look
+from aurora_assets.mirror.sync import DayReport, MirrorReport, Transfer, mirror_days
+from aurora_assets.site import Site, SshHost
+from cli.console import say, show_table
+from cli.progress import Bars
+from cli.reaching import days_from, in_their_words, looking_only, site_of
+from cli.together import together
+from resources.outside import Outside, outside_of
+
+ALL = "all"
+_LOG = logging.getLogger("aurora.sync")
+_NAMES = 3  # of files to fetch that a dry run shows for each day
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done: the days of each stream, and how its host is reached."""
+
+    site: Site
+    outside: Outside
+    days: Mapping[str, Sequence[date]]
+    tell: Callable[[Exception], str] = str
+    bars: Bars = field(default_factory=Bars)
+
+    def each[Result](self, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
+        """Do something for each stream: hosts at the same time, the streams of one host after each other.
+
+        A host is logged in to once, and one that does not answer costs its bound once.
+        """
+        hosts = {self.site.streams[name].host for name in self.days}
+        found = together({host: partial(self._on, host, do) for host in sorted(hosts)})
+        ends: dict[str, Result | Exception] = {}
+        for name in self.days:
+            end = found[self.site.streams[name].host]
+            ends[name] = end if isinstance(end, Exception) else end[name]
+        return ends
+
+    def _on[Result](self, host_name: str, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
+        host = self.site.hosts[host_name]
+        if isinstance(host, SshHost):
+            self.outside.ssh.session(host)
+        names = [name for name in self.days if self.site.streams[name].host == host_name]
+        ends: dict[str, Result | Exception] = {}
+        for name in names:
+            try:
+                ends[name] = do(name)
+            except Exception as error:  # the edge that records and goes on
+                ends[name] = error
+        return ends
+
+    def look(self, name: str) -> Survey:
+        """What would be fetched."""
+        stream = self.site.streams[name]
+        source = self.outside.ssh.source(self.site.hosts[stream.host])
+        return look(stream, source, self.site.raw_root(name), self.days[name])
+
+    def mirror(self, name: str) -> MirrorReport:
+        """What the asset does."""
+        site, stream = self.site, self.site.streams[name]
+        host = site.hosts[stream.host]
+        transfer: Transfer = self.outside.rsync.transfer(host, _LOG, basis=site.raw_root(name))
+        with ExitStack() as stack:
+            if self.bars.are_shown:
+                bar = stack.enter_context(self.bars.of(name))
+                bar.expect(sum(day.missing_bytes for day in self.look(name).behind))
+                transfer = bar.watch(transfer)
+            return mirror_days(
+                name,
+                stream,
+                self.days[name],
+                source=self.outside.ssh.source(host),
+                transfer=transfer,
+                raw=site.paths.raw,
+                locks=site.paths.locks,
+                wait=site.limits.lock,
+                live_from=stream.live_from(datetime.now(UTC)),
+                seen_at=site.sightings(name),
+            )
+
+
+@click.command()
+@click.argument("stream")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="This UTC day alone.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="All days from this one on.")
+@click.option("--dry-run", "-n", is_flag=True, help="Say what would be fetched, and write nothing.")
+@click.pass_obj
+def sync(file: Path | None, stream: str, day: datetime | None, since: datetime | None, dry_run: bool) -> None:
+    """Bring the files of STREAM here, as the asset raw/STREAM does; `all` is every enabled stream.
+
+    Without --day or --since these are the days of the live window (`lookback` in the site file). Nothing is ever
+    deleted here, and running it again is always safe. Exit code 1: something failed; the others are done all the same.
+    """
+    site = site_of(file)
+    days = _days(site, stream, day.date() if day else None, since.date() if since else None, datetime.now(UTC))
+    if stream != ALL and not site.streams[stream].enabled:
+        say(f"{stream} is planned offline (enabled: false in the site file); trying all the same", "yellow")
+    if dry_run:
+        with looking_only(site) as (outside, copy):
+            work = _Work(site, outside, days, tell=lambda error: in_their_words(error, site, copy))
+            _finish(work, work.each(work.look), _show_survey)
+    else:
+        with Bars.on_a_terminal() as bars:
+            work = _Work(site, outside_of(site), days, bars=bars)
+            ends = work.each(work.mirror)
+        _finish(work, ends, _show_report)
+
+
+def _days(site: Site, stream: str, day: date | None, since: date | None, now: datetime) -> dict[str, list[date]]:
+    """The days that are asked for, of each stream."""
+    if day and since:
+        raise click.UsageError("--day is one day, --since all from that one on: give one of them")
+    if (asked := day or since) and asked > now.date():
+        raise click.UsageError(f"{asked} has not begun yet; today is {now.date()} (UTC)")
+    if stream != ALL and stream not in site.streams:
+        raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}, or {ALL}")
+    names = [stream] if stream != ALL else [name for name, one in site.streams.items() if one.enabled]
+    if not names:
+        raise click.UsageError("every stream of the site file is planned offline (enabled: false)")
+    chosen = {}
+    for name in names:
+        start = site.streams[name].start
+        first = max(start, day or since or site.streams[name].live_from(now))
+        days = [first] if day else days_from(first, now)
+        if day and day < start:
+            if stream != ALL:
+                raise click.UsageError(f"{name} begins on {start} (start in the site file); {day} is before that")
+            continue
+        chosen[name] = days
+    return chosen
+
+
+def _finish[Result](work: _Work, ends: Mapping[str, Result | Exception], show: Callable[[str, Result], None]) -> None:
+    """Say how each ended, and end with 1 where one failed."""
+    for name, end in ends.items():
+        if not isinstance(end, Exception):
+            show(name, end)
+    failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
+    for name, error in failed.items():
+        say(f"{name}: FAILED: {work.tell(error)}", "red", to_stderr=True)
+    if failed:
+        if len(ends) > 1:
+            say(f"{len(failed)} of {len(ends)} streams failed: {', '.join(failed)}", "red", to_stderr=True)
+        raise click.exceptions.Exit(1)
+
+
+def _show_report(name: str, report: MirrorReport) -> None:
+    say(f"{name}: {report.summary()}")
+    _show_refused(name, report.days, report.unreadable)
+    for line in report.complaints:
+        say(f"  {line}", "yellow")
+
+
+def _show_survey(name: str, survey: Survey) -> None:
+    days = sorted((cast(DaySurvey, day) for day in survey.days.values()), key=lambda day: day.day)
+    show_table(
+        f"{name}: would fetch {sum(day.missing for day in days)} files, {_bytes(days)} bytes (dry run)",
+        ["day", "to fetch", "bytes", "here already", "still written", "refused", "first to fetch"],
+        [
+            [
+                str(day.day),
+                str(day.missing),
+                str(day.missing_bytes),
+                str(day.present),
+                str(day.unsettled.count),
+                str(day.refused_count),
+                ", ".join(day.first_missing[:_NAMES]) + (", ..." if day.missing > _NAMES else ""),
+            ]
+            for day in days
+        ],
+    )
+    _show_refused(name, days, survey.unreadable)
+    if survey.refused.count:
+        say(f"  refused {survey.refused.count}, of no day: {', '.join(survey.refused.first)}", "yellow")
+
+
+def _bytes(days: Sequence[DaySurvey]) -> int:
+    return sum(day.missing_bytes for day in days)
+
+
+def _show_refused(name: str, days: Sequence[DayReport] | Sequence[DaySurvey], unreadable: Tally) -> None:
+    for day in days:
+        for reason, count, first in describe_refused(day.refused):
+            say(f"  {day.day}: refused {count}: {reason}: {first}", "yellow")
+    if unreadable.count:
+        say(f"  {unreadable.count} directories of {name} not readable: {', '.join(unreadable.first)}", "yellow")
