@@ -121,7 +121,8 @@ def nothing_foreign(files: Sequence[LocalFile], sharing: Mapping[str, Stream]) -
 def no_gap(stream: Stream, files: Sequence[LocalFile], day: date, until: datetime) -> Finding:
     """The files of a day came at the stream's cadence (``every``), from the day's begin to its end or to ``until``.
 
-    By their mtimes, which are those that the instrument's host gave them.
+    By their mtimes, which are those that the instrument's host gave them. One from outside of the day, as a file has
+    that was written again later, counts for the day's begin or end.
     """
     finding = Finding(f"cadence of {day}")
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -130,9 +131,9 @@ def no_gap(stream: Stream, files: Sequence[LocalFile], day: date, until: datetim
         return finding
     longest = _TWICE * stream.every
     written = sorted(
-        datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)
+        min(max(begin, datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)), end)
         for file in files
-        if stream.includes(file.path) and stream.day_of(file.path, file.mtime_ns) == day
+        if file.is_regular and stream.includes(file.path) and stream.day_of(file.path, file.mtime_ns) == day
     )
     for one, other in pairwise([begin, *written, end]):
         if other - one > longest:
