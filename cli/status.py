@@ -114,7 +114,7 @@ def _known(site: Site, name: str, survey: Survey) -> StreamStatus:
         host=stream.host,
         state="behind" if missing else "stale" if is_stale else "up to date",
         newest_there=survey.newest,
-        age_there=survey.age,
+        age_there=_since(survey.newest, clock),
         newest_here=here,
         age_here=_since(here, clock),
         missing=missing,

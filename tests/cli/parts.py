@@ -1,0 +1,130 @@
+"""What the tests of the command share: a site of real hosts, a way to run the command, and what it must not touch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from simulator import INSTRUMENTS
+from tests.ssh_server import SshServer
+
+ROOT = Path(__file__).resolve().parents[2]
+CONNECT = 2  # s; the bound on each step of a login
+TODAY = datetime.now(UTC).date()
+FIRST, SECOND = TODAY - timedelta(days=3), TODAY - timedelta(days=2)  # the days that the simulator writes
+FILES = {"cl61": 288, "radar": 72, "hatpro": 120, "vaisalamet": 1, "asfs_logger": 24, "asfs_fast_sonic": 24, "power": 1}
+"""Files a day, by the observatory's documentation."""
+
+
+@dataclass(frozen=True)
+class Observatory:
+    """Two hosts with seven instruments, and what their simulator wrote for them."""
+
+    far: Path
+    ass: SshServer
+    aps: SshServer
+
+    def write_site(self, directory: Path, change: Callable[[dict[str, Any]], None] = lambda data: None) -> Path:
+        """A site file for it, with everything of this machine below ``directory``; ``change`` may alter its keys."""
+        data = yaml.safe_load((ROOT / "sites" / "gamb2le.yaml").read_text())
+        data["paths"] = {name: name for name in data["paths"]}
+        data["hosts"] = {"ass": settings(self.ass), "aps": settings(self.aps)}
+        data["limits"] = {"connect": f"{CONNECT}s", "look": "8s", "lock": "20s"}
+        del data["archive"], data["streams"]["wxcam"]
+        for name, stream in data["streams"].items():
+            stream["path"] = str(self.far / INSTRUMENTS[name].directory)
+            stream["start"] = FIRST
+        change(data)
+        file = directory / "site.yaml"
+        file.write_text(yaml.safe_dump(data, sort_keys=False))
+        return file
+
+
+def settings(server: SshServer) -> dict[str, Any]:
+    """A server as a host of a site file."""
+    identity = {"identity": str(server.identity)} if server.identity else {}
+    return {
+        "kind": "ssh",
+        "address": server.address,
+        "port": server.port,
+        "user": server.user,
+        "auth": server.auth,
+        **identity,
+    }
+
+
+def elsewhere(server: SshServer, address: str, port: int) -> dict[str, Any]:
+    """The same login at another address."""
+    return settings(server) | {"address": address, "port": port}
+
+
+@contextmanager
+def deaf() -> Iterator[int]:
+    """The port of a host at 127.0.0.3 that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.3", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def dead_port(address: str = "127.0.0.9") -> int:
+    """A port on which nothing listens."""
+    with socket.create_server((address, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def aurora(file: Path, *arguments: str) -> Result:
+    """The command, in this process."""
+    return CliRunner().invoke(main, ["--site", str(file), *arguments])
+
+
+def aurora_process(file: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own, as an operator runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments],
+        env={**os.environ, "AURORA_SITE": str(file)},
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def findings(result: Result) -> dict[str, dict[str, str]]:
+    """What an audit found, by component."""
+    return {finding["component"]: finding for finding in as_json(result)["findings"]}
+
+
+def streams(result: Result) -> dict[str, dict[str, Any]]:
+    """What a status says, by stream."""
+    return {stream["stream"]: stream for stream in as_json(result)["streams"]}
+
+
+def everything(*roots: Path) -> dict[str, tuple[int, int, int, int]]:
+    """Inode, size, mtime and ctime of all that there is, directories too: what changes when anything is written."""
+    found = {}
+    for root in roots:
+        for path in (root, *root.rglob("*")):
+            status = path.lstat()
+            found[str(path)] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return found

@@ -1,0 +1,314 @@
+"""The audit says what a first deployment would trip over, of this machine and of each host, and touches nothing."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import machine
+from cli.far import Visit
+from cli.findings import Level
+from cli.together import together
+from tests.cli.parts import (
+    CONNECT,
+    FILES,
+    Observatory,
+    as_json,
+    aurora,
+    aurora_process,
+    dead_port,
+    deaf,
+    elsewhere,
+    everything,
+    findings,
+    settings,
+)
+from tests.ssh_server import SshServer, readable_directory
+
+
+class OddServer(SshServer):
+    """A host whose programs in ``fake`` come before its own."""
+
+    fake: Path
+
+    def _config(self, port: int) -> str:
+        return super()._config(port).replace("SHLVL=5", f"SHLVL=5 PATH={self.fake}")
+
+
+def script(directory: Path, name: str, text: str) -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+    (directory / name).chmod(0o755)
+
+
+def test_where_all_is_well_every_line_is_ok_and_the_exit_code_is_0(site_file: Path) -> None:
+    result = aurora(site_file, "audit", "--json")
+    found = findings(result)
+    assert {name: one for name, one in found.items() if one["level"] != "ok" and not name.endswith(" space")} == {}
+    assert {f"source {name}" for name in FILES} < set(found)
+    assert "auth key, login in" in found["host ass"]["what"]
+    assert result.exit_code == 0 or any(
+        one["level"] == "FAIL" for one in found.values()
+    )  # a full disk is no fault here
+
+
+def test_a_host_that_asks_for_nothing_is_reached_by_that(site_file: Path, observatory: Observatory) -> None:
+    what = findings(aurora(site_file, "audit", "--json"))["host aps"]["what"]
+    assert f"{observatory.aps.user}@127.0.0.4:{observatory.aps.port}, auth {observatory.aps.auth}" in what
+
+
+def test_an_audit_writes_nothing(site_file: Path, observatory: Observatory, dagster_home: Path) -> None:
+    before = everything(site_file.parent, observatory.far, dagster_home)
+    for _ in range(2):
+        assert "new: " in findings(aurora(site_file, "audit", "--json"))["host ass host key"]["what"]
+    assert everything(site_file.parent, observatory.far, dagster_home) == before
+
+
+def test_a_host_that_was_seen_before_has_a_known_key_and_nothing_is_written_either(
+    site_file: Path, observatory: Observatory
+) -> None:
+    assert aurora(site_file, "sync", "power").exit_code == 0
+    before = everything(site_file.parent, observatory.far)
+    found = findings(aurora(site_file, "audit", "--json"))
+    assert "known: ssh-ed25519 SHA256:" in found["host aps host key"]["what"]
+    assert "new: ssh-ed25519 SHA256:" in found["host ass host key"]["what"]
+    assert everything(site_file.parent, observatory.far) == before
+
+
+def test_a_changed_host_key_fails_and_names_the_file_that_is_kept(
+    observatory: Observatory, tmp_path: Path, server: SshServer
+) -> None:
+    file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=settings(server)))
+    assert aurora(file, "sync", "vaisalamet").exit_code == 0
+    server.rotate_host_key()
+    before = everything(tmp_path / "state")
+    result = aurora(file, "audit", "--json")
+    key = findings(result)["host ass host key"]
+    assert result.exit_code == 1
+    assert "CHANGED" in key["what"]
+    assert str(tmp_path / "state" / "known_hosts") in key["what"]
+    assert f"ssh-keygen -f {tmp_path / 'state' / 'known_hosts'} -R '[127.0.0.2]:{server.port}'" in key["next_step"]
+    assert everything(tmp_path / "state") == before
+
+
+def test_hosts_that_are_dead_or_deaf_cost_their_bound_once_and_hide_nothing(
+    observatory: Observatory, tmp_path: Path
+) -> None:
+    port = dead_port()
+
+    def change(data: dict[str, Any]) -> None:
+        for number in range(3):
+            data["hosts"][f"deaf{number}"] = elsewhere(observatory.ass, "127.0.0.3", deaf_port)
+            data["streams"][f"on_deaf{number}"] = data["streams"]["cl61"] | {"host": f"deaf{number}", "raw": "a"}
+        data["hosts"]["dead"] = elsewhere(observatory.ass, "127.0.0.9", port)
+        data["streams"]["on_dead"] = data["streams"]["cl61"] | {"host": "dead", "raw": "b"}
+
+    with deaf() as deaf_port:
+        file = observatory.write_site(tmp_path, change)
+        began = time.monotonic()
+        result = aurora(file, "audit", "--json")
+        took = time.monotonic() - began
+    found = findings(result)
+    assert result.exit_code == 1
+    assert f"127.0.0.9:{port}" in found["host dead"]["what"]
+    assert "is the host up" in found["host dead"]["next_step"]
+    assert [found[f"host deaf{number}"]["level"] for number in range(3)] == ["FAIL"] * 3
+    assert found["host ass"]["level"] == found["source power"]["level"] == "ok"
+    assert took < 2 * CONNECT + 2, "three deaf hosts one after the other would take three times their bound"
+
+
+def test_a_login_that_is_refused_fails_with_the_keys_of_the_site_file_to_look_at(
+    observatory: Observatory, tmp_path: Path, server: SshServer
+) -> None:
+    wrong = settings(server) | {"identity": str(observatory.ass.identity)}
+    file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=wrong))
+    found = findings(aurora(file, "audit", "--json"))["host ass"]
+    assert found["level"] == "FAIL"
+    assert "compare user, auth and identity in hosts.ass" in found["next_step"]
+
+
+def test_directories_that_are_missing_unreadable_or_planned_offline(observatory: Observatory, tmp_path: Path) -> None:
+    with readable_directory() as closed:
+
+        def change(data: dict[str, Any]) -> None:
+            data["streams"]["cl61"]["path"] = "/nowhere/cl61"
+            data["streams"]["radar"]["enabled"] = False
+            data["streams"]["power"]["path"] = str(closed / "power")
+
+        (closed / "power").mkdir(mode=0o000)
+        result = aurora(observatory.write_site(tmp_path, change), "audit", "--json")
+    found = findings(result)
+    assert found["source cl61"]["level"] == "FAIL"
+    assert found["source cl61"]["next_step"] == "correct streams.cl61.path"
+    assert found["source radar"]["level"] == "off"
+    assert "planned offline" in found["source radar"]["what"]
+    if observatory.aps.auth == "none" or os.geteuid() != 0:
+        assert found["source power"]["what"] == f"not readable: {closed / 'power'} there"
+
+
+def test_a_host_none_of_whose_streams_is_on_is_not_asked(observatory: Observatory, tmp_path: Path) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["hosts"]["aps"] = elsewhere(observatory.ass, "127.0.0.9", dead_port())
+        data["streams"]["power"]["enabled"] = False
+
+    found = findings(aurora(observatory.write_site(tmp_path, change), "audit", "--json"))
+    assert found["host aps"]["level"] == "off"
+
+
+@pytest.mark.parametrize(("ahead", "level"), [("5", "warn"), ("-90", "FAIL"), ("0", "ok")])
+def test_the_clock_of_a_host_is_compared_with_ours(
+    observatory: Observatory, tmp_path: Path, ahead: str, level: str
+) -> None:
+    script(tmp_path / "fake", "date", f'exec /bin/date -d "now {ahead} seconds" "$@"')
+    clock = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass clock"]
+    assert clock["level"] == level, clock
+
+
+def test_a_host_without_gnu_find_or_rsync_fails(observatory: Observatory, tmp_path: Path) -> None:
+    script(tmp_path / "fake", "find", 'echo "find: unrecognized: $1" >&2; exit 1')
+    script(tmp_path / "fake", "rsync", "exit 127")
+    found = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))
+    assert found["host ass find"]["level"] == found["host ass rsync"]["level"] == "FAIL"
+    assert found["source cl61"]["level"] == "ok", "the rest is looked at all the same"
+
+
+def test_a_host_on_which_one_program_hangs_says_the_rest(observatory: Observatory, tmp_path: Path) -> None:
+    script(tmp_path / "fake", "rsync", "exec sleep 60")
+    file = with_odd_host(observatory, tmp_path, look="2s")
+    found = as_json(aurora(file, "audit", "--json"))["findings"]
+    assert any("took longer than 2 s" in one["what"] for one in found if one["component"] == "host ass")
+    assert [one["level"] for one in found if one["component"] == "source cl61"] == ["ok"]
+
+
+_ODD: list[SshServer] = []
+
+
+@pytest.fixture(autouse=True)
+def _end_odd_servers() -> Any:
+    yield
+    while _ODD:
+        _ODD.pop().stop()
+
+
+def with_odd_host(observatory: Observatory, directory: Path, look: str = "8s") -> Path:
+    """A site whose host ``ass`` has the programs of ``fake``."""
+    server = OddServer(directory / "odd", address="127.0.0.5")
+    server.fake = Path(f"{directory / 'fake'}:{os.defpath.strip(':')}:/usr/bin:/bin")
+    server.start()
+    _ODD.append(server)
+
+    def change(data: dict[str, Any]) -> None:
+        data["hosts"]["ass"] = settings(server)
+        data["limits"]["look"] = look
+
+    return observatory.write_site(directory, change)
+
+
+def test_a_path_of_the_site_file_is_never_a_command(observatory: Observatory, tmp_path: Path) -> None:
+    with readable_directory() as far:
+        path = far / "$(touch owned); `touch owned` '\"&| *\\"
+        path.mkdir()
+        file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(path=str(path)))
+        assert findings(aurora(file, "audit", "--json"))["source cl61"]["what"] == f"readable: {path} there"
+        assert [*far.iterdir()] == [path]
+
+
+def test_an_archive_needs_one_host_of_several(observatory: Observatory, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+
+    def archive(*hosts: dict[str, Any]) -> dict[str, dict[str, str]]:
+        plain = [{key: value for key, value in host.items() if key != "kind"} for host in hosts]
+        keys = {"hosts": plain, "raw": str(tmp_path / "archive"), "products": str(tmp_path / "none")}
+        return findings(
+            aurora(observatory.write_site(tmp_path, lambda data: data.update(archive=keys)), "audit", "--json")
+        )
+
+    good, dead = settings(observatory.ass), elsewhere(observatory.ass, "127.0.0.9", dead_port())
+    alone = archive(dead)
+    assert alone["archive 127.0.0.9"]["level"] == "FAIL"
+    both = archive(dead, good)
+    assert both["archive 127.0.0.2 raw"]["level"] == "ok"
+    assert both["archive 127.0.0.2 products"]["level"] == "FAIL"
+    assert "make it there" in both["archive 127.0.0.2 products"]["next_step"]
+    (tmp_path / "none").mkdir()
+    assert archive(dead, good)["archive 127.0.0.9"]["level"] == "warn"
+
+
+def test_a_wrong_site_file_is_one_failure_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("name: x\ncolour: blue\n")
+    result = aurora(tmp_path / "site.yaml", "audit", "--json")
+    assert result.exit_code == 1
+    assert list(findings(result)) == ["site file"]
+    assert "colour: unknown key" in findings(result)["site file"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [("rsync  version 3.2.3  protocol version 31", "FAIL"), ("rsync  version 3.2.4  protocol version 31", "ok")],
+)
+def test_an_rsync_without_fsync_fails(
+    site_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, level: str
+) -> None:
+    script(tmp_path / "bin", "rsync", f"echo '{version}'")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    assert findings(aurora(site_file, "audit", "--json"))["tool rsync"]["level"] == level
+
+
+def test_a_tool_that_is_missing_fails_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert {one.level for tool in machine.TOOLS for one in machine.tool(tool)} == {Level.FAIL, Level.WARN}
+    assert [one.next_step for one in machine.tool(machine.TOOLS[3])] == [
+        "install the package util-linux (apt-get install util-linux)"
+    ]
+
+
+def test_dagster_home_must_be_set_and_hold_our_settings(dagster_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
+    assert [one.level for one in machine.dagster_home()] == [Level.WARN]
+    (dagster_home / "dagster.yaml").unlink()
+    assert [one.level for one in machine.dagster_home()] == [Level.WARN]
+    monkeypatch.delenv("DAGSTER_HOME")
+    assert [one.level for one in machine.dagster_home()] == [Level.FAIL]
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "level"), [(21, 50, "ok"), (20, 50, "warn"), (50, 5, "FAIL"), (4, 9, "FAIL")]
+)
+def test_space_and_inodes_have_two_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int, level: str
+) -> None:
+    real = os.statvfs(tmp_path)
+    values = [4096, 4096, 100, free, free, 100, inodes, inodes, *real[8:]]
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(values))
+    assert [one.level.value for one in machine.directory("raw", tmp_path)] == ["ok", level]
+
+
+def test_the_file_system_is_that_of_the_innermost_mount() -> None:
+    mounts = "/dev/a / ext4 rw 0 0\nserver:/x /data nfs4 rw 0 0\n/dev/b /data/my\\040disk xfs rw 0 0\n"
+    kinds = [machine.file_system(Path(path), mounts) for path in ("/home", "/data/x", "/data/my disk/p", "/database")]
+    assert kinds == ["ext4", "nfs4", "xfs", "ext4"]
+
+
+def test_a_look_that_never_ends_is_given_up() -> None:
+    began = time.monotonic()
+    ends = together({"slow": lambda: time.sleep(30), "quick": lambda: None}, within=0.3)
+    assert isinstance(ends["slow"], TimeoutError)
+    assert ends["quick"] is None
+    assert time.monotonic() - began < 5
+
+
+def test_what_a_host_says_cannot_drive_the_terminal(
+    site_file: Path, monkeypatch: pytest.MonkeyPatch, observatory: Observatory
+) -> None:
+    said = machine.Finding("host ass", Level.OK, "[red]not markup[/] \x1b[2J\x07")
+    monkeypatch.setattr(Visit, "look", lambda self: [said])
+    shown = aurora(site_file, "audit").stdout
+    assert "[red]not markup[/] \\x1b[2J\\x07" in shown
+
+
+def test_the_command_as_an_operator_runs_it(site_file: Path) -> None:
+    done = aurora_process(site_file, "audit", "--json")
+    assert done.returncode == (1 if json.loads(done.stdout)["count"]["FAIL"] else 0), done.stderr
