@@ -60,7 +60,7 @@ def _look(site: Site) -> list[Finding]:
     limits = site.limits
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
-    with looking_only(site) as (outside, _):
+    with looking_only(site, within=limits.look) as (outside, _):
         here = looks_here(site)
         hosts = {visit.name: visit for visit in _hosts(site, outside.ssh)}
         archive = {visit.name: visit for visit in _archive(site, outside.ssh)}

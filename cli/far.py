@@ -88,15 +88,16 @@ class Visit:
 
     def _unreachable(self, error: HostError, took: float) -> list[Finding]:
         said = self._said(error)
+        unseen = [Finding(component, Level.OFF, f"not seen: {place.path}") for component, place in self.places.items()]
         if "host key has CHANGED" in said:
             step = (
                 f"if it was really reinstalled: ssh-keygen -f {self.known_hosts} -R '{_key_name(self.host)}'; else ask"
             )
-            return [Finding(f"{self.name} host key", Level.FAIL, said, step)]
+            return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         step = f"compare user, auth and identity in {self.key} with what lets you in: {self.by_hand}"
         if not isinstance(error, HostRefusedError):
             step = "is the host up, and the network (VPN, Tailscale) there? Try: " + self.by_hand
-        return [Finding(self.name, Level.FAIL, f"{said} (after {took:.1f} s)", step)]
+        return [Finding(self.name, Level.FAIL, f"{said} (after {took:.1f} s)", step), *unseen]
 
     def _key(self, was_known: Sequence[str]) -> Finding:
         component = f"{self.name} host key"

@@ -23,16 +23,22 @@ def site_of(file: Path | None) -> Site:
 
 
 @contextmanager
-def looking_only(site: Site) -> Iterator[tuple[Outside, Path]]:
+def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[Outside, Path]]:
     """The outside world for who writes nothing: keys of new hosts go to a copy of ``known_hosts`` that is thrown away.
 
-    A look has the bound of a sensor's, not that of a run. Yields the resources and the copy.
+    Yields the resources and the copy. What is said on a host takes ``within`` at most; without it, ``limits.listing``.
     """
     with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
         known = Path(directory) / "known_hosts"
-        if site.paths.known_hosts.is_file():
+        try:
             shutil.copyfile(site.paths.known_hosts, known)
-        limits = site.limits.model_copy(update={"listing": site.limits.look})
+        except FileNotFoundError:
+            known.touch()
+        except OSError as error:
+            raise click.ClickException(
+                f"{site.paths.known_hosts}: {error.strerror}. Are you the user that runs the platform?"
+            ) from None
+        limits = site.limits.model_copy(update={"listing": within or site.limits.listing})
         yield outside_of(site.model_copy(update={"limits": limits}), known), known
 
 

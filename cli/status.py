@@ -73,15 +73,29 @@ def _statuses(site: Site, outside: Outside, now: datetime, words: Callable[[Exce
     seen = together({host: partial(on, host) for host in hosts})
     found = []
     for name, stream in site.streams.items():
-        if not stream.enabled:
-            found.append(_offline(site, name, now))
-            continue
-        end = seen[stream.host]
-        survey = end if isinstance(end, Exception) else end[name]
-        found.append(
-            _unknown(site, name, now, words(survey)) if isinstance(survey, Exception) else _known(site, name, survey)
-        )
+        end = seen[stream.host] if stream.enabled else None
+        survey = end[name] if isinstance(end, dict) else end
+        try:
+            found.append(_status(site, name, survey, now, words))
+        except OSError as error:  # of the directory here
+            found.append(StreamStatus(name, stream.host, "unknown", why=f"{error.filename}: {error.strerror}"))
     return found
+
+
+def _status(
+    site: Site, name: str, survey: Survey | Exception | None, now: datetime, words: Callable[[Exception], str]
+) -> StreamStatus:
+    if isinstance(survey, Survey):
+        return _known(site, name, survey)
+    here, state = newest_here(site, name, now), "unknown" if survey else "planned offline"
+    return StreamStatus(
+        stream=name,
+        host=site.streams[name].host,
+        state=state,
+        newest_here=here,
+        age_here=_since(here, now),
+        why=words(survey) if survey else "",
+    )
 
 
 def _window(site: Site, name: str, now: datetime) -> list[date]:
@@ -131,16 +145,6 @@ def _remark(survey: Survey, is_stale: bool) -> str:
     if survey.unreadable.count:
         remarks.append(f"{survey.unreadable.count} directories there not readable: {survey.unreadable.first[0]}")
     return "; ".join(remarks)
-
-
-def _unknown(site: Site, name: str, now: datetime, why: str) -> StreamStatus:
-    here = newest_here(site, name, now)
-    return StreamStatus(name, site.streams[name].host, "unknown", newest_here=here, age_here=_since(here, now), why=why)
-
-
-def _offline(site: Site, name: str, now: datetime) -> StreamStatus:
-    here = newest_here(site, name, now)
-    return StreamStatus(name, site.streams[name].host, "planned offline", newest_here=here, age_here=_since(here, now))
 
 
 def _since(at: datetime | None, now: datetime) -> timedelta | None:

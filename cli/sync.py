@@ -140,11 +140,12 @@ def _days(site: Site, stream: str, day: date | None, since: date | None, now: da
         start = site.streams[name].start
         first = max(start, day or since or site.streams[name].live_from(now))
         days = [first] if day else days_from(first, now)
-        if day and day < start:
-            if stream != ALL:
-                raise click.UsageError(f"{name} begins on {start} (start in the site file); {day} is before that")
-            continue
-        chosen[name] = days
+        if days and (day is None or day >= start):
+            chosen[name] = days
+        elif stream != ALL:
+            raise click.UsageError(f"{name} begins on {start} (start in the site file); {day or now.date()} is before")
+    if not chosen:
+        raise click.UsageError(f"no stream has begun by {day or now.date()} (start in the site file)")
     return chosen
 
 

@@ -115,6 +115,8 @@ def test_hosts_that_are_dead_or_deaf_cost_their_bound_once_and_hide_nothing(
     assert result.exit_code == 1
     assert f"127.0.0.9:{port}" in found["host dead"]["what"]
     assert "is the host up" in found["host dead"]["next_step"]
+    assert found["source on_dead"]["level"] == "off"
+    assert "not seen" in found["source on_dead"]["what"]
     assert [found[f"host deaf{number}"]["level"] for number in range(3)] == ["FAIL"] * 3
     assert found["host ass"]["level"] == found["source power"]["level"] == "ok"
     assert took < 2 * CONNECT + 2, "three deaf hosts one after the other would take three times their bound"

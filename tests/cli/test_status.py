@@ -1,9 +1,12 @@
 """``aurora status`` says how new the newest data is, there and here, and what it could not see."""
 
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cli.parts import (
     CONNECT,
@@ -89,3 +92,20 @@ def test_a_stream_that_is_off_is_planned_offline_and_not_asked_for(observatory: 
     file = observatory.write_site(tmp_path, change)
     assert streams(aurora(file, "status", "--json"))["power"]["state"] == "planned offline"
     assert "planned offline" in aurora(file, "status").stdout
+
+
+def test_a_directory_here_that_cannot_be_read_is_that_streams_alone(
+    site_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("raw/cl61"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = streams(aurora(site_file, "status", "--json"))
+    assert found["cl61"]["state"] == "unknown"
+    assert found["cl61"]["why"] == f"{site_file.parent / 'raw' / 'cl61'}: Permission denied"
+    assert found["power"]["state"] == "behind"

@@ -164,6 +164,7 @@ def test_a_stream_that_is_planned_offline_is_left_out_of_all(observatory: Observ
         (["nothing"], "'nothing' is no stream of gamb2le: cl61, radar, "),
         (["cl61", "--day", "9999-01-01"], "9999-01-01 has not begun yet"),
         (["cl61", "--day", "2020-01-01"], f"cl61 begins on {FIRST}"),
+        (["all", "--day", "2020-01-01"], "no stream has begun by 2020-01-01"),
         (["cl61", "--day", str(FIRST), "--since", str(FIRST)], "give one of them"),
         (["cl61", "--day", "yesterday"], "'yesterday' does not match the format"),
     ],
