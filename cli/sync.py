@@ -1,7 +1,7 @@
 """``aurora sync``: the pass that the asset ``raw/<stream>`` makes, from a shell.
 
-It takes the same locks as a run of Dagster, so both may work at the same time. What it brings, Dagster does not know of
-until the sensor or the reconcile schedule looks next; the products are theirs.
+It takes the same locks as a run of Dagster, so both may work at the same time. But it makes no products and leaves no
+record in Dagster, and no sensor asks for a run for files that are here already: whoever wants those is told what to do.
 """
 
 import logging
@@ -108,6 +108,8 @@ def sync(file: Path | None, stream: str, day: datetime | None, since: datetime |
 
     Without --day or --since these are the days of the live window (`lookback` in the site file). Nothing is ever
     deleted here, and running it again is always safe. Exit code 1: something failed; the others are done all the same.
+
+    Products are not made: a sensor asks for no run for files that are here already. For these, materialize the days.
     """
     site = site_of(file)
     days = _days(site, stream, day.date() if day else None, since.date() if since else None, datetime.now(UTC))
@@ -165,6 +167,9 @@ def _finish[Result](work: _Work, ends: Mapping[str, Result | Exception], show: C
 
 def _show_report(name: str, report: MirrorReport) -> None:
     say(f"{name}: {report.summary()}")
+    if copied := [day.day for day in report.days if day.copied]:
+        days = str(copied[0]) if len(copied) == 1 else f"{len(copied)} days, {min(copied)} to {max(copied)}"
+        say(f"  no run starts for these: for their products and record, materialize {name}_day for {days}", "dim")
     _show_refused(name, report.days, report.unreadable)
     for line in report.complaints:
         say(f"  {line}", "yellow")

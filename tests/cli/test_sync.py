@@ -88,6 +88,7 @@ def test_without_days_it_is_the_live_window(site_file: Path) -> None:
     # hatpro looks back two days, in which the simulator wrote one.
     result = aurora(site_file, "sync", "hatpro")
     assert copied(result.stdout) == {"hatpro": FILES["hatpro"]}
+    assert f"materialize hatpro_day for {SECOND}" in result.stdout
     assert copied(aurora(site_file, "sync", "hatpro").stdout) == {"hatpro": 0}
 
 
