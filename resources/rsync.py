@@ -112,6 +112,8 @@ class RsyncTransfer:
             bound=timedelta(seconds=self.rsync.transfer_seconds),
             lock=lock,
             lock_wait=timedelta(seconds=self.rsync.stall_seconds),
+            # Its own --timeout is not enough: rsync takes the keep-alives that it sends for a sign of life.
+            stall=timedelta(seconds=self.rsync.stall_seconds),
         )
         code = code if code >= 0 else 128 - code  # as a shell says it: ended by that signal
         if code == LOCKED:

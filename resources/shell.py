@@ -9,8 +9,10 @@ starts by itself, in a run that does nothing else: :func:`tools_job`. It stands 
 import os
 import shlex
 import subprocess
+import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from logging import Logger
 from pathlib import Path
@@ -25,9 +27,11 @@ with warnings.catch_warnings():
 # What `timeout` and `flock` end with when their own bound was hit.
 TIMED_OUT = 124
 LOCKED = 75
+STALLED = 30  # what rsync itself ends with, where it notices
 
 ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 _KILL_AFTER = 10  # s between SIGTERM and SIGKILL
+_LOOKS_A_STALL = 8  # how often to look in the time after which nothing read is a stall
 # Nothing of our own environment is needed by rsync and ssh, so none of it (credentials) is passed on.
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")
 
@@ -40,7 +44,14 @@ class ShellResource(ConfigurableResource):
     """
 
     def run(
-        self, argv: Sequence[str], log: Logger, *, bound: timedelta, lock: Path, lock_wait: timedelta
+        self,
+        argv: Sequence[str],
+        log: Logger,
+        *,
+        bound: timedelta,
+        lock: Path,
+        lock_wait: timedelta,
+        stall: timedelta | None = None,
     ) -> tuple[str, int]:
         """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
@@ -54,6 +65,8 @@ class ShellResource(ConfigurableResource):
             After this time it is ended; the exit code is then :data:`TIMED_OUT`.
         lock, lock_wait
             A file that it holds locked while it lives, and how long to wait for it; :data:`LOCKED` if in vain.
+        stall
+            When it has read nothing for that long it is ended; the exit code is then :data:`STALLED`.
         """
         lock.parent.mkdir(parents=True, exist_ok=True)
         seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -67,28 +80,64 @@ class ShellResource(ConfigurableResource):
         # said when the disk of the data is full must not be lost on that disk.
         output = lock.with_suffix(".out")
         with output.open("wb") as sink:
-            code = _run(guarded, sink.fileno())
+            code = _run(guarded, sink.fileno(), Path(argv[0]).name, stall)
         said = output.read_text(errors="replace")
         output.unlink()
         log.info(said)
         return said, code
 
 
-def _run(argv: Sequence[str], output: int) -> int:
+def _run(argv: Sequence[str], output: int, program: str, stall: timedelta | None) -> int:
     """Run a program in a session of its own; if this run is ended meanwhile, so is the program."""
     env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env, start_new_session=True
     )
     try:
-        return process.wait()
+        return process.wait() if stall is None else _watch(process, program, stall.total_seconds())
     except BaseException:
-        process.terminate()
-        try:
-            process.wait(_KILL_AFTER + 5)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        _end(process)
         raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_KILL_AFTER + 5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _watch(process: subprocess.Popen[bytes], program: str, stall: float) -> int:
+    """Wait for the end of ``process``, but end it when ``program``, which it runs, has read nothing for ``stall`` s."""
+    seen, since = -1, time.monotonic()
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(stall / _LOOKS_A_STALL)
+        read, now = _bytes_read(process.pid, program), time.monotonic()
+        if read is None or read != seen:
+            seen, since = -1 if read is None else read, now
+        elif now - since >= stall:
+            _end(process)
+            return STALLED
+
+
+def _bytes_read(session: int, program: str) -> int | None:
+    """What all processes of ``program`` in a session have read so far; None where none runs, or one waits for a disk.
+
+    Not what they have written: to a line that is dead one can write for a long time.
+    """
+    total = None
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            name, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
+            state, _, _, its_session, *_ = rest.split()
+            if name != program or int(its_session) != session:
+                continue
+            if state == "D":
+                return None
+            total = (total or 0) + int((directory / "io").read_text().split()[1])
+    return total
 
 
 def tools_job(disks: Sequence[Path]) -> JobDefinition:

@@ -140,7 +140,7 @@ def test_a_host_that_stops_sending_is_left_after_the_stall_time(slow: Mirror, bi
 
     began = time.monotonic()
     with pytest.raises(TransferError, match="nothing moved for too long"), once_begun(slow, freeze):
-        slow.but(stall=1).run()
+        slow.but(stall=3).run()  # with 1 s rsync's own --timeout would do, with more it does not
     assert frozen
     assert time.monotonic() - began < 8
     until(lambda: not programs(slow))  # ssh too, although the far side still keeps the session open
