@@ -1,6 +1,8 @@
 # Aurora: make demo, make test, make ui. Each does all the set-up it needs.
 SHELL := /bin/bash
 export DAGSTER_HOME ?= $(CURDIR)/.aurora/dagster
+# Ticks run in the threads of the code server, of which Dagster would start four more than there are cores.
+export DAGSTER_GRPC_MAX_WORKERS ?= 32
 PY := .venv/bin/python
 PORT ?= 3000
 

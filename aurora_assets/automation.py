@@ -21,7 +21,12 @@ _NOT_NOW = (
     & ~AutomationCondition.in_progress()
 )
 
-WHEN_ITS_INPUT_CHANGED = (_INPUT_CHANGED.since_last_handled() & _NOT_NOW).with_label("its input changed")
+# What was asked for counts as handled, also when its run failed; so a failure is tried again once an hour.
+_FAILED = (AutomationCondition.cron_tick_passed("5 * * * *") & AutomationCondition.execution_failed()).with_label(
+    "it failed, and an hour has passed"
+)
+
+WHEN_ITS_INPUT_CHANGED = ((_INPUT_CHANGED.since_last_handled() | _FAILED) & _NOT_NOW).with_label("its input changed")
 
 
 def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
@@ -29,5 +34,5 @@ def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
     window = lookback + timedelta(days=1)
     old = ~AutomationCondition.in_latest_time_window(window).with_label("in the live window")
     # Old when the change comes: what changed in the live window is not remembered until its hour is old.
-    changed = (old & _INPUT_CHANGED).since_last_handled()
+    changed = (old & _INPUT_CHANGED).since_last_handled() | (old & _FAILED)
     return (changed & _NOT_NOW).with_label("the catalogue of an old day changed")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     # Dagster does not export the type that its own define_asset_job returns.
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+CHECK_JOB = "check_mirrors"
 HOURS_JOB = f"{STREAM}_hours"
 # Checks of the selected assets run with them.
 _OF_A_DAY = ("daily_video", "latest_video", "pixels")
@@ -23,12 +24,19 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     mirrors = [
         define_asset_job(
             day_job_name(name),
-            selection=AssetSelection.assets(raw_key(name)),
+            selection=AssetSelection.assets(raw_key(name)).without_checks(),
             description=f"A UTC day of {name}, from its host to the mirror.",
         )
         for name in site.streams
         if name != STREAM
     ]
+    mirrors.append(
+        define_asset_job(
+            CHECK_JOB,
+            selection=AssetSelection.checks_for_assets(*(raw_key(name) for name in site.streams)),
+            description="Looks at every host and every mirror: is the copy of today and yesterday what the host has?",
+        )
+    )
     return mirrors + (_camera_jobs() if STREAM in site.streams else [])
 
 
@@ -43,7 +51,8 @@ def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
     return [
         define_asset_job(
             day_job_name(STREAM),
-            selection=AssetSelection.assets(*daily),
+            # The mirror's checks list the host once more; no row of the catalogue waits for that.
+            selection=AssetSelection.assets(*daily) - AssetSelection.checks_for_assets(raw_key(STREAM)),
             description="A UTC day of the sky camera, from the camera host to catalogue, videos and pixels.",
         ),
         define_asset_job(

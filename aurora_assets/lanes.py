@@ -13,6 +13,8 @@ LIVE, HISTORY = "live", "history"
 PRIORITY = "dagster/priority"
 
 STREAM = "aurora/stream"
+WAY = "aurora/way"
+"""Live runs on one stream wait for each other in the queue, where they take no place, and not for each other's lock."""
 LISTING = "aurora/listing"
 """What a run was asked for: tells a request that failed before from a new one."""
 
@@ -26,6 +28,7 @@ def live(stream: str, listing: str) -> dict[str, str]:
         LANE: LIVE,
         PRIORITY: "10",
         STREAM: stream,
+        WAY: f"{stream}/{LIVE}",
         LISTING: listing,
         MAX_RUNTIME_SECONDS_TAG: str(_LIVE_SECONDS),
     }

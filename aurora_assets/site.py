@@ -117,8 +117,9 @@ class Live(Settings):
     """After its end an hour stays open for this long: its last image has yet to arrive."""
     reconcile: Cron = "35 */6 * * *"
     reconcile_days: int = Field(default=10, ge=1, le=366)
+    checks: Cron = "20 4 * * *"
     retention: Cron = "50 3 * * *"
-    keep_runs: Bound = timedelta(days=90)
+    keep_runs: Annotated[Bound, Field(ge=timedelta(days=1))] = timedelta(days=14)
 
 
 class Stream(Settings):

@@ -19,6 +19,7 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,9 +35,9 @@ def main() -> None:
     console = Console(highlight=False, soft_wrap=True)
     if is_taken(options.port):
         sys.exit(f"port {options.port} is taken: another `make ui` or `make live`? Choose another: make live PORT=3001")
-    prepare()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
+        prepare(stack)
         console.print(f"starting Dagster; its log is {LOG.relative_to(ROOT)}")
         dagster = start_dagster(options.port)
         stack.callback(end, dagster)
@@ -74,8 +75,13 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def prepare() -> None:
+def prepare(stack: ExitStack) -> None:
     """A fresh state, whatever site and Dagster home the shell has exported."""
+    STATE.parent.mkdir(exist_ok=True)
+    try:
+        stack.enter_context(FileLock(STATE.with_suffix(".lock"), timeout=0))
+    except Timeout:
+        sys.exit("another `make live` runs in this directory; end it first (Ctrl-C there)")
     shutil.rmtree(STATE, ignore_errors=True)
     for directory in ("camera", "dagster"):
         (STATE / directory).mkdir(parents=True)

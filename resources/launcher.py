@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ WORKER = ".dagster/aurora_worker"
 """Tag of a run: boot, process and its start, which tell a process from all others that ever were. The UI does not show
 tags with this prefix."""
 
+_KILL_AFTER = 60  # s, which a run has for its tidying up
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _GONE = "gone"
 
@@ -73,13 +75,17 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
     def terminate(self, run_id: str) -> bool:
         """Ask a run's process to end; it says so itself when it has."""
         run = self._instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        if run is None or run.is_finished or WORKER not in run.tags:
             return False
         self._instance.report_run_canceling(run)
         if not _lives(run):
             self._instance.report_run_canceled(run, message="Its process was gone already.")
             return True
         os.kill(_process_of(run), signal.SIGTERM)
+        # One that hangs in native code never sees the signal, and would keep its locks.
+        killer = threading.Timer(_KILL_AFTER, _kill, [run])
+        killer.daemon = True
+        killer.start()
         return True
 
     @property
@@ -93,6 +99,11 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         if _lives(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "its process is gone: killed, or the machine lost power")
+
+
+def _kill(run: DagsterRun) -> None:
+    if _lives(run):
+        os.kill(_process_of(run), signal.SIGKILL)
 
 
 def _mark(pid: int) -> str:

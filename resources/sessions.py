@@ -5,10 +5,14 @@ dead host costs its time limit once and not once a stream. One that died is open
 """
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from fabric import Connection
+
+# sshd's default is ten channels a session; and a host that hangs must not take every thread of who looks at it.
+AT_ONCE = 4
 
 
 class Sessions:
@@ -17,6 +21,19 @@ class Sessions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Hashable, Future[Connection]] = {}
+        self._turns: dict[Hashable, threading.BoundedSemaphore] = {}
+
+    @contextmanager
+    def turn(self, key: Hashable, wait: float) -> Iterator[None]:
+        """Be one of the :data:`AT_ONCE` that use a session; ``TimeoutError`` where none ends within ``wait`` s."""
+        with self._lock:
+            turns = self._turns.setdefault(key, threading.BoundedSemaphore(AT_ONCE))
+        if not turns.acquire(timeout=wait):
+            raise TimeoutError(f"{AT_ONCE} others have asked this host and have no answer yet")
+        try:
+            yield
+        finally:
+            turns.release()
 
     def get(self, key: Hashable, connect: Callable[[], Connection], wait: float) -> tuple[Connection, bool]:
         """A session, and whether it was open already.

@@ -9,7 +9,7 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
@@ -19,18 +19,20 @@ from fabric import Config, Connection
 from filelock import FileLock
 from paramiko import (
     AuthenticationException,
+    BadAuthenticationType,
     BadHostKeyException,
     Channel,
+    ChannelException,
     MissingHostKeyPolicy,
     PKey,
     SSHClient,
     SSHConfig,
     SSHException,
 )
-from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
+from paramiko.auth_strategy import AuthFailure, AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.files import Tally
+from aurora_assets.files import Tally, shown
 from aurora_assets.mirror.listing import (
     NO_SUCH_ROOT,
     Listing,
@@ -71,10 +73,10 @@ class SshResource(ConfigurableResource):
             return LocalSource()
         if within is None:
             return RemoteSource(self, host)
-        # To connect is three steps with a bound each (TCP, banner, login); what is left is for the listing.
+        # A turn, TCP, banner, login, a channel and its program: six steps with a bound each, whatever hangs.
         hurried = SshResource(
             known_hosts=self.known_hosts,
-            connect_seconds=min(self.connect_seconds, within / 4),
+            connect_seconds=min(self.connect_seconds, within / 6),
             listing_seconds=min(self.listing_seconds, within),
         )
         return RemoteSource(hurried, host)
@@ -120,6 +122,10 @@ class SshResource(ConfigurableResource):
                 f"{host.address}:{host.port}: no answer in time, to another look at the same host"
             ) from None
 
+    def turn(self, host: SshHost) -> AbstractContextManager[None]:
+        """Be one of the few that use the session with ``host`` at once."""
+        return _SESSIONS.turn(self._key(host), wait=self.connect_seconds)
+
     def discard(self, host: SshHost, connection: Connection) -> None:
         """Close a session that does not answer."""
         _SESSIONS.discard(self._key(host), connection)
@@ -157,8 +163,7 @@ class SshResource(ConfigurableResource):
             connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, _ALIVE_SECONDS * _ALIVE_TIMES * 1000)
         except (OSError, SSHException, EOFError) as error:
             connection.client.close()  # Fabric's own close() passes over a connection whose login failed
-            refused = isinstance(error, BadHostKeyException | AuthenticationException)
-            raise (HostRefusedError if refused else HostError)(_why(error, host, known)) from None
+            raise (HostRefusedError if _is_refusal(error) else HostError)(_why(error, host, known)) from None
         return connection
 
 
@@ -199,6 +204,15 @@ def _credentials(host: SshHost) -> AuthSource:
         raise HostRefusedError(f"{host.address}: identity {host.identity} cannot be used: {error}") from None
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Whether the host has denied us, and not only broken off or fallen silent while we logged in."""
+    if isinstance(error, AuthFailure):
+        return any(_is_refusal(tried.result) for tried in error.result if isinstance(tried.result, Exception))
+    if isinstance(error, AuthenticationException):
+        return isinstance(error, BadAuthenticationType) or str(error) == "Authentication failed."
+    return isinstance(error, BadHostKeyException)
+
+
 def _why(error: Exception, host: SshHost, known_hosts: Path) -> str:
     where = f"{host.address}:{host.port}"
     if isinstance(error, BadHostKeyException):
@@ -231,7 +245,7 @@ class RemoteSource:
             said = b"".join(islice(self._blocks(channel, deadline, stderr), _MOST_ANSWER))
             status = self._status(channel)
         if status != 0:
-            text = bytes(stderr[:300]).decode("utf-8", "replace").strip()
+            text = _said(stderr)
             raise HostError(f"{self.host.address}: {argv[0]} ended with exit code {status}: {text or 'no message'}")
         return said.decode("utf-8", "replace")
 
@@ -246,7 +260,7 @@ class RemoteSource:
                 f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
             )
         if status != 0:
-            text = bytes(stderr[:300]).decode("utf-8", "replace").strip()
+            text = _said(stderr)
             raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
         complaints(bytes(stderr), unreadable)
 
@@ -254,7 +268,7 @@ class RemoteSource:
     def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
         """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
         try:
-            with closing(self._start(command)) as channel:
+            with self.ssh.turn(self.host), closing(self._start(command)) as channel:
                 yield channel
         except (OSError, SSHException, EOFError) as error:
             text = str(error) or type(error).__name__
@@ -268,6 +282,8 @@ class RemoteSource:
                 channel: Channel = connection.transport.open_session(timeout=self.ssh.connect_seconds)
                 with _bounded(connection, self.ssh.connect_seconds):
                     channel.exec_command(shlex.join(command))
+            except ChannelException:
+                raise  # refused by a host that answers: the session is good for the others
             except (OSError, SSHException, EOFError):
                 self.ssh.discard(self.host, connection)
                 if not was_open:
@@ -294,6 +310,11 @@ class RemoteSource:
         if not channel.status_event.wait(self.ssh.connect_seconds):
             raise HostError(f"{self.host.address}: the session did not end")
         return int(channel.exit_status)
+
+
+def _said(stderr: bytearray) -> str:
+    """What a host has said, in one line that is safe for a terminal."""
+    return shown(bytes(stderr[:300]).strip())
 
 
 @contextmanager

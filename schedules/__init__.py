@@ -2,6 +2,7 @@
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
+from aurora_assets.jobs import CHECK_JOB
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import STREAM
 from schedules.reconcile import reconcile_schedule
@@ -15,4 +16,13 @@ def all_schedules(site: Site) -> list[ScheduleDefinition]:
     schedules = [reconcile_schedule(site, name, status) for name in site.streams]
     if STREAM in site.streams:
         schedules.append(thumbnails_schedule(site, status))
+    schedules.append(
+        ScheduleDefinition(
+            name="mirror_checks",
+            job_name=CHECK_JOB,
+            cron_schedule=site.live.checks,
+            default_status=status,
+            description="Looks once a day at every host and mirror, today and yesterday: is all here as it is there?",
+        )
+    )
     return [*schedules, retention_schedule(site, status)]

@@ -1,8 +1,10 @@
 """Six-hourly, a stream at a time: what lies on the host, is not here, and no live window will ever show?"""
 
 import json
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from dagster import (
@@ -18,13 +20,16 @@ from dagster import (
 
 from aurora_assets import lanes
 from aurora_assets.jobs import day_job_name
+from aurora_assets.mirror.listing import Source
 from aurora_assets.mirror.survey import DaySurvey, look
 from aurora_assets.partitions import stretches
-from aurora_assets.site import Site
+from aurora_assets.site import Site, Stream
 from resources.ssh import SshResource
 from sensors.requests import UNFINISHED
 
 _DAY = timedelta(days=1)
+_BATCH = 60  # days in one listing
+_GOES_ON = "goes_on"
 
 
 def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
@@ -52,16 +57,59 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
         if _unfinished(context.instance, job):
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
         source = ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
-        survey = look(stream, source, site.raw_root(name), None, within=site.limits.look * 0.9)
-        old = [day for day in survey.behind if day.day < stream.live_from(datetime.now(UTC))]
-        said = survey.summary() + ("" if survey.is_whole else f" (NOT ALL: {site.limits.look} were not enough)")
-        context.log.info(f"{said}; {len(old)} old days are behind")
-        if not old:
-            return SkipReason(f"nothing of before the live window is missing here: {said}")
         asked = Asked(site.paths.state / "reconcile" / f"{name}.json")
-        return _requests(name, asked.choose(old, most), context.scheduled_execution_time)
+        seen = look_at_history(stream, source, site.raw_root(name), site.limits.look * 0.8, asked.goes_on())
+        context.log.info(f"{seen.said}; {len(seen.behind)} old days are behind")
+        chosen = asked.choose(seen.behind, most, seen.goes_on)
+        if not chosen:
+            return SkipReason(f"nothing of before the live window is missing here: {seen.said}")
+        return _requests(name, chosen, context.scheduled_execution_time)
 
     return reconcile
+
+
+@dataclass
+class History:
+    """What a look at the days before the live window found."""
+
+    behind: list[DaySurvey]
+    """Days with something that is not here, newest first."""
+    said: str
+    goes_on: date | None = None
+    """Where time was up: the newest day that was not looked at."""
+
+
+def look_at_history(
+    stream: Stream, source: Source, raw_root: Path, within: timedelta, newest: date | None = None
+) -> History:
+    """Look at the days before the live window, newest first, for as long as there is time.
+
+    A stream whose days have directories is listed in batches of days, from ``newest`` on where an earlier look ended
+    there. Any other is one listing of the whole source, used as far as it came.
+    """
+    last = stream.live_from(datetime.now(UTC)) - _DAY
+    if not stream.day_dirs:
+        survey = look(stream, source, raw_root, None, within)
+        text = survey.summary() + ("" if survey.is_whole else f" (NOT ALL: {within} were not enough)")
+        return History([day for day in survey.behind if day.day <= last], text)
+    first_of_all = stream.start
+    day = min(newest or last, last)
+    behind: list[DaySurvey] = []
+    files, began = 0, time.monotonic()
+    begin = day
+    while day >= first_of_all and time.monotonic() - began < within.total_seconds():
+        batch = [day - n * _DAY for n in range(_BATCH) if day - n * _DAY >= first_of_all]
+        left = within - timedelta(seconds=time.monotonic() - began)
+        survey = look(stream, source, raw_root, batch, left)
+        behind += survey.behind
+        files += survey.files
+        if not survey.is_whole:
+            break
+        day = batch[-1] - _DAY
+    text = f"{files} files seen of {day + _DAY} to {begin}"
+    if day < first_of_all:
+        return History(behind, text)
+    return History(behind, f"{text}; goes on there the next time", day)
 
 
 class Asked:
@@ -70,7 +118,14 @@ class Asked:
     def __init__(self, place: Path) -> None:
         self.place = place
 
-    def choose(self, days: Sequence[DaySurvey], most: int) -> list[DaySurvey]:
+    def goes_on(self) -> date | None:
+        """Where the last look had no more time."""
+        try:
+            return date.fromisoformat(self._read().get(_GOES_ON, ""))
+        except (ValueError, TypeError):
+            return None
+
+    def choose(self, days: Sequence[DaySurvey], most: int, goes_on: date | None = None) -> list[DaySurvey]:
         """The days to ask for now; first those of which something else is missing than when they were asked for."""
         before = self._read()
         days = sorted(days, key=lambda day: before.get(str(day.day)) == day.digest)
@@ -78,7 +133,8 @@ class Asked:
         behind = {str(day.day) for day in days}
         kept = {day: digest for day, digest in before.items() if day in behind}
         self.place.parent.mkdir(parents=True, exist_ok=True)
-        self.place.write_text(json.dumps(kept | {str(day.day): day.digest for day in chosen}))
+        where = {_GOES_ON: str(goes_on)} if goes_on else {}
+        self.place.write_text(json.dumps(kept | {str(day.day): day.digest for day in chosen} | where))
         return chosen
 
     def _read(self) -> dict[str, str]:

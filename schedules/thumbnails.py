@@ -44,6 +44,8 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         if context.instance.get_run_records(RunsFilter(job_name=HOURS_JOB, statuses=UNFINISHED), limit=1):
             return SkipReason("an earlier run for hours has not ended")
         days = live_days(site, STREAM)
+        if not days:
+            return SkipReason(f"{STREAM} begins on {site.streams[STREAM].start} (start in the site file)")
         # And the day before: what was not complete when its day left the window is now as complete as it gets.
         days = [days[0] - timedelta(days=1), *days]
         hours = pending(layout, days, datetime.now(UTC))

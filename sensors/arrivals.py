@@ -19,7 +19,7 @@ from dagster import (
 
 from aurora_assets import lanes
 from aurora_assets.jobs import day_job_name
-from aurora_assets.mirror.assets import source_key, survey_metadata
+from aurora_assets.mirror.assets import raw_key, source_key, survey_metadata
 from aurora_assets.mirror.survey import DaySurvey, Survey, look
 from aurora_assets.sighting import remember
 from aurora_assets.site import Site
@@ -56,17 +56,20 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
     def arrivals(context: SensorEvaluationContext, ssh: SshResource) -> SensorResult:
         if not stream.enabled:
             return SensorResult(skip_reason=f"{name} is planned offline (enabled: false in the site file)")
+        days = live_days(site, name)
+        if not days:
+            return SensorResult(skip_reason=f"{name} begins on {stream.start} (start in the site file)")
         survey = look(
             stream,
             ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
             site.raw_root(name),
-            live_days(site, name),
+            days,
             within=site.limits.look,
         )
         if not survey.is_whole:
             raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
         remember(site.sightings(name), survey.sightings())
-        attempts = Attempts(context.instance, job, site.live.every)
+        attempts = Attempts(context.instance, job, raw_key(name), site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]
         observation, cursor = _observe(name, survey, context.cursor)
         said = "; ".join([survey.summary(), *attempts.remarks])

@@ -1,9 +1,11 @@
 """Whether a day gets a run: not while it has one, not for the same thing twice, and after a failure not at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_assets import lanes
 
@@ -15,7 +17,7 @@ UNFINISHED = [
     DagsterRunStatus.CANCELING,
 ]
 _LONGEST_PAUSE = timedelta(hours=1)
-_LOOK_BACK = 12  # runs of a day; after so many failures in a row the pause has long been the longest
+_LOOK_BACK = 40  # runs of a day: more than an hour of them
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,43 @@ class Attempt:
     """The run before it. With the listing it makes the run key: asked for twice, it is one run."""
 
 
+def on_its_way(instance: DagsterInstance, job: str, raw: AssetKey) -> dict[str, str]:
+    """Partition -> state of each unfinished run that mirrors a day of a stream, whoever asked for it.
+
+    A range of days in the lane of history, or a backfill, is not counted: it may take days, and what arrives now does
+    not wait for it. Both may then work on the same day; they have the mirror's locks and the products' for that.
+    """
+    found = {}
+    for record in instance.get_run_records(RunsFilter(statuses=UNFINISHED)):
+        run = record.dagster_run
+        if run.job_name != job and raw not in (run.asset_selection or ()):
+            continue
+        if partition := run.tags.get(PARTITION_NAME_TAG):
+            found[partition] = run.status.value.lower()
+        elif not lanes.is_history(run.tags):
+            found |= dict.fromkeys(_range(run.tags), run.status.value.lower())
+    return found
+
+
+def _range(tags: Mapping[str, str]) -> list[str]:
+    try:
+        first, last = (date.fromisoformat(tags[end]) for end in lanes.range_tags("", ""))
+    except (KeyError, ValueError):
+        return []
+    return [str(first + timedelta(days=n)) for n in range((last - first).days + 1)]
+
+
 class Attempts:
     """What Dagster knows of earlier runs of a job, a partition at a time.
 
     ``remarks`` collects why days that seem to need a run do not get one.
     """
 
-    def __init__(self, instance: DagsterInstance, job: str, pause: timedelta) -> None:
+    def __init__(self, instance: DagsterInstance, job: str, raw: AssetKey, pause: timedelta) -> None:
         self.instance = instance
         self.job = job
         self.pause = pause
+        self.going = on_its_way(instance, job, raw)
         self.remarks: list[str] = []
 
     def next(self, partition: str, missing: str | None) -> Attempt | None:
@@ -51,17 +80,16 @@ class Attempts:
             The digest of what is missing here; None where nothing is. Even then a run is needed where the last one
             failed: it may have ended between the copy and the products.
         """
+        if partition in self.going:
+            if missing:
+                self.remarks.append(f"{partition} has a run that is {self.going[partition]}")
+            return None
         wanted = RunsFilter(job_name=self.job, tags={"dagster/partition": partition})
         runs = list(self.instance.get_run_records(wanted, limit=_LOOK_BACK))  # newest first
         if not runs:
             return Attempt(missing, "first") if missing else None
         newest = runs[0].dagster_run
         listing = missing or newest.tags.get(lanes.LISTING, "again")
-        # Any, not the newest alone: one that waits in the queue may have been overtaken.
-        if going := [record.dagster_run for record in runs if record.dagster_run.status in UNFINISHED]:
-            if missing:
-                self.remarks.append(f"{partition} has a run that is {going[0].status.value.lower()}")
-            return None
         failures = _failures(runs)
         if not failures and (not missing or self._was_tried(partition, runs, missing)):
             return None

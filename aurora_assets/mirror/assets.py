@@ -11,6 +11,7 @@ from dagster import (
     BackfillPolicy,
     DataVersion,
     MaterializeResult,
+    MetadataValue,
     asset,
 )
 
@@ -88,6 +89,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def raw(context: AssetExecutionContext, ssh: SshResource, rsync: RsyncResource) -> MaterializeResult:
+        live_from = stream.live_from(datetime.now(UTC))
         report = mirror_days(
             name,
             stream,
@@ -97,12 +99,14 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             raw=site.paths.raw,
             locks=site.paths.locks,
             wait=site.limits.lock,
-            live_from=stream.live_from(datetime.now(UTC)),
+            live_from=live_from,
             seen_at=site.sightings(name),
             tell=context.log.info,
         )
         context.log.info(report.summary())
-        context.log_event(AssetObservation(source_key(name), metadata=_source_metadata(report)))
+        if all(day.day >= live_from for day in report.days):
+            # What a pass over old days saw says nothing of the source as it is now.
+            context.log_event(AssetObservation(source_key(name), metadata=_source_metadata(report)))
         for day in report.days:
             context.add_asset_metadata(_day_metadata(day), partition_key=day.day.isoformat())
         return MaterializeResult(
@@ -113,10 +117,15 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
     return raw
 
 
+def _newest(newest_ns: int | None) -> Metadata:
+    """When the newest file was written, by its host's clock; a number for the UI's plots."""
+    return {} if newest_ns is None else {"newest_file": MetadataValue.timestamp(newest_ns / 1e9)}
+
+
 def survey_metadata(survey: Survey) -> Metadata:
     """What a sensor saw of a source."""
     return {
-        "newest_file": survey.newest.isoformat() if survey.newest else "none seen",
+        **_newest(survey.newest_ns),
         "files": survey.files,
         "bytes": survey.bytes,
         "unsettled": survey.unsettled,
@@ -129,9 +138,8 @@ def survey_metadata(survey: Survey) -> Metadata:
 
 
 def _source_metadata(report: MirrorReport) -> Metadata:
-    newest = report.newest_ns and datetime.fromtimestamp(report.newest_ns / 1e9, UTC).isoformat(timespec="seconds")
     return {
-        "newest_file": newest or "none seen",
+        **_newest(report.newest_ns),
         "files": report.total("seen"),
         "unsettled": report.unsettled,
         "directories_not_readable": report.unreadable.count,

@@ -23,6 +23,7 @@ from resources.ssh import SshResource
 
 # Executed by themselves, without a partition: today and yesterday.
 _NEWEST_DAYS = 2
+_ON_ITS_WAY = timedelta(minutes=10)
 
 _CHECKS = {
     "nothing_refused": "No entry of the host had to be refused; the table names those that were, and why.",
@@ -51,7 +52,9 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             "no_gap": [verify.no_gap(stream, files, day, now) for day in days],
         }
         try:
-            survey = look(stream, ssh.source(site.hosts[stream.host]), site.raw_root(name), days)
+            bound = site.limits.look
+            source = ssh.source(site.hosts[stream.host], within=bound.total_seconds())
+            survey = look(_settled(stream), source, site.raw_root(name), days, bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {check: [verify.not_seen(str(error))] for check in ("nothing_refused", "matches_source")}
@@ -73,6 +76,11 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             yield check_result(found[check])._replace(asset_key=raw_key(name), check_name=check)
 
     return checks
+
+
+def _settled(stream: Stream) -> Stream:
+    """The stream with a time to settle: what was written in the last minutes is on its way, and no difference."""
+    return stream.model_copy(update={"settle": max(stream.settle, _ON_ITS_WAY)})
 
 
 def _newest(stream: Stream) -> list[date]:

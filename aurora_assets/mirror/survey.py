@@ -33,9 +33,9 @@ class DaySurvey(DayPlan):
 
     def take(self, file: FileId) -> None:
         self.missing += 1
+        self.missing_bytes += file.size
         if len(self.first_missing) < SHOWN:
             self.first_missing.append(shown(file.path))
-        self.missing_bytes += file.size
         # A sum, so that the order in which a host lists its files does not matter, and none is kept.
         record = f"{file.path}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape")
         self._sum = (self._sum + int.from_bytes(blake2b(record, digest_size=8).digest())) % (1 << 64)
@@ -117,7 +117,7 @@ class Survey(Plan):
     def summary(self) -> str:
         """The line that an operator reads."""
         if self.newest is None:
-            newest = "none of this stream's files there"
+            newest = "none of this stream's files on the days that were looked at"
         else:
             newest = f"newest {self.newest:%Y-%m-%d %H:%M:%S} UTC, {self.age} old"
         parts = [f"{self.files} files seen ({self.bytes / 1e6:.1f} MB)", newest]

@@ -73,6 +73,7 @@ class Observatory:
             "reconcile": "*/5 * * * *",
             # A run for the clock's sake alone would count against the silence at the end.
             "retention": f"0 {far_off} * * *",
+            "checks": f"0 {far_off} * * *",
         }
 
     def batch(self) -> "Site":
