@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.errors import SiteError
+from aurora_assets.errors import AuroraError, SiteError
 from aurora_assets.site import Site, load_site
 from resources.outside import Outside, outside_of
 
@@ -49,5 +49,9 @@ def days_from(first: date, now: datetime) -> list[date]:
 
 def in_their_words(error: Exception, site: Site, copy: Path) -> str:
     """A message in which the copy of ``known_hosts`` is called what it is a copy of."""
-    text = str(error) or type(error).__name__
-    return text.replace(str(copy), str(site.paths.known_hosts))
+    return words_of(error).replace(str(copy), str(site.paths.known_hosts))
+
+
+def words_of(error: Exception) -> str:
+    """One line: our own errors are sentences; of any other the type says the most."""
+    return str(error) if isinstance(error, AuroraError) else f"{type(error).__name__}: {error}"

@@ -22,7 +22,7 @@ from aurora_assets.mirror.sync import DayReport, MirrorReport, Transfer, mirror_
 from aurora_assets.site import Site, SshHost
 from cli.console import say, show_table
 from cli.progress import Bars
-from cli.reaching import days_from, in_their_words, looking_only, site_of
+from cli.reaching import days_from, in_their_words, looking_only, site_of, words_of
 from cli.together import together
 from resources.outside import Outside, outside_of
 
@@ -38,7 +38,7 @@ class _Work:
     site: Site
     outside: Outside
     days: Mapping[str, Sequence[date]]
-    tell: Callable[[Exception], str] = str
+    tell: Callable[[Exception], str] = words_of
     bars: Bars = field(default_factory=Bars)
 
     def each[Result](self, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
