@@ -26,6 +26,9 @@ _MOST_DIRECTORIES = 800
 # A host's clock may be off by a little; a file stamped further ahead than this will not settle by waiting.
 _AHEAD_NS = 86_400 * 1_000_000_000
 
+# Parts of a path that find never says below what it lists: of an absolute one, with "//" or "/./", or leading upwards.
+_NEVER_SAID = {"", ".", ".."}
+
 
 @dataclass
 class DayPlan:
@@ -161,7 +164,7 @@ class Decider:
     def __call__(self, entry: Entry, plan: Plan) -> None:
         text = entry.path.decode("utf-8", "surrogateescape")
         ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
-        lies = text.startswith("/") or ".." in text.split("/")
+        lies = text != "." and not _NEVER_SAID.isdisjoint(text.split("/"))
         # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
         if not ours and entry.kind != SYMLINK and not lies:
             plan.foreign += entry.kind == FILE

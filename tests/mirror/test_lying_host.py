@@ -1,0 +1,189 @@
+"""A host whose listing lies: nothing is written outside of the stream's raw directory, and each lie is counted."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.mirror.listing import Entry, Listing
+from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, left_over, write
+
+MTIME = int(SETTLED.timestamp()) * 10**9
+CLOCK = MTIME + 86_400 * 10**9
+LONGEST = b"n" * 4096
+# What a listing says, and why it is refused.
+LIES = {
+    b"/etc/passwd": "absolute path",
+    b"//etc/passwd": "absolute path",
+    b"../OUTSIDE/file": "'..' in the path",
+    b"in/../../OUTSIDE/file": "'..' in the path",
+    b"in/..": "'..' in the path",
+    b"in//file": "empty or '.' part in the path",
+    b"in/./file": "empty or '.' part in the path",
+    LONGEST: "name too long",
+    b"d/" * 600 + b"file": "name too long",
+    b"\xff\xfe": "name is not UTF-8",
+    b"in/\xc3(": "name is not UTF-8",
+    b"new\nline": "control character in the name",
+    b"tab\t": "control character in the name",
+    b"\x1b[31mred": "control character in the name",
+}
+LINKS = {b"passwd": "symlink", b"etc": "symlink"}
+
+
+class Liar:
+    """A source that says the same lies whenever it is asked."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        return Listing(CLOCK, (entry for entry in self.entries))
+
+
+def around(mirror: Mirror, far: Path) -> dict[str, tuple[int, ...]]:
+    """All that lies around the stream's raw directory, here and there, but for locks and the work directory."""
+    ours = (mirror.root, mirror.locks, mirror.raw / ".incoming")
+    found = {}
+    for top in (mirror.home, Path(f"{far}.outside")):
+        for path in top.rglob("*"):
+            if not any(path.is_relative_to(own) for own in ours) and path != mirror.home and path != mirror.raw:
+                status = path.lstat()
+                found[str(path)] = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    return {path: stamps for path, stamps in found.items() if "/state" not in path}
+
+
+def plain_files(mirror: Mirror) -> set[str]:
+    """What lies in the raw directory; only directories and regular files may."""
+    found = [path for path in mirror.root.rglob("*") if not path.is_dir() or path.is_symlink()]
+    assert all(path.is_file() and not path.is_symlink() for path in found)
+    return {str(path.relative_to(mirror.root)) for path in found}
+
+
+def refused(report: object) -> dict[str, int]:
+    (day,) = report.days  # type: ignore[attr-defined]
+    return {reason: tally.count for reason, tally in day.refused.items()}
+
+
+def counted(reasons: Sequence[str]) -> dict[str, int]:
+    return {reason: reasons.count(reason) for reason in reasons}
+
+
+def test_every_lie_of_a_listing_is_refused_by_name_and_writes_nothing_elsewhere(either: Mirror) -> None:
+    far = Path(either.stream.path)
+    neighbour = either.raw / "other/file"
+    write(far, {"good": b"x", "in/file": b"y"})
+    outside = Path(f"{far}.outside")
+    write(outside, {"file": b"what .. would find"})
+    write(neighbour.parent, {"file": b"another stream's"})
+    before = around(either, far)
+    said = [Entry("f", 1, (far / name).stat().st_mtime_ns, name.encode()) for name in ("good", "in/file")]
+    said += [Entry("f", 7, MTIME, path.replace(b"OUTSIDE", outside.name.encode())) for path in LIES]
+    said += [Entry("l", 11, MTIME, path) for path in LINKS]
+    said += [Entry("f", -1, MTIME, b"less than nothing"), Entry("f", 1, CLOCK * 2, b"not yet written")]
+    report = either.run(source=Liar(said))
+    assert refused(report) == counted([*LIES.values(), *LINKS.values()]) | {"impossible size or mtime": 2}
+    assert adds_up(report)
+    assert report.total("copied") == 2
+    (day,) = report.days
+    assert all(
+        tally.first and all(n.isprintable() and len(n) <= 200 for n in tally.first) for tally in day.refused.values()
+    )
+    assert around(either, far) == before
+    assert plain_files(either) == {"good", "in/file"}
+    assert left_over(either.raw) == []
+    shutil.rmtree(outside)
+
+
+def test_a_real_host_with_odd_names_and_links_gives_plain_files_and_counted_refusals(either: Mirror) -> None:
+    far = Path(either.stream.path)
+    write(far, {"good": b"x", "new\nline": b"1", "tab\t": b"2", "n" * 255: b"3", "in/good": b"y"})
+    write(far, {"/".join(["d" * 200] * 6): b"4"})
+    with open(os.fsencode(far) + b"/\xff\xfe", "wb") as file:
+        file.write(b"5")
+    os.utime(os.fsencode(far) + b"/\xff\xfe", ns=(MTIME, MTIME))
+    for name, target in (("passwd", "/etc/passwd"), ("etc", "/etc"), ("up", ".."), ("loop", "loop")):
+        (far / name).symlink_to(target)
+        os.utime(far / name, ns=(MTIME, MTIME), follow_symlinks=False)
+    before = around(either, far)
+    report = either.run()
+    assert refused(report) == {
+        "control character in the name": 2,
+        "name too long": 2,
+        "name is not UTF-8": 1,
+        "symlink": 4,
+    }
+    assert adds_up(report)
+    assert plain_files(either) == {"good", "in/good"}
+    assert around(either, far) == before
+
+
+@pytest.mark.parametrize("is_directory", [False, True], ids=["file", "directory"])
+def test_what_becomes_a_link_to_etc_after_the_listing_brings_no_link_and_nothing_of_etc(
+    either: Mirror, is_directory: bool
+) -> None:
+    far = Path(either.stream.path)
+    write(far, {"in/passwd": b"x", "stays": b"z"})
+
+    def swap() -> None:
+        (far / "in/passwd").unlink()
+        if is_directory:
+            (far / "in").rmdir()
+            (far / "in").symlink_to("/etc")
+        else:
+            (far / "in/passwd").symlink_to("/etc/passwd")
+
+    before = around(either, far)
+    report = either.run(source=Meanwhile(either.source, swap))
+    (day,) = report.days
+    assert (report.total("copied"), day.unsettled.count + day.refused_count) == (1, 1)
+    assert adds_up(report)
+    assert plain_files(either) == {"stays"}
+    assert around(either, far) == before
+
+
+MILLION = """
+import json, sys
+from datetime import date, timedelta
+from pathlib import Path
+from aurora_assets.mirror.listing import Entry, Listing
+from aurora_assets.mirror.sync import mirror_days
+from tests.mirror.parts import ANYTHING, stream_of
+from tests.mirror.test_lying_host import CLOCK, LIES, MTIME
+
+lies = [path for path in LIES if len(path) < 100]
+
+class Liar:
+    def __init__(self, number): self.number = number
+    def list(self, root, below):
+        return Listing(CLOCK, (
+            Entry("f", 7, MTIME, b"%s/%d" % (lies[n % len(lies)], n)) for n in range(self.number)))
+
+class Nothing:
+    def fetch(self, *_): raise AssertionError("there is nothing to fetch")
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+home, found = Path(sys.argv[1]), []
+for number in (100_000, 1_000_000):
+    report = mirror_days("liar", stream_of("/far", ANYTHING), [date(2026, 3, 5)], source=Liar(number),
+        transfer=Nothing(), raw=home / "raw", locks=home / "locks", wait=timedelta(seconds=1))
+    found.append([report.total("seen"), report.total("refused_count"), peak()])
+print(json.dumps(found))
+"""
+
+
+def test_a_million_lies_take_no_more_memory_than_a_tenth_of_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MILLION, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    tenth, million = json.loads(done.stdout)
+    assert tenth[:2] == [100_000, 100_000]
+    assert million[:2] == [1_000_000, 1_000_000]
+    assert million[2] - tenth[2] < 2 * 1024, "KiB"
+    assert not (tmp_path / "raw/all").exists()
