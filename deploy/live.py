@@ -52,9 +52,11 @@ def main() -> None:
             start_new_session=True,
         )
         stack.callback(end, camera)
-        while dagster.poll() is None:
-            time.sleep(TELL_EVERY)
+        while dagster.poll() is None and camera.poll() in (None, 0):
+            time.sleep(TELL_EVERY if camera.poll() is None else 1)
             console.print(progress())
+        if camera.poll():
+            sys.exit("the camera ended; it has said why above")
     sys.exit(f"Dagster ended by itself; see {LOG.relative_to(ROOT)}")
 
 

@@ -17,6 +17,7 @@ from aurora_assets import lanes
 from aurora_assets.jobs import HOURS_JOB
 from aurora_assets.partitions import key_of_hour, stretches
 from aurora_assets.site import Site
+from aurora_assets.values import format_duration
 from aurora_assets.wxcam.assets import STREAM, layout_of
 from aurora_assets.wxcam.hours import HOUR, pending
 from sensors.arrivals import live_days
@@ -34,7 +35,7 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         default_status=status,
         description=(
             "Makes the thumbnails of hours that have closed, "
-            f"{site.live.hour_closes_after.total_seconds() / 60:.0f} minutes after their end. Looks at each hour of "
+            f"{format_duration(site.live.hour_closes_after)} after their end. Looks at each hour of "
             "the live window and of the day before it, so those that closed while the platform was down, or the camera "
             "host was away, follow."
         ),
@@ -50,7 +51,10 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         days = [days[0] - timedelta(days=1), *days]
         hours = pending(layout, days, datetime.now(UTC))
         if not hours:
-            return SkipReason(f"every hour since {days[0]} that has closed and is complete has its thumbnails")
+            return SkipReason(
+                f"every hour since {days[0]} that is over and complete has its thumbnails; an hour of which the host "
+                "was not seen to its end waits"
+            )
         return [
             RunRequest(
                 run_key=f"{key_of_hour(first)}/{key_of_hour(last)}/{context.scheduled_execution_time.isoformat()}",

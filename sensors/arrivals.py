@@ -1,7 +1,7 @@
 """One sensor a stream: it looks at the instrument host and asks for a run for each day that has something new.
 
 A look is one listing of the live window. It fetches nothing; it decides by what it sees and by Dagster's own records of
-runs, so it needs no memory of its own, and a daemon that was restarted decides alike.
+runs, so it needs no memory for that, and a daemon that was restarted decides alike.
 """
 
 import json

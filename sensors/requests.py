@@ -17,6 +17,7 @@ UNFINISHED = [
     DagsterRunStatus.CANCELING,
 ]
 _LONGEST_PAUSE = timedelta(hours=1)
+_SOON = 4  # sensor intervals
 _LOOK_BACK = 40  # runs of a day: more than an hour of them
 
 
@@ -93,7 +94,7 @@ class Attempts:
         failures = _failures(runs)
         if not failures and (not missing or self._was_tried(partition, runs, missing)):
             return None
-        if failures and self._must_wait(partition, failures):
+        if failures and self._must_wait(partition, failures, missing):
             return None
         return Attempt(listing, newest.run_id[:8])
 
@@ -111,8 +112,11 @@ class Attempts:
         )
         return True
 
-    def _must_wait(self, partition: str, failures: list[RunRecord]) -> bool:
-        again = _ended(failures[0]) + min(self.pause * 2 ** (len(failures) - 1), _LONGEST_PAUSE)
+    def _must_wait(self, partition: str, failures: list[RunRecord], missing: str | None) -> bool:
+        # What is new is brought soon, also where a product of the day fails again and again.
+        is_new = missing is not None and missing != failures[0].dagster_run.tags.get(lanes.LISTING, missing)
+        longest = _SOON * self.pause if is_new else _LONGEST_PAUSE
+        again = _ended(failures[0]) + min(self.pause * 2 ** (len(failures) - 1), longest)
         if datetime.now(UTC) >= again:
             return False
         self.remarks.append(

@@ -1,12 +1,21 @@
-"""What all tests share: a site of their own below a temporary directory."""
+"""What all tests share: a site of their own below a temporary directory, and Dagster's daemon for it."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
+from simulator import CameraSpec, simulate
+from tests.ssh_server import SshServer
+
+if TYPE_CHECKING:
+    from tests.daemon import Clock, Daemon
 
 
 @pytest.fixture
@@ -29,3 +38,38 @@ def write_site(directory: Path, change: Callable[[dict], None] = lambda data: No
     file = directory / "site.yaml"
     file.write_text(yaml.safe_dump(data))
     return file
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """The daemon of a site with the demo's camera and a stream ``met``, both directories of this machine."""
+    from tests.daemon import daemon_of  # it takes write_site from here
+
+    with daemon_of(tmp_path) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that sensors and schedules go by, which a test may set ahead."""
+    from tests.daemon import Clock
+
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Callable[..., None]:
+    """Makes the camera's tree, or another, have so many hours of a day."""
+
+    def write(day: date, hours: int, first: int = 0, root: Path = tmp_path / "camera") -> None:
+        every = timedelta(minutes=20)
+        simulate(CameraSpec(root, day, hours=hours, every=every, start_hour=first, scale=0.05, other=False), [])
+
+    return write
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SshServer]:
+    """A host for one test alone, which may stop it, change its key, or make it answer something else."""
+    with SshServer(tmp_path / "sshd") as server:
+        yield server

@@ -205,7 +205,6 @@ class SshServer:
             "PrintLastLog no",
             "LoginGraceTime 20",
             "MaxStartups 100",
-            "MaxSessions 50",
             "Subsystem sftp internal-sftp",
         ]
         if _sshd_version() >= (9, 8):

@@ -17,6 +17,8 @@ from dagster import (
     AssetRecordsFilter,
     AssetSelection,
     DagsterInstance,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
     Definitions,
     ExecuteInProcessResult,
     MetadataValue,
@@ -144,7 +146,7 @@ def test_the_data_version_changes_with_the_inputs_and_is_their_identity(
     assert all(one != other for one, other in zip(before, after, strict=True))
 
 
-def test_a_range_of_days_is_one_run_with_one_listing_and_metadata_for_each_day(
+def test_a_range_of_days_is_one_run_with_metadata_for_each_day(
     camera: Path, run: Callable, instance: DagsterInstance
 ) -> None:
     days = [DAY + timedelta(days=n) for n in range(3)]
@@ -153,7 +155,7 @@ def test_a_range_of_days_is_one_run_with_one_listing_and_metadata_for_each_day(
     tags = {"start": days[0].isoformat(), "end": days[-1].isoformat()}
     done = run(**{f"dagster/asset_partition_range_{end}": day for end, day in tags.items()})
     observed = [e for e in done.all_events if e.event_type_value == "ASSET_OBSERVATION"]
-    assert len(observed) == 1
+    assert observed == [], "what old days show says nothing of the source as it is now"
     for day, hours in zip(days, (1, 2, 3), strict=True):
         files = 2 * (6 * hours + hours)
         assert metadata(instance, RAW, day.isoformat())["copied"] == files
@@ -229,8 +231,25 @@ def test_checks_say_what_is_wrong_but_write_nothing_and_block_nothing(
         definitions.resolve_job_def("only_checks").execute_in_process(instance=instance).get_asset_check_evaluations()
     )
     assert {("/".join(e.asset_key.path), e.check_name) for e in again if not e.passed} == failed
-    assert len(again) == len(results) + 2
+    # Both cameras' thumbnails, which another job makes, and the four checks of the mirror.
+    assert len(again) == len(results) + 2 + 4
     assert snapshot(site.paths.raw) | snapshot(site.paths.products) == before
+
+
+def test_a_damaged_video_stops_no_run_and_fails_its_check_by_name(site: Site, camera: Path, run: Callable) -> None:
+    write_day(camera)
+    run()
+    video = site.wxcam_products / "daily_videos/fish_hdr/20260818.mp4"
+    for size in (video.stat().st_size // 2, 1000):
+        os.truncate(video, size)
+        found = {
+            (e.asset_key.path[1], e.check_name): e
+            for e in run().get_asset_check_evaluations()
+            if e.asset_key.path[2:] == ["daily_video"]
+        }
+        evaluation = found["fish_hdr", "plays"]
+        assert not evaluation.passed
+        assert "20260818.mp4" in str(evaluation.description)
 
 
 def test_a_lost_frame_fails_its_check_by_name(site: Site, camera: Path, run: Callable) -> None:
@@ -258,13 +277,61 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
         assert node.group_name in ("source", "raw", "wxcam", "wxcam_fish_hdr", "wxcam_pano_hdr"), key
 
 
+def test_each_stream_of_the_real_site_has_its_sensor_schedule_and_job_and_all_of_them_run() -> None:
+    site = load_site(ROOT / "sites" / "gamb2le.yaml")
+    repository = build(site).get_repository_def()
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert sensors.keys() == {*(f"arrivals_{stream}" for stream in site.streams), "late_days"}
+    others = {"thumbnails", "retention", "mirror_checks"}
+    assert schedules.keys() == {f"reconcile_{stream}" for stream in site.streams} | others
+    days = {f"{stream}_day" for stream in site.streams}
+    jobs = {job.name: job for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs.keys() == {*days, "wxcam_hours", "check_mirrors", "prune_records", "look_at_this_machine"}
+    for stream in site.streams:
+        assert sensors[f"arrivals_{stream}"].job_name == schedules[f"reconcile_{stream}"].job_name == f"{stream}_day"
+        assert sensors[f"arrivals_{stream}"].minimum_interval_seconds == 120
+    assert {sensor.default_status for sensor in sensors.values()} == {DefaultSensorStatus.RUNNING}
+    assert {schedule.default_status for schedule in schedules.values()} == {DefaultScheduleStatus.RUNNING}
+    for definition in (*sensors.values(), *schedules.values(), *jobs.values()):
+        assert definition.description, definition.name
+
+
+def test_nothing_of_the_demo_runs_by_itself(site: Site) -> None:
+    repository = build(site).get_repository_def()
+    assert {sensor.default_status for sensor in repository.sensor_defs} == {DefaultSensorStatus.STOPPED}
+    assert {schedule.default_status for schedule in repository.schedule_defs} == {DefaultScheduleStatus.STOPPED}
+
+
+def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None:
+    graph = build(load_site(ROOT / "sites" / "gamb2le.yaml")).resolve_asset_graph()
+    conditions = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.group_name, key
+        assert node.kinds, key
+        if key.path[0] == "wxcam":
+            assert node.automation_condition, key
+            conditions["/".join(key.path)] = node.automation_condition.get_label()
+        else:
+            # What fetches is started by sensors, schedules and operators, and says by which.
+            assert node.automation_condition is None, key
+            assert key.path[0] == "source" or "started_by" in node.metadata, key
+    hourly = {f"wxcam/{camera}/hourly_thumbnails" for camera in ("fish_hdr", "pano_hdr")}
+    assert {name for name, label in conditions.items() if label == "the catalogue of an old day changed"} == hourly
+    assert {label for name, label in conditions.items() if name not in hourly} == {"its input changed"}
+    assert len(conditions) == 1 + 2 * 4
+
+
 def test_history_and_backfills_always_leave_room_for_a_live_run() -> None:
     concurrency = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]
-    lanes = {
-        (limit["key"], limit.get("value")): limit["limit"] for limit in concurrency["runs"]["tag_concurrency_limits"]
-    }
+    way, *limits = concurrency["runs"]["tag_concurrency_limits"]
+    assert way == {"key": "aurora/way", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    lanes = {(limit["key"], limit.get("value")): limit["limit"] for limit in limits}
     assert lanes == {("aurora/lane", "history"): 1, ("dagster/backfill", None): 1}
-    assert sum(lanes.values()) < concurrency["pools"]["default_limit"] < concurrency["runs"]["max_concurrent_runs"]
+    assert sum(lanes.values()) + 1 < concurrency["pools"]["default_limit"]
+    assert sum(lanes.values()) + 8 <= concurrency["runs"]["max_concurrent_runs"], "a place for each of eight streams"
     assert concurrency["pools"]["granularity"] == "run"
 
 

@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, when_an_old_day_changed
+from aurora_assets.errors import MediaError
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
 from aurora_assets.presentation import Metadata, common_version, names, picture, rate, span
@@ -161,7 +162,7 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
         description=(
             f"One JPEG of at most {thumbnails.MAX_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
-            "half past. Made ten minutes after the hour has closed; never replaced, because clients keep its URL."
+            "half past. Made when the hour is over and complete; never replaced, because clients keep its URL."
         ),
     )
     @fail_at_once_unless_it_may_pass
@@ -255,7 +256,11 @@ def _catalog_metadata(report: refresh.CatalogReport) -> Metadata:
 def _video_metadata(report: videos.VideoReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.target.is_file():
-        metadata["poster"] = picture(videos.poster(report.target), report.target.name)
+        try:
+            metadata["poster"] = picture(videos.poster(report.target), report.target.name)
+        except MediaError as error:
+            # Damaged since it was made: the check `plays` names it, and the other days of the run go on.
+            metadata["poster"] = f"no picture: {error}"
         metadata["file"] = str(report.target.relative_to(products))
     return metadata | {
         "rebuilt": report.built,

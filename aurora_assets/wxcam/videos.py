@@ -223,7 +223,14 @@ def _describe(report: VideoReport, media: Sequence[Media]) -> None:
 
 
 def poster(path: Path) -> bytes:
-    """The keyframe in the middle of a video, as a small JPEG."""
+    """The keyframe in the middle of a video, as a small JPEG; :class:`MediaError` where none can be decoded."""
+    try:
+        return _keyframe(path)
+    except (StopIteration, av.error.FFmpegError) as error:
+        raise MediaError(f"{path.name}: no frame can be decoded ({error or 'the file is cut'})") from None
+
+
+def _keyframe(path: Path) -> bytes:
     with open_clip(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.skip_frame = "NONKEY"

@@ -71,11 +71,15 @@ class Observatory:
             for name, stream in site.streams.items()
             if stream.enabled
         ]
-        self.definitions = Definitions.merge(self.definitions, Definitions(jobs=alone))
+        together = [
+            define_asset_job(f"{name}_and_checks", selection=AssetSelection.assets(raw_key(name)))
+            for name in site.streams
+        ]
+        self.definitions = Definitions.merge(self.definitions, Definitions(jobs=[*alone, *together]))
 
     def mirror(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
-        """Mirror a day; the checks run with it."""
-        return self._run(f"{stream}_day", day)
+        """Mirror a day, and the checks with it: as when it is materialized in the UI."""
+        return self._run(f"{stream}_and_checks", day)
 
     def check(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
         """The checks of a day alone; they write nothing."""

@@ -6,17 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import HostError
+from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.site import SshHost
 from resources.ssh import SshResource
 from tests.mirror.parts import host_of
 from tests.ssh_server import SshServer
 
 STREAMS = 8
+SSHD_DEFAULT = 10  # channels a session (MaxSessions)
 
 
 @pytest.fixture
@@ -124,3 +126,65 @@ def test_a_host_that_never_answers_costs_its_bound_once_and_not_once_a_stream(ss
             one.join(30)
         assert len(failed) == STREAMS
         assert max(failed) < 3 * ssh.connect_seconds
+
+
+def test_more_looks_than_a_session_has_channels_all_get_their_answer(
+    ssh: SshResource, server: SshServer, data: Path
+) -> None:
+    looks = 3 * SSHD_DEFAULT
+    with ThreadPoolExecutor(looks) as streams:
+        found = list(streams.map(lambda _: names(ssh, server, data), range(looks)))
+    assert found == [[b"file"]] * looks
+    assert logins(server) == 1
+
+
+def test_a_login_that_is_cut_off_may_be_tried_again_and_one_that_is_denied_may_not(
+    server: SshServer, tmp_path: Path
+) -> None:
+    kinds = set()
+    for after in range(1400, 3600, 300):
+        with cut_after(after, (server.address, server.port)) as port:
+            ssh = SshResource(known_hosts=str(tmp_path / f"known_{after}"), connect_seconds=2)
+            host = host_of(server).model_copy(update={"address": "127.0.0.9", "port": port})
+            try:
+                ssh.connect(host).close()
+            except HostError as error:
+                kinds.add(error.transient)
+    assert kinds == {True}
+    ssh = SshResource(known_hosts=str(tmp_path / "known"), connect_seconds=2)
+    with pytest.raises(HostRefusedError):
+        ssh.connect(host_of(server).model_copy(update={"user": "nobody_known_here"}))
+
+
+@contextmanager
+def cut_after(count: int, server: tuple[str, int]) -> Iterator[int]:
+    """A way to ``server`` that breaks off when ``count`` bytes have gone there; yields its port on 127.0.0.9."""
+    listener = socket.create_server(("127.0.0.9", 0))
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client, socket.create_connection(server) as far:
+
+            def back() -> None:
+                with suppress(OSError):
+                    while block := far.recv(4096):
+                        client.sendall(block)
+
+            answers = threading.Thread(target=back)
+            answers.start()
+            sent = 0
+            with suppress(OSError):
+                while (block := client.recv(512)) and (sent := sent + len(block)) < count:
+                    far.sendall(block)
+            for end in (client, far):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            answers.join()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        thread.join(20)
+        listener.close()

@@ -179,7 +179,7 @@ def test_a_look_waits_for_no_longer_than_it_may_although_a_run_would(tmp_path: P
 def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_path: Path) -> None:
     frozen: list[int] = []
     root = tmp_path / "root"
-    for number in range(3000):
+    for number in range(12_000):
         (root / f"{number:0200}").mkdir(parents=True)
     ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=5, listing_seconds=1)
     began = time.monotonic()

@@ -1,0 +1,305 @@
+"""Dagster's daemon over the site of a test, in this process and a step at a time.
+
+Sensors, schedules, conditions, the queue and the records are Dagster's own, on SQLite in a temporary home with our
+``dagster.yaml``. Two things are not as on the station: a step is taken when a test asks for it, and a run is carried
+out in this process, when the queue's turn comes. ``tests/resources/test_launcher.py`` has the runs in processes.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import yaml
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RepositoryDefinition, RunsFilter
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.remote_representation.code_location import CodeLocation
+from dagster._core.remote_representation.external import RemoteRepository
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.asset_daemon import AssetDaemon
+from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._scheduler.scheduler import launch_scheduled_runs
+
+from aurora_assets.definitions import build
+from aurora_assets.site import Site, load_site
+from tests.conftest import write_site
+from tests.mirror.parts import host_of
+from tests.ssh_server import SshServer
+
+TODAY = datetime.now(UTC).date()
+YESTERDAY = TODAY - timedelta(days=1)
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+QUEUED, SUCCESS, FAILURE = DagsterRunStatus.QUEUED, DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
+
+ROOT = Path(__file__).resolve().parent.parent
+LOG = logging.getLogger("tests.daemon")
+IN_THIS_PROCESS = {
+    "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+    "class": "SyncInMemoryRunLauncher",
+}
+LOCATION = """
+from pathlib import Path
+
+from aurora_assets.definitions import build
+from aurora_assets.site import load_site
+
+defs = build(load_site(Path({site!r})))
+"""
+MET: dict[str, Any] = {
+    "host": "here",
+    "path": "met",
+    "raw": "met",
+    "include": ["met_*.txt"],
+    "day": r"met_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
+    "start": "2026-01-12",
+}
+"""A stream of small text files, whose runs have nothing to do but to copy."""
+
+
+def make_home(home: Path, **changes: Any) -> Path:
+    """A Dagster home with our ``dagster.yaml``, of which some keys are others."""
+    shutil.copytree(_empty_home().name, home)
+    settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    (home / "dagster.yaml").write_text(yaml.safe_dump(settings | changes))
+    return home
+
+
+@cache
+def _empty_home() -> tempfile.TemporaryDirectory:
+    """A home whose databases are made, which takes longer than most tests; it goes with this process."""
+    home = tempfile.TemporaryDirectory(prefix="aurora-test-home-")
+    Path(home.name, "dagster.yaml").write_text("telemetry: {enabled: false}")
+    with DagsterInstance.from_config(home.name) as instance:
+        instance.get_run_records(limit=1)
+        instance.all_instigator_state()
+        instance.fetch_observations(AssetKey(["none"]), limit=1)
+    return home
+
+
+def workspace_of(instance: DagsterInstance, location: Path) -> WorkspaceProcessContext:
+    """What a daemon knows of a code location, which is a file."""
+    target = LoadableTargetOrigin(python_file=str(location), attribute="defs")
+    origin = InProcessCodeLocationOrigin(target, location_name="aurora")
+    return WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget(origin))
+
+
+@contextmanager
+def daemon_of(directory: Path, change: Callable[[dict], None] = lambda data: None) -> Iterator["Daemon"]:
+    """The daemon of a site whose sensors run: the demo's camera, and a stream ``met`` beside it."""
+
+    def adapted(data: dict) -> None:
+        data["live"] = {"running": True}
+        data["streams"]["met"] = dict(MET)
+        change(data)
+
+    file = write_site(directory, adapted)
+    for source in ("camera", "met"):
+        (directory / source).mkdir()
+    location = directory / "location.py"
+    location.write_text(LOCATION.format(site=str(file)))
+    home = make_home(directory / "dagster", run_launcher=IN_THIS_PROCESS)
+    with (
+        DagsterInstance.from_config(str(home)) as instance,
+        workspace_of(instance, location) as workspace,
+        QueuedRunCoordinatorDaemon(interval_seconds=1) as queue,
+    ):
+        yield Daemon(directory, load_site(file), instance, workspace, queue)
+
+
+@dataclass
+class Daemon:
+    """Dagster's daemon; each method is one step of it."""
+
+    directory: Path
+    site: Site
+    instance: DagsterInstance
+    workspace: WorkspaceProcessContext
+    queue: QueuedRunCoordinatorDaemon
+
+    @cached_property
+    def conditions(self) -> AssetDaemon:
+        return AssetDaemon(self.instance.get_auto_materialize_settings(), pre_sensor_interval_seconds=30)
+
+    @cached_property
+    def definitions(self) -> RepositoryDefinition:
+        return build(self.site).get_repository_def()
+
+    @property
+    def location(self) -> CodeLocation:
+        return self.workspace.create_request_context().get_code_location("aurora")
+
+    @property
+    def repository(self) -> RemoteRepository:
+        return next(iter(self.location.get_repositories().values()))
+
+    def look(self, *streams: str) -> InstigatorTick:
+        """The arrival sensors of these streams look once, of ``met`` where none is named; the first one's tick."""
+        names = [f"arrivals_{stream}" for stream in streams or ("met",)]
+        sensors = [self.repository.get_sensor(name) for name in names]
+        with (
+            patch("dagster._daemon.sensor.is_under_min_interval", return_value=False),
+            patch.object(RemoteRepository, "get_sensors", lambda _: sensors),
+        ):
+            list(execute_sensor_iteration(self.workspace, LOG, None, None))
+        return self.last_tick(names[0])
+
+    def ask(self, stream: str = "met", cursor: str | None = None) -> SensorExecutionData:
+        """What a stream's arrival sensor answers; nothing becomes of it."""
+        name = f"arrivals_{stream}"
+        return self.location.get_sensor_execution_data(
+            self.instance, self.repository.handle, name, None, None, cursor, ["tests", name], None
+        )
+
+    def follow(self) -> InstigatorTick:
+        """The automation conditions are evaluated once."""
+        with patch("dagster._daemon.asset_daemon.is_under_min_interval", return_value=False):
+            self.conditions._run_iteration_impl(self.workspace, None, {}, {})
+        return self.last_tick("late_days")
+
+    def tick(self, name: str) -> InstigatorTick:
+        """A schedule's next time has come."""
+        schedule = self.repository.get_schedule(name)
+        if not self.instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id):
+            self.instance.start_schedule(schedule)
+        ticks = self.instance.get_ticks(schedule.get_remote_origin_id(), schedule.selector_id, limit=1)
+        after = ticks[0].timestamp + 1 if ticks else datetime.now(UTC).timestamp()
+        due = next(schedule.execution_time_iterator(after))
+        with patch.object(RemoteRepository, "get_schedules", lambda _: [schedule]):
+            list(launch_scheduled_runs(self.workspace, LOG, due, {}))
+        return self.last_tick(name)
+
+    def last_tick(self, name: str) -> InstigatorTick:
+        state = next(state for state in self.instance.all_instigator_state() if state.instigator_name == name)
+        return self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)[0]
+
+    def work(self) -> list[DagsterRun]:
+        """Carry out all that is queued, and all backfills; what has ended, in that order."""
+        before = {run.run_id for run in self.runs() if run.is_finished}
+        going = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+        while self.runs(DagsterRunStatus.QUEUED) or self.instance.get_backfills(going):
+            list(self.queue.run_iteration(self.workspace))
+            list(execute_backfill_iteration(self.workspace, LOG))
+        records = [r for r in self.instance.get_run_records() if r.dagster_run.run_id not in before]
+        return [r.dagster_run for r in sorted(records, key=lambda r: r.end_time or 0) if r.dagster_run.is_finished]
+
+    def runs(self, *statuses: DagsterRunStatus) -> list[DagsterRun]:
+        """All runs, of these statuses where any are named, in the order in which they were created."""
+        return list(self.instance.get_runs(RunsFilter(statuses=statuses or None), ascending=True))
+
+    def make(self, day: str, *assets: AssetKey) -> None:
+        """Materialize some assets of a day and nothing else, as an operator does."""
+        job = self.definitions.get_implicit_global_asset_job_def()
+        done = job.execute_in_process(instance=self.instance, partition_key=day, asset_selection=list(assets))
+        assert done.success
+
+    def record(self, job: str, status: DagsterRunStatus, **tags: str) -> DagsterRun:
+        """The record of a run that somebody else carries out, or has carried out."""
+        ends = {
+            DagsterRunStatus.FAILURE: self.instance.report_run_failed,
+            DagsterRunStatus.CANCELED: self.instance.report_run_canceled,
+        }
+        began = DagsterRunStatus.STARTED if status in ends else status
+        origin = self.repository.get_full_job(job).get_remote_origin()
+        run = self.instance.create_run_for_job(
+            self.definitions.get_job(job), tags=tags, status=began, remote_job_origin=origin
+        )
+        if status in ends:
+            ends[status](run)
+        return run
+
+
+class Clock:
+    """The time that our sensors and schedules go by: the real one, and what a test adds to it."""
+
+    MODULES = (
+        "sensors.arrivals",
+        "sensors.requests",
+        "schedules.reconcile",
+        "schedules.thumbnails",
+        "schedules.retention",
+    )
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = timedelta(0)
+        clock = self
+
+        class Shifted(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:
+                return datetime.now(tz) + clock.ahead
+
+        for module in self.MODULES:
+            monkeypatch.setattr(f"{module}.datetime", Shifted)
+
+
+def put(place: Path, day: date = YESTERDAY, text: str = "x", age: timedelta = HOUR, part: str = "") -> Path:
+    """A file of the stream ``met``, last written a while ago."""
+    path = place / f"met_{day:%Y%m%d}{part}.txt"
+    path.write_text(text)
+    written = time.time() - age.total_seconds()
+    os.utime(path, (written, written))
+    return path
+
+
+def skipped(tick: InstigatorTick) -> str:
+    """Why a tick asked for nothing."""
+    assert tick.status == TickStatus.SKIPPED
+    assert tick.skip_reason
+    return tick.skip_reason
+
+
+def error_of(tick: InstigatorTick) -> str:
+    """The line that a failed tick shows."""
+    assert tick.status == TickStatus.FAILURE
+    assert tick.error
+    assert tick.error.cause
+    message = tick.error.cause.message.removesuffix("\n")
+    assert "\n" not in message
+    return message
+
+
+def log_of(daemon: Daemon, tick: InstigatorTick) -> str:
+    """What a tick has logged."""
+    assert tick.log_key
+    return (daemon.instance.compute_log_manager.get_log_data(tick.log_key).stderr or b"").decode()
+
+
+def on_host(server: SshServer, far: Path, **changes: Any) -> Callable[[dict], None]:
+    """Puts the stream ``met`` on a host; a stream ``here`` stays on this machine, beside it."""
+
+    def change(data: dict) -> None:
+        data["hosts"]["far"] = host_of(server).model_dump(mode="json") | changes
+        data["streams"]["here"] = data["streams"]["met"]
+        data["streams"]["met"] = data["streams"]["met"] | {"host": "far", "path": str(far)}
+        data["limits"] = {"look": "3s"}
+
+    return change
+
+
+def answer_with(server: SshServer, script: str) -> None:
+    """Makes a host answer every login with a shell script of its own, in which no double quote stands."""
+    assert server.identity
+    key = server.identity.with_suffix(".pub")
+    key.write_text(f'command="{script}" {key.read_text()}')
+
+
+ENDLESS = r"while :; do printf 'f 1 1700000000.5 ./x\0'; sleep 0.05; done"
+"""A listing that goes on and on, after its clock."""
+CLOCK = r"printf 'clock %s\0' $(date +%s); "

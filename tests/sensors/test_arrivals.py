@@ -1,0 +1,341 @@
+"""The arrival sensors, ticked by Dagster's daemon: what they see, what they ask for, what they say, and when they are
+quiet."""
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, AssetObservation, DagsterRun, DagsterRunStatus
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+from dagster._core.scheduler.instigation import TickStatus
+
+from aurora_assets import lanes
+from aurora_assets.mirror import survey
+from aurora_assets.wxcam import refresh
+from simulator import CameraSpec, simulate
+from tests.daemon import (
+    FAILURE,
+    HOUR,
+    MINUTE,
+    QUEUED,
+    SECOND,
+    SUCCESS,
+    TODAY,
+    YESTERDAY,
+    Clock,
+    Daemon,
+    daemon_of,
+    error_of,
+    put,
+    skipped,
+)
+
+
+@pytest.fixture
+def met(daemon: Daemon) -> Path:
+    """Where the instrument writes."""
+    return Path(daemon.site.streams["met"].path)
+
+
+def run_keys(daemon: Daemon) -> list[str]:
+    return [run.tags["dagster/run_key"] for run in daemon.runs()]
+
+
+def observations(daemon: Daemon) -> list[AssetObservation]:
+    """What was observed of the stream's source by itself, newest first; a run's own observation is left out."""
+    records = daemon.instance.fetch_observations(AssetKey(["source", "met"]), limit=100).records
+    found = [record.event_log_entry for record in records if not record.run_id]
+    return [entry.asset_observation for entry in found if entry.asset_observation]
+
+
+def test_a_new_settled_file_queues_one_run_of_its_day_in_the_live_lane(daemon: Daemon, met: Path) -> None:
+    put(met)
+    assert daemon.look().status == TickStatus.SUCCESS
+    (run,) = daemon.runs()
+    assert (run.job_name, run.status) == ("met_day", QUEUED)
+    wanted = {
+        "dagster/partition": YESTERDAY.isoformat(),
+        "aurora/lane": "live",
+        "aurora/stream": "met",
+        "dagster/priority": "10",
+        "dagster/max_runtime": "7200",
+    }
+    assert wanted.items() <= run.tags.items()
+    assert [run.status for run in daemon.work()] == [SUCCESS]
+    assert (daemon.site.raw_root("met") / f"met_{YESTERDAY:%Y%m%d}.txt").read_text() == "x"
+
+
+def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_is(daemon: Daemon, met: Path) -> None:
+    put(met, text="abc", part="_1", age=3 * HOUR)
+    newest = put(met, text="defgh", part="_2", age=2 * HOUR)
+    daemon.look()
+    daemon.work()
+    said = skipped(daemon.look())
+    written = datetime.fromtimestamp(int(newest.stat().st_mtime), UTC)
+    assert f"nothing new: 2 files seen (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2:00:" in said
+    assert len(daemon.runs()) == 1
+
+
+def test_a_file_that_is_still_being_written_is_waited_for(daemon: Daemon, met: Path) -> None:
+    put(met, age=MINUTE)
+    assert "1 still being written" in skipped(daemon.look())
+    put(met, age=6 * MINUTE)
+    assert daemon.look().status == TickStatus.SUCCESS
+
+
+def test_the_same_listing_has_the_same_run_key_and_another_one_has_not(daemon: Daemon, met: Path) -> None:
+    put(met)
+
+    def run_key() -> str | None:
+        (request,) = daemon.ask().run_requests or []
+        return request.run_key
+
+    first = run_key()
+    assert first == run_key()
+    put(met, text="it has grown")
+    assert first != run_key()
+
+
+def test_a_request_that_a_dying_daemon_had_already_carried_out_is_not_carried_out_again(
+    daemon: Daemon, met: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(met)
+    daemon.look()
+    with monkeypatch.context() as patched:
+        # The sensor answers as it did before the run was there; the run key is all that tells.
+        patched.setattr(type(daemon.instance), "get_run_records", lambda *_, **__: [])
+        tick = daemon.look()
+    assert tick.run_keys == run_keys(daemon)
+    assert len(daemon.runs()) == 1
+
+
+def test_a_day_with_a_run_that_has_not_ended_gets_no_other(daemon: Daemon, met: Path) -> None:
+    put(met)
+    for status in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"):
+        run = daemon.record("met_day", DagsterRunStatus(status), **{"dagster/partition": YESTERDAY.isoformat()})
+        assert f"{YESTERDAY} has a run that is {status.lower()}" in skipped(daemon.look())
+        daemon.instance.report_run_failed(run)
+    assert len(daemon.runs()) == 5
+
+
+def test_a_run_that_waits_behind_one_that_has_ended_counts(daemon: Daemon, met: Path) -> None:
+    put(met)
+    daemon.record("met_day", QUEUED, **{"dagster/partition": YESTERDAY.isoformat()})
+    daemon.record("met_day", FAILURE, **{"dagster/partition": YESTERDAY.isoformat()})
+    assert f"{YESTERDAY} has a run that is queued" in skipped(daemon.look())
+
+
+def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_history_does_not(
+    daemon: Daemon, met: Path
+) -> None:
+    put(met)
+
+    def run_by_hand(tags: dict[str, str]) -> DagsterRun:
+        return daemon.instance.create_run_for_job(
+            daemon.definitions.get_job("__ASSET_JOB"),
+            tags=tags,
+            status=DagsterRunStatus.STARTED,
+            asset_selection={AssetKey(["raw", "met"])},
+        )
+
+    first, last = str(YESTERDAY - timedelta(days=5)), str(TODAY)
+    for tags in ({"dagster/partition": str(YESTERDAY)}, lanes.range_tags(first, last)):
+        run = run_by_hand(tags)
+        assert f"{YESTERDAY} has a run that is started" in skipped(daemon.look())
+        daemon.instance.report_run_failed(run)
+    run_by_hand({"dagster/partition": str(TODAY)})
+    run_by_hand(lanes.range_tags(first, last) | {"dagster/backfill": "a_month"})
+    run_by_hand(lanes.range_tags(first, last) | lanes.history("met"))
+    daemon.look()
+    assert [run.tags["dagster/partition"] for run in daemon.runs() if run.job_name == "met_day"] == [str(YESTERDAY)]
+
+
+def test_two_days_with_something_new_are_asked_for_newest_first(daemon: Daemon, met: Path) -> None:
+    for day in (YESTERDAY - timedelta(days=1), TODAY, YESTERDAY):
+        put(met, day)
+    daemon.look()
+    days = [run.tags["dagster/partition"] for run in daemon.runs()]
+    assert days == [(TODAY - timedelta(days=n)).isoformat() for n in range(3)]
+
+
+def test_a_day_before_the_live_window_is_left_to_the_reconcile_schedule(daemon: Daemon, met: Path) -> None:
+    put(met, TODAY - timedelta(days=3))
+    assert "nothing new" in skipped(daemon.look())
+
+
+def test_a_stream_that_is_planned_offline_is_quiet_whatever_is_there(tmp_path: Path) -> None:
+    with daemon_of(tmp_path, lambda data: data["streams"]["met"].update(enabled=False)) as daemon:
+        put(Path(daemon.site.streams["met"].path))
+        assert skipped(daemon.look()) == "met is planned offline (enabled: false in the site file)"
+        assert observations(daemon) == []
+        assert not daemon.site.sightings("met").exists()
+
+
+def test_a_run_that_failed_is_asked_for_again_after_a_pause_as_another_run(
+    daemon: Daemon, met: Path, clock: Clock
+) -> None:
+    put(met)
+    locks = daemon.site.paths.locks
+    locks.parent.mkdir()
+    locks.write_text("no directory")
+    daemon.look()
+    (failed,) = daemon.work()
+    assert failed.status == FAILURE
+    locks.unlink()
+    said = skipped(daemon.look())
+    assert f"{YESTERDAY} failed 1 times, last in run {failed.run_id[:8]}; tried again after" in said
+    clock.ahead = daemon.site.live.every
+    assert daemon.look().status == TickStatus.SUCCESS
+    assert [run.status for run in daemon.work()] == [SUCCESS]
+    assert len({*run_keys(daemon)}) == 2
+    assert "nothing new" in skipped(daemon.look())
+
+
+def test_the_pause_doubles_with_each_failure_up_to_an_hour(daemon: Daemon, met: Path, clock: Clock) -> None:
+    put(met)
+    for minutes in (2, 4, 8, 16, 32, 60, 60):
+        daemon.record("met_day", FAILURE, **{"dagster/partition": YESTERDAY.isoformat()})
+        clock.ahead = minutes * MINUTE - 10 * SECOND
+        assert not daemon.ask().run_requests, minutes
+        clock.ahead = minutes * MINUTE
+        assert daemon.ask().run_requests, minutes
+
+
+def test_new_files_do_not_wait_an_hour_because_a_product_of_their_day_fails(
+    daemon: Daemon, met: Path, clock: Clock
+) -> None:
+    put(met)
+    for _ in range(8):
+        daemon.record("met_day", FAILURE, **{"dagster/partition": str(YESTERDAY), lanes.LISTING: "of another file"})
+    clock.ahead = 7 * MINUTE
+    assert not daemon.ask().run_requests
+    clock.ahead = 8 * MINUTE
+    assert daemon.ask().run_requests
+
+
+def test_a_run_that_was_cancelled_is_asked_for_again(daemon: Daemon, met: Path, clock: Clock) -> None:
+    put(met)
+    daemon.record("met_day", DagsterRunStatus.CANCELED, **{"dagster/partition": YESTERDAY.isoformat()})
+    assert skipped(daemon.look())
+    clock.ahead = daemon.site.live.every
+    assert daemon.look().status == TickStatus.SUCCESS
+
+
+def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_nothing_is_missing(
+    daemon: Daemon, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Path(daemon.site.streams["wxcam"].path)
+    simulate(CameraSpec(root=camera, day=YESTERDAY, hours=1, every=30 * MINUTE, scale=0.05), [])
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh, "refresh_day", dies)
+        daemon.look("wxcam")
+        assert [run.status for run in daemon.work()] == [FAILURE]
+    assert len([*daemon.site.raw_root("wxcam").rglob("*.jpg")]) == 4
+    assert "failed 1 times" in skipped(daemon.look("wxcam"))
+    clock.ahead = daemon.site.live.every
+    assert daemon.look("wxcam").status == TickStatus.SUCCESS
+    assert [run.status for run in daemon.work()] == [SUCCESS]
+    with closing(sqlite3.connect(daemon.site.wxcam_products / "wxcam_catalog.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM images").fetchone() == (2 * (2 + 1),)
+    clock.ahead *= 100
+    assert "nothing new" in skipped(daemon.look("wxcam"))
+
+
+def test_a_local_file_that_was_deleted_is_fetched_again(daemon: Daemon, met: Path, clock: Clock) -> None:
+    put(met, part="_1")
+    local = daemon.site.raw_root("met") / put(met, part="_2").name
+    daemon.look()
+    daemon.work()
+    local.unlink()
+    daemon.look()
+    assert [run.status for run in daemon.work()] == [SUCCESS]
+    assert local.exists()
+    # Twice in a row it looks like a file that cannot be copied.
+    local.unlink()
+    assert "could not copy some files" in skipped(daemon.look())
+    clock.ahead = HOUR
+    assert daemon.look().status == TickStatus.SUCCESS
+    daemon.work()
+    assert local.exists()
+
+
+def test_the_source_is_observed_when_it_has_changed_and_every_ten_minutes_at_most(
+    daemon: Daemon, met: Path, clock: Clock
+) -> None:
+    put(met, text="abc")
+    put(met, text="defgh", part="_2", age=2 * HOUR)
+    newest = put(met, text="i", day=TODAY, age=MINUTE)
+    daemon.look()
+    (seen,) = observations(daemon)
+    values = {name: value.value for name, value in seen.metadata.items()}
+    assert (values["files"], values["bytes"], values["unsettled"], values["missing_here"]) == (3, 9, 1, 2)
+    assert values["newest_file"] == pytest.approx(newest.stat().st_mtime, abs=1e-3)
+
+    put(met, part="_3")
+    clock.ahead = 9 * MINUTE
+    daemon.look()
+    assert len(observations(daemon)) == 1
+    clock.ahead = 10 * MINUTE
+    daemon.look()
+    assert [seen.metadata["files"].value for seen in observations(daemon)] == [4, 3]
+    clock.ahead = HOUR
+    daemon.look()
+    assert len(observations(daemon)) == 2
+
+
+def test_a_cursor_that_is_not_ours_is_taken_as_none(daemon: Daemon, met: Path) -> None:
+    put(met)
+    times = ('{"state": 1, "at": 5}', '{"state": "", "at": "2026-01-01"}')
+    for cursor in ("", "{", "null", "[]", '"text"', "{}", *times):
+        answer = daemon.ask(cursor=cursor)
+        assert len(answer.run_requests or []) == 1, cursor
+        assert len(answer.asset_events) == 1, cursor
+        assert json.loads(answer.cursor or "")["state"].startswith("1 1 "), cursor
+
+
+def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
+    daemon: Daemon, met: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(met)
+    for number in range(5):
+        put(met, part=f"_{number}")
+    with monkeypatch.context() as patched:
+        seconds = count(step=15)
+        patched.setattr(survey.time, "monotonic", lambda: next(seconds))
+        tick = daemon.look()
+    assert "TimeoutError: met: the listing took longer than limits.look; seen until then: " in error_of(tick)
+    assert daemon.runs() == []
+    assert not daemon.site.sightings("met").exists()
+
+
+def test_of_each_stream_one_live_run_goes_before_history_of_which_one_goes_too(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    for n in (1, 2):
+        for name, tags in (
+            ("history", lanes.history("met")),
+            ("backfill", {"dagster/backfill": "a_month"}),
+            ("met", lanes.live("met", "listing")),
+            ("wxcam", lanes.live("wxcam", "listing")),
+        ):
+            daemon.record("met_day", QUEUED, **tags | {"of": f"{name} {n}"})
+    # They begin, and do not end.
+    monkeypatch.setattr(
+        SyncInMemoryRunLauncher, "launch_run", lambda _, context: begun.append(context.dagster_run.tags["of"])
+    )
+    for _ in range(2):
+        list(daemon.queue.run_iteration(daemon.workspace))
+        assert begun == ["met 1", "wxcam 1", "backfill 1", "history 1"]
+    (going,) = [run for run in daemon.runs() if run.tags["of"] == "met 1"]
+    daemon.instance.report_run_failed(going)
+    list(daemon.queue.run_iteration(daemon.workspace))
+    assert begun[4:] == ["met 2"]

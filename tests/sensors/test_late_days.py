@@ -1,0 +1,214 @@
+"""Products follow their inputs: the conditions on the real assets, evaluated by Dagster on real materializations."""
+
+import sqlite3
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from dagster import AssetKey, BetaWarning, DagsterInstance, JobDefinition, evaluate_automation_conditions
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.scheduler.instigation import TickStatus
+
+from aurora_assets.definitions import build
+from aurora_assets.site import Site
+from aurora_assets.wxcam import refresh
+from tests.daemon import MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
+
+OLD = TODAY - timedelta(days=40)
+BESIDE = OLD + timedelta(days=1)
+RAW, CATALOG = AssetKey(["raw", "wxcam"]), AssetKey(["wxcam", "catalog"])
+CAMERAS = ("fish_hdr", "pano_hdr")
+OF_A_DAY = [f"wxcam/{camera}/{product}" for camera in CAMERAS for product in ("daily_video", "pixels")]
+HOURLY = [f"wxcam/{camera}/hourly_thumbnails" for camera in CAMERAS]
+
+type Requested = dict[str, set[str]]
+
+
+def days(names: list[str], day: date) -> Requested:
+    return {name: {day.isoformat()} for name in names}
+
+
+def hours(day: date) -> Requested:
+    return {name: {f"{day}-{hour:02}:00" for hour in range(24)} for name in HOURLY}
+
+
+class Conditions:
+    """The conditions of all assets, evaluated again and again; an evaluation knows the one before it."""
+
+    def __init__(self, site: Site, instance: DagsterInstance) -> None:
+        self.site = site
+        self.instance = instance
+        self.definitions = build(site)
+        self.cursor: AssetDaemonCursor | None = None
+
+    def ask(self, at: datetime | None = None) -> Requested:
+        """The partitions that are requested, by asset; ``at`` a time that is to come."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BetaWarning)  # of Dagster's function, about what it does itself
+            answer = evaluate_automation_conditions(
+                self.definitions, self.instance, cursor=self.cursor, evaluation_time=at
+            )
+        self.cursor = answer.cursor
+        found = {
+            key.to_user_string(): {str(partition) for partition in answer.get_requested_partitions(key)}
+            for key in self.definitions.resolve_asset_graph().materializable_asset_keys
+        }
+        return {name: partitions for name, partitions in found.items() if partitions}
+
+    def make(self, day: date, *assets: AssetKey, is_well: bool = True) -> None:
+        """Materialize these assets of a day alone."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        self._execute(job, day, is_well, asset_selection=[*assets])
+
+    def whole_day(self, day: date, is_well: bool = True) -> None:
+        """A run for all of a day, as the arrival sensor and the reconcile schedule start them."""
+        self._execute(self.definitions.resolve_job_def("wxcam_day"), day, is_well)
+
+    def _execute(self, job: JobDefinition, day: date, is_well: bool, **selection: Any) -> None:
+        done = job.execute_in_process(instance=self.instance, partition_key=str(day), raise_on_error=False, **selection)
+        assert done.success == is_well
+
+
+@pytest.fixture
+def conditions(site: Site) -> Iterator[Conditions]:
+    with DagsterInstance.ephemeral() as instance:
+        conditions = Conditions(site, instance)
+        assert conditions.ask() == {}
+        yield conditions
+
+
+def test_a_mirror_alone_brings_up_its_own_days_products_and_no_others(conditions: Conditions, film: Callable) -> None:
+    for day in (OLD, BESIDE):
+        film(day, 1)
+        conditions.whole_day(day)
+    conditions.ask()
+    film(OLD, 2)
+    conditions.make(OLD, RAW)
+    assert conditions.ask() == days(["wxcam/catalog", *OF_A_DAY], OLD)
+    assert conditions.ask() == {}
+
+
+def test_a_mirror_that_found_nothing_new_asks_for_nothing(conditions: Conditions, film: Callable) -> None:
+    film(OLD, 1)
+    conditions.whole_day(OLD)
+    conditions.ask()
+    for _ in range(2):
+        conditions.make(OLD, RAW)
+        assert conditions.ask() == {}
+
+
+def test_a_run_of_a_whole_day_asks_for_the_hours_of_an_old_day_and_for_nothing_else(
+    conditions: Conditions, film: Callable
+) -> None:
+    film(OLD, 1)
+    conditions.whole_day(OLD)
+    assert conditions.ask() == hours(OLD)
+    conditions.whole_day(OLD)
+    assert conditions.ask() == {}
+
+
+def test_an_old_days_catalogue_alone_brings_up_its_products_and_its_hours(
+    conditions: Conditions, film: Callable
+) -> None:
+    film(OLD, 1)
+    conditions.whole_day(OLD)
+    assert conditions.ask() == hours(OLD)
+    assert conditions.ask() == {}
+    film(OLD, 2, root=conditions.site.raw_root("wxcam"))
+    conditions.make(OLD, CATALOG)
+    assert conditions.ask() == days(OF_A_DAY, OLD) | hours(OLD)
+
+
+def test_hours_of_the_live_window_are_left_to_the_schedule_also_when_their_day_has_grown_old(
+    conditions: Conditions, film: Callable
+) -> None:
+    for until in (1, 2):
+        film(YESTERDAY, until)
+        conditions.whole_day(YESTERDAY)
+        assert conditions.ask() == {}
+    film(YESTERDAY, 3, root=conditions.site.raw_root("wxcam"))
+    conditions.make(YESTERDAY, CATALOG)
+    assert conditions.ask() == days(OF_A_DAY, YESTERDAY)
+    for later in (54, 66, 96):
+        assert conditions.ask(at=datetime.now(UTC) + timedelta(hours=later)) == {}
+
+
+def test_a_mirror_of_today_alone_brings_up_the_latest_video_too(conditions: Conditions, film: Callable) -> None:
+    film(YESTERDAY, 1)
+    conditions.make(TODAY, RAW)
+    assert conditions.ask() == days(["wxcam/catalog", *OF_A_DAY], TODAY)
+    conditions.make(TODAY, CATALOG, *(AssetKey(name.split("/")) for name in OF_A_DAY))
+    assert conditions.ask() == {f"wxcam/{camera}/latest_video": {"None"} for camera in CAMERAS}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_run_that_is_still_going_is_waited_for_and_one_that_died_after_the_mirror_is_made_up_for(
+    conditions: Conditions, film: Callable, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    film(OLD, 1)
+    meanwhile: list[Requested] = []
+    build_catalog = refresh.refresh_day
+
+    def slowly(*arguments: object) -> refresh.CatalogReport:
+        asking = threading.Thread(target=lambda: meanwhile.append(conditions.ask()))
+        asking.start()
+        asking.join()
+        if dies:
+            raise RuntimeError("killed")
+        return build_catalog(*arguments)
+
+    monkeypatch.setattr(refresh, "refresh_day", slowly)
+    conditions.whole_day(OLD, is_well=not dies)
+    assert meanwhile == [{}]
+    assert conditions.ask() == (days(["wxcam/catalog", *OF_A_DAY], OLD) if dies else hours(OLD))
+
+
+def test_what_was_asked_for_and_failed_is_asked_for_again_once_an_hour(
+    conditions: Conditions, film: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    film(OLD, 1)
+    conditions.make(OLD, RAW)
+    wanted = days(["wxcam/catalog", *OF_A_DAY], OLD)
+    assert conditions.ask() == wanted
+    monkeypatch.setattr(refresh, "refresh_day", dies)
+    conditions.make(OLD, *(AssetKey(name.split("/")) for name in wanted), is_well=False)
+    hour = datetime.now(UTC).replace(minute=0, second=0) + timedelta(hours=1)
+    assert conditions.ask() == {}
+    assert conditions.ask(at=hour + 4 * MINUTE) == {}
+    assert conditions.ask(at=hour + 6 * MINUTE) == wanted
+    assert conditions.ask(at=hour + 50 * MINUTE) == {}
+
+
+def test_a_daemon_that_has_forgotten_everything_does_not_make_the_archive_again(
+    conditions: Conditions, film: Callable
+) -> None:
+    film(OLD, 1)
+    conditions.whole_day(OLD)
+    conditions.cursor = None
+    assert conditions.ask() == {}
+
+
+def test_a_late_file_reaches_every_product_of_its_day_without_anyone_asking(daemon: Daemon, film: Callable) -> None:
+    history = {"aurora/lane": "history", "aurora/stream": "wxcam", "dagster/priority": "-10"}
+    assert daemon.follow().status == TickStatus.SKIPPED
+    film(OLD, 2)
+    daemon.make(str(OLD), RAW)
+    for _ in ("the day", "its hours"):
+        assert daemon.follow().status == TickStatus.SUCCESS
+        (run,) = daemon.work()
+        assert run.status == SUCCESS
+        assert run.tags.items() >= history.items()
+    assert daemon.follow().status == TickStatus.SKIPPED
+    products = daemon.site.wxcam_products
+    with closing(sqlite3.connect(products / "wxcam_catalog.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM images").fetchone() == (2 * 2 * (3 + 1),)
+    for camera in CAMERAS:
+        assert len([*products.glob(f"hourly_thumbnails/{camera}/{OLD:%Y%m%d}/*.jpg")]) == 2
+        assert len([*products.glob(f"wxcam.zarr/{camera}/{OLD:%Y%m%d}/image/c.*.0.0.0")]) == 2 * 3
