@@ -8,6 +8,7 @@ seen = copied + unchanged + unsettled + refused.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ _AHEAD_NS = 86_400 * 1_000_000_000
 
 # Parts of a path that find never says below what it lists: of an absolute one, with "//" or "/./", or leading upwards.
 _NEVER_SAID = {"", ".", ".."}
+
+# rsync's receiver takes such a name for one that nobody asked for, and ends the whole transfer.
+_NOT_FOR_RSYNC = re.compile(r"\\[]*?[]")
 
 
 @dataclass
@@ -216,6 +220,8 @@ def _judge(stream: Stream, text: str, entry: Entry, today: date, clock_ns: int) 
         safe_relative(entry.path)
     except UnsafePathError as error:
         return day, str(error)
+    if _NOT_FOR_RSYNC.search(text):
+        return day, "backslash before a wildcard in the name"
     if entry.kind != FILE:
         return day, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(entry.kind, "not a regular file")
     return day, None if day else "no day in its name"

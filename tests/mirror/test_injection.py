@@ -1,6 +1,7 @@
 """No name, site value or environment is ever a command: against the real remote shell, its sshd, and rsync."""
 
 import os
+import re
 import subprocess
 import tempfile
 import uuid
@@ -50,13 +51,14 @@ def test_the_payloads_are_commands_to_a_shell_that_reads_them(number: int) -> No
     CANARY.unlink()
 
 
-@settings(patient, max_examples=12)
+@settings(patient, max_examples=8)
 @given(root=TAME, raw=TAME, directory=TAME, names=st.lists(NAMES, min_size=1, max_size=8, unique=True))
 @example(root=PAYLOADS[0], raw=PAYLOADS[1], directory=PAYLOADS[2], names=PAYLOADS)
 @example(
     root=PAYLOADS[8], raw=PAYLOADS[9], directory=PAYLOADS[6], names=["-exec", "--rsh=x", "-e x", "(", "!", "a\n$(x)"]
 )
 @example(root="a b", raw="-", directory="--delete", names=["$HOME", "~", "*", "[", "\\", " ", "'", '"'])
+@example(root="r", raw="r", directory="d", names=["\\[", "\\*", "a\\?b", "\\]", "\\\\[", "[\\", "*\\x", "stays"])
 def test_names_and_paths_of_metacharacters_are_copied_byte_for_byte_and_never_executed(
     key_server: SshServer, root: str, raw: str, directory: str, names: list[str]
 ) -> None:
@@ -68,7 +70,7 @@ def test_names_and_paths_of_metacharacters_are_copied_byte_for_byte_and_never_ex
         asked = directory.replace("%", "%%")
         stream = stream_of(far, ANYTHING, raw=f"in/{raw}", day_dirs=[asked], include=["**/*"])
         report = Mirror(stream, Path(place) / "home", host_of(key_server)).run()
-        good = {path: content for path, content in files.items() if path.isprintable() and not hidden(path)}
+        good = {path: content for path, content in files.items() if path.isprintable() and is_taken(path)}
         here = Path(place) / "home/raw/in" / raw
         found = {str(p.relative_to(here)): p.read_bytes() for p in here.rglob("*") if p.is_file()}
         assert found == good
@@ -78,9 +80,9 @@ def test_names_and_paths_of_metacharacters_are_copied_byte_for_byte_and_never_ex
         assert not CANARY.exists()
 
 
-def hidden(path: str) -> bool:
-    """Whether a pattern without a dot passes over it."""
-    return any(part.startswith(".") for part in path.split("/"))
+def is_taken(path: str) -> bool:
+    """Patterns pass over names with a dot in front; rsync's receiver refuses a backslash before a wildcard."""
+    return not any(part.startswith(".") for part in path.split("/")) and not re.search(r"\\[][*?]", path)
 
 
 @settings(patient, max_examples=100)

@@ -32,6 +32,7 @@ LIES = {
     b"new\nline": "control character in the name",
     b"tab\t": "control character in the name",
     b"\x1b[31mred": "control character in the name",
+    b"in/\\*": "backslash before a wildcard in the name",
 }
 LINKS = {b"passwd": "symlink", b"etc": "symlink"}
 

@@ -82,8 +82,7 @@ def slow(key_server: SshServer, far: Path, tmp_path: Path) -> Mirror:
     return Mirror(stream, tmp_path / "home", host_of(key_server), bandwidth=KIB_A_SECOND)
 
 
-@pytest.mark.parametrize("write_anew", [in_place, by_rename])
-@pytest.mark.parametrize("length", [SIZE, SIZE + 50_000], ids=["as long", "longer"])
+@pytest.mark.parametrize(("write_anew", "length"), [(in_place, SIZE), (in_place, SIZE + 50_000), (by_rename, SIZE)])
 def test_a_file_that_is_written_anew_during_its_copy_is_seen_here_in_whole_versions_alone(
     slow: Mirror, write_anew: Callable[[Path, bytes], None], length: int
 ) -> None:
