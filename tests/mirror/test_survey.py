@@ -237,7 +237,8 @@ def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_asks_
 
 def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
     noon = int(SETTLED.timestamp()) * SECOND
-    assert survey_of([], tmp_path).summary() == "0 files seen (0.0 MB); none of this stream's files on the days that were looked at"
+    none = "0 files seen (0.0 MB); none of this stream's files on the days that were looked at"
+    assert survey_of([], tmp_path).summary() == none
     entries = [file("FISH/20260305/12/HDR_20260305_115900.jpg", 2_340_000, noon + 999_999_999)]
     assert survey_of(entries, tmp_path).summary() == (
         "1 files seen (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
