@@ -9,7 +9,8 @@ from datetime import timedelta
 from dagster import AutomationCondition
 
 # Not the version of Dagster's `any_deps_updated`: a mirror that was run again and found nothing new has the same data
-# version, and asks for nothing. A run that updates both, as a live one does, asks for nothing either.
+# version, and asks for nothing. Nor does a run that makes both.
+# (Dagster knows that of runs with an asset selection; one of a whole job counts as in progress until both are made.)
 _INPUT_CHANGED = AutomationCondition.any_deps_match(
     (AutomationCondition.data_version_changed() & ~AutomationCondition.executed_with_root_target())
     | AutomationCondition.will_be_requested()

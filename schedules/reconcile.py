@@ -8,10 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from dagster import (
-    DagsterInstance,
     DefaultScheduleStatus,
     RunRequest,
-    RunsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
@@ -25,7 +23,7 @@ from aurora_assets.mirror.survey import DaySurvey, look
 from aurora_assets.partitions import stretches
 from aurora_assets.site import Site, Stream
 from resources.ssh import SshResource
-from sensors.requests import UNFINISHED
+from sensors.requests import has_unfinished
 
 _DAY = timedelta(days=1)
 _BATCH = 60  # days in one listing
@@ -54,7 +52,7 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
     def reconcile(context: ScheduleEvaluationContext, ssh: SshResource) -> Sequence[RunRequest] | SkipReason:
         if not stream.enabled:
             return SkipReason(f"{name} is planned offline (enabled: false in the site file)")
-        if _unfinished(context.instance, job):
+        if has_unfinished(context.instance, job, {lanes.LANE: lanes.HISTORY}):
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
         source = ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
         asked = Asked(site.paths.state / "reconcile" / f"{name}.json")
@@ -157,8 +155,3 @@ def _requests(name: str, days: Sequence[DaySurvey], tick: datetime) -> list[RunR
         )
         for first, last in reversed(stretches(asked, _DAY))
     ]
-
-
-def _unfinished(instance: DagsterInstance, job: str) -> bool:
-    wanted = RunsFilter(job_name=job, tags={lanes.LANE: lanes.HISTORY}, statuses=UNFINISHED)
-    return bool(instance.get_run_records(wanted, limit=1))

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from dagster import (
     DefaultScheduleStatus,
     RunRequest,
-    RunsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
@@ -21,7 +20,7 @@ from aurora_assets.values import format_duration
 from aurora_assets.wxcam.assets import STREAM, layout_of
 from aurora_assets.wxcam.hours import HOUR, pending
 from sensors.arrivals import live_days
-from sensors.requests import UNFINISHED
+from sensors.requests import has_unfinished
 
 
 def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
@@ -42,7 +41,7 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         tags={lanes.STREAM: STREAM},
     )
     def thumbnails(context: ScheduleEvaluationContext) -> Sequence[RunRequest] | SkipReason:
-        if context.instance.get_run_records(RunsFilter(job_name=HOURS_JOB, statuses=UNFINISHED), limit=1):
+        if has_unfinished(context.instance, HOURS_JOB):
             return SkipReason("an earlier run for hours has not ended")
         days = live_days(site, STREAM)
         if not days:

@@ -31,6 +31,11 @@ class Attempt:
     """The run before it. With the listing it makes the run key: asked for twice, it is one run."""
 
 
+def has_unfinished(instance: DagsterInstance, job: str, tags: Mapping[str, str] | None = None) -> bool:
+    """Whether a run of a job, with these tags, is queued or going."""
+    return bool(instance.get_run_records(RunsFilter(job_name=job, tags=tags, statuses=UNFINISHED), limit=1))
+
+
 def on_its_way(instance: DagsterInstance, job: str, raw: AssetKey) -> dict[str, str]:
     """Partition -> state of each unfinished run that mirrors a day of a stream, whoever asked for it.
 
