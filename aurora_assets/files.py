@@ -69,6 +69,14 @@ def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
     return not settle or now_ns - mtime_ns >= settle / timedelta(microseconds=1) * 1000
 
 
+def same_mtime(one_ns: int, other_ns: int) -> bool:
+    """Whether two mtimes are equal; to the second where one of the file systems keeps no more than that."""
+    whole = 1_000_000_000
+    if one_ns % whole and other_ns % whole:
+        return one_ns == other_ns
+    return one_ns // whole == other_ns // whole
+
+
 @dataclass
 class Tally:
     """A count, with the first few names that it counts."""

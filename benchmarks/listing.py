@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.listing import LocalSource
 from aurora_assets.mirror.plan import make_plan
 from aurora_assets.site import Stream, load_site
 

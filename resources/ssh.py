@@ -33,7 +33,7 @@ from paramiko.auth_strategy import AuthFailure, AuthSource, AuthStrategy, InMemo
 
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally, shown
-from aurora_assets.mirror.listing import (
+from aurora_assets.listing import (
     NO_SUCH_ROOT,
     Listing,
     LocalSource,
@@ -234,7 +234,7 @@ class RemoteSource:
         self.host = host
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
-        """See :meth:`aurora_assets.mirror.listing.Source.list`."""
+        """See :meth:`aurora_assets.listing.Source.list`."""
         unreadable = Tally()
         return parse_listing(self._records(root, below, unreadable), unreadable)
 

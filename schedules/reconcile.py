@@ -18,7 +18,7 @@ from dagster import (
 
 from aurora_assets import lanes
 from aurora_assets.jobs import day_job_name
-from aurora_assets.mirror.listing import Source
+from aurora_assets.listing import Source
 from aurora_assets.mirror.survey import DaySurvey, look
 from aurora_assets.partitions import stretches
 from aurora_assets.site import Site, Stream

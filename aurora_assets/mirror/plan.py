@@ -8,30 +8,16 @@ seen = copied + unchanged + unsettled + refused.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
-from aurora_assets.files import FileId, Tally, UnsafePathError, is_settled, safe_relative, shown
-from aurora_assets.mirror.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing
+from aurora_assets.files import FileId, Tally, is_settled, same_mtime, shown
+from aurora_assets.listing import FILE, Entry, Listing
+from aurora_assets.placing import Directories, Judge
 from aurora_assets.site import Stream
-
-# A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
-# their end, so the last of a day may carry the next day's date.
-_NEIGHBOUR = timedelta(days=1)
-# More directories than this on one command line: list the whole source instead.
-_MOST_DIRECTORIES = 800
-# A host's clock may be off by a little; a file stamped further ahead than this will not settle by waiting.
-_AHEAD_NS = 86_400 * 1_000_000_000
-
-# Parts of a path that find never says below what it lists: of an absolute one, with "//" or "/./", or leading upwards.
-_NEVER_SAID = {"", ".", ".."}
-
-# rsync's receiver takes such a name for one that nobody asked for, and ends the whole transfer.
-_NOT_FOR_RSYNC = re.compile(r"\\[]*?[]")
 
 
 @dataclass
@@ -90,50 +76,6 @@ class Plan:
         )
 
 
-class Directories:
-    """The host's directories of each day, by the stream's templates."""
-
-    def __init__(self, stream: Stream, days: Sequence[date]) -> None:
-        self.stream = stream
-        self._cached: dict[date, set[str]] = {}
-        self._prefixes: dict[date, tuple[str, ...]] = {}
-        self.owner = {t: day for day in days for t in _directories_of(stream, day)}
-        wanted = sorted({t for day in days for t in self._around(day)})
-        self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
-        self._depths = sorted({t.count("/") + 1 for t in self.owner})
-        self.newest = max(days, default=None)
-
-    def day_of(self, path: bytes) -> date | None:
-        """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
-        parts = path.decode("utf-8", "replace").split("/")
-        for depth in self._depths:
-            if day := self.owner.get("/".join(parts[:depth])):
-                return day
-        return None
-
-    def would_list(self, path: str, day: date) -> bool:
-        """Whether the listing of ``day`` would look where ``path`` lies."""
-        if day not in self._prefixes:
-            self._prefixes[day] = tuple(f"{place}/" for place in self._around(day))
-        return not self.stream.day_dirs or path.startswith(self._prefixes[day])
-
-    def _around(self, day: date) -> set[str]:
-        """The directories of a day and of its neighbours."""
-        if day not in self._cached:
-            near = (day + step * _NEIGHBOUR for step in (-1, 0, 1) if date.min < day < date.max)
-            self._cached[day] = {t for n in near for t in _directories_of(self.stream, n)}
-        return self._cached[day]
-
-
-def _directories_of(stream: Stream, day: date) -> list[str]:
-    return [day.strftime(template) for template in stream.day_dirs]
-
-
-def directories(stream: Stream, days: Sequence[date]) -> list[str]:
-    """The directories to list for ``days``, relative to the stream's root; empty where it is the whole source."""
-    return Directories(stream, days).below
-
-
 def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path) -> Plan:
     """Decide about every entry of ``listing``.
 
@@ -160,35 +102,21 @@ class Decider:
 
     def __init__(self, stream: Stream, placed: Directories, clock_ns: int, raw_root: Path) -> None:
         self.stream = stream
-        self.placed = placed
         self.clock_ns = clock_ns
-        self.today = datetime.fromtimestamp(clock_ns / 1e9, UTC).date()
+        self.judge = Judge(stream, placed, clock_ns)
         self.local = _LocalTree(raw_root)
 
     def __call__(self, entry: Entry, plan: Plan) -> None:
-        text = entry.path.decode("utf-8", "surrogateescape")
-        ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
-        lies = text != "." and not _NEVER_SAID.isdisjoint(text.split("/"))
-        # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
-        if not ours and entry.kind != SYMLINK and not lies:
+        judged = self.judge(entry)
+        if judged.is_dated:
+            plan.listed(entry)
+        if judged.reason is not None:
+            self._refuse(entry, judged.day, judged.reason, plan)
+        elif judged.file is None:
             plan.foreign += entry.kind == FILE
-            return
-        day, reason = _judge(self.stream, text, entry, self.today, self.clock_ns)
-        home = self.placed.day_of(entry.path)
-        if reason is not None:
-            # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
-            rest = self.placed.newest if lies or not self.placed.owner else None
-            self._refuse(entry, home or day or rest, reason, plan)
-            return
-        plan.listed(entry)
-        assert day is not None  # else _judge had a reason
-        if home != day and not self.placed.would_list(text, day):
-            self._refuse(entry, home or day, "in the directory of another day than its name says", plan)
-            return
-        asked = plan.of(day)
-        if asked is not None:
+        elif judged.day is not None and (asked := plan.of(judged.day)) is not None:
             asked.seen += 1
-            self._settle(FileId(text, entry.size, entry.mtime_ns), asked)
+            self._settle(judged.file, asked)
 
     def _refuse(self, entry: Entry, day: date | None, reason: str, plan: Plan) -> None:
         here = plan.of(day) if day else None
@@ -207,24 +135,6 @@ class Decider:
             asked.keep(file)
         else:
             asked.take(file)
-
-
-def _judge(stream: Stream, text: str, entry: Entry, today: date, clock_ns: int) -> tuple[date | None, str | None]:
-    """The day of an entry, as far as it tells one, and the reason, where it must not be used."""
-    if entry.size < 0 or not 0 <= entry.mtime_ns <= clock_ns + _AHEAD_NS:
-        return None, "impossible size or mtime"
-    day = stream.day_of(text, entry.mtime_ns)
-    if day is not None and day > today:
-        return None, "dated in the future"
-    try:
-        safe_relative(entry.path)
-    except UnsafePathError as error:
-        return day, str(error)
-    if _NOT_FOR_RSYNC.search(text):
-        return day, "backslash before a wildcard in the name"
-    if entry.kind != FILE:
-        return day, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(entry.kind, "not a regular file")
-    return day, None if day else "no day in its name"
 
 
 class _LocalTree:
@@ -259,14 +169,6 @@ class _LocalTree:
             status = self._status(directory) if sound else None
             self._sound[directory] = sound and (status is None or stat.S_ISDIR(status.st_mode))
         return self._sound[directory]
-
-
-def same_mtime(one_ns: int, other_ns: int) -> bool:
-    """Whether two mtimes are equal; to the second where one of the file systems keeps no more than that."""
-    whole = 1_000_000_000
-    if one_ns % whole and other_ns % whole:
-        return one_ns == other_ns
-    return one_ns // whole == other_ns // whole
 
 
 def describe_refused(refused: dict[str, Tally]) -> list[tuple[str, int, str]]:

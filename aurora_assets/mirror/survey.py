@@ -14,8 +14,9 @@ from hashlib import blake2b
 from pathlib import Path
 
 from aurora_assets.files import SHOWN, FileId, Tally, shown
-from aurora_assets.mirror.listing import Entry, Source
-from aurora_assets.mirror.plan import DayPlan, Decider, Directories, Plan
+from aurora_assets.listing import Entry, Source
+from aurora_assets.mirror.plan import DayPlan, Decider, Plan
+from aurora_assets.placing import Directories
 from aurora_assets.sighting import Sighting
 from aurora_assets.site import Stream
 

@@ -18,9 +18,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, remove
-from aurora_assets.mirror.listing import FILE, Source
-from aurora_assets.mirror.plan import DayPlan, Plan, directories, make_plan, same_mtime
+from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, remove, same_mtime
+from aurora_assets.listing import FILE, Source
+from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
+from aurora_assets.placing import directories
 from aurora_assets.sighting import Sighting, remember
 from aurora_assets.site import Stream
 

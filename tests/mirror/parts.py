@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.mirror.listing import Entry, Listing, Source
+from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.survey import Survey, look
 from aurora_assets.mirror.sync import MirrorReport, Transfer, mirror_days
 from aurora_assets.site import Host, LocalHost, SshHost, Stream

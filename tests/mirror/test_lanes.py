@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import BusyError, HostError, TransferError
-from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.listing import LocalSource
 from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred
 from aurora_assets.sighting import Sighting, sightings
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, differences, left_over, stream_of, write

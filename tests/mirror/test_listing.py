@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aurora_assets.errors import AuroraError, HostError
 from aurora_assets.files import Tally
-from aurora_assets.mirror.listing import (
+from aurora_assets.listing import (
     DIRECTORY,
     FILE,
     NO_SUCH_ROOT,
@@ -28,7 +28,8 @@ from aurora_assets.mirror.listing import (
     remote_command,
     split_records,
 )
-from aurora_assets.mirror.plan import directories, make_plan
+from aurora_assets.mirror.plan import make_plan
+from aurora_assets.placing import directories
 from simulator import Report
 from tests.mirror.parts import ANYTHING, DAY, Mirror, entries, host_of, stream_of
 from tests.ssh_server import SshServer

@@ -25,7 +25,7 @@ import json, sys
 from datetime import date
 from pathlib import Path
 from aurora_assets.files import Tally
-from aurora_assets.mirror.listing import LocalSource, parse_listing, remote_command, split_records
+from aurora_assets.listing import LocalSource, parse_listing, remote_command, split_records
 from aurora_assets.mirror.plan import make_plan
 from aurora_assets.site import Stream
 
@@ -48,7 +48,7 @@ LOOK = """
 import json, sys
 from datetime import date
 from pathlib import Path
-from aurora_assets.mirror.listing import Entry, Listing
+from aurora_assets.listing import Entry, Listing
 from aurora_assets.mirror.survey import look
 from aurora_assets.site import Stream
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.files import Tally, safe_relative
-from aurora_assets.mirror.listing import Entry, Listing, LocalSource
-from aurora_assets.mirror.plan import DayPlan, Plan, describe_refused, directories, make_plan, same_mtime
+from aurora_assets.files import Tally, safe_relative, same_mtime
+from aurora_assets.listing import Entry, Listing, LocalSource
+from aurora_assets.mirror.plan import DayPlan, Plan, describe_refused, make_plan
+from aurora_assets.placing import directories
 from aurora_assets.site import Stream
 from simulator import FAULTS, Report
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, Mirror, adds_up, left_over, not_in, stream_of, write

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurora_assets.errors import HostError
-from aurora_assets.mirror.listing import Entry, Listing, LocalSource
-from aurora_assets.mirror.plan import directories, make_plan
+from aurora_assets.listing import Entry, Listing, LocalSource
+from aurora_assets.mirror.plan import make_plan
 from aurora_assets.mirror.survey import DaySurvey, Survey, look
+from aurora_assets.placing import directories
 from aurora_assets.sighting import Sighting
 from tests.mirror.parts import (
     ANYTHING,

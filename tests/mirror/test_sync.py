@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aurora_assets.errors import AuroraError, BusyError, HostError, TransferError
 from aurora_assets.files import FileId, identity
-from aurora_assets.mirror.listing import Listing, Source
+from aurora_assets.listing import Listing, Source
 from aurora_assets.mirror.sync import MirrorReport
 from simulator import Report
 from tests.mirror.parts import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from aurora_assets.mirror.listing import Entry, Listing
+from aurora_assets.listing import Entry, Listing
 from aurora_assets.mirror.survey import DaySurvey, Survey
 from tests.mirror.parts import SETTLED, write
 

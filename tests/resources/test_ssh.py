@@ -15,7 +15,7 @@ import paramiko
 import pytest
 
 from aurora_assets.errors import HostError, TransferError
-from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.listing import LocalSource
 from aurora_assets.site import SshHost
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource

@@ -18,7 +18,7 @@ from dagster import DagsterEventType
 from rich.console import Console
 from rich.table import Table
 
-from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.listing import LocalSource
 from aurora_assets.mirror.survey import look
 from aurora_assets.site import Site
 from resources.launcher import WORKER

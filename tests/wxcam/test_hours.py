@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.mirror.listing import LocalSource
+from aurora_assets.listing import LocalSource
 from aurora_assets.sighting import Sighting, remember, sightings
 from aurora_assets.wxcam.catalog import open_readonly
 from aurora_assets.wxcam.hours import is_closed, is_complete, pending

@@ -1,0 +1,139 @@
+"""Where an entry of a listing belongs: to which UTC day of a stream, or to none, and why it may not be used.
+
+Whatever a host says is hostile until it has passed through :class:`Judge`. The mirror and the archive's evidence judge
+alike, so that what one refuses the other does not miss.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from aurora_assets.files import FileId, UnsafePathError, safe_relative
+from aurora_assets.listing import DIRECTORY, FILE, SYMLINK, Entry
+from aurora_assets.site import Stream
+
+# A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
+# their end, so the last of a day may carry the next day's date.
+_NEIGHBOUR = timedelta(days=1)
+# More directories than this on one command line: list the whole source instead.
+_MOST_DIRECTORIES = 800
+# A host's clock may be off by a little; a file stamped further ahead than this will not settle by waiting.
+_AHEAD_NS = 86_400 * 1_000_000_000
+
+# Parts of a path that find never says below what it lists: of an absolute one, with "//" or "/./", or leading upwards.
+_NEVER_SAID = {"", ".", ".."}
+
+# rsync's receiver takes such a name for one that nobody asked for, and ends the whole transfer.
+_NOT_FOR_RSYNC = re.compile(r"\\[]*?[]")
+
+
+class Directories:
+    """The host's directories of each day, by the stream's templates."""
+
+    def __init__(self, stream: Stream, days: Sequence[date]) -> None:
+        self.stream = stream
+        self._cached: dict[date, set[str]] = {}
+        self._prefixes: dict[date, tuple[str, ...]] = {}
+        self.owner = {t: day for day in days for t in _directories_of(stream, day)}
+        wanted = sorted({t for day in days for t in self._around(day)})
+        self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
+        self._depths = sorted({t.count("/") + 1 for t in self.owner})
+        self.newest = max(days, default=None)
+
+    def day_of(self, path: bytes) -> date | None:
+        """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
+        parts = path.decode("utf-8", "replace").split("/")
+        for depth in self._depths:
+            if day := self.owner.get("/".join(parts[:depth])):
+                return day
+        return None
+
+    def would_list(self, path: str, day: date) -> bool:
+        """Whether the listing of ``day`` would look where ``path`` lies."""
+        if day not in self._prefixes:
+            self._prefixes[day] = tuple(f"{place}/" for place in self._around(day))
+        return not self.stream.day_dirs or path.startswith(self._prefixes[day])
+
+    def _around(self, day: date) -> set[str]:
+        """The directories of a day and of its neighbours."""
+        if day not in self._cached:
+            near = (day + step * _NEIGHBOUR for step in (-1, 0, 1) if date.min < day < date.max)
+            self._cached[day] = {t for n in near for t in _directories_of(self.stream, n)}
+        return self._cached[day]
+
+
+def _directories_of(stream: Stream, day: date) -> list[str]:
+    return [day.strftime(template) for template in stream.day_dirs]
+
+
+def directories(stream: Stream, days: Sequence[date]) -> list[str]:
+    """The directories to list for ``days``, relative to the stream's root; empty where it is the whole source."""
+    return Directories(stream, days).below
+
+
+_NO_FILE = {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an entry is to its stream: a file, refused for a reason, or, with neither, not of this stream."""
+
+    day: date | None = None
+    """Its UTC day; of what is refused, the day with which to show it."""
+    file: FileId | None = None
+    reason: str | None = None
+    is_dated: bool = False
+    """Whether it is a regular file of the stream with a day, also where it lies in the wrong directory."""
+
+
+_FOREIGN = Judged()
+
+
+class Judge:
+    """Judges one entry of a listing at a time."""
+
+    def __init__(self, stream: Stream, placed: Directories, clock_ns: int) -> None:
+        self.stream = stream
+        self.placed = placed
+        self.clock_ns = clock_ns
+        self.today = datetime.fromtimestamp(clock_ns / 1e9, UTC).date()
+
+    def __call__(self, entry: Entry) -> Judged:
+        text = entry.path.decode("utf-8", "surrogateescape")
+        ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
+        lies = text != "." and not _NEVER_SAID.isdisjoint(text.split("/"))
+        # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
+        if not ours and entry.kind != SYMLINK and not lies:
+            return _FOREIGN
+        day, reason = self._usable(text, entry)
+        home = self.placed.day_of(entry.path)
+        if reason is not None:
+            # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
+            rest = self.placed.newest if lies or not self.placed.owner else None
+            return Judged(home or day or rest, reason=reason)
+        assert day is not None  # else there was a reason
+        if home != day and not self.placed.would_list(text, day):
+            return Judged(home or day, reason="in the directory of another day than its name says", is_dated=True)
+        return Judged(day, FileId(text, entry.size, entry.mtime_ns), is_dated=True)
+
+    def _usable(self, text: str, entry: Entry) -> tuple[date | None, str | None]:
+        """The day of an entry, as far as it tells one, and the reason, where it must not be used."""
+        if entry.size < 0 or not 0 <= entry.mtime_ns <= self.clock_ns + _AHEAD_NS:
+            return None, "impossible size or mtime"
+        day = self.stream.day_of(text, entry.mtime_ns)
+        if day is not None and day > self.today:
+            return None, "dated in the future"
+        try:
+            safe_relative(entry.path)
+        except UnsafePathError as error:
+            return day, str(error)
+        if _NOT_FOR_RSYNC.search(text):
+            return day, "backslash before a wildcard in the name"
+        if entry.kind != FILE:
+            return day, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(
+                entry.kind, "not a regular file"
+            )
+        return day, None if day else "no day in its name"
