@@ -10,9 +10,10 @@ from paramiko import HostKeys
 from paramiko.ssh_exception import SSHException
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.site import SshHost
+from aurora_assets.hosts import SshHost
 from cli.findings import Finding, Level, by_limits
 from resources.ssh import SshResource
+from resources.ssh_errors import by_hand
 
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
 # As the mirror asks for it: a find without -printf (BusyBox, BSD) says "no" here.
@@ -84,7 +85,8 @@ class Visit:
         return found
 
     def _said(self, error: Exception) -> str:
-        return str(error).replace(self.ssh.known_hosts, str(self.known_hosts))
+        # The next step has a column of its own.
+        return str(error).replace(self.ssh.known_hosts, str(self.known_hosts)).removesuffix(f" {by_hand(self.host)}")
 
     def _unreachable(self, error: HostError, took: float) -> list[Finding]:
         said = self._said(error)
@@ -96,7 +98,7 @@ class Visit:
             return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         step = f"compare user, auth and identity in {self.key} with what lets you in: {self.by_hand}"
         if not isinstance(error, HostRefusedError):
-            step = "is the host up, and the network (VPN, Tailscale) there? Try: " + self.by_hand
+            step = f"try by hand: {self.by_hand}"
         return [Finding(self.name, Level.FAIL, f"{said} (after {took:.1f} s)", step), *unseen]
 
     def _key(self, was_known: Sequence[str]) -> Finding:

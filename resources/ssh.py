@@ -18,9 +18,6 @@ from dagster import ConfigurableResource
 from fabric import Config, Connection
 from filelock import FileLock
 from paramiko import (
-    AuthenticationException,
-    BadAuthenticationType,
-    BadHostKeyException,
     Channel,
     ChannelException,
     MissingHostKeyPolicy,
@@ -29,10 +26,11 @@ from paramiko import (
     SSHConfig,
     SSHException,
 )
-from paramiko.auth_strategy import AuthFailure, AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
+from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally, shown
+from aurora_assets.hosts import Host, SshHost
 from aurora_assets.listing import (
     NO_SUCH_ROOT,
     Listing,
@@ -43,8 +41,8 @@ from aurora_assets.listing import (
     remote_command,
     split_records,
 )
-from aurora_assets.site import Host, SshHost
 from resources.sessions import Sessions
+from resources.ssh_errors import is_refusal, why_broken_off, why_no_session
 
 # Paramiko logs a traceback for each connection that fails; the HostError says the same in one line.
 _LOG_CHANNEL = "aurora.paramiko"
@@ -148,7 +146,7 @@ class SshResource(ConfigurableResource):
             connect_kwargs={
                 "timeout": self.connect_seconds,
                 "auth_strategy": _Only(_credentials(host)),
-                "banner_timeout": self.connect_seconds,
+                "banner_timeout": 2 * self.connect_seconds,  # "timeout" has the banner in it, and ends first
                 "auth_timeout": self.connect_seconds,
                 "channel_timeout": self.connect_seconds,
             },
@@ -163,7 +161,8 @@ class SshResource(ConfigurableResource):
             connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, _ALIVE_SECONDS * _ALIVE_TIMES * 1000)
         except (OSError, SSHException, EOFError) as error:
             connection.client.close()  # Fabric's own close() passes over a connection whose login failed
-            raise (HostRefusedError if _is_refusal(error) else HostError)(_why(error, host, known)) from None
+            why = why_no_session(error, host, known, self.connect_seconds)
+            raise (HostRefusedError if is_refusal(error) else HostError)(why) from None
         return connection
 
 
@@ -202,28 +201,6 @@ def _credentials(host: SshHost) -> AuthSource:
         return InMemoryPrivateKey(host.user, PKey.from_path(host.identity))
     except Exception as error:  # paramiko has no common type for what may be wrong with a key file
         raise HostRefusedError(f"{host.address}: identity {host.identity} cannot be used: {error}") from None
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the host has denied us, and not only broken off or fallen silent while we logged in."""
-    if isinstance(error, AuthFailure):
-        return any(_is_refusal(tried.result) for tried in error.result if isinstance(tried.result, Exception))
-    if isinstance(error, AuthenticationException):
-        return isinstance(error, BadAuthenticationType) or str(error) == "Authentication failed."
-    return isinstance(error, BadHostKeyException)
-
-
-def _why(error: Exception, host: SshHost, known_hosts: Path) -> str:
-    where = f"{host.address}:{host.port}"
-    if isinstance(error, BadHostKeyException):
-        return (
-            f"{where}: the host key has CHANGED; refused. If the host was really reinstalled, remove its line from "
-            f"{known_hosts} and run again."
-        )
-    if isinstance(error, TimeoutError):
-        return f"{where}: no answer in time. Is the host up, and is the network there?"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{where}: {text}. Try: ssh -p {host.port} {host.user}@{host.address}"
 
 
 class RemoteSource:
@@ -271,8 +248,7 @@ class RemoteSource:
             with self.ssh.turn(self.host), closing(self._start(command)) as channel:
                 yield channel
         except (OSError, SSHException, EOFError) as error:
-            text = str(error) or type(error).__name__
-            raise HostError(f"{self.host.address}: the session broke off: {text}") from None
+            raise HostError(why_broken_off(error, self.host)) from None
 
     def _start(self, command: Sequence[str]) -> Channel:
         """Start a program there. A kept session may have died unnoticed; then it is tried once with a new one."""
@@ -320,11 +296,21 @@ def _said(stderr: bytearray) -> str:
 @contextmanager
 def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
     """Close the connection where the block takes longer: paramiko waits without a bound for the answer to a request."""
-    timer = threading.Timer(seconds, connection.transport.close)
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        connection.transport.close()
+
+    timer = threading.Timer(seconds, expire)
     timer.daemon = True
     timer.start()
     try:
         yield
+    except (OSError, SSHException, EOFError):
+        if expired.is_set():
+            raise TimeoutError("no answer in time to the start of a program") from None
+        raise
     finally:
         timer.cancel()
 

@@ -113,8 +113,9 @@ def test_hosts_that_are_dead_or_deaf_cost_their_bound_once_and_hide_nothing(
         took = time.monotonic() - began
     found = findings(result)
     assert result.exit_code == 1
-    assert f"127.0.0.9:{port}" in found["host dead"]["what"]
-    assert "is the host up" in found["host dead"]["next_step"]
+    assert f"127.0.0.9:{port}: Unable to connect: Connection refused" in found["host dead"]["what"]
+    assert found["host dead"]["next_step"].startswith(f"try by hand: ssh -p {port} ")
+    assert f"127.0.0.3:{deaf_port}: it took the connection and then said nothing" in found["host deaf0"]["what"]
     assert found["source on_dead"]["level"] == "off"
     assert "not seen" in found["source on_dead"]["what"]
     assert [found[f"host deaf{number}"]["level"] for number in range(3)] == ["FAIL"] * 3
