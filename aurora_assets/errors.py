@@ -52,3 +52,11 @@ class CatalogError(AuroraError):
 
 class PixelsError(AuroraError):
     """The pixel store does not hold what was asked for."""
+
+
+class LedgerError(AuroraError):
+    """The ledger is not ours, or was asked for what it may not do."""
+
+
+class EvidenceError(AuroraError):
+    """What would prove something is missing, too old or not whole; so nothing is done on it."""

@@ -13,23 +13,24 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from wcmatch import glob
 
+from aurora_assets.archive.settings import Archive, Retention
 from aurora_assets.errors import SiteError
+from aurora_assets.hosts import Host
 from aurora_assets.values import (
-    Address,
     Bound,
     Cron,
     DayRule,
     Duration,
-    Login,
     Look,
     Name,
     RelativePath,
+    Settings,
     SitePath,
     UnquotedPath,
     expanded,
@@ -40,12 +41,6 @@ DEFAULT_SITE = Path(__file__).resolve().parent.parent / "sites" / "demo.yaml"
 
 # A site file is a page or two; anything larger is a mistake (a data file named by accident).
 _MAX_SITE_BYTES = 1 << 20
-
-
-class Settings(BaseModel):
-    """Common ground of all settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class Paths(Settings):
@@ -63,36 +58,6 @@ class Paths(Settings):
     @property
     def known_hosts(self) -> Path:
         return self.state / "known_hosts"
-
-
-class LocalHost(Settings):
-    """This machine: the path is read directly, without ssh."""
-
-    kind: Literal["local"]
-
-
-class SshHost(Settings):
-    """A host that is reached over SSH.
-
-    ``auth: none`` is SSH's own "none" method (Tailscale SSH answers it); ``auth: key`` offers ``identity`` and nothing
-    else. A host key is accepted when new and refused when changed.
-    """
-
-    kind: Literal["ssh"] = "ssh"
-    address: Address
-    port: int = Field(22, ge=1, le=65535)
-    user: Login
-    auth: Literal["none", "key"]
-    identity: UnquotedPath | None = None
-
-    @model_validator(mode="after")
-    def _identity_goes_with_key(self) -> SshHost:
-        if (self.auth == "key") != (self.identity is not None):
-            raise ValueError("identity (a private key file) goes with auth: key, and only with it")
-        return self
-
-
-Host = Annotated[LocalHost | SshHost, Field(discriminator="kind")]
 
 
 class Limits(Settings):
@@ -139,6 +104,8 @@ class Stream(Settings):
     enabled: bool = True
     every: Bound | None = None
     """How often a file comes; unset, nobody looks for gaps."""
+    prunable: bool = True
+    """Whether files may ever be named as candidates for pruning on the host."""
     day_dirs: tuple[RelativePath, ...] = ()
     """Where on the host the files of one UTC day are, as ``strftime`` templates; empty: anywhere."""
     description: str = ""
@@ -199,14 +166,6 @@ def _either_case(match: re.Match[str]) -> str:
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in match[0])
 
 
-class Archive(Settings):
-    """Where the copies go: hosts in order of preference over one shared file system."""
-
-    hosts: tuple[SshHost, ...] = Field(min_length=1)
-    raw: str = Field(pattern=r"^/[^\x00-\x1f]*$")
-    products: str = Field(pattern=r"^/[^\x00-\x1f]*$")
-
-
 class Site(Settings):
     """An observatory: its paths, hosts, streams and archive."""
 
@@ -215,6 +174,7 @@ class Site(Settings):
     hosts: dict[Name, Host] = Field(min_length=1)
     streams: dict[Name, Stream] = Field(min_length=1)
     archive: Archive | None = None
+    retention: Retention = Retention()
     limits: Limits = Limits()
     live: Live = Live()
 
@@ -246,6 +206,15 @@ class Site(Settings):
             if stream.host not in self.hosts:
                 known = ", ".join(self.hosts)
                 raise ValueError(f"streams.{name}.host: {stream.host!r} is not one of hosts ({known})")
+        return self
+
+    @model_validator(mode="after")
+    def _retention_fits_streams(self) -> Site:
+        for name in self.retention.raw:
+            if name not in self.streams:
+                raise ValueError(f"retention.raw.{name}: not one of streams ({', '.join(self.streams)})")
+        if self.retention.raw and self.archive is None:
+            raise ValueError("retention.raw: needs archive; what is in no archive is never deleted here")
         return self
 
     def raw_root(self, stream: str) -> Path:

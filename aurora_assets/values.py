@@ -1,4 +1,4 @@
-"""The kinds of value that stand in a site file: durations, paths, names, times of the day.
+"""The kinds of value that stand in a site file: durations, paths, names, times of the day; and what all settings share.
 
 Pydantic types for :mod:`aurora_assets.site`; each refuses what it is not, in words for who wrote the file.
 """
@@ -11,7 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+)
 
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
@@ -115,6 +123,12 @@ def _look(value: timedelta) -> timedelta:
     return value
 
 
+class Settings(BaseModel):
+    """Common ground of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
 Bound = Annotated[Duration, AfterValidator(_bound)]
 Look = Annotated[Bound, AfterValidator(_look)]
@@ -127,3 +141,5 @@ Address = Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
 Login = Annotated[str, _matching(_USER, "a login name")]
 Cron = Annotated[str, AfterValidator(_cron)]
 """When a schedule ticks, in UTC, as in a crontab."""
+FarPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")]
+"""An absolute path of another machine."""

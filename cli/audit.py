@@ -10,7 +10,8 @@ import click
 from rich.text import Text
 
 from aurora_assets.errors import SiteError
-from aurora_assets.site import DEFAULT_SITE, Site, SshHost, load_site
+from aurora_assets.hosts import SshHost
+from aurora_assets.site import DEFAULT_SITE, Site, load_site
 from cli.console import say, show_json, show_table
 from cli.far import Place, Visit
 from cli.findings import Finding, Level

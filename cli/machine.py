@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from aurora_assets.site import LocalHost, Site
+from aurora_assets.hosts import LocalHost
+from aurora_assets.site import Site
 from cli.findings import Finding, Level, by_limits
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,18 +1,21 @@
 """``aurora status``: how new is the newest data of each stream, there and here? It writes nothing."""
 
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.text import Text
 
 from aurora_assets.errors import HostError
+from aurora_assets.hosts import SshHost
 from aurora_assets.mirror.survey import Survey, look
 from aurora_assets.mirror.verify import local_files
-from aurora_assets.site import Site, SshHost
+from aurora_assets.site import Site
 from cli.console import printable, show_json, show_table
 from cli.reaching import days_from, in_their_words, looking_only, site_of
 from cli.together import together
@@ -20,6 +23,7 @@ from resources.outside import Outside
 
 # Looks at one host at the same time: sshd has ten sessions for a connection (MaxSessions), and others may want some.
 _AT_ONCE = 8
+_SLACK = 2.0  # s, for who ends by itself to do so
 _STYLE = {"up to date": "green", "behind": "yellow", "stale": "yellow", "planned offline": "bright_black"}
 
 
@@ -39,6 +43,16 @@ class StreamStatus:
     unsettled: int | None = None
     refused: int | None = None
     why: str = ""
+    is_here_whole: bool = True
+    """False where time was up before all files here were looked at: there may be newer ones."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """When the newest file that was seen here was last written, and whether all were seen in time."""
+
+    newest: datetime | None
+    is_whole: bool
 
 
 @click.command()
@@ -48,7 +62,8 @@ def status(file: Path | None, as_json: bool) -> None:
     """Show each stream's newest data, at the source and here, and what is missing here.
 
     Looks at the days of the live window; writes nothing. A host that does not answer is `unknown`, with the reason.
-    The exit code is 0 whatever was found.
+    No look, there or here, takes longer than `limits.look`; one that was cut says so. The exit code is 0 whatever was
+    found.
     """
     site, now = site_of(file), datetime.now(UTC)
     with looking_only(site) as (outside, copy):
@@ -70,32 +85,70 @@ def _statuses(site: Site, outside: Outside, now: datetime, words: Callable[[Exce
         ours = [name for name in names if site.streams[name].host == host_name]
         return together({name: partial(_look, site, outside, name, now) for name in ours}, at_once=_AT_ONCE)
 
-    seen = together({host: partial(on, host) for host in hosts})
+    bound = site.limits.look.total_seconds()
+    # A disk has no bound of its own: what hangs in it is left behind.
+    local = {name: partial(newest_here, site, name, now, site.limits.look) for name in site.streams}
+    ends = together(
+        {
+            "there": lambda: together({host: partial(on, host) for host in hosts}, _longest(site, len(names))),
+            "here": lambda: together(local, bound + _SLACK),
+        }
+    )
+    seen, here = (_all_of(ends[where]) for where in ("there", "here"))
     found = []
     for name, stream in site.streams.items():
         end = seen[stream.host] if stream.enabled else None
-        survey = end[name] if isinstance(end, dict) else end
-        try:
-            found.append(_status(site, name, survey, now, words))
-        except OSError as error:  # of the directory here
-            found.append(StreamStatus(name, stream.host, "unknown", why=f"{error.filename}: {error.strerror}"))
+        found.append(_status(site, name, end[name] if isinstance(end, dict) else end, here[name], now, words))
     return found
 
 
+def _longest(site: Site, streams: int) -> float:
+    """How long the looks at one host may take, in s: a login, and its streams in turns."""
+    limits, turns = site.limits, -(-streams // _AT_ONCE)
+    return (4 * limits.connect + 2 * turns * limits.look).total_seconds()
+
+
+def _all_of(group: Any) -> dict[str, Any]:
+    if isinstance(group, Exception):
+        raise group
+    return dict(group)
+
+
 def _status(
-    site: Site, name: str, survey: Survey | Exception | None, now: datetime, words: Callable[[Exception], str]
+    site: Site,
+    name: str,
+    survey: Survey | Exception | None,
+    here: Here | Exception,
+    now: datetime,
+    words: Callable[[Exception], str],
 ) -> StreamStatus:
+    if isinstance(here, OSError) and not isinstance(here, TimeoutError):
+        why = f"{here.filename}: {here.strerror}"
+        return StreamStatus(name, site.streams[name].host, "unknown", why=why, is_here_whole=False)
+    newest = here.newest if isinstance(here, Here) else None
     if isinstance(survey, Survey):
-        return _known(site, name, survey)
-    here, state = newest_here(site, name, now), "unknown" if survey else "planned offline"
-    return StreamStatus(
-        stream=name,
-        host=site.streams[name].host,
-        state=state,
-        newest_here=here,
-        age_here=_since(here, now),
-        why=words(survey) if survey else "",
-    )
+        known = _known(site, name, survey, newest)
+    else:
+        known = StreamStatus(
+            stream=name,
+            host=site.streams[name].host,
+            state="unknown" if survey else "planned offline",
+            newest_here=newest,
+            age_here=_since(newest, now),
+            why=words(survey) if survey else "",
+        )
+    if isinstance(here, Here) and here.is_whole:
+        return known
+    return replace(known, is_here_whole=False, why="; ".join(filter(None, (known.why, _cut(site, name, here)))))
+
+
+def _cut(site: Site, name: str, here: Here | Exception) -> str:
+    root, bound = site.raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
+    if isinstance(here, Here):
+        return f"not all of {root} was looked at within {bound}: newer files may be here"
+    if isinstance(here, TimeoutError):
+        return f"{root} gave no answer within {bound}: is it a network file system that is gone?"
+    return f"{root}: {type(here).__name__}: {here}"
 
 
 def _window(site: Site, name: str, now: datetime) -> list[date]:
@@ -111,17 +164,25 @@ def _look(site: Site, outside: Outside, name: str, now: datetime) -> Survey:
     return survey
 
 
-def newest_here(site: Site, name: str, now: datetime) -> datetime | None:
-    """When the newest file of a stream that is here was last written, looking at the live window's directories."""
-    stream = site.streams[name]
-    files = local_files(stream, site.raw_root(name), _window(site, name, now))
-    newest = max((file.mtime_ns for file in files if file.is_regular and stream.includes(file.path)), default=None)
-    return None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC)
+def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> Here:
+    """When the newest file of a stream that is here was last written.
+
+    Looks at the live window's directories, those of the newest day first, for ``within`` at most.
+    """
+    stream, newest, until = site.streams[name], None, time.monotonic() + within.total_seconds()
+    is_whole = True
+    for file in local_files(stream, site.raw_root(name), _window(site, name, now)):
+        if time.monotonic() > until:
+            is_whole = False
+            break
+        if file.is_regular and stream.includes(file.path):
+            newest = max(newest or 0, file.mtime_ns)
+    return Here(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_whole)
 
 
-def _known(site: Site, name: str, survey: Survey) -> StreamStatus:
+def _known(site: Site, name: str, survey: Survey, here: datetime | None) -> StreamStatus:
     stream, clock = site.streams[name], datetime.fromtimestamp(survey.clock_ns // 10**9, UTC)
-    here, missing = newest_here(site, name, clock), sum(day.missing for day in survey.behind)
+    missing = sum(day.missing for day in survey.behind)
     is_stale = survey.age is None or survey.age > stream.stale_after
     return StreamStatus(
         stream=name,

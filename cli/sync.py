@@ -16,10 +16,11 @@ from typing import cast
 import click
 
 from aurora_assets.files import Tally
+from aurora_assets.hosts import SshHost
 from aurora_assets.mirror.plan import describe_refused
 from aurora_assets.mirror.survey import DaySurvey, Survey, look
 from aurora_assets.mirror.sync import DayReport, MirrorReport, Transfer, mirror_days
-from aurora_assets.site import Site, SshHost
+from aurora_assets.site import Site
 from cli.console import say, show_table
 from cli.progress import Bars
 from cli.reaching import days_from, in_their_words, looking_only, site_of, words_of

@@ -15,8 +15,8 @@ from dagster import ConfigurableResource
 
 from aurora_assets.errors import BusyError, TransferError
 from aurora_assets.files import remove, shown
+from aurora_assets.hosts import Host, SshHost
 from aurora_assets.mirror.sync import NEW, PARTIAL, WANTED, Transferred
-from aurora_assets.site import Host, SshHost
 from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
 

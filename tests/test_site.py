@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aurora_assets.errors import SiteError
-from aurora_assets.site import DEFAULT_SITE, LocalHost, Site, SshHost, load_site
+from aurora_assets.hosts import LocalHost, SshHost
+from aurora_assets.site import DEFAULT_SITE, Site, load_site
 from aurora_assets.values import format_duration, parse_duration
 
 REPOSITORY = Path(__file__).parents[1]

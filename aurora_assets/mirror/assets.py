@@ -16,12 +16,13 @@ from dagster import (
 )
 
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.hosts import LocalHost
 from aurora_assets.mirror.plan import describe_refused
 from aurora_assets.mirror.survey import Survey
 from aurora_assets.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.presentation import Metadata, common_version, table
-from aurora_assets.site import LocalHost, Site, Stream
+from aurora_assets.site import Site, Stream
 from resources.rsync import RsyncResource
 from resources.ssh import SshResource
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from aurora_assets.hosts import Host, LocalHost, SshHost
 from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.survey import Survey, look
 from aurora_assets.mirror.sync import MirrorReport, Transfer, mirror_days
-from aurora_assets.site import Host, LocalHost, SshHost, Stream
+from aurora_assets.site import Stream
 from resources.rsync import RsyncResource, RsyncTransfer
 from resources.shell import ShellResource
 from resources.ssh import SshResource

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from aurora_assets.site import SshHost
+from aurora_assets.hosts import SshHost
 from aurora_assets.values import Address, Login, Name, RelativePath
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, host_of, stream_of, write
 from tests.ssh_server import SshServer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import TransferError
-from aurora_assets.site import SshHost
+from aurora_assets.hosts import SshHost
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource

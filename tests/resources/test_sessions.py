@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.site import SshHost
+from aurora_assets.hosts import SshHost
 from resources.ssh import SshResource
 from tests.mirror.parts import host_of
 from tests.ssh_server import SshServer
