@@ -40,19 +40,22 @@ def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterato
         directory = pending.pop()
         try:
             with os.scandir(raw_root / directory) as found:
-                items = list(found)
+                for item in found:
+                    path = os.path.join(directory, item.name)
+                    if item.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                    elif file := _local_file(item, path):
+                        yield file
         except (FileNotFoundError, NotADirectoryError):
             continue
-        for item in items:
-            path = os.path.join(directory, item.name)
-            if item.is_dir(follow_symlinks=False):
-                pending.append(path)
-                continue
-            try:
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # replaced since the directory was read
-            yield LocalFile(path, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+
+
+def _local_file(item: os.DirEntry[str], path: str) -> LocalFile | None:
+    try:
+        status = item.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None  # replaced since the directory was read
+    return LocalFile(path, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
 
 def not_seen(why: str) -> Finding:

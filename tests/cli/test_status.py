@@ -1,6 +1,7 @@
 """``aurora status`` says how new the newest data is, there and here, and what it could not see."""
 
 import os
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from aurora_assets.mirror import verify
+from aurora_assets.site import load_site
+from cli.status import newest_here
 from tests.cli.parts import (
     CONNECT,
     FILES,
     FIRST,
+    SECOND,
     Observatory,
     aurora,
     dead_port,
@@ -109,3 +114,71 @@ def test_a_directory_here_that_cannot_be_read_is_that_streams_alone(
     assert found["cl61"]["state"] == "unknown"
     assert found["cl61"]["why"] == f"{site_file.parent / 'raw' / 'cl61'}: Permission denied"
     assert found["power"]["state"] == "behind"
+
+
+def test_a_directory_here_that_takes_long_is_looked_at_for_its_bound_and_the_cut_is_told(
+    observatory: Observatory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk so slow that the names of a day would take a minute."""
+    file = observatory.write_site(tmp_path, lambda data: data["limits"].update(look="2s"))
+    assert aurora(file, "sync", "all").exit_code == 0
+    whole = streams(aurora(file, "status", "--json"))
+    assert {one["is_here_whole"] for one in whole.values()} == {True}
+    real = verify._local_file
+
+    def slow(item: os.DirEntry[str], path: str) -> verify.LocalFile | None:
+        if path.startswith("gamb2le_depolarisation"):
+            time.sleep(0.2)
+        return real(item, path)
+
+    monkeypatch.setattr(verify, "_local_file", slow)
+    began = time.monotonic()
+    cut = streams(aurora(file, "status", "--json"))
+    assert time.monotonic() - began < 2 + 4
+    assert cut["cl61"]["why"].endswith(
+        f"not all of {tmp_path / 'raw' / 'cl61'} was looked at within 2 s: newer files may be here"
+    )
+    assert not cut["cl61"]["is_here_whole"]
+    assert cut["cl61"]["newest_here"] is not None, "what was seen is told"
+    assert cut["cl61"]["newest_there"] == whole["cl61"]["newest_there"]
+    for name in FILES.keys() - {"cl61"}:
+        assert (cut[name]["newest_here"], cut[name]["why"]) == (whole[name]["newest_here"], whole[name]["why"])
+    assert "newer files may be here" in " ".join(aurora(file, "status").stdout.split())
+
+
+def test_a_disk_here_that_does_not_answer_holds_up_nothing(
+    observatory: Observatory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network file system does whose server is gone."""
+    file = observatory.write_site(tmp_path, lambda data: data["limits"].update(look="2s"))
+    assert aurora(file, "sync", "all").exit_code == 0
+    whole, real, is_over = streams(aurora(file, "status", "--json")), os.scandir, threading.Event()
+
+    def hanging(path: Any) -> Any:
+        if str(path).endswith("raw/power/level1"):
+            is_over.wait(60)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", hanging)
+    try:
+        began = time.monotonic()
+        found = streams(aurora(file, "status", "--json"))
+        assert time.monotonic() - began < 2 + 4
+    finally:
+        is_over.set()
+    root = tmp_path / "raw" / "power" / "level1"
+    assert f"{root} gave no answer within 2 s: is it a network file system that is gone?" in found["power"]["why"]
+    assert found["power"]["newest_here"] is None
+    assert found["power"]["newest_there"] == whole["power"]["newest_there"]
+    assert found["cl61"] | {"age_there": 0, "age_here": 0} == whole["cl61"] | {"age_there": 0, "age_here": 0}
+
+
+def test_in_a_tree_by_day_the_newest_day_is_looked_at_first(site_file: Path) -> None:
+    assert aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
+    site = load_site(site_file)
+    stream, root, now = site.streams["radar"], site.raw_root("radar"), datetime.now(UTC)
+    days = [file.path for file in verify.local_files(stream, root, [FIRST, SECOND])]
+    assert len(days) == 2 * FILES["radar"]
+    assert {f"{SECOND:Y%Y/M%m/D%d}" in path for path in days[: FILES["radar"]]} == {True}
+    cut = newest_here(site, "radar", now, timedelta(microseconds=1))
+    assert not cut.is_whole
