@@ -1,5 +1,6 @@
 """What an audit looks at on a host: login, host key, clock, tools, directories. One session, and no write."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +17,28 @@ from resources.ssh import SshResource
 from resources.ssh_errors import by_hand
 
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
+_FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
+_RSYNC = (3, 1, 0)  # the first that knows --ignore-missing-args, which our rsync asks of theirs
 # As the mirror asks for it: a find without -printf (BusyBox, BSD) says "no" here.
 _TOOLS_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 find / -maxdepth 0 -printf '' 2>/dev/null && echo yes || echo no
 find --version 2>/dev/null | head -n 1 | grep . || echo none
 rsync --version 2>/dev/null | head -n 1 | grep . || echo none
+for tool in python3 openssl sha256sum; do
+    if command -v "$tool" >/dev/null; then echo "$tool"; exit; fi
+done
+echo none
 """
+# Behind a directory that may be written: how full its disk is, and its inodes, in %, where df tells.
 _DIRECTORIES_SCRIPT = r"""
+LC_ALL=C; export LC_ALL
+full() { df -P "$1" -- "$path" 2>/dev/null | tail -n 1 | grep -o '[0-9][0-9]*%' | head -n 1; }
 for path do
     if [ ! -d "$path" ]; then echo missing
     elif [ ! -r "$path" ] || [ ! -x "$path" ]; then echo unreadable
     elif [ ! -w "$path" ]; then echo readable
-    else echo writable
+    else echo writable $(full -k) $(full -i)
     fi
 done
 """
@@ -134,16 +144,18 @@ class Visit:
 
     def _tools(self) -> list[Finding]:
         lines = self.ssh.ask(self.host, ["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"]).splitlines()
-        has_printf, find, rsync = (lines + ["none"] * 3)[:3]
+        has_printf, find, rsync, hashing = (lines + ["none"] * 4)[:4]
         component = f"{self.name} find"
         if has_printf == "yes":
             found = [Finding(component, Level.OK, find)]
         else:
             found = [Finding(component, Level.FAIL, f"not GNU find: {find}", "install findutils there")]
-        component = f"{self.name} rsync"
-        if rsync == "none":
-            return [*found, Finding(component, Level.FAIL, "not in the PATH there", "install rsync there")]
-        return [*found, Finding(component, Level.OK, rsync)]
+        found.append(_rsync(f"{self.name} rsync", rsync))
+        component = f"{self.name} hashing"
+        if hashing == "none":
+            what = "neither python3, openssl nor sha256sum: no copy can be compared by its content"
+            return [*found, Finding(component, Level.WARN, what, "install python3 there")]
+        return [*found, Finding(component, Level.OK, f"{hashing} is there")]
 
     def _directories(self) -> list[Finding]:
         paths = [place.path for place in self.places.values()]
@@ -151,10 +163,13 @@ class Visit:
             return []
         states = self.ssh.ask(self.host, ["sh", "-c", _DIRECTORIES_SCRIPT, "aurora-audit", *paths]).splitlines()
         states += ["not told"] * (len(paths) - len(states))
-        return [
-            self._directory(component, place, state)
-            for (component, place), state in zip(self.places.items(), states, strict=False)
-        ]
+        found = []
+        for (component, place), said in zip(self.places.items(), states, strict=False):
+            state, *full = said.split() if said.startswith("writable") else [said]
+            found.append(self._directory(component, place, state))
+            if place.is_written and full:
+                found.append(_space(f"{component} space", place, full))
+        return found
 
     def _directory(self, component: str, place: Place, state: str) -> Finding:
         what = f"{state}: {place.path} there"
@@ -169,6 +184,28 @@ class Visit:
             step = f"let {self.host.user} {need} it there"
             return Finding(component, Level.FAIL, f"{state}: {place.path} there", step)
         return Finding(component, Level.FAIL, f"no answer about {place.path}", f"try by hand: {self.by_hand}")
+
+
+def _rsync(component: str, said: str) -> Finding:
+    """Whether a host's rsync is there, and understands ours."""
+    least = ".".join(map(str, _RSYNC))
+    if said == "none":
+        return Finding(component, Level.FAIL, "not in the PATH there", f"install rsync {least} or later there")
+    version = re.match(r"rsync +version v?(\d+(?:\.\d+)+)", said)
+    if version is None:
+        step = f"rsync {least} or later is needed there: is this one as good?"
+        return Finding(component, Level.WARN, f"says no version that we know: {said[:80]}", step)
+    if tuple(map(int, version[1].split("."))) < _RSYNC:
+        return Finding(component, Level.FAIL, f"{said}: too old", f"install rsync {least} or later there")
+    return Finding(component, Level.OK, said)
+
+
+def _space(component: str, place: Place, full: Sequence[str]) -> Finding:
+    """How full a disk there is, from the percentages that its df says: bytes, then inodes where they are counted."""
+    used = [float(percent.rstrip("%")) for percent in full]
+    level = by_limits(max(used), _FULL_WARN, _FULL_FAIL)
+    what = f"{used[0]:.0f} % used" + (f"; inodes {used[1]:.0f} % used" if len(used) > 1 else "")
+    return Finding(component, level, what, "" if level is Level.OK else f"make room on the disk of {place.path} there")
 
 
 def _key_name(host: SshHost) -> str:

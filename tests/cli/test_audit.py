@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,76 @@ def test_a_host_without_gnu_find_or_rsync_fails(observatory: Observatory, tmp_pa
     assert found["source cl61"]["level"] == "ok", "the rest is looked at all the same"
 
 
+@pytest.mark.parametrize(
+    ("said", "level", "what"),
+    [
+        ("rsync  version 3.1.0  protocol version 31", "ok", "rsync  version 3.1.0  protocol version 31"),
+        ("rsync  version v3.2.7  protocol version 31", "ok", "rsync  version v3.2.7  protocol version 31"),
+        ("rsync  version 3.0.9  protocol version 30", "FAIL", "rsync  version 3.0.9  protocol version 30: too old"),
+        ("openrsync: protocol version 29", "warn", "says no version that we know: openrsync: protocol version 29"),
+    ],
+)
+def test_the_version_of_a_hosts_rsync_is_shown_and_one_that_does_not_understand_ours_fails(
+    observatory: Observatory, tmp_path: Path, said: str, level: str, what: str
+) -> None:
+    script(tmp_path / "fake", "rsync", f"echo '{said}'; echo 'Copyright'")
+    found = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass rsync"]
+    assert (found["level"], found["what"]) == (level, what)
+    assert ("3.1.0 or later" in found["next_step"]) == (level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("there", "level", "what"),
+    [
+        (("python3", "openssl", "sha256sum"), "ok", "python3 is there"),
+        (("sha256sum",), "ok", "sha256sum is there"),
+        ((), "warn", "neither python3, openssl nor sha256sum: no copy can be compared by its content"),
+    ],
+)
+def test_a_host_says_by_what_it_would_hash_a_file(
+    observatory: Observatory, tmp_path: Path, there: tuple[str, ...], level: str, what: str
+) -> None:
+    (tmp_path / "fake").mkdir()
+    for name in ("sh", "true", "date", "find", "rsync", "head", "grep", *there):
+        (tmp_path / "fake" / name).symlink_to("/usr/bin/false" if name in there else str(shutil.which(name)))
+    file = with_odd_host(observatory, tmp_path, besides="")
+    found = findings(aurora(file, "audit", "--json"))
+    assert (found["host ass hashing"]["level"], found["host ass hashing"]["what"]) == (level, what)
+    assert found["host ass rsync"]["level"] == "ok", "it has no programs but those"
+
+
+@pytest.mark.parametrize(
+    ("script_of_df", "level", "what"),
+    [
+        ('case "$2" in -k) full=79;; *) full=12;; esac', "ok", "79 % used; inodes 12 % used"),
+        ('case "$2" in -k) full=79;; *) full=96;; esac', "FAIL", "79 % used; inodes 96 % used"),
+        ('case "$2" in -k) full=80;; *) exit 1;; esac', "warn", "80 % used"),
+    ],
+)
+def test_how_full_the_archive_is_says_its_own_df(
+    observatory: Observatory, tmp_path: Path, script_of_df: str, level: str, what: str
+) -> None:
+    (tmp_path / "archive").mkdir()
+    script(tmp_path / "fake", "df", f'{script_of_df}\necho "Filesystem Blocks"\necho "gws:/x 10 9 1 $full% /my disk"')
+    server = odd_host(tmp_path)
+    keys = {key: value for key, value in settings(server).items() if key != "kind"}
+    archive = {"hosts": [keys], "raw": str(tmp_path / "archive"), "products": str(tmp_path / "archive")}
+    found = findings(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
+    space = found["archive 127.0.0.5 raw space"]
+    assert (space["level"], space["what"]) == (level, what)
+    assert (str(tmp_path / "archive") in space["next_step"]) == (level != "ok")
+
+
+def test_how_full_a_real_disk_is_says_its_own_df(observatory: Observatory, tmp_path: Path) -> None:
+    keys = {key: value for key, value in settings(observatory.ass).items() if key != "kind"}
+    archive = {"hosts": [keys], "raw": str(tmp_path), "products": str(tmp_path)}
+    found = findings(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
+    used = subprocess.run(["df", "-P", "-k", tmp_path], capture_output=True, text=True, check=True).stdout
+    now = int(used.splitlines()[1].split()[4].rstrip("%"))
+    said = int(found["archive 127.0.0.2 products space"]["what"].split(" % used")[0])
+    assert abs(said - now) <= 2, "others write to it meanwhile"
+
+
 def test_a_host_on_which_one_program_hangs_says_the_rest(observatory: Observatory, tmp_path: Path) -> None:
     script(tmp_path / "fake", "rsync", "exec sleep 60")
     file = with_odd_host(observatory, tmp_path, look="2s")
@@ -196,12 +268,18 @@ def _end_odd_servers() -> Any:
         _ODD.pop().stop()
 
 
-def with_odd_host(observatory: Observatory, directory: Path, look: str = "8s") -> Path:
-    """A site whose host ``ass`` has the programs of ``fake``."""
+def odd_host(directory: Path, besides: str = f":{os.defpath.strip(':')}:/usr/bin:/bin") -> SshServer:
+    """A host with the programs of ``fake``, and those that are ``besides``."""
     server = OddServer(directory / "odd", address="127.0.0.5")
-    server.fake = Path(f"{directory / 'fake'}:{os.defpath.strip(':')}:/usr/bin:/bin")
+    server.fake = Path(f"{directory / 'fake'}{besides}")
     server.start()
     _ODD.append(server)
+    return server
+
+
+def with_odd_host(observatory: Observatory, directory: Path, look: str = "8s", **options: str) -> Path:
+    """A site whose host ``ass`` has the programs of ``fake``."""
+    server = odd_host(directory, **options)
 
     def change(data: dict[str, Any]) -> None:
         data["hosts"]["ass"] = settings(server)
