@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import translate
 from pathlib import Path
 from typing import Protocol
 
@@ -66,8 +67,11 @@ class Listing:
 class Source(Protocol):
     """A place that can be listed; :mod:`resources` implements it for SSH."""
 
-    def list(self, root: str, below: Sequence[str]) -> Listing:
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
         """List everything below ``root``, or below those of the directories ``below`` that exist in it.
+
+        What matches one of the patterns ``without`` (of ``fnmatch``, for relative paths) is passed over, and not
+        looked into.
 
         Raises
         ------
@@ -77,10 +81,11 @@ class Source(Protocol):
         ...
 
 
-def remote_command(root: str, below: Sequence[str]) -> list[str]:
+def remote_command(root: str, below: Sequence[str], without: Sequence[str] = ()) -> list[str]:
     """The argument vector that lists ``root`` on a far host; quote it with :func:`shlex.join`."""
+    skipped = [part for pattern in without for part in ("-path", f"./{pattern}", "-prune", "-o")]
     # "./" in front: find would take a name that begins with "-" or "(" for an expression.
-    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *([f"./{path}" for path in below] or ["."])]
+    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *([f"./{path}" for path in below] or ["."]), *skipped]
 
 
 def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -137,18 +142,19 @@ class LocalSource:
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self.clock_ns = clock_ns
 
-    def list(self, root: str, below: Sequence[str]) -> Listing:
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
         """See :meth:`Source.list`."""
         if not Path(root).is_dir():
             raise HostRefusedError(
                 f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
             )
         unreadable = Tally()
-        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], unreadable)
+        skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]
+        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], skipped, unreadable)
         return Listing(self.clock_ns(), entries, unreadable)
 
 
-def _walk(root: bytes, below: list[bytes], unreadable: Tally) -> Generator[Entry]:
+def _walk(root: bytes, below: list[bytes], skipped: list[re.Pattern[bytes]], unreadable: Tally) -> Generator[Entry]:
     pending: list[bytes] = []
     for start in below or [b""]:
         try:
@@ -168,6 +174,8 @@ def _walk(root: bytes, below: list[bytes], unreadable: Tally) -> Generator[Entry
             with os.scandir(os.path.join(root, directory)) as found:
                 for item in found:
                     path = os.path.join(directory, item.name)
+                    if any(pattern.match(path) for pattern in skipped):
+                        continue
                     try:
                         entry = _as_entry(path, item.stat(follow_symlinks=False))
                     except FileNotFoundError:  # gone since it was listed

@@ -69,6 +69,24 @@ def _directories_of(stream: Stream, day: date) -> list[str]:
     return [day.strftime(template) for template in stream.day_dirs]
 
 
+# How many digits a directive of strftime writes; any other is taken for anything.
+_DIGITS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%j": 3, "%H": 2}
+
+
+def directories_of_any_day(stream: Stream) -> list[str]:
+    """Patterns (``fnmatch``) of every directory that is some day's; empty where days have none."""
+    return [re.sub(r"%.|[*?[\\]", _as_pattern, template) for template in stream.day_dirs]
+
+
+def _as_pattern(match: re.Match[str]) -> str:
+    part = match[0]
+    if part == "%%":
+        return "%"
+    if part.startswith("%"):
+        return "[0-9]" * _DIGITS[part] if part in _DIGITS else "*"
+    return "[\\\\]" if part == "\\" else f"[{part}]"
+
+
 def directories(stream: Stream, days: Sequence[date]) -> list[str]:
     """The directories to list for ``days``, relative to the stream's root; empty where it is the whole source."""
     return Directories(stream, days).below

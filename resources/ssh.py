@@ -210,10 +210,10 @@ class RemoteSource:
         self.ssh = ssh
         self.host = host
 
-    def list(self, root: str, below: Sequence[str]) -> Listing:
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_assets.listing.Source.list`."""
         unreadable = Tally()
-        return parse_listing(self._records(root, below, unreadable), unreadable)
+        return parse_listing(self._records(root, remote_command(root, below, without), unreadable), unreadable)
 
     def ask(self, argv: Sequence[str]) -> str:
         """See :meth:`SshResource.ask`."""
@@ -226,10 +226,10 @@ class RemoteSource:
             raise HostError(f"{self.host.address}: {argv[0]} ended with exit code {status}: {text or 'no message'}")
         return said.decode("utf-8", "replace")
 
-    def _records(self, root: str, below: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
+    def _records(self, root: str, command: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
         deadline = time.monotonic() + self.ssh.listing_seconds
         stderr = bytearray()
-        with self._execute(remote_command(root, below)) as channel:
+        with self._execute(command) as channel:
             yield from split_records(self._blocks(channel, deadline, stderr))
             status = self._status(channel)
         if status == NO_SUCH_ROOT:

@@ -15,7 +15,7 @@ from aurora_assets.errors import HostError
 from aurora_assets.finding import Finding
 from aurora_assets.mirror import verify
 from aurora_assets.mirror.assets import raw_key
-from aurora_assets.mirror.survey import look
+from aurora_assets.mirror.survey import look, look_outside
 from aurora_assets.partitions import days_of_run
 from aurora_assets.presentation import check_result
 from aurora_assets.site import Site, Stream
@@ -55,11 +55,12 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             bound = site.limits.look
             source = ssh.source(site.hosts[stream.host], within=bound.total_seconds())
             survey = look(_settled(stream), source, site.raw_root(name), days, bound)
+            outside = look_outside(stream, source, site.raw_root(name), bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {check: [verify.not_seen(str(error))] for check in ("nothing_refused", "matches_source")}
         return here | {
-            "nothing_refused": [verify.nothing_refused(survey)],
+            "nothing_refused": [verify.nothing_refused(survey, outside)],
             "matches_source": [verify.matches_source(survey)],
         }
 

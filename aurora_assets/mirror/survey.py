@@ -14,9 +14,9 @@ from hashlib import blake2b
 from pathlib import Path
 
 from aurora_assets.files import SHOWN, FileId, Tally, shown
-from aurora_assets.listing import Entry, Source
+from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.plan import DayPlan, Decider, Plan
-from aurora_assets.placing import Directories
+from aurora_assets.placing import Directories, directories_of_any_day
 from aurora_assets.sighting import Sighting
 from aurora_assets.site import Stream
 
@@ -154,7 +154,23 @@ def look(
     listing = source.list(stream.path, placed.below)
     wanted: dict[date, DayPlan] = {day: DaySurvey(day) for day in days or []}
     survey = Survey(wanted, start=stream.start if days is None else None, clock_ns=listing.clock_ns)
-    decide = Decider(stream, placed, listing.clock_ns, raw_root)
+    return _filled(survey, listing, Decider(stream, placed, listing.clock_ns, raw_root), began, within)
+
+
+def look_outside(stream: Stream, source: Source, raw_root: Path, within: timedelta | None = None) -> Survey:
+    """List what lies outside of all days' directories, where no look at a day would see it: every file is refused.
+
+    Parameters are those of :func:`look`. Without ``day_dirs`` nothing lies outside.
+    """
+    if not stream.day_dirs:
+        return Survey({})
+    began = time.monotonic()
+    listing = source.list(stream.path, [], directories_of_any_day(stream))
+    survey = Survey({}, clock_ns=listing.clock_ns)
+    return _filled(survey, listing, Decider(stream, Directories(stream, []), listing.clock_ns, raw_root), began, within)
+
+
+def _filled(survey: Survey, listing: Listing, decide: Decider, began: float, within: timedelta | None) -> Survey:
     for entry in listing.entries:
         decide(entry, survey)
         if within is not None and time.monotonic() - began > within.total_seconds():

@@ -65,8 +65,13 @@ def not_seen(why: str) -> Finding:
     return finding
 
 
-def nothing_refused(survey: Survey) -> Finding:
-    """No entry of the host had to be refused."""
+def _not_all(finding: Finding, survey: Survey) -> None:
+    if not survey.is_whole:
+        finding.offend("not all seen", f"time (limits.look) was up; until then: {survey.summary()}")
+
+
+def nothing_refused(survey: Survey, outside: Survey) -> Finding:
+    """No entry of the host had to be refused, neither of the days nor ``outside`` of all days' directories."""
     finding = Finding("entries of the host")
     seen = 0
     for day in survey.days.values():
@@ -75,9 +80,13 @@ def nothing_refused(survey: Survey) -> Finding:
             finding.wrong.setdefault(f"refused: {reason}", Tally()).add_many(count, f"{day.day}: {first}")
     if survey.refused.count:
         finding.wrong["refused, of no day"] = survey.refused
-    if survey.unreadable.count:
-        finding.wrong["directories not readable"] = survey.unreadable
-    finding.numbers = {"seen": seen, "refused": survey.refusals}
+    if outside.refused.count:
+        finding.wrong["refused, outside of all days' directories"] = outside.refused
+    for one in (survey, outside):
+        if one.unreadable.count:
+            finding.wrong.setdefault("directories not readable", one.unreadable)
+        _not_all(finding, one)
+    finding.numbers = {"seen": seen, "refused": survey.refusals + outside.refusals}
     return finding
 
 
@@ -93,6 +102,7 @@ def matches_source(survey: Survey) -> Finding:
             finding.wrong.setdefault("settled there, and not so here", Tally()).add_many(
                 day.missing, f"{day.day}: {', '.join(day.first_missing)}"
             )
+    _not_all(finding, survey)
     finding.numbers = {"present": present, "missing": sum(day.missing for day in survey.behind)}
     return finding
 

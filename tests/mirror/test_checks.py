@@ -21,6 +21,7 @@ from dagster import (
 )
 
 from aurora_assets.definitions import build
+from aurora_assets.mirror import checks
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import daily
 from aurora_assets.site import load_site
@@ -209,6 +210,31 @@ def test_an_entry_that_tells_no_day_at_all_is_named_too(observatory: Observatory
     assert_passed(found, "sci", but="nothing_refused")
     ((count, first),) = offenders(found["nothing_refused"]).values()
     assert (count, "sci_20991231_00.dat" in first) == (1, True)
+
+
+def test_a_file_outside_of_all_days_directories_where_no_pass_looks_is_named_too(observatory: Observatory) -> None:
+    put(observatory.far / "tree/lost.LV0")
+    put(observatory.far / "tree/Y2026/M03/also lost.LV0")
+    put(observatory.far / "tree/Y2026/M03/D09/of another day.LV0")
+    for found in (observatory.mirror("tree"), observatory.check("tree")):
+        assert_passed(found, "tree", but="nothing_refused")
+        ((kind, (count, first)),) = offenders(found["nothing_refused"]).items()
+        assert (kind, count) == ("refused, outside of all days' directories", 2)
+        assert set(first.split("; ")) == {"lost.LV0", "Y2026/M03/also lost.LV0"}
+        assert found["nothing_refused"].metadata["refused"].value == 2
+
+
+def test_a_host_whose_listing_takes_too_long_passes_no_check_by_what_was_not_seen(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = checks.look
+    monkeypatch.setattr(checks, "look", lambda *arguments: real(*arguments[:-1], timedelta(0)))
+    found = observatory.check("sci")
+    assert {name for name, check in found.items() if not check.passed} == {"nothing_refused", "matches_source"}
+    for name in ("nothing_refused", "matches_source"):
+        ((kind, (count, why)),) = offenders(found[name]).items()
+        assert (kind, count) == ("not all seen", 1)
+        assert why.startswith("time (limits.look) was up; until then: ")
 
 
 def grow(path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from aurora_assets.errors import HostError
 from aurora_assets.listing import Entry, Listing, LocalSource
 from aurora_assets.mirror.plan import make_plan
-from aurora_assets.mirror.survey import DaySurvey, Survey, look
+from aurora_assets.mirror.survey import DaySurvey, Survey, look, look_outside
 from aurora_assets.placing import directories
 from aurora_assets.sighting import Sighting
 from tests.mirror.parts import (
@@ -311,6 +311,24 @@ def test_a_look_that_was_fast_enough_is_whole_and_ends_its_listing(tmp_path: Pat
     source = said([image(DAY, 1)])
     assert look(stream_of("/"), source, tmp_path, None, timedelta(seconds=30)).is_whole
     assert source.is_closed
+
+
+@pytest.mark.parametrize("way", ["local", "remote"])
+@pytest.mark.parametrize("template", ["Y%Y/M%m/D%d", "100%%/[x]*?/%Y%j", "a\\\\b$(id)/%y%m%d", "-%b/%d"])
+def test_what_lies_outside_of_all_days_directories_is_refused_by_name_and_no_day_is_listed(
+    far: Path, tmp_path: Path, server: SshServer, way: str, template: str
+) -> None:
+    inside = [f"{(DAY + timedelta(days=n)).strftime(template)}/good {n}" for n in range(-40, 40, 8)]
+    strays = ["top.LV0", "Y2026/between.LV0", "Y2026/M03/D051/five digits.LV0", "old/Y2026/M03/D05/in a copy.LV0"]
+    write(far, dict.fromkeys([*inside, *strays], b"x"))
+    make_readable(far)
+    stream = stream_of(far, ANYTHING, day=r"(^|/)Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/", day_dirs=[template])
+    mirror = Mirror(stream, tmp_path, host_of(server)) if way == "remote" else Mirror(stream, tmp_path)
+    survey = look_outside(stream, mirror.source, tmp_path)
+    assert sorted(survey.refused.first) == sorted(strays)
+    assert (survey.refusals, survey.foreign, survey.is_whole) == (len(strays), 0, True)
+    flat = stream_of(far, ANYTHING)
+    assert look_outside(flat, mirror.source, tmp_path).refusals == 0, "it is listed as a whole by every look"
 
 
 def working_in(directory: Path) -> set[int]:
