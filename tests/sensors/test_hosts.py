@@ -57,6 +57,32 @@ def test_a_file_on_a_host_starts_a_run_as_one_of_this_machine_does(server: SshSe
         assert "1 files seen" in skipped(daemon.look())
 
 
+def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_another_when_it_died(
+    server: SshServer, tmp_path: Path
+) -> None:
+    def three(data: dict) -> None:
+        on_host(server, tmp_path)(data)
+        for name in ("met_two", "met_three"):
+            data["streams"][name] = data["streams"]["met"] | {"raw": name}
+
+    def logins() -> int:
+        return server.log().count("Accepted publickey for ")
+
+    streams = ("met", "met_two", "met_three")
+    with daemon_of(tmp_path, three) as daemon:
+        before = logins()
+        for number in range(3):
+            daemon.look(*streams)
+            ticks = [daemon.last_tick(f"arrivals_{name}") for name in streams]
+            assert [tick.status for tick in ticks] == [TickStatus.SKIPPED] * 3, number
+            assert logins() - before == 1
+        server.stop()
+        server.start()
+        daemon.look(*streams)
+        assert [daemon.last_tick(f"arrivals_{name}").status for name in streams] == [TickStatus.SKIPPED] * 3
+        assert logins() - before == 2
+
+
 def test_a_host_on_which_nothing_listens_fails_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
         server.stop()
