@@ -1,0 +1,345 @@
+"""What is known of each file of a stream in its three places, and when that was seen: source, here, and the archive.
+
+SQLite in ``paths.state``. A listing replaces what was known of its days; a checksum is kept for as long as path, size
+and mtime are the same, so a second verification reads only what is new. It is a memory that saves work: lost, it is
+made again by listing and reading all three places.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from aurora_assets.digests import Digest
+from aurora_assets.files import FileId, same_mtime
+
+Side = Literal["source", "local", "gws"]
+SIDES: tuple[Side, ...] = ("source", "local", "gws")
+FILE_NAME = "evidence.sqlite"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS file (
+    stream TEXT NOT NULL,
+    path TEXT NOT NULL,
+    side TEXT NOT NULL,
+    day TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT,
+    hashed_at REAL,
+    error TEXT,
+    PRIMARY KEY (stream, path, side)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS file_by_day ON file (stream, day, path);
+CREATE TABLE IF NOT EXISTS look (
+    stream TEXT NOT NULL,
+    day TEXT NOT NULL,
+    side TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    clock_ns INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    refused INTEGER NOT NULL,
+    error TEXT,
+    PRIMARY KEY (stream, day, side)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS verdict (
+    stream TEXT NOT NULL,
+    day TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    PRIMARY KEY (stream, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS released (
+    stream TEXT NOT NULL,
+    path TEXT NOT NULL,
+    day TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (stream, path)
+) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS listed (
+    path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
+_BATCH = 2000  # files that are asked for together
+_KEEP_SECONDS = 5.0  # for so long checksums are collected before they are written: what a killed run reads again
+# A second version of a file keeps no checksum of the first.
+_TAKE = """
+INSERT INTO file (stream, path, side, day, size, mtime_ns)
+SELECT ?, path, ?, day, size, mtime_ns FROM listed WHERE true
+ON CONFLICT (stream, path, side) DO UPDATE SET
+    day = excluded.day, size = excluded.size, mtime_ns = excluded.mtime_ns,
+    sha256 = NULL, hashed_at = NULL, error = NULL
+WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != day
+"""
+_GONE = """
+DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
+AND path NOT IN (SELECT path FROM listed)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file in one place: size in bytes, mtime in ns since epoch, SHA-256 where it was read, and why not."""
+
+    size: int
+    mtime_ns: int
+    sha256: str | None = None
+    error: str | None = None
+
+    def is_version_of(self, other: Known) -> bool:
+        """Whether size and mtime are the same."""
+        return self.size == other.size and same_mtime(self.mtime_ns, other.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When a day was last listed in one place (s since epoch, by our clock), by which host, and what went wrong."""
+
+    at: int
+    clock_ns: int
+    host: str
+    refused: int
+    error: str | None
+
+
+class Evidence:
+    """The evidence of one site. A context manager; for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA temp_store = FILE")
+        self._db.executescript(_SCHEMA)
+        self._db.create_function("spread", 1, _spread, deterministic=True)
+        self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def take(self, stream: str, side: Side, days: Sequence[date], files: Iterable[tuple[date, FileId]]) -> None:
+        """Replace what is known of some days of a place by a listing of it; ``files`` is used up before that."""
+        self._db.execute("DELETE FROM listed")
+        rows = ((file.path, day.isoformat(), file.size, file.mtime_ns) for day, file in files)
+        # Outside of the transaction: a host may take minutes to say what it has.
+        self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
+        with self._writing() as db:
+            db.execute(_GONE, (stream, side, _json(days)))
+            db.execute(_TAKE, (stream, side))
+        self._db.execute("DELETE FROM listed")
+
+    def looked(self, stream: str, side: Side, days: Iterable[date], look: Look) -> None:
+        """Remember when days were listed in a place, or why they could not be."""
+        with self._writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                ((stream, str(day), side, look.at, look.clock_ns, look.host, look.refused, look.error) for day in days),
+            )
+
+    def looks(self, stream: str, day: date) -> dict[Side, Look]:
+        """The last look at each place of a day."""
+        rows = self._db.execute(
+            "SELECT side, at, clock_ns, host, refused, error FROM look WHERE stream = ? AND day = ?",
+            (stream, str(day)),
+        )
+        return {side: Look(*rest) for side, *rest in rows}
+
+    def to_read(
+        self,
+        stream: str,
+        side: Side,
+        days: Sequence[date],
+        *,
+        older_than_ns: int,
+        scrub: timedelta,
+        again_before: float,
+    ) -> Iterator[list[str]]:
+        """Batches of paths whose bytes are to be read: never read in this version, or not for long.
+
+        Parameters
+        ----------
+        older_than_ns
+            Younger files (by mtime) may still change and wait.
+        scrub
+            Each file is read again within that time. Which day that is depends on its path, so that the files of one
+            day are spread over the second half of it.
+        again_before
+            Seconds since epoch: whatever was read before that is read again.
+        """
+        after, spread_over = "", scrub.total_seconds()
+        while True:
+            rows = self._db.execute(
+                "SELECT path FROM file WHERE stream = ? AND side = ? AND path > ? AND mtime_ns <= ?"
+                " AND day IN (SELECT value FROM json_each(?))"
+                " AND (hashed_at IS NULL OR hashed_at < ? OR hashed_at <= ? - ? * (0.5 + 0.5 * spread(path)))"
+                " ORDER BY path LIMIT ?",
+                (stream, side, after, older_than_ns, _json(days), again_before, time.time(), spread_over, _BATCH),
+            ).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            yield [path for (path,) in rows]
+
+    def read(self, stream: str, side: Side, digests: Iterable[Digest]) -> int:
+        """Remember checksums as they come, each for the version that was read; returns how many could not be had.
+
+        What came before ``digests`` broke off is kept. One that changed since it was listed keeps none: the next
+        listing will say what it is now.
+        """
+        failed, waiting, since = 0, list[Digest](), time.monotonic()
+        try:
+            for digest in digests:
+                waiting.append(digest)
+                # Not one transaction over all of them: reading may take hours, and others write here too.
+                if len(waiting) >= _BATCH or time.monotonic() - since > _KEEP_SECONDS:
+                    failed += self._keep(stream, side, waiting)
+                    waiting, since = [], time.monotonic()
+        finally:
+            failed += self._keep(stream, side, waiting)
+        return failed
+
+    def _keep(self, stream: str, side: Side, digests: Sequence[Digest]) -> int:
+        now, failed = time.time(), 0
+        with self._writing() as db:
+            for one in digests:
+                row = db.execute(
+                    "SELECT size, mtime_ns FROM file WHERE stream = ? AND side = ? AND path = ?",
+                    (stream, side, one.path),
+                ).fetchone()
+                if row is None:
+                    continue
+                sha256, error = one.sha256, one.error or None
+                if sha256 and not Known(*row).is_version_of(Known(one.size, one.mtime_ns)):
+                    sha256, error = None, "changed since it was listed"
+                failed += sha256 is None
+                db.execute(
+                    "UPDATE file SET sha256 = ?, error = ?, hashed_at = ? WHERE stream = ? AND side = ? AND path = ?",
+                    (sha256, error, now if sha256 else None, stream, side, one.path),
+                )
+        return failed
+
+    def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, Known]]]:
+        """The files of a day in order of their paths, each with the places that have it."""
+        rows = self._db.execute(
+            "SELECT path, side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND day = ? ORDER BY path",
+            (stream, str(day)),
+        )
+        for path, group in groupby(rows, key=lambda row: row[0]):
+            yield path, {side: Known(*rest) for _, side, *rest in group}
+
+    def side(self, stream: str, side: Side) -> Iterator[tuple[str, Known]]:
+        """All files of a stream in one place, in order of their paths."""
+        rows = self._db.execute(
+            "SELECT path, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND side = ? ORDER BY path",
+            (stream, side),
+        )
+        return ((path, Known(*rest)) for path, *rest in rows)
+
+    def judged(self, stream: str, counts: dict[date, str]) -> None:
+        """Remember the verdict of some days, as JSON."""
+        with self._writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
+                ((stream, str(day), text) for day, text in counts.items()),
+            )
+
+    def verdicts(self, stream: str) -> dict[date, str]:
+        """The verdict of each day that has one, as JSON."""
+        rows = self._db.execute("SELECT day, counts FROM verdict WHERE stream = ?", (stream,))
+        return {date.fromisoformat(day): counts for day, counts in rows}
+
+    def refused(self, stream: str) -> int:
+        """Entries of the source that may not be used, over all days."""
+        row = self._db.execute("SELECT sum(refused) FROM look WHERE stream = ? AND side = 'source'", (stream,))
+        return int(row.fetchone()[0] or 0)
+
+    def oldest_look(self, stream: str, first: date, last: date) -> tuple[int, str]:
+        """Of days from ``first`` to ``last``: when the one was looked at that was not for longest, in any place.
+
+        Returns seconds since epoch, and words for it; 0 where a day was never looked at in a place, or could not be.
+        """
+        days = (last - first).days + 1
+        if days <= 0:
+            return int(time.time()), "no day is old enough"
+        rows = self._db.execute(
+            "SELECT side, count(*), min(at), min(CASE WHEN error IS NOT NULL THEN day END), max(error) FROM look"
+            " WHERE stream = ? AND day BETWEEN ? AND ? GROUP BY side",
+            (stream, str(first), str(last)),
+        )
+        seen = {side: rest for side, *rest in rows}
+        oldest = int(time.time())
+        for side in SIDES:
+            count, at, bad_day, error = seen.get(side, (0, 0, None, None))
+            if bad_day is not None:
+                return 0, f"{side} could not be looked at on {bad_day}: {error}"
+            if count < days:
+                return 0, f"{side} was never looked at on {days - count} of {days} days"
+            oldest = min(oldest, at)
+        return oldest, f"the oldest look is of {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+    def identical_everywhere(
+        self, stream: str, *, until: date, older_than_ns: int, read_since: float
+    ) -> Iterator[tuple[str, int]]:
+        """Path and size of each file up to a day that is the same in all three places, read there not long ago."""
+        return iter(
+            self._db.execute(
+                "SELECT s.path, s.size FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
+                " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws' AND s.day <= ?"
+                " AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256"
+                " AND h.sha256 = g.sha256 AND same_mtime(s.mtime_ns, h.mtime_ns) AND same_mtime(h.mtime_ns, g.mtime_ns)"
+                " AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ? ORDER BY s.path",
+                (stream, str(until), older_than_ns, read_since),
+            )
+        )
+
+    def release(self, stream: str, day: date, path: str, known: Known) -> None:
+        """Remember that our working copy of a file is deleted, and what it was."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO released VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (stream, path, str(day), known.size, known.mtime_ns, known.sha256, int(time.time())),
+            )
+            db.execute("DELETE FROM file WHERE stream = ? AND path = ? AND side = 'local'", (stream, path))
+
+    def released(self, stream: str, day: date) -> dict[str, Known]:
+        """The working copies of a day that were deleted."""
+        rows = self._db.execute(
+            "SELECT path, size, mtime_ns, sha256 FROM released WHERE stream = ? AND day = ?", (stream, str(day))
+        )
+        return {path: Known(*rest) for path, *rest in rows}
+
+
+def _json(days: Iterable[date]) -> str:
+    return "[" + ",".join(f'"{day}"' for day in days) + "]"
+
+
+def _spread(path: str) -> float:
+    """A number from 0 to 1 that is the same for a path each time."""
+    return zlib.crc32(path.encode("utf-8", "surrogateescape")) / 0xFFFFFFFF

@@ -1,0 +1,65 @@
+"""Manifests on disk: ``relpath size mtime checksum``, tab-separated, one file a place or a finalized day.
+
+``mtime`` is seconds since epoch, UTC, with nine decimals; ``checksum`` is SHA-256 in hex, empty where the file was not
+read. A path has no tab or newline: such names are refused where they are listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from aurora_assets.archive.evidence import Known
+from aurora_assets.errors import EvidenceError
+from aurora_assets.files import UnsafePathError, safe_relative
+
+HEADER = "relpath\tsize\tmtime\tchecksum\n"
+_BILLION = 1_000_000_000
+_LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|)")
+
+
+def write(place: Path, files: Iterable[tuple[str, Known]]) -> tuple[int, str]:
+    """Write a manifest; returns how many files it has, and the SHA-256 of its bytes."""
+    digest, count = hashlib.sha256(HEADER.encode()), 0
+    with place.open("wb") as out:
+        out.write(HEADER.encode())
+        for path, known in files:
+            line = f"{path}\t{known.size}\t{_seconds(known.mtime_ns)}\t{known.sha256 or ''}\n".encode()
+            digest.update(line)
+            out.write(line)
+            count += 1
+    return count, digest.hexdigest()
+
+
+def read(place: Path) -> Iterator[tuple[str, Known]]:
+    """Read a manifest, line by line.
+
+    Raises
+    ------
+    EvidenceError
+        Where a line is none of a manifest; what lies on disk may have been written by anybody.
+    """
+    with place.open(encoding="utf-8", newline="\n") as lines:
+        if next(lines, "") != HEADER:
+            raise EvidenceError(f"{place}: not a manifest: its first line is not {HEADER.strip()!r}")
+        for number, line in enumerate(lines, 2):
+            match = _LINE.fullmatch(line.rstrip("\n"))
+            try:
+                if match is None:
+                    raise ValueError("not four columns: relpath, size, mtime, checksum")
+                path = safe_relative(match[1].encode())
+            except (ValueError, UnsafePathError) as error:
+                raise EvidenceError(f"{place}: line {number}: {error}") from None
+            yield path, Known(int(match[2]), int(match[3]) * _BILLION + int(match[4]), match[5] or None)
+
+
+def digest_of(place: Path) -> str:
+    """The SHA-256 of a manifest's bytes."""
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _seconds(mtime_ns: int) -> str:
+    return f"{mtime_ns // _BILLION}.{mtime_ns % _BILLION:09d}"

@@ -1,0 +1,118 @@
+"""What might be pruned on the instrument hosts, and why the rest may not be. Nothing is pruned here.
+
+Fail-closed: without evidence that is whole and fresh, of every day that is old enough, there are no candidates at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from aurora_assets.archive.compare import DIFFERENT, Class, Verdict
+from aurora_assets.archive.evidence import SIDES, Evidence
+from aurora_assets.archive.publish import StreamSummary
+from aurora_assets.archive.settings import Archive
+from aurora_assets.site import Stream
+from aurora_assets.values import format_duration
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """The candidates of a stream, or why it has none."""
+
+    stream: str
+    candidates: Sequence[str]
+    bytes: int
+    why: str
+    """Why there are none, or what stands behind those there are."""
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.candidates)
+
+
+def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> PrunePlan:
+    """The files of a stream that are old enough, and proved to be the same in all three places.
+
+    None at all where a place could not be seen, a day's evidence is missing or old, or a file of that age has a gap.
+    """
+
+    def none(why: str) -> PrunePlan:
+        return PrunePlan(name, (), 0, why)
+
+    if not stream.prunable:
+        return none("never prunable (prunable: false in the site file)")
+    # A day is old enough when its last second is.
+    last = (now - archive.prune_after).astimezone(UTC).date() - _DAY
+    if last < stream.start:
+        return none(f"nothing is older than {format_duration(archive.prune_after)}")
+    if stale := staleness(name, stream, archive, evidence, now):
+        return none(stale)
+    bad = [
+        (day, verdict)
+        for day, text in sorted(evidence.verdicts(name).items())
+        if stream.start <= day <= last and (verdict := Verdict.from_json(text)).gap_count + verdict.pending
+    ]
+    if bad:
+        day, verdict = bad[0]
+        first = verdict.gaps[0] if verdict.gaps else f"{verdict.pending} files pending"
+        return none(f"{len(bad)} of its days are not whole, the first {day}: {first}")
+    found = list(
+        evidence.identical_everywhere(
+            name,
+            until=last,
+            older_than_ns=int((now - archive.prune_after).timestamp()) * 10**9,
+            read_since=(now - archive.scrub).timestamp(),
+        )
+    )
+    return PrunePlan(
+        name,
+        [path for path, _ in found],
+        sum(size for _, size in found),
+        f"identical in all three places up to {last}" if found else f"the source has nothing of up to {last} any more",
+    )
+
+
+def staleness(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> str | None:
+    """In what way the evidence of a stream's old days is no evidence; None where it is."""
+    last = (now - archive.prune_after).astimezone(UTC).date() - _DAY
+    oldest, text = evidence.oldest_look(name, stream.start, last)
+    if oldest == 0:
+        return text
+    if now.timestamp() - oldest > archive.evidence_valid.total_seconds():
+        return f"the evidence is too old: {text}, valid for {format_duration(archive.evidence_valid)}"
+    return None
+
+
+def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> StreamSummary:
+    """A stream's line in ``summary.json``, from the verdicts of its days."""
+    verdicts = [Verdict.from_json(text) for text in evidence.verdicts(name).values()]
+    looks = evidence.looks(name, today)
+
+    def total(place: str, *classes: Class) -> int:
+        return sum(getattr(verdict, place).get(one, 0) for verdict in verdicts for one in classes)
+
+    return StreamSummary(
+        generated_at_utc=datetime.fromtimestamp(int(time.time()), UTC).isoformat(),
+        source_count=sum(verdict.source for verdict in verdicts),
+        local_count=sum(verdict.local for verdict in verdicts),
+        gws_count=sum(verdict.gws for verdict in verdicts),
+        local_missing_count=total("here", Class.MISSING),
+        local_mismatch_count=total("here", *DIFFERENT),
+        gws_missing_count=total("archive", Class.MISSING),
+        gws_mismatch_count=total("archive", *DIFFERENT),
+        pending_count=sum(verdict.pending for verdict in verdicts),
+        identical_count=sum(verdict.proved for verdict in verdicts),
+        refused_count=evidence.refused(name),
+        days=len(verdicts),
+        days_complete=sum(verdict.is_final for verdict in verdicts),
+        prune_ready=plan.is_ready,
+        prune_why=plan.why,
+        prune_candidate_count=len(plan.candidates),
+        prune_candidate_bytes=plan.bytes,
+        errors={side: look.error for side in SIDES if (look := looks.get(side)) and look.error},
+    )

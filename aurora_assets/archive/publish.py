@@ -1,0 +1,172 @@
+"""``latest/`` and ``history/``: the manifests of all streams, their counts, and what may be pruned; replaced as one.
+
+A reader of ``<manifests>/latest`` sees the manifests of one publication or of the next, never some of each: a new
+directory is written beside it, with hard links to the files of streams that have not changed, and changes places with
+the old one in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aurora_assets.archive import manifest
+from aurora_assets.archive.evidence import SIDES, Evidence
+from aurora_assets.files import Staging, flush, publish_tree
+
+LATEST, HISTORY, SUMMARY, CANDIDATES = "latest", "history", "summary.json", "prune_candidates.tsv"
+CANDIDATES_HEADER = "relpath\n"
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSummary:
+    """A stream's line in ``summary.json``: counts over all its days, as other programs read them."""
+
+    generated_at_utc: str
+    source_count: int
+    local_count: int
+    gws_count: int
+    local_missing_count: int
+    local_mismatch_count: int
+    gws_missing_count: int
+    gws_mismatch_count: int
+    pending_count: int
+    identical_count: int
+    refused_count: int
+    days: int
+    days_complete: int
+    prune_ready: bool
+    prune_why: str
+    """Why there are no candidates, or what makes them."""
+    prune_candidate_count: int
+    prune_candidate_bytes: int
+    errors: dict[str, str]
+    """Place -> why it could not be seen the last time."""
+
+
+class Publication:
+    """``<manifests>/latest`` and ``history`` of one site."""
+
+    def __init__(self, manifests: Path, staging: Staging, keep: int, history_every: timedelta) -> None:
+        self.manifests = manifests
+        self.staging = staging
+        self.keep = keep
+        self.history_every = history_every
+
+    @property
+    def latest(self) -> Path:
+        return self.manifests / LATEST
+
+    def summary(self) -> dict[str, Any]:
+        """``latest/summary.json``; empty where nothing was published."""
+        try:
+            return dict(json.loads((self.latest / SUMMARY).read_bytes()))
+        except FileNotFoundError:
+            return {}
+
+    def publish(
+        self,
+        stream: str,
+        summary: StreamSummary,
+        evidence: Evidence,
+        candidates: Sequence[str],
+        stale: Mapping[str, str],
+    ) -> None:
+        """Publish a stream's manifests; those of the others stay as they are.
+
+        Parameters
+        ----------
+        stream, summary, evidence, candidates
+            The stream, its counts, what is known of its files, and which may be pruned on the host.
+        stale
+            Other streams whose evidence has become too old, and in what way: they lose their candidates.
+        """
+        now = datetime.now(UTC)
+        # One name for all streams: it is also the lock of this directory.
+        with self.staging.claim("latest") as place, self.staging.claim("latest.history") as copy:
+            place.mkdir()
+            streams = self._carry_over(stream, place, stale)
+            self._write_stream(place / stream, stream, evidence, candidates)
+            streams[stream] = asdict(summary)
+            data = {"generated_at_utc": now.isoformat(timespec="seconds"), "streams": dict(sorted(streams.items()))}
+            _write(place / SUMMARY, json.dumps(data, indent=2) + "\n")
+            flush(place)
+            self._remember(place, copy, now)
+            publish_tree(place, self.latest)
+
+    def _carry_over(self, stream: str, place: Path, stale: Mapping[str, str]) -> dict[str, Any]:
+        """Link what other streams have; returns their summaries."""
+        streams: dict[str, Any] = dict(self.summary().get("streams", {}))
+        for other, summary in streams.items():
+            if other == stream or not (self.latest / other).is_dir():
+                continue
+            (place / other).mkdir()
+            for name in _names():
+                os.link(self.latest / other / name, place / other / name)
+            if other in stale and summary["prune_candidate_count"]:
+                summary |= {
+                    "prune_ready": False,
+                    "prune_why": stale[other],
+                    "prune_candidate_count": 0,
+                    "prune_candidate_bytes": 0,
+                }
+                (place / other / CANDIDATES).unlink()
+                _write(place / other / CANDIDATES, CANDIDATES_HEADER)
+            flush(place / other)
+        return {other: summary for other, summary in streams.items() if (place / other).is_dir()}
+
+    def _write_stream(self, place: Path, stream: str, evidence: Evidence, candidates: Sequence[str]) -> None:
+        place.mkdir()
+        for side in SIDES:
+            manifest.write(place / f"{side}.tsv", evidence.side(stream, side))
+            flush(place / f"{side}.tsv")
+        _write(place / CANDIDATES, CANDIDATES_HEADER + "".join(f"{path}\n" for path in candidates))
+        flush(place)
+
+    def _remember(self, place: Path, copy: Path, now: datetime) -> None:
+        """Put the same into ``history``, under the time; several streams within a short time share one entry."""
+        history = self.manifests / HISTORY
+        history.mkdir(parents=True, exist_ok=True)
+        kept = stamps(history)
+        newest = kept[-1] if kept else None
+        name = now.strftime(_STAMP)
+        if newest and now - _time_of(newest) < self.history_every:
+            name = newest
+        shutil.copytree(place, copy, copy_function=os.link)
+        publish_tree(copy, history / name)
+        for old in stamps(history)[: -self.keep]:
+            shutil.rmtree(history / old)
+
+
+def stamps(history: Path) -> list[str]:
+    """The entries of a history, oldest first."""
+    return sorted(entry.name for entry in history.iterdir() if _is_stamp(entry.name))
+
+
+def _is_stamp(name: str) -> bool:
+    try:
+        _time_of(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _time_of(stamp: str) -> datetime:
+    return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+
+
+def _names() -> Iterator[str]:
+    yield from (f"{side}.tsv" for side in SIDES)
+    yield CANDIDATES
+
+
+def _write(place: Path, text: str) -> None:
+    place.write_text(text)
+    flush(place)

@@ -1,0 +1,84 @@
+"""Repairing a day's copy in the archive: exactly the files that are wrong there, and only where the right one is known.
+
+A file here is right when another place says so too: the source has the same bytes, or the manifest with which the day
+was finalized. Two that differ, and nobody else, is no proof, and nothing is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from aurora_assets.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
+from aurora_assets.archive.evidence import Known, Side
+from aurora_assets.archive.verify import Verification
+
+
+class Cure(StrEnum):
+    """What would make a file right."""
+
+    SEND = "send again"
+    FETCH = "fetch again"
+    NONE = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A file of a day that is not right in one of our two places."""
+
+    path: str
+    wrong: str
+    cure: Cure
+    why: str
+    size: int
+
+
+def plan_repair(verification: Verification, day: date) -> Iterator[Mend]:
+    """What is wrong with a day's files, by the evidence of now, and what would cure it."""
+    evidence, archive = verification.evidence, verification.archive
+    clocks = Clocks.of(
+        evidence.looks(verification.name, day), Bounds(here=archive.local_pending, archive=archive.pending)
+    )
+    proved = verification.finalizations.proved(day)
+    for compared, places in compare_day(
+        evidence.files(verification.name, day),
+        clocks,
+        finalized=proved,
+        released=evidence.released(verification.name, day),
+    ):
+        size = compared.right.size if compared.right else 0
+        if compared.here in GAPS:
+            cure, why = _cure_here(compared.here, places, proved.get(compared.path))
+            yield Mend(compared.path, f"{compared.here} here", cure, why, size)
+        elif compared.archive in GAPS:
+            cure, why = _cure_there(places, proved.get(compared.path))
+            yield Mend(compared.path, f"{compared.archive} in the archive", cure, why, size)
+
+
+def _cure_there(places: Mapping[Side, Known], finalized: Known | None) -> tuple[Cure, str]:
+    local = places.get("local")
+    if local is None:
+        return Cure.NONE, "there is no copy here to send"
+    if local.sha256 is None:
+        return Cure.NONE, f"the copy here could not be read ({local.error or 'not yet'})"
+    source = places.get("source")
+    if source is not None and source.sha256 == local.sha256:
+        return Cure.SEND, "the source has the same bytes as the copy here"
+    if finalized is not None and finalized.sha256 == local.sha256:
+        return Cure.SEND, "the copy here is what the day was finalized with"
+    return Cure.NONE, "nobody vouches for the copy here: the source does not have it, and the day was never complete"
+
+
+def _cure_here(found: Class, places: Mapping[Side, Known], finalized: Known | None) -> tuple[Cure, str]:
+    if found is not Class.CHECKSUM:
+        return Cure.NONE, "the mirror brings it: `aurora sync`"
+    source, gws = places.get("source"), places.get("gws")
+    if source is not None and gws is not None and source.sha256 == gws.sha256:
+        return Cure.FETCH, "source and archive have the same bytes, other than the copy here"
+    if source is not None and finalized is not None and source.sha256 == finalized.sha256:
+        return Cure.FETCH, "the source has what the day was finalized with, the copy here has not"
+    if gws is not None and finalized is not None and gws.sha256 == finalized.sha256:
+        return Cure.NONE, "the source does not have it; the archive has what the day was finalized with: copy it back"
+    return Cure.NONE, "of three places no two agree: look at the file"

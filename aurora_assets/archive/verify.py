@@ -1,0 +1,282 @@
+"""Verifying days of a stream: list the three places, read what is new there, compare, and say what is proved.
+
+Observe only: it writes evidence about files, and no file of a stream. What cannot be seen is said, and proves nothing.
+
+Plain Python: the three places come in as arguments. The asset in :mod:`aurora_assets.archive.assets` is a thin cover
+over :func:`verify_days`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+
+from aurora_assets.archive.compare import Bounds, Class, Clocks, Compared, Verdict, compare_day
+from aurora_assets.archive.evidence import SIDES, Evidence, Known, Look, Side
+from aurora_assets.archive.finalize import Finalizations
+from aurora_assets.archive.ledger import Ledger
+from aurora_assets.archive.settings import Archive
+from aurora_assets.digests import Hasher
+from aurora_assets.errors import HostError
+from aurora_assets.files import FileId, Tally
+from aurora_assets.listing import Entry, Listing, Source
+from aurora_assets.placing import Directories, Judge
+from aurora_assets.site import Stream
+
+_NOTED = 1000  # rows that go into the ledger in one transaction
+
+
+@dataclass(frozen=True)
+class Place:
+    """A way to one of the three places: a tree's root, the directory of the stream below it, and who looks into it."""
+
+    host: str
+    """Who is asked, for the report."""
+    source: Source
+    hasher: Hasher
+    root: str
+    """Must exist: where it does not, a disk is not mounted, and that is no proof that files are missing."""
+    below: str = ""
+    """The stream's directory below the root, where that need not exist yet."""
+
+    def list(self, directories: Sequence[str]) -> Listing:
+        """List the stream's files below the root, relative to the stream's own directory."""
+        if not self.below:
+            return self.source.list(self.root, directories)
+        prefix = f"{self.below}/"
+        listing = self.source.list(self.root, [prefix + one for one in directories] or [self.below])
+        return replace(listing, entries=_below(listing.entries, prefix.encode()))
+
+    @property
+    def base(self) -> str:
+        """The stream's own directory."""
+        return f"{self.root.rstrip('/')}/{self.below}".rstrip("/")
+
+
+def _below(entries: Generator[Entry], prefix: bytes) -> Generator[Entry]:
+    with closing(entries):
+        for entry in entries:
+            if entry.path.startswith(prefix):
+                yield replace(entry, path=entry.path[len(prefix) :])
+
+
+@dataclass
+class DayVerdict:
+    """What a pass found of one day, and what it said of it."""
+
+    day: date
+    verdict: Verdict
+    is_news: bool = False
+    """Whether it is said to be complete now and was not before, or the other way round."""
+
+
+@dataclass
+class VerifyReport:
+    """What a pass over some days did."""
+
+    days: list[DayVerdict] = field(default_factory=list)
+    hosts: dict[Side, str] = field(default_factory=dict)
+    errors: dict[Side, str] = field(default_factory=dict)
+    """Place -> why it could not be seen, or not read to its end."""
+    read: dict[Side, int] = field(default_factory=dict)
+    """Files whose bytes were read in this pass."""
+    refused: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+
+    @property
+    def news(self) -> list[date]:
+        return [day.day for day in self.days if day.is_news]
+
+    def summary(self) -> str:
+        """The line that an operator reads."""
+        total = sum(day.verdict.files for day in self.days)
+        proved = sum(day.verdict.proved for day in self.days)
+        gaps = sum(day.verdict.gap_count for day in self.days)
+        pending = sum(day.verdict.pending for day in self.days)
+        read = ", ".join(f"{count} {side}" for side, count in self.read.items()) or "none"
+        text = f"{proved} of {total} files proved in the archive; {gaps} gaps, {pending} pending; read: {read}"
+        return text + "".join(f"; {side} NOT SEEN: {why}" for side, why in self.errors.items())
+
+
+class Verification:
+    """The verification of one stream: its three places, and where the evidence goes."""
+
+    def __init__(
+        self,
+        name: str,
+        stream: Stream,
+        archive: Archive,
+        places: dict[Side, Sequence[Place]],
+        evidence: Evidence,
+        finalizations: Finalizations,
+        ledger: Ledger,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """``places`` has one way to each place, or several to the archive, in order of preference."""
+        self.name = name
+        self.stream = stream
+        self.archive = archive
+        self.places = places
+        self.evidence = evidence
+        self.finalizations = finalizations
+        self.ledger = ledger
+        self.tell = tell
+
+    def verify_days(self, days: Sequence[date], *, full: bool = False) -> VerifyReport:
+        """Verify some days of the stream.
+
+        Parameters
+        ----------
+        days
+            UTC days; one listing of each place serves all of them.
+        full
+            Read every file again, also those that were read not long ago.
+        """
+        began = time.time()
+        report = VerifyReport()
+        for side in SIDES:
+            self._list(side, days, report)
+        for side in SIDES:
+            if side not in report.errors:
+                self._read(side, days, began if full else 0.0, report)
+        for day in sorted(days):
+            report.days.append(self._judge(day, report))
+        self.evidence.judged(self.name, {day.day: day.verdict.as_json() for day in report.days})
+        report.seconds = time.time() - began
+        return report
+
+    def _list(self, side: Side, days: Sequence[date], report: VerifyReport) -> None:
+        said = []
+        for place in self.places[side]:
+            try:
+                self._take(side, place, days, report)
+                report.hosts[side] = place.host
+                return
+            except HostError as error:
+                said.append(str(error))
+        report.errors[side] = "; ".join(said)
+        self.tell(f"{side} could not be listed: {report.errors[side]}")
+        look = Look(int(time.time()), time.time_ns(), "", 0, report.errors[side])
+        self.evidence.looked(self.name, side, days, look)
+
+    def _take(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
+        placed = Directories(self.stream, days)
+        listing = place.list(placed.below)
+        judge = Judge(self.stream, placed, listing.clock_ns)
+        refused: dict[date, int] = {}
+        wanted = set(days)
+
+        def files() -> Iterator[tuple[date, FileId]]:
+            for entry in listing.entries:
+                judged = judge(entry)
+                if judged.day not in wanted:
+                    continue
+                if judged.file is not None:
+                    yield judged.day, judged.file
+                elif judged.reason is not None:
+                    refused[judged.day] = refused.get(judged.day, 0) + 1
+                    report.refused.add(f"{side}: {entry.path.decode('utf-8', 'replace')}: {judged.reason}")
+
+        self.evidence.take(self.name, side, days, files())
+        unreadable = listing.unreadable
+        error = f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
+        if error:
+            report.errors[side] = error
+        for day in days:
+            look = Look(int(time.time()), listing.clock_ns, place.host, refused.get(day, 0), error)
+            self.evidence.looked(self.name, side, [day], look)
+
+    def _read(self, side: Side, days: Sequence[date], again_before: float, report: VerifyReport) -> None:
+        """Read what was never read in this version, or not for long; each batch is kept as soon as it is there."""
+        bound = self.archive.pending if side == "gws" else self.archive.local_pending
+        clock = self.evidence.looks(self.name, max(days))[side].clock_ns
+        older_than_ns = clock - bound // timedelta(microseconds=1) * 1000
+        said: list[str] = []
+        for place in self.places[side]:
+            try:
+                batches = self.evidence.to_read(
+                    self.name,
+                    side,
+                    days,
+                    older_than_ns=older_than_ns,
+                    scrub=self.archive.scrub,
+                    again_before=again_before,
+                )
+                for batch in batches:
+                    self.evidence.read(self.name, side, place.hasher.digests(place.base, batch))
+                    report.read[side] = report.read.get(side, 0) + len(batch)
+                return
+            except HostError as error:
+                said.append(str(error))
+        report.errors[side] = "; ".join(said)
+        self.tell(f"{side} could not be read to its end: {report.errors[side]}")
+
+    def _judge(self, day: date, report: VerifyReport) -> DayVerdict:
+        """Compare a day, note it in the ledger, and say whether it is complete."""
+        looks = self.evidence.looks(self.name, day)
+        clocks = Clocks.of(looks, Bounds(self.archive.local_pending, self.archive.pending))
+        found = DayVerdict(day, Verdict())
+        proved: list[tuple[str, Known]] = []
+        notes = _Notes(self.ledger, self.archive.name, self.places["gws"][0].base)
+        for compared, places in compare_day(
+            self.evidence.files(self.name, day),
+            clocks,
+            finalized=self.finalizations.proved(day),
+            released=self.evidence.released(self.name, day),
+        ):
+            found.verdict.add(compared, places)
+            if "gws" not in report.errors:
+                notes.note(compared, places.get("gws"))
+            if compared.is_proved:
+                proved.append((compared.path, places["gws"]))
+        notes.flush()
+        if not report.errors:
+            self._finalize(found, looks, proved)
+        else:
+            said = self.finalizations.of(day)
+            found.verdict.is_final = said is not None and said.complete
+        return found
+
+    def _finalize(self, found: DayVerdict, looks: dict[Side, Look], proved: list[tuple[str, Known]]) -> None:
+        """Say what a day is that was seen in all three places."""
+        day_ends = datetime(found.day.year, found.day.month, found.day.day, tzinfo=UTC) + timedelta(days=1)
+        over = (day_ends + self.archive.pending).timestamp() <= looks["source"].clock_ns / 1e9
+        if over and found.verdict.is_whole:
+            found.is_news = self.finalizations.complete(found.day, proved)
+            found.verdict.is_final = True
+            return
+        said = self.finalizations.of(found.day)
+        if said is not None and said.files and not found.verdict.is_whole:
+            why = "; ".join(found.verdict.gaps) or f"{found.verdict.pending} files are pending"
+            found.is_news = self.finalizations.withdraw(found.day, why)
+
+
+class _Notes:
+    """What the ledger is told of a day, in batches."""
+
+    def __init__(self, ledger: Ledger, archive: str, base: str) -> None:
+        self.ledger = ledger
+        self.archive = archive
+        self.base = base
+        self.proofs: list[tuple[FileId, str, str]] = []
+        self.lost: dict[str, list[str]] = {}
+
+    def note(self, compared: Compared, there: Known | None) -> None:
+        path, right = f"{self.base}/{compared.path}", compared.right
+        if right is not None and there is not None and compared.archive in (Class.IDENTICAL, Class.CHECKSUM):
+            assert right.sha256 is not None  # else it could not be told
+            assert there.sha256 is not None
+            self.proofs.append((FileId(path, there.size, there.mtime_ns), right.sha256, there.sha256))
+        elif compared.archive in (Class.MISSING, Class.SIZE, Class.MTIME):
+            self.lost.setdefault(f"{compared.archive} in the archive when it was listed", []).append(path)
+        if len(self.proofs) >= _NOTED:
+            self.flush()
+
+    def flush(self) -> None:
+        self.ledger.verified(self.archive, self.proofs)
+        for reason, paths in self.lost.items():
+            self.ledger.lost(self.archive, paths, reason)
+        self.proofs, self.lost = [], {}
