@@ -1,7 +1,8 @@
 """Checks of the mirrors: observe only. They look at the host and at the raw directory, and name what they find."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -45,12 +46,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
 
     def findings(days: Sequence[date], ssh: SshResource) -> dict[str, list[Finding]]:
         now = datetime.now(UTC)
-        files = list(verify.local_files(stream, site.raw_root(name), days))
-        here = {
-            "no_file_in_the_future": [verify.no_file_in_the_future(stream, files, now)],
-            "nothing_foreign": [verify.nothing_foreign(files, sharing)],
-            "no_gap": [verify.no_gap(stream, files, day, now) for day in days],
-        }
+        here = _of_what_is_here(stream, site.raw_root(name), days, sharing, now)
         try:
             bound = site.limits.look
             source = ssh.source(site.hosts[stream.host], within=bound.total_seconds())
@@ -77,6 +73,22 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             yield check_result(found[check])._replace(asset_key=raw_key(name), check_name=check)
 
     return checks
+
+
+def _of_what_is_here(
+    stream: Stream, raw_root: Path, days: Sequence[date], sharing: Mapping[str, Stream], now: datetime
+) -> dict[str, list[Finding]]:
+    try:
+        files = list(verify.local_files(stream, raw_root, days))
+    except OSError as error:
+        unseen = verify.not_seen(f"{error.filename}: {error.strerror}", raw_root)
+        return {check: [unseen] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
+    written = verify.written_by_day(stream, files)
+    return {
+        "no_file_in_the_future": [verify.no_file_in_the_future(stream, files, now)],
+        "nothing_foreign": [verify.nothing_foreign(files, sharing)],
+        "no_gap": [verify.no_gap(stream, written.get(day, []), day, now) for day in days],
+    }
 
 
 def _settled(stream: Stream) -> Stream:

@@ -6,7 +6,7 @@ what the mirror says that it did.
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -58,9 +58,9 @@ def _local_file(item: os.DirEntry[str], path: str) -> LocalFile | None:
     return LocalFile(path, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
 
-def not_seen(why: str) -> Finding:
-    """The host could not be looked at."""
-    finding = Finding("the host")
+def not_seen(why: str, what: Path | str = "the host") -> Finding:
+    """The host, or another place, could not be looked at."""
+    finding = Finding(str(what))
     finding.offend("not seen", why)
     return finding
 
@@ -131,11 +131,20 @@ def nothing_foreign(files: Sequence[LocalFile], sharing: Mapping[str, Stream]) -
     return finding
 
 
-def no_gap(stream: Stream, files: Sequence[LocalFile], day: date, until: datetime) -> Finding:
+def written_by_day(stream: Stream, files: Iterable[LocalFile]) -> dict[date, list[int]]:
+    """The mtimes (ns since epoch) of a stream's files, by the UTC day that each belongs to."""
+    written: dict[date, list[int]] = {}
+    for file in files:
+        if file.is_regular and stream.includes(file.path) and (day := stream.day_of(file.path, file.mtime_ns)):
+            written.setdefault(day, []).append(file.mtime_ns)
+    return written
+
+
+def no_gap(stream: Stream, written_ns: Sequence[int], day: date, until: datetime) -> Finding:
     """The files of a day came at the stream's cadence (``every``), from the day's begin to its end or to ``until``.
 
-    By their mtimes, which are those that the instrument's host gave them. One from outside of the day, as a file has
-    that was written again later, counts for the day's begin or end.
+    By their mtimes, ``written_ns``, which are those that the instrument's host gave them. One from outside of the day,
+    as a file has that was written again later, counts for the day's begin or end.
     """
     finding = Finding(f"cadence of {day}")
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -143,11 +152,7 @@ def no_gap(stream: Stream, files: Sequence[LocalFile], day: date, until: datetim
     if stream.every is None or end <= begin:
         return finding
     longest = _TWICE * stream.every
-    written = sorted(
-        min(max(begin, datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)), end)
-        for file in files
-        if file.is_regular and stream.includes(file.path) and stream.day_of(file.path, file.mtime_ns) == day
-    )
+    written = sorted(min(max(begin, datetime.fromtimestamp(ns / 1e9, UTC)), end) for ns in written_ns)
     for one, other in pairwise([begin, *written, end]):
         if other - one > longest:
             finding.offend(f"gaps of more than {longest}", f"{one:%H:%M:%S} to {other:%H:%M:%S}")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -21,11 +22,12 @@ from dagster import (
 )
 
 from aurora_assets.definitions import build
-from aurora_assets.mirror import checks
+from aurora_assets.mirror import checks, verify
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import daily
 from aurora_assets.site import load_site
 
+GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
 DAY = date(2026, 3, 5)
 SECOND = 10**9
 ALWAYS = {"nothing_refused", "matches_source", "no_file_in_the_future", "nothing_foreign"}
@@ -80,16 +82,16 @@ class Observatory:
 
     def mirror(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
         """Mirror a day, and the checks with it: as when it is materialized in the UI."""
-        return self._run(f"{stream}_and_checks", day)
+        return self.run(f"{stream}_and_checks", day)
 
     def check(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
         """The checks of a day alone; they write nothing."""
         before = everything(self.home)
-        found = self._run(f"checks_{stream}", day)
+        found = self.run(f"checks_{stream}", day)
         assert everything(self.home) == before
         return found
 
-    def _run(self, job: str, day: date) -> dict[str, AssetCheckEvaluation]:
+    def run(self, job: str, day: date) -> dict[str, AssetCheckEvaluation]:
         done = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance, tags={"dagster/partition": day.isoformat()}
         )
@@ -235,6 +237,44 @@ def test_a_host_whose_listing_takes_too_long_passes_no_check_by_what_was_not_see
         ((kind, (count, why)),) = offenders(found[name]).items()
         assert (kind, count) == ("not all seen", 1)
         assert why.startswith("time (limits.look) was up; until then: ")
+
+
+def test_a_directory_here_that_cannot_be_read_is_what_the_checks_of_it_say(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the kernel's answer is ours."""
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if os.fsdecode(path) == str(observatory.crd):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    done = observatory.run("checks_sci", DAY)
+    assert {name for name, check in done.items() if check.passed} == {"nothing_refused", "matches_source"}
+    for name in ("no_file_in_the_future", "nothing_foreign", "no_gap"):
+        assert offenders(done[name]) == {"not seen": (1, f"{observatory.crd}: Permission denied")}
+
+
+def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
+    stream = load_site(GAMB2LE).streams["cl61"]
+    begin = datetime(2026, 1, 12, tzinfo=UTC)
+    times = [begin + timedelta(minutes=5 * number) for number in range(288 * 365)]
+    lost = begin + timedelta(days=20, hours=6)
+    name = "gamb2le_depolarisation_lidar_ceilometer_aurora_{:%Y%m%d_%H%M%S}.nc"
+    files = [
+        verify.LocalFile(name.format(at), int(at.timestamp()) * SECOND, True)
+        for at in times
+        if not lost < at < lost + timedelta(minutes=30)
+    ]
+    days = [begin.date() + timedelta(days=number) for number in range(30)]
+    began = time.process_time()
+    written = verify.written_by_day(stream, files)
+    found = [verify.no_gap(stream, written[day], day, times[-1]) for day in days]
+    assert time.process_time() - began < 4
+    assert [number for number, one in enumerate(found) if not one.passed] == [20]
+    assert found[20].wrong["gaps of more than 0:10:00"].first == ["06:00:00 to 06:30:00"]
 
 
 def grow(path: Path) -> None:
