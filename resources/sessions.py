@@ -13,6 +13,7 @@ from fabric import Connection
 
 # sshd's default is ten channels a session; and a host that hangs must not take every thread of who looks at it.
 AT_ONCE = 4
+HASHING_AT_ONCE = 3  # beside those: hashing may take hours, and a look must not wait for it
 
 
 class Sessions:
@@ -24,12 +25,12 @@ class Sessions:
         self._turns: dict[Hashable, threading.BoundedSemaphore] = {}
 
     @contextmanager
-    def turn(self, key: Hashable, wait: float) -> Iterator[None]:
-        """Be one of the :data:`AT_ONCE` that use a session; ``TimeoutError`` where none ends within ``wait`` s."""
+    def turn(self, key: Hashable, wait: float, at_once: int = AT_ONCE) -> Iterator[None]:
+        """Be one of ``at_once`` that use a session; ``TimeoutError`` where none of them ends within ``wait`` s."""
         with self._lock:
-            turns = self._turns.setdefault(key, threading.BoundedSemaphore(AT_ONCE))
+            turns = self._turns.setdefault(key, threading.BoundedSemaphore(at_once))
         if not turns.acquire(timeout=wait):
-            raise TimeoutError(f"{AT_ONCE} others have asked this host and have no answer yet")
+            raise TimeoutError(f"{at_once} others have asked this host and have no answer yet")
         try:
             yield
         finally:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
+from typing import Self
 
 from dagster import ConfigurableResource
 from fabric import Config, Connection
@@ -28,6 +29,7 @@ from paramiko import (
 )
 from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
+from aurora_assets.digests import Hasher, LocalHasher
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally, shown
 from aurora_assets.hosts import Host, SshHost
@@ -41,7 +43,8 @@ from aurora_assets.listing import (
     remote_command,
     split_records,
 )
-from resources.sessions import Sessions
+from resources.hashing import RemoteHasher
+from resources.sessions import HASHING_AT_ONCE, Sessions
 from resources.ssh_errors import is_refusal, why_broken_off, why_no_session
 
 # Paramiko logs a traceback for each connection that fails; the HostError says the same in one line.
@@ -61,6 +64,8 @@ class SshResource(ConfigurableResource):
     known_hosts: str
     connect_seconds: float = 15
     listing_seconds: float = 600
+    hashing_stall_seconds: float = 60
+    hashing_seconds: float = 21_600
 
     def source(self, host: Host, within: float | None = None) -> Source:
         """The way to list a host: directly where it is this machine, else over SSH.
@@ -69,15 +74,27 @@ class SshResource(ConfigurableResource):
         """
         if not isinstance(host, SshHost):
             return LocalSource()
-        if within is None:
-            return RemoteSource(self, host)
+        return RemoteSource(self if within is None else self._hurried(within), host)
+
+    def hasher(self, host: Host, within: float | None = None) -> Hasher:
+        """The way to hash the files of a host: on its own cores, wherever it is.
+
+        ``within`` seconds, where that is less than a run may take. A far host that does not get on at all is given up
+        after ``hashing_stall_seconds``, however much time is left.
+        """
+        if not isinstance(host, SshHost):
+            return LocalHasher()
+        return RemoteHasher(self if within is None else self._hurried(within), host)
+
+    def _hurried(self, within: float) -> Self:
         # A turn, TCP, banner, login, a channel and its program: six steps with a bound each, whatever hangs.
-        hurried = SshResource(
+        return type(self)(
             known_hosts=self.known_hosts,
             connect_seconds=min(self.connect_seconds, within / 6),
             listing_seconds=min(self.listing_seconds, within),
+            hashing_stall_seconds=min(self.hashing_stall_seconds, within),
+            hashing_seconds=min(self.hashing_seconds, within),
         )
-        return RemoteSource(hurried, host)
 
     def ask(self, host: SshHost, argv: Sequence[str]) -> str:
         """What a program on ``host`` prints; :class:`HostError` where it cannot be asked, or fails."""
@@ -124,12 +141,33 @@ class SshResource(ConfigurableResource):
         """Be one of the few that use the session with ``host`` at once."""
         return _SESSIONS.turn(self._key(host), wait=self.connect_seconds)
 
+    def hashing_turn(self, host: SshHost, wait: float) -> AbstractContextManager[None]:
+        """Be one of the few that hash on ``host`` at once; ``TimeoutError`` where none ends within ``wait`` s."""
+        return _SESSIONS.turn(("hashing", *self._key(host)), wait, HASHING_AT_ONCE)
+
     def discard(self, host: SshHost, connection: Connection) -> None:
         """Close a session that does not answer."""
         _SESSIONS.discard(self._key(host), connection)
 
     def _key(self, host: SshHost) -> tuple[object, ...]:
         return host.address, host.port, host.user, host.auth, host.identity, self.known_hosts
+
+    def start(self, host: SshHost, command: Sequence[str]) -> Channel:
+        """Start a program on ``host``. A kept session may have died unnoticed; then it is tried with a new one."""
+        while True:
+            connection, was_open = self.session(host)
+            try:
+                channel: Channel = connection.transport.open_session(timeout=self.connect_seconds)
+                with _bounded(connection, self.connect_seconds):
+                    channel.exec_command(shlex.join(command))
+            except ChannelException:
+                raise  # refused by a host that answers: the session is good for the others
+            except (OSError, SSHException, EOFError):
+                self.discard(host, connection)
+                if not was_open:
+                    raise
+            else:
+                return channel
 
     def connect(self, host: SshHost) -> Connection:
         """A new Fabric connection to ``host``; :class:`HostError` says in one line why there is none."""
@@ -245,27 +283,10 @@ class RemoteSource:
     def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
         """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
         try:
-            with self.ssh.turn(self.host), closing(self._start(command)) as channel:
+            with self.ssh.turn(self.host), closing(self.ssh.start(self.host, command)) as channel:
                 yield channel
         except (OSError, SSHException, EOFError) as error:
             raise HostError(why_broken_off(error, self.host)) from None
-
-    def _start(self, command: Sequence[str]) -> Channel:
-        """Start a program there. A kept session may have died unnoticed; then it is tried once with a new one."""
-        while True:
-            connection, was_open = self.ssh.session(self.host)
-            try:
-                channel: Channel = connection.transport.open_session(timeout=self.ssh.connect_seconds)
-                with _bounded(connection, self.ssh.connect_seconds):
-                    channel.exec_command(shlex.join(command))
-            except ChannelException:
-                raise  # refused by a host that answers: the session is good for the others
-            except (OSError, SSHException, EOFError):
-                self.ssh.discard(self.host, connection)
-                if not was_open:
-                    raise
-            else:
-                return channel
 
     def _blocks(self, channel: Channel, deadline: float, stderr: bytearray) -> Iterator[bytes]:
         while True:

@@ -1,0 +1,374 @@
+"""Digests of files of this machine: equal to sha256sum's, of the version they claim, and never through a symlink."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aurora_assets import far_digests
+from aurora_assets.digests import Answers, Digest, LocalHasher, encoded, question, remote_command
+from aurora_assets.errors import HostError, HostRefusedError
+from aurora_assets.far_digests import CHANGED, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK, Tree, Unusable, decoded
+
+SUM = "0" * 64
+LARGE = 5 << 20
+
+
+def digests(root: Path, paths: Sequence[str]) -> dict[str, Digest]:
+    found = list(LocalHasher().digests(str(root), paths))
+    assert len(found) == len(paths)
+    return {digest.path: digest for digest in found}
+
+
+def sha256sum(path: Path) -> str:
+    """The digest as coreutils sees it, which shares no code with ours."""
+    with path.open("rb") as file:
+        return subprocess.run(["sha256sum"], stdin=file, capture_output=True, check=True).stdout.decode()[:64]
+
+
+def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "in" / "a folder").mkdir(parents=True)
+    block = far_digests._BLOCK
+    sizes = (0, 1, 2047, 2048, block - 1, block, block + 1, far_digests._LARGE, LARGE)
+    names = [f"in/a folder/{size}" for size in sizes] + ["top", "in/new\nline", "in/\\back", "in/\udcff", "in/ü", "-n"]
+    for number, name in enumerate(names):
+        size = sizes[number] if number < len(sizes) else number
+        (tmp_path / name).write_bytes(os.urandom(size))
+        os.utime(tmp_path / name, ns=(0, 1_700_000_000_123_456_789 + number))
+    found = digests(tmp_path, names)
+    for number, name in enumerate(names):
+        path = tmp_path / name
+        expected = Digest(name, path.stat().st_size, 1_700_000_000_123_456_789 + number, sha256sum(path))
+        assert found[name] == expected
+
+
+def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "folder").mkdir(parents=True)
+    (root / "folder" / "file").write_text("file")
+    (tmp_path / "secret").write_text("secret")
+    (root / "link").symlink_to("folder/file")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "behind").symlink_to("folder")
+    (root / "out").symlink_to(tmp_path)
+    os.mkfifo(root / "pipe")
+    why = {
+        "folder/file": "",
+        "nothing": NOT_THERE,
+        "no/such/folder": NOT_THERE,
+        "folder/file/below": NOT_THERE,
+        "link": SYMLINK,
+        "dangling": SYMLINK,
+        "behind/file": far_digests.BEHIND_SYMLINK,
+        "out/secret": far_digests.BEHIND_SYMLINK,
+        "folder": NOT_REGULAR,
+        "pipe": NOT_REGULAR,
+        "../secret": NOT_BELOW,
+        "folder/../folder/file": NOT_BELOW,
+        str(tmp_path / "secret"): NOT_BELOW,
+        "": NOT_BELOW,
+        "folder//file": NOT_BELOW,
+        "nul\0": NOT_BELOW,
+        "\ud800": NOT_BELOW,
+        "long" * 2000: NOT_BELOW,
+    }
+    found = digests(root, list(why))
+    assert {path: digest.error for path, digest in found.items()} == why
+    assert {digest.sha256 for digest in found.values() if digest.error} == {None}
+    assert found["folder/file"].sha256 == sha256sum(root / "folder" / "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything; see test_hashing for another user")
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(mode=0)
+    assert digests(tmp_path, ["file"])["file"].error == "cannot be read (Permission denied)"
+
+
+def test_a_root_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(HostRefusedError, match="no such directory"):
+        list(LocalHasher().digests(str(tmp_path / "nowhere"), ["file"]))
+
+
+def replaces(path: Path) -> None:
+    (path.parent / "new").write_bytes(path.read_bytes())
+    shutil.copystat(path, path.parent / "new")
+    (path.parent / "new").replace(path)
+
+
+def grows(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrinks(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def changes_and_sets_the_mtime_back(path: Path) -> None:
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"!")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def removes(path: Path) -> None:
+    path.unlink()
+
+
+def moves_the_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def puts_a_link_in_its_place(path: Path) -> None:
+    path.rename(path.with_name("real"))
+    path.symlink_to("real")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (replaces, CHANGED),
+        (grows, CHANGED),
+        (shrinks, CHANGED),
+        (changes_and_sets_the_mtime_back, CHANGED),
+        (puts_a_link_in_its_place, CHANGED),
+        (removes, NOT_THERE),
+        (moves_the_folder, NOT_THERE),
+    ],
+)
+def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
+    tmp_path: Path, meanwhile: Callable[[Path], None], why: str
+) -> None:
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    path.write_bytes(bytes(3 * far_digests._BLOCK))
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 1:
+            time.sleep(0.01)  # a clock tick of the file system
+            meanwhile(path)
+
+    tree = Tree(os.fsencode(tmp_path))
+    with pytest.raises(Unusable, match=why):
+        tree.digest(b"folder/file", beat)
+    tree.close()
+    assert beats
+
+
+def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2 * far_digests._BLOCK))
+    blocks: list[int] = []
+
+    def beat() -> None:
+        blocks.append(1)
+        os.truncate(path, path.stat().st_size + far_digests._BLOCK)
+
+    with pytest.raises(Unusable, match=CHANGED):
+        Tree(os.fsencode(tmp_path)).digest(b"file", beat)
+    assert len(blocks) == 2
+
+
+def test_the_largest_files_come_first_and_the_small_ones_in_order(tmp_path: Path) -> None:
+    sizes = {"a": 1, "b": LARGE, "c": 2, "d": 3 * LARGE, "e": 0, "f": 2 * LARGE}
+    for name, size in sizes.items():
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, size)
+    found = LocalHasher(threads=1).digests(str(tmp_path), list(sizes))
+    assert [digest.path for digest in found] == ["d", "f", "b", "a", "c", "e"]
+
+
+def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 1 << 40)  # sparse; ten minutes of hashing
+    (tmp_path / "small").write_text("small")
+    before = threading.active_count()
+    found = LocalHasher(threads=3).digests(str(tmp_path), ["one", "small", "two"])
+    assert next(found).path == "small"
+    assert threading.active_count() > before
+    found.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() <= before
+
+
+def test_the_page_cache_keeps_what_others_have_there_and_no_more(tmp_path: Path) -> None:
+    if shutil.which("fincore") is None:
+        pytest.skip("fincore (util-linux) is not installed")
+    for name in ("cold", "hot"):
+        with (tmp_path / name).open("wb") as file:
+            file.write(os.urandom(LARGE))
+            file.flush()
+            os.fsync(file.fileno())
+            if name == "cold":
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if cached(tmp_path / "cold"):
+        pytest.skip("this file system does not drop what it is told to")
+    found = digests(tmp_path, ["cold", "hot"])
+    assert not any(digest.error for digest in found.values())
+    assert cached(tmp_path / "cold") == 0
+    assert cached(tmp_path / "hot") == LARGE
+
+
+def cached(path: Path) -> int:
+    said = subprocess.run(["fincore", "-bnro", "RES", path], capture_output=True, text=True, check=True).stdout
+    return int(said or 0)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw)))
+def test_a_path_of_any_bytes_is_a_line_of_a_question_and_comes_back(names: list[bytes]) -> None:
+    lines = question([os.fsdecode(name) for name in names]).split(b"\n")
+    assert [decoded(line) for line in lines[:-2]] == names
+    assert lines[-2:] == [b"", b""]
+    assert all(32 <= byte < 127 for line in lines for byte in line)
+
+
+@given(st.data())
+def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> None:
+    text = f"1 {SUM} 5 17\n0 - not there\n2 {SUM} 0 -1\nend 3\n".encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
+    answers = Answers(["a", "b", "c"])
+    found = []
+    for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        found += answers.feed(text[start:end])
+        assert answers.is_whole == (end == len(text))
+    assert found == [Digest("b", 5, 17, SUM), Digest("a", 0, 0, None, NOT_THERE), Digest("c", 0, -1, SUM)]
+
+
+LIES = [
+    b"welcome to the observatory\n",
+    f"2 {SUM} 5 17\n".encode(),  # not asked for
+    f"0 {SUM} 5 17\n0 {SUM} 5 17\n".encode(),
+    f"0 {SUM} 5 17\n0 - not there\n".encode(),
+    b"end 2\n",  # nothing has been answered
+    f"0 {SUM} 5 17\nend 1\n".encode(),
+    f"0 {SUM} 5 17\n1 - no\nend 2\nend 2\n".encode(),
+    f"0 {SUM} 5 17\n1 - no\nend 2\n0 - no\n".encode(),
+    f"0 {SUM[1:]} 5 17\n".encode(),
+    f"0 {'G' * 64} 5 17\n".encode(),
+    f"0 {SUM} -5 17\n".encode(),
+    f"0 {SUM} 5 {2**63}\n".encode(),
+    f"0 {SUM} {10**18} 5\n".encode(),
+    f"-1 {SUM} 5 17\n".encode(),
+    f"0 {SUM} 5 17 more\n".encode(),
+    b"0 - \x1b[31m\n",
+    b"0 - \n",
+    b"0 - " + b"n" * 300 + b"\n",
+    b"x" * 600,
+    b"\n",
+]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
+def test_an_answer_that_was_not_asked_for_ends_the_conversation(lie: bytes) -> None:
+    with pytest.raises(HostError, match=r"this is no answer to what was asked: .*login shell") as caught:
+        Answers(["a", "b"]).feed(lie)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@given(st.lists(st.binary(max_size=100)))
+def test_no_bytes_do_worse_than_a_host_error(blocks: list[bytes]) -> None:
+    answers = Answers(["a", "b"])
+    try:
+        for block in blocks:
+            assert {digest.path for digest in answers.feed(block)} <= {"a", "b"}
+    except HostError:
+        return
+
+
+OLD_PYTHONS = [
+    path for version in ("3.6*", "3.7*", "3.8*", "3.11*") for path in Path.home().glob(f".pyenv/versions/{version}/bin")
+] + [Path("/usr/bin")]
+
+
+@pytest.mark.parametrize("python", OLD_PYTHONS, ids=str)
+def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, tmp_path: Path) -> None:
+    if not (python / "python3").exists():
+        pytest.skip(f"there is no {python}/python3")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "fi\nle").write_bytes(bytes(LARGE))
+    os.utime(tmp_path / "folder" / "fi\nle", ns=(0, 1_700_000_000_123_456_789))
+    command = remote_command("python3", str(tmp_path))
+    asked = question(["folder/fi\nle", "nothing"]) + question([]) + question(["folder"])
+    done = subprocess.run([str(python / command[0]), *command[1:]], input=asked, capture_output=True, check=False)
+    expected = hashlib.sha256(bytes(LARGE)).hexdigest()
+    assert done.stdout.decode().splitlines() == [
+        f"0 {expected} {LARGE} 1700000000123456789",
+        "1 - not there",
+        "end 2",
+        "end 0",
+        "0 - not a regular file",
+        "end 1",
+    ]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_path_is_one_short_line() -> None:
+    assert encoded("FISH/a b.jpg") == b"FISH/a b.jpg"
+    assert encoded("\\0101\n") == b"\\01340101\\0012"
+
+
+MEMORY = """
+import json, sys
+from collections.abc import Sequence
+from pathlib import Path
+from aurora_assets.digests import LocalHasher
+
+class Names(Sequence):
+    "As many as wanted, made when they are asked for: what is measured is the hasher's memory."
+    def __init__(self, count):
+        self.count = count
+    def __len__(self):
+        return self.count
+    def __getitem__(self, number):
+        if not 0 <= number < self.count:
+            raise IndexError
+        return "large" if number == 0 else f"{number % 50:02}/{number:06}"
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+found = []
+for count in (10_000, 100_000):
+    digests = LocalHasher().digests(sys.argv[1], Names(count))
+    found.append([sum(1 for digest in digests if digest.sha256), peak()])
+print(json.dumps([*found, "dagster" in sys.modules]))
+"""
+
+
+def test_a_hundred_thousand_files_take_no_more_memory_than_a_tenth_of_them(tmp_path: Path) -> None:
+    shared = Path("/dev/shm")
+    home = (shared if os.access(shared, os.W_OK) else tmp_path) / f"aurora-digests-{os.getpid()}"
+    try:
+        for folder in range(50):
+            (home / f"{folder:02}").mkdir(parents=True)
+            handle = os.open(home / f"{folder:02}", os.O_RDONLY)
+            for number in range(folder, 100_000, 50):
+                os.mknod(f"{number:06}", 0o644, dir_fd=handle)
+            os.close(handle)
+        (home / "large").touch()
+        os.truncate(home / "large", 1 << 30)
+        command = [sys.executable, "-c", MEMORY, str(home)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    tenth, all_of_them, has_dagster = json.loads(done.stdout)
+    assert (tenth[0], all_of_them[0], has_dagster) == (10_000, 100_000, False)
+    assert all_of_them[1] - tenth[1] < 2 * 1024
+    assert all_of_them[1] < 100 * 1024
