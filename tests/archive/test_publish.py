@@ -1,0 +1,158 @@
+"""``latest/`` and ``history/``: replaced as one, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.archive import manifest
+from aurora_assets.archive.publish import Publication, stamps
+from tests.archive.places import DAY, STREAM, Observatory, name_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read_latest(latest: Path) -> dict[str, int]:
+    """Read a publication as a consumer does, from one opened directory; raises where it is not whole."""
+    handle = os.open(latest, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        base = Path(f"/proc/self/fd/{handle}")
+        counts = json.loads((base / "summary.json").read_bytes())["streams"][STREAM]
+        lines = {side: list(manifest.read(base / STREAM / f"{side}.tsv")) for side in ("source", "local", "gws")}
+    finally:
+        os.close(handle)
+    assert {side: len(found) for side, found in lines.items()} == {side: counts[f"{side}_count"] for side in lines}
+    return {side: len(found) for side, found in lines.items()}
+
+
+def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(3)
+    observatory.certify()
+    seen, wrong, stop = set(), list[Exception](), threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            try:
+                seen.add(read_latest(observatory.site.paths.manifests / "latest")["gws"])
+            except FileNotFoundError:
+                continue  # the directory that was opened has been removed since: the reader opens the new one
+            except Exception as error:
+                wrong.append(error)
+
+    reader = threading.Thread(target=watch)
+    reader.start()
+    for number in range(3, 15):
+        for side in ("source", "local", "gws"):
+            observatory.write(side, name_of(number), b"more")
+        observatory.certify()
+    stop.set()
+    reader.join()
+    assert not wrong
+    assert len(seen) > 1
+
+
+def test_what_other_streams_have_stays_the_same_file(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(3)
+    certified = observatory.certify()
+    publication = observatory.records.publication()
+    with observatory.records.evidence() as evidence:
+        publication.publish("other", certified.summary, evidence, [], {})
+        before = {path: path.stat().st_ino for path in (publication.latest / STREAM).iterdir()}
+        publication.publish("other", certified.summary, evidence, [], {})
+    assert before == {path: path.stat().st_ino for path in (publication.latest / STREAM).iterdir()}
+    assert sorted(publication.summary()["streams"]) == [STREAM, "other"]
+
+
+def test_another_stream_whose_evidence_has_become_too_old_loses_its_candidates(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(3)
+    certified = observatory.certify_all()
+    assert certified.plan.is_ready
+    publication = observatory.records.publication()
+    with observatory.records.evidence() as evidence:
+        publication.publish("other", certified.summary, evidence, [], {STREAM: "the evidence is too old"})
+    assert (publication.latest / STREAM / "prune_candidates.tsv").read_text() == "relpath\n"
+    assert publication.summary()["streams"][STREAM]["prune_ready"] is False
+
+
+def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(1)
+    certified = observatory.certify()
+    publication = observatory.records.publication()
+    history = publication.manifests / "history"
+    for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
+        (history / name).mkdir()
+    keeping = Publication(publication.manifests, publication.staging, 2, timedelta(minutes=10))
+    with observatory.records.evidence() as evidence:
+        keeping.publish(STREAM, certified.summary, evidence, [], {})
+    kept = stamps(history)
+    assert len(kept) == 2
+    assert "20260103T000000Z" not in kept[1:]
+    read_latest(history / kept[-1])
+
+
+# Imported once, forked for each victim.
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from tests.archive.places import Observatory
+observatory = Observatory(Path(sys.argv[1]))
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        while True:
+            observatory.certify(full=True)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_killed_twenty_times_while_it_reads_and_publishes_latest_is_whole_and_a_quiet_pass_ends_right(
+    tmp_path: Path,
+) -> None:
+    observatory = Observatory(tmp_path)
+    names = observatory.fill(40)
+    observatory.certify()
+    chance = random.Random(5)
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as forking:
+        assert forking.stdin is not None
+        assert forking.stdout is not None
+        for number in range(20):
+            forking.stdin.write("another\n")
+            victim = int(forking.stdout.readline())
+            if number == 10:
+                observatory.flip("gws", names[5])
+            time.sleep(chance.uniform(0, 0.2))
+            os.kill(victim, signal.SIGKILL)
+            assert forking.stdout.readline() == "gone\n"
+            read_latest(observatory.site.paths.manifests / "latest")
+            observatory.records.finalizations(STREAM).proved(DAY)
+        forking.stdin.close()
+    certified = observatory.certify(full=True)
+    assert certified.report.days[0].verdict.gaps == [f"{names[5]}: different checksum in the archive"]
+    with observatory.records.ledger() as ledger:
+        assert not ledger.counts("gws"), "a verification claims nothing of files that nobody offered"
+    observatory.records.staging.sweep()
+    assert not any(observatory.records.staging.directory.iterdir())
