@@ -36,6 +36,14 @@ class TransferError(AuroraError):
         self.transient = transient
 
 
+class ArchiveError(AuroraError):
+    """No host of the archive works; the message says of each why not."""
+
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
 class BusyError(AuroraError):
     """Somebody else holds the lock for longer than we wait."""
 

@@ -144,14 +144,17 @@ class Judge:
         day = self.stream.day_of(text, entry.mtime_ns)
         if day is not None and day > self.today:
             return None, "dated in the future"
-        try:
-            safe_relative(entry.path)
-        except UnsafePathError as error:
-            return day, str(error)
-        if _NOT_FOR_RSYNC.search(text):
-            return day, "backslash before a wildcard in the name"
-        if entry.kind != FILE:
-            return day, {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}.get(
-                entry.kind, "not a regular file"
-            )
+        if (reason := why_unusable(entry)) is not None:
+            return day, reason
         return day, None if day else "no day in its name"
+
+
+def why_unusable(entry: Entry) -> str | None:
+    """Why what an entry is, or how it is named, forbids to copy it; None for a regular file with a sound name."""
+    try:
+        path = safe_relative(entry.path)
+    except UnsafePathError as error:
+        return str(error)
+    if _NOT_FOR_RSYNC.search(path):
+        return "backslash before a wildcard in the name"
+    return None if entry.kind == FILE else _NO_FILE.get(entry.kind, "not a regular file")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aurora_assets.site import Site
+from resources.archive import ArchiveResource
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource
@@ -15,6 +16,8 @@ class Outside:
 
     ssh: SshResource
     rsync: RsyncResource
+    archive: ArchiveResource | None
+    """None where the site has no archive."""
 
 
 def outside_of(site: Site, known_hosts: Path | None = None) -> Outside:
@@ -31,4 +34,4 @@ def outside_of(site: Site, known_hosts: Path | None = None) -> Outside:
         stall_seconds=limits.stall.total_seconds(),
         transfer_seconds=limits.transfer.total_seconds(),
     )
-    return Outside(ssh, rsync)
+    return Outside(ssh, rsync, ArchiveResource(rsync=rsync) if site.archive else None)

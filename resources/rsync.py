@@ -1,4 +1,4 @@
-"""rsync: the one program that moves file data, from a host to here.
+"""rsync: the one program that moves file data, from a host to here, and from here to the archive.
 
 Each file comes under its name whole or not at all; a transfer that was cut is resumed; every wait has a bound.
 """
@@ -17,21 +17,23 @@ from aurora_assets.errors import BusyError, TransferError
 from aurora_assets.files import remove, shown
 from aurora_assets.hosts import Host, SshHost
 from aurora_assets.mirror.sync import NEW, PARTIAL, WANTED, Transferred
+from resources.progress import READS, Life
 from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
-_SOME_FAILED = 23
-_DONE = (0, _SOME_FAILED, 24)
-_OUR_SIDE = re.compile(
-    r"\[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error|Permission denied)"
+_SOME_FAILED, VANISHED = 23, 24
+_DONE = (0, _SOME_FAILED, VANISHED)
+_DISK_FAILED = re.compile(
+    r"\[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error)"
 )
+_WRITING_DENIED = re.compile(r"\[(receiver|generator)\].*Permission denied")
 # Those that say that it was called wrongly, or is not there: trying again would end alike.
 _HOPELESS = (1, 2, 3, 4, 6, 127)
 _MEANINGS = {
     5: "the host refused to start the transfer",
     10: "error in socket I/O",
-    11: "error in file I/O here: is the disk full?",
+    11: "error in file I/O: is the disk full?",
     12: "the connection broke",
     13: "it could not write what it had to say",
     20: "ended by a signal",
@@ -45,8 +47,46 @@ _MEANINGS = {
 }
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How an rsync ended: its exit code, as a shell gives it, and the lines that it said."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What it said of single files, or of what it could not do."""
+        said = ("rsync: ", "rsync error: ", "rsync warning: ", "ssh: ", "file has vanished: ")
+        return tuple(shown(line) for line in self.lines if line.startswith(said))
+
+    @property
+    def disk_failed(self) -> str | None:
+        """What it said of the receiving side's disk, if that failed: full, over quota, read-only, broken."""
+        return next((shown(line) for line in self.lines if _DISK_FAILED.search(line)), None)
+
+    @property
+    def writing_denied(self) -> str | None:
+        """What it said of a place on the receiving side where it may not write."""
+        return next((shown(line) for line in self.lines if _WRITING_DENIED.search(line)), None)
+
+    def check(self) -> None:
+        """Raise :class:`TransferError` unless it has done all, or all but single files."""
+        if self.code in _DONE:
+            return
+        # ssh says why in a line of its own, before rsync says that the connection is gone.
+        said = "; ".join(shown(line) for line in self.lines[-3:])
+        meaning = _MEANINGS.get(self.code, "see man rsync")
+        raise TransferError(f"rsync ended with {self.code} ({meaning}): {said}", transient=self.code not in _HOPELESS)
+
+    def stat(self, name: str) -> int:
+        """A number of bytes of its statistics."""
+        match = re.search(rf"^{re.escape(name)}: (\d+) bytes", "\n".join(self.lines), re.MULTILINE)
+        return int(match[1]) if match else 0
+
+
 class RsyncResource(ConfigurableResource):
-    """Copies files of a host to here."""
+    """Copies files of a host to here, and files from here to a host."""
 
     shell: ShellResource
     ssh: SshResource
@@ -64,34 +104,78 @@ class RsyncResource(ConfigurableResource):
 
     def arguments(self, host: Host, root: str, target: Path, work: Path, basis: Path | None = None) -> list[str]:
         """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``."""
-        source = f"{root.rstrip('/')}/"
-        remote: list[str] = []
-        if isinstance(host, SshHost):
-            address = f"[{host.address}]" if ":" in host.address else host.address
-            source = f"{address}:{_literal(source)}"
-            # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
-            remote = ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
-        if basis is not None:
-            remote.append(f"--copy-dest={basis}")
-        if self.bandwidth_kib:
-            remote.append(f"--bwlimit={self.bandwidth_kib}")
+        source, remote = self._reach(host, root)
         return [
-            "rsync",
-            *("--files-from", str(work / WANTED), "--from0", "--ignore-missing-args"),
-            # The plan has compared size and mtime to the nanosecond; rsync compares to the second and would skip some.
-            *("--ignore-times", "--times", "--omit-dir-times"),
-            # Owner and mode are those of whoever runs this; nothing but plain files is ever created.
-            *("--no-perms", "--chmod=D777,F666", "--no-links", "--no-devices", "--no-specials"),
-            *("--temp-dir", str(work / NEW), "--partial-dir", str(work / PARTIAL), "--fsync"),
-            # The server side gets its arguments over the connection, not through its shell.
-            "--secluded-args",
-            *("--timeout", str(max(1, round(self.stall_seconds)))),
-            *("--stats", "--no-human-readable"),
+            *self._options(work / WANTED, str(work / NEW), str(work / PARTIAL)),
+            "--fsync",
             *remote,
+            *((f"--copy-dest={basis}",) if basis is not None else ()),
             "--",
             source,
             f"{target}/",
         ]
+
+    def push_arguments(self, host: Host, view: Path, wanted: Path, root: str, work: str) -> list[str]:
+        """The argument vector that copies the files that ``wanted`` names from ``view`` to ``root`` on ``host``.
+
+        ``work`` is a directory there, with one for files in the making and one for cut files in it.
+        """
+        target, remote = self._reach(host, root)
+        # Not --fsync, which older versions do not know: what is there is listed before it counts. And a directory
+        # there that is a symlink to another disk would be replaced by a directory without --no-implied-dirs.
+        return [
+            *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}"),
+            "--no-implied-dirs",
+            *remote,
+            "--",
+            f"{view}/",
+            target,
+        ]
+
+    def _reach(self, host: Host, root: str) -> tuple[str, list[str]]:
+        """A directory of ``host`` as rsync names it, and the options to get there."""
+        place = f"{root.rstrip('/')}/"
+        if not isinstance(host, SshHost):
+            return place, []
+        address = f"[{host.address}]" if ":" in host.address else host.address
+        # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
+        return f"{address}:{_literal(place)}", ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
+
+    def _options(self, wanted: Path, new: str, partial: str) -> list[str]:
+        """What every transfer is asked for; ``new`` and ``partial`` are directories of the receiving side."""
+        return [
+            "rsync",
+            *("--files-from", str(wanted), "--from0", "--ignore-missing-args"),
+            # The plan has compared size and mtime to the nanosecond; rsync compares to the second and would skip some.
+            *("--ignore-times", "--times", "--omit-dir-times"),
+            # Owner and mode are those of whoever runs this; nothing but plain files is ever created.
+            *("--no-perms", "--chmod=D777,F666", "--no-links", "--no-devices", "--no-specials"),
+            *("--temp-dir", new, "--partial-dir", partial),
+            # The server side gets its arguments over the connection, not through its shell.
+            "--secluded-args",
+            *("--timeout", str(max(1, round(self.stall_seconds)))),
+            *("--stats", "--no-human-readable"),
+            *((f"--bwlimit={self.bandwidth_kib}",) if self.bandwidth_kib else ()),
+        ]
+
+    def run(self, arguments: Sequence[str], log: Logger, lock: Path, life: Life) -> Ended:
+        """Run rsync to its end, which comes within our bounds; :class:`BusyError` where ``lock`` is not free."""
+        output, code = self.shell.run(
+            arguments,
+            log,
+            bound=timedelta(seconds=self.transfer_seconds),
+            lock=lock,
+            lock_wait=timedelta(seconds=self.stall_seconds),
+            # Its own --timeout is not enough: rsync takes the keep-alives that it sends for a sign of life.
+            stall=timedelta(seconds=self.stall_seconds),
+            life=life,
+        )
+        if code == LOCKED:
+            raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
+        # As a shell says it: ended by that signal.
+        return Ended(
+            code if code >= 0 else 128 - code, tuple(line.strip() for line in output.splitlines() if line.strip())
+        )
 
 
 @dataclass
@@ -106,44 +190,27 @@ class RsyncTransfer:
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
         """See :meth:`aurora_assets.mirror.sync.Transfer.fetch`."""
         _prepare(work, paths)
-        output, code = self.rsync.shell.run(
-            self.rsync.arguments(self.host, root, target, work, self.basis),
-            self.log,
-            bound=timedelta(seconds=self.rsync.transfer_seconds),
-            lock=lock,
-            lock_wait=timedelta(seconds=self.rsync.stall_seconds),
-            # Its own --timeout is not enough: rsync takes the keep-alives that it sends for a sign of life.
-            stall=timedelta(seconds=self.rsync.stall_seconds),
-        )
-        code = code if code >= 0 else 128 - code  # as a shell says it: ended by that signal
-        if code == LOCKED:
-            raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        complaints = tuple(shown(line) for line in lines if line.startswith(("rsync: ", "rsync error: ", "ssh: ")))
-        if code == _SOME_FAILED and (ours := [line for line in lines if _OUR_SIDE.search(line)]):
+        ended = self.rsync.run(self.rsync.arguments(self.host, root, target, work, self.basis), self.log, lock, READS)
+        if ended.code == _SOME_FAILED and (ours := ended.disk_failed or ended.writing_denied):
             # Code 23 names single files that could not be read there; what cannot be written here is no file's fault.
-            raise TransferError(f"rsync could not write here: {shown(ours[0])}", transient="denied" not in ours[0])
-        if code not in _DONE:
-            # ssh says why in a line of its own, before rsync says that the connection is gone.
-            said = "; ".join(shown(line) for line in lines[-3:])
-            meaning = _MEANINGS.get(code, "see man rsync")
-            raise TransferError(f"rsync ended with {code} ({meaning}): {said}", transient=code not in _HOPELESS)
-        return Transferred(_stat(output, "Literal data"), _stat(output, "Matched data"), complaints[:10])
+            raise TransferError(f"rsync could not write here: {ours}", transient=ended.disk_failed is not None)
+        ended.check()
+        return Transferred(ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:10])
+
+
+def write_wanted(place: Path, paths: Sequence[str]) -> None:
+    """Write the list of files that a transfer copies."""
+    # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
+    place.write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
 
 
 def _prepare(work: Path, paths: Sequence[str]) -> None:
     remove(work / NEW)  # of a transfer that was killed; what it could save is in partial/
     for name in (NEW, PARTIAL):
         (work / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
-    (work / WANTED).write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
+    write_wanted(work / WANTED, paths)
 
 
 def _literal(path: str) -> str:
     """A path of the far side, which rsync takes for a pattern where it has a wildcard."""
     return re.sub(r"([*?\[\\])", r"\\\1", path) if re.search(r"[*?\[]", path) else path
-
-
-def _stat(output: str, name: str) -> int:
-    match = re.search(rf"^{re.escape(name)}: (\d+) bytes", output, re.MULTILINE)
-    return int(match[1]) if match else 0

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from dagster import ConfigurableResource, JobDefinition, job
 
+from resources.progress import READS, Life
+
 with warnings.catch_warnings():
     # Its version is not Dagster's any more, which Dagster says at every start; requirements.lock is what we tested.
     warnings.simplefilter("ignore")
@@ -52,6 +54,7 @@ class ShellResource(ConfigurableResource):
         lock: Path,
         lock_wait: timedelta,
         stall: timedelta | None = None,
+        life: Life = READS,
     ) -> tuple[str, int]:
         """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
@@ -65,8 +68,8 @@ class ShellResource(ConfigurableResource):
             After this time it is ended; the exit code is then :data:`TIMED_OUT`.
         lock, lock_wait
             A file that it holds locked while it lives, and how long to wait for it; :data:`LOCKED` if in vain.
-        stall
-            When it has read nothing for that long it is ended; the exit code is then :data:`STALLED`.
+        stall, life
+            When it has shown no life for that long it is ended; the exit code is then :data:`STALLED`.
         """
         lock.parent.mkdir(parents=True, exist_ok=True)
         seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -80,21 +83,21 @@ class ShellResource(ConfigurableResource):
         # said when the disk of the data is full must not be lost on that disk.
         output = lock.with_suffix(".out")
         with output.open("wb") as sink:
-            code = _run(guarded, sink.fileno(), Path(argv[0]).name, stall)
+            code = _run(guarded, sink.fileno(), Path(argv[0]).name, stall, life)
         said = output.read_text(errors="replace")
         output.unlink()
         log.info(said)
         return said, code
 
 
-def _run(argv: Sequence[str], output: int, program: str, stall: timedelta | None) -> int:
+def _run(argv: Sequence[str], output: int, program: str, stall: timedelta | None, life: Life) -> int:
     """Run a program in a session of its own; if this run is ended meanwhile, so is the program."""
     env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env, start_new_session=True
     )
     try:
-        return process.wait() if stall is None else _watch(process, program, stall.total_seconds())
+        return process.wait() if stall is None else _watch(process, program, stall.total_seconds(), life)
     except BaseException:
         _end(process)
         raise
@@ -108,36 +111,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _watch(process: subprocess.Popen[bytes], program: str, stall: float) -> int:
-    """Wait for the end of ``process``, but end it when ``program``, which it runs, has read nothing for ``stall`` s."""
+def _watch(process: subprocess.Popen[bytes], program: str, stall: float, life: Life) -> int:
+    """Wait for the end of ``process``, but end it when ``program``, which it runs, shows no life for ``stall`` s."""
     seen, since = -1, time.monotonic()
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(stall / _LOOKS_A_STALL)
-        read, now = _bytes_read(process.pid, program), time.monotonic()
-        if read is None or read != seen:
-            seen, since = -1 if read is None else read, now
+        moved, now = life.moved(process.pid, program), time.monotonic()
+        if moved is None or abs(moved - seen) > life.least * (now - since):
+            seen, since = -1 if moved is None else moved, now
         elif now - since >= stall:
             _end(process)
             return STALLED
-
-
-def _bytes_read(session: int, program: str) -> int | None:
-    """What all processes of ``program`` in a session have read so far; None where none runs, or one waits for a disk.
-
-    Not what they have written: to a line that is dead one can write for a long time.
-    """
-    total = None
-    for directory in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
-            name, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
-            state, _, _, its_session, *_ = rest.split()
-            if name != program or int(its_session) != session:
-                continue
-            if state == "D":
-                return None
-            total = (total or 0) + int((directory / "io").read_text().split()[1])
-    return total
 
 
 def tools_job(disks: Sequence[Path]) -> JobDefinition:

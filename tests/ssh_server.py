@@ -23,7 +23,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +70,10 @@ class SshServer:
         ``"key"``: one client key, nothing else. ``"none"``: SSH's "none" method, nothing else.
     host_key
         An existing private host key to use (mode 0600); without it the server makes its own.
+    options
+        More lines for its configuration.
+    within
+        A program and its arguments that runs what follows it, and becomes sshd: ``unshare``, say.
 
     Attributes
     ----------
@@ -84,7 +88,14 @@ class SshServer:
     """
 
     def __init__(
-        self, directory: Path, *, address: str = "127.0.0.2", auth: Auth = "key", host_key: Path | None = None
+        self,
+        directory: Path,
+        *,
+        address: str = "127.0.0.2",
+        auth: Auth = "key",
+        host_key: Path | None = None,
+        options: Sequence[str] = (),
+        within: Sequence[str] = (),
     ) -> None:
         if reason := why_no_sshd(auth):
             raise RuntimeError(reason)
@@ -92,6 +103,8 @@ class SshServer:
         self.address = address
         self.port = 0
         self.auth: Auth = auth
+        self.options = options
+        self.within = within
         self.user = NONE_USER if auth == "none" else pwd.getpwuid(os.geteuid()).pw_name
         self.directory.mkdir(parents=True, exist_ok=True)
         self.host_key = host_key.resolve() if host_key else _make_key(self.directory / "host_key")
@@ -166,7 +179,7 @@ class SshServer:
         config = self.directory / "sshd_config"
         config.write_text(self._config(port))
         # By its absolute path, because sshd executes itself again for every connection.
-        command = [_program("sshd") or "sshd", "-D", "-e", "-f", str(config)]
+        command = [*self.within, _program("sshd") or "sshd", "-D", "-e", "-f", str(config)]
         if setpriv := _program("setpriv"):
             command = [setpriv, "--pdeathsig", "KILL", *command]
         before = len(self.log())
@@ -206,6 +219,7 @@ class SshServer:
             "LoginGraceTime 20",
             "MaxStartups 100",
             "Subsystem sftp internal-sftp",
+            *self.options,
         ]
         if _sshd_version() >= (9, 8):
             lines.append("PerSourcePenalties no")  # tests that fail to log in would lock the others out

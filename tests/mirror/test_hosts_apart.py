@@ -2,15 +2,13 @@
 
 import random
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -21,84 +19,11 @@ from aurora_assets.site import Site
 from resources.outside import Outside, outside_of
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
 from tests.ssh_server import SshServer
+from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
 
 CONNECT, STALL, LOOK = 3, 2, 4  # s, as whole seconds are what a site file has
 SLACK = 3  # s, for what is work and no waiting, on a machine that does something else besides
 SIZE, CUT_AFTER = 6_000_000, 2_000_000
-Way = Literal["cuts", "goes silent"]
-
-
-@dataclass
-class Proxy:
-    """A host behind a line that fails once: when so much has come through, all its connections are cut, or stall."""
-
-    behind: SshServer
-    address: str
-    way: Way
-    port: int = 0
-    left: int = CUT_AFTER
-    has_failed: threading.Event = field(default_factory=threading.Event)
-    _open: list[socket.socket] = field(default_factory=list)
-    _silent: set[int] = field(default_factory=set)
-
-    def __enter__(self) -> "Proxy":
-        self._listener = socket.create_server((self.address, 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for one in (self._listener, *self._open):
-            shut(one)
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection((self.behind.address, self.behind.port))
-                self._open += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
-
-    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while block := one.recv(1 << 14):
-                if id(one) in self._silent:
-                    continue
-                other.sendall(block)
-                self.left -= len(block)
-                if self.left < 0 and not self.has_failed.is_set():
-                    self.has_failed.set()
-                    self._fail()
-            if id(one) not in self._silent:
-                shut(other)
-
-    def _fail(self) -> None:
-        if self.way == "goes silent":
-            self._silent |= {id(one) for one in self._open}
-        else:
-            for one in self._open:
-                shut(one)
-
-
-def shut(one: socket.socket) -> None:
-    with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
-    one.close()
-
-
-@contextmanager
-def nothing_listens(address: str) -> Iterator[int]:
-    """A port that is taken, and refuses."""
-    with socket.socket() as taken:
-        taken.bind((address, 0))
-        yield taken.getsockname()[1]
-
-
-@contextmanager
-def accepts_and_never_answers(address: str) -> Iterator[int]:
-    with socket.create_server((address, 0), backlog=50) as listener:
-        yield listener.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -175,8 +100,8 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
         write(tmp_path / "far" / name, {"big": random.Random(name).randbytes(SIZE)})
     with ExitStack() as stack:
         server = stack.enter_context(SshServer(tmp_path / "sshd", address="127.0.0.2"))
-        cut = stack.enter_context(Proxy(server, "127.0.0.5", "cuts"))
-        silent = stack.enter_context(Proxy(server, "127.0.0.6", "goes silent"))
+        cut = stack.enter_context(Proxy(server, "127.0.0.5", "cuts", left=CUT_AFTER))
+        silent = stack.enter_context(Proxy(server, "127.0.0.6", "goes silent", left=CUT_AFTER))
         at = {
             "good": (server.address, server.port),
             "dead": ("127.0.0.3", stack.enter_context(nothing_listens("127.0.0.3"))),

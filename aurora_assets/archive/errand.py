@@ -1,0 +1,114 @@
+"""What a push is given and what it says: the errand, the archive's hosts as it sees them, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+from aurora_assets.archive.ledger import Item
+from aurora_assets.files import Tally
+from aurora_assets.listing import Listing
+
+OUTGOING = ".outgoing"
+"""Below a root here: the views, one for each lane."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a transfer says of itself: bytes sent, bytes that were there of a cut one, and what it complains of."""
+
+    literal_bytes: int
+    matched_bytes: int
+    complaints: Sequence[str] = ()
+    vanished: bool = False
+    """Whether files went away here while it ran."""
+
+
+class FarSide(Protocol):
+    """One host of the archive; :mod:`resources.archive` implements it.
+
+    Everything that it does ends in time, and where it could not do it raises :class:`HostError` or
+    :class:`TransferError`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    def prepare(self, root: str, work: str) -> None:
+        """Make the directory ``root`` there and ``work`` in it, and see that programs can be run there."""
+        ...
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        """See :meth:`aurora_assets.listing.Source.list`."""
+        ...
+
+    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
+        """Copy ``paths`` (relative to ``view``) to the same places below ``root``.
+
+        Files come under their names whole or not at all, with their mtimes. ``work`` is a directory there for what is
+        in the making; ``lock`` is a file here that is held locked for as long as any part of the transfer lives here.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a push is to bring."""
+
+    lane: str
+    """Names its locks and its private directories, here and there; two of one name wait for each other."""
+    outgoing: Path
+    """Where its view is made: a directory on the file system of the originals."""
+    offers: Mapping[str, Sequence[Item]]
+    """Group of the ledger -> its files, as they are now."""
+    days: Collection[date] | None = None
+    """Of what is queued only these days, and what has no day; None: everything."""
+    in_place: bool = False
+    """Whether files may be written in place, and not only replaced."""
+    databases: Collection[str] = ()
+    """Local paths of which a backup is sent."""
+    refused: Tally = field(default_factory=Tally)
+    """What was found and may not be copied."""
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What a push did. seen = files + unchanged + unsettled + failed + parked + refused."""
+
+    host: str | None
+    """The host that was used last; None where nothing was to be sent."""
+    said: Mapping[str, str]
+    """The hosts that did not work, and what each of them said."""
+    seen: int
+    files: int
+    bytes: int
+    seconds: float
+    unchanged: int
+    unsettled: Tally
+    failed: Tally
+    """Files that a transfer left out, or that cannot be read here; they are tried again."""
+    parked: Tally
+    """Files that are not tried any more."""
+    refused: Tally
+    notes: tuple[str, ...]
+    literal_bytes: int = 0
+    matched_bytes: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second, over the whole push."""
+        return self.bytes / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> str:
+        """The line that an operator reads."""
+        return (
+            f"seen {self.seen} = copied {self.files} + unchanged {self.unchanged} + unsettled {self.unsettled.count}"
+            f" + failed {self.failed.count} + parked {self.parked.count} + refused {self.refused.count};"
+            f" {self.bytes} bytes in {self.seconds:.2f} s ({self.rate / 1e6:.1f} MB/s)"
+            + (f" by {self.host}" if self.host else "")
+        )

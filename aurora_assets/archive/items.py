@@ -1,0 +1,146 @@
+"""What belongs into the archive, and where: the files of a stream's days, the camera's products, all other products.
+
+Only regular files with sound names are passed on; whatever else lies there is counted as refused, with its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+from aurora_assets.archive.ledger import Item, Ledger
+from aurora_assets.archive.view import database_mtime
+from aurora_assets.files import Tally
+from aurora_assets.listing import DIRECTORY, Entry, LocalSource
+from aurora_assets.placing import Directories, Judge, why_unusable
+from aurora_assets.site import Stream
+
+WXCAM = "wxcam"
+"""The camera's products lie here below those of the site, and are pushed by themselves."""
+CATALOG = "wxcam_catalog.sqlite"
+VIDEOS, THUMBNAILS, LATEST = "daily_videos", "hourly_thumbnails", "latest.mp4"
+
+
+def raw_items(
+    stream: Stream, raw_root: Path, archive_raw: str, days: Collection[date], refused: Tally
+) -> Iterator[Item]:
+    """The local files of some UTC days of a stream.
+
+    Parameters
+    ----------
+    stream
+        Its settings; of a stream with ``day_dirs`` only these days' directories are read.
+    raw_root
+        Its local directory (``site.raw_root(name)``).
+    archive_raw
+        ``archive.raw``.
+    days
+        UTC days.
+    refused
+        Gets what may not be copied.
+    """
+    if not raw_root.is_dir():  # nothing has come yet
+        return
+    placed = Directories(stream, sorted(days))
+    listing = LocalSource().list(str(raw_root), placed.below)
+    judge = Judge(stream, placed, listing.clock_ns)
+    for entry in listing.entries:
+        judged = judge(entry)
+        if judged.reason is not None and (judged.day is None or judged.day in days):
+            refused.add(entry.path)
+        elif judged.file is not None and judged.day in days:
+            yield _item(entry, raw_root, f"{archive_raw}/{stream.raw}", judged.day)
+    _note_unreadable(listing.unreadable, refused)
+
+
+def wxcam_items(products: Path, archive_products: str, days: Collection[date], refused: Tally) -> Iterator[Item]:
+    """The videos and thumbnails of some UTC days, and of each camera its newest video, which has no day.
+
+    ``products`` is the camera's own directory (``site.wxcam_products``), ``archive_products`` ``archive.products``.
+    """
+    names = {f"{day:%Y%m%d}" for day in days}
+    below = [f"{VIDEOS}/{camera}/{LATEST}" for camera in _directories(products / VIDEOS)]
+    below += [f"{VIDEOS}/{camera}/{name}.mp4" for camera in _directories(products / VIDEOS) for name in sorted(names)]
+    below += [
+        f"{THUMBNAILS}/{camera}/{name}" for camera in _directories(products / THUMBNAILS) for name in sorted(names)
+    ]
+    for entry, there in _products(products, below, refused):
+        yield _item(entry, products, f"{archive_products}/{WXCAM}", _day_of(there))
+
+
+def _day_of(path: str) -> date | None:
+    name = path.split("/")[2].partition(".")[0]
+    return None if name == LATEST.partition(".")[0] else datetime.strptime(name, "%Y%m%d").date()  # noqa: DTZ007
+
+
+def core_items(products: Path, archive_products: str, refused: Tally) -> Iterator[Item]:
+    """All products but the camera's: whatever lies in ``products``, save hidden entries."""
+    if not products.is_dir():
+        return
+    below = [name for name in sorted(os.listdir(products)) if name != WXCAM and not name.startswith(".")]
+    for entry, _ in _products(products, below, refused):
+        yield _item(entry, products, archive_products, None)
+
+
+def catalog_item(catalog: Path, archive_products: str, archive: str, ledger: Ledger) -> Item | None:
+    """The camera's catalogue; None where there is none yet.
+
+    What goes there is a backup, whose size is not known before it is made. So where the ledger knows one of this mtime,
+    it is that one.
+    """
+    remote = f"{archive_products}/{WXCAM}/{CATALOG}"
+    try:
+        size, mtime = catalog.stat().st_size, database_mtime(catalog)
+    except FileNotFoundError:
+        return None
+    known = ledger.row(archive, remote)
+    return Item(str(catalog), remote, known.size if known and known.mtime_ns == mtime else size, mtime)
+
+
+def registered_items(queued: Sequence[Item]) -> list[Item]:
+    """Files that somebody registered, as they are by now; one that is gone stays as it was."""
+    items = []
+    for item in queued:
+        try:
+            status = os.lstat(item.local_path)
+        except OSError:
+            items.append(item)
+            continue
+        items.append(Item(item.local_path, item.remote_path, status.st_size, status.st_mtime_ns, item.day))
+    return items
+
+
+def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tuple[Entry, str]]:
+    """The files below some entries of a directory of products, with their relative paths."""
+    if not below or not root.is_dir():  # without any, a listing would be of everything
+        return
+    listing = LocalSource().list(str(root), below)
+    for entry in listing.entries:
+        if entry.kind == DIRECTORY or any(part.startswith(b".") for part in entry.path.split(b"/")):
+            continue
+        if why_unusable(entry) is not None:
+            refused.add(entry.path)
+            continue
+        yield entry, entry.path.decode()
+    _note_unreadable(listing.unreadable, refused)
+
+
+def _directories(root: Path) -> list[str]:
+    try:
+        with os.scandir(root) as found:
+            return sorted(one.name for one in found if one.is_dir(follow_symlinks=False) and one.name[0] != ".")
+    except FileNotFoundError:
+        return []
+
+
+def _item(entry: Entry, root: Path, there: str, day: date | None) -> Item:
+    path = entry.path.decode()
+    return Item(os.path.join(root, path), f"{there}/{path}", entry.size, entry.mtime_ns, day)
+
+
+def _note_unreadable(unreadable: Tally, refused: Tally) -> None:
+    for name in unreadable.first:
+        refused.add(name)
+    refused.count += unreadable.count - len(unreadable.first)

@@ -1,0 +1,334 @@
+"""One push to the archive: queue what is new, take it into a consistent view, copy it, and look whether it is there.
+
+To the first host that works, in the site's order; whatever goes wrong with one ends in the next. Additive: nothing is
+ever deleted there. What the ledger calls copied has been listed there in this version, by a listing of its own.
+
+Plain Python: the archive's hosts come in as arguments. What there is to push is in :mod:`aurora_assets.archive.pushes`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+
+from aurora_assets.archive.errand import Errand, FarSide, PushReport, Sent
+from aurora_assets.archive.ledger import Item, Ledger
+from aurora_assets.archive.settings import Archive
+from aurora_assets.archive.view import UnusableError, take
+from aurora_assets.errors import ArchiveError, HostError, TransferError
+from aurora_assets.files import FileId, Staging, Tally, exclusive, remove, same_mtime, shown
+from aurora_assets.listing import FILE
+
+# Below each of the archive's directories, on its file system: files in the making, and cut ones to resume.
+FAR_WORK = ".incoming"
+# A large push goes in parts, so that what has come is noted meanwhile, and little is done again when it is cut.
+PART_FILES, PART_BYTES = 2000, 4 << 30
+_MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
+_NOTES = 10
+
+
+def push(
+    errand: Errand,
+    *,
+    archive: Archive,
+    hosts: Sequence[FarSide],
+    ledger: Ledger,
+    locks: Path,
+    wait: timedelta,
+    tell: Callable[[str], None] = lambda text: None,
+) -> PushReport:
+    """Bring the archive up to date with an errand.
+
+    Parameters
+    ----------
+    errand
+        What to bring.
+    archive, hosts
+        The site's archive, and its hosts in order of preference.
+    ledger
+        Where it is noted what is there.
+    locks, wait
+        Where lock files are, and how long to wait for another run of the same lane.
+    tell
+        Gets a line before each part, whose transfer may take hours, and one for each host that does not work.
+
+    Raises
+    ------
+    ArchiveError
+        When no host works; what each of them said. What was copied until then is noted.
+    TransferError
+        When the view cannot be made, because the disk here is full.
+    BusyError
+        When another run on this lane takes longer than ``wait``.
+    """
+    return _Push(errand, archive, list(hosts), ledger, locks, wait, tell).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A file in the view: its group, as it is there, and where it goes: a directory of the archive, and below it."""
+
+    group: str
+    item: Item
+    root: str
+    path: str
+
+
+@dataclass
+class _Push:
+    errand: Errand
+    archive: Archive
+    hosts: list[FarSide]
+    ledger: Ledger
+    locks: Path
+    wait: timedelta
+    tell: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
+        self.said: dict[str, str] = {}
+        self.may_pass = False
+        self.prepared: set[tuple[str, str]] = set()
+        self.used: str | None = None
+        self.files = self.bytes = self.literal = self.matched = 0
+        self.unsettled, self.failed = Tally(), Tally()
+        self.roots = sorted({self.archive.raw, self.archive.products, self.archive.evidence})
+        self.notes: list[str] = []
+
+    @property
+    def work(self) -> str:
+        return f"{FAR_WORK}/{self.errand.lane}"
+
+    @property
+    def transfer_lock(self) -> str:
+        return f"push.{self.errand.lane}.transfer"
+
+    def run(self) -> PushReport:
+        staging = Staging(self.errand.outgoing, self.locks, self.wait)
+        with staging.claim(f"push.{self.errand.lane}") as place:
+            # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it reads.
+            with exclusive(self.locks, self.transfer_lock, self.wait):
+                pass
+            for group, items in self.errand.offers.items():
+                self.ledger.offer(self.archive.name, group, items)
+            queue = self._queue()
+            report = self._counts(queue)
+            for part in _parts(queue):
+                self._bring(part, place)
+        staging.sweep()
+        return report()
+
+    def _queue(self) -> list[tuple[str, Item]]:
+        """What is to be sent, with its group; what may not go where it wants to is parked."""
+        queue = []
+        for group in self.errand.offers:
+            for item in self.ledger.to_send(self.archive.name, group):
+                if self.errand.days is not None and item.day is not None and item.day not in self.errand.days:
+                    continue
+                if self._root_of(item.remote_path) is None:
+                    self.ledger.failed(self.archive.name, [(item.remote_path, _ELSEWHERE)], max_attempts=1)
+                    continue
+                queue.append((group, item))
+        return queue
+
+    def _root_of(self, path: str) -> str | None:
+        """The directory of the archive in which a remote path lies; the nearest, where one lies in another."""
+        found = [root for root in self.roots if path.startswith(f"{root.rstrip('/')}/")]
+        root = max(found, key=len, default=None)
+        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == FAR_WORK:
+            return None
+        return root
+
+    def _tree(self, place: Path, root: str) -> Path:
+        """Where the files of a directory of the archive are in the view."""
+        return place / str(self.roots.index(root))
+
+    def _bring(self, part: Sequence[tuple[str, Item]], place: Path) -> None:
+        """Send a part, by the first host that works, and note what is there then."""
+        try:
+            ready = self._view(part, place)
+        except OSError as error:
+            raise TransferError(f"{place}: the view cannot be made here: {error.strerror}. Is the disk full?") from None
+        if not ready:
+            return
+        by_root: dict[str, list[_Ready]] = {}
+        for one in ready:
+            by_root.setdefault(one.root, []).append(one)
+        for root, ones in by_root.items():
+            sent, there = self._deliver(root, [one.path for one in ones], place)
+            self._note(ones, sent, there, place)
+        remove(place)
+
+    def _view(self, part: Sequence[tuple[str, Item]], place: Path) -> list[_Ready]:
+        """Take files into the view; where one is another version by now, the ledger gets to know."""
+        ready: list[_Ready] = []
+        newer: dict[str, list[Item]] = {}
+        errors = []
+        for group, item in part:
+            root = self._root_of(item.remote_path)
+            assert root is not None  # else it would be parked
+            path = str(PurePosixPath(item.remote_path).relative_to(root))
+            try:
+                taken = take(
+                    item,
+                    self._tree(place, root) / path,
+                    in_place=self.errand.in_place,
+                    is_database=item.local_path in self.errand.databases,
+                )
+            except UnusableError as error:
+                errors.append((item.remote_path, str(error)))
+                continue
+            if taken is None:
+                self.unsettled.add(item.local_path)
+                continue
+            if taken != item:
+                newer.setdefault(group, []).append(taken)
+            ready.append(_Ready(group, taken, root, path))
+        for group, items in newer.items():
+            self.ledger.offer(self.archive.name, group, items)
+        self._fail(errors)
+        return ready
+
+    def _deliver(self, root: str, paths: Sequence[str], place: Path) -> tuple[Sent, dict[str, FileId]]:
+        """Copy files below a directory of the archive, by the first host that works; returns what is there then."""
+        view, lock = self._tree(place, root), self.locks / f"{self.transfer_lock}.lock"
+        work = f"{root.rstrip('/')}/{self.work}"
+        while self.hosts:
+            host = self.hosts[0]
+            self.tell(f"{len(paths)} files to {host.name}:{root}")
+            try:
+                if (host.name, root) not in self.prepared:
+                    host.prepare(root, work)
+                    self.prepared.add((host.name, root))
+                sent = host.send(view, paths, root, work, lock)
+                there = _look(host, root, paths)
+            except (HostError, TransferError) as error:
+                self.said[host.name] = shown(str(error)) if "\n" in str(error) else str(error)
+                self.may_pass |= error.transient
+                self.tell(f"{host.name} does not work: {error}")
+                del self.hosts[0]
+                continue
+            self.used = host.name
+            return sent, there
+        why = "; ".join(f"{name}: {said}" for name, said in self.said.items())
+        raise ArchiveError(f"no host of archive {self.archive.name} works. {why}", transient=self.may_pass)
+
+    def _note(self, ones: Sequence[_Ready], sent: Sent, there: Mapping[str, FileId], place: Path) -> None:
+        """Note what is there in the version that was sent, and what is not."""
+        copied, errors = [], []
+        for one in ones:
+            found, item = there.get(one.path), one.item
+            if not _is_as_it_was(self._tree(place, one.root) / one.path, item):
+                self.unsettled.add(item.local_path)  # written in place meanwhile: nobody knows what went there
+            elif found and found.size == item.size and same_mtime(found.mtime_ns, item.mtime_ns):
+                copied.append(FileId(item.remote_path, found.size, found.mtime_ns))
+            else:
+                errors.append((item.remote_path, _reason(one.path, sent.complaints)))
+        self.ledger.copied(self.archive.name, copied)
+        self.files += len(copied)
+        self.bytes += sum(file.size for file in copied)
+        self.literal += sent.literal_bytes
+        self.matched += sent.matched_bytes
+        if sent.vanished:
+            self.notes.append("files went away here while they were sent (rsync's exit code 24)")
+        self.notes += sent.complaints
+        self._fail(errors)
+
+    def _fail(self, errors: Sequence[tuple[str, str]]) -> None:
+        parked = self.ledger.failed(self.archive.name, errors, self.archive.max_attempts)
+        self.notes += [f"{path} is not tried any more" for path in parked]
+        for path, reason in errors:
+            self.failed.add(f"{path}: {reason}")
+
+    def _counts(self, queue: Sequence[tuple[str, Item]]) -> Callable[[], PushReport]:
+        """Count what is not in the queue now; the rest of the report is known at the end."""
+        queued = {item.remote_path for _, item in queue}
+        rows = [row for group in self.errand.offers for row in self.ledger.parked(self.archive.name, group)]
+        days = None if self.errand.days is None else {day.isoformat() for day in self.errand.days}
+        parked = Tally()
+        for row in rows:
+            if days is None or row.day is None or row.day in days:
+                parked.add(f"{row.remote_path}: {row.last_error}")
+        offered = {item.remote_path for items in self.errand.offers.values() for item in items}
+        unchanged = len(offered - queued - {row.remote_path for row in rows})
+
+        def report() -> PushReport:
+            return PushReport(
+                host=self.used,
+                said=self.said,
+                seen=len(queued) + unchanged + parked.count + self.errand.refused.count,
+                files=self.files,
+                bytes=self.bytes,
+                seconds=time.monotonic() - self.began,
+                unchanged=unchanged,
+                unsettled=self.unsettled,
+                failed=self.failed,
+                parked=parked,
+                refused=self.errand.refused,
+                notes=tuple(self.notes[:_NOTES]),
+                literal_bytes=self.literal,
+                matched_bytes=self.matched,
+            )
+
+        return report
+
+
+_ELSEWHERE = "its remote path is in none of the archive's directories"
+
+
+def _is_as_it_was(path: Path, item: Item) -> bool:
+    """Whether a file in the view is what was taken into it: a linked one may have been written in place."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return True  # vanished; whether it arrived before, the listing says
+    return (status.st_size, status.st_mtime_ns) == (item.size, item.mtime_ns)
+
+
+def _look(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
+    """What is there of some files, each looked at by name."""
+    found = {}
+    for names in _few(paths):
+        for entry in host.list(root, names).entries:
+            if entry.kind == FILE:
+                path = entry.path.decode("utf-8", "surrogateescape")
+                found[path] = FileId(path, entry.size, entry.mtime_ns)
+    return found
+
+
+def _few(paths: Sequence[str]) -> Iterator[list[str]]:
+    """Names in lots that fit on a command line."""
+    names: list[str] = []
+    size = 0
+    for path in paths:
+        length = len(path.encode())
+        if names and size + length > _MOST_NAMED_BYTES:
+            yield names
+            names, size = [], 0
+        names.append(path)
+        size += length
+    if names:
+        yield names
+
+
+def _reason(path: str, complaints: Sequence[str]) -> str:
+    """Why a file is not there, in the transfer's own words if it had any."""
+    said = next((line for line in complaints if f'{path}"' in line), None)
+    return said or "after the transfer it is not there in the version that was sent"
+
+
+def _parts(queue: Sequence[tuple[str, Item]]) -> Iterator[list[tuple[str, Item]]]:
+    """What is to be sent, in parts of bounded size."""
+    part: list[tuple[str, Item]] = []
+    size = 0
+    for group, item in queue:
+        if part and (len(part) == PART_FILES or size + item.size > PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append((group, item))
+        size += item.size
+    if part:
+        yield part

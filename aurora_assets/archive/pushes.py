@@ -1,0 +1,101 @@
+"""The pushes of a site: a stream's raw files, the camera's products, all other products. Each is a lane of its own.
+
+They hold each other up nowhere: each has its own locks, its own view and its own directory for what is in the making,
+so while the camera's large tree is on its way, the small products go out on time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from aurora_assets.archive.errand import OUTGOING, Errand, FarSide, PushReport
+from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, registered_items, wxcam_items
+from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
+from aurora_assets.archive.push import push
+from aurora_assets.archive.settings import Archive
+from aurora_assets.files import Tally
+from aurora_assets.site import Site
+
+WXCAM_PRODUCTS, CORE_PRODUCTS, EVIDENCE = "wxcam_products", "core_products", "evidence"
+
+
+def raw_group(stream: str) -> str:
+    """The ledger's group of a stream's raw files."""
+    return f"raw/{stream}"
+
+
+@dataclass(frozen=True)
+class Pushing:
+    """How a site's files get to its archive."""
+
+    site: Site
+    archive: Archive
+    hosts: Sequence[FarSide]
+    ledger: Ledger
+    tell: Callable[[str], None] = lambda text: None
+
+    def raw(self, stream: str, days: Sequence[date], *, history: bool = False) -> PushReport:
+        """Push a stream's local files of some UTC days; see :func:`aurora_assets.archive.push.push`.
+
+        ``history`` is a lane of its own, for days before the live window: months that are on their way hold up nothing
+        that has come now.
+        """
+        refused = Tally()
+        settings, root = self.site.streams[stream], self.site.raw_root(stream)
+        offers = {raw_group(stream): list(raw_items(settings, root, self.archive.raw, set(days), refused))}
+        lane = f"raw.{stream}.history" if history else f"raw.{stream}"
+        return self._push(Errand(lane, self.site.paths.raw / OUTGOING, offers, set(days), refused=refused))
+
+    def wxcam_products(self, days: Sequence[date]) -> PushReport:
+        """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
+        refused = Tally()
+        root, there = self.site.wxcam_products, self.archive.products
+        catalog = root / CATALOG
+        items = list(wxcam_items(root, there, set(days), refused))
+        if (row := catalog_item(catalog, there, self.archive.name, self.ledger)) is not None:
+            items.append(row)
+        return self._push(
+            Errand(
+                "wxcam",
+                self.site.paths.products / OUTGOING,
+                {WXCAM_PRODUCTS: items},
+                set(days),
+                databases=frozenset({str(catalog)}),
+                refused=refused,
+            )
+        )
+
+    def core_products(self) -> PushReport:
+        """Push all products but the camera's, and what others have registered."""
+        refused = Tally()
+        root = self.site.paths.products
+        registered = self.ledger.to_send(self.archive.name, REGISTERED)
+        offers = {
+            CORE_PRODUCTS: list(core_items(root, self.archive.products, refused)),
+            REGISTERED: registered_items(registered),
+        }
+        return self._push(Errand("core", root / OUTGOING, offers, in_place=True, refused=refused))
+
+    def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
+        """Push some files of our own, each to its absolute remote path; all must be there, published by rename."""
+        items = []
+        for place, remote in files.items():
+            status = place.lstat()
+            items.append(Item(str(place), remote, status.st_size, status.st_mtime_ns, day))
+        days = None if day is None else {day}
+        lane = group.replace("/", ".")
+        return self._push(Errand(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
+
+    def _push(self, errand: Errand) -> PushReport:
+        return push(
+            errand,
+            archive=self.archive,
+            hosts=self.hosts,
+            ledger=self.ledger,
+            locks=self.site.paths.locks,
+            wait=self.site.limits.lock,
+            tell=self.tell,
+        )

@@ -1,0 +1,87 @@
+"""The archive's hosts: what is pushed goes to one of them by rsync, and is looked at there over the pooled session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from logging import Logger
+from pathlib import Path
+
+from dagster import ConfigurableResource
+
+from aurora_assets.archive.errand import Sent
+from aurora_assets.archive.settings import Archive
+from aurora_assets.errors import HostRefusedError, TransferError
+from aurora_assets.files import shown
+from aurora_assets.hosts import SshHost
+from aurora_assets.listing import Listing, Source
+from aurora_assets.mirror.sync import NEW, PARTIAL
+from resources.progress import DELIVERS
+from resources.rsync import VANISHED, RsyncResource, write_wanted
+from resources.ssh import SshResource
+from resources.ssh_errors import by_hand
+
+# What a transfer had begun and nobody came back for is garbage after a week. It is our own, in our own hidden
+# directory; of what has a name in the archive nothing is ever removed.
+_PREPARE = """
+mkdir -p -- "$1" "$2/$3" "$2/$4" || exit 1
+find "$2/$3" "$2/$4" -type f -ctime +6 -exec rm -f -- {} +
+echo ready
+"""
+
+
+class ArchiveResource(ConfigurableResource):
+    """Pushes to the hosts of the site's archive."""
+
+    rsync: RsyncResource
+
+    def hosts(self, archive: Archive, log: Logger) -> "tuple[ArchiveHost, ...]":
+        """The archive's hosts in the site's order, as a push wants them."""
+        return tuple(ArchiveHost(self.rsync, host, log) for host in archive.hosts)
+
+
+@dataclass(frozen=True)
+class ArchiveHost:
+    """One host of the archive; see :class:`aurora_assets.archive.errand.FarSide`."""
+
+    rsync: RsyncResource
+    host: SshHost
+    log: Logger
+
+    @property
+    def name(self) -> str:
+        """Its address, with the port where that is not the usual one."""
+        return self.host.address if self.host.port == 22 else f"{self.host.address}:{self.host.port}"
+
+    @property
+    def ssh(self) -> SshResource:
+        return self.rsync.ssh
+
+    @property
+    def source(self) -> Source:
+        return self.ssh.source(self.host)
+
+    def prepare(self, root: str, work: str) -> None:
+        """See :meth:`aurora_assets.archive.errand.FarSide.prepare`. It is also the proof that a shell works there."""
+        brief = self.ssh.model_copy(update={"listing_seconds": self.rsync.stall_seconds})
+        said = brief.ask(self.host, ["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
+        if said != "ready\n":
+            raise HostRefusedError(
+                f"{self.host.address}:{self.host.port}: {self.host.user} is let in, but a program cannot be run, or "
+                f"something else speaks before it: {shown(said.strip()) or 'nothing'!r}. {by_hand(self.host)}"
+            )
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        """See :meth:`aurora_assets.archive.errand.FarSide.list`."""
+        return self.source.list(root, below)
+
+    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
+        """See :meth:`aurora_assets.archive.errand.FarSide.send`."""
+        wanted = view.with_name(f"{view.name}.files")
+        write_wanted(wanted, paths)
+        arguments = self.rsync.push_arguments(self.host, view, wanted, root, work)
+        ended = self.rsync.run(arguments, self.log, lock, DELIVERS)
+        if ended.code and (full := ended.disk_failed):
+            raise TransferError(f"rsync could not write there: {full}")
+        ended.check()
+        return Sent(
+            ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:1000], ended.code == VANISHED
+        )

@@ -1,0 +1,32 @@
+"""Fixtures of the archive's tests: three real hosts, and a site whose archive is behind them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.hosts import SshHost
+from tests.archive.parts import Observatory
+from tests.mirror.parts import host_of
+from tests.ssh_server import SshServer
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SshServer]]:
+    """Three hosts, which see the same directories."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(SshServer(tmp_path_factory.mktemp(f"sshd{n}"), address=f"127.0.0.{n}"))
+            for n in (11, 12, 13)
+        ]
+
+
+@pytest.fixture
+def hosts(servers: list[SshServer]) -> tuple[SshHost, ...]:
+    return tuple(host_of(server) for server in servers)
+
+
+@pytest.fixture
+def observatory(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Observatory:
+    return Observatory(tmp_path, hosts)

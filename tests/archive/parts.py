@@ -1,0 +1,180 @@
+"""What the tests of the archive share: a site with an archive of several hosts over one directory, and its pushes."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from aurora_assets.archive.errand import FarSide
+from aurora_assets.archive.ledger import FILE_NAME, Ledger, Row
+from aurora_assets.archive.pushes import Pushing
+from aurora_assets.archive.settings import Archive
+from aurora_assets.hosts import SshHost
+from aurora_assets.site import Site
+from resources.archive import ArchiveResource
+from resources.rsync import RsyncResource
+from resources.shell import ShellResource
+from resources.ssh import SshResource
+from tests.mirror.parts import DAY, until, write
+
+LOG = logging.getLogger("tests.archive")
+CONNECT, STALL = 1.0, 2.0  # s
+MET: dict[str, Any] = {
+    "host": "here",
+    "path": "/nowhere",
+    "raw": "met",
+    "include": ["**/*.csv"],
+    "day": r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
+    "start": "2026-01-12",
+}
+
+
+@dataclass(frozen=True)
+class Observatory:
+    """A site below ``home`` whose archive is ``gws`` beside it, behind some hosts: all real parts."""
+
+    home: Path
+    hosts: tuple[SshHost, ...]
+    bandwidth: int = 0
+    stall: float = STALL
+    max_attempts: int = 3
+    streams: dict[str, Any] = field(default_factory=lambda: {"met": MET})
+
+    @property
+    def gws(self) -> Path:
+        return self.home / "gws"
+
+    @property
+    def site(self) -> Site:
+        return Site.model_validate(
+            {
+                "name": "tested",
+                "paths": {name: str(self.home / name) for name in ("raw", "products", "state", "manifests")},
+                "hosts": {"here": {"kind": "local"}},
+                "streams": self.streams,
+                "archive": self.archive.model_dump(exclude_unset=True),
+                "limits": {"lock": "5s"},
+            }
+        )
+
+    @property
+    def archive(self) -> Archive:
+        places = {name: str(self.gws / name) for name in ("raw", "products")}
+        return Archive(hosts=self.hosts, max_attempts=self.max_attempts, **places)
+
+    @property
+    def raw(self) -> Path:
+        return self.home / "raw" / "met"
+
+    @property
+    def products(self) -> Path:
+        return self.home / "products"
+
+    @property
+    def ssh(self) -> SshResource:
+        known = self.home / "state" / "known_hosts"
+        return SshResource(known_hosts=str(known), connect_seconds=CONNECT, listing_seconds=10)
+
+    @property
+    def far_sides(self) -> Sequence[FarSide]:
+        rsync = RsyncResource(
+            shell=ShellResource(),
+            ssh=self.ssh,
+            stall_seconds=self.stall,
+            transfer_seconds=60,
+            bandwidth_kib=self.bandwidth,
+        )
+        return ArchiveResource(rsync=rsync).hosts(self.archive, LOG)
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.home / "state" / FILE_NAME)
+
+    def row(self, there: Path) -> Row | None:
+        with self.ledger() as ledger:
+            return ledger.row("gws", str(there))
+
+    def pushing(self, act: Callable[[Pushing], Any], hosts: Sequence[FarSide] | None = None) -> Any:
+        """Do something with the pushes of this site, with a ledger that is open meanwhile."""
+        with self.ledger() as ledger:
+            return act(Pushing(self.site, self.archive, self.far_sides if hosts is None else hosts, ledger))
+
+    def push_raw(self, *days: date, hosts: Sequence[FarSide] | None = None) -> Any:
+        return self.pushing(lambda pushing: pushing.raw("met", days or [DAY]), hosts)
+
+    def push_core(self, hosts: Sequence[FarSide] | None = None) -> Any:
+        return self.pushing(lambda pushing: pushing.core_products(), hosts)
+
+    def push_wxcam(self, *days: date) -> Any:
+        return self.pushing(lambda pushing: pushing.wxcam_products(days or [DAY]))
+
+    def but(self, **changes: Any) -> Observatory:
+        return replace(self, **changes)
+
+
+def write_raw(observatory: Observatory, files: dict[str, bytes]) -> None:
+    write(observatory.raw, files)
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    """Every file that has a name, with its content."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    }
+
+
+def adds_up(report: Any) -> bool:
+    parts = (report.unsettled, report.failed, report.parked, report.refused)
+    return report.seen == report.files + report.unchanged + sum(part.count for part in parts)
+
+
+def receivers(root: Path) -> list[int]:
+    """The far sides of rsync that write below a directory."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_rsync = (directory / "cmdline").read_bytes().startswith(b"rsync\0--server\0")
+            if is_rsync and root in (directory / "cwd").readlink().parents:
+                found.append(int(directory.name))
+    return found
+
+
+def arriving(root: Path) -> int:
+    """How much of a file that is on its way has come, in bytes; 0 where none is."""
+    sizes = [0]
+    for place in root.glob("*/.incoming/*/new/*"):
+        with suppress(OSError):
+            sizes.append(place.stat().st_size)
+    return max(sizes)
+
+
+@contextmanager
+def once(is_so: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
+    """Run the block; when something has become true meanwhile, act."""
+
+    def watch() -> None:
+        until(is_so)
+        act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def why_no_namespace() -> str | None:
+    """Why no mount namespace of our own can be made here, or None where it can: the reason of a skip."""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, text=True, check=False
+    )
+    return None if done.returncode == 0 else f"no mount namespace: {done.stderr.strip()}"

@@ -1,0 +1,213 @@
+"""Hosts of the archive in trouble: each ends in the next host within its stated bound, and says why."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.errors import ArchiveError
+from aurora_assets.hosts import SshHost
+from tests.archive.parts import (
+    CONNECT,
+    STALL,
+    Observatory,
+    arriving,
+    files_below,
+    once,
+    receivers,
+    why_no_namespace,
+    write_raw,
+)
+from tests.mirror.parts import host_of, left_over
+from tests.ssh_server import SshServer
+from tests.troubled_hosts import Proxy, accepts_and_never_answers, nobody_answers, nothing_listens
+
+SLACK = 3  # s, for what is work and no waiting, on a machine that does something else besides
+BIG = random.Random(3).randbytes(6_000_000)
+ADDRESS = "127.0.0.21"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a host in trouble is made."""
+
+    observatory: Observatory
+    good: SshServer
+    home: Path
+
+    def at(self, port: int) -> SshHost:
+        return host_of(self.good).model_copy(update={"address": ADDRESS, "port": port})
+
+
+@contextmanager
+def behind(place: Place, port: Callable[[str], AbstractContextManager[int]]) -> Iterator[SshHost]:
+    with port(ADDRESS) as number:
+        yield place.at(number)
+
+
+@contextmanager
+def with_another_key(place: Place) -> Iterator[SshHost]:
+    with SshServer(place.home, address=ADDRESS) as server:
+        place.observatory.ssh.ask(host_of(server), ["true"])
+        server.rotate_host_key()
+        yield host_of(server)
+
+
+@contextmanager
+def forcing(place: Place, command: str) -> Iterator[SshHost]:
+    with SshServer(place.home, address=ADDRESS, options=[f"ForceCommand {command}"]) as server:
+        yield host_of(server)
+
+
+@contextmanager
+def with_a_full_disk(place: Place) -> Iterator[SshHost]:
+    if reason := why_no_namespace():
+        pytest.skip(reason)
+    gws = place.observatory.gws
+    gws.mkdir()
+    # In a mount namespace of its own, so that this host alone sees the small disk.
+    small = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && exec "$@"', str(gws)]
+    with SshServer(place.home, address=ADDRESS, within=small) as server:
+        yield host_of(server)
+
+
+@contextmanager
+def on_a_line_that(place: Place, way: str) -> Iterator[SshHost]:
+    with Proxy(place.good, ADDRESS, way, left=2_000_000) as proxy:  # type: ignore[arg-type]
+        yield place.at(proxy.port)
+        assert proxy.has_failed.is_set()
+
+
+TROUBLES: dict[str, tuple[Callable[[Place], AbstractContextManager[SshHost]], str, float]] = {
+    "refused": (lambda place: behind(place, nothing_listens), "Connection refused, nothing listens there", 0),
+    "dead": (lambda place: behind(place, nobody_answers), "no answer in time", CONNECT),
+    "half open": (lambda place: behind(place, accepts_and_never_answers), r"\(half open\)", CONNECT),
+    "wrong host key": (with_another_key, "the host key has CHANGED", 0),
+    "login without shell": (
+        lambda place: forcing(place, "echo This account is currently not available. >&2; exit 1"),
+        "This account is currently not available",
+        0,
+    ),
+    "shell that says something else": (
+        lambda place: forcing(place, "echo Welcome"),
+        "is let in, but a program.*Welc",
+        0,
+    ),
+    "shell that says nothing": (lambda place: forcing(place, "true"), "is let in, but a program cannot be run", 0),
+    "shell that never ends": (lambda place: forcing(place, "exec sleep 30"), "took longer than 2 s", STALL),
+    "no rsync": (
+        lambda place: forcing(
+            place, 'case $SSH_ORIGINAL_COMMAND in rsync*) exit 127;; esac; eval "$SSH_ORIGINAL_COMMAND"'
+        ),
+        r"rsync ended with (12|127) \(",
+        0,
+    ),
+    "disk full": (with_a_full_disk, "could not write there: .*No space left on device", 0),
+    "connection lost half-way": (lambda place: on_a_line_that(place, "cuts"), r"rsync ended with \d+ \(.*conn", 0),
+    "line silent half-way": (lambda place: on_a_line_that(place, "goes silent"), "nothing moved for too long", STALL),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
+    observatory: Observatory, servers: list[SshServer], tmp_path: Path, trouble: str
+) -> None:
+    make, why, bound = TROUBLES[trouble]
+    write_raw(observatory, {"20260305.csv": BIG, "a/20260305_b.csv": b"b"})
+    there = observatory.gws / "raw" / "met"
+    with make(Place(observatory, servers[0], tmp_path / "troubled")) as bad:
+        observatory = observatory.but(hosts=(bad, host_of(servers[1]), host_of(servers[2])))
+        began = time.monotonic()
+        report = observatory.push_raw()
+        took = time.monotonic() - began
+    assert report.host == f"{servers[1].address}:{servers[1].port}"
+    assert list(report.said) == [f"{bad.address}:{bad.port}"]
+    assert re.search(why, report.said[f"{bad.address}:{bad.port}"]), report.said
+    assert "\n" not in str(report.said)
+    assert took < bound + SLACK
+    assert (report.files, report.bytes, report.failed.count) == (2, len(BIG) + 1, 0)
+    assert files_below(there) == {"20260305.csv": BIG, "a/20260305_b.csv": b"b"}
+    row = observatory.row(there / "20260305.csv")
+    assert row is not None
+    assert row.copied_at
+    assert row.attempts == 0, "a host's failure is none of the file's"
+    assert left_over(observatory.home / "raw") == []
+
+
+def test_what_a_lost_connection_had_brought_is_taken_up_by_the_next_host(
+    observatory: Observatory, servers: list[SshServer], tmp_path: Path
+) -> None:
+    write_raw(observatory, {"20260305.csv": BIG})
+    with on_a_line_that(Place(observatory, servers[0], tmp_path), "cuts") as bad:
+        report = observatory.but(hosts=(bad, host_of(servers[1]))).push_raw()
+    assert report.matched_bytes > 500_000
+    assert report.literal_bytes < len(BIG)
+    assert left_over(observatory.gws) == []
+
+
+def test_when_no_host_works_the_error_says_of_each_why_not(
+    observatory: Observatory, servers: list[SshServer], tmp_path: Path
+) -> None:
+    write_raw(observatory, {"20260305.csv": b"x"})
+    place = Place(observatory, servers[0], tmp_path / "troubled")
+    with (
+        nothing_listens("127.0.0.22") as refusing,
+        accepts_and_never_answers("127.0.0.23") as silent,
+        forcing(place, "echo no shell for you >&2; exit 3") as shut,
+    ):
+        bad = (place.at(refusing).model_copy(update={"address": "127.0.0.22"}),)
+        bad += (place.at(silent).model_copy(update={"address": "127.0.0.23"}), shut)
+        with pytest.raises(ArchiveError) as caught:
+            observatory.but(hosts=bad).push_raw()
+    said = str(caught.value)
+    assert said.startswith("no host of archive gws works. 127.0.0.22:")
+    for text in ("nothing listens there", "(half open)", "no shell for you", *(f"{b.address}:{b.port}: " for b in bad)):
+        assert text in said
+    assert "\n" not in said
+    assert caught.value.transient
+    row = observatory.row(observatory.gws / "raw" / "met" / "20260305.csv")
+    assert row is not None
+    assert (row.copied_at, row.attempts) == (None, 0)
+    assert observatory.push_raw().files == 1, "the next run begins anew"
+
+
+def test_the_first_host_of_the_site_is_used_while_it_works(observatory: Observatory, servers: list[SshServer]) -> None:
+    for number in range(2):
+        write_raw(observatory, {f"20260305_{number}.csv": b"x"})
+        report = observatory.push_raw()
+        assert (report.host, report.said) == (f"127.0.0.11:{servers[0].port}", {})
+
+
+def test_a_far_side_that_is_frozen_half_way_is_left_although_its_sshd_and_kernel_answer(
+    observatory: Observatory, servers: list[SshServer]
+) -> None:
+    write_raw(observatory, {"20260305.csv": BIG})
+    slow = observatory.but(bandwidth=2000, hosts=(host_of(servers[0]), host_of(servers[1])))
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        frozen.extend(receivers(slow.gws))
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+
+    began = time.monotonic()
+    try:
+        with once(lambda: arriving(slow.gws) > 1_000_000, freeze):
+            report = slow.push_raw()
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGKILL)
+    assert frozen
+    assert report.host == f"127.0.0.12:{servers[1].port}"
+    assert "nothing moved for too long" in next(iter(report.said.values()))
+    assert report.files == 1
+    assert time.monotonic() - began < 3.5 + STALL + SLACK  # the slow line takes 3 s for the whole file
