@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
-from pathlib import Path
+from itertools import islice
 from typing import Protocol
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.files import Tally
+from aurora_assets.files import Tally, shown
 
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
 
@@ -27,7 +27,11 @@ FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
 # without -printf (BusyBox, BSD) would end as one that could not read a directory, so it is tried first.
 REMOTE_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
-cd -- "$1" || exit 66
+cd -- "$1" || {
+    [ -d "$1" ] && exit 68
+    case "$(ls -d -- "$1" 2>&1)" in *': Permission denied') exit 68;; esac
+    exit 66
+}
 shift
 find . -maxdepth 0 -printf '' || exit 67
 printf 'clock %s\0' "$(date +%s)"
@@ -35,10 +39,16 @@ find -P "$@" -printf '%y %s %T@ %p\0'
 printf 'end %s\0' "$?"
 """
 NO_SUCH_ROOT = 66  # exit code of the script where the source path does not exist
+CLOSED_ROOT = 68  # ... and where it may not be entered
 
 # One record is a path and three numbers; a longer one is not from find.
 _MAX_RECORD = 16_384
 _MAX_COMPLAINTS = 1000
+# What our find says of a path, in whatever quotes its version takes. A login shell may say more on the same channel,
+# also of a find of its own.
+_QUOTE = "['`\u2018]"
+_COMPLAINT = re.compile(f"find: (?!{_QUOTE}/)(.+)")
+_OF_THE_ROOT = re.compile(f"{_QUOTE}\\.['\u2019]: (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,8 @@ class Source(Protocol):
         Raises
         ------
         HostError
-            Where the host does not answer, the root does not exist, or the listing was cut off.
+            Where the host does not answer, the root does not exist or cannot be read, or the listing was cut off; in
+            part only once the entries are used up.
         """
         ...
 
@@ -130,10 +141,19 @@ def _entry(record: bytes) -> Entry:
 
 
 def complaints(stderr: bytes, unreadable: Tally) -> None:
-    """Count what find could not look into; a file that went away meanwhile is no complaint."""
-    for line in stderr.splitlines()[:_MAX_COMPLAINTS]:
-        if line.strip() and not line.endswith(b": No such file or directory"):
-            unreadable.add(line.removeprefix(b"find: "))
+    """Count what find could not look into; a file that went away meanwhile is no complaint, and other noise is none.
+
+    Raises
+    ------
+    HostRefusedError
+        Where it is the root itself that cannot be read: nothing was seen then, which is not that there is nothing.
+    """
+    lines = stderr.decode("utf-8", "surrogateescape").split("\n")
+    found = (match[1] for line in lines if (match := _COMPLAINT.fullmatch(line)))
+    for text in islice((one for one in found if not one.endswith(": No such file or directory")), _MAX_COMPLAINTS):
+        if of_the_root := _OF_THE_ROOT.fullmatch(text):
+            raise HostRefusedError(shown(of_the_root[1]))
+        unreadable.add(os.fsencode(text))
 
 
 class LocalSource:
@@ -144,14 +164,32 @@ class LocalSource:
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
         """See :meth:`Source.list`."""
-        if not Path(root).is_dir():
-            raise HostRefusedError(
-                f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
-            )
+        _see(root, is_listed=not below)
         unreadable = Tally()
         skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]
         entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], skipped, unreadable)
         return Listing(self.clock_ns(), entries, unreadable)
+
+
+def _see(root: str, is_listed: bool) -> None:
+    """Refuse a root that is not there, or cannot be entered; or cannot be read, where that is asked for."""
+    try:
+        os.stat(os.path.join(root, "."))
+        if is_listed:
+            os.scandir(root).close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise HostRefusedError(
+            f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
+        ) from None
+    except OSError as error:
+        raise _cannot_be_read(root, error) from None
+
+
+def _cannot_be_read(root: str, error: OSError) -> HostError:
+    said = f"{root} is not readable: {error.strerror}."
+    if isinstance(error, PermissionError):
+        return HostRefusedError(f"{said} Let the user that runs this read and enter it (chmod o+rx).")
+    return HostError(f"{said} Is the disk in order?")
 
 
 def _walk(root: bytes, below: list[bytes], skipped: list[re.Pattern[bytes]], unreadable: Tally) -> Generator[Entry]:
@@ -183,10 +221,11 @@ def _walk(root: bytes, below: list[bytes], skipped: list[re.Pattern[bytes]], unr
                     yield entry
                     if entry.kind == DIRECTORY:
                         pending.append(path)
-        except FileNotFoundError:
-            continue
         except OSError as error:
-            unreadable.add(directory + b": " + os.fsencode(error.strerror or "cannot be read"))
+            if not directory:
+                raise _cannot_be_read(os.fsdecode(root), error) from None
+            if not isinstance(error, FileNotFoundError):
+                unreadable.add(directory + b": " + os.fsencode(error.strerror or "cannot be read"))
 
 
 def _as_entry(path: bytes, status: os.stat_result) -> Entry:

@@ -34,6 +34,7 @@ from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally, shown
 from aurora_assets.hosts import Host, SshHost
 from aurora_assets.listing import (
+    CLOSED_ROOT,
     NO_SUCH_ROOT,
     Listing,
     LocalSource,
@@ -274,10 +275,20 @@ class RemoteSource:
             raise HostRefusedError(
                 f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
             )
+        if status == CLOSED_ROOT:
+            raise self._closed(root, "Permission denied")
         if status != 0:
             text = _said(stderr)
             raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
-        complaints(bytes(stderr), unreadable)
+        try:
+            complaints(bytes(stderr), unreadable)
+        except HostRefusedError as error:
+            raise self._closed(root, str(error)) from None
+
+    def _closed(self, root: str, why: str) -> HostRefusedError:
+        return HostRefusedError(
+            f"{self.host.address}: {root} is not readable there: {why}. Let {self.host.user} read and enter it."
+        )
 
     @contextmanager
     def _execute(self, command: Sequence[str]) -> Iterator[Channel]:

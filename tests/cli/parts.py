@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -90,10 +90,17 @@ def aurora(file: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["--site", str(file), *arguments])
 
 
-def aurora_process(file: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+_EVERY_FILE = "-dac_override,-dac_read_search"
+WITHOUT_RIGHTS = ("setpriv", f"--bounding-set={_EVERY_FILE}", f"--inh-caps={_EVERY_FILE}") if os.geteuid() == 0 else ()
+"""What a program is started by so that modes of files apply to it; root would read and write everything."""
+
+
+def aurora_process(
+    file: Path, *arguments: str, under: Sequence[str] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own, as an operator runs it."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [*under, sys.executable, "-m", "cli.main", *arguments],
         env={**os.environ, "AURORA_SITE": str(file)},
         cwd=ROOT,
         text=True,

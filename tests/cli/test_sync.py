@@ -30,6 +30,7 @@ from tests.cli.parts import (
     ROOT,
     SECOND,
     TODAY,
+    WITHOUT_RIGHTS,
     Observatory,
     aurora,
     aurora_process,
@@ -142,6 +143,22 @@ def test_one_stream_that_fails_does_not_fail_its_neighbours(observatory: Observa
     assert (
         "cl61: FAILED: 127.0.0.2: /nowhere does not exist there. Is the path in the site file right?" in result.stderr
     )
+
+
+def test_a_source_here_that_may_not_be_read_is_a_failure_and_no_empty_source(
+    observatory: Observatory, tmp_path: Path
+) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["hosts"]["aps"] = {"kind": "local"}
+        data["streams"]["power"]["path"] = str(tmp_path / "closed")
+
+    file = observatory.write_site(tmp_path, change)
+    (tmp_path / "closed").mkdir()
+    assert aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS).returncode == 0
+    (tmp_path / "closed").chmod(0o000)
+    done = aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
+    assert done.returncode == 1
+    assert f"power: FAILED: {tmp_path / 'closed'} is not readable: Permission denied. Let the user" in done.stderr
 
 
 def test_with_nothing_new_a_pass_over_all_is_one_login_a_host(site_file: Path, observatory: Observatory) -> None:

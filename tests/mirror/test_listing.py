@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.errors import AuroraError, HostError
+from aurora_assets.errors import AuroraError, HostError, HostRefusedError
 from aurora_assets.files import Tally
 from aurora_assets.listing import (
     DIRECTORY,
@@ -31,6 +32,7 @@ from aurora_assets.listing import (
 from aurora_assets.mirror.plan import make_plan
 from aurora_assets.placing import directories
 from simulator import Report
+from tests.daemon import answer_with
 from tests.mirror.parts import ANYTHING, DAY, Mirror, entries, host_of, stream_of
 from tests.ssh_server import SshServer
 
@@ -375,6 +377,58 @@ def test_complaints_are_counted_but_for_files_that_went_away() -> None:
     unreadable = Tally()
     complaints(b"find: './a': Permission denied\nfind: './b': No such file or directory\n\n", unreadable)
     assert (unreadable.count, unreadable.first) == (1, ["'./a': Permission denied"])
+
+
+def test_what_a_login_shell_says_besides_is_no_complaint_of_our_find() -> None:
+    unreadable = Tally()
+    noise = "Warning: quota is nearly used up\npyenv: cannot rehash\nfind: '/home/x': Permission denied\n"
+    complaints((noise + "find: ‘./x’: Permission denied\nfind: `./y': Input/output error\n").encode(), unreadable)
+    assert unreadable.count == 2
+    assert unreadable.first == ["‘./x’: Permission denied", "`./y': Input/output error"]
+    many = Tally()
+    complaints(noise.encode() * 2000 + b"find: './x': Permission denied", many)
+    assert many.count == 1, "however much it says"
+
+
+def test_the_noise_of_a_login_shell_counts_for_nothing_in_a_listing(own_server: SshServer, far: Path) -> None:
+    (far / "file").touch()
+    answer_with(own_server, r"echo 'Warning: quota' >&2; eval \"$SSH_ORIGINAL_COMMAND\"")
+    listing = Mirror(stream_of(far), own_server.directory, host_of(own_server)).source.list(str(far), [])
+    assert b"file" in entries(listing)
+    assert listing.unreadable.count == 0
+
+
+@pytest.mark.parametrize("below", [[], ["day"]])
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_root_that_may_not_be_read_is_an_error_and_no_empty_listing(
+    far: Path, server: SshServer, tmp_path: Path, mode: int, below: list[str]
+) -> None:
+    (far / "root" / "day").mkdir(parents=True)
+    (far / "root" / "day" / "file").touch()
+    is_enough = mode == 0o111 and below  # who names what he wants need not read the names there are
+    (far / "root").chmod(mode)
+    remote = Mirror(stream_of(far), tmp_path, host_of(server)).source
+    for source, root in ((remote, "root"), (LocalSource(), "root"), (remote, "root/day"), (LocalSource(), "root/day")):
+        if isinstance(source, LocalSource) or server.auth == "none":
+            with without_rights() if isinstance(source, LocalSource) else nullcontext():
+                if is_enough or (mode == 0o111 and root == "root/day" and not below):
+                    assert entries(source.list(str(far / root), below if root == "root" else []))
+                    continue
+                with pytest.raises(HostRefusedError, match=r"root.* is not readable.*: Permission denied\. Let "):
+                    entries(source.list(str(far / root), below))
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """As a user to whom modes apply; root reads everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_days_that_share_a_directory_are_listed_once(far: Path) -> None:
