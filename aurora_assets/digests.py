@@ -25,7 +25,7 @@ from aurora_assets.files import shown
 
 _LARGE = 1 << 22  # bytes; larger files are hashed first, the largest first, so that no core is left with a last one
 _AT_A_TIME = 64  # small files that a thread takes at once
-_WAITING = 32  # answers of so many files or blocks wait for who reads them, not more
+_WAITING = 8  # portions that wait for who reads them, not more
 _MAX_PATH = 4096  # bytes; PATH_MAX
 _MAX_LINE = 512  # of an answer
 _MAX_MTIME = 2**63 - 1  # ns; what a database and os.utime can hold

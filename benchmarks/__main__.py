@@ -3,10 +3,10 @@
 import click
 from rich.console import Console
 
-from benchmarks import catalog, day, listing
+from benchmarks import catalog, day, hashing, listing
 from benchmarks.measure import machine
 
-BENCHMARKS = {"catalog": catalog.run, "listing": listing.run, "day": day.run}
+BENCHMARKS = {"catalog": catalog.run, "listing": listing.run, "day": day.run, "hashing": hashing.run}
 
 
 @click.command(help="Run the named benchmarks, or all of them: " + ", ".join(BENCHMARKS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -187,25 +187,28 @@ class _Conversation:
         while True:
             self._check()
             now = time.monotonic()
+            if self._take_stderr():
+                heard = now
             if now > self._deadline:
                 raise HostError("it takes longer than it may, and was ended")
             if now > heard + self._stall:
                 raise HostError(f"nothing was heard for {self._stall:g} s. Does the disk there hang, or the network?")
-            self._channel.settimeout(_POLL)
-            try:
+            self._channel.settimeout(min(_POLL, self._stall / 4))
+            with suppress(TimeoutError):
                 return self._channel.recv(_BLOCK)
-            except TimeoutError:
-                if self._channel.recv_stderr_ready():
-                    heard = now
-            finally:
-                # Never all that there is: who floods it slows down nobody but themselves.
-                if self._channel.recv_stderr_ready():
-                    self._stderr = (self._stderr + self._channel.recv_stderr(_BLOCK))[-_MOST_STDERR:]
+
+    def _take_stderr(self) -> bool:
+        """Take one block of stderr, if there is one: never all, for who floods it is to slow down nobody else."""
+        if not self._channel.recv_stderr_ready():
+            return False
+        self._stderr = (self._stderr + self._channel.recv_stderr(_BLOCK))[-_MOST_STDERR:]
+        return True
 
     def _ended(self) -> HostError:
         if not self._channel.status_event.wait(_POLL * 4) or self._channel.exit_status < 0:
             return HostError("the connection is gone before the last answer. Was the host or its sshd restarted?")
         if self._channel.exit_status == NO_SUCH_ROOT:
             return HostRefusedError("the directory does not exist there. Is the path in the site file right?")
+        self._take_stderr()
         said = shown(bytes(self._stderr).strip(b".\n ")[-200:]) or "no message"
         return HostError(f"the program there ended with exit code {self._channel.exit_status}: {said}")

@@ -200,7 +200,7 @@ def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
     found = LocalHasher(threads=3).digests(str(tmp_path), ["one", "small", "two"])
     assert next(found).path == "small"
     assert threading.active_count() > before
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.02)

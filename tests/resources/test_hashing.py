@@ -1,0 +1,415 @@
+"""Hashing over a real sshd: right digests whatever there is to hash with, one login, and an end to every trouble."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aurora_assets import digests as plain
+from aurora_assets.digests import Digest, LocalHasher
+from aurora_assets.errors import HostError, HostRefusedError
+from aurora_assets.far_digests import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
+from resources import hashing
+from resources.ssh import SshResource
+from tests.mirror.parts import host_of
+from tests.ssh_server import SshServer, readable_directory, why_no_sshd
+
+TOOLS = ("python3", "openssl", "sha256sum")
+NEEDED = ("sh", "find", "cat", "sleep", "renice", "date")  # beside what hashes
+# Bytes that take about as long each way, sparse; the shell's way watches files of this size.
+LARGE = {"python3": 500_000_000, "openssl": 500_000_000, "sha256sum": 110_000_000}
+
+
+class Host(SshServer):
+    """A host where a session finds these programs and no others."""
+
+    programs: tuple[str, ...] = ()
+    most_channels = 10
+
+    def _config(self, port: int) -> str:
+        bin_directory = self.directory / "bin"
+        shutil.rmtree(bin_directory, ignore_errors=True)
+        bin_directory.mkdir()
+        for name in (*NEEDED, *self.programs):
+            place = (
+                "/usr/bin/python3" if name == "python3" and Path("/usr/bin/python3").exists() else shutil.which(name)
+            )
+            assert place, f"{name} is not installed"
+            (bin_directory / name).symlink_to(place)
+        config = super()._config(port).replace("SetEnv ", f"SetEnv PATH={bin_directory} ")
+        return f"{config}MaxSessions {self.most_channels}\n"
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]:
+    """A host for each tool, that has only this one."""
+    found = {}
+    for number, tool in enumerate(TOOLS):
+        host = Host(tmp_path_factory.mktemp(tool), address=f"127.0.0.{20 + number}")
+        host.programs = (tool,)
+        host.start()
+        found[tool] = host
+    yield found
+    for host in found.values():
+        host.stop()
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> SshResource:
+    return SshResource(known_hosts=str(tmp_path / "state" / "known_hosts"), connect_seconds=2, listing_seconds=8)
+
+
+@pytest.fixture
+def sparse_home(tmp_path: Path) -> Iterator[Path]:
+    """A directory for sparse files, in memory where that is possible: elsewhere the kernel fills pages to read them."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else tmp_path) as name:
+        yield Path(name)
+
+
+def by_path(found: Iterator[Digest], count: int) -> dict[str, Digest]:
+    digests = list(found)
+    assert len(digests) == count
+    return {digest.path: digest for digest in digests}
+
+
+def sha256sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return subprocess.run(["sha256sum"], stdin=file, capture_output=True, check=True).stdout.decode()[:64]
+
+
+def logins(host: SshServer) -> int:
+    return host.log().count("Accepted publickey")
+
+
+def programs_started(host: SshServer) -> int:
+    return host.log().count("Starting session: command")
+
+
+def sparse(path: Path, size: int) -> None:
+    path.touch()
+    os.truncate(path, size)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
+    ssh: SshResource, hosts: dict[str, Host], tmp_path: Path, tool: str
+) -> None:
+    root = tmp_path / "root"
+    (root / "a folder").mkdir(parents=True)
+    names = ["a folder/file", "-n", "--", "empty", "$(touch PWNED)", "a;b|c&d", "new\nline", "tail\n", "*", "\\0101\\"]
+    names += ["'\"`", "\udcff\udc81\udc88", "ü €", "#", " lead", "trail ", "{", "a=b", "%s%n", "~", "tab\t", "\x7f\x01"]
+    for number, name in enumerate(names):
+        (root / name).write_bytes(b"" if name == "empty" else os.urandom(1 + number * 7000))
+        os.utime(root / name, ns=(0, 1_700_000_000_123_456_789 + number))
+    found = by_path(ssh.hasher(host_of(hosts[tool])).digests(str(root), names), len(names))
+    for number, name in enumerate(names):
+        path = root / name
+        size, mtime = path.stat().st_size, 1_700_000_000_123_456_789 + number
+        assert found[name] == Digest(name, size, mtime, sha256sum(path))
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
+    ssh: SshResource, hosts: dict[str, Host], tmp_path: Path, tool: str
+) -> None:
+    root = tmp_path / "root"
+    (root / "folder").mkdir(parents=True)
+    (root / "folder" / "file").write_text("file")
+    (tmp_path / "secret").write_text("secret")
+    (root / "link").symlink_to("folder/file")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "behind").symlink_to("folder")
+    (root / "folder" / "out").symlink_to(tmp_path)
+    os.mkfifo(root / "pipe")
+    why = {
+        "folder/file": "",
+        "nothing": NOT_THERE,
+        "no/such/folder": NOT_THERE,
+        "folder/file/below": NOT_THERE,
+        "link": SYMLINK,
+        "dangling": SYMLINK,
+        "behind/file": BEHIND_SYMLINK,
+        "folder/out/secret": BEHIND_SYMLINK,
+        "folder/out/root/folder/file": BEHIND_SYMLINK,
+        "folder": NOT_REGULAR,
+        "pipe": NOT_REGULAR,
+        "../secret": NOT_BELOW,
+        "/etc/passwd": NOT_BELOW,
+        "": NOT_BELOW,
+        "nul\0": NOT_BELOW,
+        "\ud800": NOT_BELOW,
+    }
+    found = by_path(ssh.hasher(host_of(hosts[tool])).digests(str(root), list(why)), len(why))
+    assert {path: digest.error for path, digest in found.items()} == why
+    assert {digest.sha256 for digest in found.values() if digest.error} == {None}
+
+
+NAMES = st.lists(
+    st.binary(min_size=1, max_size=40).filter(lambda raw: not {0, 47}.intersection(raw) and raw not in (b".", b"..")),
+    min_size=1,
+    max_size=12,
+    unique=True,
+)
+
+
+@pytest.mark.parametrize("tool", ["python3", "sha256sum"])
+def test_no_name_is_too_strange_for_the_real_shell(
+    hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory, tool: str
+) -> None:
+    state = tmp_path_factory.mktemp("state")
+    hasher = SshResource(known_hosts=str(state / "known_hosts")).hasher(host_of(hosts[tool]))
+
+    @settings(max_examples=8, deadline=None)
+    @given(NAMES)
+    def check(raw: list[bytes]) -> None:
+        root = tmp_path_factory.mktemp("root")
+        names = [os.fsdecode(name) for name in raw]
+        for name in names:
+            (root / name).write_text(repr(name))
+        found = by_path(hasher.digests(str(root), names), len(names))
+        assert found == {digest.path: digest for digest in LocalHasher().digests(str(root), names)}
+        assert not any(digest.error for digest in found.values())
+
+    check()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("how", ["replaced", "grown", "link"])
+def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
+    ssh: SshResource, hosts: dict[str, Host], sparse_home: Path, tool: str, how: str
+) -> None:
+    path = sparse_home / "file"
+    sparse(path, LARGE[tool])
+    sparse(sparse_home / "new", LARGE[tool])
+    shutil.copystat(path, sparse_home / "new")
+
+    def meddle() -> None:
+        if how == "replaced":
+            (sparse_home / "new").replace(path)
+        elif how == "grown":
+            os.truncate(path, LARGE[tool] + 1)
+        else:
+            path.rename(sparse_home / "real")
+            path.symlink_to("real")
+
+    hasher = ssh.hasher(host_of(hosts[tool]))
+    list(hasher.digests(str(sparse_home), ["nothing"]))  # the tool is known from here on
+    watcher = threading.Thread(target=lambda: when_it_is_open(path, meddle))
+    watcher.start()
+    found = list(hasher.digests(str(sparse_home), ["file"]))
+    watcher.join()
+    assert [(digest.error, digest.sha256) for digest in found] == [("changed while it was read", None)]
+
+
+def when_it_is_open(path: Path, act: Callable[[], None]) -> None:
+    """Act as soon as another process has read something of a file."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            with suppress(OSError):
+                if str(link.readlink()) != str(path):
+                    continue
+                position = link.parents[1] / "fdinfo" / link.name
+                if int(position.read_text().split()[1]) > 0:
+                    act()
+                    return
+    raise AssertionError(f"nobody read {path}")
+
+
+def test_three_thousand_files_are_one_login_and_three_programs(ssh: SshResource, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    names = [f"file {number}" for number in range(3000)]
+    for name in names:
+        (root / name).write_text(name)
+    host = Host(tmp_path / "sshd")
+    host.programs = ("python3",)
+    with host:
+        hasher = ssh.hasher(host_of(host))
+        found = by_path(hasher.digests(str(root), names), 3000)
+        assert found == {digest.path: digest for digest in LocalHasher().digests(str(root), names)}
+        assert (logins(host), programs_started(host)) == (1, 1 + 3), "one asks what there is"
+        assert len(list(hasher.digests(str(root), names[:2]))) == 2
+        assert (logins(host), programs_started(host)) == (1, 1 + 3 + 2), "which is asked once"
+        assert list(hasher.digests(str(root), [])) == []
+
+
+def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: SshResource, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("file")
+    host = Host(tmp_path / "sshd")
+    host.programs, host.most_channels = ("python3",), 1
+    with host:
+        assert len(list(ssh.hasher(host_of(host)).digests(str(tmp_path), ["file"] * 500))) == 500
+
+
+def test_a_look_does_not_wait_for_those_who_hash(ssh: SshResource, hosts: dict[str, Host], tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "small").touch()
+    for name in "abcdef":
+        sparse(tmp_path / "tree" / name, 1 << 40)
+    host = host_of(hosts["python3"])
+    found = ssh.hasher(host).digests(str(tmp_path / "tree"), ["small", *"abcdef"])
+    assert next(found).path == "small"
+    assert len(list(ssh.source(host).list(str(tmp_path / "tree"), []).entries)) == 8
+    in_vain = ssh.hasher(host, within=1.2).digests(str(tmp_path / "tree"), ["small"])
+    with pytest.raises(HostError, match="no turn in time"):
+        list(in_vain)
+    found.close()
+    assert len(list(ssh.hasher(host).digests(str(tmp_path / "tree"), ["small"]))) == 1, "and gives its turns back"
+
+
+def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refused(
+    ssh: SshResource, hosts: dict[str, Host], tmp_path: Path
+) -> None:
+    bare = Host(tmp_path / "sshd")
+    with bare, pytest.raises(HostRefusedError, match="nothing there that hashes: install python3"):
+        list(ssh.hasher(host_of(bare)).digests("/etc", ["passwd"]))
+    for host in hosts.values():
+        with pytest.raises(HostRefusedError, match=r"hashing: the directory does not exist there.*site file"):
+            list(ssh.hasher(host_of(host)).digests("/no/such/root", ["file"] * 100))
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_another_user_may_not_read_says_so(tool: str, ssh: SshResource) -> None:
+    if why := why_no_sshd("none"):
+        pytest.skip(why)
+    with readable_directory() as home:
+        (home / "open").write_text("open")
+        (home / "private").write_text("private")
+        (home / "private").chmod(0o600)
+        (home / "closed").mkdir(mode=0o700)
+        host = Host(home / "sshd", auth="none")
+        host.programs = (tool,)
+        with host:
+            paths = ["open", "private", "closed/file"]
+            found = by_path(ssh.hasher(host_of(host)).digests(str(home), paths), 3)
+    assert found["open"].error == ""
+    assert found["private"].error.startswith("cannot be read")
+    assert found["closed/file"].error.startswith("cannot be read")
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
+    hosts: dict[str, Host], tmp_path: Path, how: str
+) -> None:
+    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=1, hashing_stall_seconds=0.8)
+    host = Host(tmp_path / "sshd")
+    host.programs = ("python3",)
+    for name in "abc":
+        sparse(tmp_path / name, 1 << 40)
+        (tmp_path / f"small {name}").touch()
+    with host:
+        far = ssh.hasher(host_of(host)).digests(str(tmp_path), ["small a", "small b", "small c", *"abc"])
+        before = {next(far).path for _ in range(3)}
+        threading.Timer(0.2, host.stop if how == "killed" else lambda: freeze(host)).start()
+        began = time.monotonic()
+        with pytest.raises(HostError, match=r"hashing: (nothing was heard|the connection is gone)|broke off"):
+            next(far)
+        assert time.monotonic() - began < 5
+    assert before == {"small a", "small b", "small c"}
+
+
+def freeze(host: SshServer) -> None:
+    """Stop all that runs for a host; its stop() kills them also then."""
+    from tests.ssh_server import _MARK
+
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            session = f"{_MARK}={host._mark}".encode() in (directory / "environ").read_bytes()
+            if session or os.fsencode(host.directory) in (directory / "cmdline").read_bytes():
+                os.kill(int(directory.name), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
+    hosts: dict[str, Host], sparse_home: Path, tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse(sparse_home / "huge", 3 * LARGE[tool])
+    monkeypatch.setattr(hashing, "_POLL", 0.1)
+    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), hashing_stall_seconds=0.35)
+    found: list[str] = []
+    for beat in ("0.1", "30"):
+        monkeypatch.setattr(
+            hashing,
+            "remote_command",
+            lambda tool, root, beat=beat: [
+                part.replace("_BEAT_SECONDS = 4", f"_BEAT_SECONDS = {beat}").replace("sleep 4", f"sleep {beat}")
+                for part in plain.remote_command(tool, root)
+            ],
+        )
+        try:
+            found += [digest.error for digest in ssh.hasher(host_of(hosts[tool])).digests(str(sparse_home), ["huge"])]
+        except HostError as error:
+            found.append(str(error).partition("hashing: ")[2].partition(".")[0])
+    assert found == ["", "nothing was heard for 0"]
+
+
+# What a far program says instead, once it has heard the question, and how it ends.
+LIES = {
+    "noise": ("echo welcome; cat >/dev/null", "no answer to what was asked"),
+    "floods a line": ("exec cat /dev/zero", "no answer to what was asked"),
+    "floods lines": ("while :; do echo '0 - no'; done", "no answer to what was asked"),
+    "another file": ("echo '7 - no'; cat >/dev/null", "no answer to what was asked"),
+    "ends early": ("echo '0 - no'; exit 0", "ended with exit code 0: no message"),
+    "dies": ("echo '0 - no'; echo Killed >&2; kill -9 $$", "connection is gone|exit code"),
+    "is not there": ("exec no-such-program", "ended with exit code 127: .*no-such-program"),
+    "never reads, never answers": ("sleep 60", "nothing was heard for 0.5 s"),
+    "only beats": ("while :; do printf . >&2; sleep 0.2; done", "takes longer than it may"),
+    "floods stderr": ("exec cat /dev/zero >&2", "takes longer than it may"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_a_far_program_that_lies_ends_in_time_with_one_clear_line(
+    hosts: dict[str, Host], tmp_path: Path, lie: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "remote_command", lambda tool, root: ["sh", "-c", lie[0]])
+    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), hashing_stall_seconds=0.5, hashing_seconds=1)
+    began = time.monotonic()
+    with pytest.raises(HostError, match=lie[1]) as caught:
+        list(ssh.hasher(host_of(hosts["openssl"])).digests(str(tmp_path), ["a", "b", "c"]))
+    assert time.monotonic() - began < 6
+    assert str(caught.value).startswith("127.0.0.21: hashing: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_hundred_thousand_names_neither_block_nor_pile_up(
+    hosts: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(100_000)
+    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"))
+    count, most, asked = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).digests("/etc", names))
+    for digest in asked:
+        count += 1
+        assert digest.error == NOT_THERE
+        most = max(most, names.given - count)
+    assert count == 100_000
+    assert most <= (3 + 1 + plain._WAITING) * hashing._MOST_PATHS + 3, "no more is asked than waits to be read"
+
+
+class Names(Sequence):
+    """Names made when they are asked for, so that nobody can hold them all."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.given = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number):
+        self.given += 1
+        return f"no/such/folder/of/{number:06}{'x' * 150}"
