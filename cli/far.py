@@ -19,6 +19,9 @@ from resources.ssh_errors import by_hand
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
 _RSYNC = (3, 1, 0)  # the first that knows --ignore-missing-args, which our rsync asks of theirs
+# Before each answer. What a login shell prints comes before it, and may end in the middle of a line.
+_MARK = "aurora-audit-answers"
+_MARKED_SCRIPT = r'printf "\n%s\n" "$0"; exec "$@"'
 # As the mirror asks for it: a find without -printf (BusyBox, BSD) says "no" here.
 _TOOLS_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
@@ -80,12 +83,12 @@ class Visit:
         was_known = _fingerprints(self.host, self.known_hosts)
         began = time.monotonic()
         try:
-            self.ssh.ask(self.host, ["true"])
+            _, noise = self._ask(["true"])
         except HostError as error:
             return self._unreachable(error, time.monotonic() - began)
         took = time.monotonic() - began
         how = f"{self.host.user}@{self.where}, auth {self.host.auth}, login in {took:.2f} s"
-        found = [Finding(self.name, Level.OK, how), self._key(was_known)]
+        found = [Finding(self.name, Level.OK, how), self._key(was_known), *self._shell(noise)]
         # Each for itself: a host on which one hangs still says the rest.
         for look in (self._clock, self._tools, self._directories):
             try:
@@ -93,6 +96,23 @@ class Visit:
             except HostError as error:
                 found.append(Finding(self.name, Level.FAIL, self._said(error), f"try by hand: {self.by_hand}"))
         return found
+
+    def _ask(self, argv: Sequence[str]) -> tuple[str, str]:
+        """What a program there prints, and what the login shell has printed before it."""
+        said = self.ssh.ask(self.host, ["sh", "-c", _MARKED_SCRIPT, _MARK, *argv])
+        noise, mark, answer = said.rpartition(f"\n{_MARK}\n")
+        if not mark:
+            raise HostError(f"it does not run what we ask for, but says {said[:60]!r}")
+        return answer, noise
+
+    def _shell(self, noise: str) -> list[Finding]:
+        if not noise.strip():
+            return []
+        what = f"the login shell is not quiet: it prints {' '.join(noise.split())[:60]!r} before every answer"
+        step = (
+            f"let it print nothing where nobody looks (in .bashrc and the like: [ -t 1 ] && ...): {self.by_hand} true"
+        )
+        return [Finding(f"{self.name} login shell", Level.FAIL, what, step)]
 
     def _said(self, error: Exception) -> str:
         # The next step has a column of its own.
@@ -122,7 +142,7 @@ class Visit:
 
     def _clock(self) -> list[Finding]:
         before = time.time()
-        said = self.ssh.ask(self.host, ["date", "-u", "+%s.%N"])
+        said, _ = self._ask(["date", "-u", "+%s.%N"])
         after = time.time()
         component = f"{self.name} clock"
         try:
@@ -132,9 +152,7 @@ class Visit:
             there = float(f"{seconds}.{fraction}") if is_fine else int(seconds) + 0.5
             datetime.fromtimestamp(there, UTC)
         except (ValueError, OverflowError, OSError):
-            return [
-                Finding(component, Level.FAIL, f"date says {said[:60]!r}", f"is its login shell quiet? {self.by_hand}")
-            ]
+            return [Finding(component, Level.FAIL, f"date says {said[:60]!r}", f"try by hand: {self.by_hand} date")]
         skew, error = there - (before + after) / 2, (after - before) / 2 + (0 if is_fine else 0.5)
         # The round trip is no one's skew: only what it cannot explain counts.
         level = by_limits(max(0.0, abs(skew) - error), _SKEW_WARN, _SKEW_FAIL)
@@ -143,7 +161,7 @@ class Visit:
         return [Finding(component, level, what, step)]
 
     def _tools(self) -> list[Finding]:
-        lines = self.ssh.ask(self.host, ["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"]).splitlines()
+        lines = self._ask(["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"])[0].splitlines()
         has_printf, find, rsync, hashing = (lines + ["none"] * 4)[:4]
         component = f"{self.name} find"
         if has_printf == "yes":
@@ -161,7 +179,7 @@ class Visit:
         paths = [place.path for place in self.places.values()]
         if not paths:
             return []
-        states = self.ssh.ask(self.host, ["sh", "-c", _DIRECTORIES_SCRIPT, "aurora-audit", *paths]).splitlines()
+        states = self._ask(["sh", "-c", _DIRECTORIES_SCRIPT, "aurora-audit", *paths])[0].splitlines()
         states += ["not told"] * (len(paths) - len(states))
         found = []
         for (component, place), said in zip(self.places.items(), states, strict=False):

@@ -28,6 +28,7 @@ from tests.cli.parts import (
     findings,
     settings,
 )
+from tests.daemon import answer_with
 from tests.ssh_server import SshServer, readable_directory
 
 
@@ -286,6 +287,26 @@ def with_odd_host(observatory: Observatory, directory: Path, look: str = "8s", *
         data["limits"]["look"] = look
 
     return observatory.write_site(directory, change)
+
+
+@pytest.mark.parametrize("welcome", ["echo Welcome to ass", r"printf 'Welcome\nto ass'"])
+def test_a_login_shell_that_is_not_quiet_is_one_finding_and_shifts_no_answer(
+    observatory: Observatory, tmp_path: Path, server: SshServer, welcome: str
+) -> None:
+    file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=settings(server)))
+    quiet = findings(aurora(file, "audit", "--json"))
+    assert "host ass login shell" not in quiet
+    answer_with(server, rf"{welcome}; eval \"$SSH_ORIGINAL_COMMAND\"")
+    result = aurora(file, "audit", "--json")
+    noisy = findings(result)
+    shell = noisy.pop("host ass login shell")
+    assert result.exit_code == 1
+    assert shell["level"] == "FAIL"
+    assert "the login shell is not quiet: it prints 'Welcome to ass' before every answer" in shell["what"]
+    assert shell["next_step"].endswith(f"ssh -p {server.port} {server.user}@127.0.0.2 true")
+    assert {name: one["level"] for name, one in noisy.items()} == {name: one["level"] for name, one in quiet.items()}
+    assert noisy["host ass find"] == quiet["host ass find"]
+    assert noisy["host ass rsync"] == quiet["host ass rsync"]
 
 
 def test_a_path_of_the_site_file_is_never_a_command(observatory: Observatory, tmp_path: Path) -> None:
