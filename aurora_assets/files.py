@@ -64,6 +64,11 @@ def shown(raw: bytes | str) -> str:
     return escaped if len(escaped) <= 200 else escaped[:197] + "..."
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its word: 1 file, 2 files; 1 directory, 2 directories."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
     """Whether a file was last written long enough ago; ``now_ns`` is of the clock that stamped it."""
     return not settle or now_ns - mtime_ns >= settle / timedelta(microseconds=1) * 1000

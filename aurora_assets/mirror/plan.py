@@ -56,6 +56,13 @@ class Plan:
     """Files of the host that the stream does not include (AUTO, LONG and SHORT images)."""
     newest_ns: int | None = None
     """mtime of the newest file of the stream that was listed, ns since epoch, UTC."""
+    ours: int = 0
+    """Entries that the stream includes, of whatever day, and those that were refused."""
+
+    @property
+    def unmatched(self) -> int:
+        """How many files were listed where not one of them is the stream's: ``include`` may be wrong."""
+        return 0 if self.ours else self.foreign
 
     def of(self, day: date) -> DayPlan | None:
         """The plan of a day, if it is asked for."""
@@ -108,6 +115,7 @@ class Decider:
 
     def __call__(self, entry: Entry, plan: Plan) -> None:
         judged = self.judge(entry)
+        plan.ours += judged.reason is not None or judged.file is not None
         if judged.is_dated:
             plan.listed(entry)
         if judged.reason is not None:

@@ -7,18 +7,22 @@ not grow with the source.
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
-from aurora_assets.files import SHOWN, FileId, Tally, shown
+from aurora_assets.files import SHOWN, FileId, Tally, counted, shown
 from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.plan import DayPlan, Decider, Plan
 from aurora_assets.placing import Directories, directories_of_any_day
 from aurora_assets.sighting import Sighting
 from aurora_assets.site import Stream
+
+
+_AHEAD_NS = 60 * 10**9  # a file may be written since the host's clock was read, by a listing that takes its time
 
 
 @dataclass
@@ -30,13 +34,15 @@ class DaySurvey(DayPlan):
     """Settled on the host, and not here, or here in another version."""
     missing_bytes: int = 0
     first_missing: list[str] = field(default_factory=list)
+    """The first names of them, in order of the alphabet: a host lists in no order."""
     _sum: int = 0
 
     def take(self, file: FileId) -> None:
         self.missing += 1
         self.missing_bytes += file.size
-        if len(self.first_missing) < SHOWN:
-            self.first_missing.append(shown(file.path))
+        if len(self.first_missing) < SHOWN or file.path < self.first_missing[-1]:
+            insort(self.first_missing, shown(file.path))
+            del self.first_missing[SHOWN:]
         # A sum, so that the order in which a host lists its files does not matter, and none is kept.
         record = f"{file.path}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape")
         self._sum = (self._sum + int.from_bytes(blake2b(record, digest_size=8).digest())) % (1 << 64)
@@ -107,6 +113,12 @@ class Survey(Plan):
             return None
         return timedelta(seconds=max(0, self.clock_ns - self.newest_ns) // 10**9)
 
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far the newest file is ahead of the host's clock, where no listing takes so long."""
+        ahead_ns = (self.newest_ns or 0) - self.clock_ns
+        return timedelta(seconds=ahead_ns // 10**9) if ahead_ns > _AHEAD_NS else None
+
     def sightings(self) -> dict[date, Sighting]:
         """What to remember of each day that was asked for."""
         return {
@@ -120,12 +132,21 @@ class Survey(Plan):
         if self.newest is None:
             newest = "none of this stream's files on the days that were looked at"
         else:
-            newest = f"newest {self.newest:%Y-%m-%d %H:%M:%S} UTC, {self.age} old"
-        parts = [f"{self.files} files seen ({self.bytes / 1e6:.1f} MB)", newest]
-        parts += [f"{self.unsettled} still being written"] * bool(self.unsettled)
+            age = f"{self.ahead} ahead of the host's clock" if self.ahead else f"{self.age} old"
+            newest = f"newest {self.newest:%Y-%m-%d %H:%M:%S} UTC, {age}"
+        parts = [f"{counted(self.files, 'file')} seen ({self.bytes / 1e6:.1f} MB)", newest]
+        parts += [none_matches(self.unmatched)] * bool(self.unmatched)
+        parts += [f"{self.unsettled} unsettled"] * bool(self.unsettled)
         parts += [f"{self.refusals} refused"] * bool(self.refusals)
-        parts += [f"{self.unreadable.count} directories not readable"] * bool(self.unreadable.count)
+        parts += [f"{counted(self.unreadable.count, 'directory', 'directories')} not readable"] * bool(
+            self.unreadable.count
+        )
         return "; ".join(parts)
+
+
+def none_matches(unmatched: int) -> str:
+    """What to say of files not one of which is the stream's."""
+    return f"{counted(unmatched, 'file')} there, none matches include in the site file"
 
 
 def look(

@@ -101,6 +101,8 @@ class MirrorReport:
     seconds: float
     resumed_bytes: int = 0
     complaints: Sequence[str] = ()
+    unmatched: int = 0
+    """See :attr:`aurora_assets.mirror.plan.Plan.unmatched`."""
 
     def total(self, name: str) -> int:
         return sum(getattr(day, name) for day in self.days)
@@ -210,6 +212,8 @@ def _join(passes: Sequence[_Pass], seconds: float) -> MirrorReport:
         seconds=seconds,
         resumed_bytes=sum(one.done.matched_bytes for one in passes),
         complaints=[line for one in passes for line in one.done.complaints],
+        # Both may have listed the same directory.
+        unmatched=min((one.plan.unmatched for one in passes), default=0),
     )
 
 

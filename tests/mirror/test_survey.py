@@ -242,7 +242,7 @@ def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
     assert survey_of([], tmp_path).summary() == none
     entries = [file("FISH/20260305/12/HDR_20260305_115900.jpg", 2_340_000, noon + 999_999_999)]
     assert survey_of(entries, tmp_path).summary() == (
-        "1 files seen (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
+        "1 file seen (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
     )
     entries += [
         file("FISH/20260309/11/HDR_20260309_115800.jpg", 1_000_000, CLOCK - 90 * SECOND),
@@ -250,7 +250,7 @@ def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
         file("FISH/20260305/12/HDR_20990101_000000.jpg"),
     ]
     assert survey_of(entries, tmp_path).summary() == (
-        "2 files seen (3.3 MB); newest 2026-03-09 11:58:30 UTC, 0:01:30 old; 1 still being written; 2 refused"
+        "2 files seen (3.3 MB); newest 2026-03-09 11:58:30 UTC, 0:01:30 old; 1 unsettled; 2 refused"
     )
 
 
@@ -258,7 +258,31 @@ def test_a_file_that_is_written_while_it_is_listed_is_not_older_than_nothing(tmp
     # A host's clock comes in whole seconds and before its files; one that grows without pause is later than that.
     survey = survey_of([file("a.dat", 5, CLOCK + 700_000_000)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.age == timedelta(0)
-    assert survey.summary().endswith("newest 2026-03-09 12:00:00 UTC, 0:00:00 old; 1 still being written")
+    assert survey.summary().endswith("newest 2026-03-09 12:00:00 UTC, 0:00:00 old; 1 unsettled")
+
+
+def test_a_file_from_the_future_is_told_as_ahead_of_the_hosts_clock(tmp_path: Path) -> None:
+    survey = survey_of([file("a.dat", 5, CLOCK + 3600 * SECOND)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
+    assert survey.ahead == timedelta(hours=1)
+    assert "newest 2026-03-09 13:00:00 UTC, 1:00:00 ahead of the host's clock; 1 unsettled" in survey.summary()
+
+
+def test_files_none_of_which_the_stream_includes_are_told(tmp_path: Path) -> None:
+    entries = [file(f"b{number}.nc") for number in range(5)]
+    survey = survey_of(entries, tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
+    assert survey.unmatched == 5
+    assert "5 files there, none matches include" in survey.summary()
+    for other in (file("a.dat"), Entry("l", 1, CLOCK, b"a.dat"), file("c.dat", mtime_ns=-1)):
+        one = survey_of([*entries, other], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
+        assert (one.unmatched, "include" in one.summary()) == (0, False), "some are the stream's, or would be"
+
+
+def test_the_names_that_are_shown_are_the_first_by_the_alphabet(tmp_path: Path) -> None:
+    names = [f"{chr(97 + number)}.dat" for number in range(26)]
+    random.Random(3).shuffle(names)
+    survey = survey_of([file(name) for name in names], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
+    (day,) = survey.behind
+    assert day.first_missing == [f"{letter}.dat" for letter in "abcdefghij"]
 
 
 def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, server: SshServer) -> None:
@@ -270,7 +294,7 @@ def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, ser
     (far / f"FISH/{DAY:%Y%m%d}/10").chmod(0o700)
     survey = Mirror(stream_of(far), tmp_path, host_of(server)).look(DAY)
     assert (survey.files, survey.unreadable.count) == (1, 1)
-    assert survey.summary().endswith("; 1 directories not readable")
+    assert survey.summary().endswith("; 1 directory not readable")
 
 
 def test_what_is_remembered_of_a_look_is_every_day_that_was_asked_for(tmp_path: Path) -> None:

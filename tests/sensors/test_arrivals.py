@@ -82,7 +82,7 @@ def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_i
 
 def test_a_file_that_is_still_being_written_is_waited_for(daemon: Daemon, met: Path) -> None:
     put(met, age=MINUTE)
-    assert "1 still being written" in skipped(daemon.look())
+    assert "1 unsettled" in skipped(daemon.look())
     put(met, age=6 * MINUTE)
     assert daemon.look().status == TickStatus.SUCCESS
 
