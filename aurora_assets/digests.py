@@ -49,7 +49,7 @@ echo none
 
 # The same conversation as that of far_digests.py, for hosts without Python, at some ms a file. The version is proved
 # by find before and after. Only the shell's own redirection opens a file, so a path is never an option or an operand.
-# The dots on stderr tell that a large file is getting on: the place in it has moved.
+# The dots on stderr tell that a large file is getting on: the place in it has moved. Where nobody hears them, it ends.
 REMOTE_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 renice -n 19 -p $$ >/dev/null 2>&1
@@ -64,9 +64,10 @@ behind_symlink() {
   done
 }
 watch() {
+  trap '' PIPE
   was=
   while sleep 4 9>&- && is=$(cat "/proc/$1/fdinfo/0"); do
-    [ "$is" = "$was" ] || printf . >&9
+    [ "$is" = "$was" ] || printf . >&9 || kill "$1"
     was=$is
   done
 }
