@@ -4,6 +4,7 @@ import warnings
 
 from dagster import BetaWarning, Definitions, in_process_executor, with_source_code_references
 
+from aurora_assets.archive.assets import archive_assets
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
@@ -23,14 +24,17 @@ def build(site: Site) -> Definitions:
     with warnings.catch_warnings():
         # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
         warnings.simplefilter("ignore", BetaWarning)
-        assets = with_source_code_references([*source_specs(site), *raw_assets(site), *wxcam_assets(site)])
+        assets = with_source_code_references(
+            [*source_specs(site), *raw_assets(site), *wxcam_assets(site), *archive_assets(site)]
+        )
     return Definitions(
         assets=assets,
         asset_checks=[*raw_checks(site), *wxcam_checks(site)],
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site)],
         jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
-        resources={"ssh": outside.ssh, "rsync": outside.rsync},
+        resources={"ssh": outside.ssh, "rsync": outside.rsync}
+        | ({"archive_hosts": outside.archive} if outside.archive else {}),
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
         executor=in_process_executor,
     )

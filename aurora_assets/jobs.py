@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetSelection, define_asset_job
 
+from aurora_assets.archive.assets import CAMERA, CORE, gws_raw_key, manifests_key
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import CATALOG, STREAM, product_key
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 CHECK_JOB = "check_mirrors"
+CORE_JOB = "push_core_products"
 HOURS_JOB = f"{STREAM}_hours"
 # Checks of the selected assets run with them.
 _OF_A_DAY = ("daily_video", "latest_video", "pixels")
@@ -37,12 +39,56 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
             description="Looks at every host and every mirror: is the copy of today and yesterday what the host has?",
         )
     )
-    return mirrors + (_camera_jobs() if STREAM in site.streams else [])
+    jobs = mirrors + (_camera_jobs() if STREAM in site.streams else [])
+    return jobs + (_archive_jobs(site) if site.archive else [])
 
 
 def day_job_name(stream: str) -> str:
     """The job that brings a day of a stream up to date, with all that is made from it."""
     return f"{stream}_day"
+
+
+def push_job_name(what: str) -> str:
+    """The job that copies a stream's raw files, or a kind of products, to the archive."""
+    return f"push_{what}"
+
+
+def verify_job_name(stream: str) -> str:
+    """The job that holds a stream against its host and the archive."""
+    return f"verify_{stream}"
+
+
+def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
+    jobs = [
+        define_asset_job(
+            push_job_name(name),
+            selection=AssetSelection.assets(gws_raw_key(name)),
+            description=f"A UTC day of {name}, from here to the archive.",
+        )
+        for name in site.streams
+    ]
+    jobs += [
+        define_asset_job(
+            verify_job_name(name),
+            selection=AssetSelection.assets(manifests_key(name)),
+            description=f"A UTC day of {name}, held against its host and the archive: manifests and finalization.",
+        )
+        for name in site.streams
+    ]
+    jobs.append(
+        define_asset_job(
+            CORE_JOB, selection=AssetSelection.assets(CORE), description="The small products, to the archive."
+        )
+    )
+    if STREAM in site.streams:
+        jobs.append(
+            define_asset_job(
+                push_job_name("wxcam_products"),
+                selection=AssetSelection.assets(CAMERA),
+                description="A UTC day of the camera's products, to the archive.",
+            )
+        )
+    return jobs
 
 
 def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":

@@ -10,6 +10,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 LANE = "aurora/lane"
 LIVE, HISTORY = "live", "history"
+PUSH, EVIDENCE = "push", "evidence"
+"""The archive's own lanes: what goes there, and the proof that it is there."""
 PRIORITY = "dagster/priority"
 
 STREAM = "aurora/stream"
@@ -39,11 +41,26 @@ def history(stream: str) -> dict[str, str]:
     return {LANE: HISTORY, PRIORITY: "-10", STREAM: stream}
 
 
+def archive(lane: str, way: str, stream: str, *, old: bool = False) -> dict[str, str]:
+    """Tags of a run that pushes (``PUSH``) or verifies (``EVIDENCE``); ``old`` days go behind what has come now."""
+    return {
+        LANE: f"{lane}_history" if old else lane,
+        PRIORITY: "-5" if old else "0",
+        STREAM: stream,
+        WAY: f"{way}/{lane}{'_history' if old else ''}",
+    }
+
+
 def range_tags(first: str, last: str) -> dict[str, str]:
     """Tags that make one run of a range of partitions."""
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
+def is_polite(tags: Mapping[str, str]) -> bool:
+    """Whether a run takes the CPU and the disks only where nobody else wants them."""
+    return is_history(tags) or tags.get(LANE, "").startswith(EVIDENCE)
+
+
 def is_history(tags: Mapping[str, str]) -> bool:
-    """Whether a run takes what is left: reconciliation, late days, and every backfill from the UI."""
+    """Whether a run is of reconciliation, late days, or a backfill from the UI: it takes what is left."""
     return tags.get(LANE) == HISTORY or "dagster/backfill" in tags

@@ -59,7 +59,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         if origin is None:
             raise RuntimeError(f"run {run.run_id} does not know its code; reload the code location and start it again")
         arguments = ExecuteRunArgs(origin, run.run_id, self._instance.get_ref(), set_exit_code_on_failure=True)
-        polite = ["nice", "-n", "19", "ionice", "-t", "-c", "3"] if lanes.is_history(run.tags) else []
+        polite = ["nice", "-n", "19", "ionice", "-t", "-c", "3"] if lanes.is_polite(run.tags) else []
         # In a session of its own: Ctrl-C and the end of the daemon do not reach it.
         process = subprocess.Popen(
             # This interpreter's Dagster, not the first one in PATH.

@@ -1,10 +1,11 @@
-"""Runs that start because of the clock: thumbnails, reconciliation, and the pruning of Dagster's own records."""
+"""Runs that start because of the clock: thumbnails, reconciliation, the archive, Dagster's own records."""
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
 from aurora_assets.jobs import CHECK_JOB
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import STREAM
+from schedules.archive import archive_schedules
 from schedules.reconcile import reconcile_schedule
 from schedules.retention import retention_schedule
 from schedules.thumbnails import thumbnails_schedule
@@ -25,4 +26,4 @@ def all_schedules(site: Site) -> list[ScheduleDefinition]:
             description="Looks once a day at every host and mirror, today and yesterday: is all here as it is there?",
         )
     )
-    return [*schedules, retention_schedule(site, status)]
+    return [*schedules, *archive_schedules(site, status), retention_schedule(site, status)]

@@ -134,10 +134,17 @@ class Clocks:
 
     @classmethod
     def of(cls, looks: Mapping[Side, Look], bounds: Bounds) -> Clocks:
-        """By the clock of the host that stamped the files where it was seen, else by ours."""
+        """By the clock of the host that stamped the files where it was seen, else by ours.
+
+        In a place that could not be seen nothing is expected: what is not known to be there is not missing.
+        """
         look = looks.get("source") or looks.get("local")
         now = look.clock_ns if look else 0
-        return cls(now - _ns(bounds.here), now - _ns(bounds.archive))
+        unseen = {side for side, look in looks.items() if look.error is not None}
+        return cls(
+            -1 if "local" in unseen else now - _ns(bounds.here),
+            -1 if "gws" in unseen else now - _ns(bounds.archive),
+        )
 
 
 def compare_day(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS look (
     stream TEXT NOT NULL,
     day TEXT NOT NULL,
     side TEXT NOT NULL,
-    at INTEGER NOT NULL,
+    at REAL NOT NULL,
     clock_ns INTEGER NOT NULL,
     host TEXT NOT NULL,
     refused INTEGER NOT NULL,
@@ -107,7 +107,7 @@ class Known:
 class Look:
     """When a day was last listed in one place (s since epoch, by our clock), by which host, and what went wrong."""
 
-    at: int
+    at: float
     clock_ns: int
     host: str
     refused: int
@@ -121,6 +121,8 @@ class Evidence:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
+        # Whole after a crash, but perhaps without the last second: it would be found out again.
+        self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA temp_store = FILE")
         self._db.executescript(_SCHEMA)
         self._db.create_function("spread", 1, _spread, deterministic=True)
@@ -155,12 +157,15 @@ class Evidence:
             db.execute(_TAKE, (stream, side))
         self._db.execute("DELETE FROM listed")
 
-    def looked(self, stream: str, side: Side, days: Iterable[date], look: Look) -> None:
+    def looked(self, stream: str, side: Side, looks: Mapping[date, Look]) -> None:
         """Remember when days were listed in a place, or why they could not be."""
         with self._writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((stream, str(day), side, look.at, look.clock_ns, look.host, look.refused, look.error) for day in days),
+                (
+                    (stream, str(day), side, look.at, look.clock_ns, look.host, look.refused, look.error)
+                    for day, look in looks.items()
+                ),
             )
 
     def looks(self, stream: str, day: date) -> dict[Side, Look]:
@@ -280,21 +285,29 @@ class Evidence:
         row = self._db.execute("SELECT sum(refused) FROM look WHERE stream = ? AND side = 'source'", (stream,))
         return int(row.fetchone()[0] or 0)
 
-    def oldest_look(self, stream: str, first: date, last: date) -> tuple[int, str]:
+    def oldest_attempt(self, stream: str, first: date, last: date) -> float:
+        """When the day was tried to be looked at that was not for longest, in s since epoch; 0 where one never was."""
+        count, at = self._db.execute(
+            "SELECT count(*), min(at) FROM look WHERE stream = ? AND day BETWEEN ? AND ?",
+            (stream, str(first), str(last)),
+        ).fetchone()
+        return float(at) if count == len(SIDES) * ((last - first).days + 1) else 0.0
+
+    def oldest_look(self, stream: str, first: date, last: date) -> tuple[float, str]:
         """Of days from ``first`` to ``last``: when the one was looked at that was not for longest, in any place.
 
         Returns seconds since epoch, and words for it; 0 where a day was never looked at in a place, or could not be.
         """
         days = (last - first).days + 1
         if days <= 0:
-            return int(time.time()), "no day is old enough"
+            return time.time(), "no day is old enough"
         rows = self._db.execute(
             "SELECT side, count(*), min(at), min(CASE WHEN error IS NOT NULL THEN day END), max(error) FROM look"
             " WHERE stream = ? AND day BETWEEN ? AND ? GROUP BY side",
             (stream, str(first), str(last)),
         )
         seen = {side: rest for side, *rest in rows}
-        oldest = int(time.time())
+        oldest = time.time()
         for side in SIDES:
             count, at, bad_day, error = seen.get(side, (0, 0, None, None))
             if bad_day is not None:

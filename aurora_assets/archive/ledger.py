@@ -9,6 +9,7 @@ is going on; it is no evidence. A row says ``copied`` after the archive was list
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from aurora_assets.errors import LedgerError
-from aurora_assets.files import FileId, same_mtime
+from aurora_assets.files import FileId, identity, same_mtime
 
 FILE_NAME = "ledger.sqlite"
 REGISTERED = "registered"
@@ -47,9 +48,14 @@ CREATE TABLE IF NOT EXISTS file (
     last_error TEXT,
     PRIMARY KEY (archive, remote_path)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS file_by_group ON file (archive, file_group, day, copied_at);
 CREATE INDEX IF NOT EXISTS file_open ON file (archive, file_group, day) WHERE copied_at IS NULL;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_COUNTED = (
+    "count(*), sum(size), sum(copied_at IS NULL AND parked_at IS NULL), sum(parked_at IS NOT NULL),"
+    " sum(copied_at IS NOT NULL AND parked_at IS NULL), sum(verified_at IS NOT NULL)"
+)
 _WAIT = timedelta(seconds=60)  # for another writer
 _OTHER_VERSION = "excluded.size != size OR excluded.mtime_ns != mtime_ns"
 # Another version is another file: what was done to the old one, or went wrong with it, says nothing of it.
@@ -207,6 +213,47 @@ class Ledger:
         )
         return {date.fromisoformat(day) for (day,) in rows}
 
+    def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
+        """The days of those files that are not copied in this version; one that is parked in it does not count."""
+        found: set[date | None] = set()
+        for item in items:
+            if item.day in found:
+                continue
+            row = self._db.execute(
+                "SELECT size, mtime_ns, copied_at, parked_at FROM file"
+                " WHERE archive = ? AND remote_path = ? AND file_group = ?",
+                (archive, item.remote_path, group),
+            ).fetchone()
+            if row is None or row[:2] != (item.size, item.mtime_ns) or not (row[2] or row[3]):
+                found.add(item.day)
+        return found
+
+    def copied_since(self, archive: str, group: str, seconds: float) -> bool:
+        """Whether a file of a group was copied since then (seconds since epoch)."""
+        since = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        row = self._db.execute(
+            "SELECT 1 FROM file WHERE archive = ? AND file_group = ? AND copied_at > ? LIMIT 1",
+            (archive, group, since),
+        )
+        return row.fetchone() is not None
+
+    def identity(self, archive: str, group: str, days: Sequence[date]) -> str:
+        """The identity of what of some days is in the archive."""
+        rows = self._db.execute(
+            "SELECT remote_path, size, mtime_ns FROM file WHERE archive = ? AND file_group = ?"
+            " AND copied_at IS NOT NULL AND (day IS NULL OR day IN (SELECT value FROM json_each(?)))"
+            " ORDER BY remote_path",
+            (archive, group, json.dumps([str(day) for day in days])),
+        )
+        return identity(f"{archive}/{group}", (FileId(*row) for row in rows))
+
+    def counts_of_day(self, archive: str, group: str, day: date) -> Counts:
+        """What was done to the files of one day."""
+        row = self._db.execute(
+            f"SELECT {_COUNTED} FROM file WHERE archive = ? AND file_group = ? AND day = ?", (archive, group, str(day))
+        ).fetchone()
+        return Counts(group, *(value or 0 for value in row))
+
     def copied(self, archive: str, there: Iterable[FileId]) -> int:
         """Note what the archive has, by a listing of it; returns how many rows that changed.
 
@@ -296,9 +343,7 @@ class Ledger:
     def counts(self, archive: str) -> list[Counts]:
         """A line for each group."""
         rows = self._db.execute(
-            "SELECT file_group, count(*), sum(size), sum(copied_at IS NULL AND parked_at IS NULL),"
-            " sum(parked_at IS NOT NULL), sum(copied_at IS NOT NULL AND parked_at IS NULL),"
-            " sum(verified_at IS NOT NULL) FROM file WHERE archive = ? GROUP BY file_group ORDER BY file_group",
+            f"SELECT file_group, {_COUNTED} FROM file WHERE archive = ? GROUP BY file_group ORDER BY file_group",
             (archive,),
         )
         return [Counts(*row) for row in rows]

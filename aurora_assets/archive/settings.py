@@ -40,7 +40,6 @@ class Archive(Settings):
     verify: Cron = "*/10 * * * *"
     verify_at_least: Bound = timedelta(minutes=20)
     """Also where nothing changed here, the newest days are looked at again after that time."""
-    verify_all: Cron = "40 2 * * *"
 
     @property
     def evidence(self) -> str:

@@ -159,8 +159,8 @@ class Verification:
                 said.append(str(error))
         report.errors[side] = "; ".join(said)
         self.tell(f"{side} could not be listed: {report.errors[side]}")
-        look = Look(int(time.time()), time.time_ns(), "", 0, report.errors[side])
-        self.evidence.looked(self.name, side, days, look)
+        look = Look(time.time(), time.time_ns(), "", 0, report.errors[side])
+        self.evidence.looked(self.name, side, dict.fromkeys(days, look))
 
     def _take(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
         placed = Directories(self.stream, days)
@@ -185,9 +185,9 @@ class Verification:
         error = f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
         if error:
             report.errors[side] = error
-        for day in days:
-            look = Look(int(time.time()), listing.clock_ns, place.host, refused.get(day, 0), error)
-            self.evidence.looked(self.name, side, [day], look)
+        now = time.time()
+        looks = {day: Look(now, listing.clock_ns, place.host, refused.get(day, 0), error) for day in days}
+        self.evidence.looked(self.name, side, looks)
 
     def _read(self, side: Side, days: Sequence[date], again_before: float, report: VerifyReport) -> None:
         """Read what was never read in this version, or not for long; each batch is kept as soon as it is there."""
@@ -276,7 +276,8 @@ class _Notes:
             self.flush()
 
     def flush(self) -> None:
-        self.ledger.verified(self.archive, self.proofs)
+        if self.proofs:
+            self.ledger.verified(self.archive, self.proofs)
         for reason, paths in self.lost.items():
             self.ledger.lost(self.archive, paths, reason)
         self.proofs, self.lost = [], {}

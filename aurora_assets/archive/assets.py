@@ -1,0 +1,345 @@
+"""``gws/...`` and ``manifests/...``: what is in the archive by UTC day, and the proof that it is whole there."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    BackfillPolicy,
+    Config,
+    DataVersion,
+    MaterializeResult,
+    asset,
+)
+from pydantic import Field
+
+from aurora_assets.archive.certify import Certified, Records, certify, finalization_files
+from aurora_assets.archive.checks import (
+    every_place_was_seen,
+    evidence_specs,
+    joined,
+    no_settled_gap,
+    nothing_parked,
+    parked_spec,
+)
+from aurora_assets.archive.errand import PushReport
+from aurora_assets.archive.ledger import Counts, Ledger
+from aurora_assets.archive.pushes import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, Pushing, raw_group
+from aurora_assets.archive.settings import Archive
+from aurora_assets.archive.verify import DayVerdict
+from aurora_assets.automation import when_an_old_day_changed
+from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.partitions import daily, day_of_key
+from aurora_assets.presentation import Metadata, common_version, table
+from aurora_assets.site import Site
+from resources.archive import ArchiveResource
+from resources.places import places_of
+from resources.ssh import SshResource
+
+CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
+# Three pools, so that a large push of one kind never takes the place of another.
+RAW_POOL, CORE_POOL, CAMERA_POOL, VERIFY_POOL = "gws_raw", "gws_core", "gws_wxcam", "verify"
+_STREAM = "wxcam"
+
+
+class VerifyConfig(Config):
+    """How a verification is done."""
+
+    full: bool = Field(False, description="Read every file of these days again, on every side: to find bit rot now.")
+
+
+def gws_raw_key(stream: str) -> AssetKey:
+    return AssetKey(["gws", "raw", stream])
+
+
+def manifests_key(stream: str) -> AssetKey:
+    return AssetKey(["manifests", stream])
+
+
+def archive_assets(site: Site) -> list[AssetsDefinition]:
+    """The archive's assets; none where the site has no archive."""
+    archive = site.archive
+    if archive is None:
+        return []
+    made = [_raw_copy(site, archive, name) for name in site.streams]
+    made += [_manifests(site, name) for name in site.streams]
+    made.append(_core_products(site, archive))
+    if _STREAM in site.streams:
+        made.append(_camera_products(site, archive))
+    return made
+
+
+def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
+    stream = site.streams[name]
+    there = f"{archive.raw}/{stream.raw}"
+
+    @asset(
+        key=gws_raw_key(name),
+        deps=[AssetKey(["raw", name])],
+        partitions_def=daily(stream.start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name="gws",
+        kinds={"rsync"},
+        pool=RAW_POOL,
+        retry_policy=TRY_AGAIN,
+        automation_condition=when_an_old_day_changed(stream.lookback),
+        metadata={"directory": there, "started_by": f"schedule push_{name} (live window), its condition (older days)"},
+        check_specs=[parked_spec(gws_raw_key(name))],
+        description=(
+            f"The files of {name}, as they are here, in the archive below `{there}`. By the first of its hosts that "
+            "works. Additive: nothing is ever deleted there."
+        ),
+    )
+    @fail_at_once_unless_it_may_pass
+    def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+        days = [day_of_key(key) for key in context.partition_keys]
+        live_from = stream.live_from(datetime.now(UTC))
+        live, old = [day for day in days if day >= live_from], [day for day in days if day < live_from]
+        with Records(site).ledger() as ledger:
+            pushing = _pushing(context, site, archive, archive_hosts, ledger)
+            reports = [pushing.raw(name, live)] if live else []
+            reports += [pushing.raw(name, old, history=True)] if old else []
+            return _by_day(context, reports, days, ledger, archive, raw_group(name), gws_raw_key(name))
+
+    return gws_raw
+
+
+def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
+    stream = site.streams[_STREAM]
+
+    @asset(
+        key=CAMERA,
+        deps=_camera_inputs(),
+        partitions_def=daily(stream.start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name="gws",
+        kinds={"rsync"},
+        pool=CAMERA_POOL,
+        retry_policy=TRY_AGAIN,
+        automation_condition=when_an_old_day_changed(stream.lookback),
+        metadata={"directory": f"{archive.products}/wxcam"},
+        check_specs=[parked_spec(CAMERA)],
+        description=(
+            f"The camera's videos and thumbnails of a UTC day in the archive, below `{archive.products}/wxcam`; with "
+            "each push the newest videos and a backup of the catalogue, which is readable there without its -wal and "
+            "-shm files. Not the pixel Zarr: the archive has the images it is made of."
+        ),
+    )
+    @fail_at_once_unless_it_may_pass
+    def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+        days = [day_of_key(key) for key in context.partition_keys]
+        with Records(site).ledger() as ledger:
+            report = _pushing(context, site, archive, archive_hosts, ledger).wxcam_products(days)
+            return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, CAMERA)
+
+    return gws_wxcam_products
+
+
+def _camera_inputs() -> list[AssetKey]:
+    cameras = ("fish_hdr", "pano_hdr")
+    products = ("daily_video", "latest_video", "hourly_thumbnails")
+    return [AssetKey(["wxcam", "catalog"]), *(AssetKey(["wxcam", c, p]) for c in cameras for p in products)]
+
+
+def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
+    @asset(
+        key=CORE,
+        group_name="gws",
+        kinds={"rsync"},
+        pool=CORE_POOL,
+        retry_policy=TRY_AGAIN,
+        metadata={"directory": archive.products, "started_by": "schedule push_core_products"},
+        check_specs=[parked_spec(CORE)],
+        description=(
+            f"Everything in `{site.paths.products}` but the camera's products, and the files that other programs have "
+            f"put into the ledger, in the archive below `{archive.products}`. Small, and never behind the large ones."
+        ),
+    )
+    @fail_at_once_unless_it_may_pass
+    def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+        with Records(site).ledger() as ledger:
+            report = _pushing(context, site, archive, archive_hosts, ledger).core_products()
+            context.log.info(report.summary())
+            return MaterializeResult(
+                metadata=_push_metadata([report]),
+                data_version=DataVersion(ledger.identity(archive.name, CORE_PRODUCTS, [])),
+                check_results=[nothing_parked(CORE, [report])],
+            )
+
+    return gws_core_products
+
+
+def _manifests(site: Site, name: str) -> AssetsDefinition:
+    stream = site.streams[name]
+    records = Records(site)
+
+    @asset(
+        key=manifests_key(name),
+        deps=[AssetKey(["raw", name]), gws_raw_key(name)],
+        partitions_def=daily(stream.start),
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name="manifests",
+        kinds={"sha256"},
+        pool=VERIFY_POOL,
+        retry_policy=TRY_AGAIN,
+        automation_condition=when_an_old_day_changed(stream.lookback),
+        metadata={
+            "latest": str(records.publication().latest / name),
+            "finalizations": str(records.finalizations(name).directory),
+            "started_by": f"schedule verify_{name}",
+        },
+        check_specs=[
+            *evidence_specs(manifests_key(name)),
+        ],
+        description=(
+            f"The files of {name} on its host, here and in the archive, by size, mtime and SHA-256; for each UTC day "
+            "that is over and whole in the archive a finalization, here and there; and what could be pruned on the "
+            "host. Reads only what is new, and every file again within "
+            f"{records.archive.scrub.days} days. Repairs nothing: `aurora repair`."
+        ),
+    )
+    @fail_at_once_unless_it_may_pass
+    def manifests(
+        context: AssetExecutionContext, config: VerifyConfig, ssh: SshResource, archive_hosts: ArchiveResource
+    ) -> MaterializeResult:
+        days = [day_of_key(key) for key in context.partition_keys]
+        places = places_of(site, name, ssh)
+        certified = certify(records, name, days, places, full=config.full, tell=context.log.info)
+        key, report = manifests_key(name), certified.report
+        context.log.info(report.summary())
+        for found in report.days:
+            context.add_asset_metadata(_verdict_metadata(found), partition_key=found.day.isoformat())
+        pushed = list[PushReport]()
+        if "gws" not in report.errors:  # what cannot be seen has no news of it either
+            pushed = _push_words(context, site, records, name, days, archive_hosts)
+        return MaterializeResult(
+            metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
+            data_version=DataVersion(common_version([found.verdict.as_json() for found in report.days])),
+            check_results=[no_settled_gap(key, report), every_place_was_seen(key, report)],
+        )
+
+    return manifests
+
+
+def _push_words(
+    context: AssetExecutionContext,
+    site: Site,
+    records: Records,
+    name: str,
+    days: Sequence[date],
+    archive_hosts: ArchiveResource,
+) -> list[PushReport]:
+    """Copy finalizations to the archive: each manifest before the word that names it."""
+    archive = records.archive
+    manifests, words = dict[Path, str](), dict[Path, str]()
+    for _, file in finalization_files(records, name, days):
+        remote = f"{archive.evidence}/{file.relative_to(site.paths.manifests)}"
+        (words if file.suffix == ".yaml" else manifests)[file] = remote
+    with records.ledger() as ledger:
+        pushing = _pushing(context, site, archive, archive_hosts, ledger)
+        return [
+            pushing.files(f"{EVIDENCE}/{name}/{kind}", files)
+            for kind, files in (("manifests", manifests), ("words", words))
+            if files
+        ]
+
+
+def _pushing(
+    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveResource, ledger: Ledger
+) -> Pushing:
+    return Pushing(site, archive, hosts.hosts(archive, context.log), ledger, context.log.info)
+
+
+def _by_day(
+    context: AssetExecutionContext,
+    reports: Sequence[PushReport],
+    days: Sequence[date],
+    ledger: Ledger,
+    archive: Archive,
+    group: str,
+    key: AssetKey,
+) -> MaterializeResult:
+    """What a push of some days has to say: of itself, and of each day by the ledger."""
+    for report in reports:
+        context.log.info(report.summary())
+    versions = []
+    for day in days:
+        versions.append(ledger.identity(archive.name, group, [day]))
+        counts = _counts_metadata(ledger.counts_of_day(archive.name, group, day))
+        context.add_asset_metadata(counts | {"outputs_sha256": versions[-1]}, partition_key=day.isoformat())
+    rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
+    return MaterializeResult(
+        metadata=_push_metadata(reports) | rebuilt,
+        data_version=DataVersion(common_version(versions)),
+        check_results=[nothing_parked(key, reports)],
+    )
+
+
+def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
+    bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
+    failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
+    return {
+        "summary": " | ".join(report.summary() for report in reports),
+        "host": ", ".join(sorted({r.host for r in reports if r.host})) or "none needed",
+        "hosts_that_did_not_work": table({"host": h, "said": said} for r in reports for h, said in r.said.items()),
+        "files": sum(r.files for r in reports),
+        "bytes": bytes_,
+        "seconds": round(seconds, 3),
+        "rate_bytes_per_s": round(bytes_ / seconds) if seconds else 0,
+        "unchanged": sum(r.unchanged for r in reports),
+        "unsettled": sum(r.unsettled.count for r in reports),
+        "failed": failed.count,
+        "failed_first": "; ".join(failed.first) or "none",
+        "refused": refused.count,
+        "refused_first": "; ".join(refused.first) or "none",
+        "notes": "\n".join(note for r in reports for note in r.notes) or "none",
+    }
+
+
+def _counts_metadata(counts: Counts) -> Metadata:
+    return {
+        "files": counts.files,
+        "bytes": counts.bytes,
+        "copied": counts.copied,
+        "verified": counts.verified,
+        "queued": counts.queued,
+        "parked": counts.parked,
+    }
+
+
+def _verdict_metadata(found: DayVerdict) -> Metadata:
+    verdict = found.verdict
+    return {
+        "sentence": verdict.sentence(),
+        "is_final": verdict.is_final,
+        "files": verdict.files,
+        "bytes": verdict.bytes,
+        "proved": verdict.proved,
+        "pending": verdict.pending,
+        "gaps": verdict.gap_count,
+        "gaps_first": "\n".join(verdict.gaps) or "none",
+        "source_files": verdict.source,
+        "local_files": verdict.local,
+        "archive_files": verdict.gws,
+        "only_in_the_archive": verdict.strays,
+    }
+
+
+def _pass_metadata(certified: Certified) -> Metadata:
+    report, summary = certified.report, certified.summary
+    return {
+        "summary": report.summary(),
+        "seconds": round(report.seconds, 3),
+        "days_finalized_or_withdrawn": ", ".join(str(day) for day in report.news) or "none",
+        "archive_host": report.hosts.get("gws", "none"),
+        "refused": report.refused.count,
+        "refused_first": "; ".join(report.refused.first) or "none",
+        "prune_candidates": summary.prune_candidate_count,
+        "prune_candidate_bytes": summary.prune_candidate_bytes,
+        "prune_why": summary.prune_why,
+        "days_complete": summary.days_complete,
+        "days_known": summary.days,
+    }

@@ -1,0 +1,92 @@
+"""Checks of the archive's assets: they say what the run that pushed or verified has found. Observe only."""
+
+from collections.abc import Iterable, Sequence
+
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
+
+from aurora_assets.archive.errand import PushReport
+from aurora_assets.archive.verify import VerifyReport
+from aurora_assets.files import Tally
+from aurora_assets.presentation import table
+
+_PARKED = "nothing_parked"
+_GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
+
+
+def evidence_specs(key: AssetKey) -> list[AssetCheckSpec]:
+    """The checks of a stream's evidence."""
+    return [
+        AssetCheckSpec(
+            _GAPS,
+            asset=key,
+            description="Every settled file of the source is here, and every file here is in the archive, by size, "
+            "mtime and SHA-256.",
+        ),
+        AssetCheckSpec(
+            _SEEN,
+            asset=key,
+            description="Source, working copy and archive could be listed and read; else nothing is proved.",
+        ),
+    ]
+
+
+def parked_spec(key: AssetKey) -> AssetCheckSpec:
+    """The check of every push."""
+    return AssetCheckSpec(
+        _PARKED, asset=key, description="No file was given up after `archive.max_attempts`; the table names those."
+    )
+
+
+def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
+    """Whether every file is still tried."""
+    parked = joined(r.parked for r in reports)
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_PARKED,
+        passed=not parked.count,
+        severity=AssetCheckSeverity.WARN,
+        description=f"{parked.count} files are not tried any more; `aurora ledger` shows them." if parked.count else "",
+        metadata={"parked": parked.count, "first": "; ".join(parked.first) or "none"},
+    )
+
+
+def no_settled_gap(key: AssetKey, report: VerifyReport) -> AssetCheckResult:
+    """Red only for files that should be there by now."""
+    days = report.days
+    bad = [found for found in days if found.verdict.gap_count]
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_GAPS,
+        passed=not bad,
+        severity=AssetCheckSeverity.ERROR,
+        description=" ".join(f"{found.day}: {found.verdict.sentence()}." for found in (bad or days)[:5]),
+        metadata={
+            "files": sum(found.verdict.files for found in days),
+            "proved": sum(found.verdict.proved for found in days),
+            "pending": sum(found.verdict.pending for found in days),
+            "gaps": sum(found.verdict.gap_count for found in days),
+            "first": table({"day": str(f.day), "gap": gap} for f in bad[:10] for gap in f.verdict.gaps),
+        },
+    )
+
+
+def every_place_was_seen(key: AssetKey, report: VerifyReport) -> AssetCheckResult:
+    """What could not be seen is not known, and proves nothing."""
+    errors = report.errors
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_SEEN,
+        passed=not errors,
+        severity=AssetCheckSeverity.WARN,
+        description="; ".join(f"{side}: {why}" for side, why in errors.items()),
+        metadata={"places": table({"place": s, "by": h} for s, h in report.hosts.items())},
+    )
+
+
+def joined(tallies: Iterable[Tally]) -> Tally:
+    """Several tallies as one."""
+    total = Tally()
+    for tally in tallies:
+        total.count += tally.count
+        total.first += tally.first
+    return total

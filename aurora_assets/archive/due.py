@@ -1,0 +1,92 @@
+"""What is due: which days have something to push, and which are to be verified again. Looks at this machine alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from aurora_assets.archive.certify import Records
+from aurora_assets.archive.compare import Verdict
+from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
+from aurora_assets.archive.ledger import REGISTERED, Ledger
+from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_assets.files import Tally
+from aurora_assets.site import Site
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Due:
+    """Days for which a run is due, and the reason; no days, and why there are none."""
+
+    days: Sequence[date]
+    why: str
+
+
+def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due:
+    """The days of a stream with files that are not in the archive: of ``days`` by the disk, of others by the ledger."""
+    archive, stream, group = site.archive, site.streams[name], raw_group(name)
+    assert archive is not None
+    items = raw_items(stream, site.raw_root(name), archive.raw, set(days), Tally())
+    found = ledger.open_days(archive.name, group, items) | ledger.days_to_send(archive.name, group)
+    return _due(found, f"every file of {days[0]} to {days[-1]} is copied")
+
+
+def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Due:
+    """The days of which the camera's products are not in the archive; the newest, where only what has no day is new."""
+    archive = site.archive
+    assert archive is not None
+    items = list(wxcam_items(site.wxcam_products, archive.products, set(days), Tally()))
+    catalog = catalog_item(site.wxcam_products / CATALOG, archive.products, archive.name, ledger)
+    items += [catalog] if catalog else []
+    open_days = ledger.open_days(archive.name, WXCAM_PRODUCTS, items)
+    found = {day or max(days) for day in open_days} | ledger.days_to_send(archive.name, WXCAM_PRODUCTS)
+    return _due(found, f"the catalogue and every product of {days[0]} to {days[-1]} is copied")
+
+
+def core_push(site: Site, ledger: Ledger) -> bool:
+    """Whether a small product, or a file that somebody registered, is not in the archive."""
+    archive = site.archive
+    assert archive is not None
+    items = core_items(site.paths.products, archive.products, Tally())
+    return bool(ledger.open_days(archive.name, CORE_PRODUCTS, items) or ledger.to_send(archive.name, REGISTERED))
+
+
+def verification(records: Records, name: str, days: Sequence[date], now: datetime) -> Due:
+    """The newest days, where something is not proved yet, was copied since, or was not looked at for a while."""
+    at_least = records.archive.verify_at_least.total_seconds()
+    with records.evidence() as evidence:
+        oldest = evidence.oldest_attempt(name, days[0], days[-1])
+        verdicts = evidence.verdicts(name)
+    pending = sum(Verdict.from_json(verdicts[day]).pending for day in days if day in verdicts)
+    if now.timestamp() - oldest >= at_least:
+        return Due(days, "the newest days were not looked at for a while")
+    if pending:
+        return Due(days, f"{pending} files were pending")
+    with records.ledger() as ledger:
+        if ledger.copied_since(records.archive.name, raw_group(name), oldest):
+            return Due(days, "files were copied since")
+    return Due((), f"looked at less than {at_least:.0f} s ago; nothing is pending, and nothing was copied since")
+
+
+def whole_verification(records: Records, name: str, until: date, now: datetime) -> Due:
+    """All days of a stream up to one, where the oldest look has used half of the time for which it is evidence."""
+    first = records.site.streams[name].start
+    if until < first:
+        return Due((), "no day is before the live window")
+    with records.evidence() as evidence:
+        oldest = evidence.oldest_attempt(name, first, until)
+    # A place that could not be seen is not asked for all days at each tick.
+    if now.timestamp() - oldest < records.archive.evidence_valid.total_seconds() / 2:
+        return Due(
+            (), f"every day up to {until} was looked at since {datetime.fromtimestamp(oldest, UTC):%Y-%m-%d %H:%M}"
+        )
+    days = [first + n * _DAY for n in range((until - first).days + 1)]
+    return Due(days, f"a day up to {until} was not looked at for long")
+
+
+def _due(found: set[date] | set[date | None], why_not: str) -> Due:
+    days = sorted(day for day in found if day is not None)
+    return Due(days, f"{len(days)} days have files that are not in the archive" if days else why_not)

@@ -1,0 +1,165 @@
+"""What goes to the archive by the clock: raw files, small products, camera products, and the proof that they are there.
+
+Each tick looks at this machine alone, by the ledger and the evidence, and starts no run where nothing is due.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from dagster import (
+    DefaultScheduleStatus,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from aurora_assets import lanes
+from aurora_assets.archive import due
+from aurora_assets.archive.certify import Records
+from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
+from aurora_assets.partitions import stretches
+from aurora_assets.site import Site
+from aurora_assets.wxcam.assets import STREAM
+from sensors.arrivals import live_days
+from sensors.requests import has_unfinished
+
+_DAY = timedelta(days=1)
+_MOST = 4  # runs that one tick asks for; each is for a stretch of days without a gap
+
+_Answer = Sequence[RunRequest] | SkipReason
+
+
+def archive_schedules(site: Site, status: DefaultScheduleStatus) -> list[ScheduleDefinition]:
+    """The schedules of a site with an archive."""
+    if site.archive is None:
+        return []
+    made = [_push_raw(site, name, status) for name in site.streams]
+    made += [_verify(site, name, status) for name in site.streams]
+    made.append(_push_core(site, status))
+    if STREAM in site.streams:
+        made.append(_push_camera(site, status))
+    return made
+
+
+def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
+    assert site.archive is not None
+    job = push_job_name(name)
+
+    @schedule(
+        name=f"push_{name}",
+        job_name=job,
+        cron_schedule=site.archive.push_raw,
+        default_status=status,
+        description=f"Copies to the archive what is here of {name} and not there, by the ledger: the live window, and "
+        "older days that a verification has found to lack something.",
+        tags={lanes.STREAM: name},
+    )
+    def push_raw(context: ScheduleEvaluationContext) -> _Answer:
+        days = live_days(site, name)
+        if not days:
+            return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
+        with Records(site).ledger() as ledger:
+            found = due.raw_push(site, name, ledger, days)
+        return _requests(context, job, found, lanes.PUSH, f"{name}/raw", name, days[0])
+
+    return push_raw
+
+
+def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
+    assert site.archive is not None
+    job = push_job_name("wxcam_products")
+
+    @schedule(
+        name="push_wxcam_products",
+        job_name=job,
+        cron_schedule=site.archive.push_wxcam,
+        default_status=status,
+        description="Copies the camera's new videos, thumbnails and the catalogue to the archive.",
+        tags={lanes.STREAM: STREAM},
+    )
+    def push_camera(context: ScheduleEvaluationContext) -> _Answer:
+        days = live_days(site, STREAM)
+        if not days:
+            return SkipReason(f"{STREAM} begins on {site.streams[STREAM].start} (start in the site file)")
+        with Records(site).ledger() as ledger:
+            found = due.wxcam_push(site, ledger, days)
+        return _requests(context, job, found, lanes.PUSH, "wxcam_products", STREAM, days[0])
+
+    return push_camera
+
+
+def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
+    assert site.archive is not None
+
+    @schedule(
+        name=CORE_JOB,
+        job_name=CORE_JOB,
+        cron_schedule=site.archive.push_core,
+        default_status=status,
+        description="Copies the small products, and the files that other programs have registered, to the archive.",
+    )
+    def push_core(context: ScheduleEvaluationContext) -> _Answer:
+        if has_unfinished(context.instance, CORE_JOB):
+            return SkipReason("an earlier push of the small products has not ended")
+        with Records(site).ledger() as ledger:
+            if not due.core_push(site, ledger):
+                return SkipReason("every small product is copied")
+        tags = lanes.archive(lanes.PUSH, "core_products", "core")
+        return [RunRequest(run_key=f"{CORE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)]
+
+    return push_core
+
+
+def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
+    assert site.archive is not None
+    job = verify_job_name(name)
+    records = Records(site)
+
+    @schedule(
+        name=f"verify_{name}",
+        job_name=job,
+        cron_schedule=site.archive.verify,
+        default_status=status,
+        description=f"Holds {name} here against its host and the archive: the newest days while something is on its "
+        "way, all others once a day.",
+        tags={lanes.STREAM: name},
+    )
+    def verify(context: ScheduleEvaluationContext) -> _Answer:
+        days, now = live_days(site, name), datetime.now(UTC)
+        if not days:
+            return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
+        newest = due.verification(records, name, days, now)
+        rest = due.whole_verification(records, name, days[0] - _DAY, now)
+        asked = [_requests(context, job, found, lanes.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
+        runs = [request for answer in asked if not isinstance(answer, SkipReason) for request in answer]
+        return runs or SkipReason(newest.why if isinstance(asked[0], SkipReason) else rest.why)
+
+    return verify
+
+
+def _requests(
+    context: ScheduleEvaluationContext, job: str, found: due.Due, lane: str, way: str, stream: str, live_from: date
+) -> _Answer:
+    """Runs for what is due: of the live window and of older days apart, each while no such run is unfinished."""
+    requests, waiting = [], []
+    for old in (False, True):
+        tags = lanes.archive(lane, way, stream, old=old)
+        days = [day for day in found.days if (day < live_from) == old]
+        if days and has_unfinished(context.instance, job, {lanes.LANE: tags[lanes.LANE]}):
+            waiting.append("older days" if old else "the newest days")
+            continue
+        for first, last in list(reversed(stretches(days, _DAY)))[:_MOST]:
+            requests.append(_request(f"{context.scheduled_execution_time.isoformat()}", tags, first, last))
+    if requests:
+        return requests
+    return SkipReason(f"an earlier run for {' and '.join(waiting)} has not ended" if waiting else found.why)
+
+
+def _request(tick: str, tags: dict[str, str], first: date, last: date) -> RunRequest:
+    return RunRequest(
+        run_key=f"{first}/{last}/{tick}",
+        partition_key=str(first) if first == last else None,
+        tags=tags if first == last else tags | lanes.range_tags(str(first), str(last)),
+    )
