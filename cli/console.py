@@ -2,12 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +43,44 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str |
 def say(text: str, style: str = "", *, to_stderr: bool = False) -> None:
     """Print a line, which may be long: it is not broken where no terminal asks for it."""
     console(to_stderr=to_stderr).print(Text(printable(text), style), soft_wrap=True)
+
+
+class Waiting:
+    """What is being waited for, said on a terminal and nowhere else."""
+
+    def __init__(self, status: Status | None = None) -> None:
+        self._status = status
+        self._names: list[str] = []
+        self._lock = threading.Lock()
+
+    def on[Result](self, name: str, job: Callable[[], Result]) -> Callable[[], Result]:
+        """The same job, and its name is shown until it has ended."""
+
+        def do() -> Result:
+            try:
+                return job()
+            finally:
+                self._change(self._names.remove, name)
+
+        self._change(self._names.append, name)
+        return do
+
+    def _change(self, change: Callable[[str], None], name: str) -> None:
+        with self._lock:
+            change(name)
+            if self._status and self._names:
+                self._status.update(Text(printable(f"waiting for {', '.join(self._names)}")))
+
+
+@contextmanager
+def waiting() -> Iterator[Waiting]:
+    """While the block runs, say on stderr what is waited for, where that is a terminal."""
+    screen = console(to_stderr=True)
+    if not screen.is_terminal:
+        yield Waiting()
+        return
+    with screen.status("") as status:
+        yield Waiting(status)
 
 
 def show_json(data: Any) -> None:

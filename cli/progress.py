@@ -52,6 +52,18 @@ class Bars:
             yield cls(progress)
 
     @contextmanager
+    def waiting(self, name: str) -> Iterator[None]:
+        """Say, while the block runs, that something is waited for."""
+        if self.progress is None:
+            yield
+            return
+        task = self.progress.add_task(f"waiting for {name}", total=None)
+        try:
+            yield
+        finally:
+            self.progress.remove_task(task)
+
+    @contextmanager
     def of(self, name: str) -> Iterator["Bar"]:
         """The bar of one stream, while the block runs."""
         assert self.progress is not None

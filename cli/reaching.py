@@ -1,5 +1,6 @@
 """Ways to the hosts of a site, and which days to ask them about."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 from aurora_assets.errors import AuroraError, SiteError
-from aurora_assets.site import Site, load_site
+from aurora_assets.site import Site, Stream, load_site
 from resources.outside import Outside, outside_of
 
 
@@ -53,5 +54,15 @@ def in_their_words(error: Exception, site: Site, copy: Path) -> str:
 
 
 def words_of(error: Exception) -> str:
-    """One line: our own errors are sentences; of any other the type says the most."""
-    return str(error) if isinstance(error, AuroraError) else f"{type(error).__name__}: {error}"
+    """One line: our own errors are sentences, those of files get a next step; of any other the type says the most."""
+    if isinstance(error, AuroraError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        may_not = "The user that runs this may not do that there. " * isinstance(error, PermissionError)
+        return f"{os.fsdecode(error.filename)}: {error.strerror}. {may_not}What is wrong here, `aurora audit` says."
+    return f"{type(error).__name__}: {error}"
+
+
+def not_begun(stream: Stream, now: datetime) -> str:
+    """That a stream begins later, where it does."""
+    return f"begins on {stream.start} (start in the site file)" if stream.start > now.astimezone(UTC).date() else ""

@@ -5,7 +5,7 @@ record in Dagster, and no sensor asks for a run for files that are here already:
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -15,13 +15,13 @@ from typing import cast
 
 import click
 
-from aurora_assets.files import Tally
+from aurora_assets.files import Tally, counted
 from aurora_assets.hosts import SshHost
 from aurora_assets.mirror.plan import describe_refused
-from aurora_assets.mirror.survey import DaySurvey, Survey, look
+from aurora_assets.mirror.survey import DaySurvey, Survey, look, none_matches
 from aurora_assets.mirror.sync import DayReport, MirrorReport, Transfer, mirror_days
 from aurora_assets.site import Site
-from cli.console import say, show_table
+from cli.console import Waiting, say, show_table, waiting
 from cli.progress import Bars
 from cli.reaching import days_from, in_their_words, looking_only, site_of, words_of
 from cli.together import together
@@ -29,6 +29,7 @@ from resources.outside import Outside, outside_of
 
 ALL = "all"
 _LOG = logging.getLogger("aurora.sync")
+_WITH_PRODUCTS = "wxcam"
 _NAMES = 3  # of files to fetch that a dry run shows for each day
 
 
@@ -41,6 +42,7 @@ class _Work:
     days: Mapping[str, Sequence[date]]
     tell: Callable[[Exception], str] = words_of
     bars: Bars = field(default_factory=Bars)
+    waiting: Waiting = field(default_factory=Waiting)
 
     def each[Result](self, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
         """Do something for each stream: hosts at the same time, the streams of one host after each other.
@@ -48,7 +50,7 @@ class _Work:
         A host is logged in to once, and one that does not answer costs its bound once.
         """
         hosts = {self.site.streams[name].host for name in self.days}
-        found = together({host: partial(self._on, host, do) for host in sorted(hosts)})
+        found = together({host: self.waiting.on(f"host {host}", partial(self._on, host, do)) for host in sorted(hosts)})
         ends: dict[str, Result | Exception] = {}
         for name in self.days:
             end = found[self.site.streams[name].host]
@@ -58,7 +60,8 @@ class _Work:
     def _on[Result](self, host_name: str, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
         host = self.site.hosts[host_name]
         if isinstance(host, SshHost):
-            self.outside.ssh.session(host)
+            with self.bars.waiting(f"host {host_name} ({host.address}:{host.port})"):
+                self.outside.ssh.session(host)
         names = [name for name in self.days if self.site.streams[name].host == host_name]
         ends: dict[str, Result | Exception] = {}
         for name in names:
@@ -98,13 +101,20 @@ class _Work:
             )
 
 
+def _a_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    try:
+        return None if value is None else datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a day; write YYYY-MM-DD") from None
+
+
 @click.command()
-@click.argument("stream")
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="This UTC day alone.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="All days from this one on.")
+@click.argument("stream", required=False)
+@click.option("--day", callback=_a_day, metavar="YYYY-MM-DD", help="This UTC day alone.")
+@click.option("--since", callback=_a_day, metavar="YYYY-MM-DD", help="All days from this one on.")
 @click.option("--dry-run", "-n", is_flag=True, help="Say what would be fetched, and write nothing.")
 @click.pass_obj
-def sync(file: Path | None, stream: str, day: datetime | None, since: datetime | None, dry_run: bool) -> None:
+def sync(file: Path | None, stream: str | None, day: date | None, since: date | None, dry_run: bool) -> None:
     """Bring the files of STREAM here, as the asset raw/STREAM does; `all` is every enabled stream.
 
     Without --day or --since these are the days of the live window (`lookback` in the site file). Nothing is ever
@@ -112,19 +122,28 @@ def sync(file: Path | None, stream: str, day: datetime | None, since: datetime |
 
     Products are not made: a sensor asks for no run for files that are here already. For these, materialize the days.
     """
-    site = site_of(file)
-    days = _days(site, stream, day.date() if day else None, since.date() if since else None, datetime.now(UTC))
+    site, now = site_of(file), datetime.now(UTC)
+    if stream is None:
+        raise click.UsageError(f"which STREAM? {site.name} has {', '.join(site.streams)}; or {ALL}")
+    days = _days(site, stream, day, since, now)
+    for remark in _begins(site, stream, days, since, now):
+        say(remark, "yellow", to_stderr=True)
     if stream != ALL and not site.streams[stream].enabled:
         say(f"{stream} is planned offline (enabled: false in the site file); trying all the same", "yellow")
     if dry_run:
         with looking_only(site) as (outside, copy):
-            work = _Work(site, outside, days, tell=lambda error: in_their_words(error, site, copy))
-            _finish(work, work.each(work.look), _show_survey)
+            with waiting() as waits:
+                work = _Work(site, outside, days, lambda error: in_their_words(error, site, copy), waiting=waits)
+                surveys = work.each(work.look)
+            _show_ends(surveys, _show_survey)
+            _show_total(list(surveys.values()))
+            _end(surveys, work.tell)
     else:
         with Bars.on_a_terminal() as bars:
             work = _Work(site, outside_of(site), days, bars=bars)
-            ends = work.each(work.mirror)
-        _finish(work, ends, _show_report)
+            reports = work.each(work.mirror)
+        _show_ends(reports, _show_report)
+        _end(reports, work.tell)
 
 
 def _days(site: Site, stream: str, day: date | None, since: date | None, now: datetime) -> dict[str, list[date]]:
@@ -135,7 +154,7 @@ def _days(site: Site, stream: str, day: date | None, since: date | None, now: da
         raise click.UsageError(f"{asked} has not begun yet; today is {now.date()} (UTC)")
     if stream != ALL and stream not in site.streams:
         raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}, or {ALL}")
-    names = [stream] if stream != ALL else [name for name, one in site.streams.items() if one.enabled]
+    names = _names(site, stream)
     if not names:
         raise click.UsageError("every stream of the site file is planned offline (enabled: false)")
     chosen = {}
@@ -152,14 +171,32 @@ def _days(site: Site, stream: str, day: date | None, since: date | None, now: da
     return chosen
 
 
-def _finish[Result](work: _Work, ends: Mapping[str, Result | Exception], show: Callable[[str, Result], None]) -> None:
-    """Say how each ended, and end with 1 where one failed."""
+def _names(site: Site, stream: str) -> list[str]:
+    return [stream] if stream != ALL else [name for name, one in site.streams.items() if one.enabled]
+
+
+def _begins(
+    site: Site, stream: str, days: Mapping[str, Sequence[date]], since: date | None, now: datetime
+) -> Iterator[str]:
+    """What of the days that were asked for is before a stream's begin, and so is not done."""
+    starts = {name: site.streams[name].start for name in _names(site, stream)}
+    if out := [f"{name} ({start})" for name, start in starts.items() if name not in days]:
+        yield f"left out, because they begin later (start in the site file): {', '.join(out)}"
+    if late := [f"{name} ({starts[name]})" for name in days if since and since < starts[name]]:
+        yield f"looked at from their begin on, which is after {since} (start in the site file): {', '.join(late)}"
+
+
+def _show_ends[Result](ends: Mapping[str, Result | Exception], show: Callable[[str, Result], None]) -> None:
     for name, end in ends.items():
         if not isinstance(end, Exception):
             show(name, end)
+
+
+def _end[Result](ends: Mapping[str, Result | Exception], tell: Callable[[Exception], str]) -> None:
+    """Say what failed, and end with 1 where something did."""
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     for name, error in failed.items():
-        say(f"{name}: FAILED: {work.tell(error)}", "red", to_stderr=True)
+        say(f"{name}: FAILED: {tell(error)}", "red", to_stderr=True)
     if failed:
         if len(ends) > 1:
             say(f"{len(failed)} of {len(ends)} streams failed: {', '.join(failed)}", "red", to_stderr=True)
@@ -168,9 +205,10 @@ def _finish[Result](work: _Work, ends: Mapping[str, Result | Exception], show: C
 
 def _show_report(name: str, report: MirrorReport) -> None:
     say(f"{name}: {report.summary()}")
-    if copied := [day.day for day in report.days if day.copied]:
+    if name == _WITH_PRODUCTS and (copied := [day.day for day in report.days if day.copied]):
         days = str(copied[0]) if len(copied) == 1 else f"{len(copied)} days, {min(copied)} to {max(copied)}"
-        say(f"  no run starts for these: for their products and record, materialize {name}_day for {days}", "dim")
+        say(f"  no run starts for these: for their products, materialize {name}_day for {days}", "dim")
+    _show_unmatched(report.unmatched)
     _show_refused(name, report.days, report.unreadable)
     for line in report.complaints:
         say(f"  {line}", "yellow")
@@ -178,29 +216,51 @@ def _show_report(name: str, report: MirrorReport) -> None:
 
 def _show_survey(name: str, survey: Survey) -> None:
     days = sorted((cast(DaySurvey, day) for day in survey.days.values()), key=lambda day: day.day)
-    show_table(
-        f"{name}: would fetch {sum(day.missing for day in days)} files, {_bytes(days)} bytes (dry run)",
-        ["day", "to fetch", "bytes", "here already", "still written", "refused", "first to fetch"],
-        [
-            [
-                str(day.day),
-                str(day.missing),
-                str(day.missing_bytes),
-                str(day.present),
-                str(day.unsettled.count),
-                str(day.refused_count),
-                ", ".join(day.first_missing[:_NAMES]) + (", ..." if day.missing > _NAMES else ""),
-            ]
-            for day in days
-        ],
-    )
+    behind = [day for day in days if day.missing]
+    said = f"{name}: would fetch {_amount(days)} (dry run)"
+    if behind:
+        total = [f"{counted(len(days), 'day')} looked at", *_numbers(days), ""]
+        show_table(
+            said,
+            ["day", "to fetch", "bytes", "here already", "unsettled", "refused", "first to fetch"],
+            [*([str(day.day), *_numbers([day]), _first(day)] for day in behind), *([total] if len(days) > 1 else [])],
+        )
+    else:
+        _, _, present, unsettled, refused = _numbers(days)
+        say(
+            f"{said}; {counted(len(days), 'day')} looked at: {present} here already, {unsettled} unsettled, "
+            f"{refused} refused"
+        )
+    _show_unmatched(survey.unmatched)
     _show_refused(name, days, survey.unreadable)
     if survey.refused.count:
         say(f"  refused {survey.refused.count}, of no day: {', '.join(survey.refused.first)}", "yellow")
 
 
-def _bytes(days: Sequence[DaySurvey]) -> int:
-    return sum(day.missing_bytes for day in days)
+def _show_total(surveys: Sequence[Survey | Exception]) -> None:
+    seen = [survey for survey in surveys if isinstance(survey, Survey)]
+    if len(seen) > 1:
+        days = [cast(DaySurvey, day) for survey in seen for day in survey.days.values()]
+        say(f"{len(seen)} streams: would fetch {_amount(days)} (dry run)")
+
+
+def _numbers(days: Sequence[DaySurvey]) -> list[str]:
+    numbers = ((day.missing, day.missing_bytes, day.present, day.unsettled.count, day.refused_count) for day in days)
+    return [str(sum(column)) for column in zip(*numbers, strict=True)]
+
+
+def _amount(days: Sequence[DaySurvey]) -> str:
+    files, size = sum(day.missing for day in days), sum(day.missing_bytes for day in days)
+    return f"{counted(files, 'file')}, {counted(size, 'byte')}"
+
+
+def _first(day: DaySurvey) -> str:
+    return ", ".join(day.first_missing[:_NAMES]) + (", ..." if day.missing > _NAMES else "")
+
+
+def _show_unmatched(unmatched: int) -> None:
+    if unmatched:
+        say(f"  {none_matches(unmatched)}", "yellow")
 
 
 def _show_refused(name: str, days: Sequence[DayReport] | Sequence[DaySurvey], unreadable: Tally) -> None:
@@ -208,4 +268,5 @@ def _show_refused(name: str, days: Sequence[DayReport] | Sequence[DaySurvey], un
         for reason, count, first in describe_refused(day.refused):
             say(f"  {day.day}: refused {count}: {reason}: {first}", "yellow")
     if unreadable.count:
-        say(f"  {unreadable.count} directories of {name} not readable: {', '.join(unreadable.first)}", "yellow")
+        number = counted(unreadable.count, "directory", "directories")
+        say(f"  {number} of {name} not readable: {', '.join(unreadable.first)}", "yellow")

@@ -21,7 +21,6 @@ from aurora_assets.placing import Directories, directories_of_any_day
 from aurora_assets.sighting import Sighting
 from aurora_assets.site import Stream
 
-
 _AHEAD_NS = 60 * 10**9  # a file may be written since the host's clock was read, by a listing that takes its time
 
 

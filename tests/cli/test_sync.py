@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_without_days_it_is_the_live_window(site_file: Path) -> None:
     # hatpro looks back two days, in which the simulator wrote one.
     result = aurora(site_file, "sync", "hatpro")
     assert copied(result.stdout) == {"hatpro": FILES["hatpro"]}
-    assert f"materialize hatpro_day for {SECOND}" in result.stdout
+    assert "materialize" not in result.stdout, "it has no products"
     assert copied(aurora(site_file, "sync", "hatpro").stdout) == {"hatpro": 0}
 
 
@@ -103,6 +104,56 @@ def test_a_dry_run_writes_nothing_and_says_what_a_sync_then_does(site_file: Path
     assert re.search(rf"^ ?{FIRST} +288 .*gamb2le_depolarisation", dry.stdout, re.MULTILINE), dry.stdout
     assert f"; {size} bytes in" in aurora(site_file, "sync", "cl61", "--since", str(FIRST)).stdout
     assert "would fetch 0 files, 0 bytes" in aurora(site_file, "sync", "cl61", "--dry-run").stdout
+
+
+def test_days_with_nothing_to_fetch_are_left_out_and_all_is_summed_up(site_file: Path) -> None:
+    dry = aurora(site_file, "sync", "all", "--since", str(FIRST), "--dry-run").stdout
+    assert len(re.findall(r"^ ?4 days looked at +\d+", dry, re.MULTILINE)) == len(FILES)
+    assert not re.search(rf"^ ?{TODAY} ", dry, re.MULTILINE)
+    files, size = map(sum, zip(*(map(int, one) for one in re.findall(r"fetch (\d+) files, (\d+) b.*\n", dry)[:-1])))
+    assert f"7 streams: would fetch {files} files, {size} bytes (dry run)" in dry
+    assert files == 2 * sum(FILES.values())
+    assert aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
+    again = aurora(site_file, "sync", "radar", "--since", str(FIRST), "--dry-run").stdout
+    assert again == (
+        f"radar: would fetch 0 files, 0 bytes (dry run); 4 days looked at: {2 * FILES['radar']} here already, "
+        "0 unsettled, 0 refused\n"
+    )
+
+
+def test_what_is_before_a_streams_begin_is_told(observatory: Observatory, tmp_path: Path) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["streams"]["power"]["start"] = SECOND
+        data["streams"]["radar"]["start"] = TODAY + timedelta(days=9)
+
+    file = observatory.write_site(tmp_path, change)
+    day = aurora(file, "sync", "all", "--day", str(FIRST))
+    assert copied(day.stdout).keys() == FILES.keys() - {"power", "radar"}
+    later = f"radar ({TODAY + timedelta(days=9)})"
+    assert f"left out, because they begin later (start in the site file): {later}, power ({SECOND})" in day.stderr
+    since = aurora(file, "sync", "all", "--since", str(FIRST), "--dry-run")
+    assert f"left out, because they begin later (start in the site file): {later}\n" in since.stderr
+    assert f"from their begin on, which is after {FIRST} (start in the site file): power ({SECOND})\n" in since.stderr
+    assert "begin" not in aurora(file, "sync", "cl61", "--since", str(FIRST)).output
+
+
+def test_files_none_of_which_matches_include_are_told(observatory: Observatory, tmp_path: Path) -> None:
+    file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(include=["*.nb"]))
+    for arguments in ([], ["--dry-run"]):
+        said = aurora(file, "sync", "cl61", *arguments).stdout
+        assert f"  {2 * FILES['cl61']} files there, none matches include in the site file" in said
+
+
+def test_a_target_that_may_not_be_written_fails_with_the_next_step(observatory: Observatory, tmp_path: Path) -> None:
+    file = observatory.write_site(tmp_path)
+    (tmp_path / "raw").mkdir(mode=0o555)
+    done = aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
+    assert done.returncode == 1
+    assert f"power: FAILED: {tmp_path / 'raw'}" in done.stderr
+    assert (
+        "Permission denied. The user that runs this may not do that there. What is wrong here, `aurora audit` says."
+        in (done.stderr)
+    )
 
 
 def test_what_is_refused_or_still_written_is_named(observatory: Observatory, tmp_path: Path) -> None:
@@ -184,7 +235,9 @@ def test_a_stream_that_is_planned_offline_is_left_out_of_all(observatory: Observ
         (["cl61", "--day", "2020-01-01"], f"cl61 begins on {FIRST}"),
         (["all", "--day", "2020-01-01"], "no stream has begun by 2020-01-01"),
         (["cl61", "--day", str(FIRST), "--since", str(FIRST)], "give one of them"),
-        (["cl61", "--day", "yesterday"], "'yesterday' does not match the format"),
+        (["cl61", "--day", "yesterday"], "'yesterday' is not a day; write YYYY-MM-DD"),
+        (["cl61", "--since", "18.8.2026"], "'18.8.2026' is not a day; write YYYY-MM-DD"),
+        ([], "which STREAM? gamb2le has cl61, radar, hatpro, "),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_any_host_is_asked(
