@@ -5,6 +5,9 @@ from pathlib import Path
 import click
 
 from cli.audit import audit
+from cli.ledger import ledger
+from cli.prune import prune, retire_command
+from cli.repair import repair
 from cli.status import status
 from cli.sync import sync
 
@@ -28,11 +31,15 @@ def main(ctx: click.Context, file: Path | None) -> None:
     aurora audit         before the first start: is everything there that will be needed?
     aurora status        how new is the newest data, there and here?
     aurora sync STREAM   bring files now, as the asset raw/STREAM does
+    aurora ledger        what was copied to the archive, and what is queued or given up
+    aurora repair STREAM --day D   make exactly those files right that are wrong there; a dry run first
+    aurora prune --plan  what could be freed on the hosts, and why the rest may not be
+    aurora retire STREAM delete old working copies here, where the site file says so; a dry run first
     """
     ctx.obj = file
 
 
-for command in (audit, status, sync):
+for command in (audit, status, sync, ledger, repair, prune, retire_command):
     main.add_command(command)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import AuroraError, SiteError
 from aurora_assets.site import Site, Stream, load_site
 from resources.outside import Outside, outside_of
@@ -21,6 +22,13 @@ def site_of(file: Path | None) -> Site:
         return load_site(file)
     except SiteError as error:
         raise click.ClickException(str(error)) from None
+
+
+def archive_of(site: Site) -> Archive:
+    """The archive of a site; without one the command ends with one line."""
+    if site.archive is None:
+        raise click.ClickException(f"{site.name} has no archive: the site file has no key `archive`")
+    return site.archive
 
 
 @contextmanager

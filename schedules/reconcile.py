@@ -54,9 +54,10 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
             return SkipReason(f"{name} is planned offline (enabled: false in the site file)")
         if has_unfinished(context.instance, job, {lanes.LANE: lanes.HISTORY}):
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
+        wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
         asked = Asked(site.paths.state / "reconcile" / f"{name}.json")
-        seen = look_at_history(stream, source, site.raw_root(name), site.limits.look * 0.8, asked.goes_on())
+        seen = look_at_history(wanted, source, site.raw_root(name), site.limits.look * 0.8, asked.goes_on())
         context.log.info(f"{seen.said}; {len(seen.behind)} old days are behind")
         chosen = asked.choose(seen.behind, most, seen.goes_on)
         if not chosen:
@@ -64,6 +65,13 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
         return _requests(name, chosen, context.scheduled_execution_time)
 
     return reconcile
+
+
+def kept(stream: Stream, retention: timedelta | None, now: datetime) -> Stream:
+    """The stream from the first day on of which working copies are kept: what was retired is not brought back."""
+    if retention is None:
+        return stream
+    return stream.model_copy(update={"start": max(stream.start, (now - retention).date())})
 
 
 @dataclass

@@ -68,6 +68,8 @@ class Errand:
     """Group of the ledger -> its files, as they are now."""
     days: Collection[date] | None = None
     """Of what is queued only these days, and what has no day; None: everything."""
+    only: Collection[str] | None = None
+    """Of what is queued only these remote paths; None: everything."""
     in_place: bool = False
     """Whether files may be written in place, and not only replaced."""
     databases: Collection[str] = ()

@@ -332,6 +332,24 @@ class Evidence:
             )
         )
 
+    def forget(self, stream: str, paths: Iterable[str]) -> None:
+        """Forget the checksums of some files in all places: they are read again, whatever a listing shows."""
+        with self._writing() as db:
+            db.executemany(
+                "UPDATE file SET sha256 = NULL, hashed_at = NULL, error = NULL WHERE stream = ? AND path = ?",
+                ((stream, path) for path in paths),
+            )
+
+    def old_files(self, stream: str, until: date) -> tuple[int, int, int, int]:
+        """What the source has: files and bytes of days up to one, and files and bytes of later days."""
+        row = self._db.execute(
+            "SELECT sum(day <= ?1), sum(CASE WHEN day <= ?1 THEN size END), sum(day > ?1),"
+            " sum(CASE WHEN day > ?1 THEN size END) FROM file WHERE stream = ?2 AND side = 'source'",
+            (str(until), stream),
+        ).fetchone()
+        old, old_bytes, young, young_bytes = (int(number or 0) for number in row)
+        return old, old_bytes, young, young_bytes
+
     def release(self, stream: str, day: date, path: str, known: Known) -> None:
         """Remember that our working copy of a file is deleted, and what it was."""
         with self._writing() as db:

@@ -128,6 +128,8 @@ class _Push:
             for item in self.ledger.to_send(self.archive.name, group):
                 if self.errand.days is not None and item.day is not None and item.day not in self.errand.days:
                     continue
+                if self.errand.only is not None and item.remote_path not in self.errand.only:
+                    continue
                 if self._root_of(item.remote_path) is None:
                     self.ledger.failed(self.archive.name, [(item.remote_path, _ELSEWHERE)], max_attempts=1)
                     continue

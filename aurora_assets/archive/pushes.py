@@ -60,7 +60,7 @@ class Pushing:
         return self._push(
             Errand(
                 "wxcam",
-                self.site.paths.products / OUTGOING,
+                root / OUTGOING,  # large, so it must be on their own disk, wherever that is
                 {WXCAM_PRODUCTS: items},
                 set(days),
                 databases=frozenset({str(catalog)}),
@@ -88,6 +88,11 @@ class Pushing:
         days = None if day is None else {day}
         lane = group.replace("/", ".")
         return self._push(Errand(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
+
+    def exactly(self, group: str, lane: str, items: Sequence[Item]) -> PushReport:
+        """Push these files of a group, and nothing else that may be queued."""
+        only = frozenset(item.remote_path for item in items)
+        return self._push(Errand(lane, self.site.paths.raw / OUTGOING, {group: items}, only=only))
 
     def _push(self, errand: Errand) -> PushReport:
         return push(

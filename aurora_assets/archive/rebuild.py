@@ -1,0 +1,76 @@
+"""Filling the ledger from the two trees, after it was lost: what is here, and what of it the archive has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
+from aurora_assets.archive.ledger import Item, Ledger
+from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_assets.archive.settings import Archive
+from aurora_assets.errors import ArchiveError, HostError
+from aurora_assets.files import FileId, Tally, UnsafePathError, safe_relative
+from aurora_assets.listing import FILE, Source
+from aurora_assets.site import Site
+
+_CAMERA = "wxcam"
+
+
+def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Source]) -> Iterator[tuple[str, int, int]]:
+    """List both trees, a group at a time; yields (group, files here, of these newly found in the archive).
+
+    Parameters
+    ----------
+    sources
+        The archive's hosts in order of preference; the first that answers is asked.
+
+    Raises
+    ------
+    ArchiveError
+        Where no host answers.
+    """
+    today = datetime.now(UTC).date()
+    for name, stream in site.streams.items():
+        days = {stream.start + timedelta(days=n) for n in range((today - stream.start).days + 1)}
+        here = list(raw_items(stream, site.raw_root(name), archive.raw, days, Tally()))
+        there = _list(sources, archive.raw, stream.raw, {item.remote_path for item in here})
+        yield raw_group(name), len(here), ledger.rebuild(archive.name, raw_group(name), here, there)
+    for group, items in _products(site, archive, ledger, today):
+        there = _list(sources, archive.products, "", {item.remote_path for item in items})
+        yield group, len(items), ledger.rebuild(archive.name, group, items, there)
+
+
+def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
+    yield CORE_PRODUCTS, list(core_items(site.paths.products, archive.products, Tally()))
+    if _CAMERA in site.streams:
+        start = site.streams[_CAMERA].start
+        days = {start + timedelta(days=n) for n in range((today - start).days + 1)}
+        items = list(wxcam_items(site.wxcam_products, archive.products, days, Tally()))
+        catalog = catalog_item(site.wxcam_products / CATALOG, archive.products, archive.name, ledger)
+        yield WXCAM_PRODUCTS, items + ([catalog] if catalog else [])
+
+
+def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) -> Iterable[FileId]:
+    """The files of a directory of the archive that are wanted, by absolute path."""
+    if not wanted:
+        return []
+    said = []
+    for source in sources:
+        try:
+            return list(_files(source, root, below, wanted))
+        except HostError as error:
+            said.append(str(error))
+    raise ArchiveError(f"no host of the archive can list {root}. {'; '.join(said)}")
+
+
+def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[FileId]:
+    for entry in source.list(root, [below] if below else []).entries:
+        if entry.kind != FILE:
+            continue
+        try:
+            path = f"{root.rstrip('/')}/{safe_relative(entry.path)}"
+        except UnsafePathError:
+            continue  # nothing of ours has such a name
+        if path in wanted:
+            yield FileId(path, entry.size, entry.mtime_ns)

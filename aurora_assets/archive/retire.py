@@ -1,0 +1,211 @@
+"""Deleting our own working copies of raw files that are old enough: the only place where Aurora deletes data.
+
+Switched off unless the site file says how old (``retention.raw.<stream>``). Exact files, one by one: each is held
+against its copy in the archive immediately before, by reading both; its day must be finalized; each deletion is logged
+before it is done. Directories stay. What the source still has is not fetched again for that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import batched, islice
+from pathlib import Path
+
+from aurora_assets.archive.certify import Records
+from aurora_assets.archive.evidence import Evidence, Known
+from aurora_assets.archive.verify import Place
+from aurora_assets.digests import Digest
+from aurora_assets.errors import EvidenceError
+from aurora_assets.files import Tally, exclusive, flush
+
+LOG_DIRECTORY = "retired"
+_BATCH = 50  # files that are read together immediately before they go
+
+
+@dataclass
+class Retired:
+    """What was deleted here, or would be, and what stays although it is old enough."""
+
+    dry_run: bool
+    files: int = 0
+    bytes: int = 0
+    first: list[str] = field(default_factory=list)
+    kept: dict[str, Tally] = field(default_factory=dict)
+    """Reason -> old files that stay."""
+    more: bool = False
+    """Whether the bound of a run was reached."""
+
+    def keep(self, path: str, reason: str) -> None:
+        self.kept.setdefault(reason, Tally()).add(path)
+
+    def summary(self) -> str:
+        """The line that an operator reads."""
+        kept = sum(tally.count for tally in self.kept.values())
+        verb = "would delete" if self.dry_run else "deleted"
+        text = f"{verb} {self.files} files, {self.bytes} bytes; {kept} old files stay"
+        return text + ("; there are more: run it again" if self.more else "")
+
+
+def retire(
+    records: Records,
+    name: str,
+    here: Place,
+    there: Place,
+    *,
+    dry_run: bool = True,
+    now: datetime | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Retired:
+    """Delete working copies of a stream that are older than the site file keeps them, or say which.
+
+    Parameters
+    ----------
+    records, name
+        The site's records, and the stream.
+    here, there
+        The working copy and the archive.
+    dry_run
+        Delete nothing, and read nothing: say what would be looked at and deleted.
+
+    Raises
+    ------
+    EvidenceError
+        Where the site file does not say that working copies of this stream may go.
+    HostError
+        Where the archive cannot be read; nothing more is deleted then.
+    """
+    site = records.site
+    age = site.retention.raw.get(name)
+    if age is None:
+        raise EvidenceError(f"{name}: no working copy is deleted: retention.raw.{name} would say from which age on")
+    before = (now or datetime.now(UTC)) - age
+    result = Retired(dry_run)
+    log = site.paths.manifests / LOG_DIRECTORY / f"{name}.jsonl"
+    with exclusive(site.paths.locks, f"verify.{name}", site.limits.lock), records.evidence() as evidence:
+        old = _candidates(records, evidence, name, before, result)
+        for batch in _batches(old, site.retention.files_per_run, result):
+            if dry_run:
+                for path, _, known in batch:
+                    _count(result, path, known)
+                continue
+            tell(f"reading {len(batch)} files here and in the archive")
+            _delete(name, batch, here, there, evidence, log, result)
+    return result
+
+
+_Candidate = tuple[str, date, Known]
+
+
+def _candidates(
+    records: Records, evidence: Evidence, name: str, before: datetime, result: Retired
+) -> Iterator[_Candidate]:
+    """Files here of finalized days that are old enough, as the last verification saw them; oldest days first."""
+    finalizations, last = records.finalizations(name), before.date() - timedelta(days=1)
+    old_ns = int(before.timestamp()) * 10**9
+    for day in sorted(evidence.verdicts(name)):
+        if day > last:
+            return
+        said = finalizations.of(day)
+        proved = finalizations.proved(day) if said and said.complete else {}
+        for path, places in evidence.files(name, day):
+            local = places.get("local")
+            if local is None:
+                continue
+            if said is None or not said.complete:
+                result.keep(path, "its day is not finalized")
+            elif local.mtime_ns > old_ns:
+                result.keep(path, "written later than its day")
+            elif path not in proved or proved[path].sha256 != local.sha256:
+                result.keep(path, "not what its day was finalized with")
+            else:
+                yield path, day, local
+
+
+def _batches(candidates: Iterator[_Candidate], most: int, result: Retired) -> Iterator[Sequence[_Candidate]]:
+    # All of them before the first is deleted: the evidence is being read meanwhile.
+    chosen = list(islice(candidates, most))
+    result.more = next(candidates, None) is not None
+    return batched(chosen, _BATCH)
+
+
+def _delete(
+    name: str,
+    batch: Sequence[_Candidate],
+    here: Place,
+    there: Place,
+    evidence: Evidence,
+    log: Path,
+    result: Retired,
+) -> None:
+    paths = [path for path, _, _ in batch]
+    ours = {digest.path: digest for digest in here.hasher.digests(here.base, paths)}
+    theirs = {digest.path: digest for digest in there.hasher.digests(there.base, paths)}
+    for path, day, known in batch:
+        if why := _why_not(known, ours.get(path), theirs.get(path)):
+            result.keep(path, why)
+            continue
+        _note(log, name, day, path, known, there.host)
+        evidence.release(name, day, path, known)
+        if _unlink(here.base, path, ours[path]):
+            _count(result, path, known)
+        else:
+            result.keep(path, "changed since it was read")
+
+
+def _why_not(known: Known, ours: Digest | None, theirs: Digest | None) -> str | None:
+    """Why a file stays; None where both sides have, read just now, what the day was finalized with."""
+    if ours is None or ours.sha256 is None:
+        return "cannot be read here"
+    if theirs is None or theirs.sha256 is None:
+        return "cannot be read in the archive"
+    if ours.sha256 != known.sha256:
+        return "not what was verified here"
+    return None if theirs.sha256 == ours.sha256 else "DIFFERENT in the archive"
+
+
+def _unlink(base: str, path: str, read: Digest) -> bool:
+    """Delete exactly that file, if it is still the version that was read; no symlink on the way is followed."""
+    *folders, leaf = path.split("/")
+    opened = [os.open(base, os.O_RDONLY | os.O_DIRECTORY)]
+    try:
+        for folder in folders:
+            opened.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
+        status = os.stat(leaf, dir_fd=opened[-1], follow_symlinks=False)
+        if (status.st_size, status.st_mtime_ns) != (read.size, read.mtime_ns):
+            return False
+        os.unlink(leaf, dir_fd=opened[-1])
+    except OSError:
+        return False
+    finally:
+        for handle in opened:
+            os.close(handle)
+    return True
+
+
+def _note(log: Path, name: str, day: date, path: str, known: Known, host: str) -> None:
+    """A line for each deletion, on disk before it is done."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    line = {
+        "at_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "stream": name,
+        "day": str(day),
+        "relpath": path,
+        "size": known.size,
+        "mtime_ns": known.mtime_ns,
+        "sha256": known.sha256,
+        "read_in_the_archive_by": host,
+    }
+    with log.open("a") as out:
+        out.write(json.dumps(line) + "\n")
+    flush(log)
+
+
+def _count(result: Retired, path: str, known: Known) -> None:
+    result.files += 1
+    result.bytes += known.size
+    if len(result.first) < 10:
+        result.first.append(path)

@@ -1,0 +1,154 @@
+"""``aurora repair``: makes exactly those files of a day right that are wrong, where it is proved which bytes are right.
+
+Not a part of the health side, which never repairs anything: somebody asks for it, for one day of one stream, and sees
+first what would be done.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from aurora_assets.archive.certify import Certified, Records, certify
+from aurora_assets.archive.items import raw_items
+from aurora_assets.archive.pushes import Pushing, raw_group
+from aurora_assets.archive.repair import Cure, Mend, plan_repair
+from aurora_assets.errors import AuroraError
+from aurora_assets.files import Tally
+from aurora_assets.mirror.sync import mirror_days
+from aurora_assets.site import Site
+from cli.console import say, show_table
+from cli.reaching import archive_of, site_of, words_of
+from resources.outside import Outside, outside_of
+from resources.places import places_of
+
+_LOG = logging.getLogger("aurora.repair")
+QUARANTINE = ".quarantine"
+"""Below ``paths.raw``: files that were not what source and archive have. Nothing is deleted."""
+
+
+@click.command()
+@click.argument("stream")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", required=True, help="The UTC day.")
+@click.option("--apply", "is_applied", is_flag=True, help="Do it. Without this it is only said what would be done.")
+@click.pass_obj
+def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> None:
+    """Make the copies of a day of STREAM right, here and in the archive.
+
+    First every file of the day is read again, on its host, here and in the archive. A file that is wrong in the archive
+    is sent again where the copy here is what the source has, or what the day was finalized with. One that is wrong here
+    is put aside and fetched again where source and archive agree. Where no two places agree nothing is done.
+
+    Exit code 1: something is wrong, and it was not asked for, or it could not be made right.
+    """
+    site = site_of(file)
+    archive_of(site)
+    if stream not in site.streams:
+        raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
+    try:
+        left = _Repair(site, stream, day.date(), outside_of(site)).run(is_applied)
+    except AuroraError as error:
+        raise click.ClickException(words_of(error)) from None
+    raise click.exceptions.Exit(1 if left else 0)
+
+
+@dataclass(frozen=True)
+class _Repair:
+    site: Site
+    name: str
+    day: date
+    outside: Outside
+
+    def run(self, is_applied: bool) -> int:
+        """Returns how many files are wrong in the end."""
+        say(f"reading every file of {self.name} of {self.day}, on its host, here and in the archive ...", "dim")
+        before = self._verify(full=True)
+        mends = self._mends()
+        self._show(mends, before, is_applied)
+        curable = [mend for mend in mends if mend.cure is not Cure.NONE]
+        if not curable or not is_applied:
+            return len(mends)
+        self._fetch([mend for mend in curable if mend.cure is Cure.FETCH])
+        self._send([mend for mend in curable if mend.cure is Cure.SEND])
+        with Records(self.site).evidence() as evidence:
+            evidence.forget(self.name, [mend.path for mend in curable])
+        self._verify(full=False)
+        left = self._mends()
+        for mend in left:
+            say(f"  still wrong: {mend.path}: {mend.wrong}; {mend.why}", "red")
+        say(f"{len(mends) - len(left)} of {len(mends)} files made right", "red" if left else "green")
+        return len(left)
+
+    def _verify(self, *, full: bool) -> Certified:
+        records = Records(self.site)
+        certified = certify(
+            records, self.name, [self.day], places_of(self.site, self.name, self.outside.ssh), full=full
+        )
+        for side, why in certified.report.errors.items():
+            raise click.ClickException(f"{side} cannot be seen, so nothing is proved: {why}")
+        return certified
+
+    def _mends(self) -> list[Mend]:
+        places = places_of(self.site, self.name, self.outside.ssh)
+        with Records(self.site).verification(self.name, places) as verification:
+            return list(plan_repair(verification, self.day))
+
+    def _show(self, mends: Sequence[Mend], found: Certified, is_applied: bool) -> None:
+        if not mends:
+            say(f"nothing is wrong: {found.report.days[0].verdict.sentence()}", "green")
+            return
+        show_table(
+            f"{self.name} {self.day}: {len(mends)} files are wrong" + ("" if is_applied else " (dry run)"),
+            ["file", "bytes", "what is wrong", "what is done" if is_applied else "what would be done", "why"],
+            [[mend.path, str(mend.size), mend.wrong, mend.cure, mend.why] for mend in mends],
+        )
+        if not is_applied and any(mend.cure is not Cure.NONE for mend in mends):
+            say(f"to do it: aurora repair {self.name} --day {self.day} --apply")
+
+    def _send(self, mends: Sequence[Mend]) -> None:
+        """Send exactly these files again, whatever size and mtime say there."""
+        if not mends:
+            return
+        archive = archive_of(self.site)
+        stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
+        wrong = {str(root / mend.path) for mend in mends}
+        items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Tally()) if item.local_path in wrong]
+        assert self.outside.archive is not None  # the site has an archive
+        with Records(self.site).ledger() as ledger:
+            ledger.offer(archive.name, raw_group(self.name), items)
+            ledger.requeue(archive.name, [item.remote_path for item in items])
+            pushing = Pushing(self.site, archive, self.outside.archive.hosts(archive, _LOG), ledger)
+            say(pushing.exactly(raw_group(self.name), self._lane, items).summary())
+
+    @property
+    def _lane(self) -> str:
+        return f"repair.{self.name}"
+
+    def _fetch(self, mends: Sequence[Mend]) -> None:
+        """Put these files aside and let the mirror bring them again."""
+        if not mends:
+            return
+        stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
+        aside = self.site.paths.raw / QUARANTINE / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
+        for mend in mends:
+            place = aside / mend.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(root / mend.path, place)
+        say(f"{len(mends)} files put aside below {aside}")
+        host = self.site.hosts[stream.host]
+        report = mirror_days(
+            self.name,
+            stream,
+            [self.day],
+            source=self.outside.ssh.source(host),
+            transfer=self.outside.rsync.transfer(host, _LOG),
+            raw=self.site.paths.raw,
+            locks=self.site.paths.locks,
+            wait=self.site.limits.lock,
+            live_from=stream.live_from(datetime.now(UTC)),
+        )
+        say(report.summary())
