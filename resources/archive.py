@@ -12,7 +12,7 @@ from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import HostRefusedError, TransferError
 from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
-from aurora_assets.listing import Listing, Source
+from aurora_assets.listing import Listing
 from aurora_assets.mirror.sync import NEW, PARTIAL
 from resources.progress import DELIVERS
 from resources.rsync import VANISHED, RsyncResource, write_wanted
@@ -23,6 +23,9 @@ from resources.ssh_errors import by_hand
 # directory; of what has a name in the archive nothing is ever removed.
 _PREPARE = """
 mkdir -p -- "$1" "$2/$3" "$2/$4" || exit 1
+for place in "$1" "$2/$3" "$2/$4"; do
+    [ -w "$place" ] || { echo "$place may not be written by $(id -un)" >&2; exit 1; }
+done
 find "$2/$3" "$2/$4" -type f -ctime +6 -exec rm -f -- {} +
 echo ready
 """
@@ -53,16 +56,12 @@ class ArchiveHost:
 
     @property
     def ssh(self) -> SshResource:
-        return self.rsync.ssh
-
-    @property
-    def source(self) -> Source:
-        return self.ssh.source(self.host)
+        """Sessions in which nothing takes long: a host that is slower than a stall is left."""
+        return self.rsync.ssh.model_copy(update={"listing_seconds": self.rsync.stall_seconds})
 
     def prepare(self, root: str, work: str) -> None:
         """See :meth:`aurora_assets.archive.errand.FarSide.prepare`. It is also the proof that a shell works there."""
-        brief = self.ssh.model_copy(update={"listing_seconds": self.rsync.stall_seconds})
-        said = brief.ask(self.host, ["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
+        said = self.ssh.ask(self.host, ["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if said != "ready\n":
             raise HostRefusedError(
                 f"{self.host.address}:{self.host.port}: {self.host.user} is let in, but a program cannot be run, or "
@@ -71,7 +70,7 @@ class ArchiveHost:
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
         """See :meth:`aurora_assets.archive.errand.FarSide.list`."""
-        return self.source.list(root, below)
+        return self.ssh.source(self.host).list(root, below)
 
     def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
         """See :meth:`aurora_assets.archive.errand.FarSide.send`."""

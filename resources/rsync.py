@@ -106,7 +106,7 @@ class RsyncResource(ConfigurableResource):
         """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``."""
         source, remote = self._reach(host, root)
         return [
-            *self._options(work / WANTED, str(work / NEW), str(work / PARTIAL)),
+            *self._options(work / WANTED, str(work / NEW), str(work / PARTIAL), self.stall_seconds),
             "--fsync",
             *remote,
             *((f"--copy-dest={basis}",) if basis is not None else ()),
@@ -121,10 +121,11 @@ class RsyncResource(ConfigurableResource):
         ``work`` is a directory there, with one for files in the making and one for cut files in it.
         """
         target, remote = self._reach(host, root)
-        # Not --fsync, which older versions do not know: what is there is listed before it counts. And a directory
-        # there that is a symlink to another disk would be replaced by a directory without --no-implied-dirs.
+        # Not --fsync, which older versions do not know: what is there is listed before it counts. A directory there
+        # that is a symlink to another disk would be replaced by a directory without --no-implied-dirs. What does not
+        # get on is ended by us; rsync's own bound is for the far side, and longer: it takes a slow line for a dead one.
         return [
-            *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}"),
+            *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.stall_seconds),
             "--no-implied-dirs",
             *remote,
             "--",
@@ -141,7 +142,7 @@ class RsyncResource(ConfigurableResource):
         # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
         return f"{address}:{_literal(place)}", ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
 
-    def _options(self, wanted: Path, new: str, partial: str) -> list[str]:
+    def _options(self, wanted: Path, new: str, partial: str, timeout: float) -> list[str]:
         """What every transfer is asked for; ``new`` and ``partial`` are directories of the receiving side."""
         return [
             "rsync",
@@ -153,7 +154,7 @@ class RsyncResource(ConfigurableResource):
             *("--temp-dir", new, "--partial-dir", partial),
             # The server side gets its arguments over the connection, not through its shell.
             "--secluded-args",
-            *("--timeout", str(max(1, round(self.stall_seconds)))),
+            *("--timeout", str(max(1, round(timeout)))),
             *("--stats", "--no-human-readable"),
             *((f"--bwlimit={self.bandwidth_kib}",) if self.bandwidth_kib else ()),
         ]

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -9,12 +10,16 @@ from typing import Literal
 
 from tests.ssh_server import SshServer
 
-Way = Literal["cuts", "goes silent"]
+Way = Literal["cuts", "goes silent", "is slow"]
+_SLOW = 300_000  # bytes a second
 
 
 @dataclass
 class Proxy:
-    """A host behind a line that fails once: when so much has come through, all its connections are cut, or stall."""
+    """A host behind a line that fails once: when so much has come through, all its connections are cut, or stall.
+
+    Or one that is slow all the while, and never fails.
+    """
 
     behind: SshServer
     address: str
@@ -50,6 +55,9 @@ class Proxy:
                 if id(one) in self._silent:
                     continue
                 other.sendall(block)
+                if self.way == "is slow":
+                    time.sleep(len(block) / _SLOW)
+                    continue
                 self.left -= len(block)
                 if self.left < 0 and not self.has_failed.is_set():
                     self.has_failed.set()

@@ -72,8 +72,8 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
     OSError
         Where the view cannot be written: the disk is full, say.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         if is_database:
             _back_up(Path(item.local_path), target)
         elif not (in_place and _is_young(item.local_path)) and _link(item.local_path, target):
@@ -89,7 +89,7 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
     except OSError as error:
         if error.errno in _FULL:
             raise
-        raise UnusableError(f"cannot be read here: {error.strerror}") from None
+        raise UnusableError(f"cannot be taken into the view here: {error.strerror}") from None
     status = target.lstat()
     return Item(item.local_path, item.remote_path, status.st_size, status.st_mtime_ns, item.day)
 

@@ -27,6 +27,11 @@ def hosts(servers: list[SshServer]) -> tuple[SshHost, ...]:
     return tuple(host_of(server) for server in servers)
 
 
+@pytest.fixture(scope="session")
+def known_hosts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("known") / "known_hosts"
+
+
 @pytest.fixture
-def observatory(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Observatory:
-    return Observatory(tmp_path, hosts)
+def observatory(tmp_path: Path, hosts: tuple[SshHost, ...], known_hosts: Path) -> Observatory:
+    return Observatory(tmp_path, hosts, known_hosts=known_hosts)

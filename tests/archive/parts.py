@@ -45,11 +45,15 @@ class Observatory:
     bandwidth: int = 0
     stall: float = STALL
     max_attempts: int = 3
+    gws_name: str = "gws"
+    wait: int = 5
+    known_hosts: Path | None = None
+    """Shared by tests, which saves a login in each; by default one of its own, as for whoever forks needs."""
     streams: dict[str, Any] = field(default_factory=lambda: {"met": MET})
 
     @property
     def gws(self) -> Path:
-        return self.home / "gws"
+        return self.home / self.gws_name
 
     @property
     def site(self) -> Site:
@@ -60,7 +64,7 @@ class Observatory:
                 "hosts": {"here": {"kind": "local"}},
                 "streams": self.streams,
                 "archive": self.archive.model_dump(exclude_unset=True),
-                "limits": {"lock": "5s"},
+                "limits": {"lock": f"{self.wait}s"},
             }
         )
 
@@ -79,7 +83,7 @@ class Observatory:
 
     @property
     def ssh(self) -> SshResource:
-        known = self.home / "state" / "known_hosts"
+        known = self.known_hosts or self.home / "state" / "known_hosts"
         return SshResource(known_hosts=str(known), connect_seconds=CONNECT, listing_seconds=10)
 
     @property
@@ -168,6 +172,18 @@ def once(is_so: Callable[[], object], act: Callable[[], object]) -> Iterator[Non
     thread.start()
     try:
         yield
+    finally:
+        thread.join()
+
+
+@contextmanager
+def running(act: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Do something beside the block; yields where its result will be."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(act()))
+    thread.start()
+    try:
+        yield results
     finally:
         thread.join()
 

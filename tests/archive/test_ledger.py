@@ -1,0 +1,240 @@
+"""The ledger: several archives and writers, versions, attempts, and what it says when it was made again."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from datetime import UTC, date, datetime
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
+from aurora_assets.errors import LedgerError
+from aurora_assets.files import FileId
+
+DAY, BEFORE = date(2026, 3, 5), date(2026, 3, 4)
+SECOND = 10**9
+fork = get_context("fork")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "ledger.sqlite"
+
+
+def item(name: str, size: int = 1, mtime_ns: int = SECOND + 1, day: date | None = DAY) -> Item:
+    return Item(f"/raw/{name}", f"/gws/{name}", size, mtime_ns, day)
+
+
+def there(one: Item) -> FileId:
+    return FileId(one.remote_path, one.size, one.mtime_ns)
+
+
+def test_what_is_queued_comes_newest_day_first_until_it_is_copied(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a, b, c = item("a", day=BEFORE), item("b"), item("c")
+        ledger.offer("gws", "met", [a, c, b])
+        assert ledger.to_send("gws", "met") == [b, c, a]
+        assert ledger.to_send("gws", "met", [BEFORE]) == [a]
+        assert ledger.days_to_send("gws", "met") == {DAY, BEFORE}
+        assert ledger.copied("gws", [there(b)]) == 1
+        assert ledger.to_send("gws", "met") == [c, a]
+        ledger.offer("gws", "met", [a, b, c])
+        assert ledger.to_send("gws", "met") == [c, a], "known in this version"
+        row = ledger.row("gws", b.remote_path)
+    assert row is not None
+    assert row.queued_at <= (row.copied_at or "") <= datetime.now(UTC).isoformat()
+
+
+def test_only_the_same_version_counts_as_copied(place: Path) -> None:
+    with Ledger(place) as ledger:
+        ledger.offer("gws", "met", [item("a", size=5, mtime_ns=7 * SECOND + 3)])
+        others = [("/gws/a", 4, 7 * SECOND + 3), ("/gws/a", 5, 7 * SECOND + 4), ("/gws/other", 5, 7 * SECOND + 3)]
+        for path, size, mtime_ns in others:
+            assert ledger.copied("gws", [FileId(path, size, mtime_ns)]) == 0
+        assert ledger.copied("gws", [FileId("/gws/a", 5, 7 * SECOND)]) == 1, "a file system that keeps seconds"
+
+
+def test_a_file_that_fails_too_often_is_parked_until_it_changes(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a = item("a")
+        ledger.offer("gws", "met", [a])
+        assert ledger.failed("gws", [(a.remote_path, "no"), ("/gws/unknown", "no")], 3) == []
+        assert ledger.failed("gws", [(a.remote_path, "no")], 3) == []
+        assert ledger.to_send("gws", "met") == [a]
+        assert ledger.failed("gws", [(a.remote_path, "still no")], 3) == [a.remote_path]
+        assert ledger.to_send("gws", "met") == []
+        (row,) = ledger.parked("gws")
+        assert (row.attempts, row.last_error) == (3, "still no")
+        assert ledger.parked("gws", "another") == []
+        ledger.offer("gws", "met", [a])
+        assert ledger.to_send("gws", "met") == [], "the same version stays parked"
+        changed = item("a", size=2)
+        ledger.offer("gws", "met", [changed])
+        assert ledger.to_send("gws", "met") == [changed]
+        row_now = ledger.row("gws", a.remote_path)
+        assert row_now is not None
+        assert (row_now.attempts, row_now.last_error, row_now.parked_at) == (0, None, None)
+
+
+def test_a_parked_file_can_be_queued_again(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a = item("a")
+        ledger.offer("gws", "met", [a])
+        ledger.failed("gws", [(a.remote_path, "no")], 1)
+        ledger.requeue("gws", [a.remote_path])
+        assert ledger.to_send("gws", "met") == [a]
+        assert ledger.parked("gws") == []
+
+
+def test_another_version_forgets_what_was_proved_of_the_old_one(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a = item("a")
+        ledger.offer("gws", "met", [a])
+        ledger.copied("gws", [there(a)])
+        ledger.verified("gws", [(there(a), "11", "11")])
+        row = ledger.row("gws", a.remote_path)
+        assert row is not None
+        assert row.verified_at
+        assert (row.local_sha256, row.remote_sha256) == ("11", "11")
+        ledger.offer("gws", "met", [item("a", mtime_ns=9 * SECOND)])
+        row = ledger.row("gws", a.remote_path)
+        assert row is not None
+        assert (row.copied_at, row.verified_at, row.local_sha256, row.remote_sha256) == (None, None, None, None)
+
+
+def test_checksums_that_differ_are_no_proof(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a = item("a")
+        ledger.offer("gws", "met", [a])
+        ledger.verified("gws", [(there(a), "11", "22")])
+        row = ledger.row("gws", a.remote_path)
+    assert row is not None
+    assert (row.verified_at, row.last_error) == (None, DIFFERS)
+
+
+def test_what_a_listing_does_not_have_is_queued_again(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a = item("a")
+        ledger.offer("gws", "met", [a])
+        ledger.copied("gws", [there(a)])
+        ledger.lost("gws", [a.remote_path], "gone from there")
+        assert ledger.to_send("gws", "met") == [a]
+
+
+def test_archives_do_not_know_of_each_other(place: Path) -> None:
+    with Ledger(place) as ledger:
+        a = item("a")
+        for archive in ("gws", "tape"):
+            ledger.offer(archive, "met", [a])
+        ledger.copied("gws", [there(a)])
+        assert ledger.to_send("tape", "met") == [a]
+        assert [(count.files, count.copied, count.queued) for count in ledger.counts("tape")] == [(1, 0, 1)]
+
+
+def test_counts_add_up(place: Path) -> None:
+    with Ledger(place) as ledger:
+        items = [item(str(n), size=n) for n in range(6)]
+        ledger.offer("gws", "met", items)
+        ledger.copied("gws", [there(one) for one in items[:3]])
+        ledger.verified("gws", [(there(items[0]), "1", "1")])
+        ledger.failed("gws", [(items[5].remote_path, "no")], 1)
+        (count,) = ledger.counts("gws")
+    assert (count.files, count.bytes, count.copied, count.parked, count.queued, count.verified) == (6, 15, 3, 1, 2, 1)
+
+
+def test_an_acquisition_program_registers_its_own_files(place: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.dat"
+    file.write_bytes(b"content")
+    os.utime(file, ns=(1, 1_780_000_000_123_456_789))
+    with Ledger(place) as ledger:
+        ledger.add_file(file, "/gws/raw/run.dat", "gws")
+        assert ledger.to_send("gws", REGISTERED) == [
+            Item(str(file), "/gws/raw/run.dat", 7, 1_780_000_000_123_456_789, None)
+        ]
+
+
+@pytest.mark.parametrize("remote", ["relative", "", "/a/../b", "/a//b", "/a/./b", "/a/b/", "/a\nb", "/a/\x00"])
+def test_a_remote_path_that_may_not_be_used_is_refused(place: Path, tmp_path: Path, remote: str) -> None:
+    (tmp_path / "file").touch()
+    with Ledger(place) as ledger, pytest.raises(LedgerError, match="an absolute path"):
+        ledger.add_file(tmp_path / "file", remote, "gws")
+
+
+def test_only_a_regular_file_can_be_registered(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    with Ledger(place) as ledger:
+        for name in ("link", "."):
+            with pytest.raises(LedgerError, match="not a regular file"):
+                ledger.add_file(tmp_path / name, "/gws/x", "gws")
+        with pytest.raises(FileNotFoundError):
+            ledger.add_file(tmp_path / "missing", "/gws/x", "gws")
+        assert ledger.is_empty
+
+
+def write_rows(place: Path, name: str) -> None:
+    with Ledger(place) as ledger:
+        for number in range(40):
+            one = item(f"{name}/{number}")
+            ledger.offer("gws", name, [one])
+            ledger.copied("gws", [there(one)])
+
+
+def test_two_processes_write_at_once_and_nothing_is_lost(place: Path) -> None:
+    writers = [fork.Process(target=write_rows, args=(place, name)) for name in ("one", "two", "three")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    with Ledger(place) as ledger:
+        assert {count.group: count.copied for count in ledger.counts("gws")} == {"one": 40, "two": 40, "three": 40}
+
+
+def test_a_writer_that_fails_half_way_has_written_nothing(place: Path) -> None:
+    def items():  # type: ignore[no-untyped-def]
+        yield item("a")
+        raise RuntimeError("the disk went away")
+
+    with Ledger(place) as ledger:
+        with pytest.raises(RuntimeError, match="the disk went away"):
+            ledger.offer("gws", "met", items())
+        assert ledger.is_empty
+        ledger.offer("gws", "met", [item("b")])
+        assert not ledger.is_empty
+
+
+def test_a_ledger_that_was_made_again_from_the_two_trees_says_so(place: Path) -> None:
+    both, here_only, other_version = item("both"), item("here"), item("other", size=9)
+    with Ledger(place) as ledger:
+        assert ledger.is_empty
+        assert ledger.rebuilt_at is None
+        listed = [there(both), FileId(other_version.remote_path, 8, other_version.mtime_ns), FileId("/gws/extra", 1, 1)]
+        assert ledger.rebuild("gws", "met", [both, here_only, other_version], listed) == 1
+        assert ledger.to_send("gws", "met") == [here_only, other_version]
+    with Ledger(place) as ledger:
+        assert ledger.rebuilt_at is not None
+        assert ledger.rebuilt_at <= datetime.now(UTC).isoformat()
+        row = ledger.row("gws", both.remote_path)
+    assert row is not None
+    assert row.copied_at
+    assert row.verified_at is None, "a listing proves no content"
+
+
+@pytest.mark.parametrize("content", [b"rubbish" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_corrupt_file_is_named_with_what_to_do(place: Path, content: bytes) -> None:
+    place.parent.mkdir()
+    place.write_bytes(content)
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite: not a ledger .*aurora ledger --rebuild"):
+        Ledger(place)
+
+
+def test_a_database_of_somebody_else_is_not_taken_for_a_ledger(place: Path) -> None:
+    place.parent.mkdir()
+    with sqlite3.connect(place) as database:
+        database.execute("CREATE TABLE file (name TEXT)")
+    database.close()
+    with pytest.raises((LedgerError, sqlite3.Error)):
+        Ledger(place)

@@ -1,0 +1,353 @@
+"""What a push brings, and what it never does: real rsync, real sshds, and trees that change under it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aurora_assets.archive.errand import Sent
+from aurora_assets.archive.ledger import REGISTERED
+from aurora_assets.errors import BusyError, LedgerError
+from aurora_assets.files import exclusive, same_mtime
+from resources.archive import ArchiveHost
+from resources.rsync import RsyncResource
+from resources.shell import ShellResource
+from tests.archive.parts import (
+    Observatory,
+    adds_up,
+    files_below,
+    write_raw,
+)
+from tests.mirror.parts import DAY, differences, left_over, write
+from tests.ssh_server import SshServer
+
+BIG = random.Random(7).randbytes(3_000_000)
+fork = get_context("fork")
+
+
+def logins(servers: Sequence[SshServer]) -> int:
+    return sum(server.log().count("Accepted publickey") for server in servers)
+
+
+def test_a_days_files_arrive_with_their_times_and_the_ledger_says_so(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two", "20260306.csv": b"another day"})
+    report = observatory.push_raw()
+    there = observatory.gws / "raw" / "met"
+    assert files_below(there) == {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two"}
+    assert (report.files, report.bytes, report.seen, report.host) == (2, 6, 2, observatory.far_sides[0].name)
+    assert adds_up(report)
+    assert report.rate > 0
+    for name in ("20260305.csv", "a/b/20260305_x.csv"):
+        row, status = observatory.row(there / name), (there / name).stat()
+        assert row is not None
+        assert row.copied_at
+        assert (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        assert row.mtime_ns == (observatory.raw / name).stat().st_mtime_ns
+        assert (row.file_group, row.day) == ("raw/met", "2026-03-05")
+    assert observatory.push_raw(DAY, date(2026, 3, 6)).files == 1
+    assert differences(observatory.raw, there) == []
+    assert left_over(observatory.home / "raw") == []
+    assert left_over(observatory.gws) == []
+
+
+def test_where_nothing_changed_nothing_is_sent_and_no_host_is_asked(
+    observatory: Observatory, servers: list[SshServer]
+) -> None:
+    write_raw(observatory, {"20260305.csv": b"one"})
+    observatory.push_raw()
+    before = logins(servers)
+    report = observatory.push_raw()
+    assert (report.host, report.files, report.unchanged, report.seen) == (None, 0, 1, 1)
+    assert logins(servers) == before
+
+
+def test_a_push_is_one_login_of_rsync_however_many_files(observatory: Observatory, servers: list[SshServer]) -> None:
+    observatory.push_raw()
+    write_raw(observatory, {"20260305_warm.csv": b""})
+    observatory.push_raw()  # the session that is kept is open from now on
+    before = logins(servers)
+    write_raw(observatory, {f"{n % 7}/20260305_{n:0100}.csv": b"x" for n in range(700)})
+    assert observatory.push_raw().files == 700
+    assert logins(servers) == before + 1
+
+
+def test_a_file_that_is_missing_here_stays_there(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305_a.csv": b"a", "20260305_b.csv": b"b"})
+    observatory.push_raw()
+    there = observatory.gws / "raw" / "met"
+    (there / "foreign").write_bytes(b"somebody else's")
+    (observatory.raw / "20260305_a.csv").unlink()
+    write_raw(observatory, {"20260305_c.csv": b"c"})
+    assert observatory.push_raw().files == 1
+    assert set(files_below(there)) == {"20260305_a.csv", "20260305_b.csv", "20260305_c.csv", "foreign"}
+
+
+def test_no_option_that_deletes_is_ever_built(observatory: Observatory) -> None:
+    rsync = RsyncResource(shell=ShellResource(), ssh=observatory.ssh)
+    options = rsync.push_arguments(observatory.hosts[0], Path("/view"), Path("/wanted"), "/gws", "/gws/.incoming/raw")
+    ours = [option for option in options if option.startswith("-")]
+    assert "--files-from" in ours
+    assert not [option for option in ours if "delete" in option or "remove" in option or "force" in option]
+
+
+def test_a_directory_there_that_is_a_symlink_to_another_disk_is_kept(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": b"one"})
+    (observatory.gws / "raw").mkdir(parents=True)
+    (observatory.gws / "other").mkdir()
+    (observatory.gws / "raw" / "met").symlink_to("../other")
+    report = observatory.push_raw()
+    assert (observatory.gws / "raw" / "met").is_symlink()
+    # rsync of late writes through no symlink; an older one does. Either way it is said as it is.
+    assert (report.files, report.failed.count) == (len(files_below(observatory.gws / "other")), 1 - report.files)
+
+
+@pytest.mark.parametrize("name", ["gws", 'g w\'s "$(id)" [a]*?;&|`x`~!'])
+def test_names_with_characters_of_shells_and_patterns_arrive(observatory: Observatory, name: str) -> None:
+    observatory = observatory.but(gws_name=name)
+    names = ["-rf 20260305.csv", "#20260305.csv", "20260305 $(touch pwned) `id` ;&|<>.csv", "20260305'\".csv"]
+    names += [
+        "20260305[a]*?.csv",
+        "~20260305.csv",
+        "20260305\\.csv",
+        "d [x]$/20260305.csv",
+        "ü/20260305 ö.csv",
+        "%20260305.csv",
+    ]
+    write_raw(observatory, {name: name.encode() for name in names})
+    if name != "gws":
+        (observatory.home / "g wXs").mkdir()  # what a pattern would find
+    report = observatory.push_raw()
+    assert (report.files, report.failed.first) == (len(names), [])
+    assert files_below(observatory.gws / "raw" / "met") == {name: name.encode() for name in names}
+    assert not list(observatory.home.rglob("pwned"))
+
+
+def test_what_is_no_plain_file_or_has_no_sound_name_is_refused_by_name(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": b"one"})
+    (observatory.raw / "20260305_link.csv").symlink_to("/etc/passwd")
+    os.mkfifo(observatory.raw / "20260305_pipe.csv")
+    (observatory.raw / "20260305\n.csv").write_bytes(b"")
+    report = observatory.push_raw()
+    assert (report.files, report.refused.count) == (1, 3)
+    assert adds_up(report)
+    assert "20260305_link.csv" in report.refused.first
+    assert set(files_below(observatory.gws / "raw" / "met")) == {"20260305.csv"}
+
+
+def test_only_the_directories_of_the_days_are_read(observatory: Observatory) -> None:
+    met = observatory.streams["met"] | {"day_dirs": ["%Y/%m/%d"]}
+    observatory = observatory.but(streams={"met": met})
+    write_raw(observatory, {"2026/03/05/20260305.csv": b"one", "2026/01/20/20260305.csv": b"strayed"})
+    report = observatory.push_raw()
+    assert (report.files, report.refused.count) == (1, 0)
+
+
+def test_a_view_that_cannot_link_copies(observatory: Observatory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_raw(observatory, {"20260305.csv": BIG})
+    assert observatory.push_raw().files == 1
+    assert differences(observatory.raw, observatory.gws / "raw" / "met") == []
+
+
+def test_core_products_are_all_but_the_cameras_and_hidden_ones(observatory: Observatory) -> None:
+    files = {"a.nc": b"a", "ops/health/latest.json": b"{}", "ops/.hidden": b"", ".staging/x": b"", "wxcam/v.mp4": b""}
+    write(observatory.products, files)
+    (observatory.products / "link").symlink_to("a.nc")
+    report = observatory.push_core()
+    assert set(files_below(observatory.gws / "products")) == {"a.nc", "ops/health/latest.json"}
+    assert (report.files, report.refused.first) == (2, ["link"])
+
+
+def test_the_cameras_products_of_a_day_go_with_its_newest_videos_and_not_the_pixels(observatory: Observatory) -> None:
+    wanted = {f"daily_videos/{c}/{n}.mp4": b"v" for c in ("fish_hdr", "pano_hdr") for n in ("20260305", "latest")}
+    wanted |= {f"hourly_thumbnails/fish_hdr/20260305/HDR_20260305_{h:02}3000.jpg": b"t" for h in range(3)}
+    others = {"daily_videos/fish_hdr/20260304.mp4": b"", "hourly_thumbnails/fish_hdr/20260304/x.jpg": b""}
+    others |= {"wxcam.zarr/zarr.json": b"", ".clips/fish_hdr/x.mp4": b"", ".staging/y": b"", "notes.txt": b""}
+    write(observatory.products / "wxcam", wanted | others)
+    report = observatory.push_wxcam()
+    assert files_below(observatory.gws / "products" / "wxcam") == wanted
+    assert report.files == len(wanted)
+    assert adds_up(report)
+    day_before = date(2026, 3, 4)
+    assert observatory.push_wxcam(day_before).files == 2
+    assert "wxcam" not in {path.name for path in (observatory.gws / "products").iterdir() if path.is_file()}
+
+
+READ = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], uri=True) as database:
+    print(database.execute("SELECT count(*) FROM images").fetchone()[0])
+"""
+
+
+def test_the_catalogue_goes_as_a_backup_that_can_be_read_where_nobody_may_write(observatory: Observatory) -> None:
+    catalog = observatory.products / "wxcam" / "wxcam_catalog.sqlite"
+    catalog.parent.mkdir(parents=True)
+    there = observatory.gws / "products" / "wxcam" / catalog.name
+    with closing(sqlite3.connect(catalog, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        database.execute("CREATE TABLE images (raw_path TEXT)")
+        database.executemany("INSERT INTO images VALUES (?)", [("x" * 100,)] * 1000)
+        database.execute("BEGIN")
+        database.execute("INSERT INTO images VALUES ('not committed')")
+        report = observatory.push_wxcam()
+        assert (report.files, report.failed.first) == (1, [])
+        assert rows_where_nobody_may_write(there, "mode=ro&immutable=1") == 1000
+        assert rows_where_nobody_may_write(there, "mode=ro") == 1000
+        assert same_mtime(there.stat().st_mtime_ns, catalog.with_name(catalog.name + "-wal").stat().st_mtime_ns)
+        before = observatory.row(there)
+        again = observatory.push_wxcam()
+        assert (again.files, again.unchanged, again.host) == (0, 1, None)
+        assert observatory.row(there) == before
+        database.execute("COMMIT")
+        assert observatory.push_wxcam().files == 1
+        assert rows_where_nobody_may_write(there, "mode=ro") == 1001
+    assert [path.name for path in there.parent.iterdir()] == [catalog.name]
+
+
+def rows_where_nobody_may_write(database: Path, how: str) -> int:
+    database.parent.chmod(0o555)
+    database.chmod(0o444)
+    unable = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    try:
+        command = [*unable, sys.executable, "-c", READ, f"{database.as_uri()}?{how}"]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    finally:
+        database.parent.chmod(0o755)
+
+
+def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: Observatory) -> None:
+    write(
+        observatory.products / "wxcam", {"wxcam_catalog.sqlite": b"rubbish" * 1000, "daily_videos/c/latest.mp4": b"v"}
+    )
+    report = observatory.push_wxcam()
+    assert (report.files, report.failed.count) == (1, 1)
+    assert "no backup of this database can be made: file is not a database" in report.failed.first[0]
+
+
+def test_two_runs_of_one_lane_do_not_work_at_once(observatory: Observatory) -> None:
+    with (
+        exclusive(observatory.site.paths.locks, "push.raw.met", timedelta(0)),
+        pytest.raises(BusyError, match=r"push\.raw\.met: another run still works on this"),
+    ):
+        observatory.but(wait=0).push_raw()
+
+
+@dataclass(frozen=True)
+class Losing:
+    """A real host from which files go away before anybody has seen them."""
+
+    host: ArchiveHost
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    def prepare(self, root: str, work: str) -> None:
+        self.host.prepare(root, work)
+
+    def list(self, root: str, below: Sequence[str]) -> Any:
+        return self.host.list(root, below)
+
+    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
+        sent = self.host.send(view, paths, root, work, lock)
+        for place in Path(root).rglob("*lost*.csv"):
+            place.unlink()
+        for place in Path(root).rglob("*stale*.csv"):
+            os.utime(place, (0, 0))
+        return sent
+
+
+def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(observatory: Observatory) -> None:
+    write_raw(observatory, {f"20260305_{name}.csv": b"x" for name in ("good", "lost", "stale")})
+    there = observatory.gws / "raw" / "met"
+    hosts = [Losing(host) for host in observatory.far_sides if isinstance(host, ArchiveHost)]
+    for attempt in (1, 2, 3):
+        report = observatory.push_raw(hosts=hosts)
+        assert report.failed.count == 2
+        assert adds_up(report)
+        for name in ("lost", "stale"):
+            row = observatory.row(there / f"20260305_{name}.csv")
+            assert row is not None
+            assert (row.copied_at, row.attempts, bool(row.parked_at)) == (None, attempt, attempt == 3)
+            assert row.last_error == "after the transfer it is not there in the version that was sent"
+    assert f"{there}/20260305_lost.csv is not tried any more" in report.notes
+    report = observatory.push_raw(hosts=hosts)
+    assert (report.host, report.parked.count, report.unchanged, report.seen) == (None, 2, 1, 3)
+    write_raw(observatory, {"20260305_lost.csv": b"another version"})
+    report = observatory.push_raw()
+    assert (report.files, report.parked.count) == (1, 1)
+
+
+def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_parked(observatory: Observatory) -> None:
+    write(observatory.home / "daq", {"run1.dat": b"one", "run2.dat": b"two", "gone.dat": b""})
+    daq, gws = observatory.home / "daq", observatory.gws
+    with observatory.ledger() as ledger:
+        ledger.add_file(daq / "run1.dat", f"{gws}/raw/daq/run1.dat", "gws")
+        ledger.add_file(daq / "run2.dat", f"{gws}/products/daq/2.dat", "gws")
+        ledger.add_file(daq / "gone.dat", f"{gws}/manifests/daq/gone.dat", "gws")
+        for place in ("/etc/cron.d/run1.dat", f"{gws}/raw/.incoming/core/new/x", f"{gws}/rawer/x"):
+            ledger.add_file(daq / "run1.dat", place, "gws")
+    (daq / "gone.dat").unlink()
+    (daq / "run2.dat").write_bytes(b"grown since")
+    report = observatory.push_core()
+    assert files_below(gws) == {"raw/daq/run1.dat": b"one", "products/daq/2.dat": b"grown since"}
+    assert not Path("/etc/cron.d/run1.dat").exists()
+    assert (report.files, report.failed.count, report.parked.count) == (2, 1, 3)
+    assert adds_up(report)
+    assert "its remote path is in none of the archive's directories" in report.parked.first[0]
+    assert report.failed.first == [f"{gws}/manifests/daq/gone.dat: gone from here"]
+    with observatory.ledger() as ledger:
+        assert len(ledger.parked("gws", REGISTERED)) == 3
+
+
+def test_files_of_our_own_go_where_they_are_told(observatory: Observatory) -> None:
+    word = observatory.home / "manifests" / "finalized" / "met" / "2026-03-05_met_finalized.yaml"
+    write(word.parent, {word.name: b"complete: true\n"})
+    remote = f"{observatory.archive.evidence}/finalized/met/{word.name}"
+    report = observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote}))
+    assert report.files == 1
+    assert Path(remote).read_bytes() == b"complete: true\n"
+    assert observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote})).unchanged == 1
+
+
+def test_a_repaired_file_is_sent_again_although_size_and_mtime_are_equal_there(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": BIG, "20260305_b.csv": b"b"})
+    observatory.push_raw()
+    there = observatory.gws / "raw" / "met" / "20260305.csv"
+    status = there.stat()
+    with there.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\0\0\0\0")
+    os.utime(there, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert observatory.push_raw().files == 0
+    with observatory.ledger() as ledger:
+        ledger.requeue("gws", [str(there)])
+    report = observatory.push_raw()
+    assert (report.files, report.unchanged) == (1, 1)
+    assert there.read_bytes() == BIG
+    assert report.literal_bytes < 100_000
+
+
+def test_a_ledger_that_cannot_be_read_is_named(observatory: Observatory) -> None:
+    place = observatory.home / "state" / "ledger.sqlite"
+    place.parent.mkdir()
+    place.write_bytes(b"rubbish" * 1000)
+    with pytest.raises(LedgerError, match="not a ledger"):
+        observatory.push_raw()

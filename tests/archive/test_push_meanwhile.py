@@ -1,0 +1,202 @@
+"""Pushes during which something happens: kills, files that go, change and grow, and other pushes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from datetime import date
+from multiprocessing import get_context
+
+from tests.archive.parts import Observatory, adds_up, arriving, once, receivers, running, write_raw
+from tests.mirror.parts import differences, left_over, until, write
+
+BIG = random.Random(7).randbytes(3_000_000)
+fork = get_context("fork")
+
+
+def test_a_file_is_never_seen_there_in_part_while_it_comes_and_after_a_kill(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": BIG})
+    target = observatory.gws / "raw" / "met" / "20260305.csv"
+    slow = observatory.but(bandwidth=1000, known_hosts=None)
+    looks = 0
+    run = fork.Process(target=slow.push_raw)
+    run.start()
+    while arriving(observatory.gws) < 1_000_000:
+        assert not target.exists()
+        assert run.is_alive()
+        looks += 1
+        time.sleep(0.005)
+    far = receivers(observatory.gws)
+    assert far
+    for pid in far:
+        os.kill(pid, signal.SIGKILL)
+    run.kill()
+    run.join()
+    until(lambda: not receivers(observatory.gws))
+    assert looks > 10
+    assert not target.exists()
+    row = observatory.row(target)
+    assert row is not None
+    assert row.copied_at is None
+    assert left_over(observatory.home / "raw") != [], "the killed run's view"
+    with running(observatory.push_raw) as results:
+        while not results:
+            assert not target.exists() or target.stat().st_size == len(BIG)
+            time.sleep(0.002)
+    assert results[0].files == 1
+    assert target.read_bytes() == BIG
+    assert left_over(observatory.home / "raw") == []
+
+
+def test_runs_that_are_killed_at_any_moment_never_make_the_ledger_say_more_than_is_there(
+    observatory: Observatory,
+) -> None:
+    chance = random.Random(11)
+    there = observatory.gws / "raw" / "met"
+    for attempt in range(6):
+        write_raw(observatory, {f"20260305_{attempt}_{n}.csv": chance.randbytes(50_000) for n in range(10)})
+        run = fork.Process(target=observatory.but(bandwidth=2000, known_hosts=None).push_raw)
+        run.start()
+        time.sleep(chance.uniform(0.05, 0.7))
+        run.kill()
+        run.join()
+        for path in observatory.raw.glob("*.csv"):
+            row = observatory.row(there / path.name)
+            if row is not None and row.copied_at:
+                status = (there / path.name).stat()
+                assert (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
+    observatory.push_raw()
+    assert differences(observatory.raw, there) == []
+    assert left_over(observatory.home / "raw") == []
+    assert observatory.push_raw().files == 0
+
+
+def test_a_file_that_goes_away_here_while_it_is_sent_is_a_success_with_a_note(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305_a.csv": BIG, "20260305_z.csv": b"z"})
+
+    def vanish() -> None:
+        for place in (observatory.home / "raw" / ".outgoing").rglob("20260305_z.csv"):
+            place.unlink()
+
+    slow = observatory.but(bandwidth=2000)
+    with once(lambda: arriving(observatory.gws) > 500_000, vanish):
+        report = slow.push_raw()
+    assert report.said == {}
+    assert (report.files, report.failed.count) == (1, 1)
+    assert "files went away here while they were sent (rsync's exit code 24)" in report.notes
+    assert any("vanished" in note for note in report.notes)
+    row = observatory.row(observatory.gws / "raw" / "met" / "20260305_z.csv")
+    assert row is not None
+    assert (row.copied_at, row.attempts) == (None, 1)
+    assert observatory.push_raw().files == 1
+
+
+def test_a_file_that_is_replaced_here_meanwhile_is_whole_there_old_and_then_new(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": BIG})
+    target = observatory.gws / "raw" / "met" / "20260305.csv"
+    new = random.Random(8).randbytes(2_000_000)
+
+    def replace() -> None:
+        write_raw(observatory, {"next": new})
+        (observatory.raw / "next").replace(observatory.raw / "20260305.csv")
+
+    with once(lambda: arriving(observatory.gws) > 500_000, replace):
+        report = observatory.but(bandwidth=2000).push_raw()
+    assert report.files == 1
+    assert target.read_bytes() == BIG
+    assert observatory.push_raw().files == 1
+    assert target.read_bytes() == new
+
+
+def test_a_product_that_is_written_in_place_meanwhile_is_whole_there_or_waits(observatory: Observatory) -> None:
+    old, young = observatory.products / "old.nc", observatory.products / "young.nc"
+    write(observatory.products, {"old.nc": BIG, "young.nc": BIG})
+    os.utime(young)
+
+    def write_in_place() -> None:
+        for place in (old, young):
+            with place.open("r+b") as file:
+                file.write(b"new")
+
+    with once(lambda: arriving(observatory.gws) > 500_000, write_in_place):
+        report = observatory.but(bandwidth=3000).push_core()
+    assert (report.files, report.unsettled.first, report.failed.count) == (1, [str(old)], 0)
+    assert adds_up(report)
+    assert (observatory.gws / "products" / "young.nc").read_bytes() == BIG
+    assert observatory.push_core().files == 2
+    assert differences(observatory.products, observatory.gws / "products") == []
+
+
+def test_a_log_that_is_appended_without_pause_is_always_there_as_it_once_was(observatory: Observatory) -> None:
+    log = observatory.products / "ops" / "events.jsonl"
+    log.parent.mkdir(parents=True)
+    line, stop = b'{"a": "line"}\n', threading.Event()
+
+    def append() -> None:
+        with log.open("ab", buffering=0) as file:
+            while not stop.is_set():
+                file.write(line * 200)
+                time.sleep(0.001)
+
+    sizes = []
+    with running(append):
+        try:
+            until(log.exists)
+            for _ in range(3):
+                report = observatory.push_core()
+                assert (report.files, report.unsettled.count) == (1, 0)
+                copy = (observatory.gws / "products" / "ops" / "events.jsonl").read_bytes()
+                assert copy == line * (len(copy) // len(line)) + line[: len(copy) % len(line)]
+                sizes.append(len(copy))
+        finally:
+            stop.set()
+    assert sizes == sorted(set(sizes))
+    assert observatory.push_core().files == 1
+    assert differences(observatory.products, observatory.gws / "products") == []
+
+
+def test_a_product_that_is_rewritten_all_the_while_waits_and_holds_up_no_other(observatory: Observatory) -> None:
+    write(observatory.products, {"quiet.txt": b"quiet"})
+    restless, stop = observatory.products / "restless.bin", threading.Event()
+    restless.write_bytes(BIG)
+
+    def rewrite() -> None:
+        with restless.open("r+b", buffering=0) as file:
+            while not stop.is_set():
+                file.seek(0)
+                file.write(os.urandom(1) * 100_000)
+
+    with running(rewrite):
+        try:
+            report = observatory.push_core()
+        finally:
+            stop.set()
+    assert (report.files, report.unsettled.first) == (1, [str(restless)])
+    assert observatory.push_core().files == 1
+
+
+def test_small_products_go_out_while_a_large_push_of_the_camera_is_going(observatory: Observatory) -> None:
+    write(observatory.products, {"wxcam/daily_videos/c/20260305.mp4": BIG, "small.json": b"{}"})
+    write_raw(observatory, {"20260305.csv": b"x"})
+    with running(observatory.but(bandwidth=1000).push_wxcam) as large:
+        until(lambda: arriving(observatory.gws) > 200_000)
+        began = time.monotonic()
+        assert observatory.push_core().files == 1
+        assert observatory.push_raw().files == 1
+        assert not large
+        assert time.monotonic() - began < 3
+    assert large[0].files == 1
+
+
+def test_a_push_of_history_does_not_hold_up_what_has_come_now(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260201.csv": BIG, "20260305.csv": b"now"})
+    old = [date(2026, 2, 1)]
+    slow = observatory.but(bandwidth=1000)
+    with running(lambda: slow.pushing(lambda pushing: pushing.raw("met", old, history=True))) as history:
+        until(lambda: arriving(observatory.gws) > 200_000)
+        assert observatory.push_raw().files == 1
+        assert not history
+    assert history[0].files == 1
