@@ -1,0 +1,137 @@
+"""Push, read, compare and publish, killed at random moments: nothing is claimed that is not so, and it ends right."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+
+from aurora_assets.archive.certify import Records, certify
+from aurora_assets.archive.pushes import Pushing
+from aurora_assets.hosts import SshHost
+from aurora_assets.site import load_site
+from resources.outside import outside_of
+from resources.places import places_of
+from tests.archive.parts import LOG
+from tests.archive.platform import Platform
+from tests.archive.test_publish import read_latest
+from tests.mirror.parts import DAY, write
+from tests.ssh_server import SshServer
+
+ROOT = Path(__file__).resolve().parents[2]
+# Imported once, forked for each victim, before any thread or session is there.
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from tests.archive.test_killed import bring
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        while True:
+            bring(Path(sys.argv[1]))
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+"""
+
+
+def bring(file: Path) -> str:
+    """What a run of `push_met` and one of `verify_met` do, without Dagster; returns what the verification says."""
+    site = load_site(file)
+    records, outside = Records(site), outside_of(site)
+    assert site.archive is not None
+    assert outside.archive is not None
+    with records.ledger() as ledger:
+        Pushing(site, site.archive, outside.archive.hosts(site.archive, LOG), ledger).raw("met", [DAY])
+    return certify(records, "met", [DAY], places_of(site, "met", outside.ssh), full=True).report.summary()
+
+
+@pytest.fixture
+def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
+    with DagsterInstance.ephemeral() as instance:
+        yield Platform(tmp_path, hosts, instance)
+
+
+def claims_that_are_not_so(home: Path) -> list[str]:
+    """Files that the ledger calls copied and that are not there in that version."""
+    database = home / "state/ledger.sqlite"
+    if not database.exists():
+        return []
+    with sqlite3.connect(database) as db:
+        rows = db.execute("SELECT remote_path, size, mtime_ns FROM file WHERE copied_at IS NOT NULL").fetchall()
+    wrong = []
+    for path, size, mtime in rows:
+        place = Path(path)
+        if not place.exists() or (place.stat().st_size, place.stat().st_mtime_ns) != (size, mtime):
+            wrong.append(path)
+    return wrong
+
+
+def add(platform: Platform, number: int) -> None:
+    """More files, as a mirror would have brought them: at the source and here."""
+    files = {f"met_20260305_{number:02}_{n}.csv": bytes([number]) * 300_000 for n in range(6)}
+    for root in ("instrument", "raw/met"):
+        write(platform.home / root, files)
+
+
+@pytest.mark.timeout(200)
+def test_killed_twenty_times_the_ledger_claims_nothing_that_is_not_there_and_a_quiet_run_converges(
+    platform: Platform,
+) -> None:
+    home, latest = platform.home, platform.site.paths.manifests / "latest"
+    add(platform, 0)
+    bring(home / "site.yaml")
+    chance = random.Random(11)
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(home / "site.yaml")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as forking:
+        assert forking.stdin is not None
+        assert forking.stdout is not None
+        for number in range(1, 21):
+            add(platform, number)
+            forking.stdin.write("another\n")
+            victim = int(forking.stdout.readline())
+            time.sleep(chance.uniform(0.05, 0.9))
+            os.kill(victim, signal.SIGKILL)
+            assert forking.stdout.readline() == "gone\n"
+            read_latest(latest)
+            assert not claims_that_are_not_so(home)
+        forking.stdin.close()
+    assert "126 of 126 files proved in the archive; 0 gaps, 0 pending" in bring(home / "site.yaml")
+    compare = ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes"]
+    trees = [f"{home}/raw/met/", f"{home}/gws/raw/met/"]
+    done = subprocess.run([*compare, *trees], capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line[1] == "f"] == []
+    assert not [path for path in (home / "raw/.outgoing").rglob("*") if path.is_file()]
+
+
+def test_a_push_and_a_verification_log_in_as_often_for_many_files_as_for_few(
+    platform: Platform, servers: list[SshServer]
+) -> None:
+    def logins() -> int:
+        return sum(server.log().count("Accepted publickey") for server in servers)
+
+    counts = []
+    for number in (0, *range(1, 40)):
+        add(platform, number)
+        if number in (0, 39):
+            before = logins()
+            bring(platform.home / "site.yaml")
+            counts.append(logins() - before)
+    # The pooled session of this process is there the second time; a push is one login of rsync each time.
+    assert counts[0] <= 2
+    assert counts[1] <= 1
