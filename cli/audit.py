@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -10,16 +11,19 @@ import click
 from rich.text import Text
 
 from aurora_assets.errors import SiteError
-from aurora_assets.hosts import SshHost
+from aurora_assets.files import counted
+from aurora_assets.hosts import LocalHost, SshHost
+from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
-from cli.console import say, show_json, show_table
+from cli.console import say, show_json, show_table, waiting
 from cli.far import Place, Visit
 from cli.findings import Finding, Level
 from cli.machine import looks_here
-from cli.reaching import looking_only
+from cli.reaching import days_from, looking_only, not_begun
 from cli.together import together
 from resources.ssh import SshResource
 
+_AT_ONCE = 8  # looks at one host at the same time, as sshd has ten sessions for a connection (MaxSessions)
 _DISK_BOUND = 20  # s; a network file system whose server is gone would hold us for ever
 
 
@@ -38,7 +42,10 @@ def audit(file: Path | None, as_json: bool) -> None:
         found, name = [Finding("site file", Level.FAIL, str(error), step)], "no site"
     else:
         used = file or DEFAULT_SITE
-        found, name = [Finding("site file", Level.OK, f"{used}: {site.name}, {len(site.streams)} streams")], site.name
+        found, name = (
+            [Finding("site file", Level.OK, f"{used}: {site.name}, {counted(len(site.streams), 'stream')}")],
+            site.name,
+        )
         found += _look(site)
     count = Counter(finding.level for finding in found)
     if as_json:
@@ -61,29 +68,41 @@ def _look(site: Site) -> list[Finding]:
     limits = site.limits
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
-    with looking_only(site, within=limits.look) as (outside, _):
+    with looking_only(site, within=limits.look) as (outside, _), waiting() as waits:
         here = looks_here(site)
         hosts = {visit.name: visit for visit in _hosts(site, outside.ssh)}
         archive = {visit.name: visit for visit in _archive(site, outside.ssh)}
-        visits = hosts | archive
+        far = {name: waits.on(name, partial(_host, site, outside.ssh, visit)) for name, visit in hosts.items()}
+        far |= {name: waits.on(name, visit.look) for name, visit in archive.items()}
+        local = {
+            name: partial(_streams, site, outside.ssh, [name])
+            for name, stream in site.streams.items()
+            if stream.enabled and isinstance(site.hosts[stream.host], LocalHost)
+        }
+        turns = -(-len(site.streams) // _AT_ONCE)
         # A disk has no bound of its own: it is looked at in a thread that may be left behind.
         ends = together(
             {
-                "here": lambda: together({name: partial(_listed, look) for name, look in here.items()}, _DISK_BOUND),
-                "far": lambda: together({name: visit.look for name, visit in visits.items()}, bound),
+                "here": waits.on(
+                    "the disks here",
+                    lambda: together({name: partial(_listed, one) for name, one in here.items()}, _DISK_BOUND),
+                ),
+                "streams": lambda: together(local, 2 * limits.look.total_seconds()),
+                "far": lambda: together(far, bound + 2 * turns * limits.look.total_seconds()),
             }
         )
     found = {name: _findings(name, end) for group in ends.values() for name, end in _all_of(group).items()}
     return [
         *(finding for name in here for finding in found[name]),
+        *(finding for name in local for finding in found[name]),
         *(finding for name in hosts for finding in found[name]),
         *_offline(site),
         *_one_is_enough([found[name] for name in archive]),
     ]
 
 
-def _listed(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    return list(look())
+def _listed(findings: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    return list(findings())
 
 
 def _all_of[Result](group: dict[str, Result | Exception] | Exception) -> dict[str, Result | Exception]:
@@ -110,6 +129,42 @@ def _hosts(site: Site, ssh: SshResource) -> Iterator[Visit]:
             yield Visit(f"host {name}", f"hosts.{name}", host, places, ssh, site.paths.known_hosts)
 
 
+def _host(site: Site, ssh: SshResource, visit: Visit) -> list[Finding]:
+    """A host, and what lies in those of its directories that can be read."""
+    found = visit.look()
+    names = [one.component.removeprefix("source ") for one in found if one.level is Level.OK]
+    return [*found, *_streams(site, ssh, [name for name in names if f"source {name}" in visit.places])]
+
+
+def _streams(site: Site, ssh: SshResource, names: list[str]) -> list[Finding]:
+    """Streams whose patterns match nothing of what lies there."""
+    now = datetime.now(UTC)
+    looks = {
+        name: partial(
+            look,
+            stream,
+            ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
+            site.raw_root(name),
+            days_from(stream.live_from(now), now),
+            site.limits.look,
+        )
+        for name in names
+        if not not_begun(stream := site.streams[name], now)
+    }
+    # What cannot be looked at is no finding of its own: the directory has one that says why.
+    surveys = [(name, end) for name, end in together(looks, at_once=_AT_ONCE).items() if isinstance(end, Survey)]
+    return [
+        Finding(
+            f"include {name}",
+            Level.WARN,
+            f"{none_matches(survey.unmatched)}: {', '.join(site.streams[name].include)}",
+            f"correct streams.{name}.include, or its path",
+        )
+        for name, survey in surveys
+        if survey.unmatched
+    ]
+
+
 def _archive(site: Site, ssh: SshResource) -> Iterator[Visit]:
     """The archive's hosts, and its directories as each of them sees them."""
     for host in site.archive.hosts if site.archive else ():
@@ -126,6 +181,8 @@ def _offline(site: Site) -> Iterator[Finding]:
     for name, stream in site.streams.items():
         if not stream.enabled:
             yield Finding(f"source {name}", Level.OFF, f"planned offline (enabled: false): {stream.path}")
+        elif begins := not_begun(stream, datetime.now(UTC)):
+            yield Finding(f"start {name}", Level.OFF, f"{begins}: until then nothing is looked at or fetched")
     for name in site.hosts:
         if not any(stream.enabled for stream in site.streams.values() if stream.host == name):
             yield Finding(f"host {name}", Level.OFF, "no stream of it is on: not asked")

@@ -154,10 +154,8 @@ def dagster_home() -> Iterator[Finding]:
     home = os.environ.get("DAGSTER_HOME")
     copy = f"cp {OUR_DAGSTER_YAML} {home}/"
     if not home:
-        step = (
-            "export DAGSTER_HOME=<a directory that is kept>; without it `make ui` takes .aurora/, which is the demo's"
-        )
-        yield Finding("DAGSTER_HOME", Level.FAIL, "not set", step)
+        step = "`make ui` sets it to .aurora/dagster; for a real site, export DAGSTER_HOME=<a directory that is kept>"
+        yield Finding("DAGSTER_HOME", Level.WARN, "not set", step)
         return
     theirs = Path(home) / "dagster.yaml"
     if not Path(home).is_absolute():
@@ -181,6 +179,8 @@ def local_sources(site: Site) -> Iterator[Finding]:
             path = Path(stream.path)
             if not path.is_dir():
                 step = f"mount the disk, or correct streams.{name}.path"
+                if path.is_relative_to(ROOT / ".aurora"):
+                    step = "make demo first" if site.name == "demo" else "simulate it first, as the site file says"
                 yield Finding(f"source {name}", Level.FAIL, f"no such directory: {path}", step)
             elif not os.access(path, os.R_OK | os.X_OK):
                 step = f"let {os.environ.get('USER', 'us')} read it (chmod o+rx)"

@@ -12,19 +12,28 @@ import click
 from rich.text import Text
 
 from aurora_assets.errors import HostError
+from aurora_assets.files import counted
 from aurora_assets.hosts import SshHost
-from aurora_assets.mirror.survey import Survey, look
+from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.mirror.verify import local_files
 from aurora_assets.site import Site
-from cli.console import printable, show_json, show_table
-from cli.reaching import days_from, in_their_words, looking_only, site_of
+from cli.console import Waiting, console, say, show_json, show_table, waiting
+from cli.reaching import days_from, in_their_words, looking_only, not_begun, site_of
 from cli.together import together
 from resources.outside import Outside
 
 # Looks at one host at the same time: sshd has ten sessions for a connection (MaxSessions), and others may want some.
 _AT_ONCE = 8
 _SLACK = 2.0  # s, for who ends by itself to do so
-_STYLE = {"up to date": "green", "behind": "yellow", "stale": "yellow", "planned offline": "bright_black"}
+_WIDE = 120  # columns, for a table with everything in it
+_STYLE = {
+    "up to date": "green",
+    "behind": "yellow",
+    "stale": "yellow",
+    "ahead": "yellow",
+    "planned offline": "bright_black",
+    "not begun": "bright_black",
+}
 
 
 @dataclass(frozen=True)
@@ -66,16 +75,19 @@ def status(file: Path | None, as_json: bool) -> None:
     found.
     """
     site, now = site_of(file), datetime.now(UTC)
-    with looking_only(site) as (outside, copy):
-        found = _statuses(site, outside, now, lambda error: in_their_words(error, site, copy))
+    with looking_only(site) as (outside, copy), waiting() as waits:
+        found = _statuses(site, outside, now, lambda error: in_their_words(error, site, copy), waits)
     if as_json:
         show_json({"site": site.name, "at": now, "streams": [asdict(one) for one in found]})
     else:
         _show(site, found)
 
 
-def _statuses(site: Site, outside: Outside, now: datetime, words: Callable[[Exception], str]) -> list[StreamStatus]:
-    names = [name for name, stream in site.streams.items() if stream.enabled]
+def _statuses(
+    site: Site, outside: Outside, now: datetime, words: Callable[[Exception], str], waits: Waiting
+) -> list[StreamStatus]:
+    begun = [name for name, stream in site.streams.items() if not not_begun(stream, now)]
+    names = [name for name in begun if site.streams[name].enabled]
     hosts = sorted({site.streams[name].host for name in names})
 
     def on(host_name: str) -> dict[str, Survey | Exception]:
@@ -87,16 +99,20 @@ def _statuses(site: Site, outside: Outside, now: datetime, words: Callable[[Exce
 
     bound = site.limits.look.total_seconds()
     # A disk has no bound of its own: what hangs in it is left behind.
-    local = {name: partial(newest_here, site, name, now, site.limits.look) for name in site.streams}
+    local = {name: partial(newest_here, site, name, now, site.limits.look) for name in begun}
+    far = {host: waits.on(f"host {host}", partial(on, host)) for host in hosts}
     ends = together(
         {
-            "there": lambda: together({host: partial(on, host) for host in hosts}, _longest(site, len(names))),
-            "here": lambda: together(local, bound + _SLACK),
+            "there": lambda: together(far, _longest(site, len(names))),
+            "here": waits.on("the disks here", lambda: together(local, bound + _SLACK)),
         }
     )
     seen, here = (_all_of(ends[where]) for where in ("there", "here"))
     found = []
     for name, stream in site.streams.items():
+        if name not in begun:
+            found.append(StreamStatus(name, stream.host, "not begun", why=not_begun(stream, now)))
+            continue
         end = seen[stream.host] if stream.enabled else None
         found.append(_status(site, name, end[name] if isinstance(end, dict) else end, here[name], now, words))
     return found
@@ -187,9 +203,9 @@ def _known(site: Site, name: str, survey: Survey, here: datetime | None) -> Stre
     return StreamStatus(
         stream=name,
         host=stream.host,
-        state="behind" if missing else "stale" if is_stale else "up to date",
+        state="behind" if missing else "stale" if is_stale else "ahead" if survey.ahead else "up to date",
         newest_there=survey.newest,
-        age_there=_since(survey.newest, clock),
+        age_there=-survey.ahead if survey.ahead else _since(survey.newest, clock),
         newest_here=here,
         age_here=_since(here, clock),
         missing=missing,
@@ -201,10 +217,15 @@ def _known(site: Site, name: str, survey: Survey, here: datetime | None) -> Stre
 
 def _remark(survey: Survey, is_stale: bool) -> str:
     remarks = []
-    if is_stale:
+    if survey.unmatched:
+        remarks.append(none_matches(survey.unmatched))
+    elif is_stale:
         remarks.append("no file there in the live window" if survey.newest is None else "nothing new there for long")
+    if survey.ahead:
+        remarks.append(f"the newest file there is {_age(survey.ahead)} ahead of the host's clock")
     if survey.unreadable.count:
-        remarks.append(f"{survey.unreadable.count} directories there not readable: {survey.unreadable.first[0]}")
+        number = counted(survey.unreadable.count, "directory", "directories")
+        remarks.append(f"{number} there not readable: {survey.unreadable.first[0]}")
     return "; ".join(remarks)
 
 
@@ -213,33 +234,75 @@ def _since(at: datetime | None, now: datetime) -> timedelta | None:
 
 
 def _show(site: Site, found: list[StreamStatus]) -> None:
-    show_table(
-        f"{site.name}: newest data, UTC",
-        ["stream", "state", "there", "age", "here", "age", "missing", "still written", "refused", "remark"],
-        [
-            [
-                one.stream,
-                Text(one.state, _STYLE.get(one.state, "red")),
-                _time(one.newest_there),
-                _age(one.age_there),
-                _time(one.newest_here),
-                _age(one.age_here),
-                *("" if number is None else str(number) for number in (one.missing, one.unsettled, one.refused)),
-                printable(one.why),
-            ]
-            for one in found
-        ],
-    )
+    """A table, and below it what is too long for one; what is the same of several streams of a host is said once."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        if one.state == "unknown":
+            together.setdefault((one.host, one.why), []).append(one.stream)
+    shared = {key: names for key, names in together.items() if len(names) > 1}
+    title = f"{site.name}: newest data, UTC"
+    if console().width >= _WIDE:
+        columns = ["stream", "state", "there", "age", "here", "age", "missing", "unsettled", "refused", "remark"]
+        show_table(title, columns, [_wide(one, (one.host, one.why) in shared) for one in found])
+        remarks = []
+    else:
+        columns = ["stream", "state", "there", "age there", "age here", "missing"]
+        show_table(title, columns, [_narrow(one) for one in found])
+        remarks = [(one.stream, _besides(one, (one.host, one.why) in shared)) for one in found]
+    for (host, why), names in shared.items():
+        say(f"host {host} ({', '.join(names)}): {why}", "red")
+    for name, remark in remarks:
+        if remark:
+            say(f"{name}: {remark}")
 
 
-def _time(at: datetime | None) -> str:
-    return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
+def _wide(one: StreamStatus, is_shared: bool) -> list[str | Text]:
+    return [
+        one.stream,
+        _state(one),
+        _time(one.newest_there, "%Y-%m-%d %H:%M:%S"),
+        _age(one.age_there),
+        _time(one.newest_here, "%Y-%m-%d %H:%M:%S"),
+        _age(one.age_here),
+        *("" if number is None else str(number) for number in (one.missing, one.unsettled, one.refused)),
+        f"see host {one.host} below" if is_shared else one.why,
+    ]
+
+
+def _narrow(one: StreamStatus) -> list[str | Text]:
+    """What 80 columns have room for."""
+    missing = "" if one.missing is None else str(one.missing)
+    return [
+        one.stream,
+        _state(one),
+        _time(one.newest_there, "%m-%d %H:%M"),
+        _age(one.age_there),
+        _age(one.age_here),
+        missing,
+    ]
+
+
+def _besides(one: StreamStatus, is_shared: bool) -> str:
+    """What a narrow table does not show of a stream."""
+    numbers = ((one.unsettled, "unsettled"), (one.refused, "refused"))
+    remarks = [f"{number} {word}" for number, word in numbers if number]
+    return "; ".join(remarks + ([one.why] if one.why and not is_shared else []))
+
+
+def _state(one: StreamStatus) -> Text:
+    return Text(one.state, _STYLE.get(one.state, "red"))
+
+
+def _time(at: datetime | None, form: str) -> str:
+    return "-" if at is None else at.strftime(form)
 
 
 def _age(age: timedelta | None) -> str:
-    """The two largest units: 3d 4h, 4h 5m, 5m 6s."""
+    """The two largest units: 3d 4h, 4h 5m, 5m 6s; with a minus for what is ahead of the clock."""
     if age is None:
         return "-"
+    if age < timedelta(0):
+        return f"-{_age(-age)}"
     seconds = int(age.total_seconds())
     parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
     first = next((n for n, (number, _) in enumerate(parts) if number), 3)

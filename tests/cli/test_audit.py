@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aurora_assets.site import DEFAULT_SITE, load_site
 from cli import machine
 from cli.far import Visit
 from cli.findings import Level
@@ -373,7 +374,39 @@ def test_dagster_home_must_be_set_and_hold_our_settings(dagster_home: Path, monk
     (dagster_home / "dagster.yaml").unlink()
     assert [one.level for one in machine.dagster_home()] == [Level.WARN]
     monkeypatch.delenv("DAGSTER_HOME")
-    assert [one.level for one in machine.dagster_home()] == [Level.FAIL]
+    assert [(one.level, "`make ui` sets it" in one.next_step) for one in machine.dagster_home()] == [(Level.WARN, True)]
+
+
+def test_the_demo_before_it_was_made_is_told_to_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    site = load_site(DEFAULT_SITE)
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    camera = str(tmp_path / ".aurora" / "camera")
+    site = site.model_copy(update={"streams": {"wxcam": site.streams["wxcam"].model_copy(update={"path": camera})}})
+    assert [(one.level, one.next_step) for one in machine.local_sources(site)] == [(Level.FAIL, "make demo first")]
+
+
+def test_an_include_that_matches_nothing_and_a_stream_that_has_not_begun_are_told(
+    observatory: Observatory, tmp_path: Path
+) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["hosts"]["here"] = {"kind": "local"}
+        data["streams"]["cl61"]["include"] = ["*.nb"]
+        data["streams"]["power"] |= {"include": ["*.scv"], "host": "here"}
+        data["streams"]["radar"]["start"] = "2999-01-01"
+
+    found = findings(aurora(observatory.write_site(tmp_path, change), "audit", "--json"))
+    assert {name for name in found if name.startswith("include")} == {"include cl61", "include power"}
+    assert found["include cl61"] == {
+        "component": "include cl61",
+        "level": "warn",
+        "what": f"{2 * FILES['cl61']} files there, none matches include in the site file: *.nb",
+        "next_step": "correct streams.cl61.include, or its path",
+    }
+    assert found["include power"]["what"].startswith("2 files there, none matches")
+    assert (found["start radar"]["level"], found["start radar"]["what"].split(":")[0]) == (
+        "off",
+        "begins on 2999-01-01 (start in the site file)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 """``aurora status`` says how new the newest data is, there and here, and what it could not see."""
 
 import os
+import pty
+import re
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -16,15 +20,18 @@ from tests.cli.parts import (
     CONNECT,
     FILES,
     FIRST,
+    ROOT,
     SECOND,
     Observatory,
     aurora,
+    aurora_process,
     dead_port,
     deaf,
     elsewhere,
     everything,
     streams,
 )
+from tests.ssh_server import readable_directory
 
 
 def newest(root: Path, pattern: str) -> str:
@@ -87,6 +94,95 @@ def test_hosts_that_are_down_are_unknown_with_the_reason_and_the_others_go_on(
     assert "127.0.0.9" in found["on_dead"]["why"]
     assert found["power"]["state"] == "behind"
     assert took < 2 * CONNECT + 2, "six streams of a deaf host wait for it once"
+
+
+def screen(monkeypatch: pytest.MonkeyPatch, width: int, *arguments: Any) -> str:
+    """What the command shows on a terminal of so many columns, without its colours."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", aurora(*arguments).stdout)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_table_fits_its_terminal_and_a_hosts_error_is_said_once(
+    observatory: Observatory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    port = dead_port()
+
+    def change(data: dict[str, Any]) -> None:
+        data["hosts"]["aps"] = elsewhere(observatory.ass, "127.0.0.9", port)
+        data["streams"]["other"] = data["streams"]["power"] | {"raw": "other"}
+        data["streams"]["asfs_fast_sonic"]["include"] = ["*.nothing"]
+        data["streams"]["asfs_logger"]["enabled"] = False
+
+    shown = screen(monkeypatch, width, observatory.write_site(tmp_path, change), "status")
+    assert shown.count(f"127.0.0.9:{port}: Unable to connect") == 1
+    row = next(line.split() for line in shown.splitlines() if line.startswith((" cl61 ", "cl61 ")))
+    assert "behind" in row
+    table, _, below = shown.partition("\nhost aps (power, other): ")
+    assert len(table.rstrip().splitlines()) == 4 + len(FILES) + 1, "one line a stream"
+    assert {len(line) <= width for line in table.splitlines()} == {True}
+    assert "none matches include" in (table if width == 160 else below)
+    assert re.search(r"asfs_logger +planned offline ", table)
+
+
+def test_what_is_waited_for_is_said_on_a_terminal(observatory: Observatory, tmp_path: Path) -> None:
+    with deaf() as port:
+        host = elsewhere(observatory.ass, "127.0.0.3", port)
+        file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=host))
+        for command in (["status"], ["audit"], ["sync", "all"], ["sync", "all", "--dry-run"]):
+            drawn = on_a_terminal(file, *command)
+            assert "waiting for " in drawn
+            assert "host ass" in drawn
+        assert "waiting" not in aurora_process(file, "status").stderr
+
+
+def on_a_terminal(file: Path, *arguments: str) -> str:
+    """What the command draws on stderr where that is a terminal."""
+    master, slave = pty.openpty()
+    env = {**os.environ, "AURORA_SITE": str(file), "TERM": "xterm", "COLUMNS": "120"}
+    command = [sys.executable, "-m", "cli.main", *arguments]
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    drawn = b""
+    try:
+        while block := os.read(master, 65536):
+            drawn += block
+    except OSError:
+        pass  # how a terminal says that nobody writes to it any more
+    finally:
+        os.close(master)
+    process.wait(timeout=30)
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode())
+
+
+def test_what_is_odd_about_a_source_is_its_remark(observatory: Observatory, tmp_path: Path) -> None:
+    begin = datetime.now(UTC).date() + timedelta(days=9)
+    with readable_directory() as far:
+
+        def change(data: dict[str, Any]) -> None:
+            data["streams"]["cl61"]["include"] = ["*.nb"]
+            data["streams"]["radar"]["start"] = begin
+            data["streams"]["power"]["path"] = str(far)
+
+        at = datetime.now(UTC) + timedelta(hours=2, seconds=30)
+        path = far / f"power_data_{datetime.now(UTC):%Y%m%d}.csv"
+        path.write_bytes(b"x")
+        os.utime(path, (at.timestamp(), at.timestamp()))
+        file = observatory.write_site(tmp_path, change)
+        assert aurora(file, "sync", "power").exit_code == 0
+        found = streams(aurora(file, "status", "--json"))
+        assert f"{2 * FILES['cl61']} files there, none matches include in the site file" in found["cl61"]["why"]
+        assert (found["radar"]["state"], found["radar"]["why"]) == (
+            "not begun",
+            f"begins on {begin} (start in the site file)",
+        )
+        assert found["power"]["state"] == "ahead"
+        assert found["power"]["why"].startswith("the newest file there is 2h 0m ahead of the host's clock")
+        assert -7232 < found["power"]["age_there"] < -7200
+        said = aurora(file, "status").stdout
+        assert "-2h 0m" in said
+        assert "begins on" in said
 
 
 def test_a_stream_that_is_off_is_planned_offline_and_not_asked_for(observatory: Observatory, tmp_path: Path) -> None:
