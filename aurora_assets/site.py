@@ -272,7 +272,8 @@ def load_site(file: Path | None = None) -> Site:
         data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # PyYAML has an error of its own for what it cannot parse, but not for a value like 2026-02-31.
-        raise SiteError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        said = " ".join(str(error).split()).replace('in "<byte string>", ', "at ")  # the file is named already
+        raise SiteError(f"{path}: not YAML: {said}") from None
     try:
         return Site.model_validate(data, context={"base": path.parent})
     except ValidationError as error:
@@ -280,24 +281,51 @@ def load_site(file: Path | None = None) -> Site:
 
 
 # pydantic's own words for these speak of Python, not of YAML.
+_A_DAY = "a day, as 2026-01-12"
+_KEYS = "keys with values, as in sites/demo.yaml"
+_NUMBER = "a whole number"
 _PLAIN = {
     "tuple_type": "a list, in brackets or with a dash for each",
-    "model_type": "keys with values, as in sites/demo.yaml",
+    "model_type": _KEYS,
+    "model_attributes_type": _KEYS,
     "dict_type": "names with settings, as in sites/demo.yaml",
     "union_tag_invalid": "kind is local or ssh",
+    "union_tag_not_found": "kind is missing: local or ssh",
+    "extra_forbidden": "unknown key: remove it, or see docs/site-file.md for the keys there are",
+    "missing": "missing: it has no default",
+    "too_short": "empty: at least one has to stand here",
+    "date_type": _A_DAY,
+    "date_parsing": _A_DAY,
+    "date_from_datetime_parsing": _A_DAY,
+    "date_from_datetime_inexact": _A_DAY,
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text (a number or date becomes text in quotes)",
+    "string_pattern_mismatch": "a path, absolute where it is on another machine, without control characters",
+    "literal_error": "{expected}",
+    "int_type": _NUMBER,
+    "int_parsing": _NUMBER,
+    "int_from_float": _NUMBER,
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
 }
 
 
 def _explain(error: ValidationError) -> str:
+    """Each mistake on a line of its own, where there are several."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         # A tagged union puts its tag into the location; a reader looks for the key that stands in the file.
         key = ".".join(str(part) for part in item["loc"] if part not in ("local", "ssh")) or "the file"
-        message = _PLAIN.get(item["type"]) or item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "unknown key: remove it, or see docs/site-file.md for the keys there are"
-        lines.append(f"{key}: {message}")
-    return "; ".join(lines)
+        known = {name: _in_a_file(value) for name, value in item.get("ctx", {}).items()}
+        plain = _PLAIN.get(item["type"])
+        lines.append(f"{key}: {plain.format(**known) if plain else item['msg'].removeprefix('Value error, ')}")
+    return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} mistakes:", *lines])
+
+
+def _in_a_file(limit: object) -> str:
+    """A limit as one would write it in a site file; pydantic gives that of a duration as Python's."""
+    return re.sub(r"datetime\.timedelta\(days=(\d+)\)", r"\1d", str(limit))
 
 
 def main() -> None:

@@ -207,8 +207,8 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("paths.raw_root", "x"), "paths.raw_root: unknown key"),
         (changed("streams.wxcam.setle", "5m"), "streams.wxcam.setle: unknown key"),
         (changed("hosts.far.password", "x"), "hosts.far.password: unknown key"),
-        (changed("paths.raw", ...), "paths.raw: Field required"),
-        (changed("streams", {}), "streams: "),
+        (changed("paths.raw", ...), "paths.raw: missing: it has no default"),
+        (changed("streams", {}), "streams: empty: at least one has to stand here"),
         (changed("streams.wxcam.settle", "5 minutes"), "streams.wxcam.settle: a duration is"),
         (changed("streams.wxcam.settle", 300), "streams.wxcam.settle: a duration is"),
         (changed("streams.wxcam.settle", "-5m"), "streams.wxcam.settle: a duration is"),
@@ -216,12 +216,15 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("limits.transfer", "0s"), "limits.transfer: "),
         (changed("limits.connect", "0s"), "limits.connect: "),
         (changed("hosts.far.kind", "ftp"), "hosts.far: "),
-        (changed("hosts.far.auth", "password"), "hosts.far.auth: "),
+        (changed("hosts.far.kind", ...), "hosts.far: kind is missing: local or ssh"),
+        (changed("hosts.far.auth", "password"), "hosts.far.auth: 'none' or 'key'"),
         (changed("hosts.far.auth", "key"), "hosts.far: identity"),
         (changed("hosts.far.identity", "~/.ssh/id_ed25519"), "hosts.far: identity"),
         (changed("hosts.far.address", "-oProxyCommand=reboot"), "hosts.far.address: a host name"),
         (changed("hosts.far.user", "-l root"), "hosts.far.user: a login name"),
-        (changed("hosts.far.port", 0), "hosts.far.port: "),
+        (changed("hosts.far.port", 0), "hosts.far.port: at least 1"),
+        (changed("hosts.far.port", "ssh"), "hosts.far.port: a whole number"),
+        (changed("hosts.far.port", 22.5), "hosts.far.port: a whole number"),
         (changed("streams.wxcam.host", "nowhere"), "streams.wxcam.host: 'nowhere' is not one of hosts"),
         (changed("streams.power.path", "data/power"), "streams.power.path: absolute"),
         (changed("streams.wxcam.path", ""), "streams.wxcam.path: "),
@@ -230,11 +233,21 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("paths.raw", "~nobody-of-that-name/x"), "paths.raw: "),
         (changed("streams.wxcam.raw", "../wxcam"), "streams.wxcam.raw: a path below"),
         (changed("streams.wxcam.raw", "/wxcam"), "streams.wxcam.raw: a path below"),
-        (changed("streams.wxcam.include", []), "streams.wxcam.include: "),
+        (changed("streams.wxcam.include", []), "streams.wxcam.include: empty: at least one"),
         (changed("streams.wxcam.include", ["FISH/*", "../*"]), "streams.wxcam.include.1: a path below"),
         (changed("streams.wxcam.day", "HDR_(?P<Y>"), "streams.wxcam.day: a regular expression"),
         (changed("streams.wxcam.day", r"(?P<Y>\d{4})"), "streams.wxcam.day: needs the named groups"),
-        (changed("streams.wxcam.start", "January"), "streams.wxcam.start: "),
+        (changed("streams.wxcam.start", "January"), "streams.wxcam.start: a day, as 2026-01-12"),
+        (changed("streams.wxcam.start", "12.1.2026"), "streams.wxcam.start: a day, as 2026-01-12"),
+        (changed("streams.wxcam.start", True), "streams.wxcam.start: a day, as 2026-01-12"),
+        (changed("streams.wxcam.description", 5), "streams.wxcam.description: text (a number"),
+        (
+            changed(
+                "archive",
+                {"hosts": [{"address": "h", "user": "u", "auth": "none"}], "raw": "a", "products": "/b"},
+            ),
+            "archive.raw: a path, absolute where",
+        ),
         (changed("streams.Wxcam", GOOD["streams"]["wxcam"]), "streams.Wxcam"),
         (changed("paths.state", "/var/lib/aurora cloud"), "paths.state: no white space"),
         (changed("paths.state", "/var/lib/%h"), "paths.state: no white space"),
@@ -246,13 +259,15 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("limits.look", 40), "limits.look: a duration is"),
         (changed("live", "yes"), "live: keys with values"),
         (changed("live.runing", True), "live.runing: unknown key"),
-        (changed("live.running", "perhaps"), "live.running: "),
+        (changed("live.running", "perhaps"), "live.running: true or false"),
+        (changed("live.running", [1]), "live.running: true or false"),
+        (changed("live.keep_runs", "3h"), "live.keep_runs: at least 1d"),
         (changed("live.every", "0s"), "live.every: longer than 0s"),
         (changed("live.every", "two minutes"), "live.every: a duration is"),
         (changed("live.hour_closes_after", "10"), "live.hour_closes_after: a duration is"),
         (changed("live.keep_runs", "0d"), "live.keep_runs: longer than 0s"),
-        (changed("live.reconcile_days", 0), "live.reconcile_days: "),
-        (changed("live.reconcile_days", 367), "live.reconcile_days: "),
+        (changed("live.reconcile_days", 0), "live.reconcile_days: at least 1"),
+        (changed("live.reconcile_days", 367), "live.reconcile_days: at most 366"),
         (changed("live.thumbnails", "@hourly"), "live.thumbnails: five fields, as in a crontab: minute hour day month"),
         (changed("live.thumbnails", "10 * * *"), "live.thumbnails: five fields"),
         (changed("live.thumbnails", "0 10 * * * *"), "live.thumbnails: five fields"),
@@ -368,11 +383,21 @@ def test_where_sightings_are_remembered_is_below_the_state_of_the_site(site_file
     assert site.sightings("power") == path.parent / "state/sources/power.json"
 
 
-def test_several_mistakes_are_told_at_once(site_file: Callable[[object], Path]) -> None:
+def test_several_mistakes_are_told_at_once_on_a_line_each(site_file: Callable[[object], Path]) -> None:
     data = changed("streams.wxcam.settle", "soon")
     data["paths"]["colour"] = "green"
-    with pytest.raises(SiteError, match=r"paths\.colour: unknown key.*; streams\.wxcam\.settle: a duration"):
+    with pytest.raises(
+        SiteError, match=r"^/.*: 2 mistakes:\n  paths\.colour: unknown key.*\n  streams\.wxcam\.settle: a duration.*$"
+    ):
         load_site(site_file(data))
+
+
+@pytest.mark.parametrize("text", ["name: [\n", "name: a\nname: b\n", "name: \x00\n", "a: b: c\n"])
+def test_what_is_no_yaml_is_said_of_the_file_and_its_line(site_file: Callable[[object], Path], text: str) -> None:
+    path = site_file(text)
+    with pytest.raises(SiteError, match=rf"^{re.escape(str(path))}: not YAML: .*\bat (line|position) \d") as caught:
+        load_site(path)
+    assert "byte string" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
