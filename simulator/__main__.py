@@ -74,7 +74,21 @@ def stream_names(_ctx: click.Context, _param: click.Parameter, values: tuple[str
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip()) or tuple(INSTRUMENTS)
 
 
-@click.group()
+class Simulator(click.Group):
+    """A group whose commands end in one line where a file cannot be written."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None or isinstance(error, BrokenPipeError):
+                raise
+            raise click.ClickException(
+                f"{error.filename}: {error.strerror}. Choose a --root where you may write."
+            ) from None
+
+
+@click.group(cls=Simulator)
 def simulator() -> None:
     """An observatory that anyone can run: its files, on this machine, without its instruments."""
 
