@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +24,8 @@ from aurora_assets.errors import AuroraError, BusyError
 MAX_PATH_BYTES = 1024  # of a relative path; far below PATH_MAX, so that any root fits in front of it
 MAX_NAME_BYTES = 240  # of one component; leaves room for the suffix of a temporary name (NAME_MAX is 255)
 SHOWN = 10  # how many offenders a report names
+# A large transfer goes in parts, so that what has come counts meanwhile, and little is done again when it is cut.
+PART_FILES, PART_BYTES = 2000, 4 << 30
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -108,6 +110,22 @@ class FileId:
     path: str
     size: int
     mtime_ns: int
+
+
+def in_parts[T](
+    things: Iterable[T], size: Callable[[T], int], most: int = PART_FILES, most_bytes: int = PART_BYTES
+) -> Iterator[list[T]]:
+    """Cut a sequence into parts of bounded number and size; what is too large for any part is one of its own."""
+    part: list[T] = []
+    total = 0
+    for thing in things:
+        if part and (len(part) == most or total + size(thing) > most_bytes):
+            yield part
+            part, total = [], 0
+        part.append(thing)
+        total += size(thing)
+    if part:
+        yield part
 
 
 def identity(recipe: str, inputs: Iterable[FileId]) -> str:

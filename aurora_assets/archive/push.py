@@ -9,7 +9,7 @@ Plain Python: the archive's hosts come in as arguments. What there is to push is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -19,13 +19,11 @@ from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.settings import Archive
 from aurora_assets.archive.view import UnusableError, take
 from aurora_assets.errors import ArchiveError, HostError, TransferError
-from aurora_assets.files import FileId, Staging, Tally, exclusive, remove, same_mtime, shown
+from aurora_assets.files import FileId, Staging, Tally, exclusive, in_parts, remove, same_mtime, shown
 from aurora_assets.listing import FILE
 
 # Below each of the archive's directories, on its file system: files in the making, and cut ones to resume.
 FAR_WORK = ".incoming"
-# A large push goes in parts, so that what has come is noted meanwhile, and little is done again when it is cut.
-PART_FILES, PART_BYTES = 2000, 4 << 30
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NOTES = 10
 
@@ -116,7 +114,7 @@ class _Push:
                 self.ledger.offer(self.archive.name, group, items)
             queue = self._queue()
             report = self._counts(queue)
-            for part in _parts(queue):
+            for part in in_parts(queue, lambda one: one[1].size):
                 self._bring(part, place)
         staging.sweep()
         return report()
@@ -293,7 +291,7 @@ def _is_as_it_was(path: Path, item: Item) -> bool:
 def _look(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
     """What is there of some files, each looked at by name."""
     found = {}
-    for names in _few(paths):
+    for names in in_parts(paths, lambda path: len(path.encode()), most_bytes=_MOST_NAMED_BYTES):
         for entry in host.list(root, names).entries:
             if entry.kind == FILE:
                 path = entry.path.decode("utf-8", "surrogateescape")
@@ -301,36 +299,7 @@ def _look(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
     return found
 
 
-def _few(paths: Sequence[str]) -> Iterator[list[str]]:
-    """Names in lots that fit on a command line."""
-    names: list[str] = []
-    size = 0
-    for path in paths:
-        length = len(path.encode())
-        if names and size + length > _MOST_NAMED_BYTES:
-            yield names
-            names, size = [], 0
-        names.append(path)
-        size += length
-    if names:
-        yield names
-
-
 def _reason(path: str, complaints: Sequence[str]) -> str:
     """Why a file is not there, in the transfer's own words if it had any."""
     said = next((line for line in complaints if f'{path}"' in line), None)
     return said or "after the transfer it is not there in the version that was sent"
-
-
-def _parts(queue: Sequence[tuple[str, Item]]) -> Iterator[list[tuple[str, Item]]]:
-    """What is to be sent, in parts of bounded size."""
-    part: list[tuple[str, Item]] = []
-    size = 0
-    for group, item in queue:
-        if part and (len(part) == PART_FILES or size + item.size > PART_BYTES):
-            yield part
-            part, size = [], 0
-        part.append((group, item))
-        size += item.size
-    if part:
-        yield part

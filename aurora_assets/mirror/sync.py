@@ -18,7 +18,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, remove, same_mtime
+from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, in_parts, remove, same_mtime
 from aurora_assets.listing import FILE, Source
 from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
 from aurora_assets.placing import directories
@@ -29,8 +29,6 @@ from aurora_assets.site import Stream
 WORK_DIRECTORY = ".incoming"
 # In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
 NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
-# A large pass goes in parts, so that what has come is published meanwhile, and little is lost when it is cut.
-PART_FILES, PART_BYTES = 2000, 4 << 30
 # So many names are listed by themselves the second time, beyond that their days' directories: the far shell's limit.
 _MOST_NAMED_BYTES = 50_000
 RECIPE = "raw/1"
@@ -246,7 +244,7 @@ class _Mirror:
         """Fetch what a plan wants, in parts; returns what has been published of each day."""
         work = self.raw / WORK_DIRECTORY / lane
         total, copied = Transferred(0, 0), {day: list[FileId]() for day in plan.days}
-        for part in _parts(plan):
+        for part in in_parts(_newest_first(plan), lambda wanted: wanted[1].size):
             files = [file for _, file in part]
             (work / ARRIVED).mkdir(parents=True, exist_ok=True)
             lock = self.locks / f"mirror.{lane}.transfer.lock"
@@ -302,19 +300,11 @@ def _same(one: FileId, other: FileId) -> bool:
     return one.size == other.size and same_mtime(one.mtime_ns, other.mtime_ns)
 
 
-def _parts(plan: Plan) -> Iterator[list[tuple[DayPlan, FileId]]]:
-    """What is to be fetched, the newest day first, in parts of bounded size."""
-    part: list[tuple[DayPlan, FileId]] = []
-    size = 0
+def _newest_first(plan: Plan) -> Iterator[tuple[DayPlan, FileId]]:
+    """What is to be fetched, the newest day first."""
     for day in sorted(plan.days.values(), key=lambda day: day.day, reverse=True):
         for file in day.fetch:
-            if part and (len(part) == PART_FILES or size + file.size > PART_BYTES):
-                yield part
-                part, size = [], 0
-            part.append((day, file))
-            size += file.size
-    if part:
-        yield part
+            yield day, file
 
 
 def _flush_directories(root: Path, files: Iterable[FileId]) -> None:

@@ -22,7 +22,7 @@ from resources.archive import ArchiveResource
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource
-from tests.mirror.parts import DAY, until, write
+from tests.mirror.parts import DAY, write
 
 LOG = logging.getLogger("tests.archive")
 CONNECT, STALL = 1.0, 2.0  # s
@@ -158,22 +158,6 @@ def arriving(root: Path) -> int:
         with suppress(OSError):
             sizes.append(place.stat().st_size)
     return max(sizes)
-
-
-@contextmanager
-def once(is_so: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
-    """Run the block; when something has become true meanwhile, act."""
-
-    def watch() -> None:
-        until(is_so)
-        act()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 @contextmanager

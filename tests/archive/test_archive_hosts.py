@@ -22,12 +22,11 @@ from tests.archive.parts import (
     Observatory,
     arriving,
     files_below,
-    once,
     receivers,
     why_no_namespace,
     write_raw,
 )
-from tests.mirror.parts import host_of, left_over
+from tests.mirror.parts import host_of, left_over, once
 from tests.ssh_server import SshServer
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nobody_answers, nothing_listens
 
@@ -69,14 +68,14 @@ def forcing(place: Place, command: str) -> Iterator[SshHost]:
 
 
 @contextmanager
-def with_a_full_disk(place: Place) -> Iterator[SshHost]:
+def with_a_disk(place: Place, mount: str) -> Iterator[SshHost]:
+    """A host that alone sees another disk in the archive's place, or the same in another way: in its own namespace."""
     if reason := why_no_namespace():
         pytest.skip(reason)
     gws = place.observatory.gws
     gws.mkdir()
-    # In a mount namespace of its own, so that this host alone sees the small disk.
-    small = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && exec "$@"', str(gws)]
-    with SshServer(place.home, address=ADDRESS, within=small) as server:
+    within = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', str(gws)]
+    with SshServer(place.home, address=ADDRESS, within=within) as server:
         yield host_of(server)
 
 
@@ -111,7 +110,16 @@ TROUBLES: dict[str, tuple[Callable[[Place], AbstractContextManager[SshHost]], st
         r"rsync ended with (12|127) \(",
         0,
     ),
-    "disk full": (with_a_full_disk, "could not write there: .*No space left on device", 0),
+    "disk full": (
+        lambda place: with_a_disk(place, 'mount -t tmpfs -o size=1m none "$0"'),
+        "could not write there: .*No space left on device",
+        0,
+    ),
+    "disk read-only": (
+        lambda place: with_a_disk(place, 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'),
+        "Read-only file system",
+        0,
+    ),
     "connection lost half-way": (lambda place: on_a_line_that(place, "cuts"), r"(?i)rsync ended with \d+ \(.*conn", 0),
     "line silent half-way": (lambda place: on_a_line_that(place, "goes silent"), "nothing moved for too long", STALL),
 }

@@ -10,8 +10,8 @@ import time
 from datetime import date
 from multiprocessing import get_context
 
-from tests.archive.parts import Observatory, adds_up, arriving, once, receivers, running, write_raw
-from tests.mirror.parts import differences, left_over, until, write
+from tests.archive.parts import Observatory, adds_up, arriving, receivers, running, write_raw
+from tests.mirror.parts import differences, left_over, once, until, write
 
 BIG = random.Random(7).randbytes(3_000_000)
 fork = get_context("fork")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -225,6 +227,22 @@ def until(is_so: Callable[[], object], seconds: float = 10) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "this did not happen in time"
         time.sleep(0.01)
+
+
+@contextmanager
+def once(is_so: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
+    """Run the block; when something has become true meanwhile, act."""
+
+    def watch() -> None:
+        until(is_so)
+        act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def left_over(raw: Path) -> list[str]:

@@ -5,9 +5,9 @@ import fcntl
 import os
 import random
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import BusyError, TransferError
-from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, stream_of, until, write
+from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, once, stream_of, until, write
 from tests.ssh_server import SshServer
 
 BIG = "FISH/20260305/HDR_20260305_100000.mp4"
@@ -66,20 +66,9 @@ def has_begun(mirror: Mirror) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def once_begun(mirror: Mirror, act: Callable[[], object]) -> Iterator[None]:
+def once_begun(mirror: Mirror, act: Callable[[], object]) -> AbstractContextManager[None]:
     """Run the block; when a good part has arrived, act."""
-
-    def watch() -> None:
-        until(lambda: has_begun(mirror))
-        act()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+    return once(lambda: has_begun(mirror), act)
 
 
 def check_next_pass(mirror: Mirror, source: Path, *, resumes: bool | None = True) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from aurora_assets.errors import TransferError
 from aurora_assets.hosts import SshHost
-from resources.rsync import RsyncResource
+from resources.rsync import Ended, RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource
 from tests.mirror.parts import HERE
@@ -68,3 +68,27 @@ def test_bounds_of_the_site_reach_rsync(rsync: RsyncResource, tmp_path: Path) ->
     assert options[options.index("--timeout") + 1] == str(round(timedelta(seconds=7).total_seconds()))
     assert "ConnectTimeout=15" in options[options.index("--rsh") + 1]
     assert not any(option.startswith("--bwlimit") for option in options)
+
+
+def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: RsyncResource, tmp_path: Path) -> None:
+    for name in ("new", "partial", "view", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files").write_bytes(b"")
+    command = rsync.push_arguments(HERE, tmp_path / "view", tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
+    done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (11, 'rsync: [receiver] write failed on "/gws/x": Disk quota exceeded (122)'),
+        (11, 'rsync: [receiver] close failed on "/gws/.incoming/x": Disk quota exceeded (122)'),
+        (23, 'rsync: [receiver] mkstemp "/gws/.incoming/new/.x.AbCdEf" failed: Disk quota exceeded (122)'),
+        (23, 'rsync: [generator] recv_generator: mkdir "/gws/a" failed: No space left on device (28)'),
+        (23, 'rsync: [receiver] mkstemp "/gws/.incoming/new/.x.AbCdEf" failed: Read-only file system (30)'),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_no_files_fault(code: int, line: str) -> None:
+    assert Ended(code, (line, "rsync error: some files/attrs were not transferred")).disk_failed == line
+    assert Ended(23, ('rsync: [sender] send_files failed to open "/x": No space left on device',)).disk_failed is None
