@@ -14,6 +14,7 @@ help: ## what there is
 
 setup: ## .venv with the locked packages, and the system tools
 	@deploy/bootstrap.sh
+	@case " $(MAKECMDGOALS) " in *" setup "*) echo "ready. Next: make demo (a simulated day, to every product); a site of your own: README.md";; esac
 
 demo: setup ## a simulated camera day, through Dagster, to every product
 	@$(PY) deploy/demo.py $(DEMO)

@@ -1,11 +1,13 @@
 """The documents: their examples run, their links lead somewhere, and they name no machine."""
 
 import re
+import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from aurora_assets.site import load_site
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.pixels import build_pixels
 from aurora_assets.wxcam.refresh import refresh_day
@@ -58,3 +60,28 @@ def test_the_readme_names_the_commands_that_make_has_and_ci_runs_its_test_comman
         assert re.search(rf"^{command}:", makefile, re.MULTILINE), command
     assert "    make test " in readme
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake test")
+
+
+@pytest.mark.parametrize(("goal", "said"), [("setup", "ready. Next: make demo"), ("demo", "")])
+def test_make_setup_ends_with_what_to_do_next(goal: str, said: str) -> None:
+    recipe = subprocess.run(["make", "-n", goal], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (last,) = [line for line in recipe.splitlines() if line.startswith("case ")]
+    assert subprocess.run(["bash", "-c", last], capture_output=True, text=True, check=True).stdout.startswith(said)
+
+
+def test_the_readme_names_the_commands_of_aurora_and_the_site_of_all_instruments() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for text in ("aurora audit", "aurora status", "aurora sync", "python -m simulator instruments"):
+        assert f".venv/bin/{text}" in readme
+    assert "sites/instruments.yaml" in readme
+    assert (
+        readme.index("export AURORA_SITE") < readme.index(".venv/bin/aurora audit") < readme.index("Start the platform")
+    )
+
+
+def test_every_schedule_and_sensor_of_a_site_stands_in_the_table_of_what_starts_by_itself() -> None:
+    from schedules import all_schedules
+
+    table = (ROOT / "docs" / "operating.md").read_text()
+    for schedule in all_schedules(load_site()):
+        assert f"`{schedule.name.replace('wxcam', '<stream>')}`" in table, schedule.name
