@@ -54,7 +54,7 @@ def test_a_file_on_a_host_starts_a_run_as_one_of_this_machine_does(server: SshSe
         put(far)
         daemon.look()
         assert [run.status for run in daemon.work()] == [SUCCESS]
-        assert "1 files seen" in skipped(daemon.look())
+        assert "1 file seen" in skipped(daemon.look())
 
 
 def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_another_when_it_died(
@@ -116,6 +116,23 @@ def test_a_host_whose_listing_does_not_end_fails_its_own_sensor_with_one_line(
     answer_with(server, script)
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
         assert "HostError: 127.0.0.2: the listing took longer than 3 s" in fails_alone(daemon)
+
+
+def test_a_source_that_may_not_be_read_fails_its_own_sensor_with_the_reason(tmp_path: Path) -> None:
+    # Root reads everything on its own machine, so the host is another user's.
+    auth = "none" if os.geteuid() == 0 else "key"
+    if reason := why_no_sshd(auth):
+        pytest.skip(reason)
+    with (
+        readable_directory() as far,
+        SshServer(tmp_path / "sshd", auth=auth) as server,
+        daemon_of(tmp_path, on_host(server, far)) as daemon,
+    ):
+        put(far)
+        far.chmod(0o311)  # its names may not be read, and no file is seen
+        said = fails_alone(daemon)
+        far.chmod(0o755)
+        assert f"HostRefusedError: 127.0.0.2: {far} is not readable there: Permission denied" in said
 
 
 def test_a_file_that_cannot_be_copied_is_tried_once_an_hour(tmp_path: Path, clock: Clock) -> None:
