@@ -105,17 +105,20 @@ class _Push:
         return f"push.{self.errand.lane}.transfer"
 
     def run(self) -> PushReport:
+        for group, items in self.errand.offers.items():
+            self.ledger.offer(self.archive.name, group, items)
         staging = Staging(self.errand.outgoing, self.locks, self.wait)
-        with staging.claim(f"push.{self.errand.lane}") as place:
-            # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it reads.
-            with exclusive(self.locks, self.transfer_lock, self.wait):
-                pass
-            for group, items in self.errand.offers.items():
-                self.ledger.offer(self.archive.name, group, items)
-            queue = self._queue()
-            report = self._counts(queue)
-            for part in in_parts(queue, lambda one: one[1].size):
-                self._bring(part, place)
+        queue = self._queue()
+        report = self._counts(queue)
+        if queue:
+            with staging.claim(f"push.{self.errand.lane}") as place:
+                # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it reads.
+                with exclusive(self.locks, self.transfer_lock, self.wait):
+                    pass
+                queue = self._queue()  # another run may have sent some of it meanwhile
+                report = self._counts(queue)
+                for part in in_parts(queue, lambda one: one[1].size):
+                    self._bring(part, place)
         staging.sweep()
         return report()
 
@@ -158,7 +161,7 @@ class _Push:
         for one in ready:
             by_root.setdefault(one.root, []).append(one)
         for root, ones in by_root.items():
-            sent, there = self._deliver(root, [one.path for one in ones], place)
+            sent, there = self._deliver(root, ones, place)
             self._note(ones, sent, there, place)
         remove(place)
 
@@ -192,13 +195,15 @@ class _Push:
         self._fail(errors)
         return ready
 
-    def _deliver(self, root: str, paths: Sequence[str], place: Path) -> tuple[Sent, dict[str, FileId]]:
+    def _deliver(self, root: str, ones: Sequence[_Ready], place: Path) -> tuple[Sent, dict[str, FileId]]:
         """Copy files below a directory of the archive, by the first host that works; returns what is there then."""
         view, lock = self._tree(place, root), self.locks / f"{self.transfer_lock}.lock"
         work = f"{root.rstrip('/')}/{self.work}"
+        paths = [one.path for one in ones]
+        size = sum(one.item.size for one in ones)
         while self.hosts:
             host = self.hosts[0]
-            self.tell(f"{len(paths)} files to {host.name}:{root}")
+            self.tell(f"{len(paths)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
             try:
                 if (host.name, root) not in self.prepared:
                     host.prepare(root, work)
@@ -301,5 +306,6 @@ def _look(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
 
 def _reason(path: str, complaints: Sequence[str]) -> str:
     """Why a file is not there, in the transfer's own words if it had any."""
-    said = next((line for line in complaints if f'{path}"' in line), None)
+    named = (f'{path}"', f"/.{path.rpartition('/')[2]}.")  # by its name, or by the one that it had in the making
+    said = next((line for line in complaints if any(name in line for name in named)), None)
     return said or "after the transfer it is not there in the version that was sent"

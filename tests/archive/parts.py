@@ -25,7 +25,7 @@ from resources.ssh import SshResource
 from tests.mirror.parts import DAY, write
 
 LOG = logging.getLogger("tests.archive")
-CONNECT, STALL = 1.0, 2.0  # s
+CONNECT, STALL = 1.0, 1.5  # s
 MET: dict[str, Any] = {
     "host": "here",
     "path": "/nowhere",

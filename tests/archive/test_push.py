@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sqlite3
@@ -19,7 +20,8 @@ import pytest
 
 from aurora_assets.archive.errand import Sent
 from aurora_assets.archive.ledger import REGISTERED
-from aurora_assets.errors import BusyError, LedgerError
+from aurora_assets.archive.pushes import Pushing
+from aurora_assets.errors import BusyError, LedgerError, TransferError
 from aurora_assets.files import exclusive, same_mtime
 from resources.archive import ArchiveHost
 from resources.rsync import RsyncResource
@@ -242,6 +244,7 @@ def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: O
 
 
 def test_two_runs_of_one_lane_do_not_work_at_once(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": b"x"})
     with (
         exclusive(observatory.site.paths.locks, "push.raw.met", timedelta(0)),
         pytest.raises(BusyError, match=r"push\.raw\.met: another run still works on this"),
@@ -351,3 +354,41 @@ def test_a_ledger_that_cannot_be_read_is_named(observatory: Observatory) -> None
     place.write_bytes(b"rubbish" * 1000)
     with pytest.raises(LedgerError, match="not a ledger"):
         observatory.push_raw()
+
+
+def test_a_disk_here_that_is_full_ends_the_push_and_is_no_files_fault(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_raw(observatory, {"20260305.csv": b"x"})
+    with monkeypatch.context() as full:
+        full.setattr(os, "link", refuse)
+        with pytest.raises(TransferError, match=r"the view cannot be made here: No space left on device"):
+            observatory.push_raw()
+    row = observatory.row(observatory.gws / "raw" / "met" / "20260305.csv")
+    assert row is not None
+    assert (row.copied_at, row.attempts) == (None, 0)
+    assert observatory.push_raw().files == 1
+
+
+def test_a_site_that_has_nothing_yet_pushes_nothing_and_makes_no_directory(observatory: Observatory) -> None:
+    for report in (observatory.push_raw(), observatory.push_core(), observatory.push_wxcam()):
+        assert (report.seen, report.host) == (0, None)
+    assert not (observatory.home / "raw").exists()
+    assert not observatory.products.exists()
+
+
+def test_a_push_says_what_it_is_about_to_do_and_what_it_did(observatory: Observatory) -> None:
+    write_raw(observatory, {"20260305.csv": BIG})
+    told: list[str] = []
+    with observatory.ledger() as ledger:
+        pushing = Pushing(observatory.site, observatory.archive, observatory.far_sides, ledger, told.append)
+        report = pushing.raw("met", [DAY])
+    host = observatory.far_sides[0].name
+    assert told == [f"1 files, 3.0 MB, to {host}:{observatory.gws}/raw"]
+    assert report.summary().startswith(
+        "seen 1 = copied 1 + unchanged 0 + unsettled 0 + failed 0 + parked 0 + refused 0; 3000000 bytes in "
+    )
+    assert report.summary().endswith(f" MB/s) by {host}")

@@ -10,6 +10,8 @@ import time
 from datetime import date
 from multiprocessing import get_context
 
+import pytest
+
 from tests.archive.parts import Observatory, adds_up, arriving, receivers, running, write_raw
 from tests.mirror.parts import differences, left_over, once, until, write
 
@@ -158,23 +160,23 @@ def test_a_log_that_is_appended_without_pause_is_always_there_as_it_once_was(obs
     assert differences(observatory.products, observatory.gws / "products") == []
 
 
-def test_a_product_that_is_rewritten_all_the_while_waits_and_holds_up_no_other(observatory: Observatory) -> None:
+def test_a_product_that_is_rewritten_all_the_while_waits_and_holds_up_no_other(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(observatory.products, {"quiet.txt": b"quiet"})
-    restless, stop = observatory.products / "restless.bin", threading.Event()
+    restless, read = observatory.products / "restless.bin", os.pread
     restless.write_bytes(BIG)
 
-    def rewrite() -> None:
-        with restless.open("r+b", buffering=0) as file:
-            while not stop.is_set():
-                file.seek(0)
-                file.write(os.urandom(1) * 100_000)
+    def while_it_is_written(handle: int, size: int, at: int) -> bytes:
+        with restless.open("r+b") as file:
+            file.write(random.randbytes(100))
+        return read(handle, size, at)
 
-    with running(rewrite):
-        try:
-            report = observatory.push_core()
-        finally:
-            stop.set()
+    with monkeypatch.context() as busy:
+        busy.setattr(os, "pread", while_it_is_written)
+        report = observatory.push_core()
     assert (report.files, report.unsettled.first) == (1, [str(restless)])
+    assert adds_up(report)
     assert observatory.push_core().files == 1
 
 
