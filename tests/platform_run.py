@@ -1,6 +1,6 @@
 """One run of the platform on the site that AURORA_SITE names: what a Dagster run worker does, as a program to kill.
 
-Prints ``ready`` when everything is imported, then materializes a day or a range of days, then their hours, by Dagster.
+Materializes a day or a range of days, then their hours, by Dagster.
 """
 
 import sys
@@ -12,7 +12,6 @@ from aurora_assets.lanes import range_tags
 
 
 def main(first: str, last: str) -> None:
-    print("ready", flush=True)
     with DagsterInstance.ephemeral() as instance:
         for job, tags in (
             ("wxcam_day", range_tags(first, last)),

@@ -1,13 +1,12 @@
 """Runs that are killed at random moments, twenty times over, while a reader looks at everything."""
 
-import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,42 +16,42 @@ from aurora_assets.site import load_site
 from simulator import CameraSpec, simulate
 from tests.comparing import rows, tree
 from tests.conftest import write_site
+from tests.forking import Forking
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY = date(2026, 8, 18)
 KILLS = 20
 
 
+def platform_of(site: Path) -> Forking:
+    """Runs of the platform on a site, each a process of its own."""
+    return Forking("tests.platform_run:main", AURORA_SITE=str(site))
+
+
 def run(
-    site: Path,
+    runs: Forking,
     kill_after: float | None = None,
     kill_when: Callable[[], bool] | None = None,
     days: tuple[date, date] = (DAY, DAY),
 ) -> int:
     """Run the platform once; after ``kill_after`` s of work, or when that is true, kill it. Returns the exit code."""
-    with tempfile.TemporaryFile() as errors:  # a pipe that nobody reads would fill up and stop the run
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.platform_run", *map(str, days)],
-            cwd=ROOT,
-            env=os.environ | {"AURORA_SITE": str(site)},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        if kill_when is not None:
-            while not kill_when():
-                assert process.poll() is None
-                time.sleep(0.01)
-            kill_after = 0.0
-        try:
-            process.wait(timeout=120 if kill_after is None else kill_after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        errors.seek(0)
-        assert kill_after is not None or process.returncode == 0, errors.read().decode()[-3000:]
-        return process.returncode
+    process = runs.start(*days)
+    if kill_when is not None:
+        while not kill_when():
+            assert runs.wait(0.01) is None
+        kill_after = 0.0
+    code = runs.wait(120 if kill_after is None else kill_after)
+    if code is None:
+        assert kill_after is not None, "it takes too long"
+        code = runs.kill(process)
+    assert kill_after is not None or code == 0
+    return code
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
 def camera_writes_hour(camera: Path, hour: int) -> None:
@@ -65,7 +64,7 @@ def camera_writes_hour(camera: Path, hour: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_twenty_killed_runs_and_a_quiet_one_leave_what_one_quiet_run_leaves(tmp_path: Path) -> None:
+def test_twenty_killed_runs_and_a_quiet_one_leave_what_one_quiet_run_leaves(tmp_path: Path, closing: ExitStack) -> None:
     chance = random.Random(20260818)
     for name in ("killed", "quiet"):
         (tmp_path / name).mkdir()
@@ -73,6 +72,7 @@ def test_twenty_killed_runs_and_a_quiet_one_leave_what_one_quiet_run_leaves(tmp_
         write_site(tmp_path / name, lambda data: data["streams"]["wxcam"].update(path="../camera"))
         for name in ("killed", "quiet")
     )
+    runs = closing.enter_context(platform_of(killed))
     camera, stop = tmp_path / "camera", tmp_path / "stop"
     products = tmp_path / "killed" / "products"
     reader = subprocess.Popen(
@@ -86,7 +86,7 @@ def test_twenty_killed_runs_and_a_quiet_one_leave_what_one_quiet_run_leaves(tmp_
         for attempt in range(KILLS):
             if attempt % 2 == 0:  # so that every other run finds work, and the others what a dead one left
                 camera_writes_hour(camera, attempt // 2)
-            kills += run(killed, kill_after=chance.uniform(0.0, 2.0)) == -signal.SIGKILL
+            kills += run(runs, kill_after=chance.uniform(0.0, 2.0)) == -signal.SIGKILL
             assert reader.poll() is None, reader.stderr and reader.stderr.read().decode()[-3000:]
     finally:
         stop.touch()
@@ -95,8 +95,9 @@ def test_twenty_killed_runs_and_a_quiet_one_leave_what_one_quiet_run_leaves(tmp_
     assert int(out) > 0
     assert kills >= KILLS // 2, "too few of the runs were killed in their work"
 
-    run(killed)
-    run(quiet)
+    run(runs)
+    with platform_of(quiet) as quiet_runs:
+        run(quiet_runs)
     assert not list(products.rglob(".staging/*"))
     # SQLite keeps these beside the file for its readers; nothing of the catalogue is in them.
     assert sum(path.stat().st_size for path in products.rglob("*.sqlite-wal")) == 0
@@ -111,7 +112,8 @@ def test_twenty_killed_runs_and_a_quiet_one_leave_what_one_quiet_run_leaves(tmp_
 def test_a_killed_run_takes_its_rsync_with_it(tmp_path: Path) -> None:
     camera_writes_hour(tmp_path / "camera", 0)
     site = write_site(tmp_path)
-    assert run(site, kill_after=0.02) in (-signal.SIGKILL, 0)
+    with platform_of(site) as runs:
+        assert run(runs, kill_after=0.02) in (-signal.SIGKILL, 0)
     deadline = time.monotonic() + 15
     while str(tmp_path / "raw").encode() in _command_lines():
         assert time.monotonic() < deadline, "rsync outlived the run that started it"
@@ -140,10 +142,12 @@ def test_a_backfill_that_was_killed_repeats_nothing_that_it_had_finished(tmp_pat
         assert done < 2 * len(days), "the backfill ended before it could be killed"
         return done >= 2
 
-    run(site, kill_when=is_half_done, days=(days[-1], days[0]))
+    with platform_of(site) as runs:
+        run(runs, kill_when=is_half_done, days=(days[-1], days[0]))
     finished = {path: file_version(path) for root in (raw / "wxcam", products) for path in finished_files(root)}
     assert len([path for path in finished if path.suffix == ".mp4"]) >= 2 * 3 * 6
-    run(site, days=(days[-1], days[0]))
+    with platform_of(site) as runs:
+        run(runs, days=(days[-1], days[0]))
     assert [path for path, version in finished.items() if file_version(path) != version] == []
     assert len(list(products.glob("wxcam/wxcam.zarr/*/*/zarr.json"))) == 2 * len(days)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,24 +22,15 @@ from resources.places import places_of
 from tests.archive.parts import LOG
 from tests.archive.platform import Platform
 from tests.archive.test_publish import read_latest
+from tests.forking import Forking
 from tests.mirror.parts import DAY, write
 from tests.ssh_server import SshServer
 
-ROOT = Path(__file__).resolve().parents[2]
-# Imported once, forked for each victim, before any thread or session is there.
-PROGRAM = """
-import os, sys
-from pathlib import Path
-from tests.archive.test_killed import bring
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        while True:
-            bring(Path(sys.argv[1]))
-    print(child, flush=True)
-    os.waitpid(child, 0)
-    print("gone", flush=True)
-"""
+
+def bring_for_ever(file: str) -> None:
+    """For who is killed in the middle."""
+    while True:
+        bring(Path(file))
 
 
 def bring(file: Path) -> str:
@@ -91,26 +80,14 @@ def test_killed_twenty_times_the_ledger_claims_nothing_that_is_not_there_and_a_q
     add(platform, 0)
     bring(home / "site.yaml")
     chance = random.Random(11)
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(home / "site.yaml")],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    ) as forking:
-        assert forking.stdin is not None
-        assert forking.stdout is not None
+    with Forking("tests.archive.test_killed:bring_for_ever") as forking:
         for number in range(1, 21):
             add(platform, number)
-            forking.stdin.write("another\n")
-            victim = int(forking.stdout.readline())
+            victim = forking.start(home / "site.yaml")
             time.sleep(chance.uniform(0.05, 0.9))
-            os.kill(victim, signal.SIGKILL)
-            assert forking.stdout.readline() == "gone\n"
+            assert forking.kill(victim) == -signal.SIGKILL
             read_latest(latest)
             assert not claims_that_are_not_so(home)
-        forking.stdin.close()
     assert "126 of 126 files proved in the archive; 0 gaps, 0 pending" in bring(home / "site.yaml")
     compare = ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes"]
     trees = [f"{home}/raw/met/", f"{home}/gws/raw/met/"]

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from datetime import timedelta
@@ -18,8 +16,7 @@ import pytest
 from aurora_assets.archive import manifest
 from aurora_assets.archive.publish import Publication, stamps
 from tests.archive.places import DAY, STREAM, Observatory, name_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.forking import Forking
 
 
 def read_latest(latest: Path) -> dict[str, int]:
@@ -104,21 +101,11 @@ def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
     read_latest(history / kept[-1])
 
 
-# Imported once, forked for each victim.
-PROGRAM = """
-import os, sys
-from pathlib import Path
-from tests.archive.places import Observatory
-observatory = Observatory(Path(sys.argv[1]))
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        while True:
-            observatory.certify(full=True)
-    print(child, flush=True)
-    os.waitpid(child, 0)
-    print("gone", flush=True)
-"""
+def certify_for_ever(home: str) -> None:
+    """For who is killed in the middle."""
+    observatory = Observatory(Path(home))
+    while True:
+        observatory.certify(full=True)
 
 
 @pytest.mark.timeout(120)
@@ -129,27 +116,15 @@ def test_killed_twenty_times_while_it_reads_and_publishes_latest_is_whole_and_a_
     names = observatory.fill(40)
     observatory.certify()
     chance = random.Random(5)
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    ) as forking:
-        assert forking.stdin is not None
-        assert forking.stdout is not None
+    with Forking("tests.archive.test_publish:certify_for_ever") as forking:
         for number in range(20):
-            forking.stdin.write("another\n")
-            victim = int(forking.stdout.readline())
+            victim = forking.start(tmp_path)
             if number == 10:
                 observatory.flip("gws", names[5])
             time.sleep(chance.uniform(0, 0.2))
-            os.kill(victim, signal.SIGKILL)
-            assert forking.stdout.readline() == "gone\n"
+            assert forking.kill(victim) == -signal.SIGKILL
             read_latest(observatory.site.paths.manifests / "latest")
             observatory.records.finalizations(STREAM).proved(DAY)
-        forking.stdin.close()
     certified = observatory.certify(full=True)
     assert certified.report.days[0].verdict.gaps == [f"{names[5]}: different checksum in the archive"]
     with observatory.records.ledger() as ledger:
