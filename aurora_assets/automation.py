@@ -36,4 +36,4 @@ def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
     old = ~AutomationCondition.in_latest_time_window(window).with_label("in the live window")
     # Old when the change comes: what changed in the live window is not remembered until its hour is old.
     changed = (old & _INPUT_CHANGED).since_last_handled() | (old & _FAILED)
-    return (changed & _NOT_NOW).with_label("the catalogue of an old day changed")
+    return (changed & _NOT_NOW).with_label("the input of an old day changed")
