@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from aurora_assets.databases import open_wal
 from aurora_assets.digests import Digest
 from aurora_assets.files import FileId, same_mtime
 
@@ -119,8 +120,7 @@ class Evidence:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db = open_wal(path, _WAIT_SECONDS)
         # Whole after a crash, but perhaps without the last second: it would be found out again.
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA temp_store = FILE")

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from aurora_assets.databases import open_wal
 from aurora_assets.errors import LedgerError
 from aurora_assets.files import FileId, identity, same_mtime
 
@@ -123,8 +124,7 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         try:
-            self._db = sqlite3.connect(path, timeout=_WAIT.total_seconds(), isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db = open_wal(path, _WAIT.total_seconds())
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
@@ -295,17 +295,23 @@ class Ledger:
     def verified(self, archive: str, proofs: Iterable[tuple[FileId, str, str]]) -> None:
         """Note the digests of both sides: (file with absolute remote path, local SHA-256, remote SHA-256).
 
+        Only a row of the same size and mtime is taken for that file: another version may have been queued meanwhile.
         Only where they are equal the row is verified; where not, it says so and is not sent again by itself: which side
         is right is for ``aurora repair``.
         """
         now = _now()
         with self._writing() as db:
             for file, here, there in proofs:
+                row = db.execute(
+                    "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ?", (archive, file.path)
+                ).fetchone()
+                if row is None or row[0] != file.size or not same_mtime(row[1], file.mtime_ns):
+                    continue
                 good = here == there
                 db.execute(
                     "UPDATE file SET local_sha256 = ?, remote_sha256 = ?, verified_at = ?, last_error = ?,"
-                    " copied_at = coalesce(copied_at, ?) WHERE archive = ? AND remote_path = ? AND size = ?",
-                    (here, there, now if good else None, None if good else DIFFERS, now, archive, file.path, file.size),
+                    " copied_at = coalesce(copied_at, ?) WHERE archive = ? AND remote_path = ?",
+                    (here, there, now if good else None, None if good else DIFFERS, now, archive, file.path),
                 )
 
     def lost(self, archive: str, remote_paths: Iterable[str], reason: str) -> None:

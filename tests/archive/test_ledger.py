@@ -6,10 +6,12 @@ import os
 import sqlite3
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
+from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
 from aurora_assets.errors import LedgerError
 from aurora_assets.files import FileId
@@ -105,6 +107,19 @@ def test_another_version_forgets_what_was_proved_of_the_old_one(place: Path) -> 
         assert (row.copied_at, row.verified_at, row.local_sha256, row.remote_sha256) == (None, None, None, None)
 
 
+def test_what_is_proved_of_one_version_says_nothing_of_another_of_the_same_size_that_waits(place: Path) -> None:
+    with Ledger(place) as ledger:
+        old, new = item("a"), item("a", mtime_ns=9 * SECOND)
+        ledger.offer("gws", "met", [old])
+        ledger.copied("gws", [there(old)])
+        ledger.offer("gws", "met", [new])  # while a verification reads the old one, on both sides
+        ledger.verified("gws", [(there(old), "11", "11")])
+        row = ledger.row("gws", new.remote_path)
+        assert row is not None
+        assert (row.copied_at, row.verified_at) == (None, None)
+        assert ledger.to_send("gws", "met") == [new]
+
+
 def test_checksums_that_differ_are_no_proof(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
@@ -191,6 +206,24 @@ def test_two_processes_write_at_once_and_nothing_is_lost(place: Path) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     with Ledger(place) as ledger:
         assert {count.group: count.copied for count in ledger.counts("gws")} == {"one": 40, "two": 40, "three": 40}
+
+
+def open_at_once(place: Path, gate: Barrier) -> None:
+    gate.wait(30)
+    for kind in (Ledger, Evidence):
+        with kind(place.with_name(kind.__name__)):
+            pass
+
+
+def test_programs_that_make_the_databases_at_once_wait_for_each_other(place: Path) -> None:
+    for attempt in range(10):
+        gate = fork.Barrier(8)
+        makers = [fork.Process(target=open_at_once, args=(place / str(attempt) / "db", gate)) for _ in range(8)]
+        for maker in makers:
+            maker.start()
+        for maker in makers:
+            maker.join(60)
+        assert [maker.exitcode for maker in makers] == [0] * 8
 
 
 def test_a_writer_that_fails_half_way_has_written_nothing(place: Path) -> None:
