@@ -21,6 +21,7 @@ from wcmatch import glob
 
 from aurora_assets.archive.settings import Archive, Retention
 from aurora_assets.errors import SiteError
+from aurora_assets.health.settings import Alerts, Endpoints, Health
 from aurora_assets.hosts import Host
 from aurora_assets.values import (
     Bound,
@@ -175,6 +176,9 @@ class Site(Settings):
     streams: dict[Name, Stream] = Field(min_length=1)
     archive: Archive | None = None
     retention: Retention = Retention()
+    health: Health = Health()
+    alerts: Alerts | None = None
+    endpoints: Endpoints = Field(default_factory=dict)
     limits: Limits = Limits()
     live: Live = Live()
 

@@ -45,11 +45,12 @@ def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
 
 def test_every_key_of_the_site_file_is_explained() -> None:
     from aurora_assets.archive.settings import Archive, Retention
+    from aurora_assets.health.settings import Alerts, Endpoint, Health, Smtp
     from aurora_assets.hosts import SshHost
     from aurora_assets.site import Limits, Live, Paths, Site, Stream
 
     text = (ROOT / "docs" / "site-file.md").read_text()
-    for model in (Site, Paths, SshHost, Stream, Limits, Live, Archive, Retention):
+    for model in (Site, Paths, SshHost, Stream, Limits, Live, Archive, Retention, Health, Alerts, Smtp, Endpoint):
         for key in model.model_fields:
             assert re.search(rf"\b{key}\b", text), f"{model.__name__}.{key}"
 

@@ -1,0 +1,85 @@
+"""What the site file says of health and alerts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aurora_assets.values import Address, Bound, Cron, Name, Settings, SitePath
+
+MailAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+class Endpoint(Settings):
+    """A page of the site that should be there."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+    title: str | None = None
+    """What the page's title contains; unset: any."""
+
+
+class Health(Settings):
+    """When the site is looked at, and from when on something is wrong."""
+
+    every: Cron = "*/5 * * * *"
+    within: Bound = timedelta(seconds=30)
+    """A snapshot takes no longer, whatever is down."""
+    disk_amber: int = Field(default=80, ge=1, le=100)
+    """Percent of space or inodes in use."""
+    disk_red: int = Field(default=90, ge=1, le=100)
+    manifests_amber: Bound = timedelta(minutes=30)
+    manifests_red: Bound = timedelta(hours=3)
+    stuck_after: Bound = timedelta(hours=6)
+    """A run that has been going for longer is shown."""
+    queued_after: Bound = timedelta(minutes=30)
+    """A live run that waits for longer is shown."""
+    clock_amber: Bound = timedelta(seconds=30)
+    """How far a host's clock may be off."""
+
+
+class Smtp(Settings):
+    """A relay. Its credentials are in the environment, under these names."""
+
+    host: Address = "127.0.0.1"
+    port: int = Field(default=25, ge=1, le=65535)
+    starttls: bool = False
+    user_variable: VariableName | None = None
+    password_variable: VariableName | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Smtp:
+        if (self.user_variable is None) != (self.password_variable is None):
+            raise ValueError("user_variable and password_variable go together")
+        if self.user_variable is not None and not self.starttls:
+            raise ValueError("credentials only with starttls: true; else they would go over the line in the clear")
+        return self
+
+
+class Alerts(Settings):
+    """Who gets a mail when, and how it leaves this machine."""
+
+    to: tuple[MailAddress, ...] = Field(min_length=1)
+    sender: MailAddress
+    transport: Literal["auto", "smtp", "sendmail", "msmtp", "file"] = "auto"
+    smtp: Smtp = Smtp()
+    file: SitePath | None = None
+    """For ``transport: file``: mails are appended here."""
+    within: Bound = timedelta(seconds=20)
+    """For a mail to be handed over."""
+    repeat: Bound = timedelta(hours=12)
+    disk_percent: int = Field(default=80, ge=1, le=100)
+    manifests_after: Bound = timedelta(minutes=30)
+    source_after: Bound = timedelta(hours=3)
+    archive_after: Bound = timedelta(hours=3)
+
+    @model_validator(mode="after")
+    def _file_goes_with_its_transport(self) -> Alerts:
+        if (self.transport == "file") != (self.file is not None):
+            raise ValueError("file goes with transport: file, and only with it")
+        return self
+
+
+Endpoints = dict[Name, Endpoint]
