@@ -107,7 +107,10 @@ def certify(
         summary = summarize(name, plan, known, max(days))
         others = {other: one for other, one in records.site.streams.items() if other != name}
         stale = {o: why for o, s in others.items() if (why := staleness(o, s, records.archive, known, now))}
-        records.publication().publish(name, summary, known, plan.candidates, stale)
+        publication = records.publication()
+        gone = set(publication.summary().get("streams", {})) - set(records.site.streams)
+        stale |= dict.fromkeys(gone, "no stream of the site file any more")
+        publication.publish(name, summary, known, plan.candidates, stale)
     return Certified(report, plan, summary)
 
 

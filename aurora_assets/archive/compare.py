@@ -77,6 +77,9 @@ class Verdict:
     """Files of which the archive has the right version, all read."""
     strays: int = 0
     """Files that only the archive has, and of which nobody knows what they should be."""
+    refused: int = 0
+    """Files that the source has and nobody may copy, for their names, say: the archive cannot have them."""
+    first_refused: str = ""
 
     is_final: bool = False
     """Whether the day is said to be complete (:mod:`aurora_assets.archive.finalize`)."""
@@ -92,7 +95,19 @@ class Verdict:
     @property
     def is_whole(self) -> bool:
         """Whether every file of the day is proved to be in the archive."""
-        return 0 < self.proved == self.files - self.strays and not self.pending
+        return 0 < self.proved == self.files - self.strays and not self.pending and not self.refused
+
+    @property
+    def has_all(self) -> bool:
+        """Whether nothing that the source has is missing here or in the archive, or different, or on its way."""
+        return not (self.gap_count or self.pending or self.refused)
+
+    @property
+    def first_reason(self) -> str:
+        """Why the day is not whole, in few words."""
+        if self.gaps:
+            return self.gaps[0]
+        return f"refused: {self.first_refused}" if self.refused else f"{self.pending} files are pending"
 
     def add(self, compared: Compared, places: Mapping[Side, Known]) -> None:
         self.files += 1
@@ -110,12 +125,13 @@ class Verdict:
 
     def sentence(self) -> str:
         """The line that an operator reads."""
-        if not self.files:
+        if not self.files and not self.refused:
             return "no files"
         parts = [f"{count} {name}" for name, count in sorted(self.archive.items())]
         behind = [f"{count} {name}" for name, count in sorted(self.here.items()) if name != Class.IDENTICAL]
         text = f"{self.files} files, {self.bytes} bytes; in the archive: {', '.join(parts)}"
-        return text + (f"; here: {', '.join(behind)}" if behind else "")
+        text += f"; here: {', '.join(behind)}" if behind else ""
+        return text + (f"; {self.refused} refused, the first {self.first_refused}" if self.refused else "")
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))

@@ -52,6 +52,12 @@ CREATE TABLE IF NOT EXISTS look (
     error TEXT,
     PRIMARY KEY (stream, day, side)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS place (
+    stream TEXT NOT NULL,
+    side TEXT NOT NULL,
+    base TEXT NOT NULL,
+    PRIMARY KEY (stream, side)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verdict (
     stream TEXT NOT NULL,
     day TEXT NOT NULL,
@@ -74,6 +80,7 @@ CREATE TEMP TABLE IF NOT EXISTS listed (
 """
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files that are asked for together
+_AHEAD_SECONDS = 60.0  # what is dated further ahead was noted before our clock was set back, and has no known age
 _KEEP_SECONDS = 5.0  # for so long checksums are collected before they are written: what a killed run reads again
 # A second version of a file keeps no checksum of the first.
 _TAKE = """
@@ -146,6 +153,20 @@ class Evidence:
             raise
         self._db.execute("COMMIT")
 
+    def at(self, stream: str, side: Side, base: str) -> None:
+        """Say where a place is. Of one that is elsewhere now nothing is known: no look and no checksum is of there."""
+        known = self._db.execute("SELECT base FROM place WHERE stream = ? AND side = ?", (stream, side)).fetchone()
+        if known == (base,):
+            return
+        with self._writing() as db:
+            if known is not None:
+                db.execute("DELETE FROM look WHERE stream = ? AND side = ?", (stream, side))
+                db.execute(
+                    "UPDATE file SET sha256 = NULL, hashed_at = NULL, error = NULL WHERE stream = ? AND side = ?",
+                    (stream, side),
+                )
+            db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?)", (stream, side, base))
+
     def take(self, stream: str, side: Side, days: Sequence[date], files: Iterable[tuple[date, FileId]]) -> None:
         """Replace what is known of some days of a place by a listing of it; ``files`` is used up before that."""
         self._db.execute("DELETE FROM listed")
@@ -200,12 +221,14 @@ class Evidence:
         """
         after, spread_over = "", scrub.total_seconds()
         while True:
+            now = time.time()
+            age = (again_before, now + _AHEAD_SECONDS, now, spread_over)
             rows = self._db.execute(
                 "SELECT path FROM file WHERE stream = ? AND side = ? AND path > ? AND mtime_ns <= ?"
                 " AND day IN (SELECT value FROM json_each(?))"
-                " AND (hashed_at IS NULL OR hashed_at < ? OR hashed_at <= ? - ? * (0.5 + 0.5 * spread(path)))"
-                " ORDER BY path LIMIT ?",
-                (stream, side, after, older_than_ns, _json(days), again_before, time.time(), spread_over, _BATCH),
+                " AND (hashed_at IS NULL OR hashed_at < ? OR hashed_at > ?"
+                " OR hashed_at <= ? - ? * (0.5 + 0.5 * spread(path))) ORDER BY path LIMIT ?",
+                (stream, side, after, older_than_ns, _json(days), *age, _BATCH),
             ).fetchall()
             if not rows:
                 return
@@ -267,6 +290,11 @@ class Evidence:
         )
         return ((path, Known(*rest)) for path, *rest in rows)
 
+    def unjudged(self, stream: str, days: Iterable[date]) -> None:
+        """Forget the verdict of some days: they are looked at now, and a run that dies meanwhile has none."""
+        with self._writing() as db:
+            db.executemany("DELETE FROM verdict WHERE stream = ? AND day = ?", ((stream, str(day)) for day in days))
+
     def judged(self, stream: str, counts: dict[date, str]) -> None:
         """Remember the verdict of some days, as JSON."""
         with self._writing() as db:
@@ -287,48 +315,59 @@ class Evidence:
 
     def oldest_attempt(self, stream: str, first: date, last: date) -> float:
         """When the day was tried to be looked at that was not for longest, in s since epoch; 0 where one never was."""
-        count, at = self._db.execute(
-            "SELECT count(*), min(at) FROM look WHERE stream = ? AND day BETWEEN ? AND ?",
+        count, at, newest = self._db.execute(
+            "SELECT count(*), min(at), max(at) FROM look WHERE stream = ? AND day BETWEEN ? AND ?",
             (stream, str(first), str(last)),
         ).fetchone()
-        return float(at) if count == len(SIDES) * ((last - first).days + 1) else 0.0
+        is_known = count == len(SIDES) * ((last - first).days + 1) and newest <= time.time() + _AHEAD_SECONDS
+        return float(at) if is_known else 0.0
 
     def oldest_look(self, stream: str, first: date, last: date) -> tuple[float, str]:
         """Of days from ``first`` to ``last``: when the one was looked at that was not for longest, in any place.
 
-        Returns seconds since epoch, and words for it; 0 where a day was never looked at in a place, or could not be.
+        Returns seconds since epoch, and words for it; 0 where a day was never looked at in a place, or could not be,
+        or was not compared since.
         """
         days = (last - first).days + 1
         if days <= 0:
             return time.time(), "no day is old enough"
         rows = self._db.execute(
-            "SELECT side, count(*), min(at), min(CASE WHEN error IS NOT NULL THEN day END), max(error) FROM look"
-            " WHERE stream = ? AND day BETWEEN ? AND ? GROUP BY side",
+            "SELECT side, count(*), min(at), max(at), min(CASE WHEN error IS NOT NULL THEN day END), max(error)"
+            " FROM look WHERE stream = ? AND day BETWEEN ? AND ? GROUP BY side",
             (stream, str(first), str(last)),
         )
         seen = {side: rest for side, *rest in rows}
         oldest = time.time()
         for side in SIDES:
-            count, at, bad_day, error = seen.get(side, (0, 0, None, None))
+            count, at, newest, bad_day, error = seen.get(side, (0, 0, 0, None, None))
             if bad_day is not None:
                 return 0, f"{side} could not be looked at on {bad_day}: {error}"
             if count < days:
                 return 0, f"{side} was never looked at on {days - count} of {days} days"
+            if newest > time.time() + _AHEAD_SECONDS:
+                return 0, f"a look at {side} is dated in the future: this machine's clock was set back"
             oldest = min(oldest, at)
+        compared, *_ = self._db.execute(
+            "SELECT count(*) FROM verdict WHERE stream = ? AND day BETWEEN ? AND ?", (stream, str(first), str(last))
+        ).fetchone()
+        if compared < days:
+            return 0, f"{days - compared} of {days} days were looked at and not compared since"
         return oldest, f"the oldest look is of {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
     def identical_everywhere(
-        self, stream: str, *, until: date, older_than_ns: int, read_since: float
+        self, stream: str, *, first: date, until: date, older_than_ns: int, read_since: float
     ) -> Iterator[tuple[str, int]]:
-        """Path and size of each file up to a day that is the same in all three places, read there not long ago."""
+        """Path and size of each file of some days that is the same in all three places, read there not long ago."""
         return iter(
             self._db.execute(
                 "SELECT s.path, s.size FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
-                " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws' AND s.day <= ?"
+                " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws'"
+                " AND s.day BETWEEN ? AND ?"
                 " AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256"
                 " AND h.sha256 = g.sha256 AND same_mtime(s.mtime_ns, h.mtime_ns) AND same_mtime(h.mtime_ns, g.mtime_ns)"
-                " AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ? ORDER BY s.path",
-                (stream, str(until), older_than_ns, read_since),
+                " AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ?"
+                " AND max(s.hashed_at, h.hashed_at, g.hashed_at) <= ? ORDER BY s.path",
+                (stream, str(first), str(until), older_than_ns, read_since, time.time() + _AHEAD_SECONDS),
             )
         )
 

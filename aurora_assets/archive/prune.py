@@ -55,15 +55,15 @@ def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence
     bad = [
         (day, verdict)
         for day, text in sorted(evidence.verdicts(name).items())
-        if stream.start <= day <= last and (verdict := Verdict.from_json(text)).gap_count + verdict.pending
+        if stream.start <= day <= last and not (verdict := Verdict.from_json(text)).has_all
     ]
     if bad:
         day, verdict = bad[0]
-        first = verdict.gaps[0] if verdict.gaps else f"{verdict.pending} files pending"
-        return none(f"{len(bad)} of its days are not whole, the first {day}: {first}")
+        return none(f"{len(bad)} of its days are not whole, the first {day}: {verdict.first_reason}")
     found = list(
         evidence.identical_everywhere(
             name,
+            first=stream.start,  # what was known of days before it is not looked at any more
             until=last,
             older_than_ns=int((now - archive.prune_after).timestamp()) * 10**9,
             read_since=(now - archive.scrub).timestamp(),

@@ -21,8 +21,8 @@ from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher
 from aurora_assets.errors import HostError
-from aurora_assets.files import FileId, Tally
-from aurora_assets.listing import Entry, Listing, Source
+from aurora_assets.files import FileId, Tally, shown
+from aurora_assets.listing import FILE, Entry, Listing, Source
 from aurora_assets.placing import Directories, Judge
 from aurora_assets.site import Stream
 
@@ -47,7 +47,8 @@ class Place:
         if not self.below:
             return self.source.list(self.root, directories)
         prefix = f"{self.below}/"
-        listing = self.source.list(self.root, [prefix + one for one in directories] or [self.below])
+        # With its slash: that directory may be a symlink to another disk.
+        listing = self.source.list(self.root, [prefix + one for one in directories] or [prefix])
         return replace(listing, entries=_below(listing.entries, prefix.encode()))
 
     @property
@@ -59,7 +60,7 @@ class Place:
 def _below(entries: Generator[Entry], prefix: bytes) -> Generator[Entry]:
     with closing(entries):
         for entry in entries:
-            if entry.path.startswith(prefix):
+            if entry.path.startswith(prefix) and entry.path != prefix:
                 yield replace(entry, path=entry.path[len(prefix) :])
 
 
@@ -84,6 +85,8 @@ class VerifyReport:
     read: dict[Side, int] = field(default_factory=dict)
     """Files whose bytes were read in this pass."""
     refused: Tally = field(default_factory=Tally)
+    left_out: dict[date, Tally] = field(default_factory=dict)
+    """Files that the source has and nobody may copy, by the day of their names."""
     seconds: float = 0.0
 
     @property
@@ -137,6 +140,7 @@ class Verification:
         """
         began = time.time()
         report = VerifyReport()
+        self.evidence.unjudged(self.name, days)
         for side in SIDES:
             self._list(side, days, report)
         for side in SIDES:
@@ -172,6 +176,9 @@ class Verification:
         def files() -> Iterator[tuple[date, FileId]]:
             for entry in listing.entries:
                 judged = judge(entry)
+                if side == "source" and judged.reason is not None and (day := self._own_day(entry)) in wanted:
+                    left_out = report.left_out.setdefault(day, Tally())
+                    left_out.add(f"{shown(entry.path)}: {judged.reason}")
                 if judged.day not in wanted:
                     continue
                 if judged.file is not None:
@@ -180,6 +187,7 @@ class Verification:
                     refused[judged.day] = refused.get(judged.day, 0) + 1
                     report.refused.add(f"{side}: {entry.path.decode('utf-8', 'replace')}: {judged.reason}")
 
+        self.evidence.at(self.name, side, f"{self.stream.host}:{place.base}" if side == "source" else place.base)
         self.evidence.take(self.name, side, days, files())
         unreadable = listing.unreadable
         error = f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
@@ -188,6 +196,13 @@ class Verification:
         now = time.time()
         looks = {day: Look(now, listing.clock_ns, place.host, refused.get(day, 0), error) for day in days}
         self.evidence.looked(self.name, side, looks)
+
+    def _own_day(self, entry: Entry) -> date | None:
+        """The day of a file by its own name, whatever else is wrong with it; None for what is no file of the stream."""
+        path = entry.path.decode("utf-8", "surrogateescape")
+        if entry.kind != FILE or not self.stream.includes(path) or self.stream.day == "mtime":
+            return None
+        return self.stream.day_of(path, 0)
 
     def _read(self, side: Side, days: Sequence[date], again_before: float, report: VerifyReport) -> None:
         """Read what was never read in this version, or not for long; each batch is kept as soon as it is there."""
@@ -218,7 +233,8 @@ class Verification:
         """Compare a day, note it in the ledger, and say whether it is complete."""
         looks = self.evidence.looks(self.name, day)
         clocks = Clocks.of(looks, Bounds(self.archive.local_pending, self.archive.pending))
-        found = DayVerdict(day, Verdict())
+        left_out = report.left_out.get(day, Tally())
+        found = DayVerdict(day, Verdict(refused=left_out.count, first_refused="".join(left_out.first[:1])))
         proved: list[tuple[str, Known]] = []
         notes = _Notes(self.ledger, self.archive.name, self.places["gws"][0].base)
         for compared, places in compare_day(
@@ -243,14 +259,16 @@ class Verification:
     def _finalize(self, found: DayVerdict, looks: dict[Side, Look], proved: list[tuple[str, Known]]) -> None:
         """Say what a day is that was seen in all three places."""
         day_ends = datetime(found.day.year, found.day.month, found.day.day, tzinfo=UTC) + timedelta(days=1)
-        over = (day_ends + self.archive.pending).timestamp() <= looks["source"].clock_ns / 1e9
+        # By both clocks: one that is ahead ends no day.
+        now = min(looks["source"].clock_ns, looks["local"].clock_ns) / 1e9
+        over = (day_ends + self.archive.pending).timestamp() <= now
         if over and found.verdict.is_whole:
             found.is_news = self.finalizations.complete(found.day, proved)
             found.verdict.is_final = True
             return
         said = self.finalizations.of(found.day)
         if said is not None and said.files and not found.verdict.is_whole:
-            why = "; ".join(found.verdict.gaps) or f"{found.verdict.pending} files are pending"
+            why = "; ".join(found.verdict.gaps) or found.verdict.first_reason
             found.is_news = self.finalizations.withdraw(found.day, why)
 
 

@@ -60,7 +60,8 @@ def test_a_day_goes_to_the_archive_is_proved_and_finalized_here_and_there(filled
     done = filled.run("verify_met")
     assert checks(done)["no_settled_gap"].passed
     assert checks(done)["every_place_was_seen"].passed
-    assert metadata(done, "manifests", "met")["is_final"] is True
+    said = metadata(done, "manifests", "met")
+    assert (said["is_final"], said["refused"]) == (True, 0)
     words = filled.home / "gws/manifests/finalized/met"
     said = yaml.safe_load((words / f"{DAY}_met_finalized.yaml").read_text())
     assert (said["complete"], said["files"]) == (True, 5)

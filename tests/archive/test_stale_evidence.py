@@ -1,0 +1,144 @@
+"""Evidence that is of another time, another place or another clock, or that is not all: it proves nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.archive import due
+from aurora_assets.archive.certify import Records, certify
+from aurora_assets.archive.evidence import SIDES, Side
+from aurora_assets.archive.verify import Place
+from aurora_assets.digests import Digest, LocalHasher
+from aurora_assets.listing import LocalSource
+from tests.archive.places import DAY, STREAM, Observatory, name_of
+
+A_DAY = 86400
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.fixture
+def observatory(tmp_path: Path) -> Observatory:
+    return Observatory(tmp_path)
+
+
+def database(observatory: Observatory) -> sqlite3.Connection:
+    return sqlite3.connect(observatory.site.paths.state / "evidence.sqlite")
+
+
+class Dies:
+    """A hasher whose program is killed while it reads."""
+
+    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
+        yield next(LocalHasher().digests(root, paths))
+        raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize("name", [f"met_{DAY:%Y%m%d}_\t.csv", f"met_{DAY:%Y%m%d}_\\[.csv"])
+def test_a_file_of_the_source_that_may_not_be_copied_keeps_its_day_open_and_its_stream_unprunable(
+    observatory: Observatory, name: str
+) -> None:
+    observatory.fill()
+    observatory.write("source", f"met_{TODAY + timedelta(days=9):%Y%m%d}.csv", b"of no day that there is")
+    (observatory.place("source") / "newest.csv").symlink_to("anything")
+    assert observatory.certify_all().plan.candidates, "what is no file of a day opens none"
+    observatory.write("source", name, b"nobody may copy this")
+    certified = observatory.certify_all()
+    verdict = next(found.verdict for found in certified.report.days if found.day == DAY)
+    assert (verdict.refused, verdict.gap_count, verdict.is_final) == (1, 0, False)
+    assert "1 refused, the first met_" in verdict.sentence()
+    said = observatory.records.finalizations(STREAM).of(DAY)
+    assert said is not None
+    assert (said.complete, said.why[:12]) == (False, "refused: met")
+    assert certified.plan.candidates == ()
+    assert f"the first {DAY}: refused: met_" in certified.plan.why
+
+
+@pytest.mark.parametrize("side", ["local", "gws"])
+def test_a_streams_directory_may_be_a_symlink_to_another_disk(observatory: Observatory, side: Side) -> None:
+    observatory.fill()
+    place = observatory.place(side)
+    place.rename(observatory.home / "other_disk")
+    place.symlink_to(observatory.home / "other_disk")
+    assert observatory.certify().report.days[0].verdict.is_final
+
+
+def test_a_day_is_not_over_because_the_instruments_clock_is_ahead(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path, {"start": str(TODAY)})
+    observatory.fill(3, day=TODAY)
+    written = int(time.time()) - 7200
+    for side in SIDES:
+        for place in observatory.place(side).rglob("*.csv"):
+            os.utime(place, (written, written))
+    ahead = LocalSource(lambda: time.time_ns() + 2 * A_DAY * 10**9)
+    source = Place("ahead", ahead, LocalHasher(), str(observatory.place("source")))
+    verdict = observatory.certify(TODAY, places={"source": [source]}).report.days[0].verdict
+    assert (verdict.proved, verdict.is_final) == (3, False)
+    assert observatory.records.finalizations(STREAM).of(TODAY) is None
+
+
+def test_days_that_were_listed_by_a_run_that_died_before_it_compared_them_give_no_candidates(
+    observatory: Observatory,
+) -> None:
+    observatory.fill()
+    assert observatory.certify_all().plan.candidates
+    [there] = observatory.places()["gws"]
+    dying = Place(there.host, there.source, Dies(), there.root, there.below)
+    with pytest.raises(RuntimeError, match="killed"):
+        observatory.certify(full=True, places={"gws": [dying]})
+    plan = observatory.certify(TODAY).plan
+    assert plan.candidates == ()
+    assert "not compared since" in plan.why
+    assert observatory.certify_all().plan.candidates
+
+
+def test_files_of_before_the_streams_start_are_no_candidates(observatory: Observatory) -> None:
+    old = observatory.fill()
+    new = observatory.fill(day=DAY + timedelta(days=9))
+    assert sorted(observatory.certify_all().plan.candidates) == sorted(old + new)
+    later = Observatory(observatory.home, {"start": str(DAY + timedelta(days=5))})
+    assert sorted(later.certify_all().plan.candidates) == sorted(new)
+
+
+def test_what_was_read_in_one_archive_proves_nothing_of_another(observatory: Observatory) -> None:
+    names = observatory.fill()
+    observatory.certify_all()
+    observatory.flip("gws", names[0])
+    (observatory.home / "far").rename(observatory.home / "elsewhere")
+    there = Place("far", LocalSource(), LocalHasher(), str(observatory.home / "elsewhere/raw"), "met")
+    certified = observatory.certify(places={"gws": [there]})
+    assert certified.report.read == {"gws": len(names)}
+    assert certified.report.days[0].verdict.gaps == [f"{names[0]}: different checksum in the archive"]
+    assert certified.plan.candidates == ()
+
+
+def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_again(observatory: Observatory) -> None:
+    observatory.fill()
+    observatory.certify_all()
+    with database(observatory) as db:
+        db.execute("UPDATE look SET at = at + ?", (400 * A_DAY,))
+        db.execute("UPDATE file SET hashed_at = hashed_at + ?", (400 * A_DAY,))
+    with observatory.records.evidence() as evidence:
+        assert evidence.oldest_look(STREAM, DAY, DAY)[0] == 0
+        assert evidence.oldest_attempt(STREAM, DAY, DAY) == 0
+    assert due.whole_verification(observatory.records, STREAM, DAY, datetime.now(UTC)).days
+    plan = observatory.certify(TODAY).plan
+    assert plan.candidates == ()
+    assert "clock was set back" in plan.why
+    assert observatory.certify_all().report.read == dict.fromkeys(SIDES, 6)
+
+
+def test_a_stream_that_the_site_file_no_longer_has_keeps_no_candidates(observatory: Observatory) -> None:
+    observatory.fill()
+    assert observatory.certify_all().plan.candidates
+    candidates = observatory.site.paths.manifests / "latest" / STREAM / "prune_candidates.tsv"
+    assert name_of(0) in candidates.read_text()
+    site = observatory.site.model_copy(update={"streams": {"other": observatory.site.streams[STREAM]}})
+    certify(Records(site), "other", [DAY], observatory.places())
+    assert candidates.read_text() == "relpath\n"
