@@ -229,6 +229,10 @@ class Site(Settings):
         """Where it is remembered when a stream's source was last seen."""
         return self.paths.state / "sources" / f"{stream}.json"
 
+    def freshness(self, stream: str) -> Path:
+        """Where it is remembered how new a stream's source is (:mod:`aurora_assets.source_state`)."""
+        return self.paths.state / "freshness" / f"{stream}.json"
+
     @property
     def wxcam_products(self) -> Path:
         return self.paths.products / "wxcam"

@@ -15,12 +15,12 @@ from aurora_assets.files import counted
 from aurora_assets.hosts import LocalHost, SshHost
 from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
+from aurora_assets.together import together
 from cli.console import say, show_json, show_table, waiting
 from cli.far import Place, Visit
 from cli.findings import Finding, Level
 from cli.machine import looks_here
 from cli.reaching import days_from, looking_only, not_begun
-from cli.together import together
 from resources.ssh import SshResource
 
 _AT_ONCE = 8  # looks at one host at the same time, as sshd has ten sessions for a connection (MaxSessions)

@@ -17,9 +17,9 @@ from aurora_assets.hosts import SshHost
 from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.mirror.verify import local_files
 from aurora_assets.site import Site
+from aurora_assets.together import together
 from cli.console import Waiting, console, say, show_json, show_table, waiting
 from cli.reaching import days_from, in_their_words, looking_only, not_begun, site_of
-from cli.together import together
 from resources.outside import Outside
 
 # Looks at one host at the same time: sshd has ten sessions for a connection (MaxSessions), and others may want some.

@@ -21,10 +21,10 @@ from aurora_assets.mirror.plan import describe_refused
 from aurora_assets.mirror.survey import DaySurvey, Survey, look, none_matches
 from aurora_assets.mirror.sync import DayReport, MirrorReport, Transfer, mirror_days
 from aurora_assets.site import Site
+from aurora_assets.together import together
 from cli.console import Waiting, say, show_table, waiting
 from cli.progress import Bars
 from cli.reaching import days_from, in_their_words, looking_only, site_of, words_of
-from cli.together import together
 from resources.outside import Outside, outside_of
 
 ALL = "all"

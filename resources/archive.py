@@ -19,14 +19,13 @@ from resources.rsync import VANISHED, RsyncResource, write_wanted
 from resources.ssh import SshResource
 from resources.ssh_errors import by_hand
 
-# What a transfer had begun and nobody came back for is garbage after a week. It is our own, in our own hidden
-# directory; of what has a name in the archive nothing is ever removed.
+# It removes nothing, not even what killed transfers have left in our own hidden directory: no program of ours deletes
+# anything in the archive.
 _PREPARE = """
 mkdir -p -- "$1" "$2/$3" "$2/$4" || exit 1
 for place in "$1" "$2/$3" "$2/$4"; do
     [ -w "$place" ] || { echo "$place may not be written by $(id -un)" >&2; exit 1; }
 done
-find "$2/$3" "$2/$4" -type f -ctime +6 -exec rm -f -- {} +
 echo ready
 """
 

@@ -18,11 +18,13 @@ from dagster import (
 )
 
 from aurora_assets import lanes
+from aurora_assets.errors import AuroraError
 from aurora_assets.jobs import day_job_name
 from aurora_assets.mirror.assets import raw_key, source_key, survey_metadata
 from aurora_assets.mirror.survey import DaySurvey, Survey, look
 from aurora_assets.sighting import remember
 from aurora_assets.site import Site
+from aurora_assets.source_state import could_not_see, saw
 from aurora_assets.values import format_duration
 from resources.ssh import SshResource
 from sensors.requests import Attempts
@@ -59,13 +61,18 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         days = live_days(site, name)
         if not days:
             return SensorResult(skip_reason=f"{name} begins on {stream.start} (start in the site file)")
-        survey = look(
-            stream,
-            ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
-            site.raw_root(name),
-            days,
-            within=site.limits.look,
-        )
+        try:
+            survey = look(
+                stream,
+                ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
+                site.raw_root(name),
+                days,
+                within=site.limits.look,
+            )
+        except AuroraError as error:
+            could_not_see(site.freshness(name), str(error))
+            raise
+        saw(site.freshness(name), survey.newest_ns, survey.clock_ns)
         if not survey.is_whole:
             raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
         remember(site.sightings(name), survey.sightings())

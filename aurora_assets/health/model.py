@@ -64,6 +64,9 @@ class Manifest(_Record):
     stream: str
     generated_at_utc: datetime | None = None
     age_s: float | None = None
+    source_newest_utc: datetime | None = None
+    """mtime of the newest file there when it was listed."""
+    gws_newest_utc: datetime | None = None
     source_count: int = 0
     local_count: int = 0
     gws_count: int = 0

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from aurora_assets.site import DEFAULT_SITE, load_site
+from aurora_assets.together import together
 from cli import machine
 from cli.far import Visit
 from cli.findings import Level
-from cli.together import together
 from tests.cli.parts import (
     CONNECT,
     FILES,

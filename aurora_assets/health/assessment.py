@@ -1,0 +1,246 @@
+"""The levels: when something is green, amber, red or gray. One table, and nothing else decides.
+
+Gray is what is not known, or is planned to be off: it is neither good nor bad, and does not make the whole bad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from aurora_assets.health.model import (
+    Assessment,
+    Check,
+    Daemon,
+    Filesystem,
+    Freshness,
+    HostState,
+    Level,
+    Manifest,
+    Page,
+    Platform,
+    Snapshot,
+    Summary,
+)
+from aurora_assets.health.settings import Endpoints, Health
+
+_WARN_AT = 2 / 3  # of stale_after
+_WORST = (Level.RED, Level.AMBER, Level.GREEN, Level.GRAY)
+
+
+def level_of_age(age_s: float | None, stale_after_s: float) -> Level:
+    """Fresh, ageing (from two thirds on), or stale; nothing at all is stale."""
+    if age_s is None or age_s > stale_after_s:
+        return Level.RED
+    return Level.AMBER if age_s > _WARN_AT * stale_after_s else Level.GREEN
+
+
+def level_of_use(percent: float | None, health: Health) -> Level:
+    """How full a file system is, in space or inodes."""
+    if percent is None:
+        return Level.GRAY
+    if percent >= health.disk_red:
+        return Level.RED
+    return Level.AMBER if percent >= health.disk_amber else Level.GREEN
+
+
+def level_of_manifest(manifest: Manifest, health: Health) -> Level:
+    """Files that should be there by now are red, manifests that grow old amber and then red."""
+    gaps = (
+        manifest.local_missing_count
+        + manifest.local_mismatch_count
+        + manifest.gws_missing_count
+        + manifest.gws_mismatch_count
+    )
+    if gaps:
+        return Level.RED
+    if manifest.age_s is None:
+        return Level.GRAY
+    if manifest.age_s > health.manifests_red.total_seconds():
+        return Level.RED
+    if manifest.age_s > health.manifests_amber.total_seconds() or manifest.errors:
+        return Level.AMBER
+    return Level.GREEN
+
+
+def level_of_host(host: HostState, health: Health) -> Level:
+    """One that does not answer, or whose clock is off."""
+    if not host.reachable:
+        return Level.AMBER
+    if host.clock_skew_s is None:
+        return Level.GRAY
+    return Level.AMBER if abs(host.clock_skew_s) > health.clock_amber.total_seconds() else Level.GREEN
+
+
+def level_of_page(page: Page, wanted: str | None) -> Level:
+    """A page that is not there, or is another one."""
+    if page.status is None or page.status >= 400:
+        return Level.RED
+    return Level.AMBER if wanted is not None and wanted not in (page.title or "") else Level.GREEN
+
+
+def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints) -> Assessment:
+    """What a snapshot means."""
+    checks = [
+        *(_filesystem(one, health) for one in snapshot.filesystems),
+        *(_freshness(one) for one in snapshot.freshness),
+        *(_manifest(one, health) for one in snapshot.manifests),
+        *_platform(snapshot.platform, snapshot.generated_at_utc, health),
+        *(_host(one, health) for one in snapshot.hosts),
+        *(_page(one, endpoints) for one in snapshot.pages),
+    ]
+    counts = {level: sum(check.level is level for check in checks) for level in Level}
+    counted = [check.level for check in checks if check.affects_overall and check.level is not Level.GRAY]
+    overall = min(counted, key=_WORST.index, default=Level.GRAY)
+    return Assessment(
+        generated_at_utc=snapshot.generated_at_utc,
+        overall_level=overall,
+        summary=Summary(checks=len(checks), **{level.value: count for level, count in counts.items()}),
+        observations=[f"{check.component}: {check.message}" for check in sorted_by_level(checks) if _is_bad(check)],
+        checks=checks,
+    )
+
+
+def sorted_by_level(checks: list[Check]) -> list[Check]:
+    """The worst first, what is not known last."""
+    return sorted(checks, key=lambda check: _WORST.index(check.level))
+
+
+def _is_bad(check: Check) -> bool:
+    return check.level in (Level.RED, Level.AMBER)
+
+
+def _filesystem(one: Filesystem, health: Health) -> Check:
+    levels = [level_of_use(percent, health) for percent in (one.used_percent, one.inodes_used_percent)]
+    known = [level for level in levels if level is not Level.GRAY]
+    if one.used_percent is None:
+        return Check(
+            level=Level.GRAY, component=f"disk {one.name}", message=f"not seen: {one.error}", details=_see(one)
+        )
+    free = f", {one.free_bytes / 1e9:.1f} GB free" if one.free_bytes is not None else ""
+    inodes = f", {one.inodes_used_percent:.0f} % of inodes" if one.inodes_used_percent is not None else ""
+    return Check(
+        level=min(known, key=_WORST.index),
+        component=f"disk {one.name}",
+        message=f"{one.used_percent:.0f} % in use{free}{inodes}",
+        details=_see(one),
+        metrics={"used_percent": one.used_percent, "free_bytes": one.free_bytes},
+    )
+
+
+def _see(one: Filesystem) -> str:
+    return f"Stage: disk. See: df -h {one.path}"
+
+
+_STAGES = {
+    "source": "Stage: source, the instrument or its host. See: aurora status",
+    "here": "Stage: sync, from the host to here. See: aurora status; the ticks of arrivals_{stream}",
+    "archive": "Stage: archive. See: aurora ledger; the runs of push_{stream}",
+    "product": "Stage: product. See: the newest run of {stream}_day",
+}
+
+
+def _freshness(one: Freshness) -> Check:
+    return Check(
+        level=one.level,
+        component=f"freshness {one.name}",
+        message=one.sentence,
+        details=_STAGES[one.component].format(stream=one.stream),
+        metrics={"age_s": one.age_s, "stale_after_s": one.stale_after_s},
+    )
+
+
+def _manifest(one: Manifest, health: Health) -> Check:
+    level = level_of_manifest(one, health)
+    if one.age_s is None:
+        message = "no manifests yet"
+    else:
+        message = (
+            f"{one.gws_count} of {one.local_count} files in the archive; missing {one.gws_missing_count} there and "
+            f"{one.local_missing_count} here, different {one.gws_mismatch_count} and {one.local_mismatch_count}; "
+            f"{age(one.age_s)} old"
+        )
+    return Check(
+        level=level,
+        component=f"manifests {one.stream}",
+        message=message + "".join(f"; {place} not seen: {why}" for place, why in one.errors.items()),
+        details=f"Stage: archive. See: aurora prune --plan {one.stream}; the check no_settled_gap of "
+        f"manifests/{one.stream}",
+        metrics={"age_s": one.age_s, "gws_missing_count": one.gws_missing_count},
+    )
+
+
+def _platform(one: Platform, now: datetime, health: Health) -> Iterator[Check]:
+    if one.error:
+        yield Check(level=Level.GRAY, component="dagster", message=f"not seen: {one.error}")
+        return
+    yield _listed("runs failed", [f"{r.job} {r.partition or ''}: {r.error}" for r in one.failed_runs], Level.RED)
+    yield _listed("runs stuck", [f"{r.job} {r.partition or ''}" for r in one.stuck_runs], Level.AMBER)
+    yield _listed("ticks failing", [f"{tick.name}: {tick.error}" for tick in one.failing_ticks], Level.AMBER)
+    waits = one.oldest_queued_s is not None and one.oldest_queued_s > health.queued_after.total_seconds()
+    yield Check(
+        level=Level.AMBER if waits else Level.GREEN,
+        component="queue",
+        message=f"{one.queued_runs} runs wait"
+        + (f", the oldest for {age(one.oldest_queued_s)}" if one.oldest_queued_s is not None else ""),
+        details="Stage: queue. See: Runs > Queued in the UI",
+        metrics={"queued_runs": one.queued_runs, "oldest_queued_s": one.oldest_queued_s},
+    )
+    for daemon in one.daemons:
+        yield _daemon(daemon)
+
+
+def _daemon(one: Daemon) -> Check:
+    last = f", last seen {one.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if one.last_heartbeat_utc else ""
+    return Check(
+        level=Level.GREEN if one.healthy else Level.RED,
+        component=f"daemon {one.name}",
+        message=("runs" if one.healthy else "does NOT run") + last,
+        details="Stage: platform. See: Deployment > Daemons in the UI",
+    )
+
+
+def _listed(component: str, lines: list[str], level: Level) -> Check:
+    return Check(
+        level=level if lines else Level.GREEN,
+        component=component,
+        message=f"{len(lines)}: " + "; ".join(lines[:5]) if lines else "none",
+        details="Stage: platform. See: Runs and Automation in the UI",
+        metrics={"count": len(lines)},
+    )
+
+
+def _host(one: HostState, health: Health) -> Check:
+    skew = f"clock {one.clock_skew_s:+.1f} s against ours" if one.clock_skew_s is not None else "clock not known"
+    return Check(
+        level=level_of_host(one, health),
+        component=f"host {one.name}",
+        message=skew if one.reachable else f"does not answer: {one.error}",
+        details="Stage: source, or the network. See: aurora audit",
+        metrics={"clock_skew_s": one.clock_skew_s},
+    )
+
+
+def _page(one: Page, endpoints: Endpoints) -> Check:
+    wanted = endpoints[one.name].title if one.name in endpoints else None
+    said = one.error or f"status {one.status}, title {one.title!r}"
+    return Check(
+        level=level_of_page(one, wanted),
+        component=f"page {one.name}",
+        message=said,
+        details=f"Stage: page. See: curl -sI {one.url}",
+        metrics={"status": one.status, "seconds": one.seconds},
+    )
+
+
+def age(seconds: float | None) -> str:
+    """An age as people say it."""
+    if seconds is None:
+        return "never"
+    whole = timedelta(seconds=round(seconds))
+    if whole < timedelta(minutes=2):
+        return f"{whole.seconds} s"
+    if whole < timedelta(hours=2):
+        return f"{whole.seconds // 60} min"
+    hours = whole.total_seconds() / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"

@@ -1,0 +1,183 @@
+"""How new the newest data is: of each stream at its source, here and in the archive, and of each product.
+
+By the time of the data, never by when something was done: a backfill of an old day makes nothing fresh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from aurora_assets.health.assessment import age, level_of_age
+from aurora_assets.health.model import Freshness, Level, Manifest
+from aurora_assets.listing import LocalSource
+from aurora_assets.placing import Directories, Judge
+from aurora_assets.site import Site, Stream
+from aurora_assets.source_state import state_of
+
+Component = Literal["source", "here", "archive", "product"]
+
+_MISSED = 3  # looks; a source that was not looked at for longer is not known
+_SUMMARY = ("latest", "summary.json")
+# Hourly products follow their hour by so long: it has to close, and its last file to settle.
+_PRODUCT_LAG = timedelta(hours=2)
+
+
+def freshness_of_streams(site: Site, now: datetime) -> Iterator[Freshness]:
+    """Each stream in its two or three places."""
+    summaries = summary_of(site)
+    for name, stream in site.streams.items():
+        yield at_source(site, name, stream, now)
+        yield here(site, name, stream, now)
+        if site.archive is not None:
+            yield in_archive(name, stream, summaries.get(name), now)
+
+
+def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
+    """By what the arrival sensor saw last; unknown where it could not see."""
+    state = state_of(site.freshness(name))
+    newest = None if state.newest is None else state.newest - state.skew
+    if not stream.enabled:
+        return _offline(f"{name} source", "source", name, stream, newest)
+    last_look = state.seen_at or 0.0
+    unseen_for = now.timestamp() - last_look
+    if state.failed_since is not None or unseen_for > _MISSED * site.live.every.total_seconds():
+        since = state.failed_since or state.seen_at
+        why = state.why or "nothing looks at it: is its arrival sensor on?"
+        return _unknown(f"{name} source", "source", name, stream, newest, since, why)
+    return _aged(f"{name} source", "source", name, stream, newest, now)
+
+
+def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
+    """By the files of the live window here."""
+    newest = newest_here(stream, site.raw_root(name), stream.live_from(now), now.date())
+    if not stream.enabled:
+        return _offline(f"{name} here", "here", name, stream, newest)
+    return _aged(f"{name} here", "here", name, stream, newest, now)
+
+
+def in_archive(name: str, stream: Stream, manifest: Manifest | None, now: datetime) -> Freshness:
+    """By the newest manifests: what was listed there."""
+    newest = manifest.gws_newest_utc.timestamp() if manifest and manifest.gws_newest_utc else None
+    if not stream.enabled:
+        return _offline(f"{name} archive", "archive", name, stream, newest)
+    if manifest is None:
+        return _unknown(f"{name} archive", "archive", name, stream, None, None, "it was never verified")
+    if "gws" in manifest.errors:
+        since = manifest.generated_at_utc.timestamp() if manifest.generated_at_utc else None
+        return _unknown(f"{name} archive", "archive", name, stream, newest, since, manifest.errors["gws"])
+    return _aged(f"{name} archive", "archive", name, stream, newest, now)
+
+
+def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime) -> Iterator[Freshness]:
+    """Each product of the camera, by the time of its newest data (asset key with slashes -> time)."""
+    stream = site.streams.get("wxcam")
+    if stream is None:
+        return
+    for product, time in newest.items():
+        seconds = None if time is None else time.timestamp()
+        if not stream.enabled:
+            yield _offline(product, "product", "wxcam", stream, seconds)
+        else:
+            yield _aged(product, "product", "wxcam", stream, seconds, now, lag=_PRODUCT_LAG)
+
+
+def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
+    """mtime of the newest local file of some days, in s since epoch."""
+    if not raw_root.is_dir():
+        return None
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    placed = Directories(stream, days)
+    listing = LocalSource().list(str(raw_root), placed.below)
+    judge, newest = Judge(stream, placed, listing.clock_ns), None
+    for entry in listing.entries:
+        judged = judge(entry)
+        if judged.file is not None and judged.day is not None and judged.day >= first:
+            newest = max(newest or 0, judged.file.mtime_ns)
+    return None if newest is None else newest / 1e9
+
+
+def summary_of(site: Site) -> dict[str, Manifest]:
+    """The newest manifests' counts, as they are published; empty where there are none."""
+    place = site.paths.manifests.joinpath(*_SUMMARY)
+    try:
+        streams: dict[str, Any] = json.loads(place.read_bytes())["streams"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+    now = datetime.now(UTC)
+    found = {}
+    for name, counts in streams.items():
+        manifest = Manifest.model_validate({"stream": name, **counts})
+        made = manifest.generated_at_utc
+        seconds = None if made is None else max(0.0, (now - made).total_seconds())
+        found[name] = manifest.model_copy(update={"age_s": seconds})
+    return found
+
+
+def _aged(
+    name: str,
+    component: Component,
+    stream_name: str,
+    stream: Stream,
+    newest: float | None,
+    now: datetime,
+    lag: timedelta = timedelta(0),
+) -> Freshness:
+    allowed = (stream.stale_after + lag).total_seconds()
+    seconds = None if newest is None else max(0.0, now.timestamp() - newest)
+    level = level_of_age(seconds, allowed)
+    said = {Level.GREEN: "fresh", Level.AMBER: "ageing", Level.RED: "STALE"}[level]
+    sentence = f"{said}: " + ("nothing in the live window" if seconds is None else f"newest data {age(seconds)} old")
+    stale_since = None if newest is None or level is not Level.RED else _time(newest + allowed)
+    return Freshness(
+        name=name,
+        component=component,
+        stream=stream_name,
+        newest_utc=_time(newest),
+        age_s=None if seconds is None else round(seconds, 1),
+        stale_after_s=allowed,
+        level=level,
+        sentence=sentence,
+        since_utc=stale_since,
+    )
+
+
+def _unknown(
+    name: str,
+    component: Component,
+    stream_name: str,
+    stream: Stream,
+    newest: float | None,
+    since: float | None,
+    why: str,
+) -> Freshness:
+    when = f"since {_time(since):%Y-%m-%d %H:%M:%S} UTC" if since else "so far"
+    return Freshness(
+        name=name,
+        component=component,
+        stream=stream_name,
+        newest_utc=_time(newest),
+        stale_after_s=stream.stale_after.total_seconds(),
+        level=Level.GRAY,
+        sentence=f"unknown {when}: {why}",
+        since_utc=_time(since),
+    )
+
+
+def _offline(name: str, component: Component, stream_name: str, stream: Stream, newest: float | None) -> Freshness:
+    return Freshness(
+        name=name,
+        component=component,
+        stream=stream_name,
+        newest_utc=_time(newest),
+        stale_after_s=stream.stale_after.total_seconds(),
+        level=Level.GRAY,
+        sentence="planned offline",
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(round(seconds), UTC)
