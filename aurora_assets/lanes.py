@@ -10,8 +10,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 LANE = "aurora/lane"
 LIVE, HISTORY = "live", "history"
-PUSH, EVIDENCE = "push", "evidence"
-"""The archive's own lanes: what goes there, and the proof that it is there."""
+PUSH, PUSH_SMALL, EVIDENCE = "push", "push_small", "evidence"
+"""The archive's own lanes: what goes there, small products apart from all else, and the proof that it is there."""
 PRIORITY = "dagster/priority"
 
 STREAM = "aurora/stream"
@@ -42,7 +42,10 @@ def history(stream: str) -> dict[str, str]:
 
 
 def archive(lane: str, way: str, stream: str, *, old: bool = False) -> dict[str, str]:
-    """Tags of a run that pushes (``PUSH``) or verifies (``EVIDENCE``); ``old`` days go behind what has come now."""
+    """Tags of a run that pushes (``PUSH``, ``PUSH_SMALL``) or verifies (``EVIDENCE``).
+
+    ``old`` days go behind what has come now.
+    """
     return {
         LANE: f"{lane}_history" if old else lane,
         PRIORITY: "-5" if old else "0",

@@ -106,7 +106,7 @@ def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
         with Records(site).ledger() as ledger:
             if not due.core_push(site, ledger):
                 return SkipReason("every small product is copied")
-        tags = lanes.archive(lanes.PUSH, "core_products", "core")
+        tags = lanes.archive(lanes.PUSH_SMALL, "core_products", "core")
         return [RunRequest(run_key=f"{CORE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)]
 
     return push_core
