@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import batched, islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from aurora_assets.archive.certify import Records
 from aurora_assets.archive.evidence import Evidence, Known
@@ -74,7 +75,7 @@ def retire(
     Raises
     ------
     EvidenceError
-        Where the site file does not say that working copies of this stream may go.
+        Where the site file does not say that working copies of this stream may go, or the archive is where they are.
     HostError
         Where the archive cannot be read; nothing more is deleted then.
     """
@@ -92,6 +93,7 @@ def retire(
                 for path, _, known in batch:
                     _count(result, path, known)
                 continue
+            _refuse_one_place(name, here, there)
             tell(f"reading {len(batch)} files here and in the archive")
             _delete(name, batch, here, there, evidence, log, result)
     return result
@@ -132,6 +134,19 @@ def _batches(candidates: Iterator[_Candidate], most: int, result: Retired) -> It
     return batched(chosen, _BATCH)
 
 
+def _refuse_one_place(name: str, here: Place, there: Place) -> None:
+    """Refuse where the archive has what is only here: then it is this directory, and no copy of it."""
+    try:
+        with NamedTemporaryFile(dir=here.base, prefix=".aurora-retire-") as mark:
+            found = list(there.list([os.path.basename(mark.name)]).entries)
+    except OSError as error:
+        raise EvidenceError(f"{here.base}: nothing can be deleted there: {error.strerror}") from None
+    if found:
+        raise EvidenceError(
+            f"{name}: {there.base} on {there.host} is the same directory as {here.base} here: no copy in an archive"
+        )
+
+
 def _delete(
     name: str,
     batch: Sequence[_Candidate],
@@ -147,6 +162,7 @@ def _delete(
     for path, day, known in batch:
         if why := _why_not(known, ours.get(path), theirs.get(path)):
             result.keep(path, why)
+            evidence.forget(name, [path])  # the next verification reads it again, and says what is wrong
             continue
         _note(log, name, day, path, known, there.host)
         evidence.release(name, day, path, known)

@@ -1,0 +1,91 @@
+"""Deleting working copies where something is not as it should be; ``test_commands.py`` has how it goes well."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.archive.certify import Records
+from aurora_assets.archive.retire import Retired, retire
+from aurora_assets.archive.settings import Retention
+from aurora_assets.archive.verify import Place
+from aurora_assets.digests import Digest, LocalHasher
+from aurora_assets.errors import EvidenceError
+from tests.archive.places import DAY, STREAM, Observatory
+
+
+@pytest.fixture
+def observatory(tmp_path: Path) -> Observatory:
+    return Observatory(tmp_path)
+
+
+def retire_all(observatory: Observatory, here: Place | None = None) -> Retired:
+    retention = Retention(raw={STREAM: timedelta(days=30)})
+    records = Records(observatory.site.model_copy(update={"retention": retention}))
+    places = observatory.places()
+    return retire(records, STREAM, here or places["local"][0], places["gws"][0], dry_run=False)
+
+
+def left(observatory: Observatory) -> list[str]:
+    root = observatory.place("local")
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+
+
+def test_nothing_is_deleted_where_the_archive_is_the_very_directory_of_the_working_copies(
+    observatory: Observatory,
+) -> None:
+    names = observatory.fill(sides=["source", "local"])
+    observatory.place("gws").symlink_to(observatory.place("local"))
+    assert observatory.certify().report.days[0].verdict.is_final, "every byte is the same"
+    with pytest.raises(EvidenceError, match="is the same directory as"):
+        retire_all(observatory)
+    assert left(observatory) == sorted(names)
+
+
+def test_what_the_archive_is_found_not_to_have_stays_and_withdraws_the_word_at_the_next_verification(
+    observatory: Observatory,
+) -> None:
+    names = observatory.fill()
+    observatory.certify()
+    observatory.flip("gws", names[0])
+    observatory.place("gws", names[1]).unlink()
+    done = retire_all(observatory)
+    assert (done.files, {reason: tally.first for reason, tally in done.kept.items()}) == (
+        len(names) - 2,
+        {"DIFFERENT in the archive": [names[0]], "cannot be read in the archive": [names[1]]},
+    )
+    assert left(observatory) == sorted(names[:2])
+    verdict = observatory.certify().report.days[0].verdict
+    assert {gap.split(": ")[0] for gap in verdict.gaps} == set(names[:2])
+    said = observatory.records.finalizations(STREAM).of(DAY)
+    assert said is not None
+    assert not said.complete
+
+
+class Meanwhile:
+    """Reads the working copies; the mirror brings a newer version of one, and somebody puts a symlink for another."""
+
+    def __init__(self, observatory: Observatory, newer: str, linked: str) -> None:
+        self.observatory, self.newer, self.linked = observatory, newer, linked
+
+    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
+        yield from LocalHasher().digests(root, paths)
+        self.observatory.write("local", self.newer, b"newer", number=77)
+        place = self.observatory.place("local", self.linked)
+        os.rename(place, self.observatory.home / "elsewhere")
+        place.symlink_to(self.observatory.home / "elsewhere")
+
+
+def test_what_changes_between_the_reading_and_the_deletion_stays(observatory: Observatory) -> None:
+    names = observatory.fill()
+    observatory.certify()
+    [here] = observatory.places()["local"]
+    changing = Place(here.host, here.source, Meanwhile(observatory, names[0], names[1]), here.root, here.below)
+    done = retire_all(observatory, changing)
+    assert done.kept["changed since it was read"].first == names[:2]
+    assert left(observatory) == sorted(names[:2])
+    assert (observatory.home / "elsewhere").read_bytes() == observatory.place("gws", names[1]).read_bytes()
