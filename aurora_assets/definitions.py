@@ -5,6 +5,8 @@ import warnings
 from dagster import BetaWarning, Definitions, in_process_executor, with_source_code_references
 
 from aurora_assets.archive.assets import archive_assets
+from aurora_assets.health.assets import health_assets
+from aurora_assets.health.checks import freshness_checks
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
@@ -15,6 +17,7 @@ from resources.outside import outside_of
 from resources.shell import tools_job
 from schedules import all_schedules
 from sensors.arrivals import arrival_sensors
+from sensors.freshness import freshness_sensor
 from sensors.late import late_days_sensor
 
 
@@ -25,13 +28,13 @@ def build(site: Site) -> Definitions:
         # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
         warnings.simplefilter("ignore", BetaWarning)
         assets = with_source_code_references(
-            [*source_specs(site), *raw_assets(site), *wxcam_assets(site), *archive_assets(site)]
+            [*source_specs(site), *raw_assets(site), *wxcam_assets(site), *archive_assets(site), *health_assets(site)]
         )
     return Definitions(
         assets=assets,
-        asset_checks=[*raw_checks(site), *wxcam_checks(site)],
+        asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],
         schedules=all_schedules(site),
-        sensors=[*arrival_sensors(site), late_days_sensor(site)],
+        sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site)],
         jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
         resources={"ssh": outside.ssh, "rsync": outside.rsync}
         | ({"archive_hosts": outside.archive} if outside.archive else {}),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHECK_JOB = "check_mirrors"
 CORE_JOB = "push_core_products"
+HEALTH_JOB = "health"
 HOURS_JOB = f"{STREAM}_hours"
 # Checks of the selected assets run with them.
 _OF_A_DAY = ("daily_video", "latest_video", "pixels")
@@ -37,6 +38,13 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
             CHECK_JOB,
             selection=AssetSelection.checks_for_assets(*(raw_key(name) for name in site.streams)),
             description="Looks at every host and every mirror: is the copy of today and yesterday what the host has?",
+        )
+    )
+    mirrors.append(
+        define_asset_job(
+            HEALTH_JOB,
+            selection=AssetSelection.groups("ops"),
+            description="One look at everything, read-only, and the files and mails that tell of it.",
         )
     )
     jobs = mirrors + (_camera_jobs() if STREAM in site.streams else [])

@@ -10,7 +10,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 LANE = "aurora/lane"
 LIVE, HISTORY = "live", "history"
-PUSH, PUSH_SMALL, EVIDENCE = "push", "push_small", "evidence"
+PUSH, PUSH_SMALL, EVIDENCE, OPS = "push", "push_small", "evidence", "ops"
 """The archive's own lanes: what goes there, small products apart from all else, and the proof that it is there."""
 PRIORITY = "dagster/priority"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cli.audit import audit
+from cli.health import health
 from cli.ledger import ledger
 from cli.prune import prune, retire_command
 from cli.repair import repair
@@ -31,6 +32,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
     aurora audit         before the first start: is everything there that will be needed?
     aurora status        how new is the newest data, there and here?
     aurora sync STREAM   bring files now, as the asset raw/STREAM does
+    aurora health        what is wrong, since when, where, and what to look at next
     aurora ledger        what was copied to the archive, and what is queued or given up
     aurora repair STREAM --day D   make exactly those files right that are wrong there; a dry run first
     aurora prune --plan  what could be freed on the hosts, and why the rest may not be
@@ -39,7 +41,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
     ctx.obj = file
 
 
-for command in (audit, status, sync, ledger, repair, prune, retire_command):
+for command in (health, audit, status, sync, ledger, repair, prune, retire_command):
     main.add_command(command)
 
 

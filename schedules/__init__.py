@@ -6,6 +6,7 @@ from aurora_assets.jobs import CHECK_JOB
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import STREAM
 from schedules.archive import archive_schedules
+from schedules.health import health_schedule
 from schedules.reconcile import reconcile_schedule
 from schedules.retention import retention_schedule
 from schedules.thumbnails import thumbnails_schedule
@@ -26,4 +27,9 @@ def all_schedules(site: Site) -> list[ScheduleDefinition]:
             description="Looks once a day at every host and mirror, today and yesterday: is all here as it is there?",
         )
     )
-    return [*schedules, *archive_schedules(site, status), retention_schedule(site, status)]
+    return [
+        *schedules,
+        *archive_schedules(site, status),
+        health_schedule(site, status),
+        retention_schedule(site, status),
+    ]

@@ -295,6 +295,12 @@ class Evidence:
         with self._writing() as db:
             db.executemany("DELETE FROM verdict WHERE stream = ? AND day = ?", ((stream, str(day)) for day in days))
 
+    def newest(self, stream: str, side: Side) -> int | None:
+        """mtime (ns since epoch) of the newest file of a stream in one place; None where there is none."""
+        row = self._db.execute("SELECT max(mtime_ns) FROM file WHERE stream = ? AND side = ?", (stream, side))
+        newest = row.fetchone()[0]
+        return None if newest is None else int(newest)
+
     def judged(self, stream: str, counts: dict[date, str]) -> None:
         """Remember the verdict of some days, as JSON."""
         with self._writing() as db:

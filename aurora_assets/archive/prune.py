@@ -98,6 +98,8 @@ def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> St
 
     return StreamSummary(
         generated_at_utc=datetime.fromtimestamp(int(time.time()), UTC).isoformat(),
+        source_newest_utc=_time(evidence.newest(name, "source")),
+        gws_newest_utc=_time(evidence.newest(name, "gws")),
         source_count=sum(verdict.source for verdict in verdicts),
         local_count=sum(verdict.local for verdict in verdicts),
         gws_count=sum(verdict.gws for verdict in verdicts),
@@ -116,3 +118,7 @@ def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> St
         prune_candidate_bytes=plan.bytes,
         errors={side: look.error for side in SIDES if (look := looks.get(side)) and look.error},
     )
+
+
+def _time(mtime_ns: int | None) -> str | None:
+    return None if mtime_ns is None else datetime.fromtimestamp(mtime_ns // 10**9, UTC).isoformat()

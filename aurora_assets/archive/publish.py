@@ -30,6 +30,9 @@ class StreamSummary:
     """A stream's line in ``summary.json``: counts over all its days, as other programs read them."""
 
     generated_at_utc: str
+    source_newest_utc: str | None
+    """mtime of the newest file that was listed there."""
+    gws_newest_utc: str | None
     source_count: int
     local_count: int
     gws_count: int

@@ -96,9 +96,22 @@ def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints) -> Assessme
         generated_at_utc=snapshot.generated_at_utc,
         overall_level=overall,
         summary=Summary(checks=len(checks), **{level.value: count for level, count in counts.items()}),
-        observations=[f"{check.component}: {check.message}" for check in sorted_by_level(checks) if _is_bad(check)],
+        observations=[
+            *(f"{stream}: broke at {stage}" for stream, stage in broken_stages(snapshot.freshness).items()),
+            *(f"{check.component}: {check.message}" for check in sorted_by_level(checks) if _is_bad(check)),
+        ],
         checks=checks,
     )
+
+
+def broken_stages(freshness: list[Freshness]) -> dict[str, str]:
+    """The first stage that is stale, of each stream: what comes after it only follows."""
+    found: dict[str, str] = {}
+    for component, stage in (("source", "source"), ("here", "sync"), ("product", "product"), ("archive", "archive")):
+        for one in freshness:
+            if one.component == component and one.level is Level.RED:
+                found.setdefault(one.stream, stage)
+    return found
 
 
 def sorted_by_level(checks: list[Check]) -> list[Check]:

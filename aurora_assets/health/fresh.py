@@ -6,6 +6,7 @@ By the time of the data, never by when something was done: a backfill of an old 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,23 @@ _MISSED = 3  # looks; a source that was not looked at for longer is not known
 _SUMMARY = ("latest", "summary.json")
 # Hourly products follow their hour by so long: it has to close, and its last file to settle.
 _PRODUCT_LAG = timedelta(hours=2)
+
+
+def all_freshness(
+    site: Site, products: Mapping[str, datetime | None], now: datetime | None = None
+) -> Iterator[Freshness]:
+    """Every stream in its places, and every product."""
+    now = now or datetime.now(UTC)
+    yield from freshness_of_streams(site, now)
+    yield from of_products(site, products, now)
+
+
+def age_class(one: Freshness) -> int:
+    """A number that changes as rarely as anybody would want to hear of it: at thirds of the bound, then doublings."""
+    if one.age_s is None:
+        return -1
+    share = one.age_s / one.stale_after_s
+    return int(share * 3) if share < 1 else 3 + int(math.log2(share))
 
 
 def freshness_of_streams(site: Site, now: datetime) -> Iterator[Freshness]:

@@ -1,0 +1,111 @@
+"""Freshness as asset checks: for each stream at its source, here and in the archive, and for each product.
+
+The sensor ``freshness`` evaluates them without a run and writes a result only where its verdict, or the class of its
+age, has changed; executed in the UI they say how it is now.
+"""
+
+from collections.abc import Iterable
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckExecutionContext,
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    multi_asset_check,
+)
+
+from aurora_assets.health.fresh import all_freshness
+from aurora_assets.health.model import Freshness, Level
+from aurora_assets.presentation import Metadata
+from aurora_assets.site import Site
+from resources.orchestrator import DagsterRecords
+
+CHECK = "is_fresh"
+_ROOTS = {"source": ["source"], "here": ["raw"], "archive": ["gws", "raw"]}
+_WHAT = {
+    "source": "The newest data at the source is younger than `stale_after`; unknown where the source cannot be seen.",
+    "here": "The newest data here is younger than `stale_after`.",
+    "archive": "The newest data in the archive, by the newest manifests, is younger than `stale_after`.",
+    "product": "The newest data in the product is younger than `stale_after` and two hours.",
+}
+
+
+def asset_of(one: Freshness) -> AssetKey:
+    """The asset that a freshness is shown with."""
+    if one.component == "product":
+        return AssetKey(one.name.split("/"))
+    return AssetKey([*_ROOTS[one.component], one.stream])
+
+
+def freshness_checks(site: Site) -> AssetChecksDefinition:
+    """One definition for all of them, of which any part may be executed."""
+    specs = [AssetCheckSpec(CHECK, asset=key, description=_WHAT[part]) for key, part in _assets(site).items()]
+
+    @multi_asset_check(
+        name="freshness",
+        specs=specs,
+        can_subset=True,
+        description="How new the newest data of every stream and product is, by the time of the data.",
+    )
+    def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
+        records = DagsterRecords(context.instance, site)
+        chosen = context.selected_asset_check_keys
+        for one in all_freshness(site, records.newest_of_products()):
+            key = AssetCheckKey(asset_of(one), CHECK)
+            if key in chosen:
+                yield AssetCheckResult(
+                    asset_key=key.asset_key,
+                    check_name=CHECK,
+                    passed=passes(one),
+                    severity=severity_of(one),
+                    description=one.sentence,
+                    metadata=metadata_of(one),
+                )
+
+    return freshness
+
+
+def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
+    """What the sensor writes, without a run."""
+    return AssetCheckEvaluation(
+        asset_key=asset_of(one),
+        check_name=CHECK,
+        passed=passes(one),
+        severity=severity_of(one),
+        description=one.sentence,
+        metadata=metadata_of(one),
+    )
+
+
+def passes(one: Freshness) -> bool:
+    """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
+    return one.level is Level.GREEN or (one.level is Level.GRAY and one.since_utc is None and "planned" in one.sentence)
+
+
+def severity_of(one: Freshness) -> AssetCheckSeverity:
+    return AssetCheckSeverity.ERROR if one.level is Level.RED else AssetCheckSeverity.WARN
+
+
+def metadata_of(one: Freshness) -> Metadata:
+    newest = {"newest_data": one.newest_utc.isoformat()} if one.newest_utc else {}
+    since = {"since": one.since_utc.isoformat()} if one.since_utc else {}
+    ages = {"age_s": one.age_s} if one.age_s is not None else {}
+    return {"level": one.level.value, "stale_after_s": one.stale_after_s, **ages, **newest, **since}
+
+
+def _assets(site: Site) -> dict[AssetKey, str]:
+    found = {}
+    for name in site.streams:
+        for part, root in _ROOTS.items():
+            if part != "archive" or site.archive is not None:
+                found[AssetKey([*root, name])] = part
+    if "wxcam" in site.streams:
+        for camera in ("fish_hdr", "pano_hdr"):
+            for product in ("daily_video", "latest_video", "hourly_thumbnails", "pixels"):
+                found[AssetKey(["wxcam", camera, product])] = "product"
+        found[AssetKey(["wxcam", "catalog"])] = "product"
+    return found

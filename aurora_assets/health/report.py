@@ -1,0 +1,134 @@
+"""The health files, each replaced whole: JSON for programs, Markdown for who reads one page in the morning."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from aurora_assets.files import Staging, flush, publish_file, shown
+from aurora_assets.health.assessment import age, broken_stages, sorted_by_level
+from aurora_assets.health.model import Assessment, Freshness, Level, Snapshot
+from aurora_assets.site import Site
+
+_TEMPLATE = """\
+# {{ snapshot.site }}: {{ assessment.overall_level.upper() }}
+
+{{ assessment.generated_at_utc.strftime("%Y-%m-%d %H:%M:%S") }} UTC; {{ counts }}. Observe-only.
+
+{% if bad -%}
+## What is wrong
+
+{% for stream, stage in broken.items() -%}
+- {{ stream }} broke at **{{ stage }}**; what comes after that follows from it.
+{% endfor %}
+{% for check in bad -%}
+- **{{ check.level.upper() }}** {{ check.component | line }}: {{ check.message | line }}
+  {{ check.details | line }}
+{% endfor %}
+{% else -%}
+Nothing is wrong.
+
+{% endif -%}
+## How new the newest data is
+
+| | source | here | archive |
+| --- | --- | --- | --- |
+{% for row in ages -%}
+| {{ row | join(" | ") }} |
+{% endfor %}
+{% if gray -%}
+## Not known, or planned to be off
+
+{% for check in gray -%}
+- {{ check.component | line }}: {{ check.message | line }}
+{% endfor %}
+{% endif -%}
+Software {{ snapshot.software.version }}{% if snapshot.software.commit %}, commit {{ snapshot.software.commit }}\
+{% if snapshot.software.is_modified %} (modified){% endif %}{% endif %}; Dagster {{ snapshot.software.dagster }}; \
+looked for {{ "%.1f" | format(snapshot.seconds) }} s.
+"""
+
+
+def _line(text: str) -> str:
+    """A text from anywhere in one line of Markdown that says only what it says."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in shown(text))
+
+
+_ENVIRONMENT = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+_ENVIRONMENT.filters["line"] = _line
+
+
+def as_markdown(snapshot: Snapshot, assessment: Assessment) -> str:
+    """The report of a snapshot."""
+    ordered = sorted_by_level(assessment.checks)
+    summary = assessment.summary
+    return _ENVIRONMENT.from_string(_TEMPLATE).render(
+        snapshot=snapshot,
+        assessment=assessment,
+        counts=f"{summary.checks} checks: {summary.red} red, {summary.amber} amber, {summary.gray} gray, "
+        f"{summary.green} green",
+        bad=[check for check in ordered if check.level in (Level.RED, Level.AMBER)],
+        gray=[check for check in ordered if check.level is Level.GRAY],
+        broken=broken_stages(snapshot.freshness),
+        ages=_ages(snapshot.freshness),
+    )
+
+
+def _ages(freshness: list[Freshness]) -> list[list[str]]:
+    streams: dict[str, dict[str, str]] = {}
+    for one in freshness:
+        if one.component != "product":
+            text = one.sentence if one.level is Level.GRAY else f"{age(one.age_s)} {one.level}"
+            streams.setdefault(one.stream, {})[one.component] = _line(text)
+    products = [
+        [_line(one.name), "", age(one.age_s) + f" {one.level}", ""] for one in freshness if one.component == "product"
+    ]
+    return [
+        [name, *(found.get(c, "") for c in ("source", "here", "archive"))] for name, found in streams.items()
+    ] + products
+
+
+def health_directory(site: Site) -> Path:
+    """``<products>/ops_monitor/health``."""
+    return site.paths.products / "ops_monitor" / "health"
+
+
+def snapshot_file(site: Site) -> Path:
+    """``<raw>/ops_monitor/latest.json``."""
+    return site.paths.raw / "ops_monitor" / "latest.json"
+
+
+def publish_health(site: Site, snapshot: Snapshot, assessment: Assessment) -> list[Path]:
+    """Write all health files; returns them. A reader sees the earlier file or the new one."""
+    day = f"{snapshot.generated_at_utc:%Y%m%d}"
+    raw, health = snapshot_file(site).parent, health_directory(site)
+    report = as_markdown(snapshot, assessment)
+    latest = snapshot.model_dump_json(indent=2) + "\n"
+    files = {
+        raw / "latest.json": latest,
+        health / "latest_health.json": assessment.model_dump_json(indent=2) + "\n",
+        health / "latest_report.md": report,
+        health / f"health_report_{day}.md": report,
+    }
+    for target, text in files.items():
+        staging = Staging(target.parent / ".staging", site.paths.locks, site.limits.lock)
+        with staging.claim(f"health.{target.name}") as place:
+            place.write_text(text)
+            publish_file(place, target)
+    line = raw / f"ops_monitor_{day}.jsonl"
+    _append(line, json.dumps(snapshot.model_dump(mode="json")))
+    return [*files, line]
+
+
+def _append(place: Path, line: str) -> None:
+    """Add a line to a day's file in one write; what a killed run had begun is ended first."""
+    with place.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line.encode() + b"\n")
+    flush(place)

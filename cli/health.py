@@ -1,0 +1,72 @@
+"""``aurora health``: the table of everything that was looked at, now, in a terminal. It writes nothing."""
+
+import os
+import time
+from pathlib import Path
+
+import click
+from dagster import DagsterInstance
+from rich.text import Text
+
+from aurora_assets.health.assessment import sorted_by_level
+from aurora_assets.health.model import Assessment, Level, Snapshot
+from aurora_assets.site import Site
+from cli.console import console, say, show_json, show_table
+from cli.reaching import looking_only, site_of
+from resources.looking import look_at
+
+_STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
+_CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Look again and again until Ctrl-C.")
+@click.option("--every", type=click.IntRange(5, 3600), default=60, show_default=True, help="Seconds between two looks.")
+@click.option("--all", "is_all", is_flag=True, help="Also what is green.")
+@click.option("--json", "as_json", is_flag=True, help="The assessment as JSON (docs/schemas/health.json).")
+@click.pass_obj
+def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bool) -> None:
+    """Say what is wrong, since when, where, and what to look at next. Writes nothing.
+
+    Exit code 0: green (or nothing is known to be bad), 1: amber, 2: red.
+    """
+    site = site_of(file)
+    while True:
+        snapshot, assessment = _look(site)
+        if as_json:
+            show_json(assessment.model_dump(mode="json"))
+        else:
+            if watch:
+                console().clear()
+            _show(snapshot, assessment, is_all)
+        if not watch:
+            raise click.exceptions.Exit(_CODES[assessment.overall_level])
+        time.sleep(every)
+
+
+def _look(site: Site) -> tuple[Snapshot, Assessment]:
+    with looking_only(site) as (_, copy):
+        home = os.environ.get("DAGSTER_HOME")
+        if not home or not Path(home).is_dir():
+            return look_at(site, "DAGSTER_HOME is not set, or no directory", copy)
+        with DagsterInstance.get() as instance:
+            return look_at(site, instance, copy)
+
+
+def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:
+    summary = assessment.summary
+    rows: list[list[str | Text]] = [
+        [Text(check.level.upper(), _STYLES[check.level]), check.component, check.message, check.details]
+        for check in sorted_by_level(assessment.checks)
+        if is_all or check.level is not Level.GREEN
+    ]
+    show_table(
+        f"{snapshot.site}: {assessment.overall_level.upper()} at {snapshot.generated_at_utc:%Y-%m-%d %H:%M:%S} UTC",
+        ["", "what", "how it stands", "look at"],
+        rows,
+    )
+    say(
+        f"{summary.checks} checks: {summary.red} red, {summary.amber} amber, {summary.gray} gray, {summary.green} green"
+        + ("" if is_all else " (--all shows the green ones)"),
+        "dim",
+    )

@@ -1,0 +1,63 @@
+"""A look at a whole site: the health snapshot with the outside world that it needs, for Dagster and for a shell."""
+
+from datetime import datetime
+from pathlib import Path
+
+import dagster
+from dagster import DagsterInstance
+
+from aurora_assets.health.assessment import assess
+from aurora_assets.health.collect import Asker, take_snapshot
+from aurora_assets.health.model import Assessment, Platform, Snapshot
+from aurora_assets.site import Site
+from resources.orchestrator import DagsterRecords
+from resources.outside import outside_of
+from resources.pages import Pages
+
+
+class NoRecords:
+    """Where there is no Dagster home: its part of a snapshot is not known."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def platform(self) -> Platform:
+        return Platform(error=self.why)
+
+    def newest_of_products(self) -> dict[str, datetime | None]:
+        return {}
+
+
+def look_at(
+    site: Site, instance: DagsterInstance | str, known_hosts: Path | None = None
+) -> tuple[Snapshot, Assessment]:
+    """Look at a site and say what it means.
+
+    Parameters
+    ----------
+    site
+        The site.
+    instance
+        Dagster's records, or why there are none.
+    known_hosts
+        Another place for host keys, for who must write nothing.
+    """
+    records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site)
+    snapshot = take_snapshot(
+        site,
+        ask=_asker(site, known_hosts),
+        orchestrator=records,
+        fetch=Pages(site.health.within.total_seconds() / 3),
+        dagster_version=dagster.__version__,
+    )
+    return snapshot, assess(snapshot, site.health, site.endpoints)
+
+
+def _asker(site: Site, known_hosts: Path | None) -> Asker:
+    """Asks a host, within a third of the snapshot's bound for each step: there are others to be looked at."""
+    ssh = outside_of(site, known_hosts).ssh
+    step = site.health.within.total_seconds() / 3
+    brief = ssh.model_copy(
+        update={"connect_seconds": min(ssh.connect_seconds, step), "listing_seconds": min(ssh.listing_seconds, step)}
+    )
+    return brief.ask

@@ -1,0 +1,163 @@
+"""Dagster, as its own records show it: runs, queue, daemons and ticks; and how new the products' data is. Read-only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dagster import (
+    AssetKey,
+    AssetRecordsFilter,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    RunRecord,
+    RunsFilter,
+)
+from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from aurora_assets import lanes
+from aurora_assets.health.model import Daemon, Platform, Run, Tick
+from aurora_assets.partitions import key_of_hour
+from aurora_assets.site import Site
+
+_SHOWN = 20  # failed runs, at most
+_LOOKED_AT = 200
+_DAY = timedelta(days=1)
+_WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
+_GOING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
+_TIME = "%Y-%m-%d %H:%M:%S UTC"  # as presentation.span writes it
+_CAMERAS, _DAILY = ("fish_hdr", "pano_hdr"), ("daily_video", "pixels")
+
+
+@dataclass(frozen=True)
+class DagsterRecords:
+    """See :class:`aurora_assets.health.collect.Orchestrator`."""
+
+    instance: DagsterInstance
+    site: Site
+
+    def platform(self) -> Platform:
+        """Failed and stuck runs, the queue, daemons, failing ticks."""
+        now = datetime.now(UTC)
+        waiting = list(self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=_LOOKED_AT))
+        impatient = [
+            (now - record.create_timestamp.astimezone(UTC)).total_seconds()
+            for record in waiting
+            if not lanes.is_history(record.dagster_run.tags)
+        ]
+        return Platform(
+            failed_runs=self._failed(now),
+            stuck_runs=self._stuck(now),
+            queued_runs=len(waiting),
+            oldest_queued_s=round(max(impatient), 1) if impatient else None,
+            daemons=self._daemons(),
+            failing_ticks=self._failing_ticks(),
+        )
+
+    def _failed(self, now: datetime) -> list[Run]:
+        """Runs that failed in the last day, of jobs and partitions that have not succeeded since."""
+        wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _DAY)
+        found: dict[tuple[str, str | None], Run] = {}
+        for record in self.instance.get_run_records(wanted, limit=_LOOKED_AT):
+            run = record.dagster_run
+            key = (run.job_name, run.tags.get(PARTITION_NAME_TAG))
+            if key in found or len(found) == _SHOWN or self._was_made_good(record):
+                continue
+            found[key] = _shown(record, self._why(run.run_id))
+        return list(found.values())
+
+    def _was_made_good(self, record: RunRecord) -> bool:
+        run = record.dagster_run
+        partition = run.tags.get(PARTITION_NAME_TAG)
+        wanted = RunsFilter(
+            job_name=run.job_name,
+            tags={PARTITION_NAME_TAG: partition} if partition else {},
+            statuses=[DagsterRunStatus.SUCCESS],
+            updated_after=record.update_timestamp,
+        )
+        return bool(self.instance.get_run_records(wanted, limit=1))
+
+    def _why(self, run_id: str) -> str:
+        """The first line of why a run failed."""
+        for kind in (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE):
+            for entry in self.instance.all_logs(run_id, of_type=kind):
+                event = entry.get_dagster_event()
+                error = getattr(event.event_specific_data, "error", None)
+                text = (error.message if error else event.message) or ""
+                if text.strip():
+                    return " ".join(text.split())[:300]
+        return "no reason was recorded"
+
+    def _stuck(self, now: datetime) -> list[Run]:
+        longest = self.site.health.stuck_after.total_seconds()
+        records = self.instance.get_run_records(RunsFilter(statuses=_GOING), limit=_LOOKED_AT)
+        return [
+            _shown(record, None)
+            for record in records
+            # History may well take two days.
+            if not lanes.is_history(record.dagster_run.tags)
+            and record.start_time
+            and now.timestamp() - record.start_time > longest
+        ]
+
+    def _daemons(self) -> list[Daemon]:
+        required = set(self.instance.get_required_daemon_types())
+        found = []
+        for name, status in sorted(self.instance.get_daemon_statuses().items()):
+            if name not in required:
+                continue
+            last = status.last_heartbeat
+            at = None if last is None else datetime.fromtimestamp(last.timestamp, UTC).replace(microsecond=0)
+            found.append(Daemon(name=name.lower(), healthy=bool(status.healthy), last_heartbeat_utc=at))
+        return found
+
+    def _failing_ticks(self) -> list[Tick]:
+        running = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
+        found = []
+        for state in self.instance.all_instigator_state(instigator_statuses=running):
+            ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            if ticks and ticks[0].status is TickStatus.FAILURE and ticks[0].error is not None:
+                cause = ticks[0].error.cause or ticks[0].error  # ours is below Dagster's own
+                at = datetime.fromtimestamp(ticks[0].timestamp, UTC).replace(microsecond=0)
+                found.append(Tick(name=state.name, since_utc=at, error=" ".join(cause.message.split())[:300]))
+        return sorted(found, key=lambda tick: tick.name)
+
+    def newest_of_products(self) -> Mapping[str, datetime | None]:
+        """The time of the newest data in each product of the camera, by what its newest partitions say."""
+        if "wxcam" not in self.site.streams:
+            return {}
+        now = datetime.now(UTC)
+        first = self.site.streams["wxcam"].live_from(now)
+        days = [str(first + n * _DAY) for n in range((now.date() - first).days + 1)]
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
+        hours = [key_of_hour(midnight + timedelta(hours=n)) for n in range(-24, 24)]
+        partitions: dict[str, list[str] | None] = {"wxcam/catalog": days}
+        for camera in _CAMERAS:
+            partitions |= {f"wxcam/{camera}/{product}": days for product in _DAILY}
+            partitions |= {f"wxcam/{camera}/latest_video": None, f"wxcam/{camera}/hourly_thumbnails": hours}
+        return {name: self._newest(AssetKey(name.split("/")), keys) for name, keys in partitions.items()}
+
+    def _newest(self, key: AssetKey, partitions: list[str] | None) -> datetime | None:
+        wanted = AssetRecordsFilter(asset_key=key, asset_partitions=partitions)
+        # The newest record of each partition is among these, unless one was made again and again.
+        records = self.instance.fetch_materializations(wanted, limit=20).records
+        times = []
+        for record in records:
+            made = record.asset_materialization
+            last = made.metadata.get("last") if made else None
+            if last is not None and isinstance(last.value, str):
+                times.append(datetime.strptime(last.value, _TIME).replace(tzinfo=UTC))
+        return max(times, default=None)
+
+
+def _shown(record: RunRecord, error: str | None) -> Run:
+    run = record.dagster_run
+    began = record.end_time or record.start_time or record.create_timestamp.timestamp()
+    return Run(
+        run_id=run.run_id,
+        job=run.job_name,
+        partition=run.tags.get(PARTITION_NAME_TAG),
+        since_utc=datetime.fromtimestamp(began, UTC).replace(microsecond=0),
+        error=error,
+    )
