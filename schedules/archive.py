@@ -130,7 +130,10 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
         days, now = live_days(site, name), datetime.now(UTC)
         if not days:
             return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
-        newest = due.verification(records, name, days, now)
+        if site.streams[name].enabled:
+            newest = due.verification(records, name, days, now)
+        else:  # its host is asked once a day, with what the archive has of it
+            newest = due.Due((), f"{name} is planned offline (enabled: false in the site file)")
         rest = due.whole_verification(records, name, days[0] - _DAY, now)
         asked = [_requests(context, job, found, lanes.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
         runs = [request for answer in asked if not isinstance(answer, SkipReason) for request in answer]

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -318,6 +318,14 @@ class Evidence:
         """Entries of the source that may not be used, over all days."""
         row = self._db.execute("SELECT sum(refused) FROM look WHERE stream = ? AND side = 'source'", (stream,))
         return int(row.fetchone()[0] or 0)
+
+    def source_clock(self, stream: str) -> datetime | None:
+        """The latest that the clock of a stream's source has shown; None where it was never asked."""
+        row = self._db.execute(
+            "SELECT max(clock_ns) FROM look WHERE stream = ? AND side = 'source' AND error IS NULL", (stream,)
+        )
+        clock_ns = row.fetchone()[0]
+        return None if clock_ns is None else datetime.fromtimestamp(clock_ns / 1e9, UTC)
 
     def oldest_attempt(self, stream: str, first: date, last: date) -> float:
         """When the day was tried to be looked at that was not for longest, in s since epoch; 0 where one never was."""

@@ -46,8 +46,9 @@ def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence
 
     if not stream.prunable:
         return none("never prunable (prunable: false in the site file)")
-    # A day is old enough when its last second is.
-    last = (now - archive.prune_after).astimezone(UTC).date() - _DAY
+    # A day is old enough when its last second is, by our clock and by that which stamped the files.
+    ripe = min(now, evidence.source_clock(name) or now) - archive.prune_after
+    last = ripe.astimezone(UTC).date() - _DAY
     if last < stream.start:
         return none(f"nothing is older than {format_duration(archive.prune_after)}")
     if stale := staleness(name, stream, archive, evidence, now):
@@ -65,7 +66,7 @@ def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence
             name,
             first=stream.start,  # what was known of days before it is not looked at any more
             until=last,
-            older_than_ns=int((now - archive.prune_after).timestamp()) * 10**9,
+            older_than_ns=int(ripe.timestamp()) * 10**9,
             read_since=(now - archive.scrub).timestamp(),
         )
     )

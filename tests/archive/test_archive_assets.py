@@ -167,6 +167,13 @@ class TestSchedules:
             )
         assert "nothing is pending, and nothing was copied since" in platform.tick("verify_met")
 
+    def test_a_stream_that_is_planned_offline_is_asked_for_once_a_day(self, platform: Platform) -> None:
+        streams = platform.site.streams
+        offline = streams["met"].model_copy(update={"enabled": False})
+        platform.definitions = build(platform.site.model_copy(update={"streams": streams | {"met": offline}}))
+        [request] = platform.tick("verify_met")
+        assert request.tags["aurora/lane"] == "evidence_history"
+
     def test_what_the_archive_has_lost_is_pushed_again_after_the_next_verification(
         self, platform: Platform, today: date
     ) -> None:

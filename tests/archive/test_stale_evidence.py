@@ -14,6 +14,7 @@ import pytest
 from aurora_assets.archive import due
 from aurora_assets.archive.certify import Records, certify
 from aurora_assets.archive.evidence import SIDES, Side
+from aurora_assets.archive.prune import plan_pruning
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import Digest, LocalHasher
 from aurora_assets.listing import LocalSource
@@ -132,6 +133,20 @@ def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_agai
     assert plan.candidates == ()
     assert "clock was set back" in plan.why
     assert observatory.certify_all().report.read == dict.fromkeys(SIDES, 6)
+
+
+def test_a_clock_of_ours_that_is_ahead_makes_nothing_old_enough_to_be_pruned(observatory: Observatory) -> None:
+    old, new = observatory.fill(), observatory.fill(day=TODAY - timedelta(days=3))
+    observatory.certify_all()
+    ahead = datetime.now(UTC) + timedelta(days=5)
+    site = observatory.site
+    with database(observatory) as db:  # looked at since, with that clock
+        db.execute("UPDATE look SET at = at + ?", (5 * A_DAY,))
+        db.execute("UPDATE file SET hashed_at = hashed_at + ?", (5 * A_DAY,))
+    with observatory.records.evidence() as evidence, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", ahead.timestamp)
+        plan = plan_pruning(STREAM, site.streams[STREAM], observatory.records.archive, evidence, ahead)
+    assert sorted(plan.candidates) == sorted(old), f"and none of {new}"
 
 
 def test_a_stream_that_the_site_file_no_longer_has_keeps_no_candidates(observatory: Observatory) -> None:
