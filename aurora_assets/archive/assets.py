@@ -215,10 +215,11 @@ def _manifests(site: Site, name: str) -> AssetsDefinition:
         pushed = list[PushReport]()
         if "gws" not in report.errors:  # what cannot be seen has no news of it either
             pushed = _push_words(context, site, records, name, days, archive_hosts)
+        stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
             data_version=DataVersion(common_version([found.verdict.as_json() for found in report.days])),
-            check_results=[no_settled_gap(key, report), every_place_was_seen(key, report)],
+            check_results=[no_settled_gap(key, report), every_place_was_seen(key, report, stuck)],
         )
 
     return manifests
@@ -239,6 +240,9 @@ def _push_words(
         remote = f"{archive.evidence}/{file.relative_to(site.paths.manifests)}"
         (words if file.suffix == ".yaml" else manifests)[file] = remote
     with records.ledger() as ledger:
+        for kind in ("manifests", "words"):  # never given up: an old word in the archive may be wrong
+            parked = ledger.parked(archive.name, f"{EVIDENCE}/{name}/{kind}")
+            ledger.requeue(archive.name, [row.remote_path for row in parked])
         pushing = _pushing(context, site, archive, archive_hosts, ledger)
         return [
             pushing.files(f"{EVIDENCE}/{name}/{kind}", files)

@@ -25,7 +25,8 @@ def evidence_specs(key: AssetKey) -> list[AssetCheckSpec]:
         AssetCheckSpec(
             _SEEN,
             asset=key,
-            description="Source, working copy and archive could be listed and read; else nothing is proved.",
+            description="Source, working copy and archive could be listed and read, else nothing is proved; and what "
+            "is said of the days could be copied to the archive.",
         ),
     ]
 
@@ -70,15 +71,17 @@ def no_settled_gap(key: AssetKey, report: VerifyReport) -> AssetCheckResult:
     )
 
 
-def every_place_was_seen(key: AssetKey, report: VerifyReport) -> AssetCheckResult:
-    """What could not be seen is not known, and proves nothing."""
-    errors = report.errors
+def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Tally) -> AssetCheckResult:
+    """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
+    said = [f"{side}: {why}" for side, why in report.errors.items()]
+    if stuck.count:
+        said.append(f"gws: {stuck.count} finalizations could not be copied there, the first: {stuck.first[0]}")
     return AssetCheckResult(
         asset_key=key,
         check_name=_SEEN,
-        passed=not errors,
+        passed=not said,
         severity=AssetCheckSeverity.WARN,
-        description="; ".join(f"{side}: {why}" for side, why in errors.items()),
+        description="; ".join(said),
         metadata={"places": table({"place": s, "by": h} for s, h in report.hosts.items())},
     )
 

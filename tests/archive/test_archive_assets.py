@@ -19,6 +19,7 @@ from dagster import (
     RunRequest,
 )
 
+from aurora_assets.archive.certify import Records
 from aurora_assets.definitions import build
 from aurora_assets.hosts import SshHost
 from aurora_assets.site import Site
@@ -113,6 +114,22 @@ def test_a_flipped_byte_there_is_red_and_the_word_is_withdrawn_there_too(filled:
     assert word["complete"] is False
     assert isinstance(filled.tick("push_met"), str), "nothing is asked for"
     assert place.read_bytes() == content, "repaired by nobody who was not asked"
+
+
+def test_a_word_that_cannot_be_copied_to_the_archive_is_shown_and_never_given_up(filled: Platform) -> None:
+    filled.run("push_met")
+    place = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
+    place.mkdir(parents=True)
+    (place / "in the way").touch()
+    check = checks(filled.run("verify_met"))["every_place_was_seen"]
+    assert not check.passed
+    assert "1 finalizations could not be copied there" in check.description
+    with Records(filled.site).ledger() as ledger:
+        assert ledger.failed("gws", [(str(place), "no")], 1) == [str(place)]
+    (place / "in the way").unlink()
+    place.rmdir()
+    assert checks(filled.run("verify_met"))["every_place_was_seen"].passed
+    assert "complete: true" in place.read_text()
 
 
 def rows(check: Any) -> list[dict[str, Any]]:
