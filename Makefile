@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live test soak ui lint lock bench screenshots clean
+.PHONY: help setup demo live test soak ui lint lock bench screenshots schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ bench: setup ## side by side with the method it replaces, and with the limits
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)
 	@$(PY) deploy/screenshots.py $(SCREENSHOTS)
+
+schemas: setup ## docs/schemas: what the health files hold, from the models
+	@$(PY) deploy/schemas.py
 
 lock: ## requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.12 --generate-hashes --upgrade --quiet \

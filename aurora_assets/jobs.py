@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from dagster import AssetSelection, define_asset_job
+from dagster import AssetCheckKey, AssetKey, AssetSelection, define_asset_job
 
 from aurora_assets.archive.assets import CAMERA, CORE, gws_raw_key, manifests_key
+from aurora_assets.health.checks import CHECK as FRESHNESS
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import CATALOG, STREAM, product_key
@@ -56,6 +57,11 @@ def day_job_name(stream: str) -> str:
     return f"{stream}_day"
 
 
+def _made(*keys: AssetKey) -> AssetSelection:
+    """Assets with their checks, but for freshness: that is of now, whatever day a run is about; a sensor says it."""
+    return AssetSelection.assets(*keys) - AssetSelection.checks(*(AssetCheckKey(key, FRESHNESS) for key in keys))
+
+
 def push_job_name(what: str) -> str:
     """The job that copies a stream's raw files, or a kind of products, to the archive."""
     return f"push_{what}"
@@ -70,7 +76,7 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     jobs = [
         define_asset_job(
             push_job_name(name),
-            selection=AssetSelection.assets(gws_raw_key(name)),
+            selection=_made(gws_raw_key(name)),
             description=f"A UTC day of {name}, from here to the archive.",
         )
         for name in site.streams
@@ -106,12 +112,12 @@ def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
         define_asset_job(
             day_job_name(STREAM),
             # The mirror's checks list the host once more; no row of the catalogue waits for that.
-            selection=AssetSelection.assets(*daily) - AssetSelection.checks_for_assets(raw_key(STREAM)),
+            selection=_made(*daily) - AssetSelection.checks_for_assets(raw_key(STREAM)),
             description="A UTC day of the sky camera, from the camera host to catalogue, videos and pixels.",
         ),
         define_asset_job(
             HOURS_JOB,
-            selection=AssetSelection.assets(*hourly),
+            selection=_made(*hourly),
             description="Hourly thumbnails of the sky camera, for hours that have closed.",
         ),
     ]

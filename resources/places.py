@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aurora_assets.archive.evidence import Side
+from aurora_assets.archive.known import Side
 from aurora_assets.archive.verify import Place
 from aurora_assets.hosts import LocalHost, SshHost
 from aurora_assets.site import Site

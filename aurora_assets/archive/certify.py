@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from aurora_assets.archive import evidence, ledger
-from aurora_assets.archive.evidence import Evidence, Side
+from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.finalize import Finalizations
+from aurora_assets.archive.known import Side
 from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.prune import PrunePlan, plan_pruning, staleness, summarize
 from aurora_assets.archive.publish import Publication, StreamSummary

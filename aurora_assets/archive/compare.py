@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from aurora_assets.archive.evidence import Known, Look, Side
+from aurora_assets.archive.known import Known, Look, Side
 from aurora_assets.files import SHOWN, shown
 
 

@@ -12,19 +12,17 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, cast
 
+from aurora_assets.archive.known import SIDES, Known, Look, Side
 from aurora_assets.databases import open_wal
 from aurora_assets.digests import Digest
 from aurora_assets.files import FileId, same_mtime
 
-Side = Literal["source", "local", "gws"]
-SIDES: tuple[Side, ...] = ("source", "local", "gws")
 FILE_NAME = "evidence.sqlite"
 
 _SCHEMA = """
@@ -59,10 +57,7 @@ CREATE TABLE IF NOT EXISTS place (
     PRIMARY KEY (stream, side)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verdict (
-    stream TEXT NOT NULL,
-    day TEXT NOT NULL,
-    counts TEXT NOT NULL,
-    PRIMARY KEY (stream, day)
+    stream TEXT NOT NULL, day TEXT NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (stream, day)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS released (
     stream TEXT NOT NULL,
@@ -95,31 +90,6 @@ _GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
 AND path NOT IN (SELECT path FROM listed)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A file in one place: size in bytes, mtime in ns since epoch, SHA-256 where it was read, and why not."""
-
-    size: int
-    mtime_ns: int
-    sha256: str | None = None
-    error: str | None = None
-
-    def is_version_of(self, other: Known) -> bool:
-        """Whether size and mtime are the same."""
-        return self.size == other.size and same_mtime(self.mtime_ns, other.mtime_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """When a day was last listed in one place (s since epoch, by our clock), by which host, and what went wrong."""
-
-    at: float
-    clock_ns: int
-    host: str
-    refused: int
-    error: str | None
 
 
 class Evidence:
@@ -298,8 +268,7 @@ class Evidence:
     def newest(self, stream: str, side: Side) -> int | None:
         """mtime (ns since epoch) of the newest file of a stream in one place; None where there is none."""
         row = self._db.execute("SELECT max(mtime_ns) FROM file WHERE stream = ? AND side = ?", (stream, side))
-        newest = row.fetchone()[0]
-        return None if newest is None else int(newest)
+        return cast(int | None, row.fetchone()[0])
 
     def judged(self, stream: str, counts: dict[date, str]) -> None:
         """Remember the verdict of some days, as JSON."""

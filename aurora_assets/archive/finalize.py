@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from aurora_assets.archive import manifest
-from aurora_assets.archive.evidence import Known
+from aurora_assets.archive.known import Known
 from aurora_assets.errors import EvidenceError
 from aurora_assets.files import Staging, publish_file
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aurora_assets.archive.evidence import Known
+from aurora_assets.archive.known import Known
 from aurora_assets.errors import EvidenceError
 from aurora_assets.files import UnsafePathError, safe_relative
 

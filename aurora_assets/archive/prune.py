@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_assets.archive.compare import DIFFERENT, Class, Verdict
-from aurora_assets.archive.evidence import SIDES, Evidence
+from aurora_assets.archive.evidence import Evidence
+from aurora_assets.archive.known import SIDES
 from aurora_assets.archive.publish import StreamSummary
 from aurora_assets.archive.settings import Archive
 from aurora_assets.site import Stream

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from aurora_assets.archive import manifest
-from aurora_assets.archive.evidence import SIDES, Evidence
+from aurora_assets.archive.evidence import Evidence
+from aurora_assets.archive.known import SIDES
 from aurora_assets.files import Staging, flush, publish_tree
 
 LATEST, HISTORY, SUMMARY, CANDIDATES = "latest", "history", "summary.json", "prune_candidates.tsv"

@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 
 from aurora_assets.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
-from aurora_assets.archive.evidence import Known, Side
+from aurora_assets.archive.known import Known, Side
 from aurora_assets.archive.verify import Verification
 
 

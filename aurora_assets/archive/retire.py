@@ -17,7 +17,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from aurora_assets.archive.certify import Records
-from aurora_assets.archive.evidence import Evidence, Known
+from aurora_assets.archive.evidence import Evidence
+from aurora_assets.archive.known import Known
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import Digest
 from aurora_assets.errors import EvidenceError

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_assets.archive.compare import Bounds, Class, Clocks, Compared, Verdict, compare_day
-from aurora_assets.archive.evidence import SIDES, Evidence, Known, Look, Side
+from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.finalize import Finalizations
+from aurora_assets.archive.known import SIDES, Known, Look, Side
 from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher

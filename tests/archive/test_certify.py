@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from aurora_assets.archive import manifest
 from aurora_assets.archive.compare import Class, Verdict
-from aurora_assets.archive.evidence import SIDES, Known, Side
+from aurora_assets.archive.known import SIDES, Known, Side
 from aurora_assets.archive.repair import Cure, plan_repair
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import LocalHasher

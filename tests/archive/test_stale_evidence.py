@@ -13,7 +13,7 @@ import pytest
 
 from aurora_assets.archive import due
 from aurora_assets.archive.certify import Records, certify
-from aurora_assets.archive.evidence import SIDES, Side
+from aurora_assets.archive.known import SIDES, Side
 from aurora_assets.archive.prune import plan_pruning
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import Digest, LocalHasher

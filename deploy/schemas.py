@@ -1,0 +1,25 @@
+"""Writes ``docs/schemas``: the JSON Schemas of the health files, from the models. ``make schemas``."""
+
+import json
+from pathlib import Path
+
+from aurora_assets.health.model import Assessment, Snapshot
+
+DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "schemas"
+FILES = {"latest.json": Snapshot, "latest_health.json": Assessment}
+
+
+def schema_of(name: str) -> str:
+    """The schema of a health file, as text."""
+    return json.dumps(FILES[name].model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
+def main() -> None:
+    """Write them all."""
+    DIRECTORY.mkdir(exist_ok=True)
+    for name in FILES:
+        (DIRECTORY / name).write_text(schema_of(name))
+
+
+if __name__ == "__main__":
+    main()
