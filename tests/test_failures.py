@@ -406,9 +406,7 @@ def test_a_disk_that_is_full_ends_the_real_rsync_and_may_be_tried_again(
     work = tmp_path / "work" / "new"
     mount = f"mount -t tmpfs -o size=64k tmpfs {work}"
     rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
-    with pytest.raises(
-        TransferError, match=r"rsync ended with 11 \(error in file I/O: is the disk full\?\)"
-    ) as caught:
+    with pytest.raises(TransferError, match=r"rsync ended with 11 \(error in file I/O: is the disk full\?\)") as caught:
         fetch(tmp_path)
     assert may_pass(caught.value)
     assert "No space left on device" in str(caught.value)
