@@ -68,3 +68,13 @@ class LedgerError(AuroraError):
 
 class EvidenceError(AuroraError):
     """What would prove something is missing, too old or not whole; so nothing is done on it."""
+
+
+class MailError(AuroraError):
+    """A mail did not leave, or it is not known whether it did. The next evaluation sends what waits."""
+
+    transient = True
+
+    def __init__(self, message: str, *, may_have_left: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_left = may_have_left

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cli.alert import alert
 from cli.audit import audit
 from cli.health import health
 from cli.ledger import ledger
@@ -33,6 +34,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
     aurora status        how new is the newest data, there and here?
     aurora sync STREAM   bring files now, as the asset raw/STREAM does
     aurora health        what is wrong, since when, where, and what to look at next
+    aurora alert         what is worth a mail, and the mail; --test sends one
     aurora ledger        what was copied to the archive, and what is queued or given up
     aurora repair STREAM --day D   make exactly those files right that are wrong there; a dry run first
     aurora prune --plan  what could be freed on the hosts, and why the rest may not be
@@ -41,7 +43,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
     ctx.obj = file
 
 
-for command in (health, audit, status, sync, ledger, repair, prune, retire_command):
+for command in (health, alert, audit, status, sync, ledger, repair, prune, retire_command):
     main.add_command(command)
 
 

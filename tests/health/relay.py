@@ -1,0 +1,113 @@
+"""A real SMTP relay for one test, which may be stopped, refuse, or ask for TLS and a login; and its certificate."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+
+class Relay:
+    """Takes mails into :attr:`mails`. Stopped and started again it keeps its port."""
+
+    def __init__(self, **options: Any) -> None:
+        self.port = free_port()
+        self.mails: list[EmailMessage] = []
+        self.refusal: str | None = None
+        """What it says to a mail instead of taking it."""
+        self.unwanted: set[str] = set()
+        """Recipients that it does not know."""
+        self._options = options
+        self._controller: Controller | None = None
+
+    def start(self) -> Relay:
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **self._options)
+        self._controller.start()
+        return self
+
+    def stop(self) -> None:
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.unwanted:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.refusal is not None:
+            return self.refusal
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        self.mails.append(message)
+        return "250 taken"
+
+    @property
+    def subjects(self) -> list[str]:
+        return [str(mail["Subject"]) for mail in self.mails]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def text_of(mail: EmailMessage) -> str:
+    plain = mail.get_body(("plain",))
+    assert plain is not None
+    return str(plain.get_content())
+
+
+def html_of(mail: EmailMessage) -> str:
+    html = mail.get_body(("html",))
+    assert html is not None
+    return str(html.get_content())
+
+
+def certificate(directory: Path) -> Path:
+    """A certificate of its own for 127.0.0.1, with its key in one file."""
+    place = directory / "relay.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(directory / "key"), "-out", str(directory / "cert"), "-days", "2"),
+            *("-subj", "/CN=relay", "-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    place.write_bytes((directory / "key").read_bytes() + (directory / "cert").read_bytes())
+    os.chmod(place, 0o600)
+    return place
+
+
+def with_login(pem: Path, user: str, password: str) -> Relay:
+    """A relay that takes mails after STARTTLS and a login only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        right = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
+        # It repeats what was sent, as some do, so that a careless error message would show it.
+        return AuthResult(success=right, handled=False, message=None if right else f"535 {data}")
+
+    return Relay(
+        tls_context=context,
+        require_starttls=True,
+        auth_required=True,
+        authenticator=authenticate,
+        auth_require_tls=True,
+    )

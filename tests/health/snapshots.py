@@ -1,0 +1,97 @@
+"""Snapshots of a site of two streams where all is well, and ways to make something in them wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aurora_assets.health.alerts import Alerting
+from aurora_assets.health.model import (
+    Daemon,
+    Filesystem,
+    Freshness,
+    Level,
+    Manifest,
+    Platform,
+    Snapshot,
+    Software,
+)
+from aurora_assets.health.rules import Reading
+from aurora_assets.health.settings import Alerts
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+MINUTES = timedelta(minutes=1)
+HOURS = timedelta(hours=1)
+STREAMS = ("cl61", "wxcam")
+
+
+def settings(port: int = 25, **changes: Any) -> Alerts:
+    given = {
+        "to": ["operator@example.org"],
+        "sender": "aurora@example.org",
+        "transport": "smtp",
+        "smtp": {"port": port},
+        "within": "5s",
+    }
+    return Alerts.model_validate(given | changes)
+
+
+def alerting(home: Path, chosen: Alerts) -> Alerting:
+    """As a program has it that has just been started: all that it knows is in state.json."""
+    return Alerting("demo", chosen, home / "alerts", home / "locks")
+
+
+def well(at: datetime, **changes: Any) -> Snapshot:
+    """All is well; ``changes`` replace fields."""
+    fields: dict[str, Any] = {
+        "generated_at_utc": at,
+        "site": "demo",
+        "seconds": 1.0,
+        "filesystems": [disk("raw", 40), disk("products", 50)],
+        "freshness": [
+            fresh(stream, place, Level.GREEN) for stream in STREAMS for place in ("source", "here", "archive")
+        ],
+        "manifests": [manifest(stream) for stream in STREAMS],
+        "platform": Platform(daemons=[Daemon(name="SCHEDULER", healthy=True, last_heartbeat_utc=at)]),
+        "software": Software(version="1", python="3.12", dagster="1"),
+    }
+    return Snapshot(**(fields | changes))
+
+
+def reading(at: datetime, **changes: Any) -> Reading:
+    return Reading("latest.json", well(at, **changes))
+
+
+def disk(name: str, percent: float | None, inodes: float | None = 10) -> Filesystem:
+    error = "its host does not answer" if percent is None else None
+    return Filesystem(name=name, path=f"/{name}", used_percent=percent, inodes_used_percent=inodes, error=error)
+
+
+def fresh(stream: str, place: Any, level: Level, since: datetime | None = None, sentence: str = "") -> Freshness:
+    return Freshness(
+        name=f"{stream} {place}",
+        component=place,
+        stream=stream,
+        stale_after_s=5400,
+        level=level,
+        sentence=sentence or {Level.RED: "STALE: newest data 2 h old", Level.GRAY: "unknown"}.get(level, "fresh"),
+        since_utc=since,
+    )
+
+
+def offline(stream: str) -> list[Freshness]:
+    return [fresh(stream, place, Level.GRAY, None, "planned offline") for place in ("source", "here", "archive")]
+
+
+def manifest(stream: str, age: timedelta = 5 * MINUTES, missing: int = 0) -> Manifest:
+    return Manifest(
+        stream=stream, age_s=age.total_seconds(), local_count=10, gws_count=10 - missing, gws_missing_count=missing
+    )
+
+
+def stale(*streams: str, rest: Sequence[str] = STREAMS) -> list[Freshness]:
+    """All fresh but the sources of some."""
+    found = [fresh(stream, place, Level.GREEN) for stream in rest for place in ("here", "archive")]
+    return found + [fresh(stream, "source", Level.RED if stream in streams else Level.GREEN) for stream in rest]
