@@ -58,12 +58,13 @@ class Mailer:
         self.alerts = alerts
         self.seconds = alerts.within.total_seconds()
 
-    def choose(self, within: float | None = None) -> Choice:
+    def choose(self) -> Choice:
         """The transport that a mail would leave by; for ``auto`` the first that is ready."""
         smtp = self.alerts.smtp
         if self.alerts.transport != "auto":
-            return Choice(self.alerts.transport, "as the site file says")
-        refusal = _why_no_relay(smtp, min(_LOOK, self.seconds / 2, within or self.seconds))
+            where = {"smtp": f"{smtp.host}:{smtp.port}, ", "file": f"{self.alerts.file}, "}
+            return Choice(self.alerts.transport, where.get(self.alerts.transport, "") + "as the site file says")
+        refusal = _why_no_relay(smtp, min(_LOOK, self.seconds / 2))
         if refusal is None:
             return Choice("smtp", f"{smtp.host}:{smtp.port} answers")
         for program in _PROGRAMS:
@@ -78,14 +79,20 @@ class Mailer:
         """Hand a mail over within ``alerts.within`` and return by what; raises :class:`MailError`."""
         until = time.monotonic() + self.seconds
         choice = self.choose()
-        left = max(1.0, until - time.monotonic())
-        if choice.transport == "smtp":
-            note = _by_smtp(message, self.alerts, left)
-        elif choice.transport == "file":
-            note = _by_file(message, self.alerts.file)
-        else:
-            note = _by_program(choice.transport, message, self.alerts, left)
+        left = max(0.1, until - time.monotonic())
+        try:
+            note = self._hand_over(choice, message, left)
+        except OSError as error:
+            # No temporary file, no process: who knows how far it came.
+            raise MailError(f"{choice}: {_reason(error)}", may_have_left=True) from None
         return f"{choice}{note}"
+
+    def _hand_over(self, choice: Choice, message: EmailMessage, seconds: float) -> str:
+        if choice.transport == "smtp":
+            return _by_smtp(message, self.alerts, seconds)
+        if choice.transport == "file":
+            return _by_file(message, self.alerts.file)
+        return _by_program(choice.transport, message, self.alerts, seconds)
 
 
 def _why_no_relay(smtp: Smtp, seconds: float) -> str | None:

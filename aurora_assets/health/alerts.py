@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -108,7 +108,7 @@ class Alerting:
             self._store.log(*moved, *(event.model_dump(mode="json") for event in events))
             outcome = self._send(state, events, sender, moment.now)
         note = f"state.json was not readable and is now {aside}; all alerts begin anew" if aside else None
-        return Outcome(**{**vars(outcome), "note": note})
+        return replace(outcome, note=note)
 
     def preview(self, reading: Reading, at: Moment | None = None) -> tuple[Outcome, EmailMessage | None]:
         """What an evaluation would do now, and the mail that it would send; nothing is written or sent."""
@@ -188,10 +188,10 @@ def step(
 
 def _judged(condition: Condition, before: Alert | None, generated: datetime | None, *, is_calm: bool) -> Condition:
     """A condition as it counts: what nobody can know stays open."""
-    is_open = condition.by_age and is_calm and condition.verdict is Verdict.BAD
+    is_open = condition.by_age and is_calm
     if condition.verdict is Verdict.WELL and before is not None and before.reported_at is not None:
         is_open = generated is None or generated <= before.reported_at
-    return Condition(**{**vars(condition), "verdict": Verdict.OPEN}) if is_open else condition
+    return replace(condition, verdict=Verdict.OPEN) if is_open else condition
 
 
 def _after(before: Alert | None, condition: Condition, seconds: float, now: datetime) -> Alert | None:

@@ -38,6 +38,10 @@ class Relay:
             self._controller.stop()
             self._controller = None
 
+    @property
+    def is_running(self) -> bool:
+        return self._controller is not None
+
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
@@ -68,13 +72,13 @@ def free_port() -> int:
 def text_of(mail: EmailMessage) -> str:
     plain = mail.get_body(("plain",))
     assert plain is not None
-    return str(plain.get_content())
+    return str(plain.get_content()).replace("\r\n", "\n")
 
 
 def html_of(mail: EmailMessage) -> str:
     html = mail.get_body(("html",))
     assert html is not None
-    return str(html.get_content())
+    return str(html.get_content()).replace("\r\n", "\n")
 
 
 def certificate(directory: Path) -> Path:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -39,13 +39,6 @@ from tests.health.snapshots import (
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = {"filesystems": [disk("raw", 91), disk("products", 50)]}
-
-
-@pytest.fixture
-def relay() -> Iterator[Relay]:
-    relay = Relay().start()
-    yield relay
-    relay.stop()
 
 
 class Site:
