@@ -33,9 +33,9 @@ ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon
 live: setup ## the UI, the daemon and a camera that writes in real time (an hour a minute); Ctrl-C ends all
 	@$(PY) deploy/live.py --port $(PORT) $(LIVE)
 
-soak: ## a day at speed with outages and kills, against a quiet run; then ten minutes of silence (22 minutes in all)
+soak: ## a day at speed with outages and kills, against a quiet run; then ten minutes of silence; memory at scale (half an hour)
 	@deploy/bootstrap.sh --tests
-	@$(PY) -m pytest -m soak -n 0 --timeout 3000 -s tests/soak $(SOAK)
+	@$(PY) -m pytest -m soak -n 0 --timeout 3000 -s tests $(SOAK)
 
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

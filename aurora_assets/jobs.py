@@ -1,5 +1,6 @@
 """The jobs an operator starts: what belongs to one partition shares one run, so that Dagster's start is paid once."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dagster import AssetCheckKey, AssetKey, AssetSelection, define_asset_job
@@ -25,6 +26,7 @@ _OF_A_DAY = ("daily_video", "latest_video", "pixels")
 
 def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     """A job for a day of each stream, and the hours of the sky camera."""
+    raws = [raw_key(name) for name in site.streams]
     mirrors = [
         define_asset_job(
             day_job_name(name),
@@ -37,7 +39,7 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     mirrors.append(
         define_asset_job(
             CHECK_JOB,
-            selection=AssetSelection.checks_for_assets(*(raw_key(name) for name in site.streams)),
+            selection=AssetSelection.checks_for_assets(*raws) - _freshness(raws),
             description="Looks at every host and every mirror: is the copy of today and yesterday what the host has?",
         )
     )
@@ -59,7 +61,11 @@ def day_job_name(stream: str) -> str:
 
 def _made(*keys: AssetKey) -> AssetSelection:
     """Assets with their checks, but for freshness: that is of now, whatever day a run is about; a sensor says it."""
-    return AssetSelection.assets(*keys) - AssetSelection.checks(*(AssetCheckKey(key, FRESHNESS) for key in keys))
+    return AssetSelection.assets(*keys) - _freshness(keys)
+
+
+def _freshness(keys: Iterable[AssetKey]) -> AssetSelection:
+    return AssetSelection.checks(*(AssetCheckKey(key, FRESHNESS) for key in keys))
 
 
 def push_job_name(what: str) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from aurora_assets.errors import HostError
 from aurora_assets.health.assessment import age, level_of_age
 from aurora_assets.health.model import Freshness, Level, Manifest
 from aurora_assets.listing import LocalSource
@@ -71,7 +72,10 @@ def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness
 
 def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By the files of the live window here."""
-    newest = newest_here(stream, site.raw_root(name), stream.live_from(now), now.date())
+    try:
+        newest = newest_here(stream, site.raw_root(name), stream.live_from(now), now.date())
+    except HostError as error:
+        return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if not stream.enabled:
         return _offline(f"{name} here", "here", name, stream, newest)
     return _aged(f"{name} here", "here", name, stream, newest, now)

@@ -229,6 +229,6 @@ def test_a_slow_line_is_no_dead_one_although_all_is_written_long_before_it_has_a
     with Proxy(servers[0], ADDRESS, "is slow") as proxy:
         slow = host_of(servers[0]).model_copy(update={"address": ADDRESS, "port": proxy.port})
         began = time.monotonic()
-        report = observatory.but(hosts=(slow,), stall=0.8).push_raw()
+        report = observatory.but(hosts=(slow,), stall=2).push_raw()
     assert time.monotonic() - began > 3
     assert (report.files, report.said) == (1, {})

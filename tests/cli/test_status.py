@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,11 @@ def test_what_is_waited_for_is_said_on_a_terminal(observatory: Observatory, tmp_
     with deaf() as port:
         host = elsewhere(observatory.ass, "127.0.0.3", port)
         file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=host))
-        for command in (["status"], ["audit"], ["sync", "all"], ["sync", "all", "--dry-run"]):
-            drawn = on_a_terminal(file, *command)
-            assert "waiting for " in drawn
-            assert "host ass" in drawn
+        commands = (["status"], ["audit"], ["sync", "all"], ["sync", "all", "--dry-run"])
+        with ThreadPoolExecutor() as pool:  # each waits for its bound, so all at once
+            for drawn in pool.map(lambda command: on_a_terminal(file, *command), commands):
+                assert "waiting for " in drawn
+                assert "host ass" in drawn
         assert "waiting" not in aurora_process(file, "status").stderr
 
 

@@ -19,8 +19,7 @@ from aurora_assets.source_state import could_not_see, saw, state_of
 from sensors.freshness import freshness_sensor
 from tests.archive.places import STREAM, Observatory, name_of
 
-NOW = datetime.now(UTC)
-TODAY = NOW.date()
+TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture
@@ -28,15 +27,19 @@ def observatory(tmp_path: Path) -> Observatory:
     return Observatory(tmp_path, {"start": str(TODAY - timedelta(days=30))})
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 def put(observatory: Observatory, age: timedelta, number: int = 1, sides: tuple[Any, ...] = ("local",)) -> None:
     """A file of today (by its name), written so long ago."""
     for side in sides:
         place = observatory.write(side, name_of(number, TODAY), b"data")
-        os.utime(place, (NOW.timestamp() - age.total_seconds(),) * 2)
+        os.utime(place, (now().timestamp() - age.total_seconds(),) * 2)
 
 
-def fresh(observatory: Observatory, component: str, now: datetime = NOW) -> Freshness:
-    return next(one for one in all_freshness(observatory.site, {}, now) if one.component == component)
+def fresh(observatory: Observatory, component: str, at: datetime | None = None) -> Freshness:
+    return next(one for one in all_freshness(observatory.site, {}, at) if one.component == component)
 
 
 @pytest.mark.parametrize(
@@ -54,25 +57,25 @@ def test_a_backfill_of_an_old_day_makes_no_stream_fresh(observatory: Observatory
     found = fresh(observatory, "here")
     assert (found.level, found.sentence) == (Level.RED, "STALE: newest data 4.0 h old")
     assert found.since_utc is not None
-    assert abs(found.since_utc - (NOW - timedelta(hours=2.5))) < timedelta(seconds=2)
+    assert abs(found.since_utc - (now() - timedelta(hours=2.5))) < timedelta(seconds=2)
 
 
 def test_a_source_that_cannot_be_seen_is_unknown_since_then_and_neither_stale_nor_fresh(
     observatory: Observatory,
 ) -> None:
     place = observatory.site.freshness(STREAM)
-    saw(place, int((NOW - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
-    assert fresh(observatory, "source", datetime.now(UTC)).level is Level.GREEN
+    saw(place, int((now() - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
+    assert fresh(observatory, "source").level is Level.GREEN
     could_not_see(place, "127.0.0.1: no answer in time")
     first = state_of(place).failed_since
     could_not_see(place, "127.0.0.1: no answer in time")
-    found = fresh(observatory, "source", datetime.now(UTC))
+    found = fresh(observatory, "source")
     assert found.level is Level.GRAY
     assert found.sentence.startswith("unknown since ")
     assert found.sentence.endswith("no answer in time")
     assert state_of(place).failed_since == first
     saw(place, None, time.time_ns())
-    assert fresh(observatory, "source", datetime.now(UTC)).level is Level.GREEN, "it is remembered what was newest"
+    assert fresh(observatory, "source").level is Level.GREEN, "it is remembered what was newest"
 
 
 def test_a_source_that_nothing_looks_at_is_unknown(observatory: Observatory) -> None:
@@ -84,15 +87,14 @@ def test_a_source_that_nothing_looks_at_is_unknown(observatory: Observatory) -> 
 
 def test_a_host_whose_clock_is_ahead_makes_its_files_no_newer(observatory: Observatory) -> None:
     ahead = timedelta(hours=1)
-    now = datetime.now(UTC)
-    written = now - timedelta(minutes=100) + ahead
-    saw(observatory.site.freshness(STREAM), int(written.timestamp() * 1e9), int((now + ahead).timestamp() * 1e9))
-    assert fresh(observatory, "source", now).level is Level.RED
+    written = now() - timedelta(minutes=100) + ahead
+    saw(observatory.site.freshness(STREAM), int(written.timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
+    assert fresh(observatory, "source").level is Level.RED
 
 
 def test_a_stream_that_is_planned_offline_is_gray(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path, {"enabled": False})
-    found = list(all_freshness(observatory.site, {}, NOW))
+    found = list(all_freshness(observatory.site, {}))
     assert {(one.component, one.level, one.sentence) for one in found} == {
         (component, Level.GRAY, "planned offline") for component in ("source", "here", "archive")
     }
@@ -111,8 +113,8 @@ def test_a_product_is_as_fresh_as_its_newest_data(tmp_path: Path) -> None:
     from tests.conftest import write_site
 
     site = load_site(write_site(tmp_path))
-    newest = {"wxcam/catalog": NOW - timedelta(minutes=30), "wxcam/fish_hdr/pixels": None}
-    found = {one.name: one.level for one in all_freshness(site, newest, NOW) if one.component == "product"}
+    newest = {"wxcam/catalog": now() - timedelta(minutes=30), "wxcam/fish_hdr/pixels": None}
+    found = {one.name: one.level for one in all_freshness(site, newest) if one.component == "product"}
     assert found == {"wxcam/catalog": Level.GREEN, "wxcam/fish_hdr/pixels": Level.RED}
 
 
