@@ -220,6 +220,18 @@ def publish_file(staged: Path, target: Path) -> None:
     flush(target.parent)
 
 
+def append_lines(place: Path, lines: Iterable[str]) -> None:
+    """Add lines to a file in one write and flush them; what a killed run had begun is ended first."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(b"".join(line.encode() + b"\n" for line in lines))
+    flush(place)
+
+
 def publish_tree(staged: Path, target: Path) -> None:
     """Give a finished directory its name; an earlier one of that name changes places with it in one step.
 

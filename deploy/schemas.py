@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+from aurora_assets.health.alert_state import State
 from aurora_assets.health.model import Assessment, Snapshot
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "schemas"
-FILES = {"latest.json": Snapshot, "latest_health.json": Assessment}
+FILES = {"latest.json": Snapshot, "latest_health.json": Assessment, "state.json": State}
 
 
 def schema_of(name: str) -> str:

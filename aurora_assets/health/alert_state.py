@@ -7,7 +7,6 @@ are ISO 8601, UTC. Texts from outside stand here in a form that is safe to show.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aurora_assets.files import Staging, flush, publish_file
+from aurora_assets.files import Staging, append_lines, flush, publish_file
 from aurora_assets.health.rules import Verdict
 
 STATE, EVENTS = "state.json", "alerts.jsonl"
@@ -161,15 +160,6 @@ class Store:
             publish_file(place, self.state_file)
 
     def log(self, *lines: Mapping[str, Any]) -> None:
-        """Add to ``alerts.jsonl``; what a killed run had begun is ended first."""
-        if not lines:
-            return
-        place = self.directory / EVENTS
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with place.open("ab+") as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
-            file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-        flush(place)
+        """Add to ``alerts.jsonl``."""
+        if lines:
+            append_lines(self.directory / EVENTS, [json.dumps(line) for line in lines])

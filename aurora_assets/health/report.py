@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from aurora_assets.files import Staging, flush, publish_file, shown
+from aurora_assets.files import Staging, append_lines, publish_file, shown
 from aurora_assets.health.assessment import age, broken_stages, sorted_by_level
 from aurora_assets.health.model import Assessment, Freshness, Level, Snapshot
 from aurora_assets.site import Site
@@ -119,16 +118,5 @@ def publish_health(site: Site, snapshot: Snapshot, assessment: Assessment) -> li
             place.write_text(text)
             publish_file(place, target)
     line = raw / f"ops_monitor_{day}.jsonl"
-    _append(line, json.dumps(snapshot.model_dump(mode="json")))
+    append_lines(line, [json.dumps(snapshot.model_dump(mode="json"))])
     return [*files, line]
-
-
-def _append(place: Path, line: str) -> None:
-    """Add a line to a day's file in one write; what a killed run had begun is ended first."""
-    with place.open("ab+") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(line.encode() + b"\n")
-    flush(place)
