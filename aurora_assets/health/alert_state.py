@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aurora_assets.files import Staging, append_lines, flush, publish_file
 from aurora_assets.health.rules import Verdict
@@ -35,15 +35,15 @@ class Alert(_Record):
     details: str = ""
     verdict: Verdict = Verdict.BAD
     """Of the last evaluation: bad, or open where it was not seen."""
-    first_seen: datetime
+    first_seen: AwareDatetime
     held_s: float = 0.0
     """For how long it has been bad, of the time in which somebody saw it."""
-    began_at: datetime | None = None
+    began_at: AwareDatetime | None = None
     """When it had been bad for long enough; null while it is only watched."""
-    mailed_at: datetime | None = None
+    mailed_at: AwareDatetime | None = None
     """When the last mail that names it left."""
     since_mail_s: float = 0.0
-    reported_at: datetime | None = None
+    reported_at: AwareDatetime | None = None
     """When somebody reported it before a snapshot had it; an earlier snapshot does not speak against that."""
 
 
@@ -54,15 +54,15 @@ class Event(_Record):
     key: str
     sentence: str
     details: str = ""
-    at: datetime
-    since: datetime
+    at: AwareDatetime
+    since: AwareDatetime
 
 
 class Outgoing(_Record):
     """A mail on its way. The same record makes the same mail, so that sent twice it is still one."""
 
     message_id: str
-    made_at: datetime
+    made_at: AwareDatetime
     events: tuple[Event, ...]
     also: tuple[Event, ...] = ()
     """What goes on besides, for who reads it."""
@@ -72,15 +72,15 @@ class State(_Record):
     """``state.json``."""
 
     schema_version: Literal[1] = 1
-    evaluated_at: datetime | None = None
+    evaluated_at: AwareDatetime | None = None
     boot: str | None = None
     uptime_s: float | None = None
     """The clock that nobody sets, with the boot that it belongs to: it tells a jump of the clock from a pause."""
     calm_s: float = 0.0
     """After a jump of the clock, for so long ages begin and end nothing."""
-    snapshot_at: datetime | None = None
+    snapshot_at: AwareDatetime | None = None
     """``generated_at_utc`` of the last snapshot, and when it was first seen."""
-    snapshot_seen_at: datetime | None = None
+    snapshot_seen_at: AwareDatetime | None = None
     alerts: dict[str, Alert] = Field(default_factory=dict)
     unsent: tuple[Event, ...] = ()
     """What waits for the next mail."""
@@ -88,7 +88,7 @@ class State(_Record):
     """A mail that may have left: said before it is sent, gone after. It is sent again, as it was."""
     last_error: str | None = None
     """Why the last mail did not leave."""
-    last_sent_at: datetime | None = None
+    last_sent_at: AwareDatetime | None = None
     last_message_id: str | None = None
     last_transport: str | None = None
 

@@ -64,7 +64,10 @@ class Reading:
 def read_snapshot(place: Path) -> Reading:
     """Read ``latest.json``; that it cannot be read is a condition, not an error."""
     try:
-        return Reading(str(place), Snapshot.model_validate_json(place.read_bytes()))
+        snapshot = Snapshot.model_validate_json(place.read_bytes())
+        if snapshot.generated_at_utc.tzinfo is None:
+            return Reading(str(place), why="not a snapshot: its time says nothing of UTC")
+        return Reading(str(place), snapshot)
     except OSError as error:
         return Reading(str(place), why=error.strerror or type(error).__name__)
     except ValueError as error:
