@@ -148,6 +148,16 @@ def test_what_began_and_ended_while_the_relay_was_down_is_told_in_one_mail(site:
     assert len(relay.mails) == 1
 
 
+def test_a_repeat_that_waits_for_the_relay_is_told_once(site: Site, relay: Relay) -> None:
+    site.at(START, **FULL)
+    relay.refusal = "451 later"
+    for hours in range(12, 40):
+        site.at(START + hours * HOURS, **FULL)
+    relay.refusal = None
+    site.at(START + 40 * HOURS, **FULL)
+    assert relay.subjects == ["[demo] 1 begin: disk raw", "[demo] 1 last: disk raw"]
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
