@@ -17,6 +17,7 @@ from resources.outside import outside_of
 from resources.shell import tools_job
 from schedules import all_schedules
 from sensors.arrivals import arrival_sensors
+from sensors.failures import failure_sensors
 from sensors.freshness import freshness_sensor
 from sensors.late import late_days_sensor
 
@@ -34,7 +35,7 @@ def build(site: Site) -> Definitions:
         assets=assets,
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],
         schedules=all_schedules(site),
-        sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site)],
+        sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site), *failure_sensors(site)],
         jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
         resources={"ssh": outside.ssh, "rsync": outside.rsync}
         | ({"archive_hosts": outside.archive} if outside.archive else {}),

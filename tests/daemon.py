@@ -151,7 +151,10 @@ class Daemon:
 
     def look(self, *streams: str) -> InstigatorTick:
         """The arrival sensors of these streams look once, of ``met`` where none is named; the first one's tick."""
-        names = [f"arrivals_{stream}" for stream in streams or ("met",)]
+        return self.sense(*(f"arrivals_{stream}" for stream in streams or ("met",)))
+
+    def sense(self, *names: str) -> InstigatorTick:
+        """These sensors are evaluated once; the first one's tick."""
         sensors = [self.repository.get_sensor(name) for name in names]
         with (
             patch("dagster._daemon.sensor.is_under_min_interval", return_value=False),

@@ -1,4 +1,4 @@
-"""``ops/health``: what is wrong, since when, where, and what to look at next; as files that others read."""
+"""``ops/health`` and ``ops/alerts``: what is wrong, since when, where, what to look at next; and the mail about it."""
 
 from dagster import (
     AssetCheckResult,
@@ -13,20 +13,25 @@ from dagster import (
 )
 
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.health.alerts import Alerting, alerts_directory
 from aurora_assets.health.assessment import sorted_by_level
 from aurora_assets.health.model import Assessment, Level, Snapshot
 from aurora_assets.health.report import as_markdown, health_directory, publish_health, snapshot_file
+from aurora_assets.health.rules import read_snapshot
 from aurora_assets.presentation import Metadata, table
 from aurora_assets.site import Site
+from aurora_assets.values import format_duration
 from resources.looking import look_at
+from resources.mail import Mailer
 
-HEALTH = AssetKey(["ops", "health"])
-_NOTHING_RED = "nothing_is_red"
+HEALTH, ALERTS = AssetKey(["ops", "health"]), AssetKey(["ops", "alerts"])
+_NOTHING_RED, _CAN_MAIL = "nothing_is_red", "mail_can_leave"
 
 
 def health_assets(site: Site) -> list[AssetsDefinition]:
-    """The health of a site as an asset."""
-    return [_health(site)]
+    """The health of a site, and its alerts where it sends mails."""
+    alerting = Alerting.of(site)
+    return [_health(site)] + ([_alerts(site, alerting)] if alerting else [])
 
 
 def _health(site: Site) -> AssetsDefinition:
@@ -60,6 +65,58 @@ def _health(site: Site) -> AssetsDefinition:
         )
 
     return ops_health
+
+
+def _alerts(site: Site, alerting: Alerting) -> AssetsDefinition:
+    settings = alerting.settings
+
+    @asset(
+        key=ALERTS,
+        deps=[HEALTH],
+        group_name="ops",
+        kinds={"email"},
+        pool="ops",
+        metadata={
+            "directory": str(alerts_directory(site)),
+            "to": ", ".join(settings.to),
+            "started_by": "schedule health",
+        },
+        check_specs=[
+            AssetCheckSpec(_CAN_MAIL, asset=ALERTS, description="What was to be mailed has left; else it waits.")
+        ],
+        description=(
+            "The rules over `latest.json`: one mail when something begins, again while it lasts "
+            f"(every {format_duration(settings.repeat)}), and when it is over. Where the relay is down nothing is "
+            "lost: the mail goes with the next look."
+        ),
+    )
+    @fail_at_once_unless_it_may_pass
+    def ops_alerts(context: AssetExecutionContext) -> MaterializeResult:
+        outcome = alerting.evaluate(read_snapshot(snapshot_file(site)), Mailer(settings))
+        for event in outcome.events:
+            context.log.info(f"{event.kind}: {event.key}: {event.sentence}")
+        return MaterializeResult(
+            metadata={
+                "going_on": table(
+                    {"what": a.key, "since": str(a.first_seen), "how": a.sentence} for a in outcome.going_on
+                ),
+                "events": len(outcome.events),
+                "mailed_by": outcome.transport or "nothing to mail",
+                "waits_because": outcome.error or "nothing waits",
+                "note": outcome.note or "none",
+            },
+            check_results=[
+                AssetCheckResult(
+                    asset_key=ALERTS,
+                    check_name=_CAN_MAIL,
+                    passed=outcome.error is None,
+                    severity=AssetCheckSeverity.WARN,
+                    description=outcome.error or "",
+                )
+            ],
+        )
+
+    return ops_alerts
 
 
 def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:

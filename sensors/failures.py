@@ -1,0 +1,39 @@
+"""A run that fails reaches who is to know without waiting for the next look: by the alerts' own path, one mail."""
+
+from datetime import UTC, datetime
+
+from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, SkipReason, run_failure_sensor
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from aurora_assets.health.alerts import Alerting
+from aurora_assets.health.model import Run
+from aurora_assets.health.report import snapshot_file
+from aurora_assets.health.rules import read_snapshot
+from aurora_assets.site import Site
+from resources.mail import Mailer
+
+
+def failure_sensors(site: Site) -> list[SensorDefinition]:
+    """The sensor of a site that sends mails; none where it sends none."""
+    alerting = Alerting.of(site)
+    if alerting is None:
+        return []
+
+    @run_failure_sensor(
+        name="failed_runs",
+        default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
+        description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
+    )
+    def failed_runs(context: RunFailureSensorContext) -> SkipReason:
+        run = context.dagster_run
+        failed = Run(
+            run_id=run.run_id,
+            job=run.job_name,
+            partition=run.tags.get(PARTITION_NAME_TAG),
+            since_utc=datetime.now(UTC).replace(microsecond=0),
+            error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
+        )
+        outcome = alerting.evaluate(read_snapshot(snapshot_file(site)), Mailer(alerting.settings), failed=[failed])
+        return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
+
+    return [failed_runs]
