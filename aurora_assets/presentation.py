@@ -5,20 +5,27 @@ Part of the Dagster layer. What is shown is decided by the assets and checks the
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
 from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue, TableRecord
 
 from aurora_assets.finding import Finding
+from aurora_assets.pictures import coverage_strip, strip_days
 
 Metadata = dict[str, Any]
 
 
-def picture(jpeg: bytes, text: str) -> MetadataValue:
-    """A JPEG inline in the UI."""
-    return MetadataValue.md(f"![{text}](data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')})")
+def picture(data: bytes, text: str, kind: str = "jpeg") -> MetadataValue:
+    """A picture inline in the UI: a JPEG, or a PNG by its ``kind``."""
+    return MetadataValue.md(f"![{text}](data:image/{kind};base64,{base64.b64encode(data).decode('ascii')})")
+
+
+def coverage(rows: Mapping[str, Mapping[date, float | None]], last: date, title: str) -> Metadata:
+    """The 30 days up to ``last`` as a strip of boxes; see :func:`aurora_assets.pictures.coverage_strip`."""
+    strip = coverage_strip(rows, strip_days(last), title)
+    return {"coverage": picture(strip, title, "png")}
 
 
 def table(rows: Iterable[Mapping[str, str | int | float]]) -> MetadataValue:

@@ -25,6 +25,7 @@ from aurora_assets.archive.checks import (
     nothing_parked,
     parked_spec,
 )
+from aurora_assets.archive.compare import Verdict
 from aurora_assets.archive.errand import PushReport
 from aurora_assets.archive.ledger import Counts, Ledger
 from aurora_assets.archive.pushes import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, Pushing, raw_group
@@ -33,7 +34,7 @@ from aurora_assets.archive.verify import DayVerdict
 from aurora_assets.automation import when_an_old_day_changed
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.presentation import Metadata, common_version, table
+from aurora_assets.presentation import Metadata, common_version, coverage, table
 from aurora_assets.site import Site
 from resources.archive import ArchiveResource
 from resources.places import places_of
@@ -219,10 +220,26 @@ def _manifests(site: Site, name: str) -> AssetsDefinition:
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
             data_version=DataVersion(common_version([found.verdict.as_json() for found in report.days])),
-            check_results=[no_settled_gap(key, report), every_place_was_seen(key, report, stuck)],
+            check_results=[
+                no_settled_gap(key, report, _coverage(records, name)),
+                every_place_was_seen(key, report, stuck),
+            ],
         )
 
     return manifests
+
+
+def _coverage(records: Records, name: str) -> Metadata:
+    """The last 30 days on the host, here, and proved in the archive, each against all files known of the day."""
+    with records.evidence() as evidence:
+        verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
+    known = {day: verdict for day, verdict in verdicts.items() if verdict.files}
+    rows = {
+        "source": {day: verdict.source / verdict.files for day, verdict in known.items()},
+        "here": {day: verdict.local / verdict.files for day, verdict in known.items()},
+        "archive": {day: verdict.proved / verdict.files for day, verdict in known.items()},
+    }
+    return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
 
 
 def _push_words(

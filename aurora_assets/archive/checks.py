@@ -7,7 +7,7 @@ from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetK
 from aurora_assets.archive.errand import PushReport
 from aurora_assets.archive.verify import VerifyReport
 from aurora_assets.files import Tally
-from aurora_assets.presentation import table
+from aurora_assets.presentation import Metadata, table
 
 _PARKED = "nothing_parked"
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
@@ -51,7 +51,7 @@ def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckRe
     )
 
 
-def no_settled_gap(key: AssetKey, report: VerifyReport) -> AssetCheckResult:
+def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> AssetCheckResult:
     """Red only for files that should be there by now."""
     days = report.days
     bad = [found for found in days if found.verdict.gap_count]
@@ -67,6 +67,7 @@ def no_settled_gap(key: AssetKey, report: VerifyReport) -> AssetCheckResult:
             "pending": sum(found.verdict.pending for found in days),
             "gaps": sum(found.verdict.gap_count for found in days),
             "first": table({"day": str(f.day), "gap": gap} for f in bad[:10] for gap in f.verdict.gaps),
+            **strip,
         },
     )
 

@@ -1,5 +1,7 @@
 """``ops/health`` and ``ops/alerts``: what is wrong, since when, where, what to look at next; and the mail about it."""
 
+from datetime import UTC, datetime
+
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -16,9 +18,10 @@ from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.health.alerts import Alerting, alerts_directory
 from aurora_assets.health.assessment import sorted_by_level
 from aurora_assets.health.model import Assessment, Level, Snapshot
-from aurora_assets.health.report import as_markdown, health_directory, publish_health, snapshot_file
+from aurora_assets.health.report import ages_of_a_day, as_markdown, health_directory, publish_health, snapshot_file
 from aurora_assets.health.rules import read_snapshot
-from aurora_assets.presentation import Metadata, table
+from aurora_assets.pictures import ages_plot
+from aurora_assets.presentation import Metadata, picture, table
 from aurora_assets.site import Site
 from aurora_assets.values import format_duration
 from resources.looking import look_at
@@ -60,7 +63,7 @@ def _health(site: Site) -> AssetsDefinition:
         files = publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
         return MaterializeResult(
-            metadata=_metadata(snapshot, assessment) | {"files": [str(file) for file in files]},
+            metadata=_metadata(snapshot, assessment) | {"files": [str(file) for file in files], **_ages(site)},
             check_results=[_nothing_red(assessment)],
         )
 
@@ -117,6 +120,12 @@ def _alerts(site: Site, alerting: Alerting) -> AssetsDefinition:
         )
 
     return ops_alerts
+
+
+def _ages(site: Site) -> Metadata:
+    now = datetime.now(UTC)
+    plot = ages_plot(ages_of_a_day(site, now), now, "age of the newest data here, over the last 24 hours")
+    return {"ages": picture(plot, "ages of a day", "png")}
 
 
 def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:

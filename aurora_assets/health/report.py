@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from pydantic import ValidationError
 
 from aurora_assets.files import Staging, append_lines, publish_file, shown
 from aurora_assets.health.assessment import age, broken_stages, sorted_by_level
@@ -98,6 +100,27 @@ def health_directory(site: Site) -> Path:
 def snapshot_file(site: Site) -> Path:
     """``<raw>/ops_monitor/latest.json``."""
     return site.paths.raw / "ops_monitor" / "latest.json"
+
+
+def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, float]]]:
+    """The ages of the newest data of each stream here over the last 24 hours, by the lines that were written."""
+    lines: dict[str, list[tuple[datetime, float]]] = {}
+    for day in (now - timedelta(days=1), now):
+        place = snapshot_file(site).with_name(f"ops_monitor_{day:%Y%m%d}.jsonl")
+        try:
+            text = place.read_bytes()
+        except FileNotFoundError:
+            continue
+        for line in text.splitlines():
+            try:
+                snapshot = Snapshot.model_validate_json(line)
+            except ValidationError:
+                continue  # a line that was cut, or one of another program
+            if now - timedelta(days=1) <= snapshot.generated_at_utc <= now:
+                for one in snapshot.freshness:
+                    if one.component == "here" and one.age_s is not None:
+                        lines.setdefault(one.stream, []).append((snapshot.generated_at_utc, one.age_s))
+    return lines
 
 
 def publish_health(site: Site, snapshot: Snapshot, assessment: Assessment) -> list[Path]:

@@ -18,7 +18,8 @@ from aurora_assets.mirror import verify
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.mirror.survey import look, look_outside
 from aurora_assets.partitions import days_of_run
-from aurora_assets.presentation import check_result
+from aurora_assets.pictures import strip_days
+from aurora_assets.presentation import Metadata, check_result, coverage
 from aurora_assets.site import Site, Stream
 from resources.ssh import SshResource
 
@@ -70,7 +71,10 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     def checks(context: AssetCheckExecutionContext, ssh: SshResource) -> Iterable[AssetCheckResult]:
         found = findings(days_of_run(context) or _newest(stream), ssh)
         for check in wanted:
-            yield check_result(found[check])._replace(asset_key=raw_key(name), check_name=check)
+            result = check_result(found[check])
+            if check == "matches_source":
+                result = result._replace(metadata={**result.metadata, **_coverage(name, stream, site.raw_root(name))})
+            yield result._replace(asset_key=raw_key(name), check_name=check)
 
     return checks
 
@@ -89,6 +93,19 @@ def _of_what_is_here(
         "nothing_foreign": [verify.nothing_foreign(files, sharing)],
         "no_gap": [verify.no_gap(stream, written.get(day, []), day, now) for day in days],
     }
+
+
+def _coverage(name: str, stream: Stream, raw_root: Path) -> Metadata:
+    """How many files each of the last 30 days has here, against the fullest of them."""
+    today = datetime.now(UTC).date()
+    try:
+        counts = verify.files_by_day(stream, raw_root, strip_days(today))
+    except OSError:
+        return {}  # another check says that and why
+    most = max(counts.values(), default=0)
+    shares = {day: count / most for day, count in counts.items()} if most else dict.fromkeys(strip_days(today), 0.0)
+    begun = {day: shares.get(day, 0.0) for day in strip_days(today) if day >= stream.start}
+    return coverage({name: begun}, today, f"{name} here, files a day against the fullest of 30 ({most})")
 
 
 def _settled(stream: Stream) -> Stream:

@@ -58,6 +58,16 @@ def _local_file(item: os.DirEntry[str], path: str) -> LocalFile | None:
     return LocalFile(path, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
 
+def files_by_day(stream: Stream, raw_root: Path, days: Sequence[date]) -> dict[date, int]:
+    """How many regular files of the stream each of some days has here."""
+    counts = dict.fromkeys((day for day in days if day >= stream.start), 0)
+    for file in local_files(stream, raw_root, days):
+        day = stream.day_of(file.path, file.mtime_ns) if file.is_regular and stream.includes(file.path) else None
+        if day in counts:
+            counts[day] += 1
+    return counts
+
+
 def not_seen(why: str, what: Path | str = "the host") -> Finding:
     """The host, or another place, could not be looked at."""
     finding = Finding(str(what))

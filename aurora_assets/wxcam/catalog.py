@@ -227,6 +227,16 @@ def newest_days(db: sqlite3.Connection, count: int) -> list[date]:
     return days[::-1]
 
 
+def images_by_day(db: sqlite3.Connection, camera: str, first: date) -> dict[date, int]:
+    """How many images of a camera each day from ``first`` on has; days without any are not in it."""
+    rows = db.execute(
+        "SELECT day_utc, count(*) FROM images WHERE day_utc >= ? AND image_type = ? AND media_kind = 'image'"
+        " GROUP BY day_utc",
+        (first.isoformat(), camera),
+    )
+    return {date.fromisoformat(day): count for day, count in rows}
+
+
 def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, tuple[int, int, str]]:
     """The unreadable files of a day: raw path -> size, mtime (ns), reason."""
     found = {}

@@ -13,11 +13,12 @@ from dagster import (
 
 from aurora_assets.finding import Finding
 from aurora_assets.partitions import days_of_run, hour_of_key
-from aurora_assets.presentation import check_result
+from aurora_assets.pictures import strip_days
+from aurora_assets.presentation import Metadata, check_result, coverage
 from aurora_assets.site import Site
 from aurora_assets.wxcam import verify
 from aurora_assets.wxcam.assets import CATALOG, STREAM, layout_of, product_key
-from aurora_assets.wxcam.catalog import newest_days, open_readonly
+from aurora_assets.wxcam.catalog import images_by_day, newest_days, open_readonly
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS
 
@@ -70,6 +71,7 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
             "every_closed_hour_has_one",
             "Every closed hour that has an image has its thumbnail.",
             lambda context: [verify.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())],
+            lambda: _coverage(layout, camera),
         ),
         _check(
             product_key(camera, "pixels"),
@@ -107,9 +109,23 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _check(key: AssetKey, name: str, description: str, look: Look) -> AssetChecksDefinition:
+def _coverage(layout: Layout, camera: str) -> Metadata:
+    """How many images each of the last 30 days has, against the fullest of them."""
+    today = _now().date()
+    days = strip_days(today)
+    with open_readonly(layout.catalog) as db:
+        counts = images_by_day(db, camera, days[0])
+    most = max(counts.values(), default=0)
+    shares = {day: counts.get(day, 0) / most for day in days} if most else dict.fromkeys(days, 0.0)
+    return coverage({camera: shares}, today, f"{camera}, images a day against the fullest of 30 ({most})")
+
+
+def _check(
+    key: AssetKey, name: str, description: str, look: Look, more: Callable[[], Metadata] = dict
+) -> AssetChecksDefinition:
     @asset_check(asset=key, name=name, description=description, blocking=False)
     def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return check_result(look(context))
+        result = check_result(look(context))
+        return result._replace(metadata={**result.metadata, **more()})
 
     return check
