@@ -6,7 +6,7 @@ The conditions here are for all else that changes a day's input: a backfill of t
 
 from datetime import timedelta
 
-from dagster import AutomationCondition
+from dagster import AutomationCondition, FreshnessPolicy
 
 # Not the version of Dagster's `any_deps_updated`: a mirror that was run again and found nothing new has the same data
 # version, and asks for nothing. Nor does a run that makes both.
@@ -15,6 +15,8 @@ _INPUT_CHANGED = AutomationCondition.any_deps_match(
     (AutomationCondition.data_version_changed() & ~AutomationCondition.executed_with_root_target())
     | AutomationCondition.will_be_requested()
 )
+
+_A_DAY = timedelta(days=1)
 
 _NOT_NOW = (
     ~AutomationCondition.any_deps_missing()
@@ -28,6 +30,14 @@ _FAILED = (AutomationCondition.cron_tick_passed("5 * * * *") & AutomationConditi
 )
 
 WHEN_ITS_INPUT_CHANGED = ((_INPUT_CHANGED.since_last_handled() | _FAILED) & _NOT_NOW).with_label("its input changed")
+
+
+def last_made(stale_after: timedelta) -> FreshnessPolicy:
+    """Dagster's own freshness: how long ago the last materialization was, whatever day that was about.
+
+    It stands beside our checks of the data's age (:mod:`aurora_assets.health.checks`), which a backfill does not fool.
+    """
+    return FreshnessPolicy.time_window(fail_window=_A_DAY + stale_after, warn_window=stale_after)
 
 
 def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:

@@ -337,6 +337,9 @@ def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None
             # What fetches is started by sensors, schedules and operators, and says by which.
             assert node.automation_condition is None, key
             assert key.path[0] == "source" or "started_by" in node.metadata, key
+        if key.path[0] in ("raw", "wxcam") or key.path[:2] == ["gws", "raw"]:
+            policy = graph.get(key).freshness_policy
+            assert policy is not None, key
     hourly = {f"wxcam/{camera}/hourly_thumbnails" for camera in ("fish_hdr", "pano_hdr")}
     assert {name for name, label in conditions.items() if label == "the input of an old day changed"} == hourly
     assert {label for name, label in conditions.items() if name not in hourly} == {"its input changed"}

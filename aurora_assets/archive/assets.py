@@ -31,7 +31,7 @@ from aurora_assets.archive.ledger import Counts, Ledger
 from aurora_assets.archive.pushes import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, Pushing, raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.archive.verify import DayVerdict
-from aurora_assets.automation import when_an_old_day_changed
+from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.presentation import Metadata, common_version, coverage, table
@@ -86,6 +86,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         kinds={"rsync"},
         pool=RAW_POOL,
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(stream.stale_after),
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={"directory": there, "started_by": f"schedule push_{name} (live window), its condition (older days)"},
         check_specs=[parked_spec(gws_raw_key(name))],

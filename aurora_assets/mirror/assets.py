@@ -15,6 +15,7 @@ from dagster import (
     asset,
 )
 
+from aurora_assets.automation import last_made
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.hosts import LocalHost
 from aurora_assets.mirror.plan import describe_refused
@@ -76,6 +77,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         kinds={"rsync"},
         pool=f"mirror_{name}",
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(stream.stale_after),
         code_version=RECIPE,
         metadata={
             "directory": str(site.raw_root(name)),

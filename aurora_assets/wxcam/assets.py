@@ -16,7 +16,7 @@ from dagster import (
     asset,
 )
 
-from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, when_an_old_day_changed
+from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_old_day_changed
 from aurora_assets.errors import MediaError
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
@@ -76,6 +76,7 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
         kinds={"sqlite"},
         code_version=refresh.RECIPE,
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.catalog)},
         description=(
@@ -104,6 +105,7 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         kinds={"mp4"},
         code_version=videos.RECIPE,
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
         description=(
@@ -130,6 +132,7 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         kinds={"mp4"},
         code_version=videos.RECIPE,
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.latest_video(camera))},
         description=(
@@ -158,6 +161,7 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         kinds={"jpeg"},
         code_version=thumbnails.RECIPE,
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=when_an_old_day_changed(site.streams[STREAM].lookback),
         metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
         description=(
@@ -194,6 +198,7 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         kinds={"zarr"},
         code_version=pixels.RECIPE,
         retry_policy=TRY_AGAIN,
+        freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
         description=(
