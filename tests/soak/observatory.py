@@ -75,6 +75,7 @@ class Observatory:
             "retention": f"0 {far_off} * * *",
             "checks": f"0 {far_off} * * *",
         }
+        data["health"] = {"every": f"0 {far_off} * * *"}
 
     def batch(self) -> "Site":
         """A site with roots of its own that reads the same camera, quietly."""
