@@ -13,6 +13,8 @@ from pathlib import Path
 
 from aurora_assets.files import publish_file
 
+_CLOCK_SET = 900.0  # s; a slow look makes less of a difference
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
@@ -41,8 +43,12 @@ def saw(place: Path, newest_ns: int | None, clock_ns: int) -> None:
     """Remember a look: the newest file it found, and the host's clock."""
     known, now = state_of(place), time.time()
     found = None if newest_ns is None else newest_ns / 1e9
-    newest = max((one for one in (found, known.newest) if one is not None), default=None)
-    _write(place, SourceState(newest, now, clock_ns / 1e9 - now))
+    skew = clock_ns / 1e9 - now
+    # The host's clock may have been set since: what it stamped before is then compared by ours.
+    step = skew - known.skew if abs(skew - known.skew) > _CLOCK_SET else 0.0
+    before = None if known.newest is None else known.newest + step
+    newest = max((one for one in (found, before) if one is not None), default=None)
+    _write(place, SourceState(newest, now, skew))
 
 
 def could_not_see(place: Path, why: str) -> None:

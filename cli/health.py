@@ -23,7 +23,7 @@ _CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
 @click.option("--watch", is_flag=True, help="Look again and again until Ctrl-C.")
 @click.option("--every", type=click.IntRange(5, 3600), default=60, show_default=True, help="Seconds between two looks.")
 @click.option("--all", "is_all", is_flag=True, help="Also what is green.")
-@click.option("--json", "as_json", is_flag=True, help="The assessment as JSON (docs/schemas/health.json).")
+@click.option("--json", "as_json", is_flag=True, help="The assessment as JSON (docs/schemas/latest_health.json).")
 @click.pass_obj
 def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bool) -> None:
     """Say what is wrong, since when, where, and what to look at next. Writes nothing.
@@ -31,26 +31,30 @@ def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bo
     Exit code 0: green (or nothing is known to be bad), 1: amber, 2: red.
     """
     site = site_of(file)
-    while True:
-        snapshot, assessment = _look(site)
-        if as_json:
-            show_json(assessment.model_dump(mode="json"))
-        else:
-            if watch:
-                console().clear()
-            _show(snapshot, assessment, is_all)
-        if not watch:
-            raise click.exceptions.Exit(_CODES[assessment.overall_level])
-        time.sleep(every)
-
-
-def _look(site: Site) -> tuple[Snapshot, Assessment]:
+    # One copy of the host keys for all looks: a session with a host is kept by it, and is there for the next.
     with looking_only(site) as (_, copy):
-        home = os.environ.get("DAGSTER_HOME")
-        if not home or not Path(home).is_dir():
-            return look_at(site, "DAGSTER_HOME is not set, or no directory", copy)
-        with DagsterInstance.get() as instance:
-            return look_at(site, instance, copy)
+        while True:
+            snapshot, assessment = _look(site, copy)
+            if as_json:
+                show_json(assessment.model_dump(mode="json"))
+            else:
+                if watch:
+                    console().clear()
+                _show(snapshot, assessment, is_all)
+            if not watch:
+                raise click.exceptions.Exit(_CODES[assessment.overall_level])
+            time.sleep(every)
+
+
+def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
+    home = os.environ.get("DAGSTER_HOME")
+    if not home or not Path(home).is_dir():
+        return look_at(site, "DAGSTER_HOME is not set, or no directory", copy)
+    if not Path(home, "history").is_dir():
+        # Dagster would make its databases there.
+        return look_at(site, "there are no records in DAGSTER_HOME: was the platform ever started there?", copy)
+    with DagsterInstance.get() as instance:
+        return look_at(site, instance, copy)
 
 
 def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:

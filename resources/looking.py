@@ -1,5 +1,9 @@
 """A look at a whole site: the health snapshot with the outside world that it needs, for Dagster and for a shell."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,20 +44,32 @@ def look_at(
     instance
         Dagster's records, or why there are none.
     known_hosts
-        Another place for host keys, for who must write nothing.
+        A copy of the host keys that is the caller's; without it, one that is thrown away. A look adds no key to the
+        site's own, and accepts a host that is not among them for itself alone.
     """
     records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site)
-    snapshot = take_snapshot(
-        site,
-        ask=_asker(site, known_hosts),
-        orchestrator=records,
-        fetch=Pages(site.health.within.total_seconds() / 3),
-        dagster_version=dagster.__version__,
-    )
+    with nullcontext(known_hosts) if known_hosts else _copy_of(site.paths.known_hosts) as known:
+        snapshot = take_snapshot(
+            site,
+            ask=_asker(site, known),
+            orchestrator=records,
+            fetch=Pages(site.health.within.total_seconds() / 3),
+            dagster_version=dagster.__version__,
+        )
     return snapshot, assess(snapshot, site.health, site.endpoints)
 
 
-def _asker(site: Site, known_hosts: Path | None) -> Asker:
+@contextmanager
+def _copy_of(known_hosts: Path) -> Iterator[Path]:
+    # Whoever has not answered in time may still write there.
+    with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
+        known = Path(directory) / "known_hosts"
+        with suppress(FileNotFoundError):
+            shutil.copyfile(known_hosts, known)
+        yield known
+
+
+def _asker(site: Site, known_hosts: Path) -> Asker:
     """Asks a host, within a third of the snapshot's bound for each step: there are others to be looked at."""
     ssh = outside_of(site, known_hosts).ssh
     step = site.health.within.total_seconds() / 3

@@ -7,7 +7,7 @@ from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationConte
 
 from aurora_assets.health.checks import evaluation_of
 from aurora_assets.health.fresh import age_class, all_freshness
-from aurora_assets.health.model import Level
+from aurora_assets.health.model import Freshness, Level
 from aurora_assets.site import Site
 from resources.orchestrator import DagsterRecords
 
@@ -31,7 +31,7 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         counts = dict.fromkeys(Level, 0)
         for one in all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
             counts[one.level] += 1
-            now[one.name] = f"{one.level} {age_class(one)} {one.since_utc or ''}"
+            now[one.name] = _told(one)
             if before.get(one.name) != now[one.name]:
                 events.append(evaluation_of(one))
         said = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
@@ -40,6 +40,12 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         )
 
     return freshness
+
+
+def _told(one: Freshness) -> str:
+    """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
+    is_unseen = one.component == "source" and one.level is Level.GRAY
+    return f"{one.level} {age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
 
 
 def _read(cursor: str | None) -> dict[str, str]:

@@ -44,8 +44,11 @@ def level_of_use(percent: float | None, health: Health) -> Level:
     return Level.AMBER if percent >= health.disk_amber else Level.GREEN
 
 
-def level_of_manifest(manifest: Manifest, health: Health) -> Level:
-    """Files that should be there by now are red, manifests that grow old amber and then red."""
+def level_of_manifest(manifest: Manifest, health: Health, *, is_offline: bool = False) -> Level:
+    """Files that should be there by now are red, manifests that grow old amber and then red.
+
+    Those of a stream that is planned offline may be old: it is verified once a day.
+    """
     gaps = (
         manifest.local_missing_count
         + manifest.local_mismatch_count
@@ -54,7 +57,7 @@ def level_of_manifest(manifest: Manifest, health: Health) -> Level:
     )
     if gaps:
         return Level.RED
-    if manifest.age_s is None:
+    if manifest.age_s is None or is_offline:
         return Level.GRAY
     if manifest.age_s > health.manifests_red.total_seconds():
         return Level.RED
@@ -81,10 +84,11 @@ def level_of_page(page: Page, wanted: str | None) -> Level:
 
 def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints) -> Assessment:
     """What a snapshot means."""
+    offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
     checks = [
         *(_filesystem(one, health) for one in snapshot.filesystems),
         *(_freshness(one) for one in snapshot.freshness),
-        *(_manifest(one, health) for one in snapshot.manifests),
+        *(_manifest(one, health, is_offline=one.stream in offline) for one in snapshot.manifests),
         *_platform(snapshot.platform, snapshot.generated_at_utc, health),
         *(_host(one, health) for one in snapshot.hosts),
         *(_page(one, endpoints) for one in snapshot.pages),
@@ -105,13 +109,24 @@ def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints) -> Assessme
 
 
 def broken_stages(freshness: list[Freshness]) -> dict[str, str]:
-    """The first stage that is stale, of each stream: what comes after it only follows."""
-    found: dict[str, str] = {}
+    """The first stage that is stale, of each stream: what comes after it only follows.
+
+    A source that cannot be seen is where a stale stream broke: nothing comes from there.
+    """
+    stale = {one.stream for one in freshness if one.component == "here" and one.level is Level.RED}
+    sources = [one for one in freshness if one.component == "source"]
+    unseen = {one.stream for one in sources if one.level is Level.GRAY and one.since_utc}
+    found = dict.fromkeys(sorted(stale & unseen), "source")
     for component, stage in (("source", "source"), ("here", "sync"), ("product", "product"), ("archive", "archive")):
         for one in freshness:
             if one.component == component and one.level is Level.RED:
                 found.setdefault(one.stream, stage)
     return found
+
+
+def is_planned_offline(one: Freshness) -> bool:
+    """Whether somebody has said that it is to be off; what is unknown says that it is."""
+    return one.level is Level.GRAY and one.since_utc is None and one.sentence.startswith("planned ")
 
 
 def sorted_by_level(checks: list[Check]) -> list[Check]:
@@ -163,8 +178,8 @@ def _freshness(one: Freshness) -> Check:
     )
 
 
-def _manifest(one: Manifest, health: Health) -> Check:
-    level = level_of_manifest(one, health)
+def _manifest(one: Manifest, health: Health, *, is_offline: bool) -> Check:
+    level = level_of_manifest(one, health, is_offline=is_offline)
     if one.age_s is None:
         message = "no manifests yet"
     else:

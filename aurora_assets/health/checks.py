@@ -18,6 +18,7 @@ from dagster import (
     multi_asset_check,
 )
 
+from aurora_assets.health.assessment import is_planned_offline
 from aurora_assets.health.fresh import all_freshness
 from aurora_assets.health.model import Freshness, Level
 from aurora_assets.presentation import Metadata
@@ -83,7 +84,7 @@ def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
 
 def passes(one: Freshness) -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    return one.level is Level.GREEN or (one.level is Level.GRAY and one.since_utc is None and "planned" in one.sentence)
+    return one.level is Level.GREEN or is_planned_offline(one)
 
 
 def severity_of(one: Freshness) -> AssetCheckSeverity:

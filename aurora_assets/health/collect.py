@@ -16,11 +16,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from aurora_assets.health.fresh import freshness_of_streams, of_products, summary_of
+from aurora_assets.files import shown
+from aurora_assets.health.fresh import (
+    freshness_of_stream,
+    of_products,
+    summary_of,
+    unseen_manifest,
+    unseen_products,
+    unseen_stream,
+)
 from aurora_assets.health.model import (
     Filesystem,
     Freshness,
     HostState,
+    Manifest,
     Page,
     Platform,
     Snapshot,
@@ -88,20 +97,20 @@ def take_snapshot(
         **{f"page {name}": _page(fetch, name, page.url) for name, page in site.endpoints.items()},
         "platform": orchestrator.platform,
         "products": lambda: list(of_products(site, orchestrator.newest_of_products(), now)),
-        "streams": lambda: list(freshness_of_streams(site, now)),
-        "manifests": lambda: [one for one in summary_of(site).values() if one.stream in site.streams],
+        **{f"stream {name}": _stream(site, name, now) for name in site.streams},
+        "manifests": lambda: summary_of(site),
         "software": lambda: _software(dagster_version),
     }
-    found = together(jobs, within=bound)
+    # Each at once, so that none waits for another that hangs.
+    found = together(jobs, within=bound, at_once=len(jobs))
     disks, hosts = _disks_and_hosts(site, found)
-    products = _or(found["products"], list[Freshness]())
     return Snapshot(
         generated_at_utc=now.replace(microsecond=0),
         site=site.name,
         seconds=round(time.monotonic() - began, 3),
         filesystems=disks,
-        freshness=[*_or(found["streams"], list[Freshness]()), *products],
-        manifests=_or(found["manifests"], []),
+        freshness=_all_freshness(site, found),
+        manifests=_manifests(site, found["manifests"]),
         platform=_or(found["platform"], None) or Platform(error=str(found["platform"])),
         hosts=hosts,
         pages=[_pages(found[f"page {name}"], name, page.url) for name, page in site.endpoints.items()],
@@ -112,6 +121,32 @@ def take_snapshot(
 
 def _or[T](found: Any, otherwise: T) -> T:
     return otherwise if isinstance(found, Exception) else found
+
+
+def _stream(site: Site, name: str, now: datetime) -> Callable[[], list[Freshness]]:
+    return lambda: list(freshness_of_stream(site, name, summary_of(site), now))
+
+
+def _all_freshness(site: Site, found: Mapping[str, Any]) -> list[Freshness]:
+    streams: list[Freshness] = []
+    for name in site.streams:
+        end = found[f"stream {name}"]
+        streams += unseen_stream(site, name, _why(end)) if isinstance(end, Exception) else end
+    end = found["products"]
+    return [*streams, *(unseen_products(site, _why(end)) if isinstance(end, Exception) else end)]
+
+
+def _manifests(site: Site, end: Mapping[str, Manifest] | Exception) -> list[Manifest]:
+    """Those of each stream, where there is an archive; also of one that has none yet."""
+    if site.archive is None:
+        return []
+    if isinstance(end, Exception):
+        return [unseen_manifest(name, _why(end)) for name in site.streams]
+    return [end.get(name) or Manifest(stream=name) for name in site.streams]
+
+
+def _why(error: Exception) -> str:
+    return shown(str(error) or type(error).__name__)
 
 
 def _places(site: Site) -> dict[str, Path]:
@@ -167,7 +202,9 @@ def _host(
         # A login shell may speak first; our own first line is known.
         begin = next((n for n, line in enumerate(lines) if re.fullmatch(r"aurora \d{1,11}\.\d{1,9}", line)), None)
         if begin is None:
-            return HostState(name=name, address=host.address, reachable=True, error="no clock in its answer"), []
+            return HostState(name=name, address=host.address, reachable=True, error="no clock in its answer"), [
+                Filesystem(name=n, path=path, error="no answer") for n, path in places
+            ]
         clock = float(lines[begin].split()[1])
         # Somewhere between asking and hearing; the session may have had to be opened first.
         skew = clock - after if clock > after else min(0.0, clock - before)
@@ -181,7 +218,7 @@ def _far(lines: Sequence[str], number: int, name: str, path: str) -> Filesystem:
     space, inodes = (next(iter(lines[2 * number + one :]), "") for one in (0, 1))
     match, counted = _DF.fullmatch(space.removeprefix("space ")), _DF.fullmatch(inodes.removeprefix("inodes "))
     if match is None or "-" in match.groups():
-        return Filesystem(name=name, path=path, error=space.removeprefix("space ")[:200] or "no answer")
+        return Filesystem(name=name, path=path, error=shown(space.removeprefix("space ")) or "no answer")
     used = None if counted is None or "-" in counted.groups() else float(counted[4])
     return Filesystem(
         name=name,

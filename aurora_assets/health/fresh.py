@@ -48,19 +48,38 @@ def age_class(one: Freshness) -> int:
 def freshness_of_streams(site: Site, now: datetime) -> Iterator[Freshness]:
     """Each stream in its two or three places."""
     summaries = summary_of(site)
-    for name, stream in site.streams.items():
-        yield at_source(site, name, stream, now)
-        yield here(site, name, stream, now)
-        if site.archive is not None:
-            yield in_archive(name, stream, summaries.get(name), now)
+    for name in site.streams:
+        yield from freshness_of_stream(site, name, summaries, now)
+
+
+def freshness_of_stream(site: Site, name: str, summaries: Mapping[str, Manifest], now: datetime) -> Iterator[Freshness]:
+    """One stream in its two or three places."""
+    stream = site.streams[name]
+    yield at_source(site, name, stream, now)
+    yield here(site, name, stream, now)
+    if site.archive is not None:
+        yield in_archive(name, stream, summaries.get(name), now)
+
+
+def unseen_stream(site: Site, name: str, why: str) -> Iterator[Freshness]:
+    """The same of a stream at which nobody could look."""
+    places: tuple[Component, ...] = ("source", "here", "archive") if site.archive is not None else ("source", "here")
+    for place in places:
+        yield _unknown(f"{name} {place}", place, name, site.streams[name], None, None, why)
+
+
+def unseen_products(site: Site, why: str) -> Iterator[Freshness]:
+    """All products, where nobody could ask for them."""
+    if (stream := site.streams.get("wxcam")) is not None:
+        yield _unknown("wxcam products", "product", "wxcam", stream, None, None, why)
 
 
 def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By what the arrival sensor saw last; unknown where it could not see."""
     state = state_of(site.freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
-    if not stream.enabled:
-        return _offline(f"{name} source", "source", name, stream, newest)
+    if planned := _planned(stream, now):
+        return _offline(f"{name} source", "source", name, stream, newest, planned)
     last_look = state.seen_at or 0.0
     unseen_for = now.timestamp() - last_look
     if state.failed_since is not None or unseen_for > _MISSED * site.live.every.total_seconds():
@@ -72,22 +91,24 @@ def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness
 
 def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By the files of the live window here."""
+    planned = _planned(stream, now)
     try:
         newest = newest_here(stream, site.raw_root(name), stream.live_from(now), now.date())
-    except HostError as error:
+    except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
-    if not stream.enabled:
-        return _offline(f"{name} here", "here", name, stream, newest)
+    if planned:
+        return _offline(f"{name} here", "here", name, stream, newest, planned)
     return _aged(f"{name} here", "here", name, stream, newest, now)
 
 
 def in_archive(name: str, stream: Stream, manifest: Manifest | None, now: datetime) -> Freshness:
     """By the newest manifests: what was listed there."""
     newest = manifest.gws_newest_utc.timestamp() if manifest and manifest.gws_newest_utc else None
-    if not stream.enabled:
-        return _offline(f"{name} archive", "archive", name, stream, newest)
-    if manifest is None:
-        return _unknown(f"{name} archive", "archive", name, stream, None, None, "it was never verified")
+    if planned := _planned(stream, now):
+        return _offline(f"{name} archive", "archive", name, stream, newest, planned)
+    if manifest is None or manifest.generated_at_utc is None:
+        why = "; ".join(manifest.errors.values()) if manifest else ""
+        return _unknown(f"{name} archive", "archive", name, stream, None, None, why or "it was never verified")
     if "gws" in manifest.errors:
         since = manifest.generated_at_utc.timestamp() if manifest.generated_at_utc else None
         return _unknown(f"{name} archive", "archive", name, stream, newest, since, manifest.errors["gws"])
@@ -101,15 +122,15 @@ def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime
         return
     for product, time in newest.items():
         seconds = None if time is None else time.timestamp()
-        if not stream.enabled:
-            yield _offline(product, "product", "wxcam", stream, seconds)
+        if planned := _planned(stream, now):
+            yield _offline(product, "product", "wxcam", stream, seconds, planned)
         else:
             yield _aged(product, "product", "wxcam", stream, seconds, now, lag=_PRODUCT_LAG)
 
 
 def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
     """mtime of the newest local file of some days, in s since epoch."""
-    if not raw_root.is_dir():
+    if first > last or not raw_root.is_dir():
         return None
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     placed = Directories(stream, days)
@@ -123,20 +144,41 @@ def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> floa
 
 
 def summary_of(site: Site) -> dict[str, Manifest]:
-    """The newest manifests' counts, as they are published; empty where there are none."""
+    """The newest manifests' counts, as they are published; empty where there are none.
+
+    What is not readable is a manifest without counts that says why.
+    """
     place = site.paths.manifests.joinpath(*_SUMMARY)
     try:
-        streams: dict[str, Any] = json.loads(place.read_bytes())["streams"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        streams: dict[str, Any] = dict(json.loads(place.read_bytes())["streams"])
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {name: unseen_manifest(name, f"summary.json: {type(error).__name__}") for name in site.streams}
     now = datetime.now(UTC)
-    found = {}
-    for name, counts in streams.items():
-        manifest = Manifest.model_validate({"stream": name, **counts})
+    return {name: _manifest(name, counts, now) for name, counts in streams.items()}
+
+
+def unseen_manifest(stream: str, why: str) -> Manifest:
+    """The manifests of a stream that could not be read."""
+    return Manifest(stream=stream, errors={"manifests": why})
+
+
+def _manifest(name: str, counts: Any, now: datetime) -> Manifest:
+    try:
+        manifest = Manifest.model_validate({**counts, "stream": name})
         made = manifest.generated_at_utc
         seconds = None if made is None else max(0.0, (now - made).total_seconds())
-        found[name] = manifest.model_copy(update={"age_s": seconds})
-    return found
+    except (ValueError, TypeError):  # a line of another program, or a time without a zone
+        return unseen_manifest(name, "summary.json: its counts are not as they should be")
+    return manifest.model_copy(update={"age_s": seconds})
+
+
+def _planned(stream: Stream, now: datetime) -> str:
+    """That a stream is to be off now; empty where it is not."""
+    if not stream.enabled:
+        return "planned offline"
+    return f"planned to begin on {stream.start}" if stream.start > now.date() else ""
 
 
 def _aged(
@@ -189,7 +231,9 @@ def _unknown(
     )
 
 
-def _offline(name: str, component: Component, stream_name: str, stream: Stream, newest: float | None) -> Freshness:
+def _offline(
+    name: str, component: Component, stream_name: str, stream: Stream, newest: float | None, planned: str
+) -> Freshness:
     return Freshness(
         name=name,
         component=component,
@@ -197,7 +241,7 @@ def _offline(name: str, component: Component, stream_name: str, stream: Stream, 
         newest_utc=_time(newest),
         stale_after_s=stream.stale_after.total_seconds(),
         level=Level.GRAY,
-        sentence="planned offline",
+        sentence=planned,
     )
 
 

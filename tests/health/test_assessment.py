@@ -161,6 +161,23 @@ def test_the_stage_that_broke_is_the_first_that_is_stale(red: tuple[str, ...], s
     assert broken_stages(everything) == {"met": stage}
 
 
+def test_a_stream_whose_source_cannot_be_seen_broke_at_the_source() -> None:
+    unseen = fresh("source", GRAY).model_copy(update={"since_utc": NOW})
+    assert broken_stages([unseen, fresh("here", RED), fresh("archive", RED)]) == {"met": "source"}
+    assert broken_stages([unseen, fresh("here", GREEN)]) == {}, "nothing is stale yet"
+    assert broken_stages([unseen, fresh("here", GREEN), fresh("archive", RED)]) == {"met": "archive"}
+
+
+@pytest.mark.parametrize(("gaps", "level"), [(0, GRAY), (1, RED)])
+def test_old_manifests_of_a_stream_that_is_planned_offline_are_gray_unless_files_are_missing(
+    gaps: int, level: Level
+) -> None:
+    off = fresh("source", GRAY).model_copy(update={"sentence": "planned offline"})
+    manifest = Manifest(stream="met", age_s=80_000, gws_missing_count=gaps)
+    assert level_of("manifests met", freshness=[off], manifests=[manifest]) is level
+    assert level_of("manifests met", freshness=[fresh("source", GREEN)], manifests=[manifest]) is RED
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [

@@ -13,6 +13,7 @@ import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterInstance, EventRecordsFilter, build_sensor_context
 
 from aurora_assets.definitions import build
+from aurora_assets.health.checks import passes
 from aurora_assets.health.fresh import age_class, all_freshness
 from aurora_assets.health.model import Freshness, Level
 from aurora_assets.source_state import could_not_see, saw, state_of
@@ -92,6 +93,50 @@ def test_a_host_whose_clock_is_ahead_makes_its_files_no_newer(observatory: Obser
     assert fresh(observatory, "source").level is Level.RED
 
 
+def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_future(observatory: Observatory) -> None:
+    place, ahead = observatory.site.freshness(STREAM), timedelta(days=900)
+    written = now() - timedelta(hours=4)
+    saw(place, int((written + ahead).timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
+    saw(place, None, time.time_ns())
+    found = fresh(observatory, "source")
+    assert found.level is Level.RED
+    assert found.newest_utc is not None
+    assert abs(found.newest_utc - written) < timedelta(seconds=2)
+
+
+def test_a_stream_that_is_to_begin_later_is_gray_and_passes(tmp_path: Path) -> None:
+    begin = TODAY + timedelta(days=9)
+    found = list(all_freshness(Observatory(tmp_path, {"start": str(begin)}).site, {}))
+    assert {(one.level, one.sentence) for one in found} == {(Level.GRAY, f"planned to begin on {begin}")}
+    assert all(passes(one) for one in found)
+
+
+def test_what_is_unknown_for_a_reason_with_the_word_planned_in_it_has_not_passed() -> None:
+    one = Freshness(
+        name="a", component="here", stream="a", stale_after_s=90, level=Level.GRAY, sentence="unknown so far: /planned"
+    )
+    assert not passes(one)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", '{"streams": 7}', '{"streams": {"met": 7}}', '{"streams": {"met": {"days": "many"}}}',
+        '{"streams": {"met": {"generated_at_utc": "2026-03-05T10:00:00"}}}',
+    ],
+)  # fmt: skip
+def test_a_summary_that_is_not_one_leaves_the_archive_unknown_and_all_else_as_it_is(
+    observatory: Observatory, text: str
+) -> None:
+    put(observatory, timedelta(minutes=5))
+    place = observatory.site.paths.manifests / "latest/summary.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+    found = fresh(observatory, "archive")
+    assert (found.level, found.sentence[:29]) == (Level.GRAY, "unknown so far: summary.json:")
+    assert fresh(observatory, "here").level is Level.GREEN
+
+
 def test_a_stream_that_is_planned_offline_is_gray(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path, {"enabled": False})
     found = list(all_freshness(observatory.site, {}))
@@ -149,6 +194,20 @@ class TestSensor:
             [latest] = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
         assert 0 < len(written) < 20
         assert latest.event is not None
+
+    def test_a_stale_source_is_written_once_however_its_clock_is_measured(self, observatory: Observatory) -> None:
+        place, sensor = observatory.site.freshness(STREAM), freshness_sensor(observatory.site)
+        repository = build(observatory.site).get_repository_def()
+        newest = int((now() - timedelta(hours=4)).timestamp() * 1e9)
+        cursor, written = None, 0
+        with DagsterInstance.ephemeral() as instance:
+            for n in range(6):
+                saw(place, newest, time.time_ns() - n * 10**9)
+                context = build_sensor_context(instance, cursor=cursor, repository_def=repository)
+                data = sensor.evaluate_tick(context)
+                cursor = data.cursor
+                written += sum(event.asset_key == AssetKey(["source", STREAM]) for event in data.asset_events)
+        assert written == 1
 
     def test_a_verdict_that_changes_is_written_once(self, observatory: Observatory) -> None:
         put(observatory, timedelta(minutes=5))

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from aurora_assets.health.assessment import assess
 from aurora_assets.health.collect import take_snapshot
 from aurora_assets.health.model import Assessment, Level, Snapshot
 from aurora_assets.health.report import as_markdown, publish_health
+from aurora_assets.health.settings import Health
 from aurora_assets.hosts import SshHost
 from aurora_assets.site import Site, load_site
 from cli.main import main
 from deploy.schemas import DIRECTORY, FILES, schema_of
 from resources.looking import NoRecords, look_at
 from resources.pages import Pages
+from tests.archive.places import Observatory
 from tests.conftest import write_site
 from tests.mirror.parts import host_of
 from tests.ssh_server import SshServer
@@ -49,6 +52,11 @@ def web() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def observatory(tmp_path: Path) -> Observatory:
+    return Observatory(tmp_path)
 
 
 def site_with(home: Path, host: SshHost, url: str = "", within: str = "6s") -> Site:
@@ -114,6 +122,25 @@ def test_a_disk_here_that_hangs_is_not_known_and_holds_up_nothing(tmp_path: Path
     snapshot = take_snapshot(site, ask=no_host, orchestrator=Hanging("none"), fetch=Pages(1), dagster_version="1")
     assert time.monotonic() - began < 5
     assert [disk.name for disk in snapshot.filesystems] == ["raw", "products", "state", "manifests"]
+    [products] = [one for one in snapshot.freshness if one.component == "product"]
+    assert (products.level, products.sentence) == (Level.GRAY, "unknown so far: no answer within 2.0 s")
+
+
+def test_a_stream_whose_files_hang_is_gray_and_the_others_are_seen(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_: object) -> None:
+        time.sleep(60)
+
+    monkeypatch.setattr("aurora_assets.health.fresh.newest_here", hang)
+    site = observatory.site.model_copy(update={"health": Health(within=timedelta(seconds=4))})
+    began = time.monotonic()
+    snapshot, assessment = look_at(site, "none")
+    assert time.monotonic() - began < 4
+    levels = {check.component: check.level for check in assessment.checks}
+    for part in ("freshness met source", "freshness met here", "freshness met archive", "manifests met"):
+        assert levels[part] is Level.GRAY, part
+    assert "no answer within" in snapshot.freshness[1].sentence
 
 
 def everything(root: Path, but: tuple[str, ...] = ()) -> dict[str, tuple[int, int, bytes]]:
@@ -130,9 +157,8 @@ def test_the_health_asset_writes_its_own_files_and_changes_nothing_else(tmp_path
     for place in ("raw/wxcam/FISH/20260818", "products/wxcam", "state/locks", "manifests/latest"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "file").write_text("as it was")
-    known = tmp_path / "state/known_hosts"
     definitions = build(site)
-    own = ("raw/ops_monitor", "products/ops_monitor", "state/locks", "state/known_hosts", "sshd", "state/ledger")
+    own = ("raw/ops_monitor", "products/ops_monitor", "state/locks", "sshd", "state/ledger")
     with DagsterInstance.ephemeral() as instance:
         run = definitions.resolve_job_def("health")
         assert run.execute_in_process(instance=instance).success
@@ -142,7 +168,7 @@ def test_the_health_asset_writes_its_own_files_and_changes_nothing_else(tmp_path
     after = everything(tmp_path, own)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed == set()
-    assert known.exists()
+    assert not (tmp_path / "state/known_hosts").exists(), "a look adds no host key"
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("ops_monitor/**/*") if path.is_file()}
     latest = Snapshot.model_validate_json((tmp_path / "raw/ops_monitor/latest.json").read_bytes())
     day = f"{latest.generated_at_utc:%Y%m%d}"
@@ -220,3 +246,32 @@ def test_the_command_says_the_same_and_ends_by_the_level(tmp_path: Path, monkeyp
     assert "demo: RED" in shown.output
     assert "STALE" in shown.output
     assert not (tmp_path / "raw").exists(), "it writes nothing"
+
+
+def test_a_home_without_records_stays_without_and_is_gray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    done = CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--json"])
+    levels = {check.component: check.level for check in Assessment.model_validate_json(done.output).checks}
+    assert levels["dagster"] is Level.GRAY
+    assert list(home.iterdir()) == []
+
+
+def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[Path] = []
+
+    def look(site: Site, _: object, copy: Path) -> tuple[Snapshot, Assessment]:
+        copies.append(copy)
+        if len(copies) == 3:
+            raise KeyboardInterrupt
+        return look_at(site, "none", copy)
+
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr("cli.health.look_at", look)
+    monkeypatch.setattr("cli.health.time.sleep", lambda _: None)
+    CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
+    assert len(copies) == 3
+    assert len(set(copies)) == 1
