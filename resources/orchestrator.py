@@ -24,6 +24,10 @@ from aurora_assets.site import Site
 _SHOWN = 20  # failed runs, at most
 _LOOKED_AT = 200
 _DAY = timedelta(days=1)
+# Every sensor and schedule ticks at least once a day: what has not for longer is in the code no more.
+_FORGOTTEN = 2 * _DAY
+_TICKED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+_PRESENT = [lanes.LIVE, lanes.PUSH, lanes.PUSH_SMALL, lanes.EVIDENCE, lanes.OPS]
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
 _GOING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
 _TIME = "%Y-%m-%d %H:%M:%S UTC"  # as presentation.span writes it
@@ -40,16 +44,23 @@ class DagsterRecords:
     def platform(self) -> Platform:
         """Failed and stuck runs, the queue, daemons, failing ticks."""
         now = datetime.now(UTC)
-        waiting = list(self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=_LOOKED_AT))
+        # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
+        of_now = RunsFilter(statuses=_WAITING, tags={lanes.LANE: _PRESENT})
+        waiting = [
+            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=_LOOKED_AT, ascending=True),
+            *self.instance.get_run_records(of_now, limit=1, ascending=True),
+        ]
         impatient = [
             (now - record.create_timestamp.astimezone(UTC)).total_seconds()
             for record in waiting
             if not lanes.is_history(record.dagster_run.tags)
         ]
+        failed = self._failed(now)
         return Platform(
-            failed_runs=self._failed(now),
+            failed_runs=failed[:_SHOWN],
+            more_failed_runs=len(failed) > _SHOWN,
             stuck_runs=self._stuck(now),
-            queued_runs=len(waiting),
+            queued_runs=self.instance.get_runs_count(RunsFilter(statuses=_WAITING)),
             oldest_queued_s=round(max(impatient), 1) if impatient else None,
             daemons=self._daemons(),
             failing_ticks=self._failing_ticks(),
@@ -62,7 +73,7 @@ class DagsterRecords:
         for record in self.instance.get_run_records(wanted, limit=_LOOKED_AT):
             run = record.dagster_run
             key = (run.job_name, run.tags.get(PARTITION_NAME_TAG))
-            if key in found or len(found) == _SHOWN or self._was_made_good(record):
+            if key in found or len(found) > _SHOWN or self._was_made_good(record):
                 continue
             found[key] = _shown(record, self._why(run.run_id))
         return list(found.values())
@@ -97,8 +108,8 @@ class DagsterRecords:
             for record in records
             # History may well take two days.
             if not lanes.is_history(record.dagster_run.tags)
-            and record.start_time
-            and now.timestamp() - record.start_time > longest
+            # One that hangs while it is being started has no time of its own yet.
+            and now.timestamp() - (record.start_time or record.update_timestamp.timestamp()) > longest
         ]
 
     def _daemons(self) -> list[Daemon]:
@@ -116,7 +127,14 @@ class DagsterRecords:
         running = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
         found = []
         for state in self.instance.all_instigator_state(instigator_statuses=running):
-            ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            # One that is going on says nothing yet, and does not hide what the last one said.
+            ticks = self.instance.get_ticks(
+                state.instigator_origin_id,
+                state.selector_id,
+                after=(datetime.now(UTC) - _FORGOTTEN).timestamp(),
+                limit=1,
+                statuses=_TICKED,
+            )
             if ticks and ticks[0].status is TickStatus.FAILURE and ticks[0].error is not None:
                 cause = ticks[0].error.cause or ticks[0].error  # ours is below Dagster's own
                 at = datetime.fromtimestamp(ticks[0].timestamp, UTC).replace(microsecond=0)

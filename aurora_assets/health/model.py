@@ -112,6 +112,8 @@ class Platform(_Record):
 
     failed_runs: list[Run] = Field(default_factory=list)
     """Of the last day, where nothing has succeeded for the same job and partition since."""
+    more_failed_runs: bool = False
+    """Whether there are more of these than are listed."""
     stuck_runs: list[Run] = Field(default_factory=list)
     queued_runs: int = 0
     oldest_queued_s: float | None = None

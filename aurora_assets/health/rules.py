@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from aurora_assets.files import shown
-from aurora_assets.health.assessment import age
+from aurora_assets.health.assessment import age, is_planned_offline
 from aurora_assets.health.model import Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
 from aurora_assets.health.settings import Alerts
 
@@ -26,6 +26,7 @@ _CALM = (
 _NOTHING = timedelta(0)
 # What is listed only while it is bad; from the list it goes when it is over.
 _LISTED = ("run ", "tick ")
+_ARRIVALS = "arrivals_"
 
 
 class Verdict(StrEnum):
@@ -99,7 +100,9 @@ def conditions_of(
         return unseen | _by_key([_collector(reading, Verdict.BAD, f"{said}: nothing looks at the site", _NOTHING)])
     if not snapshot.platform.error:
         gone = "is not among those that fail any more"
-        unseen |= {key: Condition(key, Verdict.WELL, gone) for key in unseen if key.startswith(_LISTED)}
+        # Of a list that was cut nobody knows what is missing in it.
+        listed = ("tick ",) if snapshot.platform.more_failed_runs else _LISTED
+        unseen |= {key: Condition(key, Verdict.WELL, gone) for key in unseen if key.startswith(listed)}
     offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
     found = [
         _collector(reading, Verdict.WELL, said, _NOTHING),
@@ -107,7 +110,7 @@ def conditions_of(
         *_manifests([one for one in snapshot.manifests if one.stream not in offline], alerts),
         *(_source(one, alerts) for one in snapshot.freshness if one.component == "source"),
         *_archives(snapshot, alerts),
-        *_platform(snapshot.platform),
+        *_platform(snapshot.platform, alerts),
     ]
     return unseen | _by_key(found)
 
@@ -120,11 +123,6 @@ def of_failed_run(run: Run) -> Condition:
         f"failed: {run.error or 'no reason given'}",
         f"Stage: platform. See: run {run.run_id} in the UI",
     )
-
-
-def is_planned_offline(one: Freshness) -> bool:
-    """Whether somebody has said that it is to be off; what is unknown says since when."""
-    return one.level is Level.GRAY and one.since_utc is None and "planned" in one.sentence
 
 
 def _condition(
@@ -211,13 +209,15 @@ def _archive(stream: str, manifest: Manifest | None, fresh: Freshness | None, al
     return _condition(f"archive {stream}", verdict, "; ".join(said), details, alerts.archive_after)
 
 
-def _platform(one: Platform) -> Iterator[Condition]:
+def _platform(one: Platform, alerts: Alerts) -> Iterator[Condition]:
     if one.error:
         return
     yield from (of_failed_run(run) for run in one.failed_runs)
     for tick in one.failing_ticks:
         details = "Stage: platform. See: Automation in the UI"
-        yield _condition(f"tick {tick.name}", Verdict.BAD, f"failed: {tick.error}", details)
+        # A look at a source fails while its host is away: as long as that may be, for a source.
+        hold = alerts.source_after if tick.name.startswith(_ARRIVALS) else _NOTHING
+        yield _condition(f"tick {tick.name}", Verdict.BAD, f"failed: {tick.error}", details, hold)
     for daemon in one.daemons:
         seen = f"{daemon.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if daemon.last_heartbeat_utc else "never"
         yield _condition(

@@ -357,16 +357,34 @@ def test_manifests_are_too_old_when_the_newest_of_all_is(site: Site, relay: Rela
 def test_failed_runs_ticks_and_daemons_are_told_at_once(site: Site, relay: Relay) -> None:
     bad = Platform(
         failed_runs=[Run(run_id="1", job="cl61_day", partition="2026-03-01", error="no such host")],
-        failing_ticks=[Tick(name="arrivals_cl61", error="boom")],
+        failing_ticks=[Tick(name="thumbnails", error="boom")],
         daemons=[Daemon(name="SCHEDULER", healthy=False)],
     )
     site.at(START, platform=bad)
     site.at(START + HOURS, platform=Platform(error="database is locked"))
-    assert relay.subjects == ["[demo] 3 begin: run cl61_day 2026-03-01, tick arrivals_cl61, daem..."]
+    assert relay.subjects == ["[demo] 3 begin: run cl61_day 2026-03-01, tick thumbnails, daemon ..."]
     assert "- daemon SCHEDULER: does NOT run, last seen never" in text_of(relay.mails[0])
     site.at(START + 2 * HOURS)
     assert len(relay.mails) == 2
     assert site.state.alerts == {}
+
+
+def test_a_look_at_a_source_that_fails_is_told_when_a_source_would_be(site: Site, relay: Relay) -> None:
+    failing = Platform(failing_ticks=[Tick(name="arrivals_cl61", error="no answer")])
+    for minutes in range(0, 180, 10):
+        site.at(START + minutes * MINUTES, platform=failing)
+    assert relay.mails == []
+    site.at(START + 3 * HOURS, platform=failing)
+    assert relay.subjects == ["[demo] 1 begin: tick arrivals_cl61"]
+
+
+def test_a_failed_run_that_a_list_was_too_short_for_is_not_over(site: Site, relay: Relay) -> None:
+    runs = [Run(run_id=str(day), job="cl61_day", partition=f"2026-03-0{day}", error="no") for day in (1, 2)]
+    site.at(START, platform=Platform(failed_runs=runs[:1]))
+    site.at(START + HOURS, platform=Platform(failed_runs=runs[1:], more_failed_runs=True))
+    assert relay.subjects == ["[demo] 1 begin: run cl61_day 2026-03-01", "[demo] 1 begin: run cl61_day 2026-03-02"]
+    site.at(START + 2 * HOURS)
+    assert relay.subjects[2:] == ["[demo] 2 over: run cl61_day 2026-03-01, run cl61_day 2026-03-02"]
 
 
 def test_a_run_reported_by_the_sensor_is_not_over_because_an_older_snapshot_does_not_have_it(

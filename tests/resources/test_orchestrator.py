@@ -1,0 +1,97 @@
+"""What Dagster's records say of its runs, its queue and its ticks."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
+from dagster._core.scheduler.instigation import TickData, TickStatus
+
+from aurora_assets import lanes
+from resources import orchestrator
+from resources.orchestrator import DagsterRecords
+from tests.daemon import Daemon
+
+JOB = "met_day"
+LAST = {"dagster/partition": "2026-03-05"}
+
+
+def records(daemon: Daemon) -> DagsterRecords:
+    return DagsterRecords(daemon.instance, daemon.site)
+
+
+def failing(daemon: Daemon) -> list[str]:
+    return [tick.name for tick in records(daemon).platform().failing_ticks]
+
+
+def test_a_tick_that_fails_is_shown_until_one_has_not_and_one_that_goes_on_hides_nothing(daemon: Daemon) -> None:
+    source = daemon.directory / "met"
+    source.rename(source.with_name("gone"))
+    tick = daemon.look()
+    assert tick.status is TickStatus.FAILURE
+    assert failing(daemon) == ["arrivals_met"]
+    going = TickData(
+        instigator_origin_id=tick.instigator_origin_id,
+        instigator_name=tick.instigator_name,
+        instigator_type=tick.instigator_type,
+        status=TickStatus.STARTED,
+        timestamp=time.time() + 1,
+        selector_id=tick.tick_data.selector_id,
+    )
+    daemon.instance.create_tick(going)
+    assert failing(daemon) == ["arrivals_met"]
+    source.with_name("gone").rename(source)
+    daemon.look()
+    assert failing(daemon) == []
+
+
+def test_a_tick_that_failed_long_ago_is_of_a_sensor_that_is_gone(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (daemon.directory / "met").rmdir()
+    daemon.look()
+    monkeypatch.setattr(orchestrator, "_FORGOTTEN", timedelta(0))
+    assert failing(daemon) == []
+
+
+def test_a_run_that_failed_is_shown_until_its_job_and_partition_have_succeeded(daemon: Daemon) -> None:
+    daemon.record(JOB, DagsterRunStatus.FAILURE, **LAST)
+    daemon.record(JOB, DagsterRunStatus.SUCCESS, **{"dagster/partition": "2026-03-06"})
+    [run] = records(daemon).platform().failed_runs
+    assert (run.job, run.partition) == (JOB, "2026-03-05")
+    good = daemon.record(JOB, DagsterRunStatus.STARTED, **LAST)
+    daemon.instance.report_dagster_event(DagsterEvent(DagsterEventType.RUN_SUCCESS.value, JOB), good.run_id)
+    assert records(daemon).platform().failed_runs == []
+
+
+def test_a_list_of_failed_runs_that_was_cut_says_so(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestrator, "_SHOWN", 2)
+    for day in (1, 2):
+        daemon.record(JOB, DagsterRunStatus.FAILURE, **{"dagster/partition": f"2026-03-0{day}"})
+    assert not records(daemon).platform().more_failed_runs
+    daemon.record(JOB, DagsterRunStatus.FAILURE, **{"dagster/partition": "2026-03-03"})
+    platform = records(daemon).platform()
+    assert (len(platform.failed_runs), platform.more_failed_runs) == (2, True)
+
+
+def test_a_live_run_that_waits_is_seen_behind_any_number_of_history(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orchestrator, "_LOOKED_AT", 2)
+    for _ in range(3):
+        daemon.record(JOB, DagsterRunStatus.QUEUED, **lanes.history("met"))
+    assert records(daemon).platform().oldest_queued_s is None
+    daemon.record(JOB, DagsterRunStatus.QUEUED, **lanes.live("met", "a"))
+    platform = records(daemon).platform()
+    assert platform.queued_runs == 4
+    assert platform.oldest_queued_s is not None
+
+
+def test_a_run_that_hangs_while_it_is_started_is_stuck(daemon: Daemon) -> None:
+    hurried = daemon.site.health.model_copy(update={"stuck_after": timedelta(0)})
+    daemon.record(JOB, DagsterRunStatus.STARTING, **lanes.live("met", "a"))
+    site = daemon.site.model_copy(update={"health": hurried})
+    [run] = DagsterRecords(daemon.instance, site).platform().stuck_runs
+    assert run.job == JOB
