@@ -26,6 +26,7 @@ _LOOKED_AT = 200
 _DAY = timedelta(days=1)
 # Every sensor and schedule ticks at least once a day: what has not for longer is in the code no more.
 _FORGOTTEN = 2 * _DAY
+_REMEMBERED = 7 * _DAY  # a failed run that nobody made good meanwhile
 _TICKED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
 _PRESENT = [lanes.LIVE, lanes.PUSH, lanes.PUSH_SMALL, lanes.EVIDENCE, lanes.OPS]
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
@@ -67,8 +68,8 @@ class DagsterRecords:
         )
 
     def _failed(self, now: datetime) -> list[Run]:
-        """Runs that failed in the last day, of jobs and partitions that have not succeeded since."""
-        wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _DAY)
+        """Runs that failed in the last week, of jobs and partitions that have not succeeded since."""
+        wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _REMEMBERED)
         found: dict[tuple[str, str | None], Run] = {}
         for record in self.instance.get_run_records(wanted, limit=_LOOKED_AT):
             run = record.dagster_run

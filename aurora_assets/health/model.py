@@ -111,7 +111,7 @@ class Platform(_Record):
     """Dagster, as its own records show it."""
 
     failed_runs: list[Run] = Field(default_factory=list)
-    """Of the last day, where nothing has succeeded for the same job and partition since."""
+    """Of the last week, where nothing has succeeded for the same job and partition since."""
     more_failed_runs: bool = False
     """Whether there are more of these than are listed."""
     stuck_runs: list[Run] = Field(default_factory=list)

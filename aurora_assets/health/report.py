@@ -109,13 +109,15 @@ def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, f
         place = snapshot_file(site).with_name(f"ops_monitor_{day:%Y%m%d}.jsonl")
         try:
             text = place.read_bytes()
-        except FileNotFoundError:
-            continue
+        except OSError:
+            continue  # none yet; that it cannot be read is seen when the next line is written
         for line in text.splitlines():
             try:
                 snapshot = Snapshot.model_validate_json(line)
             except ValidationError:
                 continue  # a line that was cut, or one of another program
+            if snapshot.generated_at_utc.tzinfo is None:
+                continue
             if now - timedelta(days=1) <= snapshot.generated_at_utc <= now:
                 for one in snapshot.freshness:
                     if one.component == "here" and one.age_s is not None:

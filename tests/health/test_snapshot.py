@@ -18,7 +18,7 @@ from aurora_assets.definitions import build
 from aurora_assets.health.assessment import assess
 from aurora_assets.health.collect import take_snapshot
 from aurora_assets.health.model import Assessment, Level, Snapshot
-from aurora_assets.health.report import as_markdown, publish_health
+from aurora_assets.health.report import ages_of_a_day, as_markdown, publish_health
 from aurora_assets.health.settings import Health
 from aurora_assets.hosts import SshHost
 from aurora_assets.site import Site, load_site
@@ -275,3 +275,16 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
     CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
     assert len(copies) == 3
     assert len(set(copies)) == 1
+
+
+def test_the_ages_of_a_day_pass_over_lines_that_are_none(tmp_path: Path) -> None:
+    site = load_site(write_site(tmp_path))
+    (tmp_path / "raw/wxcam").mkdir(parents=True)
+    snapshot, assessment = look_at(site, "none")
+    fresh = [one.model_copy(update={"age_s": 60.0}) for one in snapshot.freshness]
+    *_, lines = publish_health(site, snapshot.model_copy(update={"freshness": fresh}), assessment)
+    good = lines.read_text()
+    no_zone = good.replace("Z", "").replace("+00:00", "")
+    lines.write_text(good + no_zone + '{"cut\n' + "[]\n" + good)
+    now = snapshot.generated_at_utc
+    assert ages_of_a_day(site, now) == {"wxcam": [(now, 60.0), (now, 60.0)]}
