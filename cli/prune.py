@@ -43,6 +43,8 @@ def prune(file: Path | None, stream: str | None, is_plan: bool, are_listed: bool
             if are_listed:
                 for path in plan.candidates:
                     click.echo(path)
+                if not plan.candidates:
+                    say(f"{name}: none: {plan.why}", to_stderr=True)
                 continue
             old, old_bytes, young, young_bytes = evidence.old_files(name, last)
             stay = old - len(plan.candidates)

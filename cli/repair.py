@@ -15,8 +15,10 @@ import click
 
 from aurora_assets.archive.certify import Certified, Records, certify
 from aurora_assets.archive.items import raw_items
+from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.pushes import Pushing, raw_group
 from aurora_assets.archive.repair import Cure, Mend, plan_repair
+from aurora_assets.archive.words import push_words
 from aurora_assets.errors import AuroraError
 from aurora_assets.files import Tally
 from aurora_assets.mirror.sync import mirror_days
@@ -43,12 +45,18 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
     is sent again where the copy here is what the source has, or what the day was finalized with. One that is wrong here
     is put aside and fetched again where source and archive agree. Where no two places agree nothing is done.
 
+    The dry run is a verification of that day as well: what it finds stands in the manifests, and in the day's word here
+    and in the archive. It touches no file of the stream.
+
     Exit code 1: something is wrong, and it was not asked for, or it could not be made right.
     """
     site = site_of(file)
     archive_of(site)
     if stream not in site.streams:
         raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
+    start, today = site.streams[stream].start, datetime.now(UTC).date()
+    if not start <= day.date() <= today:
+        raise click.UsageError(f"{stream} has days from {start} to {today} (UTC)")
     try:
         left = _Repair(site, stream, day.date(), outside_of(site)).run(is_applied)
     except AuroraError as error:
@@ -88,6 +96,9 @@ class _Repair:
         certified = certify(
             records, self.name, [self.day], places_of(self.site, self.name, self.outside.ssh), full=full
         )
+        if "gws" not in certified.report.errors:
+            with records.ledger() as ledger:
+                push_words(records, self._pushing(ledger), self.name, [self.day])
         for side, why in certified.report.errors.items():
             raise click.ClickException(f"{side} cannot be seen, so nothing is proved: {why}")
         return certified
@@ -117,12 +128,15 @@ class _Repair:
         stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
         wrong = {str(root / mend.path) for mend in mends}
         items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Tally()) if item.local_path in wrong]
-        assert self.outside.archive is not None  # the site has an archive
         with Records(self.site).ledger() as ledger:
             ledger.offer(archive.name, raw_group(self.name), items)
             ledger.requeue(archive.name, [item.remote_path for item in items])
-            pushing = Pushing(self.site, archive, self.outside.archive.hosts(archive, _LOG), ledger)
-            say(pushing.exactly(raw_group(self.name), self._lane, items).summary())
+            say(self._pushing(ledger).exactly(raw_group(self.name), self._lane, items).summary())
+
+    def _pushing(self, ledger: Ledger) -> Pushing:
+        archive = archive_of(self.site)
+        assert self.outside.archive is not None  # the site has an archive
+        return Pushing(self.site, archive, self.outside.archive.hosts(archive, _LOG), ledger)
 
     @property
     def _lane(self) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from dagster import (
     AssetExecutionContext,
@@ -16,7 +15,7 @@ from dagster import (
 )
 from pydantic import Field
 
-from aurora_assets.archive.certify import Certified, Records, certify, finalization_files
+from aurora_assets.archive.certify import Certified, Records, certify
 from aurora_assets.archive.checks import (
     every_place_was_seen,
     evidence_specs,
@@ -28,9 +27,10 @@ from aurora_assets.archive.checks import (
 from aurora_assets.archive.compare import Verdict
 from aurora_assets.archive.errand import PushReport
 from aurora_assets.archive.ledger import Counts, Ledger
-from aurora_assets.archive.pushes import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, Pushing, raw_group
+from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, Pushing, raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.archive.verify import DayVerdict
+from aurora_assets.archive.words import push_words
 from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key
@@ -216,7 +216,9 @@ def _manifests(site: Site, name: str) -> AssetsDefinition:
             context.add_asset_metadata(_verdict_metadata(found), partition_key=found.day.isoformat())
         pushed = list[PushReport]()
         if "gws" not in report.errors:  # what cannot be seen has no news of it either
-            pushed = _push_words(context, site, records, name, days, archive_hosts)
+            with records.ledger() as ledger:
+                pushing = _pushing(context, site, records.archive, archive_hosts, ledger)
+                pushed = push_words(records, pushing, name, days)
         stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
@@ -241,32 +243,6 @@ def _coverage(records: Records, name: str) -> Metadata:
         "archive": {day: verdict.proved / verdict.files for day, verdict in known.items()},
     }
     return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
-
-
-def _push_words(
-    context: AssetExecutionContext,
-    site: Site,
-    records: Records,
-    name: str,
-    days: Sequence[date],
-    archive_hosts: ArchiveResource,
-) -> list[PushReport]:
-    """Copy finalizations to the archive: each manifest before the word that names it."""
-    archive = records.archive
-    manifests, words = dict[Path, str](), dict[Path, str]()
-    for _, file in finalization_files(records, name, days):
-        remote = f"{archive.evidence}/{file.relative_to(site.paths.manifests)}"
-        (words if file.suffix == ".yaml" else manifests)[file] = remote
-    with records.ledger() as ledger:
-        for kind in ("manifests", "words"):  # never given up: an old word in the archive may be wrong
-            parked = ledger.parked(archive.name, f"{EVIDENCE}/{name}/{kind}")
-            ledger.requeue(archive.name, [row.remote_path for row in parked])
-        pushing = _pushing(context, site, archive, archive_hosts, ledger)
-        return [
-            pushing.files(f"{EVIDENCE}/{name}/{kind}", files)
-            for kind, files in (("manifests", manifests), ("words", words))
-            if files
-        ]
 
 
 def _pushing(

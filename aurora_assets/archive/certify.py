@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 from aurora_assets.archive import evidence, ledger
 from aurora_assets.archive.evidence import Evidence
@@ -51,7 +50,8 @@ class Records:
         return Evidence(self.site.paths.state / evidence.FILE_NAME)
 
     def finalizations(self, stream: str) -> Finalizations:
-        return Finalizations(self.site.paths.manifests, stream, self.site.name, self.staging)
+        there = f"{self.archive.raw}/{self.site.streams[stream].raw}"
+        return Finalizations(self.site.paths.manifests, stream, self.site.name, there, self.staging)
 
     def publication(self) -> Publication:
         return Publication(self.site.paths.manifests, self.staging, self.archive.keep_history, _HISTORY_EVERY)
@@ -113,9 +113,3 @@ def certify(
         stale |= dict.fromkeys(gone, "no stream of the site file any more")
         publication.publish(name, summary, known, plan.candidates, stale)
     return Certified(report, plan, summary)
-
-
-def finalization_files(records: Records, name: str, days: Sequence[date]) -> Iterator[tuple[date, Path]]:
-    """What is to be copied to the archive of the finalizations of some days."""
-    finalizations = records.finalizations(name)
-    return ((day, file) for day in days for file in finalizations.files(day))

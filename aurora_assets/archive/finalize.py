@@ -41,10 +41,12 @@ class Finalization:
 class Finalizations:
     """The finalizations of one stream."""
 
-    def __init__(self, manifests: Path, stream: str, instance: str, staging: Staging) -> None:
+    def __init__(self, manifests: Path, stream: str, instance: str, there: str, staging: Staging) -> None:
+        """``there`` is the stream's directory in the archive, below which the manifests' paths are."""
         self.directory = manifests / DIRECTORY / stream
         self.stream = stream
         self.instance = instance
+        self.there = there
         self.staging = staging
 
     def file(self, day: date) -> Path:
@@ -108,6 +110,7 @@ class Finalizations:
                 "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
                 "manifest": self.manifest(day, revision).name,
                 "manifest_sha256": digest,
+                "directory": self.there,
                 "instance": self.instance,
                 "finalized_at": _now(),
                 "revision": revision,

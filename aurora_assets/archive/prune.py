@@ -75,7 +75,9 @@ def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence
         name,
         [path for path, _ in found],
         sum(size for _, size in found),
-        f"identical in all three places up to {last}" if found else f"the source has nothing of up to {last} any more",
+        f"identical in all three places up to {last}"
+        if found
+        else f"no file of the source up to {last} is in all three places (a working copy that was retired is in two)",
     )
 
 

@@ -37,7 +37,7 @@ class Archive(Settings):
     push_raw: Cron = "*/5 * * * *"
     push_core: Cron = "*/10 * * * *"
     push_wxcam: Cron = "*/30 * * * *"
-    verify: Cron = "*/10 * * * *"
+    verify: Cron = "2-59/10 * * * *"  # after the push of the same five minutes has begun
     verify_at_least: Bound = timedelta(minutes=20)
     """Also where nothing changed here, the newest days are looked at again after that time."""
 

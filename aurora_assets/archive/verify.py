@@ -9,16 +9,17 @@ over :func:`verify_days`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_assets.archive.compare import Bounds, Class, Clocks, Compared, Verdict, compare_day
+from aurora_assets.archive.compare import GAPS, Bounds, Class, Clocks, Compared, Verdict, compare_day
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.finalize import Finalizations
 from aurora_assets.archive.known import SIDES, Known, Look, Side
-from aurora_assets.archive.ledger import Ledger
+from aurora_assets.archive.ledger import Item, Ledger
+from aurora_assets.archive.pushes import raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher
 from aurora_assets.errors import HostError
@@ -27,6 +28,7 @@ from aurora_assets.listing import FILE, Entry, Listing, Source
 from aurora_assets.placing import Directories, Judge
 from aurora_assets.site import Stream
 
+_OURS: tuple[Side, Side] = ("local", "gws")
 _NOTED = 1000  # rows that go into the ledger in one transaction
 
 
@@ -237,7 +239,8 @@ class Verification:
         left_out = report.left_out.get(day, Tally())
         found = DayVerdict(day, Verdict(refused=left_out.count, first_refused="".join(left_out.first[:1])))
         proved: list[tuple[str, Known]] = []
-        notes = _Notes(self.ledger, self.archive.name, self.places["gws"][0].base)
+        here, there = (self.places[side][0].base for side in _OURS)
+        notes = _Notes(self.ledger, self.archive.name, raw_group(self.name), day, here, there)
         for compared, places in compare_day(
             self.evidence.files(self.name, day),
             clocks,
@@ -246,7 +249,7 @@ class Verification:
         ):
             found.verdict.add(compared, places)
             if "gws" not in report.errors:
-                notes.note(compared, places.get("gws"))
+                notes.note(compared, places)
             if compared.is_proved:
                 proved.append((compared.path, places["gws"]))
         notes.flush()
@@ -276,27 +279,39 @@ class Verification:
 class _Notes:
     """What the ledger is told of a day, in batches."""
 
-    def __init__(self, ledger: Ledger, archive: str, base: str) -> None:
+    def __init__(self, ledger: Ledger, archive: str, group: str, day: date, here: str, there: str) -> None:
+        """``here`` and ``there`` are the stream's directories."""
         self.ledger = ledger
         self.archive = archive
-        self.base = base
+        self.group = group
+        self.day = day
+        self.here = here
+        self.there = there
         self.proofs: list[tuple[FileId, str, str]] = []
+        self.queue: list[Item] = []
         self.lost: dict[str, list[str]] = {}
 
-    def note(self, compared: Compared, there: Known | None) -> None:
-        path, right = f"{self.base}/{compared.path}", compared.right
+    def note(self, compared: Compared, places: Mapping[Side, Known]) -> None:
+        path, right, there = f"{self.there}/{compared.path}", compared.right, places.get("gws")
         if right is not None and there is not None and compared.archive in (Class.IDENTICAL, Class.CHECKSUM):
             assert right.sha256 is not None  # else it could not be told
             assert there.sha256 is not None
             self.proofs.append((FileId(path, there.size, there.mtime_ns), right.sha256, there.sha256))
-        elif compared.archive in (Class.MISSING, Class.SIZE, Class.MTIME):
+        # What is not right here is for the mirror or a repair; it is not sent meanwhile.
+        elif compared.archive in (Class.MISSING, Class.SIZE, Class.MTIME) and compared.here not in GAPS:
             self.lost.setdefault(f"{compared.archive} in the archive when it was listed", []).append(path)
-        if len(self.proofs) >= _NOTED:
+            if (local := places.get("local")) is not None:
+                # Of what a shell has brought, or what was here before the ledger, that knows nothing yet.
+                here = f"{self.here}/{compared.path}"
+                self.queue.append(Item(here, path, local.size, local.mtime_ns, self.day))
+        if len(self.proofs) + len(self.queue) >= _NOTED:
             self.flush()
 
     def flush(self) -> None:
         if self.proofs:
             self.ledger.verified(self.archive, self.proofs)
+        if self.queue:
+            self.ledger.offer(self.archive, self.group, self.queue)
         for reason, paths in self.lost.items():
             self.ledger.lost(self.archive, paths, reason)
-        self.proofs, self.lost = [], {}
+        self.proofs, self.queue, self.lost = [], [], {}

@@ -219,3 +219,15 @@ def test_a_site_without_an_archive_has_none_of_it(site: Site) -> None:
     keys = {key.path[0] for key in definitions.resolve_asset_graph().get_all_asset_keys()}
     assert not keys & {"gws", "manifests"}
     assert not [schedule.name for schedule in definitions.schedules or () if "push" in schedule.name]
+
+
+def test_an_old_file_that_the_ledger_never_heard_of_is_pushed_after_a_verification_missed_it(filled: Platform) -> None:
+    assert "is copied" in filled.tick("push_met"), "a day that is long ago is not looked at, and nobody asked for it"
+    (filled.home / "gws/raw").mkdir(parents=True)  # an archive that is mounted, and has nothing of this
+    filled.run("verify_met")
+    [request] = filled.tick("push_met")
+    assert request.partition_key == str(DAY)
+    filled.run("push_met")
+    there = filled.home / "gws/raw/met"
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == FILES
+    assert "is copied" in filled.tick("push_met")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from dagster import DagsterInstance
 
 from aurora_assets.hosts import SshHost
@@ -53,8 +54,14 @@ def test_repair_says_first_what_it_would_do_and_then_mends_exactly_the_file_whos
     assert "send again" in said
     assert "--apply" in said
     assert (there / VICTIM).read_bytes() == damaged
+    word = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
+    assert yaml.safe_load(word.read_text())["complete"] is False, "who reads the archive must know"
     said = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
     assert "1 of 1 files made right" in said
+    there_said = yaml.safe_load(word.read_text())
+    assert (there_said["complete"], there_said["revision"]) == (True, 2)
+    assert (word.parent / there_said["manifest"]).exists()
+    assert there_said["directory"] == str(there)
     assert (there / VICTIM).read_bytes() == FILES[VICTIM]
     after = inodes(there)
     assert {name for name in after if after[name] != before[name]} == {VICTIM}
@@ -77,6 +84,11 @@ def test_repair_does_nothing_where_a_place_cannot_be_seen(filled: Platform) -> N
     flip(filled.home / "gws/raw/met" / VICTIM)
     (filled.home / "instrument").rename(filled.home / "gone")
     assert "source cannot be seen" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
+
+
+@pytest.mark.parametrize("day", ["2026-03-03", "2999-01-01"])
+def test_repair_of_a_day_that_the_stream_does_not_have_is_a_mistake_and_not_green(filled: Platform, day: str) -> None:
+    assert "met has days from 2026-03-04 to" in filled.aurora("repair", "met", "--day", day, code=2).output
 
 
 def test_prune_names_what_could_be_freed_and_why_the_rest_may_not_be(filled: Platform) -> None:
