@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.daemon import Clock, Daemon
 
 
-# Of two workers none shall be left alone with the longest files at the end, so these begin (pyproject.toml has
+# No worker shall be left alone with the longest files at the end, so these begin (pyproject.toml has
 # --no-loadscope-reorder, else the files with the fewest tests would be last).
 _FIRST = (
     *("test_killed_runs.py", "schedules/test_thumbnails.py", "mirror/test_memory.py", "cli/test_status.py"),
