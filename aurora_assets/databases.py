@@ -1,10 +1,14 @@
-"""Opening an SQLite database that several programs write to."""
+"""SQLite databases that several programs write to: how they are opened, and one transaction at a time."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _PAUSE = 0.02  # s
 
@@ -27,3 +31,28 @@ def open_wal(path: Path, wait: float) -> sqlite3.Connection:
             db.close()
             raise
         return db
+
+
+class Database:
+    """A database that several programs write to in short transactions. A context manager; for one thread."""
+
+    _db: sqlite3.Connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; the lock is taken at its begin, so that two writers wait instead of failing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

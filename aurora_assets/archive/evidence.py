@@ -7,19 +7,16 @@ made again by listing and reading all three places.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 from aurora_assets.archive.known import SIDES, Known, Look, Side
-from aurora_assets.databases import open_wal
+from aurora_assets.databases import Database, open_wal
 from aurora_assets.digests import Digest
 from aurora_assets.files import FileId, same_mtime
 
@@ -92,7 +89,7 @@ AND path NOT IN (SELECT path FROM listed)
 """
 
 
-class Evidence:
+class Evidence(Database):
     """The evidence of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
@@ -104,24 +101,6 @@ class Evidence:
         self._db.executescript(_SCHEMA)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def at(self, stream: str, side: Side, base: str) -> None:
         """Say where a place is. Of one that is elsewhere now nothing is known: no look and no checksum is of there."""

@@ -13,14 +13,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from aurora_assets.databases import open_wal
+from aurora_assets.databases import Database, open_wal
 from aurora_assets.errors import LedgerError
 from aurora_assets.files import FileId, identity, same_mtime
 
@@ -117,7 +114,7 @@ class Counts:
     verified: int
 
 
-class Ledger:
+class Ledger(Database):
     """The ledger of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
@@ -134,25 +131,6 @@ class Ledger:
                 f"{path}: not a ledger ({error}). Move it away and run `aurora ledger --rebuild`: it is made again "
                 "from the two trees."
             ) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; the lock is taken at its begin, so that two writers wait instead of failing."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def add_file(self, local_path: str | os.PathLike[str], remote_path: str, archive: str) -> None:
         """Register a file of one's own, to be copied with the next push of the small products.
