@@ -16,7 +16,7 @@ from dagster import (
 from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from aurora_assets import lanes
+from aurora_assets import camera, lanes
 from aurora_assets.health.model import Daemon, Platform, Run, Tick
 from aurora_assets.partitions import key_of_hour
 from aurora_assets.site import Site
@@ -32,7 +32,6 @@ _PRESENT = [lanes.LIVE, lanes.PUSH, lanes.PUSH_SMALL, lanes.EVIDENCE, lanes.OPS]
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
 _GOING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
 _TIME = "%Y-%m-%d %H:%M:%S UTC"  # as presentation.span writes it
-_CAMERAS, _DAILY = ("fish_hdr", "pano_hdr"), ("daily_video", "pixels")
 
 
 @dataclass(frozen=True)
@@ -144,17 +143,16 @@ class DagsterRecords:
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
         """The time of the newest data in each product of the camera, by what its newest partitions say."""
-        if "wxcam" not in self.site.streams:
+        if camera.STREAM not in self.site.streams:
             return {}
         now = datetime.now(UTC)
-        first = self.site.streams["wxcam"].live_from(now)
+        first = self.site.streams[camera.STREAM].live_from(now)
         days = [str(first + n * _DAY) for n in range((now.date() - first).days + 1)]
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         hours = [key_of_hour(midnight + timedelta(hours=n)) for n in range(-24, 24)]
-        partitions: dict[str, list[str] | None] = {"wxcam/catalog": days}
-        for camera in _CAMERAS:
-            partitions |= {f"wxcam/{camera}/{product}": days for product in _DAILY}
-            partitions |= {f"wxcam/{camera}/latest_video": None, f"wxcam/{camera}/hourly_thumbnails": hours}
+        partitions: dict[str, list[str] | None] = dict.fromkeys(camera.products(*camera.DAILY), days)
+        for one in camera.CAMERAS:
+            partitions |= {camera.product(one, camera.LATEST): None, camera.product(one, camera.HOURLY): hours}
         return {name: self._newest(AssetKey(name.split("/")), keys) for name, keys in partitions.items()}
 
     def _newest(self, key: AssetKey, partitions: list[str] | None) -> datetime | None:

@@ -27,6 +27,7 @@ from dagster import (
     partition_loading_context,
 )
 
+from aurora_assets import camera as names
 from aurora_assets.definitions import build
 from aurora_assets.site import Site, load_site
 from simulator import FAULTS, CameraSpec, simulate
@@ -316,6 +317,12 @@ def test_nothing_of_the_demo_runs_by_itself(site: Site) -> None:
     repository = build(site).get_repository_def()
     assert {sensor.default_status for sensor in repository.sensor_defs} == {DefaultSensorStatus.STOPPED}
     assert {schedule.default_status for schedule in repository.schedule_defs} == {DefaultScheduleStatus.STOPPED}
+
+
+def test_the_camera_s_products_are_known_by_the_names_that_their_assets_have(site: Site) -> None:
+    graph = build(site).resolve_asset_graph()
+    made = {"/".join(key.path) for key in graph.materializable_asset_keys if key.path[0] == names.STREAM}
+    assert made == set(names.products())
 
 
 def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None:

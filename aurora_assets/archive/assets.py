@@ -15,6 +15,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from aurora_assets import camera
 from aurora_assets.archive.certify import Certified, Records, certify
 from aurora_assets.archive.checks import (
     every_place_was_seen,
@@ -43,7 +44,6 @@ from resources.ssh import SshResource
 CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
 # Three pools, so that a large push of one kind never takes the place of another.
 RAW_POOL, CORE_POOL, CAMERA_POOL, VERIFY_POOL = "gws_raw", "gws_core", "gws_wxcam", "verify"
-_STREAM = "wxcam"
 
 
 class VerifyConfig(Config):
@@ -68,7 +68,7 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
     made = [_raw_copy(site, archive, name) for name in site.streams]
     made += [_manifests(site, name) for name in site.streams]
     made.append(_core_products(site, archive))
-    if _STREAM in site.streams:
+    if camera.STREAM in site.streams:
         made.append(_camera_products(site, archive))
     return made
 
@@ -110,11 +110,12 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
-    stream = site.streams[_STREAM]
+    stream = site.streams[camera.STREAM]
 
     @asset(
         key=CAMERA,
-        deps=_camera_inputs(),
+        # The pixels stay here: the archive has the images that they are made of.
+        deps=[AssetKey(name.split("/")) for name in camera.products("daily_video", camera.LATEST, camera.HOURLY)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="gws",
@@ -138,12 +139,6 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
             return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, CAMERA)
 
     return gws_wxcam_products
-
-
-def _camera_inputs() -> list[AssetKey]:
-    cameras = ("fish_hdr", "pano_hdr")
-    products = ("daily_video", "latest_video", "hourly_thumbnails")
-    return [AssetKey(["wxcam", "catalog"]), *(AssetKey(["wxcam", c, p]) for c in cameras for p in products)]
 
 
 def _core_products(site: Site, archive: Archive) -> AssetsDefinition:

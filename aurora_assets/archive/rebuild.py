@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
+from aurora_assets import camera
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
 from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
@@ -13,8 +14,6 @@ from aurora_assets.errors import ArchiveError, HostError
 from aurora_assets.files import FileId, Tally, UnsafePathError, safe_relative
 from aurora_assets.listing import FILE, Source
 from aurora_assets.site import Site
-
-_CAMERA = "wxcam"
 
 
 def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Source]) -> Iterator[tuple[str, int, int]]:
@@ -43,8 +42,8 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
 
 def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
     yield CORE_PRODUCTS, list(core_items(site.paths.products, archive.products, Tally()))
-    if _CAMERA in site.streams:
-        start = site.streams[_CAMERA].start
+    if camera.STREAM in site.streams:
+        start = site.streams[camera.STREAM].start
         days = {start + timedelta(days=n) for n in range((today - start).days + 1)}
         items = list(wxcam_items(site.wxcam_products, archive.products, days, Tally()))
         catalog = catalog_item(site.wxcam_products / CATALOG, archive.products, archive.name, ledger)

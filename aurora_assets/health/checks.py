@@ -18,6 +18,7 @@ from dagster import (
     multi_asset_check,
 )
 
+from aurora_assets import camera
 from aurora_assets.health.assessment import is_planned_offline
 from aurora_assets.health.fresh import all_freshness
 from aurora_assets.health.model import Freshness, Level
@@ -104,9 +105,6 @@ def _assets(site: Site) -> dict[AssetKey, str]:
         for part, root in _ROOTS.items():
             if part != "archive" or site.archive is not None:
                 found[AssetKey([*root, name])] = part
-    if "wxcam" in site.streams:
-        for camera in ("fish_hdr", "pano_hdr"):
-            for product in ("daily_video", "latest_video", "hourly_thumbnails", "pixels"):
-                found[AssetKey(["wxcam", camera, product])] = "product"
-        found[AssetKey(["wxcam", "catalog"])] = "product"
+    if camera.STREAM in site.streams:
+        found |= {AssetKey(name.split("/")): "product" for name in camera.products()}
     return found
