@@ -71,9 +71,14 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def as_ns(duration: timedelta) -> int:
+    """A duration in ns."""
+    return duration // timedelta(microseconds=1) * 1000
+
+
 def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
     """Whether a file was last written long enough ago; ``now_ns`` is of the clock that stamped it."""
-    return not settle or now_ns - mtime_ns >= settle / timedelta(microseconds=1) * 1000
+    return not settle or now_ns - mtime_ns >= as_ns(settle)
 
 
 def same_mtime(one_ns: int, other_ns: int) -> bool:

@@ -3,7 +3,7 @@
 Each tick looks at this machine alone, by the ledger and the evidence, and starts no run where nothing is due.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from dagster import (
@@ -18,6 +18,7 @@ from dagster import (
 from aurora_assets import lanes
 from aurora_assets.archive import due
 from aurora_assets.archive.certify import Records
+from aurora_assets.archive.ledger import Ledger
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import stretches
 from aurora_assets.site import Site
@@ -45,49 +46,56 @@ def archive_schedules(site: Site, status: DefaultScheduleStatus) -> list[Schedul
 
 def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
     assert site.archive is not None
-    job = push_job_name(name)
-
-    @schedule(
-        name=f"push_{name}",
-        job_name=job,
-        cron_schedule=site.archive.push_raw,
-        default_status=status,
-        description=f"Copies to the archive what is here of {name} and not there, by the ledger: the live window, and "
-        "older days that a verification has found to lack something.",
-        tags={lanes.STREAM: name},
+    text = (
+        f"Copies to the archive what is here of {name} and not there, by the ledger: the live window, and older days "
+        "that a verification has found to lack something."
     )
-    def push_raw(context: ScheduleEvaluationContext) -> _Answer:
-        days = live_days(site, name)
-        if not days:
-            return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
-        with Records(site).ledger() as ledger:
-            found = due.raw_push(site, name, ledger, days)
-        return _requests(context, job, found, lanes.PUSH, f"{name}/raw", name, days[0])
 
-    return push_raw
+    def find(ledger: Ledger, days: Sequence[date]) -> due.Due:
+        return due.raw_push(site, name, ledger, days)
+
+    return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find, status)
 
 
 def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
     assert site.archive is not None
-    job = push_job_name("wxcam_products")
+    what, text = "wxcam_products", "Copies the camera's new videos, thumbnails and the catalogue to the archive."
+
+    def find(ledger: Ledger, days: Sequence[date]) -> due.Due:
+        return due.wxcam_push(site, ledger, days)
+
+    return _push_days(site, STREAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
+
+
+def _push_days(
+    site: Site,
+    stream: str,
+    job: str,
+    way: str,
+    cron: str,
+    text: str,
+    find: Callable[[Ledger, Sequence[date]], due.Due],
+    status: DefaultScheduleStatus,
+) -> ScheduleDefinition:
+    """A schedule that asks for the days of a stream of which ``find`` says that something is to be copied."""
 
     @schedule(
-        name="push_wxcam_products",
+        name=job,
         job_name=job,
-        cron_schedule=site.archive.push_wxcam,
+        cron_schedule=cron,
         default_status=status,
-        description="Copies the camera's new videos, thumbnails and the catalogue to the archive.",
-        tags={lanes.STREAM: STREAM},
+        description=text,
+        tags={lanes.STREAM: stream},
     )
-    def push_camera(context: ScheduleEvaluationContext) -> _Answer:
-        days = live_days(site, STREAM)
+    def push(context: ScheduleEvaluationContext) -> _Answer:
+        days = live_days(site, stream)
         if not days:
-            return SkipReason(f"{STREAM} begins on {site.streams[STREAM].start} (start in the site file)")
+            return SkipReason(f"{stream} begins on {site.streams[stream].start} (start in the site file)")
         with Records(site).ledger() as ledger:
-            found = due.wxcam_push(site, ledger, days)
-        return _requests(context, job, found, lanes.PUSH, "wxcam_products", STREAM, days[0])
+            found = find(ledger, days)
+        return _requests(context, job, found, lanes.PUSH, way, stream, days[0])
 
-    return push_camera
+    return push
 
 
 def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:

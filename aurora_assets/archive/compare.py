@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from aurora_assets.archive.known import Known, Look, Side
-from aurora_assets.files import SHOWN, shown
+from aurora_assets.files import SHOWN, as_ns, shown
 
 
 class Class(StrEnum):
@@ -158,8 +158,8 @@ class Clocks:
         now = look.clock_ns if look else 0
         unseen = {side for side, look in looks.items() if look.error is not None}
         return cls(
-            -1 if "local" in unseen else now - _ns(bounds.here),
-            -1 if "gws" in unseen else now - _ns(bounds.archive),
+            -1 if "local" in unseen else now - as_ns(bounds.here),
+            -1 if "gws" in unseen else now - as_ns(bounds.archive),
         )
 
 
@@ -220,7 +220,3 @@ def _class(right: Known, other: Known | None, expected_ns: int) -> Class:
     else:
         return Class.PENDING
     return Class.PENDING if young and found in (Class.SIZE, Class.MTIME, Class.UNREAD) else found
-
-
-def _ns(duration: timedelta) -> int:
-    return duration // timedelta(microseconds=1) * 1000

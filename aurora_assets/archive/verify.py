@@ -23,7 +23,7 @@ from aurora_assets.archive.pushes import raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher
 from aurora_assets.errors import HostError
-from aurora_assets.files import FileId, Tally, shown
+from aurora_assets.files import FileId, Tally, as_ns, shown
 from aurora_assets.listing import FILE, Entry, Listing, Source
 from aurora_assets.placing import Directories, Judge
 from aurora_assets.site import Stream
@@ -156,18 +156,23 @@ class Verification:
         return report
 
     def _list(self, side: Side, days: Sequence[date], report: VerifyReport) -> None:
+        if not self._by_first(side, "listed", lambda place: self._take(side, place, days, report), report):
+            look = Look(time.time(), time.time_ns(), "", 0, report.errors[side])
+            self.evidence.looked(self.name, side, dict.fromkeys(days, look))
+
+    def _by_first(self, side: Side, done: str, work: Callable[[Place], None], report: VerifyReport) -> bool:
+        """Do something by the first way to a place that works; where none does, the report has what each said."""
         said = []
         for place in self.places[side]:
             try:
-                self._take(side, place, days, report)
-                report.hosts[side] = place.host
-                return
+                work(place)
             except HostError as error:
                 said.append(str(error))
+            else:
+                return True
         report.errors[side] = "; ".join(said)
-        self.tell(f"{side} could not be listed: {report.errors[side]}")
-        look = Look(time.time(), time.time_ns(), "", 0, report.errors[side])
-        self.evidence.looked(self.name, side, dict.fromkeys(days, look))
+        self.tell(f"{side} could not be {done}: {report.errors[side]}")
+        return False
 
     def _take(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
         placed = Directories(self.stream, days)
@@ -199,6 +204,7 @@ class Verification:
         now = time.time()
         looks = {day: Look(now, listing.clock_ns, place.host, refused.get(day, 0), error) for day in days}
         self.evidence.looked(self.name, side, looks)
+        report.hosts[side] = place.host
 
     def _own_day(self, entry: Entry) -> date | None:
         """The day of a file by its own name, whatever else is wrong with it; None for what is no file of the stream."""
@@ -211,26 +217,20 @@ class Verification:
         """Read what was never read in this version, or not for long; each batch is kept as soon as it is there."""
         bound = self.archive.pending if side == "gws" else self.archive.local_pending
         clock = self.evidence.looks(self.name, max(days))[side].clock_ns
-        older_than_ns = clock - bound // timedelta(microseconds=1) * 1000
-        said: list[str] = []
-        for place in self.places[side]:
-            try:
-                batches = self.evidence.to_read(
-                    self.name,
-                    side,
-                    days,
-                    older_than_ns=older_than_ns,
-                    scrub=self.archive.scrub,
-                    again_before=again_before,
-                )
-                for batch in batches:
-                    self.evidence.read(self.name, side, place.hasher.digests(place.base, batch))
-                    report.read[side] = report.read.get(side, 0) + len(batch)
-                return
-            except HostError as error:
-                said.append(str(error))
-        report.errors[side] = "; ".join(said)
-        self.tell(f"{side} could not be read to its end: {report.errors[side]}")
+
+        def work(place: Place) -> None:
+            for batch in self.evidence.to_read(
+                self.name,
+                side,
+                days,
+                older_than_ns=clock - as_ns(bound),
+                scrub=self.archive.scrub,
+                again_before=again_before,
+            ):
+                self.evidence.read(self.name, side, place.hasher.digests(place.base, batch))
+                report.read[side] = report.read.get(side, 0) + len(batch)
+
+        self._by_first(side, "read to its end", work, report)
 
     def _judge(self, day: date, report: VerifyReport) -> DayVerdict:
         """Compare a day, note it in the ledger, and say whether it is complete."""

@@ -79,7 +79,7 @@ def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness
     state = state_of(site.freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
     if planned := _planned(stream, now):
-        return _offline(f"{name} source", "source", name, stream, newest, planned)
+        return _gray(f"{name} source", "source", name, stream, newest, planned)
     last_look = state.seen_at or 0.0
     unseen_for = now.timestamp() - last_look
     if state.failed_since is not None or unseen_for > _MISSED * site.live.every.total_seconds():
@@ -97,7 +97,7 @@ def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if planned:
-        return _offline(f"{name} here", "here", name, stream, newest, planned)
+        return _gray(f"{name} here", "here", name, stream, newest, planned)
     return _aged(f"{name} here", "here", name, stream, newest, now)
 
 
@@ -105,7 +105,7 @@ def in_archive(name: str, stream: Stream, manifest: Manifest | None, now: dateti
     """By the newest manifests: what was listed there."""
     newest = manifest.gws_newest_utc.timestamp() if manifest and manifest.gws_newest_utc else None
     if planned := _planned(stream, now):
-        return _offline(f"{name} archive", "archive", name, stream, newest, planned)
+        return _gray(f"{name} archive", "archive", name, stream, newest, planned)
     if manifest is None or manifest.generated_at_utc is None:
         why = "; ".join(manifest.errors.values()) if manifest else ""
         return _unknown(f"{name} archive", "archive", name, stream, None, None, why or "it was never verified")
@@ -123,7 +123,7 @@ def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime
     for product, time in newest.items():
         seconds = None if time is None else time.timestamp()
         if planned := _planned(stream, now):
-            yield _offline(product, "product", "wxcam", stream, seconds, planned)
+            yield _gray(product, "product", "wxcam", stream, seconds, planned)
         else:
             yield _aged(product, "product", "wxcam", stream, seconds, now, lag=_PRODUCT_LAG)
 
@@ -219,20 +219,12 @@ def _unknown(
     why: str,
 ) -> Freshness:
     when = f"since {_time(since):%Y-%m-%d %H:%M:%S} UTC" if since else "so far"
-    return Freshness(
-        name=name,
-        component=component,
-        stream=stream_name,
-        newest_utc=_time(newest),
-        stale_after_s=stream.stale_after.total_seconds(),
-        level=Level.GRAY,
-        sentence=f"unknown {when}: {why}",
-        since_utc=_time(since),
-    )
+    unknown = _gray(name, component, stream_name, stream, newest, f"unknown {when}: {why}")
+    return unknown.model_copy(update={"since_utc": _time(since)})
 
 
-def _offline(
-    name: str, component: Component, stream_name: str, stream: Stream, newest: float | None, planned: str
+def _gray(
+    name: str, component: Component, stream_name: str, stream: Stream, newest: float | None, sentence: str
 ) -> Freshness:
     return Freshness(
         name=name,
@@ -241,7 +233,7 @@ def _offline(
         newest_utc=_time(newest),
         stale_after_s=stream.stale_after.total_seconds(),
         level=Level.GRAY,
-        sentence=planned,
+        sentence=sentence,
     )
 
 
