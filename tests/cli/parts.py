@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import socket
 import subprocess
 import sys
@@ -135,3 +137,31 @@ def everything(*roots: Path) -> dict[str, tuple[int, int, int, int]]:
             status = path.lstat()
             found[str(path)] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return found
+
+
+@dataclass(frozen=True)
+class OnATerminal:
+    """What a command drew on stderr, which was a terminal, what it said on stdout, and its exit code."""
+
+    drawn: str
+    said: str
+    code: int
+
+
+def on_a_terminal(file: Path, *arguments: str) -> OnATerminal:
+    """Run the command in a process of its own whose stderr is a terminal."""
+    master, slave = pty.openpty()
+    env = {**os.environ, "AURORA_SITE": str(file), "TERM": "xterm", "COLUMNS": "120"}
+    command = [sys.executable, "-m", "cli.main", *arguments]
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=slave, text=True)
+    os.close(slave)
+    drawn = b""
+    try:
+        while block := os.read(master, 65536):
+            drawn += block
+    except OSError:
+        pass  # how a terminal says that nobody writes to it any more
+    finally:
+        os.close(master)
+    said, _ = process.communicate(timeout=30)
+    return OnATerminal(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode()), said, process.returncode)

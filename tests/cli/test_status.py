@@ -1,10 +1,7 @@
 """``aurora status`` says how new the newest data is, there and here, and what it could not see."""
 
 import os
-import pty
 import re
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +18,6 @@ from tests.cli.parts import (
     CONNECT,
     FILES,
     FIRST,
-    ROOT,
     SECOND,
     Observatory,
     aurora,
@@ -30,6 +26,7 @@ from tests.cli.parts import (
     deaf,
     elsewhere,
     everything,
+    on_a_terminal,
     streams,
 )
 from tests.ssh_server import readable_directory
@@ -133,29 +130,10 @@ def test_what_is_waited_for_is_said_on_a_terminal(observatory: Observatory, tmp_
         file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=host))
         commands = (["status"], ["audit"], ["sync", "all"], ["sync", "all", "--dry-run"])
         with ThreadPoolExecutor() as pool:  # each waits for its bound, so all at once
-            for drawn in pool.map(lambda command: on_a_terminal(file, *command), commands):
-                assert "waiting for " in drawn
-                assert "host ass" in drawn
+            for done in pool.map(lambda command: on_a_terminal(file, *command), commands):
+                assert "waiting for " in done.drawn
+                assert "host ass" in done.drawn
         assert "waiting" not in aurora_process(file, "status").stderr
-
-
-def on_a_terminal(file: Path, *arguments: str) -> str:
-    """What the command draws on stderr where that is a terminal."""
-    master, slave = pty.openpty()
-    env = {**os.environ, "AURORA_SITE": str(file), "TERM": "xterm", "COLUMNS": "120"}
-    command = [sys.executable, "-m", "cli.main", *arguments]
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=slave)
-    os.close(slave)
-    drawn = b""
-    try:
-        while block := os.read(master, 65536):
-            drawn += block
-    except OSError:
-        pass  # how a terminal says that nobody writes to it any more
-    finally:
-        os.close(master)
-    process.wait(timeout=30)
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode())
 
 
 def test_what_is_odd_about_a_source_is_its_remark(observatory: Observatory, tmp_path: Path) -> None:

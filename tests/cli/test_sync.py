@@ -2,7 +2,6 @@
 
 import io
 import os
-import pty
 import re
 import shutil
 import signal
@@ -38,6 +37,7 @@ from tests.cli.parts import (
     dead_port,
     elsewhere,
     everything,
+    on_a_terminal,
 )
 from tests.mirror.parts import differences, left_over, until
 from tests.ssh_server import SshServer
@@ -255,25 +255,12 @@ def test_a_wrong_site_file_ends_with_one_line(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_a_bar_grows_to_the_bytes_that_come(site_file: Path, observatory: Observatory) -> None:
-    master, slave = pty.openpty()
-    env = {**os.environ, "AURORA_SITE": str(site_file), "TERM": "xterm", "COLUMNS": "120"}
-    command = [sys.executable, "-m", "cli.main", "sync", "hatpro"]
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=slave)
-    os.close(slave)
-    drawn = b""
-    try:
-        while block := os.read(master, 65536):
-            drawn += block
-    except OSError:
-        pass  # how a terminal says that nobody writes to it any more
-    finally:
-        os.close(master)
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert b"copied 120" in said
+    done = on_a_terminal(site_file, "sync", "hatpro")
+    assert done.code == 0
+    assert "copied 120" in done.said
     size = sum(path.stat().st_size for path in (observatory.far / f"hatprog5/{SECOND:Y%Y/M%m/D%d}").iterdir())
     total = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    assert f"/{total}" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode()), drawn[-500:]
+    assert f"/{total}" in done.drawn, done.drawn[-500:]
 
 
 def test_a_bar_shows_whole_files_and_those_in_the_making(tmp_path: Path) -> None:
