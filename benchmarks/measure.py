@@ -1,41 +1,198 @@
-"""Timing of a piece of work, and how it is shown."""
+"""Methods measured side by side: each in a process of its own, by turns, so that what disturbs one disturbs the others.
 
+A method is a function at the top of a module. Its process imports that module once, runs it once unmeasured (the
+warm-up, whose answer the subject checks), and then once a round. Of each run it tells the seconds of the clock, the
+seconds of the cores, and how high its memory went.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
 import os
-import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
 
-REPEATS = 7
+ROUNDS = 5
+_PATIENCE = 3600.0  # s, for one run; a method that hangs ends the benchmark
+_FARE_WELL = 10.0  # s
+
+
+class WrongAnswerError(AssertionError):
+    """A method did not do the work that it was measured on."""
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds of several runs of the same work."""
+class Method:
+    """One way to do a subject's work.
 
-    seconds: tuple[float, ...]
+    Parameters
+    ----------
+    work
+        Called as ``work(*arguments)``; what it returns is its answer, small and picklable.
+    arguments
+        Picklable.
+    before
+        Called in the same way, unmeasured, before every run: takes away what the run before left.
+    """
+
+    work: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    before: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a method: s of the clock, s of the cores with those of child processes, and MB of memory at the peak
+    with the interpreter and all that it has imported."""
+
+    seconds: float
+    cores: float
+    peak_mb: float
+    answer: Any = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All rounds of one method."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        return tuple(run.seconds for run in self.runs)
 
     @property
     def median(self) -> float:
+        """s"""
         return statistics.median(self.seconds)
 
-    def __str__(self) -> str:
-        return f"{self.median * 1e3:.2f} ms ({min(self.seconds) * 1e3:.2f} to {max(self.seconds) * 1e3:.2f})"
+    @property
+    def cores(self) -> float:
+        """s of the cores, median."""
+        return statistics.median(run.cores for run in self.runs)
+
+    @property
+    def peak_mb(self) -> float:
+        return max(run.peak_mb for run in self.runs)
 
 
-def timed(work: Callable[[], object], before: Callable[[], object] = lambda: None, repeats: int = REPEATS) -> Timing:
-    """Run ``work`` several times, each after ``before``, which is not timed; the first run warms up and is left out."""
-    seconds = []
-    for _ in range(repeats + 1):
-        before()
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return Timing(tuple(seconds[1:]))
+def by_turns(
+    methods: Mapping[str, Method],
+    check: Callable[[Mapping[str, Any]], None],
+    rounds: int = ROUNDS,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Measured]:
+    """Measure several methods of doing the same.
+
+    Parameters
+    ----------
+    check
+        Is given the warm-up's answer of every method, and raises :class:`WrongAnswerError` where one is not what was
+        asked for. Later answers have to be equal to the first.
+    tell
+        Hears what is being done, for a terminal.
+    """
+    with ExitStack() as stack:
+        workers = {}
+        for name, method in methods.items():
+            tell(f"{name}, warming up")
+            workers[name] = stack.enter_context(_Worker(name, method))
+        first = {}
+        for name, worker in workers.items():
+            tell(f"{name}, warming up")
+            first[name] = worker.run().answer
+        check(first)
+        runs: dict[str, list[Run]] = {name: [] for name in methods}
+        for number in range(rounds):
+            for name, worker in workers.items():
+                tell(f"{name}, round {number + 1} of {rounds}")
+                run = worker.run()
+                if run.answer != first[name]:
+                    raise WrongAnswerError(f"{name}: answered {run.answer!r}, and {first[name]!r} before")
+                runs[name].append(run)
+    return {name: Measured(tuple(found)) for name, found in runs.items()}
 
 
-def machine() -> str:
-    """One line that says on what a figure was measured."""
-    kernel = f"{platform.system()} {platform.release()}"
-    return f"{os.cpu_count()} x {platform.machine()}, {kernel}, Python {platform.python_version()}"
+class _Worker:
+    """The process of one method."""
+
+    def __init__(self, name: str, method: Method) -> None:
+        # Spawned: a forked one would have the threads' locks of this process, and its memory.
+        context = multiprocessing.get_context("spawn")
+        self._name = name
+        self._pipe, far = context.Pipe()
+        self._process = context.Process(target=_serve, args=(far, method), daemon=False)
+        self._process.start()
+        far.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        self._process.join(_FARE_WELL)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def run(self) -> Run:
+        """One run; a method's own exception is raised here."""
+        try:
+            self._pipe.send("run")
+            if not self._pipe.poll(_PATIENCE):
+                raise TimeoutError(f"{self._name}: no answer in {_PATIENCE:.0f} s")
+            result = self._pipe.recv()
+        except (EOFError, BrokenPipeError):
+            self._process.join(_FARE_WELL)
+            raise RuntimeError(f"{self._name}: its process ended with {self._process.exitcode}") from None
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, Run)
+        return result
+
+
+def _serve(pipe: Connection, method: Method) -> None:
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(run_once(method))
+        except Exception as error:  # the edge: raised again by who asked
+            error.add_note(f"in {method.work.__module__}.{method.work.__qualname__}")
+            pipe.send(error)
+
+
+def run_once(method: Method) -> Run:
+    """Run a method in this process."""
+    if method.before:
+        method.before(*method.arguments)
+    os.sync()  # what was written before is not this run's to wait for
+    forget_peak()
+    cores, clock = _cores(), time.perf_counter()
+    answer = method.work(*method.arguments)
+    seconds = time.perf_counter() - clock
+    return Run(seconds, _cores() - cores, peak_mb(), answer)
+
+
+def _cores() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def forget_peak() -> None:
+    """Let the kernel begin anew to note how high this process's memory goes."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """The highest resident memory of this process since :func:`forget_peak`, MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

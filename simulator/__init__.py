@@ -6,6 +6,8 @@ spec gives the same bytes. `run_live` writes such files in real time, as `LiveSp
 `simulate_instruments` writes the trees of the other seven streams, `InstrumentSpec` says which, `INSTRUMENTS` where
 they lie. `advance` brings those trees to any sky time, as often as asked; `run_instruments` does so in real time.
 
+`simulator.ssh_server` is a real sshd on a loopback address, for those who want such a host over SSH.
+
 Nothing here knows Dagster or the code location.
 """
 

@@ -12,7 +12,7 @@ import yaml
 
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
 from simulator import CameraSpec, simulate
-from tests.ssh_server import SshServer
+from simulator.ssh_server import SshServer
 
 if TYPE_CHECKING:
     from tests.daemon import Clock, Daemon

@@ -39,9 +39,9 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from aurora_assets.definitions import build
 from aurora_assets.site import Site, load_site
+from simulator.ssh_server import SshServer
 from tests.conftest import write_site
 from tests.mirror.parts import host_of
-from tests.ssh_server import SshServer
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)

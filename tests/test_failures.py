@@ -31,8 +31,8 @@ from aurora_assets.wxcam.media import inspect_image
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, HERE, Meanwhile, Mirror, host_of, stream_of, write
-from tests.ssh_server import SshServer
 
 Trouble = Callable[[], object]
 Kind = Callable[[Path], AbstractContextManager[Trouble]]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.hosts import SshHost
+from simulator.ssh_server import SshServer
 from tests.archive.parts import Observatory
 from tests.mirror.parts import host_of
-from tests.ssh_server import SshServer
 
 
 @pytest.fixture(scope="session")

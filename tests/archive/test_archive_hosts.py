@@ -16,6 +16,7 @@ import pytest
 
 from aurora_assets.errors import ArchiveError
 from aurora_assets.hosts import SshHost
+from simulator.ssh_server import SshServer
 from tests.archive.parts import (
     CONNECT,
     STALL,
@@ -27,7 +28,6 @@ from tests.archive.parts import (
     write_raw,
 )
 from tests.mirror.parts import host_of, left_over, once
-from tests.ssh_server import SshServer
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nobody_answers, nothing_listens
 
 SLACK = 3  # s, for what is work and no waiting, on a machine that does something else besides

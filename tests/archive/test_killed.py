@@ -19,12 +19,12 @@ from aurora_assets.hosts import SshHost
 from aurora_assets.site import load_site
 from resources.outside import outside_of
 from resources.places import places_of
+from simulator.ssh_server import SshServer
 from tests.archive.parts import LOG
 from tests.archive.platform import Platform
 from tests.archive.test_publish import read_latest
 from tests.forking import Forking
 from tests.mirror.parts import DAY, write
-from tests.ssh_server import SshServer
 
 
 def bring_for_ever(file: str) -> None:

@@ -26,6 +26,7 @@ from aurora_assets.files import exclusive, same_mtime
 from resources.archive import ArchiveHost
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
+from simulator.ssh_server import SshServer
 from tests.archive.parts import (
     Observatory,
     adds_up,
@@ -33,7 +34,6 @@ from tests.archive.parts import (
     write_raw,
 )
 from tests.mirror.parts import DAY, differences, left_over, write
-from tests.ssh_server import SshServer
 
 BIG = random.Random(7).randbytes(3_000_000)
 fork = get_context("fork")

@@ -7,8 +7,8 @@ import pytest
 
 from cli.machine import OUR_DAGSTER_YAML
 from simulator import InstrumentSpec, simulate_instruments
+from simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.cli.parts import FIRST, Observatory
-from tests.ssh_server import SshServer, readable_directory, why_no_sshd
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from simulator import INSTRUMENTS
-from tests.ssh_server import SshServer
+from simulator.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT = 2  # s; the bound on each step of a login

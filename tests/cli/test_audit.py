@@ -15,6 +15,7 @@ from aurora_assets.together import together
 from cli import machine
 from cli.far import Visit
 from cli.findings import Level
+from simulator.ssh_server import SshServer, readable_directory
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -30,7 +31,6 @@ from tests.cli.parts import (
     settings,
 )
 from tests.daemon import answer_with
-from tests.ssh_server import SshServer, readable_directory
 
 
 class OddServer(SshServer):

@@ -14,6 +14,7 @@ import pytest
 from aurora_assets.mirror import verify
 from aurora_assets.site import load_site
 from cli.status import newest_here
+from simulator.ssh_server import readable_directory
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -29,7 +30,6 @@ from tests.cli.parts import (
     on_a_terminal,
     streams,
 )
-from tests.ssh_server import readable_directory
 
 
 def newest(root: Path, pattern: str) -> str:

@@ -23,6 +23,7 @@ from aurora_assets.sighting import sightings
 from aurora_assets.site import load_site
 from cli.progress import Bars
 from resources.outside import outside_of
+from simulator.ssh_server import SshServer
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -40,7 +41,6 @@ from tests.cli.parts import (
     on_a_terminal,
 )
 from tests.mirror.parts import differences, left_over, until
-from tests.ssh_server import SshServer
 
 
 def copied(result_text: str) -> dict[str, int]:

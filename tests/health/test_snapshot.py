@@ -26,10 +26,10 @@ from cli.main import main
 from deploy.schemas import DIRECTORY, FILES, schema_of
 from resources.looking import NoRecords, look_at
 from resources.pages import Pages
+from simulator.ssh_server import SshServer
 from tests.archive.places import Observatory
 from tests.conftest import write_site
 from tests.mirror.parts import host_of
-from tests.ssh_server import SshServer
 from tests.troubled_hosts import accepts_and_never_answers
 
 OLD = Path(__file__).parent / "old"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from simulator import CameraSpec, Report, simulate
+from simulator.ssh_server import Auth, SshServer, readable_directory
 from tests.mirror.parts import ANYTHING, DAY, Mirror, auths, host_of, stream_of
-from tests.ssh_server import Auth, SshServer, readable_directory
 
 # Other tests run beside these, and some examples start a process: time says nothing, and fewer examples will do.
 settings.register_profile(

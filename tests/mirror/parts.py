@@ -24,7 +24,7 @@ from aurora_assets.site import Stream
 from resources.rsync import RsyncResource, RsyncTransfer
 from resources.shell import ShellResource
 from resources.ssh import SshResource
-from tests.ssh_server import Auth, SshServer, why_no_sshd
+from simulator.ssh_server import Auth, SshServer, why_no_sshd
 
 DAY = date(2026, 3, 5)
 SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)

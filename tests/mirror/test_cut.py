@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import BusyError, TransferError
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, once, stream_of, until, write
-from tests.ssh_server import SshServer
 
 BIG = "FISH/20260305/HDR_20260305_100000.mp4"
 SMALL = "FISH/20260305/10/HDR_20260305_100000.jpg"

@@ -22,8 +22,8 @@ from aurora_assets.mirror.sync import MirrorReport, mirror_days
 from aurora_assets.site import Site, load_site
 from resources.outside import Outside, outside_of
 from simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
-from tests.ssh_server import SshServer
 
 GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
 HOSTS = {"ass": "127.0.0.2", "aps": "127.0.0.3"}

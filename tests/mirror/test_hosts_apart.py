@@ -17,8 +17,8 @@ from aurora_assets.mirror.survey import Survey, look
 from aurora_assets.mirror.sync import MirrorReport, mirror_days
 from aurora_assets.site import Site
 from resources.outside import Outside, outside_of
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
-from tests.ssh_server import SshServer
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
 
 CONNECT, STALL, LOOK = 3, 2, 4  # s, as whole seconds are what a site file has

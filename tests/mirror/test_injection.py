@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from aurora_assets.hosts import SshHost
 from aurora_assets.values import Address, Login, Name, RelativePath
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, host_of, stream_of, write
-from tests.ssh_server import SshServer
 
 patient = settings.get_profile("mirror")
 

@@ -32,9 +32,9 @@ from aurora_assets.listing import (
 from aurora_assets.mirror.plan import make_plan
 from aurora_assets.placing import directories
 from simulator import Report
+from simulator.ssh_server import SshServer
 from tests.daemon import answer_with
 from tests.mirror.parts import ANYTHING, DAY, Mirror, entries, host_of, stream_of
-from tests.ssh_server import SshServer
 
 patient = settings.get_profile("mirror")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, differences, host_of, left_over, stream_of, until
-from tests.ssh_server import SshServer
 
 SIZE = 900_000  # rsync writes 256 KiB at a time
 KIB_A_SECOND = 700

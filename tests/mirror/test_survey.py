@@ -22,6 +22,7 @@ from aurora_assets.mirror.plan import make_plan
 from aurora_assets.mirror.survey import DaySurvey, Survey, look, look_outside
 from aurora_assets.placing import directories
 from aurora_assets.sighting import Sighting
+from simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
     ANYTHING,
     CAMERA,
@@ -50,7 +51,6 @@ from tests.mirror.trees import (
     said,
     tree_of,
 )
-from tests.ssh_server import SshServer, make_readable
 
 patient = settings.get_profile("mirror")
 

@@ -21,6 +21,7 @@ from aurora_assets.files import FileId, identity
 from aurora_assets.listing import Listing, Source
 from aurora_assets.mirror.sync import MirrorReport
 from simulator import Report
+from simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
     ANYTHING,
     CAMERA_FILES,
@@ -36,7 +37,6 @@ from tests.mirror.parts import (
     stream_of,
     write,
 )
-from tests.ssh_server import SshServer, make_readable
 
 patient = settings.get_profile("mirror")
 IMAGE = "FISH/20260305/12/HDR_20260305_120000.jpg"

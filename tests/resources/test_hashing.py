@@ -21,8 +21,8 @@ from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.far_digests import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
 from resources import hashing
 from resources.ssh import SshResource
+from simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.mirror.parts import host_of
-from tests.ssh_server import SshServer, readable_directory, why_no_sshd
 
 TOOLS = ("python3", "openssl", "sha256sum")
 PROGRAMS = ("python3", "sha256sum")  # the two texts that run there: openssl has the same as sha256sum
@@ -324,7 +324,7 @@ def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
 
 def freeze(host: SshServer) -> None:
     """Stop all that runs for a host; its stop() kills them also then."""
-    from tests.ssh_server import _MARK
+    from simulator.ssh_server import _MARK
 
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -14,8 +14,8 @@ import pytest
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.hosts import SshHost
 from resources.ssh import SshResource
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import host_of
-from tests.ssh_server import SshServer
 
 STREAMS = 8
 SSHD_DEFAULT = 10  # channels a session (MaxSessions)

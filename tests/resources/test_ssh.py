@@ -20,8 +20,8 @@ from aurora_assets.listing import LocalSource
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource
+from simulator.ssh_server import SshServer
 from tests.mirror.parts import HERE, host_of
-from tests.ssh_server import SshServer
 
 LOG = logging.getLogger("tests.resources")
 

@@ -8,6 +8,7 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
+from simulator.ssh_server import SshServer
 from tests.daemon import (
     CLOCK,
     ENDLESS,
@@ -24,7 +25,6 @@ from tests.daemon import (
     put,
     skipped,
 )
-from tests.ssh_server import SshServer
 
 OLD = TODAY - timedelta(days=40)
 MOST = 4

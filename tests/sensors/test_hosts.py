@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
+from simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.daemon import (
     CLOCK,
     ENDLESS,
@@ -26,7 +27,6 @@ from tests.daemon import (
     put,
     skipped,
 )
-from tests.ssh_server import SshServer, readable_directory, why_no_sshd
 
 
 @contextmanager

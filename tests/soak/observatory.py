@@ -25,8 +25,8 @@ from aurora_assets.definitions import build
 from aurora_assets.site import Site, load_site
 from aurora_assets.wxcam.names import CAMERAS
 from resources.launcher import WORKER
+from simulator.ssh_server import SshServer
 from tests.conftest import write_site
-from tests.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = timedelta(seconds=10)

@@ -23,9 +23,9 @@ from aurora_assets.mirror.survey import look
 from aurora_assets.site import Site
 from resources.launcher import WORKER
 from simulator import CameraSpec, simulate
+from simulator.ssh_server import SshServer, readable_directory
 from tests.comparing import rows, tree
 from tests.soak.observatory import EVERY, ROOT, SETTLE, Observatory, RowWatch
-from tests.ssh_server import SshServer, readable_directory
 
 pytestmark = pytest.mark.soak
 

@@ -1,8 +1,8 @@
-"""A real sshd of our own on a loopback address, as the far side of tests.
+"""A real sshd of our own on a loopback address, as the far side of tests and benchmarks.
 
 It runs from a temporary directory with its own host key, configuration and log, and touches nothing of the machine's
 own sshd. The whole of 127.0.0.0/8 is this machine, so several hosts are several servers on several addresses. This is
-not a model of a slow or broken network, and it is not for anything but tests.
+not a model of a slow or broken network, and it is not for anything but those.
 
 With ``auth="key"`` one logs in as the user who runs the tests; that works with and without root. With ``auth="none"``
 (root only) one logs in by SSH's "none" method, which is what Tailscale SSH answers, as the system user ``aurora-none``.

@@ -1,0 +1,157 @@
+"""A subject's result as a table, as JSON and as a plot, with the machine and the versions it was measured on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.table import Column, Table
+
+from benchmarks.subject import Figure, Result, Row
+
+PLACE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+_PACKAGES = ("dagster", "zarr", "xarray", "pillow", "av", "imagecodecs", "numpy", "fabric", "paramiko")
+_COLOURS = {"reached": "green", "not reached": "red"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what was measured. No name of a machine, no path."""
+
+    processor: str
+    cores: int
+    memory_gb: int
+    system: str
+    python: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def this(cls) -> Machine:
+        cores = len(os.sched_getaffinity(0))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        versions = {name: version(name) for name in _PACKAGES} | {"sqlite": sqlite3.sqlite_version}
+        kernel = f"{platform.system()} {platform.release().split('-')[0]}"
+        return cls(_processor(), cores, round(memory / 1e9), kernel, platform.python_version(), versions)
+
+    def __str__(self) -> str:
+        return f"{self.cores} cores of {self.processor}, {self.memory_gb} GB; {self.system}; Python {self.python}"
+
+    @property
+    def packages(self) -> str:
+        return ", ".join(f"{name} {number}" for name, number in self.versions.items())
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def as_table(result: Result) -> Table:
+    """What a reader of a terminal sees: a row a comparison."""
+    columns = (
+        "compared with",
+        "it: median (min to max)",
+        "this project",
+        "ratio",
+        "to reach",
+        "peak MB, it / ours",
+        "",
+    )
+    no_wrap = ("ratio", "")
+    table = Table(*(Column(name, no_wrap=name in no_wrap) for name in columns), title=result.title, show_lines=True)
+    for row in result.rows:
+        verdict = f"[{_COLOURS[row.verdict]}]{row.verdict}[/]"
+        theirs = spread(row.theirs) if row.theirs else "-"
+        table.add_row(row.what, theirs, spread(row.ours), row.said, str(row.target), _peaks(row), verdict)
+    if result.notes:
+        table.caption = "\n".join(result.notes)
+        table.caption_justify = "left"
+    return table
+
+
+def _peaks(row: Row) -> str:
+    peaks = [figure.peak_mb if figure else None for figure in (row.theirs, row.ours)]
+    return " / ".join("-" if peak is None else f"{peak:,.0f}" for peak in peaks)
+
+
+def spread(figure: Figure) -> str:
+    """A figure as ``median unit (min to max)``, in ms where it is short."""
+    factor, unit = (1e3, "ms") if figure.unit == "s" and figure.median < 0.5 else (1.0, figure.unit)
+    middle, low, high = (f"{factor * v:,.4g}" for v in (figure.median, min(figure.values), max(figure.values)))
+    return f"{middle} {unit}" if low == high else f"{middle} {unit} ({low} to {high})"
+
+
+def save(result: Result, machine: Machine, place: Path) -> None:
+    """Write ``<name>.json`` and ``<name>.png``, and the overview of all that are there."""
+    place.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(as_json(result, machine), indent=1, ensure_ascii=False)
+    (place / f"{result.name}.json").write_text(f"{text}\n")
+    plot(result, place / f"{result.name}.png")
+
+
+def as_json(result: Result, machine: Machine) -> dict[str, Any]:
+    """What a program reads; docs/benchmarks/README.md says what the keys are."""
+    return {
+        "subject": result.name,
+        "title": result.title,
+        "measured_at_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": asdict(machine),
+        "notes": result.notes,
+        "rows": [
+            {
+                "what": row.what,
+                "theirs": _figure(row.theirs),
+                "ours": _figure(row.ours),
+                "value": row.value,
+                "target": {"bound": row.target.bound, "at_least": row.target.at_least, "unit": row.target.unit},
+                "remark": row.remark,
+                "verdict": row.verdict,
+            }
+            for row in result.rows
+        ],
+    }
+
+
+def _figure(figure: Figure | None) -> dict[str, Any] | None:
+    if figure is None:
+        return None
+    return asdict(figure) | {"median": figure.median, "min": min(figure.values), "max": max(figure.values)}
+
+
+def plot(result: Result, path: Path) -> None:
+    """Bars of the medians with the span from minimum to maximum, a pair a row; on a logarithmic scale."""
+    from matplotlib.figure import Figure as Picture
+
+    rows = result.rows
+    picture = Picture(figsize=(9, 1.1 + 0.85 * len(rows)), layout="constrained")
+    axes = picture.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axis, row in zip(axes, rows, strict=True):
+        figures = [figure for figure in (row.theirs, row.ours) if figure]
+        labels = (["it"] if row.theirs else []) + ["ours"]
+        medians = [figure.median for figure in figures]
+        spans = [
+            [m - min(f.values) for m, f in zip(medians, figures, strict=True)],
+            [max(f.values) - m for m, f in zip(medians, figures, strict=True)],
+        ]
+        colours = (["#9a9a9a"] if row.theirs else []) + ["#2a7a3b" if row.verdict == "reached" else "#b3261e"]
+        axis.barh(labels, medians, xerr=spans, color=colours, height=0.7, capsize=2)
+        axis.invert_yaxis()
+        smallest = min(min(f.values) for f in figures)
+        if max(medians) > 20 * smallest > 0:
+            axis.set_xscale("log")
+            axis.set_xlim(left=smallest / 3)
+        axis.set_title(f"{row.what}: {row.said}, {row.target}: {row.verdict}", fontsize=9, loc="left")
+        axis.set_xlabel(row.ours.unit, fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    picture.suptitle(result.title, fontsize=11)
+    picture.savefig(path, dpi=110)
