@@ -1,54 +1,59 @@
 """Hashing in bulk on this machine, against the limit: hashlib.sha256 over memory, on every core, without any file.
 
-Large files are bound by the hash itself; small ones by opening them. The files are in the page cache, so no disk is
-measured. Two figures for the large ones: the clock, which other programs on this machine disturb, and the processors'
-own time, which they hardly do.
+Large files are bound by the hash itself; small ones by opening them, and their limit is a loop that does nothing else
+than to open, read and hash each. The files are in the page cache, so no disk is measured. Two figures for the large
+ones: the clock, which other programs on this machine disturb, and the cores' own time, which they hardly do.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
 import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from rich.table import Table
-
-from aurora_assets.digests import Digest, LocalHasher
+from aurora_assets.digests import LocalHasher
+from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
+from benchmarks.subject import LIMIT, OURS, Bench, Figure, Result, Row, at_least
 
 LARGE_FILES, LARGE_BYTES = 64, 16 << 20
 SMALL_FILES, SMALL_BYTES = 20_000, 4_000
-REPEATS = 5
-GOAL = 0.8
+GOAL = 80  # % of the limit
+
+_NOTES = [
+    "Limit of the large files: as many bytes hashed by hashlib from memory, on all cores, without any file. Limit of the "
+    "small files: open, read and hash each in a plain loop, which proves nothing about the version that was read.",
+    "All files are in the page cache.",
+]
 
 
-def run() -> Table:
-    """Measure and return the table."""
-    table = Table("what", "limit", "ours", "of the limit", title="SHA-256 of files in bulk")
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory)
-        large = _make(root, "large", LARGE_FILES, LARGE_BYTES)
-        small = _make(root, "small", SMALL_FILES, SMALL_BYTES)
-        _check(root, [*large[:4], *small[:200]])
-        # By turns, so that what disturbs one disturbs the other.
-        text = (root / large[0]).read_bytes()
-        pairs = [(_timed(lambda: _limit(text)), _timed(lambda: _hash(root, large))) for _ in range(REPEATS)]
-        gigabytes = LARGE_FILES * LARGE_BYTES / 1e9
-        for number, clock in enumerate(("GB/s", "GB for each s of a core")):
-            limit, ours = (gigabytes / median(pair[side][number] for pair in pairs) for side in (0, 1))
-            verdict = "reached" if ours >= GOAL * limit else "not reached"
-            name = f"{LARGE_FILES} files of {LARGE_BYTES >> 20} MiB, {clock}"
-            table.add_row(name, f"{limit:.2f}", f"{ours:.2f}", f"{ours / limit:.0%}: {verdict} (at least {GOAL:.0%})")
-        seconds = median(_timed(lambda: _hash(root, small))[0] for _ in range(REPEATS))
-        rate = SMALL_FILES / seconds
-        table.add_row(f"{SMALL_FILES:,} files of {SMALL_BYTES:,} bytes, files/s", "-", f"{rate:,.0f}", "-")
-    return table
+def run(bench: Bench) -> Result:
+    """Measure."""
+    with bench.directory() as root:
+        bench.tell("making the files")
+        large = make_files(root, "large", LARGE_FILES, LARGE_BYTES)
+        small = make_files(root, "small", SMALL_FILES, SMALL_BYTES)
+        of_large = _measure(bench, root, large, Method(_hash_memory, (root / large[0], LARGE_FILES)))
+        of_small = _measure(bench, root, small, Method(_hash_plainly, (root, small)))
+    gigabytes = LARGE_FILES * LARGE_BYTES / 1e9
+    what = f"hashlib in memory: {LARGE_FILES} files of {LARGE_BYTES >> 20} MiB"
+    return Result(
+        "hashing",
+        "SHA-256 of files in bulk",
+        [
+            _row(f"{what}, by the clock", of_large, gigabytes, "GB/s"),
+            _row(f"{what}, by the time of the cores", of_large, gigabytes, "GB per s of a core", by_cores=True),
+            _row(f"plain loop: {SMALL_FILES:,} files of {SMALL_BYTES:,} bytes", of_small, SMALL_FILES, "files/s"),
+        ],
+        _NOTES,
+    )
 
 
-def _make(root: Path, kind: str, count: int, size: int) -> list[str]:
+def make_files(root: Path, kind: str, count: int, size: int) -> list[str]:
+    """Write so many files of random bytes below ``root``, a thousand a directory; their relative paths."""
     paths = [f"{kind}/{number // 1000:02}/{number:06}" for number in range(count)]
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -56,36 +61,65 @@ def _make(root: Path, kind: str, count: int, size: int) -> list[str]:
     return paths
 
 
-def _hash(root: Path, paths: list[str]) -> list[Digest]:
-    found = list(LocalHasher().digests(str(root), paths))
-    assert len(found) == len(paths)
-    assert not any(digest.error for digest in found), "a benchmark's file was not hashed"
-    return found
+def sum_of(digests: Iterable[tuple[str, str]]) -> str:
+    """One digest of the digests of many files (path, SHA-256), in whatever order they come."""
+    return hashlib.sha256("".join(f"{sha256}  {path}\n" for path, sha256 in sorted(digests)).encode()).hexdigest()
 
 
-def _check(root: Path, paths: list[str]) -> None:
+def by_sha256sum(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """What coreutils makes of these files, SHA-256 by path."""
     said = subprocess.run(["sha256sum", "--", *paths], cwd=root, capture_output=True, text=True, check=True).stdout
-    expected = {line[66:]: line[:64] for line in said.splitlines()}
-    assert {digest.path: digest.sha256 for digest in _hash(root, paths)} == expected, "sha256sum sees it differently"
+    return {line[66:]: line[:64] for line in said.splitlines()}
 
 
-def _limit(text: bytes) -> None:
-    """As much as the large files hold, hashed from memory on every core."""
-    cores = len(os.sched_getaffinity(0))
+def _measure(bench: Bench, root: Path, paths: list[str], limit: Method) -> dict[str, Measured]:
+    expected = sum_of(by_sha256sum(root, paths).items())
 
-    def work() -> None:
-        for _ in range(LARGE_FILES // cores):
-            hashlib.sha256(text).digest()
+    def check(answers: Mapping[str, Any]) -> None:
+        if answers[OURS] != expected:
+            raise WrongAnswerError("sha256sum sees the files differently")
+        if answers[LIMIT] not in (LARGE_FILES, expected):
+            raise WrongAnswerError(f"the limit has not hashed as much: {answers[LIMIT]}")
 
-    threads = [threading.Thread(target=work) for _ in range(cores)]
+    return by_turns({LIMIT: limit, OURS: Method(_hash, (root, paths))}, check, bench.rounds, bench.tell)
+
+
+def _row(what: str, found: dict[str, Measured], amount: float, unit: str, by_cores: bool = False) -> Row:
+    """How much of the limit's rate is reached, in %."""
+
+    def rate(name: str) -> Figure:
+        runs = found[name].runs
+        return Figure(tuple(amount / (r.cores if by_cores else r.seconds) for r in runs), unit, found[name].peak_mb)
+
+    limit, ours = rate(LIMIT), rate(OURS)
+    return Row(what, ours, 100 * ours.median / limit.median, at_least(GOAL, "%"), limit)
+
+
+def _hash(root: Path, paths: list[str]) -> str:
+    found = list(LocalHasher().digests(str(root), paths))
+    return sum_of((digest.path, digest.sha256 or digest.error or "") for digest in found)
+
+
+def _hash_memory(file: Path, times: int) -> int:
+    """A file's bytes hashed so often, from memory, by all cores."""
+    text, cores = file.read_bytes(), len(os.sched_getaffinity(0))
+    done: list[bytes] = []
+
+    def work(share: int) -> None:
+        done.extend(hashlib.sha256(text).digest() for _ in range(share))
+
+    shares = [times // cores + (number < times % cores) for number in range(cores)]
+    threads = [threading.Thread(target=work, args=(share,)) for share in shares]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return len(done)
 
 
-def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of the clock, and seconds of the cores."""
-    clock, cores = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - clock, time.process_time() - cores
+def _hash_plainly(root: Path, paths: list[str]) -> str:
+    found = []
+    for path in paths:
+        with open(root / path, "rb", buffering=0) as file:
+            found.append((path, hashlib.sha256(file.read()).hexdigest()))
+    return sum_of(found)

@@ -1,49 +1,64 @@
 """Memory of a source listing of 100,000 files: the whole source listed and planned, in a process of its own."""
 
-import subprocess
-import sys
-import tempfile
-import time
-from datetime import date
-from pathlib import Path
+from __future__ import annotations
 
-from rich.table import Table
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from aurora_assets.listing import LocalSource
 from aurora_assets.mirror.plan import make_plan
-from aurora_assets.site import Stream, load_site
+from aurora_assets.site import load_site
+from benchmarks.inputs import DAY
+from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
+from benchmarks.subject import OURS, Bench, Figure, Result, Row, at_most
 
 FILES = 100_000
 BOUND_MB = 300
+_A_DIRECTORY = 5000
+_LONG_AGO = 86_400  # s; a file that may still be written is not planned
 
 
-def run() -> Table:
-    """Measure and return the table."""
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory) / "source"
-        for n in range(FILES):
-            place = root / "FISH" / "20260818" / f"{n // 5000:02d}"
+def run(bench: Bench) -> Result:
+    """Measure."""
+    with bench.directory() as directory:
+        root = directory / "source"
+        bench.tell(f"making {FILES:,} files")
+        written = time.time() - _LONG_AGO
+        for number in range(FILES):
+            place = root / "FISH" / f"{DAY:%Y%m%d}" / f"{number // _A_DIRECTORY:02d}"
             place.mkdir(parents=True, exist_ok=True)
-            (place / f"HDR_20260818_{n:06d}.jpg").touch()
-        output = subprocess.run(
-            [sys.executable, "-m", "benchmarks.listing", str(root)], capture_output=True, text=True, check=True
-        ).stdout
-    seen, seconds, megabytes = output.split()
-    assert int(seen) == FILES, output
-    table = Table("files", "seconds", "peak memory", title="listing and plan of a source")
-    verdict = "reached" if float(megabytes) < BOUND_MB else "not reached"
-    table.add_row(seen, seconds, f"{megabytes} MB: {verdict} (under {BOUND_MB} MB)")
-    return table
+            file = place / f"HDR_{DAY:%Y%m%d}_{number:06d}.jpg"
+            file.touch()
+            os.utime(file, (written, written))
+        found = by_turns({OURS: Method(_plan, (root,))}, _check, bench.rounds, bench.tell)[OURS]
+    return Result("listing", "Listing and planning a source", [_row(found)], _NOTES)
 
 
-def _child(root: Path) -> None:
-    stream: Stream = load_site().streams["wxcam"]
-    started = time.perf_counter()
-    plan = make_plan(stream, [date(2026, 8, 18)], LocalSource().list(str(root), []), root.parent / "raw")
-    # The kernel's high-water mark of this program; ru_maxrss would begin with that of the one that started it.
-    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-    print(plan.days[date(2026, 8, 18)].seen, f"{time.perf_counter() - started:.2f}", f"{peak:.0f}")
+_NOTES = [
+    "Memory at the peak is that of the process, with the interpreter and all that it has imported.",
+    f"None of the {FILES:,} files is here yet: every one of them is in the plan.",
+]
 
 
-if __name__ == "__main__":
-    _child(Path(sys.argv[1]))
+def _row(found: Measured) -> Row:
+    peaks = Figure(tuple(run.peak_mb for run in found.runs), "MB", found.peak_mb)
+    remark = f"{found.median:.2f} s"
+    return Row(
+        f"peak memory with {FILES:,} files, all new", peaks, found.peak_mb, at_most(BOUND_MB, "MB"), None, remark
+    )
+
+
+def _plan(root: Path) -> tuple[int, int]:
+    """List and plan; how many files were seen, and how many are to be fetched."""
+    stream = load_site().streams["wxcam"]
+    plan = make_plan(stream, [DAY], LocalSource().list(str(root), []), root.parent / "raw")
+    day = plan.days[DAY]
+    return day.seen, len(day.fetch)
+
+
+def _check(answers: Mapping[str, Any]) -> None:
+    if answers[OURS] != (FILES, FILES):
+        raise WrongAnswerError(f"seen and planned {answers[OURS]} of {FILES}")

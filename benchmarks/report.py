@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Column, Table
 
-from benchmarks.subject import Figure, Result, Row
+from benchmarks.subject import Figure, Result, Row, number
 
 PLACE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 _PACKAGES = ("dagster", "zarr", "xarray", "pillow", "av", "imagecodecs", "numpy", "fabric", "paramiko")
@@ -86,7 +86,7 @@ def _peaks(row: Row) -> str:
 def spread(figure: Figure) -> str:
     """A figure as ``median unit (min to max)``, in ms where it is short."""
     factor, unit = (1e3, "ms") if figure.unit == "s" and figure.median < 0.5 else (1.0, figure.unit)
-    middle, low, high = (f"{factor * v:,.4g}" for v in (figure.median, min(figure.values), max(figure.values)))
+    middle, low, high = (number(factor * v) for v in (figure.median, min(figure.values), max(figure.values)))
     return f"{middle} {unit}" if low == high else f"{middle} {unit} ({low} to {high})"
 
 

@@ -43,7 +43,7 @@ class Target:
     unit: str = "x"
 
     def __str__(self) -> str:
-        return f"at {'least' if self.at_least else 'most'} {_number(self.bound)}{_spaced(self.unit)}"
+        return f"at {'least' if self.at_least else 'most'} {number(self.bound)}{_spaced(self.unit)}"
 
     def is_reached(self, value: float) -> bool:
         return value >= self.bound if self.at_least else value <= self.bound
@@ -74,7 +74,7 @@ class Row:
 
     @property
     def said(self) -> str:
-        return f"{_number(self.value)}{_spaced(self.target.unit)}"
+        return f"{number(self.value)}{_spaced(self.target.unit)}"
 
 
 def times_faster(what: str, theirs: Figure, ours: Figure, target: float) -> Row:
@@ -114,7 +114,8 @@ class Bench:
             yield Path(name)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three or four digits that matter, and never an exponent of a large one."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.4g}" if value >= 1 else f"{value:.3g}"
