@@ -4,16 +4,21 @@ A session is opened by who comes first; the others wait for that one attempt and
 dead host costs its time limit once and not once a stream. One that died is opened anew by who finds it dead.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from fabric import Connection
+if TYPE_CHECKING:
+    from fabric import Connection
 
 # sshd's default is ten channels a session; and a host that hangs must not take every thread of who looks at it.
 AT_ONCE = 4
 HASHING_AT_ONCE = 3  # beside those: hashing may take hours, and a look must not wait for it
+ALIVE_SECONDS, ALIVE_TIMES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
 
 
 class Sessions:
@@ -56,7 +61,8 @@ class Sessions:
         with self._lock:
             kept = self._kept.get(key)
             if kept is None or (kept.done() and not _lives(kept)):
-                self._kept[key] = mine = Future[Connection]()
+                mine: Future[Connection] = Future()
+                self._kept[key] = mine
                 mine.set_running_or_notify_cancel()
             else:
                 mine = None

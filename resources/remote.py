@@ -1,0 +1,258 @@
+"""Inside the sessions with hosts: how one is opened, how a program is started there, and how a source is listed.
+
+What :class:`resources.ssh.SshResource` does is done here, where Fabric and Paramiko are, so that they are loaded when a
+host is first spoken to.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
+from typing import TYPE_CHECKING
+
+from fabric import Config, Connection
+from filelock import FileLock
+from paramiko import (
+    Channel,
+    ChannelException,
+    MissingHostKeyPolicy,
+    PKey,
+    SSHClient,
+    SSHConfig,
+    SSHException,
+)
+from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
+
+from aurora_assets.errors import HostError, HostRefusedError
+from aurora_assets.files import Tally, shown
+from aurora_assets.hosts import SshHost
+from aurora_assets.listing import (
+    CLOSED_ROOT,
+    NO_SUCH_ROOT,
+    Listing,
+    complaints,
+    parse_listing,
+    remote_command,
+    split_records,
+)
+from resources.sessions import ALIVE_SECONDS, ALIVE_TIMES
+from resources.ssh_errors import is_refusal, why_broken_off, why_no_session
+
+if TYPE_CHECKING:
+    from resources.ssh import SshResource
+
+# Paramiko logs a traceback for each connection that fails; the HostError says the same in one line.
+_LOG_CHANNEL = "aurora.paramiko"
+logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
+
+_BLOCK = 1 << 16
+_MOST_ANSWER = 16  # blocks, of what is no listing
+_MOST_STDERR = 1 << 18
+
+
+def connect(ssh: SshResource, host: SshHost) -> Connection:
+    """See :meth:`resources.ssh.SshResource.connect`."""
+    known = Path(ssh.known_hosts)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.touch(mode=0o600)
+    # Without lazy=True and an SSHConfig of our own, Fabric would read the user's and the system's configuration.
+    connection = Connection(
+        host.address,
+        user=host.user,
+        port=host.port,
+        config=Config(lazy=True, ssh_config=SSHConfig()),
+        # Not Fabric's connect_timeout: that is cut to whole seconds, and 0.9 s would be no bound at all.
+        connect_kwargs={
+            "timeout": ssh.connect_seconds,
+            "auth_strategy": _Only(_credentials(host)),
+            "banner_timeout": 2 * ssh.connect_seconds,  # "timeout" has the banner in it, and ends first
+            "auth_timeout": ssh.connect_seconds,
+            "channel_timeout": ssh.connect_seconds,
+        },
+    )
+    connection.client.set_missing_host_key_policy(AcceptNew(known))
+    connection.client.set_log_channel(_LOG_CHANNEL)
+    try:
+        connection.client.load_host_keys(str(known))
+        connection.open()
+        connection.transport.set_keepalive(ALIVE_SECONDS)
+        # What was sent and is not acknowledged for that long: the other end is gone, and the session with it.
+        connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, ALIVE_SECONDS * ALIVE_TIMES * 1000)
+    except (OSError, SSHException, EOFError) as error:
+        connection.client.close()  # Fabric's own close() passes over a connection whose login failed
+        why = why_no_session(error, host, known, ssh.connect_seconds)
+        raise (HostRefusedError if is_refusal(error) else HostError)(why) from None
+    return connection
+
+
+def start(ssh: SshResource, host: SshHost, command: Sequence[str]) -> Channel:
+    """See :meth:`resources.ssh.SshResource.start`. A kept session may have died unnoticed; then a new one is tried."""
+    while True:
+        connection, was_open = ssh.session(host)
+        try:
+            channel: Channel = connection.transport.open_session(timeout=ssh.connect_seconds)
+            with _bounded(connection, ssh.connect_seconds):
+                channel.exec_command(shlex.join(command))
+        except ChannelException:
+            raise  # refused by a host that answers: the session is good for the others
+        except (OSError, SSHException, EOFError):
+            ssh.discard(host, connection)
+            if not was_open:
+                raise
+        else:
+            return channel
+
+
+class AcceptNew(MissingHostKeyPolicy):
+    """Remember the key of a host that was never seen, as OpenSSH's ``accept-new`` does.
+
+    Paramiko's own policy rewrites the whole file; two sessions, or an ``ssh`` beside us, would lose each other's keys.
+    """
+
+    def __init__(self, known_hosts: Path) -> None:
+        self.known_hosts = known_hosts
+
+    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
+        line = f"{hostname} {key.get_name()} {key.get_base64()}\n"
+        with FileLock(f"{self.known_hosts}.lock", timeout=10), self.known_hosts.open("a") as file:
+            file.write(line)
+        client.get_host_keys().add(hostname, key.get_name(), key)
+
+
+class _Only(AuthStrategy):
+    """One way to authenticate, and no other."""
+
+    def __init__(self, source: AuthSource) -> None:
+        super().__init__(ssh_config=SSHConfig())
+        self.source = source
+
+    def get_sources(self) -> Iterator[AuthSource]:
+        yield self.source
+
+
+def _credentials(host: SshHost) -> AuthSource:
+    if host.auth == "none":
+        return NoneAuth(username=host.user)
+    assert host.identity is not None  # SshHost's own validation
+    try:
+        return InMemoryPrivateKey(host.user, PKey.from_path(host.identity))
+    except Exception as error:  # paramiko has no common type for what may be wrong with a key file
+        raise HostRefusedError(f"{host.address}: identity {host.identity} cannot be used: {error}") from None
+
+
+class RemoteSource:
+    """A source on a far host: one session, one ``find``."""
+
+    def __init__(self, ssh: SshResource, host: SshHost) -> None:
+        self.ssh = ssh
+        self.host = host
+
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
+        """See :meth:`aurora_assets.listing.Source.list`."""
+        unreadable = Tally()
+        return parse_listing(self._records(root, remote_command(root, below, without), unreadable), unreadable)
+
+    def ask(self, argv: Sequence[str]) -> str:
+        """See :meth:`SshResource.ask`."""
+        deadline, stderr = time.monotonic() + self.ssh.listing_seconds, bytearray()
+        with self._execute(argv) as channel:
+            said = b"".join(islice(self._blocks(channel, deadline, stderr), _MOST_ANSWER))
+            status = self._status(channel)
+        if status != 0:
+            text = _said(stderr)
+            raise HostError(f"{self.host.address}: {argv[0]} ended with exit code {status}: {text or 'no message'}")
+        return said.decode("utf-8", "replace")
+
+    def _records(self, root: str, command: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
+        deadline = time.monotonic() + self.ssh.listing_seconds
+        stderr = bytearray()
+        with self._execute(command) as channel:
+            yield from split_records(self._blocks(channel, deadline, stderr))
+            status = self._status(channel)
+        if status == NO_SUCH_ROOT:
+            raise HostRefusedError(
+                f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
+            )
+        if status == CLOSED_ROOT:
+            raise self._closed(root, "Permission denied")
+        if status != 0:
+            text = _said(stderr)
+            raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
+        try:
+            complaints(bytes(stderr), unreadable)
+        except HostRefusedError as error:
+            raise self._closed(root, str(error)) from None
+
+    def _closed(self, root: str, why: str) -> HostRefusedError:
+        return HostRefusedError(
+            f"{self.host.address}: {root} is not readable there: {why}. Let {self.host.user} read and enter it."
+        )
+
+    @contextmanager
+    def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
+        """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
+        try:
+            with self.ssh.turn(self.host), closing(self.ssh.start(self.host, command)) as channel:
+                yield channel
+        except (OSError, SSHException, EOFError) as error:
+            raise HostError(why_broken_off(error, self.host)) from None
+
+    def _blocks(self, channel: Channel, deadline: float, stderr: bytearray) -> Iterator[bytes]:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise HostError(f"{self.host.address}: the listing took longer than {self.ssh.listing_seconds:.0f} s")
+            channel.settimeout(left)
+            try:
+                block = channel.recv(_BLOCK)
+            except TimeoutError:
+                continue
+            _drain(channel, stderr)
+            if not block:
+                return
+            yield block
+
+    def _status(self, channel: Channel) -> int:
+        if not channel.status_event.wait(self.ssh.connect_seconds):
+            raise HostError(f"{self.host.address}: the session did not end")
+        return int(channel.exit_status)
+
+
+def _said(stderr: bytearray) -> str:
+    """What a host has said, in one line that is safe for a terminal."""
+    return shown(bytes(stderr[:300]).strip())
+
+
+@contextmanager
+def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
+    """Close the connection where the block takes longer: paramiko waits without a bound for the answer to a request."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        connection.transport.close()
+
+    timer = threading.Timer(seconds, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, SSHException, EOFError):
+        if expired.is_set():
+            raise TimeoutError("no answer in time to the start of a program") from None
+        raise
+    finally:
+        timer.cancel()
+
+
+def _drain(channel: Channel, stderr: bytearray) -> None:
+    """Take what is on stderr, so that the far side never blocks on it; keep no more than a bounded part."""
+    while channel.recv_stderr_ready():
+        stderr += channel.recv_stderr(_BLOCK)[: max(0, _MOST_STDERR - len(stderr))]
