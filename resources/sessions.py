@@ -58,14 +58,12 @@ class Sessions:
         Exception
             Whatever ``connect`` raises, here or in the thread that was waited for; ``TimeoutError`` after ``wait``.
         """
+        mine: Future[Connection] | None = None
         with self._lock:
             kept = self._kept.get(key)
             if kept is None or (kept.done() and not _lives(kept)):
-                mine: Future[Connection] = Future()
-                self._kept[key] = mine
+                self._kept[key] = mine = Future()
                 mine.set_running_or_notify_cancel()
-            else:
-                mine = None
         if mine is None:
             assert kept is not None
             return kept.result(wait), True
