@@ -48,8 +48,8 @@ def run(bench: Bench) -> Result:
             times_longer("limit: copying the clips' bytes", least, mine, 3),
         ],
         [
-            f"FISH, 3120 x 3040, an image every 5 min: {FRAMES // 24} frames a clip, {FRAMES} in all; in the page cache."
-            " Ours has the catalogue at hand, as a run has, and not the video.",
+            f"FISH, 3120 x 3040, an image every 5 min: {FRAMES // 24} frames a clip, {FRAMES} in all; cached in memory. "
+            "Ours has the catalogue at hand, as a run has, and not the video.",
             "Ours is flushed to disk before it gets its name. So is the copy; what is encoded again is not.",
         ],
     )

@@ -7,7 +7,7 @@ the other's sake.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import FileId, identity
+from aurora_assets.wxcam.h264 import can_stand_beside
 from aurora_assets.wxcam.media import Clip, open_clip
 
 RECIPE = "clip/1"
@@ -53,7 +54,7 @@ def is_playable(clip: Clip) -> bool:
         clip.codec == "h264"
         and clip.pixel_format == "yuv420p"
         and clip.begins_clean
-        and _can_stand_beside_ours(clip.extradata)
+        and can_stand_beside(clip.extradata, CONVERTED_SPS_ID)
     )
 
 
@@ -80,7 +81,7 @@ def convert(clip: Clip, dialect: Dialect, staged: Path) -> None:
     A clip of another shape keeps its proportions and gets black borders.
     """
     try:
-        with open_clip(clip.path) as source, _writer(staged) as sink:
+        with open_clip(clip.path, decodes_first=True) as source, _writer(staged) as sink:
             frames = _encode(clip, source, dialect, sink)
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, OSError):
@@ -139,76 +140,3 @@ def _fitting(source: VideoStream, dialect: Dialect) -> Graph:
         graph.add("buffersink"),
     ).configure()
     return graph
-
-
-# -- the header of H.264 in MP4 (ISO/IEC 14496-15, AVCDecoderConfigurationRecord) ------------------------------------
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The record, taken apart: version, profile, compatibility, level, length size; parameter sets; what follows."""
-
-    fixed: bytes
-    sps: tuple[bytes, ...]
-    pps: tuple[bytes, ...]
-    rest: bytes
-
-    @classmethod
-    def parse(cls, record: bytes) -> "_Header":
-        position = 5
-
-        def units(mask: int) -> tuple[bytes, ...]:
-            nonlocal position
-            found = []
-            count = record[position] & mask
-            position += 1
-            for _ in range(count):
-                size = int.from_bytes(record[position : position + 2])
-                found.append(record[position + 2 : position + 2 + size])
-                position += 2 + size
-            return tuple(found)
-
-        try:
-            sps, pps = units(0x1F), units(0xFF)
-        except IndexError:
-            raise MediaError("its H.264 header is broken") from None
-        return cls(record[:5], sps, pps, record[position:])
-
-    def record(self) -> bytes:
-        def block(mask: int, found: tuple[bytes, ...]) -> bytes:
-            return bytes([mask | len(found)]) + b"".join(len(unit).to_bytes(2) + unit for unit in found)
-
-        return self.fixed + block(0xE0, self.sps) + block(0, self.pps) + self.rest
-
-
-def merged_header(headers: Iterable[bytes]) -> bytes:
-    """One header with the parameter sets of all; the first gives the rest."""
-    parsed = [_Header.parse(header) for header in dict.fromkeys(headers)]
-    first = parsed[0]
-    if any(header.fixed[4] != first.fixed[4] for header in parsed):
-        raise MediaError("clips with different sizes of the NAL length cannot be joined")
-    level = max(header.fixed[3] for header in parsed)
-    return _Header(
-        first.fixed[:3] + bytes([level]) + first.fixed[4:],
-        tuple(dict.fromkeys(unit for header in parsed for unit in header.sps)),
-        tuple(dict.fromkeys(unit for header in parsed for unit in header.pps)),
-        first.rest,
-    ).record()
-
-
-def _can_stand_beside_ours(header: bytes) -> bool:
-    """Whether one file can have a clip's header and that of converted clips: lengths in four bytes, other numbers."""
-    try:
-        parsed = _Header.parse(header)
-    except MediaError:
-        return False
-    # The number stands behind NAL type, profile and level in an SPS, behind the NAL type in a PPS.
-    numbers = {_exp_golomb(unit[4:12]) for unit in parsed.sps} | {_exp_golomb(unit[1:9]) for unit in parsed.pps}
-    return parsed.fixed[0] == 1 and parsed.fixed[4] & 3 == 3 and CONVERTED_SPS_ID not in numbers
-
-
-def _exp_golomb(code: bytes) -> int:
-    """The unsigned Exp-Golomb number (ITU-T H.264, 9.1) at the beginning of ``code``."""
-    bits = "".join(f"{byte:08b}" for byte in code)
-    zeros = len(bits) - len(bits.lstrip("0"))
-    return int(bits[zeros : 2 * zeros + 1] or "1", 2) - 1

@@ -15,9 +15,15 @@ from av.video.stream import VideoStream
 from PIL import Image, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
+from aurora_assets.wxcam.h264 import plain_frames
 
 MAX_PIXELS = 64_000_000  # per frame; the largest of our cameras has 9.5 million
 MAX_FRAMES = 100_000  # per clip; an hour at one frame a second is 3,600
+
+_ONLY_THIS_FILE = {"protocol_whitelist": "file"}
+# Otherwise FFmpeg decodes the first frame of whatever it opens, for what an MP4's index says already.
+_WITHOUT_A_FRAME = {"skip_frame": "all", "probesize": "32"}
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 _END_OF_IMAGE = b"\xff\xd9"
 
@@ -77,10 +83,17 @@ class Clip:
         return self.duration * self.time_base
 
 
-def open_clip(path: Path) -> InputContainer:
-    """Open an MP4 and nothing else, and let it open nothing else; :class:`MediaError` if that fails."""
+def open_clip(path: Path, decodes_first: bool = False) -> InputContainer:
+    """Open an MP4 and nothing else, and let it open nothing else; :class:`MediaError` if that fails.
+
+    Parameters
+    ----------
+    decodes_first
+        Decode the first frame too: only then the pixel format is known in any case before a frame is asked for.
+    """
+    options = _ONLY_THIS_FILE if decodes_first else _ONLY_THIS_FILE | _WITHOUT_A_FRAME
     try:
-        return av.open(str(path.absolute()), format="mp4", options={"protocol_whitelist": "file"})
+        return av.open(str(path.absolute()), format="mp4", options=options)
     except (av.FFmpegError, ValueError) as error:
         raise _media_error(error, path) from None
 
@@ -134,7 +147,7 @@ def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip
     return Clip(
         path=path,
         codec=context.name,
-        pixel_format=context.pix_fmt or "",
+        pixel_format=_pixel_format(path, context),
         width=context.width,
         height=context.height,
         extradata=bytes(context.extradata or b""),
@@ -145,6 +158,19 @@ def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip
         frames=len(shown),
         begins_clean=clean and shown[0][1] >= 0,
     )
+
+
+def _pixel_format(path: Path, context: VideoCodecContext) -> str:
+    """The pixel format of a clip's frames; empty where nobody knows."""
+    if context.pix_fmt:
+        return context.pix_fmt
+    plain = plain_frames(bytes(context.extradata or b"")) if context.name == "h264" else None
+    if plain == (context.width, context.height) and context.color_range != _FULL_RANGE:
+        return "yuv420p"
+    with open_clip(path, decodes_first=True) as container:
+        decoder = container.streams.video[0].codec_context
+        _bounded(decoder.width, decoder.height)
+        return decoder.pix_fmt or ""
 
 
 def _last_duration(shown: list[tuple[int, int]]) -> int:

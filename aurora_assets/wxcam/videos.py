@@ -18,7 +18,8 @@ import av
 from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, identity, publish_file, remove
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
-from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name, merged_header
+from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name
+from aurora_assets.wxcam.h264 import merged_header
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import Clip, entry_points, inspect_clip, open_clip
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
