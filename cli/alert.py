@@ -11,7 +11,7 @@ from aurora_assets.errors import AuroraError, MailError
 from aurora_assets.files import counted
 from aurora_assets.health.alerts import Alerting, Outcome
 from aurora_assets.health.mail import trial_mail
-from aurora_assets.health.report import snapshot_file
+from aurora_assets.health.places import snapshot_file
 from aurora_assets.health.rules import Reading, Verdict, read_snapshot
 from aurora_assets.health.settings import Alerts
 from cli.console import say, show_table
@@ -43,10 +43,9 @@ def alert(ctx: click.Context, is_test: bool, is_dry: bool, latest: Path | None) 
     when a mail could not leave: it waits in state.json, and the next evaluation sends it.
     """
     site = site_of(ctx.obj)
-    alerting = Alerting.of(site)
-    if alerting is None:
+    if site.alerts is None:
         raise click.ClickException(f"{site.name} sends no mails: the site file has no key `alerts`")
-    mailer = Mailer(alerting.settings)
+    alerting, mailer = Alerting.of(site, site.alerts), Mailer(site.alerts)
     if is_test:
         ctx.exit(_test(site.name, alerting.settings, mailer, is_dry=is_dry))
     reading = read_snapshot(latest or snapshot_file(site))

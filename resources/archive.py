@@ -17,7 +17,6 @@ from aurora_assets.mirror.sync import NEW, PARTIAL
 from resources.progress import DELIVERS
 from resources.rsync import VANISHED, RsyncResource, write_wanted
 from resources.ssh import SshResource
-from resources.ssh_errors import by_hand
 
 # It removes nothing, not even what killed transfers have left in our own hidden directory: no program of ours deletes
 # anything in the archive.
@@ -62,6 +61,8 @@ class ArchiveHost:
         """See :meth:`aurora_assets.archive.errand.FarSide.prepare`. It is also the proof that a shell works there."""
         said = self.ssh.ask(self.host, ["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if said != "ready\n":
+            from resources.ssh_errors import by_hand
+
             raise HostRefusedError(
                 f"{self.host.address}:{self.host.port}: {self.host.user} is let in, but a program cannot be run, or "
                 f"something else speaks before it: {shown(said.strip()) or 'nothing'!r}. {by_hand(self.host)}"

@@ -5,18 +5,14 @@ from datetime import UTC, datetime
 from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, SkipReason, run_failure_sensor
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from aurora_assets.health.alerts import Alerting
-from aurora_assets.health.model import Run
-from aurora_assets.health.report import snapshot_file
-from aurora_assets.health.rules import read_snapshot
+from aurora_assets.health.places import snapshot_file
 from aurora_assets.site import Site
-from resources.mail import Mailer
 
 
 def failure_sensors(site: Site) -> list[SensorDefinition]:
     """The sensor of a site that sends mails; none where it sends none."""
-    alerting = Alerting.of(site)
-    if alerting is None:
+    settings = site.alerts
+    if settings is None:
         return []
 
     @run_failure_sensor(
@@ -25,6 +21,11 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
     )
     def failed_runs(context: RunFailureSensorContext) -> SkipReason:
+        from aurora_assets.health.alerts import Alerting
+        from aurora_assets.health.model import Run
+        from aurora_assets.health.rules import read_snapshot
+        from resources.mail import Mailer
+
         run = context.dagster_run
         failed = Run(
             run_id=run.run_id,
@@ -33,7 +34,8 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
             since_utc=datetime.now(UTC).replace(microsecond=0),
             error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
         )
-        outcome = alerting.evaluate(read_snapshot(snapshot_file(site)), Mailer(alerting.settings), failed=[failed])
+        alerting, reading = Alerting.of(site, settings), read_snapshot(snapshot_file(site))
+        outcome = alerting.evaluate(reading, Mailer(settings), failed=[failed])
         return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
 
     return [failed_runs]

@@ -24,6 +24,7 @@ from aurora_assets.files import exclusive
 from aurora_assets.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
 from aurora_assets.health.mail import compose
 from aurora_assets.health.model import Run
+from aurora_assets.health.places import alerts_directory
 from aurora_assets.health.rules import Condition, Reading, Verdict, conditions_of, of_failed_run
 from aurora_assets.health.settings import Alerts
 from aurora_assets.site import Site
@@ -62,11 +63,6 @@ class Outcome:
         return tuple(alert for alert in self.state.alerts.values() if alert.began_at is not None)
 
 
-def alerts_directory(site: Site) -> Path:
-    """``<products>/ops_monitor/alerts``."""
-    return site.paths.products / "ops_monitor" / "alerts"
-
-
 class Alerting:
     """The alerts of one site. Any number of programs may evaluate; they take turns."""
 
@@ -78,11 +74,9 @@ class Alerting:
         self._store = Store(directory, locks, self._wait)
 
     @classmethod
-    def of(cls, site: Site) -> Alerting | None:
-        """Those of a site; None where its file has no key ``alerts``."""
-        if site.alerts is None:
-            return None
-        return cls(site.name, site.alerts, alerts_directory(site), site.paths.locks)
+    def of(cls, site: Site, settings: Alerts) -> Alerting:
+        """Those of a site whose file has the key ``alerts``."""
+        return cls(site.name, settings, alerts_directory(site), site.paths.locks)
 
     def evaluate(
         self, reading: Reading, sender: Sender, *, failed: Sequence[Run] = (), at: Moment | None = None

@@ -1,6 +1,7 @@
 """``ops/health`` and ``ops/alerts``: what is wrong, since when, where, what to look at next; and the mail about it."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckResult,
@@ -15,17 +16,14 @@ from dagster import (
 )
 
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
-from aurora_assets.health.alerts import Alerting, alerts_directory
-from aurora_assets.health.assessment import sorted_by_level
-from aurora_assets.health.model import Assessment, Level, Snapshot
-from aurora_assets.health.report import ages_of_a_day, as_markdown, health_directory, publish_health, snapshot_file
-from aurora_assets.health.rules import read_snapshot
-from aurora_assets.pictures import ages_plot
+from aurora_assets.health.places import alerts_directory, health_directory, snapshot_file
+from aurora_assets.health.settings import Alerts
 from aurora_assets.presentation import Metadata, picture, table
 from aurora_assets.site import Site
 from aurora_assets.values import format_duration
-from resources.looking import look_at
-from resources.mail import Mailer
+
+if TYPE_CHECKING:
+    from aurora_assets.health.model import Assessment, Snapshot
 
 HEALTH, ALERTS = AssetKey(["ops", "health"]), AssetKey(["ops", "alerts"])
 _NOTHING_RED, _CAN_MAIL = "nothing_is_red", "mail_can_leave"
@@ -33,8 +31,7 @@ _NOTHING_RED, _CAN_MAIL = "nothing_is_red", "mail_can_leave"
 
 def health_assets(site: Site) -> list[AssetsDefinition]:
     """The health of a site, and its alerts where it sends mails."""
-    alerting = Alerting.of(site)
-    return [_health(site)] + ([_alerts(site, alerting)] if alerting else [])
+    return [_health(site)] + ([_alerts(site, site.alerts)] if site.alerts else [])
 
 
 def _health(site: Site) -> AssetsDefinition:
@@ -59,6 +56,9 @@ def _health(site: Site) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
+        from aurora_assets.health.report import publish_health
+        from resources.looking import look_at
+
         snapshot, assessment = look_at(site, context.instance)
         files = publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
@@ -70,9 +70,7 @@ def _health(site: Site) -> AssetsDefinition:
     return ops_health
 
 
-def _alerts(site: Site, alerting: Alerting) -> AssetsDefinition:
-    settings = alerting.settings
-
+def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
     @asset(
         key=ALERTS,
         deps=[HEALTH],
@@ -95,7 +93,11 @@ def _alerts(site: Site, alerting: Alerting) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def ops_alerts(context: AssetExecutionContext) -> MaterializeResult:
-        outcome = alerting.evaluate(read_snapshot(snapshot_file(site)), Mailer(settings))
+        from aurora_assets.health.alerts import Alerting
+        from aurora_assets.health.rules import read_snapshot
+        from resources.mail import Mailer
+
+        outcome = Alerting.of(site, settings).evaluate(read_snapshot(snapshot_file(site)), Mailer(settings))
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")
         return MaterializeResult(
@@ -123,12 +125,17 @@ def _alerts(site: Site, alerting: Alerting) -> AssetsDefinition:
 
 
 def _ages(site: Site) -> Metadata:
+    from aurora_assets.health.report import ages_of_a_day
+    from aurora_assets.pictures import ages_plot
+
     now = datetime.now(UTC)
     plot = ages_plot(ages_of_a_day(site, now), now, "age of the newest data here, over the last 24 hours")
     return {"ages": picture(plot, "ages of a day", "png")}
 
 
-def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:
+def _metadata(snapshot: "Snapshot", assessment: "Assessment") -> Metadata:
+    from aurora_assets.health.report import as_markdown
+
     summary = assessment.summary
     return {
         "overall_level": assessment.overall_level.value,
@@ -141,7 +148,10 @@ def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:
     }
 
 
-def _nothing_red(assessment: Assessment) -> AssetCheckResult:
+def _nothing_red(assessment: "Assessment") -> AssetCheckResult:
+    from aurora_assets.health.assessment import sorted_by_level
+    from aurora_assets.health.model import Level
+
     bad = [check for check in sorted_by_level(assessment.checks) if check.level in (Level.RED, Level.AMBER)]
     return AssetCheckResult(
         asset_key=HEALTH,

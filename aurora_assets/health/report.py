@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from aurora_assets.files import Staging, append_lines, publish_file, shown
 from aurora_assets.health.assessment import age, broken_stages, sorted_by_level
 from aurora_assets.health.model import Assessment, Freshness, Level, Snapshot
+from aurora_assets.health.places import health_directory, snapshot_file
 from aurora_assets.site import Site
 
 _TEMPLATE = """\
@@ -90,16 +91,6 @@ def _ages(freshness: list[Freshness]) -> list[list[str]]:
     return [
         [name, *(found.get(c, "") for c in ("source", "here", "archive"))] for name, found in streams.items()
     ] + products
-
-
-def health_directory(site: Site) -> Path:
-    """``<products>/ops_monitor/health``."""
-    return site.paths.products / "ops_monitor" / "health"
-
-
-def snapshot_file(site: Site) -> Path:
-    """``<raw>/ops_monitor/latest.json``."""
-    return site.paths.raw / "ops_monitor" / "latest.json"
 
 
 def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, float]]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetDep,
@@ -22,9 +23,12 @@ from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
 from aurora_assets.presentation import Metadata, common_version, names, picture, rate, span
 from aurora_assets.site import Site
-from aurora_assets.wxcam import hours, pixels, refresh, thumbnails, videos
+from aurora_assets.wxcam import hours, recipes
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, parse_name
+
+if TYPE_CHECKING:
+    from aurora_assets.wxcam import pixels, refresh, thumbnails, videos
 
 STREAM = "wxcam"
 CATALOG = AssetKey(["wxcam", "catalog"])
@@ -74,7 +78,7 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
         backfill_policy=BackfillPolicy.single_run(),
         group_name="wxcam",
         kinds={"sqlite"},
-        code_version=refresh.RECIPE,
+        code_version=recipes.CATALOG,
         retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
@@ -87,6 +91,8 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
+        from aurora_assets.wxcam import refresh
+
         def build(key: str) -> refresh.CatalogReport:
             return refresh.refresh_day(layout, day_of_key(key), _now())
 
@@ -103,7 +109,7 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         backfill_policy=BackfillPolicy.single_run(),
         group_name=group_of(camera),
         kinds={"mp4"},
-        code_version=videos.RECIPE,
+        code_version=recipes.VIDEO,
         retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
@@ -115,6 +121,8 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
+        from aurora_assets.wxcam import videos
+
         def build(key: str) -> videos.VideoReport:
             return videos.build_daily_video(layout, camera, day_of_key(key), _now())
 
@@ -130,18 +138,20 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
         group_name=group_of(camera),
         kinds={"mp4"},
-        code_version=videos.RECIPE,
+        code_version=recipes.VIDEO,
         retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.latest_video(camera))},
         description=(
-            f"The newest {videos.LATEST_CLIPS} hourly clips of {CAMERAS[camera].label}, across midnight, as one MP4: "
+            f"The newest {recipes.LATEST_CLIPS} hourly clips of {CAMERAS[camera].label}, across midnight, as one MP4: "
             "what the dashboard plays first."
         ),
     )
     @fail_at_once_unless_it_may_pass
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
+        from aurora_assets.wxcam import videos
+
         _sweep(context, layout)
         report = videos.build_latest_video(layout, camera, _now())
         return MaterializeResult(
@@ -159,18 +169,20 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         backfill_policy=BackfillPolicy.single_run(),
         group_name=group_of(camera),
         kinds={"jpeg"},
-        code_version=thumbnails.RECIPE,
+        code_version=recipes.THUMBNAIL,
         retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=when_an_old_day_changed(site.streams[STREAM].lookback),
         metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
         description=(
-            f"One JPEG of at most {thumbnails.MAX_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
+            f"One JPEG of at most {recipes.THUMBNAIL_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
             "half past. Made when the hour is over and complete; never replaced, because clients keep its URL."
         ),
     )
     @fail_at_once_unless_it_may_pass
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
+        from aurora_assets.wxcam import thumbnails
+
         _sweep(context, layout)
         reports = {}
         for key in context.partition_keys:
@@ -196,18 +208,20 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         backfill_policy=BackfillPolicy.single_run(),
         group_name=group_of(camera),
         kinds={"zarr"},
-        code_version=pixels.RECIPE,
+        code_version=recipes.PIXELS,
         retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
         description=(
             f"The day's images of {CAMERAS[camera].label} as a Zarr v3 group: `image` (time, y, x, channel) uint8 RGB. "
-            f"{pixels.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
+            f"{recipes.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
         ),
     )
     @fail_at_once_unless_it_may_pass
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
+        from aurora_assets.wxcam import pixels
+
         def build(key: str) -> pixels.PixelsReport:
             return pixels.build_pixels(layout, camera, day_of_key(key), _now())
 
@@ -240,7 +254,7 @@ def _each_day[Report: (pixels.PixelsReport, videos.VideoReport, refresh.CatalogR
     return MaterializeResult(data_version=DataVersion(common_version(identities)))
 
 
-def _catalog_metadata(report: refresh.CatalogReport) -> Metadata:
+def _catalog_metadata(report: "refresh.CatalogReport") -> Metadata:
     return {
         "images": report.images,
         "clips": report.videos,
@@ -258,7 +272,9 @@ def _catalog_metadata(report: refresh.CatalogReport) -> Metadata:
     }
 
 
-def _video_metadata(report: videos.VideoReport, products: Path) -> Metadata:
+def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
+    from aurora_assets.wxcam import videos
+
     metadata: Metadata = {}
     if report.target.is_file():
         try:
@@ -284,7 +300,7 @@ def _video_metadata(report: videos.VideoReport, products: Path) -> Metadata:
     }
 
 
-def _thumbnail_metadata(report: thumbnails.ThumbnailReport, products: Path) -> Metadata:
+def _thumbnail_metadata(report: "thumbnails.ThumbnailReport", products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.path:
         shown_time = parse_name(report.path.name, CAMERAS[report.camera]).time
@@ -302,7 +318,7 @@ def _thumbnail_metadata(report: thumbnails.ThumbnailReport, products: Path) -> M
     }
 
 
-def _pixels_metadata(report: pixels.PixelsReport) -> Metadata:
+def _pixels_metadata(report: "pixels.PixelsReport") -> Metadata:
     return {
         "rebuilt": report.built,
         "frames": report.frames,

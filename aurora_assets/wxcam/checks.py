@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -16,13 +17,13 @@ from aurora_assets.partitions import days_of_run, hour_of_key
 from aurora_assets.pictures import strip_days
 from aurora_assets.presentation import Metadata, check_result, coverage
 from aurora_assets.site import Site
-from aurora_assets.wxcam import verify
 from aurora_assets.wxcam.assets import CATALOG, STREAM, layout_of, product_key
 from aurora_assets.wxcam.catalog import images_by_day, newest_days, open_readonly
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS
 
-Look = Callable[[AssetCheckExecutionContext], Sequence[Finding]]
+Context = AssetCheckExecutionContext
+Look = Callable[[Context], Sequence[Finding]]
 
 # A check that is executed by itself has no partition; it looks at the newest days then.
 _NEWEST_DAYS = 2
@@ -38,13 +39,13 @@ def wxcam_checks(site: Site) -> list[AssetChecksDefinition]:
             CATALOG,
             "matches_raw_day",
             "Every settled file of the day stands in the catalogue as it is, and nothing else does.",
-            lambda context: [verify.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)],
+            partial(_matches_raw, layout),
         ),
         _check(
             CATALOG,
             "no_unreadable_media",
             "No settled file of the day was found unreadable.",
-            lambda context: [verify.no_unreadable_media(layout, day) for day in _days(context, layout)],
+            partial(_no_unreadable, layout),
         ),
     ]
     for camera in CAMERAS:
@@ -58,35 +59,71 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
             product_key(camera, "daily_video"),
             "plays",
             "The video plays, has exactly the frames of its clips, and begins with its index (faststart).",
-            lambda context: [verify.daily_video_plays(layout, camera, day) for day in _days(context, layout)],
+            partial(_daily_plays, layout, camera),
         ),
         _check(
             product_key(camera, "latest_video"),
             "plays",
             "The video plays, has exactly the frames of its clips, and begins with its index (faststart).",
-            lambda context: [verify.latest_video_plays(layout, camera)],
+            partial(_latest_plays, layout, camera),
         ),
         _check(
             product_key(camera, "hourly_thumbnails"),
             "every_closed_hour_has_one",
             "Every closed hour that has an image has its thumbnail.",
-            lambda context: [verify.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())],
-            lambda: _coverage(layout, camera),
+            partial(_have_thumbnails, layout, camera),
+            partial(_coverage, layout, camera),
         ),
         _check(
             product_key(camera, "pixels"),
             "times_match_catalog",
             "Times are sorted, unique and those of the catalogue's images; every chunk has its file's size.",
-            lambda context: [verify.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)],
+            partial(_pixels_match, layout, camera),
         ),
     ]
 
 
-def _has_partitions(context: AssetCheckExecutionContext) -> bool:
+def _matches_raw(layout: Layout, context: Context) -> Sequence[Finding]:
+    from aurora_assets.wxcam import verify
+
+    return [verify.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
+
+
+def _no_unreadable(layout: Layout, context: Context) -> Sequence[Finding]:
+    from aurora_assets.wxcam import verify
+
+    return [verify.no_unreadable_media(layout, day) for day in _days(context, layout)]
+
+
+def _daily_plays(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
+    from aurora_assets.wxcam import verify
+
+    return [verify.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
+
+
+def _latest_plays(layout: Layout, camera: str, _: Context) -> Sequence[Finding]:
+    from aurora_assets.wxcam import verify
+
+    return [verify.latest_video_plays(layout, camera)]
+
+
+def _have_thumbnails(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
+    from aurora_assets.wxcam import verify
+
+    return [verify.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
+
+
+def _pixels_match(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
+    from aurora_assets.wxcam import verify
+
+    return [verify.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
+
+
+def _has_partitions(context: Context) -> bool:
     return bool(context.has_partition_key or context.has_partition_key_range)
 
 
-def _days(context: AssetCheckExecutionContext, layout: Layout) -> list[date]:
+def _days(context: Context, layout: Layout) -> list[date]:
     """The days that a run is about; the newest of the catalogue where it is about none."""
     if days := days_of_run(context):
         return days
@@ -94,7 +131,7 @@ def _days(context: AssetCheckExecutionContext, layout: Layout) -> list[date]:
         return newest_days(db, _NEWEST_DAYS)
 
 
-def _hours(context: AssetCheckExecutionContext, layout: Layout) -> list[datetime]:
+def _hours(context: Context, layout: Layout) -> list[datetime]:
     """The hours that a run is about; those of the newest days where it is about none."""
     if _has_partitions(context):
         keys = context.partition_key_range

@@ -27,20 +27,17 @@ from zarr.codecs import BloscCodec
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, flush, identity, publish_file, publish_tree
+from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 
-RECIPE = "pixels/1"
+RECIPE = recipes.PIXELS
 IDENTITY = "aurora_inputs_sha256"
 # The coordinates of a day stand in chunks of fixed length, longer than a day has frames: a reader that holds the old
 # metadata while a day is replaced still reads chunks of the size that it expects.
 COORDINATE_CHUNK = 16_384
 _CHANGED = "changed since it was catalogued"
-STORAGE_POLICY = (
-    "Each chunk of 'image' is one JPEG file of the camera, byte for byte; nothing is re-encoded. "
-    "A day is a group, written whole and replaced whole; days are independent."
-)
 
 
 @dataclass
@@ -298,7 +295,7 @@ _TIME = {
 def _publish_ancestors(layout: Layout, camera: str) -> None:
     """Make the root group and the camera's group, where they are missing or say something else."""
     described = {
-        layout.store: {"title": "WXcam sky images", "instrument": "wxcam", "storage_policy": STORAGE_POLICY},
+        layout.store: {"title": "WXcam sky images", "instrument": "wxcam", "storage_policy": recipes.STORAGE_POLICY},
         layout.store / camera: {"title": f"WXcam {CAMERAS[camera].label}", "instrument": "wxcam", "camera": camera},
     }
     for place, attributes in described.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 from aurora_assets.errors import MediaError
 from aurora_assets.files import FileId, Tally, exclusive, identity, is_settled, shown
 from aurora_assets.sighting import sightings
+from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import (
     Media,
     Row,
@@ -28,7 +29,7 @@ from aurora_assets.wxcam.media import inspect_clip, inspect_image
 from aurora_assets.wxcam.names import Kind, epoch_ns, from_epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import RawFile, is_misplaced, scan_day
 
-RECIPE = "catalog/1"
+RECIPE = recipes.CATALOG
 
 
 @dataclass

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, identity, publish_file
+from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import (
     Media,
     as_catalogued,
@@ -29,8 +30,7 @@ from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import scan_day
 
-RECIPE = "thumbnail/1"
-MAX_SIDE = 540  # px
+RECIPE = recipes.THUMBNAIL
 QUALITY = 88
 _HALF_PAST = timedelta(minutes=30)
 
@@ -119,7 +119,8 @@ def render(media: Media) -> bytes:
         try:
             with Image.open(file, formats=("JPEG",)) as image:
                 # Scales in the decoder by a power of two, to no less than twice the target, then resamples.
-                image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+                side = recipes.THUMBNAIL_SIDE
+                image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
                 return encode(image, QUALITY, comment)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:

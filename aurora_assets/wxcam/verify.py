@@ -30,7 +30,7 @@ from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import inspect_clip, open_clip
 from aurora_assets.wxcam.names import epoch_ns
 from aurora_assets.wxcam.rawtree import scan_day
-from aurora_assets.wxcam.videos import LATEST_CLIPS
+from aurora_assets.wxcam.recipes import LATEST_CLIPS
 
 _HOUR = timedelta(hours=1)
 

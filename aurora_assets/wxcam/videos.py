@@ -17,6 +17,7 @@ import av
 
 from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, identity, publish_file, remove
+from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
 from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name
 from aurora_assets.wxcam.h264 import merged_header
@@ -24,8 +25,7 @@ from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import Clip, entry_points, inspect_clip, open_clip
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 
-RECIPE = "video/1"
-LATEST_CLIPS = 24
+RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px
 _COMMON_CLOCK = Fraction(1, 90_000)  # s; where clips count time differently
 
@@ -65,7 +65,7 @@ def build_daily_video(layout: Layout, camera: str, day: date, now: datetime) -> 
 def build_latest_video(layout: Layout, camera: str, now: datetime) -> VideoReport:
     """Bring the video of the newest 24 clips up to date, across midnight."""
     with open_readonly(layout.catalog) as db:
-        listed = newest_clips(db, camera, LATEST_CLIPS)
+        listed = newest_clips(db, camera, recipes.LATEST_CLIPS)
     report = VideoReport(camera, layout.latest_video(camera))
     _build(layout, listed, report, f"{CAMERAS[camera].label}, latest", "latest", now)
     return report

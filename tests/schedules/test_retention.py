@@ -10,8 +10,8 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRun, D
 from dagster._core.scheduler.instigation import TickStatus
 
 from aurora_assets import lanes
-from schedules import retention
-from schedules.retention import Pruned, prune_checks, prune_observations, prune_runs, prune_tick_logs
+from resources import pruning
+from resources.pruning import Pruned, prune_checks, prune_observations, prune_runs, prune_tick_logs
 from tests.daemon import FAILURE, MINUTE, SUCCESS, TODAY, YESTERDAY, Clock, Daemon, put
 
 RAW = AssetKey(["raw", "met"])
@@ -130,7 +130,7 @@ def test_young_runs_and_those_that_have_not_ended_stay(daemon: Daemon, history: 
 def test_more_runs_than_a_page_are_all_looked_at_once_the_oldest_first_and_no_more_than_asked_for(
     daemon: Daemon, history: list[DagsterRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "_PAGE", 1)
+    monkeypatch.setattr(pruning, "_PAGE", 1)
     some = prune(daemon, most=2)
     assert (some.looked_at, some.removed, some.kept) == (2, 1, 1)
     assert [run.run_id for run in daemon.runs()] == [history[n].run_id for n in (0, 2, 3)]
