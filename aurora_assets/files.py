@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -108,8 +109,7 @@ class Tally:
             self.first.append(text)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FileId:
+class FileId(NamedTuple):
     """What tells one version of a file from another: relative path, size in bytes, mtime in ns since epoch, UTC."""
 
     path: str

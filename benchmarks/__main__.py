@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...]``: measure the named subjects, or all; print a table of each, save JSON and plot."""
+"""``python -m benchmarks [NAME ...]``: measure the named subjects, or all, and print and save what was found."""
 
 import sys
 from importlib import import_module
@@ -28,6 +28,8 @@ SUBJECTS = (
 )
 """Each is a module here with a function ``run(bench) -> Result``."""
 
+_WIDTH = 140  # characters, of a table in a file
+
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,6 +54,8 @@ SUBJECTS = (
 def main(names: tuple[str, ...], rounds: int, saves: bool, out: Path, scratch: Path | None) -> None:
     """Measure NAME (or all subjects) side by side with the method in use today, and with the limit."""
     console, machine = Console(), Machine.this()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
     console.print(f"{machine}\n{machine.packages}", highlight=False)
     results: list[Result] = []
     for name in names or SUBJECTS:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.names import compact
 from simulator import CameraSpec, simulate
 
 DAY = date(2026, 8, 18)
 NOW = datetime(2026, 8, 20, tzinfo=UTC)
 """When everything of that day has settled."""
+
+_MANY_EVERY = timedelta(minutes=5)
+_WRITTEN_NS = 1_786_000_000_000_000_000  # ns since epoch, UTC: in August 2026
 
 
 def layout_in(directory: Path, products: str = "products") -> Layout:
@@ -25,3 +30,27 @@ def camera_day(directory: Path, every: timedelta, codec: str = "h264", scale: fl
     spec = CameraSpec(root=layout.raw, day=day, hours=24, every=every, codec=codec, scale=scale, other=False)
     simulate(spec, workers=os.cpu_count() or 1)
     return layout
+
+
+def many_images(directory: Path, count: int) -> Layout:
+    """``count`` small images of both cameras, those of one simulated day under the names of many."""
+    layout = layout_in(directory)
+    with TemporaryDirectory(dir=directory) as model:
+        spec = CameraSpec(root=Path(model), day=DAY, hours=24, every=_MANY_EVERY, scale=0.05, other=False)
+        simulate(spec, workers=1)
+        images = [path.relative_to(model) for path in sorted(Path(model).rglob("*.jpg"))]
+        contents = [(Path(model) / path).read_bytes() for path in images]
+    for number in range(count):
+        past, which = divmod(number, len(images))
+        day = compact(DAY - timedelta(days=past))
+        path = layout.raw / str(images[which]).replace(compact(DAY), day)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents[which])
+        os.utime(path, ns=(_WRITTEN_NS + number, _WRITTEN_NS + number))
+    return layout
+
+
+def days_of(count: int) -> list[date]:
+    """The days that :func:`many_images` has images of, oldest first."""
+    a_day = 2 * timedelta(days=1) // _MANY_EVERY
+    return [DAY - timedelta(days=past) for past in reversed(range(-(-count // a_day)))]

@@ -93,10 +93,12 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
         from aurora_assets.wxcam import refresh
 
-        def build(key: str) -> refresh.CatalogReport:
-            return refresh.refresh_day(layout, day_of_key(key), _now())
+        with refresh.refreshing(layout) as refresh_day:
 
-        return _each_day(context, build, _catalog_metadata)
+            def build(key: str) -> refresh.CatalogReport:
+                return refresh_day(day_of_key(key), _now())
+
+            return _each_day(context, build, _catalog_metadata)
 
     return wxcam_catalog
 

@@ -9,9 +9,9 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from aurora_assets.errors import CatalogError
 from aurora_assets.files import FileId, Tally, publish_file
@@ -71,8 +71,7 @@ _ORDER = "ORDER BY time_epoch_ns, raw_path"
 Row = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """A catalogued image or clip."""
 
     relative_path: str
@@ -95,7 +94,7 @@ class Media:
 
     @property
     def filename(self) -> str:
-        return self.path.name
+        return os.path.basename(self.raw_path)
 
     def is_unchanged(self) -> bool:
         """Whether the file is still the version that was catalogued."""
@@ -277,7 +276,7 @@ def media_row(media: Media, camera: Camera, stamp: str) -> Row:
         MIME_TYPES[media.kind],
         camera.tree,
         camera.label,
-        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        moment.replace(tzinfo=None).isoformat(" "),
         media.time_ns,
         moment.date().isoformat(),
         media.relative_path,
@@ -296,10 +295,15 @@ def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row
         return
     with _transaction(db):
         db.executemany(_UPSERT, rows)
-        db.executemany("DELETE FROM unreadable_media WHERE raw_path = ?", [(row[0],) for row in rows])
+        if _has_unreadable(db):
+            db.executemany("DELETE FROM unreadable_media WHERE raw_path = ?", [(row[0],) for row in rows])
         _record_failures(db, failures)
         for table in ("images", "unreadable_media"):
             db.executemany(f"DELETE FROM {table} WHERE raw_path = ?", [(path,) for path in gone])
+
+
+def _has_unreadable(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM unreadable_media LIMIT 1").fetchone() is not None
 
 
 def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:

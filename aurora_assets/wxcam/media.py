@@ -4,6 +4,7 @@ Files come from a host and are hostile: the decoder is named instead of guessed 
 make FFmpeg open other files), and sizes are bounded before anything is decoded.
 """
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
 from aurora_assets.wxcam.h264 import plain_frames
+from aurora_assets.wxcam.jpeg import plain_size
 
 MAX_PIXELS = 64_000_000  # per frame; the largest of our cameras has 9.5 million
 MAX_FRAMES = 100_000  # per clip; an hour at one frame a second is 3,600
@@ -28,12 +30,14 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _END_OF_IMAGE = b"\xff\xd9"
 
 
-def inspect_image(path: Path) -> tuple[int, int]:
+def inspect_image(path: str | Path) -> tuple[int, int]:
     """Width and height (px) of a JPEG that is whole, without decoding it; :class:`MediaError` if it is not.
 
     Only a file that does not end as a JPEG ends (cut, or padded by a camera) is decoded, to tell the two apart.
     """
-    with path.open("rb") as file:
+    if (size := plain_size(os.fspath(path))) and size[0] * size[1] <= MAX_PIXELS:
+        return size
+    with open(path, "rb") as file:
         try:
             # Image.open reads the header only.
             with Image.open(file, formats=("JPEG",)) as image:
@@ -43,7 +47,7 @@ def inspect_image(path: Path) -> tuple[int, int]:
                     image.load()
                 return size
         except UnidentifiedImageError:
-            empty = path.stat().st_size == 0
+            empty = os.stat(path).st_size == 0
             raise MediaError("the file is empty" if empty else "not a JPEG image") from None
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if isinstance(error, OSError) and error.errno is not None:

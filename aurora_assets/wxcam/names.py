@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["image", "video"]
 MIME_TYPES: dict[Kind, str] = {"image": "image/jpeg", "video": "video/mp4"}
@@ -32,8 +32,7 @@ CAMERAS: dict[str, Camera] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MediaName:
+class MediaName(NamedTuple):
     """A parsed file name."""
 
     kind: Kind
@@ -50,7 +49,8 @@ def parse_name(filename: str, camera: Camera) -> MediaName:
     if match is None or (match["suffix"] or "") != camera.suffix:
         raise ValueError(f"the name is not HDR_YYYYMMDD_HHMMSS{camera.suffix}.jpg or .mp4")
     try:
-        time = datetime.strptime(match["time"], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+        # Eight digits and six are a time in ISO 8601's basic form, whatever stands between them.
+        time = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC)
     except ValueError:
         raise ValueError("the name's date or time does not exist") from None
     return MediaName(_KINDS[match["extension"].lower()], time)

@@ -3,15 +3,14 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from aurora_assets.wxcam.names import CAMERAS, Camera, compact, parse_name
 
 
-@dataclass(frozen=True, slots=True)
-class RawFile:
+class RawFile(NamedTuple):
     """A file of a day as it lies in the raw tree."""
 
     camera: Camera
@@ -45,16 +44,18 @@ def is_misplaced(named: date, directory: date) -> bool:
 
 def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
     """The files of a UTC day in the raw tree."""
+    below, named = len(os.path.join(raw, "")), compact(day)
     for camera, step, directory in around(raw, day):
         for item in _files_below(directory):
+            if step and named not in item.name:
+                continue  # by far the most of a neighbour's; their names are not taken apart
             if belongs(item.name, camera, day, step):
                 try:
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # gone since the directory was listed
                 regular = stat.S_ISREG(status.st_mode)
-                relative = os.path.relpath(item.path, raw)
-                yield RawFile(camera, relative, item.path, status.st_size, status.st_mtime_ns, regular)
+                yield RawFile(camera, item.path[below:], item.path, status.st_size, status.st_mtime_ns, regular)
 
 
 def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:

@@ -7,8 +7,11 @@ an index, opens what is new or changed, and writes the difference in one transac
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import attrgetter
 from pathlib import Path
 
 from aurora_assets.errors import MediaError
@@ -64,11 +67,23 @@ def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
     BusyError, sqlite3.Error
         Where another run works on the same day for too long, or the database cannot be written.
     """
-    started = time.monotonic()
-    with exclusive(layout.locks, f"catalog.{day}", layout.wait), open_writable(layout) as db:
-        report = _refresh(db, layout, day, now)
-    report.seconds = time.monotonic() - started
-    return report
+    with refreshing(layout) as refresh:
+        return refresh(day, now)
+
+
+@contextmanager
+def refreshing(layout: Layout) -> Iterator[Callable[[date, datetime], CatalogReport]]:
+    """:func:`refresh_day` for several days: each durable by itself, and the main file made whole once, at the end."""
+    with open_writable(layout) as db:
+
+        def refresh(day: date, now: datetime) -> CatalogReport:
+            started = time.monotonic()
+            with exclusive(layout.locks, f"catalog.{day}", layout.wait):
+                report = _refresh(db, layout, day, now)
+            report.seconds = time.monotonic() - started
+            return report
+
+        yield refresh
 
 
 def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -> CatalogReport:
@@ -117,7 +132,7 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
             times.append(media.time_ns)
     write_difference(db, rows, failures, gone=[p for p in (known.keys() | unreadable.keys()) if p not in seen])
     report.removed = len(known.keys() - seen)
-    report.identity = identity(RECIPE, sorted(good))
+    report.identity = identity(RECIPE, sorted(good, key=attrgetter("path")))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
 
@@ -153,11 +168,10 @@ def _inspect(file: RawFile, day: date) -> Media:
         raise MediaError(str(error)) from None
     if is_misplaced(name.day, day):
         raise MediaError(f"named {name.day}, but in the directory of {day}")
-    path = Path(file.raw_path)
     if name.kind == "image":
-        width, height = inspect_image(path)
+        width, height = inspect_image(file.raw_path)
     else:
-        clip = inspect_clip(path)
+        clip = inspect_clip(Path(file.raw_path))
         width, height = clip.width, clip.height
     time_ns = epoch_ns(name.time)
     return Media(

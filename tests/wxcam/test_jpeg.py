@@ -1,0 +1,105 @@
+"""The size of a plain JPEG, read from its header: held against Pillow, which reads all of it."""
+
+import io
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from aurora_assets.wxcam.jpeg import plain_size, size_in_header
+from aurora_assets.wxcam.media import inspect_image
+
+KINDS = ("baseline", "progressive", "gray", "with Exif", "with a profile", "restarts", "optimized")
+
+
+@cache
+def jpeg(kind: str) -> bytes:
+    noise = np.random.default_rng(7).integers(0, 255, (24, 40, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    options: dict[str, dict[str, object]] = {
+        "progressive": {"progressive": True},
+        "with Exif": {"exif": exif, "comment": "c" * 5000},
+        "with a profile": {"icc_profile": b"profile" * 20_000},
+        "restarts": {"restart_marker_blocks": 2},
+        "optimized": {"optimize": True, "quality": 95, "subsampling": 0},
+    }
+    buffer = io.BytesIO()
+    (image.convert("L") if kind == "gray" else image).save(buffer, "JPEG", **options.get(kind, {}))
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> tuple[int, int] | None:
+    return size_in_header(lambda count, offset: data[offset : offset + count])
+
+
+def as_pillow_sees_it(data: bytes) -> tuple[int, int] | None:
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "with a profile"])
+def test_what_cameras_write_is_plain(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    path.write_bytes(jpeg(kind))
+    assert plain_size(str(path)) == (40, 24) == as_pillow_sees_it(jpeg(kind))
+
+
+def test_a_header_that_is_not_plain_is_left_to_pillow(tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    path.write_bytes(jpeg("with a profile"))
+    assert plain_size(str(path)) is None
+    assert inspect_image(path) == (40, 24)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    data = bytearray(jpeg(draw(st.sampled_from(KINDS))))
+    # The header is where a parser can be led astray.
+    for place in draw(st.lists(st.integers(0, min(len(data), 700) - 1), max_size=6)):
+        data[place] = draw(st.sampled_from((0, 1, 2, 8, 0xC0, 0xC4, 0xD8, 0xDA, 0xDB, 0xE0, 0xFE, 0xFF)))
+    if draw(st.booleans()):
+        del data[draw(st.integers(0, len(data))) :]
+    return bytes(data)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged Exif
+@settings(max_examples=1500, deadline=None)
+@given(damaged())
+@example(b"")
+@example(b"\xff\xd8")
+@example(b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00")
+def test_it_never_accepts_what_pillow_does_not_and_never_differs(data: bytes) -> None:
+    found = from_bytes(data)
+    assert found is None or found == as_pillow_sees_it(data)
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_end_in_an_answer(data: bytes) -> None:
+    assert from_bytes(b"\xff\xd8" + data) in (None, as_pillow_sees_it(b"\xff\xd8" + data))
+
+
+def test_a_file_that_does_not_end_as_a_jpeg_is_not_plain(tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    for data in (b"", jpeg("baseline")[:-1], jpeg("baseline") + b"\0"):
+        path.write_bytes(data)
+        assert plain_size(str(path)) is None
+
+
+def test_a_pipe_and_a_symlink_are_not_waited_for_or_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="Illegal seek"):
+        plain_size(str(tmp_path / "pipe.jpg"))
+    (tmp_path / "image.jpg").write_bytes(jpeg("baseline"))
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "image.jpg")
+    with pytest.raises(OSError, match="symbolic links"):
+        plain_size(str(tmp_path / "link.jpg"))
