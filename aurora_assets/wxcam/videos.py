@@ -27,6 +27,9 @@ from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 
 RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px
+# Bytes: all boxes without their tables, and the most that the tables hold of a frame (stts 8, ctts 8, stsc 12, stsz 4,
+# stss 4, co64 8). What is left over becomes a `free` box.
+_INDEX_ROOM, _INDEX_ROOM_A_FRAME = 8192, 44
 _COMMON_CLOCK = Fraction(1, 90_000)  # s; where clips count time differently
 
 
@@ -150,16 +153,18 @@ def join(clips: Sequence[Clip], staged: Path, title: str, inputs: str) -> None:
 
     Presentation times start at 0, increase strictly, and each clip begins where the one before ends.
     """
-    clocks = {clip.time_base for clip in clips}
+    clocks, headers = {clip.time_base for clip in clips}, {clip.extradata: None for clip in clips}
     clock = clocks.pop() if len(clocks) == 1 else _COMMON_CLOCK
     # Clips with reordered frames are decoded ahead of their times; all are given the longest lead.
     lead = max(clip.delay * clip.time_base for clip in clips)
-    options = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(clock.denominator)}
+    # The index comes first, into room that is kept for it: with faststart FFmpeg writes it last and all data twice.
+    room = _INDEX_ROOM + _INDEX_ROOM_A_FRAME * sum(clip.frames for clip in clips) + sum(len(h) for h in headers)
+    options = {"moov_size": str(room), "fflags": "+bitexact", "video_track_timescale": str(clock.denominator)}
     with av.open(str(staged), "w", format="mp4", container_options=options) as output:
         output.metadata.update({"title": title, "comment": f"{RECIPE} {inputs}"})
         with open_clip(clips[0].path) as template:
             stream = output.add_stream_from_template(template.streams.video[0])
-        stream.codec_context.extradata = merged_header(clip.extradata for clip in clips)
+        stream.codec_context.extradata = merged_header(headers)
         stream.time_base = clock
         begin, last_dts = Fraction(0), None
         for clip in clips:

@@ -146,6 +146,19 @@ def test_clips_that_count_time_differently_keep_their_times(sky: Sky) -> None:
     assert shown_times(video) == [Fraction(n, 25) for n in range(18)]
 
 
+def test_an_index_that_repeats_nothing_fits_the_room_kept_for_it(sky: Sky) -> None:
+    """Frames reordered at uneven times: two times and a size of its own for each."""
+    times = tuple(n * (n + 1) // 2 for n in range(300))
+    film = Film(options=(*WITH_B_FRAMES, ("x264-params", "b-adapt=0:bframes=2:keyint=4")), frames=300, times=times)
+    clips = [sky.clip(at(hour), film) for hour in (10, 11)]
+    video = daily(sky)
+    assert frame_hashes(video) == in_order(clips)
+    assert_times_in_order(video)
+    index = next(found for found in boxes(video.read_bytes()) if found.kind == "moov")
+    assert index.end - index.start > 600 * (8 + 8 + 4)
+    assert [found.kind for found in boxes(video.read_bytes())] == ["ftyp", "moov", "free", "mdat"]
+
+
 def test_sound_beside_the_picture_is_left_out(sky: Sky) -> None:
     clips = [sky.clip(at(10), Film(audio=True)), sky.clip(at(11))]
     video = daily(sky)
