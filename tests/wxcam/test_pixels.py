@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from aurora_assets.wxcam.pixels import PixelsReport, build_pixels
+from aurora_assets.errors import MediaError
+from aurora_assets.wxcam.pixels import PixelsReport, build_pixels, decode, prove
 from aurora_assets.wxcam.reader import open_pixels
 from tests.wxcam.making import DAY, NOW, Sky, at, jpeg, opened_below, state, undecodable_jpeg
 
@@ -139,6 +142,32 @@ def test_a_second_image_of_one_time_is_excluded_by_name(sky: Sky) -> None:
     (excluded,) = report.excluded
     assert excluded in {f"FISH/20260818/10/{path.name}" for path in (first, second)}
     assert len(opened(sky).time) == 1
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A JPEG with some bytes changed, a part cut out, or both."""
+    options = draw(st.sampled_from([{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}]))
+    data = bytearray(jpeg(1, **options))
+    for place in draw(st.lists(st.integers(0, len(data) - 1), max_size=5)):
+        data[place] = draw(st.integers(0, 255))
+    if draw(st.booleans()):
+        first = draw(st.integers(0, len(data)))
+        del data[first : first + draw(st.sampled_from((1, 2, 50, 5000)))]
+    return bytes(data)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(damaged())
+def test_what_is_proved_by_a_small_picture_is_what_can_be_decoded_in_full(data: bytes) -> None:
+    verdicts = []
+    for judge in (prove, decode):
+        try:
+            judge(data, (48, 64))
+            verdicts.append("")
+        except MediaError as error:
+            verdicts.append(str(error))
+    assert verdicts[0] == verdicts[1]
 
 
 @pytest.mark.parametrize(
