@@ -16,7 +16,8 @@ import click
 from aurora_assets.archive.certify import Certified, Records, certify
 from aurora_assets.archive.items import raw_items
 from aurora_assets.archive.ledger import Ledger
-from aurora_assets.archive.pushes import Pushing, raw_group
+from aurora_assets.archive.names import raw_group
+from aurora_assets.archive.pushes import Pushing
 from aurora_assets.archive.repair import Cure, Mend, plan_repair
 from aurora_assets.archive.words import push_words
 from aurora_assets.errors import AuroraError

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
-from aurora_assets.archive.errand import Sent
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import HostRefusedError, TransferError
 from aurora_assets.files import shown
@@ -17,6 +17,9 @@ from aurora_assets.mirror.sync import NEW, PARTIAL
 from resources.progress import DELIVERS
 from resources.rsync import VANISHED, RsyncResource, write_wanted
 from resources.ssh import SshResource
+
+if TYPE_CHECKING:
+    from aurora_assets.archive.errand import Sent
 
 # It removes nothing, not even what killed transfers have left in our own hidden directory: no program of ours deletes
 # anything in the archive.
@@ -72,8 +75,10 @@ class ArchiveHost:
         """See :meth:`aurora_assets.archive.errand.FarSide.list`."""
         return self.ssh.source(self.host).list(root, below)
 
-    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
+    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> "Sent":
         """See :meth:`aurora_assets.archive.errand.FarSide.send`."""
+        from aurora_assets.archive.errand import Sent
+
         wanted = view.with_name(f"{view.name}.files")
         write_wanted(wanted, paths)
         arguments = self.rsync.push_arguments(self.host, view, wanted, root, work)

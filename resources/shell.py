@@ -17,14 +17,9 @@ from datetime import timedelta
 from logging import Logger
 from pathlib import Path
 
-from dagster import ConfigurableResource, JobDefinition, job
+from dagster import ConfigurableResource, Failure, JobDefinition, OpExecutionContext, job, op
 
 from resources.progress import READS, Life
-
-with warnings.catch_warnings():
-    # Its version is not Dagster's any more, which Dagster says at every start; requirements.lock is what we tested.
-    warnings.simplefilter("ignore")
-    from dagster_shell import create_shell_command_op
 
 # What `timeout` and `flock` end with when their own bound was hit.
 TIMED_OUT = 124
@@ -128,10 +123,23 @@ def _watch(process: subprocess.Popen[bytes], program: str, stall: float, life: L
 def tools_job(disks: Sequence[Path]) -> JobDefinition:
     """A job that looks, and changes nothing: the versions of the tools, and the space on the disks of ``disks``."""
     looks = [["rsync", "--version"], ["ssh", "-V"], ["find", "--version"], ["df", "-h", *map(str, disks)]]
-    tools = create_shell_command_op("; ".join(shlex.join(look) for look in looks), name="look_at_tools")
+
+    @op(description="Say what there is; a tool that is missing fails it, with what all have said.")
+    def look_at_tools(context: OpExecutionContext) -> str:
+        with warnings.catch_warnings():
+            # Its version is not Dagster's any more, of which Dagster warns; requirements.lock is what we tested.
+            warnings.simplefilter("ignore")
+            from dagster_shell import execute_shell_command
+
+        said, code = execute_shell_command(
+            "; ".join(shlex.join(look) for look in looks), output_logging="STREAM", log=context.log
+        )
+        if code:
+            raise Failure(f"ended with exit code {code}: {said}")
+        return str(said)
 
     @job(description="Look at this machine: versions of rsync, ssh and find, and the space on the disks. Read-only.")
     def look_at_this_machine() -> None:
-        tools()
+        look_at_tools()
 
     return look_at_this_machine

@@ -5,6 +5,7 @@ Each tick looks at this machine alone, by the ledger and the evidence, and start
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dagster import (
     DefaultScheduleStatus,
@@ -16,15 +17,16 @@ from dagster import (
 )
 
 from aurora_assets import lanes
-from aurora_assets.archive import due
-from aurora_assets.archive.certify import Records
-from aurora_assets.archive.ledger import Ledger
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import stretches
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import STREAM
 from sensors.arrivals import live_days
 from sensors.requests import has_unfinished
+
+if TYPE_CHECKING:
+    from aurora_assets.archive import due
+    from aurora_assets.archive.ledger import Ledger
 
 _DAY = timedelta(days=1)
 _MOST = 4  # runs that one tick asks for; each is for a stretch of days without a gap
@@ -51,7 +53,9 @@ def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleD
         "that a verification has found to lack something."
     )
 
-    def find(ledger: Ledger, days: Sequence[date]) -> due.Due:
+    def find(ledger: "Ledger", days: Sequence[date]) -> "due.Due":
+        from aurora_assets.archive import due
+
         return due.raw_push(site, name, ledger, days)
 
     return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find, status)
@@ -61,7 +65,9 @@ def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinitio
     assert site.archive is not None
     what, text = "wxcam_products", "Copies the camera's new videos, thumbnails and the catalogue to the archive."
 
-    def find(ledger: Ledger, days: Sequence[date]) -> due.Due:
+    def find(ledger: "Ledger", days: Sequence[date]) -> "due.Due":
+        from aurora_assets.archive import due
+
         return due.wxcam_push(site, ledger, days)
 
     return _push_days(site, STREAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
@@ -74,7 +80,7 @@ def _push_days(
     way: str,
     cron: str,
     text: str,
-    find: Callable[[Ledger, Sequence[date]], due.Due],
+    find: "Callable[[Ledger, Sequence[date]], due.Due]",
     status: DefaultScheduleStatus,
 ) -> ScheduleDefinition:
     """A schedule that asks for the days of a stream of which ``find`` says that something is to be copied."""
@@ -88,6 +94,8 @@ def _push_days(
         tags={lanes.STREAM: stream},
     )
     def push(context: ScheduleEvaluationContext) -> _Answer:
+        from aurora_assets.archive.certify import Records
+
         days = live_days(site, stream)
         if not days:
             return SkipReason(f"{stream} begins on {site.streams[stream].start} (start in the site file)")
@@ -109,6 +117,9 @@ def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
         description="Copies the small products, and the files that other programs have registered, to the archive.",
     )
     def push_core(context: ScheduleEvaluationContext) -> _Answer:
+        from aurora_assets.archive import due
+        from aurora_assets.archive.certify import Records
+
         if has_unfinished(context.instance, CORE_JOB):
             return SkipReason("an earlier push of the small products has not ended")
         with Records(site).ledger() as ledger:
@@ -123,7 +134,6 @@ def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
 def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
     assert site.archive is not None
     job = verify_job_name(name)
-    records = Records(site)
 
     @schedule(
         name=f"verify_{name}",
@@ -135,7 +145,10 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
         tags={lanes.STREAM: name},
     )
     def verify(context: ScheduleEvaluationContext) -> _Answer:
-        days, now = live_days(site, name), datetime.now(UTC)
+        from aurora_assets.archive import due
+        from aurora_assets.archive.certify import Records
+
+        days, now, records = live_days(site, name), datetime.now(UTC), Records(site)
         if not days:
             return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
         if site.streams[name].enabled:
@@ -151,7 +164,7 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
 
 
 def _requests(
-    context: ScheduleEvaluationContext, job: str, found: due.Due, lane: str, way: str, stream: str, live_from: date
+    context: ScheduleEvaluationContext, job: str, found: "due.Due", lane: str, way: str, stream: str, live_from: date
 ) -> _Answer:
     """Runs for what is due: of the live window and of older days apart, each while no such run is unfinished."""
     requests, waiting = [], []

@@ -17,14 +17,6 @@ _TELL_EVERY = 500
 JOB = "prune_records"
 
 
-class Prune(Config):
-    """What to prune, as the launchpad asks for it."""
-
-    dry_run: bool = Field(default=False, description="Only say what would be removed.")
-    older_than_days: float = Field(description="Runs that began longer ago than this.", ge=1)
-    most: int = Field(default=100_000, description="Look at no more runs than this in one go.", ge=1)
-
-
 def retention_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
     """Prunes once a day."""
     return ScheduleDefinition(
@@ -41,7 +33,15 @@ def retention_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDef
 
 def retention_job(site: Site) -> JobDefinition:
     """The job that prunes; an operator may start it with ``dry_run``."""
-    defaults = {"older_than_days": site.live.keep_runs / timedelta(days=1)}
+    days = site.live.keep_runs / timedelta(days=1)
+
+    # Its defaults are the site's. As configuration of the job, Dagster would resolve them whenever the code is loaded.
+    class Prune(Config):
+        """What to prune, as the launchpad asks for it."""
+
+        dry_run: bool = Field(default=False, description="Only say what would be removed.")
+        older_than_days: float = Field(default=days, description="Runs that began longer ago than this.", ge=1)
+        most: int = Field(default=100_000, description="Look at no more runs than this in one go.", ge=1)
 
     @op(description="Remove Dagster's records of superseded runs, or say what would be removed.")
     def prune(context: OpExecutionContext, config: Prune) -> None:
@@ -65,11 +65,7 @@ def retention_job(site: Site) -> JobDefinition:
         )
         context.add_output_metadata(asdict(done))
 
-    @job(
-        name=JOB,
-        config={"ops": {"prune": {"config": defaults}}},
-        description="Prune Dagster's own records of old, superseded runs. Data is never touched.",
-    )
+    @job(name=JOB, description="Prune Dagster's own records of old, superseded runs. Data is never touched.")
     def prune_records() -> None:
         prune()
 

@@ -2,14 +2,15 @@
 
 import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationContext, SensorResult, sensor
 
 from aurora_assets.health.checks import evaluation_of
-from aurora_assets.health.fresh import age_class, all_freshness
-from aurora_assets.health.model import Freshness, Level
 from aurora_assets.site import Site
-from resources.orchestrator import DagsterRecords
+
+if TYPE_CHECKING:
+    from aurora_assets.health.model import Freshness
 
 _EVERY = 60  # s
 
@@ -25,6 +26,10 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         "product is. Starts no run; a check's result is written when its verdict or the class of its age changes.",
     )
     def freshness(context: SensorEvaluationContext) -> SensorResult:
+        from aurora_assets.health.fresh import all_freshness
+        from aurora_assets.health.model import Level
+        from resources.orchestrator import DagsterRecords
+
         records = DagsterRecords(context.instance, site)
         before = _read(context.cursor)
         now, events = {}, []
@@ -42,8 +47,11 @@ def freshness_sensor(site: Site) -> SensorDefinition:
     return freshness
 
 
-def _told(one: Freshness) -> str:
+def _told(one: "Freshness") -> str:
     """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
+    from aurora_assets.health.fresh import age_class
+    from aurora_assets.health.model import Level
+
     is_unseen = one.component == "source" and one.level is Level.GRAY
     return f"{one.level} {age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetExecutionContext,
@@ -16,7 +17,6 @@ from dagster import (
 from pydantic import Field
 
 from aurora_assets import camera
-from aurora_assets.archive.certify import Certified, Records, certify
 from aurora_assets.archive.checks import (
     every_place_was_seen,
     evidence_specs,
@@ -25,21 +25,22 @@ from aurora_assets.archive.checks import (
     nothing_parked,
     parked_spec,
 )
-from aurora_assets.archive.compare import Verdict
-from aurora_assets.archive.errand import PushReport
-from aurora_assets.archive.ledger import Counts, Ledger
-from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, Pushing, raw_group
+from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
 from aurora_assets.archive.settings import Archive
-from aurora_assets.archive.verify import DayVerdict
-from aurora_assets.archive.words import push_words
 from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.presentation import Metadata, common_version, coverage, table
 from aurora_assets.site import Site
 from resources.archive import ArchiveResource
-from resources.places import places_of
 from resources.ssh import SshResource
+
+if TYPE_CHECKING:
+    from aurora_assets.archive.certify import Certified, Records
+    from aurora_assets.archive.errand import PushReport
+    from aurora_assets.archive.ledger import Counts, Ledger
+    from aurora_assets.archive.pushes import Pushing
+    from aurora_assets.archive.verify import DayVerdict
 
 CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
 # Three pools, so that a large push of one kind never takes the place of another.
@@ -66,7 +67,7 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
     if archive is None:
         return []
     made = [_raw_copy(site, archive, name) for name in site.streams]
-    made += [_manifests(site, name) for name in site.streams]
+    made += [_manifests(site, archive, name) for name in site.streams]
     made.append(_core_products(site, archive))
     if camera.STREAM in site.streams:
         made.append(_camera_products(site, archive))
@@ -97,6 +98,8 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+        from aurora_assets.archive.certify import Records
+
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
         live, old = [day for day in days if day >= live_from], [day for day in days if day < live_from]
@@ -133,6 +136,8 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+        from aurora_assets.archive.certify import Records
+
         days = [day_of_key(key) for key in context.partition_keys]
         with Records(site).ledger() as ledger:
             report = _pushing(context, site, archive, archive_hosts, ledger).wxcam_products(days)
@@ -157,6 +162,8 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+        from aurora_assets.archive.certify import Records
+
         with Records(site).ledger() as ledger:
             report = _pushing(context, site, archive, archive_hosts, ledger).core_products()
             context.log.info(report.summary())
@@ -169,9 +176,8 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     return gws_core_products
 
 
-def _manifests(site: Site, name: str) -> AssetsDefinition:
+def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream = site.streams[name]
-    records = Records(site)
 
     @asset(
         key=manifests_key(name),
@@ -184,8 +190,8 @@ def _manifests(site: Site, name: str) -> AssetsDefinition:
         retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={
-            "latest": str(records.publication().latest / name),
-            "finalizations": str(records.finalizations(name).directory),
+            "latest": str(latest(site.paths.manifests) / name),
+            "finalizations": str(finalized(site.paths.manifests, name)),
             "started_by": f"schedule verify_{name}",
         },
         check_specs=[
@@ -195,24 +201,28 @@ def _manifests(site: Site, name: str) -> AssetsDefinition:
             f"The files of {name} on its host, here and in the archive, by size, mtime and SHA-256; for each UTC day "
             "that is over and whole in the archive a finalization, here and there; and what could be pruned on the "
             "host. Reads only what is new, and every file again within "
-            f"{records.archive.scrub.days} days. Repairs nothing: `aurora repair`."
+            f"{archive.scrub.days} days. Repairs nothing: `aurora repair`."
         ),
     )
     @fail_at_once_unless_it_may_pass
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, ssh: SshResource, archive_hosts: ArchiveResource
     ) -> MaterializeResult:
-        days = [day_of_key(key) for key in context.partition_keys]
+        from aurora_assets.archive.certify import Records, certify
+        from aurora_assets.archive.words import push_words
+        from resources.places import places_of
+
+        days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
         places = places_of(site, name, ssh)
         certified = certify(records, name, days, places, full=config.full, tell=context.log.info)
         key, report = manifests_key(name), certified.report
         context.log.info(report.summary())
         for found in report.days:
             context.add_asset_metadata(_verdict_metadata(found), partition_key=found.day.isoformat())
-        pushed = list[PushReport]()
+        pushed = list["PushReport"]()
         if "gws" not in report.errors:  # what cannot be seen has no news of it either
             with records.ledger() as ledger:
-                pushing = _pushing(context, site, records.archive, archive_hosts, ledger)
+                pushing = _pushing(context, site, archive, archive_hosts, ledger)
                 pushed = push_words(records, pushing, name, days)
         stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
@@ -227,8 +237,10 @@ def _manifests(site: Site, name: str) -> AssetsDefinition:
     return manifests
 
 
-def _coverage(records: Records, name: str) -> Metadata:
+def _coverage(records: "Records", name: str) -> Metadata:
     """The last 30 days on the host, here, and proved in the archive, each against all files known of the day."""
+    from aurora_assets.archive.compare import Verdict
+
     with records.evidence() as evidence:
         verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
     known = {day: verdict for day, verdict in verdicts.items() if verdict.files}
@@ -241,16 +253,18 @@ def _coverage(records: Records, name: str) -> Metadata:
 
 
 def _pushing(
-    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveResource, ledger: Ledger
-) -> Pushing:
+    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveResource, ledger: "Ledger"
+) -> "Pushing":
+    from aurora_assets.archive.pushes import Pushing
+
     return Pushing(site, archive, hosts.hosts(archive, context.log), ledger, context.log.info)
 
 
 def _by_day(
     context: AssetExecutionContext,
-    reports: Sequence[PushReport],
+    reports: "Sequence[PushReport]",
     days: Sequence[date],
-    ledger: Ledger,
+    ledger: "Ledger",
     archive: Archive,
     group: str,
     key: AssetKey,
@@ -271,7 +285,7 @@ def _by_day(
     )
 
 
-def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
+def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
     bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
     failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
     return {
@@ -292,7 +306,7 @@ def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
     }
 
 
-def _counts_metadata(counts: Counts) -> Metadata:
+def _counts_metadata(counts: "Counts") -> Metadata:
     return {
         "files": counts.files,
         "bytes": counts.bytes,
@@ -303,7 +317,7 @@ def _counts_metadata(counts: Counts) -> Metadata:
     }
 
 
-def _verdict_metadata(found: DayVerdict) -> Metadata:
+def _verdict_metadata(found: "DayVerdict") -> Metadata:
     verdict = found.verdict
     return {
         "sentence": verdict.sentence(),
@@ -321,7 +335,7 @@ def _verdict_metadata(found: DayVerdict) -> Metadata:
     }
 
 
-def _pass_metadata(certified: Certified) -> Metadata:
+def _pass_metadata(certified: "Certified") -> Metadata:
     report, summary = certified.report, certified.summary
     return {
         "summary": report.summary(),

@@ -1,13 +1,16 @@
 """Checks of the archive's assets: they say what the run that pushed or verified has found. Observe only."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
-from aurora_assets.archive.errand import PushReport
-from aurora_assets.archive.verify import VerifyReport
 from aurora_assets.files import Tally
 from aurora_assets.presentation import Metadata, table
+
+if TYPE_CHECKING:
+    from aurora_assets.archive.errand import PushReport
+    from aurora_assets.archive.verify import VerifyReport
 
 _PARKED = "nothing_parked"
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
@@ -38,7 +41,7 @@ def parked_spec(key: AssetKey) -> AssetCheckSpec:
     )
 
 
-def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
+def nothing_parked(key: AssetKey, reports: "Sequence[PushReport]") -> AssetCheckResult:
     """Whether every file is still tried."""
     parked = joined(r.parked for r in reports)
     return AssetCheckResult(
@@ -51,7 +54,7 @@ def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckRe
     )
 
 
-def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> AssetCheckResult:
+def no_settled_gap(key: AssetKey, report: "VerifyReport", strip: Metadata) -> AssetCheckResult:
     """Red only for files that should be there by now."""
     days = report.days
     bad = [found for found in days if found.verdict.gap_count]
@@ -72,7 +75,7 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> Asse
     )
 
 
-def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Tally) -> AssetCheckResult:
+def every_place_was_seen(key: AssetKey, report: "VerifyReport", stuck: Tally) -> AssetCheckResult:
     """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
     said = [f"{side}: {why}" for side, why in report.errors.items()]
     if stuck.count:

@@ -10,7 +10,7 @@ from aurora_assets.archive.certify import Records
 from aurora_assets.archive.compare import Verdict
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
 from aurora_assets.archive.ledger import REGISTERED, Ledger
-from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
 from aurora_assets.files import Tally
 from aurora_assets.site import Site
 

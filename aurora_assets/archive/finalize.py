@@ -20,10 +20,10 @@ import yaml
 
 from aurora_assets.archive import manifest
 from aurora_assets.archive.known import Known
+from aurora_assets.archive.names import finalized
 from aurora_assets.errors import EvidenceError
 from aurora_assets.files import Staging, publish_file
 
-DIRECTORY = "finalized"
 _MAX_BYTES = 1 << 22
 
 
@@ -43,7 +43,7 @@ class Finalizations:
 
     def __init__(self, manifests: Path, stream: str, instance: str, there: str, staging: Staging) -> None:
         """``there`` is the stream's directory in the archive, below which the manifests' paths are."""
-        self.directory = manifests / DIRECTORY / stream
+        self.directory = finalized(manifests, stream)
         self.stream = stream
         self.instance = instance
         self.there = there

@@ -19,9 +19,10 @@ from typing import Any
 from aurora_assets.archive import manifest
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.known import SIDES
+from aurora_assets.archive.names import HISTORY, latest
 from aurora_assets.files import Staging, flush, publish_tree
 
-LATEST, HISTORY, SUMMARY, CANDIDATES = "latest", "history", "summary.json", "prune_candidates.tsv"
+SUMMARY, CANDIDATES = "summary.json", "prune_candidates.tsv"
 CANDIDATES_HEADER = "relpath\n"
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -66,7 +67,7 @@ class Publication:
 
     @property
     def latest(self) -> Path:
-        return self.manifests / LATEST
+        return latest(self.manifests)
 
     def summary(self) -> dict[str, Any]:
         """``latest/summary.json``; empty where nothing was published."""

@@ -14,17 +14,11 @@ from pathlib import Path
 from aurora_assets.archive.errand import OUTGOING, Errand, FarSide, PushReport
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, registered_items, wxcam_items
 from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
+from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
 from aurora_assets.archive.push import push
 from aurora_assets.archive.settings import Archive
 from aurora_assets.files import Tally
 from aurora_assets.site import Site
-
-WXCAM_PRODUCTS, CORE_PRODUCTS, EVIDENCE = "wxcam_products", "core_products", "evidence"
-
-
-def raw_group(stream: str) -> str:
-    """The ledger's group of a stream's raw files."""
-    return f"raw/{stream}"
 
 
 @dataclass(frozen=True)

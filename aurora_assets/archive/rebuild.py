@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from aurora_assets import camera
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
 from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.pushes import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import ArchiveError, HostError
 from aurora_assets.files import FileId, Tally, UnsafePathError, safe_relative

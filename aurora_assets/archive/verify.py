@@ -19,7 +19,7 @@ from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.finalize import Finalizations
 from aurora_assets.archive.known import SIDES, Known, Look, Side
 from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.pushes import raw_group
+from aurora_assets.archive.names import raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher
 from aurora_assets.errors import HostError

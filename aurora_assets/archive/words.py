@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aurora_assets.archive.certify import Records
 from aurora_assets.archive.errand import PushReport
-from aurora_assets.archive.pushes import EVIDENCE, Pushing
+from aurora_assets.archive.names import EVIDENCE
+from aurora_assets.archive.pushes import Pushing
 
 
 def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:

@@ -5,6 +5,7 @@ age, has changed; executed in the UI they say how it is now.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckEvaluation,
@@ -19,12 +20,11 @@ from dagster import (
 )
 
 from aurora_assets import camera
-from aurora_assets.health.assessment import is_planned_offline
-from aurora_assets.health.fresh import all_freshness
-from aurora_assets.health.model import Freshness, Level
 from aurora_assets.presentation import Metadata
 from aurora_assets.site import Site
-from resources.orchestrator import DagsterRecords
+
+if TYPE_CHECKING:
+    from aurora_assets.health.model import Freshness
 
 CHECK = "is_fresh"
 _ROOTS = {"source": ["source"], "here": ["raw"], "archive": ["gws", "raw"]}
@@ -36,7 +36,7 @@ _WHAT = {
 }
 
 
-def asset_of(one: Freshness) -> AssetKey:
+def asset_of(one: "Freshness") -> AssetKey:
     """The asset that a freshness is shown with."""
     if one.component == "product":
         return AssetKey(one.name.split("/"))
@@ -54,6 +54,9 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
         description="How new the newest data of every stream and product is, by the time of the data.",
     )
     def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
+        from aurora_assets.health.fresh import all_freshness
+        from resources.orchestrator import DagsterRecords
+
         records = DagsterRecords(context.instance, site)
         chosen = context.selected_asset_check_keys
         for one in all_freshness(site, records.newest_of_products()):
@@ -71,7 +74,7 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
     return freshness
 
 
-def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
+def evaluation_of(one: "Freshness") -> AssetCheckEvaluation:
     """What the sensor writes, without a run."""
     return AssetCheckEvaluation(
         asset_key=asset_of(one),
@@ -83,16 +86,21 @@ def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
     )
 
 
-def passes(one: Freshness) -> bool:
+def passes(one: "Freshness") -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
+    from aurora_assets.health.assessment import is_planned_offline
+    from aurora_assets.health.model import Level
+
     return one.level is Level.GREEN or is_planned_offline(one)
 
 
-def severity_of(one: Freshness) -> AssetCheckSeverity:
+def severity_of(one: "Freshness") -> AssetCheckSeverity:
+    from aurora_assets.health.model import Level
+
     return AssetCheckSeverity.ERROR if one.level is Level.RED else AssetCheckSeverity.WARN
 
 
-def metadata_of(one: Freshness) -> Metadata:
+def metadata_of(one: "Freshness") -> Metadata:
     newest = {"newest_data": one.newest_utc.isoformat()} if one.newest_utc else {}
     since = {"since": one.since_utc.isoformat()} if one.since_utc else {}
     ages = {"age_s": one.age_s} if one.age_s is not None else {}
