@@ -15,7 +15,7 @@ from aurora_assets.wxcam.refresh import refresh_day
 from aurora_assets.wxcam.videos import build_daily_video
 from benchmarks.inputs import DAY, NOW, camera_day, layout_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
-from benchmarks.old_videos import encode, frames_of, nearness
+from benchmarks.old_videos import clips_in, encode, frames_of, nearness
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 
 CAMERA = "fish_hdr"
@@ -48,16 +48,11 @@ def run(bench: Bench) -> Result:
             times_longer("limit: copying the clips' bytes", least, mine, 3),
         ],
         [
-            f"FISH, 3120 x 3040, an image every 5 min: {FRAMES // 24} frames a clip, {FRAMES} in all; cached in memory. "
-            "Ours has the catalogue at hand, as a run has, and not the video.",
+            f"FISH, 3120 x 3040, an image every 5 min: {FRAMES // 24} frames a clip, {FRAMES} in all; all in the page "
+            "cache. Ours has the catalogue at hand, as a run has, and not the video.",
             "Ours is flushed to disk before it gets its name. So is the copy; what is encoded again is not.",
         ],
     )
-
-
-def clips_in(place: Path) -> list[Path]:
-    """The camera's clips, by time."""
-    return sorted((layout_in(place).raw / "FISH").rglob("*.mp4"))
 
 
 def ours(place: Path) -> int:

@@ -11,11 +11,17 @@ from pathlib import Path
 import av
 import numpy as np
 
+from benchmarks.inputs import layout_in
 from benchmarks.likeness import psnr
 
 FASTSTART = {"movflags": "+faststart"}
 QUALITY = {"preset": "veryfast", "crf": "18"}
 _RATE = 25  # frames/s
+
+
+def clips_in(place: Path) -> list[Path]:
+    """The clips of the FISH camera in a benchmark's directory, by time."""
+    return sorted((layout_in(place).raw / "FISH").rglob("*.mp4"))
 
 
 def encode(
