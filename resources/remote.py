@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
+from socket import IPPROTO_TCP, TCP_NODELAY, TCP_USER_TIMEOUT
 from typing import TYPE_CHECKING
 
 from fabric import Config, Connection
@@ -83,6 +83,8 @@ def connect(ssh: SshResource, host: SshHost) -> Connection:
         connection.client.load_host_keys(str(known))
         connection.open()
         connection.transport.set_keepalive(ALIVE_SECONDS)
+        # What asks waits for its answer: without this a question waits for the acknowledgement of the one before it.
+        connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         # What was sent and is not acknowledged for that long: the other end is gone, and the session with it.
         connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, ALIVE_SECONDS * ALIVE_TIMES * 1000)
     except (OSError, SSHException, EOFError) as error:

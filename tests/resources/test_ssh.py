@@ -354,6 +354,13 @@ def test_a_host_of_this_machine_needs_no_ssh(ssh: SshResource) -> None:
     assert isinstance(ssh.source(HERE), LocalSource)
 
 
+def test_a_question_does_not_wait_for_the_acknowledgement_of_the_one_before(
+    server: SshServer, ssh: SshResource
+) -> None:
+    connection, _ = ssh.session(host_of(server))
+    assert connection.transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_login_that_failed_leaves_no_connection(server: SshServer, ssh: SshResource) -> None:
     before = open_sessions()
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
