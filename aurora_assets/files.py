@@ -10,6 +10,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,12 +29,21 @@ SHOWN = 10  # how many offenders a report names
 # A large transfer goes in parts, so that what has come counts meanwhile, and little is done again when it is cut.
 PART_FILES, PART_BYTES = 2000, 4 << 30
 
+# No part of such a path begins with a dot, and none is longer than the whole.
+_PLAIN = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 class UnsafePathError(ValueError):
     """A path that came from outside and may not be used; the message is the reason."""
+
+
+def is_plain(raw: bytes) -> bool:
+    """Whether a path from outside is of the kind that all but a few are: nothing in it needs a closer look."""
+    return len(raw) <= MAX_NAME_BYTES and _PLAIN.fullmatch(raw) is not None
 
 
 def safe_relative(raw: bytes) -> str:
@@ -46,7 +56,7 @@ def safe_relative(raw: bytes) -> str:
         path = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise UnsafePathError("name is not UTF-8") from None
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in path):
+    if _CONTROL.search(path):
         raise UnsafePathError("control character in the name")
     if path.startswith("/"):
         raise UnsafePathError("absolute path")

@@ -15,12 +15,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.files import Tally, shown
 
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
+_KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}
 
 # GNU find writes one NUL-terminated record an entry, so a name may hold anything. The clock record lets "settled" be
 # judged by the clock that stamped the files; the end record tells a whole listing from one that was cut off. A find
@@ -51,8 +52,7 @@ _COMPLAINT = re.compile(f"find: (?!{_QUOTE}/)(.+)")
 _OF_THE_ROOT = re.compile(f"{_QUOTE}\\.['\u2019]: (.+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing on a host: kind (f, d, l, ?), size in bytes, mtime in ns since epoch, path as the host gave it."""
 
     kind: str
@@ -135,7 +135,7 @@ def _entry(record: bytes) -> Entry:
         kind, size, mtime, path = record.split(b" ", 3)
         seconds, _, fraction = mtime.partition(b".")
         mtime_ns = int(seconds) * 1_000_000_000 + int((fraction + b"000000000")[:9])
-        return Entry(kind.decode("ascii"), int(size), mtime_ns, path.removeprefix(b"./"))
+        return Entry(_KINDS.get(kind) or kind.decode("ascii"), int(size), mtime_ns, path.removeprefix(b"./"))
     except ValueError:
         raise HostError(f"the listing has a line that is not find's: {record[:80]!r}") from None
 

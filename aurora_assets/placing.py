@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
-from aurora_assets.files import FileId, UnsafePathError, safe_relative
+from aurora_assets.files import FileId, UnsafePathError, is_plain, safe_relative
 from aurora_assets.listing import DIRECTORY, FILE, SYMLINK, Entry
 from aurora_assets.site import Stream
 
@@ -45,6 +45,8 @@ class Directories:
 
     def day_of(self, path: bytes) -> date | None:
         """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
+        if not self.owner:
+            return None
         parts = path.decode("utf-8", "replace").split("/")
         for depth in self._depths:
             if day := self.owner.get("/".join(parts[:depth])):
@@ -95,8 +97,7 @@ def directories(stream: Stream, days: Sequence[date]) -> list[str]:
 _NO_FILE = {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What an entry is to its stream: a file, refused for a reason, or, with neither, not of this stream."""
 
     day: date | None = None
@@ -122,11 +123,12 @@ class Judge:
     def __call__(self, entry: Entry) -> Judged:
         text = entry.path.decode("utf-8", "surrogateescape")
         ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
-        lies = text != "." and not _NEVER_SAID.isdisjoint(text.split("/"))
+        is_usual = is_plain(entry.path)
+        lies = not is_usual and text != "." and not _NEVER_SAID.isdisjoint(text.split("/"))
         # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
         if not ours and entry.kind != SYMLINK and not lies:
             return _FOREIGN
-        day, reason = self._usable(text, entry)
+        day, reason = self._usable(text, entry, is_usual)
         home = self.placed.day_of(entry.path)
         if reason is not None:
             # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
@@ -137,14 +139,14 @@ class Judge:
             return Judged(home or day, reason="in the directory of another day than its name says", is_dated=True)
         return Judged(day, FileId(text, entry.size, entry.mtime_ns), is_dated=True)
 
-    def _usable(self, text: str, entry: Entry) -> tuple[date | None, str | None]:
+    def _usable(self, text: str, entry: Entry, is_usual: bool) -> tuple[date | None, str | None]:
         """The day of an entry, as far as it tells one, and the reason, where it must not be used."""
         if entry.size < 0 or not 0 <= entry.mtime_ns <= self.clock_ns + _AHEAD_NS:
             return None, "impossible size or mtime"
         day = self.stream.day_of(text, entry.mtime_ns)
         if day is not None and day > self.today:
             return None, "dated in the future"
-        if (reason := why_unusable(entry)) is not None:
+        if not (is_usual and entry.kind == FILE) and (reason := why_unusable(entry)) is not None:
             return day, reason
         return day, None if day else "no day in its name"
 

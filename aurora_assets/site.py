@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,20 +117,20 @@ class Stream(Settings):
         return not self.settle if self.append is None else self.append
 
     @cached_property
-    def _included(self) -> tuple[re.Pattern[str], ...]:
+    def _included(self) -> re.Pattern[str]:
         return _compiled(self.include)
 
     @cached_property
-    def _included_by_name(self) -> tuple[re.Pattern[str], ...]:
+    def _included_by_name(self) -> re.Pattern[str]:
         return _compiled([pattern for pattern in self.include if pattern.rpartition("/")[2].strip("*")])
 
     def includes(self, path: str) -> bool:
         """Whether ``path`` (relative to the stream's root) is one of this stream's files, by its name alone."""
-        return any(pattern.match(path) for pattern in self._included)
+        return self._included.match(path) is not None
 
     def names_a_file(self, path: str) -> bool:
         """Whether ``path`` is included for its own name, which a pattern that ends in ``*`` alone says of nothing."""
-        return any(pattern.match(path) for pattern in self._included_by_name)
+        return self._included_by_name.match(path) is not None
 
     @cached_property
     def _day(self) -> re.Pattern[str] | None:
@@ -149,18 +149,23 @@ class Stream(Settings):
         if match is None:
             return None
         parts = match.groupdict()
-        try:
-            year = int(parts["Y"]) if parts.get("Y") else 2000 + int(parts["y"])
-            return date(year, int(parts["m"]), int(parts["d"]))
-        except (KeyError, TypeError, ValueError):
-            return None
+        return _day_named(parts.get("Y"), parts.get("y"), parts.get("m"), parts.get("d"))
 
 
-def _compiled(include: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+@lru_cache(1024)  # most files are of the same day as the one before
+def _day_named(year: str | None, year_of_2000: str | None, month: str | None, day: str | None) -> date | None:
+    try:
+        return date(int(year) if year else 2000 + int(year_of_2000 or ""), int(month or ""), int(day or ""))
+    except ValueError:
+        return None
+
+
+def _compiled(include: Sequence[str]) -> re.Pattern[str]:
+    """One expression for all patterns; of none it matches nothing."""
     # Cameras write .jpg and .JPG alike; the rest of a name is matched as written.
     patterns = [re.sub(r"\.[A-Za-z0-9]+$", _either_case, pattern) for pattern in include]
     positive, _ = glob.translate(patterns, flags=glob.GLOBSTAR | glob.FORCEUNIX)
-    return tuple(re.compile(expression) for expression in positive)
+    return re.compile("|".join(f"(?:{expression})" for expression in positive) or r"(?!)")
 
 
 def _either_case(match: re.Match[str]) -> str:

@@ -29,6 +29,7 @@ from aurora_assets.files import (
     UnsafePathError,
     exclusive,
     identity,
+    is_plain,
     is_settled,
     publish_file,
     publish_tree,
@@ -66,6 +67,19 @@ def test_a_path_that_is_let_through_stays_below_any_root_and_is_the_one_that_was
         assert os.path.normpath(joined) == joined, "it is its own shortest form"
         assert os.path.commonpath([root, joined]) == root
     assert len(path.splitlines()) == 1, "it is one line of a manifest"
+
+
+@given(st.from_regex(rb"[a-zA-Z0-9_./ \\\n-]{0,260}", fullmatch=True))
+@example(b"a" * 240)
+@example(b"a" * 241)
+@example(b"a/.hidden")
+@example(b"a\n")
+@example(b"-rf")
+def test_a_path_that_needs_no_closer_look_would_have_passed_one(raw: bytes) -> None:
+    if is_plain(raw):
+        assert safe_relative(raw).encode() == raw
+        assert not any(part.startswith((b".", b"-")) for part in raw.split(b"/"))
+        assert not {*raw} & {*b"\\\n "}
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _below(entries: Generator[Entry], prefix: bytes) -> Generator[Entry]:
     with closing(entries):
         for entry in entries:
             if entry.path.startswith(prefix) and entry.path != prefix:
-                yield replace(entry, path=entry.path[len(prefix) :])
+                yield entry._replace(path=entry.path[len(prefix) :])
 
 
 @dataclass

@@ -137,9 +137,9 @@ class Decider:
     def _settle(self, file: FileId, asked: DayPlan) -> None:
         if not is_settled(file.mtime_ns, self.clock_ns, self.stream.settle):
             asked.unsettled.add(file.path)
-        elif obstacle := self.local.obstacle(file.path):
-            asked.refuse(file.path, obstacle)
-        elif self.local.holds(file):
+        elif isinstance(here := self.local.look(file.path), str):
+            asked.refuse(file.path, here)
+        elif here is not None and here.st_size == file.size and same_mtime(here.st_mtime_ns, file.mtime_ns):
             asked.keep(file)
         else:
             asked.take(file)
@@ -152,28 +152,26 @@ class _LocalTree:
         self.root = str(root)  # a pathlib.Path of each file would cost more than the rest, and intern its name for ever
         self._sound: dict[str, bool] = {"": True}
 
-    def obstacle(self, path: str) -> str | None:
-        """Why ``path`` cannot be written here, if so: a symlink on the way would lead out of the raw root."""
-        if not self._is_sound(os.path.dirname(path)):
+    def look(self, path: str) -> os.stat_result | str | None:
+        """The regular file that is here under ``path``, if there is one; or why it cannot be written here: a symlink on
+        the way would lead out of the raw root."""
+        if not self._is_sound(path.rpartition("/")[0]):
             return "a symlink or file stands here where a directory should"
         status = self._status(path)
-        return None if status is None or stat.S_ISREG(status.st_mode) else "something else stands here under its name"
-
-    def holds(self, file: FileId) -> bool:
-        """Whether the same version of a file is here, by size and mtime."""
-        status = self._status(file.path)
-        return status is not None and status.st_size == file.size and same_mtime(status.st_mtime_ns, file.mtime_ns)
+        if status is None or stat.S_ISREG(status.st_mode):
+            return status
+        return "something else stands here under its name"
 
     def _status(self, path: str) -> os.stat_result | None:
         try:
-            return os.lstat(os.path.join(self.root, path))
+            return os.lstat(f"{self.root}/{path}")
         except FileNotFoundError:
             return None
 
     def _is_sound(self, directory: str) -> bool:
         if directory not in self._sound:
             # From the top: below something that is no directory, nothing can be asked about.
-            sound = self._is_sound(os.path.dirname(directory))
+            sound = self._is_sound(directory.rpartition("/")[0])
             status = self._status(directory) if sound else None
             self._sound[directory] = sound and (status is None or stat.S_ISDIR(status.st_mode))
         return self._sound[directory]

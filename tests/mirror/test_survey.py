@@ -158,9 +158,9 @@ def test_the_digest_tells_versions_of_a_file_apart(tmp_path: Path) -> None:
     one, other = image(DAY, 1), image(DAY, 2)
     versions = [
         one,
-        replace(one, size=8),
-        replace(one, mtime_ns=one.mtime_ns + 1),
-        replace(one, path=one.path.replace(b"/10/", b"/11/")),
+        one._replace(size=8),
+        one._replace(mtime_ns=one.mtime_ns + 1),
+        one._replace(path=one.path.replace(b"/10/", b"/11/")),
     ]
     assert len({digest([version, other], tmp_path) for version in versions}) == len(versions)
 
