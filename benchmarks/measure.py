@@ -34,16 +34,19 @@ class Method:
     Parameters
     ----------
     work
-        Called as ``work(*arguments)``; what it returns is its answer, small and picklable.
+        Called as ``work(*arguments)``; what it returns is its answer.
     arguments
         Picklable.
     before
         Called in the same way, unmeasured, before every run: takes away what the run before left.
+    sums_up
+        Makes an answer that is small and can be compared of what ``work`` returned, unmeasured.
     """
 
     work: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
     before: Callable[..., Any] | None = None
+    sums_up: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ def run_once(method: Method) -> Run:
     cores, clock = _cores(), time.perf_counter()
     answer = method.work(*method.arguments)
     seconds = time.perf_counter() - clock
-    return Run(seconds, _cores() - cores, peak_mb(), answer)
+    cores, peak = _cores() - cores, peak_mb()
+    return Run(seconds, cores, peak, method.sums_up(answer) if method.sums_up else answer)
 
 
 def _cores() -> float:

@@ -1,0 +1,89 @@
+"""Reading from the pixel store: one frame, a column of pixels and one pixel through many frames."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from PIL import Image
+
+from aurora_assets.wxcam.reader import open_pixels
+from aurora_assets.wxcam.refresh import refresh_day
+from benchmarks.inputs import DAY, NOW, camera_day, layout_in
+from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.pixels import CAMERA, fish_images, ours, replaced, replaced_root
+from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, times_longer
+
+EVERY = timedelta(minutes=10)
+FRAMES = 100
+ROW, COLUMN = 1520, 1560  # px; the zenith, in the middle of the picture
+WHAT: dict[str, dict[str, Any]] = {
+    "one frame": {"time": 50},
+    f"one column of pixels over {FRAMES} frames (a keogram)": {"time": slice(0, FRAMES), "x": COLUMN},
+    f"one pixel over {FRAMES} frames, at the zenith": {"time": slice(0, FRAMES), "y": ROW, "x": COLUMN},
+}
+LONGEST = 1.3
+
+_opened: dict[str, xr.DataArray] = {}  # of a worker's process: a notebook opens a store once, and reads from it often
+
+
+def run(bench: Bench) -> Result:
+    """Measure each of ``WHAT`` from both stores."""
+    rows = []
+    with bench.directory() as place:
+        bench.tell("making both stores")
+        refresh_day(camera_day(place, EVERY), DAY, NOW)
+        if ours(place) != replaced(place):
+            raise WrongAnswerError("the stores do not hold the same frames")
+        for what in WHAT:
+            bench.tell(what)
+            methods = {name: Method(read, (place, name, what), open_store, digest) for name in (REPLACED, OURS)}
+            found = by_turns(methods, partial(_check, place, what), bench.rounds, bench.tell)
+            old, mine = (Figure.of(found[name]) for name in (REPLACED, OURS))
+            rows.append(times_longer(f"in use today: {what}", old, mine, LONGEST))
+    return Result(
+        "reading",
+        "Reading the pixel store",
+        rows,
+        [
+            "In use today: xarray.open_zarr of that method's store. Ours: open_pixels. Both are opened before.",
+            "The files are in the page cache; from a disk, the store in use today has ten times as many bytes to read.",
+        ],
+    )
+
+
+def open_store(place: Path, name: str, _: str) -> None:
+    """What a notebook does once."""
+    if name not in _opened:
+        if name == OURS:
+            _opened[name] = open_pixels(layout_in(place).store, CAMERA, DAY, NOW).image
+        else:
+            _opened[name] = xr.open_zarr(replaced_root(place)).image
+
+
+def read(place: Path, name: str, what: str) -> np.ndarray:
+    """The pixels that are asked for."""
+    pixels: np.ndarray = _opened[name].isel(WHAT[what]).values
+    return pixels
+
+
+def digest(pixels: np.ndarray) -> str:
+    """What tells an array from another."""
+    return f"{pixels.shape} {hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()}"
+
+
+def _check(place: Path, what: str, answers: Mapping[str, str]) -> None:
+    """Both gave what Pillow sees."""
+    where = WHAT[what]
+    files = np.array(fish_images(place))[where["time"]]
+    frames = [np.asarray(Image.open(path)) for path in np.atleast_1d(files)]
+    cut = [frame[where.get("y", slice(None)), where.get("x", slice(None))] for frame in frames]
+    expected = digest(cut[0] if isinstance(where["time"], int) else np.stack(cut))
+    if set(answers.values()) != {expected}:
+        raise WrongAnswerError(f"{what}: {answers}, and Pillow says {expected}")
