@@ -1,4 +1,4 @@
-"""The size of a plain JPEG, read from its header in a few microseconds; whatever is not plain is left to Pillow.
+"""The header of a plain JPEG, read in a few microseconds; whatever is not plain is left to Pillow.
 
 A catalogue that begins with an archive opens a hundred thousand images, and Pillow's parser, which is in Python and
 reads every table, took most of that time. This one steps from segment to segment and reads one of them. It believes
@@ -8,17 +8,34 @@ rest, of which Pillow then says what is wrong. Nothing is decoded here.
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _BLOCK = 4096  # bytes; what cameras write before the picture fits
 _MOST_SEGMENTS = 256
 _MARKER = 0xFF
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive; Huffman-coded all of them
-_SCAN, _QUANTIZATION = 0xDA, 0xDB
+_PROGRESSIVE, _SCAN, _QUANTIZATION = 0xC2, 0xDA, 0xDB
 # DHT, DRI, APP0, APP1, APP14 and comments: told by their length alone. Not APP2 and APP13, in which Pillow looks for
 # more, nor what we have not seen.
 _STEPPED_OVER = frozenset((0xC4, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE))
 _COMPONENTS = frozenset((1, 3))
+_HEIGHT_AT = 5  # bytes into a frame header, its marker included
+# A marker with its length, and the longest segment that is looked into: four quantization tables of 16 bits.
+_LONGEST_READ = 4 + 4 * 129
+
+MARGIN = 16
+"""Rows below the last wanted one that have to be decoded with it: colours are interpolated between rows."""
+
+
+class Header(NamedTuple):
+    """What a plain JPEG says of itself before its picture."""
+
+    width: int  # px
+    height: int  # px
+    at: int  # where in the file its frame header begins (bytes)
+    is_sequential: bool  # the picture comes from top to bottom, once
+
 
 Read = Callable[[int, int], bytes]
 """``read(count, offset)``: as many bytes of a file as there are from there on."""
@@ -38,14 +55,15 @@ def plain_size(path: str) -> tuple[int, int] | None:
         end = os.lseek(fd, 0, os.SEEK_END)
         if os.pread(fd, 2, max(0, end - 2)) != _END:
             return None
-        return size_in_header(lambda count, offset: os.pread(fd, count, offset))
+        header = header_of(lambda count, offset: os.pread(fd, count, offset))
+        return (header.width, header.height) if header else None
     finally:
         os.close(fd)
 
 
-def size_in_header(read: Read) -> tuple[int, int] | None:
-    """Width and height (px) that a plain JPEG's header gives; None where it is not plain."""
-    start, block, size = 0, read(_BLOCK, 0), None
+def header_of(read: Read) -> Header | None:
+    """The header of a JPEG; None where it is not plain."""
+    start, block, header = 0, read(_BLOCK, 0), None
     if not block.startswith(_START):
         return None
     place = len(_START)
@@ -58,11 +76,12 @@ def size_in_header(read: Read) -> tuple[int, int] | None:
         marker, length = block[at + 1], block[at + 2] << 8 | block[at + 3]
         segment = block[at + 4 : at + 2 + length]
         if marker == _SCAN:
-            return size if len(segment) == length - 2 else None
+            return header if len(segment) == length - 2 else None
         if marker in _FRAMES:
-            size = _size_in_frame(segment) if size is None and len(segment) == length - 2 else None
+            size = _size_in_frame(segment) if header is None and len(segment) == length - 2 else None
             if size is None:
                 return None
+            header = Header(*size, place, marker != _PROGRESSIVE)
         elif marker == _QUANTIZATION:
             if len(segment) != length - 2 or not _is_whole(segment):
                 return None
@@ -72,8 +91,16 @@ def size_in_header(read: Read) -> tuple[int, int] | None:
     return None
 
 
-# A marker with its length, and the longest segment that is looked into: four quantization tables of 16 bits.
-_LONGEST_READ = 4 + 4 * 129
+def shortened(data: bytes, rows: int) -> bytes | None:
+    """The same JPEG with fewer rows: a decoder stops below them. None where that cannot be.
+
+    The last of them are not as in the whole picture where colours are subsampled: see :data:`MARGIN`.
+    """
+    header = header_of(lambda count, offset: data[offset : offset + count])
+    if header is None or not header.is_sequential or not 0 < rows <= header.height:
+        return None
+    place = header.at + _HEIGHT_AT
+    return b"".join((data[:place], rows.to_bytes(2), data[place + 2 :]))
 
 
 def _size_in_frame(segment: bytes) -> tuple[int, int] | None:

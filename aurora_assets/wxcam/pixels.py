@@ -32,7 +32,7 @@ from aurora_assets.errors import MediaError
 from aurora_assets.files import Tally, flush, identity, publish_file, publish_tree
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
-from aurora_assets.wxcam.jpeg import size_in_header
+from aurora_assets.wxcam.jpeg import header_of
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 
@@ -194,7 +194,8 @@ def prove(data: bytes, shape: tuple[int, int]) -> None:
     decoder does that, and accepts no more than ours (a test damages JPEGs and asks both); what it does not accept, or
     what is not plain, is decoded in full.
     """
-    if size_in_header(lambda count, offset: data[offset : offset + count]) == shape[::-1]:
+    header = header_of(lambda count, offset: data[offset : offset + count])
+    if header and (header.height, header.width) == shape:
         with suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             if image.size == shape[::-1] and image.mode == "RGB":
                 image.draft("L", (max(1, shape[1] // 8), max(1, shape[0] // 8)))

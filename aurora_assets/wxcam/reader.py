@@ -20,6 +20,7 @@ import xarray as xr
 import zarr
 
 from aurora_assets.errors import PixelsError
+from aurora_assets.wxcam.jpeg import MARGIN, shortened
 from aurora_assets.wxcam.names import compact
 from aurora_assets.wxcam.pixels import decode
 
@@ -28,7 +29,9 @@ type Time = str | datetime | np.datetime64 | pd.Timestamp
 _TRIES = 10
 
 
-def open_pixels(path: str | Path, camera: str, start: Time, stop: Time) -> xr.Dataset:
+def open_pixels(
+    path: str | Path, camera: str, start: Time, stop: Time, *, y: slice = slice(None), x: slice = slice(None)
+) -> xr.Dataset:
     """The images of a camera with start <= time < stop.
 
     Parameters
@@ -39,12 +42,15 @@ def open_pixels(path: str | Path, camera: str, start: Time, stop: Time) -> xr.Da
         ``fish_hdr`` or ``pano_hdr``.
     start, stop
         Times, UTC; anything that pandas reads as a time stamp.
+    y, x
+        A window of the picture (px, without a step). It saves memory, and the decoding of all that lies below it:
+        what lies above and beside it has to be read, because a JPEG can only be read from its beginning.
 
     Returns
     -------
     xarray.Dataset
         Dimensions ``time, y, x, channel``; ``time`` sorted and unique (datetime64[ns], UTC); variables ``image`` (uint8
-        RGB, lazy), ``filename`` and ``size_bytes``.
+        RGB, lazy), ``filename`` and ``size_bytes``. Of a window also the coordinates ``y`` and ``x``.
 
     Raises
     ------
@@ -61,14 +67,18 @@ def open_pixels(path: str | Path, camera: str, start: Time, stop: Time) -> xr.Da
     shapes = {day.shape for day in days}
     if len(shapes) > 1:
         raise PixelsError(f"{path}: images of different sizes {sorted(shapes)} in that period; open it in parts")
-    image = da.concatenate([day.image() for day in days])
+    rows, columns = (_window(along, length) for along, length in zip((y, x), days[0].shape, strict=True))
+    image = da.concatenate([day.image(rows, columns) for day in days])
+    coordinates = {"time": np.concatenate([day.times for day in days])}
+    if (y, x) != (slice(None), slice(None)):
+        coordinates |= {"y": np.arange(rows.start, rows.stop), "x": np.arange(columns.start, columns.stop)}
     return xr.Dataset(
         {
             "image": (("time", "y", "x", "channel"), image, {"long_name": "sky image, RGB", "units": "1"}),
             "filename": ("time", np.concatenate([day.names for day in days])),
             "size_bytes": ("time", np.concatenate([day.sizes for day in days]), {"units": "bytes"}),
         },
-        coords={"time": np.concatenate([day.times for day in days])},
+        coords=coordinates,
         attrs={"instrument": "wxcam", "camera": camera},
     )
 
@@ -83,6 +93,14 @@ def original_jpeg(path: str | Path, camera: str, time: Time) -> bytes:
             index = int(found[0])
             return frame_bytes(directory, day.version, index, str(day.names[index]), int(day.sizes[index]))
     raise PixelsError(f"{path}: no {camera} image of {moment}. open_pixels(...).time lists those that there are.")
+
+
+def _window(along: slice, length: int) -> slice:
+    """A slice with a beginning and an end that lie in the picture."""
+    start, stop, step = along.indices(length)
+    if step != 1 or start >= stop:
+        raise PixelsError(f"the window {along} is empty or has a step; the picture has {length} px along it")
+    return slice(start, stop)
 
 
 def _utc(time: Time) -> pd.Timestamp:
@@ -138,8 +156,8 @@ class _Day:
         columns = (column[keep] for column in (self.times, self.names, self.sizes, self.index))
         return _Day(self.root, self.version, self.shape, *columns)
 
-    def image(self) -> da.Array:
-        """uint8 (time, y, x, 3), a frame to a chunk."""
+    def image(self, rows: slice, columns: slice) -> da.Array:
+        """uint8 (time, y, x, 3) of a window, a frame to a chunk."""
         frames = np.empty(len(self.index), dtype=object)
         frames[:] = list(zip(self.index.tolist(), self.names.tolist(), self.sizes.tolist(), strict=True))
         image: da.Array = da.map_blocks(
@@ -148,17 +166,27 @@ class _Day:
             root=self.root,
             version=self.version,
             shape=self.shape,
+            rows=rows,
+            columns=columns,
             dtype="uint8",
             new_axis=[1, 2, 3],
-            chunks=((1,) * len(frames), (self.shape[0],), (self.shape[1],), (3,)),
+            chunks=((1,) * len(frames), (rows.stop - rows.start,), (columns.stop - columns.start,), (3,)),
             meta=np.empty((0, 0, 0, 0), dtype="uint8"),
         )
         return image
 
 
-def _read_block(block: np.ndarray, root: Path, version: Version, shape: tuple[int, int]) -> np.ndarray:
+def _read_block(
+    block: np.ndarray, root: Path, version: Version, shape: tuple[int, int], rows: slice, columns: slice
+) -> np.ndarray:
     index, name, size = block[0]
-    return decode(frame_bytes(root, version, index, name, size), shape)[np.newaxis]
+    data, height = frame_bytes(root, version, index, name, size), shape[0]
+    wanted = rows.stop + MARGIN
+    if wanted < height and (short := shortened(data, wanted)):
+        data, height = short, wanted
+    pixels = decode(data, (height, shape[1]))[np.newaxis, rows, columns]
+    # A view would keep the whole picture in memory.
+    return pixels if pixels.shape[1:3] == shape else pixels.copy()
 
 
 def frame_bytes(root: Path, version: Version, index: int, name: str, size: int) -> bytes:

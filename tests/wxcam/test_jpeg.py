@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aurora_assets.wxcam.jpeg import plain_size, size_in_header
+from aurora_assets.wxcam.jpeg import MARGIN, header_of, plain_size, shortened
 from aurora_assets.wxcam.media import inspect_image
+from aurora_assets.wxcam.pixels import decode
 
 KINDS = ("baseline", "progressive", "gray", "with Exif", "with a profile", "restarts", "optimized")
 
@@ -36,7 +37,8 @@ def jpeg(kind: str) -> bytes:
 
 
 def from_bytes(data: bytes) -> tuple[int, int] | None:
-    return size_in_header(lambda count, offset: data[offset : offset + count])
+    header = header_of(lambda count, offset: data[offset : offset + count])
+    return (header.width, header.height) if header else None
 
 
 def as_pillow_sees_it(data: bytes) -> tuple[int, int] | None:
@@ -86,6 +88,25 @@ def test_it_never_accepts_what_pillow_does_not_and_never_differs(data: bytes) ->
 @given(st.binary(max_size=2000))
 def test_any_bytes_end_in_an_answer(data: bytes) -> None:
     assert from_bytes(b"\xff\xd8" + data) in (None, as_pillow_sees_it(b"\xff\xd8" + data))
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:1:1"])
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_a_shortened_jpeg_decodes_to_the_first_rows_of_the_whole(subsampling: str, restarts: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (97, 61, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", subsampling=subsampling, restart_marker_blocks=restarts)
+    whole = decode(buffer.getvalue(), (97, 61))
+    for rows in range(1, 97 - MARGIN):
+        short = shortened(buffer.getvalue(), rows + MARGIN)
+        assert short is not None
+        assert np.array_equal(decode(short, (rows + MARGIN, 61))[:rows], whole[:rows])
+
+
+def test_a_picture_that_does_not_come_from_top_to_bottom_is_not_shortened() -> None:
+    assert shortened(jpeg("progressive"), 8) is None
+    assert shortened(jpeg("baseline"), 25) is None
+    assert shortened(b"no JPEG", 8) is None
 
 
 def test_a_file_that_does_not_end_as_a_jpeg_is_not_plain(tmp_path: Path) -> None:

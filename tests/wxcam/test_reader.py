@@ -55,6 +55,33 @@ def test_a_night_is_one_dataset(night: tuple[Sky, list[Path]]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("y", "x"),
+    [
+        (slice(0, 1), slice(None)),
+        (slice(10, 12), slice(5, 30)),
+        (slice(None), slice(63, 64)),
+        (slice(-3, None), slice(-2, -1)),
+        (slice(30, 31), slice(0, 1)),
+    ],
+)
+def test_a_window_has_the_pixels_of_the_whole_and_says_where_they_lie(
+    night: tuple[Sky, list[Path]], y: slice, x: slice
+) -> None:
+    sky, paths = night
+    dataset = open_pixels(sky.layout.store, "fish_hdr", "2026-08-18", "2026-08-20", y=y, x=x)
+    for frame, path in zip(dataset.image.values, paths, strict=True):
+        assert np.array_equal(frame, decoded(path)[y, x])
+    assert dataset.y.values.tolist() == list(range(48))[y]
+    assert dataset.x.values.tolist() == list(range(64))[x]
+
+
+@pytest.mark.parametrize("window", [{"y": slice(48, 60)}, {"x": slice(3, 3)}, {"x": slice(0, 64, 2)}])
+def test_an_impossible_window_is_refused(night: tuple[Sky, list[Path]], window: dict[str, slice]) -> None:
+    with pytest.raises(PixelsError, match="empty or has a step"):
+        open_pixels(night[0].layout.store, "fish_hdr", "2026-08-18", "2026-08-20", **window)
+
+
+@pytest.mark.parametrize(
     ("start", "stop", "found"),
     [
         ("2026-08-18T22:00", "2026-08-19T01:00", slice(1, 4)),
