@@ -76,7 +76,8 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         if not survey.is_whole:
             raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
         remember(site.sightings(name), survey.sightings())
-        attempts = Attempts(context.instance, job, raw_key(name), site.live.every)
+        partitions = [day.isoformat() for day in days]
+        attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]
         observation, cursor = _observe(name, survey, context.cursor)
         said = "; ".join([survey.summary(), *attempts.remarks])

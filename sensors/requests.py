@@ -1,8 +1,9 @@
 """Whether a day gets a run: not while it has one, not for the same thing twice, and after a failure not at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG
@@ -16,6 +17,7 @@ UNFINISHED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+_FAILED = [DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 _LONGEST_PAUSE = timedelta(hours=1)
 _SOON = 4  # sensor intervals
 _LOOK_BACK = 40  # runs of a day: more than an hour of them
@@ -68,9 +70,13 @@ class Attempts:
     ``remarks`` collects why days that seem to need a run do not get one.
     """
 
-    def __init__(self, instance: DagsterInstance, job: str, raw: AssetKey, pause: timedelta) -> None:
+    def __init__(
+        self, instance: DagsterInstance, job: str, raw: AssetKey, partitions: Sequence[str], pause: timedelta
+    ) -> None:
+        """``partitions`` are those that may be asked about."""
         self.instance = instance
         self.job = job
+        self.partitions = partitions
         self.pause = pause
         self.going = on_its_way(instance, job, raw)
         self.remarks: list[str] = []
@@ -90,7 +96,9 @@ class Attempts:
             if missing:
                 self.remarks.append(f"{partition} has a run that is {self.going[partition]}")
             return None
-        wanted = RunsFilter(job_name=self.job, tags={"dagster/partition": partition})
+        if not missing and not self._any_failed:
+            return None
+        wanted = RunsFilter(job_name=self.job, tags={PARTITION_NAME_TAG: partition})
         runs = list(self.instance.get_run_records(wanted, limit=_LOOK_BACK))  # newest first
         if not runs:
             return Attempt(missing, "first") if missing else None
@@ -102,6 +110,12 @@ class Attempts:
         if failures and self._must_wait(partition, failures, missing):
             return None
         return Attempt(listing, newest.run_id[:8])
+
+    @cached_property
+    def _any_failed(self) -> bool:
+        """Whether a run of any of these days has ever failed: one question instead of one a day, at most ticks."""
+        wanted = RunsFilter(job_name=self.job, tags={PARTITION_NAME_TAG: self.partitions}, statuses=_FAILED)
+        return self.instance.get_runs_count(wanted) > 0
 
     def _was_tried(self, partition: str, runs: list[RunRecord], missing: str) -> bool:
         """Whether a run was for the very same files and could not copy them; once an hour it is tried again.
