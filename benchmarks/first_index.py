@@ -57,14 +57,15 @@ def forget_ours(place: Path) -> None:
 
 def replaced(place: Path) -> int:
     """The scan of the scripts."""
-    return index_all(layout_in(place).raw, _old_database(place))
+    return index_all(layout_in(place).raw, old_database(place))
 
 
 def forget_replaced(place: Path) -> None:
-    _old_database(place).unlink(missing_ok=True)
+    old_database(place).unlink(missing_ok=True)
 
 
-def _old_database(place: Path) -> Path:
+def old_database(place: Path) -> Path:
+    """The catalogue of the method in use today."""
     return place / "replaced.sqlite"
 
 
@@ -85,5 +86,5 @@ def _check(place: Path, answers: Mapping[str, Any]) -> None:
     """Both catalogues have the same rows, as many as there are files."""
     if set(answers.values()) != {FILES}:
         raise WrongAnswerError(f"{FILES} files there; done: {answers}")
-    if rows_of(_old_database(place)) != rows_of(layout_in(place).catalog):
+    if rows_of(old_database(place)) != rows_of(layout_in(place).catalog):
         raise WrongAnswerError("the two catalogues differ")
