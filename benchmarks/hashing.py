@@ -24,8 +24,8 @@ SMALL_FILES, SMALL_BYTES = 20_000, 4_000
 GOAL = 80  # % of the limit
 
 _NOTES = [
-    "Limit of the large files: as many bytes hashed by hashlib from memory, on all cores, without any file. Limit of the "
-    "small files: open, read and hash each in a plain loop, which proves nothing about the version that was read.",
+    "Limit of the large files: as many bytes hashed by hashlib from memory, on all cores, without any file.",
+    "Limit of the small files: open, read and hash each in a plain loop, which proves nothing about what was read.",
     "All files are in the page cache.",
 ]
 
@@ -36,7 +36,7 @@ def run(bench: Bench) -> Result:
         bench.tell("making the files")
         large = make_files(root, "large", LARGE_FILES, LARGE_BYTES)
         small = make_files(root, "small", SMALL_FILES, SMALL_BYTES)
-        of_large = _measure(bench, root, large, Method(_hash_memory, (root / large[0], LARGE_FILES)))
+        of_large = _measure(bench, root, large, Method(hash_memory, (root / large[0], LARGE_FILES)))
         of_small = _measure(bench, root, small, Method(_hash_plainly, (root, small)))
     gigabytes = LARGE_FILES * LARGE_BYTES / 1e9
     what = f"hashlib in memory: {LARGE_FILES} files of {LARGE_BYTES >> 20} MiB"
@@ -100,7 +100,7 @@ def _hash(root: Path, paths: list[str]) -> str:
     return sum_of((digest.path, digest.sha256 or digest.error or "") for digest in found)
 
 
-def _hash_memory(file: Path, times: int) -> int:
+def hash_memory(file: Path, times: int) -> int:
     """A file's bytes hashed so often, from memory, by all cores."""
     text, cores = file.read_bytes(), len(os.sched_getaffinity(0))
     done: list[bytes] = []
