@@ -186,9 +186,10 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         from aurora_assets.wxcam import thumbnails
 
         _sweep(context, layout)
-        reports = {}
-        for key in context.partition_keys:
-            report = reports[key] = thumbnails.build_thumbnail(layout, camera, hour_of_key(key), _now())
+        keys, reports = context.partition_keys, {}
+        made = thumbnails.build_thumbnails(layout, camera, map(hour_of_key, keys), _now())
+        for key, report in zip(keys, made, strict=True):
+            reports[key] = report
             context.add_asset_metadata(_thumbnail_metadata(report, layout.products), partition_key=key)
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")

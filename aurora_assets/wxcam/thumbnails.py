@@ -5,11 +5,15 @@ JPEG decoder scales while it decodes, so a thumbnail costs a fraction of a full 
 """
 
 import io
+import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache, partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
@@ -33,6 +37,9 @@ from aurora_assets.wxcam.rawtree import scan_day
 RECIPE = recipes.THUMBNAIL
 QUALITY = 88
 _HALF_PAST = timedelta(minutes=30)
+_GAP = 2
+_AT_ONCE = 4  # hours; a picture of each is in memory
+_DAYS_AT_HAND = 2
 
 
 @dataclass
@@ -54,6 +61,28 @@ class ThumbnailReport:
 
 def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
     """Make the thumbnail of the hour that begins at ``hour`` (UTC), unless it has one or is not over."""
+    return _build_hour(layout, camera, hour, now, partial(_images_of, layout, camera))
+
+
+def build_thumbnails(
+    layout: Layout, camera: str, hours: Iterable[datetime], now: datetime
+) -> Iterator[ThumbnailReport]:
+    """As :func:`build_thumbnail`, for several hours: some at a time, and each day's directories are looked into once.
+
+    The reports come in the order of ``hours``. An error ends it: what is being made then is finished, and nothing more
+    is begun.
+    """
+    images_of = lru_cache(maxsize=_DAYS_AT_HAND)(partial(_images_of, layout, camera))
+    pool = ThreadPoolExecutor(min(_AT_ONCE, len(os.sched_getaffinity(0))))
+    try:
+        yield from pool.map(lambda hour: _build_hour(layout, camera, hour, now, images_of), hours)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _build_hour(
+    layout: Layout, camera: str, hour: datetime, now: datetime, images_of: Callable[[date], dict[int, set[str]]]
+) -> ThumbnailReport:
     started = time.monotonic()
     report = ThumbnailReport(camera, hour)
     with layout.staging.claim(f"thumbnail.{camera}.{hour:%Y%m%d.%H}") as staged:
@@ -63,20 +92,23 @@ def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) 
         elif not is_closed(layout, hour, now):
             report.note = f"the hour is open until {hour + HOUR + layout.hour_closes_after:%H:%M} UTC"
         else:
-            _build(layout, camera, hour, now, staged, report)
+            _build(layout, hour, now, images_of(hour.date()).get(hour.hour, set()), staged, report)
     if report.path:
         report.identity, report.bytes = _identity_of(report.path), report.path.stat().st_size
     report.seconds = time.monotonic() - started
     return report
 
 
-def _build(layout: Layout, camera: str, hour: datetime, now: datetime, staged: Path, report: ThumbnailReport) -> None:
+def _build(
+    layout: Layout, hour: datetime, now: datetime, in_raw: set[str], staged: Path, report: ThumbnailReport
+) -> None:
+    camera = report.camera
     with open_readonly(layout.catalog) as db:
         listed = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
         known = {media.raw_path for media in listed} | day_unreadable(db, layout.raw, hour.date()).keys()
         complete = is_complete(db, layout, camera, hour, now)
     # Once published it stays, so nothing is chosen while a nearer image may not have been catalogued yet.
-    if not _images_of(layout, camera, hour) <= known:
+    if not in_raw <= known:
         report.note = "the catalogue is behind: materialize wxcam/catalog for this day first"
         return
     if not complete:
@@ -99,16 +131,16 @@ def _build(layout: Layout, camera: str, hour: datetime, now: datetime, staged: P
     report.note = "no image in this hour"
 
 
-def _images_of(layout: Layout, camera: str, hour: datetime) -> set[str]:
-    """The images of an hour that lie in the raw tree, by their names."""
-    found = set()
-    for file in scan_day(layout.raw, hour.date()):
+def _images_of(layout: Layout, camera: str, day: date) -> dict[int, set[str]]:
+    """The images of a day that lie in the raw tree, by their names: hour (0 to 23) -> raw paths."""
+    found: dict[int, set[str]] = {}
+    for file in scan_day(layout.raw, day):
         try:
             name = parse_name(Path(file.raw_path).name, CAMERAS[camera])
         except ValueError:
             continue
-        if file.camera.key == camera and name.kind == "image" and hour <= name.time < hour + HOUR:
-            found.add(file.raw_path)
+        if file.camera.key == camera and name.kind == "image" and name.day == day:
+            found.setdefault(name.time.hour, set()).add(file.raw_path)
     return found
 
 
@@ -118,14 +150,22 @@ def render(media: Media) -> bytes:
     with media.path.open("rb") as file:
         try:
             with Image.open(file, formats=("JPEG",)) as image:
-                # Scales in the decoder by a power of two, to no less than twice the target, then resamples.
-                side = recipes.THUMBNAIL_SIDE
-                image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-                return encode(image, QUALITY, comment)
+                return encode(shrunk(image), QUALITY, comment)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise MediaError(f"cannot be decoded: {error}") from None
+
+
+def shrunk(image: Image.Image) -> Image.Image:
+    """An opened image at the size of its thumbnail."""
+    side = recipes.THUMBNAIL_SIDE
+    # Scales in the decoder by a power of two, to no less than twice the target, then resamples. Pillow's thumbnail()
+    # does so too, but not with a panorama: it wants both sides to be twice as long as the longer one has to be.
+    shrink = max(image.size) / side
+    image.draft(None, (math.ceil(image.width / shrink * _GAP), math.ceil(image.height / shrink * _GAP)))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+    return image
 
 
 def encode(image: Image.Image, quality: int, comment: str = "") -> bytes:

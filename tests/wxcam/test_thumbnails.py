@@ -1,5 +1,6 @@
 """Hourly thumbnails: which image, when, how large, how good; and once published, for ever."""
 
+import errno
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aurora_assets.wxcam.thumbnails import ThumbnailReport, build_thumbnail, published, strip
+from aurora_assets.files import publish_file
+from aurora_assets.wxcam import thumbnails
+from aurora_assets.wxcam.thumbnails import ThumbnailReport, build_thumbnail, build_thumbnails, published, strip
 from tests.wxcam.making import DAY, NOW, Sky, at, jpeg, opened_below, state, texture, undecodable_jpeg
 
 HOUR = at(10)
@@ -208,6 +211,64 @@ def test_two_hours_of_a_day_have_two_thumbnails(sky: Sky) -> None:
     }
     with Image.open(found[23]) as image:
         assert psnr(image, texture(23, (64, 48))) > 30
+
+
+def hours_of_the_day() -> list[datetime]:
+    return [at(hour) for hour in range(24)]
+
+
+def test_many_hours_give_what_each_gives_alone(sky: Sky) -> None:
+    for hour in (0, 5, 6, 7, 23):
+        for minute in (5, 25, 45):
+            sky.image(at(hour, minute))
+    sky.image(at(5, 31), undecodable_jpeg())
+    sky.refresh()
+    reports = list(build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day(), NOW))
+    assert [report.hour for report in reports] == hours_of_the_day()
+    together = {path: path.read_bytes() for path in published(sky.layout, "fish_hdr", DAY).values()}
+    assert [list(report.unreadable) for report in reports if report.unreadable] == [
+        ["FISH/20260818/05/HDR_20260818_053100.jpg"]
+    ]
+    for path in together:
+        path.unlink()
+    alone = [build_thumbnail(sky.layout, "fish_hdr", hour, NOW) for hour in hours_of_the_day()]
+    assert [report.path for report in alone] == [report.path for report in reports]
+    assert {path: path.read_bytes() for path in published(sky.layout, "fish_hdr", DAY).values()} == together
+    assert len(together) == 5
+
+
+def test_many_hours_of_two_days_wait_for_the_catalogue_of_the_day_that_is_behind(sky: Sky) -> None:
+    next_day = DAY + timedelta(days=1)
+    for day in (DAY, next_day):
+        sky.image(at(10, 10, day=day))
+        sky.refresh(day)
+    sky.image(at(10, 30, day=next_day))
+    hours = [at(10), at(10, day=next_day)]
+    first, second = build_thumbnails(sky.layout, "fish_hdr", hours, NOW + timedelta(days=1))
+    assert first.built
+    assert not second.built
+    assert "the catalogue is behind" in second.note
+
+
+def test_an_error_in_one_hour_is_raised_in_its_turn_and_nothing_is_left_half(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hour in range(24):
+        sky.image(at(hour))
+    sky.refresh()
+
+    def full(staged: Path, target: Path) -> None:
+        if "_02" in target.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        publish_file(staged, target)
+
+    monkeypatch.setattr(thumbnails, "publish_file", full)
+    reports = build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day(), NOW)
+    assert [next(reports).built, next(reports).built] == [True, True]
+    with pytest.raises(OSError, match="No space left"):
+        next(reports)
+    assert {0, 1} <= set(published(sky.layout, "fish_hdr", DAY)) <= set(range(24)) - {2}
+    assert list((sky.layout.products / ".staging").iterdir()) == []
 
 
 def test_nothing_is_chosen_while_the_catalogue_is_behind_the_raw_tree(sky: Sky) -> None:
