@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aurora_assets.errors import CatalogError
-from aurora_assets.files import FileId, Tally, publish_file
+from aurora_assets.files import FileId, Tally, flush, publish_file
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import (
     CAMERAS,
@@ -29,6 +29,8 @@ from aurora_assets.wxcam.rawtree import around, belongs
 _BUSY_SECONDS = 60.0
 # And this long at its end, for readers to let go of the log before it is folded into the main file.
 _CHECKPOINT_SECONDS = 2
+# The log is folded in at the end; only a backfill of many days reaches this before (4 kB each).
+_LOG_PAGES = 10_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -110,11 +112,16 @@ class Media(NamedTuple):
 
 @contextmanager
 def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
-    """The catalogue for writing; made when missing. Leaves the main file whole: a copy of it alone is enough."""
+    """The catalogue for writing; made when missing.
+
+    At its end all that was written is on the disk, and the main file is whole: a copy of it alone is enough.
+    """
     if not layout.catalog.is_file():
         _make(layout)
     with _connect(layout.catalog) as db:
         yield db
+        if (log := layout.catalog.with_name(f"{layout.catalog.name}-wal")).is_file():
+            flush(log)
         # A reader that stays in a transaction holds this up; whoever writes next makes up for it.
         db.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -134,7 +141,10 @@ def _make(layout: Layout) -> None:
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        # A commit waits for no disk: open_writable does, once, at its end. A crash before loses whole transactions and
+        # never a part of one; the next refresh finds what is not there.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         db.executescript(_SCHEMA)
         yield db
 
@@ -276,7 +286,7 @@ def media_row(media: Media, camera: Camera, stamp: str) -> Row:
         MIME_TYPES[media.kind],
         camera.tree,
         camera.label,
-        moment.replace(tzinfo=None).isoformat(" "),
+        str(moment)[: len("YYYY-MM-DD HH:MM:SS")],
         media.time_ns,
         moment.date().isoformat(),
         media.relative_path,

@@ -50,7 +50,7 @@ def parse_name(filename: str, camera: Camera) -> MediaName:
         raise ValueError(f"the name is not HDR_YYYYMMDD_HHMMSS{camera.suffix}.jpg or .mp4")
     try:
         # Eight digits and six are a time in ISO 8601's basic form, whatever stands between them.
-        time = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC)
+        time = datetime.fromisoformat(f"{match['time']}Z")
     except ValueError:
         raise ValueError("the name's date or time does not exist") from None
     return MediaName(_KINDS[match["extension"].lower()], time)

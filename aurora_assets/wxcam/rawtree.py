@@ -45,11 +45,13 @@ def is_misplaced(named: date, directory: date) -> bool:
 def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
     """The files of a UTC day in the raw tree."""
     below, named = len(os.path.join(raw, "")), compact(day)
+    usual = f"HDR_{named}_"
     for camera, step, directory in around(raw, day):
         for item in _files_below(directory):
+            # Names are taken apart where their beginning does not tell: hardly ever in the day's own directory.
             if step and named not in item.name:
-                continue  # by far the most of a neighbour's; their names are not taken apart
-            if belongs(item.name, camera, day, step):
+                continue
+            if (not step and item.name.startswith(usual)) or belongs(item.name, camera, day, step):
                 try:
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:

@@ -235,7 +235,7 @@ def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_not
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(refresh, "refresh_day", dies)
+        patched.setattr(refresh, "scan_day", dies)
         daemon.look("wxcam")
         assert [run.status for run in daemon.work()] == [FAILURE]
     assert len([*daemon.site.raw_root("wxcam").rglob("*.jpg")]) == 4

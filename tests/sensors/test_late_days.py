@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from aurora_assets.definitions import build
 from aurora_assets.site import Site
 from aurora_assets.wxcam import refresh
+from aurora_assets.wxcam.rawtree import RawFile
 from tests.daemon import MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
 
 OLD = TODAY - timedelta(days=40)
@@ -152,17 +154,17 @@ def test_a_run_that_is_still_going_is_waited_for_and_one_that_died_after_the_mir
 ) -> None:
     film(OLD, 1)
     meanwhile: list[Requested] = []
-    build_catalog = refresh.refresh_day
+    look_around = refresh.scan_day
 
-    def slowly(*arguments: object) -> refresh.CatalogReport:
+    def slowly(raw: Path, day: date) -> Iterator[RawFile]:
         asking = threading.Thread(target=lambda: meanwhile.append(conditions.ask()))
         asking.start()
         asking.join()
         if dies:
             raise RuntimeError("killed")
-        return build_catalog(*arguments)
+        return look_around(raw, day)
 
-    monkeypatch.setattr(refresh, "refresh_day", slowly)
+    monkeypatch.setattr(refresh, "scan_day", slowly)
     conditions.whole_day(OLD, is_well=not dies)
     assert meanwhile == [{}]
     assert conditions.ask() == (days(["wxcam/catalog", *OF_A_DAY], OLD) if dies else hours(OLD))
@@ -185,7 +187,7 @@ def test_what_was_asked_for_and_failed_is_asked_for_again_once_an_hour(
     conditions.make(OLD, RAW)
     wanted = days(["wxcam/catalog", *OF_A_DAY], OLD)
     assert conditions.ask() == wanted
-    monkeypatch.setattr(refresh, "refresh_day", dies)
+    monkeypatch.setattr(refresh, "scan_day", dies)
     conditions.make(OLD, *(AssetKey(name.split("/")) for name in wanted), is_well=False)
     assert conditions.ask() == {}
     assert conditions.ask(at=five_past - MINUTE / 30) == {}

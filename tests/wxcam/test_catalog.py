@@ -5,7 +5,7 @@ import os
 import shutil
 import sqlite3
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,6 @@ from PIL import Image
 from aurora_assets.errors import BusyError
 from aurora_assets.files import exclusive
 from aurora_assets.wxcam import rawtree
-from aurora_assets.wxcam.rawtree import belongs
 from aurora_assets.wxcam.refresh import refresh_day
 from aurora_assets.wxcam.verify import catalog_matches_raw
 from tests.wxcam.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
@@ -311,11 +310,13 @@ def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, mon
     gone = sky.image(at(10))
     kept = sky.image(at(10, 30))
 
-    def vanish(filename: str, *rest: object) -> bool:
-        gone.unlink(missing_ok=True)
-        return belongs(filename, *rest)  # type: ignore[arg-type]
+    def vanish(directory: str) -> Iterator[os.DirEntry[str]]:
+        for item in files_below(directory):
+            gone.unlink(missing_ok=True)
+            yield item
 
-    monkeypatch.setattr(rawtree, "belongs", vanish)
+    files_below = rawtree._files_below
+    monkeypatch.setattr(rawtree, "_files_below", vanish)
     assert sky.refresh().added == 1
     assert catalogued(sky) == {f"FISH/20260818/10/{kept.name}"}
 
