@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+@lru_cache(maxsize=64)  # asked for each file of a listing, of a handful of durations
 def as_ns(duration: timedelta) -> int:
     """A duration in ns."""
     return duration // timedelta(microseconds=1) * 1000

@@ -24,6 +24,9 @@ _HEIGHT_AT = 5  # bytes into a frame header, its marker included
 # A marker with its length, and the longest segment that is looked into: four quantization tables of 16 bits.
 _LONGEST_READ = 4 + 4 * 129
 
+# Not through a symlink, and not waiting for the writer of what has become a pipe.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 MARGIN = 16
 """Rows below the last wanted one that have to be decoded with it: colours are interpolated between rows."""
 
@@ -49,8 +52,7 @@ def plain_size(path: str) -> tuple[int, int] | None:
     OSError
         Where the file cannot be opened or read.
     """
-    # Not through a symlink, and not waiting for the writer of what has become a pipe.
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, _FLAGS)
     try:
         end = os.lseek(fd, 0, os.SEEK_END)
         if os.pread(fd, 2, max(0, end - 2)) != _END:
@@ -74,19 +76,18 @@ def header_of(read: Read) -> Header | None:
         if at + 4 > len(block) or block[at] != _MARKER:
             return None
         marker, length = block[at + 1], block[at + 2] << 8 | block[at + 3]
-        segment = block[at + 4 : at + 2 + length]
-        if marker == _SCAN:
-            return header if len(segment) == length - 2 else None
-        if marker in _FRAMES:
-            size = _size_in_frame(segment) if header is None and len(segment) == length - 2 else None
-            if size is None:
-                return None
-            header = Header(*size, place, marker != _PROGRESSIVE)
-        elif marker == _QUANTIZATION:
-            if len(segment) != length - 2 or not _is_whole(segment):
-                return None
-        elif marker not in _STEPPED_OVER or length < 2:
+        if length < 2:
             return None
+        if marker not in _STEPPED_OVER:
+            segment = block[at + 4 : at + 2 + length]
+            if len(segment) != length - 2:
+                return None
+            if marker == _SCAN:
+                return header
+            if marker in _FRAMES and header is None and (size := _size_in_frame(segment)):
+                header = Header(*size, place, marker != _PROGRESSIVE)
+            elif marker != _QUANTIZATION or not _is_whole(segment):
+                return None
         place += 2 + length
     return None
 
