@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Column, Table
 
-from benchmarks.subject import Figure, Result, Row, number
+from benchmarks.subject import Figure, Result, Row, Target, number
 
 PLACE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 _PACKAGES = ("dagster", "zarr", "xarray", "pillow", "av", "imagecodecs", "numpy", "fabric", "paramiko")
@@ -71,7 +71,8 @@ def as_table(result: Result) -> Table:
     for row in result.rows:
         verdict = f"[{_COLOURS[row.verdict]}]{row.verdict}[/]"
         theirs = spread(row.theirs) if row.theirs else "-"
-        table.add_row(row.what, theirs, spread(row.ours), row.said, str(row.target), _peaks(row), verdict)
+        what = f"{row.what}\n[dim]{row.remark}[/]" if row.remark else row.what
+        table.add_row(what, theirs, spread(row.ours), row.said, str(row.target), _peaks(row), verdict)
     if result.notes:
         table.caption = "\n".join(result.notes)
         table.caption_justify = "left"
@@ -96,10 +97,55 @@ def save(result: Result, machine: Machine, place: Path) -> None:
     text = json.dumps(as_json(result, machine), indent=1, ensure_ascii=False)
     (place / f"{result.name}.json").write_text(f"{text}\n")
     plot(result, place / f"{result.name}.png")
+    (place / "README.md").write_text(overview(place))
+
+
+_OVERVIEW = """# Side by side
+
+What `make bench` measured last of each subject. This page, the JSON and the plots are written by it. Ratios from one
+run count; absolute times differ from machine to machine. [Performance](../performance.md) says what the figures mean,
+what was slow and why, and where the next limit is.
+
+In `<subject>.json`: the machine and the versions; a row a comparison with `theirs` (null where there is nothing to
+compare with) and `ours`, each with every measured value, median, minimum, maximum, unit and the memory at the peak (MB,
+the interpreter and its libraries included); `value`, which is what `target` is a bound of; and the `verdict`.
+"""
+
+
+def overview(place: Path) -> str:
+    """The page that lists all that has been measured, from the JSON files that are there."""
+    found = [json.loads(path.read_text()) for path in sorted(place.glob("*.json"))]
+    parts = [_OVERVIEW]
+    for one in found:
+        machine = one["machine"]
+        parts.append(f"## {one['title']}\n")
+        parts.append("| compared with | median (min to max) | this project | ratio | to reach | |")
+        parts.append("| --- | --- | --- | --- | --- | --- |")
+        for row in one["rows"]:
+            parts.append(_line(row))
+        parts.append("\n" + " ".join(one["notes"]))
+        parts.append(
+            f"\n{one['measured_at_utc'][:10]}, {machine['cores']} cores of {machine['processor']}; "
+            f"`{one['subject']}.json`\n\n![{one['title']}]({one['subject']}.png)\n"
+        )
+    return "\n".join(parts)
+
+
+def _line(row: dict[str, Any]) -> str:
+    theirs, ours = (
+        Figure(tuple(figure["values"]), figure["unit"], figure["peak_mb"]) if figure else None
+        for figure in (row["theirs"], row["ours"])
+    )
+    assert ours is not None  # there is no row without ours
+    target = Target(**row["target"])
+    said = Row(row["what"], ours, row["value"], target, theirs)
+    verdict = said.verdict if said.verdict == "reached" else f"**{said.verdict}**"
+    cells = (row["what"], spread(theirs) if theirs else "-", spread(ours), said.said, str(target), verdict)
+    return f"| {' | '.join(cells)} |"
 
 
 def as_json(result: Result, machine: Machine) -> dict[str, Any]:
-    """What a program reads; docs/benchmarks/README.md says what the keys are."""
+    """What a program reads; the overview says what the keys are."""
     return {
         "subject": result.name,
         "title": result.title,

@@ -1,0 +1,154 @@
+"""The benchmarks' own frame: it measures what was done, refuses what was not, and says what was reached."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmarks import __main__ as command
+from benchmarks import report
+from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.subject import Bench, Figure, Result, Row, at_least, at_most, times_faster, times_longer
+
+MEGABYTE = 1 << 20
+
+
+def append(log: Path, name: str) -> str:
+    with log.open("a") as file:
+        file.write(f"{name}\n")
+    return name
+
+
+def fresh(log: Path, name: str) -> None:
+    append(log, f"before {name}")
+
+
+def take(megabytes: int) -> int:
+    return len(bytearray(megabytes * MEGABYTE).replace(b"\0", b"\1"))
+
+
+def rest(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def grow(log: Path) -> int:
+    append(log, "x")
+    return len(log.read_text())
+
+
+def die(_: Path) -> None:
+    raise OSError("the disk is gone")
+
+
+def fine(answers: Any) -> None:
+    assert answers
+
+
+def test_methods_take_turns_and_are_made_ready_before_each(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    methods = {name: Method(append, (log, name), fresh) for name in ("a", "b")}
+    found = by_turns(methods, fine, rounds=2)
+    assert log.read_text().split("\n")[:-1] == ["before a", "a", "before b", "b"] * 3
+    assert [len(measured.seconds) for measured in found.values()] == [2, 2]
+
+
+def test_the_clock_the_cores_and_the_memory_are_those_of_the_work(tmp_path: Path) -> None:
+    found = by_turns(
+        {"rest": Method(rest, (0.2,)), "small": Method(take, (1,)), "large": Method(take, (200,))}, fine, rounds=1
+    )
+    assert 0.2 <= found["rest"].median < 2
+    assert found["rest"].cores < 0.1
+    assert found["large"].peak_mb - found["small"].peak_mb > 190
+
+
+def test_a_wrong_answer_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def check(answers: Any) -> None:
+        raise WrongAnswerError("nothing was done")
+
+    with pytest.raises(WrongAnswerError, match="nothing was done"):
+        by_turns({"a": Method(append, (log, "a"))}, check, rounds=3)
+    assert log.read_text() == "a\n"
+
+
+def test_an_answer_that_changes_from_round_to_round_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongAnswerError, match="answered 4, and 2 before"):
+        by_turns({"a": Method(grow, (tmp_path / "log",))}, fine, rounds=3)
+
+
+def test_a_method_that_fails_ends_the_benchmark_with_its_own_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the disk is gone"):
+        by_turns({"a": Method(die, (tmp_path,))}, fine)
+
+
+def test_an_answer_is_summed_up_outside_of_the_measurement(tmp_path: Path) -> None:
+    def check(answers: Any) -> None:
+        assert answers == {"a": 3}
+
+    by_turns({"a": Method(bytes, (3,), sums_up=len)}, check, rounds=1)
+
+
+@pytest.mark.parametrize(
+    ("row", "said", "verdict"),
+    [
+        (times_faster("x", Figure((10.0, 12.0, 11.0)), Figure((1.0, 2.0, 1.1)), 10), "10x", "reached"),
+        (times_faster("x", Figure((10.0,)), Figure((1.01,)), 10), "9.901x", "not reached"),
+        (times_longer("x", Figure((10.0,)), Figure((13.0,)), 1.3), "1.3x", "reached"),
+        (times_longer("x", Figure((10.0,)), Figure((13.1,)), 1.3), "1.31x", "not reached"),
+        (Row("x", Figure((46.0,), "dB"), 46.0, at_least(45, "dB")), "46 dB", "reached"),
+        (Row("x", Figure((26.0,), "%"), 26.0, at_most(25, "%")), "26%", "not reached"),
+    ],
+)
+def test_a_row_ends_in_what_its_medians_say(row: Row, said: str, verdict: str) -> None:
+    assert (row.said, row.verdict) == (said, verdict)
+
+
+def result(seconds: float) -> Result:
+    row = times_faster("in use today", Figure((10.0, 11.0, 12.0)), Figure((seconds,), peak_mb=55.0), 10)
+    return Result("listing", "A subject", [row], ["What each is."])
+
+
+def test_what_was_measured_is_saved_as_json_a_plot_and_a_page(tmp_path: Path) -> None:
+    machine = report.Machine.this()
+    report.save(result(1.0), machine, tmp_path)
+    saved = json.loads((tmp_path / "listing.json").read_text())
+    assert saved["machine"]["versions"].keys() >= {"dagster", "zarr", "sqlite"}
+    (row,) = saved["rows"]
+    assert (row["value"], row["verdict"]) == (11.0, "reached")
+    assert (row["theirs"]["median"], row["theirs"]["min"], row["theirs"]["max"]) == (11.0, 10.0, 12.0)
+    assert row["ours"]["peak_mb"] == 55.0
+    with Image.open(tmp_path / "listing.png") as picture:
+        assert picture.width > 500
+    page = (tmp_path / "README.md").read_text()
+    assert "| in use today | 11 s (10 to 12) | 1 s | 11x | at least 10x | reached |" in page
+
+
+@pytest.mark.parametrize(("seconds", "code", "said"), [(1.0, 0, "every target is reached"), (5.0, 1, "not reached: ")])
+def test_the_command_ends_with_one_where_a_target_is_not_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, code: int, said: str
+) -> None:
+    from benchmarks import listing
+
+    def run(bench: Bench) -> Result:
+        assert bench.rounds == 2
+        return result(seconds)
+
+    monkeypatch.setattr(listing, "run", run)
+    done = CliRunner().invoke(command.main, ["listing", "--rounds", "2", "--out", str(tmp_path)])
+    assert done.exit_code == code, done.output
+    assert said in done.output
+    assert (tmp_path / "listing.json").is_file()
+
+
+def test_every_subject_is_a_module_that_says_what_it_measures() -> None:
+    from importlib import import_module
+
+    for name in command.SUBJECTS:
+        module = import_module(f"benchmarks.{name}")
+        assert callable(module.run)
+        assert module.__doc__
