@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -17,3 +19,8 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
         raise ValueError(f"pictures of {one.shape} and {other.shape}")
     error = np.mean((one.astype(np.float32) - other.astype(np.float32)) ** 2, dtype=np.float64)
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def together(each: Sequence[float]) -> float:
+    """The ratio over several pairs of pictures of much the same size, dB: that of their mean squared error."""
+    return float(-10 * np.log10(np.mean([10 ** (-one / 10) for one in each])))
