@@ -42,6 +42,9 @@ printf 'end %s\0' "$?"
 NO_SUCH_ROOT = 66  # exit code of the script where the source path does not exist
 CLOSED_ROOT = 68  # ... and where it may not be entered
 
+# What find's patterns read besides the "*" and "?" that are meant.
+_SPECIAL = re.compile(r"[][\\]")
+
 # One record is a path and three numbers; a longer one is not from find.
 _MAX_RECORD = 16_384
 _MAX_COMPLAINTS = 1000
@@ -77,11 +80,13 @@ class Listing:
 class Source(Protocol):
     """A place that can be listed; :mod:`resources` implements it for SSH."""
 
-    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """List everything below ``root``, or below those of the directories ``below`` that exist in it.
 
         What matches one of the patterns ``without`` (of ``fnmatch``, for relative paths) is passed over, and not
-        looked into.
+        looked into. Where there are patterns ``named`` (see :func:`matching`), only what has such a name is listed,
+        and every symlink: nobody knows what is behind one. The rest costs its name, and neither a stat nor a line;
+        directories are looked into whatever their name.
 
         Raises
         ------
@@ -92,11 +97,22 @@ class Source(Protocol):
         ...
 
 
-def remote_command(root: str, below: Sequence[str], without: Sequence[str] = ()) -> list[str]:
+def remote_command(
+    root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()
+) -> list[str]:
     """The argument vector that lists ``root`` on a far host; quote it with :func:`shlex.join`."""
-    skipped = [part for pattern in without for part in ("-path", f"./{pattern}", "-prune", "-o")]
     # "./" in front: find would take a name that begins with "-" or "(" for an expression.
-    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *([f"./{path}" for path in below] or ["."]), *skipped]
+    starts = [f"./{path}" for path in below] or ["."]
+    skipped = [part for pattern in without for part in ("-path", f"./{pattern}", "-prune", "-o")]
+    names = [part for pattern in named for part in ("-o", "-name", _SPECIAL.sub(r"\\\g<0>", pattern))]
+    wanted = ["(", "-type", "l", *names, ")"] if names else []
+    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *starts, *skipped, *wanted]
+
+
+def matching(named: Iterable[str]) -> re.Pattern[bytes]:
+    """One expression (``fullmatch``) for base names: ``*`` is any bytes, ``?`` any one, the rest as it is written."""
+    patterns = (re.escape(os.fsencode(one)).replace(rb"\*", rb".*").replace(rb"\?", rb".") for one in named)
+    return re.compile(b"|".join(patterns) or rb"(?!)", re.DOTALL)
 
 
 def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -162,12 +178,13 @@ class LocalSource:
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self.clock_ns = clock_ns
 
-    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`Source.list`."""
         _see(root, is_listed=not below)
         unreadable = Tally()
         skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]
-        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], skipped, unreadable)
+        names = matching(named) if named else None
+        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], _Wanted(skipped, names), unreadable)
         return Listing(self.clock_ns(), entries, unreadable)
 
 
@@ -192,7 +209,20 @@ def _cannot_be_read(root: str, error: OSError) -> HostError:
     return HostError(f"{said} Is the disk in order?")
 
 
-def _walk(root: bytes, below: list[bytes], skipped: list[re.Pattern[bytes]], unreadable: Tally) -> Generator[Entry]:
+class _Wanted(NamedTuple):
+    """What of a directory is listed and looked into; answered without a stat."""
+
+    skipped: list[re.Pattern[bytes]]
+    names: re.Pattern[bytes] | None
+
+    def skips(self, path: bytes) -> bool:
+        return any(pattern.match(path) for pattern in self.skipped)
+
+    def lists(self, item: os.DirEntry[bytes]) -> bool:
+        return self.names is None or self.names.fullmatch(item.name) is not None or item.is_symlink()
+
+
+def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -> Generator[Entry]:
     pending: list[bytes] = []
     for start in below or [b""]:
         try:
@@ -212,15 +242,16 @@ def _walk(root: bytes, below: list[bytes], skipped: list[re.Pattern[bytes]], unr
             with os.scandir(os.path.join(root, directory)) as found:
                 for item in found:
                     path = os.path.join(directory, item.name)
-                    if any(pattern.match(path) for pattern in skipped):
+                    if wanted.skips(path):
+                        continue
+                    if item.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                    if not wanted.lists(item):
                         continue
                     try:
-                        entry = _as_entry(path, item.stat(follow_symlinks=False))
+                        yield _as_entry(path, item.stat(follow_symlinks=False))
                     except FileNotFoundError:  # gone since it was listed
                         continue
-                    yield entry
-                    if entry.kind == DIRECTORY:
-                        pending.append(path)
         except OSError as error:
             if not directory:
                 raise _cannot_be_read(os.fsdecode(root), error) from None

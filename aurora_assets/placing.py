@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from aurora_assets.files import FileId, UnsafePathError, is_plain, safe_relative
-from aurora_assets.listing import DIRECTORY, FILE, SYMLINK, Entry
+from aurora_assets.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, Source, matching
 from aurora_assets.site import Stream
 
 # A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
@@ -20,6 +20,8 @@ from aurora_assets.site import Stream
 _NEIGHBOUR = timedelta(days=1)
 # More directories than this on one command line: list the whole source instead.
 _MOST_DIRECTORIES = 800
+# find holds each name of a directory against each pattern: with more of them, to list and judge all is no more work.
+_MOST_NAMES = 64
 # A host's clock may be off by a little; a file stamped further ahead than this will not settle by waiting.
 _AHEAD_NS = 86_400 * 1_000_000_000
 
@@ -31,7 +33,7 @@ _NOT_FOR_RSYNC = re.compile(r"\\[]*?[]")
 
 
 class Directories:
-    """The host's directories of each day, by the stream's templates."""
+    """Where the host has each day: in which directories, or under which names, by the stream's templates."""
 
     def __init__(self, stream: Stream, days: Sequence[date]) -> None:
         self.stream = stream
@@ -42,6 +44,26 @@ class Directories:
         self.below = wanted if len(wanted) <= _MOST_DIRECTORIES else []
         self._depths = sorted({t.count("/") + 1 for t in self.owner})
         self.newest = max(days, default=None)
+        named = sorted({name for day in days for near in _around(day) for name in _names_of(stream, near)})
+        self.named = named if len(named) <= _MOST_NAMES else []
+        self._names: dict[date, re.Pattern[bytes]] = {}
+        self._asked = matching(self.named)
+
+    def listing(self, source: Source, root: str) -> Listing:
+        """List what a source has of these days below ``root``, the stream's directory there."""
+        return source.list(root, self.below, named=self.named) if self.named else source.list(root, self.below)
+
+    def has_listed(self, entry: Entry) -> bool:
+        """Whether :meth:`listing` lists what has this name; not asked where days have directories."""
+        return not self.named or entry.kind == SYMLINK or self._asked.fullmatch(_base(entry.path)) is not None
+
+    def would_name(self, path: bytes, day: date) -> bool:
+        """Whether the listing of ``day`` asks for the name of ``path``."""
+        if not self.stream.day_names:
+            return True
+        if day not in self._names:
+            self._names[day] = matching(name for near in _around(day) for name in _names_of(self.stream, near))
+        return self._names[day].fullmatch(_base(path)) is not None
 
     def day_of(self, path: bytes) -> date | None:
         """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
@@ -62,9 +84,21 @@ class Directories:
     def _around(self, day: date) -> set[str]:
         """The directories of a day and of its neighbours."""
         if day not in self._cached:
-            near = (day + step * _NEIGHBOUR for step in (-1, 0, 1) if date.min < day < date.max)
-            self._cached[day] = {t for n in near for t in _directories_of(self.stream, n)}
+            self._cached[day] = {t for near in _around(day) for t in _directories_of(self.stream, near)}
         return self._cached[day]
+
+
+def _around(day: date) -> list[date]:
+    return [day + step * _NEIGHBOUR for step in (-1, 0, 1) if date.min < day < date.max]
+
+
+def _base(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def _names_of(stream: Stream, day: date) -> list[str]:
+    # Directive by directive: the rest is not for the C library, which would read it in a locale.
+    return [re.sub("%.", lambda part: day.strftime(part[0]), template) for template in stream.day_names]
 
 
 def _directories_of(stream: Stream, day: date) -> list[str]:
@@ -137,6 +171,8 @@ class Judge:
         assert day is not None  # else there was a reason
         if home != day and not self.placed.would_list(text, day):
             return Judged(home or day, reason="in the directory of another day than its name says", is_dated=True)
+        if not self.placed.would_name(entry.path, day):
+            return Judged(home or day, reason="not named as day_names says of its day", is_dated=True)
         return Judged(day, FileId(text, entry.size, entry.mtime_ns), is_dated=True)
 
     def _usable(self, text: str, entry: Entry, is_usual: bool) -> tuple[date | None, str | None]:

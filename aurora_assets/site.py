@@ -26,6 +26,7 @@ from aurora_assets.hosts import Host
 from aurora_assets.values import (
     Bound,
     Cron,
+    DayName,
     DayRule,
     Duration,
     Look,
@@ -109,7 +110,15 @@ class Stream(Settings):
     """Whether files may ever be named as candidates for pruning on the host."""
     day_dirs: tuple[RelativePath, ...] = ()
     """Where on the host the files of one UTC day are, as ``strftime`` templates; empty: anywhere."""
+    day_names: tuple[DayName, ...] = ()
+    """How the files of one UTC day are named, as ``strftime`` templates with ``*`` and ``?``; empty: anyhow."""
     description: str = ""
+
+    @model_validator(mode="after")
+    def _days_are_told_apart_once(self) -> Stream:
+        if self.day_dirs and self.day_names:
+            raise ValueError("day_dirs or day_names, not both: where days have directories, these say what is listed")
+        return self
 
     @property
     def is_appended(self) -> bool:

@@ -26,6 +26,7 @@ _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
 _CRON_FIELD = re.compile(rf"{_CRON_PART}(,{_CRON_PART})*", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_OF_A_DAY = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
 
@@ -92,6 +93,17 @@ def _day_rule(value: str) -> str:
     return value
 
 
+def _day_name(value: str) -> str:
+    if not value.isprintable() or "/" in value:
+        raise ValueError("the name of a file, without its directory: no '/' and no control characters")
+    found = set(re.findall("%.?", value))
+    if unknown := sorted(found - _OF_A_DAY - {"%%"}):
+        raise ValueError(f"{unknown[0]!r} is none of {' '.join(sorted(_OF_A_DAY))} (write %% for a percent sign)")
+    if not found & _OF_A_DAY:
+        raise ValueError("names no day: write %Y, %m and %d where its digits stand in the name")
+    return value
+
+
 def _unquoted(path: Path) -> Path:
     # This path stands inside rsync's remote-shell option, which rsync and ssh both split and expand.
     if re.search(r"[\s'\"%\\$~]", str(path)):
@@ -136,6 +148,7 @@ SitePath = Annotated[Path, BeforeValidator(resolved)]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
 DayRule = Annotated[str, AfterValidator(_day_rule)]
+DayName = Annotated[str, AfterValidator(_day_name)]
 UnquotedPath = Annotated[SitePath, AfterValidator(_unquoted)]
 Address = Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
 Login = Annotated[str, _matching(_USER, "a login name")]

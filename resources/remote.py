@@ -156,10 +156,10 @@ class RemoteSource:
         self.ssh = ssh
         self.host = host
 
-    def list(self, root: str, below: Sequence[str], without: Sequence[str] = ()) -> Listing:
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_assets.listing.Source.list`."""
         unreadable = Tally()
-        return parse_listing(self._records(root, remote_command(root, below, without), unreadable), unreadable)
+        return parse_listing(self._records(root, remote_command(root, below, without, named), unreadable), unreadable)
 
     def ask(self, argv: Sequence[str]) -> str:
         """See :meth:`SshResource.ask`."""

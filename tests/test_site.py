@@ -287,6 +287,19 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("live.retention", "50 3 * 13 *"), "live.retention: the field month ('13') goes from 1 to 12"),
         (changed("live.retention", "50 3 * 0 *"), "live.retention: the field month ('0') goes from 1 to 12"),
         (changed("live.retention", "50 3 * * 8"), "live.retention: the field weekday ('8') goes from 0 to 7"),
+        (
+            changed("streams.power.day_names", ["level1/*_%Y%m%d*"]),
+            "streams.power.day_names.0: the name of a file, with",
+        ),
+        (changed("streams.power.day_names", ["*\n%Y%m%d"]), "streams.power.day_names.0: the name of a file, with"),
+        (changed("streams.power.day_names", ["*_%Y%m%d_%H*"]), "streams.power.day_names.0: '%H' is none of %Y"),
+        (changed("streams.power.day_names", ["%Y%m%d%"]), "streams.power.day_names.0: '%' is none of %Y"),
+        (changed("streams.power.day_names", ["power_100%%.csv"]), "streams.power.day_names.0: names no day: write"),
+        (changed("streams.power.day_names", [""]), "streams.power.day_names.0: names no day: write"),
+        (
+            changed("streams.power", {**GOOD["streams"]["power"], "day_dirs": ["%Y%m%d"], "day_names": ["*%Y%m%d"]}),
+            "streams.power: day_dirs or day_names, not both",
+        ),
         (changed("live.retention", "50 3 * * MON"), "live.retention: the field weekday ('MON') is a number"),
     ],
 )
@@ -540,7 +553,7 @@ def test_whatever_yaml_holds_gives_a_site_or_a_site_error(
     "name", "paths", "paths.raw", "paths.state", "hosts", "hosts.far", "hosts.far.address", "hosts.far.port", "streams",
     "hosts.far.identity", "streams.wxcam", "streams.wxcam.path", "streams.wxcam.include", "streams.wxcam.day",
     "streams.wxcam.start", "streams.wxcam.settle", "streams.wxcam.day_dirs", "streams.wxcam.host", "archive", "limits",
-    "limits.look", "live", "live.every", "live.reconcile", "live.reconcile_days",
+    "streams.wxcam.day_names", "limits.look", "live", "live.every", "live.reconcile", "live.reconcile_days",
 ]), value=TREES)  # fmt: skip
 def test_one_arbitrary_value_in_a_good_file_gives_a_site_or_a_site_error(
     tmp_path_factory: pytest.TempPathFactory, where: str, value: object

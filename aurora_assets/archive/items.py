@@ -44,7 +44,7 @@ def raw_items(
     if not raw_root.is_dir():  # nothing has come yet
         return
     placed = Directories(stream, sorted(days))
-    listing = LocalSource().list(str(raw_root), placed.below)
+    listing = placed.listing(LocalSource(), str(raw_root))
     judge = Judge(stream, placed, listing.clock_ns)
     for entry in listing.entries:
         judged = judge(entry)

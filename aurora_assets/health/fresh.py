@@ -134,7 +134,7 @@ def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> floa
         return None
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     placed = Directories(stream, days)
-    listing = LocalSource().list(str(raw_root), placed.below)
+    listing = placed.listing(LocalSource(), str(raw_root))
     judge, newest = Judge(stream, placed, listing.clock_ns), None
     for entry in listing.entries:
         judged = judge(entry)

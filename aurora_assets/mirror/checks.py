@@ -52,7 +52,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             bound = site.limits.look
             source = ssh.source(site.hosts[stream.host], within=bound.total_seconds())
             survey = look(_settled(stream), source, site.raw_root(name), days, bound)
-            outside = look_outside(stream, source, site.raw_root(name), bound)
+            outside = look_outside(stream, source, site.raw_root(name), days, bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {check: [verify.not_seen(str(error))] for check in ("nothing_refused", "matches_source")}

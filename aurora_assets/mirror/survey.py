@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from bisect import insort
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -171,23 +172,35 @@ def look(
     """
     began = time.monotonic()
     placed = Directories(stream, days or [])
-    listing = source.list(stream.path, placed.below)
+    listing = placed.listing(source, stream.path)
     wanted: dict[date, DayPlan] = {day: DaySurvey(day) for day in days or []}
     survey = Survey(wanted, start=stream.start if days is None else None, clock_ns=listing.clock_ns)
     return _filled(survey, listing, Decider(stream, placed, listing.clock_ns, raw_root), began, within)
 
 
-def look_outside(stream: Stream, source: Source, raw_root: Path, within: timedelta | None = None) -> Survey:
-    """List what lies outside of all days' directories, where no look at a day would see it: every file is refused.
+def look_outside(
+    stream: Stream, source: Source, raw_root: Path, days: Sequence[date], within: timedelta | None = None
+) -> Survey:
+    """List what the look at ``days`` passes over and no look at another day may see either, to find what is refused.
 
-    Parameters are those of :func:`look`. Without ``day_dirs`` nothing lies outside.
+    Parameters are those of :func:`look`. With ``day_dirs`` it is what lies outside of all days' directories: every file
+    there is refused. With ``day_names`` it is whatever has another name. Without either, a look passes over nothing.
     """
-    if not stream.day_dirs:
+    placed = Directories(stream, days)
+    if not stream.day_dirs and not placed.named:
         return Survey({})
     began = time.monotonic()
     listing = source.list(stream.path, [], directories_of_any_day(stream))
+    if placed.named:
+        listing = replace(listing, entries=_but(placed, listing.entries))
     survey = Survey({}, clock_ns=listing.clock_ns)
     return _filled(survey, listing, Decider(stream, Directories(stream, []), listing.clock_ns, raw_root), began, within)
+
+
+def _but(placed: Directories, entries: Generator[Entry]) -> Generator[Entry]:
+    """Without what the look at the days has listed: nothing is counted twice."""
+    with closing(entries):
+        yield from (entry for entry in entries if not placed.has_listed(entry))
 
 
 def _filled(survey: Survey, listing: Listing, decide: Decider, began: float, within: timedelta | None) -> Survey:

@@ -21,7 +21,7 @@ from typing import Protocol
 from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, in_parts, remove, same_mtime
 from aurora_assets.listing import FILE, Source
 from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
-from aurora_assets.placing import directories
+from aurora_assets.placing import Directories
 from aurora_assets.sighting import Sighting, remember
 from aurora_assets.site import Stream
 
@@ -233,7 +233,7 @@ class _Mirror:
             # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it can write.
             with exclusive(self.locks, f"mirror.{lane}.transfer", self.wait):
                 pass
-            listing = self.source.list(self.stream.path, directories(self.stream, days))
+            listing = Directories(self.stream, days).listing(self.source, self.stream.path)
             plan = make_plan(self.stream, days, listing, root)
             self.tell(plan.intent())
             done, copied = self._fetch(plan, lane)
@@ -263,8 +263,9 @@ class _Mirror:
         paths = [file.path for file in files]
         few = sum(len(os.fsencode(path)) for path in paths) < _MOST_NAMED_BYTES
         wanted = set(paths)
-        found = {}
-        for entry in self.source.list(self.stream.path, paths if few else directories(self.stream, days)).entries:
+        found, root = {}, self.stream.path
+        listing = self.source.list(root, paths) if few else Directories(self.stream, days).listing(self.source, root)
+        for entry in listing.entries:
             path = os.fsdecode(entry.path)
             if entry.kind == FILE and path in wanted:
                 found[path] = FileId(path, entry.size, entry.mtime_ns)

@@ -81,7 +81,7 @@ def _not_all(finding: Finding, survey: Survey) -> None:
 
 
 def nothing_refused(survey: Survey, outside: Survey) -> Finding:
-    """No entry of the host had to be refused, neither of the days nor ``outside`` of all days' directories."""
+    """No entry of the host had to be refused, neither of the days nor ``outside`` of what their look lists."""
     finding = Finding("entries of the host")
     seen = 0
     for day in survey.days.values():
@@ -91,7 +91,7 @@ def nothing_refused(survey: Survey, outside: Survey) -> Finding:
     if survey.refused.count:
         finding.wrong["refused, of no day"] = survey.refused
     if outside.refused.count:
-        finding.wrong["refused, outside of all days' directories"] = outside.refused
+        finding.wrong["refused, outside of these days' directories and names"] = outside.refused
     for one in (survey, outside):
         if one.unreadable.count:
             finding.wrong.setdefault("directories not readable", one.unreadable)

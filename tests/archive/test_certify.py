@@ -36,7 +36,7 @@ def observatory(tmp_path: Path) -> Observatory:
 class Down:
     """A host that does not answer."""
 
-    def list(self, root: str, below: Sequence[str]) -> Listing:
+    def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
         raise HostError("127.0.0.9:22: no answer in time")
 
 
@@ -366,9 +366,9 @@ def test_the_listing_of_one_place_is_asked_for_once_for_many_days(observatory: O
     calls = []
 
     class Counting(LocalSource):
-        def list(self, root: str, below: Sequence[str]) -> Listing:
+        def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
             calls.append(root)
-            return super().list(root, below)
+            return super().list(root, below, **more)
 
     for number in range(3):
         observatory.fill(2, day=DAY + timedelta(days=number))

@@ -25,7 +25,7 @@ def test_its_streams_are_those_of_the_observatory_on_this_machine() -> None:
     ours = yaml.safe_load(SITE.read_text())["streams"]
     assert ours.keys() == theirs.keys() == INSTRUMENTS.keys() | {"wxcam"}
     for name, stream in ours.items():
-        for key in ("raw", "include", "day", "day_dirs", "settle", "append"):
+        for key in ("raw", "include", "day", "day_dirs", "day_names", "settle", "append"):
             assert stream.get(key) == theirs[name].get(key), f"{name}.{key}"
 
 

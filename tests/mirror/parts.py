@@ -84,9 +84,9 @@ class Recording:
     source: Source
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
 
-    def list(self, root: str, below: Sequence[str]) -> Listing:
+    def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
         self.calls.append((root, [*below]))
-        return self.source.list(root, below)
+        return self.source.list(root, below, **more)
 
 
 class Meanwhile:
@@ -97,8 +97,8 @@ class Meanwhile:
         self.happens = happens
         self.has_happened = False
 
-    def list(self, root: str, below: Sequence[str]) -> Listing:
-        listing = self.source.list(root, below)
+    def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
+        listing = self.source.list(root, below, **more)
         entries = list(listing.entries)
         if not self.has_happened:
             self.has_happened = True

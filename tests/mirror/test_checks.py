@@ -224,7 +224,7 @@ def test_a_file_outside_of_all_days_directories_where_no_pass_looks_is_named_too
     for found in (observatory.mirror("tree"), observatory.check("tree")):
         assert_passed(found, "tree", but="nothing_refused")
         ((kind, (count, first)),) = offenders(found["nothing_refused"]).items()
-        assert (kind, count) == ("refused, outside of all days' directories", 2)
+        assert (kind, count) == ("refused, outside of these days' directories and names", 2)
         assert set(first.split("; ")) == {"lost.LV0", "Y2026/M03/also lost.LV0"}
         assert found["nothing_refused"].metadata["refused"].value == 2
 

@@ -82,9 +82,9 @@ def by_find(root: Path, below: Sequence[bytes] = ()) -> dict[bytes, Entry]:
     return found
 
 
-def by_shell(root: Path | str | bytes, below: Sequence[str] = ()) -> Listing:
+def by_shell(root: Path | str | bytes, below: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
     """The listing that the script gives in a real shell of this machine."""
-    command = remote_command(os.fsdecode(root), below)
+    command = remote_command(os.fsdecode(root), below, named=named)
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     unreadable = Tally()

@@ -348,11 +348,11 @@ def test_what_lies_outside_of_all_days_directories_is_refused_by_name_and_no_day
     make_readable(far)
     stream = stream_of(far, ANYTHING, day=r"(^|/)Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/", day_dirs=[template])
     mirror = Mirror(stream, tmp_path, host_of(server)) if way == "remote" else Mirror(stream, tmp_path)
-    survey = look_outside(stream, mirror.source, tmp_path)
+    survey = look_outside(stream, mirror.source, tmp_path, [DAY])
     assert sorted(survey.refused.first) == sorted(strays)
     assert (survey.refusals, survey.foreign, survey.is_whole) == (len(strays), 0, True)
     flat = stream_of(far, ANYTHING)
-    assert look_outside(flat, mirror.source, tmp_path).refusals == 0, "it is listed as a whole by every look"
+    assert look_outside(flat, mirror.source, tmp_path, [DAY]).refusals == 0, "it is listed as a whole by every look"
 
 
 def working_in(directory: Path) -> set[int]:
