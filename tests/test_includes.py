@@ -1,0 +1,30 @@
+"""What a stream includes is what its patterns say, whatever shortcut is taken to see what it does not."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wcmatch import glob
+
+from tests.mirror.parts import CAMERA, stream_of
+
+PART = st.text("ab.*?[]!-\\", min_size=1, max_size=4) | st.sampled_from(
+    ["**", "*", "a*", "*.jpg", "[a/b]", "HDR_*.JPG"]
+)
+NAME = st.text("ab.-]\\", min_size=1, max_size=4) | st.sampled_from(["a.jpg", "HDR_1.JPG", ".a", "a\nb"])
+PATTERNS = st.lists(PART, min_size=1, max_size=3).map("/".join)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(PATTERNS, min_size=1, max_size=3), st.lists(NAME, min_size=1, max_size=3).map("/".join))
+@example(["FISH/**"], "FISH/a/b")
+@example(["**/*"], "a")
+@example(["a/[b/c]"], "a/b")
+@example(["a/**b"], "a/ab")
+def test_a_stream_includes_what_one_of_its_patterns_matches(include: list[str], path: str) -> None:
+    try:
+        stream = stream_of("/", CAMERA, include=include)
+    except ValueError:
+        return  # no relative path
+    # An extension matches in either case, which wcmatch does not say of a pattern: tests of the site file see to that.
+    if any(part.isalpha() for part in (pattern.rpartition(".")[2] for pattern in include if "." in pattern)):
+        return
+    assert stream.includes(path) == glob.globmatch(path, include, flags=glob.GLOBSTAR | glob.FORCEUNIX)
