@@ -7,6 +7,7 @@ seconds of the cores, and how high its memory went.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import statistics
@@ -151,7 +152,7 @@ class _Worker:
             if not self._pipe.poll(_PATIENCE):
                 raise TimeoutError(f"{self._name}: no answer in {_PATIENCE:.0f} s")
             result = self._pipe.recv()
-        except (EOFError, BrokenPipeError):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join(_FARE_WELL)
             raise RuntimeError(f"{self._name}: its process ended with {self._process.exitcode}") from None
         if isinstance(result, Exception):
@@ -161,6 +162,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, method: Method) -> None:
+    gc.freeze()  # what was imported is no garbage: the collector need not look at it in the midst of a run
     while True:
         try:
             pipe.recv()

@@ -40,6 +40,9 @@ class Header(NamedTuple):
     is_sequential: bool  # the picture comes from top to bottom, once
 
 
+# The last header, from the first byte to the picture's, and what was read from it: the images of a camera begin alike.
+_before: list[tuple[bytes, Header | None]] = [(b"", None)]
+
 Read = Callable[[int, int], bytes]
 """``read(count, offset)``: as many bytes of a file as there are from there on."""
 
@@ -65,9 +68,13 @@ def plain_size(path: str) -> tuple[int, int] | None:
 
 def header_of(read: Read) -> Header | None:
     """The header of a JPEG; None where it is not plain."""
-    start, block, header = 0, read(_BLOCK, 0), None
+    first = block = read(_BLOCK, 0)
     if not block.startswith(_START):
         return None
+    text, known = _before[0]
+    if known and block.startswith(text):
+        return known
+    start, header = 0, None
     place = len(_START)
     for _ in range(_MOST_SEGMENTS):
         if place + _LONGEST_READ > start + len(block):
@@ -83,6 +90,8 @@ def header_of(read: Read) -> Header | None:
             if len(segment) != length - 2:
                 return None
             if marker == _SCAN:
+                if start == 0:
+                    _before[0] = first[: place + 2 + length], header
                 return header
             if marker in _FRAMES and header is None and (size := _size_in_frame(segment)):
                 header = Header(*size, place, marker != _PROGRESSIVE)

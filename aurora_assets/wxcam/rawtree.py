@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from datetime import date, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ class RawFile(NamedTuple):
     camera: Camera
     relative_path: str
     raw_path: str
+    name: str
+    """Its own, without directories."""
     size: int
     mtime_ns: int
     is_regular: bool
@@ -57,7 +60,11 @@ def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
                 except FileNotFoundError:
                     continue  # gone since the directory was listed
                 regular = stat.S_ISREG(status.st_mode)
-                yield RawFile(camera, item.path[below:], item.path, status.st_size, status.st_mtime_ns, regular)
+                relative, size, mtime_ns = item.path[below:], status.st_size, status.st_mtime_ns
+                yield RawFile(camera, relative, item.path, item.name, size, mtime_ns, regular)
+
+
+_name = attrgetter("name")
 
 
 def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
@@ -65,7 +72,7 @@ def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
     while pending:
         try:
             with os.scandir(pending.pop()) as found:
-                items = sorted(found, key=lambda item: item.name)
+                items = sorted(found, key=_name)
         except FileNotFoundError:
             continue
         for item in items:

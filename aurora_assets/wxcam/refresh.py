@@ -4,7 +4,6 @@ A refresh takes time that depends on its day only: it looks into the day's direc
 an index, opens what is new or changed, and writes the difference in one transaction.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -163,10 +162,10 @@ def _inspect(file: RawFile, day: date) -> Media:
     if not file.is_regular:
         raise MediaError("not a regular file")
     try:
-        name = parse_name(os.path.basename(file.raw_path), file.camera)
+        name = parse_name(file.name, file.camera)
     except ValueError as error:
         raise MediaError(str(error)) from None
-    if is_misplaced(name.day, day):
+    if name.day != day and is_misplaced(name.day, day):
         raise MediaError(f"named {name.day}, but in the directory of {day}")
     if name.kind == "image":
         width, height = inspect_image(file.raw_path)
