@@ -3,6 +3,9 @@ SHELL := /bin/bash
 export DAGSTER_HOME ?= $(CURDIR)/.aurora/dagster
 # Ticks run in the threads of the code server, of which Dagster would start four more than there are cores.
 export DAGSTER_GRPC_MAX_WORKERS ?= 32
+# s between looks for runs to be tried again, and at Dagster's own freshness, whose limits are hours: 5 and 30 by default.
+export DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS ?= 45
+export FRESHNESS_DAEMON_INTERVAL_SECONDS ?= 300
 PY := .venv/bin/python
 PORT ?= 3000
 
