@@ -278,7 +278,7 @@ def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
 
 
 def media_row(media: Media, camera: Camera, stamp: str) -> Row:
-    moment = from_epoch_ns(media.time_ns)
+    moment = str(from_epoch_ns(media.time_ns))
     return (
         media.raw_path,
         camera.key,
@@ -286,9 +286,9 @@ def media_row(media: Media, camera: Camera, stamp: str) -> Row:
         MIME_TYPES[media.kind],
         camera.tree,
         camera.label,
-        str(moment)[: len("YYYY-MM-DD HH:MM:SS")],
+        moment[: len("YYYY-MM-DD HH:MM:SS")],
         media.time_ns,
-        moment.date().isoformat(),
+        moment[: len("YYYY-MM-DD")],
         media.relative_path,
         media.filename,
         media.width,

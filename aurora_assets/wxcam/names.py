@@ -46,14 +46,15 @@ class MediaName(NamedTuple):
 def parse_name(filename: str, camera: Camera) -> MediaName:
     """Read a file name such as ``HDR_20260818_120000_PANO.jpg``; ``ValueError`` says what is wrong with it."""
     match = _NAME.fullmatch(filename)
-    if match is None or (match["suffix"] or "") != camera.suffix:
+    text, suffix, extension = match.groups("") if match else ("", None, "")
+    if suffix != camera.suffix:
         raise ValueError(f"the name is not HDR_YYYYMMDD_HHMMSS{camera.suffix}.jpg or .mp4")
     try:
         # Eight digits and six are a time in ISO 8601's basic form, whatever stands between them.
-        time = datetime.fromisoformat(f"{match['time']}Z")
+        time = datetime.fromisoformat(f"{text}Z")
     except ValueError:
         raise ValueError("the name's date or time does not exist") from None
-    return MediaName(_KINDS[match["extension"].lower()], time)
+    return MediaName(_KINDS[extension.lower()], time)
 
 
 def epoch_ns(time: datetime) -> int:

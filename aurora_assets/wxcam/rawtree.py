@@ -50,10 +50,9 @@ def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
     below, named = len(os.path.join(raw, "")), compact(day)
     usual = f"HDR_{named}_"
     for camera, step, directory in around(raw, day):
-        for item in _files_below(directory):
+        # By far the most of a neighbour's names do not have the day in them; they are not even handed on.
+        for item in _files_below(directory, named if step else ""):
             # Names are taken apart where their beginning does not tell: hardly ever in the day's own directory.
-            if step and named not in item.name:
-                continue
             if (not step and item.name.startswith(usual)) or belongs(item.name, camera, day, step):
                 try:
                     status = item.stat(follow_symlinks=False)
@@ -67,15 +66,17 @@ def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
 _name = attrgetter("name")
 
 
-def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
+def _files_below(directory: str, part: str) -> Iterator[os.DirEntry[str]]:
+    """The files in a directory and those in it whose names have ``part`` in them."""
     pending = [directory]
     while pending:
         try:
             with os.scandir(pending.pop()) as found:
-                items = sorted(found, key=_name)
+                kept = [item for item in found if part in item.name or item.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             continue
-        for item in items:
+        kept.sort(key=_name)
+        for item in kept:
             if item.is_dir(follow_symlinks=False):
                 pending.append(item.path)
             else:

@@ -310,8 +310,8 @@ def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, mon
     gone = sky.image(at(10))
     kept = sky.image(at(10, 30))
 
-    def vanish(directory: str) -> Iterator[os.DirEntry[str]]:
-        for item in files_below(directory):
+    def vanish(directory: str, part: str) -> Iterator[os.DirEntry[str]]:
+        for item in files_below(directory, part):
             gone.unlink(missing_ok=True)
             yield item
 
