@@ -13,7 +13,8 @@ def late_days_sensor(site: Site) -> AutomationConditionSensorDefinition:
         name="late_days",
         target=AssetSelection.all(),
         run_tags=lanes.history(STREAM),
-        minimum_interval_seconds=min(60, int(site.live.every.total_seconds())),
+        # Looking through the whole graph is the dearest tick of all; nothing changes oftener than hosts are looked at.
+        minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
         description=(
             "Starts what an asset's condition asks for: the products of an old day whose files were recovered late or "
