@@ -1,0 +1,185 @@
+"""The platform itself beside a bare Dagster with one empty asset: loading, idling, starting a run; and a live day.
+
+Ours is the observatory of eight streams, on this machine. Both are started as ``make ui`` starts Dagster.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import yaml
+
+from benchmarks.dagster_home import ROOT, Dagster, Place
+from benchmarks.eight_streams import Windows, by_role, eight_streams, wait_for_calm, windows_of
+from benchmarks.live_day import live_day
+from benchmarks.measure import WrongAnswerError
+from benchmarks.subject import Bench, Figure, Result, Row, at_most, times_longer
+
+_LOAD_GOAL, _START_GOAL = 1.5, 1.5
+_IDLE_GOALS = {"off": 1.2, "on": 2.5}
+_SITE = ROOT / "sites" / "gamb2le.yaml"
+_WINDOW = 60.0  # s
+_FULL_DAY = "wxcam_day"
+_QUEUE = 5.0  # s between two looks at the queue
+
+_LOADING = """
+import json, sys, time
+begun = time.perf_counter()
+from {module} import defs
+repository = defs.get_repository_def()
+seconds = time.perf_counter() - begun
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+assets = sorted(key.to_user_string() for key in repository.asset_graph.get_all_asset_keys())
+print(json.dumps([seconds, int(peak.split()[1]) / 1024, assets, sorted(repository.job_names)]))
+"""
+
+_NOTES = [
+    "Bare Dagster: one empty asset and Dagster's own settings; but no telemetry, which would leave this machine, and "
+    "the in-process executor as ours has it, because Dagster's own would start one more process for the step.",
+    "Loading: a fresh process each time, from the import to a repository that can be asked; the bytecode of both is at "
+    "hand. Ours is sites/gamb2le.yaml: eight streams, three archive hosts.",
+    "Idle: no file comes and no run goes, but that with all on the health is looked at every five minutes, in a run. "
+    f"Windows of {_WINDOW:.0f} s, of all three at the same time; the ratio is of the means. The daemon is the process "
+    "dagster-daemon; the whole has the code server, the web server (which nobody looks at) and the runs.",
+    "With all on it is not idle, strictly: five ticks a minute look at eight hosts, at the conditions and at the ages. "
+    "The bounds of those rows are ours.",
+    "A run's start: asked for by GraphQL, as the UI does; ours is a day of the camera. Dagster looks at its queue "
+    "every five seconds; that wait is the same for both, and is not counted. That this has a target is ours.",
+]
+
+
+def run(bench: Bench) -> Result:
+    """The subject of :mod:`benchmarks.__main__`."""
+    with bench.directory() as directory:
+        rows = [_loading(bench, directory)]
+        rows += _at_work(bench, directory)
+        live, notes = live_day(bench, directory)
+    return Result("platform", "The platform beside a bare Dagster", [*rows, *live], [*_NOTES, *notes])
+
+
+def _loading(bench: Bench, directory: Path) -> Row:
+    places = {
+        "bare_location": Place.bare(directory / "bare"),
+        "aurora_assets.definitions": Place("aurora", directory / "home", ROOT / "workspace.yaml", _SITE),
+    }
+    figures = {}
+    found: dict[str, list[tuple[float, float]]] = {module: [] for module in places}
+    for number in range(bench.rounds + 1):
+        for module, place in places.items():
+            bench.tell(f"loading {module}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
+            seconds, peak, assets, jobs = _load(module, place)
+            _check_loaded(module, set(assets), set(jobs))
+            if number:
+                found[module].append((seconds, peak))
+    for module, runs in found.items():
+        figures[module] = Figure(tuple(s for s, _ in runs), "s", max(peak for _, peak in runs))
+    bare, ours = figures.values()
+    return times_longer("loading the code location: a bare one", bare, ours, _LOAD_GOAL)
+
+
+def _load(module: str, place: Place) -> Any:
+    path = str(ROOT if place.site else place.home)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADING.format(module=module)],
+        cwd=path,
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def _check_loaded(module: str, assets: set[str], jobs: set[str]) -> None:
+    """What was loaded is all there is: the site file is read here once more, by YAML alone."""
+    if module == "bare_location":
+        wanted, wanted_jobs = {"nothing"}, set[str]()
+    else:
+        streams = yaml.safe_load(_SITE.read_bytes())["streams"]
+        kinds = ("source", "raw", "gws/raw", "manifests")
+        wanted = {f"{kind}/{name}" for kind in kinds for name in streams} | {"wxcam/catalog", "ops/health"}
+        wanted_jobs = {f"{job}_{name}" for job in ("push", "verify") for name in streams}
+    if len(assets) < len(wanted) or wanted - assets or wanted_jobs - jobs:
+        raise WrongAnswerError(f"{module}: not loaded: {sorted((wanted - assets) | (wanted_jobs - jobs))}")
+
+
+def _at_work(bench: Bench, directory: Path) -> list[Row]:
+    """Idle and starting runs: bare, ours with nothing on, ours with all on; all at the same time."""
+    day = datetime.now(UTC).date().isoformat()
+    off = eight_streams(directory / "off")
+    on = eight_streams(directory / "on", lambda data: data.update(live={"running": True}))
+    for command in (["instruments", "--root", "hosts"], ["camera", "--root", "hosts/wxcam", "--hours", "1"]):
+        small = ["--scale", "0.1"] if command[0] == "camera" else []
+        subprocess.run(
+            [sys.executable, "-m", "simulator", *command, "--day", day, *small],
+            cwd=directory / "on",
+            env=Place("aurora", directory, directory).environment | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    places = [Place("bare", directory / "bare", directory / "bare" / "workspace.yaml")]
+    places += [Place.of_site(directory / f"home_{file.parent.name}", file) for file in (off, on)]
+    with ExitStack() as stack:
+        bench.tell("starting three Dagsters")
+        bare, ours, all_on = (stack.enter_context(Dagster(place)) for place in places)
+        for one in (bare, ours, all_on):
+            one.wait_until_loaded()
+        wait_for_calm(bench, all_on, 8)
+        windows = windows_of(bench, {"bare": bare, "off": ours, "on": all_on}, _WINDOW, "idle")
+        rows = _idle_rows(windows)
+        all_on.__exit__()
+        rows.append(_start_row(bench, bare, ours, day))
+    return rows
+
+
+def _idle_rows(windows: Mapping[str, Windows]) -> list[Row]:
+    rows = []
+    whole = {"off": "as it is first started, nothing on", "on": "every sensor and schedule on, nothing new"}
+    for what, said in whole.items():
+        for role in ("daemon", "whole"):
+            figures = [
+                Figure(tuple(w["daemon"] if role == "daemon" else sum(w.values()) for w in windows[one]), "% of a core")
+                for one in ("bare", what)
+            ]
+            theirs, ours = figures
+            ratio = mean(ours.values) / mean(theirs.values)
+            name = "the daemon" if role == "daemon" else "the whole"
+            goal = at_most(_IDLE_GOALS[what])
+            rows.append(Row(f"idle, {name}, {said}: bare", ours, ratio, goal, theirs, by_role(windows[what])))
+    return rows
+
+
+def _start_row(bench: Bench, bare: Dagster, ours: Dagster, day: str) -> Row:
+    """From asking for a run to its first step, without the wait for the queue's next look."""
+    chance = random.Random(7)  # noqa: S311 - when to ask, so that no part is in step with its own queue
+    waits: dict[str, list[float]] = {"bare": [], "aurora": []}
+    starts: dict[str, list[float]] = {"bare": [], "aurora": []}
+    for number in range(bench.rounds + 1):
+        for one in (bare, ours):
+            bench.tell(f"starting a run of {one.place.name}, " + (f"{number} of {bench.rounds}" if number else "first"))
+            time.sleep(_QUEUE * chance.random())
+            asked = time.time()
+            if one is bare:
+                run_id = one.launch("__ASSET_JOB", {}, ("nothing",))
+            else:
+                run_id = one.launch(_FULL_DAY, {"dagster/partition": day})
+            at = dict(reversed(one.events_of(run_id)))  # the first of each kind
+            if "STEP_SUCCESS" not in at:
+                raise WrongAnswerError(f"{one.place.name}: a run without a step")
+            if number:
+                waits[one.place.name].append(at["RUN_STARTING"] - at["RUN_ENQUEUED"])
+                starts[one.place.name].append(at["STEP_START"] - asked - waits[one.place.name][-1])
+    theirs, own = (Figure(tuple(starts[name])) for name in ("bare", "aurora"))
+    said = ", ".join(f"{name} {median(found):.1f} s" for name, found in waits.items())
+    row = times_longer("a run, from asking for it to its first step: of a bare asset", theirs, own, _START_GOAL)
+    return replace(row, remark=f"and the wait for the queue, median: {said}")
