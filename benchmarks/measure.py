@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import pickle
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -172,7 +174,16 @@ def _serve(pipe: Connection, method: Method) -> None:
             pipe.send(run_once(method))
         except Exception as error:  # the edge: raised again by who asked
             error.add_note(f"in {method.work.__module__}.{method.work.__qualname__}")
-            pipe.send(error)
+            pipe.send(_sendable(error))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or what it says where it cannot be had on the other side of a pipe: some of Dagster's cannot."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
 
 
 def run_once(method: Method) -> Run:

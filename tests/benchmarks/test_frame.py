@@ -44,6 +44,15 @@ def die(_: Path) -> None:
     raise OSError("the disk is gone")
 
 
+class Particular(Exception):  # noqa: N818 - what is tested is that it cannot be made of its text alone
+    def __init__(self, text: str, more: int) -> None:
+        super().__init__(f"{text} {more}")
+
+
+def die_particularly(_: Path) -> None:
+    raise Particular("the disk is gone", 5)
+
+
 def fine(answers: Any) -> None:
     assert answers
 
@@ -84,6 +93,11 @@ def test_an_answer_that_changes_from_round_to_round_is_refused(tmp_path: Path) -
 def test_a_method_that_fails_ends_the_benchmark_with_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         by_turns({"a": Method(die, (tmp_path,))}, fine)
+
+
+def test_an_error_that_cannot_cross_a_pipe_arrives_as_what_it_says(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="Particular: the disk is gone 5"):
+        by_turns({"a": Method(die_particularly, (tmp_path,))}, fine)
 
 
 def test_an_answer_is_summed_up_outside_of_the_measurement(tmp_path: Path) -> None:
