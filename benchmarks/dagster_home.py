@@ -92,11 +92,14 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """As a shell has it in which `make` was called; the bytecode of what was loaded before is kept, beside us."""
+        exported = _exported()  # by `make bench` too: a bare Dagster has none of it
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AURORA_", "DAGSTER_", "PYTHON"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AURORA_", "DAGSTER_", "PYTHON")) and name not in exported
         }
         own = {"DAGSTER_HOME": str(self.home), "PYTHONPYCACHEPREFIX": str(self.home.parent / "bytecode")}
-        return kept | own | ({"AURORA_SITE": str(self.site)} | _exported() if self.site else {})
+        return kept | own | ({"AURORA_SITE": str(self.site)} | exported if self.site else {})
 
 
 def _exported() -> dict[str, str]:

@@ -38,7 +38,7 @@ def run(bench: Bench) -> Result:
         ],
         [
             "Images of both cameras, 576 a day, of small size (only their headers are read); all in the page cache.",
-            "In use today: all in one transaction. Ours: a day at a time, each durable, as a backfill of all days is.",
+            "In use today: all in one transaction. Ours: a transaction a day, flushed at the end, as a backfill is.",
             "A target at the limit is our own choice: each file has to be opened, which costs more than its stat.",
         ],
     )

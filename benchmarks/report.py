@@ -140,7 +140,8 @@ def _line(row: dict[str, Any]) -> str:
     target = Target(**row["target"])
     said = Row(row["what"], ours, row["value"], target, theirs)
     verdict = said.verdict if said.verdict == "reached" else f"**{said.verdict}**"
-    cells = (row["what"], spread(theirs) if theirs else "-", spread(ours), said.said, str(target), verdict)
+    what = f"{row['what']} ({row['remark']})" if row["remark"] else row["what"]
+    cells = (what, spread(theirs) if theirs else "-", spread(ours), said.said, str(target), verdict)
     return f"| {' | '.join(cells)} |"
 
 

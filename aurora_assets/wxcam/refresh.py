@@ -72,7 +72,7 @@ def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
 
 @contextmanager
 def refreshing(layout: Layout) -> Iterator[Callable[[date, datetime], CatalogReport]]:
-    """:func:`refresh_day` for several days: each durable by itself, and the main file made whole once, at the end."""
+    """:func:`refresh_day` for several days: each is there whole or not at all, and all are on the disk at the end."""
     with open_writable(layout) as db:
 
         def refresh(day: date, now: datetime) -> CatalogReport:
