@@ -1,5 +1,6 @@
 """``python -m benchmarks [NAME ...]``: measure the named subjects, or all, and print and save what was found."""
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +54,7 @@ _WIDTH = 140  # characters, of a table in a file
 )
 def main(names: tuple[str, ...], rounds: int, saves: bool, out: Path, scratch: Path | None) -> None:
     """Measure NAME (or all subjects) side by side with the method in use today, and with the limit."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what a subject has started is ended with it
     console, machine = Console(), Machine.this()
     if not console.is_terminal:
         console = Console(width=_WIDTH)

@@ -121,10 +121,11 @@ class Dagster:
         return self.place.home / "dagster.log"
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(self.place.workspace)]
+        # A shell has what it starts in the background ignore the signal by which we end this.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "dagster", "dev"]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "-h", "127.0.0.1", "-p", str(self.port)],
+                [*command, "-w", str(self.place.workspace), "-h", "127.0.0.1", "-p", str(self.port)],
                 cwd=ROOT,
                 env=self.place.environment,
                 stdout=log,
