@@ -136,16 +136,20 @@ class Dagster:
 
     def __exit__(self, *_: object) -> None:
         assert self._process
-        below = [pid for pid, *_ in self._tree()]
+        below = []
+        for pid, *_ in self._tree():
+            with _gone():
+                below.append(os.pidfd_open(pid))  # by then its number may be that of somebody else's process
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_FARE_WELL)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for pid in below:
+        for handle in below:
             with _gone():
-                os.kill(pid, signal.SIGKILL)
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
 
     def wait_until_loaded(self) -> None:
         """Until it answers, and has loaded its code."""

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import ExifTags, Image
+
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import compact
 from simulator import CameraSpec, simulate
@@ -33,7 +35,10 @@ def camera_day(directory: Path, every: timedelta, codec: str = "h264", scale: fl
 
 
 def many_images(directory: Path, count: int) -> Layout:
-    """``count`` small images of both cameras, those of one simulated day under the names of many."""
+    """``count`` small images of both cameras, those of one simulated day under the names of many.
+
+    Each says in its Exif block when it was taken, as most cameras' do: no header is like the one before.
+    """
     layout = layout_in(directory)
     with TemporaryDirectory(dir=directory) as model:
         spec = CameraSpec(root=Path(model), day=DAY, hours=24, every=_MANY_EVERY, scale=0.05, other=False)
@@ -45,9 +50,17 @@ def many_images(directory: Path, count: int) -> Layout:
         day = compact(DAY - timedelta(days=past))
         path = layout.raw / str(images[which]).replace(compact(DAY), day)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(contents[which])
+        path.write_bytes(_dated(contents[which], number))
         os.utime(path, ns=(_WRITTEN_NS + number, _WRITTEN_NS + number))
     return layout
+
+
+def _dated(jpeg: bytes, number: int) -> bytes:
+    """A JPEG with an Exif block that no other number's has."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = f"{datetime.fromtimestamp(_WRITTEN_NS // 10**9 + number, UTC):%Y:%m:%d %H:%M:%S}"
+    block = exif.tobytes()
+    return b"".join((jpeg[:2], b"\xff\xe1", (len(block) + 2).to_bytes(2), block, jpeg[2:]))
 
 
 def days_of(count: int) -> list[date]:

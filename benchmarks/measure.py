@@ -100,7 +100,8 @@ def by_turns(
     ----------
     check
         Is given the warm-up's answer of every method, and raises :class:`WrongAnswerError` where one is not what was
-        asked for. Later answers have to be equal to the first.
+        asked for, or what a method left on disk is not. Later answers have to be equal to the first, and after the
+        last round it is asked once more.
     tell
         Hears what is being done, for a terminal.
     """
@@ -122,6 +123,8 @@ def by_turns(
                 if run.answer != first[name]:
                     raise WrongAnswerError(f"{name}: answered {run.answer!r}, and {first[name]!r} before")
                 runs[name].append(run)
+        tell("looking at what the last round has left")
+        check({name: found[-1].answer if found else first[name] for name, found in runs.items()})
     return {name: Measured(tuple(found)) for name, found in runs.items()}
 
 

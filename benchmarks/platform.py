@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,17 +128,14 @@ def _at_work(bench: Bench, directory: Path) -> list[Row]:
         )
     places = [Place("bare", directory / "bare", directory / "bare" / "workspace.yaml")]
     places += [Place.of_site(directory / f"home_{file.parent.name}", file) for file in (off, on)]
-    with ExitStack() as stack:
-        bench.tell("starting three Dagsters")
-        bare, ours, all_on = (stack.enter_context(Dagster(place)) for place in places)
-        for one in (bare, ours, all_on):
-            one.wait_until_loaded()
-        wait_for_calm(bench, all_on, 8)
-        windows = windows_of(bench, {"bare": bare, "off": ours, "on": all_on}, _WINDOW, "idle")
-        rows = _idle_rows(windows)
-        all_on.__exit__()
-        rows.append(_start_row(bench, bare, ours, day))
-    return rows
+    bench.tell("starting three Dagsters")
+    with Dagster(places[0]) as bare, Dagster(places[1]) as ours:
+        with Dagster(places[2]) as all_on:
+            for one in (bare, ours, all_on):
+                one.wait_until_loaded()
+            wait_for_calm(bench, all_on, 8)
+            windows = windows_of(bench, {"bare": bare, "off": ours, "on": all_on}, _WINDOW, "idle")
+        return [*_idle_rows(windows), _start_row(bench, bare, ours, day)]
 
 
 def _idle_rows(windows: Mapping[str, Windows]) -> list[Row]:

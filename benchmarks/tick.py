@@ -28,8 +28,7 @@ from aurora_assets.site import Site
 from benchmarks.far import log_grew, logins, openssh, said_by
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.observatory import DAYS, Observatory, observatory, site_of
-from benchmarks.report import spread
-from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster
+from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 from resources.outside import outside_of
 from sensors.arrivals import live_days
 
@@ -76,8 +75,9 @@ def run(bench: Bench) -> Result:
             times_faster("in use today: eight SSH listings; ours: the looks", replaced, ours, 4),
             times_faster("the same listings, all at once; ours: the looks", at_once, ours, 2),
             times_faster("in use today: eight SSH listings; ours: the sensors in Dagster", replaced, sensors, 2),
+            times_longer("limit: one round trip to both hosts at once; ours: the looks", limit, ours, 30),
         ],
-        [*_NOTES, f"The limit, one round trip to both hosts at once: {spread(limit)}."],
+        _NOTES,
     )
 
 
@@ -86,7 +86,8 @@ _NOTES = [
     "listed; a look lists those of its days. Both compare the 3,400 of the live window with those that are here.",
     "In use today: ssh and find with a login for each stream; the comparison is in one process, by one stat a file.",
     "The hosts are on this machine: there is no network between, and their work is on the same cores.",
-    "The sensors: all that a tick does in the code server. The bounds of 2x are our own choice.",
+    "The sensors: all that a tick does in the code server. The bounds of 2x, and that at the limit, are our own "
+    "choice: a look lists thousands of names there and as many here, and a round trip does nothing.",
 ]
 
 

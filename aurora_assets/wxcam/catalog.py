@@ -114,17 +114,25 @@ class Media(NamedTuple):
 def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
     """The catalogue for writing; made when missing.
 
-    At its end all that was written is on the disk, and the main file is whole: a copy of it alone is enough.
+    At its end all that was committed is on the disk, also where the work in between has failed, and the main file is
+    whole: a copy of it alone is enough.
     """
     if not layout.catalog.is_file():
         _make(layout)
     with _connect(layout.catalog) as db:
-        yield db
-        if (log := layout.catalog.with_name(f"{layout.catalog.name}-wal")).is_file():
-            flush(log)
-        # A reader that stays in a transaction holds this up; whoever writes next makes up for it.
-        db.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            yield db
+        finally:
+            _settle(db, layout.catalog)
+
+
+def _settle(db: sqlite3.Connection, catalog: Path) -> None:
+    if (log := catalog.with_name(f"{catalog.name}-wal")).is_file():
+        flush(log)
+        flush(log.parent)  # the log may be new
+    # A reader that stays in a transaction holds this up; whoever writes next makes up for it.
+    db.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _make(layout: Layout) -> None:

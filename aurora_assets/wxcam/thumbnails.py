@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
@@ -70,9 +71,14 @@ def build_thumbnails(
     """As :func:`build_thumbnail`, for several hours: some at a time, and each day's directories are looked into once.
 
     The reports come in the order of ``hours``. An error ends it: what is being made then is finished, and nothing more
-    is begun.
+    is begun. An image that arrives after its day was looked into, a second or two before its hour's turn, is late.
     """
-    images_of = lru_cache(maxsize=_DAYS_AT_HAND)(partial(_images_of, layout, camera))
+    looked_into, one_at_a_time = lru_cache(maxsize=_DAYS_AT_HAND)(partial(_images_of, layout, camera)), Lock()
+
+    def images_of(day: date) -> dict[int, set[str]]:
+        with one_at_a_time:  # whoever else wants the day waits for it, and does not look into it too
+            return looked_into(day)
+
     pool = ThreadPoolExecutor(min(_AT_ONCE, len(os.sched_getaffinity(0))))
     try:
         yield from pool.map(lambda hour: _build_hour(layout, camera, hour, now, images_of), hours)

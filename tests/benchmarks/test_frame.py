@@ -85,6 +85,18 @@ def test_a_wrong_answer_is_refused_before_anything_is_measured(tmp_path: Path) -
     assert log.read_text() == "a\n"
 
 
+def test_what_the_last_round_has_left_is_looked_at_too(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def check(_: Any) -> None:
+        if log.read_text().count("a\n") > 1:
+            raise WrongAnswerError("it was left otherwise")
+
+    with pytest.raises(WrongAnswerError, match="left otherwise"):
+        by_turns({"a": Method(append, (log, "a"))}, check, rounds=2)
+    assert log.read_text() == "a\n" * 3
+
+
 def test_an_answer_that_changes_from_round_to_round_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongAnswerError, match="answered 4, and 2 before"):
         by_turns({"a": Method(grow, (tmp_path / "log",))}, fine, rounds=3)

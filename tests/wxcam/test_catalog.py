@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from aurora_assets.errors import BusyError
-from aurora_assets.files import exclusive
-from aurora_assets.wxcam import rawtree
+from aurora_assets.files import exclusive, flush
+from aurora_assets.wxcam import catalog, rawtree
+from aurora_assets.wxcam.catalog import open_writable
 from aurora_assets.wxcam.refresh import refresh_day
 from aurora_assets.wxcam.verify import catalog_matches_raw
 from tests.wxcam.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
@@ -339,12 +340,12 @@ def test_a_padded_image_is_an_image(sky: Sky) -> None:
 
 def test_a_second_refresh_writes_nothing(filled: Sky) -> None:
     filled.refresh()
-    catalog = filled.layout.catalog
-    before = (catalog.read_bytes(), catalog.stat().st_mtime_ns, catalog.stat().st_ino)
+    file = filled.layout.catalog
+    before = (file.read_bytes(), file.stat().st_mtime_ns, file.stat().st_ino)
     report = filled.refresh(now=NOW + timedelta(hours=1))
     assert (report.unchanged, report.wrote) == (42, False)
-    assert (catalog.read_bytes(), catalog.stat().st_mtime_ns, catalog.stat().st_ino) == before
-    assert [path.name for path in catalog.parent.glob("wxcam_catalog*")] == [catalog.name]
+    assert (file.read_bytes(), file.stat().st_mtime_ns, file.stat().st_ino) == before
+    assert [path.name for path in file.parent.glob("wxcam_catalog*")] == [file.name]
 
 
 def test_the_main_file_alone_is_whole_after_a_refresh(filled: Sky, tmp_path: Path) -> None:
@@ -357,6 +358,28 @@ def test_the_main_file_alone_is_whole_after_a_refresh(filled: Sky, tmp_path: Pat
         shutil.copyfile(filled.layout.catalog, copy)
         assert rows(copy) == dashboard.execute("SELECT * FROM images ORDER BY time_epoch_ns, raw_path").fetchall()
         assert len(rows(copy)) == 42
+
+
+def test_what_was_committed_before_an_error_is_on_the_disk_and_in_the_main_file(
+    filled: Sky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+
+    def noting(path: Path) -> None:
+        flush(path)
+        flushed.append(path.name)
+
+    log = f"{filled.layout.catalog.name}-wal"
+    filled.refresh()
+    with closing(sqlite3.connect(filled.layout.catalog)) as dashboard:  # or SQLite would tidy up when we close
+        dashboard.execute("SELECT count(*) FROM images").fetchone()
+        monkeypatch.setattr(catalog, "flush", noting)
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"), open_writable(filled.layout) as db:
+            db.executescript("DELETE FROM images WHERE media_kind = 'video'; DELETE FROM nowhere")
+        copy = tmp_path / "copy.sqlite"
+        shutil.copyfile(filled.layout.catalog, copy)
+    assert flushed == [log, filled.layout.products.name]
+    assert rows(copy, "SELECT DISTINCT media_kind FROM images") == [("image",)]
 
 
 def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(sky: Sky) -> None:

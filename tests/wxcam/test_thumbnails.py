@@ -2,7 +2,9 @@
 
 import errno
 import io
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from aurora_assets.files import publish_file
 from aurora_assets.wxcam import thumbnails
+from aurora_assets.wxcam.rawtree import RawFile, scan_day
 from aurora_assets.wxcam.thumbnails import ThumbnailReport, build_thumbnail, build_thumbnails, published, strip
 from tests.wxcam.making import DAY, NOW, Sky, at, jpeg, opened_below, state, texture, undecodable_jpeg
 
@@ -248,6 +251,26 @@ def test_many_hours_of_two_days_wait_for_the_catalogue_of_the_day_that_is_behind
     assert first.built
     assert not second.built
     assert "the catalogue is behind" in second.note
+
+
+def test_the_directories_of_a_day_are_looked_into_once_for_all_of_its_hours_and_not_for_those_that_are_made(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_into: list[date] = []
+
+    def scanning(raw: Path, day: date) -> Iterator[RawFile]:
+        looked_into.append(day)
+        time.sleep(0.05)  # long enough for the other hours to ask for it
+        return scan_day(raw, day)
+
+    monkeypatch.setattr(thumbnails, "scan_day", scanning)
+    for hour in range(6):
+        sky.image(at(hour))
+    sky.refresh()
+    assert sum(report.built for report in build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day(), NOW)) == 6
+    assert looked_into == [DAY]
+    assert not any(report.built for report in build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day()[:6], NOW))
+    assert looked_into == [DAY]
 
 
 def test_an_error_in_one_hour_is_raised_in_its_turn_and_nothing_is_left_half(
