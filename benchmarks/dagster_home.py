@@ -137,7 +137,7 @@ class Dagster:
     def __exit__(self, *_: object) -> None:
         assert self._process
         below = []
-        for pid, *_ in self._tree():
+        for pid, *_of_it in self._tree():
             with _gone():
                 below.append(os.pidfd_open(pid))  # by then its number may be that of somebody else's process
         self._process.send_signal(signal.SIGINT)
