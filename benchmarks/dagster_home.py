@@ -54,6 +54,8 @@ _WORKSPACE = (
 _LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _RUNS = "query { runsOrError(limit: 1000) { ... on Runs { results { jobName status } } } }"
+_TICKS_OF = """query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor {
+  sensorState { ticks(limit: 1) { timestamp } } } } }"""
 _EVENTS = """query($id: ID!) { logsForRun(runId: $id, limit: 1000) { ... on EventConnection {
   events { ... on MessageEvent { eventType timestamp } } } } }"""
 
@@ -212,6 +214,17 @@ class Dagster:
         """Job and status of all runs."""
         found = self.ask(_RUNS)["runsOrError"]["results"]
         return [(run["jobName"], run["status"]) for run in found]
+
+    def wait_for_tick(self, sensor: str) -> None:
+        """Until a sensor has begun its next tick."""
+        selector = {"repositoryName": "__repository__", "repositoryLocationName": self.place.name, "sensorName": sensor}
+        asked, deadline = time.time(), time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            ticks = self.ask(_TICKS_OF, s=selector)["sensorOrError"]["sensorState"]["ticks"]
+            if ticks and ticks[0]["timestamp"] > asked:
+                return
+            time.sleep(1)
+        raise HomeError(f"{self.place.name}: {sensor} was not looked at")
 
     def used(self) -> dict[str, float]:
         """s of the cores that each role has used so far, with the processes that it started and that have ended.
