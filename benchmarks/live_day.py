@@ -52,8 +52,8 @@ def live_day(bench: Bench, directory: Path) -> tuple[list[Row], list[str]]:
         dagster.wait_until_loaded()
         dagster.launch("wxcam_day", {"dagster/partition": now.date().isoformat()})
         wait_for_calm(bench, dagster, 1)
-        # An image that is written just after a look has settled by the next. One that settles just as it is looked at is
-        # now seen and now not, and then two come in one run.
+        # An image that is written just after a look has settled by the next. One that settles just as it is looked at
+        # is now seen and now not, and then two come in one run.
         dagster.wait_for_tick("arrivals_wxcam")
         with camera:
             bench.tell("the camera writes; warming up")
@@ -72,8 +72,8 @@ def live_day(bench: Bench, directory: Path) -> tuple[list[Row], list[str]]:
     return [row], [
         f"The live day: {_IMAGES} images of each view (3120 x 3040 and 2880 x 750) are there and in the products when "
         "it begins; one of each follows a minute, just after a look, and each run proves and adds one. All eight "
-        f"streams are looked at each minute. Windows of {_WINDOW:.0f} s; the processes of Dagster and all that they start, without the "
-        "camera.",
+        f"streams are looked at each minute. Windows of {_WINDOW:.0f} s; the processes of Dagster and all that they "
+        "start, without the camera.",
     ]
 
 
