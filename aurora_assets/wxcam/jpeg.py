@@ -40,8 +40,10 @@ class Header(NamedTuple):
     is_sequential: bool  # the picture comes from top to bottom, once
 
 
-# The last header, from the first byte to the picture's, and what was read from it: the images of a camera begin alike.
-_before: list[tuple[bytes, Header | None]] = [(b"", None)]
+# The last header, from the first segment that is looked into up to the picture, and what was read from it (``at`` is
+# counted from there): a camera's images differ at most in what stands before, where some say when they were taken. At
+# first it is what no segment begins with.
+_before = [(b"\0", Header(0, 0, 0, is_sequential=False))]
 
 Read = Callable[[int, int], bytes]
 """``read(count, offset)``: as many bytes of a file as there are from there on."""
@@ -68,14 +70,11 @@ def plain_size(path: str) -> tuple[int, int] | None:
 
 def header_of(read: Read) -> Header | None:
     """The header of a JPEG; None where it is not plain."""
-    first = block = read(_BLOCK, 0)
+    block = read(_BLOCK, 0)
     if not block.startswith(_START):
         return None
-    text, known = _before[0]
-    if known and block.startswith(text):
-        return known
-    start, header = 0, None
-    place = len(_START)
+    start, place = 0, len(_START)
+    tables, header = -1, None
     for _ in range(_MOST_SEGMENTS):
         if place + _LONGEST_READ > start + len(block):
             start, block = place, read(_BLOCK, place)
@@ -86,12 +85,17 @@ def header_of(read: Read) -> Header | None:
         if length < 2:
             return None
         if marker not in _STEPPED_OVER:
+            if tables < 0:
+                text, known = _before[0]
+                if block.startswith(text, at):
+                    return Header(known.width, known.height, place + known.at, known.is_sequential)
+                tables = place
             segment = block[at + 4 : at + 2 + length]
             if len(segment) != length - 2:
                 return None
             if marker == _SCAN:
-                if start == 0:
-                    _before[0] = first[: place + 2 + length], header
+                if header and start <= tables:
+                    _before[0] = block[tables - start : at + 2 + length], header._replace(at=header.at - tables)
                 return header
             if marker in _FRAMES and header is None and (size := _size_in_frame(segment)):
                 header = Header(*size, place, marker != _PROGRESSIVE)

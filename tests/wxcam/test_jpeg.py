@@ -103,6 +103,20 @@ def test_a_shortened_jpeg_decodes_to_the_first_rows_of_the_whole(subsampling: st
         assert np.array_equal(decode(short, (rows + MARGIN, 61))[:rows], whole[:rows])
 
 
+@pytest.mark.parametrize("comment", [1, 100, 4000, 4094, 4600, 65_000])
+@pytest.mark.parametrize("kind", ["baseline", "gray", "optimized"])
+def test_an_image_that_begins_otherwise_and_goes_on_as_the_one_before_is_read_alike(kind: str, comment: int) -> None:
+    plain = jpeg(kind)
+    block = b"\xff\xfe" + (comment + 2).to_bytes(2) + b"c" * comment
+    longer = plain[:2] + block + plain[2:]
+    for _ in range(2):  # each after the other
+        short, of_longer = shortened(plain, 20), shortened(longer, 20)
+        assert short is not None
+        assert of_longer == short[:2] + block + short[2:]
+        assert as_pillow_sees_it(of_longer) == (40, 20)
+    assert shortened(jpeg("baseline" if kind == "gray" else "gray"), 20) != short
+
+
 def test_a_picture_that_does_not_come_from_top_to_bottom_is_not_shortened() -> None:
     assert shortened(jpeg("progressive"), 8) is None
     assert shortened(jpeg("baseline"), 25) is None
