@@ -33,7 +33,7 @@ def _scan(raw: Path, database: Path, skip_known: bool) -> int:
     written = 0
     with closing(sqlite3.connect(database)) as db:
         db.execute(_TABLE)
-        for path in sorted(raw.rglob("*")):
+        for path in raw.rglob("*"):
             match = _NAME.fullmatch(path.name)
             if match is None:
                 continue

@@ -6,6 +6,7 @@ any SSH.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ _NOTES = [
 def _one_by_one(root: Path, paths: list[str], host: SshHost, known_hosts: Path) -> str:
     found = []
     for path in paths:
-        said = said_by(openssh(host, known_hosts, f"sha256sum -- {root}/{path}")).decode()
+        said = said_by(openssh(host, known_hosts, shlex.join(["sha256sum", "--", f"{root}/{path}"]))).decode()
         found.append((said[66:].rstrip("\n").removeprefix(f"{root}/"), said[:64]))
     return sum_of(found)
 

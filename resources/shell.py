@@ -131,9 +131,8 @@ def tools_job(disks: Sequence[Path]) -> JobDefinition:
             warnings.simplefilter("ignore")
             from dagster_shell import execute_shell_command
 
-        said, code = execute_shell_command(
-            "; ".join(shlex.join(look) for look in looks), output_logging="STREAM", log=context.log
-        )
+        each = "; ".join(f"{shlex.join(look)} || failed=1" for look in looks)
+        said, code = execute_shell_command(f'{each}; exit "${{failed:-0}}"', output_logging="STREAM", log=context.log)
         if code:
             raise Failure(f"ended with exit code {code}: {said}")
         return str(said)

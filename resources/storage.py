@@ -1,21 +1,24 @@
 """Dagster's records in SQLite, with what is needed to speak to a database kept from one query to the next.
 
 Dagster's own storage makes an SQLAlchemy engine for each query, which asks the database for its abilities and compiles
-the statement each time: a third of what an idle daemon does, and a part of each run. Here a database has one engine in
-a process. Connections are opened and closed for each use, as by Dagster, so no lock and no file stays open.
+the statement each time: a third of what an idle daemon does, and a part of each run. And for each tick it compares the
+databases with all of its migrations, which it loads from their files. Here a database has one engine in a process, and
+is compared once. Connections are opened and closed for each use, as by Dagster, so no lock and no file stays open.
 
 Named in ``dagster.yaml``. The files are Dagster's own, in the same places: a home can be used with it and without.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, Self
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import (
     DagsterSqliteStorage,
     _event_logs_directory,
@@ -25,48 +28,77 @@ from dagster._core.storage.sqlite_storage import (
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-_MOST = 32  # databases of runs, of which each has one of its own
+_MOST = 64  # databases; each run has one of its own
+
+_compared: set[str] = set()
+"""The databases that this process has found, or made, as this version of Dagster has them."""
 
 
+@lru_cache(_MOST)
 def _engine(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
 
+@contextmanager
+def _transaction(url: str) -> Iterator[Connection]:
+    with _engine(url).connect() as connection, connection.begin():
+        yield connection
+
+
+def _is_compared(url: str, directory: str, name: str) -> bool:
+    """Whether a database is still there that was compared before."""
+    return url in _compared and os.path.exists(os.path.join(directory, f"{name}.db"))
+
+
 class _Runs(SqliteRunStorage):
-    @cached_property
-    def _kept(self) -> Engine:
-        return _engine(self._conn_string)
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
+        url = create_db_conn_string(base_dir, "runs")
+        if _is_compared(url, base_dir, "runs"):
+            return cls(url, inst_data)
+        found = super().from_local(base_dir, inst_data)
+        _compared.add(url)
+        return found
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        with self._kept.connect() as connection, connection.begin():
+        with _transaction(self._conn_string) as connection:
             yield connection
 
 
 class _Schedules(SqliteScheduleStorage):
-    @cached_property
-    def _kept(self) -> Engine:
-        return _engine(self._conn_string)
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> SqliteScheduleStorage:
+        url = create_db_conn_string(base_dir, "schedules")
+        if _is_compared(url, base_dir, "schedules"):
+            return cls(url, inst_data)
+        found = super().from_local(base_dir, inst_data)
+        _compared.add(url)
+        return found
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        with self._kept.connect() as connection, connection.begin():
+        with _transaction(self._conn_string) as connection:
             yield connection
 
 
 class _Events(SqliteEventLogStorage):
-    @cached_property
-    def _kept(self) -> Any:
-        return lru_cache(_MOST)(lambda shard: _engine(self.conn_string_for_shard(shard)))
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        # Of the runs' databases none is taken for known: they come and go.
+        if self.conn_string_for_shard(INDEX_SHARD_NAME) in _compared:
+            self._initialized_dbs.add(INDEX_SHARD_NAME)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
+        url = self.conn_string_for_shard(shard)
         with self._db_lock:
-            engine = self._kept(shard)
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                self._initdb(_engine(url))
                 self._initialized_dbs.add(shard)
-            with engine.connect() as connection, connection.begin():
+                if shard == INDEX_SHARD_NAME:
+                    _compared.add(url)
+            with _transaction(url) as connection:
                 yield connection
 
 

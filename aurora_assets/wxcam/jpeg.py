@@ -19,7 +19,10 @@ _PROGRESSIVE, _SCAN, _QUANTIZATION = 0xC2, 0xDA, 0xDB
 # DHT, DRI, APP0, APP1, APP14 and comments: told by their length alone. Not APP2 and APP13, in which Pillow looks for
 # more, nor what we have not seen.
 _STEPPED_OVER = frozenset((0xC4, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE))
+# JFIF's and Adobe's blocks, in which Pillow reads a version; where they are too short for it, Pillow shall say so.
+_SHORTEST = {0xE0: 2 + 7, 0xEE: 2 + 7}
 _COMPONENTS = frozenset((1, 3))
+_MOST_SAMPLES = 4  # of a component, along each side of the smallest coded unit
 _HEIGHT_AT = 5  # bytes into a frame header, its marker included
 # A marker with its length, and the longest segment that is looked into: four quantization tables of 16 bits.
 _LONGEST_READ = 4 + 4 * 129
@@ -37,7 +40,7 @@ class Header(NamedTuple):
     width: int  # px
     height: int  # px
     at: int  # where in the file its frame header begins (bytes)
-    is_sequential: bool  # the picture comes from top to bottom, once
+    is_sequential: bool  # not progressive: a decoder may stop at any row
 
 
 # The last header, from the first segment that is looked into up to the picture, and what was read from it (``at`` is
@@ -82,7 +85,7 @@ def header_of(read: Read) -> Header | None:
         if at + 4 > len(block) or block[at] != _MARKER:
             return None
         marker, length = block[at + 1], block[at + 2] << 8 | block[at + 3]
-        if length < 2:
+        if length < _SHORTEST.get(marker, 2):
             return None
         if marker not in _STEPPED_OVER:
             if tables < 0:
@@ -121,7 +124,15 @@ def _size_in_frame(segment: bytes) -> tuple[int, int] | None:
     if len(segment) < 6 or segment[0] != 8 or segment[5] not in _COMPONENTS or len(segment) != 6 + 3 * segment[5]:
         return None
     height, width = segment[1] << 8 | segment[2], segment[3] << 8 | segment[4]
-    return (width, height) if width and height else None
+    samples = segment[7::3]  # of each component: along, and down
+    is_simple = _divide_the_most([one >> 4 for one in samples]) and _divide_the_most([one & 0xF for one in samples])
+    return (width, height) if width and height and is_simple else None
+
+
+def _divide_the_most(samples: list[int]) -> bool:
+    """Whether no component has to be resampled by a fraction, which decoders in colour refuse."""
+    most = max(samples)
+    return most <= _MOST_SAMPLES and all(one and most % one == 0 for one in samples)
 
 
 def _is_whole(tables: bytes) -> bool:

@@ -28,8 +28,8 @@ from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px
 # Bytes: all boxes without their tables, and the most that the tables hold of a frame (stts 8, ctts 8, stsc 12, stsz 4,
-# stss 4, co64 8). What is left over becomes a `free` box.
-_INDEX_ROOM, _INDEX_ROOM_A_FRAME = 8192, 44
+# stss 4, sdtp 1, co64 8). What is left over becomes a `free` box.
+_INDEX_ROOM, _INDEX_ROOM_A_FRAME = 8192, 45
 _COMMON_CLOCK = Fraction(1, 90_000)  # s; where clips count time differently
 
 

@@ -61,6 +61,17 @@ def test_a_file_of_the_source_that_may_not_be_copied_keeps_its_day_open_and_its_
     assert f"the first {DAY}: refused: met_" in certified.plan.why
 
 
+def test_a_file_that_day_names_does_not_tell_keeps_its_day_open(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path, {"day_names": ["met_%Y%m%d_*"]})
+    observatory.fill()
+    assert observatory.certify().report.days[0].verdict.is_final
+    # Of that day by `day`, and no look of the mirror at that day asks for it: it was never copied.
+    observatory.write("source", f"met_{DAY:%Y%m%d}.csv", b"never mirrored")
+    verdict = observatory.certify().report.days[0].verdict
+    assert (verdict.refused, verdict.is_final) == (1, False)
+    assert "not named as day_names says of its day" in verdict.sentence()
+
+
 @pytest.mark.parametrize("side", ["local", "gws"])
 def test_a_streams_directory_may_be_a_symlink_to_another_disk(observatory: Observatory, side: Side) -> None:
     observatory.fill()

@@ -1,12 +1,16 @@
 """Dagster's records by our storage: the same files, asked with one engine for each database."""
 
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsFilter, job, op
 from dagster._core.storage.runs import SqliteRunStorage
+from sqlalchemy import create_engine
 
 from resources import storage
 from tests.daemon import make_home
@@ -58,15 +62,52 @@ def test_a_home_is_read_alike_by_dagsters_own_storage_and_by_ours(home: Path) ->
 
 def test_a_database_has_one_engine_however_often_it_is_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Counter[str] = Counter()
-    engine = storage._engine
-    monkeypatch.setattr(storage, "_engine", lambda url: made.update([Path(url).name]) or engine(url))
+    monkeypatch.setattr(
+        storage, "create_engine", lambda url, **how: made.update([Path(url).name]) or create_engine(url, **how)
+    )
+    runs = []
+    for _ in range(2):
+        with DagsterInstance.from_config(str(home)) as instance:
+            runs.append(talk.execute_in_process(instance=instance).run_id)
+            for _ in range(5):
+                instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+                instance.all_instigator_state()
+                instance.event_log_storage.get_maximum_record_id()
+    assert made == dict.fromkeys(("runs.db", "schedules.db", "index.db", *(f"{run}.db" for run in runs)), 1)
+
+
+def test_a_process_compares_the_databases_with_dagsters_migrations_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+
+    def comparing(config: Config) -> ScriptDirectory:
+        compared.append(str(config.config_file_name))
+        return of_files(config)
+
+    of_files = ScriptDirectory.from_config
+    monkeypatch.setattr(ScriptDirectory, "from_config", comparing)
     with DagsterInstance.from_config(str(home)) as instance:
-        runs = [talk.execute_in_process(instance=instance).run_id for _ in range(2)]
-        for _ in range(5):
-            instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+        run = talk.execute_in_process(instance=instance).run_id
+    assert compared
+    compared.clear()
+    for _ in range(3):
+        with DagsterInstance.from_config(str(home)) as instance:
+            assert [found.run_id for found in instance.get_runs()] == [run]
             instance.all_instigator_state()
             instance.event_log_storage.get_maximum_record_id()
-    assert made == dict.fromkeys(("runs.db", "schedules.db", "index.db", *(f"{run}.db" for run in runs)), 1)
+    assert compared == []
+
+
+def test_a_home_that_is_removed_under_a_process_is_made_anew(home: Path) -> None:
+    for _ in range(2):
+        with DagsterInstance.from_config(str(home)) as instance:
+            run = talk.execute_in_process(instance=instance).run_id
+            assert [found.run_id for found in instance.get_runs()] == [run]
+            assert said(instance, run)
+            instance.all_instigator_state()
+        for directory in ("history", "schedules"):
+            shutil.rmtree(home / directory)
 
 
 def test_threads_ask_and_write_at_once_and_nothing_is_lost(home: Path) -> None:

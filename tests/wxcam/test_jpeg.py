@@ -63,6 +63,10 @@ def test_a_header_that_is_not_plain_is_left_to_pillow(tmp_path: Path) -> None:
     assert inspect_image(path) == (40, 24)
 
 
+def with_block(marker: bytes, content: bytes, plain: bytes = jpeg("baseline")) -> bytes:
+    return plain[:2] + b"\xff" + marker + (len(content) + 2).to_bytes(2) + content + plain[2:]
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     data = bytearray(jpeg(draw(st.sampled_from(KINDS))))
@@ -80,6 +84,14 @@ def damaged(draw: st.DrawFn) -> bytes:
 @example(b"")
 @example(b"\xff\xd8")
 @example(b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00")
+@example(with_block(b"\xe0", b"JFIF"))
+@example(with_block(b"\xe0", b"JFIF\0\1"))
+@example(with_block(b"\xe0", b"JFIF\0\1\1"))
+@example(with_block(b"\xee", b"Adobe"))
+@example(with_block(b"\xee", b"Adobe\0\1"))
+@example(with_block(b"\xe1", b"Exif\0\0"))
+@example(with_block(b"\xe1", b"Exif\0\0II*\0"))
+@example(with_block(b"\xe1", b"http"))
 def test_it_never_accepts_what_pillow_does_not_and_never_differs(data: bytes) -> None:
     found = from_bytes(data)
     assert found is None or found == as_pillow_sees_it(data)
@@ -107,8 +119,8 @@ def test_a_shortened_jpeg_decodes_to_the_first_rows_of_the_whole(subsampling: st
 @pytest.mark.parametrize("kind", ["baseline", "gray", "optimized"])
 def test_an_image_that_begins_otherwise_and_goes_on_as_the_one_before_is_read_alike(kind: str, comment: int) -> None:
     plain = jpeg(kind)
-    block = b"\xff\xfe" + (comment + 2).to_bytes(2) + b"c" * comment
-    longer = plain[:2] + block + plain[2:]
+    longer = with_block(b"\xfe", b"c" * comment, plain)
+    block = longer[2 : -len(plain) + 2]
     for _ in range(2):  # each after the other
         short, of_longer = shortened(plain, 20), shortened(longer, 20)
         assert short is not None

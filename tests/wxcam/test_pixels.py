@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -157,17 +157,29 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
+def verdict(judge: Callable[[bytes, tuple[int, int]], object], data: bytes) -> str:
+    try:
+        judge(data, (48, 64))
+    except MediaError as error:
+        return str(error)
+    return ""
+
+
 @settings(max_examples=1000, deadline=None)
 @given(damaged())
 def test_what_is_proved_by_a_small_picture_is_what_can_be_decoded_in_full(data: bytes) -> None:
-    verdicts = []
-    for judge in (prove, decode):
-        try:
-            judge(data, (48, 64))
-            verdicts.append("")
-        except MediaError as error:
-            verdicts.append(str(error))
-    assert verdicts[0] == verdicts[1]
+    assert verdict(prove, data) == verdict(decode, data)
+
+
+@settings(max_examples=500, deadline=None)
+@given(samples=st.tuples(*[st.sampled_from([f"{along}{down}" for along in range(5) for down in range(5)])] * 3))
+@example(samples=("31", "21", "21"))
+@example(samples=("12", "11", "12"))
+def test_what_is_proved_can_be_decoded_whatever_the_sampling_of_its_colours(samples: tuple[str, str, str]) -> None:
+    data = bytearray(jpeg(1))
+    place = data.index(b"\xff\xc0") + 11
+    data[place : place + 9 : 3] = bytes.fromhex("".join(samples))
+    assert verdict(prove, bytes(data)) == verdict(decode, bytes(data))
 
 
 @pytest.mark.parametrize(
