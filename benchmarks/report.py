@@ -85,10 +85,11 @@ def _peaks(row: Row) -> str:
 
 
 def spread(figure: Figure) -> str:
-    """A figure as ``median unit (min to max)``, in ms where it is short."""
-    factor, unit = (1e3, "ms") if figure.unit == "s" and figure.median < 0.5 else (1.0, figure.unit)
-    middle, low, high = (number(factor * v) for v in (figure.median, min(figure.values), max(figure.values)))
-    return f"{middle} {unit}" if low == high else f"{middle} {unit} ({low} to {high})"
+    """A figure as ``median unit (min to max)``, in ms where it is short; a mean is called so."""
+    factor, unit = (1e3, "ms") if figure.unit == "s" and figure.middle < 0.5 else (1.0, figure.unit)
+    middle, low, high = (number(factor * v) for v in (figure.middle, min(figure.values), max(figure.values)))
+    said = f"mean {middle} {unit}" if figure.by_mean else f"{middle} {unit}"
+    return said if low == high else f"{said} ({low} to {high})"
 
 
 def save(result: Result, machine: Machine, place: Path) -> None:
@@ -133,7 +134,9 @@ def overview(place: Path) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     theirs, ours = (
-        Figure(tuple(figure["values"]), figure["unit"], figure["peak_mb"]) if figure else None
+        Figure(tuple(figure["values"]), figure["unit"], figure["peak_mb"], figure.get("by_mean", False))
+        if figure
+        else None
         for figure in (row["theirs"], row["ours"])
     )
     assert ours is not None  # there is no row without ours
@@ -171,11 +174,12 @@ def as_json(result: Result, machine: Machine) -> dict[str, Any]:
 def _figure(figure: Figure | None) -> dict[str, Any] | None:
     if figure is None:
         return None
-    return asdict(figure) | {"median": figure.median, "min": min(figure.values), "max": max(figure.values)}
+    told = {"median": figure.median, "min": min(figure.values), "max": max(figure.values)}
+    return asdict(figure) | told | ({"mean": figure.middle} if figure.by_mean else {})
 
 
 def plot(result: Result, path: Path) -> None:
-    """Bars of the medians with the span from minimum to maximum, a pair a row; on a logarithmic scale."""
+    """Bars of the medians (or means) with the span from minimum to maximum, a pair a row; on a logarithmic scale."""
     from matplotlib.figure import Figure as Picture
 
     rows = result.rows
@@ -184,16 +188,16 @@ def plot(result: Result, path: Path) -> None:
     for axis, row in zip(axes, rows, strict=True):
         figures = [figure for figure in (row.theirs, row.ours) if figure]
         labels = (["it"] if row.theirs else []) + ["ours"]
-        medians = [figure.median for figure in figures]
+        middles = [figure.middle for figure in figures]
         spans = [
-            [m - min(f.values) for m, f in zip(medians, figures, strict=True)],
-            [max(f.values) - m for m, f in zip(medians, figures, strict=True)],
+            [m - min(f.values) for m, f in zip(middles, figures, strict=True)],
+            [max(f.values) - m for m, f in zip(middles, figures, strict=True)],
         ]
         colours = (["#9a9a9a"] if row.theirs else []) + ["#2a7a3b" if row.verdict == "reached" else "#b3261e"]
-        axis.barh(labels, medians, xerr=spans, color=colours, height=0.7, capsize=2)
+        axis.barh(labels, middles, xerr=spans, color=colours, height=0.7, capsize=2)
         axis.invert_yaxis()
         smallest = min(min(f.values) for f in figures)
-        if max(medians) > 20 * smallest > 0:
+        if max(middles) > 20 * smallest > 0:
             axis.set_xscale("log")
             axis.set_xlim(left=smallest / 3)
         axis.set_title(f"{row.what}: {row.said}, {row.target}: {row.verdict}", fontsize=9, loc="left")

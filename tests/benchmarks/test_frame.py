@@ -126,12 +126,18 @@ def test_an_answer_is_summed_up_outside_of_the_measurement(tmp_path: Path) -> No
         (times_faster("x", Figure((10.0,)), Figure((1.01,)), 10), "9.901x", "not reached"),
         (times_longer("x", Figure((10.0,)), Figure((13.0,)), 1.3), "1.3x", "reached"),
         (times_longer("x", Figure((10.0,)), Figure((13.1,)), 1.3), "1.31x", "not reached"),
+        (times_longer("x", Figure((1.0, 1.0, 1.0)), Figure((1.0, 1.0, 4.0), by_mean=True), 2), "2x", "reached"),
         (Row("x", Figure((46.0,), "dB"), 46.0, at_least(45, "dB")), "46 dB", "reached"),
         (Row("x", Figure((26.0,), "%"), 26.0, at_most(25, "%")), "26%", "not reached"),
     ],
 )
-def test_a_row_ends_in_what_its_medians_say(row: Row, said: str, verdict: str) -> None:
+def test_a_row_ends_in_what_its_figures_say(row: Row, said: str, verdict: str) -> None:
     assert (row.said, row.verdict) == (said, verdict)
+
+
+def test_a_figure_that_comes_in_bursts_is_called_a_mean() -> None:
+    assert report.spread(Figure((1.0, 1.0, 4.0), "%", by_mean=True)) == "mean 2 % (1 to 4)"
+    assert report.spread(Figure((1.0, 1.0, 4.0), "%")) == "1 % (1 to 4)"
 
 
 def result(seconds: float) -> Result:
