@@ -63,6 +63,14 @@ def _dated(jpeg: bytes, number: int) -> bytes:
     return b"".join((jpeg[:2], b"\xff\xe1", (len(block) + 2).to_bytes(2), block, jpeg[2:]))
 
 
+def into_page_cache(directory: Path) -> None:
+    """Read every file below a directory."""
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with open(os.path.join(place, name), "rb", buffering=0) as file:
+                file.read()
+
+
 def days_of(count: int) -> list[date]:
     """The days that :func:`many_images` has images of, oldest first."""
     a_day = 2 * timedelta(days=1) // _MANY_EVERY
