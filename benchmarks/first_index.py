@@ -38,8 +38,8 @@ def run(bench: Bench) -> Result:
         ],
         [
             "Images of both cameras, 576 a day, of small size (only their headers are read), each with an Exif block "
-            "of its own. Before each run all are read into the page cache, because a machine may soon forget what is not "
-            "used, and the methods take their turns.",
+            "of its own. Before each run all are read into the page cache: a machine may soon forget what is not used, "
+            "and the methods take turns.",
             "In use today: all in one transaction. Ours: a transaction a day, flushed at the end, as a backfill is.",
             "A target at the limit is our own choice: each file has to be opened, which costs more than its stat.",
         ],
