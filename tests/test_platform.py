@@ -1,6 +1,7 @@
 """The platform as Dagster runs it: jobs, partitions, metadata, data versions and checks, on real files."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -410,10 +411,15 @@ def test_nothing_of_the_environment_reaches_a_program_that_is_started(
     assert "do-not-tell" not in seen
 
 
-def test_an_operator_can_look_at_the_tools_of_this_machine(site_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", [None, "rsync"])
+def test_an_operator_can_look_at_the_tools_of_this_machine(
+    site_file: Path, tmp_path: Path, missing: str | None
+) -> None:
     site = load_site(site_file)
-    for path in (site.paths.raw, site.paths.products, site.paths.state, tmp_path / "home"):
+    for path in (site.paths.raw, site.paths.products, site.paths.state, tmp_path / "home", tmp_path / "bin"):
         path.mkdir()
+    for tool in {"bash", "rsync", "ssh", "find", "df"} - {missing}:
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
     # In a process of its own: dagster-shell forks with Python code in the child, which threads do not go with.
     done = subprocess.run(
         [
@@ -421,11 +427,14 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(site_file: Path, tmp_
             *["-m", "dagster", "job", "execute", "-m", "aurora_assets.definitions", "-j", "look_at_this_machine"],
         ],
         cwd=ROOT,
-        env=os.environ | {"AURORA_SITE": str(site_file), "DAGSTER_HOME": str(tmp_path / "home")},
+        env=os.environ
+        | {"AURORA_SITE": str(site_file), "DAGSTER_HOME": str(tmp_path / "home"), "PATH": str(tmp_path / "bin")},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=100,
     )
-    assert "rsync  version" in done.stderr + done.stdout
-    assert "Filesystem" in done.stderr + done.stdout
+    said = done.stderr + done.stdout
+    assert (done.returncode != 0) == (missing is not None), said
+    assert ("rsync  version" in said) == (missing is None)
+    assert "Filesystem" in said, "what follows is looked at all the same"

@@ -192,7 +192,7 @@ def prove(data: bytes, shape: tuple[int, int]) -> None:
     What can fail in a JPEG is its headers and its Huffman codes. Decoded to an eighth of its size and without colour,
     all of both is read, and what cannot fail is left out: the cosine transform, the colours, 28 MB of pixels. Pillow's
     decoder does that, and accepts no more than ours (a test damages JPEGs and asks both); what it does not accept, or
-    what is not plain, is decoded in full.
+    what is not plain (colours sampled by a fraction, say, which it never looks at), is decoded in full.
     """
     header = header_of(lambda count, offset: data[offset : offset + count])
     if header and (header.height, header.width) == shape:
