@@ -3,7 +3,8 @@
 Dagster's own storage makes an SQLAlchemy engine for each query, which asks the database for its abilities and compiles
 the statement each time: a third of what an idle daemon does, and a part of each run. And for each tick it compares the
 databases with all of its migrations, which it loads from their files. Here a database has one engine in a process, and
-is compared once. Connections are opened and closed for each use, as by Dagster, so no lock and no file stays open.
+those that stay are compared once. Connections are opened and closed for each use, as by Dagster, so no lock and no file
+stays open.
 
 Named in ``dagster.yaml``. The files are Dagster's own, in the same places: a home can be used with it and without.
 """
@@ -26,12 +27,12 @@ from dagster._core.storage.sqlite_storage import (
     _schedule_directory,
 )
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 
 _MOST = 64  # databases; each run has one of its own
 
-_compared: set[str] = set()
-"""The databases that this process has found, or made, as this version of Dagster has them."""
+_compared: dict[str, tuple[int, int]] = {}
+"""The databases that this process has found, or made, as this version of Dagster has them: which file each was."""
 
 
 @lru_cache(_MOST)
@@ -45,19 +46,32 @@ def _transaction(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def _is_compared(url: str, directory: str, name: str) -> bool:
-    """Whether a database is still there that was compared before."""
-    return url in _compared and os.path.exists(os.path.join(directory, f"{name}.db"))
+def _is_compared(url: str) -> bool:
+    """Whether it is the very file that was compared before: another process may be about to make a new one."""
+    return url in _compared and _compared[url] == _file_of(url)
+
+
+def _file_of(url: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(str(make_url(url).database))
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _note_compared(url: str) -> None:
+    if found := _file_of(url):
+        _compared[url] = found
 
 
 class _Runs(SqliteRunStorage):
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
         url = create_db_conn_string(base_dir, "runs")
-        if _is_compared(url, base_dir, "runs"):
+        if _is_compared(url):
             return cls(url, inst_data)
         found = super().from_local(base_dir, inst_data)
-        _compared.add(url)
+        _note_compared(url)
         return found
 
     @contextmanager
@@ -70,10 +84,10 @@ class _Schedules(SqliteScheduleStorage):
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> SqliteScheduleStorage:
         url = create_db_conn_string(base_dir, "schedules")
-        if _is_compared(url, base_dir, "schedules"):
+        if _is_compared(url):
             return cls(url, inst_data)
         found = super().from_local(base_dir, inst_data)
-        _compared.add(url)
+        _note_compared(url)
         return found
 
     @contextmanager
@@ -86,7 +100,7 @@ class _Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         # Of the runs' databases none is taken for known: they come and go.
-        if self.conn_string_for_shard(INDEX_SHARD_NAME) in _compared:
+        if _is_compared(self.conn_string_for_shard(INDEX_SHARD_NAME)):
             self._initialized_dbs.add(INDEX_SHARD_NAME)
 
     @contextmanager
@@ -97,7 +111,7 @@ class _Events(SqliteEventLogStorage):
                 self._initdb(_engine(url))
                 self._initialized_dbs.add(shard)
                 if shard == INDEX_SHARD_NAME:
-                    _compared.add(url)
+                    _note_compared(url)
             with _transaction(url) as connection:
                 yield connection
 

@@ -45,13 +45,13 @@ class Place:
     below: str = ""
     """The stream's directory below the root, where that need not exist yet."""
 
-    def list(self, directories: Sequence[str]) -> Listing:
+    def list(self, directories: Sequence[str], named: Sequence[str] = ()) -> Listing:
         """List the stream's files below the root, relative to the stream's own directory."""
         if not self.below:
-            return self.source.list(self.root, directories)
+            return self.source.list(self.root, directories, named=named)
         prefix = f"{self.below}/"
         # With its slash: that directory may be a symlink to another disk.
-        listing = self.source.list(self.root, [prefix + one for one in directories] or [prefix])
+        listing = self.source.list(self.root, [prefix + one for one in directories] or [prefix], named=named)
         return replace(listing, entries=_below(listing.entries, prefix.encode()))
 
     @property
@@ -176,8 +176,9 @@ class Verification:
 
     def _take(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
         placed = Directories(self.stream, days)
-        # Not by the names of the days: evidence has to see also what the site file does not tell of.
-        listing = place.list(placed.below)
+        # The instrument's not by the names of the days: what lies there under other names has to be seen, because it
+        # was never mirrored. So it is in neither copy, and these are asked for the names alone.
+        listing = place.list(placed.below, () if side == "source" else placed.named)
         judge = Judge(self.stream, placed, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)

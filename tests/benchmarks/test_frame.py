@@ -160,6 +160,11 @@ def test_what_was_measured_is_saved_as_json_a_plot_and_a_page(tmp_path: Path) ->
     assert "| in use today | 11 s (10 to 12) | 1 s | 11x | at least 10x | reached |" in page
 
 
+def test_the_published_page_is_that_of_the_figures_beside_it() -> None:
+    assert (report.PLACE / "README.md").read_text() == report.overview(report.PLACE)
+    assert {path.stem for path in report.PLACE.glob("*.json")} == set(command.SUBJECTS)
+
+
 @pytest.mark.parametrize(("seconds", "code", "said"), [(1.0, 0, "every target is reached"), (5.0, 1, "not reached: ")])
 def test_the_command_ends_with_one_where_a_target_is_not_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, code: int, said: str

@@ -110,6 +110,19 @@ def test_a_home_that_is_removed_under_a_process_is_made_anew(home: Path) -> None
             shutil.rmtree(home / directory)
 
 
+def test_a_database_that_another_process_is_about_to_make_is_not_taken_for_the_one_before(home: Path) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        talk.execute_in_process(instance=instance)
+    for database in [*home.rglob("runs.db*"), *home.rglob("index.db*"), *home.rglob("schedules.db*")]:
+        database.rename(database.with_name(f"old_{database.name}"))
+        if database.suffix == ".db":
+            database.touch()
+    with DagsterInstance.from_config(str(home)) as instance:
+        run = talk.execute_in_process(instance=instance).run_id
+        assert [found.run_id for found in instance.get_runs()] == [run]
+        instance.all_instigator_state()
+
+
 def test_threads_ask_and_write_at_once_and_nothing_is_lost(home: Path) -> None:
     with DagsterInstance.from_config(str(home)) as instance, ThreadPoolExecutor(4) as pool:
         run = talk.execute_in_process(instance=instance).run_id
