@@ -59,8 +59,8 @@ def run(bench: Bench) -> Result:
         [
             "In use today: xarray.open_zarr of that method's store. Ours: open_pixels. Both are opened before, ours "
             "with the window that is wanted.",
-            "What is wanted is read once before each run, unmeasured, so that its files are in the page cache: a machine "
-            "may soon forget them. From a disk, the store in use today has ten times as many bytes to read.",
+            "What is wanted is read once before each run, unmeasured, so that its files are in the page cache: a "
+            "machine may soon forget them. From a disk, the store in use today has ten times as many bytes to read.",
         ],
     )
 
