@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "hashing": {"LARGE_FILES": 2, "SMALL_FILES": 30},
     "listing": {"FILES": 300},
 }
-LEAVE_NOTHING = {"read", "_by_session"}
+LEAVE_NOTHING = {"read", "limit", "_by_session"}
 """Methods that give their answer and nothing else; what is done before them is not undoing."""
 SCALES = {"thumbnails": 0.2}
 """Thumbnails have a size of their own, than which a picture must not be smaller."""
