@@ -29,9 +29,12 @@ test: ## all tests (real sshd, rsync, SQLite, MP4)
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
 	@$(PY) -m aurora_assets.site check > /dev/null
 	@mkdir -p $(DAGSTER_HOME) && cp -n dagster.yaml $(DAGSTER_HOME)/
-	@cmp -s dagster.yaml $(DAGSTER_HOME)/dagster.yaml || echo "note: $(DAGSTER_HOME)/dagster.yaml is not that of this version; yours is kept"
+	@cmp -s dagster.yaml $(DAGSTER_HOME)/dagster.yaml || echo "note: $(DAGSTER_HOME)/dagster.yaml is not that of this version; yours is kept (docs/operating.md, Updating)"
+	@[[ "$(PORT)" =~ ^[0-9]+$$ ]] || { echo "PORT=$(PORT) is no number"; exit 1; }
 	@! (exec 3<> /dev/tcp/127.0.0.1/$(PORT)) 2> /dev/null || { echo "port $(PORT) is taken; choose another: make ui PORT=3001"; exit 1; }
-	@$(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@echo "http://127.0.0.1:$(PORT), in some seconds; Ctrl-C ends it"
+	@# A script has what it starts in the background ignore Ctrl-C's signal, and Dagster then could not be ended.
+	@exec env --default-signal=INT,TERM $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 live: setup ## the UI, the daemon and a camera that writes in real time (an hour a minute); Ctrl-C ends all
 	@$(PY) deploy/live.py --port $(PORT) $(LIVE)
@@ -43,7 +46,7 @@ soak: ## a day at speed with outages and kills, against a quiet run; then ten mi
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-bench: setup ## side by side with the method it replaces, and with the limits
+bench: setup ## side by side with the method it replaces, and with the limits, into docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)

@@ -34,8 +34,8 @@ _WIDTH = 140  # characters, of a table in a file
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit code 0 where every target is reached, 1 where one is not. All take about half an hour; nothing else "
-    "should run meanwhile.",
+    epilog=f"Subjects: {', '.join(SUBJECTS)}. Exit code 0 where every target is reached, 1 where one is not. All take "
+    "about an hour; nothing else should run meanwhile.",
 )
 @click.argument("names", nargs=-1, type=click.Choice(SUBJECTS), metavar="[NAME]...")
 @click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(1), help="Runs of each method.")
@@ -53,7 +53,7 @@ _WIDTH = 140  # characters, of a table in a file
     "temporary files]",
 )
 def main(names: tuple[str, ...], rounds: int, saves: bool, out: Path, scratch: Path | None) -> None:
-    """Measure NAME (or all subjects) side by side with the method in use today, and with the limit."""
+    """Measure subjects side by side with the method in use today, and with the limit; all where none is named."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what a subject has started is ended with it
     console, machine = Console(), Machine.this()
     if not console.is_terminal:
@@ -70,6 +70,8 @@ def main(names: tuple[str, ...], rounds: int, saves: bool, out: Path, scratch: P
         console.print(as_table(results[-1]))
         if saves:
             save(results[-1], machine, out)
+            said = f"written: {name}.json, {name}.png and README.md in {out} (--no-save only looks)"
+            console.print(said, highlight=False, soft_wrap=True)
     missed = [f"{result.name}: {row.what}" for result in results for row in result.rows if row.verdict != "reached"]
     console.print("not reached: " + "; ".join(missed) if missed else "every target is reached", highlight=False)
     sys.exit(bool(missed))

@@ -61,12 +61,12 @@ def as_table(result: Result) -> Table:
         "compared with",
         "it: median (min to max)",
         "this project",
-        "ratio",
+        "result",
         "to reach",
         "peak MB, it / ours",
         "",
     )
-    no_wrap = ("ratio", "")
+    no_wrap = ("result", "")
     table = Table(*(Column(name, no_wrap=name in no_wrap) for name in columns), title=result.title, show_lines=True)
     for row in result.rows:
         verdict = f"[{_COLOURS[row.verdict]}]{row.verdict}[/]"
@@ -107,6 +107,10 @@ What `make bench` measured last of each subject. This page, the JSON and the plo
 run count; absolute times differ from machine to machine. [Performance](../performance.md) says what the figures mean,
 what was slow and why, and where the next limit is.
 
+A *result* with "at least" says how many times as fast this project is, or how much of a limit's rate it has; one with
+"at most" how many times as long it takes, or as much it uses. Without anything to compare with it is the figure itself.
+In the plots a dashed line is the target.
+
 In `<subject>.json`: the machine and the versions; a row a comparison with `theirs` (null where there is nothing to
 compare with) and `ours`, each with every measured value, median, minimum, maximum, unit and the memory at the peak (MB,
 the interpreter and its libraries included); `value`, which is what `target` is a bound of; and the `verdict`.
@@ -120,7 +124,7 @@ def overview(place: Path) -> str:
     for one in found:
         machine = one["machine"]
         parts.append(f"## {one['title']}\n")
-        parts.append("| compared with | median (min to max) | this project | ratio | to reach | |")
+        parts.append("| compared with | median (min to max) | this project | result | to reach | |")
         parts.append("| --- | --- | --- | --- | --- | --- |")
         for row in one["rows"]:
             parts.append(_line(row))
@@ -187,7 +191,7 @@ def plot(result: Result, path: Path) -> None:
     axes = picture.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axis, row in zip(axes, rows, strict=True):
         figures = [figure for figure in (row.theirs, row.ours) if figure]
-        labels = (["it"] if row.theirs else []) + ["ours"]
+        labels = (["compared with"] if row.theirs else []) + ["this project"]
         middles = [figure.middle for figure in figures]
         spans = [
             [m - min(f.values) for m, f in zip(middles, figures, strict=True)],
@@ -200,9 +204,19 @@ def plot(result: Result, path: Path) -> None:
         if max(middles) > 20 * smallest > 0:
             axis.set_xscale("log")
             axis.set_xlim(left=smallest / 3)
-        axis.set_title(f"{row.what}: {row.said}, {row.target}: {row.verdict}", fontsize=9, loc="left")
-        axis.set_xlabel(row.ours.unit, fontsize=8)
+        else:
+            axis.ticklabel_format(axis="x", style="plain")
+        axis.axvline(_place_of_target(row), color="black", linestyle="--", linewidth=1)
+        axis.set_title(f"{row.what} \u2014 {row.said} ({row.target}) \u2014 {row.verdict}", fontsize=9, loc="left")
+        axis.set_xlabel(f"{row.ours.unit}{', logarithmic' if axis.get_xscale() == 'log' else ''}", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     picture.suptitle(result.title, fontsize=11)
     picture.savefig(path, dpi=110)
+
+
+def _place_of_target(row: Row) -> float:
+    """How large our figure would be if the target were just reached."""
+    is_less_better = row.target.at_least and row.ours.unit == "s"  # a result that grows as our time shrinks
+    share = row.value / row.target.bound
+    return row.ours.middle * (share if is_less_better else 1 / share)

@@ -97,9 +97,11 @@ def original_jpeg(path: str | Path, camera: str, time: Time) -> bytes:
 
 def _window(along: slice, length: int) -> slice:
     """A slice with a beginning and an end that lie in the picture."""
-    start, stop, step = along.indices(length)
-    if step != 1 or start >= stop:
-        raise PixelsError(f"the window {along} is empty or has a step; the picture has {length} px along it")
+    if not isinstance(along, slice) or along.step not in (None, 1):
+        raise PixelsError(f"a window is a slice without a step, such as slice(100, 110), and not {along}")
+    start, stop, _ = along.indices(length)
+    if start >= stop:
+        raise PixelsError(f"the window {along} is empty: the picture has {length} px along it")
     return slice(start, stop)
 
 

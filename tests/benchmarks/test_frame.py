@@ -135,6 +135,19 @@ def test_a_row_ends_in_what_its_figures_say(row: Row, said: str, verdict: str) -
     assert (row.said, row.verdict) == (said, verdict)
 
 
+@pytest.mark.parametrize(
+    ("row", "place"),
+    [
+        (times_faster("x", Figure((10.0,)), Figure((1.0,)), 5), 2.0),
+        (times_longer("x", Figure((10.0,)), Figure((13.0,)), 1.5), 15.0),
+        (Row("x", Figure((154.0,), "frames/s"), 28.0, at_least(25), Figure((5.5,), "frames/s")), 137.5),
+        (Row("x", Figure((88.0,), "MB"), 88.0, at_most(300, "MB")), 300.0),
+    ],
+)
+def test_the_line_of_the_target_is_where_our_figure_would_just_reach_it(row: Row, place: float) -> None:
+    assert report._place_of_target(row) == pytest.approx(place)
+
+
 def test_a_figure_that_comes_in_bursts_is_called_a_mean() -> None:
     assert report.spread(Figure((1.0, 1.0, 4.0), "%", by_mean=True)) == "mean 2 % (1 to 4)"
     assert report.spread(Figure((1.0, 1.0, 4.0), "%")) == "1 % (1 to 4)"
