@@ -30,7 +30,7 @@ from tests.archive.parts import (
 from tests.mirror.parts import host_of, left_over, once
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nobody_answers, nothing_listens
 
-SLACK = 6  # s, for what is work and no waiting, on a machine that does something else besides
+SLACK = 3  # s, for what is work and no waiting, on a machine that does something else besides
 BIG = random.Random(3).randbytes(6_000_000)
 ADDRESS = "127.0.0.21"
 

@@ -78,6 +78,14 @@ def test_bytes_that_are_no_header_are_not_plain(content: bytes) -> None:
     assert not can_stand_beside(content, 29)
 
 
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_header_or_none(content: bytes) -> None:
+    for header in (content, b"\x01\x64\x00\x28\xff\xe1\x00" + content):
+        size = plain_frames(header)
+        assert size is None or all(isinstance(side, int) for side in size)
+        assert can_stand_beside(header, 29) in (True, False)
+
+
 @given(data=st.data())
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_header_that_says_what_the_container_says_is_decoded_as_that_or_not_at_all(
