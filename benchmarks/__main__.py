@@ -54,6 +54,8 @@ _WIDTH = 140  # characters, of a table in a file
 )
 def main(names: tuple[str, ...], rounds: int, saves: bool, out: Path, scratch: Path | None) -> None:
     """Measure subjects side by side with the method in use today, and with the limit; all where none is named."""
+    # A shell has what it starts in the background ignore Ctrl-C's signal, and so would all that we start and end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what a subject has started is ended with it
     console, machine = Console(), Machine.this()
     if not console.is_terminal:

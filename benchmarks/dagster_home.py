@@ -9,19 +9,20 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
+
+from simulator.ssh_server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = """\
@@ -38,6 +39,7 @@ defs = Definitions(assets=[nothing], executor=in_process_executor)
 
 _PATIENCE = 180.0  # s, until it has started, or a run has ended
 _FARE_WELL = 20.0  # s
+_ENDED = (FileNotFoundError, ProcessLookupError)  # what is said of a process that has ended while it was looked at
 _TICKS = os.sysconf("SC_CLK_TCK")
 # The first that fits: the web server's command speaks of the code server too.
 _ROLES = {
@@ -115,7 +117,7 @@ class Dagster:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -123,8 +125,7 @@ class Dagster:
         return self.place.home / "dagster.log"
 
     def __enter__(self) -> Self:
-        # A shell has what it starts in the background ignore the signal by which we end this.
-        command = ["env", "--default-signal=INT", sys.executable, "-m", "dagster", "dev"]
+        command = [sys.executable, "-m", "dagster", "dev"]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "-w", str(self.place.workspace), "-h", "127.0.0.1", "-p", str(self.port)],
@@ -140,7 +141,7 @@ class Dagster:
         assert self._process
         below = []
         for pid, *_of_it in self._tree():
-            with _gone():
+            with suppress(*_ENDED):
                 below.append(os.pidfd_open(pid))  # by then its number may be that of somebody else's process
         self._process.send_signal(signal.SIGINT)
         try:
@@ -149,7 +150,7 @@ class Dagster:
             self._process.kill()
             self._process.wait()
         for handle in below:
-            with _gone():
+            with suppress(*_ENDED):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
             os.close(handle)
 
@@ -244,7 +245,7 @@ class Dagster:
         found, children = {}, dict[int, list[int]]()
         for place in Path("/proc").iterdir():
             if place.name.isdigit():
-                with _gone():
+                with suppress(*_ENDED):
                     fields = (place / "stat").read_text().rpartition(")")[2].split()
                     command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     own, waited_for = (sum(map(int, fields[at : at + 2])) / _TICKS for at in (11, 13))
@@ -254,18 +255,3 @@ class Dagster:
         for pid in below:
             below += children.get(pid, [])
         yield from ((pid, *found[pid]) for pid in below if pid in found)
-
-
-@contextmanager
-def _gone() -> Iterator[None]:
-    """A process that is looked at may have ended meanwhile."""
-    try:
-        yield
-    except (FileNotFoundError, ProcessLookupError):
-        return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

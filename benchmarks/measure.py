@@ -184,7 +184,7 @@ def _sendable(error: Exception) -> Exception:
     """The error, or what it says where it cannot be had on the other side of a pipe: some of Dagster's cannot."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:
+    except Exception:  # whatever the error's own class raises; what it says is handed on
         return RuntimeError("".join(traceback.format_exception(error)))
     return error
 

@@ -72,7 +72,6 @@ def _loading(bench: Bench, directory: Path) -> Row:
         "bare_location": Place.bare(directory / "bare"),
         "aurora_assets.definitions": Place("aurora", directory / "home", ROOT / "workspace.yaml", _SITE),
     }
-    figures = {}
     found: dict[str, list[tuple[float, float]]] = {module: [] for module in places}
     for number in range(bench.rounds + 1):
         for module, place in places.items():
@@ -81,9 +80,7 @@ def _loading(bench: Bench, directory: Path) -> Row:
             _check_loaded(module, set(assets), set(jobs))
             if number:
                 found[module].append((seconds, peak))
-    for module, runs in found.items():
-        figures[module] = Figure(tuple(s for s, _ in runs), "s", max(peak for _, peak in runs))
-    bare, ours = figures.values()
+    bare, ours = (Figure(tuple(s for s, _ in runs), "s", max(peak for _, peak in runs)) for runs in found.values())
     return times_longer("loading the code location: a bare one", bare, ours, _LOAD_GOAL)
 
 

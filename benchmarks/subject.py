@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,13 +35,12 @@ class Figure:
 
     @property
     def median(self) -> float:
-        ordered, middle = sorted(self.values), len(self.values) // 2
-        return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+        return statistics.median(self.values)
 
     @property
     def middle(self) -> float:
         """What is told of it, and compared."""
-        return sum(self.values) / len(self.values) if self.by_mean else self.median
+        return statistics.fmean(self.values) if self.by_mean else self.median
 
 
 @dataclass(frozen=True)

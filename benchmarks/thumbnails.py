@@ -131,6 +131,7 @@ def _check(place: Path, near: list[Likeness], answers: Mapping[str, Any]) -> Non
     mine = {path.name: path for path in published.rglob("*.jpg")}
     if mine.keys() != {image.name for image in images} or len(mine) != COUNT:
         raise WrongAnswerError(f"{len(images)} images at half past, and {len(mine)} thumbnails of them")
+    near.clear()  # of the warm-up: this is asked after the last round too
     for source, old in images.items():
         one, other = _pixels(mine[source.name]), _pixels(old)
         if one.shape != other.shape or max(one.shape) != _SIDE or one.std() < 1:

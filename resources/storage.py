@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
@@ -64,13 +64,18 @@ def _note_compared(url: str) -> None:
         _compared[url] = found
 
 
-class _Runs(SqliteRunStorage):
+class _Kept:
+    """A storage that is one database in a directory; before a class of Dagster's, which has the rest."""
+
+    _name: ClassVar[str]
+    _conn_string: str
+
     @classmethod
-    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
-        url = create_db_conn_string(base_dir, "runs")
+    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Any:
+        url = create_db_conn_string(base_dir, cls._name)
         if _is_compared(url):
-            return cls(url, inst_data)
-        found = super().from_local(base_dir, inst_data)
+            return cls(url, inst_data)  # type: ignore[call-arg] # Dagster's constructor
+        found = super().from_local(base_dir, inst_data)  # type: ignore[misc] # Dagster's
         _note_compared(url)
         return found
 
@@ -80,20 +85,12 @@ class _Runs(SqliteRunStorage):
             yield connection
 
 
-class _Schedules(SqliteScheduleStorage):
-    @classmethod
-    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> SqliteScheduleStorage:
-        url = create_db_conn_string(base_dir, "schedules")
-        if _is_compared(url):
-            return cls(url, inst_data)
-        found = super().from_local(base_dir, inst_data)
-        _note_compared(url)
-        return found
+class _Runs(_Kept, SqliteRunStorage):
+    _name = "runs"
 
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with _transaction(self._conn_string) as connection:
-            yield connection
+
+class _Schedules(_Kept, SqliteScheduleStorage):
+    _name = "schedules"
 
 
 class _Events(SqliteEventLogStorage):

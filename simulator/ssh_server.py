@@ -164,7 +164,7 @@ class SshServer:
 
     def _launch(self) -> subprocess.Popen[bytes]:
         for _ in range(_PORTS_TO_TRY):
-            port = self.port or _free_port(self.address)
+            port = self.port or free_port(self.address)
             before = len(self.log())
             process = self._launch_on(port)
             if process is not None:
@@ -329,7 +329,8 @@ def _sshd_version() -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _free_port(address: str) -> int:
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port of an address of ours at which nothing listens now."""
     with socket.create_server((address, 0)) as listener:
         return int(listener.getsockname()[1])
 

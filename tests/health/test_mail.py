@@ -21,7 +21,8 @@ from aurora_assets.health.alert_state import Event, Outgoing
 from aurora_assets.health.mail import compose, trial_mail
 from aurora_assets.health.settings import Alerts
 from resources.mail import Mailer
-from tests.health.relay import Relay, certificate, free_port, html_of, text_of, with_login
+from simulator.ssh_server import free_port
+from tests.health.relay import Relay, certificate, html_of, text_of, with_login
 from tests.health.snapshots import START, settings
 
 PASSWORD = "correct horse battery staple"
