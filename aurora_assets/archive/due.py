@@ -50,7 +50,7 @@ def core_push(site: Site, ledger: Ledger) -> bool:
     """Whether a small product, or a file that somebody registered, is not in the archive."""
     archive = site.archive
     assert archive is not None
-    items = core_items(site.paths.products, archive.products, Tally())
+    items = core_items(site, archive.products, Tally())
     return bool(ledger.open_days(archive.name, CORE_PRODUCTS, items) or ledger.to_send(archive.name, REGISTERED))
 
 

@@ -14,6 +14,8 @@ from aurora_assets.listing import Listing
 
 OUTGOING = ".outgoing"
 """Below a root here: the views, one for each lane."""
+FAR_WORK = ".incoming"
+"""Below each of the archive's directories, on its file system: files in the making, and cut ones to resume."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Errand:
     """Local paths of which a backup is sent."""
     refused: Tally = field(default_factory=Tally)
     """What was found and may not be copied."""
+    left_out: Tally = field(default_factory=Tally)
+    """What lies among the files and is no product: our own work in the making, say. Nobody misses it there."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class PushReport:
     parked: Tally
     """Files that are not tried any more."""
     refused: Tally
+    left_out: Tally
+    """What is no product and was left out; it is no part of what was seen."""
     notes: tuple[str, ...]
     literal_bytes: int = 0
     matched_bytes: int = 0

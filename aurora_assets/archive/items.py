@@ -1,26 +1,38 @@
 """What belongs into the archive, and where: the files of a stream's days, the camera's products, all other products.
 
-Only regular files with sound names are passed on; whatever else lies there is counted as refused, with its name.
+Only regular files with sound names are passed on; whatever else lies there is counted as refused, with its name. What
+begins with a dot is a name like any other: a Zarr v2 store keeps its metadata in such files. Left out, and counted, is
+only what the platform itself makes at the root of a tree of products, and what is no product.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
+from aurora_assets.archive.errand import FAR_WORK, OUTGOING
 from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.view import database_mtime
 from aurora_assets.files import Tally
 from aurora_assets.listing import DIRECTORY, Entry, LocalSource
 from aurora_assets.placing import Directories, Judge, why_unusable
-from aurora_assets.site import Stream
+from aurora_assets.site import Site, Stream
 
 WXCAM = "wxcam"
 """The camera's products lie here below those of the site, and are pushed by themselves."""
 CATALOG = "wxcam_catalog.sqlite"
+CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
 VIDEOS, THUMBNAILS, LATEST = "daily_videos", "hourly_thumbnails", "latest.mp4"
+STAGING = ".staging"
+"""Products in the making, at the root of a tree of products."""
+# What the platform makes at the root of a tree of products: files in the making, here and in the archive, and the view
+# of a push. The health files are in the making beside themselves.
+_OURS = frozenset({STAGING, OUTGOING, FAR_WORK})
+_OURS_BELOW = tuple(f"ops_monitor/{part}/{STAGING}/".encode() for part in ("health", "alerts"))
+_PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.compile("[0-9]{8}")}
 
 
 def raw_items(
@@ -55,10 +67,13 @@ def raw_items(
     _note_unreadable(listing.unreadable, refused)
 
 
-def wxcam_items(products: Path, archive_products: str, days: Collection[date], refused: Tally) -> Iterator[Item]:
+def wxcam_items(
+    products: Path, archive_products: str, days: Collection[date], refused: Tally, left_out: Tally | None = None
+) -> Iterator[Item]:
     """The videos and thumbnails of some UTC days, and of each camera its newest video, which has no day.
 
     ``products`` is the camera's own directory (``site.wxcam_products``), ``archive_products`` ``archive.products``.
+    ``left_out`` gets what lies there and is no product that is copied: the pixels, say, or files of another program.
     """
     names = {f"{day:%Y%m%d}" for day in days}
     below = [f"{VIDEOS}/{camera}/{LATEST}" for camera in _directories(products / VIDEOS)]
@@ -66,8 +81,23 @@ def wxcam_items(products: Path, archive_products: str, days: Collection[date], r
     below += [
         f"{THUMBNAILS}/{camera}/{name}" for camera in _directories(products / THUMBNAILS) for name in sorted(names)
     ]
+    if left_out is not None:
+        for name in _no_products(products):
+            left_out.add(name)
     for entry, there in _products(products, below, refused):
         yield _item(entry, products, f"{archive_products}/{WXCAM}", _day_of(there))
+
+
+def _no_products(products: Path) -> Iterator[str]:
+    """What lies in the camera's directories of products under the name of none that is copied."""
+    yield from (name for name in _names(products) if name not in {*_PRODUCTS, *CATALOG_FILES})
+    for kind, pattern in _PRODUCTS.items():
+        for camera in _names(products / kind):
+            place = products / kind / camera
+            if place.is_symlink() or not place.is_dir():
+                yield f"{kind}/{camera}"
+            else:
+                yield from (f"{kind}/{camera}/{name}" for name in _names(place) if not pattern.fullmatch(name))
 
 
 def _day_of(path: str) -> date | None:
@@ -75,13 +105,25 @@ def _day_of(path: str) -> date | None:
     return None if name == LATEST.partition(".")[0] else datetime.strptime(name, "%Y%m%d").date()  # noqa: DTZ007
 
 
-def core_items(products: Path, archive_products: str, refused: Tally) -> Iterator[Item]:
-    """All products but the camera's: whatever lies in ``products``, save hidden entries."""
-    if not products.is_dir():
-        return
-    below = [name for name in sorted(os.listdir(products)) if name != WXCAM and not name.startswith(".")]
-    for entry, _ in _products(products, below, refused):
-        yield _item(entry, products, archive_products, None)
+def core_items(site: Site, archive_products: str, refused: Tally, left_out: Tally | None = None) -> Iterator[Item]:
+    """All products but the camera's: whatever lies in ``paths.products``.
+
+    ``left_out`` gets the names at its root that are not copied: those of our own work, and the camera's directory where
+    no stream of the site is the camera, so that nobody copies it.
+    """
+    root = site.paths.products
+    left_out = Tally() if left_out is None else left_out
+    below = []
+    for name in _names(root):
+        if name in _OURS or (name == WXCAM and WXCAM not in site.streams):
+            left_out.add(name)
+        elif name != WXCAM:
+            below.append(name)
+    for entry, there in _products(root, below, refused):
+        if entry.path.startswith(_OURS_BELOW):
+            left_out.add(there)
+        else:
+            yield _item(entry, root, archive_products, None)
 
 
 def catalog_item(catalog: Path, archive_products: str, archive: str, ledger: Ledger) -> Item | None:
@@ -118,7 +160,7 @@ def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tupl
         return
     listing = LocalSource().list(str(root), below)
     for entry in listing.entries:
-        if entry.kind == DIRECTORY or any(part.startswith(b".") for part in entry.path.split(b"/")):
+        if entry.kind == DIRECTORY:
             continue
         if why_unusable(entry) is not None:
             refused.add(entry.path)
@@ -128,10 +170,13 @@ def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tupl
 
 
 def _directories(root: Path) -> list[str]:
+    return [name for name in _names(root) if (root / name).is_dir() and not (root / name).is_symlink()]
+
+
+def _names(root: Path) -> list[str]:
     try:
-        with os.scandir(root) as found:
-            return sorted(one.name for one in found if one.is_dir(follow_symlinks=False) and one.name[0] != ".")
-    except FileNotFoundError:
+        return sorted(os.listdir(root))
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
-from aurora_assets.archive.errand import Errand, FarSide, PushReport, Sent
+from aurora_assets.archive.errand import FAR_WORK, Errand, FarSide, PushReport, Sent
 from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.settings import Archive
 from aurora_assets.archive.view import UnusableError, take
@@ -22,8 +22,6 @@ from aurora_assets.errors import ArchiveError, HostError, TransferError
 from aurora_assets.files import FileId, Staging, Tally, exclusive, in_parts, remove, same_mtime, shown
 from aurora_assets.listing import FILE
 
-# Below each of the archive's directories, on its file system: files in the making, and cut ones to resume.
-FAR_WORK = ".incoming"
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NOTES = 10
 
@@ -273,6 +271,7 @@ class _Push:
                 failed=self.failed,
                 parked=parked,
                 refused=self.errand.refused,
+                left_out=self.errand.left_out,
                 notes=tuple(self.notes[:_NOTES]),
                 literal_bytes=self.literal,
                 matched_bytes=self.matched,

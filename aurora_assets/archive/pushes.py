@@ -45,10 +45,10 @@ class Pushing:
 
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
-        refused = Tally()
+        refused, left_out = Tally(), Tally()
         root, there = self.site.wxcam_products, self.archive.products
         catalog = root / CATALOG
-        items = list(wxcam_items(root, there, set(days), refused))
+        items = list(wxcam_items(root, there, set(days), refused, left_out))
         if (row := catalog_item(catalog, there, self.archive.name, self.ledger)) is not None:
             items.append(row)
         return self._push(
@@ -59,19 +59,20 @@ class Pushing:
                 set(days),
                 databases=frozenset({str(catalog)}),
                 refused=refused,
+                left_out=left_out,
             )
         )
 
     def core_products(self) -> PushReport:
         """Push all products but the camera's, and what others have registered."""
-        refused = Tally()
-        root = self.site.paths.products
+        refused, left_out = Tally(), Tally()
         registered = self.ledger.to_send(self.archive.name, REGISTERED)
         offers = {
-            CORE_PRODUCTS: list(core_items(root, self.archive.products, refused)),
+            CORE_PRODUCTS: list(core_items(self.site, self.archive.products, refused, left_out)),
             REGISTERED: registered_items(registered),
         }
-        return self._push(Errand("core", root / OUTGOING, offers, in_place=True, refused=refused))
+        outgoing = self.site.paths.products / OUTGOING
+        return self._push(Errand("core", outgoing, offers, in_place=True, refused=refused, left_out=left_out))
 
     def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
         """Push some files of our own, each to its absolute remote path; all must be there, published by rename."""

@@ -41,7 +41,7 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
 
 
 def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
-    yield CORE_PRODUCTS, list(core_items(site.paths.products, archive.products, Tally()))
+    yield CORE_PRODUCTS, list(core_items(site, archive.products, Tally()))
     if camera.STREAM in site.streams:
         start = site.streams[camera.STREAM].start
         days = {start + timedelta(days=n) for n in range((today - start).days + 1)}

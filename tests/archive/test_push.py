@@ -8,6 +8,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import zarr
 
 from aurora_assets.archive.errand import Sent
 from aurora_assets.archive.ledger import REGISTERED
@@ -166,13 +169,50 @@ def test_a_view_that_cannot_link_copies(observatory: Observatory, monkeypatch: p
     assert differences(observatory.raw, observatory.gws / "raw" / "met") == []
 
 
-def test_core_products_are_all_but_the_cameras_and_hidden_ones(observatory: Observatory) -> None:
-    files = {"a.nc": b"a", "ops/health/latest.json": b"{}", "ops/.hidden": b"", ".staging/x": b"", "wxcam/v.mp4": b""}
-    write(observatory.products, files)
+def test_core_products_are_all_but_the_cameras_and_what_is_in_the_making_at_the_root(observatory: Observatory) -> None:
+    files = {
+        "a.nc": b"a",
+        "ops/health/latest.json": b"{}",
+        "ops/.hidden": b"h",
+        ".htaccess": b"x",
+        "a/.staging/y": b"y",
+    }
+    ours = {".staging/x": b"", ".outgoing/core/z": b"", ".incoming/w": b"", "wxcam/v.mp4": b""}
+    ours |= {"ops_monitor/health/.staging/latest": b""}
+    write(observatory.products, files | ours)
     (observatory.products / "link").symlink_to("a.nc")
     report = observatory.push_core()
-    assert set(files_below(observatory.gws / "products")) == {"a.nc", "ops/health/latest.json"}
-    assert (report.files, report.refused.first) == (2, ["link"])
+    assert every_file(observatory.gws / "products") == files
+    assert (report.files, report.refused.first) == (len(files), ["link"])
+    assert adds_up(report)
+    # No stream of this site is the camera, so nobody else copies its directory.
+    assert sorted(report.left_out.first) == [
+        *(".incoming", ".outgoing", ".staging", "ops_monitor/health/.staging/latest", "wxcam")
+    ]
+    assert observatory.push_core().unchanged == len(files)
+
+
+def test_a_zarr_v2_store_among_the_core_products_can_be_opened_in_the_archive(observatory: Observatory) -> None:
+    values = np.arange(12, dtype="int16").reshape(3, 4)
+    group = zarr.open_group(observatory.products / "radar" / "radar.zarr", mode="w", zarr_format=2)
+    group.create_array("reflectivity", data=values, chunks=(2, 2))
+    group.attrs["units"] = "dBZ"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(group.store)
+    observatory.push_core()
+    there = observatory.gws / "products" / "radar" / "radar.zarr"
+    names = {path.relative_to(there).as_posix() for path in there.rglob(".z*")}
+    assert names == {".zgroup", ".zattrs", ".zmetadata", "reflectivity/.zarray", "reflectivity/.zattrs"}
+    copied = zarr.open_consolidated(there)
+    assert copied.attrs["units"] == "dBZ"
+    assert np.array_equal(copied["reflectivity"][:], values)
+
+
+def every_file(root: Path) -> dict[str, bytes]:
+    """Every file in the archive, also those whose names begin with a dot, but what is in the making at its root."""
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".incoming/")}
 
 
 def test_the_cameras_products_of_a_day_go_with_its_newest_videos_and_not_the_pixels(observatory: Observatory) -> None:
@@ -180,9 +220,15 @@ def test_the_cameras_products_of_a_day_go_with_its_newest_videos_and_not_the_pix
     wanted |= {f"hourly_thumbnails/fish_hdr/20260305/HDR_20260305_{h:02}3000.jpg": b"t" for h in range(3)}
     others = {"daily_videos/fish_hdr/20260304.mp4": b"", "hourly_thumbnails/fish_hdr/20260304/x.jpg": b""}
     others |= {"wxcam.zarr/zarr.json": b"", ".clips/fish_hdr/x.mp4": b"", ".staging/y": b"", "notes.txt": b""}
+    others |= {"daily_videos/fish_hdr/20260305.mp4.inputs": b"", "hourly_thumbnails/stray.jpg": b""}
+    wanted |= {"hourly_thumbnails/fish_hdr/20260305/.note": b"a name like any other"}
     write(observatory.products / "wxcam", wanted | others)
     report = observatory.push_wxcam()
-    assert files_below(observatory.gws / "products" / "wxcam") == wanted
+    assert every_file(observatory.gws / "products" / "wxcam") == wanted
+    assert report.left_out.first == [
+        *(".clips", ".staging", "notes.txt", "wxcam.zarr"),
+        *("daily_videos/fish_hdr/20260305.mp4.inputs", "hourly_thumbnails/stray.jpg"),
+    ]
     assert report.files == len(wanted)
     assert adds_up(report)
     day_before = date(2026, 3, 4)
