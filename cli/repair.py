@@ -132,7 +132,7 @@ class _Repair:
         with Records(self.site).ledger() as ledger:
             ledger.offer(archive.name, raw_group(self.name), items)
             ledger.requeue(archive.name, [item.remote_path for item in items])
-            say(self._pushing(ledger).exactly(raw_group(self.name), self._lane, items).summary())
+            say(self._pushing(ledger).exactly(self.name, self._lane, items).summary())
 
     def _pushing(self, ledger: Ledger) -> Pushing:
         archive = archive_of(self.site)

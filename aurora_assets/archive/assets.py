@@ -288,7 +288,7 @@ def _by_day(
 def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
     bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
     failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
-    left_out = joined(r.left_out for r in reports)
+    held, left_out = joined(r.held for r in reports), joined(r.left_out for r in reports)
     return {
         "summary": " | ".join(report.summary() for report in reports),
         "host": ", ".join(sorted({r.host for r in reports if r.host})) or "none needed",
@@ -303,6 +303,8 @@ def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
         "failed_first": "; ".join(failed.first) or "none",
         "refused": refused.count,
         "refused_first": "; ".join(refused.first) or "none",
+        "held_back": held.count,
+        "held_back_first": "; ".join(held.first) or "none",
         "left_out": left_out.count,
         "left_out_first": "; ".join(left_out.first) or "none",
         "notes": "\n".join(note for r in reports for note in r.notes) or "none",

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from aurora_assets.archive.certify import Records
 from aurora_assets.archive.compare import Verdict
+from aurora_assets.archive.guard import StreamGuard
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
 from aurora_assets.archive.ledger import REGISTERED, Ledger
 from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
@@ -29,9 +30,19 @@ def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due
     """The days of a stream with files that are not in the archive: of ``days`` by the disk, of others by the ledger."""
     archive, stream, group = site.archive, site.streams[name], raw_group(name)
     assert archive is not None
-    items = raw_items(stream, site.raw_root(name), archive.raw, set(days), Tally())
+    items = list(raw_items(stream, site.raw_root(name), archive.raw, set(days), Tally()))
     found = ledger.open_days(archive.name, group, items) | ledger.days_to_send(archive.name, group)
-    return _due(found, f"every file of {days[0]} to {days[-1]} is copied")
+    guard = StreamGuard(Records(site), name)
+    finalized = {day for day in found if day is not None and guard.is_finalized(day)}
+    waiting = {item for item in ledger.open_items(archive.name, group, items) if item.day in finalized}
+    waiting |= set(ledger.to_send(archive.name, group, list(finalized))) if finalized else set()
+    # Of what is held back a run would send nothing, at every tick.
+    held = finalized - {item.day for item in waiting - {item for item, _ in guard.sort(waiting).held}}
+    why_not = f"every file of {days[0]} to {days[-1]} is copied"
+    if held:
+        listed = ", ".join(str(day) for day in sorted(held))
+        why_not += f", but those that are held back of {listed}: see docs/archive.md, and the check no_settled_gap"
+    return _due(found - held, why_not)
 
 
 def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Due:

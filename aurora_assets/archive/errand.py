@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -58,6 +58,25 @@ class FarSide(Protocol):
         ...
 
 
+@dataclass
+class Sorted:
+    """Files that may be sent, those of them that a finalization vouches for, and those that may not be sent."""
+
+    free: list[Item] = field(default_factory=list)
+    vouched: list[Item] = field(default_factory=list)
+    """To be sent with care: a finalization names a file of this path."""
+    held: list[tuple[Item, str]] = field(default_factory=list)
+    """Each with the reason."""
+
+
+class Guard(Protocol):
+    """Who knows what is not to be replaced; :mod:`aurora_assets.archive.guard` implements it."""
+
+    def sort(self, items: Iterable[Item]) -> Sorted:
+        """Say of each file whether it may be sent."""
+        ...
+
+
 @dataclass(frozen=True)
 class Errand:
     """What a push is to bring."""
@@ -76,6 +95,8 @@ class Errand:
     """Whether files may be written in place, and not only replaced."""
     databases: Collection[str] = ()
     """Local paths of which a backup is sent."""
+    guard: Guard | None = None
+    """Says which files may not be sent; None where nothing vouches for any."""
     refused: Tally = field(default_factory=Tally)
     """What was found and may not be copied."""
     left_out: Tally = field(default_factory=Tally)
@@ -101,6 +122,8 @@ class PushReport:
     parked: Tally
     """Files that are not tried any more."""
     refused: Tally
+    held: Tally
+    """Those of the refused that differ from what their day was finalized with, each with the reason."""
     left_out: Tally
     """What is no product and was left out; it is no part of what was seen."""
     notes: tuple[str, ...]

@@ -231,6 +231,13 @@ class Evidence(Database):
         for path, group in groupby(rows, key=lambda row: row[0]):
             yield path, {side: Known(*rest) for _, side, *rest in group}
 
+    def of_file(self, stream: str, path: str) -> dict[Side, Known]:
+        """What is known of one file, in each place that has it."""
+        rows = self._db.execute(
+            "SELECT side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND path = ?", (stream, path)
+        )
+        return {side: Known(*rest) for side, *rest in rows}
+
     def side(self, stream: str, side: Side) -> Iterator[tuple[str, Known]]:
         """All files of a stream in one place, in order of their paths."""
         rows = self._db.execute(

@@ -191,19 +191,23 @@ class Ledger(Database):
         )
         return {date.fromisoformat(day) for (day,) in rows}
 
-    def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
-        """The days of those files that are not copied in this version; one that is parked in it does not count."""
-        found: set[date | None] = set()
+    def open_items(self, archive: str, group: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Those files that are not copied in this version; one that is parked in it does not count."""
         for item in items:
-            if item.day in found:
-                continue
             row = self._db.execute(
                 "SELECT size, mtime_ns, copied_at, parked_at FROM file"
                 " WHERE archive = ? AND remote_path = ? AND file_group = ?",
                 (archive, item.remote_path, group),
             ).fetchone()
             if row is None or row[:2] != (item.size, item.mtime_ns) or not (row[2] or row[3]):
-                found.add(item.day)
+                yield item
+
+    def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
+        """The days of those files that are not copied in this version; see :meth:`open_items`."""
+        found: set[date | None] = set()
+        rest = (item for item in items if item.day not in found)  # one such file of a day is enough
+        for item in self.open_items(archive, group, rest):
+            found.add(item.day)
         return found
 
     def copied_since(self, archive: str, group: str, seconds: float) -> bool:

@@ -9,7 +9,7 @@ Plain Python: the archive's hosts come in as arguments. What there is to push is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -91,6 +91,7 @@ class _Push:
         self.used: str | None = None
         self.files = self.bytes = self.literal = self.matched = 0
         self.unsettled, self.failed = Tally(), Tally()
+        self.held: dict[str, str] = {}
         self.roots = sorted({self.archive.raw, self.archive.products, self.archive.evidence})
         self.notes: list[str] = []
 
@@ -104,7 +105,7 @@ class _Push:
 
     def run(self) -> PushReport:
         for group, items in self.errand.offers.items():
-            self.ledger.offer(self.archive.name, group, items)
+            self.ledger.offer(self.archive.name, group, self._without_held(group, items))
         staging = Staging(self.errand.outgoing, self.locks, self.wait)
         queue = self._queue()
         report = self._counts(queue)
@@ -120,8 +121,26 @@ class _Push:
         staging.sweep()
         return report()
 
+    def _without_held(self, group: str, items: Sequence[Item]) -> Iterable[Item]:
+        """What may be put into the queue: the row of a file that is held back stays that of what the archive has."""
+        if self.errand.guard is None:
+            return items
+        held = set(self._hold(self.ledger.open_items(self.archive.name, group, items)))
+        return (item for item in items if item not in held)
+
+    def _hold(self, items: Iterable[Item]) -> list[Item]:
+        """Those of some files that may not be sent; the report names them."""
+        found = self.errand.guard.sort(items).held if self.errand.guard else []
+        self.held |= {item.remote_path: why for item, why in found}
+        return [item for item, _ in found]
+
     def _queue(self) -> list[tuple[str, Item]]:
-        """What is to be sent, with its group; what may not go where it wants to is parked."""
+        """What is to be sent, with its group; what may not go where it wants to is parked, or held back."""
+        queue = self._queued()
+        held = set(self._hold(item for _, item in queue))
+        return [(group, item) for group, item in queue if item not in held]
+
+    def _queued(self) -> list[tuple[str, Item]]:
         queue = []
         for group in self.errand.offers:
             for item in self.ledger.to_send(self.archive.name, group):
@@ -184,6 +203,9 @@ class _Push:
                 continue
             if taken is None:
                 self.unsettled.add(item.local_path)
+                continue
+            if taken != item and self._hold([taken]):
+                self.unsettled.add(item.local_path)  # damaged in this moment; the next push says so
                 continue
             if taken != item:
                 newer.setdefault(group, []).append(taken)
@@ -256,13 +278,17 @@ class _Push:
             if days is None or row.day is None or row.day in days:
                 parked.add(f"{row.remote_path}: {row.last_error}")
         offered = {item.remote_path for items in self.errand.offers.values() for item in items}
-        unchanged = len(offered - queued - {row.remote_path for row in rows})
+        held = Tally()
+        for path, why in self.held.items():
+            held.add(f"{path}: {why}")
+        unchanged = len(offered - queued - self.held.keys() - {row.remote_path for row in rows})
+        refused = Tally(self.errand.refused.count + held.count, [*self.errand.refused.first, *held.first])
 
         def report() -> PushReport:
             return PushReport(
                 host=self.used,
                 said=self.said,
-                seen=len(queued) + unchanged + parked.count + self.errand.refused.count,
+                seen=len(queued) + unchanged + parked.count + refused.count,
                 files=self.files,
                 bytes=self.bytes,
                 seconds=time.monotonic() - self.began,
@@ -270,7 +296,8 @@ class _Push:
                 unsettled=self.unsettled,
                 failed=self.failed,
                 parked=parked,
-                refused=self.errand.refused,
+                refused=refused,
+                held=held,
                 left_out=self.errand.left_out,
                 notes=tuple(self.notes[:_NOTES]),
                 literal_bytes=self.literal,

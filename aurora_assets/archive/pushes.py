@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from aurora_assets.archive.certify import Records
 from aurora_assets.archive.errand import OUTGOING, Errand, FarSide, PushReport
+from aurora_assets.archive.guard import StreamGuard
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, registered_items, wxcam_items
 from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
 from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
@@ -41,7 +43,9 @@ class Pushing:
         settings, root = self.site.streams[stream], self.site.raw_root(stream)
         offers = {raw_group(stream): list(raw_items(settings, root, self.archive.raw, set(days), refused))}
         lane = f"raw.{stream}.history" if history else f"raw.{stream}"
-        return self._push(Errand(lane, self.site.paths.raw / OUTGOING, offers, set(days), refused=refused))
+        guard = StreamGuard(Records(self.site), stream)
+        outgoing = self.site.paths.raw / OUTGOING
+        return self._push(Errand(lane, outgoing, offers, set(days), refused=refused, guard=guard))
 
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
@@ -84,10 +88,12 @@ class Pushing:
         lane = group.replace("/", ".")
         return self._push(Errand(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
 
-    def exactly(self, group: str, lane: str, items: Sequence[Item]) -> PushReport:
-        """Push these files of a group, and nothing else that may be queued."""
+    def exactly(self, stream: str, lane: str, items: Sequence[Item]) -> PushReport:
+        """Push these files of a stream, and nothing else that may be queued."""
         only = frozenset(item.remote_path for item in items)
-        return self._push(Errand(lane, self.site.paths.raw / OUTGOING, {group: items}, only=only))
+        guard = StreamGuard(Records(self.site), stream)
+        outgoing = self.site.paths.raw / OUTGOING
+        return self._push(Errand(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard))
 
     def _push(self, errand: Errand) -> PushReport:
         return push(

@@ -72,13 +72,25 @@ def _cure_there(places: Mapping[Side, Known], finalized: Known | None) -> tuple[
 
 
 def _cure_here(found: Class, places: Mapping[Side, Known], finalized: Known | None) -> tuple[Cure, str]:
+    source, gws = places.get("source"), places.get("gws")
+    if source is None:
+        return Cure.NONE, _BY_HAND if _has(gws, finalized) else "the source does not have it, and no good copy is known"
     if found is not Class.CHECKSUM:
         return Cure.NONE, "the mirror brings it: `aurora sync`"
-    source, gws = places.get("source"), places.get("gws")
-    if source is not None and gws is not None and source.sha256 == gws.sha256:
+    if gws is not None and source.sha256 == gws.sha256:
         return Cure.FETCH, "source and archive have the same bytes, other than the copy here"
-    if source is not None and finalized is not None and source.sha256 == finalized.sha256:
+    if finalized is not None and source.sha256 == finalized.sha256:
         return Cure.FETCH, "the source has what the day was finalized with, the copy here has not"
-    if gws is not None and finalized is not None and gws.sha256 == finalized.sha256:
-        return Cure.NONE, "the source does not have it; the archive has what the day was finalized with: copy it back"
+    if _has(gws, finalized):
+        return Cure.NONE, "the archive has what the day was finalized with, the source has not: look at the file"
     return Cure.NONE, "of three places no two agree: look at the file"
+
+
+_BY_HAND = (
+    "the source does not have it; the archive has what the day was finalized with: move the copy here away and copy "
+    "that one back"
+)
+
+
+def _has(place: Known | None, finalized: Known | None) -> bool:
+    return place is not None and finalized is not None and place.sha256 == finalized.sha256
