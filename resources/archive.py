@@ -75,13 +75,17 @@ class ArchiveHost:
         """See :meth:`aurora_assets.archive.errand.FarSide.list`."""
         return self.ssh.source(self.host).list(root, below)
 
-    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> "Sent":
+    def send(
+        self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
+    ) -> "Sent":
         """See :meth:`aurora_assets.archive.errand.FarSide.send`."""
         from aurora_assets.archive.errand import Sent
 
+        if keep_in is not None:
+            self.ssh.ask(self.host, ["mkdir", "-p", "--", keep_in])
         wanted = view.with_name(f"{view.name}.files")
         write_wanted(wanted, paths)
-        arguments = self.rsync.push_arguments(self.host, view, wanted, root, work)
+        arguments = self.rsync.push_arguments(self.host, view, wanted, root, work, keep_in)
         ended = self.rsync.run(arguments, self.log, lock, DELIVERS)
         if ended.code and (full := ended.disk_failed):
             raise TransferError(f"rsync could not write there: {full}")

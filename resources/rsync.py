@@ -115,10 +115,13 @@ class RsyncResource(ConfigurableResource):
             f"{target}/",
         ]
 
-    def push_arguments(self, host: Host, view: Path, wanted: Path, root: str, work: str) -> list[str]:
+    def push_arguments(
+        self, host: Host, view: Path, wanted: Path, root: str, work: str, keep_in: str | None = None
+    ) -> list[str]:
         """The argument vector that copies the files that ``wanted`` names from ``view`` to ``root`` on ``host``.
 
-        ``work`` is a directory there, with one for files in the making and one for cut files in it.
+        ``work`` is a directory there, with one for files in the making and one for cut files in it; ``keep_in`` is one
+        for the files that are replaced.
         """
         target, remote = self._reach(host, root)
         # Not --fsync, which older versions do not know: what is there is listed before it counts. A directory there
@@ -127,6 +130,7 @@ class RsyncResource(ConfigurableResource):
         return [
             *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.stall_seconds),
             "--no-implied-dirs",
+            *(() if keep_in is None else ("--backup", "--backup-dir", keep_in)),
             *remote,
             "--",
             f"{view}/",

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
@@ -18,12 +19,15 @@ from pydantic import Field
 
 from aurora_assets import camera
 from aurora_assets.archive.checks import (
+    REPLACED_SHOWN,
     every_place_was_seen,
     evidence_specs,
+    finalized_files_stay,
     joined,
     no_settled_gap,
     nothing_parked,
     parked_spec,
+    stay_spec,
 )
 from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
 from aurora_assets.archive.settings import Archive
@@ -90,10 +94,11 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         freshness_policy=last_made(stream.stale_after),
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={"directory": there, "started_by": f"schedule push_{name} (live window), its condition (older days)"},
-        check_specs=[parked_spec(gws_raw_key(name))],
+        check_specs=[parked_spec(gws_raw_key(name)), stay_spec(gws_raw_key(name))],
         description=(
             f"The files of {name}, as they are here, in the archive below `{there}`. By the first of its hosts that "
-            "works. Additive: nothing is ever deleted there."
+            "works. Additive: nothing is ever deleted there, and where a file of a finalized day is replaced, the "
+            f"earlier version is kept below `{archive.kept}`."
         ),
     )
     @fail_at_once_unless_it_may_pass
@@ -107,7 +112,10 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             pushing = _pushing(context, site, archive, archive_hosts, ledger)
             reports = [pushing.raw(name, live)] if live else []
             reports += [pushing.raw(name, old, history=True)] if old else []
-            return _by_day(context, reports, days, ledger, archive, raw_group(name), gws_raw_key(name))
+            key, group = gws_raw_key(name), raw_group(name)
+            replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_SHOWN)
+            more = [finalized_files_stay(key, reports, replaced)]
+            return _by_day(context, reports, days, ledger, archive, group, key, more)
 
     return gws_raw
 
@@ -268,6 +276,7 @@ def _by_day(
     archive: Archive,
     group: str,
     key: AssetKey,
+    more: Sequence[AssetCheckResult] = (),
 ) -> MaterializeResult:
     """What a push of some days has to say: of itself, and of each day by the ledger."""
     for report in reports:
@@ -281,14 +290,18 @@ def _by_day(
     return MaterializeResult(
         metadata=_push_metadata(reports) | rebuilt,
         data_version=DataVersion(common_version(versions)),
-        check_results=[nothing_parked(key, reports)],
+        check_results=[nothing_parked(key, reports), *more],
     )
 
 
 def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
     bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
     failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
-    held, left_out = joined(r.held for r in reports), joined(r.left_out for r in reports)
+    replaced, held, left_out = (
+        joined(r.replaced for r in reports),
+        joined(r.held for r in reports),
+        joined(r.left_out for r in reports),
+    )
     return {
         "summary": " | ".join(report.summary() for report in reports),
         "host": ", ".join(sorted({r.host for r in reports if r.host})) or "none needed",
@@ -303,6 +316,9 @@ def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
         "failed_first": "; ".join(failed.first) or "none",
         "refused": refused.count,
         "refused_first": "; ".join(refused.first) or "none",
+        "replaced": replaced.count,
+        "replaced_first": "; ".join(replaced.first) or "none",
+        "replaced_kept_in": "\n".join(place for r in reports for place in r.kept_in) or "none",
         "held_back": held.count,
         "held_back_first": "; ".join(held.first) or "none",
         "left_out": left_out.count,

@@ -1,18 +1,22 @@
 """Checks of the archive's assets: they say what the run that pushed or verified has found. Observe only."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
-from aurora_assets.files import Tally
+from aurora_assets.files import SHOWN, Tally, counted
 from aurora_assets.presentation import Metadata, table
 
 if TYPE_CHECKING:
     from aurora_assets.archive.errand import PushReport
+    from aurora_assets.archive.replaced import Replaced
     from aurora_assets.archive.verify import VerifyReport
 
-_PARKED = "nothing_parked"
+_PARKED, _STAY = "nothing_parked", "finalized_files_stay"
+REPLACED_SHOWN = timedelta(days=7)
+"""For so long the check says that a finalized file was replaced: somebody is to look at it."""
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
 
 
@@ -38,6 +42,46 @@ def parked_spec(key: AssetKey) -> AssetCheckSpec:
     """The check of every push."""
     return AssetCheckSpec(
         _PARKED, asset=key, description="No file was given up after `archive.max_attempts`; the table names those."
+    )
+
+
+def stay_spec(key: AssetKey) -> AssetCheckSpec:
+    """The check of a stream's push."""
+    return AssetCheckSpec(
+        _STAY,
+        asset=key,
+        description="No file that a finalization vouches for was replaced in the archive within "
+        f"{REPLACED_SHOWN.days} days, and none here differs from what its day was finalized with.",
+    )
+
+
+def finalized_files_stay(
+    key: AssetKey, reports: "Sequence[PushReport]", replaced: "Sequence[Replaced]"
+) -> AssetCheckResult:
+    """Whether what was finalized is still what there is."""
+    held = joined(r.held for r in reports)
+    said = []
+    if replaced:
+        said.append(
+            f"{counted(len(replaced), 'file')} of finalized days replaced in the archive, the last: "
+            f"{replaced[0].remote_path}; the earlier version is kept in {replaced[0].kept_in}"
+        )
+    if held.count:
+        said.append(f"{counted(held.count, 'file')} held back, the first: {held.first[0]}")
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_STAY,
+        passed=not said,
+        severity=AssetCheckSeverity.WARN,
+        description="; ".join(said),
+        metadata={
+            "replaced": len(replaced),
+            "replaced_first": table(
+                {"file": r.remote_path, "kept_in": r.kept_in, "at": r.at} for r in replaced[:SHOWN]
+            ),
+            "held_back": held.count,
+            "held_back_first": "; ".join(held.first) or "none",
+        },
     )
 
 

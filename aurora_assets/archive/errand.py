@@ -49,11 +49,14 @@ class FarSide(Protocol):
         """See :meth:`aurora_assets.listing.Source.list`."""
         ...
 
-    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
+    def send(
+        self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
+    ) -> Sent:
         """Copy ``paths`` (relative to ``view``) to the same places below ``root``.
 
         Files come under their names whole or not at all, with their mtimes. ``work`` is a directory there for what is
         in the making; ``lock`` is a file here that is held locked for as long as any part of the transfer lives here.
+        With ``keep_in``, a directory there that is made, what a file replaces goes to the same place below that one.
         """
         ...
 
@@ -124,6 +127,10 @@ class PushReport:
     refused: Tally
     held: Tally
     """Those of the refused that differ from what their day was finalized with, each with the reason."""
+    replaced: Tally
+    """Files of which the archive had another version that a finalization vouched for; it is kept."""
+    kept_in: tuple[str, ...]
+    """Where: directories in the archive."""
     left_out: Tally
     """What is no product and was left out; it is no part of what was seen."""
     notes: tuple[str, ...]
@@ -142,4 +149,5 @@ class PushReport:
             f" + failed {self.failed.count} + parked {self.parked.count} + refused {self.refused.count};"
             f" {self.bytes} bytes in {self.seconds:.2f} s ({self.rate / 1e6:.1f} MB/s)"
             + (f" by {self.host}" if self.host else "")
+            + (f"; {self.replaced.count} replaced, kept in {', '.join(self.kept_in)}" if self.kept_in else "")
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from aurora_assets.archive.replaced import Replacements
 from aurora_assets.databases import Database, open_wal
 from aurora_assets.errors import LedgerError
 from aurora_assets.files import FileId, identity, same_mtime
@@ -124,6 +125,8 @@ class Ledger(Database):
             self._db = open_wal(path, _WAIT.total_seconds())
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            self.replaced = Replacements(self._db, self._writing)
+            """What was replaced in the archives although a finalization vouched for it."""
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise

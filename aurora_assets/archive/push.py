@@ -1,7 +1,8 @@
 """One push to the archive: queue what is new, take it into a consistent view, copy it, and look whether it is there.
 
 To the first host that works, in the site's order; whatever goes wrong with one ends in the next. Additive: nothing is
-ever deleted there. What the ledger calls copied has been listed there in this version, by a listing of its own.
+ever deleted there, and what a finalization vouches for is kept where another version takes its place. What the ledger
+calls copied has been listed there in this version, by a listing of its own.
 
 Plain Python: the archive's hosts come in as arguments. What there is to push is in :mod:`aurora_assets.archive.pushes`.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from aurora_assets.archive.errand import FAR_WORK, Errand, FarSide, PushReport, Sent
@@ -73,6 +74,10 @@ class _Ready:
     path: str
 
 
+_Way = Callable[[FarSide, str, Sequence[_Ready], Path], Sent]
+"""How files of the view get to a directory of a host."""
+
+
 @dataclass
 class _Push:
     errand: Errand
@@ -92,12 +97,17 @@ class _Push:
         self.files = self.bytes = self.literal = self.matched = 0
         self.unsettled, self.failed = Tally(), Tally()
         self.held: dict[str, str] = {}
-        self.roots = sorted({self.archive.raw, self.archive.products, self.archive.evidence})
+        self.vouched: set[str] = set()
+        self.replaced, self.kept_in = Tally(), list[str]()
+        self.roots = self.archive.roots
         self.notes: list[str] = []
 
+    def _work(self, root: str) -> str:
+        return f"{root.rstrip('/')}/{FAR_WORK}/{self.errand.lane}"
+
     @property
-    def work(self) -> str:
-        return f"{FAR_WORK}/{self.errand.lane}"
+    def _lock(self) -> Path:
+        return self.locks / f"{self.transfer_lock}.lock"
 
     @property
     def transfer_lock(self) -> str:
@@ -116,8 +126,11 @@ class _Push:
                     pass
                 queue = self._queue()  # another run may have sent some of it meanwhile
                 report = self._counts(queue)
-                for part in in_parts(queue, lambda one: one[1].size):
-                    self._bring(part, place)
+                # What a finalization vouches for by itself, and last: that it cannot be kept holds up nothing else.
+                for is_vouched in (False, True):
+                    ones = [one for one in queue if (one[1].remote_path in self.vouched) == is_vouched]
+                    for part in in_parts(ones, lambda one: one[1].size):
+                        self._bring(part, place, self._replace if is_vouched else self._copy)
         staging.sweep()
         return report()
 
@@ -130,9 +143,12 @@ class _Push:
 
     def _hold(self, items: Iterable[Item]) -> list[Item]:
         """Those of some files that may not be sent; the report names them."""
-        found = self.errand.guard.sort(items).held if self.errand.guard else []
-        self.held |= {item.remote_path: why for item, why in found}
-        return [item for item, _ in found]
+        if self.errand.guard is None:
+            return []
+        found = self.errand.guard.sort(items)
+        self.held |= {item.remote_path: why for item, why in found.held}
+        self.vouched |= {item.remote_path for item in found.vouched}
+        return [item for item, _ in found.held]
 
     def _queue(self) -> list[tuple[str, Item]]:
         """What is to be sent, with its group; what may not go where it wants to is parked, or held back."""
@@ -166,8 +182,8 @@ class _Push:
         """Where the files of a directory of the archive are in the view."""
         return place / str(self.roots.index(root))
 
-    def _bring(self, part: Sequence[tuple[str, Item]], place: Path) -> None:
-        """Send a part, by the first host that works, and note what is there then."""
+    def _bring(self, part: Sequence[tuple[str, Item]], place: Path, way: _Way) -> None:
+        """Send a part in some way, by the first host that works, and note what is there then."""
         try:
             ready = self._view(part, place)
         except OSError as error:
@@ -178,7 +194,7 @@ class _Push:
         for one in ready:
             by_root.setdefault(one.root, []).append(one)
         for root, ones in by_root.items():
-            sent, there = self._deliver(root, ones, place)
+            sent, there = self._deliver(root, ones, place, way)
             self._note(ones, sent, there, place)
         remove(place)
 
@@ -215,21 +231,19 @@ class _Push:
         self._fail(errors)
         return ready
 
-    def _deliver(self, root: str, ones: Sequence[_Ready], place: Path) -> tuple[Sent, dict[str, FileId]]:
+    def _deliver(self, root: str, ones: Sequence[_Ready], place: Path, way: _Way) -> tuple[Sent, dict[str, FileId]]:
         """Copy files below a directory of the archive, by the first host that works; returns what is there then."""
-        view, lock = self._tree(place, root), self.locks / f"{self.transfer_lock}.lock"
-        work = f"{root.rstrip('/')}/{self.work}"
-        paths = [one.path for one in ones]
+        view = self._tree(place, root)
         size = sum(one.item.size for one in ones)
         while self.hosts:
             host = self.hosts[0]
-            self.tell(f"{len(paths)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
+            self.tell(f"{len(ones)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
             try:
                 if (host.name, root) not in self.prepared:
-                    host.prepare(root, work)
+                    host.prepare(root, self._work(root))
                     self.prepared.add((host.name, root))
-                sent = host.send(view, paths, root, work, lock)
-                there = _look(host, root, paths)
+                sent = way(host, root, ones, view)
+                there = _look(host, root, [one.path for one in ones])
             except (HostError, TransferError) as error:
                 self.said[host.name] = shown(str(error)) if "\n" in str(error) else str(error)
                 self.may_pass |= error.transient
@@ -241,6 +255,37 @@ class _Push:
         why = "; ".join(f"{name}: {said}" for name, said in self.said.items())
         raise ArchiveError(f"no host of archive {self.archive.name} works. {why}", transient=self.may_pass)
 
+    def _copy(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+        """The way of most files: the newest version takes the place of whatever is there."""
+        return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
+
+    def _replace(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+        """The way of files that a finalization vouches for: what they replace is kept, outside of the archive's roots.
+
+        What is there in this very version is not sent again, unless somebody asks for just that file: a copy of each
+        would be kept.
+        """
+        before = _look(host, root, [one.path for one in ones])
+        wanted = [one for one in ones if self.errand.only is not None or not _is_version(before.get(one.path), one)]
+        earlier = {one.path: one for one in wanted if one.path in before}
+        paths = [one.path for one in wanted]
+        if not earlier:
+            return host.send(view, paths, root, self._work(root), self._lock) if paths else Sent(0, 0)
+        # One for each attempt: a second one in the same would put what the first has sent over what it has kept.
+        keep_in = f"{self.archive.kept}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.errand.lane}"
+        self.tell(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
+        # Noted before: of a run that is killed meanwhile nobody else would know. Who asks for a file knows.
+        files = [(one.group, one.item.remote_path) for one in earlier.values() if self.errand.only is None]
+        self.ledger.replaced.begin(self.archive.name, keep_in, files)
+        sent = host.send(view, paths, root, self._work(root), self._lock, keep_in)
+        kept = _look(host, keep_in, list(earlier))
+        not_kept = [one.item.remote_path for path, one in earlier.items() if path not in kept]
+        self.ledger.replaced.take_back(self.archive.name, keep_in, not_kept)
+        for path in kept:
+            self.replaced.add(earlier[path].item.remote_path)
+        self.kept_in += [keep_in] if kept else []
+        return sent
+
     def _note(self, ones: Sequence[_Ready], sent: Sent, there: Mapping[str, FileId], place: Path) -> None:
         """Note what is there in the version that was sent, and what is not."""
         copied, errors = [], []
@@ -248,7 +293,7 @@ class _Push:
             found, item = there.get(one.path), one.item
             if not _is_as_it_was(self._tree(place, one.root) / one.path, item):
                 self.unsettled.add(item.local_path)  # written in place meanwhile: nobody knows what went there
-            elif found and found.size == item.size and same_mtime(found.mtime_ns, item.mtime_ns):
+            elif found and _is_version(found, one):
                 copied.append(FileId(item.remote_path, found.size, found.mtime_ns))
             else:
                 errors.append((item.remote_path, _reason(one.path, sent.complaints)))
@@ -298,6 +343,8 @@ class _Push:
                 parked=parked,
                 refused=refused,
                 held=held,
+                replaced=self.replaced,
+                kept_in=tuple(self.kept_in),
                 left_out=self.errand.left_out,
                 notes=tuple(self.notes[:_NOTES]),
                 literal_bytes=self.literal,
@@ -308,6 +355,11 @@ class _Push:
 
 
 _ELSEWHERE = "its remote path is in none of the archive's directories"
+
+
+def _is_version(found: FileId | None, one: _Ready) -> bool:
+    """Whether what is there is what is in the view."""
+    return found is not None and found.size == one.item.size and same_mtime(found.mtime_ns, one.item.mtime_ns)
 
 
 def _is_as_it_was(path: Path, item: Item) -> bool:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aurora_assets.hosts import SshHost
 from aurora_assets.values import Bound, Cron, Duration, FarPath, Name, Settings
@@ -20,6 +20,8 @@ class Archive(Settings):
     products: FarPath
     manifests: FarPath | None = None
     """Where finalizations go; unset: ``manifests`` beside ``raw``."""
+    replaced: FarPath | None = None
+    """Where earlier versions of finalized files are kept when they are replaced; unset: beside ``raw``."""
     name: Name = "gws"
     max_attempts: int = Field(default=5, ge=1, le=100)
     """A file that could not be copied so often is parked: shown, and not tried again until it changes."""
@@ -45,6 +47,30 @@ class Archive(Settings):
     def evidence(self) -> str:
         """The directory of finalizations in the archive."""
         return self.manifests or str(PurePosixPath(self.raw).parent / "manifests")
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The directories of the archive that files go to."""
+        return tuple(sorted({self.raw, self.products, self.evidence}))
+
+    @property
+    def kept(self) -> str:
+        """The directory in the archive for earlier versions of what was replaced; in none of :attr:`roots`."""
+        place = self.replaced or f"{self.raw.rstrip('/')}.replaced"
+        while root := self._root_of(place):
+            place = f"{root.rstrip('/')}.replaced"
+        return place
+
+    def _root_of(self, path: str) -> str | None:
+        return next((root for root in self.roots if PurePosixPath(path).is_relative_to(root)), None)
+
+    @model_validator(mode="after")
+    def _replaced_is_apart(self) -> Archive:
+        if self.replaced and (root := self._root_of(self.replaced)):
+            raise ValueError(f"replaced: outside of {root}; what is kept there would be taken for the archive's own")
+        if "/" in self.roots:
+            raise ValueError("raw, products, manifests: a directory, and not the root of the archive's host")
+        return self
 
 
 class Retention(Settings):

@@ -116,6 +116,30 @@ def test_a_flipped_byte_there_is_red_and_the_word_is_withdrawn_there_too(filled:
     assert place.read_bytes() == content, "repaired by nobody who was not asked"
 
 
+def test_a_finalized_file_that_its_host_writes_anew_warns_for_days_and_says_where_the_earlier_version_is(
+    filled: Platform,
+) -> None:
+    assert checks(filled.run("push_met"))["finalized_files_stay"].passed
+    filled.run("verify_met")
+    name = "met_20260305_2.csv"
+    write(filled.home / "instrument", {name: b"anew"})
+    filled.run("met_day")
+    said = metadata(filled.run("push_met"), "gws", "raw", "met")
+    assert "copied 0 + unchanged 4" in said["summary"]
+    assert (said["refused"], said["held_back"]) == (1, 1), "nobody has seen the source since"
+    filled.run("verify_met")
+    done = filled.run("push_met")
+    said = metadata(done, "gws", "raw", "met")
+    assert "copied 1 + unchanged 4" in said["summary"]
+    assert (said["replaced"], said["held_back"]) == (1, 0)
+    assert Path(said["replaced_kept_in"], "met", name).read_bytes() == FILES[name]
+    for again in (done, filled.run("push_met")):
+        check = checks(again)["finalized_files_stay"]
+        assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
+        assert said["replaced_kept_in"] in check.description
+    assert (filled.home / "gws/raw/met" / name).read_bytes() == b"anew"
+
+
 def test_a_word_that_cannot_be_copied_to_the_archive_is_shown_and_never_given_up(filled: Platform) -> None:
     filled.run("push_met")
     place = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"

@@ -7,50 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive import due
 from aurora_assets.archive.compare import Class
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.pushes import Pushing
+from aurora_assets.archive.ledger import Item
 from aurora_assets.archive.repair import Cure, plan_repair
 from aurora_assets.hosts import SshHost
-from resources.archive import ArchiveResource
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
-from tests.archive.parts import LOG, adds_up
-from tests.archive.places import DAY, STREAM, Observatory
-
-
-class Site(Observatory):
-    """Three places, and real pushes between two of them."""
-
-    host: SshHost
-
-    def push(self) -> object:
-        ssh = SshResource(known_hosts=str(self.home / "known_hosts"), connect_seconds=5, listing_seconds=20)
-        rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=20, transfer_seconds=60)
-        archive = self.records.archive.model_copy(update={"hosts": (self.host,)})
-        with self.records.ledger() as ledger:
-            hosts = ArchiveResource(rsync=rsync).hosts(archive, LOG)
-            return Pushing(self.site, archive, hosts, ledger).raw(STREAM, [DAY])
-
-    def due(self) -> due.Due:
-        with self.records.ledger() as ledger:
-            return due.raw_push(self.site, STREAM, ledger, [DAY])
-
-    def ledger(self) -> Ledger:
-        return self.records.ledger()
+from tests.archive.parts import adds_up
+from tests.archive.places import DAY, STREAM
+from tests.archive.pushed import PushedSite
 
 
 @pytest.fixture
-def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Site:
+def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
     """A day of six files that is finalized, and that the source has pruned since."""
-    site = Site(tmp_path)
-    site.host = hosts[0]
-    names = site.fill(sides=["source", "local"])
-    assert site.push().files == len(names)
-    assert site.certify().report.days[0].verdict.is_final
-    for name in names:
+    site = PushedSite(tmp_path)
+    site.hosts = hosts[:1]
+    for name in site.finalize():
         site.place("source", name).unlink()
     return site
 
@@ -72,7 +43,7 @@ def touch(place: Path) -> None:
 
 
 def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gaps_here_and_are_not_sent(
-    site: Site,
+    site: PushedSite,
 ) -> None:
     damages = {"0/met_20260305_000.csv": cut, "1/met_20260305_001.csv": empty}
     damages |= {"2/met_20260305_002.csv": rewrite, "0/met_20260305_003.csv": touch}
@@ -97,7 +68,7 @@ def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gap
 
 
 def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_archive_that_lost_the_file(
-    site: Site,
+    site: PushedSite,
 ) -> None:
     name = "0/met_20260305_003.csv"
     site.flip("local", name)
@@ -112,7 +83,7 @@ def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_
     assert not site.place("gws", name).exists()
 
 
-def test_a_repair_says_that_only_the_archive_has_the_good_copy(site: Site) -> None:
+def test_a_repair_says_that_only_the_archive_has_the_good_copy(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
     site.certify()
@@ -122,7 +93,7 @@ def test_a_repair_says_that_only_the_archive_has_the_good_copy(site: Site) -> No
     assert "the archive has what the day was finalized with" in mend.why
 
 
-def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_back(site: Site) -> None:
+def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_back(site: PushedSite) -> None:
     cut(site.place("local", "0/met_20260305_000.csv"))
     for side in ("source", "local"):
         site.write(side, "met_20260305_late.csv", b"recovered")
@@ -133,7 +104,7 @@ def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_b
     assert site.place("gws", "met_20260305_late.csv").read_bytes() == b"recovered"
 
 
-def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site: Site) -> None:
+def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
     place = site.place("local", name)
     good = site.place("gws", name).read_bytes()

@@ -1,0 +1,52 @@
+"""A site whose three places are directories of this machine, with real pushes from one to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aurora_assets.archive import due
+from aurora_assets.archive.errand import FarSide
+from aurora_assets.archive.ledger import Ledger
+from aurora_assets.archive.pushes import Pushing
+from aurora_assets.archive.settings import Archive
+from aurora_assets.hosts import SshHost
+from resources.archive import ArchiveResource
+from resources.rsync import RsyncResource
+from resources.shell import ShellResource
+from resources.ssh import SshResource
+from tests.archive.parts import LOG
+from tests.archive.places import DAY, STREAM, Observatory
+
+
+class PushedSite(Observatory):
+    """Three places, and an archive behind real hosts."""
+
+    hosts: tuple[SshHost, ...]
+
+    @property
+    def archive_settings(self) -> Archive:
+        return self.records.archive.model_copy(update={"hosts": self.hosts})
+
+    def push(self, change: Callable[[FarSide], Any] = lambda host: host) -> Any:
+        """Push the day; ``change`` may give a host a fault."""
+        ssh = SshResource(known_hosts=str(self.home / "known_hosts"), connect_seconds=5, listing_seconds=20)
+        rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=20, transfer_seconds=60)
+        archive = self.archive_settings
+        with self.records.ledger() as ledger:
+            hosts = [change(host) for host in ArchiveResource(rsync=rsync).hosts(archive, LOG)]
+            return Pushing(self.site, archive, hosts, ledger).raw(STREAM, [DAY])
+
+    def finalize(self) -> list[str]:
+        """Six files of a day in all three places, finalized; returns their names."""
+        names = self.fill(sides=["source", "local"])
+        assert self.push().files == len(names)
+        assert self.certify().report.days[0].verdict.is_final
+        return names
+
+    def due(self) -> due.Due:
+        with self.records.ledger() as ledger:
+            return due.raw_push(self.site, STREAM, ledger, [DAY])
+
+    def ledger(self) -> Ledger:
+        return self.records.ledger()

@@ -1,0 +1,144 @@
+"""A file of a finalized day that changes on its host replaces the archive's copy, and the earlier version is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from aurora_assets.archive import ledger as ledgers
+from aurora_assets.archive.errand import Sent
+from aurora_assets.archive.names import raw_group
+from aurora_assets.archive.settings import Archive
+from aurora_assets.errors import ArchiveError, TransferError
+from aurora_assets.hosts import SshHost
+from resources.archive import ArchiveHost
+from tests.archive.parts import adds_up
+from tests.archive.places import STREAM
+from tests.archive.pushed import PushedSite
+
+NAME = "0/met_20260305_000.csv"
+OTHER = "1/met_20260305_001.csv"
+
+
+@pytest.fixture
+def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
+    """A day of six files that is finalized."""
+    site = PushedSite(tmp_path)
+    site.hosts = hosts
+    site.finalize()
+    return site
+
+
+def rewrite(site: PushedSite, text: bytes, *names: str) -> None:
+    """The host writes files anew, the mirror brings them, and a verification sees both."""
+    for number, name in enumerate(names):
+        for side in ("source", "local"):
+            site.write(side, name, text, number=100 + number)
+    assert site.certify().report.days[0].verdict.is_final is False
+
+
+def kept(site: PushedSite) -> list[tuple[str, bytes]]:
+    """Every earlier version that the archive keeps: path and content, oldest first."""
+    root = Path(site.archive_settings.kept)
+    places = sorted(place for place in root.rglob("*") if place.is_file())
+    return [("/".join(place.relative_to(root).parts[1:]), place.read_bytes()) for place in places]
+
+
+def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_anew(site: PushedSite) -> None:
+    versions = [site.place("gws", NAME).read_bytes()]
+    for text in (b"anew", b"and once more"):
+        rewrite(site, text, NAME)
+        assert len(site.due().days) == 1
+        report = site.push()
+        assert (report.files, report.replaced.first) == (1, [str(site.place("gws", NAME))])
+        assert adds_up(report)
+        assert report.kept_in[0] in report.summary()
+        assert kept(site) == [(f"{STREAM}/{NAME}", version) for version in versions]
+        assert site.place("gws", NAME).read_bytes() == text
+        versions.append(text)
+        assert site.certify().report.days[0].verdict.is_final, "complete again, with the version that the host has"
+        assert (site.push().files, site.push().kept_in) == (0, ())
+    with site.ledger() as ledger:
+        rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
+    assert [row.remote_path for row in rows] == [str(site.place("gws", NAME))] * 2
+    assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in site.archive_settings.roots)
+
+
+def test_a_ledger_that_was_lost_sends_nothing_again_and_keeps_no_second_copy_of_what_is_there(site: PushedSite) -> None:
+    (site.site.paths.state / ledgers.FILE_NAME).unlink()
+    site.place("gws", OTHER).unlink()
+    report = site.push()
+    assert (report.files, report.literal_bytes) == (6, site.place("local", OTHER).stat().st_size)
+    assert site.place("gws", OTHER).read_bytes() == site.place("local", OTHER).read_bytes()
+    assert (report.replaced.count, kept(site)) == (0, [])
+
+
+@dataclass
+class Breaking:
+    """A real host whose connection breaks when everything has come, before anybody has seen it."""
+
+    host: ArchiveHost
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    def prepare(self, root: str, work: str) -> None:
+        self.host.prepare(root, work)
+
+    def list(self, root: str, below: Any) -> Any:
+        return self.host.list(root, below)
+
+    def send(self, *arguments: Any) -> Sent:
+        sent = self.host.send(*arguments)
+        Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # what a second attempt would replace
+        raise TransferError(f"the connection broke: {sent}")
+
+
+def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_the_first_has_kept(
+    site: PushedSite,
+) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    rewrite(site, b"anew", NAME)
+    first = site.archive_settings.hosts[0].address
+    report = site.push(lambda host: Breaking(host) if host.name.startswith(first) else host)
+    assert (report.files, len(report.said)) == (1, 1)
+    assert site.place("gws", NAME).read_bytes() == b"anew"
+    assert kept(site) == [(f"{STREAM}/{NAME}", good), (f"{STREAM}/{NAME}", b"half")]
+
+
+def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_no_other_file(site: PushedSite) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    rewrite(site, b"anew", NAME)
+    for side in ("source", "local"):
+        site.write(side, "0/met_20260305_late.csv", b"recovered")
+    Path(site.archive_settings.kept).write_bytes(b"a file where the directory should be")
+    with pytest.raises(ArchiveError, match=r"raw\.replaced"):
+        site.push()
+    assert site.place("gws", "0/met_20260305_late.csv").read_bytes() == b"recovered"
+    assert site.place("gws", NAME).read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("places", "kept"),
+    [
+        ({"raw": "/gws/raw", "products": "/gws/products"}, "/gws/raw.replaced"),
+        ({"raw": "/gws/raw/", "products": "/gws/products"}, "/gws/raw.replaced"),
+        ({"raw": "/gws/data/raw", "products": "/gws"}, "/gws.replaced"),
+        ({"raw": "/gws/raw", "products": "/p", "manifests": "/gws"}, "/gws.replaced"),
+        ({"raw": "/gws/raw", "products": "/p", "replaced": "/other/place"}, "/other/place"),
+    ],
+)
+def test_earlier_versions_are_kept_outside_of_every_root_of_the_archive(places: dict[str, str], kept: str) -> None:
+    host = SshHost(address="127.0.0.9", user="nobody", auth="none")
+    archive = Archive(hosts=(host,), **places)
+    assert archive.kept == kept
+    for root in archive.roots:
+        inside = f"{root.rstrip('/')}/below"
+        with pytest.raises(ValidationError, match="replaced: outside of"):
+            Archive(hosts=(host,), **(places | {"replaced": inside}))
