@@ -55,6 +55,11 @@ class VerifyConfig(Config):
     """How a verification is done."""
 
     full: bool = Field(False, description="Read every file of these days again, on every side: to find bit rot now.")
+    accept_loss: bool = Field(
+        False,
+        description="Believe a source that is empty, or has lost most of what it had and the archive is not known to "
+        "have. Only where that was deleted there on purpose.",
+    )
 
 
 def gws_raw_key(stream: str) -> AssetKey:
@@ -222,7 +227,9 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
         days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
         places = places_of(site, name, ssh)
-        certified = certify(records, name, days, places, full=config.full, tell=context.log.info)
+        certified = certify(
+            records, name, days, places, full=config.full, accept_loss=config.accept_loss, tell=context.log.info
+        )
         key, report = manifests_key(name), certified.report
         context.log.info(report.summary())
         for found in report.days:

@@ -58,7 +58,12 @@ class Records:
 
     @contextmanager
     def verification(
-        self, name: str, places: dict[Side, Sequence[Place]], tell: Callable[[str], None] = lambda text: None
+        self,
+        name: str,
+        places: dict[Side, Sequence[Place]],
+        tell: Callable[[str], None] = lambda text: None,
+        *,
+        accept_loss: bool = False,
     ) -> Iterator[Verification]:
         """The verification of a stream, for as long as nobody else verifies it."""
         with (
@@ -75,6 +80,7 @@ class Records:
                 self.finalizations(name),
                 ledger,
                 tell,
+                accept_loss,
             )
 
 
@@ -85,6 +91,7 @@ def certify(
     places: dict[Side, Sequence[Place]],
     *,
     full: bool = False,
+    accept_loss: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Certified:
     """Verify some days of a stream and publish its manifests.
@@ -99,8 +106,10 @@ def certify(
         The ways to source, local copy and archive.
     full
         Read every file again.
+    accept_loss
+        Believe a source that is empty, or has lost most of what it had (:mod:`aurora_assets.archive.absence`).
     """
-    with records.verification(name, places, tell) as verification:
+    with records.verification(name, places, tell, accept_loss=accept_loss) as verification:
         report = verification.verify_days(days, full=full)
         now = datetime.now(UTC)
         stream, known = verification.stream, verification.evidence

@@ -122,6 +122,7 @@ def no_settled_gap(key: AssetKey, report: "VerifyReport", strip: Metadata) -> As
 def every_place_was_seen(key: AssetKey, report: "VerifyReport", stuck: Tally) -> AssetCheckResult:
     """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
     said = [f"{side}: {why}" for side, why in report.errors.items()]
+    said += [f"{day}: {why}" for day, why in list(report.unsure.items())[:SHOWN]]
     if stuck.count:
         said.append(f"gws: {stuck.count} finalizations could not be copied there, the first: {stuck.first[0]}")
     return AssetCheckResult(

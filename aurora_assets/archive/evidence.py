@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import cast
 
+from aurora_assets.archive.evidence_tables import GONE, SCHEMA, TAKE
 from aurora_assets.archive.known import SIDES, Known, Look, Side
 from aurora_assets.databases import Database, open_wal
 from aurora_assets.digests import Digest
@@ -22,71 +23,10 @@ from aurora_assets.files import FileId, same_mtime
 
 FILE_NAME = "evidence.sqlite"
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS file (
-    stream TEXT NOT NULL,
-    path TEXT NOT NULL,
-    side TEXT NOT NULL,
-    day TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    sha256 TEXT,
-    hashed_at REAL,
-    error TEXT,
-    PRIMARY KEY (stream, path, side)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS file_by_day ON file (stream, day, path);
-CREATE TABLE IF NOT EXISTS look (
-    stream TEXT NOT NULL,
-    day TEXT NOT NULL,
-    side TEXT NOT NULL,
-    at REAL NOT NULL,
-    clock_ns INTEGER NOT NULL,
-    host TEXT NOT NULL,
-    refused INTEGER NOT NULL,
-    error TEXT,
-    PRIMARY KEY (stream, day, side)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS place (
-    stream TEXT NOT NULL,
-    side TEXT NOT NULL,
-    base TEXT NOT NULL,
-    PRIMARY KEY (stream, side)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS verdict (
-    stream TEXT NOT NULL, day TEXT NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (stream, day)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS released (
-    stream TEXT NOT NULL,
-    path TEXT NOT NULL,
-    day TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    sha256 TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    PRIMARY KEY (stream, path)
-) WITHOUT ROWID;
-CREATE TEMP TABLE IF NOT EXISTS listed (
-    path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files that are asked for together
 _AHEAD_SECONDS = 60.0  # what is dated further ahead was noted before our clock was set back, and has no known age
 _KEEP_SECONDS = 5.0  # for so long checksums are collected before they are written: what a killed run reads again
-# A second version of a file keeps no checksum of the first.
-_TAKE = """
-INSERT INTO file (stream, path, side, day, size, mtime_ns)
-SELECT ?, path, ?, day, size, mtime_ns FROM listed WHERE true
-ON CONFLICT (stream, path, side) DO UPDATE SET
-    day = excluded.day, size = excluded.size, mtime_ns = excluded.mtime_ns,
-    sha256 = NULL, hashed_at = NULL, error = NULL
-WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != day
-"""
-_GONE = """
-DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
-AND path NOT IN (SELECT path FROM listed)
-"""
 
 
 class Evidence(Database):
@@ -98,7 +38,7 @@ class Evidence(Database):
         # Whole after a crash, but perhaps without the last second: it would be found out again.
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA temp_store = FILE")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(SCHEMA)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 
@@ -116,16 +56,43 @@ class Evidence(Database):
                 )
             db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?)", (stream, side, base))
 
-    def take(self, stream: str, side: Side, days: Sequence[date], files: Iterable[tuple[date, FileId]]) -> None:
-        """Replace what is known of some days of a place by a listing of it; ``files`` is used up before that."""
+    def take(
+        self,
+        stream: str,
+        side: Side,
+        days: Sequence[date],
+        files: Iterable[tuple[date, FileId]],
+        believed: Callable[[], Sequence[date]] | None = None,
+    ) -> None:
+        """Replace what is known of some days of a place by a listing of it; ``files`` is used up before that.
+
+        ``believed`` says of which of the days the listing is to be believed, and may ask :meth:`at_risk`; what is known
+        of the others stays. Where it raises, all stays.
+        """
         self._db.execute("DELETE FROM listed")
         rows = ((file.path, day.isoformat(), file.size, file.mtime_ns) for day, file in files)
         # Outside of the transaction: a host may take minutes to say what it has.
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
+        taken = _json(days if believed is None else believed())
         with self._writing() as db:
-            db.execute(_GONE, (stream, side, _json(days)))
-            db.execute(_TAKE, (stream, side))
+            db.execute(GONE, (stream, side, taken))
+            db.execute(TAKE, (stream, side, taken))
         self._db.execute("DELETE FROM listed")
+
+    def at_risk(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
+        """What a source had of some days when it was last listed, and the archive is not known to have.
+
+        Returns day, path, and whether the listing that :meth:`take` is about has it no more; in order of the days.
+        """
+        rows = self._db.execute(
+            "SELECT s.day, s.path, l.path IS NULL FROM file s LEFT JOIN listed l ON l.path = s.path"
+            " WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?))"
+            " AND NOT EXISTS (SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
+            " AND g.size = s.size AND same_mtime(g.mtime_ns, s.mtime_ns)"
+            " AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256) ORDER BY s.day",
+            (stream, _json(days)),
+        )
+        return ((date.fromisoformat(day), path, bool(is_gone)) for day, path, is_gone in rows)
 
     def looked(self, stream: str, side: Side, looks: Mapping[date, Look]) -> None:
         """Remember when days were listed in a place, or why they could not be."""

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
+from aurora_assets.archive.absence import doubtful_days, see_that_it_is_not_empty
 from aurora_assets.archive.compare import GAPS, Bounds, Class, Clocks, Compared, Verdict, compare_day
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.finalize import Finalizations
@@ -85,6 +86,8 @@ class VerifyReport:
     hosts: dict[Side, str] = field(default_factory=dict)
     errors: dict[Side, str] = field(default_factory=dict)
     """Place -> why it could not be seen, or not read to its end."""
+    unsure: dict[date, str] = field(default_factory=dict)
+    """Day -> why nothing new can be said of it, although the places could be seen."""
     read: dict[Side, int] = field(default_factory=dict)
     """Files whose bytes were read in this pass."""
     refused: Tally = field(default_factory=Tally)
@@ -104,7 +107,8 @@ class VerifyReport:
         pending = sum(day.verdict.pending for day in self.days)
         read = ", ".join(f"{count} {side}" for side, count in self.read.items()) or "none"
         text = f"{proved} of {total} files proved in the archive; {gaps} gaps, {pending} pending; read: {read}"
-        return text + "".join(f"; {side} NOT SEEN: {why}" for side, why in self.errors.items())
+        text += "".join(f"; {side} NOT SEEN: {why}" for side, why in self.errors.items())
+        return text + "".join(f"; {day}: {why}" for day, why in self.unsure.items())
 
 
 class Verification:
@@ -120,8 +124,12 @@ class Verification:
         finalizations: Finalizations,
         ledger: Ledger,
         tell: Callable[[str], None] = lambda text: None,
+        accept_loss: bool = False,
     ) -> None:
-        """``places`` has one way to each place, or several to the archive, in order of preference."""
+        """``places`` has one way to each place, or several to the archive, in order of preference.
+
+        With ``accept_loss`` a source is believed that is empty, or has lost most of what it had.
+        """
         self.name = name
         self.stream = stream
         self.archive = archive
@@ -130,6 +138,7 @@ class Verification:
         self.finalizations = finalizations
         self.ledger = ledger
         self.tell = tell
+        self.accept_loss = accept_loss
 
     def verify_days(self, days: Sequence[date], *, full: bool = False) -> VerifyReport:
         """Verify some days of the stream.
@@ -182,9 +191,12 @@ class Verification:
         judge = Judge(self.stream, placed, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)
+        is_empty = True
 
         def files() -> Iterator[tuple[date, FileId]]:
+            nonlocal is_empty
             for entry in listing.entries:
+                is_empty &= entry.path == b"."
                 judged = judge(entry)
                 if side == "source" and judged.reason is not None and (day := self._own_day(entry)) in wanted:
                     left_out = report.left_out.setdefault(day, Tally())
@@ -197,14 +209,27 @@ class Verification:
                     refused[judged.day] = refused.get(judged.day, 0) + 1
                     report.refused.add(f"{side}: {entry.path.decode('utf-8', 'replace')}: {judged.reason}")
 
-        self.evidence.at(self.name, side, f"{self.stream.host}:{place.base}" if side == "source" else place.base)
-        self.evidence.take(self.name, side, days, files())
+        where = f"{self.stream.host}:{place.base}" if side == "source" else place.base
+
+        def believed() -> Sequence[date]:
+            if is_empty:
+                see_that_it_is_not_empty(self.name, where, lambda without: place.source.list(place.root, [], without))
+            unsure = doubtful_days(self.name, where, self.evidence.at_risk(self.name, days), self.finalizations)
+            report.unsure |= unsure
+            return [day for day in days if day not in unsure]
+
+        self.evidence.at(self.name, side, where)
+        is_doubted = side == "source" and not self.accept_loss
+        self.evidence.take(self.name, side, days, files(), believed if is_doubted else None)
         unreadable = listing.unreadable
         error = f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
         if error:
             report.errors[side] = error
         now = time.time()
-        looks = {day: Look(now, listing.clock_ns, place.host, refused.get(day, 0), error) for day in days}
+        looks = {
+            day: Look(now, listing.clock_ns, place.host, refused.get(day, 0), error or report.unsure.get(day))
+            for day in days
+        }
         self.evidence.looked(self.name, side, looks)
         report.hosts[side] = place.host
 
@@ -255,7 +280,7 @@ class Verification:
             if compared.is_proved:
                 proved.append((compared.path, places["gws"]))
         notes.flush()
-        if not report.errors:
+        if not report.errors and day not in report.unsure:
             self._finalize(found, looks, proved)
         else:
             said = self.finalizations.of(day)

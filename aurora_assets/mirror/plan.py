@@ -60,6 +60,11 @@ class Plan:
     """Entries that the stream includes, of whatever day, and those that were refused."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no file was listed, of whatever stream."""
+        return not self.ours and not self.foreign
+
+    @property
     def unmatched(self) -> int:
         """How many files were listed where not one of them is the stream's: ``include`` may be wrong."""
         return 0 if self.ours else self.foreign

@@ -120,7 +120,9 @@ class Survey(Plan):
         return timedelta(seconds=ahead_ns // 10**9) if ahead_ns > _AHEAD_NS else None
 
     def sightings(self) -> dict[date, Sighting]:
-        """What to remember of each day that was asked for."""
+        """What to remember of each day that was asked for; see :meth:`aurora_assets.mirror.sync._Pass.sightings`."""
+        if self.is_empty:
+            return {}
         return {
             day.day: Sighting(self.clock_ns, day.missing, day.unsettled.count)
             for day in self.days.values()

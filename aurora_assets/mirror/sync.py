@@ -191,6 +191,9 @@ class _Pass:
     unreadable: Tally
 
     def sightings(self) -> dict[date, Sighting]:
+        """What to remember of each day; nothing where the source had nothing at all: its disk may not be mounted."""
+        if self.plan.is_empty:
+            return {}
         return {
             day.day: Sighting(self.clock_ns, len(self.plan.days[day.day].fetch) - day.copied, day.unsettled.count)
             for day in self.days

@@ -98,9 +98,11 @@ class Observatory:
         self,
         *days: date,
         full: bool = False,
+        accept_loss: bool = False,
         places: dict[Side, Sequence[Place]] | None = None,
     ) -> Certified:
-        return certify(self.records, STREAM, days or [DAY], {**self.places(), **(places or {})}, full=full)
+        ways = {**self.places(), **(places or {})}
+        return certify(self.records, STREAM, days or [DAY], ways, full=full, accept_loss=accept_loss)
 
     def certify_all(self, **options: Any) -> Certified:
         """All days from the stream's start to today, as the daily pass does."""

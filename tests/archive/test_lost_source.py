@@ -1,0 +1,137 @@
+"""A source that has less than before: what was pruned there is believed, and a disk that is not mounted is not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.archive.assets import manifests_key
+from aurora_assets.archive.checks import every_place_was_seen
+from aurora_assets.archive.known import Side
+from aurora_assets.archive.verify import Place
+from aurora_assets.digests import LocalHasher
+from aurora_assets.files import Tally
+from aurora_assets.hosts import SshHost
+from aurora_assets.listing import LocalSource
+from aurora_assets.mirror.survey import look
+from resources.ssh import SshResource
+from tests.archive.places import DAY, STREAM, Observatory, name_of
+
+NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture
+def observatory(tmp_path: Path) -> Observatory:
+    """Ten files of a day on the host, of which six have come here and to the archive; all seen by a verification."""
+    observatory = Observatory(tmp_path)
+    for name in observatory.fill(10)[6:]:
+        for side in ("local", "gws"):
+            observatory.place(side, name).unlink()
+    verdict = observatory.certify().report.days[0].verdict
+    assert (verdict.proved, verdict.gap_count, verdict.is_final) == (6, 8, False)
+    return observatory
+
+
+def unmount(observatory: Observatory) -> None:
+    observatory.place("source").rename(observatory.home / "unmounted")
+    observatory.place("source").mkdir()
+
+
+def unmount_another_disk(observatory: Observatory) -> None:
+    unmount(observatory)
+    observatory.place("source", "lost+found").mkdir()
+
+
+def lose_all_but_one(observatory: Observatory) -> None:
+    for number in range(9):
+        observatory.place("source", name_of(number)).unlink()
+
+
+def lose_what_nobody_else_has(observatory: Observatory) -> None:
+    for number in range(6, 10):
+        observatory.place("source", name_of(number)).unlink()
+
+
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [
+        (unmount, "instrument is empty, so nothing is known of it"),
+        (unmount_another_disk, "instrument has lost most of what it had when it was last listed: 4 of 4 files"),
+        (lose_all_but_one, "has lost most of what it had when it was last listed: 3 of 4 files"),
+        (lose_what_nobody_else_has, "has lost most of what it had when it was last listed: 4 of 4 files"),
+    ],
+)
+def test_a_source_that_lost_what_only_it_had_counts_as_not_seen_and_completes_no_day(
+    observatory: Observatory, lose: Callable[[Observatory], None], said: str
+) -> None:
+    lose(observatory)
+    for _ in range(2):  # what is not believed does not become the last listing either
+        report = observatory.certify().report
+        assert said in report.errors["source"]
+        assert "Is the disk mounted there?" in report.errors["source"]
+        assert report.days[0].verdict.source == 10
+        assert not report.days[0].verdict.is_final
+        assert observatory.records.finalizations(STREAM).of(DAY) is None
+    believed = observatory.certify(accept_loss=True).report
+    assert believed.errors == {}
+    assert observatory.certify().report.days[0].verdict.is_final is (lose is not lose_all_but_one)
+
+
+def test_a_disk_that_is_mounted_again_is_believed(observatory: Observatory) -> None:
+    unmount(observatory)
+    assert observatory.certify().report.errors
+    observatory.place("source").rmdir()
+    (observatory.home / "unmounted").rename(observatory.place("source"))
+    shutil.copytree(observatory.place("source"), observatory.place("local"), dirs_exist_ok=True)
+    observatory.mirror_to_archive()
+    report = observatory.certify().report
+    assert (report.errors, report.days[0].verdict.proved, report.days[0].verdict.is_final) == ({}, 10, True)
+
+
+def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Observatory) -> None:
+    for number in range(6):
+        observatory.place("source", name_of(number)).unlink()
+    report = observatory.certify().report
+    assert report.errors == {}
+    assert (report.days[0].verdict.source, report.days[0].verdict.gap_count) == (4, 8)
+
+
+def test_of_a_day_that_was_lost_among_others_nothing_new_is_said(observatory: Observatory) -> None:
+    observatory.fill(20, day=NEXT, sides=["source", "local"])
+    assert observatory.certify(DAY, NEXT).report.unsure == {}
+    lose_what_nobody_else_has(observatory)
+    shutil.copytree(observatory.place("local"), observatory.place("gws"), dirs_exist_ok=True)
+    report = observatory.certify(DAY, NEXT).report
+    assert report.errors == {}
+    assert list(report.unsure) == [DAY]
+    assert [day.verdict.is_final for day in report.days] == [False, True]
+    check = every_place_was_seen(manifests_key(STREAM), report, Tally())
+    assert not check.passed
+    assert check.description is not None
+    assert f"{DAY}: here:" in check.description
+
+
+def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_directories(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
+    observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
+    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=5, listing_seconds=20)
+    place = Place("far", ssh.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
+    far: dict[Side, list[Place]] = {"source": [place]}
+    assert "is empty" in observatory.certify(places=far).report.errors["source"]
+    observatory.place("source", "2026/03/04").mkdir(parents=True)
+    assert observatory.certify(places=far).report.errors == {}, "no file yet of a day, and that is all"
+
+
+def test_a_look_at_an_empty_source_does_not_tell_that_everything_has_come(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    stream = observatory.site.streams[STREAM]
+    survey = look(stream, LocalSource(), observatory.place("local"), [DAY])
+    assert survey.sightings() == {}
+    observatory.write("source", "met_20260306_another_day.csv", b"x", NEXT)
+    survey = look(stream, LocalSource(), observatory.place("local"), [DAY])
+    assert survey.sightings()[DAY].is_complete
