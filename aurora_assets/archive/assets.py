@@ -242,7 +242,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
-            data_version=DataVersion(common_version([found.verdict.as_json() for found in report.days])),
+            data_version=DataVersion(common_version([found.error or found.verdict.as_json() for found in report.days])),
             check_results=[
                 no_settled_gap(key, report, _coverage(records, name)),
                 every_place_was_seen(key, report, stuck),
@@ -348,7 +348,7 @@ def _counts_metadata(counts: "Counts") -> Metadata:
 def _verdict_metadata(found: "DayVerdict") -> Metadata:
     verdict = found.verdict
     return {
-        "sentence": verdict.sentence(),
+        "sentence": found.error or verdict.sentence(),
         "is_final": verdict.is_final,
         "files": verdict.files,
         "bytes": verdict.bytes,
@@ -372,6 +372,7 @@ def _pass_metadata(certified: "Certified") -> Metadata:
         "archive_host": report.hosts.get("gws", "none"),
         "refused": report.refused.count,
         "refused_first": "; ".join(report.refused.first) or "none",
+        "moved_aside": certified.moved_aside or "none",
         "prune_candidates": summary.prune_candidate_count,
         "prune_candidate_bytes": summary.prune_candidate_bytes,
         "prune_why": summary.prune_why,

@@ -29,6 +29,8 @@ class Certified:
     report: VerifyReport
     plan: PrunePlan
     summary: StreamSummary
+    moved_aside: str = ""
+    """What lay among the published manifests and does not read, and where it is now."""
 
 
 class Records:
@@ -120,5 +122,7 @@ def certify(
         publication = records.publication()
         gone = set(publication.summary().get("streams", {})) - set(records.site.streams)
         stale |= dict.fromkeys(gone, "no stream of the site file any more")
-        publication.publish(name, summary, known, plan.candidates, stale)
-    return Certified(report, plan, summary)
+        aside = publication.publish(name, summary, known, plan.candidates, stale)
+    if aside is not None:
+        tell(aside.summary())
+    return Certified(report, plan, summary, aside.summary() if aside is not None else "")

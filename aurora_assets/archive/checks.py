@@ -101,19 +101,19 @@ def nothing_parked(key: AssetKey, reports: "Sequence[PushReport]") -> AssetCheck
 def no_settled_gap(key: AssetKey, report: "VerifyReport", strip: Metadata) -> AssetCheckResult:
     """Red only for files that should be there by now."""
     days = report.days
-    bad = [found for found in days if found.verdict.gap_count]
+    bad = [found for found in days if found.verdict.gap_count or found.error]
     return AssetCheckResult(
         asset_key=key,
         check_name=_GAPS,
         passed=not bad,
         severity=AssetCheckSeverity.ERROR,
-        description=" ".join(f"{found.day}: {found.verdict.sentence()}." for found in (bad or days)[:5]),
+        description=" ".join(f"{found.day}: {found.error or found.verdict.sentence()}." for found in (bad or days)[:5]),
         metadata={
             "files": sum(found.verdict.files for found in days),
             "proved": sum(found.verdict.proved for found in days),
             "pending": sum(found.verdict.pending for found in days),
             "gaps": sum(found.verdict.gap_count for found in days),
-            "first": table({"day": str(f.day), "gap": gap} for f in bad[:10] for gap in f.verdict.gaps),
+            "first": table({"day": str(f.day), "gap": gap} for f in bad[:10] for gap in f.verdict.gaps or [f.error]),
             **strip,
         },
     )

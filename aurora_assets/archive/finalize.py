@@ -22,9 +22,14 @@ from aurora_assets.archive import manifest
 from aurora_assets.archive.known import Known
 from aurora_assets.archive.names import finalized
 from aurora_assets.errors import EvidenceError
-from aurora_assets.files import Staging, publish_file
+from aurora_assets.files import Staging, publish_file, shown
 
 _MAX_BYTES = 1 << 22
+# What reading a file may end in that somebody else has written, or that a disk has damaged.
+_DAMAGE = (
+    *(yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +74,20 @@ class Finalizations:
             )
         except FileNotFoundError:
             return None
-        except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except _DAMAGE as error:
             raise EvidenceError(
-                f"{self.file(day)}: not a finalization ({error}). Move it away and verify the day again."
+                f"{self.file(day)}: not a finalization ({_in_one_line(error)}). Put the archive's copy in its place, "
+                "or move it away, and verify the day again."
             ) from None
 
     def files(self, day: date) -> list[Path]:
         """What there is to copy to the archive: the manifest first, then the word about it."""
         said = self.of(day)
-        return [] if said is None else [self.manifest(day, said.revision), self.file(day)]
+        if said is None:
+            return []
+        if not self.manifest(day, said.revision).is_file():
+            raise self._not_its_manifest(day, said)
+        return [self.manifest(day, said.revision), self.file(day)]
 
     def proved(self, day: date) -> dict[str, Known]:
         """The files that were proved to be in the archive when the day was last complete."""
@@ -85,10 +95,20 @@ class Finalizations:
         if said is None:
             return {}
         place = self.manifest(day, said.revision)
-        if not place.exists() or manifest.digest_of(place) != said.manifest_sha256:
+        try:
             # Published after its manifest and never without; so somebody else has been at it.
-            raise EvidenceError(f"{place}: not the manifest that {self.file(day).name} was written for")
-        return dict(manifest.read(place))
+            if manifest.digest_of(place) != said.manifest_sha256:
+                raise self._not_its_manifest(day, said)
+            return dict(manifest.read(place))
+        except _DAMAGE as error:
+            raise self._not_its_manifest(day, said, _in_one_line(error)) from None
+
+    def _not_its_manifest(self, day: date, said: Finalization, why: str = "") -> EvidenceError:
+        return EvidenceError(
+            f"{self.manifest(day, said.revision)}: not the manifest that {self.file(day).name} was written for"
+            f"{f' ({why})' if why else ''}. Put the archive's copy in its place, or move both away, and verify the day "
+            "again."
+        )
 
     def complete(self, day: date, files: Iterable[tuple[str, Known]]) -> bool:
         """Say that a day is complete; returns whether that was news."""
@@ -133,6 +153,11 @@ class Finalizations:
         staged = place / "word"
         staged.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         publish_file(staged, self.file(day))
+
+
+def _in_one_line(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return shown(" ".join(text.split()) or type(error).__name__)
 
 
 def _now() -> str:

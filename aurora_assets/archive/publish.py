@@ -2,11 +2,12 @@
 
 A reader of ``<manifests>/latest`` sees the manifests of one publication or of the next, never some of each: a new
 directory is written beside it, with hard links to the files of streams that have not changed, and changes places with
-the old one in one step.
+the old one in one step. What lies in the old one and does not read (another system may have left it) is moved aside.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from aurora_assets.archive import manifest
+from aurora_assets.archive.aside import Aside
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.known import SIDES
 from aurora_assets.archive.names import HISTORY, latest
-from aurora_assets.files import Staging, flush, publish_tree
+from aurora_assets.files import Staging, flush, publish_tree, shown
 
 SUMMARY, CANDIDATES = "summary.json", "prune_candidates.tsv"
 CANDIDATES_HEADER = "relpath\n"
 _STAMP = "%Y%m%dT%H%M%SZ"
+ASIDE = "aside"
+"""Beside ``latest``: what another system had left there and does not read (:class:`Aside`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,12 @@ class Publication:
         return latest(self.manifests)
 
     def summary(self) -> dict[str, Any]:
-        """``latest/summary.json``; empty where nothing was published."""
+        """``latest/summary.json``; empty where nothing was published, or what lies there is none."""
         try:
-            return dict(json.loads((self.latest / SUMMARY).read_bytes()))
-        except FileNotFoundError:
+            data = json.loads((self.latest / SUMMARY).read_bytes())
+        except (OSError, ValueError, RecursionError):
             return {}
+        return data if isinstance(data, dict) and isinstance(data.get("streams"), dict) else {}
 
     def publish(
         self,
@@ -83,8 +88,10 @@ class Publication:
         evidence: Evidence,
         candidates: Sequence[str],
         stale: Mapping[str, str],
-    ) -> None:
+    ) -> Aside | None:
         """Publish a stream's manifests; those of the others stay as they are.
+
+        Returns what was moved aside, because it is no part of a publication and does not read; None where nothing was.
 
         Parameters
         ----------
@@ -97,7 +104,8 @@ class Publication:
         # One name for all streams: it is also the lock of this directory.
         with self.staging.claim("latest") as place, self.staging.claim("latest.history") as copy:
             place.mkdir()
-            streams = self._carry_over(stream, place, stale)
+            aside = Aside(self.manifests / ASIDE / f"{now:%Y%m%dT%H%M%S.%fZ}")
+            streams = self._carry_over(stream, place, stale, aside)
             self._write_stream(place / stream, stream, evidence, candidates)
             streams[stream] = asdict(summary)
             data = {"generated_at_utc": now.isoformat(timespec="seconds"), "streams": dict(sorted(streams.items()))}
@@ -105,27 +113,42 @@ class Publication:
             flush(place)
             self._remember(place, copy, now)
             publish_tree(place, self.latest)
+        return aside if aside.names else None
 
-    def _carry_over(self, stream: str, place: Path, stale: Mapping[str, str]) -> dict[str, Any]:
-        """Link what other streams have; returns their summaries."""
-        streams: dict[str, Any] = dict(self.summary().get("streams", {}))
-        for other, summary in streams.items():
-            if other == stream or not (self.latest / other).is_dir():
+    def _carry_over(self, stream: str, place: Path, stale: Mapping[str, str], aside: Aside) -> dict[str, Any]:
+        """Link what other streams have, and move aside what does not read; returns their summaries."""
+        if not self.latest.is_dir():
+            if os.path.lexists(self.latest):
+                aside.take(self.latest, "not a directory")
+            return {}
+        known = self.summary().get("streams", {})
+        if not known and (self.latest / SUMMARY).exists():
+            aside.take(self.latest / SUMMARY, "not a summary of streams")
+        streams = {}
+        for entry in sorted(self.latest.iterdir()):
+            if entry.name in (stream, SUMMARY):
                 continue
-            (place / other).mkdir()
-            for name in _names():
-                os.link(self.latest / other / name, place / other / name)
-            if other in stale and summary["prune_candidate_count"]:
-                summary |= {
-                    "prune_ready": False,
-                    "prune_why": stale[other],
-                    "prune_candidate_count": 0,
-                    "prune_candidate_bytes": 0,
-                }
-                (place / other / CANDIDATES).unlink()
-                _write(place / other / CANDIDATES, CANDIDATES_HEADER)
-            flush(place / other)
-        return {other: summary for other, summary in streams.items() if (place / other).is_dir()}
+            summary = known.get(entry.name)
+            if why := _why_not_carried(entry, summary):
+                aside.take(entry, why)
+                continue
+            streams[entry.name] = self._carry(entry, place / entry.name, dict(summary), stale.get(entry.name))
+        for name in known.keys() - streams.keys() - aside.names.keys() - {stream}:
+            aside.say(name, "a line in summary.json, and no manifests")
+        return streams
+
+    def _carry(self, there: Path, place: Path, summary: dict[str, Any], stale: str | None) -> dict[str, Any]:
+        """Link the manifests of another stream; where its evidence is stale, it loses its candidates."""
+        place.mkdir()
+        for name in _names():
+            _link(there / name, place / name)
+        if stale is not None and summary.get("prune_candidate_count"):
+            nothing = {"prune_ready": False, "prune_candidate_count": 0, "prune_candidate_bytes": 0}
+            summary |= {"prune_why": stale, **nothing}
+            (place / CANDIDATES).unlink()
+            _write(place / CANDIDATES, CANDIDATES_HEADER)
+        flush(place)
+        return summary
 
     def _write_stream(self, place: Path, stream: str, evidence: Evidence, candidates: Sequence[str]) -> None:
         place.mkdir()
@@ -148,6 +171,38 @@ class Publication:
         publish_tree(copy, history / name)
         for old in stamps(history)[: -self.keep]:
             shutil.rmtree(history / old)
+
+
+def _why_not_carried(entry: Path, summary: object) -> str | None:
+    """Why what lies in ``latest`` is not another stream's manifests; None where it is."""
+    if entry.is_symlink() or not entry.is_dir():
+        return "not a directory"
+    if not isinstance(summary, dict):
+        return "not in summary.json"
+    if isinstance(error := summary.get("error"), str):
+        return f"summary.json says of it: {shown(error)}"
+    for name in _names():
+        header = CANDIDATES_HEADER if name == CANDIDATES else manifest.HEADER
+        try:
+            if (entry / name).is_symlink() or not (entry / name).is_file():
+                return f"{name} is missing, or no file"
+            with (entry / name).open("rb") as file:
+                if file.read(len(header)) != header.encode():
+                    return f"{name} does not begin with {header.strip()!r}"
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+    return None
+
+
+def _link(there: Path, place: Path) -> None:
+    """Link a file; where ``latest`` is a link to another file system, copy it."""
+    try:
+        os.link(there, place)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        shutil.copy2(there, place)
+        flush(place)
 
 
 def stamps(history: Path) -> list[str]:

@@ -112,14 +112,18 @@ def _candidates(
     for day in sorted(evidence.verdicts(name)):
         if day > last:
             return
-        said = finalizations.of(day)
-        proved = finalizations.proved(day) if said and said.complete else {}
+        why = "its day is not finalized"
+        try:
+            said = finalizations.of(day)
+            proved = finalizations.proved(day) if said and said.complete else {}
+        except EvidenceError as error:  # one day's error: the others go on
+            said, proved, why = None, {}, str(error)
         for path, places in evidence.files(name, day):
             local = places.get("local")
             if local is None:
                 continue
             if said is None or not said.complete:
-                result.keep(path, "its day is not finalized")
+                result.keep(path, why)
             elif local.mtime_ns > old_ns:
                 result.keep(path, "written later than its day")
             elif path not in proved or proved[path].sha256 != local.sha256:

@@ -23,7 +23,7 @@ from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.names import raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher
-from aurora_assets.errors import HostError
+from aurora_assets.errors import EvidenceError, HostError
 from aurora_assets.files import FileId, Tally, as_ns, shown
 from aurora_assets.listing import FILE, Entry, Listing, Source
 from aurora_assets.placing import Directories, Judge
@@ -76,6 +76,8 @@ class DayVerdict:
     verdict: Verdict
     is_news: bool = False
     """Whether it is said to be complete now and was not before, or the other way round."""
+    error: str = ""
+    """Why it could not be judged; the verdict is empty then."""
 
 
 @dataclass
@@ -159,8 +161,14 @@ class Verification:
             if side not in report.errors:
                 self._read(side, days, began if full else 0.0, report)
         for day in sorted(days):
-            report.days.append(self._judge(day, report))
-        self.evidence.judged(self.name, {day.day: day.verdict.as_json() for day in report.days})
+            try:
+                report.days.append(self._judge(day, report))
+            except EvidenceError as error:  # one day's finalization is damaged: the others are judged all the same
+                report.unsure[day] = str(error)
+                report.days.append(DayVerdict(day, Verdict(), error=str(error)))
+        # A day that was not judged has no verdict, so that nothing is pruned on it.
+        judged = {day.day: day.verdict.as_json() for day in report.days if not day.error}
+        self.evidence.judged(self.name, judged)
         report.seconds = time.time() - began
         return report
 

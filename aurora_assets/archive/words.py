@@ -8,8 +8,10 @@ from pathlib import Path
 
 from aurora_assets.archive.certify import Records
 from aurora_assets.archive.errand import PushReport
+from aurora_assets.archive.finalize import Finalizations
 from aurora_assets.archive.names import EVIDENCE
 from aurora_assets.archive.pushes import Pushing
+from aurora_assets.errors import EvidenceError
 
 
 def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:
@@ -23,7 +25,7 @@ def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[dat
     archive, ledger = records.archive, pushing.ledger
     finalizations = records.finalizations(name)
     manifests, words = dict[Path, str](), dict[Path, str]()
-    for file in (file for day in days for file in finalizations.files(day)):
+    for file in (file for day in days for file in _files(finalizations, day)):
         remote = f"{archive.evidence}/{file.relative_to(records.site.paths.manifests)}"
         (words if file.suffix == ".yaml" else manifests)[file] = remote
     for kind in ("manifests", "words"):  # never given up: an old word in the archive may be wrong
@@ -34,3 +36,10 @@ def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[dat
         for kind, files in (("manifests", manifests), ("words", words))
         if files
     ]
+
+
+def _files(finalizations: Finalizations, day: date) -> Sequence[Path]:
+    try:
+        return finalizations.files(day)
+    except EvidenceError:  # one day's error: its verification has said so, and the other days go on
+        return ()

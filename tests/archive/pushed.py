@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aurora_assets.archive import due
@@ -28,14 +28,16 @@ class PushedSite(Observatory):
     def archive_settings(self) -> Archive:
         return self.records.archive.model_copy(update={"hosts": self.hosts})
 
-    def push(self, change: Callable[[FarSide], Any] = lambda host: host) -> Any:
-        """Push the day; ``change`` may give a host a fault."""
+    def far_sides(self) -> Sequence[FarSide]:
         ssh = SshResource(known_hosts=str(self.home / "known_hosts"), connect_seconds=5, listing_seconds=20)
         rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=20, transfer_seconds=60)
-        archive = self.archive_settings
+        return ArchiveResource(rsync=rsync).hosts(self.archive_settings, LOG)
+
+    def push(self, change: Callable[[FarSide], Any] = lambda host: host) -> Any:
+        """Push the day; ``change`` may give a host a fault."""
+        hosts = [change(host) for host in self.far_sides()]
         with self.records.ledger() as ledger:
-            hosts = [change(host) for host in ArchiveResource(rsync=rsync).hosts(archive, LOG)]
-            return Pushing(self.site, archive, hosts, ledger).raw(STREAM, [DAY])
+            return Pushing(self.site, self.archive_settings, hosts, ledger).raw(STREAM, [DAY])
 
     def finalize(self) -> list[str]:
         """Six files of a day in all three places, finalized; returns their names."""

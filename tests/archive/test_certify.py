@@ -290,15 +290,6 @@ class TestCandidates:
         assert sorted(plan.candidates) == sorted(names[1:])
 
 
-def test_a_word_whose_manifest_was_changed_behind_our_back_is_not_believed(observatory: Observatory) -> None:
-    observatory.fill()
-    observatory.certify()
-    place = observatory.records.finalizations(STREAM).manifest(DAY, 1)
-    place.write_text(place.read_text().replace("a", "b"))
-    with pytest.raises(EvidenceError, match="not the manifest that"):
-        observatory.certify()
-
-
 @pytest.mark.parametrize(
     "line",
     ["../up\t1\t1.000000000\t", "/etc/passwd\t1\t1.000000000\t", "a\t-1\t1.000000000\t", "a\t1\t1\t", "a\t1\t1.0\tzz"],

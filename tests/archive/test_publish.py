@@ -84,6 +84,74 @@ def test_another_stream_whose_evidence_has_become_too_old_loses_its_candidates(t
     assert publication.summary()["streams"][STREAM]["prune_ready"] is False
 
 
+def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_moved_aside_where_not(
+    tmp_path: Path,
+) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(3)
+    latest = observatory.site.paths.manifests / "latest"
+    tables = {f"{side}.tsv": manifest.HEADER + "a.dat\t1\t1760000000\t\n" for side in ("source", "local", "gws")}
+    whole = tables | {"prune_candidates.tsv": "relpath\na.dat\n"}
+    streams = {
+        "whole": whole,
+        "failed": {},  # as a stream leaves it whose last run failed
+        "unknown": whole,
+        "cut": tables,
+        "other_columns": whole | {"gws.tsv": "name\tsize\n"},
+    }
+    for stream, files in streams.items():
+        (latest / stream).mkdir(parents=True)
+        for name, text in files.items():
+            (latest / stream / name).write_text(text)
+    (latest / "stray.txt").write_text("notes")
+    (latest / "elsewhere").symlink_to(observatory.place("source"))
+    lines = {"whole": {"source_count": 1}, "failed": {"error": "ssh timed out"}, "cut": {}, "other_columns": {}}
+    summary = {"generated_at": "2026-05-01T00:00:00+00:00", "gws_available": True, "streams": lines | {"gone": {}}}
+    (latest / "summary.json").write_text(json.dumps(summary))
+    certified = observatory.certify()
+    assert "7 entries of latest/ moved to" in certified.moved_aside
+    assert "failed: summary.json says of it: ssh timed out" in certified.moved_aside
+    assert sorted(path.name for path in latest.iterdir()) == [STREAM, "summary.json", "whole"]
+    published = json.loads((latest / "summary.json").read_bytes())["streams"]
+    assert sorted(published) == [STREAM, "whole"]
+    assert published["whole"]["source_count"] == 1
+    assert {path.name: path.read_text() for path in (latest / "whole").iterdir()} == whole
+    [note] = (observatory.site.paths.manifests / "aside").glob("*.txt")
+    aside = note.with_suffix("")
+    names = {"failed", "unknown", "cut", "other_columns", "stray.txt", "elsewhere"}
+    assert {path.name for path in aside.iterdir()} == names
+    assert (aside / "stray.txt").read_text() == "notes"
+    assert all(f"\n{name}: " in note.read_text() for name in {*names, "gone"})
+    again = observatory.certify()
+    assert (again.moved_aside, again.report.days[0].verdict.is_final) == ("", True)
+
+
+@pytest.mark.parametrize("text", ["rubbish", "[]", '{"streams": []}', '{"streams": {"a": 1}}', "", "[" * 100_000])
+def test_a_summary_that_is_none_stops_no_publication(tmp_path: Path, text: str) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(1)
+    latest = observatory.site.paths.manifests / "latest"
+    latest.mkdir(parents=True)
+    (latest / "summary.json").write_text(text)
+    assert observatory.certify().moved_aside
+    assert list(json.loads((latest / "summary.json").read_bytes())["streams"]) == [STREAM]
+
+
+def test_a_latest_that_is_a_link_to_an_older_publication_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(2)
+    observatory.certify()
+    latest = observatory.site.paths.manifests / "latest"
+    old = latest.with_name("by_another_system")
+    latest.rename(old)
+    latest.symlink_to(old.name)
+    before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    assert observatory.certify().moved_aside == ""
+    assert not latest.is_symlink()
+    assert read_latest(latest)["gws"] == 2
+    assert before == {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+
+
 def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(1)
