@@ -51,7 +51,11 @@ class BusyError(AuroraError):
 
 
 class MediaError(AuroraError):
-    """An image or clip cannot be used for what it was meant for."""
+    """An image or clip cannot be used for what it was meant for. Others may be able to use it."""
+
+
+class UnreadableError(MediaError):
+    """No reader can decode an image or clip; so nobody can use it for anything."""
 
 
 class CatalogError(AuroraError):

@@ -2,16 +2,21 @@
 
 from dataclasses import dataclass, field
 
-from aurora_assets.files import Tally
+from aurora_assets.files import Tally, counted
 
 
 @dataclass
 class Finding:
-    """What a look at one product found: a sentence, numbers, and what is wrong, by kind, with the first names."""
+    """What a look at one product found: a sentence, numbers, and what is wrong, by kind, with the first names.
+
+    What a product leaves out and says why is shown, and is not wrong.
+    """
 
     subject: str
     numbers: dict[str, int | float] = field(default_factory=dict)
     wrong: dict[str, Tally] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    """input -> why the product leaves it out"""
 
     @property
     def passed(self) -> bool:
@@ -19,6 +24,8 @@ class Finding:
 
     @property
     def sentence(self) -> str:
+        if self.passed and self.excluded:
+            return f"{self.subject}: as it should be; {counted(len(self.excluded), 'input')} left out, with a reason."
         if self.passed:
             return f"{self.subject}: as it should be."
         return f"{self.subject}: " + "; ".join(f"{t.count} {kind}" for kind, t in self.wrong.items()) + "."

@@ -75,9 +75,14 @@ def check_result(findings: Sequence[Finding]) -> AssetCheckResult:
         for finding in failed
         for kind, tally in finding.wrong.items()
     ]
+    excluded = {name: reason for finding in findings for name, reason in finding.excluded.items()}
     return AssetCheckResult(
         passed=not failed,
         severity=AssetCheckSeverity.WARN,
         description=" ".join(finding.sentence for finding in (failed or findings)[:5]),
-        metadata={**numbers, "offenders": table(offenders)},
+        metadata={
+            **numbers,
+            "offenders": table(offenders),
+            **({"excluded_files": names(excluded)} if excluded else {}),
+        },
     )

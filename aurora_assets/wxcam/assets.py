@@ -85,8 +85,8 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
         metadata={"file": str(layout.catalog)},
         description=(
             f"Every readable image and clip of both cameras: the SQLite table `images` in `{layout.catalog}`, which "
-            "the dashboard reads. Files that cannot be read stand in `unreadable_media` with the reason and are tried "
-            "again when they change."
+            "the dashboard reads. Files that no reader can decode stand in `unreadable_media` with the reason and are "
+            "tried again when they change."
         ),
     )
     @fail_at_once_unless_it_may_pass
@@ -118,7 +118,8 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
         description=(
             f"The day's hourly clips of {CAMERAS[camera].label} joined into one MP4 (H.264, yuv420p, faststart) by "
-            "copying their frames; only clips that do not fit are converted, once."
+            "copying their frames; only clips that do not fit are converted, once. What cannot be is left out, "
+            "with the reason."
         ),
     )
     @fail_at_once_unless_it_may_pass
@@ -295,6 +296,8 @@ def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
         "duration_s": round(report.duration, 3),
         "bytes": report.bytes,
         "waiting": report.waiting.count,
+        "excluded": len(report.excluded),
+        "excluded_files": names(report.excluded),
         "unreadable": len(report.unreadable),
         "unreadable_files": names(report.unreadable),
         "seconds": round(report.seconds, 3),

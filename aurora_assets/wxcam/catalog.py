@@ -1,6 +1,6 @@
 """The catalogue: one row for every readable image and clip, in the SQLite table that the dashboard reads.
 
-Settled files that cannot be read stand in ``unreadable_media`` and are opened again only when their size or mtime
+Settled files that no reader can read stand in ``unreadable_media`` and are opened again only when their size or mtime
 changes. Here are the tables, how they are opened, and what is asked of them; :mod:`aurora_assets.wxcam.refresh` fills
 them.
 """
@@ -334,9 +334,16 @@ def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
 
 
 def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
-    """Record files that passed their first look but could not be decoded, so that nobody tries them again."""
+    """Record files that no reader can decode (:mod:`aurora_assets.wxcam.readers`), so that nobody tries them again.
+
+    What a product only has no use for is not for here: it stays catalogued for the others. Of a file that has changed
+    since, or is catalogued anew, nothing is known.
+    """
     stamp = now.isoformat(timespec="seconds")
-    rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in failures]
-    if rows:
-        with open_writable(layout) as db, _transaction(db):
-            _record_failures(db, rows)
+    bad = [(m, reason) for m, reason in failures if m.is_unchanged()]
+    if not bad:
+        return
+    same = "SELECT 1 FROM images WHERE raw_path = ? AND size_bytes = ? AND mtime_ns = ?"
+    with open_writable(layout) as db, _transaction(db):
+        rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in bad]
+        _record_failures(db, [row for row in rows if db.execute(same, row[:3]).fetchone()])

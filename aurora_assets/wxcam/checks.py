@@ -25,6 +25,10 @@ from aurora_assets.wxcam.names import CAMERAS
 Context = AssetCheckExecutionContext
 Look = Callable[[Context], Sequence[Finding]]
 
+_PLAYS = (
+    "The video plays, has exactly the frames of its clips (but of those that it says it leaves out), and begins with "
+    "its index (faststart)."
+)
 # A check that is executed by itself has no partition; it looks at the newest days then.
 _NEWEST_DAYS = 2
 
@@ -58,13 +62,13 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
         _check(
             product_key(camera, "daily_video"),
             "plays",
-            "The video plays, has exactly the frames of its clips, and begins with its index (faststart).",
+            _PLAYS,
             partial(_daily_plays, layout, camera),
         ),
         _check(
             product_key(camera, "latest_video"),
             "plays",
-            "The video plays, has exactly the frames of its clips, and begins with its index (faststart).",
+            _PLAYS,
             partial(_latest_plays, layout, camera),
         ),
         _check(
@@ -77,7 +81,8 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
         _check(
             product_key(camera, "pixels"),
             "times_match_catalog",
-            "Times are sorted, unique and those of the catalogue's images; every chunk has its file's size.",
+            "Times are sorted, unique and those of the catalogue's images, but for those that the group says it leaves "
+            "out; every chunk has its file's size.",
             partial(_pixels_match, layout, camera),
         ),
     ]

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from aurora_assets.errors import MediaError
 from aurora_assets.files import FileId, identity
 from aurora_assets.wxcam.h264 import can_stand_beside
-from aurora_assets.wxcam.media import Clip, open_clip
+from aurora_assets.wxcam.media import TROUBLE, Clip, is_of_the_disk, open_clip, said
 
 RECIPE = "clip/1"
 # H.264 parameter sets have numbers from 0 to 31; cameras and encoders use 0.
@@ -79,14 +79,19 @@ def convert(clip: Clip, dialect: Dialect, staged: Path) -> None:
     """Encode a clip as H.264 yuv420p of the dialect's size, frame by frame at its own times.
 
     A clip of another shape keeps its proportions and gets black borders.
+
+    Raises
+    ------
+    MediaError, OSError
+        Where the clip cannot be made to fit, or the disk fails.
     """
     try:
         with open_clip(clip.path, decodes_first=True) as source, _writer(staged) as sink:
             frames = _encode(clip, source, dialect, sink)
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, OSError):
-            raise  # the disk failed, not the clip
-        raise MediaError(f"cannot be converted: {error}") from None
+    except TROUBLE as error:
+        if is_of_the_disk(error):
+            raise
+        raise MediaError(f"cannot be converted: {said(error)}") from None
     if frames != clip.frames:
         raise MediaError(f"decodes to {frames} of its {clip.frames} frames")
 

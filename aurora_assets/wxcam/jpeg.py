@@ -15,6 +15,8 @@ _BLOCK = 4096  # bytes; what cameras write before the picture fits
 _MOST_SEGMENTS = 256
 _MARKER = 0xFF
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive; Huffman-coded all of them
+# And those that some decoder knows besides: lossless, and coded arithmetically.
+_ANY_FRAMES = _FRAMES | {0xC3, 0xC9, 0xCA, 0xCB}
 _PROGRESSIVE, _SCAN, _QUANTIZATION = 0xC2, 0xDA, 0xDB
 # DHT, DRI, APP0, APP1, APP14 and comments: told by their length alone. Not APP2 and APP13, in which Pillow looks for
 # more, nor what we have not seen.
@@ -43,6 +45,16 @@ class Header(NamedTuple):
     is_sequential: bool  # not progressive: a decoder may stop at any row
 
 
+class Frame(NamedTuple):
+    """What any JPEG says of its samples."""
+
+    bits: int
+    """of a sample"""
+    height: int  # px
+    width: int  # px
+    components: int
+
+
 # The last header, from the first segment that is looked into up to the picture, and what was read from it (``at`` is
 # counted from there): a camera's images differ at most in what stands before, where some say when they were taken. At
 # first it is what no segment begins with.
@@ -69,6 +81,30 @@ def plain_size(path: str) -> tuple[int, int] | None:
         return (header.width, header.height) if header else None
     finally:
         os.close(fd)
+
+
+def frame_in(path: str) -> Frame | None:
+    """As :func:`frame_of`, of a file; OSError where it cannot be opened or read."""
+    fd = os.open(path, _FLAGS)
+    try:
+        return frame_of(lambda count, offset: os.pread(fd, count, offset))
+    finally:
+        os.close(fd)
+
+
+def frame_of(read: Read) -> Frame | None:
+    """What a JPEG says of its samples, plain or not; None where that cannot be found."""
+    if read(len(_START), 0) != _START:
+        return None
+    place = len(_START)
+    for _ in range(_MOST_SEGMENTS):
+        segment = read(10, place)
+        if len(segment) < 10 or segment[0] != _MARKER or segment[1] == _SCAN:
+            return None
+        if segment[1] in _ANY_FRAMES:
+            return Frame(segment[4], int.from_bytes(segment[5:7]), int.from_bytes(segment[7:9]), segment[9])
+        place += 2 + int.from_bytes(segment[2:4])
+    return None
 
 
 def header_of(read: Read) -> Header | None:

@@ -48,8 +48,11 @@ class Layout:
     def thumbnails(self, camera: str, day: date) -> Path:
         return self.products / "hourly_thumbnails" / camera / compact(day)
 
+    def conversions(self, camera: str) -> Path:
+        return self.products / ".clips" / camera
+
     def converted_clips(self, camera: str, day: date) -> Path:
-        return self.products / ".clips" / camera / compact(day)
+        return self.conversions(camera) / compact(day)
 
     @cached_property
     def staging(self) -> Staging:

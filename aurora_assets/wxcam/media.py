@@ -4,6 +4,7 @@ Files come from a host and are hostile: the decoder is named instead of guessed 
 make FFmpeg open other files), and sizes are bounded before anything is decoded.
 """
 
+import errno
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
 from aurora_assets.wxcam.h264 import plain_frames
-from aurora_assets.wxcam.jpeg import plain_size
+from aurora_assets.wxcam.jpeg import frame_in, plain_size
 
 MAX_PIXELS = 64_000_000  # per frame; the largest of our cameras has 9.5 million
 MAX_FRAMES = 100_000  # per clip; an hour at one frame a second is 3,600
@@ -33,7 +34,8 @@ _END_OF_IMAGE = b"\xff\xd9"
 def inspect_image(path: str | Path) -> tuple[int, int]:
     """Width and height (px) of a JPEG that is whole, without decoding it; :class:`MediaError` if it is not.
 
-    Only a file that does not end as a JPEG ends (cut, or padded by a camera) is decoded, to tell the two apart.
+    Only a file that does not end as a JPEG ends (cut, or padded by a camera) is decoded, to tell the two apart. Pillow
+    knows no JPEG of more than 8 bits a sample; others do, so such a one is believed its header.
     """
     if (size := plain_size(os.fspath(path))) and size[0] * size[1] <= MAX_PIXELS:
         return size
@@ -47,12 +49,24 @@ def inspect_image(path: str | Path) -> tuple[int, int]:
                     image.load()
                 return size
         except UnidentifiedImageError:
+            if deep := _size_of_deep(path):
+                return deep
             empty = os.stat(path).st_size == 0
             raise MediaError("the file is empty" if empty else "not a JPEG image") from None
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk failed, not the file
             raise MediaError(f"cannot be read as JPEG: {error}") from None
+
+
+def _size_of_deep(path: str | Path) -> tuple[int, int] | None:
+    """Width and height (px) of a whole JPEG of more than 8 bits a sample; None of anything else."""
+    frame = frame_in(os.fspath(path))
+    if frame is None or frame.bits <= 8:
+        return None
+    with open(path, "rb") as file:
+        file.seek(-len(_END_OF_IMAGE), 2)
+        return _bounded(frame.width, frame.height) if file.read() == _END_OF_IMAGE else None
 
 
 def _bounded(width: int, height: int) -> tuple[int, int]:
@@ -188,6 +202,21 @@ def _media_error(error: Exception, path: Path) -> Exception:
     """The error as one of the file, unless it is one of the disk, which passes."""
     if isinstance(error, OSError):
         return error
-    # FFmpeg's messages carry the path; the catalogue has that in a column of its own.
-    text = error.strerror if isinstance(error, av.FFmpegError) and error.strerror else str(error)
-    return MediaError(f"cannot be read as MP4: {text.replace(str(path), path.name)}")
+    return MediaError(f"cannot be read as MP4: {said(error).replace(str(path), path.name)}")
+
+
+TROUBLE = (av.FFmpegError, ValueError, ArithmeticError, LookupError)
+"""What PyAV raises while a file is decoded, encoded or joined."""
+
+# FFmpeg says "Operation not permitted" (-1) and "try again" of data that it does not understand; of a disk it does not.
+_OF_DATA = {errno.EPERM, errno.EAGAIN}
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether an error is one of the disk, which may pass, and not of the file."""
+    return isinstance(error, OSError) and not (isinstance(error, av.FFmpegError) and error.errno in _OF_DATA)
+
+
+def said(error: Exception) -> str:
+    """What FFmpeg says of an error, without the path that its messages carry: whoever shows it names the file."""
+    return error.strerror if isinstance(error, av.FFmpegError) and error.strerror else str(error)

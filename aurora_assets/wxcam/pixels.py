@@ -2,7 +2,8 @@
 
 An array of chunks (1, y, x, 3) with the serializer ``imagecodecs_jpeg`` takes a file's own bytes as its chunk: nothing
 is encoded again, nothing grows, and the original can be had back byte for byte. Every frame is proved decodable before
-it enters, so that a reader never meets one that cannot be.
+it enters, so that a reader never meets one that cannot be. An image that cannot be such a frame (it is grayscale, say)
+is excluded with a reason and stays in the catalogue; a day of such images is a group without frames, which says so.
 
 Layout of ``wxcam.zarr/<camera>/YYYYMMDD``: ``image`` (time, y, x, channel) uint8 RGB; ``time`` int64 ns since epoch,
 UTC, increasing; ``filename``, ``size_bytes``, ``mtime_ns`` (time). Reading is in :mod:`aurora_assets.wxcam.reader`.
@@ -28,13 +29,14 @@ from imagecodecs.zarr import Jpeg
 from PIL import Image
 from zarr.codecs import BloscCodec
 
-from aurora_assets.errors import MediaError
+from aurora_assets.errors import MediaError, UnreadableError
 from aurora_assets.files import Tally, flush, identity, publish_file, publish_tree
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
-from aurora_assets.wxcam.jpeg import header_of
+from aurora_assets.wxcam.jpeg import frame_in, header_of
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
+from aurora_assets.wxcam.readers import picture
 
 RECIPE = recipes.PIXELS
 IDENTITY = "aurora_inputs_sha256"
@@ -42,7 +44,13 @@ IDENTITY = "aurora_inputs_sha256"
 # metadata while a day is replaced still reads chunks of the size that it expects.
 COORDINATE_CHUNK = 16_384
 _THREADS_A_CORE = 4
-_CHANGED = "changed since it was catalogued"
+_END = b"\xff\xd9"
+_RGB = (8, 3)  # bits of a sample, colour components
+_COLOURS = {1: "grayscale", 4: "CMYK"}
+
+
+class _ChangedError(MediaError):
+    """A file is not what was catalogued any more."""
 
 
 @dataclass
@@ -59,8 +67,9 @@ class PixelsReport:
     """y, x (px)"""
     bytes: int = 0
     excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why it is not in the array (other size, same time as another)"""
+    """relative path -> why it is not in the array (other size, same time as another, not RGB)"""
     unreadable: dict[str, str] = field(default_factory=dict)
+    """relative path -> why no reader can decode it"""
     waiting: Tally = field(default_factory=Tally)
     """Changed since they were catalogued: the next pass takes them."""
     seconds: float = 0.0
@@ -87,7 +96,7 @@ def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> Pixel
         unchanged = old.identity == identity(RECIPE, (m.file_id for m in media))
         # What waits may be in the published version: it is kept, and the next pass has all of it.
         if media and (unchanged or (report.waiting.count and old.identity)):
-            _describe(report, _choose(media, report), old.identity)
+            _describe(report, _choose(media, report, old.excluded), old.identity)
         elif media:
             _build(layout, media, old, staged, target, report, now)
     report.seconds = time.monotonic() - started
@@ -105,17 +114,20 @@ def _build(
 ) -> None:
     chunks = staged / "image"
     chunks.mkdir(parents=True)
-    frames = _choose(media, report)
+    refused = _not_rgb(media, old)
+    frames = _choose(media, report, refused)
     while failures := _collect(frames, old, chunks, report):
-        bad = {m: reason for m, reason in failures.items() if reason != _CHANGED}
+        bad = {m: str(error) for m, error in failures.items() if isinstance(error, UnreadableError)}
+        changed = {m for m, error in failures.items() if isinstance(error, _ChangedError)}
         mark_unreadable(layout, bad.items(), now)
         report.unreadable |= {m.relative_path: reason for m, reason in bad.items()}
-        for m in failures.keys() - bad.keys():
+        for m in changed:
             report.waiting.add(m.relative_path)
+        refused |= {m.relative_path: str(error) for m, error in failures.items() if m not in bad and m not in changed}
         # Without these another file of that time, or another size, may be the day's.
-        media = [m for m in media if m not in failures]
-        frames = _choose(media, report)
-    if not frames:
+        media = [m for m in media if m not in bad and m not in changed]
+        frames = _choose(media, report, refused)
+    if not media:
         return
     for index, frame in enumerate(frames):
         (chunks / _parked(frame)).rename(chunks / _chunk(index))
@@ -129,14 +141,35 @@ def _build(
     _describe(report, frames, new)
 
 
-def _choose(media: Sequence[Media], report: PixelsReport) -> list[Media]:
-    """The frames of the day's array: those of its most common size, one for each time."""
-    sizes = Counter((m.height, m.width) for m in media)
+def _not_rgb(media: Sequence[Media], old: "_Generation") -> dict[str, str]:
+    """Relative path -> reason of the files whose header says that they are no frames; nothing is decoded for it."""
+    found = {}
+    for m in media:
+        if (m.filename, m.size_bytes, m.mtime_ns) in old.index:
+            continue
+        with suppress(FileNotFoundError):  # whoever reads it says so
+            frame = frame_in(m.raw_path)
+            if frame and (frame.bits, frame.components) != _RGB:
+                colours = _COLOURS.get(frame.components, f"{frame.components} colour components")
+                deep = f" of {frame.bits} bits" if frame.bits != _RGB[0] else ""
+                found[m.relative_path] = f"{colours}{deep}, not RGB of 8 bits"
+    return found
+
+
+def _choose(media: Sequence[Media], report: PixelsReport, refused: Mapping[str, str]) -> list[Media]:
+    """The frames of the day's array: those of its most common size, one for each time.
+
+    Those in ``refused`` (relative path -> reason) have no say in it; of a day of such only, the size is theirs.
+    """
+    able = [m for m in media if m.relative_path not in refused]
+    sizes = Counter((m.height, m.width) for m in able or media)
     report.shape = max(sizes, key=lambda size: sizes[size], default=None)
     report.excluded = {}
     frames: dict[int, Media] = {}
     for m in media:
-        if (m.height, m.width) != report.shape:
+        if m.relative_path in refused:
+            report.excluded[m.relative_path] = refused[m.relative_path]
+        elif (m.height, m.width) != report.shape:
             report.excluded[m.relative_path] = f"{m.width} x {m.height} px, unlike most of the day"
         elif m.time_ns in frames:
             report.excluded[m.relative_path] = f"same time as {frames[m.time_ns].relative_path}"
@@ -145,10 +178,12 @@ def _choose(media: Sequence[Media], report: PixelsReport) -> list[Media]:
     return list(frames.values())
 
 
-def _collect(frames: Sequence[Media], old: "_Generation", chunks: Path, report: PixelsReport) -> dict[Media, str]:
+def _collect(
+    frames: Sequence[Media], old: "_Generation", chunks: Path, report: PixelsReport
+) -> dict[Media, MediaError]:
     """Put the bytes of every frame into ``chunks``: linked from the earlier version, or read and proved.
 
-    Returns the frames that cannot be decoded, with the reasons.
+    Returns the frames that cannot enter, with the reasons.
     """
     new = []
     for frame in frames:
@@ -163,22 +198,26 @@ def _collect(frames: Sequence[Media], old: "_Generation", chunks: Path, report: 
     # The decoder releases the interpreter lock, so threads fill the cores; each holds one frame's bytes at a time. More
     # than there are cores, because each also waits for the disk, and files that are flushed together cost less.
     with ThreadPoolExecutor(_THREADS_A_CORE * len(os.sched_getaffinity(0)), thread_name_prefix="take-in") as pool:
-        reasons = pool.map(lambda frame: _take_in(frame, chunks / _parked(frame)), new)
-        return {frame: reason for frame, reason in zip(new, reasons, strict=True) if reason}
+        errors = pool.map(lambda frame: _take_in(frame, chunks / _parked(frame)), new)
+        return {frame: error for frame, error in zip(new, errors, strict=True) if error}
 
 
-def _take_in(frame: Media, place: Path) -> str | None:
+def _take_in(frame: Media, place: Path) -> MediaError | None:
     """Copy a frame's bytes if they decode to what the catalogue says; else say why not."""
     try:
         data = frame.path.read_bytes()
     except FileNotFoundError:
-        return _CHANGED
+        return _ChangedError()
     if not frame.is_unchanged():
-        return _CHANGED
+        return _ChangedError()
     try:
         prove(data, (frame.height, frame.width))
     except MediaError as error:
-        return str(error)
+        try:
+            picture(data)
+        except UnreadableError as nobody:
+            return nobody
+        return error
     with place.open("xb") as file:
         file.write(data)
         file.flush()
@@ -195,7 +234,8 @@ def prove(data: bytes, shape: tuple[int, int]) -> None:
     what is not plain (colours sampled by a fraction, say, which it never looks at), is decoded in full.
     """
     header = header_of(lambda count, offset: data[offset : offset + count])
-    if header and (header.height, header.width) == shape:
+    # What stands behind the picture instead of its end is read by our decoder only.
+    if header and (header.height, header.width) == shape and data.endswith(_END):
         with suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             if image.size == shape[::-1] and image.mode == "RGB":
                 image.draft("L", (max(1, shape[1] // 8), max(1, shape[0] // 8)))
@@ -231,6 +271,7 @@ class _Generation:
     root: Path
     identity: str = ""
     index: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path) -> "_Generation":
@@ -239,7 +280,8 @@ class _Generation:
         group = zarr.open_group(root, mode="r")
         columns = [np.asarray(group[name]).tolist() for name in ("filename", "size_bytes", "mtime_ns")]
         versions = zip(*columns, strict=True)
-        return cls(root, str(group.attrs.get(IDENTITY, "")), {version: i for i, version in enumerate(versions)})
+        index = {version: i for i, version in enumerate(versions)}
+        return cls(root, str(group.attrs.get(IDENTITY, "")), index, excluded_from(group))
 
     def chunk(self, frame: Media) -> Path | None:
         """The chunk of the same version of a file, if it is there."""
@@ -248,6 +290,12 @@ class _Generation:
             return None
         chunk = self.root / "image" / _chunk(index)
         return chunk if chunk.is_file() and chunk.stat().st_size == frame.size_bytes else None
+
+
+def excluded_from(group: zarr.Group) -> dict[str, str]:
+    """What a day's group says it leaves out: relative path -> reason."""
+    excluded = group.attrs.get("excluded", {})
+    return {str(path): str(reason) for path, reason in excluded.items()} if isinstance(excluded, dict) else {}
 
 
 def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], new_identity: str) -> None:

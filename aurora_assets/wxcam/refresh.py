@@ -32,6 +32,9 @@ from aurora_assets.wxcam.names import Kind, epoch_ns, from_epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import RawFile, is_misplaced, scan_day
 
 RECIPE = recipes.CATALOG
+# How reasons begin that products of version 0.1.0 wrote of files that they only had no use for, or had not asked every
+# reader about. They are inspected again.
+_HASTY = ("decodes to ", "cannot be decoded: ", "cannot be converted: ", "a frame has no time")
 
 
 @dataclass
@@ -108,7 +111,7 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
             _count(report, old.kind, old.size_bytes)
             good.append(old.file_id)
             times.append(old.time_ns)
-        elif file.raw_path in unreadable and unreadable[file.raw_path][:2] == version:
+        elif _is_known_bad(unreadable.get(file.raw_path), version):
             report.unreadable[file.relative_path] = unreadable[file.raw_path][2]
         elif not is_settled(file.mtime_ns, now_ns, layout.settle):
             report.unsettled.add(file.relative_path)
@@ -134,6 +137,10 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
     report.identity = identity(RECIPE, sorted(good, key=attrgetter("path")))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
+
+
+def _is_known_bad(row: tuple[int, int, str] | None, version: tuple[int, int]) -> bool:
+    return row is not None and row[:2] == version and not row[2].startswith(_HASTY)
 
 
 def _clock_ns(layout: Layout, day: date, now: datetime) -> int:

@@ -19,7 +19,7 @@ from threading import Lock
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
-from aurora_assets.errors import MediaError
+from aurora_assets.errors import UnreadableError
 from aurora_assets.files import Tally, identity, publish_file
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import (
@@ -34,6 +34,7 @@ from aurora_assets.wxcam.hours import HOUR, is_closed, is_complete, published
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import CAMERAS, epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import scan_day
+from aurora_assets.wxcam.readers import picture
 
 RECIPE = recipes.THUMBNAIL
 QUALITY = 88
@@ -126,7 +127,7 @@ def _build(
     for media in candidates:
         try:
             staged.write_bytes(render(media))
-        except MediaError as error:
+        except UnreadableError as error:
             report.unreadable[media.relative_path] = str(error)
             mark_unreadable(layout, [(media, str(error))], now)
             continue
@@ -151,7 +152,13 @@ def _images_of(layout: Layout, camera: str, day: date) -> dict[int, set[str]]:
 
 
 def render(media: Media) -> bytes:
-    """The thumbnail of an image as JPEG bytes; its comment names what it was made from."""
+    """The thumbnail of an image as JPEG bytes; its comment names what it was made from.
+
+    Raises
+    ------
+    UnreadableError, OSError
+        Where no reader can decode the image, or the disk fails.
+    """
     comment = f"{RECIPE} {identity(RECIPE, [media.file_id])}"
     with media.path.open("rb") as file:
         try:
@@ -160,7 +167,8 @@ def render(media: Media) -> bytes:
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise MediaError(f"cannot be decoded: {error}") from None
+            file.seek(0)
+            return encode(shrunk(picture(file.read())), QUALITY, comment)
 
 
 def shrunk(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 
 from aurora_assets.errors import MediaError
-from aurora_assets.files import is_settled
+from aurora_assets.files import identity, is_settled
 from aurora_assets.finding import Finding
 from aurora_assets.wxcam.catalog import (
     Media,
@@ -25,12 +25,14 @@ from aurora_assets.wxcam.catalog import (
     newest_clips,
     open_readonly,
 )
+from aurora_assets.wxcam.exclusions import inputs_of, inputs_of_none
 from aurora_assets.wxcam.hours import is_closed, is_complete, published
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import inspect_clip, open_clip
 from aurora_assets.wxcam.names import epoch_ns
+from aurora_assets.wxcam.pixels import IDENTITY, excluded_from
 from aurora_assets.wxcam.rawtree import scan_day
-from aurora_assets.wxcam.recipes import LATEST_CLIPS
+from aurora_assets.wxcam.recipes import LATEST_CLIPS, PIXELS, VIDEO
 
 _HOUR = timedelta(hours=1)
 
@@ -70,23 +72,28 @@ def no_unreadable_media(layout: Layout, day: date) -> Finding:
 
 
 def daily_video_plays(layout: Layout, camera: str, day: date) -> Finding:
-    """A day's video plays and has the frames of its clips."""
+    """A day's video plays and has the frames of its clips; those that it says it leaves out are named."""
     with open_readonly(layout.catalog) as db:
         clips = day_media(db, day, camera, "video")
-    return _video_plays(layout.video(camera, day), clips)
+    return _video_plays(layout, layout.video(camera, day), clips)
 
 
 def latest_video_plays(layout: Layout, camera: str) -> Finding:
-    """The latest video plays and has the frames of the newest clips."""
+    """The latest video plays and has the frames of the newest clips; those that it leaves out are named."""
     with open_readonly(layout.catalog) as db:
         clips = newest_clips(db, camera, LATEST_CLIPS)
-    return _video_plays(layout.latest_video(camera), clips)
+    return _video_plays(layout, layout.latest_video(camera), clips)
 
 
-def _video_plays(path: Path, clips: Sequence[Media]) -> Finding:
+def _video_plays(layout: Layout, path: Path, listed: Sequence[Media]) -> Finding:
     finding = Finding(f"video {path.name}")
+    said = inputs_of(path) if path.is_file() else inputs_of_none(layout, path)
+    # What it says of another set of clips, or of earlier versions of them, says nothing of these.
+    if said and said.identity == identity(VIDEO, (clip.file_id for clip in listed)):
+        finding.excluded = said.excluded
+    clips = [clip for clip in listed if clip.relative_path not in finding.excluded]
     expected = sum(_frames_of(clip, finding) for clip in clips)
-    finding.numbers = {"clips": len(clips), "frames_of_clips": expected}
+    finding.numbers = {"clips": len(listed), "frames_of_clips": expected, "excluded": len(finding.excluded)}
     if not path.is_file():
         if clips:
             finding.offend("clips without a video", path.name)
@@ -173,7 +180,10 @@ def hours_have_thumbnails(layout: Layout, camera: str, hours: Iterable[datetime]
 
 
 def pixels_match_catalog(layout: Layout, camera: str, day: date) -> Finding:
-    """The times of a day's pixels are sorted, unique and those of the catalogue's images, and every chunk is there."""
+    """The times of a day's pixels are sorted, unique and those of the catalogue's images, and every chunk is there.
+
+    Images that the group says it leaves out are named.
+    """
     finding = Finding(f"pixels of {day}")
     with open_readonly(layout.catalog) as db:
         media = day_media(db, day, camera, "image")
@@ -186,17 +196,20 @@ def pixels_match_catalog(layout: Layout, camera: str, day: date) -> Finding:
     group = zarr.open_group(root, mode="r")
     times = np.asarray(group["time"]).tolist()
     sizes = np.asarray(group["size_bytes"]).tolist()
-    finding.numbers |= {"frames": len(times)}
+    # What it says of another set of images, or of earlier versions of them, says nothing of these.
+    if group.attrs.get(IDENTITY) == identity(PIXELS, (m.file_id for m in media)):
+        finding.excluded = excluded_from(group)
+    finding.numbers |= {"frames": len(times), "excluded": len(finding.excluded)}
     for earlier, later in pairwise(times):
         if later <= earlier:
             finding.offend("times not after the one before", str(np.datetime64(later, "ns")))
     for time_ns in set(times) - {m.time_ns for m in media}:
         finding.offend("frames that the catalogue does not have", str(np.datetime64(time_ns, "ns")))
     inside = set(times)
-    excluded = group.attrs.get("excluded", {})
+    named = excluded_from(group)
     for m in media:
-        # Two files of one time are one frame; the attributes name the other, and so does this check.
-        if m.time_ns not in inside or (isinstance(excluded, dict) and m.relative_path in excluded):
+        # Two files of one time are one frame; the attributes name the other.
+        if m.relative_path not in finding.excluded and (m.time_ns not in inside or m.relative_path in named):
             finding.offend("images that are not in the array", m.relative_path)
     for index, size in enumerate(sizes):
         chunk = root / "image" / f"c.{index}.0.0.0"

@@ -2,28 +2,40 @@
 
 Nothing is decoded or encoded for clips that fit together; those that do not are converted once and kept in ``.clips/``
 (:mod:`aurora_assets.wxcam.clips`). The joined file begins with its index (faststart), so that browsers can play and
-seek at once, and carries the identity of its inputs in its ``comment``.
+seek at once, and says what it was made from and what it leaves out (:mod:`aurora_assets.wxcam.exclusions`). A clip that
+cannot be joined or converted is left out of the video and stays in the catalogue.
 """
 
 import io
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from aurora_assets.errors import MediaError
-from aurora_assets.files import Tally, identity, publish_file, remove
+from aurora_assets.errors import MediaError, UnreadableError
+from aurora_assets.files import Tally, identity, publish_file, remove, shown
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
 from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name
+from aurora_assets.wxcam.exclusions import Inputs, inputs_of, inputs_of_none, note_none
 from aurora_assets.wxcam.h264 import merged_header
 from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import Clip, entry_points, inspect_clip, open_clip
+from aurora_assets.wxcam.media import (
+    TROUBLE,
+    Clip,
+    entry_points,
+    inspect_clip,
+    is_of_the_disk,
+    open_clip,
+    said,
+)
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
+from aurora_assets.wxcam.readers import prove_playable
 
 RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px
@@ -48,7 +60,10 @@ class VideoReport:
     frames: int = 0
     duration: float = 0.0  # s
     bytes: int = 0
+    excluded: dict[str, str] = field(default_factory=dict)
+    """relative path -> why the video leaves it out"""
     unreadable: dict[str, str] = field(default_factory=dict)
+    """relative path -> why no reader can decode it"""
     waiting: Tally = field(default_factory=Tally)
     seconds: float = 0.0
     identity: str = ""
@@ -79,63 +94,117 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
     with layout.staging.claim(f"video.{report.camera}.{name}") as staged:
         media = as_catalogued(listed, report.waiting)
         report.identity = identity(RECIPE, (m.file_id for m in media))
-        published = published_identity(report.target)
-        if report.waiting.count and published:
-            report.identity = published  # it may hold what waits now; the next pass has all of it
-        elif media and published != report.identity:
+        published = inputs_of(report.target)
+        if published and (report.waiting.count or published.identity == report.identity):
+            # It may hold what waits now; the next pass has all of it.
+            report.identity, report.excluded = published.identity, published.excluded
+        elif media and not _cannot_be(layout, report):
             _make(layout, media, staged, title, report, now)
         if media and report.target.is_file():
             _describe(report, media)
     report.seconds = time.monotonic() - started
 
 
+def _cannot_be(layout: Layout, report: VideoReport) -> bool:
+    """Whether it is known that no video can be made from these clips."""
+    known = inputs_of_none(layout, report.target)
+    if known is None or known.identity != report.identity:
+        return False
+    report.excluded = known.excluded
+    return True
+
+
 def _make(layout: Layout, media: Sequence[Media], staged: Path, title: str, report: VideoReport, now: datetime) -> None:
     clips = _joinable(layout, media, report, now)
     good = [m for m in media if m.relative_path not in report.unreadable]
     report.identity = identity(RECIPE, (m.file_id for m in good))
-    if not clips:
-        return
-    join(clips, staged, title, report.identity)
+    while clips:
+        try:
+            join(list(clips.values()), staged, title, Inputs(report.identity, report.excluded))
+        except _UnjoinableError as error:
+            (m,) = (m for m, clip in clips.items() if clip is error.clip)
+            _leave_out(m, error, report)
+            del clips[m]
+        else:
+            break
     # A clip that was replaced meanwhile may stand in it with half of each version.
-    if len(as_catalogued(good, report.waiting)) == len(good):
+    if len(as_catalogued(good, report.waiting)) != len(good):
+        return
+    if clips:
         publish_file(staged, report.target)
         report.built = True
+    elif good:
+        remove(staged)
+        note_none(layout, report.target, Inputs(report.identity, report.excluded), staged)
 
 
-def _joinable(layout: Layout, media: Sequence[Media], report: VideoReport, now: datetime) -> list[Clip]:
-    """The clips in one dialect, converted where needed. Those that cannot be are recorded and left out."""
-    failures: list[tuple[Media, str]] = []
-    found: list[tuple[Media, Clip]] = []
+def _leave_out(media: Media, error: MediaError, report: VideoReport) -> None:
+    kind = report.unreadable if isinstance(error, UnreadableError) else report.excluded
+    kind[media.relative_path] = shown(str(error))
+
+
+def _joinable(layout: Layout, media: Sequence[Media], report: VideoReport, now: datetime) -> dict[Media, Clip]:
+    """The clips in one dialect, converted where needed. Those that cannot be are left out, with the reason."""
+    found: dict[Media, Clip] = {}
     for m in media:
         try:
-            found.append((m, inspect_clip(m.path)))
+            found[m] = _inspected(m)
         except MediaError as error:
-            failures.append((m, str(error)))
-    clips = []
-    dialect = common_dialect([clip for _, clip in found]) if found else None
-    for m, clip in found:
-        assert dialect is not None  # there is one clip at least
-        try:
-            clips.append(clip if dialect.fits(clip) else _converted(layout, m, clip, dialect, report))
-        except MediaError as error:
-            failures.append((m, str(error)))
-    mark_unreadable(layout, failures, now)
-    report.unreadable = {m.relative_path: reason for m, reason in failures}
+            _leave_out(m, error, report)
+    while (clips := _in_one_dialect(layout, found, report)).keys() != found.keys():
+        # Once more without those that were left out: they have no say in the size of the others.
+        found = {m: found[m] for m in clips}
+    bad = report.unreadable
+    mark_unreadable(layout, ((m, bad[m.relative_path]) for m in media if m.relative_path in bad), now)
     return clips
 
 
+def _in_one_dialect(layout: Layout, found: Mapping[Media, Clip], report: VideoReport) -> dict[Media, Clip]:
+    dialect = common_dialect(list(found.values())) if found else None
+    clips = {}
+    for m, clip in found.items():
+        assert dialect is not None  # there is one clip at least
+        try:
+            clips[m] = clip if dialect.fits(clip) else _converted(layout, m, clip, dialect, report)
+        except MediaError as error:
+            _leave_out(m, error, report)
+    return clips
+
+
+def _inspected(media: Media) -> Clip:
+    try:
+        return inspect_clip(media.path)
+    except MediaError:
+        prove_playable(media.path)  # or it is unreadable
+        raise
+
+
 def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
+    """The clip as it was converted, now or before; what cannot be converted is not tried again either."""
     day = from_epoch_ns(media.time_ns).date()
     target = layout.converted_clips(report.camera, day) / converted_name(media.file_id, dialect)
+    refusal = target.with_suffix(".txt")
     # Claimed, so that a daily and a latest video that want the same clip convert it once.
     with layout.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
-        if target.is_file():
+        if refusal.is_file():
+            raise MediaError(refusal.read_text())
+        with suppress(MediaError, FileNotFoundError):  # damaged since: it is made again
+            kept = inspect_clip(target)
             report.kept_conversions += 1
-        else:
+            return kept
+        try:
             convert(clip, dialect, staged)
-            publish_file(staged, target)
-            report.converted += 1
-    return inspect_clip(target)
+            made = inspect_clip(staged)
+        except MediaError as error:
+            prove_playable(clip.path)  # or it is unreadable
+            if media.is_unchanged():
+                remove(staged)
+                staged.write_text(str(error))
+                publish_file(staged, refusal)
+            raise
+        publish_file(staged, target)
+        report.converted += 1
+        return replace(made, path=target)
 
 
 def _forget_conversions(layout: Layout, camera: str, day: date, listed: Sequence[Media]) -> None:
@@ -148,7 +217,15 @@ def _forget_conversions(layout: Layout, camera: str, day: date, listed: Sequence
             remove(path)
 
 
-def join(clips: Sequence[Clip], staged: Path, title: str, inputs: str) -> None:
+class _UnjoinableError(MediaError):
+    """One of several clips cannot stand behind the others."""
+
+    def __init__(self, clip: Clip, reason: str) -> None:
+        super().__init__(reason)
+        self.clip = clip
+
+
+def join(clips: Sequence[Clip], staged: Path, title: str, inputs: Inputs) -> None:
     """Write one MP4 with the frames of all clips, one clip after the other, without decoding any.
 
     Presentation times start at 0, increase strictly, and each clip begins where the one before ends.
@@ -158,17 +235,24 @@ def join(clips: Sequence[Clip], staged: Path, title: str, inputs: str) -> None:
     # Clips with reordered frames are decoded ahead of their times; all are given the longest lead.
     lead = max(clip.delay * clip.time_base for clip in clips)
     # The index comes first, into room that is kept for it: with faststart FFmpeg writes it last and all data twice.
-    room = _INDEX_ROOM + _INDEX_ROOM_A_FRAME * sum(clip.frames for clip in clips) + sum(len(h) for h in headers)
+    tags = {"title": title, **inputs.tags()}
+    rest = sum(len(header) for header in headers) + len(tags.get("description", ""))
+    room = _INDEX_ROOM + _INDEX_ROOM_A_FRAME * sum(clip.frames for clip in clips) + rest
     options = {"moov_size": str(room), "fflags": "+bitexact", "video_track_timescale": str(clock.denominator)}
     with av.open(str(staged), "w", format="mp4", container_options=options) as output:
-        output.metadata.update({"title": title, "comment": f"{RECIPE} {inputs}"})
+        output.metadata.update(tags)
         with open_clip(clips[0].path) as template:
             stream = output.add_stream_from_template(template.streams.video[0])
         stream.codec_context.extradata = merged_header(headers)
         stream.time_base = clock
         begin, last_dts = Fraction(0), None
         for clip in clips:
-            last_dts = _append(output, stream, clip, clock, begin, lead, last_dts)
+            try:
+                last_dts = _append(output, stream, clip, clock, begin, lead, last_dts)
+            except (MediaError, *TROUBLE) as error:
+                if is_of_the_disk(error):
+                    raise
+                raise _UnjoinableError(clip, f"cannot be joined: {said(error)}") from None
             begin += clip.seconds
 
 
@@ -195,7 +279,7 @@ def _append(
             if last_dts is not None and packet.dts <= last_dts:
                 packet.dts = last_dts + 1
             if packet.dts > packet.pts:
-                raise MediaError(f"{clip.path.name}: its frames' times cannot be put behind the clip before")
+                raise MediaError("its frames' times cannot be put behind the clip before")
             last_dts = packet.dts
             packet.is_keyframe = packet.pos in entries
             packet.time_base = clock
@@ -204,24 +288,12 @@ def _append(
     return last_dts
 
 
-def published_identity(path: Path) -> str | None:
-    """The identity of the inputs that a published video was made from; None where there is none."""
-    if not path.is_file():
-        return None
-    try:
-        with open_clip(path) as container:
-            recipe, _, digest = container.metadata.get("comment", "").partition(" ")
-    except MediaError:
-        return None
-    return digest if recipe == RECIPE else None
-
-
 def _describe(report: VideoReport, media: Sequence[Media]) -> None:
     with open_clip(report.target) as container:
         stream = container.streams.video[0]
         report.frames = stream.frames
         report.duration = float((stream.duration or 0) * (stream.time_base or 0))
-    good = [m for m in media if m.relative_path not in report.unreadable]
+    good = [m for m in media if m.relative_path not in report.unreadable | report.excluded]
     report.clips = len(good)
     report.bytes = report.target.stat().st_size
     if good:

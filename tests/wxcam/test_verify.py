@@ -67,7 +67,7 @@ def test_a_good_day_passes_every_check_and_is_not_touched(day: Sky) -> None:
     assert findings["daily"].numbers["frames"] == findings["daily"].numbers["frames_of_clips"] == 18
     assert findings["daily"].numbers["duration_s"] == pytest.approx(18 / 25)
     assert findings["thumbnails"].numbers == {"closed_hours": 24, "thumbnails": 3}
-    assert findings["pixels"].numbers == {"images": 18, "frames": 18}
+    assert findings["pixels"].numbers == {"images": 18, "frames": 18, "excluded": 0}
 
 
 def test_a_day_with_nothing_passes(sky: Sky) -> None:
@@ -228,11 +228,24 @@ def test_an_image_that_arrived_since_is_missing_in_the_store(day: Sky) -> None:
     assert failing(day) == {"pixels": {"images that are not in the array": [f"FISH/20260818/10/{path.name}"]}}
 
 
-def test_an_excluded_image_is_named(day: Sky) -> None:
-    path = day.image(at(10, 5), jpeg())
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(jpeg(), "64 x 48 px, unlike most of the day"), (jpeg(mode="L"), "grayscale, not RGB of 8 bits")],
+)
+def test_an_excluded_image_is_named_and_is_no_fault(day: Sky, content: bytes, reason: str) -> None:
+    path = day.image(at(10, 5), content)
     day.refresh()
+    offence = {"images that are not in the array": [f"FISH/20260818/10/{path.name}"]}
+    assert failing(day) == {"pixels": offence}, "the group does not know of it yet"
     build_pixels(day.layout, CAMERA, DAY, NOW)
-    assert failing(day) == {"pixels": {"images that are not in the array": [f"FISH/20260818/10/{path.name}"]}}
+    assert failing(day) == {}
+    finding = look(day)["pixels"]
+    assert finding.excluded == {f"FISH/20260818/10/{path.name}": reason}
+    assert finding.numbers == {"images": 19, "frames": 18, "excluded": 1}
+    assert finding.sentence == "pixels of 2026-08-18: as it should be; 1 input left out, with a reason."
+    day.image(at(10, 5), day.image_path(at(10)).read_bytes())
+    day.refresh()
+    assert failing(day) == {"pixels": offence}, "what the group says is of the earlier version"
 
 
 def test_a_missing_store_is_named(day: Sky) -> None:
