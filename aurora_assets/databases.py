@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,10 +33,50 @@ def open_wal(path: Path, wait: float) -> sqlite3.Connection:
         return db
 
 
+def make_whole(place: Path, schema: str) -> None:
+    """Make a database with the tables of ``schema``, for somebody to publish; it is proved before this returns.
+
+    Not in WAL mode: there a commit lies in the log, and a last checkpoint that finds the disk full fails without a word
+    and leaves a main file that is nothing without its log.
+
+    Raises
+    ------
+    sqlite3.Error
+        Where it is not whole.
+    """
+    with closing(sqlite3.connect(place, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(f"BEGIN; {schema} COMMIT;")
+    # What is in the file, and not what the connection that wrote it remembers.
+    with (
+        closing(sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db,
+        closing(sqlite3.connect(":memory:")) as wanted,
+    ):
+        wanted.executescript(schema)
+        (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok" or db.execute(_DESCRIBED).fetchall() != wanted.execute(_DESCRIBED).fetchall():
+            raise sqlite3.DatabaseError(f"it is not whole: {verdict if verdict != 'ok' else 'tables are missing'}")
+
+
+_DESCRIBED = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+
+
 class Database:
     """A database that several programs write to in short transactions. A context manager; for one thread."""
 
     _db: sqlite3.Connection
+
+    def _open(self, path: Path, wait: float, script: str) -> None:
+        """Open it, make it where there is none, and run ``script``; nothing stays open where that fails."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = open_wal(path, wait)
+        try:
+            db.executescript(script)
+        except sqlite3.Error:
+            db.close()
+            raise
+        self._db = db
 
     def __enter__(self) -> Self:
         return self

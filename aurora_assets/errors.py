@@ -59,7 +59,11 @@ class UnreadableError(MediaError):
 
 
 class CatalogError(AuroraError):
-    """The catalogue is missing or is not ours."""
+    """The catalogue is missing, is not ours, or cannot be made or opened."""
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class PixelsError(AuroraError):

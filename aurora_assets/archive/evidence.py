@@ -17,7 +17,7 @@ from typing import cast
 
 from aurora_assets.archive.evidence_tables import GONE, SCHEMA, TAKE
 from aurora_assets.archive.known import SIDES, Known, Look, Side
-from aurora_assets.databases import Database, open_wal
+from aurora_assets.databases import Database
 from aurora_assets.digests import Digest
 from aurora_assets.files import FileId, same_mtime
 
@@ -33,12 +33,8 @@ class Evidence(Database):
     """The evidence of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = open_wal(path, _WAIT_SECONDS)
         # Whole after a crash, but perhaps without the last second: it would be found out again.
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA temp_store = FILE")
-        self._db.executescript(SCHEMA)
+        self._open(path, _WAIT_SECONDS, f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}")
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from aurora_assets.archive.replaced import Replacements
-from aurora_assets.databases import Database, open_wal
+from aurora_assets.archive.replaced import REPLACED, Replacements
+from aurora_assets.databases import Database
 from aurora_assets.errors import LedgerError
 from aurora_assets.files import FileId, identity, same_mtime
 
@@ -119,12 +119,9 @@ class Ledger(Database):
     """The ledger of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         try:
-            self._db = open_wal(path, _WAIT.total_seconds())
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            self._open(path, _WAIT.total_seconds(), f"PRAGMA synchronous = FULL; {_SCHEMA} {REPLACED}")
             self.replaced = Replacements(self._db, self._writing)
             """What was replaced in the archives although a finalization vouched for it."""
         except sqlite3.DatabaseError as error:

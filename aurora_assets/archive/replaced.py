@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-_SCHEMA = """
+REPLACED = """
 CREATE TABLE IF NOT EXISTS replaced (
     archive TEXT NOT NULL,
     remote_path TEXT NOT NULL,
@@ -34,7 +34,7 @@ class Replaced:
 
 
 class Replacements:
-    """The table in an open ledger."""
+    """The table :data:`REPLACED` in an open ledger."""
 
     def __init__(
         self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -42,7 +42,6 @@ class Replacements:
         """``writing`` is one transaction of ``db``."""
         self._db = db
         self._writing = writing
-        db.executescript(_SCHEMA)
 
     def begin(self, archive: str, kept_in: str, files: Iterable[tuple[str, str]]) -> None:
         """Note files (group of the ledger, remote path) that are about to be replaced."""

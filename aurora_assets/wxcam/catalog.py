@@ -13,8 +13,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from aurora_assets.databases import make_whole
 from aurora_assets.errors import CatalogError
-from aurora_assets.files import FileId, Tally, flush, publish_file
+from aurora_assets.files import FileId, Tally, flush, publish_file, remove
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import (
     CAMERAS,
@@ -29,6 +30,7 @@ from aurora_assets.wxcam.rawtree import around, belongs
 _BUSY_SECONDS = 60.0
 # And this long at its end, for readers to let go of the log before it is folded into the main file.
 _CHECKPOINT_SECONDS = 2
+_LASTING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
 # The log is folded in at the end; only a backfill of many days reaches this before (4 kB each).
 _LOG_PAGES = 10_000
 
@@ -65,6 +67,7 @@ _COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
 )  # fmt: skip
+_NONE_YET = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
 _UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, size_bytes, mtime_ns, raw_path"
 _ORDER = "ORDER BY time_epoch_ns, raw_path"
@@ -116,8 +119,13 @@ def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
 
     At its end all that was committed is on the disk, also where the work in between has failed, and the main file is
     whole: a copy of it alone is enough.
+
+    Raises
+    ------
+    CatalogError
+        Where it cannot be made or opened; the message says what to do.
     """
-    if not layout.catalog.is_file():
+    if _is_missing(layout.catalog):
         _make(layout)
     with _connect(layout.catalog) as db:
         try:
@@ -135,26 +143,57 @@ def _settle(db: sqlite3.Connection, catalog: Path) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def _is_missing(catalog: Path) -> bool:
+    """Whether there is no catalogue, or a file without a byte: SQLite makes one before it finds the disk full."""
+    return not catalog.is_file() or catalog.stat().st_size == 0
+
+
 def _make(layout: Layout) -> None:
     """Publish an empty catalogue whole, so that no reader ever finds a database without its tables."""
     with layout.staging.claim("catalog") as staged:
-        if not layout.catalog.is_file():
-            staged.mkdir()
-            with _connect(staged / layout.catalog.name):
-                pass
-            publish_file(staged / layout.catalog.name, layout.catalog)
+        if not _is_missing(layout.catalog):
+            return
+        staged.mkdir()
+        try:
+            make_whole(staged / layout.catalog.name, _SCHEMA)
+        except sqlite3.Error as error:
+            raise CatalogError(
+                f"{layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make room on "
+                "that disk (`df` shows it) and materialize wxcam/catalog again.",
+                transient=True,
+            ) from None
+        # A log without its database is of one that was deleted: SQLite would play it into the new one.
+        for left in ("-wal", "-shm"):
+            remove(layout.catalog.with_name(layout.catalog.name + left))
+        publish_file(staged / layout.catalog.name, layout.catalog)
 
 
 @contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode = WAL")
-        # A commit waits for no disk: open_writable does, once, at its end. A crash before loses whole transactions and
-        # never a part of one; the next refresh finds what is not there.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-        db.executescript(_SCHEMA)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            # A commit waits for no disk: open_writable does, once, at its end. A crash before loses whole transactions
+            # and never a part of one; the next refresh finds what is not there.
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            db.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            raise CatalogError(
+                f"{path}: the catalogue cannot be opened for writing ({error}). It is as it was. If the disk is full, "
+                f"make room (`df` shows it); `fuser -v {path}` names who else has it open.",
+                transient=error.sqlite_errorcode & 0xFF not in _LASTING,
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, error) from None
         yield db
+
+
+def _damaged(path: Path, error: sqlite3.DatabaseError) -> CatalogError:
+    return CatalogError(
+        f"{path}: the catalogue is damaged ({error}). Move it away, with its -wal and -shm, and materialize "
+        "wxcam/catalog for all days: it is made again from the raw tree."
+    )
 
 
 @contextmanager
@@ -164,14 +203,14 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
     Raises
     ------
     CatalogError
-        Where there is no catalogue.
+        Where there is no catalogue, or it is damaged.
     """
-    if not path.is_file():
-        raise CatalogError(f"{path}: there is no catalogue yet. Materialize wxcam/catalog for a day first.")
+    if _is_missing(path):
+        raise CatalogError(f"{path}: {_NONE_YET}")
     location = path.absolute().as_uri()
     with closing(sqlite3.connect(f"{location}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
         try:
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _expect_tables(db, path)
         except sqlite3.OperationalError:
             # SQLite cannot make its -shm file beside a read-only copy. Nobody writes to such a copy: it is immutable.
             if _has_content(path.with_name(f"{path.name}-wal")):
@@ -180,7 +219,19 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
             yield db
             return
     with closing(sqlite3.connect(f"{location}?mode=ro&immutable=1", uri=True)) as db:
+        _expect_tables(db, path)
         yield db
+
+
+def _expect_tables(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from None
+    if found is None:
+        raise CatalogError(f"{path}: {_NONE_YET}")
 
 
 def _has_content(path: Path) -> bool:
