@@ -80,7 +80,7 @@ for kind, name in files.items():
 
 TABLES = {
     "catalog": ["images", "unreadable_media"],
-    "ledger": ["file", "meta"],
+    "ledger": ["file", "meta", "replaced"],
     "evidence": ["file", "look", "place", "released", "verdict"],
 }
 
