@@ -10,7 +10,7 @@ from aurora_assets.archive.certify import Records
 from aurora_assets.archive.compare import Verdict
 from aurora_assets.archive.guard import StreamGuard
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
-from aurora_assets.archive.ledger import REGISTERED, Ledger
+from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
 from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
 from aurora_assets.files import Tally
 from aurora_assets.site import Site
@@ -32,17 +32,27 @@ def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due
     assert archive is not None
     items = list(raw_items(stream, site.raw_root(name), archive.raw, set(days), Tally()))
     found = ledger.open_days(archive.name, group, items) | ledger.days_to_send(archive.name, group)
-    guard = StreamGuard(Records(site), name)
-    finalized = {day for day in found if day is not None and guard.is_finalized(day)}
-    waiting = {item for item in ledger.open_items(archive.name, group, items) if item.day in finalized}
-    waiting |= set(ledger.to_send(archive.name, group, list(finalized))) if finalized else set()
-    # Of what is held back a run would send nothing, at every tick.
-    held = finalized - {item.day for item in waiting - {item for item, _ in guard.sort(waiting).held}}
+    held = _held_back(StreamGuard(Records(site), name), ledger, group, found, items)
     why_not = f"every file of {days[0]} to {days[-1]} is copied"
     if held:
-        listed = ", ".join(str(day) for day in sorted(held))
+        listed = ", ".join(sorted(str(day) for day in held))
         why_not += f", but those that are held back of {listed}: see docs/archive.md, and the check no_settled_gap"
     return _due(found - held, why_not)
+
+
+def _held_back(
+    guard: StreamGuard, ledger: Ledger, group: str, days: set[date | None], items: Sequence[Item]
+) -> set[date | None]:
+    """The days of which all is held back: a run would send nothing of them, at every tick."""
+    archive = guard.archive
+    live = list(ledger.open_items(archive, group, items))
+    # A file of each day is enough for most; only where that one is held back all of its day are asked about.
+    firsts = [*live, *ledger.first_to_send(archive, group)] if days else []
+    doubtful = days - {item.day for item in guard.sendable(firsts)}
+    if not doubtful:
+        return set()
+    rest = ledger.to_send(archive, group, [day for day in doubtful if day is not None])
+    return doubtful - {item.day for item in guard.sendable(rest)}
 
 
 def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Due:

@@ -2,22 +2,23 @@
 
 The finalized manifest says what is right. A local file that differs from it is sent only where the source has that very
 version: then the instrument has written it anew. Where the source does not have it (any more), the local file is the
-one that is damaged, and the archive keeps the good copy.
+one that is damaged, and the archive keeps the good copy. So it does with a file of a day that was never finalized, when
+the source had it once and has it no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from aurora_assets.archive.certify import Records
 from aurora_assets.archive.errand import Sorted
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.known import Known
+from aurora_assets.archive.known import Known, Side
 from aurora_assets.archive.ledger import Item
 from aurora_assets.errors import EvidenceError
 
 _ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"
+_LEFT_ALONE = "is not the version that the archive has, and its source does not have it any more"
 _ROTTEN = "its bytes are not those that its day was finalized with"
 
 
@@ -30,32 +31,37 @@ class StreamGuard:
         self._finalizations = records.finalizations(stream)
         self._known: dict[date, dict[str, Known] | str] = {}
 
-    def is_finalized(self, day: date | None) -> bool:
-        """Whether something is said of a day, be it that it is not complete any more."""
-        return day is not None and self._finalizations.file(day).exists()
+    @property
+    def archive(self) -> str:
+        """The name of the archive."""
+        return self._records.archive.name
+
+    def sendable(self, items: Iterable[Item]) -> list[Item]:
+        """Those of some files that may be sent, with care or without."""
+        found = self.sort(items)
+        return [*found.free, *found.vouched]
 
     def sort(self, items: Iterable[Item]) -> Sorted:
         """Say of each file whether it may be sent."""
-        found, asked = Sorted(), list[tuple[Item, str, Known]]()
+        found, asked = Sorted(), list[tuple[Item, Known | None]]()
         for item in items:
             known = self._of_day(item.day)
             if isinstance(known, str):
                 found.held.append((item, known))
-                continue
-            path = item.remote_path.removeprefix(f"{self._finalizations.there}/")
-            if (finalized := known.get(path)) is None:
-                found.free.append(item)
             else:
-                asked.append((item, path, finalized))
+                asked.append((item, known.get(self._path(item))))
         if asked:
             with self._records.evidence() as evidence:
-                for item, path, finalized in asked:
-                    why = _why_not(item, finalized, evidence, self._stream, path)
-                    if why:
+                for item, finalized in asked:
+                    places = evidence.of_file(self._stream, self._path(item))
+                    if why := _why_not(Known(item.size, item.mtime_ns), finalized, places):
                         found.held.append((item, why))
                     else:
-                        found.vouched.append(item)
+                        (found.free if finalized is None else found.vouched).append(item)
         return found
+
+    def _path(self, item: Item) -> str:
+        return item.remote_path.removeprefix(f"{self._finalizations.there}/")
 
     def _of_day(self, day: date | None) -> dict[str, Known] | str:
         """What a day was finalized with, by path; or why nobody can tell."""
@@ -69,15 +75,15 @@ class StreamGuard:
         return self._known[day]
 
 
-def _why_not(item: Item, finalized: Known, evidence: Evidence, stream: str, path: str) -> str | None:
-    """Why a local file may not take the place of what was finalized; None where it may."""
-    version = Known(item.size, item.mtime_ns)
-    places = evidence.of_file(stream, path)
-    local = places.get("local")
+def _why_not(version: Known, finalized: Known | None, places: Mapping[Side, Known]) -> str | None:
+    """Why a version of a local file may not take the place of what the archive has; None where it may."""
+    source, local, gws = places.get("source"), places.get("local"), places.get("gws")
+    if finalized is None:
+        is_left = gws is not None and source is None and not gws.is_version_of(version)
+        return _LEFT_ALONE if is_left else None
     sha256 = local.sha256 if local is not None and local.is_version_of(version) else None
     if finalized.is_version_of(version):
         return _ROTTEN if sha256 and finalized.sha256 and sha256 != finalized.sha256 else None
-    source = places.get("source")
     if source is None or not source.is_version_of(version):
         return _ALTERED
     return _ALTERED if sha256 and source.sha256 and sha256 != source.sha256 else None

@@ -182,6 +182,15 @@ class Ledger(Database):
         wanted = None if days is None else set(days)
         return [item for item in items if wanted is None or item.day in wanted]
 
+    def first_to_send(self, archive: str, group: str) -> list[Item]:
+        """One queued file of each day that has any."""
+        rows = self._db.execute(
+            "SELECT local_path, min(remote_path), size, mtime_ns, day FROM file WHERE archive = ? AND file_group = ?"
+            " AND copied_at IS NULL AND parked_at IS NULL AND day IS NOT NULL GROUP BY day",
+            (archive, group),
+        )
+        return [Item(here, there, size, mtime, date.fromisoformat(day)) for here, there, size, mtime, day in rows]
+
     def days_to_send(self, archive: str, group: str) -> set[date]:
         """The days of which something is queued."""
         rows = self._db.execute(

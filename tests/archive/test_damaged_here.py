@@ -116,3 +116,23 @@ def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site
     assert not site.due().days
     assert site.push().held.count == 1
     assert site.place("gws", name).read_bytes() == good
+
+
+def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had_once_and_has_no_more(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
+    site = PushedSite(tmp_path)
+    site.hosts = hosts[:1]
+    name, *_ = site.fill(sides=["source", "local"])
+    site.write("source", "met_20260305_not_here_yet.csv", b"so the day is not complete")
+    assert site.push().files == 6
+    assert not site.certify().report.days[0].verdict.is_final
+    good = site.place("gws", name).read_bytes()
+    site.place("source", name).unlink()
+    cut(site.place("local", name))
+    site.certify()
+    report = site.push()
+    assert (report.files, report.held.count) == (0, 1)
+    assert "is not the version that the archive has" in report.held.first[0]
+    assert site.place("gws", name).read_bytes() == good
+    assert not site.due().days
