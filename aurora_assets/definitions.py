@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import BetaWarning, Definitions, in_process_executor, with_source_code_references
+from dagster import AssetsDefinition, AssetSpec, BetaWarning, Definitions, in_process_executor
 
 from aurora_assets.archive.assets import archive_assets
 from aurora_assets.health.assets import health_assets
@@ -13,6 +13,7 @@ from aurora_assets.health.checks import freshness_checks
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
+from aurora_assets.presentation import with_code_link
 from aurora_assets.site import Site, load_site
 from aurora_assets.wxcam.assets import wxcam_assets
 from aurora_assets.wxcam.checks import wxcam_checks
@@ -31,9 +32,8 @@ def build(site: Site) -> Definitions:
     with warnings.catch_warnings():
         # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
         warnings.simplefilter("ignore", BetaWarning)
-        assets = with_source_code_references(
-            [*source_specs(site), *raw_assets(site), *wxcam_assets(site), *archive_assets(site), *health_assets(site)]
-        )
+        made = [*raw_assets(site), *wxcam_assets(site), *archive_assets(site), *health_assets(site)]
+        assets: list[AssetsDefinition | AssetSpec] = [*source_specs(site), *map(with_code_link, made)]
     return Definitions(
         assets=assets,
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],

@@ -1,11 +1,12 @@
 """The platform as Dagster runs it: jobs, partitions, metadata, data versions and checks, on real files."""
 
+import ast
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from dagster import (
 
 from aurora_assets import camera as names
 from aurora_assets.definitions import build
+from aurora_assets.health.settings import Alerts
 from aurora_assets.site import Site, load_site
 from simulator import FAULTS, CameraSpec, simulate
 
@@ -440,3 +442,44 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(
     assert (done.returncode != 0) == (missing is not None), said
     assert ("rsync  version" in said) == (missing is None)
     assert "Filesystem" in said, "what follows is looked at all the same"
+
+
+def test_each_asset_leads_to_its_own_function_in_the_source() -> None:
+    alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
+    site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts})
+    specs = build(site).resolve_all_asset_specs()
+    defined = {}
+    for file in (ROOT / "aurora_assets").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(
+                "asset(" in ast.unparse(one)[:6] for one in node.decorator_list
+            ):
+                defined[node.name] = (str(file), node.lineno)
+    leads = {
+        spec.key.to_user_string(): [(link.file_path, link.line_number) for link in links.code_references]
+        for spec in specs
+        if (links := spec.metadata.get("dagster/code_references"))
+    }
+    wanted = {
+        spec.key.to_user_string(): [defined[function_of(spec.key.path)]]
+        for spec in specs
+        if spec.key.path[0] != "source"
+    }
+    assert leads == wanted
+    assert {file.rpartition("/")[2] for file, _ in defined.values()} == {"assets.py"}
+    assert {place for (place,) in leads.values()} == set(defined.values()), "no function is left out"
+
+
+def function_of(key: Sequence[str]) -> str:
+    """How the function of an asset is called."""
+    match key:
+        case ["raw" | "manifests" as kind, _]:
+            return kind
+        case ["gws", "raw", _]:
+            return "gws_raw"
+        case ["wxcam", _, "pixels"]:
+            return "pixel_store"
+        case ["wxcam", _, product]:
+            return product
+        case _:
+            return "_".join(key)
