@@ -17,7 +17,7 @@ from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
 from aurora_assets.together import together
 from cli.console import say, show_json, show_table, waiting
-from cli.far import Place, Visit
+from cli.far import Place, Visit, host_keys
 from cli.findings import Finding, Level
 from cli.machine import looks_here
 from cli.reaching import days_from, looking_only, not_begun
@@ -69,7 +69,7 @@ def _look(site: Site) -> list[Finding]:
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
     with looking_only(site, within=limits.look) as (outside, _), waiting() as waits:
-        here = looks_here(site)
+        here = looks_here(site) | {"known_hosts": partial(host_keys, site.paths.known_hosts)}
         hosts = {visit.name: visit for visit in _hosts(site, outside.ssh)}
         archive = {visit.name: visit for visit in _archive(site, outside.ssh)}
         far = {name: waits.on(name, partial(_host, site, outside.ssh, visit)) for name, visit in hosts.items()}

@@ -2,17 +2,15 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from paramiko import HostKeys
-from paramiko.ssh_exception import SSHException
-
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.hosts import SshHost
 from cli.findings import Finding, Level, by_limits
+from resources.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
 from resources.ssh import SshResource
 from resources.ssh_errors import by_hand
 
@@ -122,9 +120,11 @@ class Visit:
         said = self._said(error)
         unseen = [Finding(component, Level.OFF, f"not seen: {place.path}") for component, place in self.places.items()]
         if "host key has CHANGED" in said:
-            step = (
-                f"if it was really reinstalled: ssh-keygen -f {self.known_hosts} -R '{_key_name(self.host)}'; else ask"
-            )
+            step = f"if it was really reinstalled: ssh-keygen -f {self.known_hosts} -R '{name_of(self.host)}'; else ask"
+            return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
+        if isinstance(error, HostKeyError):
+            step = error.next_step.replace(self.ssh.known_hosts, str(self.known_hosts))
+            said = error.what.replace(self.ssh.known_hosts, str(self.known_hosts))
             return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         step = f"compare user, auth and identity in {self.key} with what lets you in: {self.by_hand}"
         if not isinstance(error, HostRefusedError):
@@ -136,8 +136,10 @@ class Visit:
         if was_known:
             return Finding(component, Level.OK, f"known: {', '.join(was_known)}")
         now = ", ".join(_fingerprints(self.host, Path(self.ssh.known_hosts))) or "unknown"
+        # It may be one whose line was damaged where its name stood.
+        level = Level.WARN if damaged_lines(self.known_hosts) else Level.OK
         return Finding(
-            component, Level.OK, f"new: {now}", "will be accepted at the first login; compare it with the host's own"
+            component, level, f"new: {now}", "will be accepted at the first login; compare it with the host's own"
         )
 
     def _clock(self) -> list[Finding]:
@@ -226,15 +228,26 @@ def _space(component: str, place: Place, full: Sequence[str]) -> Finding:
     return Finding(component, level, what, "" if level is Level.OK else f"make room on the disk of {place.path} there")
 
 
-def _key_name(host: SshHost) -> str:
-    """How ``known_hosts`` calls a host."""
-    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
-
-
 def _fingerprints(host: SshHost, known_hosts: Path) -> list[str]:
     """The keys that are known of a host: type and SHA-256."""
     try:
-        keys = HostKeys(str(known_hosts)).lookup(_key_name(host))
-    except (OSError, SSHException):
+        keys = known_of(known_hosts, name_of(host)).keys
+    except HostError:  # which the login says too, and why
         return []
-    return [f"{key.get_name()} {key.fingerprint}" for key in (keys or {}).values()]
+    return [f"{kind} {key.fingerprint}" for kind, key in keys.items()]
+
+
+def host_keys(known_hosts: Path) -> Iterator[Finding]:
+    """The file in which host keys are kept: its lines that cannot be read."""
+    try:
+        damaged = damaged_lines(known_hosts)
+    except HostError as error:
+        yield Finding("known_hosts", Level.FAIL, str(error), f"look at {known_hosts}")
+        return
+    if not damaged:
+        yield Finding("known_hosts", Level.OK, f"{known_hosts}: every line can be read")
+        return
+    what = f"{named(damaged)} of {known_hosts} cannot be read ({', '.join(sorted(set(damaged.values())))}); a host "
+    what += "that such a line names, and no other, is refused"
+    step = f"compare the key of each such host with the host's own, then: {removal(damaged, known_hosts)}"
+    yield Finding("known_hosts", Level.WARN, what, step)

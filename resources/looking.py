@@ -64,8 +64,11 @@ def _copy_of(known_hosts: Path) -> Iterator[Path]:
     # Whoever has not answered in time may still write there.
     with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
         known = Path(directory) / "known_hosts"
-        with suppress(FileNotFoundError):
-            shutil.copyfile(known_hosts, known)
+        try:
+            with suppress(FileNotFoundError):
+                shutil.copyfile(known_hosts, known)
+        except (PermissionError, IsADirectoryError, shutil.SpecialFileError):
+            known = known_hosts  # it cannot be read, which each host that is asked says of it
         yield known
 
 

@@ -18,8 +18,8 @@ from socket import IPPROTO_TCP, TCP_NODELAY, TCP_USER_TIMEOUT
 from typing import TYPE_CHECKING
 
 from fabric import Config, Connection
-from filelock import FileLock
 from paramiko import (
+    BadHostKeyException,
     Channel,
     ChannelException,
     MissingHostKeyPolicy,
@@ -42,6 +42,7 @@ from aurora_assets.listing import (
     remote_command,
     split_records,
 )
+from resources.known_hosts import HostKeyError, lock_of, name_of, named, remember, require_comparable
 from resources.sessions import ALIVE_SECONDS, ALIVE_TIMES
 from resources.ssh_errors import is_refusal, why_broken_off, why_no_session
 
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 _LOG_CHANNEL = "aurora.paramiko"
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
 
+_LOG = logging.getLogger("aurora.ssh")
+
 _BLOCK = 1 << 16
 _MOST_ANSWER = 16  # blocks, of what is no listing
 _MOST_STDERR = 1 << 18
@@ -59,9 +62,9 @@ _MOST_STDERR = 1 << 18
 
 def connect(ssh: SshResource, host: SshHost) -> Connection:
     """See :meth:`resources.ssh.SshResource.connect`."""
-    known = Path(ssh.known_hosts)
-    known.parent.mkdir(parents=True, exist_ok=True)
-    known.touch(mode=0o600)
+    file, name = Path(ssh.known_hosts), name_of(host)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    known = require_comparable(file, name)
     # Without lazy=True and an SSHConfig of our own, Fabric would read the user's and the system's configuration.
     connection = Connection(
         host.address,
@@ -77,10 +80,11 @@ def connect(ssh: SshResource, host: SshHost) -> Connection:
             "channel_timeout": ssh.connect_seconds,
         },
     )
-    connection.client.set_missing_host_key_policy(AcceptNew(known))
+    connection.client.set_missing_host_key_policy(AcceptNew(file))
     connection.client.set_log_channel(_LOG_CHANNEL)
+    for kind, key in known.keys.items():
+        connection.client.get_host_keys().add(name, kind, key)
     try:
-        connection.client.load_host_keys(str(known))
         connection.open()
         connection.transport.set_keepalive(ALIVE_SECONDS)
         # What asks waits for its answer: without this a question waits for the acknowledgement of the one before it.
@@ -89,8 +93,11 @@ def connect(ssh: SshResource, host: SshHost) -> Connection:
         connection.transport.sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, ALIVE_SECONDS * ALIVE_TIMES * 1000)
     except (OSError, SSHException, EOFError) as error:
         connection.client.close()  # Fabric's own close() passes over a connection whose login failed
-        why = why_no_session(error, host, known, ssh.connect_seconds)
+        why = why_no_session(error, host, file, ssh.connect_seconds)
         raise (HostRefusedError if is_refusal(error) else HostError)(why) from None
+    except HostKeyError:
+        connection.client.close()
+        raise
     return connection
 
 
@@ -122,10 +129,24 @@ class AcceptNew(MissingHostKeyPolicy):
         self.known_hosts = known_hosts
 
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
-        line = f"{hostname} {key.get_name()} {key.get_base64()}\n"
-        with FileLock(f"{self.known_hosts}.lock", timeout=10), self.known_hosts.open("a") as file:
-            file.write(line)
+        with lock_of(self.known_hosts):
+            # As it is now: another session may have added a key of this host meanwhile.
+            known = require_comparable(self.known_hosts, hostname)
+            if key in known.revoked:
+                raise HostKeyError(
+                    f"{hostname} shows a host key that {self.known_hosts} has as @revoked; refused.",
+                    "ask who answers at that address, and give the host another key",
+                )
+            if known.keys and key not in known.keys.values():
+                raise BadHostKeyException(hostname, key, next(iter(known.keys.values())))
+            if not known.keys:
+                remember(self.known_hosts, hostname, key)
         client.get_host_keys().add(hostname, key.get_name(), key)
+        if known.damaged_elsewhere:
+            _LOG.warning(
+                f"{hostname} is new, and its host key is accepted: {key.get_name()} {key.fingerprint}. Its own may be "
+                f"in {named(known.damaged_elsewhere)} of known_hosts, which cannot be read: compare it with the host's"
+            )
 
 
 class _Only(AuthStrategy):

@@ -75,8 +75,16 @@ class SshResource(ConfigurableResource):
         return remote.RemoteSource(self, host).ask(argv)
 
     def command(self, host: SshHost) -> list[str]:
-        """The OpenSSH client with our options for ``host``, for a program that appends the address itself."""
-        Path(self.known_hosts).parent.mkdir(parents=True, exist_ok=True)
+        """The OpenSSH client with our options for ``host``, for a program that appends the address itself.
+
+        It takes a host whose line cannot be read for a new one: :class:`HostError`, as where we log in ourselves.
+        """
+        from resources import known_hosts
+
+        file = Path(self.known_hosts)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not known_hosts.require_comparable(file, known_hosts.name_of(host)).keys:
+            known_hosts.end_last_line(file)
         identity = str(host.identity) if host.auth == "key" else "none"
         options = {
             "BatchMode": "yes",

@@ -98,6 +98,27 @@ def test_a_changed_host_key_fails_and_names_the_file_that_is_kept(
     assert everything(tmp_path / "state") == before
 
 
+def test_a_damaged_line_of_known_hosts_is_named_and_its_host_fails_and_no_other(
+    site_file: Path, observatory: Observatory
+) -> None:
+    known = site_file.parent / "state" / "known_hosts"
+    known.parent.mkdir()
+    known.write_bytes(b"caf\xe9\n[127.0.0.4]:%d ssh-ed25519 AAAA" % observatory.aps.port)
+    before = everything(known.parent)
+    found = findings(aurora(site_file, "audit", "--json"))
+    file = found["known_hosts"]
+    assert file["level"] == "warn"
+    assert f"lines 1, 2 of {known} cannot be read (it is cut off, its key is cut off or damaged)" in file["what"]
+    refused = found["host aps host key"]
+    assert refused["level"] == "FAIL"
+    assert f"line 2 of {known} may be about [127.0.0.4]:{observatory.aps.port}" in refused["what"]
+    assert refused["next_step"].endswith(f"then remove line 2: sed -i '2d' {known}")
+    assert found["source power"]["level"] == "off", "not seen"
+    assert found["host ass"]["level"] == found["source cl61"]["level"] == "ok"
+    assert found["host ass host key"]["level"] == "warn", "it is new, or line 1 was its own"
+    assert everything(known.parent) == before
+
+
 def test_hosts_that_are_dead_or_deaf_cost_their_bound_once_and_hide_nothing(
     observatory: Observatory, tmp_path: Path
 ) -> None:

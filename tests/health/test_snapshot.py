@@ -92,6 +92,19 @@ def test_a_look_sees_disks_here_and_there_the_host_s_clock_and_the_page(
     assert snapshot.software.commit
 
 
+def test_where_no_host_key_can_be_kept_each_host_says_so_and_the_rest_is_seen(
+    tmp_path: Path, server: SshServer, web: str
+) -> None:
+    site = site_with(tmp_path, host_of(server), web)
+    site.paths.known_hosts.mkdir(parents=True)
+    snapshot, _ = look_at(site, "no home here")
+    [host] = snapshot.hosts
+    assert not host.reachable
+    assert f"{site.paths.known_hosts} is no file. Move it away" in str(host.error)
+    assert [page.status for page in snapshot.pages] == [200]
+    assert list(site.paths.known_hosts.iterdir()) == []
+
+
 def test_whatever_is_down_a_look_ends_in_time_and_says_what_it_did_not_see(tmp_path: Path) -> None:
     with accepts_and_never_answers("127.0.0.1") as port:
         silent = SshHost(address="127.0.0.1", port=port, user="root", auth="none")

@@ -299,21 +299,6 @@ def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: SshResource) -> 
     )
 
 
-@pytest.mark.parametrize(
-    "line", ["rubbish", "[127.0.0.2]:{port} ssh-ed25519 !!!", "[127.0.0.2]:{port} ssh-ed25519", ""]
-)
-def test_a_torn_line_in_known_hosts_does_not_stop_a_listing(
-    server: SshServer, ssh: SshResource, tmp_path: Path, line: str
-) -> None:
-    known = Path(ssh.known_hosts)
-    known.parent.mkdir()
-    known.write_text(line.format(port=server.port) + "\n")
-    (tmp_path / "file").touch()
-    listing = ssh.source(host_of(server)).list(str(tmp_path), [])
-    assert b"file" in {entry.path for entry in listing.entries}
-    assert server.host_key.with_suffix(".pub").read_text().split()[1] in known.read_text()
-
-
 def test_keys_of_two_hosts_that_are_new_at_once_are_both_remembered(
     server: SshServer, ssh: SshResource, tmp_path: Path
 ) -> None:
