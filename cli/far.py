@@ -10,6 +10,7 @@ from pathlib import Path
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.hosts import SshHost
 from cli.findings import Finding, Level, by_limits
+from cli.rsync import judged
 from resources.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
 from resources.ssh import SshResource
 from resources.ssh_errors import by_hand
@@ -207,7 +208,7 @@ class Visit:
 
 
 def _rsync(component: str, said: str) -> Finding:
-    """Whether a host's rsync is there, and understands ours."""
+    """Whether a host's rsync is there, understands ours, and has the known fixes."""
     least = ".".join(map(str, _RSYNC))
     if said == "none":
         return Finding(component, Level.FAIL, "not in the PATH there", f"install rsync {least} or later there")
@@ -217,7 +218,7 @@ def _rsync(component: str, said: str) -> Finding:
         return Finding(component, Level.WARN, f"says no version that we know: {said[:80]}", step)
     if tuple(map(int, version[1].split("."))) < _RSYNC:
         return Finding(component, Level.FAIL, f"{said}: too old", f"install rsync {least} or later there")
-    return Finding(component, Level.OK, said)
+    return judged(component, said, " there")
 
 
 def _space(component: str, place: Place, full: Sequence[str]) -> Finding:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aurora_assets.hosts import LocalHost
 from aurora_assets.site import Site
+from cli import rsync
 from cli.findings import Finding, Level, by_limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,6 +80,8 @@ def tool(one: Tool) -> Iterator[Finding]:
         yield Finding(
             f"tool {one.name}", Level.FAIL, f"{said}; {least} is needed ({one.reason})", f"upgrade {one.package}"
         )
+    elif one.name == "rsync":
+        yield rsync.judged(f"tool {one.name}", said)
     else:
         yield Finding(f"tool {one.name}", Level.OK, said)
 

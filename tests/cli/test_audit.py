@@ -42,15 +42,30 @@ class OddServer(SshServer):
         return super()._config(port).replace("SHLVL=5", f"SHLVL=5 PATH={self.fake}")
 
 
+OLD = ("3.1.0", "v3.2.7", "3.4.3", "3.5.0pre1")
+BELOW = (
+    "protocol version 31: below 3.5.0, which closed 33 vulnerabilities; a distribution's package may have the fixes "
+    "all the same, which this version does not say"
+)
+
+
 def script(directory: Path, name: str, text: str) -> None:
     directory.mkdir(exist_ok=True)
     (directory / name).write_text(f"#!/bin/sh\n{text}\n")
     (directory / name).chmod(0o755)
 
 
+def level_of_our_rsync() -> str:
+    """What is to be said of this machine's own, by its version."""
+    said = subprocess.run(["rsync", "--version"], capture_output=True, text=True, check=True).stdout
+    return "ok" if [int(part) for part in said.split()[2].lstrip("v").split(".")[:2]] >= [3, 5] else "warn"
+
+
 def test_where_all_is_well_every_line_is_ok_and_the_exit_code_is_0(site_file: Path) -> None:
     result = aurora(site_file, "audit", "--json")
     found = findings(result)
+    for name in ("tool rsync", "host ass rsync", "host aps rsync"):
+        assert found.pop(name)["level"] == level_of_our_rsync(), name
     assert {name: one for name, one in found.items() if one["level"] != "ok" and not name.endswith(" space")} == {}
     assert {f"source {name}" for name in FILES} < set(found)
     assert "auth key, login in" in found["host ass"]["what"]
@@ -206,8 +221,9 @@ def test_a_host_without_gnu_find_or_rsync_fails(observatory: Observatory, tmp_pa
 @pytest.mark.parametrize(
     ("said", "level", "what"),
     [
-        ("rsync  version 3.1.0  protocol version 31", "ok", "rsync  version 3.1.0  protocol version 31"),
-        ("rsync  version v3.2.7  protocol version 31", "ok", "rsync  version v3.2.7  protocol version 31"),
+        ("rsync  version v3.5.0  protocol version 32", "ok", "rsync  version v3.5.0  protocol version 32"),
+        ("rsync  version 3.10.1  protocol version 32", "ok", "rsync  version 3.10.1  protocol version 32"),
+        *((f"rsync  version {old}  protocol version 31", "warn", f"rsync  version {old}  {BELOW}") for old in OLD),
         ("rsync  version 3.0.9  protocol version 30", "FAIL", "rsync  version 3.0.9  protocol version 30: too old"),
         ("openrsync: protocol version 29", "warn", "says no version that we know: openrsync: protocol version 29"),
     ],
@@ -218,7 +234,8 @@ def test_the_version_of_a_hosts_rsync_is_shown_and_one_that_does_not_understand_
     script(tmp_path / "fake", "rsync", f"echo '{said}'; echo 'Copyright'")
     found = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass rsync"]
     assert (found["level"], found["what"]) == (level, what)
-    assert ("3.1.0 or later" in found["next_step"]) == (level != "ok")
+    assert ("3.5.0 or later there, or see that the package has the fixes" in found["next_step"]) == (BELOW in what)
+    assert ("3.1.0 or later" in found["next_step"]) == (level != "ok" and BELOW not in what)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +255,7 @@ def test_a_host_says_by_what_it_would_hash_a_file(
     file = with_odd_host(observatory, tmp_path, besides="")
     found = findings(aurora(file, "audit", "--json"))
     assert (found["host ass hashing"]["level"], found["host ass hashing"]["what"]) == (level, what)
-    assert found["host ass rsync"]["level"] == "ok", "it has no programs but those"
+    assert found["host ass rsync"]["level"] == level_of_our_rsync(), "it has no programs but those"
 
 
 @pytest.mark.parametrize(
@@ -253,11 +270,13 @@ def test_how_full_the_archive_is_says_its_own_df(
     observatory: Observatory, tmp_path: Path, script_of_df: str, level: str, what: str
 ) -> None:
     (tmp_path / "archive").mkdir()
+    script(tmp_path / "fake", "rsync", "echo 'rsync  version 3.2.7  protocol version 31'")
     script(tmp_path / "fake", "df", f'{script_of_df}\necho "Filesystem Blocks"\necho "gws:/x 10 9 1 $full% /my disk"')
     server = odd_host(tmp_path)
     keys = {key: value for key, value in settings(server).items() if key != "kind"}
     archive = {"hosts": [keys], "raw": str(tmp_path / "archive"), "products": str(tmp_path / "archive")}
     found = findings(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
+    assert found["archive 127.0.0.5 rsync"]["level"] == "warn", "the archive's are judged too"
     space = found["archive 127.0.0.5 raw space"]
     assert (space["level"], space["what"]) == (level, what)
     assert (str(tmp_path / "archive") in space["next_step"]) == (level != "ok")
@@ -371,14 +390,22 @@ def test_a_wrong_site_file_is_one_failure_and_exit_code_1(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("version", "level"),
-    [("rsync  version 3.2.3  protocol version 31", "FAIL"), ("rsync  version 3.2.4  protocol version 31", "ok")],
+    [
+        ("rsync  version 3.2.3  protocol version 31", "FAIL"),
+        ("rsync  version 3.2.4  protocol version 31", "warn"),
+        ("rsync  version 3.4.3  protocol version 32", "warn"),
+        ("rsync  version 3.5.0pre1  protocol version 32", "warn"),
+        ("rsync  version 3.5.0  protocol version 32", "ok"),
+    ],
 )
-def test_an_rsync_without_fsync_fails(
+def test_an_rsync_without_fsync_fails_and_one_without_the_known_fixes_is_worth_a_look(
     site_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, level: str
 ) -> None:
     script(tmp_path / "bin", "rsync", f"echo '{version}'")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    assert findings(aurora(site_file, "audit", "--json"))["tool rsync"]["level"] == level
+    found = findings(aurora(site_file, "audit", "--json"))["tool rsync"]
+    assert found["level"] == level
+    assert ("3.5.0 or later, or see that the package has the fixes" in found["next_step"]) == (level == "warn")
 
 
 def test_a_tool_that_is_missing_fails_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
