@@ -17,6 +17,7 @@ from aurora_assets.presentation import with_code_link
 from aurora_assets.site import Site, load_site
 from aurora_assets.wxcam.assets import wxcam_assets
 from aurora_assets.wxcam.checks import wxcam_checks
+from resources.code_location import code_location_of
 from resources.outside import outside_of
 from resources.shell import tools_job
 from schedules import all_schedules
@@ -32,9 +33,15 @@ def build(site: Site) -> Definitions:
     with warnings.catch_warnings():
         # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
         warnings.simplefilter("ignore", BetaWarning)
-        made = [*raw_assets(site), *wxcam_assets(site), *archive_assets(site), *health_assets(site)]
+        made = [
+            *raw_assets(site),
+            *wxcam_assets(site),
+            *archive_assets(site),
+            # What there is, it asks when it looks: by then everything is bound together.
+            *health_assets(site, lambda: code_location_of(bound)),
+        ]
         assets: list[AssetsDefinition | AssetSpec] = [*source_specs(site), *map(with_code_link, made)]
-    return Definitions(
+    bound = Definitions(
         assets=assets,
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],
         schedules=all_schedules(site),
@@ -45,6 +52,7 @@ def build(site: Site) -> Definitions:
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
         executor=in_process_executor,
     )
+    return bound
 
 
 @contextmanager

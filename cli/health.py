@@ -8,11 +8,13 @@ import click
 from dagster import DagsterInstance
 from rich.text import Text
 
+from aurora_assets.errors import SiteError
 from aurora_assets.health.assessment import sorted_by_level
 from aurora_assets.health.model import Assessment, Level, Snapshot
 from aurora_assets.site import Site
 from cli.console import console, say, show_json, show_table
 from cli.reaching import looking_only, site_of
+from resources.code_location import CodeLocation, code_location_of
 from resources.looking import look_at
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
@@ -54,7 +56,16 @@ def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
         # Dagster would make its databases there.
         return look_at(site, "there are no records in DAGSTER_HOME: was the platform ever started there?", copy)
     with DagsterInstance.get() as instance:
-        return look_at(site, instance, copy)
+        return look_at(site, instance, copy, _code_of(site))
+
+
+def _code_of(site: Site) -> CodeLocation | None:
+    """What the code location of a site has; loaded here, because it takes most of a second."""
+    try:
+        from aurora_assets.definitions import build
+    except SiteError:
+        return None  # AURORA_SITE names a file that is broken; that of --site is another
+    return code_location_of(build(site))
 
 
 def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:

@@ -14,6 +14,7 @@ from aurora_assets.health.assessment import assess
 from aurora_assets.health.collect import Asker, take_snapshot
 from aurora_assets.health.model import Assessment, Platform, Snapshot
 from aurora_assets.site import Site
+from resources.code_location import CodeLocation
 from resources.orchestrator import DagsterRecords
 from resources.outside import outside_of
 from resources.pages import Pages
@@ -33,7 +34,10 @@ class NoRecords:
 
 
 def look_at(
-    site: Site, instance: DagsterInstance | str, known_hosts: Path | None = None
+    site: Site,
+    instance: DagsterInstance | str,
+    known_hosts: Path | None = None,
+    code: CodeLocation | None = None,
 ) -> tuple[Snapshot, Assessment]:
     """Look at a site and say what it means.
 
@@ -46,8 +50,10 @@ def look_at(
     known_hosts
         A copy of the host keys that is the caller's; without it, one that is thrown away. A look adds no key to the
         site's own, and accepts a host that is not among them for itself alone.
+    code
+        What the code location has; without it, everything of which Dagster has a record counts.
     """
-    records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site)
+    records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site, code)
     with nullcontext(known_hosts) if known_hosts else _copy_of(site.paths.known_hosts) as known:
         snapshot = take_snapshot(
             site,

@@ -20,6 +20,8 @@ from aurora_assets import camera, lanes
 from aurora_assets.health.model import Daemon, Platform, Run, Tick
 from aurora_assets.partitions import key_of_hour
 from aurora_assets.site import Site
+from resources.code_location import CodeLocation
+from resources.failed_checks import failed_checks
 
 _SHOWN = 20  # failed runs, at most
 _LOOKED_AT = 200
@@ -40,9 +42,11 @@ class DagsterRecords:
 
     instance: DagsterInstance
     site: Site
+    code: CodeLocation | None = None
+    """What is in the code. Without it, everything of which there is a record."""
 
     def platform(self) -> Platform:
-        """Failed and stuck runs, the queue, daemons, failing ticks."""
+        """Failed and stuck runs, failed checks, the queue, daemons, failing ticks."""
         now = datetime.now(UTC)
         # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
         of_now = RunsFilter(statuses=_WAITING, tags={lanes.LANE: _PRESENT})
@@ -56,6 +60,7 @@ class DagsterRecords:
             if not lanes.is_history(record.dagster_run.tags)
         ]
         failed = self._failed(now)
+        checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None)
         return Platform(
             failed_runs=failed[:_SHOWN],
             more_failed_runs=len(failed) > _SHOWN,
@@ -64,6 +69,8 @@ class DagsterRecords:
             oldest_queued_s=round(max(impatient), 1) if impatient else None,
             daemons=self._daemons(),
             failing_ticks=self._failing_ticks(),
+            failed_checks=checks,
+            failed_checks_count=checks_count,
         )
 
     def _failed(self, now: datetime) -> list[Run]:

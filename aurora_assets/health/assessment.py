@@ -5,13 +5,14 @@ Gray is what is not known, or is planned to be off: it is neither good nor bad, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from aurora_assets.health.model import (
     Assessment,
     Check,
     Daemon,
+    FailedCheck,
     Filesystem,
     Freshness,
     HostState,
@@ -22,6 +23,7 @@ from aurora_assets.health.model import (
     Snapshot,
     Summary,
 )
+from aurora_assets.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_of
 from aurora_assets.health.settings import Endpoints, Health
 
 _WARN_AT = 2 / 3  # of stale_after
@@ -85,11 +87,13 @@ def level_of_page(page: Page, wanted: str | None) -> Level:
 def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints) -> Assessment:
     """What a snapshot means."""
     offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
+    manifests = {one.stream: _manifest(one, health, is_offline=one.stream in offline) for one in snapshot.manifests}
     checks = [
         *(_filesystem(one, health) for one in snapshot.filesystems),
         *(_freshness(one) for one in snapshot.freshness),
-        *(_manifest(one, health, is_offline=one.stream in offline) for one in snapshot.manifests),
+        *manifests.values(),
         *_platform(snapshot.platform, snapshot.generated_at_utc, health),
+        *_failed_checks(snapshot.platform, {name for name, check in manifests.items() if _is_bad(check)}),
         *(_host(one, health) for one in snapshot.hosts),
         *(_page(one, endpoints) for one in snapshot.pages),
     ]
@@ -216,6 +220,33 @@ def _platform(one: Platform, now: datetime, health: Health) -> Iterator[Check]:
     )
     for daemon in one.daemons:
         yield _daemon(daemon)
+
+
+def _failed_checks(one: Platform, bad_manifests: Collection[str]) -> Iterator[Check]:
+    """A line for each that failed; those whose fact the line of their stream's manifests tells have none."""
+    if one.error:
+        return
+    evaluated = [check for check in one.failed_checks if check.is_evaluated]
+    if not evaluated:
+        yield _listed("checks failed", [], Level.GREEN)
+    for check in evaluated:
+        if not (check.name in TOLD_BY_MANIFESTS and check.stream in bad_manifests):
+            yield _failed_check(check)
+    if others := [f"{check.asset}: {check.name}" for check in one.failed_checks if not check.is_evaluated]:
+        # Why their runs failed stands there.
+        yield _listed("checks not evaluated", others, Level.AMBER)
+    if (more := one.failed_checks_count - len(one.failed_checks)) > 0:
+        yield _listed("checks failed", [f"{more} more than the {len(one.failed_checks)} named here"], Level.AMBER)
+
+
+def _failed_check(one: FailedCheck) -> Check:
+    return Check(
+        level=one.level,
+        component=f"check {one.asset}:{one.name}",
+        message=said_of(one),
+        details=details_of(one),
+        metrics={"partition": one.partition, "run_id": one.run_id},
+    )
 
 
 def _daemon(one: Daemon) -> Check:

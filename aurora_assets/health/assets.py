@@ -1,5 +1,6 @@
 """``ops/health`` and ``ops/alerts``: what is wrong, since when, where, what to look at next; and the mail about it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from dagster import (
 )
 
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.health.next_steps import TOLD_BY_ALL
 from aurora_assets.health.places import alerts_directory, health_directory, snapshot_file
 from aurora_assets.health.settings import Alerts
 from aurora_assets.presentation import Metadata, picture, table
@@ -24,17 +26,18 @@ from aurora_assets.values import format_duration
 
 if TYPE_CHECKING:
     from aurora_assets.health.model import Assessment, Snapshot
+    from resources.code_location import CodeLocation
 
 HEALTH, ALERTS = AssetKey(["ops", "health"]), AssetKey(["ops", "alerts"])
-_NOTHING_RED, _CAN_MAIL = "nothing_is_red", "mail_can_leave"
+_CAN_MAIL = "mail_can_leave"
 
 
-def health_assets(site: Site) -> list[AssetsDefinition]:
-    """The health of a site, and its alerts where it sends mails."""
-    return [_health(site)] + ([_alerts(site, site.alerts)] if site.alerts else [])
+def health_assets(site: Site, code: "Callable[[], CodeLocation]") -> list[AssetsDefinition]:
+    """The health of a site, and its alerts where it sends mails; ``code`` says what else the code location has."""
+    return [_health(site, code)] + ([_alerts(site, site.alerts)] if site.alerts else [])
 
 
-def _health(site: Site) -> AssetsDefinition:
+def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
     @asset(
         key=HEALTH,
         group_name="ops",
@@ -47,7 +50,7 @@ def _health(site: Site) -> AssetsDefinition:
             "started_by": "schedule health",
         },
         check_specs=[
-            AssetCheckSpec(_NOTHING_RED, asset=HEALTH, description="Nothing is red; the table has what is not green.")
+            AssetCheckSpec(TOLD_BY_ALL, asset=HEALTH, description="Nothing is red; the table has what is not green.")
         ],
         description=(
             "One look at everything: disks, hosts, freshness, manifests, Dagster's runs and daemons, pages. Observe-"
@@ -59,7 +62,7 @@ def _health(site: Site) -> AssetsDefinition:
         from aurora_assets.health.report import publish_health
         from resources.looking import look_at
 
-        snapshot, assessment = look_at(site, context.instance)
+        snapshot, assessment = look_at(site, context.instance, code=code())
         files = publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
         return MaterializeResult(
@@ -155,7 +158,7 @@ def _nothing_red(assessment: "Assessment") -> AssetCheckResult:
     bad = [check for check in sorted_by_level(assessment.checks) if check.level in (Level.RED, Level.AMBER)]
     return AssetCheckResult(
         asset_key=HEALTH,
-        check_name=_NOTHING_RED,
+        check_name=TOLD_BY_ALL,
         passed=assessment.overall_level is not Level.RED,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(assessment.observations[:5]) or "nothing is wrong",

@@ -107,6 +107,26 @@ class Tick(_Record):
     error: str
 
 
+class FailedCheck(_Record):
+    """An asset check whose newest result is bad, or that could not be evaluated."""
+
+    asset: str
+    """Its asset key, with slashes."""
+    name: str
+    level: Level
+    """Red by an error, amber by a warning and where it could not be evaluated."""
+    stream: str | None = None
+    """The stream whose data the asset is, or is made from."""
+    partition: str | None = None
+    """What the run was about that evaluated it: a partition, or the first and the last of a range."""
+    sentence: str
+    since_utc: datetime | None = None
+    """When it failed for the first time since it passed last."""
+    run_id: str | None = None
+    is_evaluated: bool = True
+    """False: its run failed before it, and what it would say is not known."""
+
+
 class Platform(_Record):
     """Dagster, as its own records show it."""
 
@@ -119,6 +139,10 @@ class Platform(_Record):
     oldest_queued_s: float | None = None
     daemons: list[Daemon] = Field(default_factory=list)
     failing_ticks: list[Tick] = Field(default_factory=list)
+    failed_checks: list[FailedCheck] = Field(default_factory=list)
+    """The worst first. Without ``is_fresh``, which are the freshness above, and without ``nothing_is_red``."""
+    failed_checks_count: int = 0
+    """How many there are, also of those that are not listed."""
     error: str | None = None
 
 

@@ -6,7 +6,7 @@ ends one. So an alert whose host has gone quiet stays as it is, without another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,13 @@ from pathlib import Path
 from aurora_assets.files import shown
 from aurora_assets.health.assessment import age, is_planned_offline
 from aurora_assets.health.model import Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
+from aurora_assets.health.next_steps import (
+    TOLD_BY_MAIL,
+    TOLD_BY_MANIFESTS,
+    TOLD_BY_SOURCE,
+    details_of,
+    said_of,
+)
 from aurora_assets.health.settings import Alerts
 
 STOPPED_AFTER = timedelta(minutes=15)
@@ -24,8 +31,6 @@ _CALM = (
     1.0  # percent below the bound from which on a disk is well again, so that one at the bound sends no mail an hour
 )
 _NOTHING = timedelta(0)
-# What is listed only while it is bad; from the list it goes when it is over.
-_LISTED = ("run ", "tick ")
 _ARRIVALS = "arrivals_"
 
 
@@ -100,8 +105,7 @@ def conditions_of(
         return unseen | _by_key([_collector(reading, Verdict.BAD, f"{said}: nothing looks at the site", _NOTHING)])
     if not snapshot.platform.error:
         gone = "is not among those that fail any more"
-        # Of a list that was cut nobody knows what is missing in it.
-        listed = ("tick ",) if snapshot.platform.more_failed_runs else _LISTED
+        listed = tuple(_whole_lists(snapshot.platform))
         unseen |= {key: Condition(key, Verdict.WELL, gone) for key in unseen if key.startswith(listed)}
     offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
     found = [
@@ -112,7 +116,20 @@ def conditions_of(
         *_archives(snapshot, alerts),
         *_platform(snapshot.platform, alerts),
     ]
-    return unseen | _by_key(found)
+    known_by = _by_key(found)
+    return unseen | known_by | _by_key(list(_checks(snapshot.platform, known_by, offline, alerts)))
+
+
+def _whole_lists(platform: Platform) -> Iterator[str]:
+    """What is listed only while it is bad; from the list it goes when it is over.
+
+    Of a list that was cut nobody knows what is missing in it.
+    """
+    yield "tick "
+    if not platform.more_failed_runs:
+        yield "run "
+    if platform.failed_checks_count <= len(platform.failed_checks):
+        yield "check "
 
 
 def of_failed_run(run: Run) -> Condition:
@@ -207,6 +224,26 @@ def _archive(stream: str, manifest: Manifest | None, fresh: Freshness | None, al
         verdict = Verdict.OPEN if manifest is None or level is Level.GRAY else Verdict.WELL
     details = f"Stage: archive. See: aurora ledger; aurora prune --plan {stream}; the runs of push_{stream}"
     return _condition(f"archive {stream}", verdict, "; ".join(said), details, alerts.archive_after)
+
+
+def _checks(
+    platform: Platform, known: Mapping[str, Condition], offline: Collection[str], alerts: Alerts
+) -> Iterator[Condition]:
+    """Asset checks that failed. Of those that could not be evaluated the run is mailed."""
+    if platform.error:
+        return
+    for one in platform.failed_checks:
+        if not one.is_evaluated or one.name in TOLD_BY_MAIL:
+            continue
+        told = []
+        if one.name in TOLD_BY_MANIFESTS:
+            told = [f"archive {one.stream}"]
+        elif one.name in TOLD_BY_SOURCE:
+            told = [f"source {one.stream}"]
+        is_told = any(key in known and known[key].verdict is Verdict.BAD for key in told)
+        verdict = Verdict.OPEN if is_told or one.stream in offline else Verdict.BAD
+        key = f"check {one.asset}:{one.name}"
+        yield _condition(key, verdict, said_of(one), details_of(one), alerts.checks_after)
 
 
 def _platform(one: Platform, alerts: Alerts) -> Iterator[Condition]:

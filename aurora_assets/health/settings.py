@@ -74,6 +74,7 @@ class Alerts(Settings):
     manifests_after: Bound = timedelta(minutes=30)
     source_after: Bound = timedelta(hours=3)
     archive_after: Bound = timedelta(hours=3)
+    checks_after: Bound = timedelta(minutes=30)
 
     @model_validator(mode="after")
     def _file_goes_with_its_transport(self) -> Alerts:

@@ -11,6 +11,7 @@ from aurora_assets.health import assessment
 from aurora_assets.health.assessment import assess, broken_stages
 from aurora_assets.health.model import (
     Daemon,
+    FailedCheck,
     Filesystem,
     Freshness,
     HostState,
@@ -200,14 +201,17 @@ def test_every_check_says_its_stage_and_what_to_look_at() -> None:
             filesystems=[Filesystem(name="raw", path="/raw", used_percent=1)],
             freshness=[fresh(one, GREEN) for one in ("source", "here", "archive", "product")],
             manifests=[Manifest(stream="met", age_s=1)],
-            platform=Platform(daemons=[Daemon(name="sensor", healthy=True)]),
+            platform=Platform(
+                daemons=[Daemon(name="sensor", healthy=True)],
+                failed_checks=[FailedCheck(asset="raw/met", name="of_tomorrow", level=AMBER, sentence="so")],
+            ),
             hosts=[HostState(name="ass", address="127.0.0.1", reachable=True)],
             pages=[Page(name="dash", url="http://127.0.0.1/", status=200)],
         ),
         HEALTH,
         {},
     )
-    assert len(found.checks) == 13
+    assert len(found.checks) == 14
     for check in found.checks:
         assert check.details.startswith("Stage: "), check
         assert "See: " in check.details, check
