@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from rich.text import Text
 from aurora_assets.errors import SiteError
 from aurora_assets.health.assessment import sorted_by_level
 from aurora_assets.health.model import Assessment, Level, Snapshot
+from aurora_assets.health.places import snapshot_file
+from aurora_assets.health.rules import collector_check
 from aurora_assets.site import Site
 from cli.console import console, say, show_json, show_table
 from cli.reaching import looking_only, site_of
@@ -49,14 +52,16 @@ def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bo
 
 
 def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
+    more = [collector_check(snapshot_file(site), datetime.now(UTC))]
     home = os.environ.get("DAGSTER_HOME")
     if not home or not Path(home).is_dir():
-        return look_at(site, "DAGSTER_HOME is not set, or no directory", copy)
+        return look_at(site, "DAGSTER_HOME is not set, or no directory", copy, more=more)
     if not Path(home, "history").is_dir():
         # Dagster would make its databases there.
-        return look_at(site, "there are no records in DAGSTER_HOME: was the platform ever started there?", copy)
+        why = "there are no records in DAGSTER_HOME: was the platform ever started there?"
+        return look_at(site, why, copy, more=more)
     with DagsterInstance.get() as instance:
-        return look_at(site, instance, copy, _code_of(site))
+        return look_at(site, instance, copy, _code_of(site), more)
 
 
 def _code_of(site: Site) -> CodeLocation | None:

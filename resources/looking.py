@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from dagster import DagsterInstance
 
 from aurora_assets.health.assessment import assess
 from aurora_assets.health.collect import Asker, take_snapshot
-from aurora_assets.health.model import Assessment, Platform, Snapshot
+from aurora_assets.health.model import Assessment, Check, Platform, Snapshot
 from aurora_assets.site import Site
 from resources.code_location import CodeLocation
 from resources.orchestrator import DagsterRecords
@@ -38,6 +38,7 @@ def look_at(
     instance: DagsterInstance | str,
     known_hosts: Path | None = None,
     code: CodeLocation | None = None,
+    more: Sequence[Check] = (),
 ) -> tuple[Snapshot, Assessment]:
     """Look at a site and say what it means.
 
@@ -52,6 +53,8 @@ def look_at(
         site's own, and accepts a host that is not among them for itself alone.
     code
         What the code location has; without it, everything of which Dagster has a record counts.
+    more
+        What else the caller has looked at.
     """
     records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site, code)
     with nullcontext(known_hosts) if known_hosts else _copy_of(site.paths.known_hosts) as known:
@@ -62,7 +65,7 @@ def look_at(
             fetch=Pages(site.health.within.total_seconds() / 3),
             dagster_version=dagster.__version__,
         )
-    return snapshot, assess(snapshot, site.health, site.endpoints)
+    return snapshot, assess(snapshot, site.health, site.endpoints, more)
 
 
 @contextmanager

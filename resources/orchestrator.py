@@ -13,23 +13,20 @@ from dagster import (
     RunRecord,
     RunsFilter,
 )
-from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_assets import camera, lanes
-from aurora_assets.health.model import Daemon, Platform, Run, Tick
+from aurora_assets.health.model import Daemon, Platform, Run
 from aurora_assets.partitions import key_of_hour
 from aurora_assets.site import Site
 from resources.code_location import CodeLocation
 from resources.failed_checks import failed_checks
+from resources.ticks import ticks
 
 _SHOWN = 20  # failed runs, at most
 _LOOKED_AT = 200
 _DAY = timedelta(days=1)
-# Every sensor and schedule ticks at least once a day: what has not for longer is in the code no more.
-_FORGOTTEN = 2 * _DAY
 _REMEMBERED = 7 * _DAY  # a failed run that nobody made good meanwhile
-_TICKED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
 _PRESENT = [lanes.LIVE, lanes.PUSH, lanes.PUSH_SMALL, lanes.EVIDENCE, lanes.OPS]
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
 _GOING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
@@ -45,9 +42,9 @@ class DagsterRecords:
     code: CodeLocation | None = None
     """What is in the code. Without it, everything of which there is a record."""
 
-    def platform(self) -> Platform:
-        """Failed and stuck runs, failed checks, the queue, daemons, failing ticks."""
-        now = datetime.now(UTC)
+    def platform(self, now: datetime | None = None) -> Platform:
+        """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
+        now = now or datetime.now(UTC)
         # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
         of_now = RunsFilter(statuses=_WAITING, tags={lanes.LANE: _PRESENT})
         waiting = [
@@ -60,6 +57,8 @@ class DagsterRecords:
             if not lanes.is_history(record.dagster_run.tags)
         ]
         failed = self._failed(now)
+        daemons = self._daemons()
+        failing, overdue = ticks(self.instance, self.code, {one.name for one in daemons if one.healthy}, now)
         checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None)
         return Platform(
             failed_runs=failed[:_SHOWN],
@@ -67,8 +66,9 @@ class DagsterRecords:
             stuck_runs=self._stuck(now),
             queued_runs=self.instance.get_runs_count(RunsFilter(statuses=_WAITING)),
             oldest_queued_s=round(max(impatient), 1) if impatient else None,
-            daemons=self._daemons(),
-            failing_ticks=self._failing_ticks(),
+            daemons=daemons,
+            failing_ticks=failing,
+            overdue_ticks=overdue,
             failed_checks=checks,
             failed_checks_count=checks_count,
         )
@@ -129,24 +129,6 @@ class DagsterRecords:
             at = None if last is None else datetime.fromtimestamp(last.timestamp, UTC).replace(microsecond=0)
             found.append(Daemon(name=name.lower(), healthy=bool(status.healthy), last_heartbeat_utc=at))
         return found
-
-    def _failing_ticks(self) -> list[Tick]:
-        running = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
-        found = []
-        for state in self.instance.all_instigator_state(instigator_statuses=running):
-            # One that is going on says nothing yet, and does not hide what the last one said.
-            ticks = self.instance.get_ticks(
-                state.instigator_origin_id,
-                state.selector_id,
-                after=(datetime.now(UTC) - _FORGOTTEN).timestamp(),
-                limit=1,
-                statuses=_TICKED,
-            )
-            if ticks and ticks[0].status is TickStatus.FAILURE and ticks[0].error is not None:
-                cause = ticks[0].error.cause or ticks[0].error  # ours is below Dagster's own
-                at = datetime.fromtimestamp(ticks[0].timestamp, UTC).replace(microsecond=0)
-                found.append(Tick(name=state.name, since_utc=at, error=" ".join(cause.message.split())[:300]))
-        return sorted(found, key=lambda tick: tick.name)
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
         """The time of the newest data in each product of the camera, by what its newest partitions say."""

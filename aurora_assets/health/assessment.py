@@ -5,7 +5,7 @@ Gray is what is not known, or is planned to be off: it is neither good nor bad, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from aurora_assets.health.model import (
@@ -27,6 +27,8 @@ from aurora_assets.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_
 from aurora_assets.health.settings import Endpoints, Health
 
 _WARN_AT = 2 / 3  # of stale_after
+OVERDUE_DETAILS = "Stage: platform. See: restart `make ui`; Deployment > Code locations. Runbook: `ticks overdue`"
+_NAMED = 5  # of a list; the others are in the snapshot
 _WORST = (Level.RED, Level.AMBER, Level.GREEN, Level.GRAY)
 
 
@@ -84,11 +86,14 @@ def level_of_page(page: Page, wanted: str | None) -> Level:
     return Level.AMBER if wanted is not None and wanted not in (page.title or "") else Level.GREEN
 
 
-def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints) -> Assessment:
-    """What a snapshot means."""
+def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints, more: Sequence[Check] = ()) -> Assessment:
+    """What a snapshot means; ``more`` is what else was looked at."""
     offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
     manifests = {one.stream: _manifest(one, health, is_offline=one.stream in offline) for one in snapshot.manifests}
     checks = [
+        *more,
+        # Nothing else can be as it should be while nothing ticks.
+        *_overdue(snapshot.platform),
         *(_filesystem(one, health) for one in snapshot.filesystems),
         *(_freshness(one) for one in snapshot.freshness),
         *manifests.values(),
@@ -208,7 +213,10 @@ def _platform(one: Platform, now: datetime, health: Health) -> Iterator[Check]:
         return
     yield _listed("runs failed", [f"{r.job} {r.partition or ''}: {r.error}" for r in one.failed_runs], Level.RED)
     yield _listed("runs stuck", [f"{r.job} {r.partition or ''}" for r in one.stuck_runs], Level.AMBER)
-    yield _listed("ticks failing", [f"{tick.name}: {tick.error}" for tick in one.failing_ticks], Level.AMBER)
+    overdue = {tick.name for tick in one.overdue_ticks}
+    # What is overdue says there how its last tick failed.
+    failing = [f"{tick.name}: {tick.error}" for tick in one.failing_ticks if tick.name not in overdue]
+    yield _listed("ticks failing", failing, Level.AMBER)
     waits = one.oldest_queued_s is not None and one.oldest_queued_s > health.queued_after.total_seconds()
     yield Check(
         level=Level.AMBER if waits else Level.GREEN,
@@ -222,13 +230,29 @@ def _platform(one: Platform, now: datetime, health: Health) -> Iterator[Check]:
         yield _daemon(daemon)
 
 
+def _overdue(one: Platform) -> Iterator[Check]:
+    if one.overdue_ticks:
+        yield Check(
+            level=Level.RED,
+            component="ticks overdue",
+            message=overdue_ticks_of(one),
+            details=OVERDUE_DETAILS,
+            metrics={"count": len(one.overdue_ticks)},
+        )
+
+
+def overdue_ticks_of(one: Platform) -> str:
+    """The names of ticks that are overdue, and what is known of one: it is often the same for all."""
+    names, first = [tick.name for tick in one.overdue_ticks], one.overdue_ticks[0]
+    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return f"{len(names)}: {', '.join(names[:_NAMED] + more)}. {first.name}: {first.sentence}"
+
+
 def _failed_checks(one: Platform, bad_manifests: Collection[str]) -> Iterator[Check]:
     """A line for each that failed; those whose fact the line of their stream's manifests tells have none."""
     if one.error:
         return
     evaluated = [check for check in one.failed_checks if check.is_evaluated]
-    if not evaluated:
-        yield _listed("checks failed", [], Level.GREEN)
     for check in evaluated:
         if not (check.name in TOLD_BY_MANIFESTS and check.stream in bad_manifests):
             yield _failed_check(check)
@@ -263,7 +287,7 @@ def _listed(component: str, lines: list[str], level: Level) -> Check:
     return Check(
         level=level if lines else Level.GREEN,
         component=component,
-        message=f"{len(lines)}: " + "; ".join(lines[:5]) if lines else "none",
+        message=f"{len(lines)}: " + "; ".join(lines[:_NAMED]) if lines else "none",
         details="Stage: platform. See: Runs and Automation in the UI",
         metrics={"count": len(lines)},
     )

@@ -65,7 +65,7 @@ class Orchestrator(Protocol):
     """Dagster, as its records show it."""
 
     def platform(self) -> Platform:
-        """Failed and stuck runs, failed checks, the queue, daemons, failing ticks."""
+        """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
         ...
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:

@@ -107,6 +107,14 @@ class Tick(_Record):
     error: str
 
 
+class OverdueTick(_Record):
+    """A sensor or schedule of which three ticks in a row have not come."""
+
+    name: str
+    last_tick_utc: datetime | None = None
+    sentence: str
+
+
 class FailedCheck(_Record):
     """An asset check whose newest result is bad, or that could not be evaluated."""
 
@@ -139,6 +147,8 @@ class Platform(_Record):
     oldest_queued_s: float | None = None
     daemons: list[Daemon] = Field(default_factory=list)
     failing_ticks: list[Tick] = Field(default_factory=list)
+    overdue_ticks: list[OverdueTick] = Field(default_factory=list)
+    """Of daemons that run. One that goes on for so long is overdue too."""
     failed_checks: list[FailedCheck] = Field(default_factory=list)
     """The worst first. Without ``is_fresh``, which are the freshness above, and without ``nothing_is_red``."""
     failed_checks_count: int = 0

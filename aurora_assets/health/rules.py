@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from aurora_assets.files import shown
-from aurora_assets.health.assessment import age, is_planned_offline
-from aurora_assets.health.model import Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
+from aurora_assets.health.assessment import OVERDUE_DETAILS, age, is_planned_offline, overdue_ticks_of
+from aurora_assets.health.model import Check, Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
 from aurora_assets.health.next_steps import (
     TOLD_BY_MAIL,
     TOLD_BY_MANIFESTS,
@@ -31,6 +31,8 @@ _CALM = (
     1.0  # percent below the bound from which on a disk is well again, so that one at the bound sends no mail an hour
 )
 _NOTHING = timedelta(0)
+_OVERDUE = "ticks overdue"
+_OVERDUE_FOR = timedelta(minutes=10)  # a platform that was just started has to catch up first
 _ARRIVALS = "arrivals_"
 
 
@@ -78,6 +80,23 @@ def read_snapshot(place: Path) -> Reading:
         return Reading(str(place), why=error.strerror or type(error).__name__)
     except ValueError as error:
         return Reading(str(place), why=f"not a snapshot: {str(error).splitlines()[0]}")
+
+
+def collector_check(place: Path, now: datetime) -> Check:
+    """How old ``latest.json`` is, for who looks without the collector: nobody is mailed by what nobody writes."""
+    reading = read_snapshot(place)
+    written = reading.snapshot.generated_at_utc if reading.snapshot else None
+    if written is None:
+        is_missing = not place.exists()
+        level, said = (Level.GRAY, "was never written") if is_missing else (Level.RED, f"cannot be read: {reading.why}")
+    else:
+        old = now - written
+        level = Level.RED if old >= STOPPED_AFTER else Level.GREEN
+        said = f"{age(max(0.0, old.total_seconds()))} old" + (
+            ": nothing looks at the site" if level is Level.RED else ""
+        )
+    one = _collector(reading, Verdict.OPEN, said, _NOTHING)
+    return Check(level=level, component=COLLECTOR, message=one.sentence, details=one.details)
 
 
 def conditions_of(
@@ -130,6 +149,9 @@ def _whole_lists(platform: Platform) -> Iterator[str]:
         yield "run "
     if platform.failed_checks_count <= len(platform.failed_checks):
         yield "check "
+    # Of a daemon that does not run no tick is expected: that none is overdue says nothing then.
+    if all(daemon.healthy for daemon in platform.daemons):
+        yield _OVERDUE
 
 
 def of_failed_run(run: Run) -> Condition:
@@ -159,7 +181,7 @@ def _collector(reading: Reading, verdict: Verdict, said: str, hold: timedelta) -
         COLLECTOR,
         verdict,
         f"{Path(reading.place).name} {said}",
-        f"Stage: health. See: the ticks and runs of ops/health; {reading.place}",
+        f"Stage: health. See: the ticks and runs of ops/health; {reading.place}. Runbook: `collector`",
         hold,
         by_age=True,
     )
@@ -255,6 +277,10 @@ def _platform(one: Platform, alerts: Alerts) -> Iterator[Condition]:
         # A look at a source fails while its host is away: as long as that may be, for a source.
         hold = alerts.source_after if tick.name.startswith(_ARRIVALS) else _NOTHING
         yield _condition(f"tick {tick.name}", Verdict.BAD, f"failed: {tick.error}", details, hold)
+    if one.overdue_ticks:
+        # All of them as one: it is nearly always one cause.
+        said = overdue_ticks_of(one)
+        yield _condition(_OVERDUE, Verdict.BAD, said, OVERDUE_DETAILS, _OVERDUE_FOR)
     for daemon in one.daemons:
         seen = f"{daemon.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if daemon.last_heartbeat_utc else "never"
         yield _condition(

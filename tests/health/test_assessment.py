@@ -17,6 +17,7 @@ from aurora_assets.health.model import (
     HostState,
     Level,
     Manifest,
+    OverdueTick,
     Page,
     Platform,
     Run,
@@ -113,6 +114,7 @@ def level_of(component: str, **parts: Any) -> Level:
         ("runs failed", Platform(failed_runs=[Run(run_id="1", job="a", error="b")]), RED),
         ("runs stuck", Platform(stuck_runs=[Run(run_id="1", job="a")]), AMBER),
         ("ticks failing", Platform(failing_ticks=[Tick(name="a", error="b")]), AMBER),
+        ("ticks overdue", Platform(overdue_ticks=[OverdueTick(name="a", sentence="b")]), RED),
         ("queue", Platform(queued_runs=9, oldest_queued_s=60), GREEN),
         ("queue", Platform(queued_runs=1, oldest_queued_s=1801), AMBER),
         ("daemon sensor", Platform(daemons=[Daemon(name="sensor", healthy=True)]), GREEN),
@@ -204,6 +206,7 @@ def test_every_check_says_its_stage_and_what_to_look_at() -> None:
             platform=Platform(
                 daemons=[Daemon(name="sensor", healthy=True)],
                 failed_checks=[FailedCheck(asset="raw/met", name="of_tomorrow", level=AMBER, sentence="so")],
+                overdue_ticks=[OverdueTick(name="arrivals_met", sentence="so")],
             ),
             hosts=[HostState(name="ass", address="127.0.0.1", reachable=True)],
             pages=[Page(name="dash", url="http://127.0.0.1/", status=200)],
@@ -211,7 +214,7 @@ def test_every_check_says_its_stage_and_what_to_look_at() -> None:
         HEALTH,
         {},
     )
-    assert len(found.checks) == 14
+    assert len(found.checks) == 15
     for check in found.checks:
         assert check.details.startswith("Stage: "), check
         assert "See: " in check.details, check

@@ -276,7 +276,7 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
 ) -> None:
     copies: list[Path] = []
 
-    def look(site: Site, _: object, copy: Path) -> tuple[Snapshot, Assessment]:
+    def look(site: Site, _: object, copy: Path, **more: object) -> tuple[Snapshot, Assessment]:
         copies.append(copy)
         if len(copies) == 3:
             raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.scheduler.instigation import TickData, TickStatus
 
 from aurora_assets import lanes
-from resources import orchestrator
+from resources import orchestrator, ticks
 from resources.orchestrator import DagsterRecords
 from tests.daemon import Daemon
 
@@ -52,7 +52,7 @@ def test_a_tick_that_failed_long_ago_is_of_a_sensor_that_is_gone(
 ) -> None:
     (daemon.directory / "met").rmdir()
     daemon.look()
-    monkeypatch.setattr(orchestrator, "_FORGOTTEN", timedelta(0))
+    monkeypatch.setattr(ticks, "_FORGOTTEN", timedelta(0))
     assert failing(daemon) == []
 
 
