@@ -32,6 +32,7 @@ NEXT_STEPS = {
     "every_closed_hour_has_one": "materialize wxcam/catalog for that day, then the hours of {asset}",
     "times_match_catalog": "delete that day's directory below wxcam.zarr and materialize {asset} for it",
     "nothing_parked": "aurora ledger shows the files and why; aurora repair {stream} --day D",
+    "finalized_files_stay": "compare both versions: the check names where the earlier one is kept; docs/archive.md",
     "no_settled_gap": "aurora repair {stream} --day D shows what is wrong and how it is made right",
     "every_place_was_seen": "aurora audit: can the host and the archive be reached, listed and read?",
     "mail_can_leave": "aurora alert --test says why no mail can leave",
