@@ -19,6 +19,10 @@ from aurora_assets.listing import FILE, Entry, Listing
 from aurora_assets.placing import Directories, Judge
 from aurora_assets.site import Stream
 
+# Why a file cannot be written here.
+ON_THE_WAY = "a symlink or file stands here where a directory should"
+UNDER_ITS_NAME = "something else stands here under its name"
+
 
 @dataclass
 class DayPlan:
@@ -161,11 +165,11 @@ class _LocalTree:
         """The regular file that is here under ``path``, if there is one; or why it cannot be written here: a symlink on
         the way would lead out of the raw root."""
         if not self._is_sound(path.rpartition("/")[0]):
-            return "a symlink or file stands here where a directory should"
+            return ON_THE_WAY
         status = self._status(path)
         if status is None or stat.S_ISREG(status.st_mode):
             return status
-        return "something else stands here under its name"
+        return UNDER_ITS_NAME
 
     def _status(self, path: str) -> os.stat_result | None:
         try:

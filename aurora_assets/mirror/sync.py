@@ -21,6 +21,7 @@ from typing import Protocol
 from aurora_assets.files import SHOWN, FileId, Tally, exclusive, flush, identity, in_parts, remove, same_mtime
 from aurora_assets.listing import FILE, Source
 from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
+from aurora_assets.mirror.publish import CannotPublishError, came, publish
 from aurora_assets.placing import Directories
 from aurora_assets.sighting import Sighting, remember
 from aurora_assets.site import Stream
@@ -255,7 +256,12 @@ class _Mirror:
             total += self.transfer.fetch(self.stream.path, paths, work / ARRIVED, work, lock)
             there = self._list_again(files, sorted({day.day for day, _ in part}))
             for day, file in part:
-                if here := self._publish(day, file, there.get(file.path), work / ARRIVED):
+                try:
+                    here = self._publish(day, file, there.get(file.path), work / ARRIVED)
+                except CannotPublishError as error:
+                    day.refuse(file.path, str(error))
+                    continue
+                if here:
                     copied[day.day].append(here)
             _flush_directories(self.raw / self.stream.raw, (here for day in copied.values() for here in day))
         _tidy(work)
@@ -279,11 +285,14 @@ class _Mirror:
 
         One that changed while it was copied may hold some of both versions, and one that changed before has not settled
         again. Both wait for the next pass, unless the file is appended only: what came of it is how it once was.
+
+        Raises
+        ------
+        CannotPublishError
+            Where what came is no regular file, or something else stands in its way here.
         """
         staged = arrived / listed.path
-        try:
-            status = staged.lstat()
-        except FileNotFoundError:
+        if (status := came(staged)) is None:
             day.refuse(listed.path, "not copied: gone from the host, or not readable")
             return None
         here = FileId(listed.path, status.st_size, status.st_mtime_ns)
@@ -294,9 +303,7 @@ class _Mirror:
             day.unsettled.add(listed.path)
             remove(staged)
             return None
-        target = self.raw / self.stream.raw / listed.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(target)
+        publish(staged, self.raw / self.stream.raw, listed.path)
         return now if is_whole else here
 
 

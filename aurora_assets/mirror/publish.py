@@ -1,0 +1,92 @@
+"""Giving what has arrived its name below a stream's raw directory: regular files, and only where directories lead.
+
+Between the plan and this, hours may have passed. What the host had listed as a file may have come as something else,
+and something else may stand here under its name, or on the way to it. Each such file is refused, with its own reason.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from aurora_assets.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+
+NO_REGULAR_FILE = "not a regular file any more when it was copied"
+_ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class CannotPublishError(Exception):
+    """A file may not get its name; the message is the reason with which it is refused."""
+
+
+def came(staged: Path) -> os.stat_result | None:
+    """The regular file that lies at ``staged``, or None where nothing does.
+
+    Raises
+    ------
+    CannotPublishError
+        Where something else came, a directory say; it is taken away, unless other files have come below it.
+    """
+    try:
+        status = staged.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(status.st_mode):
+        return status
+    with suppress(OSError):  # a directory that is not empty goes with the work directory
+        staged.rmdir() if stat.S_ISDIR(status.st_mode) else staged.unlink()
+    raise CannotPublishError(NO_REGULAR_FILE)
+
+
+def publish(staged: Path, root: Path, path: str) -> None:
+    """Give a regular file its name ``path`` (relative, safe) below ``root``, in place of an earlier version.
+
+    Raises
+    ------
+    CannotPublishError
+        Where something stands under its name that is no regular file, or on the way to it that is no directory.
+    """
+    *folders, name = path.split("/")
+    with _opened(root, folders) as directory:
+        _refuse_unless_regular(directory, name)
+        try:
+            os.rename(staged, name, dst_dir_fd=directory)
+        except IsADirectoryError:  # since the line above
+            raise CannotPublishError(UNDER_ITS_NAME) from None
+
+
+def _refuse_unless_regular(directory: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise CannotPublishError(UNDER_ITS_NAME)
+
+
+@contextmanager
+def _opened(root: Path, folders: Sequence[str]) -> Iterator[int]:
+    """Open a directory below ``root``, which is made where it is missing. No symlink is followed on the way there."""
+    root.mkdir(parents=True, exist_ok=True)
+    opened = [os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+    try:
+        for folder in folders:
+            opened.append(_entered(opened[-1], folder))
+        yield opened[-1]
+    finally:
+        for handle in opened:
+            os.close(handle)
+
+
+def _entered(above: int, folder: str) -> int:
+    try:
+        return os.open(folder, _ENTER, dir_fd=above)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another pass that makes it too
+            os.mkdir(folder, dir_fd=above)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise CannotPublishError(ON_THE_WAY) from None
+        raise
+    return _entered(above, folder)
