@@ -74,8 +74,20 @@ def safe_relative(raw: bytes) -> str:
 def shown(raw: bytes | str) -> str:
     """A name from outside in a form that is safe in logs, Markdown tables and terminals."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    escaped = "".join(c if c.isprintable() else _escaped(c) for c in text)
     return escaped if len(escaped) <= 200 else escaped[:197] + "..."
+
+
+def printable(text: str) -> str:
+    """Text from outside, of any length, in a form that is safe in logs and terminals: its lines stay lines.
+
+    Other control characters, escape sequences and marks that turn the direction of writing are shown as what they are.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def counted(number: int, one: str, many: str = "") -> str:

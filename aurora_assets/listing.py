@@ -137,7 +137,7 @@ def _entries(records: Iterator[bytes]) -> Generator[Entry]:
     for record in records:
         if record.startswith(b"end "):
             if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
-                raise HostError(f"find failed on the host ({record[4:].decode('ascii', 'replace')})")
+                raise HostError(f"find failed on the host ({shown(record[4:])})")
             # Asking for more lets the session end in order: its exit code and complaints come after its output.
             if next(records, None) is not None:
                 raise HostError("the listing goes on after its end")

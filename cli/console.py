@@ -14,6 +14,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from aurora_assets.files import printable
+
 _NARROWEST = 160  # columns, where nobody looks at a terminal: a log or a pipe has no edge
 
 
@@ -23,11 +25,6 @@ def console(*, to_stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = max(made.width, _NARROWEST)
     return made
-
-
-def printable(text: object) -> str:
-    """A text from outside without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:

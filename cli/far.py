@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aurora_assets.errors import HostError, HostRefusedError
+from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
 from cli.findings import Finding, Level, by_limits
 from cli.rsync import judged
@@ -164,7 +165,7 @@ class Visit:
         return [Finding(component, level, what, step)]
 
     def _tools(self) -> list[Finding]:
-        lines = self._ask(["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"])[0].splitlines()
+        lines = [shown(line) for line in self._ask(["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"])[0].splitlines()]
         has_printf, find, rsync, hashing = (lines + ["none"] * 4)[:4]
         component = f"{self.name} find"
         if has_printf == "yes":

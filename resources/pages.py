@@ -6,6 +6,7 @@ from contextlib import closing
 
 import requests
 
+from aurora_assets.files import shown
 from aurora_assets.health.model import Page
 
 _MOST = 1 << 16  # bytes; a title stands at the begin
@@ -44,7 +45,7 @@ class Pages:
 def _why(error: requests.RequestException) -> str:
     """The cause in a few words; requests wraps it several times."""
     said = re.findall(r"\[Errno -?\d+\] [^'\")]+", str(error))
-    return said[-1] if said else f"{type(error).__name__}: {error}"[:200]
+    return said[-1] if said else shown(f"{type(error).__name__}: {error}")
 
 
 def _begin(answer: requests.Response, until: float) -> bytes:

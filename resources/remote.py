@@ -58,6 +58,8 @@ _LOG = logging.getLogger("aurora.ssh")
 _BLOCK = 1 << 16
 _MOST_ANSWER = 16  # blocks, of what is no listing
 _MOST_STDERR = 1 << 18
+_MOST_DRAINED = 64  # blocks at a time: more than the window of a channel (2 MB) holds
+_QUIET, _TALKING = 0.5, 0.01  # s, to wait for stdout before stderr is looked at again
 
 
 def connect(ssh: SshResource, host: SshHost) -> Connection:
@@ -232,13 +234,15 @@ class RemoteSource:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise HostError(f"{self.host.address}: the listing took longer than {self.ssh.listing_seconds:.0f} s")
-            channel.settimeout(left)
+            # Whoever says more on stderr than fits its window says nothing on stdout before that is taken.
+            is_talking = _drain(channel, stderr)
+            channel.settimeout(min(left, _TALKING if is_talking else _QUIET))
             try:
                 block = channel.recv(_BLOCK)
             except TimeoutError:
                 continue
-            _drain(channel, stderr)
             if not block:
+                _drain(channel, stderr)
                 return
             yield block
 
@@ -275,7 +279,13 @@ def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _drain(channel: Channel, stderr: bytearray) -> None:
-    """Take what is on stderr, so that the far side never blocks on it; keep no more than a bounded part."""
-    while channel.recv_stderr_ready():
+def _drain(channel: Channel, stderr: bytearray) -> bool:
+    """Take what is on stderr, so that the far side never blocks on it; keep no more than a bounded part.
+
+    Returns whether there was any. Never all of what comes: who floods it would hold us here beyond every bound.
+    """
+    for taken in range(_MOST_DRAINED):
+        if not channel.recv_stderr_ready():
+            return taken > 0
         stderr += channel.recv_stderr(_BLOCK)[: max(0, _MOST_STDERR - len(stderr))]
+    return True

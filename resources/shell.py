@@ -19,6 +19,8 @@ from pathlib import Path
 
 from dagster import ConfigurableResource, Failure, JobDefinition, OpExecutionContext, job, op
 
+from aurora_assets.files import printable
+from resources.output import Output
 from resources.progress import READS, Life
 
 # What `timeout` and `flock` end with when their own bound was hit.
@@ -53,6 +55,9 @@ class ShellResource(ConfigurableResource):
     ) -> tuple[str, int]:
         """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
+        Of the output, the beginning and the end (:mod:`resources.output`): as the program wrote it here, and printable
+        in the log.
+
         Parameters
         ----------
         argv
@@ -74,23 +79,20 @@ class ShellResource(ConfigurableResource):
             *("timeout", "--kill-after", str(_KILL_AFTER), seconds[1]),
             *argv,
         ]
-        # Through a file: a pipe would be read until the last grandchild closes it. Beside the lock, because what is
-        # said when the disk of the data is full must not be lost on that disk.
-        output = lock.with_suffix(".out")
-        with output.open("wb") as sink:
-            code = _run(guarded, sink.fileno(), Path(argv[0]).name, stall, life)
-        said = output.read_text(errors="replace")
-        output.unlink()
-        log.info(said)
+        with Output() as output:
+            code = _run(guarded, output, Path(argv[0]).name, stall, life)
+        said = output.ends.text()
+        log.info(printable(said))
         return said, code
 
 
-def _run(argv: Sequence[str], output: int, program: str, stall: timedelta | None, life: Life) -> int:
+def _run(argv: Sequence[str], output: Output, program: str, stall: timedelta | None, life: Life) -> int:
     """Run a program in a session of its own; if this run is ended meanwhile, so is the program."""
     env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env, start_new_session=True
+        argv, stdin=subprocess.DEVNULL, stdout=output.sink, stderr=subprocess.STDOUT, env=env, start_new_session=True
     )
+    output.started()
     try:
         return process.wait() if stall is None else _watch(process, program, stall.total_seconds(), life)
     except BaseException:

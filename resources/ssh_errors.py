@@ -10,6 +10,7 @@ from paramiko import AuthenticationException, BadAuthenticationType, BadHostKeyE
 from paramiko.auth_strategy import AuthFailure
 from paramiko.ssh_exception import NoValidConnectionsError
 
+from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
 
 _NETWORK = "Is the host up, and is the network (VPN, Tailscale) there?"
@@ -56,7 +57,7 @@ def _before_the_login(error: Exception, host: SshHost, bound: str) -> str:
     if isinstance(error, AuthFailure):
         return _before_the_login(next(reversed(_tried(error)), SSHException(text)), host, bound)
     if isinstance(error, BadAuthenticationType):
-        offered = ", ".join(error.allowed_types) or "nothing"
+        offered = shown(", ".join(error.allowed_types)) or "nothing"
         return f"{host.user} is not let in by auth: {host.auth}; the host offers {offered}. See auth in the site file."
     if text == _DENIED:
         return f"the login of {host.user} by auth: {host.auth} is denied. Are user and identity right?"
@@ -109,4 +110,4 @@ def _tried(error: AuthFailure) -> list[Exception]:
 
 
 def _text(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return shown(" ".join(str(error).split())) or type(error).__name__

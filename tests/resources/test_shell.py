@@ -4,11 +4,12 @@ import fcntl
 import logging
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -122,3 +123,65 @@ def test_a_program_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     process.join()
     ends(int((tmp_path / "pid").read_text()))
     assert run(tmp_path, ["true"], wait=2)[1] == 0, "the lock is free"
+
+
+class Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said += record.getMessage()
+
+
+@pytest.fixture
+def log() -> Iterator[Kept]:
+    """What :data:`LOG` gets."""
+    kept, level = Kept(), LOG.level
+    LOG.addHandler(kept)
+    LOG.setLevel(logging.INFO)
+    yield kept
+    LOG.removeHandler(kept)
+    LOG.setLevel(level)
+
+
+FLOOD = 20_000_000
+FLOODS = f"""
+import os, sys
+os.write(1, b"the first line\\n")
+for _ in range({FLOOD} // 1000):
+    os.write(2, b"\\x1b[31m\\x9b\\x00\\xe2\\x80\\xae" * 100)
+print(flush=True)
+print(sum(os.lstat(os.path.join(sys.argv[1], name)).st_size for name in os.listdir(sys.argv[1])), "bytes on the disk")
+print("the last line")
+"""
+
+
+def test_of_a_flood_of_output_the_begin_and_the_end_are_kept_printable_and_nothing_on_the_disk(
+    tmp_path: Path, log: Kept
+) -> None:
+    output, code = run(tmp_path, [sys.executable, "-c", FLOODS, str(tmp_path / "locks")])
+    assert code == 0
+    for text in (output, log.said):
+        assert text.startswith("the first line\n")
+        assert text.endswith("\n0 bytes on the disk\nthe last line\n")
+        assert re.search(r"\n\[\d{8} bytes are left out here\]\n", text)
+    assert len(output.encode()) < 2.5 * 64 * 1024
+    # Of each byte that may not stand there, an escape is left.
+    assert len(log.said) < 8 * 64 * 1024
+    assert log.said.replace("\n", "").isprintable()
+
+
+def test_what_is_left_out_and_what_is_kept_is_all_that_was_said(tmp_path: Path) -> None:
+    output, _ = run(tmp_path, [sys.executable, "-c", f"print('x' * {1 << 20})"])
+    left_out = re.search(r"\n\[(\d+) bytes are left out here\]\n", output)
+    assert left_out is not None
+    assert output.count("x") + int(left_out[1]) == 1 << 20
+
+
+def test_a_grandchild_that_floods_the_output_does_not_hold_us(tmp_path: Path) -> None:
+    _, code = run(tmp_path, ["sh", "-c", f"yes & echo $! > {tmp_path}/pid"])
+    assert code == 0
+    ends(int((tmp_path / "pid").read_text()))  # nobody reads what it says any more
