@@ -4,6 +4,8 @@ What is expected of the world (an unreadable file, an unsettled one, a name that
 counted and named in a report. These exceptions are for what stops a piece of work.
 """
 
+from collections.abc import Sequence
+
 
 class AuroraError(Exception):
     """Base of all errors of our own."""
@@ -34,6 +36,14 @@ class TransferError(AuroraError):
     def __init__(self, message: str, *, transient: bool = True) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class OversizeError(TransferError):
+    """More came of some files than the host had listed; ``paths`` are those of which it may be true."""
+
+    def __init__(self, message: str, paths: Sequence[str]) -> None:
+        super().__init__(message)
+        self.paths = paths
 
 
 class ArchiveError(AuroraError):

@@ -29,6 +29,7 @@ from aurora_assets.values import (
     DayName,
     DayRule,
     Duration,
+    Free,
     Look,
     Name,
     RelativePath,
@@ -43,6 +44,7 @@ DEFAULT_SITE = Path(__file__).resolve().parent.parent / "sites" / "demo.yaml"
 
 # A site file is a page or two; anything larger is a mistake (a data file named by accident).
 _MAX_SITE_BYTES = 1 << 20
+KEEP_FREE = "2%"
 
 
 class Paths(Settings):
@@ -71,6 +73,8 @@ class Limits(Settings):
     stall: Bound = timedelta(seconds=60)  # a transfer that moves nothing for this long is cut
     transfer: Bound = timedelta(hours=6)
     lock: Duration = timedelta(minutes=10)
+    keep_free: Free = KEEP_FREE
+    """How much of the raw directory's disk a pass leaves free; a file for which there is less room is not fetched."""
 
 
 class Live(Settings):

@@ -25,6 +25,8 @@ _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1,
 _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
 _CRON_FIELD = re.compile(rf"{_CRON_PART}(,{_CRON_PART})*", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"M": 10**6, "G": 10**9, "T": 10**12}
+_FREE = re.compile(r"[0-9]{1,2}%|[0-9]{1,6}[MGT]")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OF_A_DAY = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
@@ -129,6 +131,18 @@ def _cron(value: str) -> str:
     return value
 
 
+def _free(value: object) -> str:
+    if not isinstance(value, str) or not _FREE.fullmatch(value):
+        raise ValueError("a part of the disk or a size: 2%, 500M, 20G, 1T")
+    return value
+
+
+def bytes_kept_free(value: str, total: int) -> int:
+    """How much of a disk of ``total`` bytes stays free, where a site file says ``2%``, ``500M``, ``20G`` or ``1T``."""
+    number, unit = int(value[:-1]), value[-1]
+    return total * number // 100 if unit == "%" else number * _SIZES[unit]
+
+
 def _look(value: timedelta) -> timedelta:
     if value > timedelta(seconds=50):
         raise ValueError("at most 50s: Dagster ends the tick of a sensor or schedule after 60 s")
@@ -143,6 +157,8 @@ class Settings(BaseModel):
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
 Bound = Annotated[Duration, AfterValidator(_bound)]
+Free = Annotated[str, BeforeValidator(_free)]
+"""How much of a disk stays free."""
 Look = Annotated[Bound, AfterValidator(_look)]
 SitePath = Annotated[Path, BeforeValidator(resolved)]
 RelativePath = Annotated[str, AfterValidator(_relative)]

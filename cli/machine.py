@@ -44,6 +44,7 @@ TOOLS = (
     Tool("flock", "--version", "util-linux"),
     Tool("setpriv", "--version", "util-linux", (2, 33), "--pdeathsig"),
     Tool("timeout", "--version", "coreutils"),
+    Tool("prlimit", "--version", "util-linux"),
     Tool("nice", "--version", "coreutils"),
 )
 

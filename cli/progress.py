@@ -17,7 +17,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from aurora_assets.mirror.sync import ARRIVED, NEW, Transfer, Transferred
+from aurora_assets.mirror.transfer import Transfer, Transferred
+from aurora_assets.mirror.workplace import ARRIVED, NEW
 from cli.console import console
 
 _TICK = 0.25  # s
@@ -101,8 +102,8 @@ class _Watched:
     transfer: Transfer
     bar: Bar
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
-        """See :meth:`aurora_assets.mirror.sync.Transfer.fetch`."""
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+        """See :meth:`aurora_assets.mirror.transfer.Transfer.fetch`."""
         over = threading.Event()
 
         def tick() -> None:
@@ -112,7 +113,7 @@ class _Watched:
         ticker = threading.Thread(target=tick, daemon=True)
         ticker.start()
         try:
-            return self.transfer.fetch(root, paths, target, work, lock)
+            return self.transfer.fetch(root, paths, target, work, lock, largest)
         finally:
             over.set()
             ticker.join()

@@ -164,6 +164,7 @@ class _Repair:
             raw=self.site.paths.raw,
             locks=self.site.paths.locks,
             wait=self.site.limits.lock,
+            keep_free=self.site.limits.keep_free,
             live_from=stream.live_from(datetime.now(UTC)),
         )
         say(report.summary())

@@ -96,6 +96,7 @@ class _Work:
                 raw=site.paths.raw,
                 locks=site.paths.locks,
                 wait=site.limits.lock,
+                keep_free=site.limits.keep_free,
                 live_from=stream.live_from(datetime.now(UTC)),
                 seen_at=site.sightings(name),
             )

@@ -31,7 +31,7 @@ if [ "${#want[@]}" -gt 0 ]; then
     fi
 fi
 have rsync || die "rsync is missing and needed: install the package rsync, then run this again"
-for tool in flock setpriv timeout; do
+for tool in flock prlimit setpriv timeout; do
     have "$tool" || die "$tool is missing and needed: install the packages util-linux and coreutils, then run this again"
 done
 

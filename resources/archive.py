@@ -13,7 +13,7 @@ from aurora_assets.errors import HostRefusedError, TransferError
 from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
 from aurora_assets.listing import Listing
-from aurora_assets.mirror.sync import NEW, PARTIAL
+from aurora_assets.mirror.workplace import NEW, PARTIAL
 from resources.progress import DELIVERS
 from resources.rsync import VANISHED, RsyncResource, write_wanted
 from resources.ssh import SshResource

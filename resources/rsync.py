@@ -13,10 +13,11 @@ from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from aurora_assets.errors import BusyError, TransferError
-from aurora_assets.files import remove, shown
+from aurora_assets.errors import BusyError, OversizeError, TransferError
+from aurora_assets.files import SHOWN, remove, shown
 from aurora_assets.hosts import Host, SshHost
-from aurora_assets.mirror.sync import NEW, PARTIAL, WANTED, Transferred
+from aurora_assets.mirror.transfer import Transferred
+from aurora_assets.mirror.workplace import NEW, PARTIAL, WANTED
 from resources.progress import READS, Life
 from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
@@ -102,14 +103,20 @@ class RsyncResource(ConfigurableResource):
         """
         return RsyncTransfer(self, host, log, basis)
 
-    def arguments(self, host: Host, root: str, target: Path, work: Path, basis: Path | None = None) -> list[str]:
-        """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``."""
+    def arguments(
+        self, host: Host, root: str, target: Path, work: Path, basis: Path | None = None, largest: int | None = None
+    ) -> list[str]:
+        """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``.
+
+        Those that the host says are larger than ``largest`` bytes are left out.
+        """
         source, remote = self._reach(host, root)
         return [
             *self._options(work / WANTED, str(work / NEW), str(work / PARTIAL), self.stall_seconds),
             "--fsync",
             *remote,
             *((f"--copy-dest={basis}",) if basis is not None else ()),
+            *((f"--max-size={largest}",) if largest is not None else ()),
             "--",
             source,
             f"{target}/",
@@ -163,8 +170,11 @@ class RsyncResource(ConfigurableResource):
             *((f"--bwlimit={self.bandwidth_kib}",) if self.bandwidth_kib else ()),
         ]
 
-    def run(self, arguments: Sequence[str], log: Logger, lock: Path, life: Life) -> Ended:
-        """Run rsync to its end, which comes within our bounds; :class:`BusyError` where ``lock`` is not free."""
+    def run(self, arguments: Sequence[str], log: Logger, lock: Path, life: Life, largest: int | None = None) -> Ended:
+        """Run rsync to its end, which comes within our bounds; :class:`BusyError` where ``lock`` is not free.
+
+        It cannot write more than ``largest`` bytes into any file, whatever the other side sends.
+        """
         output, code = self.shell.run(
             arguments,
             log,
@@ -174,6 +184,7 @@ class RsyncResource(ConfigurableResource):
             # Its own --timeout is not enough: rsync takes the keep-alives that it sends for a sign of life.
             stall=timedelta(seconds=self.stall_seconds),
             life=life,
+            largest=largest,
         )
         if code == LOCKED:
             raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
@@ -185,22 +196,35 @@ class RsyncResource(ConfigurableResource):
 
 @dataclass
 class RsyncTransfer:
-    """One host's transfer; see :class:`aurora_assets.mirror.sync.Transfer`."""
+    """One host's transfer; see :class:`aurora_assets.mirror.transfer.Transfer`."""
 
     rsync: RsyncResource
     host: Host
     log: Logger
     basis: Path | None = None
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
-        """See :meth:`aurora_assets.mirror.sync.Transfer.fetch`."""
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+        """See :meth:`aurora_assets.mirror.transfer.Transfer.fetch`."""
         _prepare(work, paths)
-        ended = self.rsync.run(self.rsync.arguments(self.host, root, target, work, self.basis), self.log, lock, READS)
+        arguments = self.rsync.arguments(self.host, root, target, work, self.basis, largest)
+        ended = self.rsync.run(arguments, self.log, lock, READS, largest)
         if ended.code == _SOME_FAILED and (ours := ended.disk_failed or ended.writing_denied):
             # Code 23 names single files that could not be read there; what cannot be written here is no file's fault.
             raise TransferError(f"rsync could not write here: {ours}", transient=ended.disk_failed is not None)
+        if ended.code and (oversize := _oversize(work, paths, largest)):
+            raise OversizeError(
+                f"more than {largest} bytes came of {', '.join(shown(path) for path in oversize[:SHOWN])}: the host "
+                "had listed less. The transfer was ended; the next pass lists it again.",
+                oversize,
+            )
         ended.check()
         return Transferred(ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:10])
+
+
+def _oversize(work: Path, paths: Sequence[str], largest: int) -> list[str]:
+    """Those of some paths that have the name of a file at whose size rsync was stopped: where it is kept, it is cut."""
+    stopped = {place.name for place in (work / PARTIAL).iterdir() if place.lstat().st_size >= largest}
+    return [path for path in paths if path.rpartition("/")[2] in stopped]
 
 
 def write_wanted(place: Path, paths: Sequence[str]) -> None:

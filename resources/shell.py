@@ -52,6 +52,7 @@ class ShellResource(ConfigurableResource):
         lock_wait: timedelta,
         stall: timedelta | None = None,
         life: Life = READS,
+        largest: int | None = None,
     ) -> tuple[str, int]:
         """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
@@ -70,6 +71,8 @@ class ShellResource(ConfigurableResource):
             A file that it holds locked while it lives, and how long to wait for it; :data:`LOCKED` if in vain.
         stall, life
             When it has shown no life for that long it is ended; the exit code is then :data:`STALLED`.
+        largest
+            So many bytes it can write into a file, and no more: that is an error to it (EFBIG).
         """
         lock.parent.mkdir(parents=True, exist_ok=True)
         seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -77,6 +80,7 @@ class ShellResource(ConfigurableResource):
             *ENDS_WITH_PARENT,
             *("flock", "--no-fork", "--wait", seconds[0], "--conflict-exit-code", str(LOCKED), str(lock)),
             *("timeout", "--kill-after", str(_KILL_AFTER), seconds[1]),
+            *(() if largest is None else ("prlimit", f"--fsize={largest}")),
             *argv,
         ]
         with Output() as output:

@@ -328,7 +328,9 @@ def fetch(home: Path, root: str | None = None) -> None:
     (home / "target").mkdir(exist_ok=True)
     rsync = RsyncResource(shell=ShellResource(), ssh=SshResource(known_hosts=str(home / "known_hosts")))
     transfer = rsync.transfer(HERE, LOG)
-    transfer.fetch(root or str(home / "far"), ["file"], home / "target", home / "work", home / "locks" / "lock")
+    transfer.fetch(
+        root or str(home / "far"), ["file"], home / "target", home / "work", home / "locks" / "lock", 1 << 20
+    )
 
 
 def rsync_that(script: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +378,7 @@ def test_an_rsync_that_is_ended_by_a_signal_may_be_tried_again(
 def test_a_machine_without_rsync_is_hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = tmp_path / "few"
     tools.mkdir()
-    for name in ("setpriv", "flock", "timeout"):
+    for name in ("setpriv", "flock", "timeout", "prlimit"):
         found = subprocess.run(["which", name], check=True, capture_output=True, text=True).stdout.strip()
         (tools / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(tools))

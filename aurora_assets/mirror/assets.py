@@ -104,9 +104,12 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             wait=site.limits.lock,
             live_from=live_from,
             seen_at=site.sightings(name),
+            keep_free=site.limits.keep_free,
             tell=context.log.info,
         )
         context.log.info(report.summary())
+        for line in report.without_room:
+            context.log.warning(line)
         if all(day.day >= live_from for day in report.days):
             # What a pass over old days saw says nothing of the source as it is now.
             context.log_event(AssetObservation(source_key(name), metadata=_source_metadata(report)))

@@ -267,7 +267,7 @@ def test_a_bar_shows_whole_files_and_those_in_the_making(tmp_path: Path) -> None
     seen: list[float] = []
 
     class Slow:
-        def fetch(self, root: str, paths: Any, target: Path, work: Path, lock: Path) -> Transferred:
+        def fetch(self, root: str, paths: Any, target: Path, work: Path, lock: Path, largest: int) -> Transferred:
             for name, size in (("arrived/a", 70), ("new/.b", 30)):
                 (work / name).parent.mkdir(exist_ok=True)
                 (work / name).write_bytes(b"x" * size)
@@ -280,7 +280,7 @@ def test_a_bar_shows_whole_files_and_those_in_the_making(tmp_path: Path) -> None
     with Bars(Progress(console=Console(file=io.StringIO()))).of("cl61") as bar:
         watched = bar.watch(Slow())
         for _ in range(2):
-            watched.fetch("/", [], tmp_path / "arrived", tmp_path, tmp_path / "lock")
+            watched.fetch("/", [], tmp_path / "arrived", tmp_path, tmp_path / "lock", 1 << 20)
             shutil.rmtree(tmp_path / "arrived")  # as the mirror does, when it gives the files their names
     assert seen == [100, 200]
 

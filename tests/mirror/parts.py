@@ -19,7 +19,7 @@ import pytest
 from aurora_assets.hosts import Host, LocalHost, SshHost
 from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.survey import Survey, look
-from aurora_assets.mirror.sync import MirrorReport, Transfer, mirror_days
+from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred, mirror_days
 from aurora_assets.site import Stream
 from resources.rsync import RsyncResource, RsyncTransfer
 from resources.shell import ShellResource
@@ -106,6 +106,20 @@ class Meanwhile:
         return replace(listing, entries=iter(entries))
 
 
+@dataclass
+class Noted:
+    """A real transfer that notes what it was asked for."""
+
+    transfer: Transfer
+    paths: list[list[str]] = field(default_factory=list)
+    places: list[tuple[Path, Path]] = field(default_factory=list)
+
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+        self.paths.append(sorted(paths))
+        self.places.append((work, lock))
+        return self.transfer.fetch(root, paths, target, work, lock, largest)
+
+
 @dataclass(frozen=True)
 class Mirror:
     """One stream, its host, and where its copy goes: all real parts."""
@@ -164,6 +178,7 @@ class Mirror:
         wait: float = 10,
         live_from: date = date.min,
         seen_at: Path | None = None,
+        **more: Any,
     ) -> MirrorReport:
         return mirror_days(
             "wxcam",
@@ -176,6 +191,7 @@ class Mirror:
             wait=timedelta(seconds=wait),
             live_from=live_from,
             seen_at=seen_at,
+            **more,
         )
 
     def look(self, *days: date, source: Source | None = None, within: timedelta | None = None) -> Survey:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +16,19 @@ import pytest
 
 from aurora_assets.errors import BusyError, TransferError
 from simulator.ssh_server import SshServer
-from tests.mirror.parts import DAY, Mirror, differences, host_of, left_over, once, stream_of, until, write
+from tests.mirror.parts import (
+    DAY,
+    SETTLED,
+    Mirror,
+    Noted,
+    differences,
+    host_of,
+    left_over,
+    once,
+    stream_of,
+    until,
+    write,
+)
 
 BIG = "FISH/20260305/HDR_20260305_100000.mp4"
 SMALL = "FISH/20260305/10/HDR_20260305_100000.jpg"
@@ -50,6 +62,12 @@ def programs(mirror: Mirror) -> set[int]:
 
 def rsyncs(mirror: Mirror) -> set[int]:
     return {pid for pid in programs(mirror) if comm(pid) == "rsync"}
+
+
+def terminate(mirror: Mirror) -> None:
+    for pid in rsyncs(mirror):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def comm(pid: int) -> str:
@@ -91,12 +109,10 @@ def test_a_host_that_goes_down_in_the_middle_is_resumed(slow: Mirror, big: Path,
 
 
 def test_an_rsync_that_is_terminated_is_resumed(slow: Mirror, big: Path) -> None:
-    def terminate() -> None:
-        for pid in rsyncs(slow):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
-    with pytest.raises(TransferError, match=r"ended by a signal|connection broke"), once_begun(slow, terminate):
+    with (
+        pytest.raises(TransferError, match=r"ended by a signal|connection broke"),
+        once_begun(slow, lambda: terminate(slow)),
+    ):
         slow.run()
     check_next_pass(slow, big)
 
@@ -238,3 +254,37 @@ def test_a_transfer_that_still_ends_holds_off_the_next_one(big: Path, tmp_path: 
         with pytest.raises(BusyError, match=r"mirror\.wxcam\.transfer: another run still works on this.*fuser"):
             mirror.run(DAY)
     assert mirror.run(DAY).total("copied") == 2
+
+
+FIRST = "FISH/20260305/HDR_20260305_090000.mp4"  # rsync sends a directory's files in this order
+
+
+def test_what_came_whole_before_a_transfer_was_cut_is_published_by_the_run_that_fails(slow: Mirror, big: Path) -> None:
+    write(big, {FIRST: b"came whole"})
+
+    with pytest.raises(TransferError), once_begun(slow, lambda: terminate(slow)):
+        slow.run()
+    assert (slow.root / FIRST).read_bytes() == b"came whole"
+    check_next_pass(slow, big)
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_what_came_whole_to_a_run_that_was_killed_is_not_sent_again_unless_it_has_changed(
+    slow: Mirror, big: Path, is_changed: bool
+) -> None:
+    write(big, {FIRST: b"came whole"})
+    run = fork.Process(target=slow.run)
+    run.start()
+    until(lambda: has_begun(slow))
+    run.kill()
+    run.join()
+    until(lambda: not programs(slow), 5)
+    assert not (slow.root / FIRST).exists(), "it was never proved"
+    if is_changed:
+        write(big, {FIRST: b"anew whole"}, at=SETTLED + timedelta(hours=1))
+    transfer = Noted(slow.but(bandwidth=0).transfer)
+    slow.run(transfer=transfer)
+    assert transfer.paths == [sorted([SMALL, BIG, *([FIRST] * is_changed)])]
+    assert (slow.root / FIRST).read_bytes() == (b"anew whole" if is_changed else b"came whole")
+    assert differences(big, slow.root) == []
+    assert left_over(slow.raw) == []

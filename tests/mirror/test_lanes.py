@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from aurora_assets.errors import BusyError, HostError, TransferError
 from aurora_assets.listing import LocalSource
 from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred
 from aurora_assets.sighting import Sighting, sightings
-from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, differences, left_over, stream_of, write
+from tests.mirror.parts import SETTLED, Meanwhile, Mirror, Noted, adds_up, differences, left_over, stream_of, write
 
 OLD = [date(2026, 3, 1), date(2026, 3, 2)]
 LIVE = [date(2026, 3, 4), date(2026, 3, 5)]
@@ -37,20 +36,6 @@ def seen_at(tmp_path: Path) -> Path:
     return tmp_path / "state" / "sources" / "wxcam.json"
 
 
-@dataclass
-class Noted:
-    """A real transfer that notes what it was asked for."""
-
-    transfer: Transfer
-    paths: list[list[str]] = field(default_factory=list)
-    places: list[tuple[Path, Path]] = field(default_factory=list)
-
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
-        self.paths.append(sorted(paths))
-        self.places.append((work, lock))
-        return self.transfer.fetch(root, paths, target, work, lock)
-
-
 class Hanging(Noted):
     """A real transfer that does not begin before it is told to."""
 
@@ -58,19 +43,19 @@ class Hanging(Noted):
         super().__init__(transfer)
         self.began, self.may_go_on = threading.Event(), threading.Event()
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
         self.began.set()
         assert self.may_go_on.wait(60)
-        return super().fetch(root, paths, target, work, lock)
+        return super().fetch(root, paths, target, work, lock, largest)
 
 
 class Broken(Noted):
     """A transfer that fails for history."""
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
         if "history" in work.name:
             raise TransferError("rsync ended with 12")
-        return super().fetch(root, paths, target, work, lock)
+        return super().fetch(root, paths, target, work, lock, largest)
 
 
 @contextmanager

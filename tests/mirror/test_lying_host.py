@@ -166,7 +166,7 @@ class Liar:
             Entry("f", 7, MTIME, b"%s/%d" % (lies[n % len(lies)], n)) for n in range(self.number)))
 
 class Nothing:
-    def fetch(self, *_): raise AssertionError("there is nothing to fetch")
+    def fetch(self, *_, **__): raise AssertionError("there is nothing to fetch")
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])

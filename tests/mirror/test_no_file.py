@@ -38,8 +38,8 @@ class Then:
     transfer: Transfer
     happens: Callable[[], object]
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path) -> Transferred:
-        done = self.transfer.fetch(root, paths, target, work, lock)
+    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+        done = self.transfer.fetch(root, paths, target, work, lock, largest)
         self.happens()
         return done
 

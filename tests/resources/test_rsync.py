@@ -47,7 +47,7 @@ def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: RsyncResourc
     target.mkdir()
     (source / "a" / "b").write_bytes(b"content")
     os.utime(source / "a" / "b", ns=(1, 1_780_000_000_123_456_789))
-    done = rsync.transfer(HERE, LOG).fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock")
+    done = rsync.transfer(HERE, LOG).fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock", 1 << 20)
     assert (done.literal_bytes, done.matched_bytes, done.complaints) == (7, 0, ())
     assert (target / "a" / "b").read_bytes() == b"content"
     assert (target / "a" / "b").stat().st_mtime_ns == 1_780_000_000_123_456_789
@@ -59,7 +59,9 @@ def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: RsyncRe
     (source / "a").write_bytes(b"content")
     (tmp_path / "target").write_text("a file stands where the directory should be")
     with pytest.raises(TransferError, match=r"rsync ended with \d+ \(.*\): .*target") as caught:
-        rsync.transfer(HERE, LOG).fetch(str(source), ["a"], tmp_path / "target", tmp_path / "work", tmp_path / "lock")
+        rsync.transfer(HERE, LOG).fetch(
+            str(source), ["a"], tmp_path / "target", tmp_path / "work", tmp_path / "lock", 1 << 20
+        )
     assert "\n" not in str(caught.value)
 
 

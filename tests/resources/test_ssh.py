@@ -119,7 +119,7 @@ def transfer(ssh: SshResource, host: SshHost, home: Path) -> Callable[[], object
     rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=2, transfer_seconds=20).transfer(host, LOG)
     for name in ("target", "state"):
         (home / name).mkdir(exist_ok=True)
-    return lambda: rsync.fetch("/data", ["file"], home / "target", home / "work", home / "state" / "lock")
+    return lambda: rsync.fetch("/data", ["file"], home / "target", home / "work", home / "state" / "lock", 1 << 20)
 
 
 def test_a_host_where_nothing_listens_is_refused_at_once(ssh: SshResource, tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""Fetching what a plan wants, in parts: transfer, list the host again, and publish what is proved whole.
+
+What comes is kept apart until a second listing of the host has shown that it did not change while it was copied. Only
+then it gets its name here. Where a transfer is cut, what came whole until then is proved and published all the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from aurora_assets.errors import HostError, OversizeError, TransferError
+from aurora_assets.files import FileId, counted, flush, in_parts, remove, same_mtime
+from aurora_assets.listing import FILE, Source
+from aurora_assets.mirror.plan import DayPlan, Plan
+from aurora_assets.mirror.publish import CannotPublishError, came, publish
+from aurora_assets.mirror.room import Room
+from aurora_assets.mirror.transfer import Transfer, Transferred
+from aurora_assets.mirror.workplace import WorkPlace
+from aurora_assets.placing import Directories
+from aurora_assets.site import Stream
+
+NOT_COPIED = "not copied: gone from the host, or not readable"
+OVERSIZE = "not copied: larger than the host had listed it"
+# So many names are listed by themselves the second time, beyond that their days' directories: the far shell's limit.
+_MOST_NAMED_BYTES = 50_000
+# By how much a file may be larger than it was listed: that of an appended stream grows while it is copied.
+_SLACK, _GROWTH = 1 << 20, 64 << 20
+_MOST_OVERSIZE = 5  # such files of one part, without each of which the transfer begins again
+
+_Part = Sequence[tuple[DayPlan, FileId]]
+
+
+@dataclass
+class Fetch:
+    """One pass's way from the host to its raw directory ``root``; ``copied`` is what it has published of each day."""
+
+    stream: Stream
+    source: Source
+    transfer: Transfer
+    root: Path
+    work: WorkPlace
+    lock: Path
+    """What the transfer holds locked for as long as any part of it lives."""
+    room: Room
+    tell: Callable[[str], None]
+    copied: dict[date, list[FileId]] = field(default_factory=dict)
+
+    def run(self, plan: Plan) -> Transferred:
+        """Fetch what a plan wants, the newest day first; what does not fit on the disk is refused.
+
+        Raises
+        ------
+        HostError, TransferError
+            Where the host, or a transfer, ended early. What had come whole and could be proved is published.
+        """
+        total, self.copied = Transferred(0, 0), {day: [] for day in plan.days}
+        wanted = [file for _, file in _newest_first(plan)]
+        self.work.begin(wanted, [file for day in plan.days.values() for file in day.unchanged])
+        for part in in_parts(_newest_first(plan), lambda one: one[1].size):
+            if fits := self.room.fitting(part, wanted):
+                total += self._bring(fits)
+        self.work.end()
+        return total
+
+    def _bring(self, part: _Part) -> Transferred:
+        self.work.arrived.mkdir(parents=True, exist_ok=True)
+        missing = [one for one in part if not self.work.has(one[1])]  # the others came to a run that was cut
+        most = self._largest(part)
+        oversize: set[str] = set()
+        try:
+            done = self._send(missing, most, oversize)
+        except TransferError:
+            self._save(part, most)
+            if self.room.free() <= 0:  # others need that room as well
+                self.work.drop_parts()
+            raise
+        part = [one for one in part if one[1].path not in oversize]
+        if part:
+            self._publish_all(part, self._list_again(part), most)
+        return done
+
+    def _largest(self, part: _Part) -> int:
+        """The size above which no file of a part may grow."""
+        largest = max(file.size for _, file in part)
+        return largest + (max(_GROWTH, largest // 4) if self.stream.is_appended else _SLACK)
+
+    def _send(self, part: _Part, most: int, oversize: set[str]) -> Transferred:
+        """Have a part sent. One of which more comes than was listed is refused, and the others are sent without it."""
+        while paths := [file.path for _, file in part]:
+            try:
+                return self.transfer.fetch(
+                    self.stream.path, paths, self.work.arrived, self.work.path, self.lock, largest=most
+                )
+            except OversizeError as error:
+                self.tell(str(error))
+                for day, file in part:
+                    if file.path in error.paths:
+                        self.work.drop_part(file.path)
+                        day.refuse(file.path, OVERSIZE)
+                oversize.update(error.paths)
+                if len(oversize) >= _MOST_OVERSIZE:
+                    raise
+            part = [one for one in part if one[1].path not in oversize and not self.work.has(one[1])]
+        return Transferred(0, 0)
+
+    def _save(self, part: _Part, most: int) -> None:
+        """Publish what came whole of a part before its transfer ended early, if the host can be listed."""
+        whole = [one for one in part if self.work.has(one[1])]
+        with suppress(HostError):  # why the transfer ended is what the run says; what came waits for the next
+            if whole:
+                self._publish_all(whole, self._list_again(whole), most)
+                self.tell(f"{counted(len(whole), 'file')} had come whole before the transfer ended, and counted")
+
+    def _list_again(self, part: _Part) -> dict[str, FileId]:
+        """The fetched files as they are on the host now."""
+        paths = [file.path for _, file in part]
+        days = sorted({day.day for day, _ in part})
+        few = sum(len(os.fsencode(path)) for path in paths) < _MOST_NAMED_BYTES
+        wanted = set(paths)
+        found, root = {}, self.stream.path
+        listing = self.source.list(root, paths) if few else Directories(self.stream, days).listing(self.source, root)
+        for entry in listing.entries:
+            path = os.fsdecode(entry.path)
+            if entry.kind == FILE and path in wanted:
+                found[path] = FileId(path, entry.size, entry.mtime_ns)
+        return found
+
+    def _publish_all(self, part: _Part, there: dict[str, FileId], most: int) -> None:
+        directories = set()
+        for day, file in part:
+            try:
+                here = self._publish(day, file, there.get(file.path), most)
+            except CannotPublishError as error:
+                day.refuse(file.path, str(error))
+                continue
+            if here:
+                self.copied[day.day].append(here)
+                directories.add(os.path.dirname(here.path))
+        for directory in directories:  # the new names; the bytes are on disk since the transfer
+            flush(self.root / directory)
+
+    def _publish(self, day: DayPlan, listed: FileId, there: FileId | None, most: int) -> FileId | None:
+        """Give a file its name, if it is what the host has; returns what is here then.
+
+        One that changed while it was copied may hold some of both versions, and one that changed before has not settled
+        again. Both wait for the next pass, unless the file is appended only: what came of it is how it once was.
+
+        Raises
+        ------
+        CannotPublishError
+            Where what came is no regular file, or something else stands in its way here.
+        """
+        staged = self.work.arrived / listed.path
+        if (status := came(staged)) is None:
+            day.refuse(listed.path, OVERSIZE if there and there.size > most else NOT_COPIED)
+            return None
+        here = FileId(listed.path, status.st_size, status.st_mtime_ns)
+        # One that went away since is what was listed before, or it is not known what it is.
+        now = there or listed
+        is_whole = _same(here, now) and (_same(now, listed) or not self.stream.settle)
+        if not is_whole and not (self.stream.is_appended and listed.size <= here.size <= now.size):
+            day.unsettled.add(listed.path)
+            remove(staged)
+            return None
+        publish(staged, self.root, listed.path)
+        return now if is_whole else here
+
+
+def _same(one: FileId, other: FileId) -> bool:
+    return one.size == other.size and same_mtime(one.mtime_ns, other.mtime_ns)
+
+
+def _newest_first(plan: Plan) -> Iterator[tuple[DayPlan, FileId]]:
+    """What is to be fetched, the newest day first."""
+    for day in sorted(plan.days.values(), key=lambda day: day.day, reverse=True):
+        for file in day.fetch:
+            yield day, file

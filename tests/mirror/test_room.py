@@ -1,0 +1,217 @@
+"""A disk that is too small: what fits comes, what does not is named, and nobody else is held up."""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aurora_assets.errors import SiteError
+from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred
+from aurora_assets.site import load_site
+from tests.disks import mount, tmpfs, with_mounts
+from tests.mirror.parts import (
+    ANYTHING,
+    CAMERA_FILES,
+    DAY,
+    Mirror,
+    adds_up,
+    differences,
+    left_over,
+    once,
+    stream_of,
+    write,
+)
+
+BIG, OLDER = "FISH/20260305/HDR_20260305_110000.mp4", "FISH/20260304/HDR_20260304_110000.mp4"
+SMALL = [f"FISH/20260305/10/HDR_20260305_10{minute:02}00.jpg" for minute in range(3)]
+YESTERDAY = date(2026, 3, 4)
+MB = 1_000_000
+
+
+@pytest.fixture
+def mirror(far: Path, tmp_path: Path) -> Mirror:
+    """A camera with three images and a clip of 20 MB."""
+    write(far, dict.fromkeys(SMALL, b"image" * 1000) | {BIG: bytes(20 * MB)})
+    (tmp_path / "home" / "raw").mkdir(parents=True)
+    return Mirror(stream_of(far), tmp_path / "home")
+
+
+def numbers(report: MirrorReport) -> dict[str, Any]:
+    (day,) = report.days
+    assert adds_up(report)
+    return {
+        "copied": day.copied,
+        "unchanged": day.unchanged,
+        "refused": {reason: tally.first for reason, tally in day.refused.items()},
+    }
+
+
+def test_a_file_larger_than_the_disk_is_named_and_holds_up_neither_its_stream_nor_another(
+    mirror: Mirror, far: Path
+) -> None:
+    other_far = far / "other"
+    write(other_far, {"a.dat": b"x" * 100_000})
+    other = Mirror(stream_of(other_far, ANYTHING), mirror.home)
+
+    def passes() -> Any:
+        first, second = mirror.run(), other.run()
+        assert left_over(mirror.raw) == []
+        again = mirror.run()
+        mount("-o", "remount,size=64m", mirror.raw)
+        last = mirror.run()
+        assert (mirror.root / BIG).stat().st_size == 20 * MB
+        assert differences(far, mirror.root, CAMERA_FILES) == []
+        return [numbers(report) for report in (first, second, again, last)], first.summary()
+
+    (first, second, again, last), said = with_mounts([tmpfs(mirror.raw, "8m")], passes)
+    assert first["copied"] == 3
+    ((reason, names),) = first["refused"].items()
+    assert reason.startswith("does not fit on the disk: 8.4 MB free, of which limits.keep_free keeps 0.2 MB")
+    assert names == [BIG]
+    assert said.startswith("seen 4 = copied 3 + unchanged 0 + unsettled 0 + refused 1;")
+    assert second == {"copied": 1, "unchanged": 0, "refused": {}}
+    assert (again["copied"], again["unchanged"], list(again["refused"].values())) == (0, 3, [[BIG]])
+    assert last == {"copied": 1, "unchanged": 3, "refused": {}}
+
+
+def test_what_is_kept_free_stays_free(mirror: Mirror, far: Path) -> None:
+    write(far, {BIG: bytes(3 * MB)})
+
+    def passes() -> Any:
+        half = mirror.run(keep_free="75%")
+        assert os.statvfs(mirror.raw).f_bfree > 0.75 * os.statvfs(mirror.raw).f_blocks
+        return numbers(half), half.without_room, numbers(mirror.run(keep_free="1M"))
+
+    half, lines, last = with_mounts([tmpfs(mirror.raw, "8m")], passes)
+    assert (half["copied"], list(half["refused"].values())) == (3, [[BIG]])
+    assert [line.partition(": does")[0] for line in lines] == ["2026-03-05: 1 file"]
+    assert last == {"copied": 1, "unchanged": 3, "refused": {}}
+
+
+def test_the_newest_day_gets_the_room_that_there_is(mirror: Mirror, far: Path) -> None:
+    write(far, {BIG: bytes(5 * MB), OLDER: bytes(5 * MB)})
+    copied = with_mounts(
+        [tmpfs(mirror.raw, "8m")],
+        lambda: {day.day: (day.copied, day.refused_count) for day in mirror.run(YESTERDAY, DAY).days},
+    )
+    assert copied == {DAY: (4, 0), YESTERDAY: (0, 1)}
+
+
+def test_a_part_of_a_file_that_nobody_asks_for_now_makes_room_for_whole_ones(mirror: Mirror, far: Path) -> None:
+    write(far, {BIG: bytes(5 * MB)})
+
+    def passes() -> Any:
+        (mirror.work / "partial").mkdir(parents=True)
+        part = mirror.work / "partial" / Path(OLDER).name
+        part.write_bytes(bytes(5 * MB))
+        report = mirror.run()
+        assert left_over(mirror.raw) == []
+        return numbers(report)
+
+    assert with_mounts([tmpfs(mirror.raw, "8m")], passes) == {"copied": 4, "unchanged": 0, "refused": {}}
+
+
+def test_a_part_of_a_file_makes_room_for_the_same_file_and_goes_where_it_does_not_fit_anyhow(
+    mirror: Mirror, far: Path
+) -> None:
+    def passes() -> Any:
+        found = []
+        for size in (5 * MB, 20 * MB):
+            write(far, {BIG: random.Random(size).randbytes(size)})
+            (mirror.work / "partial").mkdir(parents=True)
+            (mirror.work / "partial" / Path(BIG).name).write_bytes(bytes(3 * MB))
+            found.append(numbers(mirror.run())["copied"])
+            assert left_over(mirror.raw) == []
+            (mirror.root / BIG).unlink(missing_ok=True)
+        return found
+
+    assert with_mounts([tmpfs(mirror.raw, "8m")], passes) == [4, 0]
+
+
+def test_a_disk_that_gets_full_during_the_transfer_is_given_back_and_what_had_come_whole_counts(
+    mirror: Mirror, far: Path
+) -> None:
+    write(far, {BIG: random.Random(1).randbytes(5 * MB)})
+
+    class Filling:
+        """A real transfer during which somebody else fills the disk."""
+
+        def fetch(self, root: str, paths: Sequence[str], *places: Any, **more: Any) -> Transferred:
+            (mirror.raw / "another").write_bytes(bytes(5 * MB))
+            return mirror.transfer.fetch(root, paths, *places, **more)
+
+    def passes() -> Any:
+        transfer: Transfer = Filling()
+        try:
+            mirror.run(transfer=transfer)
+        except Exception as error:
+            said = str(error)
+        free = os.statvfs(mirror.raw).f_bavail * os.statvfs(mirror.raw).f_frsize
+        here = sum(path.is_file() for path in mirror.root.rglob("*"))
+        (mirror.raw / "another").unlink()
+        return said, free, here, numbers(mirror.run())
+
+    said, free, here, last = with_mounts([tmpfs(mirror.raw, "8m")], passes)
+    assert "is the disk full?" in said
+    assert free > 3 * MB, "nothing of what came in part keeps others from writing"
+    assert last["copied"] + last["unchanged"] == 4
+    assert last["unchanged"] == here
+
+
+AHEAD, GROWS, AFTER = "a.dat", "m.dat", "z.dat"
+
+
+def test_a_file_that_grows_without_end_while_it_is_sent_ends_at_what_was_listed_and_the_others_come(
+    far: Path, tmp_path: Path
+) -> None:
+    mirror = Mirror(stream_of(far, ANYTHING), tmp_path)
+    write(far, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: b"x", AFTER: b"y"})
+    stamps = (far / GROWS).stat()
+
+    def grow() -> None:
+        with (far / GROWS).open("ab") as file:  # not yet opened there: it comes after the first
+            file.write(random.Random(2).randbytes(3 * MB))
+        os.utime(far / GROWS, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+
+    slow, work = mirror.but(bandwidth=2000), mirror.raw / ".incoming" / "wxcam"
+    with once(lambda: list((work / "new").glob(f"{AHEAD}.*")), grow):
+        report = slow.run()
+    assert numbers(report) == {
+        "copied": 2,
+        "unchanged": 0,
+        "refused": {"not copied: larger than the host had listed it": [GROWS]},
+    }
+    assert sorted(os.listdir(mirror.root)) == [AHEAD, AFTER]
+    assert left_over(mirror.raw) == []
+    assert numbers(mirror.run())["copied"] == 1
+    assert (mirror.root / GROWS).stat().st_size == 3 * MB + 1
+
+
+def test_a_growing_file_of_an_appended_stream_may_grow_and_still_comes(far: Path, tmp_path: Path) -> None:
+    mirror = Mirror(stream_of(far, ANYTHING, settle="0s"), tmp_path, bandwidth=2000)
+    write(far, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: b"x" * 1000})
+
+    def grow() -> None:
+        time.sleep(0.02)
+        with (far / GROWS).open("ab") as file:
+            file.write(bytes(MB))
+
+    with once(lambda: list((mirror.raw / ".incoming" / "wxcam" / "new").glob(f"{AHEAD}.*")), grow):
+        report = mirror.run()
+    assert report.total("copied") == 2
+    assert mirror.but(bandwidth=0).run().total("refused_count") == 0
+    assert (mirror.root / GROWS).stat().st_size == MB + 1000
+
+
+@pytest.mark.parametrize("value", ["2", "2 %", "100%", "-1G", "1k", "1.5G", "", "G", 5])
+def test_what_is_no_part_of_a_disk_and_no_size_is_refused_by_its_key(tmp_path: Path, value: object) -> None:
+    demo = Path("sites/demo.yaml").read_text()
+    site = tmp_path / "site.yaml"
+    site.write_text(f"{demo}\nlimits: {{keep_free: {value!r}}}\n")
+    with pytest.raises(SiteError, match=r"limits\.keep_free: a part of the disk or a size: 2%, 500M, 20G, 1T"):
+        load_site(site)
