@@ -34,6 +34,9 @@ PART_FILES, PART_BYTES = 2000, 4 << 30
 _PLAIN = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+_SECOND_NS = 10**9
+_STEPS_NS = (_SECOND_NS, 10**6, 10**3, 100)
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -107,11 +110,28 @@ def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
 
 
 def same_mtime(one_ns: int, other_ns: int) -> bool:
-    """Whether two mtimes are equal; to the second where one of the file systems keeps no more than that."""
-    whole = 1_000_000_000
-    if one_ns % whole and other_ns % whole:
-        return one_ns == other_ns
-    return one_ns // whole == other_ns // whole
+    """Whether two mtimes are equal, as far as the coarser of their file systems keeps them.
+
+    That is told by the zeros at their ends: 100 ns (CIFS, NTFS), 1 us (CephFS), 1 ms, 1 s. And by an even second where
+    the other has a fraction in the second after it (FAT keeps 2 s); two whole seconds that differ are never the same.
+
+    What is taken for the same and is not: a file of the same size that was written again before its file system's step
+    was over. With 100 ns to 1 ms that is less than the tick by which a kernel stamps files; an mtime that ends in such
+    zeros by chance (1 of 100 to 1 of a million) says no more than that. With 1 s or 2 s it is a file that was copied
+    within the second in which it was written anew. Checksums tell them apart where it counts (a verification, pruning),
+    and the mirror knows what its file system keeps (:mod:`aurora_assets.mirror.mtimes`).
+    """
+    if one_ns == other_ns:
+        return True
+    step = next((step for step in _STEPS_NS if not one_ns % step or not other_ns % step), None)
+    if step is None:
+        return False
+    if one_ns // step == other_ns // step:
+        return True
+    if step != _SECOND_NS:
+        return False
+    whole, fine = (one_ns, other_ns) if one_ns % _SECOND_NS == 0 else (other_ns, one_ns)
+    return fine % _SECOND_NS > 0 and whole % (2 * _SECOND_NS) == 0 and fine // _SECOND_NS == whole // _SECOND_NS + 1
 
 
 @dataclass

@@ -13,6 +13,7 @@ from pathlib import Path
 from aurora_assets.hosts import LocalHost
 from aurora_assets.site import Site
 from cli import rsync
+from cli.filesystems import file_system, nearest, raw_mtimes, staging, work_directories
 from cli.findings import Finding, Level, by_limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,13 +88,6 @@ def tool(one: Tool) -> Iterator[Finding]:
         yield Finding(f"tool {one.name}", Level.OK, said)
 
 
-def nearest(path: Path) -> Path:
-    """The directory itself, or the nearest one above it that exists."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
-
-
 def directory(name: str, path: Path) -> Iterator[Finding]:
     """One root of the site file: may we write there, is there room, and is it there at all?"""
     there = nearest(path)
@@ -139,18 +133,6 @@ def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> It
             f"{kind}: not known to exchange two directories in one step",
             "keep paths.products on ext4, xfs, btrfs or tmpfs",
         )
-
-
-def file_system(path: Path, mounts: str) -> str:
-    """The type of the file system that holds ``path``, from the text of ``/proc/mounts``."""
-    best, kind = -1, "unknown"
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1])
-        # The last of those with the same place lies on top of the others.
-        if path.is_relative_to(place) and len(Path(place).parts) >= best:
-            best, kind = len(Path(place).parts), fields[2]
-    return kind
 
 
 def dagster_home() -> Iterator[Finding]:
@@ -201,6 +183,9 @@ def looks_here(site: Site) -> dict[str, Callable[[], Iterable[Finding]]]:
         **{f"tool {one.name}": partial(tool, one) for one in TOOLS},
         **{f"{name} {path}": partial(directory, name, path) for name, path in paths.items()},
         "products file system": partial(products_exchange, site.paths.products),
+        "raw mtimes": partial(raw_mtimes, site),
+        "raw work directory": partial(work_directories, site),
+        "products staging": partial(staging, site.paths.products),
         "DAGSTER_HOME": dagster_home,
         "sources here": partial(local_sources, site),
     }

@@ -5,7 +5,7 @@ first what would be done.
 """
 
 import logging
-import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -152,7 +152,7 @@ class _Repair:
         for mend in mends:
             place = aside / mend.path
             place.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(root / mend.path, place)
+            shutil.move(root / mend.path, place)  # a stream's directory may be on a device of its own
         say(f"{len(mends)} files put aside below {aside}")
         host = self.site.hosts[stream.host]
         report = mirror_days(

@@ -368,7 +368,7 @@ def _is_as_it_was(path: Path, item: Item) -> bool:
         status = path.lstat()
     except FileNotFoundError:
         return True  # vanished; whether it arrived before, the listing says
-    return (status.st_size, status.st_mtime_ns) == (item.size, item.mtime_ns)
+    return status.st_size == item.size and same_mtime(status.st_mtime_ns, item.mtime_ns)
 
 
 def _look(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from aurora_assets.archive.ledger import Item
 from aurora_assets.errors import AuroraError
+from aurora_assets.files import same_mtime
 
 YOUNG = timedelta(seconds=60)
 """A younger file of those that may be written in place is copied, and not linked."""
@@ -91,7 +92,9 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
             raise
         raise UnusableError(f"cannot be taken into the view here: {error.strerror}") from None
     status = target.lstat()
-    return Item(item.local_path, item.remote_path, status.st_size, status.st_mtime_ns, item.day)
+    # The view may be on another file system, which keeps less of an mtime: it is the same version all the same.
+    mtime = item.mtime_ns if same_mtime(item.mtime_ns, status.st_mtime_ns) else status.st_mtime_ns
+    return Item(item.local_path, item.remote_path, status.st_size, mtime, item.day)
 
 
 def _is_young(path: str) -> bool:

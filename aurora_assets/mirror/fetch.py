@@ -162,12 +162,14 @@ class Fetch:
         here = FileId(listed.path, status.st_size, status.st_mtime_ns)
         # One that went away since is what was listed before, or it is not known what it is.
         now = there or listed
-        is_whole = _same(here, now) and (_same(now, listed) or not self.stream.settle)
+        is_whole = here.size == now.size and self.work.mtimes.is_same(status, now.mtime_ns)
+        is_whole &= _same(now, listed) or not self.stream.settle
         if not is_whole and not (self.stream.is_appended and listed.size <= here.size <= now.size):
             day.unsettled.add(listed.path)
             remove(staged)
             return None
-        publish(staged, self.root, listed.path)
+        if publish(staged, self.root, listed.path):
+            self.work.move_to_its_own()
         return now if is_whole else here
 
 

@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.files import FileId, Tally, is_settled, same_mtime, shown
+from aurora_assets.files import FileId, Tally, is_settled, shown
 from aurora_assets.listing import FILE, Entry, Listing
+from aurora_assets.mirror.mtimes import Mtimes
+from aurora_assets.mirror.workplace import WORK_DIRECTORY, incoming
 from aurora_assets.placing import Directories, Judge
 from aurora_assets.site import Stream
 
 # Why a file cannot be written here.
 ON_THE_WAY = "a symlink or file stands here where a directory should"
 UNDER_ITS_NAME = "something else stands here under its name"
+_OURS = "in the directory where files are in the making here"
 
 
 @dataclass
@@ -92,7 +95,9 @@ class Plan:
         )
 
 
-def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path) -> Plan:
+def make_plan(
+    stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path, mtimes: Mtimes | None = None
+) -> Plan:
     """Decide about every entry of ``listing``.
 
     Parameters
@@ -105,9 +110,11 @@ def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: 
         What the host said; it is used up.
     raw_root
         The stream's local directory, for comparison by size and mtime.
+    mtimes
+        How mtimes are compared; without it, by what the last pass has learnt of the file system.
     """
     plan = Plan({day: DayPlan(day) for day in days})
-    decide = Decider(stream, Directories(stream, days), listing.clock_ns, raw_root)
+    decide = Decider(stream, Directories(stream, days), listing.clock_ns, raw_root, mtimes)
     for entry in listing.entries:
         decide(entry, plan)
     return plan
@@ -116,11 +123,14 @@ def make_plan(stream: Stream, days: Sequence[date], listing: Listing, raw_root: 
 class Decider:
     """Decides about one entry of a listing at a time, and tells the plan."""
 
-    def __init__(self, stream: Stream, placed: Directories, clock_ns: int, raw_root: Path) -> None:
+    def __init__(
+        self, stream: Stream, placed: Directories, clock_ns: int, raw_root: Path, mtimes: Mtimes | None = None
+    ) -> None:
         self.stream = stream
         self.clock_ns = clock_ns
         self.judge = Judge(stream, placed, clock_ns)
         self.local = _LocalTree(raw_root)
+        self.mtimes = mtimes or Mtimes(incoming(raw_root, stream.raw))
 
     def __call__(self, entry: Entry, plan: Plan) -> None:
         judged = self.judge(entry)
@@ -146,9 +156,11 @@ class Decider:
     def _settle(self, file: FileId, asked: DayPlan) -> None:
         if not is_settled(file.mtime_ns, self.clock_ns, self.stream.settle):
             asked.unsettled.add(file.path)
+        elif file.path.startswith(f"{WORK_DIRECTORY}/"):
+            asked.refuse(file.path, _OURS)
         elif isinstance(here := self.local.look(file.path), str):
             asked.refuse(file.path, here)
-        elif here is not None and here.st_size == file.size and same_mtime(here.st_mtime_ns, file.mtime_ns):
+        elif here is not None and here.st_size == file.size and self.mtimes.is_same(here, file.mtime_ns):
             asked.keep(file)
         else:
             asked.take(file)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aurora_assets.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+from aurora_assets.mirror.workplace import beside
 
 NO_REGULAR_FILE = "not a regular file any more when it was copied"
+_BLOCK = 1 << 20
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -42,8 +45,11 @@ def came(staged: Path) -> os.stat_result | None:
     raise CannotPublishError(NO_REGULAR_FILE)
 
 
-def publish(staged: Path, root: Path, path: str) -> None:
+def publish(staged: Path, root: Path, path: str) -> bool:
     """Give a regular file its name ``path`` (relative, safe) below ``root``, in place of an earlier version.
+
+    Where no rename leads there (another device, a bind mount, another quota realm), a copy is made beside it and
+    renamed. Returns whether that was so on one device: from another work directory a rename may lead there.
 
     Raises
     ------
@@ -57,6 +63,33 @@ def publish(staged: Path, root: Path, path: str) -> None:
             os.rename(staged, name, dst_dir_fd=directory)
         except IsADirectoryError:  # since the line above
             raise CannotPublishError(UNDER_ITS_NAME) from None
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(staged, directory, name)
+            is_one_device = staged.stat().st_dev == os.fstat(directory).st_dev
+            staged.unlink()
+            return is_one_device
+    return False
+
+
+def _copy(staged: Path, directory: int, name: str) -> None:
+    """Publish a copy of a file, which is on disk before it gets its name, with the same mtime."""
+    made = beside(name)
+    with suppress(FileNotFoundError):
+        os.unlink(made, dir_fd=directory)
+    try:
+        with staged.open("rb") as source, open(made, "xb", opener=lambda *how: os.open(*how, dir_fd=directory)) as copy:
+            shutil.copyfileobj(source, copy, _BLOCK)
+            copy.flush()
+            status = os.fstat(source.fileno())
+            os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+            os.fsync(copy.fileno())
+        os.rename(made, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(made, dir_fd=directory)
+        raise
 
 
 def _refuse_unless_regular(directory: int, name: str) -> None:

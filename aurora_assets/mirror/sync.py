@@ -19,7 +19,7 @@ from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
 from aurora_assets.mirror.room import NO_ROOM, Room
 from aurora_assets.mirror.transfer import Transfer as Transfer
 from aurora_assets.mirror.transfer import Transferred as Transferred
-from aurora_assets.mirror.workplace import WORK_DIRECTORY, WorkPlace
+from aurora_assets.mirror.workplace import WorkPlace
 from aurora_assets.placing import Directories
 from aurora_assets.sighting import Sighting, remember
 from aurora_assets.site import KEEP_FREE, Stream
@@ -209,9 +209,9 @@ class _Mirror:
             with exclusive(self.locks, f"mirror.{lane}.transfer", self.wait):
                 pass
             listing = Directories(self.stream, days).listing(self.source, self.stream.path)
-            plan = make_plan(self.stream, days, listing, root)
+            work = WorkPlace.of(root, self.stream.raw, lane)
+            plan = make_plan(self.stream, days, listing, root, work.mtimes)
             self.tell(plan.intent())
-            work = WorkPlace(self.raw / WORK_DIRECTORY / lane)
             fetch = Fetch(
                 self.stream,
                 self.source,

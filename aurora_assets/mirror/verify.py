@@ -16,6 +16,7 @@ from aurora_assets.files import Tally
 from aurora_assets.finding import Finding
 from aurora_assets.mirror.plan import describe_refused
 from aurora_assets.mirror.survey import DaySurvey, Survey
+from aurora_assets.mirror.workplace import BESIDE, WORK_DIRECTORY
 from aurora_assets.site import Stream
 
 # A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
@@ -42,6 +43,8 @@ def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterato
             with os.scandir(raw_root / directory) as found:
                 for item in found:
                     path = os.path.join(directory, item.name)
+                    if path == WORK_DIRECTORY or (item.name.startswith(".") and item.name.endswith(BESIDE)):
+                        continue  # our own, in the making
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)
                     elif file := _local_file(item, path):

@@ -13,22 +13,66 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
-from aurora_assets.files import FileId, remove, same_mtime
+from aurora_assets.files import FileId, remove
+from aurora_assets.mirror.mtimes import Kept, Mtimes, device_of, learn, record
 
-# Behind the raw root's own directories, on the same file system: files in the making, and cut transfers to resume.
+# Files in the making, and cut transfers to resume: behind the raw root's own directories, or those of a stream whose
+# directory is on another device, so that a finished file can be renamed to its name.
 WORK_DIRECTORY = ".incoming"
+BESIDE = ".aurora"  # at the end of a hidden name: a copy that is being made where no rename leads
 # In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
 NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
 
+def incoming(root: Path, raw: str) -> Path:
+    """Where the work directories of a stream are that is mirrored to ``root``, which is ``raw`` below the raw root."""
+    own, shared = _choices(root, raw)
+    return own if own.is_dir() or device_of(root) != device_of(shared.parent) else shared
+
+
+def _choices(root: Path, raw: str) -> tuple[Path, Path]:
+    return root / WORK_DIRECTORY, root.parents[raw.count("/")] / WORK_DIRECTORY
+
+
 @dataclass(frozen=True)
 class WorkPlace:
-    """The work directory of one lane."""
+    """The work directory of one lane of a stream that is mirrored to ``root``."""
 
-    path: Path
+    root: Path
+    incoming: Path
+    lane: str
+
+    @classmethod
+    def of(cls, root: Path, raw: str, lane: str) -> WorkPlace:
+        """The one in use; what lies in the other place is of a time when that was it, and is removed."""
+        used = incoming(root, raw)
+        for other in _choices(root, raw):
+            if other != used:
+                remove(other / lane)
+        return cls(root, used, lane)
+
+    @property
+    def path(self) -> Path:
+        return self.incoming / self.lane
+
+    @cached_property
+    def mtimes(self) -> Mtimes:
+        """Compares what lies here with what the host lists; what the file system keeps is learnt where that differs."""
+
+        def find() -> Kept:
+            kept = learn(self.path / NEW)
+            record(self.incoming, kept)
+            return kept
+
+        return Mtimes(self.incoming, find)
+
+    def move_to_its_own(self) -> None:
+        """Have later passes work below the stream's directory: no rename leads there from here, on one device."""
+        (self.root / WORK_DIRECTORY).mkdir(exist_ok=True)
 
     @property
     def arrived(self) -> Path:
@@ -39,6 +83,7 @@ class WorkPlace:
 
         A part stays that may be of another day, about which this pass knows nothing.
         """
+        self._remove_copies()
         for name in (NEW, WANTED):
             remove(self.path / name)
         sizes = {file.path: file for file in wanted}
@@ -65,9 +110,7 @@ class WorkPlace:
         except (FileNotFoundError, NotADirectoryError):
             return False
         return (
-            stat.S_ISREG(status.st_mode)
-            and status.st_size == file.size
-            and same_mtime(status.st_mtime_ns, file.mtime_ns)
+            stat.S_ISREG(status.st_mode) and status.st_size == file.size and self.mtimes.is_same(status, file.mtime_ns)
         )
 
     def drop_part(self, path: str) -> bool:
@@ -78,6 +121,18 @@ class WorkPlace:
         """Give up the parts of all files, but those of some paths; returns whether there were any."""
         kept = {_name(path) for path in but}
         return sum(remove(part) for part in self._parts() if part.name not in kept) > 0
+
+    def _remove_copies(self) -> None:
+        """Remove the copies that a run that was killed was making beside their targets (:func:`beside`)."""
+        wanted = self.path / WANTED
+        names = wanted.read_bytes().split(b"\0") if wanted.exists() else []
+        paths = [Path(os.fsdecode(name)) for name in names if name]
+        paths += [
+            Path(place, name).relative_to(self.arrived) for place, _, found in os.walk(self.arrived) for name in found
+        ]
+        for path in paths:
+            with suppress(OSError):  # not there, nearly always
+                (self.root / path.with_name(beside(path.name))).unlink()
 
     def _parts(self) -> list[Path]:
         partial = self.path / PARTIAL
@@ -93,6 +148,11 @@ class WorkPlace:
                         path.rmdir()
                 elif file is None or not self.has(file):
                     remove(path)
+
+
+def beside(name: str) -> str:
+    """The name of a copy of a file that is being made in its target's directory."""
+    return f".{name}{BESIDE}"
 
 
 def _name(path: str) -> str:

@@ -1,0 +1,81 @@
+"""What an audit says of file systems: by what the mirror has written down, by their types, and by their devices."""
+
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.mirror.mtimes import Kept, record
+from aurora_assets.site import Site
+from cli.filesystems import raw_mtimes, staging, work_directories
+from cli.findings import Finding, Level
+from tests.disks import tmpfs, with_mounts
+from tests.mirror.parts import CAMERA
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    paths = {name: str(tmp_path / name) for name in ("raw", "products", "state", "manifests")}
+    (tmp_path / "raw" / "wxcam").mkdir(parents=True)
+    return Site.model_validate(
+        {
+            "name": "disks",
+            "paths": paths,
+            "hosts": {"camera": {"kind": "local"}},
+            "streams": {name: {**CAMERA, "path": "/far", "raw": name} for name in ("wxcam", "radar")},
+        }
+    )
+
+
+def said(findings: list[Finding]) -> list[tuple[Level, str]]:
+    return [(one.level, one.what) for one in findings]
+
+
+@pytest.mark.parametrize("kind", ["vfat", "cifs", "ceph", "ext4"])
+def test_a_file_system_that_is_known_to_keep_less_of_an_mtime_is_a_warning(
+    site: Site, tmp_path: Path, kind: str
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/a / ext4 rw 0 0\n/dev/b {tmp_path}/raw/wxcam {kind} rw 0 0\n")
+    found = list(raw_mtimes(site, mounts))
+    expected = {"vfat": "2 s", "cifs": "100 ns", "ceph": "1 us before Linux 5.3"}
+    if kind in expected:
+        what = f"wxcam: {kind} is known to keep {expected[kind]} of an mtime: compared by what the mirror finds there"
+        assert said(found) == [(Level.WARN, what)]
+    else:
+        assert said(found) == [(Level.OK, "all of an mtime is kept (ext4)")]
+
+
+def test_what_the_mirror_has_found_is_said(site: Site, tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/a / ext4 rw 0 0\n")
+    (site.paths.raw / ".incoming").mkdir()
+    record(site.paths.raw / ".incoming", Kept(1000, "near"))
+    assert [one.what.partition(":")[0] for one in raw_mtimes(site, mounts)] == ["wxcam", "radar"]
+    assert "keeps 1 us of an mtime, as the mirror has found" in next(raw_mtimes(site, mounts)).what
+    record(site.paths.raw / ".incoming", Kept())
+    assert [one.level for one in raw_mtimes(site, mounts)] == [Level.OK]
+
+
+def test_a_stream_or_a_directory_below_it_on_another_device_is_said_and_nothing_is_written(site: Site) -> None:
+    deep = site.paths.raw / "radar" / "deep"
+    deep.mkdir(parents=True)
+    (site.paths.products / "wxcam").mkdir(parents=True)
+    one_device = said([*work_directories(site), *staging(site.paths.products)])
+    assert [level for level, _ in one_device] == [Level.OK, Level.OK]
+    places = (site.raw_root("wxcam"), deep, site.paths.products / "wxcam")
+
+    def look() -> list[tuple[Level, str]]:
+        before = sorted(site.paths.raw.parent.rglob("*"))
+        found = said([*work_directories(site), *staging(site.paths.products)])
+        assert sorted(site.paths.raw.parent.rglob("*")) == before
+        return found
+
+    own, copied, products = with_mounts([tmpfs(place, "1m") for place in places], look)
+    assert own == (
+        Level.OK,
+        f"wxcam: no rename leads there from {site.paths.raw}/.incoming: {places[0]}/.incoming is used",
+    )
+    assert copied[0] is Level.WARN
+    assert copied[1].startswith(f"radar: {deep} is another disk: what arrives there is copied twice")
+    assert products[0] is Level.WARN
+    assert "no product can be published there" in products[1]
