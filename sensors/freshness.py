@@ -1,50 +1,83 @@
-"""How new the newest data is, evaluated without a run, and written only where somebody would want to hear of it."""
+"""How new the newest data is, evaluated without a run, and written only where somebody would want to hear of it.
+
+The same ticks keep in sight what checks have found: a newer materialization of the asset hides it in the UI.
+"""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationContext, SensorResult, sensor
+from dagster import (
+    AssetCheckKey,
+    DefaultSensorStatus,
+    RepositoryDefinition,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,
+)
 
-from aurora_assets.health.checks import evaluation_of
+from aurora_assets.health.checks import CHECK, asset_of, evaluation_of
 from aurora_assets.site import Site
 
 if TYPE_CHECKING:
     from aurora_assets.health.model import Freshness
 
 _EVERY = 60  # s
+_RECORDS = "records"  # in the cursor: the newest of Dagster's records when it was written
 
 
 def freshness_sensor(site: Site) -> SensorDefinition:
-    """One sensor for all streams and products; its cursor is what it has written last of each."""
+    """One sensor for all streams and products; its cursor is what it has written last of each, and what it has seen."""
 
     @sensor(
         name="freshness",
         minimum_interval_seconds=_EVERY,
         default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
         description="Says how new the newest data of each stream (at its source, here, in the archive) and each "
-        "product is. Starts no run; a check's result is written when its verdict or the class of its age changes.",
+        "product is. Starts no run; a check's result is written when its verdict or the class of its age changes. "
+        "Keeps the results of checks that failed in sight when their asset is materialized again.",
     )
     def freshness(context: SensorEvaluationContext) -> SensorResult:
         from aurora_assets.health.fresh import all_freshness
         from aurora_assets.health.model import Level
         from resources.orchestrator import DagsterRecords
+        from resources.verdicts import contradicts, keep_in_sight, newest_results, targets
 
-        records = DagsterRecords(context.instance, site)
+        instance, records = context.instance, DagsterRecords(context.instance, site)
         before = _read(context.cursor)
-        now, events = {}, []
+        now, changed, same = {_RECORDS: str(instance.event_log_storage.get_maximum_record_id())}, [], {}
+        # A verdict is hidden, or written by somebody else, with a new event; without one there is nothing to look for.
+        is_quiet = now[_RECORDS] == before.get(_RECORDS)
+        newest = {} if is_quiet else newest_results(instance, _checks_of(context.repository_def))
         counts = dict.fromkeys(Level, 0)
         for one in all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
             counts[one.level] += 1
             now[one.name] = _told(one)
-            if before.get(one.name) != now[one.name]:
-                events.append(evaluation_of(one))
+            evaluation = evaluation_of(one)
+            key = evaluation.asset_check_key
+            if before.get(one.name) != now[one.name] or contradicts(newest.get(key), evaluation):
+                changed.append(one)
+            else:
+                same[key] = evaluation
+        # Of what is materialized in the second in which it is evaluated, Dagster could not tell which came first.
+        made = targets(instance, {asset_of(one) for one in changed})
+        # What has changed is written anew.
+        kept = {key: one for key, one in newest.items() if key.name != CHECK or key in same}
+        shown_again = keep_in_sight(instance, kept, same)
         said = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
         return SensorResult(
-            skip_reason=f"{said}; {len(events)} changed", asset_events=events, cursor=json.dumps(now, sort_keys=True)
+            skip_reason=f"{said}; {len(changed)} changed; {shown_again} shown again",
+            asset_events=[evaluation_of(one, made.get(asset_of(one))) for one in changed],
+            cursor=json.dumps(now, sort_keys=True),
         )
 
     return freshness
+
+
+def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheckKey]:
+    return repository.asset_graph.asset_check_keys if repository else ()
 
 
 def _told(one: "Freshness") -> str:

@@ -1,7 +1,7 @@
 """Freshness as asset checks: for each stream at its source, here and in the archive, and for each product.
 
 The sensor ``freshness`` evaluates them without a run and writes a result only where its verdict, or the class of its
-age, has changed; executed in the UI they say how it is now.
+age, has changed; the newest result belongs to the newest materialization. Executed in the UI they say how it is now.
 """
 
 from collections.abc import Iterable
@@ -25,6 +25,7 @@ from aurora_assets.site import Site
 
 if TYPE_CHECKING:
     from aurora_assets.health.model import Freshness
+    from resources.verdicts import Target
 
 CHECK = "is_fresh"
 _ROOTS = {"source": ["source"], "here": ["raw"], "archive": ["gws", "raw"]}
@@ -74,8 +75,8 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
     return freshness
 
 
-def evaluation_of(one: "Freshness") -> AssetCheckEvaluation:
-    """What the sensor writes, without a run."""
+def evaluation_of(one: "Freshness", target: "Target | None" = None) -> AssetCheckEvaluation:
+    """What the sensor writes, without a run; ``target`` is the newest materialization of the asset."""
     return AssetCheckEvaluation(
         asset_key=asset_of(one),
         check_name=CHECK,
@@ -83,6 +84,7 @@ def evaluation_of(one: "Freshness") -> AssetCheckEvaluation:
         severity=severity_of(one),
         description=one.sentence,
         metadata=metadata_of(one),
+        target_materialization_data=target,
     )
 
 
