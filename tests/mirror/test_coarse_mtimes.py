@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aurora_assets.archive.ledger import Item
+from aurora_assets.archive.view import take
 from aurora_assets.files import same_mtime
 from aurora_assets.mirror.mtimes import Kept, Way, learn
-from tests.disks import mount, with_mounts
+from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
 
 ROOT = Path(__file__).parents[2]
@@ -122,27 +124,39 @@ def test_a_raw_root_that_keeps_100_ns_1_us_1_ms_1_s_or_2_s_is_mirrored_and_a_cha
     assert "this file system keeps no mtimes" in none["error"]
 
 
-def test_a_real_file_system_that_keeps_whole_seconds_is_mirrored(far: Path, tmp_path: Path) -> None:
+def on_a_disk_of_seconds(place: Path, image: Path, act: Callable[[], Any]) -> Any:
+    """What ``act`` returns where ``place`` is a real disk that keeps whole seconds: ext4 with small inodes."""
     if (mkfs := shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")) is None:
         pytest.skip("no mkfs.ext4")
-    image, home = tmp_path / "disk", tmp_path / "home"
-    (home / "raw").mkdir(parents=True)
+    place.mkdir(parents=True)
     with image.open("wb") as file:
         file.truncate(8_000_000)
     subprocess.run([mkfs, "-q", "-F", "-I", "128", image], check=True, capture_output=True)
+    return with_mounts([["-o", "loop", image, place]], act)
+
+
+def test_a_real_file_system_that_keeps_whole_seconds_is_mirrored(far: Path, tmp_path: Path) -> None:
+    mirror = mirror_at(tmp_path / "home", far)
 
     def act() -> Any:
-        try:
-            mount("-o", "loop", image, home / "raw")
-        except subprocess.CalledProcessError as error:
-            return f"no loop device: {error}"
-        assert learn(home / "raw") == Kept(S, "down")
-        return passes(mirror_at(home, far), far, lambda is_exact: None)
+        assert learn(mirror.raw) == Kept(S, "down")
+        return passes(mirror, far, lambda is_exact: None)
 
-    found = with_mounts([], act)
-    if isinstance(found, str):
-        pytest.skip(found)
-    assert found == right(S)
+    assert on_a_disk_of_seconds(mirror.raw, tmp_path / "disk", act) == right(S)
+
+
+def test_a_pushs_view_on_a_disk_that_keeps_less_makes_no_other_version_of_a_file(tmp_path: Path) -> None:
+    write(tmp_path, {"file": b"x"})
+    status = (tmp_path / "file").stat()
+    item = Item(str(tmp_path / "file"), "/gws/file", status.st_size, status.st_mtime_ns)
+    view = tmp_path / "outgoing" / "file"
+
+    def act() -> Any:
+        return take(item, view, in_place=False, is_database=False), view.stat().st_mtime_ns
+
+    taken, there = on_a_disk_of_seconds(view.parent, tmp_path / "disk", act)
+    assert there != item.mtime_ns
+    assert taken == item
 
 
 def test_where_all_of_an_mtime_is_kept_one_ns_is_another_version(far: Path, tmp_path: Path) -> None:
