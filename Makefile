@@ -10,10 +10,10 @@ PY := .venv/bin/python
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live test soak ui lint lock bench screenshots schemas clean
+.PHONY: help setup demo live test soak soak-short ui lint lock bench bench-short screenshots schemas clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## .venv with the locked packages, and the system tools
 	@deploy/bootstrap.sh
@@ -25,6 +25,14 @@ demo: setup ## a simulated camera day, through Dagster, to every product
 test: ## all tests (real sshd, rsync, SQLite, MP4)
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest $(TESTS)
+
+# The same faults in eight hours and five days in place of a day and a month.
+soak-short: export SOAK_HOURS ?= 8
+soak-short: export SOAK_HISTORY ?= 5
+soak-short: export SOAK_SILENCE ?= 30
+soak-short: export SOAK_SMALL ?= 5000
+soak-short: export SOAK_LARGE ?= 2
+soak-short: soak ## the same with some hours, days and files (eight minutes)
 
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
 	@$(PY) -m aurora_assets.site check > /dev/null
@@ -48,6 +56,9 @@ lint: setup ## ruff and mypy
 
 bench: setup ## side by side with the method it replaces, and with the limits, into docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)
+
+bench-short: setup ## every subject once at a small size: only whether its answers are right (five minutes; BENCH="tick" for some)
+	@$(PY) -m benchmarks --short $(BENCH)
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)
 	@$(PY) deploy/screenshots.py $(SCREENSHOTS)

@@ -21,6 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.short import shorten_if_asked
+
 ROUNDS = 5
 _PATIENCE = 3600.0  # s, for one run; a method that hangs ends the benchmark
 _FARE_WELL = 10.0  # s
@@ -167,6 +169,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, method: Method) -> None:
+    shorten_if_asked()
     gc.freeze()  # what was imported is no garbage: the collector need not look at it in the midst of a run
     while True:
         try:

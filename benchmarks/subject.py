@@ -115,6 +115,8 @@ class Bench:
     tell: Callable[[str], None] = lambda _: None
     scratch: Path | None = None
     """Where directories are made; by default the system's place for temporary files."""
+    is_short: bool = False
+    """Whether only the answers matter: a part that takes minutes at any size may be left out."""
 
     @contextmanager
     def directory(self) -> Iterator[Path]:

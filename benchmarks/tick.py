@@ -249,5 +249,4 @@ _CURSORS: dict[str, str | None] = {}
 @cache
 def _code_location(file: Path, home: Path) -> tuple[Definitions, InstanceRef]:
     """What the code server has loaded, and where it finds Dagster's records."""
-    os.environ["DAGSTER_HOME"] = str(home)  # our dagster.yaml asks for it
     return build(site_of(file)), DagsterInstance.from_config(str(home)).get_ref()

@@ -6,7 +6,8 @@ databases with all of its migrations, which it loads from their files. Here a da
 those that stay are compared once. Connections are opened and closed for each use, as by Dagster, so no lock and no file
 stays open.
 
-Named in ``dagster.yaml``. The files are Dagster's own, in the same places: a home can be used with it and without.
+``dagster.yaml`` names :class:`HomeInstance`, whose records are in this storage, in the directory that the instance was
+opened by. The files are Dagster's own, in the same places: a home can be used with it and without.
 """
 
 import os
@@ -15,6 +16,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import yaml
+from dagster import DagsterInstance
+from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
@@ -130,3 +134,25 @@ class SqliteStorage(DagsterSqliteStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "SqliteStorage":
         return cls.from_local(inst_data=inst_data, **config_value)
+
+
+class HomeInstance(DagsterInstance):
+    """An instance whose records are in the directory that it was opened by.
+
+    In ``dagster.yaml`` the place of a custom storage is a text or an environment variable, and neither need be that
+    directory: ``DagsterInstance.from_config(home)`` opened the databases of whatever ``DAGSTER_HOME`` was exported. So
+    the storage is no setting but this class's default, which Dagster asks for by directory. It stands in the reference
+    that a run's process is given too.
+    """
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        """Keys of ``dagster.yaml`` beside Dagster's own: none."""
+        return {}
+
+    @staticmethod
+    def config_defaults(base_dir: str) -> dict[str, ConfigurableClassData | None]:
+        """What is used where ``dagster.yaml`` says nothing, as in :meth:`dagster._core.instance.InstanceRef`."""
+        home = os.path.abspath(base_dir)  # a run's process may have another working directory
+        ours = ConfigurableClassData(__name__, SqliteStorage.__name__, yaml.safe_dump({"base_dir": home}))
+        return {**InstanceRef.config_defaults(home), "storage": ours}

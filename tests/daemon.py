@@ -77,7 +77,6 @@ def make_home(home: Path, **changes: Any) -> Path:
     """A Dagster home with our ``dagster.yaml``, of which some keys are others."""
     shutil.copytree(_empty_home().name, home)
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
-    settings["storage"]["custom"]["config"]["base_dir"] = str(home)
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings | changes))
     return home
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks import __main__ as command
-from benchmarks import report
+from benchmarks import listing, report
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.subject import Bench, Figure, Result, Row, at_least, at_most, times_faster, times_longer
 
@@ -182,8 +182,6 @@ def test_the_published_page_is_that_of_the_figures_beside_it() -> None:
 def test_the_command_ends_with_one_where_a_target_is_not_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, code: int, said: str
 ) -> None:
-    from benchmarks import listing
-
     def run(bench: Bench) -> Result:
         assert bench.rounds == 2
         return result(seconds)
@@ -193,6 +191,36 @@ def test_the_command_ends_with_one_where_a_target_is_not_reached(
     assert done.exit_code == code, done.output
     assert said in done.output
     assert (tmp_path / "listing.json").is_file()
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_short_run_is_about_the_answers_and_not_about_the_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_right: bool
+) -> None:
+    def run(bench: Bench) -> Result:
+        assert (bench.rounds, bench.is_short, listing.FILES) == (1, True, 300)
+        if not is_right:
+            raise WrongAnswerError("seen and planned nothing")
+        return result(5.0)
+
+    monkeypatch.setattr(listing, "run", run)
+    monkeypatch.setattr(listing, "FILES", 100_000)
+    monkeypatch.setenv("AURORA_BENCH_SHORT", "")
+    done = CliRunner().invoke(command.main, ["listing", "--short", "--out", str(tmp_path)])
+    assert (done.exit_code == 0) == is_right, done.output
+    assert isinstance(done.exception, WrongAnswerError) == (not is_right)
+    assert list(tmp_path.iterdir()) == []
+
+
+def files() -> int:
+    return listing.FILES
+
+
+def test_the_processes_of_a_short_run_are_of_a_small_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AURORA_BENCH_SHORT", "1")
+    answers = []
+    by_turns({"a": Method(files)}, answers.append, rounds=1)
+    assert answers == [{"a": 300}] * 2
 
 
 def test_every_subject_is_a_module_that_says_what_it_measures() -> None:

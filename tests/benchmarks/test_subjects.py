@@ -2,8 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,47 +9,30 @@ from typing import Any
 
 import pytest
 
-from benchmarks import inputs
 from benchmarks.__main__ import SUBJECTS
 from benchmarks.measure import Measured, Method, WrongAnswerError, run_once
-from benchmarks.reading import ALL
+from benchmarks.short import SIZES, sizes_of
 from benchmarks.subject import Bench
 
-HOURLY = timedelta(hours=1)
-HALF_HOURLY = timedelta(minutes=30)
-SMALL: dict[str, dict[str, Any]] = {
-    "daily_video": {"EVERY": HALF_HOURLY, "FRAMES": 48},
-    "latest_video": {"EVERY": HALF_HOURLY, "FRAMES": 48},
-    "pixels": {"EVERY": HOURLY},
-    "reading": {"EVERY": HOURLY, "WHAT": {"a column": (slice(2, 9), ALL, slice(7, 8))}},
-    "thumbnails": {"EVERY": HALF_HOURLY},
-    "first_index": {"FILES": 700},
-    "refresh": {"FILES": 700, "SIZES": (600, 700, 800)},
-    "verification": {"FILES": 40, "BYTES": 1000},
-    "hashing": {"LARGE_FILES": 2, "SMALL_FILES": 30},
-    "listing": {"FILES": 300},
-}
 LEAVE_NOTHING = {"read", "limit", "_by_session"}
 """Methods that give their answer and nothing else; what is done before them is not undoing."""
-SCALES = {"thumbnails": 0.2}
-"""Thumbnails have a size of their own, than which a picture must not be smaller."""
+REAL = {"tick", "platform"}
+"""The tick proves itself with files that are missing, before it is measured; the platform checks what it has loaded and
+run, of a real Dagster."""
 
 
-@pytest.fixture(params=SMALL)
+@pytest.fixture(params=sorted(set(SUBJECTS) - REAL))
 def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = import_module(f"benchmarks.{request.param}")
-    for name, value in SMALL[request.param].items():
+    for name, value in sizes_of(request.param, module).items():
         monkeypatch.setattr(module, name, value)
-    if hasattr(module, "camera_day"):
-        small = partial(inputs.camera_day, scale=SCALES.get(request.param, 0.1))
-        monkeypatch.setattr(module, "camera_day", small)
     return module
 
 
-def test_no_subject_is_left_out() -> None:
-    # The tick proves itself with files that are missing, before it is measured; the platform checks what it has loaded
-    # and run, of a real Dagster.
-    assert SMALL.keys() | {"tick", "platform"} == set(SUBJECTS)
+def test_every_subject_has_a_small_size() -> None:
+    assert set(SUBJECTS) - {"tick"} <= SIZES.keys(), "the tick stands on the observatory"
+    for name, values in SIZES.items():
+        assert all(hasattr(import_module(f"benchmarks.{name}"), constant) for constant in values), name
 
 
 Check = Callable[[Mapping[str, Any]], None]

@@ -28,9 +28,11 @@ PATIENCE = 60.0  # s, for a process to start or to end on a machine that does ot
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterInstance]:
-    """Dagster with our own ``dagster.yaml``."""
-    home = make_home(tmp_path_factory.mktemp("launcher") / "dagster")
-    with DagsterInstance.from_config(str(home)) as instance:
+    """Dagster with our own ``dagster.yaml``, beside another home that the shell has exported; runs inherit that."""
+    directory = tmp_path_factory.mktemp("launcher")
+    home, exported = make_home(directory / "dagster"), make_home(directory / "exported")
+    with pytest.MonkeyPatch.context() as patch, DagsterInstance.from_config(str(home)) as instance:
+        patch.setenv("DAGSTER_HOME", str(exported))
         assert isinstance(instance.run_launcher, ProcessRunLauncher)
         yield instance
 

@@ -1,19 +1,24 @@
 """Dagster's records by our storage: the same files, asked with one engine for each database."""
 
 import shutil
+import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsFilter, job, op
+from dagster._core.instance import InstanceRef
 from dagster._core.storage.runs import SqliteRunStorage
+from dagster._serdes import deserialize_value, serialize_value
 from sqlalchemy import create_engine
 
 from resources import storage
-from tests.daemon import make_home
+from tests.daemon import ROOT, make_home
 
 
 @op
@@ -58,6 +63,69 @@ def test_a_home_is_read_alike_by_dagsters_own_storage_and_by_ours(home: Path) ->
     with stock(home) as instance:
         assert said(instance, after) == lines
         assert {run.run_id for run in instance.get_runs()} == {before, after}
+
+
+@pytest.mark.parametrize("exported", ["dagster", "other", None])
+def test_an_instance_opened_by_its_directory_has_the_records_of_that_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: str | None
+) -> None:
+    other = make_home(tmp_path / "other")
+    if exported:
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / exported))
+    else:
+        monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with DagsterInstance.from_config("dagster") as instance:  # as typed in a shell
+        run = talk.execute_in_process(instance=instance).run_id
+        reference = serialize_value(instance.get_ref())  # what a run's process is given
+        # Its own class and databases, not only what it says of itself.
+        assert isinstance(instance.run_storage, storage._Runs)
+        instance.daemon_cursor_storage.set_cursor_values({"cursor": "here"})
+    monkeypatch.chdir("/")
+    with DagsterInstance.from_ref(deserialize_value(reference, InstanceRef)) as instance:
+        assert said(instance, run) == [f"line {number}" for number in range(20)]
+    assert "history/runs.db" in databases_with(run, home)
+    assert databases_with(run, other) == []
+    monkeypatch.setenv("DAGSTER_HOME", str(other))
+    with DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+        assert instance.daemon_cursor_storage.get_cursor_values({"cursor"}) == {}
+
+
+def databases_with(run_id: str, home: Path) -> list[str]:
+    """Where a run's records are, asked of SQLite."""
+    found = []
+    for file in sorted(home.rglob("*.db")):
+        with closing(sqlite3.connect(file)) as db:
+            for (table,) in db.execute(
+                "SELECT name FROM sqlite_master WHERE name IN ('runs', 'event_logs')"
+            ).fetchall():
+                if db.execute(f"SELECT 1 FROM {table} WHERE run_id = ?", (run_id,)).fetchone():
+                    found.append(str(file.relative_to(home)))
+    return found
+
+
+def test_a_dagster_yaml_of_before_has_its_records_where_the_environment_says(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = yaml.safe_load((home / "dagster.yaml").read_text())
+    settings.pop("instance_class", None)
+    settings["storage"] = {
+        "custom": {
+            "module": "resources.storage",
+            "class": "SqliteStorage",
+            "config": {"base_dir": {"env": "DAGSTER_HOME"}},
+        }
+    }
+    (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with DagsterInstance.get() as instance:
+        run = talk.execute_in_process(instance=instance).run_id
+    # Its owner takes over the new file: the records are there still.
+    shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
+    with DagsterInstance.get() as instance:
+        assert isinstance(instance.run_storage, storage._Runs)
+        assert [found.run_id for found in instance.get_runs()] == [run]
 
 
 def test_a_database_has_one_engine_however_often_it_is_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

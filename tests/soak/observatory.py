@@ -34,10 +34,11 @@ SETTLE = timedelta(seconds=3)
 
 
 class Observatory:
-    """A site below ``directory``; ``host`` is where its camera lives."""
+    """A site below ``directory``; ``host`` is where its camera lives, ``reconcile`` when older days are looked at."""
 
-    def __init__(self, directory: Path, host: SshServer) -> None:
+    def __init__(self, directory: Path, host: SshServer, reconcile: str) -> None:
         self.directory = directory
+        self.reconcile = reconcile
         self.camera = directory / "camera"
         self.journal = directory / "journal"
         self.home = directory / "dagster"
@@ -70,7 +71,7 @@ class Observatory:
             "every": f"{EVERY.seconds}s",
             "thumbnails": "* * * * *",
             "hour_closes_after": "5s",
-            "reconcile": "*/5 * * * *",
+            "reconcile": self.reconcile,
             # A run for the clock's sake alone would count against the silence at the end.
             "retention": f"0 {far_off} * * *",
             "checks": f"0 {far_off} * * *",
@@ -165,6 +166,13 @@ class Observatory:
             )
             instance.add_backfill(request)
             return request.backfill_id
+
+    def about_backfill(self, backfill_id: str) -> str:
+        """How a backfill stands, and what the daemon has said last."""
+        with self.instance() as instance:
+            backfill = instance.get_backfill(backfill_id)
+        log = (self.directory / "daemon.log").read_text(errors="replace")
+        return f"{backfill and (backfill.status, backfill.error)}\n{log[-4000:]}"
 
     def runs(self) -> list[RunRecord]:
         with self.instance() as instance:

@@ -1,7 +1,8 @@
 """A day of the camera in ten minutes, with outages and kills; then ten minutes in which nothing arrives.
 
-``make soak``. At the end everything must be as if one quiet run had made it from the same camera. What it prints:
-the latencies from "settled on the host" to "row in the catalogue", and how many runs that took.
+``make soak``; ``make soak-short`` has some hours and a week in place of a day and a month, with the same faults. At the
+end everything must be as if one quiet run had made it from the same camera. What it prints: the latencies from "settled
+on the host" to "row in the catalogue", and how many runs that took.
 """
 
 import os
@@ -26,6 +27,7 @@ from simulator import CameraSpec, simulate
 from simulator.ssh_server import SshServer, readable_directory
 from tests.comparing import rows, tree
 from tests.soak.observatory import EVERY, ROOT, SETTLE, Observatory, RowWatch
+from tests.soak.yardstick import QUIET, Yardstick
 
 pytestmark = pytest.mark.soak
 
@@ -33,9 +35,13 @@ DAY = datetime.now(UTC).date() - timedelta(days=1)
 HOURS = int(os.environ.get("SOAK_HOURS", "24"))
 SECONDS_PER_HOUR = 25.0
 SILENCE = float(os.environ.get("SOAK_SILENCE", "600"))  # s
-HISTORY = [DAY - timedelta(days=n) for n in range(42, 12, -1)]  # a month, older than the late file
-LATENCY_BOUND = 30.0  # s, beside one sensor interval
-DRAIN = 300.0  # s, for everything to be done after the last file
+HISTORY_DAYS = int(os.environ.get("SOAK_HISTORY", "30"))
+HISTORY = [DAY - timedelta(days=n) for n in range(12 + HISTORY_DAYS, 12, -1)]  # older than the late file
+IS_WHOLE_DAY = HOURS == 24
+RECONCILE = "*/5 * * * *" if IS_WHOLE_DAY else "* * * * *"  # which brings the late file
+LATENCY_BOUND = 30.0  # s on a quiet machine, beside one sensor interval
+STUCK = 300.0  # s in which runs are unfinished and none begins or ends
+CALM = 75.0  # s without any run: what there was to do is done
 AFTERMATH = 60.0  # s: retries with their pauses after a fault
 
 
@@ -59,10 +65,12 @@ class Story:
 @pytest.mark.timeout(3600)
 def test_a_day_with_outages_and_kills_ends_as_one_quiet_run_would(capsys: pytest.CaptureFixture) -> None:
     with readable_directory() as directory, SshServer(directory / "sshd") as host, capsys.disabled():
-        observatory = Observatory(directory / "site", host)
+        observatory = Observatory(directory / "site", host, RECONCILE)
         watch = RowWatch(observatory.site.wxcam_products / "wxcam_catalog.sqlite")
+        yardstick = Yardstick()
         put_history(observatory.directory / "history")
         watch.start()
+        yardstick.start()
         observatory.start_daemon()
         camera = observatory.start_camera(DAY, HOURS, 3600 / SECONDS_PER_HOUR)
         try:
@@ -70,28 +78,29 @@ def test_a_day_with_outages_and_kills_ends_as_one_quiet_run_would(capsys: pytest
             drain(observatory)
             note_the_backfill(observatory, story)
             before = len(observatory.runs())
-            report(observatory, story, watch)
+            report(observatory, story, watch, yardstick)
             time.sleep(SILENCE)
             after = len(observatory.runs())
         finally:
             camera.kill()
             watch.stop()
+            yardstick.stop()
             observatory.stop_daemon()
         assert after == before, f"{after - before} runs although nothing arrived for {SILENCE:.0f} s"
-        check_latencies(observatory, story, watch)
+        check_latencies(observatory, story, watch, yardstick)
         check_runs(observatory, story)
         check_every_file_is_in_one_state(observatory.site)
         check_against_a_quiet_run(observatory)
 
 
 def put_history(directory: Path) -> None:
-    """A month that lies on the host already, for the backfill; out of sight until then."""
+    """A month, or a week, that lies on the host already, for the backfill; out of sight until then."""
     for day in HISTORY:
         simulate(CameraSpec(directory, day, hours=24, every=timedelta(minutes=60), scale=0.1, other=False))
 
 
 def live_through(observatory: Observatory, camera: subprocess.Popen[bytes]) -> Story:
-    """The ten minutes: two outages, two kills, a month's backfill, and two files that are not as they should be."""
+    """Two outages, two kills, the history's backfill, and two files that are not as they should be."""
     story, began = Story(), time.time()
     length = HOURS * SECONDS_PER_HOUR
 
@@ -119,7 +128,7 @@ def live_through(observatory: Observatory, camera: subprocess.Popen[bytes]) -> S
     story.faults.append(("run killed", since, time.time()))
     at(0.88)
     cut_off(observatory, story, 30)
-    assert camera.wait(DRAIN) == 0, (observatory.directory / "camera.log").read_text()
+    assert camera.wait(STUCK) == 0, (observatory.directory / "camera.log").read_text()
     return story
 
 
@@ -134,6 +143,8 @@ def cut_off(observatory: Observatory, story: Story, seconds: float) -> None:
 def odd_files(camera: Path) -> None:
     """A link that must be refused, and an image that was cut in the camera."""
     directory = camera / "FISH" / f"{DAY:%Y%m%d}" / "01"
+    while not list(directory.glob("HDR_*.jpg")):  # a camera on a busy machine is late; the test's own bound ends this
+        time.sleep(0.5)
     (directory / f"HDR_{DAY:%Y%m%d}_010101.jpg").symlink_to("/etc/hostname")
     whole = next(path for path in sorted(directory.glob("HDR_*.jpg")) if path.is_file() and not path.is_symlink())
     (directory / f"HDR_{DAY:%Y%m%d}_010202.jpg").write_bytes(whole.read_bytes()[:-3000])
@@ -141,26 +152,40 @@ def odd_files(camera: Path) -> None:
 
 def drain(observatory: Observatory) -> None:
     """Wait until nothing is under way, and nothing new was begun for a while."""
-    deadline, quiet_since, count = time.monotonic() + DRAIN, time.monotonic(), -1
-    while time.monotonic() - quiet_since < 75:
-        assert time.monotonic() < deadline, f"still {observatory.unfinished()} unfinished runs after {DRAIN:.0f} s"
-        now = len(observatory.runs())
-        if now != count or observatory.unfinished():
-            count, quiet_since = now, time.monotonic()
+    before, since = (-1, -1), time.monotonic()
+    while True:
+        now = len(observatory.runs()), observatory.unfinished()
+        if now != before:
+            before, since = now, time.monotonic()
+        unmoved, unfinished = time.monotonic() - since, now[1]
+        if unmoved > CALM and not unfinished:
+            return
+        assert unmoved < STUCK, f"{unfinished} unfinished runs, of which none has ended for {STUCK:.0f} s"
         time.sleep(3)
 
 
 def note_the_backfill(observatory: Observatory, story: Story) -> None:
-    """When the month's backfill was at work, from Dagster's own records."""
+    """When the backfill was at work, from Dagster's own records."""
     runs = [r for r in observatory.runs() if r.dagster_run.tags.get("dagster/backfill") == story.backfill]
-    assert runs
+    assert runs, observatory.about_backfill(story.backfill)
     assert {r.dagster_run.status.value for r in runs} <= {"SUCCESS"}
     story.backfilling = [(r.start_time or 0.0, r.end_time or 0.0) for r in runs]
 
 
-def latencies(observatory: Observatory, story: Story, watch: RowWatch) -> dict[str, list[float]]:
-    """Seconds from settled on the host to the row, by what went on meanwhile."""
-    found: dict[str, list[float]] = {"undisturbed": [], "beside a month's backfill": [], "after a fault": []}
+@dataclass(frozen=True)
+class Latency:
+    """From settled on the host to the row in the catalogue."""
+
+    seconds: float
+    bound: float
+    """s, on this machine as it was meanwhile."""
+
+
+def latencies(
+    observatory: Observatory, story: Story, watch: RowWatch, yardstick: Yardstick
+) -> dict[str, list[Latency]]:
+    """Each file's latency, by what went on meanwhile."""
+    found: dict[str, list[Latency]] = {"undisturbed": [], "beside the backfill": [], "after a fault": []}
     for entry in observatory.journal_entries():
         source = observatory.camera / entry["path"]
         if f"{DAY:%Y%m%d}" not in entry["path"]:
@@ -172,19 +197,28 @@ def latencies(observatory: Observatory, story: Story, watch: RowWatch) -> dict[s
         if story.disturbed(settled, seen):
             kind = "after a fault"
         elif story.beside_a_backfill(settled):
-            kind = "beside a month's backfill"
-        found[kind].append(seen - settled)
+            kind = "beside the backfill"
+        bound = EVERY.total_seconds() + LATENCY_BOUND * yardstick.slowness(settled, seen)
+        found[kind].append(Latency(seen - settled, bound))
     return found
 
 
-def report(observatory: Observatory, story: Story, watch: RowWatch) -> None:
+def report(observatory: Observatory, story: Story, watch: RowWatch, yardstick: Yardstick) -> None:
     console = Console(width=110, highlight=False)
     table = Table("settled on the host -> row in the catalogue", "files", "median s", "worst s", title="Soak")
-    for kind, values in latencies(observatory, story, watch).items():
-        if values:
+    for kind, found in latencies(observatory, story, watch, yardstick).items():
+        if values := [one.seconds for one in found]:
             table.add_row(kind, str(len(values)), f"{statistics.median(values):.1f}", f"{max(values):.1f}")
     console.print(table)
-    console.print(f"bound: {LATENCY_BOUND:.0f} s + one sensor interval of {EVERY.seconds} s, where nothing was broken")
+    console.print(
+        f"bound where nothing was broken: one sensor interval of {EVERY.seconds} s, and {LATENCY_BOUND:.0f} s times "
+        "how slow this machine was meanwhile"
+    )
+    took = [seconds for _, seconds in yardstick.measured]
+    console.print(
+        f"a fresh process has loaded Dagster in {statistics.median(took):.1f} s, at worst in {max(took):.1f} s: slow "
+        f"is more than {QUIET} s"
+    )
     needed, all_runs = useful_runs(observatory)
     by_kind: dict[str, int] = {}
     for record in observatory.runs():
@@ -217,13 +251,13 @@ def useful_runs(observatory: Observatory) -> tuple[int, int]:
     return useful, len(records)
 
 
-def check_latencies(observatory: Observatory, story: Story, watch: RowWatch) -> None:
-    found = latencies(observatory, story, watch)
-    bound = LATENCY_BOUND + EVERY.total_seconds()
-    assert found["undisturbed"]
-    assert found["beside a month's backfill"]
-    for kind in ("undisturbed", "beside a month's backfill"):
-        assert max(found[kind]) <= bound, f"{kind}: {max(found[kind]):.1f} s"
+def check_latencies(observatory: Observatory, story: Story, watch: RowWatch, yardstick: Yardstick) -> None:
+    found = latencies(observatory, story, watch, yardstick)
+    for kind in ("undisturbed", "beside the backfill"):
+        # In some hours there is hardly a moment that is not soon after a fault.
+        assert found[kind] or not IS_WHOLE_DAY, f"no file arrived {kind}"
+        late = [one for one in found[kind] if one.seconds > one.bound]
+        assert late == [], kind
 
 
 def arrivals(observatory: Observatory) -> int:
