@@ -268,7 +268,9 @@ def arrivals(observatory: Observatory) -> int:
 
 def check_runs(observatory: Observatory, story: Story) -> None:
     needed, count = useful_runs(observatory)
-    assert count <= 1.2 * needed, f"{count} runs, {needed} were needed"
+    # Each fault may cost a run that brings nothing; of a whole day's runs that is no fifth.
+    spare = 0 if IS_WHOLE_DAY else len(story.faults)
+    assert count <= 1.2 * needed + spare, f"{count} runs, {needed} were needed"
     live = [r for r in observatory.runs() if r.dagster_run.job_name == "wxcam_day"]
     assert len(live) <= 1.2 * arrivals(observatory), f"{len(live)} runs for {arrivals(observatory)} arrivals"
     killed = next(r.dagster_run for r in observatory.runs() if r.dagster_run.run_id == story.killed)
