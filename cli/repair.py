@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from aurora_assets.archive.certify import Certified, Records, certify
+from aurora_assets.archive.errand import REPAIR
 from aurora_assets.archive.items import raw_items
 from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.names import raw_group
@@ -141,7 +142,7 @@ class _Repair:
 
     @property
     def _lane(self) -> str:
-        return f"repair.{self.name}"
+        return f"{REPAIR}{self.name}"
 
     def _fetch(self, mends: Sequence[Mend]) -> None:
         """Put these files aside and let the mirror bring them again."""

@@ -18,6 +18,10 @@ FAR_WORK = ".incoming"
 """Below each of the archive's directories, on its file system: files in the making, and cut ones to resume."""
 
 
+REPAIR = "repair."
+"""How the lane of a push begins that somebody has asked for, of certain files."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """What a transfer says of itself: bytes sent, bytes that were there of a cut one, and what it complains of."""

@@ -30,6 +30,7 @@ class StreamGuard:
         self._stream = stream
         self._finalizations = records.finalizations(stream)
         self._known: dict[date, dict[str, Known] | str] = {}
+        self._said: dict[date, int] = {}
 
     @property
     def archive(self) -> str:
@@ -64,14 +65,19 @@ class StreamGuard:
         return item.remote_path.removeprefix(f"{self._finalizations.there}/")
 
     def _of_day(self, day: date | None) -> dict[str, Known] | str:
-        """What a day was finalized with, by path; or why nobody can tell."""
-        if day is None:
+        """What a day was finalized with, by path; or why nobody can tell. Read again when something else is said."""
+        try:
+            said = None if day is None else self._finalizations.file(day).lstat().st_mtime_ns
+        except OSError:
+            said = None
+        if day is None or said is None:
             return {}
-        if day not in self._known:
+        if self._said.get(day) != said:
             try:
                 self._known[day] = self._finalizations.proved(day)
             except EvidenceError as error:
                 self._known[day] = str(error)
+            self._said[day] = said
         return self._known[day]
 
 

@@ -10,21 +10,22 @@ Plain Python: the archive's hosts come in as arguments. What there is to push is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from itertools import batched
 from pathlib import Path, PurePosixPath
 
 from aurora_assets.archive.errand import FAR_WORK, Errand, FarSide, PushReport, Sent
 from aurora_assets.archive.ledger import Item, Ledger
+from aurora_assets.archive.replacing import Replacing, files_there, is_version
 from aurora_assets.archive.settings import Archive
 from aurora_assets.archive.view import UnusableError, take
 from aurora_assets.errors import ArchiveError, HostError, TransferError
 from aurora_assets.files import FileId, Staging, Tally, exclusive, in_parts, remove, same_mtime, shown
-from aurora_assets.listing import FILE
 
-_MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NOTES = 10
+_ASKED = 500  # files of which it is asked together whether a finalization vouches for them
 
 
 def push(
@@ -98,7 +99,8 @@ class _Push:
         self.unsettled, self.failed = Tally(), Tally()
         self.held: dict[str, str] = {}
         self.vouched: set[str] = set()
-        self.replaced, self.kept_in = Tally(), list[str]()
+        self.brought: set[str] = set()
+        self.replacing = Replacing(self.archive, self.ledger, self.errand.lane, self.errand.only is not None, self.tell)
         self.roots = self.archive.roots
         self.notes: list[str] = []
 
@@ -128,8 +130,7 @@ class _Push:
                 report = self._counts(queue)
                 # What a finalization vouches for by itself, and last: that it cannot be kept holds up nothing else.
                 for is_vouched in (False, True):
-                    ones = [one for one in queue if (one[1].remote_path in self.vouched) == is_vouched]
-                    for part in in_parts(ones, lambda one: one[1].size):
+                    for part in in_parts(self._of_kind(queue, is_vouched), lambda one: one[1].size):
                         self._bring(part, place, self._replace if is_vouched else self._copy)
         staging.sweep()
         return report()
@@ -181,6 +182,19 @@ class _Push:
     def _tree(self, place: Path, root: str) -> Path:
         """Where the files of a directory of the archive are in the view."""
         return place / str(self.roots.index(root))
+
+    def _of_kind(self, queue: Sequence[tuple[str, Item]], is_vouched: bool) -> Iterator[tuple[str, Item]]:
+        """The files of a queue that a finalization vouches for, or the others.
+
+        Asked anew while it is sent: a day may be finalized meanwhile.
+        """
+        for batch in batched(queue, _ASKED):
+            held = set(self._hold(item for _, item in batch))
+            for group, item in batch:
+                is_due = item not in held and item.remote_path not in self.brought
+                if is_due and (item.remote_path in self.vouched) == is_vouched:
+                    self.brought.add(item.remote_path)
+                    yield group, item
 
     def _bring(self, part: Sequence[tuple[str, Item]], place: Path, way: _Way) -> None:
         """Send a part in some way, by the first host that works, and note what is there then."""
@@ -243,7 +257,7 @@ class _Push:
                     host.prepare(root, self._work(root))
                     self.prepared.add((host.name, root))
                 sent = way(host, root, ones, view)
-                there = _look(host, root, [one.path for one in ones])
+                there = files_there(host, root, [one.path for one in ones])
             except (HostError, TransferError) as error:
                 self.said[host.name] = shown(str(error)) if "\n" in str(error) else str(error)
                 self.may_pass |= error.transient
@@ -260,31 +274,14 @@ class _Push:
         return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
 
     def _replace(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
-        """The way of files that a finalization vouches for: what they replace is kept, outside of the archive's roots.
+        """The way of files that a finalization vouches for (:class:`aurora_assets.archive.replacing.Replacing`)."""
 
-        What is there in this very version is not sent again, unless somebody asks for just that file: a copy of each
-        would be kept.
-        """
-        before = _look(host, root, [one.path for one in ones])
-        wanted = [one for one in ones if self.errand.only is not None or not _is_version(before.get(one.path), one)]
-        earlier = {one.path: one for one in wanted if one.path in before}
-        paths = [one.path for one in wanted]
-        if not earlier:
-            return host.send(view, paths, root, self._work(root), self._lock) if paths else Sent(0, 0)
-        # One for each attempt: a second one in the same would put what the first has sent over what it has kept.
-        keep_in = f"{self.archive.kept}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.errand.lane}"
-        self.tell(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
-        # Noted before: of a run that is killed meanwhile nobody else would know. Who asks for a file knows.
-        files = [(one.group, one.item.remote_path) for one in earlier.values() if self.errand.only is None]
-        self.ledger.replaced.begin(self.archive.name, keep_in, files)
-        sent = host.send(view, paths, root, self._work(root), self._lock, keep_in)
-        kept = _look(host, keep_in, list(earlier))
-        not_kept = [one.item.remote_path for path, one in earlier.items() if path not in kept]
-        self.ledger.replaced.take_back(self.archive.name, keep_in, not_kept)
-        for path in kept:
-            self.replaced.add(earlier[path].item.remote_path)
-        self.kept_in += [keep_in] if kept else []
-        return sent
+        def send(paths: Sequence[str], keep_in: str | None) -> Sent:
+            more = () if keep_in is None else (keep_in,)
+            return host.send(view, paths, root, self._work(root), self._lock, *more)
+
+        files = {one.path: (one.group, one.item) for one in ones}
+        return self.replacing.send(host, root, files, send)
 
     def _note(self, ones: Sequence[_Ready], sent: Sent, there: Mapping[str, FileId], place: Path) -> None:
         """Note what is there in the version that was sent, and what is not."""
@@ -293,7 +290,7 @@ class _Push:
             found, item = there.get(one.path), one.item
             if not _is_as_it_was(self._tree(place, one.root) / one.path, item):
                 self.unsettled.add(item.local_path)  # written in place meanwhile: nobody knows what went there
-            elif found and _is_version(found, one):
+            elif found and is_version(found, item):
                 copied.append(FileId(item.remote_path, found.size, found.mtime_ns))
             else:
                 errors.append((item.remote_path, _reason(one.path, sent.complaints)))
@@ -343,10 +340,10 @@ class _Push:
                 parked=parked,
                 refused=refused,
                 held=held,
-                replaced=self.replaced,
-                kept_in=tuple(self.kept_in),
+                replaced=self.replacing.replaced,
+                kept_in=tuple(self.replacing.kept_in),
                 left_out=self.errand.left_out,
-                notes=tuple(self.notes[:_NOTES]),
+                notes=tuple([*self.replacing.notes, *self.notes][:_NOTES]),
                 literal_bytes=self.literal,
                 matched_bytes=self.matched,
             )
@@ -357,11 +354,6 @@ class _Push:
 _ELSEWHERE = "its remote path is in none of the archive's directories"
 
 
-def _is_version(found: FileId | None, one: _Ready) -> bool:
-    """Whether what is there is what is in the view."""
-    return found is not None and found.size == one.item.size and same_mtime(found.mtime_ns, one.item.mtime_ns)
-
-
 def _is_as_it_was(path: Path, item: Item) -> bool:
     """Whether a file in the view is what was taken into it: a linked one may have been written in place."""
     try:
@@ -369,17 +361,6 @@ def _is_as_it_was(path: Path, item: Item) -> bool:
     except FileNotFoundError:
         return True  # vanished; whether it arrived before, the listing says
     return status.st_size == item.size and same_mtime(status.st_mtime_ns, item.mtime_ns)
-
-
-def _look(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
-    """What is there of some files, each looked at by name."""
-    found = {}
-    for names in in_parts(paths, lambda path: len(path.encode()), most_bytes=_MOST_NAMED_BYTES):
-        for entry in host.list(root, names).entries:
-            if entry.kind == FILE:
-                path = entry.path.decode("utf-8", "surrogateescape")
-                found[path] = FileId(path, entry.size, entry.mtime_ns)
-    return found
 
 
 def _reason(path: str, complaints: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from aurora_assets.archive import ledger as ledgers
 from aurora_assets.archive.errand import Sent
 from aurora_assets.archive.names import raw_group
+from aurora_assets.archive.replaced import Earlier
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import ArchiveError, TransferError
 from aurora_assets.hosts import SshHost
@@ -42,6 +43,11 @@ def rewrite(site: PushedSite, text: bytes, *names: str) -> None:
     assert site.certify().report.days[0].verdict.is_final is False
 
 
+def anywhere(site: PushedSite) -> set[bytes]:
+    """The content of every file on the archive's disk."""
+    return {place.read_bytes() for place in (site.home / "far").rglob("*") if place.is_file()}
+
+
 def kept(site: PushedSite) -> list[tuple[str, bytes]]:
     """Every earlier version that the archive keeps: path and content, oldest first."""
     root = Path(site.archive_settings.kept)
@@ -55,6 +61,7 @@ def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_a
         rewrite(site, text, NAME)
         assert len(site.due().days) == 1
         report = site.push()
+        assert set(versions) <= anywhere(site), "the good copy is still somewhere in the archive"
         assert (report.files, report.replaced.first) == (1, [str(site.place("gws", NAME))])
         assert adds_up(report)
         assert report.kept_in[0] in report.summary()
@@ -110,6 +117,80 @@ def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_
     assert (report.files, len(report.said)) == (1, 1)
     assert site.place("gws", NAME).read_bytes() == b"anew"
     assert kept(site) == [(f"{STREAM}/{NAME}", good), (f"{STREAM}/{NAME}", b"half")]
+
+
+@dataclass
+class Dead:
+    """A real host over which nothing can be sent."""
+
+    host: ArchiveHost
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    def prepare(self, root: str, work: str) -> None:
+        self.host.prepare(root, work)
+
+    def list(self, root: str, below: Any) -> Any:
+        return self.host.list(root, below)
+
+    def send(self, *_: Any) -> Sent:
+        raise TransferError("the connection broke")
+
+
+def told(site: PushedSite) -> list[str]:
+    with site.ledger() as ledger:
+        rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
+    return [row.remote_path for row in rows]
+
+
+def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
+    rewrite(site, b"anew", NAME)
+    for _ in range(2):
+        with pytest.raises(ArchiveError, match="the connection broke"):
+            site.push(Dead)
+        assert told(site) == []
+    assert site.push().replaced.count == 1
+    assert told(site) == [str(site.place("gws", NAME))]
+
+
+def test_what_a_run_replaced_that_was_killed_is_told_by_the_next_one(site: PushedSite) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    rewrite(site, b"anew", NAME, OTHER)
+    keep_in = Path(site.archive_settings.kept) / "20260401T000000.000000Z_raw.met"
+    with site.ledger() as ledger:  # as the killed run left it: one file was replaced, of the other nothing is kept
+        earlier = [
+            Earlier(
+                str(site.place("gws", name)),
+                f"{STREAM}/{name}",
+                len(good),
+            )
+            for name in (NAME, OTHER)
+        ]
+        ledger.replaced.begin("gws", raw_group(STREAM), str(keep_in), earlier)
+    (keep_in / STREAM / NAME).parent.mkdir(parents=True)
+    site.place("gws", NAME).rename(keep_in / STREAM / NAME)
+    (keep_in / STREAM / OTHER).parent.mkdir(parents=True)
+    (keep_in / STREAM / OTHER).write_bytes(b"no who")
+    report = site.push()
+    assert sorted(told(site)) == sorted(str(site.place("gws", name)) for name in (NAME, OTHER))
+    assert any(f"{OTHER} is no whole copy" in note for note in report.notes)
+    assert str(keep_in) in report.kept_in
+
+
+def test_a_link_in_the_archive_where_a_finalized_file_was_is_not_replaced(site: PushedSite) -> None:
+    place = site.place("gws", NAME)
+    elsewhere = site.home / "another disk"
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    good = elsewhere.read_bytes()
+    rewrite(site, b"anew", NAME)
+    report = site.push()
+    assert (report.files, report.failed.count) == (0, 1)
+    assert "something else than a file stands there" in report.failed.first[0]
+    assert place.is_symlink()
+    assert elsewhere.read_bytes() == good
 
 
 def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_no_other_file(site: PushedSite) -> None:
