@@ -5,6 +5,7 @@ first what would be done.
 """
 
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,12 +83,17 @@ class _Repair:
         curable = [mend for mend in mends if mend.cure is not Cure.NONE]
         if not curable or not is_applied:
             return len(mends)
+        self._set_mtimes([mend for mend in curable if mend.cure is Cure.TIME])
         self._fetch([mend for mend in curable if mend.cure is Cure.FETCH])
         self._send([mend for mend in curable if mend.cure is Cure.SEND])
         with Records(self.site).evidence() as evidence:
             evidence.forget(self.name, [mend.path for mend in curable])
         self._verify(full=False)
         left = self._mends()
+        if sends := [mend for mend in left if mend.cure is Cure.SEND and mend not in curable]:
+            self._send(sends)  # what could be sent only after its mtime was set
+            self._verify(full=False)
+            left = self._mends()
         for mend in left:
             say(f"  still wrong: {mend.path}: {mend.wrong}; {mend.why}", "red")
         say(f"{len(mends) - len(left)} of {len(mends)} files made right", "red" if left else "green")
@@ -121,6 +127,15 @@ class _Repair:
         )
         if not is_applied and any(mend.cure is not Cure.NONE for mend in mends):
             say(f"to do it: aurora repair {self.name} --day {self.day} --apply")
+
+    def _set_mtimes(self, mends: Sequence[Mend]) -> None:
+        """Give files that are right in every byte the mtime that their day was finalized with."""
+        for mend in mends:
+            assert mend.mtime_ns is not None  # it is the cure
+            place = self.site.raw_root(self.name) / mend.path
+            os.utime(place, ns=(mend.mtime_ns, mend.mtime_ns), follow_symlinks=False)
+        if mends:
+            say(f"the mtimes of {len(mends)} files set to those that the day was finalized with")
 
     def _send(self, mends: Sequence[Mend]) -> None:
         """Send exactly these files again, whatever size and mtime say there."""

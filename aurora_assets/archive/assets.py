@@ -119,7 +119,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
             replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_SHOWN)
-            more = [finalized_files_stay(key, reports, replaced)]
+            more = [finalized_files_stay(key, replaced)]
             return _by_day(context, reports, days, ledger, archive, group, key, more)
 
     return gws_raw

@@ -36,7 +36,7 @@ def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due
     why_not = f"every file of {days[0]} to {days[-1]} is copied"
     if held:
         listed = ", ".join(sorted(str(day) for day in held))
-        why_not += f", but those that are held back of {listed}: see docs/archive.md, and the check no_settled_gap"
+        why_not += f", but those that are held back of {listed}: see the check no_settled_gap"
     return _due(found - held, why_not)
 
 
@@ -45,13 +45,16 @@ def _held_back(
 ) -> set[date | None]:
     """The days of which all is held back: a run would send nothing of them, at every tick."""
     archive = guard.archive
-    live = list(ledger.open_items(archive, group, items))
+    live: dict[date | None, list[Item]] = {}
+    for item in ledger.open_items(archive, group, items):
+        live.setdefault(item.day, []).append(item)
     # A file of each day is enough for most; only where that one is held back all of its day are asked about.
-    firsts = [*live, *ledger.first_to_send(archive, group)] if days else []
+    firsts = [*(of_day[0] for of_day in live.values()), *ledger.first_to_send(archive, group)] if days else []
     doubtful = days - {item.day for item in guard.sendable(firsts)}
     if not doubtful:
         return set()
-    rest = ledger.to_send(archive, group, [day for day in doubtful if day is not None])
+    rest = [item for day in doubtful for item in live.get(day, ())]
+    rest += ledger.to_send(archive, group, [day for day in doubtful if day is not None])
     return doubtful - {item.day for item in guard.sendable(rest)}
 
 

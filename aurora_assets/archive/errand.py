@@ -102,6 +102,8 @@ class Errand:
     """Whether files may be written in place, and not only replaced."""
     databases: Collection[str] = ()
     """Local paths of which a backup is sent."""
+    closed: Collection[str] = ()
+    """Directories of the archive into which none of these files may go."""
     guard: Guard | None = None
     """Says which files may not be sent; None where nothing vouches for any."""
     refused: Tally = field(default_factory=Tally)

@@ -7,6 +7,7 @@ made again by listing and reading all three places.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from aurora_assets.archive.evidence_tables import GONE, SCHEMA, TAKE
 from aurora_assets.archive.known import SIDES, Known, Look, Side
 from aurora_assets.databases import Database
 from aurora_assets.digests import Digest
+from aurora_assets.errors import EvidenceError
 from aurora_assets.files import FileId, same_mtime
 
 FILE_NAME = "evidence.sqlite"
@@ -34,7 +36,15 @@ class Evidence(Database):
 
     def __init__(self, path: Path) -> None:
         # Whole after a crash, but perhaps without the last second: it would be found out again.
-        self._open(path, _WAIT_SECONDS, f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}")
+        try:
+            self._open(path, _WAIT_SECONDS, f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}")
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise EvidenceError(
+                f"{path}: not the evidence ({error}). Move it away, with its -wal and -shm: the next "
+                "verifications make it again, and read every file once more."
+            ) from None
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 

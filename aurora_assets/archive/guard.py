@@ -8,7 +8,7 @@ the source had it once and has it no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from aurora_assets.archive.certify import Records
@@ -19,7 +19,7 @@ from aurora_assets.errors import EvidenceError
 
 _ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"
 _LEFT_ALONE = "is not the version that the archive has, and its source does not have it any more"
-_ROTTEN = "its bytes are not those that its day was finalized with"
+_ROTTEN = "its bytes are known to be others than those that the source, its day's finalization or the archive has"
 
 
 class StreamGuard:
@@ -52,13 +52,27 @@ class StreamGuard:
             else:
                 asked.append((item, known.get(self._path(item))))
         if asked:
-            with self._records.evidence() as evidence:
-                for item, finalized in asked:
-                    places = evidence.of_file(self._stream, self._path(item))
-                    if why := _why_not(Known(item.size, item.mtime_ns), finalized, places):
-                        found.held.append((item, why))
-                    else:
-                        (found.free if finalized is None else found.vouched).append(item)
+            try:
+                with self._records.evidence() as evidence:
+                    places = [evidence.of_file(self._stream, self._path(item)) for item, _ in asked]
+            except EvidenceError as error:
+                return self._without_evidence(asked, str(error), found)
+            for (item, finalized), known_places in zip(asked, places, strict=True):
+                if why := _why_not(Known(item.size, item.mtime_ns), finalized, known_places):
+                    found.held.append((item, why))
+                else:
+                    (found.free if finalized is None else found.vouched).append(item)
+        return found
+
+    def _without_evidence(self, asked: Sequence[tuple[Item, Known | None]], why: str, found: Sorted) -> Sorted:
+        """Where nothing is known of the source, a file that differs from its finalization may be damaged."""
+        for item, finalized in asked:
+            if finalized is None:
+                found.free.append(item)
+            elif finalized.is_version_of(Known(item.size, item.mtime_ns)):
+                found.vouched.append(item)
+            else:
+                found.held.append((item, why))
         return found
 
     def _path(self, item: Item) -> str:
@@ -84,12 +98,20 @@ class StreamGuard:
 def _why_not(version: Known, finalized: Known | None, places: Mapping[Side, Known]) -> str | None:
     """Why a version of a local file may not take the place of what the archive has; None where it may."""
     source, local, gws = places.get("source"), places.get("local"), places.get("gws")
-    if finalized is None:
-        is_left = gws is not None and source is None and not gws.is_version_of(version)
-        return _LEFT_ALONE if is_left else None
     sha256 = local.sha256 if local is not None and local.is_version_of(version) else None
-    if finalized.is_version_of(version):
-        return _ROTTEN if sha256 and finalized.sha256 and sha256 != finalized.sha256 else None
-    if source is None or not source.is_version_of(version):
-        return _ALTERED
-    return _ALTERED if sha256 and source.sha256 and sha256 != source.sha256 else None
+    if source is not None and source.is_version_of(version):
+        # What the source has is right, unless its bytes are known to be others.
+        return _ROTTEN if _differ(sha256, source.sha256) else None
+    if finalized is not None:
+        if not finalized.is_version_of(version):
+            return _ALTERED
+        return _ROTTEN if _differ(sha256, finalized.sha256) else None
+    if gws is None or source is not None:
+        return None
+    if not gws.is_version_of(version):
+        return _LEFT_ALONE
+    return _ROTTEN if _differ(sha256, gws.sha256) else None
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other

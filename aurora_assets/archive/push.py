@@ -165,11 +165,16 @@ class _Push:
                     continue
                 if self.errand.only is not None and item.remote_path not in self.errand.only:
                     continue
-                if self._root_of(item.remote_path) is None:
-                    self.ledger.failed(self.archive.name, [(item.remote_path, _ELSEWHERE)], max_attempts=1)
+                if why := self._why_nowhere(item.remote_path):
+                    self.ledger.failed(self.archive.name, [(item.remote_path, why)], max_attempts=1)
                     continue
                 queue.append((group, item))
         return queue
+
+    def _why_nowhere(self, path: str) -> str | None:
+        if self._root_of(path) is None:
+            return _ELSEWHERE
+        return _CLOSED if any(path.startswith(f"{closed}/") for closed in self.errand.closed) else None
 
     def _root_of(self, path: str) -> str | None:
         """The directory of the archive in which a remote path lies; the nearest, where one lies in another."""
@@ -352,6 +357,7 @@ class _Push:
 
 
 _ELSEWHERE = "its remote path is in none of the archive's directories"
+_CLOSED = "its remote path is in the directory of a stream, to which only the stream's own files go"
 
 
 def _is_as_it_was(path: Path, item: Item) -> bool:

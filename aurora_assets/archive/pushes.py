@@ -76,7 +76,10 @@ class Pushing:
             REGISTERED: registered_items(registered),
         }
         outgoing = self.site.paths.products / OUTGOING
-        return self._push(Errand("core", outgoing, offers, in_place=True, refused=refused, left_out=left_out))
+        closed = tuple(f"{self.archive.raw.rstrip('/')}/{stream.raw}" for stream in self.site.streams.values())
+        return self._push(
+            Errand("core", outgoing, offers, in_place=True, closed=closed, refused=refused, left_out=left_out)
+        )
 
     def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
         """Push some files of our own, each to its absolute remote path; all must be there, published by rename."""

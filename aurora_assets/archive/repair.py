@@ -21,6 +21,7 @@ class Cure(StrEnum):
 
     SEND = "send again"
     FETCH = "fetch again"
+    TIME = "set its mtime"
     NONE = "nothing"
 
 
@@ -33,6 +34,8 @@ class Mend:
     cure: Cure
     why: str
     size: int
+    mtime_ns: int | None = None
+    """The right mtime (ns since epoch), where that is the cure."""
 
 
 def plan_repair(verification: Verification, day: date) -> Iterator[Mend]:
@@ -51,7 +54,8 @@ def plan_repair(verification: Verification, day: date) -> Iterator[Mend]:
         size = compared.right.size if compared.right else 0
         if compared.here in GAPS:
             cure, why = _cure_here(compared.here, places, proved.get(compared.path))
-            yield Mend(compared.path, f"{compared.here} here", cure, why, size)
+            right = proved.get(compared.path) if cure is Cure.TIME else None
+            yield Mend(compared.path, f"{compared.here} here", cure, why, size, right.mtime_ns if right else None)
         elif compared.archive in GAPS:
             cure, why = _cure_there(places, proved.get(compared.path))
             yield Mend(compared.path, f"{compared.archive} in the archive", cure, why, size)
@@ -74,6 +78,8 @@ def _cure_there(places: Mapping[Side, Known], finalized: Known | None) -> tuple[
 def _cure_here(found: Class, places: Mapping[Side, Known], finalized: Known | None) -> tuple[Cure, str]:
     source, gws = places.get("source"), places.get("gws")
     if source is None:
+        if found is Class.MTIME and _has(places.get("local"), finalized):
+            return Cure.TIME, "its bytes are those that the day was finalized with"
         return Cure.NONE, _BY_HAND if _has(gws, finalized) else "the source does not have it, and no good copy is known"
     if found is not Class.CHECKSUM:
         return Cure.NONE, "the mirror brings it: `aurora sync`"
@@ -93,4 +99,5 @@ _BY_HAND = (
 
 
 def _has(place: Known | None, finalized: Known | None) -> bool:
+    """Whether a place has the bytes that a day was finalized with."""
     return place is not None and finalized is not None and place.sha256 == finalized.sha256

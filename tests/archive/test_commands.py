@@ -80,6 +80,23 @@ def test_repair_puts_a_bad_copy_here_aside_and_fetches_it_again(filled: Platform
     assert aside.read_bytes() == damaged
 
 
+def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_where_the_archive_has_lost_its_own(
+    filled: Platform,
+) -> None:
+    filled.run("push_met")
+    filled.run("verify_met")
+    name = "met_20260305_3.csv"
+    here, there = filled.home / "raw/met" / name, filled.home / "gws/raw/met" / name
+    right = there.stat().st_mtime_ns
+    (filled.home / "instrument" / name).unlink()
+    there.unlink()
+    os.utime(here, ns=(right + 60 * 10**9, right + 60 * 10**9))
+    assert "set its mtime" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
+    assert "1 of 1 files made right" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert (here.stat().st_mtime_ns, there.stat().st_mtime_ns) == (right, right)
+    assert there.read_bytes() == FILES[name]
+
+
 def test_repair_does_nothing_where_a_place_cannot_be_seen(filled: Platform) -> None:
     flip(filled.home / "gws/raw/met" / VICTIM)
     (filled.home / "instrument").rename(filled.home / "gone")

@@ -9,7 +9,9 @@ import pytest
 
 from aurora_assets.archive.compare import Class
 from aurora_assets.archive.ledger import Item
+from aurora_assets.archive.pushes import Pushing
 from aurora_assets.archive.repair import Cure, plan_repair
+from aurora_assets.errors import EvidenceError
 from aurora_assets.hosts import SshHost
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
@@ -136,3 +138,45 @@ def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had
     assert "is not the version that the archive has" in report.held.first[0]
     assert site.place("gws", name).read_bytes() == good
     assert not site.due().days
+
+
+def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_finalization(site: PushedSite) -> None:
+    name = "0/met_20260305_000.csv"
+    cut(site.place("local", name))
+    site.write("local", "met_20260305_late.csv", b"recovered")
+    evidence = site.site.paths.state / "evidence.sqlite"
+    evidence.write_bytes(b"rubbish" * 1000)
+    assert site.due().days == [DAY]
+    report = site.push()
+    assert (report.files, report.held.count) == (1, 1)
+    with pytest.raises(EvidenceError, match=f"{evidence}: not the evidence .* Move it away"):
+        site.certify()
+
+
+def test_what_is_known_to_be_damaged_here_is_not_sent_over_the_archives_copy_when_the_ledger_was_lost(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
+    site = PushedSite(tmp_path)
+    site.hosts = hosts[:1]
+    name, *_ = site.fill(sides=["source", "local"])
+    site.write("source", "met_20260305_not_here_yet.csv", b"so the day is not complete")
+    site.push()
+    site.flip("local", name)
+    assert site.certify(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum here"
+    good = site.place("gws", name).read_bytes()
+    (site.site.paths.state / "ledger.sqlite").unlink()
+    assert site.push().held.count == 1
+    assert site.place("gws", name).read_bytes() == good
+
+
+def test_a_file_that_somebody_registers_does_not_go_into_the_directory_of_a_stream(site: PushedSite) -> None:
+    place = site.place("gws", "0/met_20260305_000.csv")
+    good = place.read_bytes()
+    other = site.home / "other.dat"
+    other.write_bytes(b"of another program")
+    with site.ledger() as ledger:
+        ledger.add_file(other, str(place), "gws")
+        report = Pushing(site.site, site.archive_settings, site.far_sides(), ledger).core_products()
+    assert (report.files, report.parked.count) == (0, 1)
+    assert "to which only the stream's own files go" in report.parked.first[0]
+    assert place.read_bytes() == good

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +14,16 @@ from pydantic import ValidationError
 
 from aurora_assets.archive import ledger as ledgers
 from aurora_assets.archive.errand import Sent
+from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.names import raw_group
+from aurora_assets.archive.pushes import Pushing
 from aurora_assets.archive.replaced import Earlier
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import ArchiveError, TransferError
 from aurora_assets.hosts import SshHost
 from resources.archive import ArchiveHost
 from tests.archive.parts import adds_up
-from tests.archive.places import STREAM
+from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
 
 NAME = "0/met_20260305_000.csv"
@@ -191,6 +195,38 @@ def test_a_link_in_the_archive_where_a_finalized_file_was_is_not_replaced(site: 
     assert "something else than a file stands there" in report.failed.first[0]
     assert place.is_symlink()
     assert elsewhere.read_bytes() == good
+
+
+def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
+    site = PushedSite(tmp_path)
+    site.hosts = hosts[:1]
+    site.fill(2, sides=["source", "local"])
+    assert site.push().files == 2
+    good = site.place("gws", NAME).read_bytes()
+
+    def begin(ledger: Ledger) -> Callable[..., list[Item]]:
+        asked = ledger.to_send
+
+        def to_send(*arguments: Any) -> list[Item]:
+            found = asked(*arguments)
+            with suppress(FileNotFoundError):  # at the first question the day is not finalized yet
+                (site.home / "elsewhere").rename(site.records.finalizations(STREAM).directory)
+            return found
+
+        return to_send
+
+    assert site.certify().report.days[0].verdict.is_final
+    for side in ("source", "local"):
+        site.write(side, NAME, b"anew", number=100)
+    site.certify()
+    site.records.finalizations(STREAM).directory.rename(site.home / "elsewhere")
+    with site.ledger() as ledger:
+        ledger.to_send = begin(ledger)  # type: ignore[method-assign]
+        report = Pushing(site.site, site.archive_settings, site.far_sides(), ledger).raw(STREAM, [DAY])
+    assert (report.files, report.replaced.count) == (1, 1)
+    assert kept(site) == [(f"{STREAM}/{NAME}", good)]
 
 
 def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_no_other_file(site: PushedSite) -> None:
