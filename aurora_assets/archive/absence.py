@@ -40,7 +40,11 @@ def see_that_it_is_not_empty(stream: str, where: str, list_root: Callable[[tuple
 
 
 def doubtful_days(
-    stream: str, where: str, at_risk: Iterable[tuple[date, str, bool]], finalizations: Finalizations
+    stream: str,
+    where: str,
+    at_risk: Iterable[tuple[date, str, bool]],
+    finalizations: Finalizations,
+    unreadable: str | None = None,
 ) -> Mapping[date, str]:
     """The days of which a source seems to have lost most of what only it is known to have, each with the reason.
 
@@ -48,6 +52,8 @@ def doubtful_days(
     ----------
     at_risk
         See :meth:`aurora_assets.archive.evidence.Evidence.at_risk`.
+    unreadable
+        What could not be read there: then that is the reason, and no disk that is not mounted.
 
     Raises
     ------
@@ -64,9 +70,9 @@ def doubtful_days(
                 lost_now += is_gone
         had, lost = had + had_then, lost + lost_now
         if 2 * lost_now > had_then:
-            doubtful[day] = _loss(stream, where, lost_now, had_then)
+            doubtful[day] = unreadable or _loss(stream, where, lost_now, had_then)
     if 2 * lost > had:
-        raise HostRefusedError(_loss(stream, where, lost, had))
+        raise HostRefusedError(unreadable or _loss(stream, where, lost, had))
     return doubtful
 
 

@@ -1,4 +1,4 @@
-"""Where that goes which lay among the published manifests and is no part of a publication. Nothing of it is deleted."""
+"""What lay among the published manifests and is no part of a publication: where it goes, and why."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from aurora_assets.files import SHOWN, counted, flush, shown
 
 @dataclass
 class Aside:
-    """A directory for what is moved away, with a note beside it that says why; made when there is something."""
+    """What a publication leaves behind. The whole earlier directory is put aside, with a note beside it."""
 
     place: Path
+    """Where the earlier directory goes; made when there is something."""
     names: dict[str, str] = field(default_factory=dict)
     """Name -> why."""
 
@@ -21,22 +22,27 @@ class Aside:
         """The note: the directory's name with ``.txt``."""
         return self.place.with_name(f"{self.place.name}.txt")
 
-    def take(self, entry: Path, why: str) -> None:
-        """Move something here."""
-        self.place.mkdir(parents=True, exist_ok=True)
-        entry.rename(self.place / entry.name)
-        self.say(entry.name, why)
+    def put(self, earlier: Path, instead: Path) -> None:
+        """Put the earlier directory aside; where that cannot be done in our place for it, to ``instead``."""
+        if earlier.is_symlink():
+            self.place = earlier.readlink()  # what it leads to is not ours, and stays
+            self._write(instead.with_name(f"{instead.name}.txt"))
+            return
+        try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            earlier.rename(self.place)
+        except OSError:
+            self.place = instead
+            earlier.rename(self.place)
+        self._write(self.note)
 
-    def say(self, name: str, why: str) -> None:
-        """Note it."""
-        self.names[name] = why
-        self.place.mkdir(parents=True, exist_ok=True)
+    def _write(self, note: Path) -> None:
         lines = (f"{shown(one)}: {reason}\n" for one, reason in sorted(self.names.items()))
-        self.note.write_text("Moved away from latest/, because it is no part of a publication:\n" + "".join(lines))
-        flush(self.note)
-        flush(self.place.parent)
+        note.write_text(f"Of {self.place} this is no part of a publication any more:\n" + "".join(lines))
+        flush(note)
+        flush(note.parent)
 
     def summary(self) -> str:
         """The line that an operator reads."""
         first = "; ".join(f"{shown(name)}: {why}" for name, why in sorted(self.names.items())[:SHOWN])
-        return f"{counted(len(self.names), 'entry', 'entries')} of latest/ moved to {self.place}: {first}"
+        return f"{counted(len(self.names), 'entry', 'entries')} of latest/ left behind in {self.place}: {first}"

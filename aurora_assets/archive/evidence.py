@@ -100,6 +100,21 @@ class Evidence(Database):
         )
         return ((date.fromisoformat(day), path, bool(is_gone)) for day, path, is_gone in rows)
 
+    def accept_empty(self, stream: str, is_accepted: bool) -> None:
+        """Say that the source of a stream may have nothing at all, because an operator has said so; or not any more."""
+        if is_accepted == self.may_be_empty(stream):
+            return
+        with self._writing() as db:
+            if is_accepted:
+                db.execute("INSERT OR REPLACE INTO accepted_empty VALUES (?)", (stream,))
+            else:
+                db.execute("DELETE FROM accepted_empty WHERE stream = ?", (stream,))
+
+    def may_be_empty(self, stream: str) -> bool:
+        """Whether that was said, and nothing was seen there since."""
+        row = self._db.execute("SELECT 1 FROM accepted_empty WHERE stream = ?", (stream,))
+        return row.fetchone() is not None
+
     def looked(self, stream: str, side: Side, looks: Mapping[date, Look]) -> None:
         """Remember when days were listed in a place, or why they could not be."""
         with self._writing() as db:

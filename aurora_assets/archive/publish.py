@@ -2,7 +2,8 @@
 
 A reader of ``<manifests>/latest`` sees the manifests of one publication or of the next, never some of each: a new
 directory is written beside it, with hard links to the files of streams that have not changed, and changes places with
-the old one in one step. What lies in the old one and does not read (another system may have left it) is moved aside.
+the old one in one step. Where something lies in the old one that does not read (another system may have left it), the
+old one is put aside.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aurora_assets.archive import manifest
 from aurora_assets.archive.aside import Aside
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.known import SIDES
-from aurora_assets.archive.names import HISTORY, latest
+from aurora_assets.archive.names import HISTORY, LATEST, latest
 from aurora_assets.files import Staging, flush, publish_tree, shown
 
 SUMMARY, CANDIDATES = "summary.json", "prune_candidates.tsv"
@@ -91,7 +92,7 @@ class Publication:
     ) -> Aside | None:
         """Publish a stream's manifests; those of the others stay as they are.
 
-        Returns what was moved aside, because it is no part of a publication and does not read; None where nothing was.
+        Returns what was left behind, because it is no part of a publication and does not read; None where nothing was.
 
         Parameters
         ----------
@@ -113,28 +114,35 @@ class Publication:
             flush(place)
             self._remember(place, copy, now)
             publish_tree(place, self.latest)
+            if aside.names:
+                aside.put(place, instead=self.latest.with_name(f"{LATEST}.{aside.place.name}"))
         return aside if aside.names else None
 
     def _carry_over(self, stream: str, place: Path, stale: Mapping[str, str], aside: Aside) -> dict[str, Any]:
-        """Link what other streams have, and move aside what does not read; returns their summaries."""
-        if not self.latest.is_dir():
-            if os.path.lexists(self.latest):
-                aside.take(self.latest, "not a directory")
+        """Link what other streams have, and note what does not read; returns their summaries."""
+        try:
+            entries = sorted(self.latest.iterdir())
+        except FileNotFoundError:
+            if self.latest.is_symlink():
+                aside.names[LATEST] = "a link that leads nowhere"
+            return {}
+        except OSError as error:
+            aside.names[LATEST] = error.strerror or "cannot be read"
             return {}
         known = self.summary().get("streams", {})
-        if not known and (self.latest / SUMMARY).exists():
-            aside.take(self.latest / SUMMARY, "not a summary of streams")
+        if not known and os.path.lexists(self.latest / SUMMARY):
+            aside.names[SUMMARY] = "not a summary of streams"
         streams = {}
-        for entry in sorted(self.latest.iterdir()):
+        for entry in entries:
             if entry.name in (stream, SUMMARY):
                 continue
             summary = known.get(entry.name)
             if why := _why_not_carried(entry, summary):
-                aside.take(entry, why)
+                aside.names[entry.name] = why
                 continue
             streams[entry.name] = self._carry(entry, place / entry.name, dict(summary), stale.get(entry.name))
         for name in known.keys() - streams.keys() - aside.names.keys() - {stream}:
-            aside.say(name, "a line in summary.json, and no manifests")
+            aside.names[name] = "a line in summary.json, and no manifests"
         return streams
 
     def _carry(self, there: Path, place: Path, summary: dict[str, Any], stale: str | None) -> dict[str, Any]:
@@ -189,6 +197,9 @@ def _why_not_carried(entry: Path, summary: object) -> str | None:
             with (entry / name).open("rb") as file:
                 if file.read(len(header)) != header.encode():
                     return f"{name} does not begin with {header.strip()!r}"
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    return f"{name} was cut off in a line"
         except OSError as error:
             return f"{name}: {error.strerror}"
     return None

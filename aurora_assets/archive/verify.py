@@ -61,6 +61,12 @@ class Place:
         return f"{self.root.rstrip('/')}/{self.below}".rstrip("/")
 
 
+def _unreadable(listing: Listing) -> str | None:
+    """What of a listing that is used up could not be read."""
+    unreadable = listing.unreadable
+    return f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
+
+
 def _below(entries: Generator[Entry], prefix: bytes) -> Generator[Entry]:
     with closing(entries):
         for entry in entries:
@@ -220,18 +226,21 @@ class Verification:
         where = f"{self.stream.host}:{place.base}" if side == "source" else place.base
 
         def believed() -> Sequence[date]:
-            if is_empty:
+            if self.accept_loss:
+                self.evidence.accept_empty(self.name, is_empty)
+                return days
+            if not is_empty:
+                self.evidence.accept_empty(self.name, False)
+            elif not self.evidence.may_be_empty(self.name):
                 see_that_it_is_not_empty(self.name, where, lambda without: place.source.list(place.root, [], without))
-            unsure = doubtful_days(self.name, where, self.evidence.at_risk(self.name, days), self.finalizations)
+            at_risk = self.evidence.at_risk(self.name, days)
+            unsure = doubtful_days(self.name, where, at_risk, self.finalizations, _unreadable(listing))
             report.unsure |= unsure
             return [day for day in days if day not in unsure]
 
         self.evidence.at(self.name, side, where)
-        is_doubted = side == "source" and not self.accept_loss
-        self.evidence.take(self.name, side, days, files(), believed if is_doubted else None)
-        unreadable = listing.unreadable
-        error = f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
-        if error:
+        self.evidence.take(self.name, side, days, files(), believed if side == "source" else None)
+        if error := _unreadable(listing):
             report.errors[side] = error
         now = time.time()
         looks = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from aurora_assets.archive.verify import Place
 from aurora_assets.digests import LocalHasher
 from aurora_assets.files import Tally
 from aurora_assets.hosts import SshHost
-from aurora_assets.listing import LocalSource
+from aurora_assets.listing import Entry, Listing, LocalSource
 from aurora_assets.mirror.survey import look
 from resources.ssh import SshResource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
@@ -90,6 +92,42 @@ def test_a_disk_that_is_mounted_again_is_believed(observatory: Observatory) -> N
     observatory.mirror_to_archive()
     report = observatory.certify().report
     assert (report.errors, report.days[0].verdict.proved, report.days[0].verdict.is_final) == ({}, 10, True)
+
+
+def test_an_empty_source_that_was_accepted_stays_accepted_until_something_was_seen_there(
+    observatory: Observatory,
+) -> None:
+    unmount(observatory)
+    observatory.certify(accept_loss=True)
+    assert observatory.certify().report.errors == {}
+    observatory.write("source", name_of(12), b"new")
+    assert observatory.certify().report.errors == {}
+    observatory.place("source", name_of(12)).unlink()
+    for directory in observatory.place("source").iterdir():
+        directory.rmdir()
+    assert "is empty" in observatory.certify().report.errors["source"]
+
+
+def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observatory: Observatory) -> None:
+    source = observatory.places()["source"][0]
+
+    class Closed:
+        """A source of which one directory cannot be read."""
+
+        def list(self, root: str, below: Any, without: Any = (), named: Any = ()) -> Listing:
+            unreadable = Tally()
+
+            def entries() -> Generator[Entry]:
+                yield from ()
+                unreadable.add("0: Permission denied")
+
+            return Listing(source.source.list(root, below).clock_ns, entries(), unreadable)
+
+    for number in range(10):
+        observatory.place("source", name_of(number)).unlink()
+    closed = replace(source, source=Closed())
+    error = observatory.certify(places={"source": [closed]}).report.errors["source"]
+    assert error == "1 directories not readable: 0: Permission denied"
 
 
 def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Observatory) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -84,7 +87,7 @@ def test_another_stream_whose_evidence_has_become_too_old_loses_its_candidates(t
     assert publication.summary()["streams"][STREAM]["prune_ready"] is False
 
 
-def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_moved_aside_where_not(
+def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_put_aside_where_not(
     tmp_path: Path,
 ) -> None:
     observatory = Observatory(tmp_path)
@@ -98,6 +101,7 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_m
         "unknown": whole,
         "cut": tables,
         "other_columns": whole | {"gws.tsv": "name\tsize\n"},
+        "torn": whole | {"gws.tsv": manifest.HEADER + "a.dat\t1\t17600"},
     }
     for stream, files in streams.items():
         (latest / stream).mkdir(parents=True)
@@ -105,11 +109,17 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_m
             (latest / stream / name).write_text(text)
     (latest / "stray.txt").write_text("notes")
     (latest / "elsewhere").symlink_to(observatory.place("source"))
-    lines = {"whole": {"source_count": 1}, "failed": {"error": "ssh timed out"}, "cut": {}, "other_columns": {}}
+    lines = {
+        "whole": {"source_count": 1},
+        "failed": {"error": "ssh timed out"},
+        "cut": {},
+        "other_columns": {},
+        "torn": {},
+    }
     summary = {"generated_at": "2026-05-01T00:00:00+00:00", "gws_available": True, "streams": lines | {"gone": {}}}
     (latest / "summary.json").write_text(json.dumps(summary))
     certified = observatory.certify()
-    assert "7 entries of latest/ moved to" in certified.moved_aside
+    assert "8 entries of latest/ left behind in" in certified.moved_aside
     assert "failed: summary.json says of it: ssh timed out" in certified.moved_aside
     assert sorted(path.name for path in latest.iterdir()) == [STREAM, "summary.json", "whole"]
     published = json.loads((latest / "summary.json").read_bytes())["streams"]
@@ -118,8 +128,8 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_m
     assert {path.name: path.read_text() for path in (latest / "whole").iterdir()} == whole
     [note] = (observatory.site.paths.manifests / "aside").glob("*.txt")
     aside = note.with_suffix("")
-    names = {"failed", "unknown", "cut", "other_columns", "stray.txt", "elsewhere"}
-    assert {path.name for path in aside.iterdir()} == names
+    names = {"failed", "unknown", "cut", "other_columns", "torn", "stray.txt", "elsewhere"}
+    assert {path.name for path in aside.iterdir()} == {*names, "whole", "summary.json"}
     assert (aside / "stray.txt").read_text() == "notes"
     assert all(f"\n{name}: " in note.read_text() for name in {*names, "gone"})
     again = observatory.certify()
@@ -150,6 +160,64 @@ def test_a_latest_that_is_a_link_to_an_older_publication_is_replaced_and_its_tar
     assert not latest.is_symlink()
     assert read_latest(latest)["gws"] == 2
     assert before == {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+
+
+def unwritable_by_another_user(latest: Path) -> None:
+    (latest / "theirs").mkdir()
+    os.chown(latest / "theirs", 12345, 12345)
+
+
+def a_file_where_our_directory_should_be(latest: Path) -> None:
+    (latest / "theirs").mkdir()
+    latest.with_name("aside").write_text("somebody's notes")
+
+
+def on_another_file_system(latest: Path) -> None:
+    elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    (elsewhere / "theirs").mkdir()
+    latest.rmdir()
+    latest.symlink_to(elsewhere)
+
+
+def a_link_to_nowhere(latest: Path) -> None:
+    latest.rmdir()
+    latest.symlink_to("theirs")
+
+
+def a_file(latest: Path) -> None:
+    latest.rmdir()
+    latest.write_text("theirs")
+
+
+def many_entries(latest: Path) -> None:
+    for number in range(3000):
+        (latest / f"theirs {number}\n").mkdir()
+    os.mkfifo(latest / "pipe")
+
+
+STRANGE = [unwritable_by_another_user, a_file_where_our_directory_should_be, on_another_file_system]
+STRANGE += [a_link_to_nowhere, a_file, many_entries]
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_no_strange_latest_stops_a_publication_and_what_lay_in_it_is_somewhere(
+    tmp_path: Path, strange: Callable[[Path], None]
+) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(2)
+    latest = observatory.site.paths.manifests / "latest"
+    latest.mkdir(parents=True)
+    strange(latest)
+    leads_to = latest.resolve()
+    certified = observatory.certify()
+    assert "of latest/ left behind in" in certified.moved_aside
+    assert read_latest(latest)["gws"] == 2
+    places = [place for root in (latest.parent, leads_to) for place in root.rglob("*")]
+    left = [one for one in places if "theirs" in one.name or (one.is_file() and one.read_bytes() == b"theirs")]
+    assert bool(left) is (strange is not a_link_to_nowhere)
+    if strange is on_another_file_system:
+        shutil.rmtree(leads_to)
+    assert observatory.certify().moved_aside == ""
 
 
 def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
