@@ -3,7 +3,8 @@
 The file is read by bytes and line by line, because a damaged line may cost only the hosts that it names. OpenSSH passes
 over such a line and takes the host for a new one, whatever key it shows; Paramiko gives up the whole file, or does the
 same. Here a host is refused while a line that names it cannot be read and no other line has a key of it: what the host
-shows cannot be compared. All other hosts are as before. Format: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
+shows cannot be compared. All other hosts are as before. A damaged character within a host's name cannot be told: such a
+host is a new one. Format: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
 """
 
 import base64
@@ -30,6 +31,10 @@ _LONGEST_NAME = 255
 _NAMED = 5  # lines, in a message
 _WAIT = 10  # s, for another process that adds a key
 _REVOKED, _AUTHORITY = b"@revoked", b"@cert-authority"
+
+
+# Behind a key stands a comment. Where a line break was damaged, the next line stands there, with a key of its own.
+_LIKE_A_KEY = re.compile(rb"AAAA[A-Za-z0-9+/]{20}")
 
 
 class HostKeyError(HostRefusedError):
@@ -212,6 +217,8 @@ def _damage_of_fields(text: bytes, marker: bytes, fields: list[bytes]) -> str:
         return "it is cut off"
     if not re.fullmatch(rb"[!-~]+", fields[0] + fields[1]):
         return "it has bytes that are no text"
+    if b"\r" in text or any(_LIKE_A_KEY.match(field) for field in fields[3:]):
+        return "it has the rest of another line at its end"
     return ""
 
 

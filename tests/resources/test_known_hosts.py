@@ -36,7 +36,15 @@ DAMAGE = {
     "another key type than its own": (b"%s ssh-rsa " + OTHERS_KEY.encode(), "damaged"),
     "an unknown type": (b"%s ssh-quantum " + OTHERS_KEY.encode(), "not known here"),
     "an unknown marker": (b"@trusted %s ssh-ed25519 " + OTHERS_KEY.encode(), "marker"),
-    "glued to another": (b"[10.8.8.8]:22 ssh-ed25519 AAAAC3Nz%s ssh-ed25519 " + OTHERS_KEY.encode(), "no base64"),
+    "behind another, with a space for the line break": (
+        ELSEWHERE + b" ssh-ed25519 " + OTHERS_KEY.encode() + b" %s ssh-ed25519 " + OTHERS_KEY.encode(),
+        "rest of another line",
+    ),
+    "with the line breaks of an old Macintosh": (
+        ELSEWHERE + b" ssh-ed25519 " + OTHERS_KEY.encode() + b" root@a\r%s ssh-ed25519 " + OTHERS_KEY.encode(),
+        "rest of another line",
+    ),
+    "glued to another": (b"[10.8.8.8]:22 ssh-ed25519 AAAAC3Nz%s ssh-ed25519 " + OTHERS_KEY.encode(), "rest of another"),
 }
 WHOLE = {
     "a comment": b"# caf\xe9 \0",
@@ -100,7 +108,7 @@ def test_lines_of_other_hosts_that_cannot_be_read_stop_no_host_and_are_named(
         assert wanted in why
     (finding,) = host_keys(known)
     assert finding.level is Level.WARN
-    assert f"lines 7, 8, 9, 10, 11 and 8 more of {known} cannot be read" in finding.what
+    assert f"lines 7, 8, 9, 10, 11 and 10 more of {known} cannot be read" in finding.what
     assert finding.next_step.endswith(f"sed -i '7d;8d;9d;10d;11d' {known}")
 
 
