@@ -120,15 +120,22 @@ def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site
     assert site.place("gws", name).read_bytes() == good
 
 
-def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had_once_and_has_no_more(
-    tmp_path: Path, hosts: tuple[SshHost, ...]
-) -> None:
+@pytest.fixture
+def incomplete(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
+    """A day of six files that are pushed, and one that has not come: it is not finalized."""
     site = PushedSite(tmp_path)
     site.hosts = hosts[:1]
-    name, *_ = site.fill(sides=["source", "local"])
+    site.fill(sides=["source", "local"])
     site.write("source", "met_20260305_not_here_yet.csv", b"so the day is not complete")
     assert site.push().files == 6
     assert not site.certify().report.days[0].verdict.is_final
+    return site
+
+
+def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had_once_and_has_no_more(
+    incomplete: PushedSite,
+) -> None:
+    site, name = incomplete, "0/met_20260305_000.csv"
     good = site.place("gws", name).read_bytes()
     site.place("source", name).unlink()
     cut(site.place("local", name))
@@ -154,13 +161,9 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
 
 
 def test_what_is_known_to_be_damaged_here_is_not_sent_over_the_archives_copy_when_the_ledger_was_lost(
-    tmp_path: Path, hosts: tuple[SshHost, ...]
+    incomplete: PushedSite,
 ) -> None:
-    site = PushedSite(tmp_path)
-    site.hosts = hosts[:1]
-    name, *_ = site.fill(sides=["source", "local"])
-    site.write("source", "met_20260305_not_here_yet.csv", b"so the day is not complete")
-    site.push()
+    site, name = incomplete, "0/met_20260305_000.csv"
     site.flip("local", name)
     assert site.certify(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum here"
     good = site.place("gws", name).read_bytes()

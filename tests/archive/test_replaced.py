@@ -90,25 +90,34 @@ def test_a_ledger_that_was_lost_sends_nothing_again_and_keeps_no_second_copy_of_
 
 
 @dataclass
-class Breaking:
-    """A real host whose connection breaks when everything has come, before anybody has seen it."""
+class Faulty:
+    """A real host of which one part is another one: how it sends."""
 
     host: ArchiveHost
+    send: Callable[..., Sent]
 
-    @property
-    def name(self) -> str:
-        return self.host.name
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.host, name)
 
-    def prepare(self, root: str, work: str) -> None:
-        self.host.prepare(root, work)
 
-    def list(self, root: str, below: Any) -> Any:
-        return self.host.list(root, below)
+def breaking(host: ArchiveHost) -> Faulty:
+    """A host whose connection breaks when everything has come, before anybody has seen it."""
 
-    def send(self, *arguments: Any) -> Sent:
-        sent = self.host.send(*arguments)
+    def send(*arguments: Any) -> Sent:
+        sent = host.send(*arguments)
         Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # what a second attempt would replace
         raise TransferError(f"the connection broke: {sent}")
+
+    return Faulty(host, send)
+
+
+def dead(host: ArchiveHost) -> Faulty:
+    """A host over which nothing can be sent."""
+
+    def send(*_: Any) -> Sent:
+        raise TransferError("the connection broke")
+
+    return Faulty(host, send)
 
 
 def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_the_first_has_kept(
@@ -117,30 +126,10 @@ def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME)
     first = site.archive_settings.hosts[0].address
-    report = site.push(lambda host: Breaking(host) if host.name.startswith(first) else host)
+    report = site.push(lambda host: breaking(host) if host.name.startswith(first) else host)
     assert (report.files, len(report.said)) == (1, 1)
     assert site.place("gws", NAME).read_bytes() == b"anew"
     assert kept(site) == [(f"{STREAM}/{NAME}", good), (f"{STREAM}/{NAME}", b"half")]
-
-
-@dataclass
-class Dead:
-    """A real host over which nothing can be sent."""
-
-    host: ArchiveHost
-
-    @property
-    def name(self) -> str:
-        return self.host.name
-
-    def prepare(self, root: str, work: str) -> None:
-        self.host.prepare(root, work)
-
-    def list(self, root: str, below: Any) -> Any:
-        return self.host.list(root, below)
-
-    def send(self, *_: Any) -> Sent:
-        raise TransferError("the connection broke")
 
 
 def told(site: PushedSite) -> list[str]:
@@ -153,7 +142,7 @@ def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
     rewrite(site, b"anew", NAME)
     for _ in range(2):
         with pytest.raises(ArchiveError, match="the connection broke"):
-            site.push(Dead)
+            site.push(dead)
         assert told(site) == []
     assert site.push().replaced.count == 1
     assert told(site) == [str(site.place("gws", NAME))]
