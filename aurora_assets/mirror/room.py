@@ -8,8 +8,7 @@ told of the same free space: what is kept free is there for that as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 
 from aurora_assets.files import FileId
 from aurora_assets.mirror.plan import DayPlan
@@ -28,30 +27,34 @@ class Room:
         self.keep_free = keep_free
         self.reason = ""
         """Why files were refused; the same for all of a pass."""
+        self._has_others = True
 
-    def fitting(self, part: Sequence[tuple[DayPlan, FileId]], wanted: Sequence[FileId]) -> list[tuple[DayPlan, FileId]]:
+    def fitting(self, part: Sequence[tuple[DayPlan, FileId]], wanted: Iterable[FileId]) -> list[tuple[DayPlan, FileId]]:
         """The files of a part that fit, in order; the others are refused. ``wanted`` is all that the pass fetches.
 
         Parts of files are given up where there is no room for a whole one: they save time, and no more than that.
         """
-        fits, room = [], self.free()
+        fits, taken, free = [], 0, self.free()
         for day, file in part:
             needs = 0 if self.work.has(file) else file.size + _BLOCK
-            others, own = (
-                partial(self.work.drop_parts, but=[one.path for one in wanted]),
-                partial(self.work.drop_part, file.path),
-            )
-            for give_up in (others, own):
-                before = self.free()
-                if needs > room and give_up():
-                    room += self.free() - before
-            if needs > max(0, room):
+            if needs > free - taken and self._drop_others(wanted):
+                free = self.free()
+            if needs > free - taken and self.work.drop_part(file.path):
+                free = self.free()
+            if needs > max(0, free - taken):
                 self.reason = self.reason or self._reason()
                 day.refuse(file.path, self.reason)
             else:
-                room -= needs
+                taken += needs
                 fits.append((day, file))
         return fits
+
+    def _drop_others(self, wanted: Iterable[FileId]) -> bool:
+        """Give up the parts of files that the pass does not fetch: once, since it adds none to them."""
+        if not self._has_others:
+            return False
+        self._has_others = False
+        return self.work.drop_parts(but=(file.path for file in wanted))
 
     def free(self) -> int:
         """Bytes that may be written; less than 0 where some of what is kept free is used."""
