@@ -14,9 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from aurora_assets.files import remove
 from aurora_assets.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+from aurora_assets.mirror.room import NO_ROOM
 from aurora_assets.mirror.workplace import beside
 
+# Of the directory alone: what had come lay on another disk, had room there, and was asked for its size before.
+NO_ROOM_THERE = f"{NO_ROOM} of its directory: no bytes or no inodes are left there, or a quota is used up"
 NO_REGULAR_FILE = "not a regular file any more when it was copied"
 _BLOCK = 1 << 20
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,8 +58,19 @@ def publish(staged: Path, root: Path, path: str) -> bool:
     Raises
     ------
     CannotPublishError
-        Where something stands under its name that is no regular file, or on the way to it that is no directory.
+        Where something stands under its name that is no regular file, or on the way to it that is no directory. Or
+        where the disk of its directory is full; what had come is removed then, since others need its room as well.
     """
+    try:
+        return _give_name(staged, root, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        remove(staged)
+        raise CannotPublishError(NO_ROOM_THERE) from None
+
+
+def _give_name(staged: Path, root: Path, path: str) -> bool:
     *folders, name = path.split("/")
     with _opened(root, folders) as directory:
         _refuse_unless_regular(directory, name)

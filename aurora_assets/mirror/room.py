@@ -7,16 +7,29 @@ told of the same free space: what is kept free is there for that as well.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from aurora_assets.files import FileId
+from aurora_assets.files import FileId, counted
 from aurora_assets.mirror.plan import DayPlan
 from aurora_assets.mirror.workplace import WorkPlace
 from aurora_assets.values import bytes_kept_free
 
 NO_ROOM = "does not fit on the disk"
 _BLOCK = 4096  # a file takes whole blocks
+_OUR_INODES = 8  # for the work directory and what is in it
+
+
+class Space(NamedTuple):
+    """Bytes, and inodes (as many files and directories)."""
+
+    size: float
+    inodes: float
+
+    def holds(self, other: Space) -> bool:
+        return other.size <= max(0, self.size) and other.inodes <= max(0, self.inodes)
 
 
 class Room:
@@ -34,20 +47,34 @@ class Room:
 
         Parts of files are given up where there is no room for a whole one: they save time, and no more than that.
         """
-        fits, taken, free = [], 0, self.free()
+        fits, taken, free, folders = [], Space(0, 0), self._free(), set[str]()
         for day, file in part:
-            needs = 0 if self.work.has(file) else file.size + _BLOCK
-            if needs > free - taken and self._drop_others(wanted):
-                free = self.free()
-            if needs > free - taken and self.work.drop_part(file.path):
-                free = self.free()
-            if needs > max(0, free - taken):
-                self.reason = self.reason or self._reason()
-                day.refuse(file.path, self.reason)
-            else:
-                taken += needs
+            needs, new = self._needs(file, folders)
+            after = Space(taken.size + needs.size, taken.inodes + needs.inodes)
+            if not free.holds(after) and self._drop_others(wanted):
+                free = self._free()
+            if not free.holds(after) and self.work.drop_part(file.path):
+                free = self._free()
+            if free.holds(after) or not any(needs):
+                taken = after
+                folders |= new
                 fits.append((day, file))
+            else:
+                self.reason = self.reason or self._reason(after.inodes > max(0, free.inodes))
+                day.refuse(file.path, self.reason)
         return fits
+
+    def _needs(self, file: FileId, folders: set[str]) -> tuple[Space, set[str]]:
+        """What a file takes, and its directories that are not among ``folders``: each is made here and, perhaps, there.
+
+        One that has come has what it needs.
+        """
+        if self.work.has(file):
+            return Space(0, 0), set()
+        above, new = file.path, set[str]()
+        while (above := os.path.dirname(above)) and above not in folders:
+            new.add(above)
+        return Space(file.size + _BLOCK, 1 + 2 * len(new)), new
 
     def _drop_others(self, wanted: Iterable[FileId]) -> bool:
         """Give up the parts of files that the pass does not fetch: once, since it adds none to them."""
@@ -56,20 +83,30 @@ class Room:
         self._has_others = False
         return self.work.drop_parts(but=(file.path for file in wanted))
 
-    def free(self) -> int:
+    def free(self) -> float:
         """Bytes that may be written; less than 0 where some of what is kept free is used."""
-        free, kept = self._look()
-        return free - kept
+        return self._free().size
 
-    def _look(self) -> tuple[int, int]:
+    def _free(self) -> Space:
+        status = self._look()
+        # Where a file system counts no inodes (btrfs, many a network's), it has none to run out of.
+        inodes = status.f_favail - _OUR_INODES if status.f_files else math.inf
+        return Space(status.f_bavail * status.f_frsize - self._kept(status), inodes)
+
+    def _kept(self, status: os.statvfs_result) -> int:
+        return bytes_kept_free(self.keep_free, status.f_blocks * status.f_frsize)
+
+    def _look(self) -> os.statvfs_result:
         place = self.work.path
         while not place.exists():
             place = place.parent
-        status = os.statvfs(place)
-        return status.f_bavail * status.f_frsize, bytes_kept_free(self.keep_free, status.f_blocks * status.f_frsize)
+        return os.statvfs(place)
 
-    def _reason(self) -> str:
-        free, kept = self._look()
+    def _reason(self, is_of_inodes: bool) -> str:
+        status = self._look()
+        if is_of_inodes:
+            return f"{NO_ROOM}: {counted(status.f_favail, 'inode')} free, of which every file and directory takes one"
+        free, kept = status.f_bavail * status.f_frsize, self._kept(status)
         return f"{NO_ROOM}: {_amount(free)} free, of which limits.keep_free keeps {_amount(kept)}"
 
 

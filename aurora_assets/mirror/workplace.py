@@ -72,7 +72,8 @@ class WorkPlace:
 
     def move_to_its_own(self) -> None:
         """Have later passes work below the stream's directory: no rename leads there from here, on one device."""
-        (self.root / WORK_DIRECTORY).mkdir(exist_ok=True)
+        with suppress(OSError):  # a disk that is full: it goes on as it is
+            (self.root / WORK_DIRECTORY).mkdir(exist_ok=True)
 
     @property
     def arrived(self) -> Path:
