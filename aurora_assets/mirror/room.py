@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from aurora_assets.files import FileId, counted
@@ -35,9 +35,11 @@ class Space(NamedTuple):
 class Room:
     """The free space on the disk of a work directory, less what is kept free."""
 
-    def __init__(self, work: WorkPlace, keep_free: str) -> None:
+    def __init__(self, work: WorkPlace, keep_free: str, give_up: Callable[[], bool] = lambda: False) -> None:
+        """``give_up`` makes room in other work directories, and returns whether it made any."""
         self.work = work
         self.keep_free = keep_free
+        self._give_up = give_up
         self.reason = ""
         """Why files were refused; the same for all of a pass."""
         self._has_others = True
@@ -81,7 +83,8 @@ class Room:
         if not self._has_others:
             return False
         self._has_others = False
-        return self.work.drop_parts(but=(file.path for file in wanted))
+        dropped = self.work.drop_parts(but=(file.path for file in wanted))
+        return self._give_up() or dropped
 
     def free(self) -> float:
         """Bytes that may be written; less than 0 where some of what is kept free is used."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from aurora_assets.files import FileId, Tally, counted, exclusive, identity
+from aurora_assets.files import FileId, Tally, counted, identity
 from aurora_assets.listing import Source
 from aurora_assets.mirror.fetch import Fetch
+from aurora_assets.mirror.lanes import OtherLanes, held
 from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
 from aurora_assets.mirror.room import NO_ROOM, Room
 from aurora_assets.mirror.transfer import Transfer as Transfer
@@ -204,12 +205,11 @@ class _Mirror:
 
     def bring(self, days: Sequence[date], lane: str) -> _Pass:
         root = self.raw / self.stream.raw
-        with exclusive(self.locks, f"mirror.{lane}", self.wait):
-            # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it can write.
-            with exclusive(self.locks, f"mirror.{lane}.transfer", self.wait):
-                pass
+        with held(self.locks, lane, self.wait):
             listing = Directories(self.stream, days).listing(self.source, self.stream.path)
             work = WorkPlace.of(root, self.stream.raw, lane)
+            others = OtherLanes(work, self.locks, "" if lane.endswith(HISTORY) else lane + HISTORY)
+            others.sweep()
             plan = make_plan(self.stream, days, listing, root, work.mtimes)
             self.tell(plan.intent())
             fetch = Fetch(
@@ -219,7 +219,7 @@ class _Mirror:
                 root,
                 work,
                 self.locks / f"mirror.{lane}.transfer.lock",
-                Room(work, self.keep_free),
+                Room(work, self.keep_free, others.give_up),
                 self.tell,
             )
             done = fetch.run(plan)

@@ -84,7 +84,7 @@ class WorkPlace:
 
         A part stays that may be of another day, about which this pass knows nothing.
         """
-        self._remove_copies()
+        self.remove_copies()
         for name in (NEW, WANTED):
             remove(self.path / name)
         sizes = {file.path: file for file in wanted}
@@ -123,7 +123,7 @@ class WorkPlace:
         kept = {_name(path) for path in but}
         return sum(remove(part) for part in self._parts() if part.name not in kept) > 0
 
-    def _remove_copies(self) -> None:
+    def remove_copies(self) -> None:
         """Remove the copies that a run that was killed was making beside their targets (:func:`beside`)."""
         wanted = self.path / WANTED
         names = wanted.read_bytes().split(b"\0") if wanted.exists() else []
