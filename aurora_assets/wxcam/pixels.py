@@ -75,6 +75,7 @@ class PixelsReport:
     seconds: float = 0.0
     identity: str = ""
     span: tuple[datetime, datetime] | None = None
+    """Times of the first and last image that were considered, also where they are excluded: how new the product is."""
 
 
 def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> PixelsReport:
@@ -96,7 +97,7 @@ def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> Pixel
         unchanged = old.identity == identity(RECIPE, (m.file_id for m in media))
         # What waits may be in the published version: it is kept, and the next pass has all of it.
         if media and (unchanged or (report.waiting.count and old.identity)):
-            _describe(report, _choose(media, report, old.excluded), old.identity)
+            _describe(report, media, _choose(media, report, old.excluded), old.identity)
         elif media:
             _build(layout, media, old, staged, target, report, now)
     report.seconds = time.monotonic() - started
@@ -138,7 +139,7 @@ def _build(
     _publish_ancestors(layout, report.camera)
     publish_tree(staged, target)
     report.built = True
-    _describe(report, frames, new)
+    _describe(report, media, frames, new)
 
 
 def _not_rgb(media: Sequence[Media], old: "_Generation") -> dict[str, str]:
@@ -379,9 +380,8 @@ def _publish_ancestors(layout: Layout, camera: str) -> None:
             publish_file(staged / "zarr.json", metadata)
 
 
-def _describe(report: PixelsReport, frames: Sequence[Media], new_identity: str) -> None:
+def _describe(report: PixelsReport, media: Sequence[Media], frames: Sequence[Media], new_identity: str) -> None:
     report.frames = len(frames)
     report.bytes = sum(m.size_bytes for m in frames)
     report.identity = new_identity
-    if frames:
-        report.span = (from_epoch_ns(frames[0].time_ns), from_epoch_ns(frames[-1].time_ns))
+    report.span = (from_epoch_ns(media[0].time_ns), from_epoch_ns(media[-1].time_ns))

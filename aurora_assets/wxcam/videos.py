@@ -68,6 +68,7 @@ class VideoReport:
     seconds: float = 0.0
     identity: str = ""
     span: tuple[datetime, datetime] | None = None
+    """Times of the first and last clip that were considered, also where they are excluded: how new the product is."""
 
 
 def build_daily_video(layout: Layout, camera: str, day: date, now: datetime) -> VideoReport:
@@ -100,8 +101,11 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
             report.identity, report.excluded = published.identity, published.excluded
         elif media and not _cannot_be(layout, report):
             _make(layout, media, staged, title, report, now)
+        considered = [m for m in media if m.relative_path not in report.unreadable]
+        if considered:  # also where all are excluded, and there is no video
+            report.span = (from_epoch_ns(considered[0].time_ns), from_epoch_ns(considered[-1].time_ns))
         if media and report.target.is_file():
-            _describe(report, media)
+            _describe(report, considered)
     report.seconds = time.monotonic() - started
 
 
@@ -288,16 +292,13 @@ def _append(
     return last_dts
 
 
-def _describe(report: VideoReport, media: Sequence[Media]) -> None:
+def _describe(report: VideoReport, considered: Sequence[Media]) -> None:
     with open_clip(report.target) as container:
         stream = container.streams.video[0]
         report.frames = stream.frames
         report.duration = float((stream.duration or 0) * (stream.time_base or 0))
-    good = [m for m in media if m.relative_path not in report.unreadable | report.excluded]
-    report.clips = len(good)
+    report.clips = sum(m.relative_path not in report.excluded for m in considered)
     report.bytes = report.target.stat().st_size
-    if good:
-        report.span = (from_epoch_ns(good[0].time_ns), from_epoch_ns(good[-1].time_ns))
 
 
 def poster(path: Path) -> bytes:

@@ -289,3 +289,12 @@ def opened_below(root: Path) -> Iterator[Callable[[], list[str]]]:
         yield read
     finally:
         os.close(fd)
+
+
+def half_broken(film: Film) -> bytes:
+    """A clip of which some frames can be decoded and the last cannot."""
+    content = bytearray(film.encode(1))
+    with av.open(io.BytesIO(bytes(content))) as container:
+        last = [packet for packet in container.demux(video=0) if packet.size][-1]
+        content[last.pos : last.pos + last.size] = bytes(last.size)
+    return bytes(content)

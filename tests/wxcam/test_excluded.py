@@ -1,7 +1,6 @@
 """A product leaves out what it has no use for, with a reason, and condemns it for nobody else."""
 
 import hashlib
-import io
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -30,6 +29,7 @@ from tests.wxcam.making import (
     Sky,
     at,
     frame_hashes,
+    half_broken,
     in_order,
     jpeg,
     opened_below,
@@ -257,15 +257,6 @@ def test_what_an_earlier_version_had_condemned_in_haste_is_catalogued_again(sky:
 
 
 # -- clips -------------------------------------------------------------------------------------------------------------
-
-
-def half_broken(film: Film) -> bytes:
-    """A clip of which some frames can be decoded and the last cannot."""
-    content = bytearray(film.encode(1))
-    with av.open(io.BytesIO(bytes(content))) as container:
-        last = [packet for packet in container.demux(video=0) if packet.size][-1]
-        content[last.pos : last.pos + last.size] = bytes(last.size)
-    return bytes(content)
 
 
 def test_a_clip_that_cannot_be_converted_is_left_out_and_stays_catalogued(sky: Sky) -> None:
