@@ -26,13 +26,13 @@ _PASSING_IN_SQLITE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether an error may go away by itself: a host that is down, a disk that is full, a database that is locked."""
+    """Whether an error may go away by itself: a host that is down, a full disk, a locked database, short memory."""
     if isinstance(error, AuroraError):
         return error.transient
     if isinstance(error, sqlite3.Error):
         # The low byte is the kind; the rest says more about it.
         return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _PASSING_IN_SQLITE
-    return isinstance(error, OSError) and error.errno in _PASSING
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING)
 
 
 def fail_at_once_unless_it_may_pass[**P, R](function: Callable[P, R]) -> Callable[P, R]:

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from aurora_assets.errors import MediaError
 from aurora_assets.files import FileId, identity
 from aurora_assets.wxcam.h264 import can_stand_beside
-from aurora_assets.wxcam.media import TROUBLE, Clip, is_of_the_disk, open_clip, said
+from aurora_assets.wxcam.media import TROUBLE, Clip, is_of_the_machine, open_clip, said
 
 RECIPE = "clip/1"
 # H.264 parameter sets have numbers from 0 to 31; cameras and encoders use 0.
@@ -89,7 +89,7 @@ def convert(clip: Clip, dialect: Dialect, staged: Path) -> None:
         with open_clip(clip.path, decodes_first=True) as source, _writer(staged) as sink:
             frames = _encode(clip, source, dialect, sink)
     except TROUBLE as error:
-        if is_of_the_disk(error):
+        if is_of_the_machine(error):
             raise
         raise MediaError(f"cannot be converted: {said(error)}") from None
     if frames != clip.frames:

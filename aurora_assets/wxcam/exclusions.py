@@ -1,8 +1,9 @@
 """What a video was made from and which clips it leaves out, as the video itself says it.
 
 The identity of its inputs stands in the MP4's ``comment``, what is excluded of them in its ``description`` (JSON,
-relative path -> reason; not there where nothing is). Where no clip is left there is no video to say it: then a note
-beside the conversions does, so that the same clips are not tried again.
+relative path -> reason, and the versions that could not take it; not there where nothing is). Where no clip is left
+there is no video to say it: then a note beside the conversions does, so that the same versions do not try the same
+clips again.
 """
 
 import json
@@ -13,9 +14,9 @@ from aurora_assets.errors import MediaError
 from aurora_assets.files import publish_file
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import open_clip
+from aurora_assets.wxcam.media import VERSIONS, open_clip
 
-_INPUTS, _EXCLUDED = "inputs_sha256", "excluded"
+_INPUTS, _EXCLUDED, _MADE_WITH = "inputs_sha256", "excluded", "made_with"
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,21 @@ class Inputs:
     identity: str
     excluded: dict[str, str] = field(default_factory=dict)
     """relative path -> why it is left out"""
+    made_with: str = VERSIONS
+
+    @property
+    def is_last_word(self) -> bool:
+        """Whether what is left out would be left out again: another version of FFmpeg may take it."""
+        return not self.excluded or self.made_with == VERSIONS
 
     def tags(self) -> dict[str, str]:
         """As metadata of an MP4."""
         told = {"comment": f"{recipes.VIDEO} {self.identity}"}
-        return told | ({"description": json.dumps({_EXCLUDED: self.excluded})} if self.excluded else {})
+        return told | ({"description": json.dumps(self.left_out())} if self.excluded else {})
+
+    def left_out(self) -> dict[str, object]:
+        """What is left out, and which versions could not take it."""
+        return {_EXCLUDED: self.excluded, _MADE_WITH: self.made_with}
 
 
 def inputs_of(video: Path) -> Inputs | None:
@@ -39,10 +50,10 @@ def inputs_of(video: Path) -> Inputs | None:
     try:
         with open_clip(video) as container:
             tags = dict(container.metadata)
-    except MediaError:
+    except (MediaError, MemoryError):  # damage may look like either; it is made again
         return None
     recipe, _, digest = tags.get("comment", "").partition(" ")
-    return Inputs(digest, _excluded(tags.get("description", ""))) if recipe == recipes.VIDEO else None
+    return _parsed_inputs(digest, _parsed(tags.get("description", ""))) if recipe == recipes.VIDEO else None
 
 
 def inputs_of_none(layout: Layout, video: Path) -> Inputs | None:
@@ -52,12 +63,12 @@ def inputs_of_none(layout: Layout, video: Path) -> Inputs | None:
     except FileNotFoundError:
         return None
     said = _parsed(text)
-    return Inputs(str(said.get(_INPUTS)), _excluded(text))
+    return _parsed_inputs(str(said.get(_INPUTS)), said)
 
 
 def note_none(layout: Layout, video: Path, inputs: Inputs, staged: Path) -> None:
     """Note that no video can be made from these clips."""
-    staged.write_text(json.dumps({_INPUTS: inputs.identity, _EXCLUDED: inputs.excluded}, indent=1))
+    staged.write_text(json.dumps({_INPUTS: inputs.identity, **inputs.left_out()}, indent=1))
     publish_file(staged, _note(layout, video))
 
 
@@ -65,9 +76,10 @@ def _note(layout: Layout, video: Path) -> Path:
     return layout.conversions(video.parent.name) / f"{video.stem}.json"
 
 
-def _excluded(text: str) -> dict[str, str]:
-    excluded = _parsed(text).get(_EXCLUDED)
-    return {str(path): str(reason) for path, reason in excluded.items()} if isinstance(excluded, dict) else {}
+def _parsed_inputs(identity: str, said: dict[str, object]) -> Inputs:
+    excluded = said.get(_EXCLUDED)
+    reasons = {str(path): str(reason) for path, reason in excluded.items()} if isinstance(excluded, dict) else {}
+    return Inputs(identity, reasons, str(said.get(_MADE_WITH, "")))
 
 
 def _parsed(text: str) -> dict[str, object]:

@@ -56,6 +56,7 @@ def inspect_image(path: str | Path) -> tuple[int, int]:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk failed, not the file
+            raise_if_memory_is_short(error)
             raise MediaError(f"cannot be read as JPEG: {error}") from None
 
 
@@ -199,8 +200,8 @@ def _last_duration(shown: list[tuple[int, int]]) -> int:
 
 
 def _media_error(error: Exception, path: Path) -> Exception:
-    """The error as one of the file, unless it is one of the disk, which passes."""
-    if isinstance(error, OSError):
+    """The error as one of the file, unless it is one of the disk or of memory, which passes."""
+    if isinstance(error, OSError | MemoryError):
         return error
     return MediaError(f"cannot be read as MP4: {said(error).replace(str(path), path.name)}")
 
@@ -210,11 +211,24 @@ TROUBLE = (av.FFmpegError, ValueError, ArithmeticError, LookupError)
 
 # FFmpeg says "Operation not permitted" (-1) and "try again" of data that it does not understand; of a disk it does not.
 _OF_DATA = {errno.EPERM, errno.EAGAIN}
+# Pillow's and libjpeg's words, which come as errors of another kind.
+_NO_MEMORY = ("out of memory", "Insufficient memory")
+
+VERSIONS = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
+"""What decodes and encodes clips here; another version may be able to do what this one is not."""
 
 
-def is_of_the_disk(error: BaseException) -> bool:
-    """Whether an error is one of the disk, which may pass, and not of the file."""
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an error is one of the disk or of memory, which may pass, and not of the file."""
+    if isinstance(error, MemoryError):
+        return True
     return isinstance(error, OSError) and not (isinstance(error, av.FFmpegError) and error.errno in _OF_DATA)
+
+
+def raise_if_memory_is_short(error: BaseException) -> None:
+    """Raise a decoder's complaint that it gets no memory as the :class:`MemoryError` that it is: no file's fault."""
+    if any(complaint in str(error) for complaint in _NO_MEMORY):
+        raise MemoryError(str(error)) from None
 
 
 def said(error: Exception) -> str:

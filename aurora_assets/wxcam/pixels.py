@@ -35,6 +35,7 @@ from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
 from aurora_assets.wxcam.jpeg import frame_in, header_of
 from aurora_assets.wxcam.layout import Layout
+from aurora_assets.wxcam.media import raise_if_memory_is_short
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
 from aurora_assets.wxcam.readers import picture
 
@@ -250,6 +251,7 @@ def decode(data: bytes, shape: tuple[int, int]) -> np.ndarray:
     try:
         pixels = imagecodecs.jpeg8_decode(data)
     except (imagecodecs.Jpeg8Error, ValueError) as error:
+        raise_if_memory_is_short(error)
         raise MediaError(f"cannot be decoded: {error}") from None
     if pixels.shape != (*shape, 3) or pixels.dtype != np.uint8:
         raise MediaError(f"decodes to {pixels.shape} {pixels.dtype}, not to {(*shape, 3)} uint8")

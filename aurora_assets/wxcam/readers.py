@@ -14,20 +14,31 @@ from PIL import Image
 
 from aurora_assets.errors import MediaError, UnreadableError
 from aurora_assets.wxcam.jpeg import frame_of
-from aurora_assets.wxcam.media import TROUBLE, is_of_the_disk, open_clip, said
+from aurora_assets.wxcam.media import TROUBLE, is_of_the_machine, open_clip, raise_if_memory_is_short, said
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 
 
 def picture(data: bytes) -> Image.Image:
-    """A JPEG as the first reader that can decodes it; :class:`UnreadableError` where none can."""
-    reasons = []
+    """A JPEG as the first reader that can decodes it.
+
+    Raises
+    ------
+    UnreadableError
+        Where none can.
+    MemoryError
+        Where there is not enough memory to know.
+    """
+    errors: dict[str, Exception] = {}
     for name, read in _IMAGE_READERS.items():
         try:
             return read(data)
         # Pillow raises all of these of a damaged file; nothing is read from a disk here.
         except (imagecodecs.Jpeg8Error, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            reasons.append(f"{name}: {error or type(error).__name__}")
+            errors[name] = error
+    for failure in errors.values():
+        raise_if_memory_is_short(failure)
+    reasons = (f"{name}: {failure or type(failure).__name__}" for name, failure in errors.items())
     raise UnreadableError(f"no reader can decode it ({'; '.join(reasons)})")
 
 
@@ -66,8 +77,8 @@ def prove_playable(path: Path) -> None:
 
     Raises
     ------
-    OSError
-        Where the disk fails.
+    OSError, MemoryError
+        Where the disk fails, or there is not enough memory to know.
     """
     reason = "not one frame"
     try:
@@ -78,12 +89,14 @@ def prove_playable(path: Path) -> None:
                 try:
                     if packet.decode():
                         return
+                except MemoryError:
+                    raise
                 except TROUBLE as error:  # a player goes on behind it
                     reason = said(error)
     except MediaError as error:
         reason = str(error)
     except TROUBLE as error:
-        if is_of_the_disk(error):
+        if is_of_the_machine(error):
             raise
         reason = said(error)
     raise UnreadableError(f"no reader can decode it ({reason})")

@@ -122,9 +122,9 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
                 report.unreadable[file.relative_path] = str(error)
                 failures.append((file.raw_path, *version, str(error), stamp))
                 continue
-            except OSError as error:
-                # The disk's or the permissions' fault, not the file's: shown, and tried again at the next pass.
-                report.unreadable[file.relative_path] = error.strerror or str(error)
+            except (OSError, MemoryError) as error:
+                # The fault of the disk, the permissions or the memory: shown, and tried again at the next pass.
+                report.unreadable[file.relative_path] = getattr(error, "strerror", None) or str(error) or "no memory"
                 continue
             rows.append(media_row(media, file.camera, stamp))
             report.changed += old is not None

@@ -27,10 +27,11 @@ from aurora_assets.wxcam.h264 import merged_header
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import (
     TROUBLE,
+    VERSIONS,
     Clip,
     entry_points,
     inspect_clip,
-    is_of_the_disk,
+    is_of_the_machine,
     open_clip,
     said,
 )
@@ -96,7 +97,8 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
         media = as_catalogued(listed, report.waiting)
         report.identity = identity(RECIPE, (m.file_id for m in media))
         published = inputs_of(report.target)
-        if published and (report.waiting.count or published.identity == report.identity):
+        same = published is not None and published.identity == report.identity and published.is_last_word
+        if published and (report.waiting.count or same):
             # It may hold what waits now; the next pass has all of it.
             report.identity, report.excluded = published.identity, published.excluded
         elif media and not _cannot_be(layout, report):
@@ -112,7 +114,7 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
 def _cannot_be(layout: Layout, report: VideoReport) -> bool:
     """Whether it is known that no video can be made from these clips."""
     known = inputs_of_none(layout, report.target)
-    if known is None or known.identity != report.identity:
+    if known is None or known.identity != report.identity or not known.is_last_word:
         return False
     report.excluded = known.excluded
     return True
@@ -184,15 +186,17 @@ def _inspected(media: Media) -> Clip:
 
 
 def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
-    """The clip as it was converted, now or before; what cannot be converted is not tried again either."""
+    """The clip as it was converted, now or before; what these versions cannot convert they do not try again."""
     day = from_epoch_ns(media.time_ns).date()
     target = layout.converted_clips(report.camera, day) / converted_name(media.file_id, dialect)
     refusal = target.with_suffix(".txt")
     # Claimed, so that a daily and a latest video that want the same clip convert it once.
     with layout.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
         if refusal.is_file():
-            raise MediaError(refusal.read_text())
-        with suppress(MediaError, FileNotFoundError):  # damaged since: it is made again
+            reason, _, versions = refusal.read_text().rpartition("\n")
+            if versions == VERSIONS:
+                raise MediaError(reason)
+        with suppress(MediaError, MemoryError, FileNotFoundError):  # damaged since: it is made again
             kept = inspect_clip(target)
             report.kept_conversions += 1
             return kept
@@ -203,10 +207,11 @@ def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, repor
             prove_playable(clip.path)  # or it is unreadable
             if media.is_unchanged():
                 remove(staged)
-                staged.write_text(str(error))
+                staged.write_text(f"{error}\n{VERSIONS}")
                 publish_file(staged, refusal)
             raise
         publish_file(staged, target)
+        remove(refusal)  # of other versions
         report.converted += 1
         return replace(made, path=target)
 
@@ -254,7 +259,7 @@ def join(clips: Sequence[Clip], staged: Path, title: str, inputs: Inputs) -> Non
             try:
                 last_dts = _append(output, stream, clip, clock, begin, lead, last_dts)
             except (MediaError, *TROUBLE) as error:
-                if is_of_the_disk(error):
+                if is_of_the_machine(error):
                     raise
                 raise _UnjoinableError(clip, f"cannot be joined: {said(error)}") from None
             begin += clip.seconds
