@@ -1,6 +1,6 @@
-"""Asset checks whose newest result is bad, as Dagster's records show them. Read-only.
+"""Asset checks of which a bad result stands, as Dagster's records show them. Read-only.
 
-The newest result of a check counts, of whatever partition it is. One query finds those of all checks.
+For each check the newest result of each partition counts, see ``check_results.py``.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,18 +26,15 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
 from aurora_assets import camera
 from aurora_assets.health.model import FailedCheck, Level
 from aurora_assets.health.next_steps import TOLD_AS_FRESHNESS, TOLD_BY_ALL
 from aurora_assets.site import Site
+from resources.check_results import LOOK_BACK, Standing, records_of, span_of, standing_results
 
-_SHOWN = 20
+_SHOWN, _NAMED = 20, 3
+_OF_NONE = "no partition"  # beside some
 _FAILED = AssetCheckExecutionRecordStatus.FAILED
 
 
@@ -47,12 +44,12 @@ class _Bad:
 
     record: AssetCheckExecutionRecord
     is_evaluated: bool
+    standing: Standing | None = None
+    """All of it that is bad; none where only its newest result is, older than others are looked at."""
 
     @property
     def level(self) -> Level:
-        evaluation = self.record.evaluation if self.is_evaluated else None
-        is_error = evaluation is not None and evaluation.severity is AssetCheckSeverity.ERROR
-        return Level.RED if is_error else Level.AMBER
+        return _level(self.record) if self.is_evaluated else Level.AMBER
 
     @property
     def order(self) -> tuple[bool, bool, str]:
@@ -60,7 +57,7 @@ class _Bad:
 
 
 def failed_checks(
-    instance: DagsterInstance, site: Site, keys: Iterable[AssetCheckKey] | None
+    instance: DagsterInstance, site: Site, keys: Iterable[AssetCheckKey] | None, now: datetime | None = None
 ) -> tuple[list[FailedCheck], int]:
     """Checks that are bad, the worst first, and how many there are: of many only the first are returned.
 
@@ -70,9 +67,13 @@ def failed_checks(
         Dagster's records, and the site that they are about.
     keys
         The checks that there are. None: all of which there is a record.
+    now
+        The time, from which the look back is counted.
     """
     wanted = [key for key in (_recorded(instance) if keys is None else keys) if not _is_told_elsewhere(key)]
-    bad = sorted(_bad(instance, wanted), key=lambda one: one.order)
+    # Of runs that are removed nobody knows what they were about.
+    since = (now or datetime.now(UTC)) - min(LOOK_BACK, site.live.keep_runs)
+    bad = sorted(_bad(instance, wanted, since), key=lambda one: one.order)
     shown = bad[:_SHOWN]
     runs = _runs(instance, {one.record.run_id for one in shown})
     return [_shown(one, instance, site, runs.get(one.record.run_id)) for one in shown], len(bad)
@@ -93,20 +94,33 @@ def _recorded(instance: DagsterInstance) -> list[AssetCheckKey]:
     return [AssetCheckKey(asset, name) for asset, name in found if asset is not None]
 
 
-def _bad(instance: DagsterInstance, keys: Sequence[AssetCheckKey]) -> list[_Bad]:
+def _bad(instance: DagsterInstance, keys: Sequence[AssetCheckKey], since: datetime) -> list[_Bad]:
+    standing = standing_results(instance, keys, since)
+    records = records_of(instance, [result for one in standing.values() for result in one.results])
+    # The newest of the worst.
+    bad = {key: _Bad(min(records[key], key=_severity), True, one) for key, one in standing.items() if key in records}
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    planned = {key: one for key, one in newest.items() if one.status not in COMPLETED}
+    planned = {key: one for key, one in newest.items() if one.status not in COMPLETED and key not in bad}
     runs = _runs(instance, {one.run_id for one in planned.values()})
-    bad = [_Bad(one, is_evaluated=True) for one in newest.values() if one.status is _FAILED]
-    for key, one in planned.items():
+    for key, one in newest.items():
         # What a run has yet to evaluate stands as it stood before.
-        before = _completed(instance, key)
+        last = _completed(instance, key) if key in planned else one
         run = runs.get(one.run_id)
-        if before is not None and before.status is _FAILED:
-            bad.append(_Bad(before, is_evaluated=True))
-        elif run is not None and run.status is DagsterRunStatus.FAILURE:
-            bad.append(_Bad(one, is_evaluated=False))
-    return bad
+        if key not in bad and last is not None and last.status is _FAILED:
+            bad[key] = _Bad(last, is_evaluated=True)
+        elif key in planned and run is not None and run.status is DagsterRunStatus.FAILURE:
+            bad[key] = _Bad(one, is_evaluated=False)
+    return list(bad.values())
+
+
+def _level(record: AssetCheckExecutionRecord) -> Level:
+    evaluation = record.evaluation
+    is_error = evaluation is not None and evaluation.severity is AssetCheckSeverity.ERROR
+    return Level.RED if is_error else Level.AMBER
+
+
+def _severity(record: AssetCheckExecutionRecord) -> bool:
+    return _level(record) is not Level.RED
 
 
 def _completed(instance: DagsterInstance, key: AssetCheckKey) -> AssetCheckExecutionRecord | None:
@@ -124,19 +138,37 @@ def _shown(one: _Bad, instance: DagsterInstance, site: Site, run: DagsterRun | N
     record, key = one.record, one.record.key
     evaluation = record.evaluation if one.is_evaluated else None
     said = (evaluation.description if evaluation else "could not be evaluated: its run failed") or ""
-    since = _first_failed(instance, key) if one.is_evaluated else None
-    when = since or datetime.fromtimestamp(record.create_timestamp, UTC)
+    when = _since(one, instance) or datetime.fromtimestamp(record.create_timestamp, UTC)
+    of = (one.standing.results if one.standing else ()) if one.is_evaluated else ()
+    partitions = sorted({str(result.of or _OF_NONE) for result in of} if any(result.of for result in of) else ())
+    alone = record.partition or (str(span) if run and (span := span_of(run.tags)) else None)
     return FailedCheck(
         asset=key.asset_key.to_user_string(),
         name=key.name,
         level=one.level,
         stream=_stream_of(key.asset_key, site),
-        partition=record.partition or (_partition_of(run) if run else None),
+        partition=_named(partitions) or alone,
+        partitions_count=len(partitions) or (1 if alone else 0),
         sentence=" ".join(said.split())[:300] or "no reason was recorded",
         since_utc=when.replace(microsecond=0),
         run_id=record.run_id or None,
         is_evaluated=one.is_evaluated,
     )
+
+
+def _named(partitions: Sequence[str]) -> str | None:
+    """The first few of them."""
+    more = f" and {len(partitions) - _NAMED} more" if len(partitions) > _NAMED else ""
+    return ", ".join(partitions[:_NAMED]) + more or None
+
+
+def _since(one: _Bad, instance: DagsterInstance) -> datetime | None:
+    """When the oldest of what stands was found."""
+    if not one.is_evaluated:
+        return None
+    if one.standing is None or not one.standing.has_passed:
+        return _first_failed(instance, one.record.key)  # which may be longer ago than others are looked at
+    return one.standing.since
 
 
 def _first_failed(instance: DagsterInstance, key: AssetCheckKey) -> datetime | None:
@@ -155,14 +187,6 @@ def _first_failed(instance: DagsterInstance, key: AssetCheckKey) -> datetime | N
     with storage.index_connection() as connection:
         found: datetime | None = connection.execute(first).scalar()
     return None if found is None else found.replace(tzinfo=UTC)
-
-
-def _partition_of(run: DagsterRun) -> str | None:
-    """The partition that a run is about, or the first and the last of its range."""
-    first, last = (run.tags.get(tag) for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
-    if first and last and first != last:
-        return f"{first} to {last}"
-    return run.tags.get(PARTITION_NAME_TAG) or first
 
 
 def _stream_of(asset: AssetKey, site: Site) -> str | None:

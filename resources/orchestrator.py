@@ -59,7 +59,7 @@ class DagsterRecords:
         failed = self._failed(now)
         daemons = self._daemons()
         failing, overdue = ticks(self.instance, self.code, {one.name for one in daemons if one.healthy}, now)
-        checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None)
+        checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None, now)
         return Platform(
             failed_runs=failed[:_SHOWN],
             more_failed_runs=len(failed) > _SHOWN,

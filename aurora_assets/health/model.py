@@ -116,7 +116,7 @@ class OverdueTick(_Record):
 
 
 class FailedCheck(_Record):
-    """An asset check whose newest result is bad, or that could not be evaluated."""
+    """An asset check of which a bad result stands, or that could not be evaluated."""
 
     asset: str
     """Its asset key, with slashes."""
@@ -126,10 +126,13 @@ class FailedCheck(_Record):
     stream: str | None = None
     """The stream whose data the asset is, or is made from."""
     partition: str | None = None
-    """What the run was about that evaluated it: a partition, or the first and the last of a range."""
+    """What is bad: a partition, or the first and the last of a range that one run was about; of many the first few."""
+    partitions_count: int = 0
+    """How many partitions and ranges are bad; none where the run had no partition."""
     sentence: str
+    """What the newest of its worst results says."""
     since_utc: datetime | None = None
-    """When it failed for the first time since it passed last."""
+    """When the oldest of what is bad failed for the first time since it passed last."""
     run_id: str | None = None
     is_evaluated: bool = True
     """False: its run failed before it, and what it would say is not known."""

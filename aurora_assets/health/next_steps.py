@@ -54,5 +54,7 @@ def details_of(check: FailedCheck) -> str:
 def said_of(check: FailedCheck) -> str:
     """Since when it fails, of what, and what it says."""
     since = f" since {check.since_utc:%Y-%m-%d %H:%M:%S} UTC" if check.since_utc else ""
-    partition = f", partition {check.partition}" if check.partition else ""
-    return f"failed{since}{partition}: {check.sentence}"
+    of = f", partition {check.partition}" if check.partition else ""
+    if check.partitions_count > 1:
+        of = f", {check.partitions_count} partitions ({check.partition})"
+    return f"failed{since}{of}: {check.sentence}"

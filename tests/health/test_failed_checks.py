@@ -8,20 +8,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 from click.testing import CliRunner
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from sqlalchemy import Connection
 
 from aurora_assets.definitions import build
 from aurora_assets.health.assessment import assess
 from aurora_assets.health.model import Assessment, FailedCheck, Level, Platform, Snapshot
-from aurora_assets.health.next_steps import NEXT_STEPS, details_of
+from aurora_assets.health.next_steps import NEXT_STEPS, details_of, said_of
 from aurora_assets.health.report import as_markdown
 from aurora_assets.health.rules import Reading, Verdict, conditions_of
 from aurora_assets.health.settings import Alerts, Health
 from aurora_assets.site import Site, load_site
 from cli.main import main
-from resources import failed_checks
+from resources import check_results, failed_checks
 from resources.code_location import CodeLocation, code_location_of
 from resources.orchestrator import DagsterRecords
 from tests.conftest import write_site
@@ -83,9 +85,149 @@ def test_a_failed_check_says_its_partition_and_since_when_it_fails(records: Reco
     assert (check.level, check.partition, check.stream) == (Level.RED, "2026-03-05", "wxcam")
     assert check.since_utc == datetime.fromtimestamp(evaluated[1], UTC).replace(microsecond=0)
     days = {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-04"}
+    records.evaluate(OF_DAY, records.run(**DAY_5), passed=True)
     records.evaluate(OF_DAY, records.run(**days))
     check = found(records.instance, site)["wxcam/catalog:matches_raw_day"]
     assert (check.level, check.partition) == (Level.AMBER, "2026-03-01 to 2026-03-04")
+
+
+PARTITION = "dagster/partition"
+FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+DAY_5 = {PARTITION: "2026-03-05"}
+
+
+def test_a_day_that_stays_broken_stays_bad_while_other_days_pass(records: Records, site: Site) -> None:
+    broken = records.run(**{PARTITION: "2026-03-01"})
+    records.evaluate(OF_DAY, broken, is_error=True, description="2026-03-01: 300 files are wrong")
+    first = found(records.instance, site)
+    for _ in range(3):
+        records.evaluate(OF_DAY, records.run(**DAY_5), passed=True)
+        assert found(records.instance, site) == first
+    records.evaluate(OF_DAY, passed=True)
+    assert found(records.instance, site) == first, "executed by itself, a check looks at the newest days only"
+    records.evaluate(OF_DAY, records.run(**{PARTITION: "2026-03-01"}), passed=True)
+    assert found(records.instance, site) == {}
+
+
+def test_a_check_that_is_bad_for_many_days_is_one_with_the_first_few_and_their_number(
+    records: Records, site: Site
+) -> None:
+    for day in range(1, 6):
+        run = records.run(**{PARTITION: f"2026-03-0{day}"})
+        records.evaluate(OF_DAY, run, is_error=day == 2, description=f"2026-03-0{day}: files missing")
+    [(name, check)] = found(records.instance, site).items()
+    assert (name, check.level, check.partitions_count) == ("wxcam/catalog:matches_raw_day", Level.RED, 5)
+    assert (check.partition, check.sentence) == (
+        "2026-03-01, 2026-03-02, 2026-03-03 and 2 more",
+        "2026-03-02: files missing",
+    )
+    assert ", 5 partitions (2026-03-01, 2026-03-02, 2026-03-03 and 2 more): 2026-03-02: files" in said_of(check)
+
+
+@pytest.mark.parametrize(
+    ("bad", "passed"),
+    [
+        ({FIRST: "2026-03-01", LAST: "2026-03-03"}, [{PARTITION: f"2026-03-0{day}"} for day in (3, 1, 2)]),
+        ({FIRST: "2026-03-01", LAST: "2026-03-03"}, [{FIRST: "2026-02-20", LAST: "2026-03-10"}]),
+        ({PARTITION: "2026-03-02"}, [{FIRST: "2026-03-01", LAST: "2026-03-03"}]),
+        (
+            {FIRST: "2026-03-01-23:00", LAST: "2026-03-02-01:00"},
+            [{FIRST: "2026-03-02-00:00", LAST: "2026-03-02-05:00"}, {PARTITION: "2026-03-01-23:00"}],
+        ),
+        ({PARTITION: "of another kind"}, [{PARTITION: "of another kind"}]),
+        ({}, [{}]),
+    ],
+    ids=["each day", "a wider range", "a day in a range", "hours", "other keys", "no partition"],
+)
+def test_a_bad_range_stands_until_all_of_it_has_passed(
+    records: Records, site: Site, bad: dict[str, str], passed: list[dict[str, str]]
+) -> None:
+    records.evaluate(OF_DAY, records.run(**bad))
+    before = found(records.instance, site)
+    for tags in ({PARTITION: "2026-03-09-00:00"}, {FIRST: "2026-04-01", LAST: "2026-04-09"}, *passed):
+        assert found(records.instance, site) == before != {}
+        records.evaluate(OF_DAY, records.run(**tags), passed=True)
+    assert found(records.instance, site) == {}
+
+
+def test_what_fails_again_is_bad_since_it_failed_first(records: Records, site: Site) -> None:
+    for tags in (DAY_5, DAY_5 | {PARTITION: "2026-03-04"}):
+        records.evaluate(OF_DAY, records.run(**tags), passed=True)
+    records.evaluate(OF_DAY, records.run(**DAY_5))
+    since = found(records.instance, site)["wxcam/catalog:matches_raw_day"].since_utc
+    history = records.instance.event_log_storage.get_asset_check_execution_history(OF_DAY, limit=1)
+    assert history[0].event is not None
+    assert since == datetime.fromtimestamp(history[0].event.timestamp, UTC).replace(microsecond=0)
+    moved(records.instance, hours=-2)
+    records.evaluate(OF_DAY, records.run(**DAY_5 | {PARTITION: "2026-03-04"}), passed=True)
+    records.evaluate(OF_DAY, records.run(**DAY_5))
+    [check] = found(records.instance, site).values()
+    assert (check.since_utc, check.partitions_count) == (since - 2 * HOURS, 1)
+
+
+def moved(instance: DagsterInstance, hours: float) -> None:
+    """All results as if they had been found at another time."""
+    table = AssetCheckExecutionsTable
+    with instance.event_log_storage.index_connection() as connection:
+        rows = connection.execute(sql.select(table.c.id, table.c.evaluation_event_timestamp)).all()
+        for number, at in rows:
+            values = {"evaluation_event_timestamp": at + timedelta(hours=hours)}
+            connection.execute(sql.update(table).where(table.c.id == number).values(values))
+
+
+def test_after_two_weeks_only_the_newest_result_of_a_check_counts(records: Records, site: Site) -> None:
+    records.evaluate(OF_DAY, records.run(**DAY_5))
+    moved(records.instance, hours=-24 * 15)
+    [check] = found(records.instance, site).values()
+    assert (check.partition, check.partitions_count) == ("2026-03-05", 1)
+    records.evaluate(OF_DAY, records.run(**{PARTITION: "2026-03-06"}), passed=True)
+    assert found(records.instance, site) == {}
+
+
+def test_of_a_run_that_is_removed_nobody_knows_what_it_was_about(records: Records, site: Site) -> None:
+    broken = records.run(**DAY_5)
+    records.evaluate(OF_DAY, broken)
+    records.evaluate(OF_DAY, records.run(**DAY_5), passed=True)
+    records.instance.delete_run(broken.run_id)
+    assert found(records.instance, site) == {}
+
+
+def test_ten_thousand_results_are_read_with_a_few_bounded_queries(
+    records: Records, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    execute = Connection.execute
+
+    def counted(self: Connection, query, *args, **kwargs):
+        if isinstance(query, sql.Select):
+            asked.append(str(query.compile(self.engine, compile_kwargs={"literal_binds": True})))
+        return execute(self, query, *args, **kwargs)
+
+    def queries() -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(Connection, "execute", counted)
+            asked.clear()
+            assert list(found(records.instance, site)) == ["wxcam/catalog:matches_raw_day"]
+            return len(asked)
+
+    records.evaluate(OF_DAY, records.run(**DAY_5))
+    other = records.run(**{PARTITION: "2026-03-06"})
+    records.evaluate(OF_DAY, other, passed=True)
+    few = queries()
+    table = AssetCheckExecutionsTable
+    with records.instance.event_log_storage.index_connection() as connection:
+        row = dict(connection.execute(sql.select(table).where(table.c.run_id == other.run_id)).mappings().one())
+        del row["id"]
+        connection.execute(sql.insert(table), [row | {"evaluation_event_storage_id": n} for n in range(10_000)])
+    assert queries() == few
+    with records.instance.event_log_storage.index_connection() as connection:
+        for text in asked:
+            if "FROM asset_check_executions" in text:
+                plan = connection.execute(sql.text(f"EXPLAIN QUERY PLAN {text}".replace(":", "\\:"))).all()
+                read = [row[3] for row in plan if row[3].startswith("SCAN asset_check_executions")]
+                assert all("USING" in step for step in read), f"reads the whole table: {text}: {plan}"
+    monkeypatch.setattr(check_results, "_RESULTS", 100)
+    assert found(records.instance, site) == {}, "what passed is not known so far back: it is forgotten, not bad"
 
 
 def test_freshness_and_that_something_is_red_are_no_failed_checks_of_their_own(records: Records, site: Site) -> None:
