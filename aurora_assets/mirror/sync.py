@@ -15,7 +15,7 @@ from pathlib import Path
 from aurora_assets.files import FileId, Tally, counted, identity
 from aurora_assets.listing import Source
 from aurora_assets.mirror.fetch import Fetch
-from aurora_assets.mirror.lanes import OtherLanes, held
+from aurora_assets.mirror.other_lanes import OtherLanes, held
 from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
 from aurora_assets.mirror.room import NO_ROOM, Room
 from aurora_assets.mirror.transfer import Transfer as Transfer
