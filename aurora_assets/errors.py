@@ -33,9 +33,11 @@ class HostRefusedError(HostError):
 class TransferError(AuroraError):
     """rsync ended early. What has arrived is kept; the next pass resumes."""
 
-    def __init__(self, message: str, *, transient: bool = True) -> None:
+    def __init__(self, message: str, *, transient: bool = True, is_full: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
+        self.is_full = is_full
+        """Whether no room was left to write here, on the disk or in a quota."""
 
 
 class OversizeError(TransferError):

@@ -28,6 +28,7 @@ _DONE = (0, _SOME_FAILED, VANISHED)
 _DISK_FAILED = re.compile(
     r"\[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error)"
 )
+_DISK_FULL = re.compile(r"\[(receiver|generator)\].*(No space left|Disk quota)")
 _WRITING_DENIED = re.compile(r"\[(receiver|generator)\].*Permission denied")
 # Those that say that it was called wrongly, or is not there: trying again would end alike.
 _HOPELESS = (1, 2, 3, 4, 6, 127)
@@ -67,6 +68,11 @@ class Ended:
         return next((shown(line) for line in self.lines if _DISK_FAILED.search(line)), None)
 
     @property
+    def is_full(self) -> bool:
+        """Whether it said that the receiving side's disk, or a quota there, is full."""
+        return any(_DISK_FULL.search(line) for line in self.lines)
+
+    @property
     def writing_denied(self) -> str | None:
         """What it said of a place on the receiving side where it may not write."""
         return next((shown(line) for line in self.lines if _WRITING_DENIED.search(line)), None)
@@ -78,7 +84,11 @@ class Ended:
         # ssh says why in a line of its own, before rsync says that the connection is gone.
         said = "; ".join(shown(line) for line in self.lines[-3:])
         meaning = _MEANINGS.get(self.code, "see man rsync")
-        raise TransferError(f"rsync ended with {self.code} ({meaning}): {said}", transient=self.code not in _HOPELESS)
+        raise TransferError(
+            f"rsync ended with {self.code} ({meaning}): {said}",
+            transient=self.code not in _HOPELESS,
+            is_full=self.is_full,
+        )
 
     def stat(self, name: str) -> int:
         """A number of bytes of its statistics."""
@@ -210,7 +220,9 @@ class RsyncTransfer:
         ended = self.rsync.run(arguments, self.log, lock, READS, largest)
         if ended.code == _SOME_FAILED and (ours := ended.disk_failed or ended.writing_denied):
             # Code 23 names single files that could not be read there; what cannot be written here is no file's fault.
-            raise TransferError(f"rsync could not write here: {ours}", transient=ended.disk_failed is not None)
+            raise TransferError(
+                f"rsync could not write here: {ours}", transient=ended.disk_failed is not None, is_full=ended.is_full
+            )
         if ended.code and (oversize := _oversize(work, paths, largest)):
             raise OversizeError(
                 f"more than {largest} bytes came of {', '.join(shown(path) for path in oversize[:SHOWN])}: the host "

@@ -32,6 +32,10 @@ _MOST_NAMED_BYTES = 50_000
 _SLACK, _GROWTH = 1 << 20, 64 << 20
 _MOST_OVERSIZE = 5  # such files of one part, without each of which the transfer begins again
 
+# Each transfer has one bound for all its files. It may be so many times what was listed of the smallest, and no more:
+# beside one of GBs, one of a few bytes would have room to grow to GBs.
+_SPREAD = 16
+
 _Part = Sequence[tuple[DayPlan, FileId]]
 
 
@@ -70,24 +74,38 @@ class Fetch:
     def _bring(self, part: _Part) -> Transferred:
         self.work.arrived.mkdir(parents=True, exist_ok=True)
         missing = [one for one in part if not self.work.has(one[1])]  # the others came to a run that was cut
-        most = self._largest(part)
+        groups = self._by_size(missing)
+        bounds = {file.path: most for most, group in groups for _, file in group}
         oversize: set[str] = set()
+        done = Transferred(0, 0)
         try:
-            done = self._send(missing, most, oversize)
-        except TransferError:
-            self._save(part, most)
-            if self.room.free() <= 0:  # others need that room as well
+            for most, group in groups:
+                done += self._send(group, most, oversize)
+        except TransferError as error:
+            self._save(part, bounds)
+            if error.is_full or self.room.free() <= 0:  # others need that room as well; free() knows of no quota
                 self.work.drop_parts()
             raise
         part = [one for one in part if one[1].path not in oversize]
         if part:
-            self._publish_all(part, self._list_again(part), most)
+            self._publish_all(part, self._list_again(part), bounds)
         return done
 
-    def _largest(self, part: _Part) -> int:
-        """The size above which no file of a part may grow."""
-        largest = max(file.size for _, file in part)
-        return largest + (max(_GROWTH, largest // 4) if self.stream.is_appended else _SLACK)
+    def _by_size(self, part: _Part) -> list[tuple[int, _Part]]:
+        """The files of each transfer, and the size above which none of them may grow; small files come first.
+
+        Files of about one size are one transfer. So are all that are no larger than what any may grow by. Whatever the
+        sizes, they are few: one for each power of ``_SPREAD`` above that.
+        """
+        least_slack = _GROWTH if self.stream.is_appended else _SLACK
+        groups: list[tuple[int, _Part]] = []
+        while part:
+            largest = max(file.size for _, file in part)
+            slack = max(least_slack, largest // 4) if self.stream.is_appended else least_slack
+            least = largest // _SPREAD if largest > least_slack else 0
+            groups.insert(0, (largest + slack, [one for one in part if one[1].size >= least]))
+            part = [one for one in part if one[1].size < least]
+        return groups
 
     def _send(self, part: _Part, most: int, oversize: set[str]) -> Transferred:
         """Have a part sent. One of which more comes than was listed is refused, and the others are sent without it."""
@@ -108,12 +126,12 @@ class Fetch:
             part = [one for one in part if one[1].path not in oversize and not self.work.has(one[1])]
         return Transferred(0, 0)
 
-    def _save(self, part: _Part, most: int) -> None:
+    def _save(self, part: _Part, bounds: dict[str, int]) -> None:
         """Publish what came whole of a part before its transfer ended early, if the host can be listed."""
         whole = [one for one in part if self.work.has(one[1])]
         with suppress(HostError):  # why the transfer ended is what the run says; what came waits for the next
             if whole:
-                self._publish_all(whole, self._list_again(whole), most)
+                self._publish_all(whole, self._list_again(whole), bounds)
                 self.tell(f"{counted(len(whole), 'file')} had come whole before the transfer ended, and counted")
 
     def _list_again(self, part: _Part) -> dict[str, FileId]:
@@ -130,11 +148,11 @@ class Fetch:
                 found[path] = FileId(path, entry.size, entry.mtime_ns)
         return found
 
-    def _publish_all(self, part: _Part, there: dict[str, FileId], most: int) -> None:
+    def _publish_all(self, part: _Part, there: dict[str, FileId], bounds: dict[str, int]) -> None:
         directories = set()
         for day, file in part:
             try:
-                here = self._publish(day, file, there.get(file.path), most)
+                here = self._publish(day, file, there.get(file.path), bounds.get(file.path))
             except CannotPublishError as error:
                 day.refuse(file.path, str(error))
                 continue
@@ -144,7 +162,7 @@ class Fetch:
         for directory in directories:  # the new names; the bytes are on disk since the transfer
             flush(self.root / directory)
 
-    def _publish(self, day: DayPlan, listed: FileId, there: FileId | None, most: int) -> FileId | None:
+    def _publish(self, day: DayPlan, listed: FileId, there: FileId | None, most: int | None) -> FileId | None:
         """Give a file its name, if it is what the host has; returns what is here then.
 
         One that changed while it was copied may hold some of both versions, and one that changed before has not settled
@@ -157,7 +175,7 @@ class Fetch:
         """
         staged = self.work.arrived / listed.path
         if (status := came(staged)) is None:
-            day.refuse(listed.path, OVERSIZE if there and there.size > most else NOT_COPIED)
+            day.refuse(listed.path, OVERSIZE if there and most is not None and there.size > most else NOT_COPIED)
             return None
         here = FileId(listed.path, status.st_size, status.st_mtime_ns)
         # One that went away since is what was listed before, or it is not known what it is.

@@ -170,7 +170,7 @@ def test_a_file_that_grows_without_end_while_it_is_sent_ends_at_what_was_listed_
     far: Path, tmp_path: Path
 ) -> None:
     mirror = Mirror(stream_of(far, ANYTHING), tmp_path)
-    write(far, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: b"x", AFTER: b"y"})
+    write(far, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: bytes(200_000), AFTER: b"y"})
     stamps = (far / GROWS).stat()
 
     def grow() -> None:
@@ -189,7 +189,7 @@ def test_a_file_that_grows_without_end_while_it_is_sent_ends_at_what_was_listed_
     assert sorted(os.listdir(mirror.root)) == [AHEAD, AFTER]
     assert left_over(mirror.raw) == []
     assert numbers(mirror.run())["copied"] == 1
-    assert (mirror.root / GROWS).stat().st_size == 3 * MB + 1
+    assert (mirror.root / GROWS).stat().st_size == 3 * MB + 200_000
 
 
 def test_a_growing_file_of_an_appended_stream_may_grow_and_still_comes(far: Path, tmp_path: Path) -> None:
