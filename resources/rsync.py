@@ -26,10 +26,10 @@ from resources.ssh import SshResource
 _SOME_FAILED, VANISHED = 23, 24
 _DONE = (0, _SOME_FAILED, VANISHED)
 _DISK_FAILED = re.compile(
-    r"\[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error)"
+    r"^rsync: \[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error)"
 )
-_DISK_FULL = re.compile(r"\[(receiver|generator)\].*(No space left|Disk quota)")
-_WRITING_DENIED = re.compile(r"\[(receiver|generator)\].*Permission denied")
+_DISK_FULL = re.compile(r"^rsync: \[(receiver|generator)\].*(No space left|Disk quota)")
+_WRITING_DENIED = re.compile(r"^rsync: \[(receiver|generator)\].*Permission denied")
 # Those that say that it was called wrongly, or is not there: trying again would end alike.
 _HOPELESS = (1, 2, 3, 4, 6, 127)
 _MEANINGS = {
@@ -195,6 +195,8 @@ class RsyncResource(ConfigurableResource):
             stall=timedelta(seconds=self.stall_seconds),
             life=life,
             largest=largest,
+            # Each of these decides what its end means; the files of a far side may say more than is kept.
+            matching=[re.compile(pattern.pattern.encode()) for pattern in (_DISK_FULL, _DISK_FAILED, _WRITING_DENIED)],
         )
         if code == LOCKED:
             raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")

@@ -7,6 +7,7 @@ starts by itself, in a run that does nothing else: :func:`tools_job`. It stands 
 """
 
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -53,6 +54,7 @@ class ShellResource(ConfigurableResource):
         stall: timedelta | None = None,
         life: Life = READS,
         largest: int | None = None,
+        matching: Sequence[re.Pattern[bytes]] = (),
     ) -> tuple[str, int]:
         """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
@@ -73,6 +75,8 @@ class ShellResource(ConfigurableResource):
             When it has shown no life for that long it is ended; the exit code is then :data:`STALLED`.
         largest
             So many bytes it can write into a file, and no more: that is an error to it (EFBIG).
+        matching
+            The first few lines of its output that match each of these are kept, wherever they stand.
         """
         lock.parent.mkdir(parents=True, exist_ok=True)
         seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -83,7 +87,7 @@ class ShellResource(ConfigurableResource):
             *(() if largest is None else ("prlimit", f"--fsize={largest}")),
             *argv,
         ]
-        with Output() as output:
+        with Output(matching) as output:
             code = _run(guarded, output, Path(argv[0]).name, stall, life)
         said = output.ends.text()
         log.info(printable(said))
