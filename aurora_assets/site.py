@@ -32,6 +32,7 @@ from aurora_assets.values import (
     Free,
     Look,
     Name,
+    RawDirectory,
     RelativePath,
     Settings,
     SitePath,
@@ -98,7 +99,7 @@ class Stream(Settings):
 
     host: Name
     path: str = Field(pattern=r"^[^\x00-\x1f]+$")
-    raw: RelativePath
+    raw: RawDirectory
     include: tuple[RelativePath, ...] = Field(min_length=1)
     day: DayRule
     start: date

@@ -32,6 +32,9 @@ _OF_A_DAY = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
 
+OUR_DIRECTORIES = frozenset({".incoming", ".outgoing", ".quarantine", ".staging"})
+"""Names of directories in which parts of Aurora work, in the raw root and other roots: none is a stream's."""
+
 
 def parse_duration(value: object) -> timedelta:
     """Turn ``30s``, ``5m``, ``90m``, ``3h`` or ``10d`` into a duration; ``ValueError`` for anything else."""
@@ -71,6 +74,12 @@ def _relative(value: str) -> str:
     parts = value.split("/")
     if value.startswith("/") or any(part in ("", ".", "..") for part in parts) or not value.isprintable():
         raise ValueError("a path below its root: relative, without empty parts, '.' or '..'")
+    return value
+
+
+def _raw_directory(value: str) -> str:
+    if ours := set(value.split("/")) & OUR_DIRECTORIES:
+        raise ValueError(f"not {', '.join(sorted(ours))}: Aurora itself works in directories of that name")
     return value
 
 
@@ -162,6 +171,7 @@ Free = Annotated[str, BeforeValidator(_free)]
 Look = Annotated[Bound, AfterValidator(_look)]
 SitePath = Annotated[Path, BeforeValidator(resolved)]
 RelativePath = Annotated[str, AfterValidator(_relative)]
+RawDirectory = Annotated[RelativePath, AfterValidator(_raw_directory)]
 Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
 DayRule = Annotated[str, AfterValidator(_day_rule)]
 DayName = Annotated[str, AfterValidator(_day_name)]

@@ -16,10 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from aurora_assets.archive.errand import OUTGOING
+from aurora_assets.archive.items import STAGING
 from aurora_assets.errors import SiteError
 from aurora_assets.hosts import LocalHost, SshHost
+from aurora_assets.mirror.workplace import WORK_DIRECTORY
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
 from aurora_assets.values import format_duration, parse_duration
+from cli.repair import QUARANTINE
 
 REPOSITORY = Path(__file__).parents[1]
 GAMB2LE = REPOSITORY / "sites" / "gamb2le.yaml"
@@ -204,6 +208,15 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
     ("content", "key"),
     [
         (changed("colour", "green"), "colour: unknown key"),
+        *(
+            (changed("streams.wxcam.raw", raw), f"streams.wxcam.raw: not {ours}: Aurora itself works in")
+            for raw, ours in [
+                (WORK_DIRECTORY, ".incoming"),
+                (f"camera/{OUTGOING}", ".outgoing"),
+                (f"{QUARANTINE}/camera", ".quarantine"),
+                (f"a/{STAGING}/b", ".staging"),
+            ]
+        ),
         (changed("paths.raw_root", "x"), "paths.raw_root: unknown key"),
         (changed("streams.wxcam.setle", "5m"), "streams.wxcam.setle: unknown key"),
         (changed("hosts.far.password", "x"), "hosts.far.password: unknown key"),

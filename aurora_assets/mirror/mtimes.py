@@ -8,10 +8,11 @@ where all of an mtime is kept.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -63,18 +64,11 @@ def learn(directory: Path) -> Kept:
     Raises
     ------
     TransferError
-        Where it keeps none of what is known: nobody could tell a copy from another version of the file.
+        Where it keeps none of what is known: nobody could tell a copy from another version of the file. And where
+        nothing can be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    probe = directory / f"{RECORD}.{os.getpid()}"
-    try:
-        probe.touch()
-        found = []
-        for mtime_ns in _PROBES:
-            os.utime(probe, ns=(mtime_ns, mtime_ns))
-            found.append(probe.stat().st_mtime_ns)
-    finally:
-        probe.unlink(missing_ok=True)
+    with _writing(directory):
+        found = _tried(directory)
     for step in _STEPS:
         for way in _WAYS:
             if found == [Kept(step, way).of(mtime_ns) for mtime_ns in _PROBES]:
@@ -84,6 +78,33 @@ def learn(directory: Path) -> Kept:
         "mtimes, so no copy could be told from another version. Keep paths.raw on ext4, xfs or btrfs.",
         transient=False,
     )
+
+
+def _tried(directory: Path) -> list[int]:
+    """The mtimes that a file has here that was given those of the probes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    probe = directory / f"{RECORD}.{os.getpid()}"
+    found = []
+    try:
+        probe.touch()
+        for mtime_ns in _PROBES:
+            os.utime(probe, ns=(mtime_ns, mtime_ns))
+            found.append(probe.stat().st_mtime_ns)
+    finally:
+        probe.unlink(missing_ok=True)
+    return found
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TransferError(
+            f"{directory}: nothing can be written here to find out which mtimes are kept ({error.strerror}). Look at "
+            f"`df -i {directory.parent}`, at how that disk is mounted, and at whose directory it is.",
+            is_full=error.errno in (errno.ENOSPC, errno.EDQUOT),
+        ) from None
 
 
 def recorded(incoming: Path) -> Kept:
@@ -97,14 +118,21 @@ def recorded(incoming: Path) -> Kept:
 
 
 def record(incoming: Path, kept: Kept) -> None:
-    """Write down what was learnt."""
-    if kept.step_ns == 1:
-        with suppress(FileNotFoundError):
-            (incoming / RECORD).unlink()
-    elif recorded(incoming) != kept:
-        made = incoming / f"{RECORD}.{os.getpid()}"
-        made.write_text(json.dumps(kept._asdict()))
-        made.replace(incoming / RECORD)
+    """Write down what was learnt.
+
+    Raises
+    ------
+    TransferError
+        Where nothing can be written.
+    """
+    with _writing(incoming):
+        if kept.step_ns == 1:
+            with suppress(FileNotFoundError):
+                (incoming / RECORD).unlink()
+        elif recorded(incoming) != kept:
+            made = incoming / f"{RECORD}.{os.getpid()}"
+            made.write_text(json.dumps(kept._asdict()))
+            made.replace(incoming / RECORD)
 
 
 class Mtimes:

@@ -1,5 +1,6 @@
 """A disk that is full where a file gets its name, or holds no more files: that file is refused, the others come."""
 
+import os
 import random
 from datetime import timedelta
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from aurora_assets.errors import TransferError
 from aurora_assets.mirror.sync import MirrorReport
-from tests.disks import tmpfs, with_mounts
+from tests.disks import mount, tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, SETTLED, Mirror, adds_up, left_over, stream_of, write
 
 MB = 1_000_000
@@ -83,3 +85,29 @@ def test_a_file_system_that_counts_no_inodes_is_not_short_of_them(mirror: Mirror
     uncounted = ["-t", "tmpfs", "-o", "size=8m,nr_inodes=0", "none", mirror.raw]
     assert with_mounts([uncounted], lambda: mirror.run().total("copied")) == 1
     assert with_mounts([tmpfs(mirror.raw, "8m")], lambda: mirror.run().total("copied")) == 1
+
+
+@pytest.mark.parametrize("fault", ["read-only", "no inodes"])
+def test_a_disk_on_which_nothing_can_be_tried_out_is_named_with_what_to_look_at(
+    mirror: Mirror, far: Path, fault: str
+) -> None:
+    write(far, {"a.dat": b"a", "b.dat": b"b"})
+
+    def passes() -> Any:
+        mirror.run()
+        write(far, {"a.dat": b"b"}, at=SETTLED + timedelta(hours=1))  # only their mtimes tell them apart
+        if fault == "read-only":
+            mount("-o", "remount,ro", mirror.raw)
+        else:
+            for number in range(os.statvfs(mirror.raw).f_favail):
+                (mirror.raw / str(number)).touch()
+        try:
+            mirror.run()
+        except TransferError as error:
+            return str(error), error.transient, error.is_full
+
+    options = ["-t", "tmpfs", "-o", "size=8m,nr_inodes=40", "none", mirror.raw]
+    said, transient, is_full = with_mounts([options], passes)
+    assert said.startswith(f"{mirror.work}/new: nothing can be written here to find out which mtimes are kept (")
+    assert f"Look at `df -i {mirror.work}`" in said
+    assert (transient, is_full) == (True, fault == "no inodes")
