@@ -27,7 +27,7 @@ from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass, m
 from aurora_assets.files import exclusive
 from aurora_assets.site import load_site
 from aurora_assets.wxcam.catalog import open_readonly
-from aurora_assets.wxcam.media import inspect_image
+from aurora_assets.wxcam.images import inspect_image
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource
 from resources.ssh import SshResource

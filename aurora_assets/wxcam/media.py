@@ -1,11 +1,10 @@
-"""Looking at one image or clip: can it be read, and how large is it?
+"""Looking at one clip: can it be read, and how large is it?
 
 Files come from a host and are hostile: the decoder is named instead of guessed (an ``.mp4`` that is a playlist would
 make FFmpeg open other files), and sizes are bounded before anything is decoded.
 """
 
 import errno
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +13,9 @@ import av
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
-from PIL import Image, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
 from aurora_assets.wxcam.h264 import plain_frames
-from aurora_assets.wxcam.jpeg import frame_in, plain_size
 
 MAX_PIXELS = 64_000_000  # per frame; the largest of our cameras has 9.5 million
 MAX_FRAMES = 100_000  # per clip; an hour at one frame a second is 3,600
@@ -28,49 +25,9 @@ _ONLY_THIS_FILE = {"protocol_whitelist": "file"}
 _WITHOUT_A_FRAME = {"skip_frame": "all", "probesize": "32"}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
-_END_OF_IMAGE = b"\xff\xd9"
 
-
-def inspect_image(path: str | Path) -> tuple[int, int]:
-    """Width and height (px) of a JPEG that is whole, without decoding it; :class:`MediaError` if it is not.
-
-    Only a file that does not end as a JPEG ends (cut, or padded by a camera) is decoded, to tell the two apart. Pillow
-    knows no JPEG of more than 8 bits a sample; others do, so such a one is believed its header.
-    """
-    if (size := plain_size(os.fspath(path))) and size[0] * size[1] <= MAX_PIXELS:
-        return size
-    with open(path, "rb") as file:
-        try:
-            # Image.open reads the header only.
-            with Image.open(file, formats=("JPEG",)) as image:
-                size = _bounded(*image.size)
-                file.seek(-len(_END_OF_IMAGE), 2)
-                if file.read() != _END_OF_IMAGE:
-                    image.load()
-                return size
-        except UnidentifiedImageError:
-            if deep := _size_of_deep(path):
-                return deep
-            empty = os.stat(path).st_size == 0
-            raise MediaError("the file is empty" if empty else "not a JPEG image") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk failed, not the file
-            raise_if_memory_is_short(error)
-            raise MediaError(f"cannot be read as JPEG: {error}") from None
-
-
-def _size_of_deep(path: str | Path) -> tuple[int, int] | None:
-    """Width and height (px) of a whole JPEG of more than 8 bits a sample; None of anything else."""
-    frame = frame_in(os.fspath(path))
-    if frame is None or frame.bits <= 8:
-        return None
-    with open(path, "rb") as file:
-        file.seek(-len(_END_OF_IMAGE), 2)
-        return _bounded(frame.width, frame.height) if file.read() == _END_OF_IMAGE else None
-
-
-def _bounded(width: int, height: int) -> tuple[int, int]:
+def bounded(width: int, height: int) -> tuple[int, int]:
+    """A size as it is; :class:`MediaError` where it is more than we read."""
     if not 0 < width * height <= MAX_PIXELS:
         raise MediaError(f"{width} x {height} px is more than the {MAX_PIXELS} px that we read")
     return width, height
@@ -142,7 +99,7 @@ def _inspect(path: Path, container: InputContainer, stream: VideoStream) -> Clip
     context: VideoCodecContext | None = stream.codec_context
     if context is None:
         raise MediaError("no decoder for its codec")
-    _bounded(context.width, context.height)
+    bounded(context.width, context.height)
     if not 0 < stream.frames <= MAX_FRAMES or stream.time_base is None:
         raise MediaError(f"says that it has {stream.frames} frames")
     shown: list[tuple[int, int]] = []
@@ -188,7 +145,7 @@ def _pixel_format(path: Path, context: VideoCodecContext) -> str:
         return "yuv420p"
     with open_clip(path, decodes_first=True) as container:
         decoder = container.streams.video[0].codec_context
-        _bounded(decoder.width, decoder.height)
+        bounded(decoder.width, decoder.height)
         return decoder.pix_fmt or ""
 
 

@@ -16,6 +16,11 @@ from aurora_assets.errors import MediaError, UnreadableError
 from aurora_assets.wxcam.jpeg import frame_of
 from aurora_assets.wxcam.media import TROUBLE, is_of_the_machine, open_clip, raise_if_memory_is_short, said
 
+_END, _SCAN = b"\xff\xd9", b"\xff\xda"
+# Behind a picture that is not whole it gives another one than nothing does: its first bit is set, where a decoder that
+# finds nothing takes zeros.
+_NOISE = b"\xaa\x55" * 64
+_FILLED_UP = (b"\0\0", b"\xff\xff")
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 
 
@@ -67,6 +72,23 @@ def _by_imagecodecs(data: bytes) -> Image.Image:
     if components not in _MODES:
         raise ValueError(f"{components} colour components")
     return Image.frombytes(_MODES[components], (width, height), pixels.tobytes())
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether nothing is missing of the picture of a JPEG that imagecodecs decodes, which also decodes what is cut.
+
+    It is whole where its end is marked, whatever follows; or else where it is the same picture whatever would follow.
+    """
+    if data.rfind(_END) > data.rfind(_SCAN):
+        return True
+    if data.count(_SCAN) > 1:
+        return False  # another scan may be missing
+    # A decoder would take what a camera or a disk fills up with for the rest of the picture.
+    unfilled = data.rstrip(data[-1:]) if data[-2:] in _FILLED_UP else data
+    if unfilled.endswith(b"\xff"):  # of the picture a zero follows it
+        unfilled += b"\0"
+    ended, going_on = (imagecodecs.jpeg8_decode(unfilled + tail + _END) for tail in (b"", _NOISE))
+    return np.array_equal(ended, going_on)
 
 
 _IMAGE_READERS: dict[str, Callable[[bytes], Image.Image]] = {"Pillow": _by_pillow, "imagecodecs": _by_imagecodecs}

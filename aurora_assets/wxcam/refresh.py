@@ -26,8 +26,9 @@ from aurora_assets.wxcam.catalog import (
     open_writable,
     write_difference,
 )
+from aurora_assets.wxcam.images import inspect_image
 from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import inspect_clip, inspect_image
+from aurora_assets.wxcam.media import inspect_clip
 from aurora_assets.wxcam.names import Kind, epoch_ns, from_epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import RawFile, is_misplaced, scan_day
 

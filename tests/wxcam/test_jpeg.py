@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from aurora_assets.wxcam.images import inspect_image
 from aurora_assets.wxcam.jpeg import MARGIN, header_of, plain_size, shortened
-from aurora_assets.wxcam.media import inspect_image
 from aurora_assets.wxcam.pixels import decode
 
 KINDS = ("baseline", "progressive", "gray", "with Exif", "with a profile", "restarts", "optimized")
