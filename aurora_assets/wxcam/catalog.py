@@ -5,6 +5,7 @@ changes. Here are the tables, how they are opened, and what is asked of them; :m
 them.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -20,12 +21,11 @@ from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import (
     CAMERAS,
     MIME_TYPES,
-    Camera,
     Kind,
-    from_epoch_ns,
 )
 from aurora_assets.wxcam.rawtree import around, belongs
 
+_log = logging.getLogger(__name__)
 # A writer waits this long for another writer's transaction; each is some milliseconds.
 _BUSY_SECONDS = 60.0
 # And this long at its end, for readers to let go of the log before it is folded into the main file.
@@ -123,13 +123,17 @@ def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
     Raises
     ------
     CatalogError
-        Where it cannot be made or opened; the message says what to do.
+        Where it cannot be made, opened or written; the message says what to do.
     """
     if _is_missing(layout.catalog):
         _make(layout)
     with _connect(layout.catalog) as db:
         try:
             yield db
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake in a statement
+                raise
+            raise _refused(layout.catalog, error, "cannot be written", "Days that were not finished are") from None
         finally:
             _settle(db, layout.catalog)
 
@@ -140,7 +144,25 @@ def _settle(db: sqlite3.Connection, catalog: Path) -> None:
         flush(log.parent)  # the log may be new
     # A reader that stays in a transaction holds this up; whoever writes next makes up for it.
     db.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        # What is committed is in the log, and that is on the disk: no reason to fail, but a copy of the main file alone
+        # has to wait.
+        _log.warning(
+            "%s: its -wal could not be folded into it (%s). All rows are there for readers; until the next run that "
+            "writes, a copy needs the -wal too. If the disk is full, make room (`df` shows it).",
+            catalog,
+            error,
+        )
+
+
+def _refused(catalog: Path, error: sqlite3.OperationalError, what: str, untouched: str) -> CatalogError:
+    return CatalogError(
+        f"{catalog}: the catalogue {what} ({error}). {untouched} as before. If the disk is full, make room (`df` shows "
+        f"it) and materialize wxcam/catalog again; `fuser -v {catalog}` names who else has it open.",
+        transient=error.sqlite_errorcode & 0xFF not in _LASTING,
+    )
 
 
 def _is_missing(catalog: Path) -> bool:
@@ -179,11 +201,7 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             db.executescript(_SCHEMA)
         except sqlite3.OperationalError as error:
-            raise CatalogError(
-                f"{path}: the catalogue cannot be opened for writing ({error}). It is as it was. If the disk is full, "
-                f"make room (`df` shows it); `fuser -v {path}` names who else has it open.",
-                transient=error.sqlite_errorcode & 0xFF not in _LASTING,
-            ) from None
+            raise _refused(path, error, "cannot be opened for writing", "It is") from None
         except sqlite3.DatabaseError as error:
             raise _damaged(path, error) from None
         yield db
@@ -243,10 +261,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # on a full disk SQLite has rolled back by itself
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -334,28 +353,6 @@ def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
-
-
-def media_row(media: Media, camera: Camera, stamp: str) -> Row:
-    moment = str(from_epoch_ns(media.time_ns))
-    return (
-        media.raw_path,
-        camera.key,
-        media.kind,
-        MIME_TYPES[media.kind],
-        camera.tree,
-        camera.label,
-        moment[: len("YYYY-MM-DD HH:MM:SS")],
-        media.time_ns,
-        moment[: len("YYYY-MM-DD")],
-        media.relative_path,
-        media.filename,
-        media.width,
-        media.height,
-        media.size_bytes,
-        media.mtime_ns,
-        stamp,
-    )
 
 
 def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row], gone: list[str]) -> None:

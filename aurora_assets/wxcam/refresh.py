@@ -22,14 +22,13 @@ from aurora_assets.wxcam.catalog import (
     Row,
     day_media,
     day_unreadable,
-    media_row,
     open_writable,
     write_difference,
 )
 from aurora_assets.wxcam.images import inspect_image
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import inspect_clip
-from aurora_assets.wxcam.names import Kind, epoch_ns, from_epoch_ns, parse_name
+from aurora_assets.wxcam.names import MIME_TYPES, Camera, Kind, epoch_ns, from_epoch_ns, parse_name
 from aurora_assets.wxcam.rawtree import RawFile, is_misplaced, scan_day
 
 RECIPE = recipes.CATALOG
@@ -67,8 +66,8 @@ def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
 
     Raises
     ------
-    BusyError, sqlite3.Error
-        Where another run works on the same day for too long, or the database cannot be written.
+    BusyError, CatalogError
+        Where another run works on the same day for too long, or the catalogue cannot be written.
     """
     with refreshing(layout) as refresh:
         return refresh(day, now)
@@ -127,7 +126,7 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
                 # The fault of the disk, the permissions or the memory: shown, and tried again at the next pass.
                 report.unreadable[file.relative_path] = getattr(error, "strerror", None) or str(error) or "no memory"
                 continue
-            rows.append(media_row(media, file.camera, stamp))
+            rows.append(_row(media, file.camera, stamp))
             report.changed += old is not None
             report.added += old is None
             _count(report, media.kind, media.size_bytes)
@@ -138,6 +137,28 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
     report.identity = identity(RECIPE, sorted(good, key=attrgetter("path")))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
+
+
+def _row(media: Media, camera: Camera, stamp: str) -> Row:
+    moment = str(from_epoch_ns(media.time_ns))
+    return (
+        media.raw_path,
+        camera.key,
+        media.kind,
+        MIME_TYPES[media.kind],
+        camera.tree,
+        camera.label,
+        moment[: len("YYYY-MM-DD HH:MM:SS")],
+        media.time_ns,
+        moment[: len("YYYY-MM-DD")],
+        media.relative_path,
+        media.filename,
+        media.width,
+        media.height,
+        media.size_bytes,
+        media.mtime_ns,
+        stamp,
+    )
 
 
 def _is_known_bad(row: tuple[int, int, str] | None, version: tuple[int, int]) -> bool:
