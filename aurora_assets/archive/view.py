@@ -30,6 +30,13 @@ _BLOCK = 1 << 20
 _TICK_NS = 20_000_000
 # Another file system, another owner (protected_hardlinks), too many links, a file system without links.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+# What SQLite says where it cannot write or make a file; of a full disk as well.
+_WRITING = {
+    *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC),
+    *(sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE),
+    *(sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_CANTOPEN),
+}
+_BESIDE = 1 << 16  # bytes; SQLite's own files beside the database and its backup
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -84,7 +91,7 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
     except (FileNotFoundError, NotADirectoryError):
         raise UnusableError("gone from here") from None
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        if _is_of_a_full_disk(error, Path(item.local_path), target.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
         raise UnusableError(f"no backup of this database can be made: {error}") from None
     except OSError as error:
@@ -95,6 +102,20 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
     # The view may be on another file system, which keeps less of an mtime: it is the same version all the same.
     mtime = item.mtime_ns if same_mtime(item.mtime_ns, status.st_mtime_ns) else status.st_mtime_ns
     return Item(item.local_path, item.remote_path, status.st_size, mtime, item.day)
+
+
+def _is_of_a_full_disk(error: sqlite3.Error, database: Path, view: Path) -> bool:
+    """Whether there was no room: SQLite has many names for it, and most of them may mean something else too."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return True
+    if code not in _WRITING:
+        return False
+    wal = database.with_name(database.name + "-wal")
+    # SQLite may have taken back what it had written, so the disk has room again, though not for a whole backup.
+    wanted = _BESIDE + sum(path.stat().st_size for path in (database, wal) if path.is_file())
+    disk = os.statvfs(view)
+    return disk.f_bavail * disk.f_frsize < wanted or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _is_young(path: str) -> bool:

@@ -1,0 +1,94 @@
+"""A backup for which the disk has no room is the disk's fault, whatever SQLite calls it, and no attempt of the file."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aurora_assets.archive import view
+from aurora_assets.archive.ledger import Item
+from aurora_assets.archive.view import UnusableError, take
+from tests.disks import tmpfs, with_mounts
+
+
+def database(path: Path) -> Item:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE a (x)")
+        db.executemany("INSERT INTO a VALUES (?)", [("x" * 900,)] * 200)
+        db.commit()
+    status = path.stat()
+    return Item(str(path), path.name, status.st_size, status.st_mtime_ns, None)
+
+
+def outcome(item: Item, target: Path) -> str:
+    try:
+        take(item, target, in_place=True, is_database=True)
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    except UnusableError as error:
+        return str(error)
+    return "taken"
+
+
+def test_a_database_beside_which_there_is_no_room_is_no_attempt_of_it(tmp_path: Path) -> None:
+    # In WAL mode SQLite needs room beside the original too, and says "disk I/O error" where there is none.
+    def act() -> list[str]:
+        item, target = database(tmp_path / "catalog.sqlite"), tmp_path / "view/catalog.sqlite"
+        target.parent.mkdir()
+        found = []
+        for room in range(0, 400 * 1024, 8 * 1024):
+            for left in (*target.parent.iterdir(), *tmp_path.glob("catalog.sqlite-*")):
+                left.unlink()
+            free = os.statvfs(tmp_path)
+            (tmp_path / "full").write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - room)))
+            found.append(outcome(item, target))
+            (tmp_path / "full").unlink()
+            if found[-1] == "taken":
+                break
+        return found
+
+    *failed, last = with_mounts([tmpfs(tmp_path, "1m")], act)
+    assert last == "taken"
+    assert len(failed) > 5
+    assert set(failed) == {"ENOSPC"}
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CANTOPEN])
+@pytest.mark.parametrize("room", ["none", "enough"])
+def test_what_sqlite_says_of_a_write_counts_as_a_full_disk_only_where_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, room: str
+) -> None:
+    def failing(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    item, free = database(tmp_path / "catalog.sqlite"), os.statvfs(tmp_path)
+
+    def full(_: object) -> os.statvfs_result:
+        return os.statvfs_result((*free[:4], 0, *free[5:]))
+
+    monkeypatch.setattr(view, "_back_up", failing)
+    real: Callable[..., os.statvfs_result] = os.statvfs
+    monkeypatch.setattr(view.os, "statvfs", full if room == "none" else real)
+    assert (
+        outcome(item, tmp_path / "view")
+        == {
+            "none": "ENOSPC",
+            "enough": "no backup of this database can be made: disk I/O error",
+        }[room]
+    )
+
+
+def test_a_database_that_cannot_be_read_is_unusable_on_a_full_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, free = database(tmp_path / "catalog.sqlite"), os.statvfs(tmp_path)
+    Path(item.local_path).write_bytes(b"not a database" * 400)
+    monkeypatch.setattr(view.os, "statvfs", lambda _: os.statvfs_result((*free[:4], 0, *free[5:])))
+    assert outcome(item, tmp_path / "view").startswith("no backup of this database can be made: ")
