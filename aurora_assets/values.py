@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month
 _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
 _CRON_FIELD = re.compile(rf"{_CRON_PART}(,{_CRON_PART})*", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -137,7 +138,22 @@ def _cron(value: str) -> str:
             raise ValueError(f"the field {name} ({field!r}) is a number, a range, *, or */step, or several with commas")
         if not all(least <= int(number) <= most for number in re.findall(r"\d+", field)):
             raise ValueError(f"the field {name} ({field!r}) goes from {least} to {most}")
+    days, months = (_numbers(fields[n], *_CRON_FIELDS[n][1:]) for n in (2, 3))
+    if min(days) > max(_LONGEST[month - 1] for month in months):
+        raise ValueError(f"there is no such date: day {fields[2]} of month {fields[3]}")
     return value
+
+
+def _numbers(field: str, least: int, most: int) -> set[int]:
+    """What a field of a crontab names; a range whose end is before its begin goes on from the first."""
+    found: set[int] = set()
+    for part in field.split(","):
+        span, _, step = part.partition("/")
+        first, _, last = span.partition("-")
+        begin, end = (least, most) if span == "*" else (int(first), int(last or first))
+        numbers = [*range(begin, end + 1)] if begin <= end else [*range(begin, most + 1), *range(least, end + 1)]
+        found.update(numbers[:: int(step or 1)])
+    return found
 
 
 def _free(value: object) -> str:

@@ -10,8 +10,8 @@ from dagster import DagsterInstance
 from rich.text import Text
 
 from aurora_assets.errors import SiteError
-from aurora_assets.health.assessment import sorted_by_level
-from aurora_assets.health.model import Assessment, Level, Snapshot
+from aurora_assets.health.assessment import NOT_LOADED_DETAILS, sorted_by_level
+from aurora_assets.health.model import Assessment, Check, Level, Snapshot
 from aurora_assets.health.places import snapshot_file
 from aurora_assets.health.rules import collector_check
 from aurora_assets.site import Site
@@ -60,17 +60,24 @@ def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
         # Dagster would make its databases there.
         why = "there are no records in DAGSTER_HOME: was the platform ever started there?"
         return look_at(site, why, copy, more=more)
+    code, broken = _code_of(site)
     with DagsterInstance.get() as instance:
-        return look_at(site, instance, copy, _code_of(site), more)
+        return look_at(site, instance, copy, code, [*more, broken] if broken else more)
 
 
-def _code_of(site: Site) -> CodeLocation | None:
-    """What the code location of a site has; loaded here, because it takes most of a second."""
+def _code_of(site: Site) -> tuple[CodeLocation | None, Check | None]:
+    """What the code location of a site has, or why it cannot be loaded; here, because it takes most of a second."""
     try:
         from aurora_assets.definitions import build
+
+        return code_location_of(build(site)), None
     except SiteError:
-        return None  # AURORA_SITE names a file that is broken; that of --site is another
-    return code_location_of(build(site))
+        return None, None  # AURORA_SITE names a file that is broken; that of --site is another
+    except Exception as error:
+        # Whatever any module of it raises: that the platform is broken is no reason to show nothing.
+        first = next(iter(str(error).strip().splitlines()), "no reason given")
+        said = f"cannot be loaded: {type(error).__name__}: {first[:300]}"
+        return None, Check(level=Level.RED, component="code location", message=said, details=NOT_LOADED_DETAILS)
 
 
 def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:

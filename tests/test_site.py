@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster._utils.schedules import is_valid_cron_string
+from dagster._utils.schedules import is_valid_cron_string, schedule_execution_time_iterator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -286,6 +286,8 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("live.thumbnails", "0 10 * * * *"), "live.thumbnails: five fields"),
         (changed("live.thumbnails", ""), "live.thumbnails: five fields"),
         (changed("live.thumbnails", 10), "live.thumbnails: "),
+        (changed("live.retention", "0 0 30 2 *"), "live.retention: there is no such date: day 30 of month 2"),
+        (changed("live.retention", "0 0 31 4,6 1"), "live.retention: there is no such date: day 31 of month 4,6"),
         (changed("live.thumbnails", "60 * * * *"), "live.thumbnails: the field minute ('60') goes from 0 to 59"),
         (changed("live.thumbnails", "10,70 * * * *"), "live.thumbnails: the field minute ('10,70') goes from 0 to 59"),
         (
@@ -372,15 +374,17 @@ CRON_FIELDS = st.lists(
 @example(["*/0", "*", "*", "*", "*"])
 @example(["0", "0", "0", "*", "*"])
 @example(["59-0", "23-1", "28", "2", "7-1"])
+@example(["0", "0", "29", "2", "*"])
+@example(["0", "0", "30", "2", "1"])
+@example(["0", "0", "31", "4,6", "*"])
 def test_a_schedule_that_a_site_file_may_hold_is_one_that_dagster_takes(fields: list[str]) -> None:
-    if set(re.findall(r"\d+", fields[2])) & {"29", "30", "31"} and fields[3] != "*":
-        fields[3] = "*"  # 31 February is for a calendar to refuse
     value = " ".join(fields)
     try:
         site = Site.model_validate(changed("live.reconcile", value))
     except ValidationError:
         return
     assert is_valid_cron_string(site.live.reconcile)
+    next(schedule_execution_time_iterator(0, site.live.reconcile, "UTC"))  # there is such a date
 
 
 @patient

@@ -27,6 +27,10 @@ from aurora_assets.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_
 from aurora_assets.health.settings import Endpoints, Health
 
 _WARN_AT = 2 / 3  # of stale_after
+NOT_LOADED_DETAILS = (
+    "Stage: platform. See: `dagster definitions validate` shows the whole error; correct the site file or the code, "
+    "then restart `make ui`. Runbook: `code location`"
+)
 OVERDUE_DETAILS = "Stage: platform. See: restart `make ui`; Deployment > Code locations. Runbook: `ticks overdue`"
 _NAMED = 5  # of a list; the others are in the snapshot
 _WORST = (Level.RED, Level.AMBER, Level.GREEN, Level.GRAY)
