@@ -20,6 +20,20 @@ class Automation:
     """Of a sensor: the shortest time between two ticks."""
     cron: str | Sequence[str] | None = None
     """Of a schedule."""
+    is_of_conditions: bool = False
+    """Of a sensor: whether it evaluates the automation conditions of assets."""
+
+    @property
+    def due(self) -> timedelta | str | list[str] | None:
+        """How often it ticks."""
+        return self.every or (self.cron if self.cron is None or isinstance(self.cron, str) else list(self.cron))
+
+    @property
+    def daemon(self) -> str:
+        """Which daemon of Dagster's evaluates it, by its name in small letters."""
+        if self.cron is not None:
+            return "scheduler"
+        return "asset" if self.is_of_conditions else "sensor"
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ def code_location_of(definitions: Definitions) -> CodeLocation:
         one.name: Automation(
             one.default_status is DefaultSensorStatus.RUNNING,
             every=timedelta(seconds=one.minimum_interval_seconds or 0) or None,
+            is_of_conditions=one.sensor_type.is_handled_by_asset_daemon,
         )
         for one in repository.sensor_defs
     }

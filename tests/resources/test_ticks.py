@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 from click.testing import CliRunner
 from dagster import DagsterInstance
 from dagster._core.remote_origin import (
@@ -24,6 +25,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.storage.runs.schema import SecondaryIndexMigrationTable as Migrations
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from aurora_assets.definitions import build
@@ -108,7 +110,7 @@ def test_a_real_sensor_is_overdue_when_it_has_not_been_evaluated_for_three_inter
     last = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
 
     def overdue(now: datetime) -> list[OverdueTick]:
-        return ticks(daemon.instance, code, DAEMONS, now)[1]
+        return ticks(daemon.instance, code, {"sensor"}, now)[1]  # the others have evaluated nothing
 
     assert name not in [one.name for one in overdue(last + 5.9 * MINUTES)]
     found = overdue(last + 7 * MINUTES)
@@ -135,9 +137,10 @@ def test_a_sensor_is_overdue_after_three_intervals_and_however_long_after(record
 def test_a_schedule_is_overdue_when_it_has_been_due_three_times(records: Records, name: str, due: timedelta) -> None:
     last = START.replace(hour=3, minute=50)
     records.tick(records.state(name), last)
-    assert records.overdue(last + 2.9 * due) == {}
-    assert list(records.overdue(last + 3.1 * due)) == [name]
-    assert list(records.overdue(last + 30 * due)) == [name]
+    code = replace(CODE, automations={name: CODE.automations[name]})
+    assert records.overdue(last + 2.9 * due, code) == {}
+    assert list(records.overdue(last + 3.1 * due, code)) == [name]
+    assert list(records.overdue(last + 30 * due, code)) == [name]
 
 
 def test_a_tick_that_began_and_never_ends_is_overdue_too(records: Records) -> None:
@@ -179,6 +182,56 @@ def test_what_ticks_in_a_code_location_of_another_name_is_not_overdue(records: R
     records.tick(records.state("arrivals", location="as_it_was_called"), START)
     records.tick(records.state("arrivals"), START + DAYS)
     assert records.overdue(START + DAYS + MINUTES) == {}
+
+
+def test_what_was_never_evaluated_is_overdue_when_the_records_are_older_than_three_of_its_intervals(
+    records: Records,
+) -> None:
+    with records.instance.run_storage.connect() as connection:
+        connection.execute(sql.update(Migrations).values(create_timestamp=START.replace(tzinfo=None)))
+    assert records.overdue(START + 6 * MINUTES) == {}, "it was just started"
+    assert list(records.overdue(START + 16 * MINUTES)) == ["arrivals", "health"]
+    found = records.overdue(START + 5 * DAYS)
+    assert {name: one.sentence for name, one in found.items()} == {
+        "arrivals": "due every 2m, never evaluated",
+        "daily": "due at '50 3 * * *', never evaluated",
+        "health": "due at '*/5 * * * *', never evaluated",
+    }
+    assert list(records.overdue(START + 5 * DAYS, running={"sensor"})) == ["arrivals"]
+    records.state("arrivals", status=InstigatorStatus.STOPPED)
+    assert list(records.overdue(START + 5 * DAYS, running={"sensor"})) == [], "somebody has turned it off"
+
+
+def test_what_an_update_brought_is_overdue_only_when_its_daemon_has_ticked_for_three_intervals(
+    records: Records,
+) -> None:
+    other = replace(EVERY, every=MINUTES)
+    code, later = replace(CODE, automations={"arrivals": EVERY, "other": other}), START + 30 * DAYS
+    state = records.state("other")
+    records.tick(state, START)
+    records.tick(state, later)
+    assert records.overdue(later + MINUTES, code) == {}, "it was off for a month"
+    for minutes in range(1, 9):
+        records.tick(state, later + minutes * MINUTES)
+    assert records.overdue(later + 5 * MINUTES, code) == {}
+    assert list(records.overdue(later + 8 * MINUTES, code)) == ["arrivals"]
+
+
+def test_a_tick_that_is_later_than_now_is_no_sign_of_life(records: Records) -> None:
+    state = records.state("arrivals")
+    records.tick(state, START)
+    records.tick(state, START + 10 * DAYS)
+    records.tick(state, START + 10 * DAYS, TickStatus.STARTED)
+    assert list(records.overdue(START + MINUTES)) == []
+    assert list(records.overdue(START + DAYS)) == ["arrivals"], "the clock was ahead, and was set back"
+
+
+def test_without_the_code_what_is_due_once_a_day_is_overdue_after_three_and_gone_after_four(records: Records) -> None:
+    last = START.replace(hour=3, minute=50)
+    records.tick(records.state("daily"), last)
+    records.tick(records.state("arrivals"), last)
+    found = [list(records.overdue(last + days * DAYS, None)) for days in (1.9, 2.1, 3.1, 4.1)]
+    assert found == [["arrivals"], [], ["daily"], []]
 
 
 SENTENCE = "due every 2m, last tick 2026-03-01 12:00:00 UTC"
