@@ -276,6 +276,8 @@ def test_of_many_failed_checks_the_worst_are_shown_and_all_are_counted(
     platform = Platform(failed_checks=shown, failed_checks_count=count)
     [line] = [c for c in assess(well(START, platform=platform), Health(), {}).checks if c.component == "checks failed"]
     assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 named here")
+    assert re.search(r"\*\*`checks failed`, `N more than the \d+ named here`\.\*\*", RUNBOOK)
+    assert "had come whole before the\ntransfer ended, and counted`" in RUNBOOK
 
 
 def test_all_checks_take_as_many_queries_as_one(records: Records, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
