@@ -6,19 +6,24 @@ Reaches below Dagster's own interface, which has no retention for these. ``sched
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sql
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, RunRecord, RunsFilter
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.instance import RUNLESS_RUN_ID
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
+)
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.schedules.schema import JobTickTable
 from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
+
+from resources.check_results import LOOK_BACK
 
 _PAGE = 200
 
@@ -111,14 +116,26 @@ def prune_observations(instance: DagsterInstance, before: datetime, dry_run: boo
     return _delete(storage.index_connection(), table, old, dry_run)
 
 
-def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool) -> int:
-    """Remove the results of asset checks from before then, which runs leave behind; returns how many."""
+def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool, now: datetime | None = None) -> int:
+    """Remove the results of asset checks from before then, which runs leave behind; returns how many.
+
+    What the health report reads stays: the results of its look back, and the newest of each check.
+    """
+    now = now or datetime.now(UTC)
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return 0
     table = AssetCheckExecutionsTable
     newest = sql.select(sql.func.max(table.c.id)).group_by(table.c.asset_key, table.c.check_name, table.c.partition)
-    old = sql.and_(table.c.create_timestamp < before.replace(tzinfo=None), table.c.id.not_in(newest))
+    # What a run has yet to evaluate, or never did, stands as it stood before.
+    completed = table.c.execution_status.in_([status.value for status in COMPLETED])
+    counts = sql.and_(completed, table.c.evaluation_event_timestamp >= (now - LOOK_BACK).replace(tzinfo=None))
+    old = sql.and_(
+        table.c.create_timestamp < before.replace(tzinfo=None),
+        table.c.id.not_in(newest),
+        table.c.id.not_in(newest.where(completed)),
+        sql.not_(sql.func.coalesce(counts, sql.false())),
+    )
     return _delete(storage.index_connection(), table, old, dry_run)
 
 

@@ -13,6 +13,7 @@ from aurora_assets import lanes
 from resources import pruning
 from resources.pruning import Pruned, prune_checks, prune_observations, prune_runs, prune_tick_logs
 from tests.daemon import FAILURE, MINUTE, SUCCESS, TODAY, YESTERDAY, Clock, Daemon, put
+from tests.health.check_results import MATCHES, Records
 
 RAW = AssetKey(["raw", "met"])
 LATER = timedelta(hours=1)
@@ -176,12 +177,27 @@ def test_results_of_checks_go_and_the_newest_of_each_check_stays(daemon: Daemon)
     assert prune(daemon).removed == 2
     assert results() == before, "runs leave them behind"
     later = datetime.now(UTC) + LATER
-    old = prune_checks(daemon.instance, later, True)
+    afterwards = later + timedelta(days=15)
+    assert prune_checks(daemon.instance, later, True) == 0, "the health report reads two weeks of them"
+    old = prune_checks(daemon.instance, later, True, afterwards)
     assert results() == before
-    assert prune_checks(daemon.instance, later, False) == old >= first
+    assert prune_checks(daemon.instance, later, False, afterwards) == old >= first
     assert results() == [0, first + last - old]
     assert results()[1] > 0
-    assert prune_checks(daemon.instance, later, False) == 0
+    assert prune_checks(daemon.instance, later, False, afterwards) == 0
+
+
+def test_a_failed_result_stays_under_a_newer_one_that_is_only_planned() -> None:
+    later = datetime.now(UTC) + timedelta(days=30)
+    with DagsterInstance.ephemeral() as instance:
+        records = Records(instance)
+        for _ in range(2):
+            records.evaluate(MATCHES, passed=False)
+        for _ in range(2):
+            records.plan(records.run(), MATCHES)
+        assert prune_checks(instance, later, False, later) == 2
+        history = instance.event_log_storage.get_asset_check_execution_history(MATCHES, limit=9)
+        assert [record.status.value for record in history] == ["PLANNED", "FAILED"]
 
 
 def test_logs_of_ticks_go_when_dagster_has_forgotten_the_tick(daemon: Daemon) -> None:
