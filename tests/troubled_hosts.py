@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,6 +26,8 @@ class Proxy:
     way: Way
     port: int = 0
     left: int = 2_000_000
+    ready: Callable[[], bool] = lambda: True
+    """Then only it fails: what has come through may still be on its way to whoever reads it."""
     has_failed: threading.Event = field(default_factory=threading.Event)
     _open: list[socket.socket] = field(default_factory=list)
     _silent: set[int] = field(default_factory=set)
@@ -61,6 +63,8 @@ class Proxy:
                 self.left -= len(block)
                 if self.left < 0 and not self.has_failed.is_set():
                     self.has_failed.set()
+                    while not self.ready():
+                        time.sleep(0.01)
                     self._fail()
             if id(one) not in self._silent:
                 shut(other)

@@ -1,5 +1,6 @@
 """Hosts in trouble: each stream ends by its own bound with its own error, and none delays or fails another."""
 
+import math
 import random
 import re
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
 
-CONNECT, STALL, LOOK = 3, 2, 4  # s, as whole seconds are what a site file has
-SLACK = 3  # s, for what is work and no waiting, on a machine that does something else besides
+# In s, as whole seconds are what a site file has; on a machine that is busy now, so many times that (see `busy`).
+CONNECT, STALL, LOOK = 3, 2, 4
+SLACK = 3  # for what is work and no waiting
+MOST_BUSY = 10  # limits.look has a limit itself
+PASS = 0.5  # at most, of one good stream alone on a machine that has nothing else to do
 SIZE, CUT_AFTER = 6_000_000, 2_000_000
 
 
@@ -32,6 +37,24 @@ class Observatory:
 
     site: Site
     ports: dict[str, int]
+    busy: int = 1
+    """How many times longer this machine takes now, and all bounds are, than where it has nothing else to do."""
+
+    @property
+    def connect(self) -> int:
+        return CONNECT * self.busy
+
+    @property
+    def stall(self) -> int:
+        return STALL * self.busy
+
+    @property
+    def look(self) -> int:
+        return LOOK * self.busy
+
+    @property
+    def slack(self) -> int:
+        return SLACK * self.busy
 
     @property
     def outside(self) -> Outside:
@@ -100,8 +123,12 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
         write(tmp_path / "far" / name, {"big": random.Random(name).randbytes(SIZE)})
     with ExitStack() as stack:
         server = stack.enter_context(SshServer(tmp_path / "sshd", address="127.0.0.2"))
-        cut = stack.enter_context(Proxy(server, "127.0.0.5", "cuts", left=CUT_AFTER))
-        silent = stack.enter_context(Proxy(server, "127.0.0.6", "goes silent", left=CUT_AFTER))
+        cut, silent = (
+            stack.enter_context(
+                Proxy(server, address, way, left=CUT_AFTER, ready=partial(half_is_here, tmp_path, name))
+            )
+            for address, way, name in (("127.0.0.5", "cuts", "cut"), ("127.0.0.6", "goes silent", "silent"))
+        )
         at = {
             "good": (server.address, server.port),
             "dead": ("127.0.0.3", stack.enter_context(nothing_listens("127.0.0.3"))),
@@ -110,30 +137,45 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
             "silent": (silent.address, silent.port),
         }
         login = {"kind": "ssh", "user": server.user, "auth": "key", "identity": str(server.identity)}
-        site = Site.model_validate(
-            {
-                "name": "apart",
-                "paths": {name: str(tmp_path / name) for name in ("raw", "products", "state", "manifests")},
-                "hosts": {name: {**login, "address": address, "port": port} for name, (address, port) in at.items()},
-                "streams": {
-                    name: {**ANYTHING, "host": host, "path": str(tmp_path / "far" / name), "raw": name}
-                    for name, host in STREAMS.items()
-                },
-                "limits": {"connect": f"{CONNECT}s", "stall": f"{STALL}s", "look": f"{LOOK}s", "listing": "20s"},
-            }
-        )
-        yield Observatory(site, {name: port for name, (_, port) in at.items()})
+
+        def site_at(home: Path, busy: int) -> Site:
+            limits = {"connect": CONNECT, "stall": STALL, "look": LOOK, "listing": 20}
+            return Site.model_validate(
+                {
+                    "name": "apart",
+                    "paths": {name: str(home / name) for name in ("raw", "products", "state", "manifests")},
+                    "hosts": {
+                        name: {**login, "address": address, "port": port} for name, (address, port) in at.items()
+                    },
+                    "streams": {
+                        name: {**ANYTHING, "host": host, "path": str(tmp_path / "far" / name), "raw": name}
+                        for name, host in STREAMS.items()
+                    },
+                    "limits": {name: f"{seconds * busy}s" for name, seconds in limits.items()},
+                }
+            )
+
+        ports = {name: port for name, (_, port) in at.items()}
+        began = time.monotonic()
+        Observatory(site_at(tmp_path / "alone", MOST_BUSY), ports).run("one")
+        busy = min(MOST_BUSY, math.ceil((time.monotonic() - began) / PASS))
+        yield Observatory(site_at(tmp_path, busy), ports, busy)
 
 
-def check_unreachable(ended: dict[str, Ended], ports: dict[str, int], bound: float) -> None:
+def half_is_here(home: Path, name: str) -> bool:
+    """Whether half of what comes through before the line fails is written here."""
+    return sum(path.stat().st_size for path in (home / "raw/.incoming" / name / "new").glob("big*")) > CUT_AFTER / 2
+
+
+def check_unreachable(ended: dict[str, Ended], at: Observatory, bound: float) -> None:
     """The dead and the half-open host, of a run as of a sensor."""
     dead, half_open = ended["dead"], ended["half_open"]
     assert isinstance(dead.result, HostError)
-    assert str(dead.result).startswith(f"127.0.0.3:{ports['dead']}: "), dead.said
+    assert str(dead.result).startswith(f"127.0.0.3:{at.ports['dead']}: "), dead.said
     assert "Unable to connect" in str(dead.result), dead.said
-    assert dead.seconds < SLACK, "a refusal is no waiting"
+    assert dead.seconds < at.slack, "a refusal is no waiting"
     assert isinstance(half_open.result, HostError)
-    assert str(half_open.result).startswith(f"127.0.0.4:{ports['half_open']}: "), half_open.said
+    assert str(half_open.result).startswith(f"127.0.0.4:{at.ports['half_open']}: "), half_open.said
     assert dead.result.transient, "it is tried again"
     assert half_open.result.transient
     assert half_open.seconds < bound
@@ -141,25 +183,26 @@ def check_unreachable(ended: dict[str, Ended], ports: dict[str, int], bound: flo
 
 def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resumed(observatory: Observatory) -> None:
     first = observatory.all_at_once(observatory.run)
-    check_unreachable(first, observatory.ports, CONNECT + SLACK)
+    check_unreachable(first, observatory, observatory.connect + observatory.slack)
     for name in ("one", "two"):
         assert isinstance(first[name].result, MirrorReport), first[name].said
         assert first[name].result.total("copied") == 1
-        assert first[name].seconds < min(first["half_open"].seconds, SLACK), "it waited for nobody"
-    for name, said, bound in (
-        ("cut", r"rsync ended with (12|255) \(.*connection", SLACK),
-        ("silent", r"rsync ended with 30 \(nothing moved for too long\)", STALL + SLACK),
+        assert first[name].seconds < min(first["half_open"].seconds, observatory.slack), "it waited for nobody"
+    for name, said, waits in (
+        ("cut", r"rsync ended with (12|255) \(.*connection", 0),
+        # What had come whole is listed again, for which a session that went silent has that long to answer.
+        ("silent", r"rsync ended with 30 \(nothing moved for too long\)", observatory.stall + observatory.connect),
     ):
         error = first[name].result
         assert isinstance(error, TransferError), first[name].said
         assert re.match(said, str(error)), first[name].said
         assert "\n" not in str(error)
         assert error.transient
-        assert first[name].seconds < bound
+        assert first[name].seconds < waits + observatory.slack
         assert not (observatory.site.raw_root(name) / "big").exists(), "half a file has no name"
 
     second = observatory.all_at_once(observatory.run)
-    check_unreachable(second, observatory.ports, CONNECT + SLACK)
+    check_unreachable(second, observatory, observatory.connect + observatory.slack)
     for name in ("one", "two"):
         assert second[name].result.total("unchanged") == 1
     for name in ("cut", "silent"):
@@ -167,7 +210,7 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         assert isinstance(report, MirrorReport), second[name].said
         assert report.resumed_bytes > CUT_AFTER / 4
         # The session that went silent is found dead after the bound for an answer, and replaced.
-        assert second[name].seconds < (CONNECT if name == "silent" else 0) + SLACK
+        assert second[name].seconds < (observatory.connect if name == "silent" else 0) + observatory.slack
     for name in ("one", "two", "cut", "silent"):
         assert differences(observatory.there(name), observatory.site.raw_root(name)) == []
     assert left_over(observatory.site.paths.raw) == []
@@ -175,8 +218,8 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
 
 def test_looks_of_all_sensors_end_each_by_its_own_bound(observatory: Observatory) -> None:
     ended = observatory.all_at_once(observatory.tick)
-    check_unreachable(ended, observatory.ports, LOOK)
+    check_unreachable(ended, observatory, observatory.look)
     for name in ("one", "two", "cut", "silent"):
         assert isinstance(ended[name].result, Survey), ended[name].said
         assert [day.missing for day in ended[name].result.behind] == [1 if name in ("one", "two") else 2]
-        assert ended[name].seconds < SLACK
+        assert ended[name].seconds < observatory.slack
