@@ -153,7 +153,8 @@ def dagster_home() -> Iterator[Finding]:
         else:
             yield Finding("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
     elif theirs.read_bytes() != OUR_DAGSTER_YAML.read_bytes():
-        yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", f"if you never edited it: {copy}; else docs/operating.md, Updating")
+        step = f"if you never edited it: {copy}; else docs/operating.md, Updating"
+        yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", step)
     else:
         yield Finding("DAGSTER_HOME", Level.OK, f"{home}, with our dagster.yaml")
 
