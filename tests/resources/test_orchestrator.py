@@ -53,6 +53,7 @@ def test_a_tick_that_failed_long_ago_is_of_a_sensor_that_is_gone(
     (daemon.directory / "met").rmdir()
     daemon.look()
     monkeypatch.setattr(ticks, "_FORGOTTEN", timedelta(0))
+    monkeypatch.setattr(ticks, "_FORGOTTEN_TICKS", 0)
     assert failing(daemon) == []
 
 
