@@ -302,7 +302,7 @@ def test_ctrl_c_ends_the_transfer_too(site_file: Path, tmp_path: Path) -> None:
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 20)
     pid = int((tmp_path / "pid").read_text())
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said.strip() == "Aborted!"
     until(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
