@@ -13,7 +13,7 @@ from aurora_assets.mirror.workplace import WORK_DIRECTORY, incoming
 from aurora_assets.site import Site
 from cli.findings import Finding, Level
 
-MOUNTS = Path("/proc/mounts")
+MOUNTS = Path("/proc/thread-self/mounts")
 # What file systems are known to keep of an mtime, where that is not all of it.
 _COARSE = {
     **dict.fromkeys(("vfat", "msdos", "fat"), "2 s"),

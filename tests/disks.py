@@ -1,17 +1,14 @@
-"""Disks of our own: a file system that is mounted for one process alone, which ends with it."""
+"""Disks of our own: a file system that is mounted for one thread alone, and for what it starts; it ends with it.
+
+Not for a fork: in a process with threads, as a test's is, a fork may wait for ever for a lock that another thread held.
+"""
 
 import os
-import pickle
 import subprocess
-import traceback
+import threading
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import Any
 
 import pytest
-
-fork = get_context("fork")
 
 
 def mount(*arguments: object) -> None:
@@ -19,38 +16,36 @@ def mount(*arguments: object) -> None:
 
 
 def with_mounts[Result](mounts: Sequence[Sequence[object]], act: Callable[[], Result]) -> Result:
-    """What ``act`` returns in a process that alone sees these mounts, each the arguments of ``mount``.
+    """What ``act`` returns in a thread that alone sees these mounts, each the arguments of ``mount``.
 
     It skips the test, with the reason, where no mount namespace can be made.
     """
-    ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_run, args=(mounts, act, theirs))
-    process.start()
-    theirs.close()
-    try:
-        kind, result = pickle.loads(ours.recv_bytes())
-    finally:
-        process.join()
-    if kind == "skip":
-        pytest.skip(f"no mount namespace: {result}")
-    assert kind == "done", result
-    return result  # type: ignore[no-any-return]
+    results: list[Result] = []
+    errors: list[BaseException] = []
+    reasons: list[str] = []
 
-
-def _run(mounts: Sequence[Sequence[object]], act: Callable[[], Any], answer: Connection) -> None:
-    try:
+    def run() -> None:
         try:
-            os.unshare(os.CLONE_NEWNS)
+            os.unshare(os.CLONE_NEWNS)  # of this thread: mount namespaces are the kernel's tasks', not a process's
             mount("--make-rprivate", "/")
             for arguments in mounts:
                 mount(*arguments)
         except (OSError, subprocess.CalledProcessError) as error:
-            said: tuple[str, Any] = ("skip", str(error))
-        else:
-            said = ("done", act())
-    except BaseException:
-        said = ("failed", traceback.format_exc())
-    answer.send_bytes(pickle.dumps(said))
+            reasons.append(str(error))
+            return
+        try:
+            results.append(act())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="with mounts")
+    thread.start()
+    thread.join()
+    if reasons:
+        pytest.skip(f"no mount namespace: {reasons[0]}")
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def tmpfs(place: object, size: str) -> list[object]:
