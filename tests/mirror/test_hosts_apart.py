@@ -181,6 +181,11 @@ def check_unreachable(ended: dict[str, Ended], at: Observatory, bound: float) ->
     assert half_open.seconds < bound
 
 
+def slack_beside(ended: dict[str, Ended], at: Observatory) -> float:
+    """What is work and no waiting, by what the good streams took that ran at the same time: a list, a copy, a list."""
+    return max(at.slack, 4 * max(ended[name].seconds for name in ("one", "two")))
+
+
 def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resumed(observatory: Observatory) -> None:
     first = observatory.all_at_once(observatory.run)
     check_unreachable(first, observatory, observatory.connect + observatory.slack)
@@ -198,7 +203,7 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         assert re.match(said, str(error)), first[name].said
         assert "\n" not in str(error)
         assert error.transient
-        assert first[name].seconds < waits + observatory.slack
+        assert first[name].seconds < waits + slack_beside(first, observatory)
         assert not (observatory.site.raw_root(name) / "big").exists(), "half a file has no name"
 
     second = observatory.all_at_once(observatory.run)
@@ -210,7 +215,8 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         assert isinstance(report, MirrorReport), second[name].said
         assert report.resumed_bytes > CUT_AFTER / 4
         # The session that went silent is found dead after the bound for an answer, and replaced.
-        assert second[name].seconds < (observatory.connect if name == "silent" else 0) + observatory.slack
+        waits = observatory.connect if name == "silent" else 0
+        assert second[name].seconds < waits + slack_beside(second, observatory)
     for name in ("one", "two", "cut", "silent"):
         assert differences(observatory.there(name), observatory.site.raw_root(name)) == []
     assert left_over(observatory.site.paths.raw) == []
