@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -67,15 +67,24 @@ class Database:
 
     _db: sqlite3.Connection
 
-    def _open(self, path: Path, wait: float, script: str) -> None:
-        """Open it, make it where there is none, and run ``script``; nothing stays open where that fails."""
+    def _open(self, path: Path, wait: float, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+        """Open it, make it where there is none, and run ``script``; nothing stays open where that fails.
+
+        ``not_ours`` is what is raised where the file is damaged, or is no database; a lock or a full disk may pass, and
+        is raised as it is.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = open_wal(path, wait)
         try:
-            db.executescript(script)
-        except sqlite3.Error:
-            db.close()
+            db = open_wal(path, wait)
+            try:
+                db.executescript(script)
+            except sqlite3.Error:
+                db.close()
+                raise
+        except sqlite3.OperationalError:
             raise
+        except sqlite3.DatabaseError as error:
+            raise not_ours(error) from None
         self._db = db
 
     def __enter__(self) -> Self:

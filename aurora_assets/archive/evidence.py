@@ -35,16 +35,15 @@ class Evidence(Database):
     """The evidence of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        # Whole after a crash, but perhaps without the last second: it would be found out again.
-        try:
-            self._open(path, _WAIT_SECONDS, f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}")
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            raise EvidenceError(
+        def not_ours(error: sqlite3.Error) -> EvidenceError:
+            return EvidenceError(
                 f"{path}: not the evidence ({error}). Move it away, with its -wal and -shm: the next "
                 "verifications make it again, and read every file once more."
-            ) from None
+            )
+
+        # Whole after a crash, but perhaps without the last second: it would be found out again.
+        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}"
+        self._open(path, _WAIT_SECONDS, script, not_ours)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 

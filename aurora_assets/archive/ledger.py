@@ -119,18 +119,16 @@ class Ledger(Database):
     """The ledger of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._open(path, _WAIT.total_seconds(), f"PRAGMA synchronous = FULL; {_SCHEMA} {REPLACED}")
-            self.replaced = Replacements(self._db, self._writing)
-            """What was replaced in the archives although a finalization vouched for it."""
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            raise LedgerError(
+        def not_ours(error: sqlite3.Error) -> LedgerError:
+            return LedgerError(
                 f"{path}: not a ledger ({error}). Move it away and run `aurora ledger --rebuild`: it is made again "
                 "from the two trees."
-            ) from None
+            )
+
+        self.path = path
+        self._open(path, _WAIT.total_seconds(), f"PRAGMA synchronous = FULL; {_SCHEMA} {REPLACED}", not_ours)
+        self.replaced = Replacements(self._db, self._writing)
+        """What was replaced in the archives although a finalization vouched for it."""
 
     def add_file(self, local_path: str | os.PathLike[str], remote_path: str, archive: str) -> None:
         """Register a file of one's own, to be copied with the next push of the small products.
