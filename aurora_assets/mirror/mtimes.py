@@ -162,8 +162,13 @@ class Mtimes:
         return device_of(self._incoming)
 
 
-def device_of(path: Path) -> int:
-    """The device of a path, or of the nearest directory above it that exists."""
+def nearest(path: Path) -> Path:
+    """A path, or the nearest directory above it that exists."""
     while not path.exists():
         path = path.parent
-    return path.stat().st_dev
+    return path
+
+
+def device_of(path: Path) -> int:
+    """The device on which a path is, or would be made."""
+    return nearest(path).stat().st_dev

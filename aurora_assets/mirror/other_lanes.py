@@ -56,13 +56,12 @@ class OtherLanes:
 
     def _tidy(self, lane: Path) -> None:
         with held(self.locks, lane.name, _AT_ONCE):
+            work = replace(self.work, lane=lane.name)
             if lane.name == self.history:
-                replace(self.work, lane=lane.name).remove_copies()
+                work.remove_copies()
             for place in _old(lane):
                 remove(place)
-            for directory in (lane / PARTIAL, lane):
-                with suppress(OSError):  # not there, or not empty
-                    directory.rmdir()
+            work.leave_if_empty()
 
     def give_up(self) -> bool:
         """Give up the parts of files of the stream's history; returns whether there were any."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from aurora_assets.files import FileId, counted
+from aurora_assets.mirror.mtimes import nearest
 from aurora_assets.mirror.plan import DayPlan
 from aurora_assets.mirror.workplace import WorkPlace
 from aurora_assets.values import bytes_kept_free
@@ -100,10 +101,7 @@ class Room:
         return bytes_kept_free(self.keep_free, status.f_blocks * status.f_frsize)
 
     def _look(self) -> os.statvfs_result:
-        place = self.work.path
-        while not place.exists():
-            place = place.parent
-        return os.statvfs(place)
+        return os.statvfs(nearest(self.work.path))
 
     def _reason(self, is_of_inodes: bool) -> str:
         status = self._look()

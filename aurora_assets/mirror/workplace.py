@@ -100,6 +100,10 @@ class WorkPlace:
         """Leave nothing of a pass but parts of files that another pass may resume."""
         for name in (NEW, WANTED, ARRIVED):
             remove(self.path / name)
+        self.leave_if_empty()
+
+    def leave_if_empty(self) -> None:
+        """Remove the work directory, where nothing is left in it to resume."""
         for directory in (self.path / PARTIAL, self.path):
             with suppress(OSError):  # not there, or not empty
                 directory.rmdir()

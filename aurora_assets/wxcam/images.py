@@ -6,11 +6,9 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from aurora_assets.errors import MediaError
-from aurora_assets.wxcam.jpeg import frame_in, plain_size
+from aurora_assets.wxcam.jpeg import END, frame_in, plain_size
 from aurora_assets.wxcam.media import MAX_PIXELS, bounded, raise_if_memory_is_short
 from aurora_assets.wxcam.readers import is_whole, picture
-
-_END_OF_IMAGE = b"\xff\xd9"
 
 
 def inspect_image(path: str | Path) -> tuple[int, int]:
@@ -26,8 +24,8 @@ def inspect_image(path: str | Path) -> tuple[int, int]:
             # Image.open reads the header only.
             with Image.open(file, formats=("JPEG",)) as image:
                 size = bounded(*image.size)
-                file.seek(-len(_END_OF_IMAGE), 2)
-                if file.read() != _END_OF_IMAGE:
+                file.seek(-len(END), 2)
+                if file.read() != END:
                     image.load()
                 return size
         except UnidentifiedImageError:
@@ -47,7 +45,7 @@ def _as_others_read(path: str | Path) -> tuple[int, int]:
         raise MediaError("the file is empty" if empty else "not a JPEG image")
     size = bounded(frame.width, frame.height)
     data = Path(path).read_bytes()
-    if frame.bits > 8 and data.endswith(_END_OF_IMAGE):
+    if frame.bits > 8 and data.endswith(END):
         return size
     picture(data)  # or no reader can decode it
     if not is_whole(data):

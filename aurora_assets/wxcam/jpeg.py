@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-_START, _END = b"\xff\xd8", b"\xff\xd9"
+_START, END = b"\xff\xd8", b"\xff\xd9"
 _BLOCK = 4096  # bytes; what cameras write before the picture fits
 _MOST_SEGMENTS = 256
 _MARKER = 0xFF
@@ -75,7 +75,7 @@ def plain_size(path: str) -> tuple[int, int] | None:
     fd = os.open(path, _FLAGS)
     try:
         end = os.lseek(fd, 0, os.SEEK_END)
-        if os.pread(fd, 2, max(0, end - 2)) != _END:
+        if os.pread(fd, 2, max(0, end - 2)) != END:
             return None
         header = header_of(lambda count, offset: os.pread(fd, count, offset))
         return (header.width, header.height) if header else None

@@ -33,7 +33,7 @@ from aurora_assets.errors import MediaError, UnreadableError
 from aurora_assets.files import Tally, flush, identity, publish_file, publish_tree
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
-from aurora_assets.wxcam.jpeg import frame_in, header_of
+from aurora_assets.wxcam.jpeg import END, frame_in, header_of
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.media import raise_if_memory_is_short
 from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
@@ -45,7 +45,6 @@ IDENTITY = "aurora_inputs_sha256"
 # metadata while a day is replaced still reads chunks of the size that it expects.
 COORDINATE_CHUNK = 16_384
 _THREADS_A_CORE = 4
-_END = b"\xff\xd9"
 _RGB = (8, 3)  # bits of a sample, colour components
 _COLOURS = {1: "grayscale", 4: "CMYK"}
 
@@ -237,7 +236,7 @@ def prove(data: bytes, shape: tuple[int, int]) -> None:
     """
     header = header_of(lambda count, offset: data[offset : offset + count])
     # What stands behind the picture instead of its end is read by our decoder only.
-    if header and (header.height, header.width) == shape and data.endswith(_END):
+    if header and (header.height, header.width) == shape and data.endswith(END):
         with suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             if image.size == shape[::-1] and image.mode == "RGB":
                 image.draft("L", (max(1, shape[1] // 8), max(1, shape[0] // 8)))

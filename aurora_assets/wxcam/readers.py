@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from aurora_assets.errors import MediaError, UnreadableError
-from aurora_assets.wxcam.jpeg import frame_of
+from aurora_assets.wxcam.jpeg import END, frame_of
 from aurora_assets.wxcam.media import TROUBLE, is_of_the_machine, open_clip, raise_if_memory_is_short, said
 
-_END, _SCAN = b"\xff\xd9", b"\xff\xda"
+_SCAN = b"\xff\xda"
 # Behind a picture that is not whole it gives another one than nothing does: its first bit is set, where a decoder that
 # finds nothing takes zeros.
 _NOISE = b"\xaa\x55" * 64
@@ -79,7 +79,7 @@ def is_whole(data: bytes) -> bool:
 
     It is whole where its end is marked, whatever follows; or else where it is the same picture whatever would follow.
     """
-    if data.rfind(_END) > data.rfind(_SCAN):
+    if data.rfind(END) > data.rfind(_SCAN):
         return True
     if data.count(_SCAN) > 1:
         return False  # another scan may be missing
@@ -87,7 +87,7 @@ def is_whole(data: bytes) -> bool:
     unfilled = data.rstrip(data[-1:]) if data[-2:] in _FILLED_UP else data
     if unfilled.endswith(b"\xff"):  # of the picture a zero follows it
         unfilled += b"\0"
-    ended, going_on = (imagecodecs.jpeg8_decode(unfilled + tail + _END) for tail in (b"", _NOISE))
+    ended, going_on = (imagecodecs.jpeg8_decode(unfilled + tail + END) for tail in (b"", _NOISE))
     return np.array_equal(ended, going_on)
 
 
