@@ -11,6 +11,7 @@ from functools import wraps
 from dagster import Backoff, Failure, Jitter, RetryPolicy
 
 from aurora_assets.errors import AuroraError
+from aurora_assets.files import NO_SPACE
 
 # 10, 20 and 40 s: a cut connection and a reboot of a switch pass in that time. Longer trouble is for the sensors, which
 # ask again when the run has failed.
@@ -18,7 +19,7 @@ TRY_AGAIN = RetryPolicy(max_retries=3, delay=10, backoff=Backoff.EXPONENTIAL, ji
 
 # Full disks are emptied, network file systems come back; a missing permission stays missing.
 _PASSING = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE),
+    *(*NO_SPACE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE),
     *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED),
     *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EBUSY),
 }

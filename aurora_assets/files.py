@@ -37,6 +37,9 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECOND_NS = 10**9
 _STEPS_NS = (_SECOND_NS, 10**6, 10**3, 100)
 
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Error numbers of a disk that is full, or of a quota."""
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -238,6 +241,13 @@ class Staging:
             with suppress(BusyError), exclusive(self.locks, place.name, timedelta(0)):
                 removed += remove(place)
         return removed
+
+
+def nearest(path: Path) -> Path:
+    """A path, or the nearest directory above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 def remove(path: Path) -> bool:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from aurora_assets.files import nearest
 from aurora_assets.mirror.mtimes import device_of, recorded
 from aurora_assets.mirror.workplace import WORK_DIRECTORY, incoming
 from aurora_assets.site import Site
@@ -23,13 +24,6 @@ _COARSE = {
     "ceph": "1 us before Linux 5.3",
 }
 _KEEP_ON = "nothing has to be done; on ext4, xfs or btrfs all of an mtime is kept"
-
-
-def nearest(path: Path) -> Path:
-    """The directory itself, or the nearest one above it that exists."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
 
 
 def file_system(path: Path, mounts: str) -> str:
@@ -71,13 +65,12 @@ def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
     """Whether what arrives can be renamed to its name: not from one device to another."""
     places = [Path(place) for place, _ in _mounted(mounts.read_text())]
     shared = site.paths.raw / WORK_DIRECTORY
-    seen = set()
+    used_of: dict[Path, tuple[str, Path]] = {}
     for name, stream in site.streams.items():
         root = site.raw_root(name)
-        if root in seen:
-            continue
-        seen.add(root)
-        used = incoming(root, stream.raw)
+        if root not in used_of:
+            used_of[root] = name, incoming(root, stream.raw)
+    for root, (name, used) in used_of.items():
         if used != shared:
             yield Finding(
                 "raw work directory", Level.OK, f"{name}: no rename leads there from {shared}: {used} is used"
@@ -85,7 +78,7 @@ def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
         for below in (one for one in places if one != root.resolve() and one.is_relative_to(root.resolve())):
             what = f"{name}: {below} is another disk: what arrives there is copied twice, and needs twice its room"
             yield Finding("raw work directory", Level.WARN, what, f"mount the disk at {root}")
-    if all(incoming(site.raw_root(name), one.raw) == shared for name, one in site.streams.items()):
+    if all(used == shared for _, used in used_of.values()):
         yield Finding("raw work directory", Level.OK, f"{shared}, on the device of every stream")
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from aurora_assets.files import nearest
 from aurora_assets.hosts import LocalHost
 from aurora_assets.site import Site
 from cli import rsync
-from cli.filesystems import file_system, nearest, raw_mtimes, staging, work_directories
+from cli.filesystems import file_system, raw_mtimes, staging, work_directories
 from cli.findings import Finding, Level, by_limits
 
 ROOT = Path(__file__).resolve().parent.parent

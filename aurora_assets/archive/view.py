@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aurora_assets.archive.ledger import Item
 from aurora_assets.errors import AuroraError
-from aurora_assets.files import same_mtime
+from aurora_assets.files import NO_SPACE, same_mtime
 
 YOUNG = timedelta(seconds=60)
 """A younger file of those that may be written in place is copied, and not linked."""
@@ -37,7 +37,7 @@ _WRITING = {
     *(sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_CANTOPEN),
 }
 _BESIDE = 1 << 16  # bytes; SQLite's own files beside the database and its backup
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_FULL = NO_SPACE | {errno.EROFS}
 
 
 class UnusableError(AuroraError):

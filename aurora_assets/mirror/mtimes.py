@@ -8,7 +8,6 @@ where all of an mtime is kept.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from aurora_assets.errors import TransferError
-from aurora_assets.files import same_mtime
+from aurora_assets.files import NO_SPACE, nearest, same_mtime
 
 RECORD = ".mtimes"
 """In the directory of the work directories: what was learnt, as JSON."""
@@ -103,7 +102,7 @@ def _writing(directory: Path) -> Iterator[None]:
         raise TransferError(
             f"{directory}: nothing can be written here to find out which mtimes are kept ({error.strerror}). Look at "
             f"`df -i {directory.parent}`, at how that disk is mounted, and at whose directory it is.",
-            is_full=error.errno in (errno.ENOSPC, errno.EDQUOT),
+            is_full=error.errno in NO_SPACE,
         ) from None
 
 
@@ -160,13 +159,6 @@ class Mtimes:
     @cached_property
     def _device(self) -> int:
         return device_of(self._incoming)
-
-
-def nearest(path: Path) -> Path:
-    """A path, or the nearest directory above it that exists."""
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 def device_of(path: Path) -> int:

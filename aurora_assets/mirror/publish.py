@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aurora_assets.files import remove
+from aurora_assets.files import NO_SPACE, remove
 from aurora_assets.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
 from aurora_assets.mirror.room import NO_ROOM
 from aurora_assets.mirror.workplace import beside
@@ -64,7 +64,7 @@ def publish(staged: Path, root: Path, path: str) -> bool:
     try:
         return _give_name(staged, root, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_SPACE:
             raise
         remove(staged)
         raise CannotPublishError(NO_ROOM_THERE) from None

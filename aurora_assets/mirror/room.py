@@ -12,8 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from aurora_assets.files import FileId, counted
-from aurora_assets.mirror.mtimes import nearest
+from aurora_assets.files import FileId, counted, nearest
 from aurora_assets.mirror.plan import DayPlan
 from aurora_assets.mirror.workplace import WorkPlace
 from aurora_assets.values import bytes_kept_free
