@@ -15,11 +15,11 @@ from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
 from aurora_assets.presentation import with_code_link
 from aurora_assets.site import Site, load_site
+from aurora_assets.tools_job import tools_job
 from aurora_assets.wxcam.assets import wxcam_assets
 from aurora_assets.wxcam.checks import wxcam_checks
 from resources.code_location import code_location_of
 from resources.outside import outside_of
-from resources.shell import tools_job
 from schedules import all_schedules
 from sensors.arrivals import arrival_sensors
 from sensors.failures import failure_sensors

@@ -21,7 +21,7 @@ from typing import Protocol
 from aurora_assets import far_digests
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.far_digests import NOT_BELOW, Tree, Unusable
-from aurora_assets.files import shown
+from aurora_assets.text import shown
 
 _LARGE = 1 << 22  # bytes; larger files are hashed first, the largest first, so that no core is left with a last one
 _AT_A_TIME = 64  # small files that a thread takes at once

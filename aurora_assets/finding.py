@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from aurora_assets.files import Tally, counted
+from aurora_assets.text import Tally, counted
 
 
 @dataclass

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.files import Tally, shown
+from aurora_assets.text import Tally, shown
 
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
 _KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from dagster import AssetCheckExecutionContext, DailyPartitionsDefinition, HourlyPartitionsDefinition
 
+from aurora_assets.site import Site
+
 HOUR_FORMAT = "%Y-%m-%d-%H:%M"  # Dagster's default for hours
 
 
@@ -51,3 +53,10 @@ def stretches[T: (date, datetime)](keys: Iterable[T], step: timedelta) -> list[t
 def hour_of_key(key: str) -> datetime:
     """The begin of an hourly partition."""
     return datetime.strptime(key, HOUR_FORMAT).replace(tzinfo=UTC)
+
+
+def live_days(site: Site, name: str) -> list[date]:
+    """The UTC days of a stream's live window, oldest first."""
+    now = datetime.now(UTC)
+    first = site.streams[name].live_from(now)
+    return [first + timedelta(days=n) for n in range((now.date() - first).days + 1)]

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from aurora_assets.files import FileId, UnsafePathError, is_plain, safe_relative
 from aurora_assets.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, Source, matching
-from aurora_assets.site import Stream
+from aurora_assets.paths import UnsafePathError, is_plain, safe_relative
+from aurora_assets.streams import Stream
+from aurora_assets.versions import FileId
 
 # A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
 # their end, so the last of a day may carry the next day's date.

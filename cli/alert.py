@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from aurora_assets.errors import AuroraError, MailError
-from aurora_assets.files import counted
 from aurora_assets.health.alerts import Alerting, Outcome
 from aurora_assets.health.mail import trial_mail
 from aurora_assets.health.places import snapshot_file
 from aurora_assets.health.rules import Reading, Verdict, read_snapshot
 from aurora_assets.health.settings import Alerts
+from aurora_assets.text import counted
 from cli.console import say, show_table
 from cli.reaching import site_of, words_of
 from resources.mail import Mailer

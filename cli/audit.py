@@ -11,10 +11,10 @@ import click
 from rich.text import Text
 
 from aurora_assets.errors import SiteError
-from aurora_assets.files import counted
 from aurora_assets.hosts import LocalHost, SshHost
 from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.site import DEFAULT_SITE, Site, load_site
+from aurora_assets.text import counted
 from aurora_assets.together import together
 from cli.console import say, show_json, show_table, waiting
 from cli.far import Place, Visit, host_keys

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
+from aurora_assets.text import shown
 from cli.findings import Finding, Level, by_limits
 from cli.rsync import judged
 from resources.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal

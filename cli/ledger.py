@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.certify import Records
 from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.rebuild import rebuild
 from aurora_assets.archive.settings import Archive
+from aurora_assets.archive.stores import Records
 from aurora_assets.errors import AuroraError
 from aurora_assets.site import Site
 from cli.console import say, show_table

@@ -17,8 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from aurora_assets.mirror.transfer import Transfer, Transferred
-from aurora_assets.mirror.workplace import ARRIVED, NEW
+from aurora_assets.protocols import ARRIVED, NEW, Transfer, Transferred
 from cli.console import console
 
 _TICK = 0.25  # s
@@ -103,7 +102,7 @@ class _Watched:
     bar: Bar
 
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
-        """See :meth:`aurora_assets.mirror.transfer.Transfer.fetch`."""
+        """See :meth:`aurora_assets.protocols.Transfer.fetch`."""
         over = threading.Event()
 
         def tick() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.certify import Records
 from aurora_assets.archive.prune import plan_pruning
 from aurora_assets.archive.retire import Retired, retire
+from aurora_assets.archive.stores import Records
 from aurora_assets.errors import AuroraError
 from aurora_assets.values import format_duration
 from cli.console import say, show_table

@@ -12,7 +12,8 @@ import click
 
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import AuroraError, SiteError
-from aurora_assets.site import Site, Stream, load_site
+from aurora_assets.site import Site, load_site
+from aurora_assets.streams import Stream
 from resources.outside import Outside, outside_of
 
 

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.certify import Certified, Records, certify
+from aurora_assets.archive.certify import Certified, certify
 from aurora_assets.archive.errand import REPAIR
 from aurora_assets.archive.items import raw_items
 from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.names import raw_group
-from aurora_assets.archive.pushes import Pushing
+from aurora_assets.archive.pushes import Pushing, push_words
 from aurora_assets.archive.repair import Cure, Mend, plan_repair
-from aurora_assets.archive.words import push_words
+from aurora_assets.archive.stores import Records
 from aurora_assets.errors import AuroraError
-from aurora_assets.files import Tally
 from aurora_assets.mirror.sync import mirror_days
 from aurora_assets.site import Site
+from aurora_assets.text import Tally
 from cli.console import say, show_table
 from cli.reaching import archive_of, site_of, words_of
 from resources.outside import Outside, outside_of

@@ -12,11 +12,11 @@ import click
 from rich.text import Text
 
 from aurora_assets.errors import HostError
-from aurora_assets.files import counted
 from aurora_assets.hosts import SshHost
 from aurora_assets.mirror.survey import Survey, look, none_matches
 from aurora_assets.mirror.verify import local_files
 from aurora_assets.site import Site
+from aurora_assets.text import counted
 from aurora_assets.together import together
 from cli.console import Waiting, console, say, show_json, show_table, waiting
 from cli.reaching import days_from, in_their_words, looking_only, not_begun, site_of

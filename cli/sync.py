@@ -15,12 +15,13 @@ from typing import cast
 
 import click
 
-from aurora_assets.files import Tally, counted
 from aurora_assets.hosts import SshHost
 from aurora_assets.mirror.plan import describe_refused
 from aurora_assets.mirror.survey import DaySurvey, Survey, look, none_matches
-from aurora_assets.mirror.sync import DayReport, MirrorReport, Transfer, mirror_days
+from aurora_assets.mirror.sync import DayReport, MirrorReport, mirror_days
+from aurora_assets.protocols import Transfer
 from aurora_assets.site import Site
+from aurora_assets.text import Tally, counted
 from aurora_assets.together import together
 from cli.console import Waiting, say, show_table, waiting
 from cli.progress import Bars

@@ -10,16 +10,16 @@ from dagster import ConfigurableResource
 
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import HostRefusedError, TransferError
-from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
 from aurora_assets.listing import Listing
-from aurora_assets.mirror.workplace import NEW, PARTIAL
+from aurora_assets.protocols import NEW, PARTIAL
+from aurora_assets.text import shown
 from resources.progress import DELIVERS
 from resources.rsync import VANISHED, RsyncResource, write_wanted
 from resources.ssh import SshResource
 
 if TYPE_CHECKING:
-    from aurora_assets.archive.errand import Sent
+    from aurora_assets.protocols import Sent
 
 # It removes nothing, not even what killed transfers have left in our own hidden directory: no program of ours deletes
 # anything in the archive.
@@ -44,7 +44,7 @@ class ArchiveResource(ConfigurableResource):
 
 @dataclass(frozen=True)
 class ArchiveHost:
-    """One host of the archive; see :class:`aurora_assets.archive.errand.FarSide`."""
+    """One host of the archive; see :class:`aurora_assets.protocols.FarSide`."""
 
     rsync: RsyncResource
     host: SshHost
@@ -61,7 +61,7 @@ class ArchiveHost:
         return self.rsync.ssh.model_copy(update={"listing_seconds": self.rsync.stall_seconds})
 
     def prepare(self, root: str, work: str) -> None:
-        """See :meth:`aurora_assets.archive.errand.FarSide.prepare`. It is also the proof that a shell works there."""
+        """See :meth:`aurora_assets.protocols.FarSide.prepare`. It is also the proof that a shell works there."""
         said = self.ssh.ask(self.host, ["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if said != "ready\n":
             from resources.ssh_errors import by_hand
@@ -72,14 +72,14 @@ class ArchiveHost:
             )
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
-        """See :meth:`aurora_assets.archive.errand.FarSide.list`."""
+        """See :meth:`aurora_assets.protocols.FarSide.list`."""
         return self.ssh.source(self.host).list(root, below)
 
     def send(
         self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
     ) -> "Sent":
-        """See :meth:`aurora_assets.archive.errand.FarSide.send`."""
-        from aurora_assets.archive.errand import Sent
+        """See :meth:`aurora_assets.protocols.FarSide.send`."""
+        from aurora_assets.protocols import Sent
 
         if keep_in is not None:
             self.ssh.ask(self.host, ["mkdir", "-p", "--", keep_in])

@@ -29,8 +29,8 @@ from aurora_assets.digests import (
 )
 from aurora_assets.errors import HostError, HostRefusedError
 from aurora_assets.far_digests import NO_SUCH_ROOT
-from aurora_assets.files import shown
 from aurora_assets.hosts import SshHost
+from aurora_assets.text import shown
 from resources.sessions import HASHING_AT_ONCE
 from resources.ssh_errors import why_broken_off
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Literal
 
 from aurora_assets.errors import MailError
-from aurora_assets.files import shown
 from aurora_assets.health.settings import Alerts, Smtp
+from aurora_assets.text import shown
 from aurora_assets.together import together
 
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")  # no credential of ours is a program's business

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import requests
 
-from aurora_assets.files import shown
 from aurora_assets.health.model import Page
+from aurora_assets.text import shown
 
 _MOST = 1 << 16  # bytes; a title stands at the begin
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)

@@ -31,7 +31,6 @@ from paramiko import (
 from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
 from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.files import Tally, shown
 from aurora_assets.hosts import SshHost
 from aurora_assets.listing import (
     CLOSED_ROOT,
@@ -42,6 +41,7 @@ from aurora_assets.listing import (
     remote_command,
     split_records,
 )
+from aurora_assets.text import Tally, shown
 from resources.known_hosts import HostKeyError, lock_of, name_of, named, remember, require_comparable
 from resources.sessions import ALIVE_SECONDS, ALIVE_TIMES
 from resources.ssh_errors import is_refusal, why_broken_off, why_no_session

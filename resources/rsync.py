@@ -14,10 +14,10 @@ from pathlib import Path
 from dagster import ConfigurableResource
 
 from aurora_assets.errors import BusyError, OversizeError, TransferError
-from aurora_assets.files import SHOWN, remove, shown
+from aurora_assets.files import remove
 from aurora_assets.hosts import Host, SshHost
-from aurora_assets.mirror.transfer import Transferred
-from aurora_assets.mirror.workplace import NEW, PARTIAL, WANTED
+from aurora_assets.protocols import NEW, PARTIAL, WANTED, Transferred
+from aurora_assets.text import SHOWN, shown
 from resources.progress import READS, Life
 from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
 from resources.ssh import SshResource
@@ -208,7 +208,7 @@ class RsyncResource(ConfigurableResource):
 
 @dataclass
 class RsyncTransfer:
-    """One host's transfer; see :class:`aurora_assets.mirror.transfer.Transfer`."""
+    """One host's transfer; see :class:`aurora_assets.protocols.Transfer`."""
 
     rsync: RsyncResource
     host: Host
@@ -216,7 +216,7 @@ class RsyncTransfer:
     basis: Path | None = None
 
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
-        """See :meth:`aurora_assets.mirror.transfer.Transfer.fetch`."""
+        """See :meth:`aurora_assets.protocols.Transfer.fetch`."""
         _prepare(work, paths)
         arguments = self.rsync.arguments(self.host, root, target, work, self.basis, largest)
         ended = self.rsync.run(arguments, self.log, lock, READS, largest)

@@ -1,26 +1,24 @@
-"""Running programs: transfers with their bounds, and a look at this machine's tools.
+"""Running programs, each with its bounds.
 
 :class:`ShellResource` starts a program by ``subprocess``, not by ``dagster-shell``: that forks with Python code to run
 in the child (``preexec_fn``), and in a process with threads such a child can hang before the program, so before any
 bound, begins. Seen with PyAV's threads; ``docs/decisions.md`` tells the story. ``dagster-shell`` runs what an operator
-starts by itself, in a run that does nothing else: :func:`tools_job`. It stands behind this file alone.
+starts by itself, in a run that does nothing else (:mod:`aurora_assets.tools_job`).
 """
 
 import os
 import re
-import shlex
 import subprocess
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from logging import Logger
 from pathlib import Path
 
-from dagster import ConfigurableResource, Failure, JobDefinition, OpExecutionContext, job, op
+from dagster import ConfigurableResource
 
-from aurora_assets.files import printable
+from aurora_assets.text import printable
 from resources.output import Output
 from resources.progress import READS, Life
 
@@ -128,27 +126,3 @@ def _watch(process: subprocess.Popen[bytes], program: str, stall: float, life: L
         elif now - since >= stall:
             _end(process)
             return STALLED
-
-
-def tools_job(disks: Sequence[Path]) -> JobDefinition:
-    """A job that looks, and changes nothing: the versions of the tools, and the space on the disks of ``disks``."""
-    looks = [["rsync", "--version"], ["ssh", "-V"], ["find", "--version"], ["df", "-h", *map(str, disks)]]
-
-    @op(description="Say what there is; a tool that is missing fails it, with what all have said.")
-    def look_at_tools(context: OpExecutionContext) -> str:
-        with warnings.catch_warnings():
-            # Its version is not Dagster's any more, of which Dagster warns; requirements.lock is what we tested.
-            warnings.simplefilter("ignore")
-            from dagster_shell import execute_shell_command
-
-        each = "; ".join(f"{shlex.join(look)} || failed=1" for look in looks)
-        said, code = execute_shell_command(f'{each}; exit "${{failed:-0}}"', output_logging="STREAM", log=context.log)
-        if code:
-            raise Failure(f"ended with exit code {code}: {said}")
-        return str(said)
-
-    @job(description="Look at this machine: versions of rsync, ssh and find, and the space on the disks. Read-only.")
-    def look_at_this_machine() -> None:
-        look_at_tools()
-
-    return look_at_this_machine

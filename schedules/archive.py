@@ -18,10 +18,9 @@ from dagster import (
 
 from aurora_assets import lanes
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
-from aurora_assets.partitions import stretches
+from aurora_assets.partitions import live_days, stretches
 from aurora_assets.site import Site
 from aurora_assets.wxcam.assets import STREAM
-from sensors.arrivals import live_days
 from sensors.requests import has_unfinished
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _push_days(
         tags={lanes.STREAM: stream},
     )
     def push(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_assets.archive.certify import Records
+        from aurora_assets.archive.stores import Records
 
         days = live_days(site, stream)
         if not days:
@@ -118,7 +117,7 @@ def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
     )
     def push_core(context: ScheduleEvaluationContext) -> _Answer:
         from aurora_assets.archive import due
-        from aurora_assets.archive.certify import Records
+        from aurora_assets.archive.stores import Records
 
         if has_unfinished(context.instance, CORE_JOB):
             return SkipReason("an earlier push of the small products has not ended")
@@ -146,7 +145,7 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
     )
     def verify(context: ScheduleEvaluationContext) -> _Answer:
         from aurora_assets.archive import due
-        from aurora_assets.archive.certify import Records
+        from aurora_assets.archive.stores import Records
 
         days, now, records = live_days(site, name), datetime.now(UTC), Records(site)
         if not days:

@@ -21,7 +21,8 @@ from aurora_assets.jobs import day_job_name
 from aurora_assets.listing import Source
 from aurora_assets.mirror.survey import DaySurvey, look
 from aurora_assets.partitions import stretches
-from aurora_assets.site import Site, Stream
+from aurora_assets.site import Site
+from aurora_assets.streams import Stream
 from resources.ssh import SshResource
 from sensors.requests import has_unfinished
 

@@ -14,12 +14,11 @@ from dagster import (
 
 from aurora_assets import lanes
 from aurora_assets.jobs import HOURS_JOB
-from aurora_assets.partitions import key_of_hour, stretches
+from aurora_assets.partitions import key_of_hour, live_days, stretches
 from aurora_assets.site import Site
 from aurora_assets.values import format_duration
 from aurora_assets.wxcam.assets import STREAM, layout_of
 from aurora_assets.wxcam.hours import HOUR, pending
-from sensors.arrivals import live_days
 from sensors.requests import has_unfinished
 
 

@@ -5,7 +5,7 @@ runs, so it needs no memory for that, and a daemon that was restarted decides al
 """
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dagster import (
     AssetObservation,
@@ -22,9 +22,9 @@ from aurora_assets.errors import AuroraError
 from aurora_assets.jobs import day_job_name
 from aurora_assets.mirror.assets import raw_key, source_key, survey_metadata
 from aurora_assets.mirror.survey import DaySurvey, Survey, look
-from aurora_assets.sighting import remember
+from aurora_assets.partitions import live_days
+from aurora_assets.sighting import could_not_see, remember, saw
 from aurora_assets.site import Site
-from aurora_assets.source_state import could_not_see, saw
 from aurora_assets.values import format_duration
 from resources.ssh import SshResource
 from sensors.requests import Attempts
@@ -90,13 +90,6 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         )
 
     return arrivals
-
-
-def live_days(site: Site, name: str) -> list[date]:
-    """The UTC days of a stream's live window, oldest first."""
-    now = datetime.now(UTC)
-    first = site.streams[name].live_from(now)
-    return [first + timedelta(days=n) for n in range((now.date() - first).days + 1)]
 
 
 def _days(survey: Survey) -> list[DaySurvey]:

@@ -47,7 +47,10 @@ def test_every_key_of_the_site_file_is_explained() -> None:
     from aurora_assets.archive.settings import Archive, Retention
     from aurora_assets.health.settings import Alerts, Endpoint, Health, Smtp
     from aurora_assets.hosts import SshHost
-    from aurora_assets.site import Limits, Live, Paths, Site, Stream
+    from aurora_assets.limits import Limits
+    from aurora_assets.live import Live
+    from aurora_assets.site import Paths, Site
+    from aurora_assets.streams import Stream
 
     text = (ROOT / "docs" / "site-file.md").read_text()
     for model in (Site, Paths, SshHost, Stream, Limits, Live, Archive, Retention, Health, Alerts, Smtp, Endpoint):

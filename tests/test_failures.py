@@ -24,7 +24,7 @@ from dagster import (
 
 from aurora_assets.errors import MediaError, TransferError
 from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass, may_pass
-from aurora_assets.files import exclusive
+from aurora_assets.locks import exclusive
 from aurora_assets.site import load_site
 from aurora_assets.wxcam.catalog import open_readonly
 from aurora_assets.wxcam.images import inspect_image

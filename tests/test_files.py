@@ -22,20 +22,28 @@ from hypothesis import strategies as st
 
 from aurora_assets.errors import BusyError
 from aurora_assets.files import (
-    SHOWN,
-    FileId,
     Staging,
-    Tally,
-    UnsafePathError,
-    exclusive,
-    identity,
-    is_plain,
-    is_settled,
     publish_file,
     publish_tree,
     remove,
+)
+from aurora_assets.locks import (
+    exclusive,
+)
+from aurora_assets.paths import (
+    UnsafePathError,
+    is_plain,
     safe_relative,
+)
+from aurora_assets.text import (
+    SHOWN,
+    Tally,
     shown,
+)
+from aurora_assets.versions import (
+    FileId,
+    identity,
+    is_settled,
 )
 
 patient = settings(deadline=None)  # other tests run beside these

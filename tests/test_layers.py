@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DAGSTER_FILES = {
     *("assets.py", "checks.py", "definitions.py", "jobs.py", "partitions.py", "presentation.py"),
-    *("automation.py", "failures.py", "lanes.py"),
+    *("automation.py", "failures.py", "lanes.py", "tools_job.py"),
 }
 PLAIN = [p for p in sorted((ROOT / "aurora_assets").rglob("*.py")) if p.name not in DAGSTER_FILES]
 PARTS = {"mirror", "wxcam", "archive", "health"}

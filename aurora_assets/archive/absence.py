@@ -12,8 +12,8 @@ from itertools import groupby
 
 from aurora_assets.archive.finalize import Finalizations
 from aurora_assets.errors import EvidenceError, HostRefusedError
-from aurora_assets.files import counted
 from aurora_assets.listing import Listing
+from aurora_assets.text import counted
 
 _NEXT_STEP = (
     "Is the disk mounted there? If it was deleted on purpose, run verify_{stream} once with accept_loss: true (in the "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aurora_assets.files import SHOWN, counted, flush, shown
+from aurora_assets.files import flush
+from aurora_assets.text import SHOWN, counted, shown
 
 
 @dataclass

@@ -40,10 +40,11 @@ from resources.archive import ArchiveResource
 from resources.ssh import SshResource
 
 if TYPE_CHECKING:
-    from aurora_assets.archive.certify import Certified, Records
+    from aurora_assets.archive.certify import Certified
     from aurora_assets.archive.errand import PushReport
     from aurora_assets.archive.ledger import Counts, Ledger
     from aurora_assets.archive.pushes import Pushing
+    from aurora_assets.archive.stores import Records
     from aurora_assets.archive.verify import DayVerdict
 
 CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
@@ -108,7 +109,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
-        from aurora_assets.archive.certify import Records
+        from aurora_assets.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
@@ -149,7 +150,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
-        from aurora_assets.archive.certify import Records
+        from aurora_assets.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
         with Records(site).ledger() as ledger:
@@ -175,7 +176,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
-        from aurora_assets.archive.certify import Records
+        from aurora_assets.archive.stores import Records
 
         with Records(site).ledger() as ledger:
             report = _pushing(context, site, archive, archive_hosts, ledger).core_products()
@@ -221,8 +222,9 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, ssh: SshResource, archive_hosts: ArchiveResource
     ) -> MaterializeResult:
-        from aurora_assets.archive.certify import Records, certify
-        from aurora_assets.archive.words import push_words
+        from aurora_assets.archive.certify import certify
+        from aurora_assets.archive.pushes import push_words
+        from aurora_assets.archive.stores import Records
         from resources.places import places_of
 
         days, records = [day_of_key(key) for key in context.partition_keys], Records(site)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
-from aurora_assets.archive import evidence, ledger
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.finalize import Finalizations
 from aurora_assets.archive.known import Side
-from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.prune import PrunePlan, plan_pruning, staleness, summarize
-from aurora_assets.archive.publish import Publication, StreamSummary
-from aurora_assets.archive.settings import Archive
-from aurora_assets.archive.verify import Place, Verification, VerifyReport
-from aurora_assets.files import Staging, exclusive
-from aurora_assets.site import Site
-
-_HISTORY_EVERY = timedelta(minutes=10)
+from aurora_assets.archive.publish import StreamSummary
+from aurora_assets.archive.stores import Records
+from aurora_assets.archive.verify import Place, VerifyReport
 
 
 @dataclass(frozen=True)
@@ -31,59 +22,6 @@ class Certified:
     summary: StreamSummary
     moved_aside: str = ""
     """What lay among the published manifests and does not read, and where it is now."""
-
-
-class Records:
-    """Where the evidence of a site is: databases in ``paths.state``, what is published in ``paths.manifests``."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.staging = Staging(site.paths.manifests / ".staging", site.paths.locks, site.limits.lock)
-
-    @property
-    def archive(self) -> Archive:
-        assert self.site.archive is not None  # without it there are no assets and no commands
-        return self.site.archive
-
-    def ledger(self) -> Ledger:
-        return Ledger(self.site.paths.state / ledger.FILE_NAME)
-
-    def evidence(self) -> Evidence:
-        return Evidence(self.site.paths.state / evidence.FILE_NAME)
-
-    def finalizations(self, stream: str) -> Finalizations:
-        there = f"{self.archive.raw}/{self.site.streams[stream].raw}"
-        return Finalizations(self.site.paths.manifests, stream, self.site.name, there, self.staging)
-
-    def publication(self) -> Publication:
-        return Publication(self.site.paths.manifests, self.staging, self.archive.keep_history, _HISTORY_EVERY)
-
-    @contextmanager
-    def verification(
-        self,
-        name: str,
-        places: dict[Side, Sequence[Place]],
-        tell: Callable[[str], None] = lambda text: None,
-        *,
-        accept_loss: bool = False,
-    ) -> Iterator[Verification]:
-        """The verification of a stream, for as long as nobody else verifies it."""
-        with (
-            exclusive(self.site.paths.locks, f"verify.{name}", self.site.limits.lock),
-            self.evidence() as evidence,
-            self.ledger() as ledger,
-        ):
-            yield Verification(
-                name,
-                self.site.streams[name],
-                self.archive,
-                places,
-                evidence,
-                self.finalizations(name),
-                ledger,
-                tell,
-                accept_loss,
-            )
 
 
 def certify(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
-from aurora_assets.files import SHOWN, Tally, counted
 from aurora_assets.presentation import Metadata, table
+from aurora_assets.text import SHOWN, Tally, counted
 
 if TYPE_CHECKING:
     from aurora_assets.archive.errand import PushReport

@@ -14,7 +14,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 from aurora_assets.archive.known import Known, Look, Side
-from aurora_assets.files import SHOWN, as_ns, shown
+from aurora_assets.text import SHOWN, shown
+from aurora_assets.versions import as_ns
 
 
 class Class(StrEnum):

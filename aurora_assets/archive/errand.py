@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aurora_assets.archive.ledger import Item
-from aurora_assets.files import Tally
-from aurora_assets.listing import Listing
+from aurora_assets.text import Tally
 
 OUTGOING = ".outgoing"
 """Below a root here: the views, one for each lane."""
@@ -20,49 +19,6 @@ FAR_WORK = ".incoming"
 
 REPAIR = "repair."
 """How the lane of a push begins that somebody has asked for, of certain files."""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a transfer says of itself: bytes sent, bytes that were there of a cut one, and what it complains of."""
-
-    literal_bytes: int
-    matched_bytes: int
-    complaints: Sequence[str] = ()
-    vanished: bool = False
-    """Whether files went away here while it ran."""
-
-
-class FarSide(Protocol):
-    """One host of the archive; :mod:`resources.archive` implements it.
-
-    Everything that it does ends in time, and where it could not do it raises :class:`HostError` or
-    :class:`TransferError`.
-    """
-
-    @property
-    def name(self) -> str:
-        """What it is called in reports."""
-        ...
-
-    def prepare(self, root: str, work: str) -> None:
-        """Make the directory ``root`` there and ``work`` in it, and see that programs can be run there."""
-        ...
-
-    def list(self, root: str, below: Sequence[str]) -> Listing:
-        """See :meth:`aurora_assets.listing.Source.list`."""
-        ...
-
-    def send(
-        self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
-    ) -> Sent:
-        """Copy ``paths`` (relative to ``view``) to the same places below ``root``.
-
-        Files come under their names whole or not at all, with their mtimes. ``work`` is a directory there for what is
-        in the making; ``lock`` is a file here that is held locked for as long as any part of the transfer lives here.
-        With ``keep_in``, a directory there that is made, what a file replaces goes to the same place below that one.
-        """
-        ...
 
 
 @dataclass

@@ -21,7 +21,7 @@ from aurora_assets.archive.known import SIDES, Known, Look, Side
 from aurora_assets.databases import Database
 from aurora_assets.digests import Digest
 from aurora_assets.errors import EvidenceError
-from aurora_assets.files import FileId, same_mtime
+from aurora_assets.versions import FileId, same_mtime
 
 FILE_NAME = "evidence.sqlite"
 

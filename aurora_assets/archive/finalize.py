@@ -22,7 +22,8 @@ from aurora_assets.archive import manifest
 from aurora_assets.archive.known import Known
 from aurora_assets.archive.names import finalized
 from aurora_assets.errors import EvidenceError
-from aurora_assets.files import Staging, publish_file, shown
+from aurora_assets.files import Staging, publish_file
+from aurora_assets.text import shown
 
 _MAX_BYTES = 1 << 22
 # What reading a file may end in that somebody else has written, or that a disk has damaged.

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
-from aurora_assets.archive.certify import Records
 from aurora_assets.archive.errand import Sorted
 from aurora_assets.archive.known import Known, Side
 from aurora_assets.archive.ledger import Item
+from aurora_assets.archive.stores import Records
 from aurora_assets.errors import EvidenceError
 
 _ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"

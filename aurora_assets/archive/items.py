@@ -16,10 +16,11 @@ from pathlib import Path
 from aurora_assets.archive.errand import FAR_WORK, OUTGOING
 from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.view import database_mtime
-from aurora_assets.files import Tally
 from aurora_assets.listing import DIRECTORY, Entry, LocalSource
 from aurora_assets.placing import Directories, Judge, why_unusable
-from aurora_assets.site import Site, Stream
+from aurora_assets.site import Site
+from aurora_assets.streams import Stream
+from aurora_assets.text import Tally
 
 WXCAM = "wxcam"
 """The camera's products lie here below those of the site, and are pushed by themselves."""

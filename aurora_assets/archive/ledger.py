@@ -20,7 +20,7 @@ from pathlib import Path
 from aurora_assets.archive.replaced import REPLACED, Replacements
 from aurora_assets.databases import Database
 from aurora_assets.errors import LedgerError
-from aurora_assets.files import FileId, identity, same_mtime
+from aurora_assets.versions import FileId, identity, same_mtime
 
 FILE_NAME = "ledger.sqlite"
 REGISTERED = "registered"

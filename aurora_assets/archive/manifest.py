@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aurora_assets.archive.known import Known
 from aurora_assets.errors import EvidenceError
-from aurora_assets.files import UnsafePathError, safe_relative
+from aurora_assets.paths import UnsafePathError, safe_relative
 
 HEADER = "relpath\tsize\tmtime\tchecksum\n"
 _BILLION = 1_000_000_000

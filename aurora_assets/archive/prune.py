@@ -15,7 +15,7 @@ from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.known import SIDES
 from aurora_assets.archive.publish import StreamSummary
 from aurora_assets.archive.settings import Archive
-from aurora_assets.site import Stream
+from aurora_assets.streams import Stream
 from aurora_assets.values import format_duration
 
 _DAY = timedelta(days=1)

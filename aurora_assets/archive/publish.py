@@ -23,7 +23,8 @@ from aurora_assets.archive.aside import Aside
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.known import SIDES
 from aurora_assets.archive.names import HISTORY, LATEST, latest
-from aurora_assets.files import Staging, flush, publish_tree, shown
+from aurora_assets.files import Staging, flush, publish_tree
+from aurora_assets.text import shown
 
 SUMMARY, CANDIDATES = "summary.json", "prune_candidates.tsv"
 CANDIDATES_HEADER = "relpath\n"

@@ -16,13 +16,17 @@ from datetime import timedelta
 from itertools import batched
 from pathlib import Path, PurePosixPath
 
-from aurora_assets.archive.errand import FAR_WORK, Errand, FarSide, PushReport, Sent
+from aurora_assets.archive.errand import FAR_WORK, Errand, PushReport
 from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.replacing import Replacing, files_there, is_version
 from aurora_assets.archive.settings import Archive
 from aurora_assets.archive.view import UnusableError, take
 from aurora_assets.errors import ArchiveError, HostError, TransferError
-from aurora_assets.files import FileId, Staging, Tally, exclusive, in_parts, remove, same_mtime, shown
+from aurora_assets.files import Staging, remove
+from aurora_assets.locks import exclusive
+from aurora_assets.protocols import FarSide, Sent
+from aurora_assets.text import Tally, shown
+from aurora_assets.versions import FileId, in_parts, same_mtime
 
 _NOTES = 10
 _ASKED = 500  # files of which it is asked together whether a finalization vouches for them

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.archive.certify import Records
-from aurora_assets.archive.errand import OUTGOING, Errand, FarSide, PushReport
+from aurora_assets.archive.errand import OUTGOING, Errand, PushReport
+from aurora_assets.archive.finalize import Finalizations
 from aurora_assets.archive.guard import StreamGuard
 from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, registered_items, wxcam_items
 from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
-from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_assets.archive.names import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, raw_group
 from aurora_assets.archive.push import push
 from aurora_assets.archive.settings import Archive
-from aurora_assets.files import Tally
+from aurora_assets.archive.stores import Records
+from aurora_assets.errors import EvidenceError
+from aurora_assets.protocols import FarSide
 from aurora_assets.site import Site
+from aurora_assets.text import Tally
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,34 @@ class Pushing:
             wait=self.site.limits.lock,
             tell=self.tell,
         )
+
+
+def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:
+    """Copy the finalizations of some days of a stream to the archive: each manifest before the word that names it.
+
+    Raises
+    ------
+    ArchiveError
+        Where no host of the archive works; the next pass over these days tries again.
+    """
+    archive, ledger = records.archive, pushing.ledger
+    finalizations = records.finalizations(name)
+    manifests, words = dict[Path, str](), dict[Path, str]()
+    for file in (file for day in days for file in _files(finalizations, day)):
+        remote = f"{archive.evidence}/{file.relative_to(records.site.paths.manifests)}"
+        (words if file.suffix == ".yaml" else manifests)[file] = remote
+    for kind in ("manifests", "words"):  # never given up: an old word in the archive may be wrong
+        parked = ledger.parked(archive.name, f"{EVIDENCE}/{name}/{kind}")
+        ledger.requeue(archive.name, [row.remote_path for row in parked])
+    return [
+        pushing.files(f"{EVIDENCE}/{name}/{kind}", files)
+        for kind, files in (("manifests", manifests), ("words", words))
+        if files
+    ]
+
+
+def _files(finalizations: Finalizations, day: date) -> Sequence[Path]:
+    try:
+        return finalizations.files(day)
+    except EvidenceError:  # one day's error: its verification has said so, and the other days go on
+        return ()

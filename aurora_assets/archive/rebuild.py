@@ -11,9 +11,11 @@ from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import ArchiveError, HostError
-from aurora_assets.files import FileId, Tally, UnsafePathError, safe_relative
 from aurora_assets.listing import FILE, Source
+from aurora_assets.paths import UnsafePathError, safe_relative
 from aurora_assets.site import Site
+from aurora_assets.text import Tally
+from aurora_assets.versions import FileId
 
 
 def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Source]) -> Iterator[tuple[str, int, int]]:

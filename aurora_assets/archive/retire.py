@@ -16,13 +16,15 @@ from itertools import batched, islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from aurora_assets.archive.certify import Records
 from aurora_assets.archive.evidence import Evidence
 from aurora_assets.archive.known import Known
+from aurora_assets.archive.stores import Records
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import Digest
 from aurora_assets.errors import EvidenceError
-from aurora_assets.files import Tally, exclusive, flush
+from aurora_assets.files import flush
+from aurora_assets.locks import exclusive
+from aurora_assets.text import Tally
 
 LOG_DIRECTORY = "retired"
 _BATCH = 50  # files that are read together immediately before they go

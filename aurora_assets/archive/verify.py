@@ -24,10 +24,11 @@ from aurora_assets.archive.names import raw_group
 from aurora_assets.archive.settings import Archive
 from aurora_assets.digests import Hasher
 from aurora_assets.errors import EvidenceError, HostError
-from aurora_assets.files import FileId, Tally, as_ns, shown
 from aurora_assets.listing import FILE, Entry, Listing, Source
 from aurora_assets.placing import Directories, Judge
-from aurora_assets.site import Stream
+from aurora_assets.streams import Stream
+from aurora_assets.text import Tally, shown
+from aurora_assets.versions import FileId, as_ns
 
 _OURS: tuple[Side, Side] = ("local", "gws")
 _NOTED = 1000  # rows that go into the ledger in one transaction

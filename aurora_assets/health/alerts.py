@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aurora_assets.errors import MailError
-from aurora_assets.files import exclusive
 from aurora_assets.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
 from aurora_assets.health.mail import compose
 from aurora_assets.health.model import Run
 from aurora_assets.health.places import alerts_directory
 from aurora_assets.health.rules import Condition, Reading, Verdict, conditions_of, of_failed_run
 from aurora_assets.health.settings import Alerts
+from aurora_assets.locks import exclusive
 from aurora_assets.site import Site
 
 _JUMP = 60.0  # s; less is a clock that is kept right

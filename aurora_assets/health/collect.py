@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from aurora_assets.files import shown
 from aurora_assets.health.fresh import (
     freshness_of_stream,
     of_products,
@@ -37,6 +36,7 @@ from aurora_assets.health.model import (
 )
 from aurora_assets.hosts import SshHost
 from aurora_assets.site import Site
+from aurora_assets.text import shown
 from aurora_assets.together import together
 
 _SLACK = 3.0  # s of the bound, for what has come to be put together

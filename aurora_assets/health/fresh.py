@@ -17,8 +17,9 @@ from aurora_assets.health.assessment import age, level_of_age
 from aurora_assets.health.model import Freshness, Level, Manifest
 from aurora_assets.listing import LocalSource
 from aurora_assets.placing import Directories, Judge
-from aurora_assets.site import Site, Stream
-from aurora_assets.source_state import state_of
+from aurora_assets.sighting import state_of
+from aurora_assets.site import Site
+from aurora_assets.streams import Stream
 
 Component = Literal["source", "here", "archive", "product"]
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from aurora_assets.files import shown
 from aurora_assets.health.assessment import OVERDUE_DETAILS, age, is_planned_offline, overdue_ticks_of
 from aurora_assets.health.model import Check, Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
 from aurora_assets.health.next_steps import (
@@ -23,6 +22,7 @@ from aurora_assets.health.next_steps import (
     said_of,
 )
 from aurora_assets.health.settings import Alerts
+from aurora_assets.text import shown
 
 STOPPED_AFTER = timedelta(minutes=15)
 """The collector writes every five minutes; a file older than this shows nothing of now."""

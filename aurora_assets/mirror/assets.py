@@ -23,7 +23,8 @@ from aurora_assets.mirror.survey import Survey
 from aurora_assets.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.presentation import Metadata, common_version, table
-from aurora_assets.site import Site, Stream
+from aurora_assets.site import Site
+from aurora_assets.streams import Stream
 from resources.rsync import RsyncResource
 from resources.ssh import SshResource
 

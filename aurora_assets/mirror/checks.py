@@ -20,7 +20,8 @@ from aurora_assets.mirror.survey import look, look_outside
 from aurora_assets.partitions import days_of_run
 from aurora_assets.pictures import strip_days
 from aurora_assets.presentation import Metadata, check_result, coverage
-from aurora_assets.site import Site, Stream
+from aurora_assets.site import Site
+from aurora_assets.streams import Stream
 from resources.ssh import SshResource
 
 # Executed by themselves, without a partition: today and yesterday.

@@ -14,15 +14,17 @@ from datetime import date
 from pathlib import Path
 
 from aurora_assets.errors import HostError, OversizeError, TransferError
-from aurora_assets.files import FileId, counted, flush, in_parts, remove, same_mtime
+from aurora_assets.files import flush, remove
 from aurora_assets.listing import FILE, Source
 from aurora_assets.mirror.plan import DayPlan, Plan
 from aurora_assets.mirror.publish import CannotPublishError, came, publish
 from aurora_assets.mirror.room import Room
-from aurora_assets.mirror.transfer import Transfer, Transferred
 from aurora_assets.mirror.workplace import WorkPlace
 from aurora_assets.placing import Directories
-from aurora_assets.site import Stream
+from aurora_assets.protocols import Transfer, Transferred
+from aurora_assets.streams import Stream
+from aurora_assets.text import counted
+from aurora_assets.versions import FileId, in_parts, same_mtime
 
 NOT_COPIED = "not copied: gone from the host, or not readable"
 OVERSIZE = "not copied: larger than the host had listed it"

@@ -15,8 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from aurora_assets.errors import BusyError
-from aurora_assets.files import exclusive, remove
-from aurora_assets.mirror.workplace import ARRIVED, KEEP_PARTIAL, NEW, PARTIAL, WANTED, WorkPlace
+from aurora_assets.files import remove
+from aurora_assets.locks import exclusive
+from aurora_assets.mirror.workplace import KEEP_PARTIAL, WorkPlace
+from aurora_assets.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
 _AT_ONCE = timedelta(0)
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.files import FileId, Tally, is_settled, shown
 from aurora_assets.listing import FILE, Entry, Listing
 from aurora_assets.mirror.mtimes import Mtimes
 from aurora_assets.mirror.workplace import WORK_DIRECTORY, incoming
 from aurora_assets.placing import Directories, Judge
-from aurora_assets.site import Stream
+from aurora_assets.streams import Stream
+from aurora_assets.text import Tally, shown
+from aurora_assets.versions import FileId, is_settled
 
 # Why a file cannot be written here.
 ON_THE_WAY = "a symlink or file stands here where a directory should"

@@ -15,12 +15,13 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
-from aurora_assets.files import SHOWN, FileId, Tally, counted, shown
 from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.plan import DayPlan, Decider, Plan
 from aurora_assets.placing import Directories, directories_of_any_day
 from aurora_assets.sighting import Sighting
-from aurora_assets.site import Stream
+from aurora_assets.streams import Stream
+from aurora_assets.text import SHOWN, Tally, counted, shown
+from aurora_assets.versions import FileId
 
 _AHEAD_NS = 60 * 10**9  # a file may be written since the host's clock was read, by a listing that takes its time
 

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from aurora_assets.files import FileId, Tally, counted, identity
+from aurora_assets.limits import KEEP_FREE
 from aurora_assets.listing import Source
 from aurora_assets.mirror.fetch import Fetch
 from aurora_assets.mirror.other_lanes import OtherLanes, held
 from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
 from aurora_assets.mirror.room import NO_ROOM, Room
-from aurora_assets.mirror.transfer import Transfer as Transfer
-from aurora_assets.mirror.transfer import Transferred as Transferred
 from aurora_assets.mirror.workplace import WorkPlace
 from aurora_assets.placing import Directories
+from aurora_assets.protocols import Transfer, Transferred
 from aurora_assets.sighting import Sighting, remember
-from aurora_assets.site import KEEP_FREE, Stream
+from aurora_assets.streams import Stream
+from aurora_assets.text import Tally, counted
+from aurora_assets.versions import FileId, identity
 
 RECIPE = "raw/1"
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane

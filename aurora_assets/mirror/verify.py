@@ -12,12 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from aurora_assets.files import Tally
 from aurora_assets.finding import Finding
 from aurora_assets.mirror.plan import describe_refused
 from aurora_assets.mirror.survey import DaySurvey, Survey
 from aurora_assets.mirror.workplace import BESIDE, WORK_DIRECTORY
-from aurora_assets.site import Stream
+from aurora_assets.streams import Stream
+from aurora_assets.text import Tally
 
 # A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
 _TWICE = 2

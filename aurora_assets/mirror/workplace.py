@@ -16,15 +16,15 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from aurora_assets.files import FileId, remove
+from aurora_assets.files import remove
 from aurora_assets.mirror.mtimes import Kept, Mtimes, device_of, learn, record
+from aurora_assets.protocols import ARRIVED, NEW, PARTIAL, WANTED
+from aurora_assets.versions import FileId
 
 # Files in the making, and cut transfers to resume: behind the raw root's own directories, or those of a stream whose
 # directory is on another device, so that a finished file can be renamed to its name.
 WORK_DIRECTORY = ".incoming"
 BESIDE = ".aurora"  # at the end of a hidden name: a copy that is being made where no rename leads
-# In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
-NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
 

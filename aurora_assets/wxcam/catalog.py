@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from aurora_assets.databases import make_whole
 from aurora_assets.errors import CatalogError
-from aurora_assets.files import FileId, Tally, flush, publish_file, remove
+from aurora_assets.files import flush, publish_file, remove
+from aurora_assets.text import Tally
+from aurora_assets.versions import FileId
 from aurora_assets.wxcam.layout import Layout
 from aurora_assets.wxcam.names import (
     CAMERAS,

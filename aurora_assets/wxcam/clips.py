@@ -18,7 +18,7 @@ from av.filter import Graph
 from av.video.stream import VideoStream
 
 from aurora_assets.errors import MediaError
-from aurora_assets.files import FileId, identity
+from aurora_assets.versions import FileId, identity
 from aurora_assets.wxcam.h264 import can_stand_beside
 from aurora_assets.wxcam.media import TROUBLE, Clip, is_of_the_machine, open_clip, said
 

@@ -30,7 +30,9 @@ from PIL import Image
 from zarr.codecs import BloscCodec
 
 from aurora_assets.errors import MediaError, UnreadableError
-from aurora_assets.files import Tally, flush, identity, publish_file, publish_tree
+from aurora_assets.files import flush, publish_file, publish_tree
+from aurora_assets.text import Tally
+from aurora_assets.versions import identity
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
 from aurora_assets.wxcam.jpeg import END, frame_in, header_of

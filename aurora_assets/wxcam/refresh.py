@@ -14,8 +14,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from aurora_assets.errors import MediaError
-from aurora_assets.files import FileId, Tally, exclusive, identity, is_settled, shown
+from aurora_assets.locks import exclusive
 from aurora_assets.sighting import sightings
+from aurora_assets.text import Tally, shown
+from aurora_assets.versions import FileId, identity, is_settled
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import (
     Media,

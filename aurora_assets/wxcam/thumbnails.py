@@ -20,7 +20,9 @@ from threading import Lock
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from aurora_assets.errors import UnreadableError
-from aurora_assets.files import Tally, identity, publish_file
+from aurora_assets.files import publish_file
+from aurora_assets.text import Tally
+from aurora_assets.versions import identity
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import (
     Media,

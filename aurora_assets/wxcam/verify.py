@@ -15,8 +15,8 @@ import numpy as np
 import zarr
 
 from aurora_assets.errors import MediaError
-from aurora_assets.files import identity, is_settled
 from aurora_assets.finding import Finding
+from aurora_assets.versions import identity, is_settled
 from aurora_assets.wxcam.catalog import (
     Media,
     day_media,

@@ -18,7 +18,9 @@ from pathlib import Path
 import av
 
 from aurora_assets.errors import MediaError, UnreadableError
-from aurora_assets.files import Tally, identity, publish_file, remove, shown
+from aurora_assets.files import publish_file, remove
+from aurora_assets.text import Tally, shown
+from aurora_assets.versions import identity
 from aurora_assets.wxcam import recipes
 from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
 from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name

@@ -12,11 +12,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.archive.errand import FarSide
 from aurora_assets.archive.ledger import FILE_NAME, Ledger, Row
 from aurora_assets.archive.pushes import Pushing
 from aurora_assets.archive.settings import Archive
 from aurora_assets.hosts import SshHost
+from aurora_assets.protocols import FarSide
 from aurora_assets.site import Site
 from resources.archive import ArchiveResource
 from resources.rsync import RsyncResource

@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.archive.certify import Certified, Records, certify
+from aurora_assets.archive.certify import Certified, certify
 from aurora_assets.archive.known import Side
+from aurora_assets.archive.stores import Records
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import LocalHasher
 from aurora_assets.listing import LocalSource

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aurora_assets.archive import due
-from aurora_assets.archive.errand import FarSide
 from aurora_assets.archive.ledger import Ledger
 from aurora_assets.archive.pushes import Pushing
 from aurora_assets.archive.settings import Archive
 from aurora_assets.hosts import SshHost
+from aurora_assets.protocols import FarSide
 from resources.archive import ArchiveResource
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource

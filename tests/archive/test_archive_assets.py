@@ -19,7 +19,7 @@ from dagster import (
     RunRequest,
 )
 
-from aurora_assets.archive.certify import Records
+from aurora_assets.archive.stores import Records
 from aurora_assets.definitions import build
 from aurora_assets.hosts import SshHost
 from aurora_assets.site import Site

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
-from aurora_assets.archive.certify import Records, certify
+from aurora_assets.archive.certify import certify
 from aurora_assets.archive.pushes import Pushing
+from aurora_assets.archive.stores import Records
 from aurora_assets.hosts import SshHost
 from aurora_assets.site import load_site
 from resources.outside import outside_of

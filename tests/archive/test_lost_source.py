@@ -16,10 +16,10 @@ from aurora_assets.archive.checks import every_place_was_seen
 from aurora_assets.archive.known import Side
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import LocalHasher
-from aurora_assets.files import Tally
 from aurora_assets.hosts import SshHost
 from aurora_assets.listing import Entry, Listing, LocalSource
 from aurora_assets.mirror.survey import look
+from aurora_assets.text import Tally
 from resources.ssh import SshResource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 

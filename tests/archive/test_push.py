@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 import zarr
 
-from aurora_assets.archive.errand import Sent
 from aurora_assets.archive.ledger import REGISTERED
 from aurora_assets.archive.pushes import Pushing
 from aurora_assets.errors import BusyError, LedgerError, TransferError
-from aurora_assets.files import exclusive, same_mtime
+from aurora_assets.locks import exclusive
+from aurora_assets.protocols import Sent
+from aurora_assets.versions import same_mtime
 from resources.archive import ArchiveHost
 from resources.rsync import RsyncResource
 from resources.shell import ShellResource

@@ -13,7 +13,6 @@ import pytest
 from pydantic import ValidationError
 
 from aurora_assets.archive import ledger as ledgers
-from aurora_assets.archive.errand import Sent
 from aurora_assets.archive.ledger import Item, Ledger
 from aurora_assets.archive.names import raw_group
 from aurora_assets.archive.pushes import Pushing
@@ -21,6 +20,7 @@ from aurora_assets.archive.replaced import Earlier
 from aurora_assets.archive.settings import Archive
 from aurora_assets.errors import ArchiveError, TransferError
 from aurora_assets.hosts import SshHost
+from aurora_assets.protocols import Sent
 from resources.archive import ArchiveHost
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive.certify import Records
 from aurora_assets.archive.retire import Retired, retire
 from aurora_assets.archive.settings import Retention
+from aurora_assets.archive.stores import Records
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import Digest, LocalHasher
 from aurora_assets.errors import EvidenceError

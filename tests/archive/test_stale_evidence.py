@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.archive import due
-from aurora_assets.archive.certify import Records, certify
+from aurora_assets.archive.certify import certify
 from aurora_assets.archive.known import SIDES, Side
 from aurora_assets.archive.prune import plan_pruning
+from aurora_assets.archive.stores import Records
 from aurora_assets.archive.verify import Place
 from aurora_assets.digests import Digest, LocalHasher
 from aurora_assets.listing import LocalSource

@@ -47,7 +47,7 @@ def reports_of(home: Path) -> dict[str, Any]:
 
 
 def places_of(home: Path) -> dict[str, tuple[int, int, int]]:
-    """The inode, size and mtime (ns) of each file that is not a database or a report: what was written again differs."""
+    """The inode, size and mtime (ns) of each file that is no database or report: what is written anew differs."""
     found = {name: path.stat() for name, path in _walk(home) if not _DATABASE.search(name)}
     kept = {name: status for name, status in found.items() if not _REPORTS.search(name) and "manifests/" not in name}
     return {name: (status.st_ino, status.st_size, status.st_mtime_ns) for name, status in kept.items()}

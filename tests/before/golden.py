@@ -75,7 +75,7 @@ def write_site(home: Path, server: SshServer | None = None) -> Path:
 
 
 def simulate_sources(home: Path) -> None:
-    """What the instrument hosts have: a day of seven instruments, two hours of a camera with every fault it may have."""
+    """What the instrument hosts have: a day of seven instruments, two hours of a camera with all faults."""
     hosts = home / "hosts"
     camera = CameraSpec(hosts / "wxcam", DAY, hours=2, every=timedelta(minutes=20), start_hour=10, scale=0.05)
     # One fault writes a file that is younger than the clock that stands still; it says "unsettled" for good.
@@ -139,7 +139,7 @@ def make(home: Path, server: SshServer) -> Path:
 
 
 def graph(definitions: Definitions) -> dict[str, Any]:
-    """What other code and people rely on by name: assets, checks, jobs, schedules, sensors, and how they hang together."""
+    """What other code and people rely on by name: assets, checks, jobs, schedules, sensors; how they depend."""
     repository = definitions.get_repository_def()
     assets = definitions.resolve_asset_graph()
     return {

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from aurora_assets.errors import BusyError, MailError
-from aurora_assets.files import exclusive
 from aurora_assets.health.alert_state import Moment, State
 from aurora_assets.health.alerts import Alerting, Outcome
 from aurora_assets.health.model import Daemon, Level, Platform, Run, Tick
 from aurora_assets.health.rules import Reading, conditions_of, read_snapshot
+from aurora_assets.locks import exclusive
 from resources.mail import Mailer
 from tests.health.relay import Relay, text_of
 from tests.health.snapshots import (

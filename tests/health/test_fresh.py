@@ -16,7 +16,7 @@ from aurora_assets.definitions import build
 from aurora_assets.health.checks import passes
 from aurora_assets.health.fresh import age_class, all_freshness
 from aurora_assets.health.model import Freshness, Level
-from aurora_assets.source_state import could_not_see, saw, state_of
+from aurora_assets.sighting import could_not_see, saw, state_of
 from sensors.freshness import freshness_sensor
 from tests.archive.places import STREAM, Observatory, name_of
 

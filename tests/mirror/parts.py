@@ -20,7 +20,7 @@ from aurora_assets.hosts import Host, LocalHost, SshHost
 from aurora_assets.listing import Entry, Listing, Source
 from aurora_assets.mirror.survey import Survey, look
 from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred, mirror_days
-from aurora_assets.site import Stream
+from aurora_assets.streams import Stream
 from resources.rsync import RsyncResource, RsyncTransfer
 from resources.shell import ShellResource
 from resources.ssh import SshResource

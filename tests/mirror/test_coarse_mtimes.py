@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from aurora_assets.archive.ledger import Item
 from aurora_assets.archive.view import take
-from aurora_assets.files import same_mtime
 from aurora_assets.mirror.mtimes import Kept, Way, learn
+from aurora_assets.versions import same_mtime
 from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
 

@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aurora_assets.errors import AuroraError, HostError, HostRefusedError
-from aurora_assets.files import Tally
 from aurora_assets.listing import (
     DIRECTORY,
     FILE,
@@ -31,6 +30,7 @@ from aurora_assets.listing import (
 )
 from aurora_assets.mirror.plan import make_plan
 from aurora_assets.placing import directories
+from aurora_assets.text import Tally
 from simulator import Report
 from simulator.ssh_server import SshServer
 from tests.daemon import answer_with

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.files import FileId, in_parts
 from aurora_assets.mirror.plan import DayPlan
 from aurora_assets.mirror.room import Room
 from aurora_assets.mirror.workplace import WorkPlace
+from aurora_assets.versions import FileId, in_parts
 from tests.mirror.parts import DAY
 
 

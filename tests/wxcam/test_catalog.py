@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from aurora_assets.errors import BusyError
-from aurora_assets.files import exclusive, flush
+from aurora_assets.files import flush
+from aurora_assets.locks import exclusive
 from aurora_assets.wxcam import catalog, rawtree
 from aurora_assets.wxcam.catalog import open_writable
 from aurora_assets.wxcam.refresh import refresh_day
