@@ -20,7 +20,7 @@ setup: ## .venv with the locked packages, and the system tools
 	@case " $(MAKECMDGOALS) " in *" setup "*) echo "ready. Next: make demo (a simulated day, to every product); a site of your own: README.md";; esac
 
 demo: setup ## a simulated camera day, through Dagster, to every product
-	@$(PY) deploy/demo.py $(DEMO)
+	@$(PY) scripts/demo.py $(DEMO)
 
 test: ## all tests (real sshd, rsync, SQLite, MP4)
 	@deploy/bootstrap.sh --tests
@@ -35,7 +35,7 @@ soak-short: export SOAK_LARGE ?= 2
 soak-short: soak ## the same with some hours, days and files (eight minutes)
 
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
-	@$(PY) -m aurora_assets.site check > /dev/null
+	@$(PY) -m aurora_platform.config.site check > /dev/null
 	@mkdir -p $(DAGSTER_HOME) && cp -n dagster.yaml $(DAGSTER_HOME)/
 	@cmp -s dagster.yaml $(DAGSTER_HOME)/dagster.yaml || echo "note: $(DAGSTER_HOME)/dagster.yaml is not that of this version; yours is kept (docs/operating.md, Updating)"
 	@[[ "$(PORT)" =~ ^[0-9]+$$ ]] || { echo "PORT=$(PORT) is no number"; exit 1; }
@@ -45,7 +45,7 @@ ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon
 	@exec env --default-signal=INT,TERM $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 live: setup ## the UI, the daemon and a camera that writes in real time (an hour a minute); Ctrl-C ends all
-	@$(PY) deploy/live.py --port $(PORT) $(LIVE)
+	@$(PY) scripts/live.py --port $(PORT) $(LIVE)
 
 soak: ## a day at speed with outages and kills, against a quiet run; then ten minutes of silence; memory at scale (half an hour)
 	@deploy/bootstrap.sh --tests
@@ -61,10 +61,10 @@ bench-short: setup ## every subject once at a small size: only whether its answe
 	@$(PY) -m benchmarks --short $(BENCH)
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)
-	@$(PY) deploy/screenshots.py $(SCREENSHOTS)
+	@$(PY) scripts/screenshots.py $(SCREENSHOTS)
 
 schemas: setup ## docs/schemas: what the health files hold, from the models
-	@$(PY) deploy/schemas.py
+	@$(PY) scripts/schemas.py
 
 lock: ## requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.12 --generate-hashes --upgrade --quiet \

@@ -1,1 +1,1 @@
-"""Aurora: the data platform of a remote sky observatory, as one Dagster code location."""
+"""The Dagster code location: assets, checks, jobs and automation over the plain library ``aurora_platform``."""

@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from dagster import AssetsDefinition, AssetSpec, BetaWarning, Definitions, in_process_executor
 
 from aurora_assets.archive.assets import archive_assets
+from aurora_assets.cameras.assets import wxcam_assets
+from aurora_assets.cameras.checks import wxcam_checks
 from aurora_assets.health.assets import health_assets
 from aurora_assets.health.checks import freshness_checks
+from aurora_assets.instance.code_location import code_location_of
 from aurora_assets.jobs import jobs
+from aurora_assets.metadata import with_code_link
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
-from aurora_assets.presentation import with_code_link
-from aurora_assets.site import Site, load_site
 from aurora_assets.tools_job import tools_job
-from aurora_assets.wxcam.assets import wxcam_assets
-from aurora_assets.wxcam.checks import wxcam_checks
-from resources.code_location import code_location_of
-from resources.outside import outside_of
+from aurora_platform.config.site import Site, load_site
+from aurora_platform.transport.connections import outside_of
 from schedules import all_schedules
 from sensors.arrivals import arrival_sensors
 from sensors.failures import failure_sensors
 from sensors.freshness import freshness_sensor
-from sensors.late import late_days_sensor
+from sensors.late_days import late_days_sensor
 
 
 def build(site: Site) -> Definitions:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from dagster import AssetCheckKey, AssetKey, AssetSelection, define_asset_job
 
 from aurora_assets.archive.assets import CAMERA, CORE, gws_raw_key, manifests_key
+from aurora_assets.cameras.assets import CATALOG, STREAM, product_key
 from aurora_assets.health.checks import CHECK as FRESHNESS
 from aurora_assets.mirror.assets import raw_key
-from aurora_assets.site import Site
-from aurora_assets.wxcam.assets import CATALOG, STREAM, product_key
-from aurora_assets.wxcam.names import CAMERAS
+from aurora_platform.cameras.filenames import CAMERAS
+from aurora_platform.config.site import Site
 
 if TYPE_CHECKING:
     # Dagster does not export the type that its own define_asset_job returns.

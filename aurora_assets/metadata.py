@@ -25,8 +25,8 @@ from dagster import (
 )
 from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 
-from aurora_assets.finding import Finding
-from aurora_assets.pictures import coverage_strip, strip_days
+from aurora_platform.check_report import Finding
+from aurora_platform.plots import coverage_strip, strip_days
 
 Metadata = dict[str, Any]
 
@@ -37,7 +37,7 @@ def picture(data: bytes, text: str, kind: str = "jpeg") -> MetadataValue:
 
 
 def coverage(rows: Mapping[str, Mapping[date, float | None]], last: date, title: str) -> Metadata:
-    """The 30 days up to ``last`` as a strip of boxes; see :func:`aurora_assets.pictures.coverage_strip`."""
+    """The 30 days up to ``last`` as a strip of boxes; see :func:`aurora_platform.plots.coverage_strip`."""
     strip = coverage_strip(rows, strip_days(last), title)
     return {"coverage": picture(strip, title, "png")}
 
@@ -106,7 +106,7 @@ def with_code_link(asset: AssetsDefinition) -> AssetsDefinition:
     """The same asset, from which the UI leads to the ``def`` of its function.
 
     Dagster's own ``with_source_code_references`` takes the file of the function that it is given, and of ours that is
-    the one which decides about retries (:mod:`aurora_assets.failures`).
+    the one which decides about retries (:mod:`aurora_assets.retries`).
     """
     compute = asset.op.compute_fn
     function = inspect.unwrap(compute.decorated_fn if isinstance(compute, DecoratedOpFunction) else compute)

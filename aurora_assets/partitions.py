@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from dagster import AssetCheckExecutionContext, DailyPartitionsDefinition, HourlyPartitionsDefinition
 
-from aurora_assets.site import Site
+from aurora_platform.config.site import Site
 
 HOUR_FORMAT = "%Y-%m-%d-%H:%M"  # Dagster's default for hours
 

@@ -1,6 +1,6 @@
 """What Dagster does about a failure: trouble that may pass is tried again with growing pauses, the rest fails at once.
 
-Part of the Dagster layer. Which is which is decided by the errors themselves (:mod:`aurora_assets.errors`).
+Part of the Dagster layer. Which is which is decided by the errors themselves (:mod:`aurora_platform.errors`).
 """
 
 import errno
@@ -10,8 +10,8 @@ from functools import wraps
 
 from dagster import Backoff, Failure, Jitter, RetryPolicy
 
-from aurora_assets.errors import AuroraError
-from aurora_assets.files import NO_SPACE
+from aurora_platform.errors import AuroraError
+from aurora_platform.fs.atomic import NO_SPACE
 
 # 10, 20 and 40 s: a cut connection and a reboot of a switch pass in that time. Longer trouble is for the sensors, which
 # ask again when the run has failed.

@@ -8,7 +8,7 @@ from functools import cached_property
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from aurora_assets import lanes
+from aurora_assets import run_tags
 
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
@@ -51,14 +51,14 @@ def on_its_way(instance: DagsterInstance, job: str, raw: AssetKey) -> dict[str, 
             continue
         if partition := run.tags.get(PARTITION_NAME_TAG):
             found[partition] = run.status.value.lower()
-        elif not lanes.is_history(run.tags):
+        elif not run_tags.is_history(run.tags):
             found |= dict.fromkeys(_range(run.tags), run.status.value.lower())
     return found
 
 
 def _range(tags: Mapping[str, str]) -> list[str]:
     try:
-        first, last = (date.fromisoformat(tags[end]) for end in lanes.range_tags("", ""))
+        first, last = (date.fromisoformat(tags[end]) for end in run_tags.range_tags("", ""))
     except (KeyError, ValueError):
         return []
     return [str(first + timedelta(days=n)) for n in range((last - first).days + 1)]
@@ -103,7 +103,7 @@ class Attempts:
         if not runs:
             return Attempt(missing, "first") if missing else None
         newest = runs[0].dagster_run
-        listing = missing or newest.tags.get(lanes.LISTING, "again")
+        listing = missing or newest.tags.get(run_tags.LISTING, "again")
         failures = _failures(runs)
         if not failures and (not missing or self._was_tried(partition, runs, missing)):
             return None
@@ -122,7 +122,7 @@ class Attempts:
 
         Not the last run alone: that may have brought a new file, and left the same ones as the run before it.
         """
-        tried = next((record for record in runs if record.dagster_run.tags.get(lanes.LISTING) == missing), None)
+        tried = next((record for record in runs if record.dagster_run.tags.get(run_tags.LISTING) == missing), None)
         if tried is None or datetime.now(UTC) >= (again := _ended(tried) + _LONGEST_PAUSE):
             return False
         self.remarks.append(
@@ -133,7 +133,7 @@ class Attempts:
 
     def _must_wait(self, partition: str, failures: list[RunRecord], missing: str | None) -> bool:
         # What is new is brought soon, also where a product of the day fails again and again.
-        is_new = missing is not None and missing != failures[0].dagster_run.tags.get(lanes.LISTING, missing)
+        is_new = missing is not None and missing != failures[0].dagster_run.tags.get(run_tags.LISTING, missing)
         longest = _SOON * self.pause if is_new else _LONGEST_PAUSE
         again = _ended(failures[0]) + min(self.pause * 2 ** (len(failures) - 1), longest)
         if datetime.now(UTC) >= again:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.errors import AuroraError, MailError
-from aurora_assets.health.alerts import Alerting, Outcome
-from aurora_assets.health.mail import trial_mail
-from aurora_assets.health.places import snapshot_file
-from aurora_assets.health.rules import Reading, Verdict, read_snapshot
-from aurora_assets.health.settings import Alerts
-from aurora_assets.text import counted
-from cli.console import say, show_table
-from cli.reaching import site_of, words_of
-from resources.mail import Mailer
+from aurora_cli.console import say, show_table
+from aurora_cli.context import site_of, words_of
+from aurora_platform.config.health import Alerts
+from aurora_platform.errors import AuroraError, MailError
+from aurora_platform.health.alert_mail import trial_mail
+from aurora_platform.health.alert_rules import Reading, Verdict, read_snapshot
+from aurora_platform.health.alerts import Alerting, Outcome
+from aurora_platform.health.places import snapshot_file
+from aurora_platform.text import counted
+from aurora_platform.transport.mail import Mailer
 
 _WAITS = 2  # the exit code when a mail could not leave
 

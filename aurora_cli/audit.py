@@ -10,18 +10,18 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from aurora_assets.errors import SiteError
-from aurora_assets.hosts import LocalHost, SshHost
-from aurora_assets.mirror.survey import Survey, look, none_matches
-from aurora_assets.site import DEFAULT_SITE, Site, load_site
-from aurora_assets.text import counted
-from aurora_assets.together import together
-from cli.console import say, show_json, show_table, waiting
-from cli.far import Place, Visit, host_keys
-from cli.findings import Finding, Level
-from cli.machine import looks_here
-from cli.reaching import days_from, looking_only, not_begun
-from resources.ssh import SshResource
+from aurora_cli.console import say, show_json, show_table, waiting
+from aurora_cli.context import days_from, looking_only, not_begun
+from aurora_platform.concurrency import together
+from aurora_platform.config.hosts import LocalHost, SshHost
+from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
+from aurora_platform.errors import SiteError
+from aurora_platform.mirror.scan import Survey, look, none_matches
+from aurora_platform.operations.audit_host import Place, Visit, host_keys
+from aurora_platform.operations.audit_local import looks_here
+from aurora_platform.operations.audit_result import Finding, Level
+from aurora_platform.text import counted
+from aurora_platform.transport.ssh import SshResource
 
 _AT_ONCE = 8  # looks at one host at the same time, as sshd has ten sessions for a connection (MaxSessions)
 _DISK_BOUND = 20  # s; a network file system whose server is gone would hold us for ever

@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from aurora_assets.text import printable
+from aurora_platform.text import printable
 
 _NARROWEST = 160  # columns, where nobody looks at a terminal: a log or a pipe has no edge
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.settings import Archive
-from aurora_assets.errors import AuroraError, SiteError
-from aurora_assets.site import Site, load_site
-from aurora_assets.streams import Stream
-from resources.outside import Outside, outside_of
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.site import Site, load_site
+from aurora_platform.config.streams import Stream
+from aurora_platform.errors import AuroraError, SiteError
+from aurora_platform.transport.connections import Outside, outside_of
 
 
 def site_of(file: Path | None) -> Site:

@@ -9,16 +9,16 @@ import click
 from dagster import DagsterInstance
 from rich.text import Text
 
-from aurora_assets.errors import SiteError
-from aurora_assets.health.assessment import NOT_LOADED_DETAILS, sorted_by_level
-from aurora_assets.health.model import Assessment, Check, Level, Snapshot
-from aurora_assets.health.places import snapshot_file
-from aurora_assets.health.rules import collector_check
-from aurora_assets.site import Site
-from cli.console import console, say, show_json, show_table
-from cli.reaching import looking_only, site_of
-from resources.code_location import CodeLocation, code_location_of
-from resources.looking import look_at
+from aurora_assets.health.observe import look_at
+from aurora_assets.instance.code_location import CodeLocation, code_location_of
+from aurora_cli.console import console, say, show_json, show_table
+from aurora_cli.context import looking_only, site_of
+from aurora_platform.config.site import Site
+from aurora_platform.errors import SiteError
+from aurora_platform.health.alert_rules import collector_check
+from aurora_platform.health.assessment import NOT_LOADED_DETAILS, sorted_by_level
+from aurora_platform.health.models import Assessment, Check, Level, Snapshot
+from aurora_platform.health.places import snapshot_file
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
 _CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.ledger import Ledger
-from aurora_assets.archive.rebuild import rebuild
-from aurora_assets.archive.settings import Archive
-from aurora_assets.archive.stores import Records
-from aurora_assets.errors import AuroraError
-from aurora_assets.site import Site
-from cli.console import say, show_table
-from cli.reaching import archive_of, site_of, words_of
-from resources.outside import outside_of
+from aurora_cli.console import say, show_table
+from aurora_cli.context import archive_of, site_of, words_of
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.rebuild_ledger import rebuild
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.site import Site
+from aurora_platform.errors import AuroraError
+from aurora_platform.transport.connections import outside_of
 
 
 @click.command()

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from cli.alert import alert
-from cli.audit import audit
-from cli.health import health
-from cli.ledger import ledger
-from cli.prune import prune, retire_command
-from cli.repair import repair
-from cli.status import status
-from cli.sync import sync
+from aurora_cli.alert import alert
+from aurora_cli.audit import audit
+from aurora_cli.health import health
+from aurora_cli.ledger import ledger
+from aurora_cli.prune import prune, retire_command
+from aurora_cli.repair import repair
+from aurora_cli.status import status
+from aurora_cli.sync import sync
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,8 +17,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from aurora_assets.protocols import ARRIVED, NEW, Transfer, Transferred
-from cli.console import console
+from aurora_cli.console import console
+from aurora_platform.transport.protocols import ARRIVED, NEW, Transfer, Transferred
 
 _TICK = 0.25  # s
 
@@ -102,7 +102,7 @@ class _Watched:
     bar: Bar
 
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
-        """See :meth:`aurora_assets.protocols.Transfer.fetch`."""
+        """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
         over = threading.Event()
 
         def tick() -> None:

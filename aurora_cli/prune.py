@@ -5,15 +5,15 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.prune import plan_pruning
-from aurora_assets.archive.retire import Retired, retire
-from aurora_assets.archive.stores import Records
-from aurora_assets.errors import AuroraError
-from aurora_assets.values import format_duration
-from cli.console import say, show_table
-from cli.reaching import archive_of, site_of, words_of
-from resources.outside import outside_of
-from resources.places import places_of
+from aurora_cli.console import say, show_table
+from aurora_cli.context import archive_of, site_of, words_of
+from aurora_platform.archive.locations import places_of
+from aurora_platform.archive.prune_plan import plan_pruning
+from aurora_platform.archive.retention import Retired, retire
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.types import format_duration
+from aurora_platform.errors import AuroraError
+from aurora_platform.transport.connections import outside_of
 
 _DAY = timedelta(days=1)
 

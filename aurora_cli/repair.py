@@ -14,22 +14,22 @@ from pathlib import Path
 
 import click
 
-from aurora_assets.archive.certify import Certified, certify
-from aurora_assets.archive.errand import REPAIR
-from aurora_assets.archive.items import raw_items
-from aurora_assets.archive.ledger import Ledger
-from aurora_assets.archive.names import raw_group
-from aurora_assets.archive.pushes import Pushing, push_words
-from aurora_assets.archive.repair import Cure, Mend, plan_repair
-from aurora_assets.archive.stores import Records
-from aurora_assets.errors import AuroraError
-from aurora_assets.mirror.sync import mirror_days
-from aurora_assets.site import Site
-from aurora_assets.text import Tally
-from cli.console import say, show_table
-from cli.reaching import archive_of, site_of, words_of
-from resources.outside import Outside, outside_of
-from resources.places import places_of
+from aurora_cli.console import say, show_table
+from aurora_cli.context import archive_of, site_of, words_of
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.locations import places_of
+from aurora_platform.archive.names import raw_group
+from aurora_platform.archive.push_plan import Pushing, push_words
+from aurora_platform.archive.repair import Cure, Mend, plan_repair
+from aurora_platform.archive.selection import raw_items
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.transfer import REPAIR
+from aurora_platform.archive.verify_and_publish import Certified, certify
+from aurora_platform.config.site import Site
+from aurora_platform.errors import AuroraError
+from aurora_platform.mirror.sync import mirror_days
+from aurora_platform.text import Tally
+from aurora_platform.transport.connections import Outside, outside_of
 
 _LOG = logging.getLogger("aurora.repair")
 QUARANTINE = ".quarantine"

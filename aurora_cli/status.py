@@ -11,16 +11,16 @@ from typing import Any
 import click
 from rich.text import Text
 
-from aurora_assets.errors import HostError
-from aurora_assets.hosts import SshHost
-from aurora_assets.mirror.survey import Survey, look, none_matches
-from aurora_assets.mirror.verify import local_files
-from aurora_assets.site import Site
-from aurora_assets.text import counted
-from aurora_assets.together import together
-from cli.console import Waiting, console, say, show_json, show_table, waiting
-from cli.reaching import days_from, in_their_words, looking_only, not_begun, site_of
-from resources.outside import Outside
+from aurora_cli.console import Waiting, console, say, show_json, show_table, waiting
+from aurora_cli.context import days_from, in_their_words, looking_only, not_begun, site_of
+from aurora_platform.concurrency import together
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
+from aurora_platform.errors import HostError
+from aurora_platform.mirror.checks import local_files
+from aurora_platform.mirror.scan import Survey, look, none_matches
+from aurora_platform.text import counted
+from aurora_platform.transport.connections import Outside
 
 # Looks at one host at the same time: sshd has ten sessions for a connection (MaxSessions), and others may want some.
 _AT_ONCE = 8

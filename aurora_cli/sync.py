@@ -15,18 +15,18 @@ from typing import cast
 
 import click
 
-from aurora_assets.hosts import SshHost
-from aurora_assets.mirror.plan import describe_refused
-from aurora_assets.mirror.survey import DaySurvey, Survey, look, none_matches
-from aurora_assets.mirror.sync import DayReport, MirrorReport, mirror_days
-from aurora_assets.protocols import Transfer
-from aurora_assets.site import Site
-from aurora_assets.text import Tally, counted
-from aurora_assets.together import together
-from cli.console import Waiting, say, show_table, waiting
-from cli.progress import Bars
-from cli.reaching import days_from, in_their_words, looking_only, site_of, words_of
-from resources.outside import Outside, outside_of
+from aurora_cli.console import Waiting, say, show_table, waiting
+from aurora_cli.context import days_from, in_their_words, looking_only, site_of, words_of
+from aurora_cli.progress_bars import Bars
+from aurora_platform.concurrency import together
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
+from aurora_platform.mirror.plan import describe_refused
+from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
+from aurora_platform.mirror.sync import DayReport, MirrorReport, mirror_days
+from aurora_platform.text import Tally, counted
+from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.protocols import Transfer
 
 ALL = "all"
 _LOG = logging.getLogger("aurora.sync")

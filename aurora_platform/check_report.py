@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from aurora_assets.text import Tally, counted
+from aurora_platform.text import Tally, counted
 
 
 @dataclass

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from aurora_assets.files import Staging
-from aurora_assets.wxcam.names import compact
+from aurora_platform.cameras.filenames import compact
+from aurora_platform.fs.atomic import Staging
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Layout:
     lookback: timedelta = timedelta(days=2)
     """How far back the camera's host is being looked at."""
     seen_at: Path | None = None
-    """Where it is remembered when that was last done (:mod:`aurora_assets.sighting`); None where nobody does."""
+    """Where it is remembered when that was last done (:mod:`aurora_platform.streams.state`); None where nobody does."""
 
     @property
     def catalog(self) -> Path:

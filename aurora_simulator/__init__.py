@@ -6,19 +6,19 @@ spec gives the same bytes. `run_live` writes such files in real time, as `LiveSp
 `simulate_instruments` writes the trees of the other seven streams, `InstrumentSpec` says which, `INSTRUMENTS` where
 they lie. `advance` brings those trees to any sky time, as often as asked; `run_instruments` does so in real time.
 
-`simulator.ssh_server` is a real sshd on a loopback address, for those who want such a host over SSH.
+`aurora_simulator.ssh_server` is a real sshd on a loopback address, for those who want such a host over SSH.
 
 Nothing here knows Dagster or the code location.
 """
 
-from simulator.camera import Report, simulate, suggested_workers
-from simulator.faults import FAULTS
-from simulator.instrument_spec import INSTRUMENTS, Instrument, InstrumentSpec
-from simulator.instruments import Change, InstrumentReport, advance, foreign_files, simulate_instruments
-from simulator.live import LiveReport, run_live
-from simulator.live_instruments import run_instruments
-from simulator.live_spec import LiveSpec
-from simulator.spec import CameraSpec, SpecError
+from aurora_simulator.camera import Report, simulate, suggested_workers
+from aurora_simulator.faults import FAULTS
+from aurora_simulator.instrument_spec import INSTRUMENTS, Instrument, InstrumentSpec
+from aurora_simulator.instruments import Change, InstrumentReport, advance, foreign_files, simulate_instruments
+from aurora_simulator.live import LiveReport, run_live
+from aurora_simulator.live_instruments import run_instruments
+from aurora_simulator.live_spec import LiveSpec
+from aurora_simulator.spec import CameraSpec, SpecError
 
 __all__ = [
     "FAULTS",

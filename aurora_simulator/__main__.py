@@ -1,4 +1,4 @@
-"""The command line of the simulator: `python -m simulator camera --help`, and so for `live` and `instruments`."""
+"""The command line of the simulator: `python -m aurora_simulator camera --help`, also `live` and `instruments`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from simulator.camera import Report, simulate, suggested_workers
-from simulator.faults import FAULTS, expand
-from simulator.instrument_spec import INSTRUMENTS, InstrumentSpec
-from simulator.instruments import InstrumentReport, simulate_instruments
-from simulator.live import BEHIND, LiveReport, run_live
-from simulator.live_instruments import run_instruments
-from simulator.live_spec import LiveSpec
-from simulator.spec import CameraSpec, SpecError
+from aurora_simulator.camera import Report, simulate, suggested_workers
+from aurora_simulator.faults import FAULTS, expand
+from aurora_simulator.instrument_spec import INSTRUMENTS, InstrumentSpec
+from aurora_simulator.instruments import InstrumentReport, simulate_instruments
+from aurora_simulator.live import BEHIND, LiveReport, run_live
+from aurora_simulator.live_instruments import run_instruments
+from aurora_simulator.live_spec import LiveSpec
+from aurora_simulator.spec import CameraSpec, SpecError
 
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = timedelta(days=36525)
@@ -304,4 +304,4 @@ def total(report: Report | LiveReport | InstrumentReport, parts: str, seconds: f
 
 
 if __name__ == "__main__":
-    simulator(prog_name="python -m simulator")
+    simulator(prog_name="python -m aurora_simulator")

@@ -16,10 +16,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from simulator.faults import add_faults, check
-from simulator.media import ClipWriter, jpeg, small_jpeg
-from simulator.sky import sky
-from simulator.spec import (
+from aurora_simulator.faults import add_faults, check
+from aurora_simulator.media import ClipWriter, jpeg, small_jpeg
+from aurora_simulator.sky import sky
+from aurora_simulator.spec import (
     CLIP_DELAY,
     HOUR,
     IMAGE_DELAY,

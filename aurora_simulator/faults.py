@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from simulator.media import clip, jpeg
-from simulator.sky import Frame, sky
-from simulator.spec import (
+from aurora_simulator.media import clip, jpeg
+from aurora_simulator.sky import Frame, sky
+from aurora_simulator.spec import (
     CLIP_DELAY,
     FISH,
     IMAGE_DELAY,

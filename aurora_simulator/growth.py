@@ -20,10 +20,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from simulator.instrument_spec import DAY, DataFile, Instrument, InstrumentSpec
-from simulator.netcdf import ceilometer
-from simulator.rpg import radar, radiometer
-from simulator.tables import (
+from aurora_simulator.instrument_spec import DAY, DataFile, Instrument, InstrumentSpec
+from aurora_simulator.netcdf import ceilometer
+from aurora_simulator.rpg import radar, radiometer
+from aurora_simulator.tables import (
     POWER_HEADER,
     logger_lines,
     power_lines,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from simulator.spec import HOUR, LARGEST_SCALE, SpecError, mtime_ns
+from aurora_simulator.spec import HOUR, LARGEST_SCALE, SpecError, mtime_ns
 
 DAY = timedelta(days=1)
 OLDEST_DAY = date(1971, 1, 1)  # modification times before 1970 are more trouble than they are worth

@@ -20,9 +20,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from simulator.growth import AT_ONCE, last_change, may_change, state
-from simulator.instrument_spec import CLOSING, DataFile, InstrumentSpec
-from simulator.spec import SpecError, mtime_ns
+from aurora_simulator.growth import AT_ONCE, last_change, may_change, state
+from aurora_simulator.instrument_spec import CLOSING, DataFile, InstrumentSpec
+from aurora_simulator.spec import SpecError, mtime_ns
 
 FOREIGN = "foreign"
 """Stands in place of a stream for files that belong to none."""

@@ -31,10 +31,10 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from simulator.live_spec import LiveSpec, SkyClock, plain
-from simulator.media import ClipWriter, jpeg, small_jpeg
-from simulator.sky import sky
-from simulator.spec import (
+from aurora_simulator.live_spec import LiveSpec, SkyClock, plain
+from aurora_simulator.media import ClipWriter, jpeg, small_jpeg
+from aurora_simulator.sky import sky
+from aurora_simulator.spec import (
     FISH,
     HOUR,
     IMAGE_DELAY,

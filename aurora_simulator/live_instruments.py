@@ -16,11 +16,11 @@ import time as wall_clock
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from simulator.instrument_spec import CLOSING, InstrumentSpec
-from simulator.instruments import InstrumentReport, advance
-from simulator.live import Tell, say
-from simulator.live_spec import SkyClock
-from simulator.spec import HOUR, SpecError
+from aurora_simulator.instrument_spec import CLOSING, InstrumentSpec
+from aurora_simulator.instruments import InstrumentReport, advance
+from aurora_simulator.live import Tell, say
+from aurora_simulator.live_spec import SkyClock
+from aurora_simulator.spec import HOUR, SpecError
 
 TICK = timedelta(seconds=0.5)
 

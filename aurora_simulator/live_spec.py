@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from simulator.spec import HOUR, CameraSpec, SpecError
+from aurora_simulator.spec import HOUR, CameraSpec, SpecError
 
 OLDEST = datetime(1971, 1, 1, tzinfo=UTC)  # modification times before 1970 are more trouble than they are worth
 NEVER = timedelta()

@@ -18,7 +18,7 @@ from av.codec.context import Flags
 from av.video.stream import VideoStream
 from PIL import Image
 
-from simulator.sky import Frame
+from aurora_simulator.sky import Frame
 
 FRAMES_PER_SECOND = 25
 JPEG_QUALITY = 83  # with the sky's grain: about 1 MB for FISH and 0.3 MB for PANO at scale 1

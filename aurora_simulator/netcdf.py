@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.noise import noise
+from aurora_simulator.noise import noise
 
 _DIMENSIONS, _VARIABLES, _ATTRIBUTES = 0x0A, 0x0B, 0x0C
 _CHAR = 2

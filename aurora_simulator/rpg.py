@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.noise import noise
+from aurora_simulator.noise import noise
 
 EPOCH = int(datetime(2001, 1, 1, tzinfo=UTC).timestamp())
 SECONDS = 3600  # in a file

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from simulator.spec import View
+from aurora_simulator.spec import View
 
 COARSE_SIDE = 800  # px; the longest side of the coarse grid
 TEXTURE_SIDE = 1024  # texels, a power of two: cloud textures wrap by masking

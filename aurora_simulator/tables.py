@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.noise import noise
+from aurora_simulator.noise import noise
 
 KEPT = 8  # files whose lines are kept in memory; the hour of the fast sonic has 9 MB of them at scale 1
 DAY_SECONDS = 86_400

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import yaml
 
-from simulator.ssh_server import free_port
+from aurora_simulator.ssh_server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = """\

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.files import publish_file
-from aurora_assets.wxcam.refresh import refresh_day
-from aurora_assets.wxcam.videos import build_daily_video
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.videos import build_daily_video
+from aurora_platform.fs.atomic import publish_file
 from benchmarks.inputs import DAY, NOW, camera_day, layout_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.old_videos import clips_in, encode, frames_of, nearness

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aurora_assets.hosts import SshHost
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import SshServer
 from benchmarks.measure import WrongAnswerError
-from resources.ssh import SshResource
-from simulator.ssh_server import SshServer
 
 _LOGIN = "Accepted publickey for "
 _PATIENCE = 5.0  # s

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.wxcam.refresh import refreshing
+from aurora_platform.cameras.refresh import refreshing
 from benchmarks.inputs import NOW, days_of, into_page_cache, layout_in, many_images
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.old_catalog import index_all, rows_of

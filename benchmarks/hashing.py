@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.digests import LocalHasher
+from aurora_platform.transport.checksums import LocalHasher
 from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
 from benchmarks.subject import LIMIT, OURS, Bench, Figure, Result, Row, at_least
 

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import ExifTags, Image
 
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import compact
-from simulator import CameraSpec, simulate
+from aurora_platform.cameras.filenames import compact
+from aurora_platform.layout import Layout
+from aurora_simulator import CameraSpec, simulate
 
 DAY = date(2026, 8, 18)
 NOW = datetime(2026, 8, 20, tzinfo=UTC)

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.wxcam.recipes import LATEST_CLIPS
-from aurora_assets.wxcam.refresh import refresh_day
-from aurora_assets.wxcam.videos import build_latest_video
+from aurora_platform.cameras.recipes import LATEST_CLIPS
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.videos import build_latest_video
 from benchmarks.inputs import DAY, NOW, camera_day, layout_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.old_videos import QUALITY, clips_in, encode, nearness

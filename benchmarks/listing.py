@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.listing import LocalSource
-from aurora_assets.mirror.plan import make_plan
-from aurora_assets.site import load_site
+from aurora_platform.config.site import load_site
+from aurora_platform.mirror.plan import make_plan
+from aurora_platform.transport.listing import LocalSource
 from benchmarks.inputs import DAY
 from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
 from benchmarks.subject import OURS, Bench, Figure, Result, Row, at_most

@@ -18,11 +18,11 @@ from typing import Any
 
 import zarr
 
+from aurora_simulator import CameraSpec, simulate
 from benchmarks.dagster_home import Dagster, HomeError, Place
 from benchmarks.eight_streams import by_role, eight_streams, wait_for_calm, windows_of
 from benchmarks.measure import WrongAnswerError
 from benchmarks.subject import Bench, Figure, Row, at_most
-from simulator import CameraSpec, simulate
 
 _DONE = ("wxcam_day", "SUCCESS")
 _GOAL = 25.0  # % of two cores

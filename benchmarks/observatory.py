@@ -20,10 +20,10 @@ from typing import Any
 
 import yaml
 
-from aurora_assets.site import Site, load_site
+from aurora_platform.config.site import Site, load_site
+from aurora_simulator import CameraSpec, InstrumentSpec, simulate, simulate_instruments
+from aurora_simulator.ssh_server import SshServer
 from benchmarks.far import far_host
-from simulator import CameraSpec, InstrumentSpec, simulate, simulate_instruments
-from simulator.ssh_server import SshServer
 
 HOSTS = {"ass": "127.0.0.22", "aps": "127.0.0.23"}
 DAYS = 37

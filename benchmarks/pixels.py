@@ -18,8 +18,8 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from aurora_assets.wxcam.pixels import build_pixels
-from aurora_assets.wxcam.refresh import refresh_day
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.refresh import refresh_day
 from benchmarks.inputs import DAY, NOW, camera_day, layout_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, Row, at_least, at_most

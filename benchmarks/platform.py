@@ -118,7 +118,7 @@ def _at_work(bench: Bench, directory: Path) -> list[Row]:
     for command in (["instruments", "--root", "hosts"], ["camera", "--root", "hosts/wxcam", "--hours", "1"]):
         small = ["--scale", "0.1"] if command[0] == "camera" else []
         subprocess.run(
-            [sys.executable, "-m", "simulator", *command, "--day", day, *small],
+            [sys.executable, "-m", "aurora_simulator", *command, "--day", day, *small],
             cwd=directory / "on",
             env=Place("aurora", directory, directory).environment | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from aurora_assets.wxcam.reader import open_pixels
-from aurora_assets.wxcam.refresh import refresh_day
+from aurora_platform.cameras.reader import open_pixels
+from aurora_platform.cameras.refresh import refresh_day
 from benchmarks.inputs import DAY, NOW, camera_day, layout_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.pixels import CAMERA, fish_images, ours, replaced, replaced_root

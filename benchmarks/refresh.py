@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.wxcam.catalog import open_writable
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import compact
-from aurora_assets.wxcam.refresh import refresh_day, refreshing
+from aurora_platform.cameras.catalog import open_writable
+from aurora_platform.cameras.filenames import compact
+from aurora_platform.cameras.refresh import refresh_day, refreshing
+from aurora_platform.layout import Layout
 from benchmarks.first_index import old_database
 from benchmarks.inputs import DAY, NOW, days_of, layout_in, many_images
 from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns

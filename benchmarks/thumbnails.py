@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from aurora_assets.wxcam.names import CAMERAS
-from aurora_assets.wxcam.refresh import refresh_day
-from aurora_assets.wxcam.thumbnails import build_thumbnails, shrunk
+from aurora_platform.cameras.filenames import CAMERAS
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.thumbnails import build_thumbnails, shrunk
 from benchmarks.inputs import DAY, NOW, camera_day, layout_in
 from benchmarks.likeness import psnr, together
 from benchmarks.measure import Method, WrongAnswerError, by_turns

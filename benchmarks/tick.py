@@ -22,16 +22,16 @@ from dagster import DagsterInstance, Definitions, build_sensor_context
 from dagster._core.instance.ref import InstanceRef
 
 from aurora_assets.definitions import build
-from aurora_assets.hosts import SshHost
-from aurora_assets.mirror.survey import DaySurvey, look
 from aurora_assets.partitions import live_days
-from aurora_assets.placing import directories
-from aurora_assets.site import Site
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
+from aurora_platform.mirror.scan import DaySurvey, look
+from aurora_platform.streams.classify import directories
+from aurora_platform.transport.connections import outside_of
 from benchmarks.far import log_grew, logins, openssh, said_by
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.observatory import DAYS, Observatory, observatory, site_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
-from resources.outside import outside_of
 
 type Seen = dict[str, tuple[int, int]]
 """Of each stream: how many files of its live window are there and here, and how many are there and not here."""

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.hosts import SshHost
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.transport.ssh import SshResource
 from benchmarks.far import far_host, log_grew, openssh, said_by
 from benchmarks.hashing import by_sha256sum, hash_memory, make_files, sum_of
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
-from resources.ssh import SshResource
 
 FILES, BYTES = 1000, 1_000_000
 EVERY = 20

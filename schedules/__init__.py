@@ -2,13 +2,13 @@
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
+from aurora_assets.cameras.assets import STREAM
 from aurora_assets.jobs import CHECK_JOB
-from aurora_assets.site import Site
-from aurora_assets.wxcam.assets import STREAM
+from aurora_platform.config.site import Site
 from schedules.archive import archive_schedules
 from schedules.health import health_schedule
 from schedules.reconcile import reconcile_schedule
-from schedules.retention import retention_schedule
+from schedules.record_retention import retention_schedule
 from schedules.thumbnails import thumbnails_schedule
 
 

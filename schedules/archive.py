@@ -16,16 +16,16 @@ from dagster import (
     schedule,
 )
 
-from aurora_assets import lanes
+from aurora_assets import run_tags
+from aurora_assets.cameras.assets import STREAM
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import live_days, stretches
-from aurora_assets.site import Site
-from aurora_assets.wxcam.assets import STREAM
-from sensors.requests import has_unfinished
+from aurora_assets.run_requests import has_unfinished
+from aurora_platform.config.site import Site
 
 if TYPE_CHECKING:
-    from aurora_assets.archive import due
-    from aurora_assets.archive.ledger import Ledger
+    from aurora_platform.archive import backlog
+    from aurora_platform.archive.ledger import Ledger
 
 _DAY = timedelta(days=1)
 _MOST = 4  # runs that one tick asks for; each is for a stretch of days without a gap
@@ -52,10 +52,10 @@ def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleD
         "that a verification has found to lack something."
     )
 
-    def find(ledger: "Ledger", days: Sequence[date]) -> "due.Due":
-        from aurora_assets.archive import due
+    def find(ledger: "Ledger", days: Sequence[date]) -> "backlog.Due":
+        from aurora_platform.archive import backlog
 
-        return due.raw_push(site, name, ledger, days)
+        return backlog.raw_push(site, name, ledger, days)
 
     return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find, status)
 
@@ -64,10 +64,10 @@ def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinitio
     assert site.archive is not None
     what, text = "wxcam_products", "Copies the camera's new videos, thumbnails and the catalogue to the archive."
 
-    def find(ledger: "Ledger", days: Sequence[date]) -> "due.Due":
-        from aurora_assets.archive import due
+    def find(ledger: "Ledger", days: Sequence[date]) -> "backlog.Due":
+        from aurora_platform.archive import backlog
 
-        return due.wxcam_push(site, ledger, days)
+        return backlog.wxcam_push(site, ledger, days)
 
     return _push_days(site, STREAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
 
@@ -79,7 +79,7 @@ def _push_days(
     way: str,
     cron: str,
     text: str,
-    find: "Callable[[Ledger, Sequence[date]], due.Due]",
+    find: "Callable[[Ledger, Sequence[date]], backlog.Due]",
     status: DefaultScheduleStatus,
 ) -> ScheduleDefinition:
     """A schedule that asks for the days of a stream of which ``find`` says that something is to be copied."""
@@ -90,17 +90,17 @@ def _push_days(
         cron_schedule=cron,
         default_status=status,
         description=text,
-        tags={lanes.STREAM: stream},
+        tags={run_tags.STREAM: stream},
     )
     def push(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_assets.archive.stores import Records
+        from aurora_platform.archive.stores import Records
 
         days = live_days(site, stream)
         if not days:
             return SkipReason(f"{stream} begins on {site.streams[stream].start} (start in the site file)")
         with Records(site).ledger() as ledger:
             found = find(ledger, days)
-        return _requests(context, job, found, lanes.PUSH, way, stream, days[0])
+        return _requests(context, job, found, run_tags.PUSH, way, stream, days[0])
 
     return push
 
@@ -116,15 +116,15 @@ def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
         description="Copies the small products, and the files that other programs have registered, to the archive.",
     )
     def push_core(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_assets.archive import due
-        from aurora_assets.archive.stores import Records
+        from aurora_platform.archive import backlog
+        from aurora_platform.archive.stores import Records
 
         if has_unfinished(context.instance, CORE_JOB):
             return SkipReason("an earlier push of the small products has not ended")
         with Records(site).ledger() as ledger:
-            if not due.core_push(site, ledger):
+            if not backlog.core_push(site, ledger):
                 return SkipReason("every small product is copied")
-        tags = lanes.archive(lanes.PUSH_SMALL, "core_products", "core")
+        tags = run_tags.archive(run_tags.PUSH_SMALL, "core_products", "core")
         return [RunRequest(run_key=f"{CORE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)]
 
     return push_core
@@ -141,21 +141,21 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
         default_status=status,
         description=f"Holds {name} here against its host and the archive: the newest days while something is on its "
         "way, all others once a day.",
-        tags={lanes.STREAM: name},
+        tags={run_tags.STREAM: name},
     )
     def verify(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_assets.archive import due
-        from aurora_assets.archive.stores import Records
+        from aurora_platform.archive import backlog
+        from aurora_platform.archive.stores import Records
 
         days, now, records = live_days(site, name), datetime.now(UTC), Records(site)
         if not days:
             return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
         if site.streams[name].enabled:
-            newest = due.verification(records, name, days, now)
+            newest = backlog.verification(records, name, days, now)
         else:  # its host is asked once a day, with what the archive has of it
-            newest = due.Due((), f"{name} is planned offline (enabled: false in the site file)")
-        rest = due.whole_verification(records, name, days[0] - _DAY, now)
-        asked = [_requests(context, job, found, lanes.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
+            newest = backlog.Due((), f"{name} is planned offline (enabled: false in the site file)")
+        rest = backlog.whole_verification(records, name, days[0] - _DAY, now)
+        asked = [_requests(context, job, found, run_tags.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
         runs = [request for answer in asked if not isinstance(answer, SkipReason) for request in answer]
         return runs or SkipReason(newest.why if isinstance(asked[0], SkipReason) else rest.why)
 
@@ -163,14 +163,20 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
 
 
 def _requests(
-    context: ScheduleEvaluationContext, job: str, found: "due.Due", lane: str, way: str, stream: str, live_from: date
+    context: ScheduleEvaluationContext,
+    job: str,
+    found: "backlog.Due",
+    lane: str,
+    way: str,
+    stream: str,
+    live_from: date,
 ) -> _Answer:
     """Runs for what is due: of the live window and of older days apart, each while no such run is unfinished."""
     requests, waiting = [], []
     for old in (False, True):
-        tags = lanes.archive(lane, way, stream, old=old)
+        tags = run_tags.archive(lane, way, stream, old=old)
         days = [day for day in found.days if (day < live_from) == old]
-        if days and has_unfinished(context.instance, job, {lanes.LANE: tags[lanes.LANE]}):
+        if days and has_unfinished(context.instance, job, {run_tags.LANE: tags[run_tags.LANE]}):
             waiting.append("older days" if old else "the newest days")
             continue
         for first, last in list(reversed(stretches(days, _DAY)))[:_MOST]:
@@ -184,5 +190,5 @@ def _request(tick: str, tags: dict[str, str], first: date, last: date) -> RunReq
     return RunRequest(
         run_key=f"{first}/{last}/{tick}",
         partition_key=str(first) if first == last else None,
-        tags=tags if first == last else tags | lanes.range_tags(str(first), str(last)),
+        tags=tags if first == last else tags | run_tags.range_tags(str(first), str(last)),
     )

@@ -9,10 +9,10 @@ from dagster import (
     schedule,
 )
 
-from aurora_assets import lanes
+from aurora_assets import run_tags
 from aurora_assets.jobs import HEALTH_JOB
-from aurora_assets.site import Site
-from sensors.requests import has_unfinished
+from aurora_assets.run_requests import has_unfinished
+from aurora_platform.config.site import Site
 
 
 def health_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
@@ -30,7 +30,7 @@ def health_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefini
             return SkipReason("an earlier look has not ended")
         return RunRequest(
             run_key=context.scheduled_execution_time.isoformat(),
-            tags=lanes.archive(lanes.OPS, "health", "ops") | {lanes.PRIORITY: "20"},
+            tags=run_tags.archive(run_tags.OPS, "health", "ops") | {run_tags.PRIORITY: "20"},
         )
 
     return health

@@ -16,15 +16,15 @@ from dagster import (
     schedule,
 )
 
-from aurora_assets import lanes
+from aurora_assets import run_tags
 from aurora_assets.jobs import day_job_name
-from aurora_assets.listing import Source
-from aurora_assets.mirror.survey import DaySurvey, look
 from aurora_assets.partitions import stretches
-from aurora_assets.site import Site
-from aurora_assets.streams import Stream
-from resources.ssh import SshResource
-from sensors.requests import has_unfinished
+from aurora_assets.run_requests import has_unfinished
+from aurora_platform.config.site import Site
+from aurora_platform.config.streams import Stream
+from aurora_platform.mirror.scan import DaySurvey, look
+from aurora_platform.transport.listing import Source
+from aurora_platform.transport.ssh import SshResource
 
 _DAY = timedelta(days=1)
 _BATCH = 60  # days in one listing
@@ -48,12 +48,12 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
             if stream.enabled
             else "Planned offline (`enabled: false` in the site file): lists nothing."
         ),
-        tags={lanes.STREAM: name},
+        tags={run_tags.STREAM: name},
     )
     def reconcile(context: ScheduleEvaluationContext, ssh: SshResource) -> Sequence[RunRequest] | SkipReason:
         if not stream.enabled:
             return SkipReason(f"{name} is planned offline (enabled: false in the site file)")
-        if has_unfinished(context.instance, job, {lanes.LANE: lanes.HISTORY}):
+        if has_unfinished(context.instance, job, {run_tags.LANE: run_tags.HISTORY}):
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
         wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
@@ -158,9 +158,9 @@ def _requests(name: str, days: Sequence[DaySurvey], tick: datetime) -> list[RunR
         RunRequest(
             run_key=f"reconcile/{name}/{first}/{last}/{tick.isoformat()}",
             partition_key=str(first) if first == last else None,
-            tags=lanes.history(name)
-            | {lanes.LISTING: asked[last].digest}
-            | ({} if first == last else lanes.range_tags(str(first), str(last))),
+            tags=run_tags.history(name)
+            | {run_tags.LISTING: asked[last].digest}
+            | ({} if first == last else run_tags.range_tags(str(first), str(last))),
         )
         for first, last in reversed(stretches(asked, _DAY))
     ]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from dagster import Config, DefaultScheduleStatus, JobDefinition, OpExecutionContext, ScheduleDefinition, job, op
 from pydantic import Field
 
-from aurora_assets.site import Site
-from aurora_assets.values import format_duration
+from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
 
 _TELL_EVERY = 500
 JOB = "prune_records"
@@ -45,17 +45,17 @@ def retention_job(site: Site) -> JobDefinition:
 
     @op(description="Remove Dagster's records of superseded runs, or say what would be removed.")
     def prune(context: OpExecutionContext, config: Prune) -> None:
-        from resources import pruning
+        from aurora_assets.instance import record_retention
 
         before = datetime.now(UTC) - timedelta(days=config.older_than_days)
-        done = pruning.Pruned()
-        for pruned in pruning.prune_runs(context.instance, before, config.dry_run, config.most):
+        done = record_retention.Pruned()
+        for pruned in record_retention.prune_runs(context.instance, before, config.dry_run, config.most):
             done = pruned
             if done.looked_at % _TELL_EVERY == 0:
                 context.log.info(f"{done.looked_at} runs looked at, {done.removed} removed")
-        done.observations = pruning.prune_observations(context.instance, before, config.dry_run)
-        done.checks = pruning.prune_checks(context.instance, before, config.dry_run)
-        done.tick_logs = pruning.prune_tick_logs(context.instance, config.dry_run)
+        done.observations = record_retention.prune_observations(context.instance, before, config.dry_run)
+        done.checks = record_retention.prune_checks(context.instance, before, config.dry_run)
+        done.tick_logs = record_retention.prune_tick_logs(context.instance, config.dry_run)
         verb = "would be removed" if config.dry_run else "removed"
         context.log.info(
             f"of {done.looked_at} runs from before {before:%Y-%m-%d %H:%M} UTC, {done.removed} {verb} "

@@ -12,14 +12,14 @@ from dagster import (
     schedule,
 )
 
-from aurora_assets import lanes
+from aurora_assets import run_tags
+from aurora_assets.cameras.assets import STREAM, layout_of
 from aurora_assets.jobs import HOURS_JOB
 from aurora_assets.partitions import key_of_hour, live_days, stretches
-from aurora_assets.site import Site
-from aurora_assets.values import format_duration
-from aurora_assets.wxcam.assets import STREAM, layout_of
-from aurora_assets.wxcam.hours import HOUR, pending
-from sensors.requests import has_unfinished
+from aurora_assets.run_requests import has_unfinished
+from aurora_platform.cameras.hours import HOUR, pending
+from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
 
 
 def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
@@ -37,7 +37,7 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
             "the live window and of the day before it, so those that closed while the platform was down, or the camera "
             "host was away, follow."
         ),
-        tags={lanes.STREAM: STREAM},
+        tags={run_tags.STREAM: STREAM},
     )
     def thumbnails(context: ScheduleEvaluationContext) -> Sequence[RunRequest] | SkipReason:
         if has_unfinished(context.instance, HOURS_JOB):
@@ -56,7 +56,7 @@ def thumbnails_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDe
         return [
             RunRequest(
                 run_key=f"{key_of_hour(first)}/{key_of_hour(last)}/{context.scheduled_execution_time.isoformat()}",
-                tags=lanes.live(STREAM, "hours") | lanes.range_tags(key_of_hour(first), key_of_hour(last)),
+                tags=run_tags.live(STREAM, "hours") | run_tags.range_tags(key_of_hour(first), key_of_hour(last)),
             )
             for first, last in stretches(hours, HOUR)
         ]

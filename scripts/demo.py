@@ -69,7 +69,7 @@ def simulate(options: argparse.Namespace) -> None:
     values = {"--root": STATE / "camera", "--day": options.day, "--hours": options.hours, "--every": options.every}
     values |= {"--scale": options.scale} | ({"--faults": options.faults} if options.faults else {})
     arguments = [str(part) for pair in values.items() for part in pair]
-    done = subprocess.run([sys.executable, "-m", "simulator", "camera", *arguments], cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, "-m", "aurora_simulator", "camera", *arguments], cwd=ROOT, check=False)
     if done.returncode:
         sys.exit(done.returncode)  # it has said why
 

@@ -47,7 +47,7 @@ def main() -> None:
         )
         console.print("Below: what the camera does, and what has reached the catalogue. Ctrl-C ends it all.\n")
         camera = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "live", "--root", str(STATE / "camera"), *camera_options],
+            [sys.executable, "-m", "aurora_simulator", "live", "--root", str(STATE / "camera"), *camera_options],
             cwd=ROOT,
             start_new_session=True,
         )
@@ -65,7 +65,7 @@ def parse_options() -> tuple[argparse.Namespace, list[str]]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="All else goes to the camera: --speed 60, --every 5m, --scale 0.25, --outage 2m, ... "
-        "(see: python -m simulator live --help).",
+        "(see: python -m aurora_simulator live --help).",
     )
     parser.add_argument("--port", type=int, default=3000, help="of the UI (default: %(default)s)")
     options, rest = parser.parse_known_args()

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from aurora_assets.health.alert_state import State
-from aurora_assets.health.model import Assessment, Snapshot
+from aurora_platform.health.alert_state import State
+from aurora_platform.health.models import Assessment, Snapshot
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 FILES = {"latest.json": Snapshot, "latest_health.json": Assessment, "state.json": State}

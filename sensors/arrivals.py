@@ -17,17 +17,17 @@ from dagster import (
     sensor,
 )
 
-from aurora_assets import lanes
-from aurora_assets.errors import AuroraError
+from aurora_assets import run_tags
 from aurora_assets.jobs import day_job_name
 from aurora_assets.mirror.assets import raw_key, source_key, survey_metadata
-from aurora_assets.mirror.survey import DaySurvey, Survey, look
 from aurora_assets.partitions import live_days
-from aurora_assets.sighting import could_not_see, remember, saw
-from aurora_assets.site import Site
-from aurora_assets.values import format_duration
-from resources.ssh import SshResource
-from sensors.requests import Attempts
+from aurora_assets.run_requests import Attempts
+from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
+from aurora_platform.errors import AuroraError
+from aurora_platform.mirror.scan import DaySurvey, Survey, look
+from aurora_platform.streams.state import could_not_see, remember, saw
+from aurora_platform.transport.ssh import SshResource
 
 # An observation is kept for as long as Dagster's records are, so it is not written at every tick.
 _OBSERVE_EVERY = timedelta(minutes=10)
@@ -53,7 +53,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
             if stream.enabled
             else "Planned offline (`enabled: false` in the site file): looks at nothing."
         ),
-        tags={lanes.STREAM: name},
+        tags={run_tags.STREAM: name},
     )
     def arrivals(context: SensorEvaluationContext, ssh: SshResource) -> SensorResult:
         if not stream.enabled:
@@ -105,7 +105,7 @@ def _request(name: str, day: DaySurvey, attempts: Attempts) -> RunRequest | None
     return RunRequest(
         run_key=f"{name}/{day.day}/{attempt.listing}/{attempt.after}",
         partition_key=day.day.isoformat(),
-        tags=lanes.live(name, attempt.listing),
+        tags=run_tags.live(name, attempt.listing),
     )
 
 

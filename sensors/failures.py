@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, SkipReason, run_failure_sensor
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from aurora_assets.health.places import snapshot_file
-from aurora_assets.site import Site
+from aurora_platform.config.site import Site
+from aurora_platform.health.places import snapshot_file
 
 
 def failure_sensors(site: Site) -> list[SensorDefinition]:
@@ -21,10 +21,10 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
     )
     def failed_runs(context: RunFailureSensorContext) -> SkipReason:
-        from aurora_assets.health.alerts import Alerting
-        from aurora_assets.health.model import Run
-        from aurora_assets.health.rules import read_snapshot
-        from resources.mail import Mailer
+        from aurora_platform.health.alert_rules import read_snapshot
+        from aurora_platform.health.alerts import Alerting
+        from aurora_platform.health.models import Run
+        from aurora_platform.transport.mail import Mailer
 
         run = context.dagster_run
         failed = Run(

@@ -19,10 +19,10 @@ from dagster import (
 )
 
 from aurora_assets.health.checks import CHECK, asset_of, evaluation_of
-from aurora_assets.site import Site
+from aurora_platform.config.site import Site
 
 if TYPE_CHECKING:
-    from aurora_assets.health.model import Freshness
+    from aurora_platform.health.models import Freshness
 
 _EVERY = 60  # s
 _RECORDS = "records"  # in the cursor: the newest of Dagster's records when it was written
@@ -40,10 +40,10 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         "Keeps the results of checks that failed in sight when their asset is materialized again.",
     )
     def freshness(context: SensorEvaluationContext) -> SensorResult:
-        from aurora_assets.health.fresh import all_freshness
-        from aurora_assets.health.model import Level
-        from resources.orchestrator import DagsterRecords
-        from resources.verdicts import contradicts, keep_in_sight, newest_results, targets
+        from aurora_assets.instance.check_visibility import contradicts, keep_in_sight, newest_results, targets
+        from aurora_assets.instance.records import DagsterRecords
+        from aurora_platform.health.freshness import all_freshness
+        from aurora_platform.health.models import Level
 
         instance, records = context.instance, DagsterRecords(context.instance, site)
         before = _read(context.cursor)
@@ -82,8 +82,8 @@ def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheck
 
 def _told(one: "Freshness") -> str:
     """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
-    from aurora_assets.health.fresh import age_class
-    from aurora_assets.health.model import Level
+    from aurora_platform.health.freshness import age_class
+    from aurora_platform.health.models import Level
 
     is_unseen = one.component == "source" and one.level is Level.GRAY
     return f"{one.level} {age_class(one)} {(one.since_utc if is_unseen else None) or ''}"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from aurora_assets.site import DEFAULT_SITE, Site, load_site
-from simulator import CameraSpec, simulate
-from simulator.ssh_server import SshServer
+from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
+from aurora_simulator import CameraSpec, simulate
+from aurora_simulator.ssh_server import SshServer
 
 if TYPE_CHECKING:
     from tests.daemon import Clock, Daemon

@@ -38,8 +38,8 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from aurora_assets.definitions import build
-from aurora_assets.site import Site, load_site
-from simulator.ssh_server import SshServer
+from aurora_platform.config.site import Site, load_site
+from aurora_simulator.ssh_server import SshServer
 from tests.conftest import write_site
 from tests.mirror.parts import host_of
 
@@ -58,7 +58,7 @@ LOCATION = """
 from pathlib import Path
 
 from aurora_assets.definitions import build
-from aurora_assets.site import load_site
+from aurora_platform.config.site import load_site
 
 defs = build(load_site(Path({site!r})))
 """
@@ -233,10 +233,11 @@ class Clock:
 
     MODULES = (
         "sensors.arrivals",
-        "sensors.requests",
+        "aurora_assets.partitions",
+        "aurora_assets.run_requests",
         "schedules.reconcile",
         "schedules.thumbnails",
-        "schedules.retention",
+        "schedules.record_retention",
     )
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

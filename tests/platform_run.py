@@ -8,7 +8,7 @@ import sys
 from dagster import DagsterInstance
 
 from aurora_assets.definitions import defs
-from aurora_assets.lanes import range_tags
+from aurora_assets.run_tags import range_tags
 
 
 def main(first: str, last: str) -> None:

@@ -12,9 +12,9 @@ import av
 import xarray as xr
 from PIL import Image
 
-from aurora_assets.errors import PixelsError
-from aurora_assets.wxcam.catalog import open_readonly
-from aurora_assets.wxcam.reader import open_pixels
+from aurora_platform.cameras.catalog import open_readonly
+from aurora_platform.cameras.reader import open_pixels
+from aurora_platform.errors import PixelsError
 
 
 def read_all(products: Path) -> int:

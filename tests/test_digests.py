@@ -15,10 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_assets import far_digests
-from aurora_assets.digests import Answers, Digest, LocalHasher, encoded, question, remote_command
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.far_digests import CHANGED, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK, Tree, Unusable, decoded
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.transport import remote_sha256
+from aurora_platform.transport.checksums import Answers, Digest, LocalHasher, encoded, question, remote_command
+from aurora_platform.transport.remote_sha256 import (
+    CHANGED,
+    NOT_BELOW,
+    NOT_REGULAR,
+    NOT_THERE,
+    SYMLINK,
+    Tree,
+    Unusable,
+    decoded,
+)
 
 SUM = "0" * 64
 LARGE = 5 << 20
@@ -38,8 +47,8 @@ def sha256sum(path: Path) -> str:
 
 def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "in" / "a folder").mkdir(parents=True)
-    block = far_digests._BLOCK
-    sizes = (0, 1, 2047, 2048, block - 1, block, block + 1, far_digests._LARGE, LARGE)
+    block = remote_sha256._BLOCK
+    sizes = (0, 1, 2047, 2048, block - 1, block, block + 1, remote_sha256._LARGE, LARGE)
     names = [f"in/a folder/{size}" for size in sizes] + ["top", "in/new\nline", "in/\\back", "in/\udcff", "in/ü", "-n"]
     for number, name in enumerate(names):
         size = sizes[number] if number < len(sizes) else number
@@ -69,8 +78,8 @@ def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) 
         "folder/file/below": NOT_THERE,
         "link": SYMLINK,
         "dangling": SYMLINK,
-        "behind/file": far_digests.BEHIND_SYMLINK,
-        "out/secret": far_digests.BEHIND_SYMLINK,
+        "behind/file": remote_sha256.BEHIND_SYMLINK,
+        "out/secret": remote_sha256.BEHIND_SYMLINK,
         "folder": NOT_REGULAR,
         "pipe": NOT_REGULAR,
         "../secret": NOT_BELOW,
@@ -152,7 +161,7 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
 ) -> None:
     path = tmp_path / "folder" / "file"
     path.parent.mkdir()
-    path.write_bytes(bytes(3 * far_digests._BLOCK))
+    path.write_bytes(bytes(3 * remote_sha256._BLOCK))
     beats: list[int] = []
 
     def beat() -> None:
@@ -170,12 +179,12 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
 
 def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(bytes(2 * far_digests._BLOCK))
+    path.write_bytes(bytes(2 * remote_sha256._BLOCK))
     blocks: list[int] = []
 
     def beat() -> None:
         blocks.append(1)
-        os.truncate(path, path.stat().st_size + far_digests._BLOCK)
+        os.truncate(path, path.stat().st_size + remote_sha256._BLOCK)
 
     with pytest.raises(Unusable, match=CHANGED):
         Tree(os.fsencode(tmp_path)).digest(b"file", beat)
@@ -328,7 +337,7 @@ MEMORY = """
 import json, sys
 from collections.abc import Sequence
 from pathlib import Path
-from aurora_assets.digests import LocalHasher
+from aurora_platform.transport.checksums import LocalHasher
 
 class Names(Sequence):
     "As many as wanted, made when they are asked for: what is measured is the hasher's memory."

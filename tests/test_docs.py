@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.site import load_site
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.pixels import build_pixels
-from aurora_assets.wxcam.refresh import refresh_day
-from simulator import CameraSpec, simulate
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.config.site import load_site
+from aurora_platform.layout import Layout
+from aurora_simulator import CameraSpec, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,13 +44,13 @@ def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
 
 
 def test_every_key_of_the_site_file_is_explained() -> None:
-    from aurora_assets.archive.settings import Archive, Retention
-    from aurora_assets.health.settings import Alerts, Endpoint, Health, Smtp
-    from aurora_assets.hosts import SshHost
-    from aurora_assets.limits import Limits
-    from aurora_assets.live import Live
-    from aurora_assets.site import Paths, Site
-    from aurora_assets.streams import Stream
+    from aurora_platform.config.archive import Archive, Retention
+    from aurora_platform.config.health import Alerts, Endpoint, Health, Smtp
+    from aurora_platform.config.hosts import SshHost
+    from aurora_platform.config.limits import Limits
+    from aurora_platform.config.live import Live
+    from aurora_platform.config.site import Paths, Site
+    from aurora_platform.config.streams import Stream
 
     text = (ROOT / "docs" / "site-file.md").read_text()
     for model in (Site, Paths, SshHost, Stream, Limits, Live, Archive, Retention, Health, Alerts, Smtp, Endpoint):
@@ -78,7 +78,7 @@ def test_make_setup_ends_with_what_to_do_next(goal: str, said: str) -> None:
 
 def test_the_readme_names_the_commands_of_aurora_and_the_site_of_all_instruments() -> None:
     readme = (ROOT / "README.md").read_text()
-    for text in ("aurora audit", "aurora status", "aurora sync", "python -m simulator instruments"):
+    for text in ("aurora audit", "aurora status", "aurora sync", "python -m aurora_simulator instruments"):
         assert f".venv/bin/{text}" in readme
     assert "sites/instruments.yaml" in readme
     assert (

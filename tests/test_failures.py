@@ -22,16 +22,16 @@ from dagster import (
     materialize,
 )
 
-from aurora_assets.errors import MediaError, TransferError
-from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass, may_pass
-from aurora_assets.locks import exclusive
-from aurora_assets.site import load_site
-from aurora_assets.wxcam.catalog import open_readonly
-from aurora_assets.wxcam.images import inspect_image
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
-from simulator.ssh_server import SshServer
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass, may_pass
+from aurora_platform.cameras.catalog import open_readonly
+from aurora_platform.cameras.images import inspect_image
+from aurora_platform.config.site import load_site
+from aurora_platform.errors import MediaError, TransferError
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, HERE, Meanwhile, Mirror, host_of, stream_of, write
 
 Trouble = Callable[[], object]

@@ -20,30 +20,30 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.errors import BusyError
-from aurora_assets.files import (
+from aurora_platform.errors import BusyError
+from aurora_platform.fs.atomic import (
     Staging,
     publish_file,
     publish_tree,
     remove,
 )
-from aurora_assets.locks import (
+from aurora_platform.fs.locks import (
     exclusive,
 )
-from aurora_assets.paths import (
+from aurora_platform.fs.paths import (
     UnsafePathError,
     is_plain,
     safe_relative,
 )
-from aurora_assets.text import (
-    SHOWN,
-    Tally,
-    shown,
-)
-from aurora_assets.versions import (
+from aurora_platform.fs.versions import (
     FileId,
     identity,
     is_settled,
+)
+from aurora_platform.text import (
+    SHOWN,
+    Tally,
+    shown,
 )
 
 patient = settings(deadline=None)  # other tests run beside these

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.site import load_site
-from simulator import CameraSpec, simulate
+from aurora_platform.config.site import load_site
+from aurora_simulator import CameraSpec, simulate
 from tests.comparing import rows, tree
 from tests.conftest import write_site
 from tests.forking import Forking

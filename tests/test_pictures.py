@@ -5,7 +5,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from aurora_assets.pictures import STRIP_DAYS, ages_plot, coverage_strip, strip_days
+from aurora_platform.plots import STRIP_DAYS, ages_plot, coverage_strip, strip_days
 
 LAST = date(2026, 8, 18)
 GREEN, AMBER, RED = (60, 141, 90), (230, 162, 60), (192, 57, 43)

@@ -29,11 +29,11 @@ from dagster import (
     partition_loading_context,
 )
 
-from aurora_assets import camera as names
 from aurora_assets.definitions import build
-from aurora_assets.health.settings import Alerts
-from aurora_assets.site import Site, load_site
-from simulator import FAULTS, CameraSpec, simulate
+from aurora_platform import camera_names as names
+from aurora_platform.config.health import Alerts
+from aurora_platform.config.site import Site, load_site
+from aurora_simulator import FAULTS, CameraSpec, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY = date(2026, 8, 18)

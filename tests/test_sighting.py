@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.sighting import Sighting, remember, sightings
+from aurora_platform.streams.state import Sighting, remember, sightings
 
 DAY = date(2026, 8, 18)
 NEXT = DAY + timedelta(days=1)

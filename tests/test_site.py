@@ -16,14 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aurora_assets.archive.errand import OUTGOING
-from aurora_assets.archive.items import STAGING
-from aurora_assets.errors import SiteError
-from aurora_assets.hosts import LocalHost, SshHost
-from aurora_assets.mirror.workplace import WORK_DIRECTORY
-from aurora_assets.site import DEFAULT_SITE, Site, load_site
-from aurora_assets.values import format_duration, parse_duration
-from cli.repair import QUARANTINE
+from aurora_cli.repair import QUARANTINE
+from aurora_platform.archive.selection import STAGING
+from aurora_platform.archive.transfer import OUTGOING
+from aurora_platform.config.hosts import LocalHost, SshHost
+from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
+from aurora_platform.config.types import format_duration, parse_duration
+from aurora_platform.errors import SiteError
+from aurora_platform.mirror.work_directory import WORK_DIRECTORY
 
 REPOSITORY = Path(__file__).parents[1]
 GAMB2LE = REPOSITORY / "sites" / "gamb2le.yaml"
@@ -599,7 +599,7 @@ def test_whatever_bytes_a_file_holds_give_a_site_or_a_site_error(
 
 def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "aurora_assets.site", *arguments],
+        [sys.executable, "-m", "aurora_platform.config.site", *arguments],
         capture_output=True, text=True, check=False, cwd="/", env=os.environ | environment,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from simulator.ssh_server import SshServer
+from aurora_simulator.ssh_server import SshServer
 
 Way = Literal["cuts", "goes silent", "is slow"]
 _SLOW = 300_000  # bytes a second

@@ -1,1 +1,1 @@
-"""Raw and products -> the archive, and the evidence that what is there is whole."""
+"""Assets and checks of the archive and of the manifests."""

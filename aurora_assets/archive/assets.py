@@ -17,7 +17,6 @@ from dagster import (
 )
 from pydantic import Field
 
-from aurora_assets import camera
 from aurora_assets.archive.checks import (
     REPLACED_SHOWN,
     every_place_was_seen,
@@ -29,23 +28,24 @@ from aurora_assets.archive.checks import (
     parked_spec,
     stay_spec,
 )
-from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
-from aurora_assets.archive.settings import Archive
 from aurora_assets.automation import last_made, when_an_old_day_changed
-from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.metadata import Metadata, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.presentation import Metadata, common_version, coverage, table
-from aurora_assets.site import Site
-from resources.archive import ArchiveResource
-from resources.ssh import SshResource
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_platform import camera_names
+from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.site import Site
+from aurora_platform.transport.archive_host import ArchiveResource
+from aurora_platform.transport.ssh import SshResource
 
 if TYPE_CHECKING:
-    from aurora_assets.archive.certify import Certified
-    from aurora_assets.archive.errand import PushReport
-    from aurora_assets.archive.ledger import Counts, Ledger
-    from aurora_assets.archive.pushes import Pushing
-    from aurora_assets.archive.stores import Records
-    from aurora_assets.archive.verify import DayVerdict
+    from aurora_platform.archive.ledger import Counts, Ledger
+    from aurora_platform.archive.push_plan import Pushing
+    from aurora_platform.archive.stores import Records
+    from aurora_platform.archive.transfer import PushReport
+    from aurora_platform.archive.verify_and_publish import Certified
+    from aurora_platform.archive.verify_days import DayVerdict
 
 CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
 # Three pools, so that a large push of one kind never takes the place of another.
@@ -79,7 +79,7 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
     made = [_raw_copy(site, archive, name) for name in site.streams]
     made += [_manifests(site, archive, name) for name in site.streams]
     made.append(_core_products(site, archive))
-    if camera.STREAM in site.streams:
+    if camera_names.STREAM in site.streams:
         made.append(_camera_products(site, archive))
     return made
 
@@ -109,7 +109,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
-        from aurora_assets.archive.stores import Records
+        from aurora_platform.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
@@ -127,12 +127,15 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
-    stream = site.streams[camera.STREAM]
+    stream = site.streams[camera_names.STREAM]
 
     @asset(
         key=CAMERA,
         # The pixels stay here: the archive has the images that they are made of.
-        deps=[AssetKey(name.split("/")) for name in camera.products("daily_video", camera.LATEST, camera.HOURLY)],
+        deps=[
+            AssetKey(name.split("/"))
+            for name in camera_names.products("daily_video", camera_names.LATEST, camera_names.HOURLY)
+        ],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="gws",
@@ -150,7 +153,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
-        from aurora_assets.archive.stores import Records
+        from aurora_platform.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
         with Records(site).ledger() as ledger:
@@ -176,7 +179,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
-        from aurora_assets.archive.stores import Records
+        from aurora_platform.archive.stores import Records
 
         with Records(site).ledger() as ledger:
             report = _pushing(context, site, archive, archive_hosts, ledger).core_products()
@@ -222,10 +225,10 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, ssh: SshResource, archive_hosts: ArchiveResource
     ) -> MaterializeResult:
-        from aurora_assets.archive.certify import certify
-        from aurora_assets.archive.pushes import push_words
-        from aurora_assets.archive.stores import Records
-        from resources.places import places_of
+        from aurora_platform.archive.locations import places_of
+        from aurora_platform.archive.push_plan import push_words
+        from aurora_platform.archive.stores import Records
+        from aurora_platform.archive.verify_and_publish import certify
 
         days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
         places = places_of(site, name, ssh)
@@ -256,7 +259,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 def _coverage(records: "Records", name: str) -> Metadata:
     """The last 30 days on the host, here, and proved in the archive, each against all files known of the day."""
-    from aurora_assets.archive.compare import Verdict
+    from aurora_platform.archive.compare import Verdict
 
     with records.evidence() as evidence:
         verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
@@ -272,7 +275,7 @@ def _coverage(records: "Records", name: str) -> Metadata:
 def _pushing(
     context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveResource, ledger: "Ledger"
 ) -> "Pushing":
-    from aurora_assets.archive.pushes import Pushing
+    from aurora_platform.archive.push_plan import Pushing
 
     return Pushing(site, archive, hosts.hosts(archive, context.log), ledger, context.log.info)
 

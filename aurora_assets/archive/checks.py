@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
-from aurora_assets.presentation import Metadata, table
-from aurora_assets.text import SHOWN, Tally, counted
+from aurora_assets.metadata import Metadata, table
+from aurora_platform.text import SHOWN, Tally, counted
 
 if TYPE_CHECKING:
-    from aurora_assets.archive.errand import PushReport
-    from aurora_assets.archive.replaced import Replaced
-    from aurora_assets.archive.verify import VerifyReport
+    from aurora_platform.archive.replaced import Replaced
+    from aurora_platform.archive.transfer import PushReport
+    from aurora_platform.archive.verify_days import VerifyReport
 
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
 REPLACED_SHOWN = timedelta(days=7)

@@ -18,17 +18,17 @@ from dagster import (
 )
 
 from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_old_day_changed
-from aurora_assets.errors import MediaError
-from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.metadata import Metadata, common_version, names, picture, rate, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
-from aurora_assets.presentation import Metadata, common_version, names, picture, rate, span
-from aurora_assets.site import Site
-from aurora_assets.wxcam import hours, recipes
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import CAMERAS, parse_name
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_platform.cameras import hours, recipes
+from aurora_platform.cameras.filenames import CAMERAS, parse_name
+from aurora_platform.config.site import Site
+from aurora_platform.errors import MediaError
+from aurora_platform.layout import Layout
 
 if TYPE_CHECKING:
-    from aurora_assets.wxcam import pixels, refresh, thumbnails, videos
+    from aurora_platform.cameras import pixels, refresh, thumbnails, videos
 
 STREAM = "wxcam"
 CATALOG = AssetKey(["wxcam", "catalog"])
@@ -91,7 +91,7 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.wxcam import refresh
+        from aurora_platform.cameras import refresh
 
         with refresh.refreshing(layout) as refresh_day:
 
@@ -124,7 +124,7 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.wxcam import videos
+        from aurora_platform.cameras import videos
 
         def build(key: str) -> videos.VideoReport:
             return videos.build_daily_video(layout, camera, day_of_key(key), _now())
@@ -153,7 +153,7 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.wxcam import videos
+        from aurora_platform.cameras import videos
 
         _sweep(context, layout)
         report = videos.build_latest_video(layout, camera, _now())
@@ -184,7 +184,7 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
     )
     @fail_at_once_unless_it_may_pass
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.wxcam import thumbnails
+        from aurora_platform.cameras import thumbnails
 
         _sweep(context, layout)
         keys, reports = context.partition_keys, {}
@@ -224,7 +224,7 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.wxcam import pixels
+        from aurora_platform.cameras import pixels
 
         def build(key: str) -> pixels.PixelsReport:
             return pixels.build_pixels(layout, camera, day_of_key(key), _now())
@@ -277,7 +277,7 @@ def _catalog_metadata(report: "refresh.CatalogReport") -> Metadata:
 
 
 def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
-    from aurora_assets.wxcam import videos
+    from aurora_platform.cameras import videos
 
     metadata: Metadata = {}
     if report.target.is_file():

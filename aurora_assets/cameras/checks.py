@@ -12,15 +12,15 @@ from dagster import (
     asset_check,
 )
 
-from aurora_assets.finding import Finding
+from aurora_assets.cameras.assets import CATALOG, STREAM, layout_of, product_key
+from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run, hour_of_key
-from aurora_assets.pictures import strip_days
-from aurora_assets.presentation import Metadata, check_result, coverage
-from aurora_assets.site import Site
-from aurora_assets.wxcam.assets import CATALOG, STREAM, layout_of, product_key
-from aurora_assets.wxcam.catalog import images_by_day, newest_days, open_readonly
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import CAMERAS
+from aurora_platform.cameras.catalog import images_by_day, newest_days, open_readonly
+from aurora_platform.cameras.filenames import CAMERAS
+from aurora_platform.check_report import Finding
+from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
+from aurora_platform.plots import strip_days
 
 Context = AssetCheckExecutionContext
 Look = Callable[[Context], Sequence[Finding]]
@@ -89,39 +89,39 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
 
 
 def _matches_raw(layout: Layout, context: Context) -> Sequence[Finding]:
-    from aurora_assets.wxcam import verify
+    from aurora_platform.cameras import checks
 
-    return [verify.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
+    return [checks.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
 
 
 def _no_unreadable(layout: Layout, context: Context) -> Sequence[Finding]:
-    from aurora_assets.wxcam import verify
+    from aurora_platform.cameras import checks
 
-    return [verify.no_unreadable_media(layout, day) for day in _days(context, layout)]
+    return [checks.no_unreadable_media(layout, day) for day in _days(context, layout)]
 
 
 def _daily_plays(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_assets.wxcam import verify
+    from aurora_platform.cameras import checks
 
-    return [verify.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
+    return [checks.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
 
 
 def _latest_plays(layout: Layout, camera: str, _: Context) -> Sequence[Finding]:
-    from aurora_assets.wxcam import verify
+    from aurora_platform.cameras import checks
 
-    return [verify.latest_video_plays(layout, camera)]
+    return [checks.latest_video_plays(layout, camera)]
 
 
 def _have_thumbnails(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_assets.wxcam import verify
+    from aurora_platform.cameras import checks
 
-    return [verify.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
+    return [checks.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
 
 
 def _pixels_match(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_assets.wxcam import verify
+    from aurora_platform.cameras import checks
 
-    return [verify.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
+    return [checks.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
 
 
 def _has_partitions(context: Context) -> bool:

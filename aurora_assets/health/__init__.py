@@ -1,1 +1,1 @@
-"""Observe only: what is wrong, since when, where, and what to look at next. Nothing here repairs anything."""
+"""Assets and checks of health, freshness and alerts."""

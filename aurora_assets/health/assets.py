@@ -16,17 +16,17 @@ from dagster import (
     asset,
 )
 
-from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
-from aurora_assets.health.next_steps import TOLD_BY_ALL
-from aurora_assets.health.places import alerts_directory, health_directory, snapshot_file
-from aurora_assets.health.settings import Alerts
-from aurora_assets.presentation import Metadata, picture, table
-from aurora_assets.site import Site
-from aurora_assets.values import format_duration
+from aurora_assets.metadata import Metadata, picture, table
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_platform.config.health import Alerts
+from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
+from aurora_platform.health.next_steps import TOLD_BY_ALL
+from aurora_platform.health.places import alerts_directory, health_directory, snapshot_file
 
 if TYPE_CHECKING:
-    from aurora_assets.health.model import Assessment, Snapshot
-    from resources.code_location import CodeLocation
+    from aurora_assets.instance.code_location import CodeLocation
+    from aurora_platform.health.models import Assessment, Snapshot
 
 HEALTH, ALERTS = AssetKey(["ops", "health"]), AssetKey(["ops", "alerts"])
 _CAN_MAIL = "mail_can_leave"
@@ -59,8 +59,8 @@ def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.health.report import publish_health
-        from resources.looking import look_at
+        from aurora_assets.health.observe import look_at
+        from aurora_platform.health.report import publish_health
 
         snapshot, assessment = look_at(site, context.instance, code=code())
         files = publish_health(site, snapshot, assessment)
@@ -96,9 +96,9 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def ops_alerts(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.health.alerts import Alerting
-        from aurora_assets.health.rules import read_snapshot
-        from resources.mail import Mailer
+        from aurora_platform.health.alert_rules import read_snapshot
+        from aurora_platform.health.alerts import Alerting
+        from aurora_platform.transport.mail import Mailer
 
         outcome = Alerting.of(site, settings).evaluate(read_snapshot(snapshot_file(site)), Mailer(settings))
         for event in outcome.events:
@@ -128,8 +128,8 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
 
 
 def _ages(site: Site) -> Metadata:
-    from aurora_assets.health.report import ages_of_a_day
-    from aurora_assets.pictures import ages_plot
+    from aurora_platform.health.report import ages_of_a_day
+    from aurora_platform.plots import ages_plot
 
     now = datetime.now(UTC)
     plot = ages_plot(ages_of_a_day(site, now), now, "age of the newest data here, over the last 24 hours")
@@ -137,7 +137,7 @@ def _ages(site: Site) -> Metadata:
 
 
 def _metadata(snapshot: "Snapshot", assessment: "Assessment") -> Metadata:
-    from aurora_assets.health.report import as_markdown
+    from aurora_platform.health.report import as_markdown
 
     summary = assessment.summary
     return {
@@ -152,8 +152,8 @@ def _metadata(snapshot: "Snapshot", assessment: "Assessment") -> Metadata:
 
 
 def _nothing_red(assessment: "Assessment") -> AssetCheckResult:
-    from aurora_assets.health.assessment import sorted_by_level
-    from aurora_assets.health.model import Level
+    from aurora_platform.health.assessment import sorted_by_level
+    from aurora_platform.health.models import Level
 
     bad = [check for check in sorted_by_level(assessment.checks) if check.level in (Level.RED, Level.AMBER)]
     return AssetCheckResult(

@@ -19,13 +19,13 @@ from dagster import (
     multi_asset_check,
 )
 
-from aurora_assets import camera
-from aurora_assets.presentation import Metadata
-from aurora_assets.site import Site
+from aurora_assets.metadata import Metadata
+from aurora_platform import camera_names
+from aurora_platform.config.site import Site
 
 if TYPE_CHECKING:
-    from aurora_assets.health.model import Freshness
-    from resources.verdicts import Target
+    from aurora_assets.instance.check_visibility import Target
+    from aurora_platform.health.models import Freshness
 
 CHECK = "is_fresh"
 _ROOTS = {"source": ["source"], "here": ["raw"], "archive": ["gws", "raw"]}
@@ -55,8 +55,8 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
         description="How new the newest data of every stream and product is, by the time of the data.",
     )
     def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
-        from aurora_assets.health.fresh import all_freshness
-        from resources.orchestrator import DagsterRecords
+        from aurora_assets.instance.records import DagsterRecords
+        from aurora_platform.health.freshness import all_freshness
 
         records = DagsterRecords(context.instance, site)
         chosen = context.selected_asset_check_keys
@@ -90,14 +90,14 @@ def evaluation_of(one: "Freshness", target: "Target | None" = None) -> AssetChec
 
 def passes(one: "Freshness") -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    from aurora_assets.health.assessment import is_planned_offline
-    from aurora_assets.health.model import Level
+    from aurora_platform.health.assessment import is_planned_offline
+    from aurora_platform.health.models import Level
 
     return one.level is Level.GREEN or is_planned_offline(one)
 
 
 def severity_of(one: "Freshness") -> AssetCheckSeverity:
-    from aurora_assets.health.model import Level
+    from aurora_platform.health.models import Level
 
     return AssetCheckSeverity.ERROR if one.level is Level.RED else AssetCheckSeverity.WARN
 
@@ -115,6 +115,6 @@ def _assets(site: Site) -> dict[AssetKey, str]:
         for part, root in _ROOTS.items():
             if part != "archive" or site.archive is not None:
                 found[AssetKey([*root, name])] = part
-    if camera.STREAM in site.streams:
-        found |= {AssetKey(name.split("/")): "product" for name in camera.products()}
+    if camera_names.STREAM in site.streams:
+        found |= {AssetKey(name.split("/")): "product" for name in camera_names.products()}
     return found

@@ -10,14 +10,14 @@ from pathlib import Path
 import dagster
 from dagster import DagsterInstance
 
-from aurora_assets.health.assessment import assess
-from aurora_assets.health.collect import Asker, take_snapshot
-from aurora_assets.health.model import Assessment, Check, Platform, Snapshot
-from aurora_assets.site import Site
-from resources.code_location import CodeLocation
-from resources.orchestrator import DagsterRecords
-from resources.outside import outside_of
-from resources.pages import Pages
+from aurora_assets.instance.code_location import CodeLocation
+from aurora_assets.instance.records import DagsterRecords
+from aurora_platform.config.site import Site
+from aurora_platform.health.assessment import assess
+from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
+from aurora_platform.health.page_probe import Pages
+from aurora_platform.health.snapshot import Asker, take_snapshot
+from aurora_platform.transport.connections import outside_of
 
 
 class NoRecords:

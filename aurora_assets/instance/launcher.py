@@ -21,7 +21,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
-from aurora_assets import lanes
+from aurora_assets import run_tags
 
 WORKER = ".dagster/aurora_worker"
 """Tag of a run: boot, process and its start, which tell a process from all others that ever were. The UI does not show
@@ -59,7 +59,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         if origin is None:
             raise RuntimeError(f"run {run.run_id} does not know its code; reload the code location and start it again")
         arguments = ExecuteRunArgs(origin, run.run_id, self._instance.get_ref(), set_exit_code_on_failure=True)
-        polite = ["nice", "-n", "19", "ionice", "-t", "-c", "3"] if lanes.is_polite(run.tags) else []
+        polite = ["nice", "-n", "19", "ionice", "-t", "-c", "3"] if run_tags.is_polite(run.tags) else []
         # In a session of its own: Ctrl-C and the end of the daemon do not reach it.
         process = subprocess.Popen(
             # This interpreter's Dagster, not the first one in PATH.

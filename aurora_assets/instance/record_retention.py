@@ -1,6 +1,6 @@
 """Removing what Dagster has recorded and a newer record has superseded: runs, observations, results of checks, logs.
 
-Reaches below Dagster's own interface, which has no retention for these. ``schedules/retention.py`` says when.
+Reaches below Dagster's own interface, which has no retention for these. ``schedules/record_retention.py`` says when.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.schedules.schema import JobTickTable
 from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
 
-from resources.check_results import LOOK_BACK
+from aurora_assets.instance.check_results import LOOK_BACK
 
 _PAGE = 200
 

@@ -15,19 +15,20 @@ from dagster import (
 )
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from aurora_assets import camera, lanes
-from aurora_assets.health.model import Daemon, Platform, Run
+from aurora_assets import run_tags
+from aurora_assets.instance.code_location import CodeLocation
+from aurora_assets.instance.failed_checks import failed_checks
+from aurora_assets.instance.ticks import ticks
 from aurora_assets.partitions import key_of_hour
-from aurora_assets.site import Site
-from resources.code_location import CodeLocation
-from resources.failed_checks import failed_checks
-from resources.ticks import ticks
+from aurora_platform import camera_names
+from aurora_platform.config.site import Site
+from aurora_platform.health.models import Daemon, Platform, Run
 
 _SHOWN = 20  # failed runs, at most
 _LOOKED_AT = 200
 _DAY = timedelta(days=1)
 _REMEMBERED = 7 * _DAY  # a failed run that nobody made good meanwhile
-_PRESENT = [lanes.LIVE, lanes.PUSH, lanes.PUSH_SMALL, lanes.EVIDENCE, lanes.OPS]
+_PRESENT = [run_tags.LIVE, run_tags.PUSH, run_tags.PUSH_SMALL, run_tags.EVIDENCE, run_tags.OPS]
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
 _GOING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
 _TIME = "%Y-%m-%d %H:%M:%S UTC"  # as presentation.span writes it
@@ -35,7 +36,7 @@ _TIME = "%Y-%m-%d %H:%M:%S UTC"  # as presentation.span writes it
 
 @dataclass(frozen=True)
 class DagsterRecords:
-    """See :class:`aurora_assets.health.collect.Orchestrator`."""
+    """See :class:`aurora_platform.health.snapshot.Orchestrator`."""
 
     instance: DagsterInstance
     site: Site
@@ -46,7 +47,7 @@ class DagsterRecords:
         """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
         now = now or datetime.now(UTC)
         # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
-        of_now = RunsFilter(statuses=_WAITING, tags={lanes.LANE: _PRESENT})
+        of_now = RunsFilter(statuses=_WAITING, tags={run_tags.LANE: _PRESENT})
         waiting = [
             *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=_LOOKED_AT, ascending=True),
             *self.instance.get_run_records(of_now, limit=1, ascending=True),
@@ -54,7 +55,7 @@ class DagsterRecords:
         impatient = [
             (now - record.create_timestamp.astimezone(UTC)).total_seconds()
             for record in waiting
-            if not lanes.is_history(record.dagster_run.tags)
+            if not run_tags.is_history(record.dagster_run.tags)
         ]
         failed = self._failed(now)
         daemons = self._daemons()
@@ -114,7 +115,7 @@ class DagsterRecords:
             _shown(record, None)
             for record in records
             # History may well take two days.
-            if not lanes.is_history(record.dagster_run.tags)
+            if not run_tags.is_history(record.dagster_run.tags)
             # One that hangs while it is being started has no time of its own yet.
             and now.timestamp() - (record.start_time or record.update_timestamp.timestamp()) > longest
         ]
@@ -132,16 +133,19 @@ class DagsterRecords:
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
         """The time of the newest data in each product of the camera, by what its newest partitions say."""
-        if camera.STREAM not in self.site.streams:
+        if camera_names.STREAM not in self.site.streams:
             return {}
         now = datetime.now(UTC)
-        first = self.site.streams[camera.STREAM].live_from(now)
+        first = self.site.streams[camera_names.STREAM].live_from(now)
         days = [str(first + n * _DAY) for n in range((now.date() - first).days + 1)]
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         hours = [key_of_hour(midnight + timedelta(hours=n)) for n in range(-24, 24)]
-        partitions: dict[str, list[str] | None] = dict.fromkeys(camera.products(*camera.DAILY), days)
-        for one in camera.CAMERAS:
-            partitions |= {camera.product(one, camera.LATEST): None, camera.product(one, camera.HOURLY): hours}
+        partitions: dict[str, list[str] | None] = dict.fromkeys(camera_names.products(*camera_names.DAILY), days)
+        for one in camera_names.CAMERAS:
+            partitions |= {
+                camera_names.product(one, camera_names.LATEST): None,
+                camera_names.product(one, camera_names.HOURLY): hours,
+            }
         return {name: self._newest(AssetKey(name.split("/")), keys) for name, keys in partitions.items()}
 
     def _newest(self, key: AssetKey, partitions: list[str] | None) -> datetime | None:

@@ -19,9 +19,9 @@ from dagster._core.storage.runs.schema import SecondaryIndexMigrationTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from aurora_assets.health.model import OverdueTick, Tick
-from aurora_assets.values import format_duration
-from resources.code_location import Automation, CodeLocation
+from aurora_assets.instance.code_location import Automation, CodeLocation
+from aurora_platform.config.types import format_duration
+from aurora_platform.health.models import OverdueTick, Tick
 
 # Where nobody says what is in the code, what has not ticked for longer, and missed more ticks, is taken for gone.
 _FORGOTTEN, _FORGOTTEN_TICKS = timedelta(days=2), 4

@@ -1,1 +1,1 @@
-"""Instrument host -> raw root: list, plan, fetch, verify. Additive: nothing is ever deleted here."""
+"""Assets and checks of sources and mirrors."""

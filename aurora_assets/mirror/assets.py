@@ -16,17 +16,17 @@ from dagster import (
 )
 
 from aurora_assets.automation import last_made
-from aurora_assets.failures import TRY_AGAIN, fail_at_once_unless_it_may_pass
-from aurora_assets.hosts import LocalHost
-from aurora_assets.mirror.plan import describe_refused
-from aurora_assets.mirror.survey import Survey
-from aurora_assets.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
+from aurora_assets.metadata import Metadata, common_version, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.presentation import Metadata, common_version, table
-from aurora_assets.site import Site
-from aurora_assets.streams import Stream
-from resources.rsync import RsyncResource
-from resources.ssh import SshResource
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_platform.config.hosts import LocalHost
+from aurora_platform.config.site import Site
+from aurora_platform.config.streams import Stream
+from aurora_platform.mirror.plan import describe_refused
+from aurora_platform.mirror.scan import Survey
+from aurora_platform.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
 
 
 def source_key(stream: str) -> AssetKey:

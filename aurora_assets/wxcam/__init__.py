@@ -1,1 +1,1 @@
-"""Raw media of the sky camera -> catalogue, daily videos, hourly thumbnails and pixels."""
+"""A name of before 0.2, kept for one release: the camera is in :mod:`aurora_platform.cameras`."""

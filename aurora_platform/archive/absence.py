@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from itertools import groupby
 
-from aurora_assets.archive.finalize import Finalizations
-from aurora_assets.errors import EvidenceError, HostRefusedError
-from aurora_assets.listing import Listing
-from aurora_assets.text import counted
+from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.errors import EvidenceError, HostRefusedError
+from aurora_platform.text import counted
+from aurora_platform.transport.listing import Listing
 
 _NEXT_STEP = (
     "Is the disk mounted there? If it was deleted on purpose, run verify_{stream} once with accept_loss: true (in the "
@@ -31,7 +31,8 @@ def see_that_it_is_not_empty(stream: str, where: str, list_root: Callable[[tuple
     stream, where
         The stream, and what its root is called in the message.
     list_root
-        Lists the root without what matches some patterns (``without`` of :meth:`aurora_assets.listing.Source.list`).
+        Lists the root without what matches some patterns (``without`` of
+        :meth:`aurora_platform.transport.listing.Source.list`).
     """
     listing = list_root(_SHALLOW)
     is_empty = all(entry.path == b"." for entry in listing.entries)
@@ -51,7 +52,7 @@ def doubtful_days(
     Parameters
     ----------
     at_risk
-        See :meth:`aurora_assets.archive.evidence.Evidence.at_risk`.
+        See :meth:`aurora_platform.archive.fixity.Evidence.at_risk`.
     unreadable
         What could not be read there: then that is the reason, and no disk that is not mounted.
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_assets.archive.compare import Verdict
-from aurora_assets.archive.guard import StreamGuard
-from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
-from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
-from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
-from aurora_assets.archive.stores import Records
-from aurora_assets.site import Site
-from aurora_assets.text import Tally
+from aurora_platform.archive.compare import Verdict
+from aurora_platform.archive.finalization_guard import StreamGuard
+from aurora_platform.archive.ledger import REGISTERED, Item, Ledger
+from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_platform.archive.selection import CATALOG, catalog_item, core_items, raw_items, wxcam_items
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.site import Site
+from aurora_platform.text import Tally
 
 _DAY = timedelta(days=1)
 

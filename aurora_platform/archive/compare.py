@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from aurora_assets.archive.known import Known, Look, Side
-from aurora_assets.text import SHOWN, shown
-from aurora_assets.versions import as_ns
+from aurora_platform.archive.records import Known, Look, Side
+from aurora_platform.fs.versions import as_ns
+from aurora_platform.text import SHOWN, shown
 
 
 class Class(StrEnum):
@@ -84,7 +84,7 @@ class Verdict:
     first_refused: str = ""
 
     is_final: bool = False
-    """Whether the day is said to be complete (:mod:`aurora_assets.archive.finalize`)."""
+    """Whether the day is said to be complete (:mod:`aurora_platform.archive.finalize`)."""
 
     @property
     def gap_count(self) -> int:

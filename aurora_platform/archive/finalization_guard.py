@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
-from aurora_assets.archive.errand import Sorted
-from aurora_assets.archive.known import Known, Side
-from aurora_assets.archive.ledger import Item
-from aurora_assets.archive.stores import Records
-from aurora_assets.errors import EvidenceError
+from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.records import Known, Side
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.transfer import Sorted
+from aurora_platform.errors import EvidenceError
 
 _ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"
 _LEFT_ALONE = "is not the version that the archive has, and its source does not have it any more"

@@ -18,12 +18,12 @@ from typing import Any
 
 import yaml
 
-from aurora_assets.archive import manifest
-from aurora_assets.archive.known import Known
-from aurora_assets.archive.names import finalized
-from aurora_assets.errors import EvidenceError
-from aurora_assets.files import Staging, publish_file
-from aurora_assets.text import shown
+from aurora_platform.archive import manifest
+from aurora_platform.archive.names import finalized
+from aurora_platform.archive.records import Known
+from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.text import shown
 
 _MAX_BYTES = 1 << 22
 # What reading a file may end in that somebody else has written, or that a disk has damaged.

@@ -16,12 +16,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from aurora_assets.archive.evidence_tables import GONE, SCHEMA, TAKE
-from aurora_assets.archive.known import SIDES, Known, Look, Side
-from aurora_assets.databases import Database
-from aurora_assets.digests import Digest
-from aurora_assets.errors import EvidenceError
-from aurora_assets.versions import FileId, same_mtime
+from aurora_platform.archive.fixity_tables import GONE, SCHEMA, TAKE
+from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.sqlite import Database
+from aurora_platform.fs.versions import FileId, same_mtime
+from aurora_platform.transport.checksums import Digest
 
 FILE_NAME = "evidence.sqlite"
 

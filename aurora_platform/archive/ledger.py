@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from aurora_assets.archive.replaced import REPLACED, Replacements
-from aurora_assets.databases import Database
-from aurora_assets.errors import LedgerError
-from aurora_assets.versions import FileId, identity, same_mtime
+from aurora_platform.archive.replaced import REPLACED, Replacements
+from aurora_platform.errors import LedgerError
+from aurora_platform.fs.sqlite import Database
+from aurora_platform.fs.versions import FileId, identity, same_mtime
 
 FILE_NAME = "ledger.sqlite"
 REGISTERED = "registered"

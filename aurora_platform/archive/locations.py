@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from aurora_assets.archive.known import Side
-from aurora_assets.archive.verify import Place
-from aurora_assets.hosts import LocalHost, SshHost
-from aurora_assets.site import Site
-from resources.ssh import SshResource
+from aurora_platform.archive.records import Side
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.config.hosts import LocalHost, SshHost
+from aurora_platform.config.site import Site
+from aurora_platform.transport.ssh import SshResource
 
 _HERE = LocalHost(kind="local")
 

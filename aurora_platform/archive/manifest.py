@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aurora_assets.archive.known import Known
-from aurora_assets.errors import EvidenceError
-from aurora_assets.paths import UnsafePathError, safe_relative
+from aurora_platform.archive.records import Known
+from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.paths import UnsafePathError, safe_relative
 
 HEADER = "relpath\tsize\tmtime\tchecksum\n"
 _BILLION = 1_000_000_000

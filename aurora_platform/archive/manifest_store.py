@@ -18,13 +18,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.archive import manifest
-from aurora_assets.archive.aside import Aside
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.known import SIDES
-from aurora_assets.archive.names import HISTORY, LATEST, latest
-from aurora_assets.files import Staging, flush, publish_tree
-from aurora_assets.text import shown
+from aurora_platform.archive import manifest
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.names import HISTORY, LATEST, latest
+from aurora_platform.archive.records import SIDES
+from aurora_platform.archive.set_aside import Aside
+from aurora_platform.fs.atomic import Staging, flush, publish_tree
+from aurora_platform.text import shown
 
 SUMMARY, CANDIDATES = "summary.json", "prune_candidates.tsv"
 CANDIDATES_HEADER = "relpath\n"

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_assets.archive.compare import DIFFERENT, Class, Verdict
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.known import SIDES
-from aurora_assets.archive.publish import StreamSummary
-from aurora_assets.archive.settings import Archive
-from aurora_assets.streams import Stream
-from aurora_assets.values import format_duration
+from aurora_platform.archive.compare import DIFFERENT, Class, Verdict
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.manifest_store import StreamSummary
+from aurora_platform.archive.records import SIDES
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.streams import Stream
+from aurora_platform.config.types import format_duration
 
 _DAY = timedelta(days=1)
 

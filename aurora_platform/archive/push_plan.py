@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.archive.errand import OUTGOING, Errand, PushReport
-from aurora_assets.archive.finalize import Finalizations
-from aurora_assets.archive.guard import StreamGuard
-from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, registered_items, wxcam_items
-from aurora_assets.archive.ledger import REGISTERED, Item, Ledger
-from aurora_assets.archive.names import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, raw_group
-from aurora_assets.archive.push import push
-from aurora_assets.archive.settings import Archive
-from aurora_assets.archive.stores import Records
-from aurora_assets.errors import EvidenceError
-from aurora_assets.protocols import FarSide
-from aurora_assets.site import Site
-from aurora_assets.text import Tally
+from aurora_platform.archive.finalization_guard import StreamGuard
+from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.ledger import REGISTERED, Item, Ledger
+from aurora_platform.archive.names import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, raw_group
+from aurora_platform.archive.selection import (
+    CATALOG,
+    catalog_item,
+    core_items,
+    raw_items,
+    registered_items,
+    wxcam_items,
+)
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.transfer import OUTGOING, Errand, PushReport
+from aurora_platform.archive.uploader import push
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.site import Site
+from aurora_platform.errors import EvidenceError
+from aurora_platform.text import Tally
+from aurora_platform.transport.protocols import FarSide
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Pushing:
     tell: Callable[[str], None] = lambda text: None
 
     def raw(self, stream: str, days: Sequence[date], *, history: bool = False) -> PushReport:
-        """Push a stream's local files of some UTC days; see :func:`aurora_assets.archive.push.push`.
+        """Push a stream's local files of some UTC days; see :func:`aurora_platform.archive.uploader.push`.
 
         ``history`` is a lane of its own, for days before the live window: months that are on their way hold up nothing
         that has come now.

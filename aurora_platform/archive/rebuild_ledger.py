@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_assets import camera
-from aurora_assets.archive.items import CATALOG, catalog_item, core_items, raw_items, wxcam_items
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
-from aurora_assets.archive.settings import Archive
-from aurora_assets.errors import ArchiveError, HostError
-from aurora_assets.listing import FILE, Source
-from aurora_assets.paths import UnsafePathError, safe_relative
-from aurora_assets.site import Site
-from aurora_assets.text import Tally
-from aurora_assets.versions import FileId
+from aurora_platform import camera_names
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
+from aurora_platform.archive.selection import CATALOG, catalog_item, core_items, raw_items, wxcam_items
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.site import Site
+from aurora_platform.errors import ArchiveError, HostError
+from aurora_platform.fs.paths import UnsafePathError, safe_relative
+from aurora_platform.fs.versions import FileId
+from aurora_platform.text import Tally
+from aurora_platform.transport.listing import FILE, Source
 
 
 def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Source]) -> Iterator[tuple[str, int, int]]:
@@ -44,8 +44,8 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
 
 def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
     yield CORE_PRODUCTS, list(core_items(site, archive.products, Tally()))
-    if camera.STREAM in site.streams:
-        start = site.streams[camera.STREAM].start
+    if camera_names.STREAM in site.streams:
+        start = site.streams[camera_names.STREAM].start
         days = {start + timedelta(days=n) for n in range((today - start).days + 1)}
         items = list(wxcam_items(site.wxcam_products, archive.products, days, Tally()))
         catalog = catalog_item(site.wxcam_products / CATALOG, archive.products, archive.name, ledger)

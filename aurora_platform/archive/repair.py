@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from aurora_assets.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
-from aurora_assets.archive.known import Known, Side
-from aurora_assets.archive.verify import Verification
+from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
+from aurora_platform.archive.records import Known, Side
+from aurora_platform.archive.verify_days import Verification
 
 
 class Cure(StrEnum):

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from aurora_assets.archive.errand import REPAIR
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.replaced import Earlier
-from aurora_assets.archive.settings import Archive
-from aurora_assets.errors import HostError
-from aurora_assets.listing import FILE, Entry
-from aurora_assets.protocols import FarSide, Sent
-from aurora_assets.text import Tally
-from aurora_assets.versions import FileId, in_parts, same_mtime
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.replaced import Earlier
+from aurora_platform.archive.transfer import REPAIR
+from aurora_platform.config.archive import Archive
+from aurora_platform.errors import HostError
+from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.text import Tally
+from aurora_platform.transport.listing import FILE, Entry
+from aurora_platform.transport.protocols import FarSide, Sent
 
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NO_FILE = "something else than a file stands there under its name"

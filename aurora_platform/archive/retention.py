@@ -16,15 +16,15 @@ from itertools import batched, islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.known import Known
-from aurora_assets.archive.stores import Records
-from aurora_assets.archive.verify import Place
-from aurora_assets.digests import Digest
-from aurora_assets.errors import EvidenceError
-from aurora_assets.files import flush
-from aurora_assets.locks import exclusive
-from aurora_assets.text import Tally
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.records import Known
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.atomic import flush
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.text import Tally
+from aurora_platform.transport.checksums import Digest
 
 LOG_DIRECTORY = "retired"
 _BATCH = 50  # files that are read together immediately before they go

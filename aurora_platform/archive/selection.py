@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
-from aurora_assets.archive.errand import FAR_WORK, OUTGOING
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.view import database_mtime
-from aurora_assets.listing import DIRECTORY, Entry, LocalSource
-from aurora_assets.placing import Directories, Judge, why_unusable
-from aurora_assets.site import Site
-from aurora_assets.streams import Stream
-from aurora_assets.text import Tally
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.transfer import FAR_WORK, OUTGOING
+from aurora_platform.archive.upload_tree import database_mtime
+from aurora_platform.config.site import Site
+from aurora_platform.config.streams import Stream
+from aurora_platform.streams.classify import Directories, Judge, why_unusable
+from aurora_platform.text import Tally
+from aurora_platform.transport.listing import DIRECTORY, Entry, LocalSource
 
 WXCAM = "wxcam"
 """The camera's products lie here below those of the site, and are pushed by themselves."""

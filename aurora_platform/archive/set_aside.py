@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aurora_assets.files import flush
-from aurora_assets.text import SHOWN, counted, shown
+from aurora_platform.fs.atomic import flush
+from aurora_platform.text import SHOWN, counted, shown
 
 
 @dataclass

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from aurora_assets.archive import evidence, ledger
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.finalize import Finalizations
-from aurora_assets.archive.known import Side
-from aurora_assets.archive.ledger import Ledger
-from aurora_assets.archive.publish import Publication
-from aurora_assets.archive.settings import Archive
-from aurora_assets.archive.verify import Place, Verification
-from aurora_assets.files import Staging
-from aurora_assets.locks import exclusive
-from aurora_assets.site import Site
+from aurora_platform.archive import fixity, ledger
+from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.manifest_store import Publication
+from aurora_platform.archive.records import Side
+from aurora_platform.archive.verify_days import Place, Verification
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.site import Site
+from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.locks import exclusive
 
 _HISTORY_EVERY = timedelta(minutes=10)
 
@@ -37,7 +37,7 @@ class Records:
         return Ledger(self.site.paths.state / ledger.FILE_NAME)
 
     def evidence(self) -> Evidence:
-        return Evidence(self.site.paths.state / evidence.FILE_NAME)
+        return Evidence(self.site.paths.state / fixity.FILE_NAME)
 
     def finalizations(self, stream: str) -> Finalizations:
         there = f"{self.archive.raw}/{self.site.streams[stream].raw}"

@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.archive.ledger import Item
-from aurora_assets.text import Tally
+from aurora_platform.archive.ledger import Item
+from aurora_platform.text import Tally
 
 OUTGOING = ".outgoing"
 """Below a root here: the views, one for each lane."""
@@ -33,7 +33,7 @@ class Sorted:
 
 
 class Guard(Protocol):
-    """Who knows what is not to be replaced; :mod:`aurora_assets.archive.guard` implements it."""
+    """Who knows what is not to be replaced; :mod:`aurora_platform.archive.finalization_guard` implements it."""
 
     def sort(self, items: Iterable[Item]) -> Sorted:
         """Say of each file whether it may be sent."""

@@ -18,10 +18,10 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from aurora_assets.archive.ledger import Item
-from aurora_assets.errors import AuroraError
-from aurora_assets.files import NO_SPACE
-from aurora_assets.versions import same_mtime
+from aurora_platform.archive.ledger import Item
+from aurora_platform.errors import AuroraError
+from aurora_platform.fs.atomic import NO_SPACE
+from aurora_platform.fs.versions import same_mtime
 
 YOUNG = timedelta(seconds=60)
 """A younger file of those that may be written in place is copied, and not linked."""

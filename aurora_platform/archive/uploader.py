@@ -4,7 +4,8 @@ To the first host that works, in the site's order; whatever goes wrong with one 
 ever deleted there, and what a finalization vouches for is kept where another version takes its place. What the ledger
 calls copied has been listed there in this version, by a listing of its own.
 
-Plain Python: the archive's hosts come in as arguments. What there is to push is in :mod:`aurora_assets.archive.pushes`.
+Plain Python: the archive's hosts come in as arguments. What there is to push is in
+:mod:`aurora_platform.archive.push_plan`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from datetime import timedelta
 from itertools import batched
 from pathlib import Path, PurePosixPath
 
-from aurora_assets.archive.errand import FAR_WORK, Errand, PushReport
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.replacing import Replacing, files_there, is_version
-from aurora_assets.archive.settings import Archive
-from aurora_assets.archive.view import UnusableError, take
-from aurora_assets.errors import ArchiveError, HostError, TransferError
-from aurora_assets.files import Staging, remove
-from aurora_assets.locks import exclusive
-from aurora_assets.protocols import FarSide, Sent
-from aurora_assets.text import Tally, shown
-from aurora_assets.versions import FileId, in_parts, same_mtime
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.replacing import Replacing, files_there, is_version
+from aurora_platform.archive.transfer import FAR_WORK, Errand, PushReport
+from aurora_platform.archive.upload_tree import UnusableError, take
+from aurora_platform.config.archive import Archive
+from aurora_platform.errors import ArchiveError, HostError, TransferError
+from aurora_platform.fs.atomic import Staging, remove
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.text import Tally, shown
+from aurora_platform.transport.protocols import FarSide, Sent
 
 _NOTES = 10
 _ASKED = 500  # files of which it is asked together whether a finalization vouches for them
@@ -283,7 +284,7 @@ class _Push:
         return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
 
     def _replace(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
-        """The way of files that a finalization vouches for (:class:`aurora_assets.archive.replacing.Replacing`)."""
+        """The way of files that a finalization vouches for (:class:`aurora_platform.archive.replacing.Replacing`)."""
 
         def send(paths: Sequence[str], keep_in: str | None) -> Sent:
             more = () if keep_in is None else (keep_in,)

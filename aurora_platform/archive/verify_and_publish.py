@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from aurora_assets.archive.known import Side
-from aurora_assets.archive.prune import PrunePlan, plan_pruning, staleness, summarize
-from aurora_assets.archive.publish import StreamSummary
-from aurora_assets.archive.stores import Records
-from aurora_assets.archive.verify import Place, VerifyReport
+from aurora_platform.archive.manifest_store import StreamSummary
+from aurora_platform.archive.prune_plan import PrunePlan, plan_pruning, staleness, summarize
+from aurora_platform.archive.records import Side
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_days import Place, VerifyReport
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def certify(
     full
         Read every file again.
     accept_loss
-        Believe a source that is empty, or has lost most of what it had (:mod:`aurora_assets.archive.absence`).
+        Believe a source that is empty, or has lost most of what it had (:mod:`aurora_platform.archive.absence`).
     """
     with records.verification(name, places, tell, accept_loss=accept_loss) as verification:
         report = verification.verify_days(days, full=full)

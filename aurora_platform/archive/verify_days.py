@@ -14,21 +14,21 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_assets.archive.absence import doubtful_days, see_that_it_is_not_empty
-from aurora_assets.archive.compare import GAPS, Bounds, Class, Clocks, Compared, Verdict, compare_day
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.finalize import Finalizations
-from aurora_assets.archive.known import SIDES, Known, Look, Side
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.names import raw_group
-from aurora_assets.archive.settings import Archive
-from aurora_assets.digests import Hasher
-from aurora_assets.errors import EvidenceError, HostError
-from aurora_assets.listing import FILE, Entry, Listing, Source
-from aurora_assets.placing import Directories, Judge
-from aurora_assets.streams import Stream
-from aurora_assets.text import Tally, shown
-from aurora_assets.versions import FileId, as_ns
+from aurora_platform.archive.absence import doubtful_days, see_that_it_is_not_empty
+from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, Compared, Verdict, compare_day
+from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.names import raw_group
+from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.streams import Stream
+from aurora_platform.errors import EvidenceError, HostError
+from aurora_platform.fs.versions import FileId, as_ns
+from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.text import Tally, shown
+from aurora_platform.transport.checksums import Hasher
+from aurora_platform.transport.listing import FILE, Entry, Listing, Source
 
 _OURS: tuple[Side, Side] = ("local", "gws")
 _NOTED = 1000  # rows that go into the ledger in one transaction

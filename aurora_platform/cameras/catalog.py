@@ -1,8 +1,8 @@
 """The catalogue: one row for every readable image and clip, in the SQLite table that the dashboard reads.
 
 Settled files that no reader can read stand in ``unreadable_media`` and are opened again only when their size or mtime
-changes. Here are the tables, how they are opened, and what is asked of them; :mod:`aurora_assets.wxcam.refresh` fills
-them.
+changes. Here are the tables, how they are opened, and what is asked of them; :mod:`aurora_platform.cameras.refresh`
+fills them.
 """
 
 import logging
@@ -14,18 +14,18 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from aurora_assets.databases import make_whole
-from aurora_assets.errors import CatalogError
-from aurora_assets.files import flush, publish_file, remove
-from aurora_assets.text import Tally
-from aurora_assets.versions import FileId
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import (
+from aurora_platform.cameras.filenames import (
     CAMERAS,
     MIME_TYPES,
     Kind,
 )
-from aurora_assets.wxcam.rawtree import around, belongs
+from aurora_platform.cameras.raw_tree import around, belongs
+from aurora_platform.errors import CatalogError
+from aurora_platform.fs.atomic import flush, publish_file, remove
+from aurora_platform.fs.sqlite import make_whole
+from aurora_platform.fs.versions import FileId
+from aurora_platform.layout import Layout
+from aurora_platform.text import Tally
 
 _log = logging.getLogger(__name__)
 # A writer waits this long for another writer's transaction; each is some milliseconds.
@@ -384,7 +384,7 @@ def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
 
 
 def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
-    """Record files that no reader can decode (:mod:`aurora_assets.wxcam.readers`), so that nobody tries them again.
+    """Record files that no reader can decode (:mod:`aurora_platform.cameras.readers`), so that nobody tries them again.
 
     What a product only has no use for is not for here: it stays catalogued for the others. Of a file that has changed
     since, or is catalogued anew, nothing is known.

@@ -14,10 +14,7 @@ import av
 import numpy as np
 import zarr
 
-from aurora_assets.errors import MediaError
-from aurora_assets.finding import Finding
-from aurora_assets.versions import identity, is_settled
-from aurora_assets.wxcam.catalog import (
+from aurora_platform.cameras.catalog import (
     Media,
     day_media,
     day_unreadable,
@@ -25,14 +22,17 @@ from aurora_assets.wxcam.catalog import (
     newest_clips,
     open_readonly,
 )
-from aurora_assets.wxcam.exclusions import inputs_of, inputs_of_none
-from aurora_assets.wxcam.hours import is_closed, is_complete, published
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import inspect_clip, open_clip
-from aurora_assets.wxcam.names import epoch_ns
-from aurora_assets.wxcam.pixels import IDENTITY, excluded_from
-from aurora_assets.wxcam.rawtree import scan_day
-from aurora_assets.wxcam.recipes import LATEST_CLIPS, PIXELS, VIDEO
+from aurora_platform.cameras.exclusions import inputs_of, inputs_of_none
+from aurora_platform.cameras.filenames import epoch_ns
+from aurora_platform.cameras.hours import is_closed, is_complete, published
+from aurora_platform.cameras.media import inspect_clip, open_clip
+from aurora_platform.cameras.pixels import IDENTITY, excluded_from
+from aurora_platform.cameras.raw_tree import scan_day
+from aurora_platform.cameras.recipes import LATEST_CLIPS, PIXELS, VIDEO
+from aurora_platform.check_report import Finding
+from aurora_platform.errors import MediaError
+from aurora_platform.fs.versions import identity, is_settled
+from aurora_platform.layout import Layout
 
 _HOUR = timedelta(hours=1)
 

@@ -17,10 +17,10 @@ from av.container import InputContainer, OutputContainer
 from av.filter import Graph
 from av.video.stream import VideoStream
 
-from aurora_assets.errors import MediaError
-from aurora_assets.versions import FileId, identity
-from aurora_assets.wxcam.h264 import can_stand_beside
-from aurora_assets.wxcam.media import TROUBLE, Clip, is_of_the_machine, open_clip, said
+from aurora_platform.cameras.h264 import can_stand_beside
+from aurora_platform.cameras.media import TROUBLE, Clip, is_of_the_machine, open_clip, said
+from aurora_platform.errors import MediaError
+from aurora_platform.fs.versions import FileId, identity
 
 RECIPE = "clip/1"
 # H.264 parameter sets have numbers from 0 to 31; cameras and encoders use 0.

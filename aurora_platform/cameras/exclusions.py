@@ -10,11 +10,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aurora_assets.errors import MediaError
-from aurora_assets.files import publish_file
-from aurora_assets.wxcam import recipes
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import VERSIONS, open_clip
+from aurora_platform.cameras import recipes
+from aurora_platform.cameras.media import VERSIONS, open_clip
+from aurora_platform.errors import MediaError
+from aurora_platform.fs.atomic import publish_file
+from aurora_platform.layout import Layout
 
 _INPUTS, _EXCLUDED, _MADE_WITH = "inputs_sha256", "excluded", "made_with"
 

@@ -7,7 +7,7 @@ takes 26 ms at the size of our camera. Nothing here decodes, and what is not pla
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aurora_assets.errors import MediaError
+from aurora_platform.errors import MediaError
 
 _WITHOUT_CHROMA_FORMAT = (66, 77, 88)  # Baseline, Main, Extended: always 4:2:0 in 8 bits
 _HIGH = 100

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from aurora_assets.sighting import sightings
-from aurora_assets.wxcam.catalog import day_media, media_between, open_readonly
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import CAMERAS, epoch_ns, from_epoch_ns, parse_name
+from aurora_platform.cameras.catalog import day_media, media_between, open_readonly
+from aurora_platform.cameras.filenames import CAMERAS, epoch_ns, from_epoch_ns, parse_name
+from aurora_platform.layout import Layout
+from aurora_platform.streams.state import sightings
 
 HOUR = timedelta(hours=1)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from aurora_assets.errors import MediaError
-from aurora_assets.wxcam.jpeg import END, frame_in, plain_size
-from aurora_assets.wxcam.media import MAX_PIXELS, bounded, raise_if_memory_is_short
-from aurora_assets.wxcam.readers import is_whole, picture
+from aurora_platform.cameras.jpeg import END, frame_in, plain_size
+from aurora_platform.cameras.media import MAX_PIXELS, bounded, raise_if_memory_is_short
+from aurora_platform.cameras.readers import is_whole, picture
+from aurora_platform.errors import MediaError
 
 
 def inspect_image(path: str | Path) -> tuple[int, int]:

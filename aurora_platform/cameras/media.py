@@ -14,8 +14,8 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from aurora_assets.errors import MediaError
-from aurora_assets.wxcam.h264 import plain_frames
+from aurora_platform.cameras.h264 import plain_frames
+from aurora_platform.errors import MediaError
 
 MAX_PIXELS = 64_000_000  # per frame; the largest of our cameras has 9.5 million
 MAX_FRAMES = 100_000  # per clip; an hour at one frame a second is 3,600

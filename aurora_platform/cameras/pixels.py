@@ -6,7 +6,7 @@ it enters, so that a reader never meets one that cannot be. An image that cannot
 is excluded with a reason and stays in the catalogue; a day of such images is a group without frames, which says so.
 
 Layout of ``wxcam.zarr/<camera>/YYYYMMDD``: ``image`` (time, y, x, channel) uint8 RGB; ``time`` int64 ns since epoch,
-UTC, increasing; ``filename``, ``size_bytes``, ``mtime_ns`` (time). Reading is in :mod:`aurora_assets.wxcam.reader`.
+UTC, increasing; ``filename``, ``size_bytes``, ``mtime_ns`` (time). Reading is in :mod:`aurora_platform.cameras.reader`.
 """
 
 import io
@@ -29,17 +29,17 @@ from imagecodecs.zarr import Jpeg
 from PIL import Image
 from zarr.codecs import BloscCodec
 
-from aurora_assets.errors import MediaError, UnreadableError
-from aurora_assets.files import flush, publish_file, publish_tree
-from aurora_assets.text import Tally
-from aurora_assets.versions import identity
-from aurora_assets.wxcam import recipes
-from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
-from aurora_assets.wxcam.jpeg import END, frame_in, header_of
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import raise_if_memory_is_short
-from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
-from aurora_assets.wxcam.readers import picture
+from aurora_platform.cameras import recipes
+from aurora_platform.cameras.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
+from aurora_platform.cameras.filenames import CAMERAS, compact, from_epoch_ns
+from aurora_platform.cameras.jpeg import END, frame_in, header_of
+from aurora_platform.cameras.media import raise_if_memory_is_short
+from aurora_platform.cameras.readers import picture
+from aurora_platform.errors import MediaError, UnreadableError
+from aurora_platform.fs.atomic import flush, publish_file, publish_tree
+from aurora_platform.fs.versions import identity
+from aurora_platform.layout import Layout
+from aurora_platform.text import Tally
 
 RECIPE = recipes.PIXELS
 IDENTITY = "aurora_inputs_sha256"

@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from aurora_assets.wxcam.names import CAMERAS, Camera, compact, parse_name
+from aurora_platform.cameras.filenames import CAMERAS, Camera, compact, parse_name
 
 
 class RawFile(NamedTuple):

@@ -12,9 +12,9 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from aurora_assets.errors import MediaError, UnreadableError
-from aurora_assets.wxcam.jpeg import END, frame_of
-from aurora_assets.wxcam.media import TROUBLE, is_of_the_machine, open_clip, raise_if_memory_is_short, said
+from aurora_platform.cameras.jpeg import END, frame_of
+from aurora_platform.cameras.media import TROUBLE, is_of_the_machine, open_clip, raise_if_memory_is_short, said
+from aurora_platform.errors import MediaError, UnreadableError
 
 _SCAN = b"\xff\xda"
 # Behind a picture that is not whole it gives another one than nothing does: its first bit is set, where a decoder that

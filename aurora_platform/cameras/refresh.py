@@ -13,13 +13,8 @@ from datetime import date, datetime
 from operator import attrgetter
 from pathlib import Path
 
-from aurora_assets.errors import MediaError
-from aurora_assets.locks import exclusive
-from aurora_assets.sighting import sightings
-from aurora_assets.text import Tally, shown
-from aurora_assets.versions import FileId, identity, is_settled
-from aurora_assets.wxcam import recipes
-from aurora_assets.wxcam.catalog import (
+from aurora_platform.cameras import recipes
+from aurora_platform.cameras.catalog import (
     Media,
     Row,
     day_media,
@@ -27,11 +22,16 @@ from aurora_assets.wxcam.catalog import (
     open_writable,
     write_difference,
 )
-from aurora_assets.wxcam.images import inspect_image
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import inspect_clip
-from aurora_assets.wxcam.names import MIME_TYPES, Camera, Kind, epoch_ns, from_epoch_ns, parse_name
-from aurora_assets.wxcam.rawtree import RawFile, is_misplaced, scan_day
+from aurora_platform.cameras.filenames import MIME_TYPES, Camera, Kind, epoch_ns, from_epoch_ns, parse_name
+from aurora_platform.cameras.images import inspect_image
+from aurora_platform.cameras.media import inspect_clip
+from aurora_platform.cameras.raw_tree import RawFile, is_misplaced, scan_day
+from aurora_platform.errors import MediaError
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.versions import FileId, identity, is_settled
+from aurora_platform.layout import Layout
+from aurora_platform.streams.state import sightings
+from aurora_platform.text import Tally, shown
 
 RECIPE = recipes.CATALOG
 # How reasons begin that products of version 0.1.0 wrote of files that they only had no use for, or had not asked every

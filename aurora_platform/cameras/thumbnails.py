@@ -19,12 +19,8 @@ from threading import Lock
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
-from aurora_assets.errors import UnreadableError
-from aurora_assets.files import publish_file
-from aurora_assets.text import Tally
-from aurora_assets.versions import identity
-from aurora_assets.wxcam import recipes
-from aurora_assets.wxcam.catalog import (
+from aurora_platform.cameras import recipes
+from aurora_platform.cameras.catalog import (
     Media,
     as_catalogued,
     day_unreadable,
@@ -32,11 +28,15 @@ from aurora_assets.wxcam.catalog import (
     media_between,
     open_readonly,
 )
-from aurora_assets.wxcam.hours import HOUR, is_closed, is_complete, published
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.names import CAMERAS, epoch_ns, parse_name
-from aurora_assets.wxcam.rawtree import scan_day
-from aurora_assets.wxcam.readers import picture
+from aurora_platform.cameras.filenames import CAMERAS, epoch_ns, parse_name
+from aurora_platform.cameras.hours import HOUR, is_closed, is_complete, published
+from aurora_platform.cameras.raw_tree import scan_day
+from aurora_platform.cameras.readers import picture
+from aurora_platform.errors import UnreadableError
+from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.versions import identity
+from aurora_platform.layout import Layout
+from aurora_platform.text import Tally
 
 RECIPE = recipes.THUMBNAIL
 QUALITY = 88

@@ -1,9 +1,9 @@
 """Daily and latest videos: the camera's hourly clips, joined by copying their compressed frames.
 
 Nothing is decoded or encoded for clips that fit together; those that do not are converted once and kept in ``.clips/``
-(:mod:`aurora_assets.wxcam.clips`). The joined file begins with its index (faststart), so that browsers can play and
-seek at once, and says what it was made from and what it leaves out (:mod:`aurora_assets.wxcam.exclusions`). A clip that
-cannot be joined or converted is left out of the video and stays in the catalogue.
+(:mod:`aurora_platform.cameras.clips`). The joined file begins with its index (faststart), so that browsers can play and
+seek at once, and says what it was made from and what it leaves out (:mod:`aurora_platform.cameras.exclusions`). A clip
+that cannot be joined or converted is left out of the video and stays in the catalogue.
 """
 
 import io
@@ -17,17 +17,20 @@ from pathlib import Path
 
 import av
 
-from aurora_assets.errors import MediaError, UnreadableError
-from aurora_assets.files import publish_file, remove
-from aurora_assets.text import Tally, shown
-from aurora_assets.versions import identity
-from aurora_assets.wxcam import recipes
-from aurora_assets.wxcam.catalog import Media, as_catalogued, day_media, mark_unreadable, newest_clips, open_readonly
-from aurora_assets.wxcam.clips import Dialect, common_dialect, convert, converted_name
-from aurora_assets.wxcam.exclusions import Inputs, inputs_of, inputs_of_none, note_none
-from aurora_assets.wxcam.h264 import merged_header
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.media import (
+from aurora_platform.cameras import recipes
+from aurora_platform.cameras.catalog import (
+    Media,
+    as_catalogued,
+    day_media,
+    mark_unreadable,
+    newest_clips,
+    open_readonly,
+)
+from aurora_platform.cameras.clips import Dialect, common_dialect, convert, converted_name
+from aurora_platform.cameras.exclusions import Inputs, inputs_of, inputs_of_none, note_none
+from aurora_platform.cameras.filenames import CAMERAS, compact, from_epoch_ns
+from aurora_platform.cameras.h264 import merged_header
+from aurora_platform.cameras.media import (
     TROUBLE,
     VERSIONS,
     Clip,
@@ -37,8 +40,12 @@ from aurora_assets.wxcam.media import (
     open_clip,
     said,
 )
-from aurora_assets.wxcam.names import CAMERAS, compact, from_epoch_ns
-from aurora_assets.wxcam.readers import prove_playable
+from aurora_platform.cameras.readers import prove_playable
+from aurora_platform.errors import MediaError, UnreadableError
+from aurora_platform.fs.atomic import publish_file, remove
+from aurora_platform.fs.versions import identity
+from aurora_platform.layout import Layout
+from aurora_platform.text import Tally, shown
 
 RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px

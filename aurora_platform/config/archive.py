@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from aurora_assets.hosts import SshHost
-from aurora_assets.values import Bound, Cron, Duration, FarPath, Name, Settings
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.types import Bound, Cron, Duration, FarPath, Name, Settings
 
 
 class Archive(Settings):

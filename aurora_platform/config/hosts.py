@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from aurora_assets.values import Address, Login, Settings, UnquotedPath
+from aurora_platform.config.types import Address, Login, Settings, UnquotedPath
 
 
 class LocalHost(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from aurora_assets.values import Bound, Duration, Free, Look, Settings
+from aurora_platform.config.types import Bound, Duration, Free, Look, Settings
 
 KEEP_FREE = "2%"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aurora_assets.values import Bound, Cron, Duration, Settings
+from aurora_platform.config.types import Bound, Cron, Duration, Settings
 
 
 class Live(Settings):

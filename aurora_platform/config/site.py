@@ -1,8 +1,8 @@
 """The site file as typed settings: every path, host, stream and duration of an observatory.
 
-Parsed once, where it enters (:func:`load_site`), into frozen models that refuse unknown keys; trusted after that.
-It holds no secrets: those are named by environment variable. ``python -m aurora_assets.site check FILE`` says what is
-wrong with a file, or prints what it resolves to.
+Parsed once, where it enters (:func:`load_site`), into frozen models that refuse unknown keys; trusted after that. It
+holds no secrets: those are named by environment variable. ``python -m aurora_platform.config.site check FILE`` says
+what is wrong with a file, or prints what it resolves to.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from aurora_assets.archive.settings import Archive, Retention
-from aurora_assets.errors import SiteError
-from aurora_assets.health.settings import Alerts, Endpoints, Health
-from aurora_assets.hosts import Host
-from aurora_assets.limits import Limits
-from aurora_assets.live import Live
-from aurora_assets.streams import Stream
-from aurora_assets.values import (
+from aurora_platform.config.archive import Archive, Retention
+from aurora_platform.config.health import Alerts, Endpoints, Health
+from aurora_platform.config.hosts import Host
+from aurora_platform.config.limits import Limits
+from aurora_platform.config.live import Live
+from aurora_platform.config.streams import Stream
+from aurora_platform.config.types import (
     Name,
     Settings,
     SitePath,
@@ -31,8 +30,9 @@ from aurora_assets.values import (
     expanded,
     resolved,
 )
+from aurora_platform.errors import SiteError
 
-DEFAULT_SITE = Path(__file__).resolve().parent.parent / "sites" / "demo.yaml"
+DEFAULT_SITE = Path(__file__).resolve().parents[2] / "sites" / "demo.yaml"
 
 # A site file is a page or two; anything larger is a mistake (a data file named by accident).
 _MAX_SITE_BYTES = 1 << 20
@@ -225,7 +225,7 @@ def _in_a_file(limit: object) -> str:
 
 
 def main() -> None:
-    """Entry point of ``python -m aurora_assets.site``."""
+    """Entry point of ``python -m aurora_platform.config.site``."""
     import click
 
     @click.group(help="Look at site files.")

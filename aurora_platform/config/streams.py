@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from pydantic import Field, model_validator
 from wcmatch import glob
 
-from aurora_assets.values import Bound, DayName, DayRule, Duration, Name, RawDirectory, RelativePath, Settings
+from aurora_platform.config.types import Bound, DayName, DayRule, Duration, Name, RawDirectory, RelativePath, Settings
 
 
 class Stream(Settings):

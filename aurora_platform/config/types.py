@@ -1,6 +1,6 @@
 """The kinds of value that stand in a site file: durations, paths, names, times of the day; and what all settings share.
 
-Pydantic types for :mod:`aurora_assets.site`; each refuses what it is not, in words for who wrote the file.
+Pydantic types for :mod:`aurora_platform.config.site`; each refuses what it is not, in words for who wrote the file.
 """
 
 from __future__ import annotations

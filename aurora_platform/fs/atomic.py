@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from aurora_assets.errors import AuroraError, BusyError
-from aurora_assets.locks import exclusive
+from aurora_platform.errors import AuroraError, BusyError
+from aurora_platform.fs.locks import exclusive
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers of a disk that is full, or of a quota."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from aurora_assets.errors import BusyError
+from aurora_platform.errors import BusyError
 
 
 @contextmanager

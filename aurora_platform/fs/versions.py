@@ -35,7 +35,7 @@ def same_mtime(one_ns: int, other_ns: int) -> bool:
     was over. With 100 ns to 1 ms that is less than the tick by which a kernel stamps files; an mtime that ends in such
     zeros by chance (1 of 100 to 1 of a million) says no more than that. With 1 s or 2 s it is a file that was copied
     within the second in which it was written anew. Checksums tell them apart where it counts (a verification, pruning),
-    and the mirror knows what its file system keeps (:mod:`aurora_assets.mirror.mtimes`).
+    and the mirror knows what its file system keeps (:mod:`aurora_platform.mirror.mtime_resolution`).
     """
     if one_ns == other_ns:
         return True

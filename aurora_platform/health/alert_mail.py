@@ -12,9 +12,9 @@ from email.utils import format_datetime
 
 from jinja2 import Environment, StrictUndefined
 
-from aurora_assets.health.alert_state import Event, Outgoing
-from aurora_assets.health.settings import Alerts
-from aurora_assets.text import shown
+from aurora_platform.config.health import Alerts
+from aurora_platform.health.alert_state import Event, Outgoing
+from aurora_platform.text import shown
 
 _MOST = 50  # events that a mail names; the others are in alerts.jsonl
 _SUBJECT = 68  # characters: with its name one line of a header, so that nobody has to fold it

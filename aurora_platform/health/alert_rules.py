@@ -12,17 +12,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from aurora_assets.health.assessment import OVERDUE_DETAILS, age, is_planned_offline, overdue_ticks_of
-from aurora_assets.health.model import Check, Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
-from aurora_assets.health.next_steps import (
+from aurora_platform.config.health import Alerts
+from aurora_platform.health.assessment import OVERDUE_DETAILS, age, is_planned_offline, overdue_ticks_of
+from aurora_platform.health.models import Check, Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
+from aurora_platform.health.next_steps import (
     TOLD_BY_MAIL,
     TOLD_BY_MANIFESTS,
     TOLD_BY_SOURCE,
     details_of,
     said_of,
 )
-from aurora_assets.health.settings import Alerts
-from aurora_assets.text import shown
+from aurora_platform.text import shown
 
 STOPPED_AFTER = timedelta(minutes=15)
 """The collector writes every five minutes; a file older than this shows nothing of now."""

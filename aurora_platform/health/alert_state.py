@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from aurora_assets.files import Staging, append_lines, flush, publish_file
-from aurora_assets.health.rules import Verdict
+from aurora_platform.fs.atomic import Staging, append_lines, flush, publish_file
+from aurora_platform.health.alert_rules import Verdict
 
 STATE, EVENTS = "state.json", "alerts.jsonl"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")

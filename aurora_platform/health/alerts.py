@@ -19,15 +19,15 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
 
-from aurora_assets.errors import MailError
-from aurora_assets.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
-from aurora_assets.health.mail import compose
-from aurora_assets.health.model import Run
-from aurora_assets.health.places import alerts_directory
-from aurora_assets.health.rules import Condition, Reading, Verdict, conditions_of, of_failed_run
-from aurora_assets.health.settings import Alerts
-from aurora_assets.locks import exclusive
-from aurora_assets.site import Site
+from aurora_platform.config.health import Alerts
+from aurora_platform.config.site import Site
+from aurora_platform.errors import MailError
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.health.alert_mail import compose
+from aurora_platform.health.alert_rules import Condition, Reading, Verdict, conditions_of, of_failed_run
+from aurora_platform.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
+from aurora_platform.health.models import Run
+from aurora_platform.health.places import alerts_directory
 
 _JUMP = 60.0  # s; less is a clock that is kept right
 # After a jump what was stamped before it has a wrong age, until it is written again.
@@ -86,7 +86,7 @@ class Alerting:
         Parameters
         ----------
         reading
-            ``latest.json``, by :func:`aurora_assets.health.rules.read_snapshot`.
+            ``latest.json``, by :func:`aurora_platform.health.alert_rules.read_snapshot`.
         sender
             The way out. That it fails is no error: the outcome says so, and the mail waits.
         failed

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from aurora_assets.health.model import (
+from aurora_platform.config.health import Endpoints, Health
+from aurora_platform.health.models import (
     Assessment,
     Check,
     Daemon,
@@ -23,8 +24,7 @@ from aurora_assets.health.model import (
     Snapshot,
     Summary,
 )
-from aurora_assets.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_of
-from aurora_assets.health.settings import Endpoints, Health
+from aurora_platform.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_of
 
 _WARN_AT = 2 / 3  # of stale_after
 NOT_LOADED_DETAILS = (

@@ -12,14 +12,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from aurora_assets.errors import HostError
-from aurora_assets.health.assessment import age, level_of_age
-from aurora_assets.health.model import Freshness, Level, Manifest
-from aurora_assets.listing import LocalSource
-from aurora_assets.placing import Directories, Judge
-from aurora_assets.sighting import state_of
-from aurora_assets.site import Site
-from aurora_assets.streams import Stream
+from aurora_platform.config.site import Site
+from aurora_platform.config.streams import Stream
+from aurora_platform.errors import HostError
+from aurora_platform.health.assessment import age, level_of_age
+from aurora_platform.health.models import Freshness, Level, Manifest
+from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.streams.state import state_of
+from aurora_platform.transport.listing import LocalSource
 
 Component = Literal["source", "here", "archive", "product"]
 

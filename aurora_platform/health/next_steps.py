@@ -5,7 +5,7 @@ Every check of the code location has its line here and its entry in the runbook;
 
 from __future__ import annotations
 
-from aurora_assets.health.model import FailedCheck
+from aurora_platform.health.models import FailedCheck
 
 TOLD_AS_FRESHNESS = "is_fresh"
 """Each of these is in the snapshot already, as a freshness."""

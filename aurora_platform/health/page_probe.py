@@ -6,15 +6,15 @@ from contextlib import closing
 
 import requests
 
-from aurora_assets.health.model import Page
-from aurora_assets.text import shown
+from aurora_platform.health.models import Page
+from aurora_platform.text import shown
 
 _MOST = 1 << 16  # bytes; a title stands at the begin
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 class Pages:
-    """Gets a page within ``seconds``; see :class:`aurora_assets.health.collect.Fetcher`."""
+    """Gets a page within ``seconds``; see :class:`aurora_platform.health.snapshot.Fetcher`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aurora_assets.site import Site
+from aurora_platform.config.site import Site
 
 
 def health_directory(site: Site) -> Path:

@@ -9,12 +9,12 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from pydantic import ValidationError
 
-from aurora_assets.files import Staging, append_lines, publish_file
-from aurora_assets.health.assessment import age, broken_stages, sorted_by_level
-from aurora_assets.health.model import Assessment, Freshness, Level, Snapshot
-from aurora_assets.health.places import health_directory, snapshot_file
-from aurora_assets.site import Site
-from aurora_assets.text import shown
+from aurora_platform.config.site import Site
+from aurora_platform.fs.atomic import Staging, append_lines, publish_file
+from aurora_platform.health.assessment import age, broken_stages, sorted_by_level
+from aurora_platform.health.models import Assessment, Freshness, Level, Snapshot
+from aurora_platform.health.places import health_directory, snapshot_file
+from aurora_platform.text import shown
 
 _TEMPLATE = """\
 # {{ snapshot.site }}: {{ assessment.overall_level.upper() }}

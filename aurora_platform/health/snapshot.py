@@ -16,7 +16,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from aurora_assets.health.fresh import (
+from aurora_platform.concurrency import together
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
+from aurora_platform.health.freshness import (
     freshness_of_stream,
     of_products,
     summary_of,
@@ -24,7 +27,7 @@ from aurora_assets.health.fresh import (
     unseen_products,
     unseen_stream,
 )
-from aurora_assets.health.model import (
+from aurora_platform.health.models import (
     Filesystem,
     Freshness,
     HostState,
@@ -34,10 +37,7 @@ from aurora_assets.health.model import (
     Snapshot,
     Software,
 )
-from aurora_assets.hosts import SshHost
-from aurora_assets.site import Site
-from aurora_assets.text import shown
-from aurora_assets.together import together
+from aurora_platform.text import shown
 
 _SLACK = 3.0  # s of the bound, for what has come to be put together
 _ROOT = Path(__file__).resolve().parents[2]

@@ -12,12 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from aurora_assets.finding import Finding
-from aurora_assets.mirror.plan import describe_refused
-from aurora_assets.mirror.survey import DaySurvey, Survey
-from aurora_assets.mirror.workplace import BESIDE, WORK_DIRECTORY
-from aurora_assets.streams import Stream
-from aurora_assets.text import Tally
+from aurora_platform.check_report import Finding
+from aurora_platform.config.streams import Stream
+from aurora_platform.mirror.plan import describe_refused
+from aurora_platform.mirror.scan import DaySurvey, Survey
+from aurora_platform.mirror.work_directory import BESIDE, WORK_DIRECTORY
+from aurora_platform.text import Tally
 
 # A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
 _TWICE = 2

@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from aurora_assets.files import nearest
-from aurora_assets.mirror.plan import DayPlan
-from aurora_assets.mirror.workplace import WorkPlace
-from aurora_assets.text import counted
-from aurora_assets.values import bytes_kept_free
-from aurora_assets.versions import FileId
+from aurora_platform.config.types import bytes_kept_free
+from aurora_platform.fs.atomic import nearest
+from aurora_platform.fs.versions import FileId
+from aurora_platform.mirror.plan import DayPlan
+from aurora_platform.mirror.work_directory import WorkPlace
+from aurora_platform.text import counted
 
 NO_ROOM = "does not fit on the disk"
 _BLOCK = 4096  # a file takes whole blocks

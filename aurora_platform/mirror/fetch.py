@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.errors import HostError, OversizeError, TransferError
-from aurora_assets.files import flush, remove
-from aurora_assets.listing import FILE, Source
-from aurora_assets.mirror.plan import DayPlan, Plan
-from aurora_assets.mirror.publish import CannotPublishError, came, publish
-from aurora_assets.mirror.room import Room
-from aurora_assets.mirror.workplace import WorkPlace
-from aurora_assets.placing import Directories
-from aurora_assets.protocols import Transfer, Transferred
-from aurora_assets.streams import Stream
-from aurora_assets.text import counted
-from aurora_assets.versions import FileId, in_parts, same_mtime
+from aurora_platform.config.streams import Stream
+from aurora_platform.errors import HostError, OversizeError, TransferError
+from aurora_platform.fs.atomic import flush, remove
+from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.mirror.disk_room import Room
+from aurora_platform.mirror.plan import DayPlan, Plan
+from aurora_platform.mirror.publish import CannotPublishError, came, publish
+from aurora_platform.mirror.work_directory import WorkPlace
+from aurora_platform.streams.classify import Directories
+from aurora_platform.text import counted
+from aurora_platform.transport.listing import FILE, Source
+from aurora_platform.transport.protocols import Transfer, Transferred
 
 NOT_COPIED = "not copied: gone from the host, or not readable"
 OVERSIZE = "not copied: larger than the host had listed it"

@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from aurora_assets.errors import TransferError
-from aurora_assets.files import NO_SPACE, nearest
-from aurora_assets.versions import same_mtime
+from aurora_platform.errors import TransferError
+from aurora_platform.fs.atomic import NO_SPACE, nearest
+from aurora_platform.fs.versions import same_mtime
 
 RECORD = ".mtimes"
 """In the directory of the work directories: what was learnt, as JSON."""

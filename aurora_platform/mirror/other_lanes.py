@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from aurora_assets.errors import BusyError
-from aurora_assets.files import remove
-from aurora_assets.locks import exclusive
-from aurora_assets.mirror.workplace import KEEP_PARTIAL, WorkPlace
-from aurora_assets.protocols import ARRIVED, NEW, PARTIAL, WANTED
+from aurora_platform.errors import BusyError
+from aurora_platform.fs.atomic import remove
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.mirror.work_directory import KEEP_PARTIAL, WorkPlace
+from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
 _AT_ONCE = timedelta(0)
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.listing import FILE, Entry, Listing
-from aurora_assets.mirror.mtimes import Mtimes
-from aurora_assets.mirror.workplace import WORK_DIRECTORY, incoming
-from aurora_assets.placing import Directories, Judge
-from aurora_assets.streams import Stream
-from aurora_assets.text import Tally, shown
-from aurora_assets.versions import FileId, is_settled
+from aurora_platform.config.streams import Stream
+from aurora_platform.fs.versions import FileId, is_settled
+from aurora_platform.mirror.mtime_resolution import Mtimes
+from aurora_platform.mirror.work_directory import WORK_DIRECTORY, incoming
+from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.text import Tally, shown
+from aurora_platform.transport.listing import FILE, Entry, Listing
 
 # Why a file cannot be written here.
 ON_THE_WAY = "a symlink or file stands here where a directory should"

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aurora_assets.files import NO_SPACE, remove
-from aurora_assets.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
-from aurora_assets.mirror.room import NO_ROOM
-from aurora_assets.mirror.workplace import beside
+from aurora_platform.fs.atomic import NO_SPACE, remove
+from aurora_platform.mirror.disk_room import NO_ROOM
+from aurora_platform.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+from aurora_platform.mirror.work_directory import beside
 
 # Of the directory alone: what had come lay on another disk, had room there, and was asked for its size before.
 NO_ROOM_THERE = f"{NO_ROOM} of its directory: no bytes or no inodes are left there, or a quota is used up"

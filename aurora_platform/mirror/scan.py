@@ -15,13 +15,13 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
-from aurora_assets.listing import Entry, Listing, Source
-from aurora_assets.mirror.plan import DayPlan, Decider, Plan
-from aurora_assets.placing import Directories, directories_of_any_day
-from aurora_assets.sighting import Sighting
-from aurora_assets.streams import Stream
-from aurora_assets.text import SHOWN, Tally, counted, shown
-from aurora_assets.versions import FileId
+from aurora_platform.config.streams import Stream
+from aurora_platform.fs.versions import FileId
+from aurora_platform.mirror.plan import DayPlan, Decider, Plan
+from aurora_platform.streams.classify import Directories, directories_of_any_day
+from aurora_platform.streams.state import Sighting
+from aurora_platform.text import SHOWN, Tally, counted, shown
+from aurora_platform.transport.listing import Entry, Listing, Source
 
 _AHEAD_NS = 60 * 10**9  # a file may be written since the host's clock was read, by a listing that takes its time
 
@@ -121,7 +121,7 @@ class Survey(Plan):
         return timedelta(seconds=ahead_ns // 10**9) if ahead_ns > _AHEAD_NS else None
 
     def sightings(self) -> dict[date, Sighting]:
-        """What to remember of each day that was asked for; see :meth:`aurora_assets.mirror.sync._Pass.sightings`."""
+        """What to remember of each day that was asked for; see :meth:`aurora_platform.mirror.sync._Pass.sightings`."""
         if self.is_empty:
             return {}
         return {

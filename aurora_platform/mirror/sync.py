@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from aurora_assets.limits import KEEP_FREE
-from aurora_assets.listing import Source
-from aurora_assets.mirror.fetch import Fetch
-from aurora_assets.mirror.other_lanes import OtherLanes, held
-from aurora_assets.mirror.plan import DayPlan, Plan, make_plan
-from aurora_assets.mirror.room import NO_ROOM, Room
-from aurora_assets.mirror.workplace import WorkPlace
-from aurora_assets.placing import Directories
-from aurora_assets.protocols import Transfer, Transferred
-from aurora_assets.sighting import Sighting, remember
-from aurora_assets.streams import Stream
-from aurora_assets.text import Tally, counted
-from aurora_assets.versions import FileId, identity
+from aurora_platform.config.limits import KEEP_FREE
+from aurora_platform.config.streams import Stream
+from aurora_platform.fs.versions import FileId, identity
+from aurora_platform.mirror.disk_room import NO_ROOM, Room
+from aurora_platform.mirror.fetch import Fetch
+from aurora_platform.mirror.other_lanes import OtherLanes, held
+from aurora_platform.mirror.plan import DayPlan, Plan, make_plan
+from aurora_platform.mirror.work_directory import WorkPlace
+from aurora_platform.streams.classify import Directories
+from aurora_platform.streams.state import Sighting, remember
+from aurora_platform.text import Tally, counted
+from aurora_platform.transport.listing import Source
+from aurora_platform.transport.protocols import Transfer, Transferred
 
 RECIPE = "raw/1"
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
@@ -60,7 +60,7 @@ class MirrorReport:
     resumed_bytes: int = 0
     complaints: Sequence[str] = ()
     unmatched: int = 0
-    """See :attr:`aurora_assets.mirror.plan.Plan.unmatched`."""
+    """See :attr:`aurora_platform.mirror.plan.Plan.unmatched`."""
 
     def total(self, name: str) -> int:
         return sum(getattr(day, name) for day in self.days)
@@ -128,7 +128,7 @@ def mirror_days(
     live_from
         The first day of the live window.
     seen_at
-        Where to remember that days of the live window were seen (:mod:`aurora_assets.sighting`).
+        Where to remember that days of the live window were seen (:mod:`aurora_platform.streams.state`).
     keep_free
         How much of the disk stays free (``limits.keep_free``); a file for which there is less room is refused.
     tell

@@ -16,10 +16,10 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from aurora_assets.files import remove
-from aurora_assets.mirror.mtimes import Kept, Mtimes, device_of, learn, record
-from aurora_assets.protocols import ARRIVED, NEW, PARTIAL, WANTED
-from aurora_assets.versions import FileId
+from aurora_platform.fs.atomic import remove
+from aurora_platform.fs.versions import FileId
+from aurora_platform.mirror.mtime_resolution import Kept, Mtimes, device_of, learn, record
+from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
 # Files in the making, and cut transfers to resume: behind the raw root's own directories, or those of a stream whose
 # directory is on another device, so that a finished file can be renamed to its name.

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from aurora_assets.files import nearest
-from aurora_assets.mirror.mtimes import device_of, recorded
-from aurora_assets.mirror.workplace import WORK_DIRECTORY, incoming
-from aurora_assets.site import Site
-from cli.findings import Finding, Level
+from aurora_platform.config.site import Site
+from aurora_platform.fs.atomic import nearest
+from aurora_platform.mirror.mtime_resolution import device_of, recorded
+from aurora_platform.mirror.work_directory import WORK_DIRECTORY, incoming
+from aurora_platform.operations.audit_result import Finding, Level
 
 MOUNTS = Path("/proc/thread-self/mounts")
 # What file systems are known to keep of an mtime, where that is not all of it.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.hosts import SshHost
-from aurora_assets.text import shown
-from cli.findings import Finding, Level, by_limits
-from cli.rsync import judged
-from resources.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
-from resources.ssh import SshResource
-from resources.ssh_errors import by_hand
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.operations.audit_result import Finding, Level, by_limits
+from aurora_platform.operations.audit_rsync import judged
+from aurora_platform.text import shown
+from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
+from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.ssh_errors import by_hand
 
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %

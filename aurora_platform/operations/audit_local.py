@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from aurora_assets.files import nearest
-from aurora_assets.hosts import LocalHost
-from aurora_assets.site import Site
-from cli import rsync
-from cli.filesystems import file_system, raw_mtimes, staging, work_directories
-from cli.findings import Finding, Level, by_limits
+from aurora_platform.config.hosts import LocalHost
+from aurora_platform.config.site import Site
+from aurora_platform.fs.atomic import nearest
+from aurora_platform.operations import audit_rsync
+from aurora_platform.operations.audit_file_systems import file_system, raw_mtimes, staging, work_directories
+from aurora_platform.operations.audit_result import Finding, Level, by_limits
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OUR_DAGSTER_YAML = ROOT / "dagster.yaml"
 
 _PYTHON = (3, 12)
@@ -84,7 +84,7 @@ def tool(one: Tool) -> Iterator[Finding]:
             f"tool {one.name}", Level.FAIL, f"{said}; {least} is needed ({one.reason})", f"upgrade {one.package}"
         )
     elif one.name == "rsync":
-        yield rsync.judged(f"tool {one.name}", said)
+        yield audit_rsync.judged(f"tool {one.name}", said)
     else:
         yield Finding(f"tool {one.name}", Level.OK, said)
 

@@ -8,7 +8,7 @@ say: so an older one is no failure, and no silent OK either.
 
 import re
 
-from cli.findings import Finding, Level
+from aurora_platform.operations.audit_result import Finding, Level
 
 SAFE = (3, 5, 0)
 _SAFE = ".".join(map(str, SAFE))

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from aurora_assets.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, Source, matching
-from aurora_assets.paths import UnsafePathError, is_plain, safe_relative
-from aurora_assets.streams import Stream
-from aurora_assets.versions import FileId
+from aurora_platform.config.streams import Stream
+from aurora_platform.fs.paths import UnsafePathError, is_plain, safe_relative
+from aurora_platform.fs.versions import FileId
+from aurora_platform.transport.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, Source, matching
 
 # A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
 # their end, so the last of a day may carry the next day's date.

@@ -16,7 +16,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from aurora_assets.files import publish_file
+from aurora_platform.fs.atomic import publish_file
 
 _AHEAD_NS = 300 * 10**9  # of our clock; more than that, a host's clock was wrong
 _KEPT = 60  # days; a day that nobody looked at for longer is history, about which nobody asks

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
-from aurora_assets.archive.settings import Archive
-from aurora_assets.errors import HostRefusedError, TransferError
-from aurora_assets.hosts import SshHost
-from aurora_assets.listing import Listing
-from aurora_assets.protocols import NEW, PARTIAL
-from aurora_assets.text import shown
-from resources.progress import DELIVERS
-from resources.rsync import VANISHED, RsyncResource, write_wanted
-from resources.ssh import SshResource
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostRefusedError, TransferError
+from aurora_platform.text import shown
+from aurora_platform.transport.listing import Listing
+from aurora_platform.transport.protocols import NEW, PARTIAL
+from aurora_platform.transport.rsync import VANISHED, RsyncResource, write_wanted
+from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.stall import DELIVERS
 
 if TYPE_CHECKING:
-    from aurora_assets.protocols import Sent
+    from aurora_platform.transport.protocols import Sent
 
 # It removes nothing, not even what killed transfers have left in our own hidden directory: no program of ours deletes
 # anything in the archive.
@@ -44,7 +44,7 @@ class ArchiveResource(ConfigurableResource):
 
 @dataclass(frozen=True)
 class ArchiveHost:
-    """One host of the archive; see :class:`aurora_assets.protocols.FarSide`."""
+    """One host of the archive; see :class:`aurora_platform.transport.protocols.FarSide`."""
 
     rsync: RsyncResource
     host: SshHost
@@ -61,10 +61,10 @@ class ArchiveHost:
         return self.rsync.ssh.model_copy(update={"listing_seconds": self.rsync.stall_seconds})
 
     def prepare(self, root: str, work: str) -> None:
-        """See :meth:`aurora_assets.protocols.FarSide.prepare`. It is also the proof that a shell works there."""
+        """See :meth:`aurora_platform.transport.protocols.FarSide.prepare`. It also proves that a shell works."""
         said = self.ssh.ask(self.host, ["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if said != "ready\n":
-            from resources.ssh_errors import by_hand
+            from aurora_platform.transport.ssh_errors import by_hand
 
             raise HostRefusedError(
                 f"{self.host.address}:{self.host.port}: {self.host.user} is let in, but a program cannot be run, or "
@@ -72,14 +72,14 @@ class ArchiveHost:
             )
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
-        """See :meth:`aurora_assets.protocols.FarSide.list`."""
+        """See :meth:`aurora_platform.transport.protocols.FarSide.list`."""
         return self.ssh.source(self.host).list(root, below)
 
     def send(
         self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
     ) -> "Sent":
-        """See :meth:`aurora_assets.protocols.FarSide.send`."""
-        from aurora_assets.protocols import Sent
+        """See :meth:`aurora_platform.transport.protocols.FarSide.send`."""
+        from aurora_platform.transport.protocols import Sent
 
         if keep_in is not None:
             self.ssh.ask(self.host, ["mkdir", "-p", "--", keep_in])

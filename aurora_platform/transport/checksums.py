@@ -1,9 +1,9 @@
 """SHA-256 of many files in bulk, each with the size and mtime of the very version that was read.
 
 Here by threads, one a core; on a far host by a program there, of which this module has the text, the questions and the
-reading of its answers; :mod:`resources.hashing` carries them over SSH. Nothing is cached and nothing is judged: that
-is the archive's part. Nothing of what a far host says is believed further than it can be checked: an answer that was
-not asked for, or asked for once and given twice, ends the conversation.
+reading of its answers; :mod:`aurora_platform.transport.ssh_checksums` carries them over SSH. Nothing is cached and
+nothing is judged: that is the archive's part. Nothing of what a far host says is believed further than it can be
+checked: an answer that was not asked for, or asked for once and given twice, ends the conversation.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 from queue import Full, Queue
 from typing import Protocol
 
-from aurora_assets import far_digests
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.far_digests import NOT_BELOW, Tree, Unusable
-from aurora_assets.text import shown
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.text import shown
+from aurora_platform.transport import remote_sha256
+from aurora_platform.transport.remote_sha256 import NOT_BELOW, Tree, Unusable
 
 _LARGE = 1 << 22  # bytes; larger files are hashed first, the largest first, so that no core is left with a last one
 _AT_A_TIME = 64  # small files that a thread takes at once
@@ -124,7 +124,7 @@ class Digest:
 
 
 class Hasher(Protocol):
-    """A place whose files can be hashed; :mod:`resources.hashing` implements it for SSH."""
+    """A place whose files can be hashed; :mod:`aurora_platform.transport.ssh_checksums` implements it for SSH."""
 
     def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
         """One digest for each of the relative ``paths`` below ``root``, in any order, as they come.
@@ -282,12 +282,12 @@ def in_parallel(work: Callable[[Outlet], None], threads: int) -> Iterator[Digest
 def remote_command(tool: str, root: str) -> list[str]:
     """The argument vector of the program that hashes on a far host; quote it with :func:`shlex.join`."""
     if tool == "python3":  # isolated, and without site-packages and byte code: nothing is read or written but files
-        return ["python3", "-I", "-S", "-B", "-c", Path(far_digests.__file__).read_text(), root]
+        return ["python3", "-I", "-S", "-B", "-c", Path(remote_sha256.__file__).read_text(), root]
     return ["sh", "-c", REMOTE_SCRIPT, "aurora-hashing", root, tool]
 
 
 def encoded(path: str) -> bytes:
-    """A path as a line of a question; :func:`aurora_assets.far_digests.decoded` is the way back."""
+    """A path as a line of a question; :func:`aurora_platform.transport.remote_sha256.decoded` is the way back."""
     return b"".join(
         b"%c" % byte if 32 <= byte < 127 and byte != 92 else b"\\0%03o" % byte for byte in os.fsencode(path)
     )

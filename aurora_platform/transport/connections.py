@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from aurora_assets.site import Site
-from resources.archive import ArchiveResource
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
+from aurora_platform.config.site import Site
+from aurora_platform.transport.archive_host import ArchiveResource
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
 
 
 @dataclass(frozen=True)

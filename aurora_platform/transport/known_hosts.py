@@ -23,8 +23,8 @@ from filelock import FileLock
 from paramiko import PKey
 from paramiko.pkey import UnknownKeyType
 
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.hosts import SshHost
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostError, HostRefusedError
 
 _MOST = 1 << 20  # bytes: the keys of some thousand hosts
 _LONGEST_NAME = 255

@@ -2,7 +2,7 @@
 
 Two kinds of source give the same :class:`Listing`: a directory of this machine, and a remote one, listed by one
 ``find`` in one session. Entries are passed on one by one, so memory does not grow with the source. Nothing of what a
-listing says is believed here: :mod:`aurora_assets.mirror.plan` decides what may be used.
+listing says is believed here: :mod:`aurora_platform.mirror.plan` decides what may be used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from fnmatch import translate
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.text import Tally, shown
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.text import Tally, shown
 
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
 _KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}

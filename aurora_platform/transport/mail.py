@@ -1,6 +1,6 @@
 """Ways out for a mail: a relay over SMTP, ``msmtp`` or ``sendmail``, or a file. Every wait has a bound.
 
-What goes wrong is a :class:`~aurora_assets.errors.MailError` that says whether the mail may have left all the same.
+What goes wrong is a :class:`~aurora_platform.errors.MailError` that says whether the mail may have left all the same.
 No credential stands in an error or a log: what a relay says to a login is not repeated.
 """
 
@@ -24,10 +24,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Literal
 
-from aurora_assets.errors import MailError
-from aurora_assets.health.settings import Alerts, Smtp
-from aurora_assets.text import shown
-from aurora_assets.together import together
+from aurora_platform.concurrency import together
+from aurora_platform.config.health import Alerts, Smtp
+from aurora_platform.errors import MailError
+from aurora_platform.text import shown
 
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")  # no credential of ours is a program's business
 _LOOK = 3.0  # s of the bound at most, for a look whether a relay answers
@@ -52,7 +52,7 @@ class Choice:
 
 
 class Mailer:
-    """Sends mails as the site file says; see :class:`aurora_assets.health.alerts.Sender`."""
+    """Sends mails as the site file says; see :class:`aurora_platform.health.alerts.Sender`."""
 
     def __init__(self, alerts: Alerts) -> None:
         self.alerts = alerts

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from aurora_assets.text import printable
-from resources.output import Output
-from resources.progress import READS, Life
+from aurora_platform.text import printable
+from aurora_platform.transport.output import Output
+from aurora_platform.transport.stall import READS, Life
 
 # What `timeout` and `flock` end with when their own bound was hit.
 TIMED_OUT = 124
@@ -56,8 +56,8 @@ class ShellResource(ConfigurableResource):
     ) -> tuple[str, int]:
         """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
-        Of the output, the beginning and the end (:mod:`resources.output`): as the program wrote it here, and printable
-        in the log.
+        Of the output, the beginning and the end (:mod:`aurora_platform.transport.output`): as the program wrote it
+        here, and printable in the log.
 
         Parameters
         ----------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from aurora_assets.listing import Listing
-from aurora_assets.text import SHOWN
+from aurora_platform.text import SHOWN
+from aurora_platform.transport.listing import Listing
 
 # In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
 NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
@@ -63,7 +63,7 @@ class Sent:
 
 
 class FarSide(Protocol):
-    """One host of the archive; :mod:`resources.archive` implements it.
+    """One host of the archive; :mod:`aurora_platform.transport.archive_host` implements it.
 
     Everything that it does ends in time, and where it could not do it raises :class:`HostError` or
     :class:`TransferError`.
@@ -79,7 +79,7 @@ class FarSide(Protocol):
         ...
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
-        """See :meth:`aurora_assets.listing.Source.list`."""
+        """See :meth:`aurora_platform.transport.listing.Source.list`."""
         ...
 
     def send(

@@ -1,8 +1,8 @@
 """Hash one file after another, and prove which version of each was read: for this machine, and for a far host.
 
-This text is imported here by :mod:`aurora_assets.digests`, and sent as it stands to ``python3 -c`` on hosts that have
-one. So it runs on Python 3.6, needs the standard library only, and writes nothing but its answers. Both sides hash by
-the same rules because there is one text of them.
+This text is imported here by :mod:`aurora_platform.transport.checksums`, and sent as it stands to ``python3 -c`` on
+hosts that have one. So it runs on Python 3.6, needs the standard library only, and writes nothing but its answers. Both
+sides hash by the same rules because there is one text of them.
 
 What :func:`main` hears: a path a line (see :func:`decoded`), and an empty line that says "answer now". What it says: a
 line a path, in order, ``<number> <sha256> <size> <mtime in ns>`` or ``<number> - <why not>``, then ``end <count>``; and

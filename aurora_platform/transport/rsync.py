@@ -13,14 +13,14 @@ from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from aurora_assets.errors import BusyError, OversizeError, TransferError
-from aurora_assets.files import remove
-from aurora_assets.hosts import Host, SshHost
-from aurora_assets.protocols import NEW, PARTIAL, WANTED, Transferred
-from aurora_assets.text import SHOWN, shown
-from resources.progress import READS, Life
-from resources.shell import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
-from resources.ssh import SshResource
+from aurora_platform.config.hosts import Host, SshHost
+from aurora_platform.errors import BusyError, OversizeError, TransferError
+from aurora_platform.fs.atomic import remove
+from aurora_platform.text import SHOWN, shown
+from aurora_platform.transport.process import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
+from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, Transferred
+from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.stall import READS, Life
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
 _SOME_FAILED, VANISHED = 23, 24
@@ -208,7 +208,7 @@ class RsyncResource(ConfigurableResource):
 
 @dataclass
 class RsyncTransfer:
-    """One host's transfer; see :class:`aurora_assets.protocols.Transfer`."""
+    """One host's transfer; see :class:`aurora_platform.transport.protocols.Transfer`."""
 
     rsync: RsyncResource
     host: Host
@@ -216,7 +216,7 @@ class RsyncTransfer:
     basis: Path | None = None
 
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
-        """See :meth:`aurora_assets.protocols.Transfer.fetch`."""
+        """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
         _prepare(work, paths)
         arguments = self.rsync.arguments(self.host, root, target, work, self.basis, largest)
         ended = self.rsync.run(arguments, self.log, lock, READS, largest)

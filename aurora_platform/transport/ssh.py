@@ -3,7 +3,7 @@
 Both follow the same rules and share one ``known_hosts`` in the state directory: no agent, no keys but the one named,
 no user or system configuration; a host key is accepted when new and refused when changed; every step has a bound.
 
-What a session does is in :mod:`resources.remote`, which is loaded when a host is first spoken to.
+What a session does is in :mod:`aurora_platform.transport.ssh_session`, which is loaded when a host is first spoken to.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Self
 
 from dagster import ConfigurableResource
 
-from aurora_assets.digests import Hasher, LocalHasher
-from aurora_assets.errors import HostError
-from aurora_assets.hosts import Host, SshHost
-from aurora_assets.listing import LocalSource, Source
-from resources.sessions import ALIVE_SECONDS, ALIVE_TIMES, HASHING_AT_ONCE, Sessions
+from aurora_platform.config.hosts import Host, SshHost
+from aurora_platform.errors import HostError
+from aurora_platform.transport.checksums import Hasher, LocalHasher
+from aurora_platform.transport.listing import LocalSource, Source
+from aurora_platform.transport.session_pool import ALIVE_SECONDS, ALIVE_TIMES, HASHING_AT_ONCE, Sessions
 
 if TYPE_CHECKING:
     from fabric import Connection
@@ -42,9 +42,9 @@ class SshResource(ConfigurableResource):
         """
         if not isinstance(host, SshHost):
             return LocalSource()
-        from resources import remote
+        from aurora_platform.transport import ssh_session
 
-        return remote.RemoteSource(self if within is None else self._hurried(within), host)
+        return ssh_session.RemoteSource(self if within is None else self._hurried(within), host)
 
     def hasher(self, host: Host, within: float | None = None) -> Hasher:
         """The way to hash the files of a host: on its own cores, wherever it is.
@@ -54,7 +54,7 @@ class SshResource(ConfigurableResource):
         """
         if not isinstance(host, SshHost):
             return LocalHasher()
-        from resources.hashing import RemoteHasher
+        from aurora_platform.transport.ssh_checksums import RemoteHasher
 
         return RemoteHasher(self if within is None else self._hurried(within), host)
 
@@ -70,16 +70,16 @@ class SshResource(ConfigurableResource):
 
     def ask(self, host: SshHost, argv: Sequence[str]) -> str:
         """What a program on ``host`` prints; :class:`HostError` where it cannot be asked, or fails."""
-        from resources import remote
+        from aurora_platform.transport import ssh_session
 
-        return remote.RemoteSource(self, host).ask(argv)
+        return ssh_session.RemoteSource(self, host).ask(argv)
 
     def command(self, host: SshHost) -> list[str]:
         """The OpenSSH client with our options for ``host``, for a program that appends the address itself.
 
         It takes a host whose line cannot be read for a new one: :class:`HostError`, as where we log in ourselves.
         """
-        from resources import known_hosts
+        from aurora_platform.transport import known_hosts
 
         file = Path(self.known_hosts)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -136,12 +136,12 @@ class SshResource(ConfigurableResource):
 
     def start(self, host: SshHost, command: Sequence[str]) -> "Channel":
         """Start a program on ``host``."""
-        from resources import remote
+        from aurora_platform.transport import ssh_session
 
-        return remote.start(self, host, command)
+        return ssh_session.start(self, host, command)
 
     def connect(self, host: SshHost) -> "Connection":
         """A new Fabric connection to ``host``; :class:`HostError` says in one line why there is none."""
-        from resources import remote
+        from aurora_platform.transport import ssh_session
 
-        return remote.connect(self, host)
+        return ssh_session.connect(self, host)

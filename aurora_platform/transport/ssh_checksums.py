@@ -1,7 +1,7 @@
 """Hashing the files of a far host: one conversation a channel, a few channels of the session that is open anyway.
 
-What is asked is decided by :mod:`aurora_assets.digests`; here it is carried, and bounded: a channel that does not get
-on for the stall time, or a whole that takes longer than it may, ends as a :class:`HostError`.
+What is asked is decided by :mod:`aurora_platform.transport.checksums`; here it is carried, and bounded: a channel that
+does not get on for the stall time, or a whole that takes longer than it may, ends as a :class:`HostError`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from weakref import WeakKeyDictionary
 
 from paramiko import Channel, ChannelException, SSHException, Transport
 
-from aurora_assets.digests import (
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.text import shown
+from aurora_platform.transport.checksums import (
     TOOLS,
     WHICH_TOOL,
     Answers,
@@ -27,15 +30,12 @@ from aurora_assets.digests import (
     remote_command,
     why_unusable,
 )
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.far_digests import NO_SUCH_ROOT
-from aurora_assets.hosts import SshHost
-from aurora_assets.text import shown
-from resources.sessions import HASHING_AT_ONCE
-from resources.ssh_errors import why_broken_off
+from aurora_platform.transport.remote_sha256 import NO_SUCH_ROOT
+from aurora_platform.transport.session_pool import HASHING_AT_ONCE
+from aurora_platform.transport.ssh_errors import why_broken_off
 
 if TYPE_CHECKING:
-    from resources.ssh import SshResource
+    from aurora_platform.transport.ssh import SshResource
 
 # A question is sent whole before its answers are read. That cannot block for good: both fit the windows of a channel
 # (2 MB each way), also where the far program reads no further than it has answered.
@@ -60,7 +60,7 @@ class RemoteHasher:
         self.host = host
 
     def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        """See :meth:`aurora_assets.digests.Hasher.digests`."""
+        """See :meth:`aurora_platform.transport.checksums.Hasher.digests`."""
         if not paths:
             return
         shares, deadline = _Shares(paths), time.monotonic() + self.ssh.hashing_seconds

@@ -10,8 +10,8 @@ from paramiko import AuthenticationException, BadAuthenticationType, BadHostKeyE
 from paramiko.auth_strategy import AuthFailure
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from aurora_assets.hosts import SshHost
-from aurora_assets.text import shown
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.text import shown
 
 _NETWORK = "Is the host up, and is the network (VPN, Tailscale) there?"
 # What paramiko says when its time for the banner and the keys was up, and when it read an end or rubbish instead.

@@ -1,7 +1,7 @@
 """Inside the sessions with hosts: how one is opened, how a program is started there, and how a source is listed.
 
-What :class:`resources.ssh.SshResource` does is done here, where Fabric and Paramiko are, so that they are loaded when a
-host is first spoken to.
+What :class:`aurora_platform.transport.ssh.SshResource` does is done here, where Fabric and Paramiko are, so that they
+are loaded when a host is first spoken to.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from paramiko import (
 )
 from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.hosts import SshHost
-from aurora_assets.listing import (
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.text import Tally, shown
+from aurora_platform.transport.known_hosts import HostKeyError, lock_of, name_of, named, remember, require_comparable
+from aurora_platform.transport.listing import (
     CLOSED_ROOT,
     NO_SUCH_ROOT,
     Listing,
@@ -41,13 +43,11 @@ from aurora_assets.listing import (
     remote_command,
     split_records,
 )
-from aurora_assets.text import Tally, shown
-from resources.known_hosts import HostKeyError, lock_of, name_of, named, remember, require_comparable
-from resources.sessions import ALIVE_SECONDS, ALIVE_TIMES
-from resources.ssh_errors import is_refusal, why_broken_off, why_no_session
+from aurora_platform.transport.session_pool import ALIVE_SECONDS, ALIVE_TIMES
+from aurora_platform.transport.ssh_errors import is_refusal, why_broken_off, why_no_session
 
 if TYPE_CHECKING:
-    from resources.ssh import SshResource
+    from aurora_platform.transport.ssh import SshResource
 
 # Paramiko logs a traceback for each connection that fails; the HostError says the same in one line.
 _LOG_CHANNEL = "aurora.paramiko"
@@ -63,7 +63,7 @@ _QUIET, _TALKING = 0.5, 0.01  # s, to wait for stdout before stderr is looked at
 
 
 def connect(ssh: SshResource, host: SshHost) -> Connection:
-    """See :meth:`resources.ssh.SshResource.connect`."""
+    """See :meth:`aurora_platform.transport.ssh.SshResource.connect`."""
     file, name = Path(ssh.known_hosts), name_of(host)
     file.parent.mkdir(parents=True, exist_ok=True)
     known = require_comparable(file, name)
@@ -104,7 +104,7 @@ def connect(ssh: SshResource, host: SshHost) -> Connection:
 
 
 def start(ssh: SshResource, host: SshHost, command: Sequence[str]) -> Channel:
-    """See :meth:`resources.ssh.SshResource.start`. A kept session may have died unnoticed; then a new one is tried."""
+    """See :meth:`aurora_platform.transport.ssh.SshResource.start`. Where a kept session has died, a new one."""
     while True:
         connection, was_open = ssh.session(host)
         try:
@@ -180,7 +180,7 @@ class RemoteSource:
         self.host = host
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
-        """See :meth:`aurora_assets.listing.Source.list`."""
+        """See :meth:`aurora_platform.transport.listing.Source.list`."""
         unreadable = Tally()
         return parse_listing(self._records(root, remote_command(root, below, without, named), unreadable), unreadable)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.hosts import SshHost
-from simulator.ssh_server import SshServer
+from aurora_platform.config.hosts import SshHost
+from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import Observatory
 from tests.mirror.parts import host_of
 

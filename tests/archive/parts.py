@@ -12,16 +12,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.archive.ledger import FILE_NAME, Ledger, Row
-from aurora_assets.archive.pushes import Pushing
-from aurora_assets.archive.settings import Archive
-from aurora_assets.hosts import SshHost
-from aurora_assets.protocols import FarSide
-from aurora_assets.site import Site
-from resources.archive import ArchiveResource
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
+from aurora_platform.archive.ledger import FILE_NAME, Ledger, Row
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
+from aurora_platform.transport.archive_host import ArchiveResource
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.protocols import FarSide
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
 from tests.mirror.parts import DAY, write
 
 LOG = logging.getLogger("tests.archive")

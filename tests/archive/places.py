@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.archive.certify import Certified, certify
-from aurora_assets.archive.known import Side
-from aurora_assets.archive.stores import Records
-from aurora_assets.archive.verify import Place
-from aurora_assets.digests import LocalHasher
-from aurora_assets.listing import LocalSource
-from aurora_assets.site import Site, load_site
+from aurora_platform.archive.records import Side
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_and_publish import Certified, certify
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.config.site import Site, load_site
+from aurora_platform.transport.checksums import LocalHasher
+from aurora_platform.transport.listing import LocalSource
 from tests.conftest import write_site
 
 STREAM = "met"

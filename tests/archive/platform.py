@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from dagster import DagsterInstance, Definitions, ExecuteInProcessResult, build_schedule_context
 
 from aurora_assets.definitions import build
-from aurora_assets.hosts import SshHost
-from aurora_assets.site import Site, load_site
-from cli.main import main
+from aurora_cli.main import main
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site, load_site
 from tests.conftest import write_site
 from tests.mirror.parts import DAY
 

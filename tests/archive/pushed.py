@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aurora_assets.archive import due
-from aurora_assets.archive.ledger import Ledger
-from aurora_assets.archive.pushes import Pushing
-from aurora_assets.archive.settings import Archive
-from aurora_assets.hosts import SshHost
-from aurora_assets.protocols import FarSide
-from resources.archive import ArchiveResource
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
+from aurora_platform.archive import backlog
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.transport.archive_host import ArchiveResource
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.protocols import FarSide
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
 from tests.archive.parts import LOG
 from tests.archive.places import DAY, STREAM, Observatory
 
@@ -46,9 +46,9 @@ class PushedSite(Observatory):
         assert self.certify().report.days[0].verdict.is_final
         return names
 
-    def due(self) -> due.Due:
+    def due(self) -> backlog.Due:
         with self.records.ledger() as ledger:
-            return due.raw_push(self.site, STREAM, ledger, [DAY])
+            return backlog.raw_push(self.site, STREAM, ledger, [DAY])
 
     def ledger(self) -> Ledger:
         return self.records.ledger()

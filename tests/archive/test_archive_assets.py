@@ -19,10 +19,10 @@ from dagster import (
     RunRequest,
 )
 
-from aurora_assets.archive.stores import Records
 from aurora_assets.definitions import build
-from aurora_assets.hosts import SshHost
-from aurora_assets.site import Site
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
 from tests.archive.platform import FILES, Platform
 from tests.mirror.parts import DAY, write
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import ArchiveError
-from aurora_assets.hosts import SshHost
-from simulator.ssh_server import SshServer
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import ArchiveError
+from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import (
     CONNECT,
     STALL,

@@ -17,14 +17,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.archive import manifest
-from aurora_assets.archive.compare import Class, Verdict
-from aurora_assets.archive.known import SIDES, Known, Side
-from aurora_assets.archive.repair import Cure, plan_repair
-from aurora_assets.archive.verify import Place
-from aurora_assets.digests import LocalHasher
-from aurora_assets.errors import EvidenceError, HostError
-from aurora_assets.listing import Listing, LocalSource
+from aurora_platform.archive import manifest
+from aurora_platform.archive.compare import Class, Verdict
+from aurora_platform.archive.records import SIDES, Known, Side
+from aurora_platform.archive.repair import Cure, plan_repair
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.errors import EvidenceError, HostError
+from aurora_platform.transport.checksums import LocalHasher
+from aurora_platform.transport.listing import Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from aurora_assets.hosts import SshHost
-from aurora_assets.site import load_site
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import load_site
 from schedules.reconcile import kept
 from tests.archive.platform import FILES, Platform
 from tests.mirror.parts import DAY, write

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aurora_assets.archive import manifest
 from aurora_assets.archive.assets import manifests_key
 from aurora_assets.archive.checks import no_settled_gap
-from aurora_assets.archive.finalize import Finalizations
-from aurora_assets.archive.pushes import Pushing, push_words
-from aurora_assets.archive.retire import retire
-from aurora_assets.archive.settings import Retention
-from aurora_assets.archive.stores import Records
-from aurora_assets.hosts import SshHost
+from aurora_platform.archive import manifest
+from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.push_plan import Pushing, push_words
+from aurora_platform.archive.retention import retire
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.archive import Retention
+from aurora_platform.config.hosts import SshHost
 from tests.archive.places import DAY, STREAM, Observatory
 from tests.archive.pushed import PushedSite
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive.compare import Class
-from aurora_assets.archive.ledger import Item
-from aurora_assets.archive.pushes import Pushing
-from aurora_assets.archive.repair import Cure, plan_repair
-from aurora_assets.errors import EvidenceError
-from aurora_assets.hosts import SshHost
+from aurora_platform.archive.compare import Class
+from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.archive.repair import Cure, plan_repair
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import EvidenceError
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
-from aurora_assets.archive.certify import certify
-from aurora_assets.archive.pushes import Pushing
-from aurora_assets.archive.stores import Records
-from aurora_assets.hosts import SshHost
-from aurora_assets.site import load_site
-from resources.outside import outside_of
-from resources.places import places_of
-from simulator.ssh_server import SshServer
+from aurora_platform.archive.locations import places_of
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import load_site
+from aurora_platform.transport.connections import outside_of
+from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import LOG
 from tests.archive.platform import Platform
 from tests.archive.test_publish import read_latest

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
-from aurora_assets.errors import LedgerError
-from aurora_assets.versions import FileId
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
+from aurora_platform.errors import LedgerError
+from aurora_platform.fs.versions import FileId
 
 DAY, BEFORE = date(2026, 3, 5), date(2026, 3, 4)
 SECOND = 10**9

@@ -13,14 +13,14 @@ import pytest
 
 from aurora_assets.archive.assets import manifests_key
 from aurora_assets.archive.checks import every_place_was_seen
-from aurora_assets.archive.known import Side
-from aurora_assets.archive.verify import Place
-from aurora_assets.digests import LocalHasher
-from aurora_assets.hosts import SshHost
-from aurora_assets.listing import Entry, Listing, LocalSource
-from aurora_assets.mirror.survey import look
-from aurora_assets.text import Tally
-from resources.ssh import SshResource
+from aurora_platform.archive.records import Side
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.mirror.scan import look
+from aurora_platform.text import Tally
+from aurora_platform.transport.checksums import LocalHasher
+from aurora_platform.transport.listing import Entry, Listing, LocalSource
+from aurora_platform.transport.ssh import SshResource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 NEXT = DAY + timedelta(days=1)

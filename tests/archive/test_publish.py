@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive import manifest
-from aurora_assets.archive.publish import Publication, stamps
+from aurora_platform.archive import manifest
+from aurora_platform.archive.manifest_store import Publication, stamps
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 from tests.forking import Forking
 

@@ -21,16 +21,16 @@ import numpy as np
 import pytest
 import zarr
 
-from aurora_assets.archive.ledger import REGISTERED
-from aurora_assets.archive.pushes import Pushing
-from aurora_assets.errors import BusyError, LedgerError, TransferError
-from aurora_assets.locks import exclusive
-from aurora_assets.protocols import Sent
-from aurora_assets.versions import same_mtime
-from resources.archive import ArchiveHost
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from simulator.ssh_server import SshServer
+from aurora_platform.archive.ledger import REGISTERED
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.errors import BusyError, LedgerError, TransferError
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.versions import same_mtime
+from aurora_platform.transport.archive_host import ArchiveHost
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.protocols import Sent
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import (
     Observatory,
     adds_up,

@@ -10,8 +10,8 @@ import pytest
 from dagster import AssetKey, DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
-from aurora_assets import lanes
-from aurora_assets.hosts import SshHost
+from aurora_assets import run_tags
+from aurora_platform.config.hosts import SshHost
 from tests.daemon import SUCCESS, TODAY, Daemon, daemon_of, put
 
 OLD = TODAY - timedelta(days=40)
@@ -29,9 +29,9 @@ def daemon(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Daemon]:
 
 def test_small_products_go_out_while_as_many_large_pushes_are_going_as_may_go(daemon: Daemon) -> None:
     for number in range(3):
-        tags = lanes.archive(lanes.PUSH, f"large{number}", "met")
+        tags = run_tags.archive(run_tags.PUSH, f"large{number}", "met")
         daemon.record("push_met", DagsterRunStatus.STARTED, **tags)
-    waiting = daemon.record("push_met", DagsterRunStatus.QUEUED, **lanes.archive(lanes.PUSH, "met/raw", "met"))
+    waiting = daemon.record("push_met", DagsterRunStatus.QUEUED, **run_tags.archive(run_tags.PUSH, "met/raw", "met"))
     page = daemon.site.paths.products / "plots" / "today.png"
     page.parent.mkdir(parents=True)
     page.write_bytes(b"picture")

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aurora_assets.archive import ledger as ledgers
-from aurora_assets.archive.ledger import Item, Ledger
-from aurora_assets.archive.names import raw_group
-from aurora_assets.archive.pushes import Pushing
-from aurora_assets.archive.replaced import Earlier
-from aurora_assets.archive.settings import Archive
-from aurora_assets.errors import ArchiveError, TransferError
-from aurora_assets.hosts import SshHost
-from aurora_assets.protocols import Sent
-from resources.archive import ArchiveHost
+from aurora_platform.archive import ledger as ledgers
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.names import raw_group
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.archive.replaced import Earlier
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import ArchiveError, TransferError
+from aurora_platform.transport.archive_host import ArchiveHost
+from aurora_platform.transport.protocols import Sent
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite

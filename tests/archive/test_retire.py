@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive.retire import Retired, retire
-from aurora_assets.archive.settings import Retention
-from aurora_assets.archive.stores import Records
-from aurora_assets.archive.verify import Place
-from aurora_assets.digests import Digest, LocalHasher
-from aurora_assets.errors import EvidenceError
+from aurora_platform.archive.retention import Retired, retire
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.config.archive import Retention
+from aurora_platform.errors import EvidenceError
+from aurora_platform.transport.checksums import Digest, LocalHasher
 from tests.archive.places import DAY, STREAM, Observatory
 
 

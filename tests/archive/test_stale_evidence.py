@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive import due
-from aurora_assets.archive.certify import certify
-from aurora_assets.archive.known import SIDES, Side
-from aurora_assets.archive.prune import plan_pruning
-from aurora_assets.archive.stores import Records
-from aurora_assets.archive.verify import Place
-from aurora_assets.digests import Digest, LocalHasher
-from aurora_assets.listing import LocalSource
+from aurora_platform.archive import backlog
+from aurora_platform.archive.prune_plan import plan_pruning
+from aurora_platform.archive.records import SIDES, Side
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.transport.checksums import Digest, LocalHasher
+from aurora_platform.transport.listing import LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 A_DAY = 86400
@@ -140,7 +140,7 @@ def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_agai
     with observatory.records.evidence() as evidence:
         assert evidence.oldest_look(STREAM, DAY, DAY)[0] == 0
         assert evidence.oldest_attempt(STREAM, DAY, DAY) == 0
-    assert due.whole_verification(observatory.records, STREAM, DAY, datetime.now(UTC)).days
+    assert backlog.whole_verification(observatory.records, STREAM, DAY, datetime.now(UTC)).days
     plan = observatory.certify(TODAY).plan
     assert plan.candidates == ()
     assert "clock was set back" in plan.why

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.archive import view
-from aurora_assets.archive.ledger import Item
-from aurora_assets.archive.view import UnusableError, take
+from aurora_platform.archive import upload_tree
+from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.upload_tree import UnusableError, take
 from tests.disks import tmpfs, with_mounts
 
 
@@ -73,9 +73,9 @@ def test_what_sqlite_says_of_a_write_counts_as_a_full_disk_only_where_it_is_full
     def full(_: object) -> os.statvfs_result:
         return os.statvfs_result((*free[:4], 0, *free[5:]))
 
-    monkeypatch.setattr(view, "_back_up", failing)
+    monkeypatch.setattr(upload_tree, "_back_up", failing)
     real: Callable[..., os.statvfs_result] = os.statvfs
-    monkeypatch.setattr(view.os, "statvfs", full if room == "none" else real)
+    monkeypatch.setattr(upload_tree.os, "statvfs", full if room == "none" else real)
     assert (
         outcome(item, tmp_path / "view")
         == {
@@ -90,5 +90,5 @@ def test_a_database_that_cannot_be_read_is_unusable_on_a_full_disk_too(
 ) -> None:
     item, free = database(tmp_path / "catalog.sqlite"), os.statvfs(tmp_path)
     Path(item.local_path).write_bytes(b"not a database" * 400)
-    monkeypatch.setattr(view.os, "statvfs", lambda _: os.statvfs_result((*free[:4], 0, *free[5:])))
+    monkeypatch.setattr(upload_tree.os, "statvfs", lambda _: os.statvfs_result((*free[:4], 0, *free[5:])))
     assert outcome(item, tmp_path / "view").startswith("no backup of this database can be made: ")

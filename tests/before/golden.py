@@ -25,9 +25,9 @@ from dagster import DagsterInstance, Definitions
 from dagster._core.instance.ref import InstanceRef
 
 from aurora_assets.definitions import build
-from aurora_assets.site import load_site
-from simulator import FAULTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
-from simulator.ssh_server import SshServer
+from aurora_platform.config.site import load_site
+from aurora_simulator import FAULTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
+from aurora_simulator.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent

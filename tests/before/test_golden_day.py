@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetRecordsFilter, DagsterInstance
 
-from simulator.ssh_server import SshServer
+from aurora_simulator.ssh_server import SshServer
 from tests.before import comparing, golden
 
 pytestmark = pytest.mark.soak

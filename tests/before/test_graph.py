@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from aurora_assets.definitions import build
-from aurora_assets.site import load_site
+from aurora_platform.config.site import load_site
 from tests.before import golden
 
 

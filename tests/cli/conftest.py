@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.machine import OUR_DAGSTER_YAML
-from simulator import InstrumentSpec, simulate_instruments
-from simulator.ssh_server import SshServer, readable_directory, why_no_sshd
+from aurora_platform.operations.audit_local import OUR_DAGSTER_YAML
+from aurora_simulator import InstrumentSpec, simulate_instruments
+from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.cli.parts import FIRST, Observatory
 
 

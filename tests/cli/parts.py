@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 from click.testing import CliRunner, Result
 
-from cli.main import main
-from simulator import INSTRUMENTS
-from simulator.ssh_server import SshServer
+from aurora_cli.main import main
+from aurora_simulator import INSTRUMENTS
+from aurora_simulator.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT = 2  # s; the bound on each step of a login
@@ -102,7 +102,7 @@ def aurora_process(
 ) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own, as an operator runs it."""
     return subprocess.run(
-        [*under, sys.executable, "-m", "cli.main", *arguments],
+        [*under, sys.executable, "-m", "aurora_cli.main", *arguments],
         env={**os.environ, "AURORA_SITE": str(file)},
         cwd=ROOT,
         text=True,
@@ -152,7 +152,7 @@ def on_a_terminal(file: Path, *arguments: str) -> OnATerminal:
     """Run the command in a process of its own whose stderr is a terminal."""
     master, slave = pty.openpty()
     env = {**os.environ, "AURORA_SITE": str(file), "TERM": "xterm", "COLUMNS": "120"}
-    command = [sys.executable, "-m", "cli.main", *arguments]
+    command = [sys.executable, "-m", "aurora_cli.main", *arguments]
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=slave, text=True)
     os.close(slave)
     drawn = b""

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.site import DEFAULT_SITE, load_site
-from aurora_assets.together import together
-from cli import machine
-from cli.far import Visit
-from cli.findings import Level
-from simulator.ssh_server import SshServer, readable_directory
+from aurora_platform.concurrency import together
+from aurora_platform.config.site import DEFAULT_SITE, load_site
+from aurora_platform.operations import audit_local
+from aurora_platform.operations.audit_host import Visit
+from aurora_platform.operations.audit_result import Level
+from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -410,27 +410,29 @@ def test_an_rsync_without_fsync_fails_and_one_without_the_known_fixes_is_worth_a
 
 def test_a_tool_that_is_missing_fails_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert {one.level for tool in machine.TOOLS for one in machine.tool(tool)} == {Level.FAIL, Level.WARN}
-    assert [one.next_step for one in machine.tool(machine.TOOLS[3])] == [
+    assert {one.level for tool in audit_local.TOOLS for one in audit_local.tool(tool)} == {Level.FAIL, Level.WARN}
+    assert [one.next_step for one in audit_local.tool(audit_local.TOOLS[3])] == [
         "install the package util-linux (apt-get install util-linux)"
     ]
 
 
 def test_dagster_home_must_be_set_and_hold_our_settings(dagster_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
-    assert [one.level for one in machine.dagster_home()] == [Level.WARN]
+    assert [one.level for one in audit_local.dagster_home()] == [Level.WARN]
     (dagster_home / "dagster.yaml").unlink()
-    assert [one.level for one in machine.dagster_home()] == [Level.WARN]
+    assert [one.level for one in audit_local.dagster_home()] == [Level.WARN]
     monkeypatch.delenv("DAGSTER_HOME")
-    assert [(one.level, "`make ui` sets it" in one.next_step) for one in machine.dagster_home()] == [(Level.WARN, True)]
+    assert [(one.level, "`make ui` sets it" in one.next_step) for one in audit_local.dagster_home()] == [
+        (Level.WARN, True)
+    ]
 
 
 def test_the_demo_before_it_was_made_is_told_to_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     site = load_site(DEFAULT_SITE)
-    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    monkeypatch.setattr(audit_local, "ROOT", tmp_path)
     camera = str(tmp_path / ".aurora" / "camera")
     site = site.model_copy(update={"streams": {"wxcam": site.streams["wxcam"].model_copy(update={"path": camera})}})
-    assert [(one.level, one.next_step) for one in machine.local_sources(site)] == [(Level.FAIL, "make demo first")]
+    assert [(one.level, one.next_step) for one in audit_local.local_sources(site)] == [(Level.FAIL, "make demo first")]
 
 
 def test_an_include_that_matches_nothing_and_a_stream_that_has_not_begun_are_told(
@@ -466,12 +468,14 @@ def test_space_and_inodes_have_two_limits(
     real = os.statvfs(tmp_path)
     values = [4096, 4096, 100, free, free, 100, inodes, inodes, *real[8:]]
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(values))
-    assert [one.level.value for one in machine.directory("raw", tmp_path)] == ["ok", level]
+    assert [one.level.value for one in audit_local.directory("raw", tmp_path)] == ["ok", level]
 
 
 def test_the_file_system_is_that_of_the_innermost_mount() -> None:
     mounts = "/dev/a / ext4 rw 0 0\nserver:/x /data nfs4 rw 0 0\n/dev/b /data/my\\040disk xfs rw 0 0\n"
-    kinds = [machine.file_system(Path(path), mounts) for path in ("/home", "/data/x", "/data/my disk/p", "/database")]
+    kinds = [
+        audit_local.file_system(Path(path), mounts) for path in ("/home", "/data/x", "/data/my disk/p", "/database")
+    ]
     assert kinds == ["ext4", "nfs4", "xfs", "ext4"]
 
 
@@ -486,7 +490,7 @@ def test_a_look_that_never_ends_is_given_up() -> None:
 def test_what_a_host_says_cannot_drive_the_terminal(
     site_file: Path, monkeypatch: pytest.MonkeyPatch, observatory: Observatory
 ) -> None:
-    said = machine.Finding("host ass", Level.OK, "[red]not markup[/] \x1b[2J\x07")
+    said = audit_local.Finding("host ass", Level.OK, "[red]not markup[/] \x1b[2J\x07")
     monkeypatch.setattr(Visit, "look", lambda self: [said])
     shown = aurora(site_file, "audit").stdout
     assert "[red]not markup[/] \\x1b[2J\\x07" in shown

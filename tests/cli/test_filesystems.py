@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.mirror.mtimes import Kept, record
-from aurora_assets.site import Site
-from cli.filesystems import raw_mtimes, staging, work_directories
-from cli.findings import Finding, Level
+from aurora_platform.config.site import Site
+from aurora_platform.mirror.mtime_resolution import Kept, record
+from aurora_platform.operations.audit_file_systems import raw_mtimes, staging, work_directories
+from aurora_platform.operations.audit_result import Finding, Level
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import CAMERA
 

@@ -9,15 +9,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from aurora_assets.site import load_site
-from cli.main import main
-from simulator import INSTRUMENTS
-from simulator.__main__ import simulator
+from aurora_cli.main import main
+from aurora_platform.config.site import load_site
+from aurora_simulator import INSTRUMENTS
+from aurora_simulator.__main__ import simulator
 from tests.cli.parts import FILES, ROOT
 from tests.mirror.parts import differences
 
 SITE = ROOT / "sites" / "instruments.yaml"
-COMMANDS = {".venv/bin/python -m simulator": simulator, ".venv/bin/aurora": main}
+COMMANDS = {".venv/bin/python -m aurora_simulator": simulator, ".venv/bin/aurora": main}
 
 
 def test_its_streams_are_those_of_the_observatory_on_this_machine() -> None:

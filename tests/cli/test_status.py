@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.mirror import verify
-from aurora_assets.site import load_site
-from cli.status import newest_here
-from simulator.ssh_server import readable_directory
+from aurora_cli.status import newest_here
+from aurora_platform.config.site import load_site
+from aurora_platform.mirror import checks
+from aurora_simulator.ssh_server import readable_directory
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -200,14 +200,14 @@ def test_a_directory_here_that_takes_long_is_looked_at_for_its_bound_and_the_cut
     assert aurora(file, "sync", "all").exit_code == 0
     whole = streams(aurora(file, "status", "--json"))
     assert {one["is_here_whole"] for one in whole.values()} == {True}
-    real = verify._local_file
+    real = checks._local_file
 
-    def slow(item: os.DirEntry[str], path: str) -> verify.LocalFile | None:
+    def slow(item: os.DirEntry[str], path: str) -> checks.LocalFile | None:
         if path.startswith("gamb2le_depolarisation"):
             time.sleep(0.2)
         return real(item, path)
 
-    monkeypatch.setattr(verify, "_local_file", slow)
+    monkeypatch.setattr(checks, "_local_file", slow)
     began = time.monotonic()
     cut = streams(aurora(file, "status", "--json"))
     assert time.monotonic() - began < 2 + 4
@@ -253,7 +253,7 @@ def test_in_a_tree_by_day_the_newest_day_is_looked_at_first(site_file: Path) -> 
     assert aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
     site = load_site(site_file)
     stream, root, now = site.streams["radar"], site.raw_root("radar"), datetime.now(UTC)
-    days = [file.path for file in verify.local_files(stream, root, [FIRST, SECOND])]
+    days = [file.path for file in checks.local_files(stream, root, [FIRST, SECOND])]
     assert len(days) == 2 * FILES["radar"]
     assert {f"{SECOND:Y%Y/M%m/D%d}" in path for path in days[: FILES["radar"]]} == {True}
     cut = newest_here(site, "radar", now, timedelta(microseconds=1))

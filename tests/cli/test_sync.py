@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from aurora_assets.mirror.assets import raw_assets
-from aurora_assets.mirror.sync import Transferred
-from aurora_assets.sighting import sightings
-from aurora_assets.site import load_site
-from cli.progress import Bars
-from resources.outside import outside_of
-from simulator.ssh_server import SshServer
+from aurora_cli.progress_bars import Bars
+from aurora_platform.config.site import load_site
+from aurora_platform.mirror.sync import Transferred
+from aurora_platform.streams.state import sightings
+from aurora_platform.transport.connections import outside_of
+from aurora_simulator.ssh_server import SshServer
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -292,7 +292,7 @@ def test_ctrl_c_ends_the_transfer_too(site_file: Path, tmp_path: Path) -> None:
     rsync.chmod(0o755)
     env = {**os.environ, "AURORA_SITE": str(site_file), "PATH": f"{rsync.parent}:{os.environ['PATH']}"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "sync", "hatpro"],
+        [sys.executable, "-m", "aurora_cli.main", "sync", "hatpro"],
         env=env,
         cwd=ROOT,
         stdout=subprocess.PIPE,

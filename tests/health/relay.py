@@ -13,7 +13,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from simulator.ssh_server import free_port
+from aurora_simulator.ssh_server import free_port
 
 
 class Relay:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.health.alerts import Alerting
-from aurora_assets.health.model import (
+from aurora_platform.config.health import Alerts
+from aurora_platform.health.alert_rules import Reading
+from aurora_platform.health.alerts import Alerting
+from aurora_platform.health.models import (
     Daemon,
     Filesystem,
     Freshness,
@@ -18,8 +20,6 @@ from aurora_assets.health.model import (
     Snapshot,
     Software,
 )
-from aurora_assets.health.rules import Reading
-from aurora_assets.health.settings import Alerts
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTES = timedelta(minutes=1)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aurora_assets.health.model import Platform, Run
-from cli.main import main
+from aurora_cli.main import main
+from aurora_platform.health.models import Platform, Run
 from tests.conftest import write_site
 from tests.health.relay import Relay, text_of
 from tests.health.snapshots import disk, stale, well

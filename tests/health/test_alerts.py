@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import BusyError, MailError
-from aurora_assets.health.alert_state import Moment, State
-from aurora_assets.health.alerts import Alerting, Outcome
-from aurora_assets.health.model import Daemon, Level, Platform, Run, Tick
-from aurora_assets.health.rules import Reading, conditions_of, read_snapshot
-from aurora_assets.locks import exclusive
-from resources.mail import Mailer
+from aurora_platform.errors import BusyError, MailError
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.health.alert_rules import Reading, conditions_of, read_snapshot
+from aurora_platform.health.alert_state import Moment, State
+from aurora_platform.health.alerts import Alerting, Outcome
+from aurora_platform.health.models import Daemon, Level, Platform, Run, Tick
+from aurora_platform.transport.mail import Mailer
 from tests.health.relay import Relay, text_of
 from tests.health.snapshots import (
     HOURS,
@@ -161,8 +161,8 @@ def test_a_repeat_that_waits_for_the_relay_is_told_once(site: Site, relay: Relay
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from aurora_assets.health.alert_state import Moment
-from resources.mail import Mailer
+from aurora_platform.health.alert_state import Moment
+from aurora_platform.transport.mail import Mailer
 from tests.health.snapshots import START, alerting, disk, reading, settings
 
 class Killed(Mailer):
@@ -456,7 +456,7 @@ def test_a_preview_writes_and_sends_nothing(site: Site, relay: Relay) -> None:
 
 
 def test_two_evaluations_take_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aurora_assets.health.alerts._LOCK_SLACK", timedelta(seconds=-4.9))
+    monkeypatch.setattr("aurora_platform.health.alerts._LOCK_SLACK", timedelta(seconds=-4.9))
     alerts = alerting(site.home, site.settings)
     with exclusive(site.home / "locks", "alerts", timedelta(0)), pytest.raises(BusyError):
         alerts.evaluate(reading(START), Mailer(site.settings), at=Moment(START))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.health import assessment
-from aurora_assets.health.assessment import assess, broken_stages
-from aurora_assets.health.model import (
+from aurora_platform.config.health import Endpoint, Health
+from aurora_platform.health import assessment
+from aurora_platform.health.assessment import assess, broken_stages
+from aurora_platform.health.models import (
     Daemon,
     FailedCheck,
     Filesystem,
@@ -25,7 +26,6 @@ from aurora_assets.health.model import (
     Software,
     Tick,
 )
-from aurora_assets.health.settings import Endpoint, Health
 
 NOW = datetime(2026, 8, 18, 12, tzinfo=UTC)
 GREEN, AMBER, RED, GRAY = Level.GREEN, Level.AMBER, Level.RED, Level.GRAY

@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_assets.health.alert_state import Moment
-from aurora_assets.health.assessment import assess
-from aurora_assets.health.model import Snapshot
-from aurora_assets.health.rules import Reading
-from aurora_assets.health.settings import Health
-from resources.mail import Mailer
+from aurora_platform.config.health import Health
+from aurora_platform.health.alert_rules import Reading
+from aurora_platform.health.alert_state import Moment
+from aurora_platform.health.assessment import assess
+from aurora_platform.health.models import Snapshot
+from aurora_platform.transport.mail import Mailer
 from tests.health.relay import Relay
 from tests.health.snapshots import (
     START,

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance, DagsterInvalidDefinitionError
 
-from aurora_assets.health.model import Assessment, Level
-from cli.main import main
+from aurora_cli.main import main
+from aurora_platform.health.models import Assessment, Level
 from tests.conftest import write_site
 from tests.daemon import make_home
 from tests.health.check_results import MATCHES, Records

@@ -15,17 +15,17 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from sqlalchemy import Connection
 
 from aurora_assets.definitions import build
-from aurora_assets.health.assessment import assess
-from aurora_assets.health.model import Assessment, FailedCheck, Level, Platform, Snapshot
-from aurora_assets.health.next_steps import NEXT_STEPS, details_of, said_of
-from aurora_assets.health.report import as_markdown
-from aurora_assets.health.rules import Reading, Verdict, conditions_of
-from aurora_assets.health.settings import Alerts, Health
-from aurora_assets.site import Site, load_site
-from cli.main import main
-from resources import check_results, failed_checks
-from resources.code_location import CodeLocation, code_location_of
-from resources.orchestrator import DagsterRecords
+from aurora_assets.instance import check_results, failed_checks
+from aurora_assets.instance.code_location import CodeLocation, code_location_of
+from aurora_assets.instance.records import DagsterRecords
+from aurora_cli.main import main
+from aurora_platform.config.health import Alerts, Health
+from aurora_platform.config.site import Site, load_site
+from aurora_platform.health.alert_rules import Reading, Verdict, conditions_of
+from aurora_platform.health.assessment import assess
+from aurora_platform.health.models import Assessment, FailedCheck, Level, Platform, Snapshot
+from aurora_platform.health.next_steps import NEXT_STEPS, details_of, said_of
+from aurora_platform.health.report import as_markdown
 from tests.conftest import write_site
 from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
@@ -402,6 +402,6 @@ def test_every_check_of_a_site_has_its_next_step_and_its_entry_in_the_runbook(na
         mail = settings()
         site = site.model_copy(update={"alerts": mail})
     for key in code_location_of(build(site)).checks:
-        assert key.name in NEXT_STEPS, f"{key.name}: say what to do in aurora_assets/health/next_steps.py"
+        assert key.name in NEXT_STEPS, f"{key.name}: say what to do in aurora_platform/health/next_steps.py"
         assert re.search(rf"`{key.name}`[^\n]* fails?\b", RUNBOOK), f"{key.name}: no entry in docs/operating.md"
         details_of(a_check(key.name))

@@ -14,9 +14,9 @@ from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterInstance, 
 
 from aurora_assets.definitions import build
 from aurora_assets.health.checks import passes
-from aurora_assets.health.fresh import age_class, all_freshness
-from aurora_assets.health.model import Freshness, Level
-from aurora_assets.sighting import could_not_see, saw, state_of
+from aurora_platform.health.freshness import age_class, all_freshness
+from aurora_platform.health.models import Freshness, Level
+from aurora_platform.streams.state import could_not_see, saw, state_of
 from sensors.freshness import freshness_sensor
 from tests.archive.places import STREAM, Observatory, name_of
 
@@ -154,7 +154,7 @@ def test_the_archive_is_as_fresh_as_the_newest_manifests_say(observatory: Observ
 
 
 def test_a_product_is_as_fresh_as_its_newest_data(tmp_path: Path) -> None:
-    from aurora_assets.site import load_site
+    from aurora_platform.config.site import load_site
     from tests.conftest import write_site
 
     site = load_site(write_site(tmp_path))

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import MailError
-from aurora_assets.health.alert_state import Event, Outgoing
-from aurora_assets.health.mail import compose, trial_mail
-from aurora_assets.health.settings import Alerts
-from resources.mail import Mailer
-from simulator.ssh_server import free_port
+from aurora_platform.config.health import Alerts
+from aurora_platform.errors import MailError
+from aurora_platform.health.alert_mail import compose, trial_mail
+from aurora_platform.health.alert_state import Event, Outgoing
+from aurora_platform.transport.mail import Mailer
+from aurora_simulator.ssh_server import free_port
 from tests.health.relay import Relay, certificate, html_of, text_of, with_login
 from tests.health.snapshots import START, settings
 

@@ -11,7 +11,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from aurora_assets.definitions import build
-from aurora_assets.site import Site, load_site
+from aurora_platform.config.site import Site, load_site
 from tests.conftest import write_site
 from tests.daemon import Daemon, daemon_of
 from tests.health.relay import Relay

@@ -15,18 +15,18 @@ from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
 
 from aurora_assets.definitions import build
-from aurora_assets.health.assessment import assess
-from aurora_assets.health.collect import take_snapshot
-from aurora_assets.health.model import Assessment, Level, Snapshot
-from aurora_assets.health.report import ages_of_a_day, as_markdown, publish_health
-from aurora_assets.health.settings import Health
-from aurora_assets.hosts import SshHost
-from aurora_assets.site import Site, load_site
-from cli.main import main
-from deploy.schemas import DIRECTORY, FILES, schema_of
-from resources.looking import NoRecords, look_at
-from resources.pages import Pages
-from simulator.ssh_server import SshServer
+from aurora_assets.health.observe import NoRecords, look_at
+from aurora_cli.main import main
+from aurora_platform.config.health import Health
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site, load_site
+from aurora_platform.health.assessment import assess
+from aurora_platform.health.models import Assessment, Level, Snapshot
+from aurora_platform.health.page_probe import Pages
+from aurora_platform.health.report import ages_of_a_day, as_markdown, publish_health
+from aurora_platform.health.snapshot import take_snapshot
+from aurora_simulator.ssh_server import SshServer
+from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
 from tests.conftest import write_site
 from tests.mirror.parts import host_of
@@ -145,7 +145,7 @@ def test_a_stream_whose_files_hang_is_gray_and_the_others_are_seen(
     def hang(*_: object) -> None:
         time.sleep(60)
 
-    monkeypatch.setattr("aurora_assets.health.fresh.newest_here", hang)
+    monkeypatch.setattr("aurora_platform.health.freshness.newest_here", hang)
     site = observatory.site.model_copy(update={"health": Health(within=timedelta(seconds=4))})
     began = time.monotonic()
     snapshot, assessment = look_at(site, "none")
@@ -283,8 +283,8 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
         return look_at(site, "none", copy)
 
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("cli.health.look_at", look)
-    monkeypatch.setattr("cli.health.time.sleep", lambda _: None)
+    monkeypatch.setattr("aurora_cli.health.look_at", look)
+    monkeypatch.setattr("aurora_cli.health.time.sleep", lambda _: None)
     CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
     assert len(copies) == 3
     assert len(set(copies)) == 1

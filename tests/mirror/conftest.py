@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from simulator import CameraSpec, Report, simulate
-from simulator.ssh_server import Auth, SshServer, readable_directory
+from aurora_simulator import CameraSpec, Report, simulate
+from aurora_simulator.ssh_server import Auth, SshServer, readable_directory
 from tests.mirror.parts import ANYTHING, DAY, Mirror, auths, host_of, stream_of
 
 # Other tests run beside these, and some examples start a process: time says nothing, and fewer examples will do.

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.hosts import Host, LocalHost, SshHost
-from aurora_assets.listing import Entry, Listing, Source
-from aurora_assets.mirror.survey import Survey, look
-from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred, mirror_days
-from aurora_assets.streams import Stream
-from resources.rsync import RsyncResource, RsyncTransfer
-from resources.shell import ShellResource
-from resources.ssh import SshResource
-from simulator.ssh_server import Auth, SshServer, why_no_sshd
+from aurora_platform.config.hosts import Host, LocalHost, SshHost
+from aurora_platform.config.streams import Stream
+from aurora_platform.mirror.scan import Survey, look
+from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred, mirror_days
+from aurora_platform.transport.listing import Entry, Listing, Source
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.rsync import RsyncResource, RsyncTransfer
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import Auth, SshServer, why_no_sshd
 
 DAY = date(2026, 3, 5)
 SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)

@@ -22,10 +22,11 @@ from dagster import (
 )
 
 from aurora_assets.definitions import build
-from aurora_assets.mirror import checks, verify
+from aurora_assets.mirror import checks
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import daily
-from aurora_assets.site import load_site
+from aurora_platform.config.site import load_site
+from aurora_platform.mirror import checks as plain_checks
 
 GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
 DAY = date(2026, 3, 5)
@@ -267,14 +268,14 @@ def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
     lost = begin + timedelta(days=20, hours=6)
     name = "gamb2le_depolarisation_lidar_ceilometer_aurora_{:%Y%m%d_%H%M%S}.nc"
     files = [
-        verify.LocalFile(name.format(at), int(at.timestamp()) * SECOND, True)
+        plain_checks.LocalFile(name.format(at), int(at.timestamp()) * SECOND, True)
         for at in times
         if not lost < at < lost + timedelta(minutes=30)
     ]
     days = [begin.date() + timedelta(days=number) for number in range(30)]
     began = time.process_time()
-    written = verify.written_by_day(stream, files)
-    found = [verify.no_gap(stream, written[day], day, times[-1]) for day in days]
+    written = plain_checks.written_by_day(stream, files)
+    found = [plain_checks.no_gap(stream, written[day], day, times[-1]) for day in days]
     assert time.process_time() - began < 4
     assert [number for number, one in enumerate(found) if not one.passed] == [20]
     assert found[20].wrong["gaps of more than 0:10:00"].first == ["06:00:00 to 06:30:00"]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_assets.archive.ledger import Item
-from aurora_assets.archive.view import take
-from aurora_assets.mirror.mtimes import Kept, Way, learn
-from aurora_assets.versions import same_mtime
+from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.upload_tree import take
+from aurora_platform.fs.versions import same_mtime
+from aurora_platform.mirror.mtime_resolution import Kept, Way, learn
 from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
 

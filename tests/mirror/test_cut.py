@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import BusyError, TransferError
-from simulator.ssh_server import SshServer
+from aurora_platform.errors import BusyError, TransferError
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import (
     DAY,
     SETTLED,

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.listing import FILE, LocalSource, matching, remote_command
-from aurora_assets.mirror.survey import look, look_outside
-from aurora_assets.placing import Directories
-from aurora_assets.site import load_site
-from simulator.ssh_server import SshServer
+from aurora_platform.config.site import load_site
+from aurora_platform.mirror.scan import look, look_outside
+from aurora_platform.streams.classify import Directories
+from aurora_platform.transport.listing import FILE, LocalSource, matching, remote_command
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import DAY, Mirror, entries, host_of, stream_of, write
 from tests.mirror.test_listing import NAMES, by_find, by_shell
 
@@ -104,7 +104,7 @@ def test_here_nothing_asks_the_disk_about_a_file_of_another_day(far: Path, monke
     scandir = os.scandir
     stream = stream_of(far, FLAT)
     with monkeypatch.context() as patch:
-        patch.setattr("aurora_assets.listing.os.scandir", Scan)
+        patch.setattr("aurora_platform.transport.listing.os.scandir", Scan)
         list(Directories(stream, [DAY]).listing(LocalSource(), stream.path).entries)
     assert sorted(asked) == names[-4:-1]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.archive.items import raw_items
-from aurora_assets.mirror.verify import local_files, nothing_foreign
-from aurora_assets.text import Tally
+from aurora_platform.archive.selection import raw_items
+from aurora_platform.mirror.checks import local_files, nothing_foreign
+from aurora_platform.text import Tally
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, DAY, SETTLED, Mirror, Noted, adds_up, differences, left_over, stream_of, write
 

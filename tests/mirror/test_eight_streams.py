@@ -17,12 +17,12 @@ from dagster import AssetSelection, DagsterInstance, Definitions, define_asset_j
 
 from aurora_assets.definitions import build
 from aurora_assets.mirror.assets import raw_key
-from aurora_assets.mirror.survey import look
-from aurora_assets.mirror.sync import MirrorReport, mirror_days
-from aurora_assets.site import Site, load_site
-from resources.outside import Outside, outside_of
-from simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
-from simulator.ssh_server import SshServer
+from aurora_platform.config.site import Site, load_site
+from aurora_platform.mirror.scan import look
+from aurora_platform.mirror.sync import MirrorReport, mirror_days
+from aurora_platform.transport.connections import Outside, outside_of
+from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
 
 GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"

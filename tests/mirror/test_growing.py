@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.site import load_site
+from aurora_platform.config.site import load_site
 from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over, until
 
 GAMB2LE = load_site(Path(__file__).parents[2] / "sites" / "gamb2le.yaml")

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.errors import AuroraError, HostError, TransferError
-from aurora_assets.mirror.survey import Survey, look
-from aurora_assets.mirror.sync import MirrorReport, mirror_days
-from aurora_assets.site import Site
-from resources.outside import Outside, outside_of
-from simulator.ssh_server import SshServer
+from aurora_platform.config.site import Site
+from aurora_platform.errors import AuroraError, HostError, TransferError
+from aurora_platform.mirror.scan import Survey, look
+from aurora_platform.mirror.sync import MirrorReport, mirror_days
+from aurora_platform.transport.connections import Outside, outside_of
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
 

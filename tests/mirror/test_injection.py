@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from aurora_assets.hosts import SshHost
-from aurora_assets.values import Address, Login, Name, RelativePath
-from simulator.ssh_server import SshServer
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.types import Address, Login, Name, RelativePath
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, host_of, stream_of, write
 
 patient = settings.get_profile("mirror")

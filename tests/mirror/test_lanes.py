@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import BusyError, HostError, TransferError
-from aurora_assets.listing import LocalSource
-from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred
-from aurora_assets.sighting import Sighting, sightings
+from aurora_platform.errors import BusyError, HostError, TransferError
+from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred
+from aurora_platform.streams.state import Sighting, sightings
+from aurora_platform.transport.listing import LocalSource
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, Noted, adds_up, differences, left_over, stream_of, write
 
 OLD = [date(2026, 3, 1), date(2026, 3, 2)]

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.errors import AuroraError, HostError, HostRefusedError
-from aurora_assets.listing import (
+from aurora_platform.errors import AuroraError, HostError, HostRefusedError
+from aurora_platform.mirror.plan import make_plan
+from aurora_platform.streams.classify import directories
+from aurora_platform.text import Tally
+from aurora_platform.transport.listing import (
     DIRECTORY,
     FILE,
     NO_SUCH_ROOT,
@@ -28,11 +31,8 @@ from aurora_assets.listing import (
     remote_command,
     split_records,
 )
-from aurora_assets.mirror.plan import make_plan
-from aurora_assets.placing import directories
-from aurora_assets.text import Tally
-from simulator import Report
-from simulator.ssh_server import SshServer
+from aurora_simulator import Report
+from aurora_simulator.ssh_server import SshServer
 from tests.daemon import answer_with
 from tests.mirror.parts import ANYTHING, DAY, Mirror, entries, host_of, stream_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.listing import Entry, Listing
+from aurora_platform.transport.listing import Entry, Listing
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, left_over, write
 
 MTIME = int(SETTLED.timestamp()) * 10**9
@@ -152,8 +152,8 @@ MILLION = """
 import json, sys
 from datetime import date, timedelta
 from pathlib import Path
-from aurora_assets.listing import Entry, Listing
-from aurora_assets.mirror.sync import mirror_days
+from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.mirror.sync import mirror_days
 from tests.mirror.parts import ANYTHING, stream_of
 from tests.mirror.test_lying_host import CLOCK, LIES, MTIME
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.ssh_server import SshServer
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, differences, host_of, left_over, stream_of, until
 
 SIZE = 900_000  # rsync writes 256 KiB at a time

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
-from aurora_assets.mirror.publish import NO_REGULAR_FILE
-from aurora_assets.mirror.sync import Transfer, Transferred
+from aurora_platform.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+from aurora_platform.mirror.publish import NO_REGULAR_FILE
+from aurora_platform.mirror.sync import Transfer, Transferred
 from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over, write
 
 NOT_COPIED = "not copied: gone from the host, or not readable"

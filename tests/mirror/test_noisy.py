@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import HostError, TransferError
-from simulator.ssh_server import SshServer
+from aurora_platform.errors import HostError, TransferError
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import DAY, LOG, Mirror, host_of, stream_of, write
 
 IMAGE = "FISH/20260305/10/HDR_20260305_100000.jpg"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.locks import exclusive
-from aurora_assets.mirror.workplace import KEEP_PARTIAL
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.mirror.work_directory import KEEP_PARTIAL
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, DAY, Mirror, left_over, stream_of, write
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.listing import Entry, Listing, LocalSource
-from aurora_assets.mirror.plan import DayPlan, Plan, describe_refused, make_plan
-from aurora_assets.paths import safe_relative
-from aurora_assets.placing import directories
-from aurora_assets.streams import Stream
-from aurora_assets.text import Tally
-from aurora_assets.versions import same_mtime
-from simulator import FAULTS, Report
+from aurora_platform.config.streams import Stream
+from aurora_platform.fs.paths import safe_relative
+from aurora_platform.fs.versions import same_mtime
+from aurora_platform.mirror.plan import DayPlan, Plan, describe_refused, make_plan
+from aurora_platform.streams.classify import directories
+from aurora_platform.text import Tally
+from aurora_platform.transport.listing import Entry, Listing, LocalSource
+from aurora_simulator import FAULTS, Report
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, Mirror, adds_up, left_over, not_in, stream_of, write
 
 patient = settings.get_profile("mirror")

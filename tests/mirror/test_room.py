@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.errors import SiteError
-from aurora_assets.mirror.sync import MirrorReport, Transfer, Transferred
-from aurora_assets.site import load_site
+from aurora_platform.config.site import load_site
+from aurora_platform.errors import SiteError
+from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred
 from tests.disks import mount, tmpfs, with_mounts
 from tests.mirror.parts import (
     ANYTHING,

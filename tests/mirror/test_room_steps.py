@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.mirror.plan import DayPlan
-from aurora_assets.mirror.room import Room
-from aurora_assets.mirror.workplace import WorkPlace
-from aurora_assets.versions import FileId, in_parts
+from aurora_platform.fs.versions import FileId, in_parts
+from aurora_platform.mirror.disk_room import Room
+from aurora_platform.mirror.plan import DayPlan
+from aurora_platform.mirror.work_directory import WorkPlace
 from tests.mirror.parts import DAY
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.errors import TransferError
-from aurora_assets.mirror.sync import Transfer, Transferred
+from aurora_platform.errors import TransferError
+from aurora_platform.mirror.sync import Transfer, Transferred
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, Meanwhile, Mirror, left_over, stream_of, write
 

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.errors import HostError
-from aurora_assets.listing import Entry, Listing, LocalSource
-from aurora_assets.mirror.plan import make_plan
-from aurora_assets.mirror.survey import DaySurvey, Survey, look, look_outside
-from aurora_assets.placing import directories
-from aurora_assets.sighting import Sighting
-from simulator.ssh_server import SshServer, make_readable
+from aurora_platform.errors import HostError
+from aurora_platform.mirror.plan import make_plan
+from aurora_platform.mirror.scan import DaySurvey, Survey, look, look_outside
+from aurora_platform.streams.classify import directories
+from aurora_platform.streams.state import Sighting
+from aurora_platform.transport.listing import Entry, Listing, LocalSource
+from aurora_simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
     ANYTHING,
     CAMERA,

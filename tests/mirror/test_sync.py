@@ -16,12 +16,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.errors import AuroraError, BusyError, HostError, TransferError
-from aurora_assets.listing import Listing, Source
-from aurora_assets.mirror.sync import MirrorReport
-from aurora_assets.versions import FileId, identity
-from simulator import Report
-from simulator.ssh_server import SshServer, make_readable
+from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
+from aurora_platform.fs.versions import FileId, identity
+from aurora_platform.mirror.sync import MirrorReport
+from aurora_platform.transport.listing import Listing, Source
+from aurora_simulator import Report
+from aurora_simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
     ANYTHING,
     CAMERA_FILES,

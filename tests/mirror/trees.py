@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from aurora_assets.listing import Entry, Listing
-from aurora_assets.mirror.survey import DaySurvey, Survey
+from aurora_platform.mirror.scan import DaySurvey, Survey
+from aurora_platform.transport.listing import Entry, Listing
 from tests.mirror.parts import SETTLED, write
 
 SECOND = 10**9

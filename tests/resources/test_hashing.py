@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_assets import digests as plain
-from aurora_assets.digests import Digest, LocalHasher
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.far_digests import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
-from resources import hashing
-from resources.ssh import SshResource
-from simulator.ssh_server import SshServer, readable_directory, why_no_sshd
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.transport import checksums as plain
+from aurora_platform.transport import ssh_checksums
+from aurora_platform.transport.checksums import Digest, LocalHasher
+from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.mirror.parts import host_of
 
 TOOLS = ("python3", "openssl", "sha256sum")
@@ -324,7 +324,7 @@ def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
 
 def freeze(host: SshServer) -> None:
     """Stop all that runs for a host; its stop() kills them also then."""
-    from simulator.ssh_server import _MARK
+    from aurora_simulator.ssh_server import _MARK
 
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -338,7 +338,7 @@ def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
     hosts: dict[str, Host], sparse_home: Path, tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sparse(sparse_home / "huge", 3 * LARGE[tool])
-    monkeypatch.setattr(hashing, "_POLL", 0.1)
+    monkeypatch.setattr(ssh_checksums, "_POLL", 0.1)
     ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), hashing_stall_seconds=0.35)
     found: list[str] = []
     for beat in ("0.1", "30"):
@@ -357,7 +357,7 @@ def beat_every(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
         parts = (part.replace("sleep 4", f"sleep {seconds}") for part in plain.remote_command(tool, root))
         return [part.replace("_BEAT_SECONDS = 4", f"_BEAT_SECONDS = {seconds}") for part in parts]
 
-    monkeypatch.setattr(hashing, "remote_command", command)
+    monkeypatch.setattr(ssh_checksums, "remote_command", command)
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
@@ -406,7 +406,7 @@ LIES = {
 def test_a_far_program_that_lies_ends_in_time_with_one_clear_line(
     hosts: dict[str, Host], tmp_path: Path, lie: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashing, "remote_command", lambda tool, root: ["sh", "-c", lie[0]])
+    monkeypatch.setattr(ssh_checksums, "remote_command", lambda tool, root: ["sh", "-c", lie[0]])
     ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), hashing_stall_seconds=0.5, hashing_seconds=1)
     began = time.monotonic()
     with pytest.raises(HostError, match=lie[1]) as caught:
@@ -428,7 +428,7 @@ def test_a_hundred_thousand_names_neither_block_nor_pile_up(
         assert digest.error == NOT_THERE
         most = max(most, names.given - count)
     assert count == 100_000
-    assert most <= (3 + 1 + plain._WAITING) * hashing._MOST_PATHS + 3, "no more is asked than waits to be read"
+    assert most <= (3 + 1 + plain._WAITING) * ssh_checksums._MOST_PATHS + 3, "no more is asked than waits to be read"
 
 
 class Names(Sequence):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import HostError, HostRefusedError
-from cli.far import host_keys
-from cli.findings import Level
-from resources import remote
-from resources.known_hosts import HostKeyError, damaged_lines, known_of, lock_of, remember
-from resources.ssh import SshResource
-from simulator.ssh_server import SshServer, readable_directory
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.operations.audit_host import host_keys
+from aurora_platform.operations.audit_result import Level
+from aurora_platform.transport import ssh_session
+from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, lock_of, remember
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.mirror.parts import host_of
 
 OTHERS_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIGqfFEaQXRSDHnvTx4PbcYzTZBvtSLSzW8Kq7CqGSxNd"  # nobody has its private part
@@ -262,11 +262,11 @@ def test_a_key_that_another_session_added_meanwhile_is_held_against_ours(
     def and_then(line: bytes) -> None:
         def slowly(*arguments: object) -> object:
             monkeypatch.undo()
-            found = remote.require_comparable(*arguments)
+            found = ssh_session.require_comparable(*arguments)
             known.write_bytes(line + b"\n")
             return found
 
-        monkeypatch.setattr(remote, "require_comparable", slowly)
+        monkeypatch.setattr(ssh_session, "require_comparable", slowly)
 
     and_then(line_of(far))
     assert say_ok(ssh, far) == "ok\n"

@@ -16,9 +16,9 @@ from dagster._core.test_utils import poll_for_finished_run, poll_for_step_start
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
-from aurora_assets import lanes
-from resources import launcher
-from resources.launcher import WORKER, ProcessRunLauncher
+from aurora_assets import run_tags
+from aurora_assets.instance import launcher
+from aurora_assets.instance.launcher import WORKER, ProcessRunLauncher
 from tests.daemon import FAILURE, SUCCESS, make_home, workspace_of
 from tests.resources.tiny_jobs import defs
 
@@ -78,8 +78,8 @@ def runs(instance: DagsterInstance, workspace: WorkspaceProcessContext) -> Itera
     poll_for_finished_run(instance, quick.run_id, timeout=PATIENCE)
     wait_until(lambda: is_over(quick), "the end of its process")
     slow = [
-        launch("slow", lanes.live("wxcam", "listing")),
-        launch("slow", lanes.history("wxcam")),
+        launch("slow", run_tags.live("wxcam", "listing")),
+        launch("slow", run_tags.history("wxcam")),
         launch("deaf", {"dagster/backfill": "a_month"}),
     ]
     for run in slow:

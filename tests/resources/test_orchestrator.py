@@ -9,9 +9,10 @@ import pytest
 from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.scheduler.instigation import TickData, TickStatus
 
-from aurora_assets import lanes
-from resources import orchestrator, ticks
-from resources.orchestrator import DagsterRecords
+from aurora_assets import run_tags
+from aurora_assets.instance import records as records_module
+from aurora_assets.instance import ticks
+from aurora_assets.instance.records import DagsterRecords
 from tests.daemon import Daemon
 
 JOB = "met_day"
@@ -68,7 +69,7 @@ def test_a_run_that_failed_is_shown_until_its_job_and_partition_have_succeeded(d
 
 
 def test_a_list_of_failed_runs_that_was_cut_says_so(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestrator, "_SHOWN", 2)
+    monkeypatch.setattr(records_module, "_SHOWN", 2)
     for day in (1, 2):
         daemon.record(JOB, DagsterRunStatus.FAILURE, **{"dagster/partition": f"2026-03-0{day}"})
     assert not records(daemon).platform().more_failed_runs
@@ -80,11 +81,11 @@ def test_a_list_of_failed_runs_that_was_cut_says_so(daemon: Daemon, monkeypatch:
 def test_a_live_run_that_waits_is_seen_behind_any_number_of_history(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orchestrator, "_LOOKED_AT", 2)
+    monkeypatch.setattr(records_module, "_LOOKED_AT", 2)
     for _ in range(3):
-        daemon.record(JOB, DagsterRunStatus.QUEUED, **lanes.history("met"))
+        daemon.record(JOB, DagsterRunStatus.QUEUED, **run_tags.history("met"))
     assert records(daemon).platform().oldest_queued_s is None
-    daemon.record(JOB, DagsterRunStatus.QUEUED, **lanes.live("met", "a"))
+    daemon.record(JOB, DagsterRunStatus.QUEUED, **run_tags.live("met", "a"))
     platform = records(daemon).platform()
     assert platform.queued_runs == 4
     assert platform.oldest_queued_s is not None
@@ -92,7 +93,7 @@ def test_a_live_run_that_waits_is_seen_behind_any_number_of_history(
 
 def test_a_run_that_hangs_while_it_is_started_is_stuck(daemon: Daemon) -> None:
     hurried = daemon.site.health.model_copy(update={"stuck_after": timedelta(0)})
-    daemon.record(JOB, DagsterRunStatus.STARTING, **lanes.live("met", "a"))
+    daemon.record(JOB, DagsterRunStatus.STARTING, **run_tags.live("met", "a"))
     site = daemon.site.model_copy(update={"health": hurried})
     [run] = DagsterRecords(daemon.instance, site).platform().stuck_runs
     assert run.job == JOB

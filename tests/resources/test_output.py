@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.output import Ends
-from resources.progress import READS
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
+from aurora_platform.transport.output import Ends
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.stall import READS
 from tests.mirror.parts import LOG
 
 FULL = 'rsync: [receiver] mkstemp "/raw/x" failed: No space left on device (28)'

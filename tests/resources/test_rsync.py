@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import TransferError
-from aurora_assets.hosts import SshHost
-from resources.rsync import Ended, RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import TransferError
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.rsync import Ended, RsyncResource
+from aurora_platform.transport.ssh import SshResource
 from tests.mirror.parts import HERE
 
 LOG = logging.getLogger("tests.resources")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import HostError, HostRefusedError
-from aurora_assets.hosts import SshHost
-from resources.ssh import SshResource
-from simulator.ssh_server import SshServer
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import host_of
 
 STREAMS = 8

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resources.shell import LOCKED, TIMED_OUT, ShellResource
+from aurora_platform.transport.process import LOCKED, TIMED_OUT, ShellResource
 
 LOG = logging.getLogger("tests.resources")
 

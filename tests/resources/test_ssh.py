@@ -14,13 +14,13 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from aurora_assets.errors import HostError, TransferError
-from aurora_assets.hosts import SshHost
-from aurora_assets.listing import LocalSource
-from resources.rsync import RsyncResource
-from resources.shell import ShellResource
-from resources.ssh import SshResource
-from simulator.ssh_server import SshServer
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import HostError, TransferError
+from aurora_platform.transport.listing import LocalSource
+from aurora_platform.transport.process import ShellResource
+from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.transport.ssh import SshResource
+from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import HERE, host_of
 
 LOG = logging.getLogger("tests.resources")

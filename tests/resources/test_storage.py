@@ -17,7 +17,7 @@ from dagster._core.storage.runs import SqliteRunStorage
 from dagster._serdes import deserialize_value, serialize_value
 from sqlalchemy import create_engine
 
-from resources import storage
+from aurora_assets.instance import storage
 from tests.daemon import ROOT, make_home
 
 

@@ -29,18 +29,18 @@ from dagster._core.storage.runs.schema import SecondaryIndexMigrationTable as Mi
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from aurora_assets.definitions import build
-from aurora_assets.health.assessment import assess
-from aurora_assets.health.model import Assessment, Level, OverdueTick, Platform
-from aurora_assets.health.model import Daemon as DaemonState
-from aurora_assets.health.report import as_markdown, publish_health
-from aurora_assets.health.rules import Reading, Verdict, conditions_of
-from aurora_assets.health.settings import Health
-from aurora_assets.site import load_site
-from cli.main import main
-from resources.code_location import Automation, CodeLocation, code_location_of
-from resources.looking import look_at
-from resources.orchestrator import DagsterRecords
-from resources.ticks import ticks
+from aurora_assets.health.observe import look_at
+from aurora_assets.instance.code_location import Automation, CodeLocation, code_location_of
+from aurora_assets.instance.records import DagsterRecords
+from aurora_assets.instance.ticks import ticks
+from aurora_cli.main import main
+from aurora_platform.config.health import Health
+from aurora_platform.config.site import load_site
+from aurora_platform.health.alert_rules import Reading, Verdict, conditions_of
+from aurora_platform.health.assessment import assess
+from aurora_platform.health.models import Assessment, Level, OverdueTick, Platform
+from aurora_platform.health.models import Daemon as DaemonState
+from aurora_platform.health.report import as_markdown, publish_health
 from tests.conftest import write_site
 from tests.daemon import Daemon, make_home
 from tests.health.relay import Relay

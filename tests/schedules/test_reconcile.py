@@ -8,7 +8,7 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
-from simulator.ssh_server import SshServer
+from aurora_simulator.ssh_server import SshServer
 from tests.daemon import (
     CLOCK,
     ENDLESS,

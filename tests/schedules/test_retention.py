@@ -9,9 +9,15 @@ import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
-from aurora_assets import lanes
-from resources import pruning
-from resources.pruning import Pruned, prune_checks, prune_observations, prune_runs, prune_tick_logs
+from aurora_assets import run_tags
+from aurora_assets.instance import record_retention
+from aurora_assets.instance.record_retention import (
+    Pruned,
+    prune_checks,
+    prune_observations,
+    prune_runs,
+    prune_tick_logs,
+)
 from tests.daemon import FAILURE, MINUTE, SUCCESS, TODAY, YESTERDAY, Clock, Daemon, put
 from tests.health.check_results import MATCHES, Records
 
@@ -26,7 +32,7 @@ def history(daemon: Daemon) -> list[DagsterRun]:
     put(met, YESTERDAY, "a")
     put(met, TODAY, "a")
     job = daemon.definitions.get_job("met_day")
-    both = lanes.range_tags(YESTERDAY.isoformat(), TODAY.isoformat())
+    both = run_tags.range_tags(YESTERDAY.isoformat(), TODAY.isoformat())
     assert job.execute_in_process(instance=daemon.instance, tags=both).success
     for text in ("ab", "abc"):
         put(met, YESTERDAY, text)
@@ -131,7 +137,7 @@ def test_young_runs_and_those_that_have_not_ended_stay(daemon: Daemon, history: 
 def test_more_runs_than_a_page_are_all_looked_at_once_the_oldest_first_and_no_more_than_asked_for(
     daemon: Daemon, history: list[DagsterRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "_PAGE", 1)
+    monkeypatch.setattr(record_retention, "_PAGE", 1)
     some = prune(daemon, most=2)
     assert (some.looked_at, some.removed, some.kept) == (2, 1, 1)
     assert [run.run_id for run in daemon.runs()] == [history[n].run_id for n in (0, 2, 3)]

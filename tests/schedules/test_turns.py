@@ -3,8 +3,8 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-from aurora_assets.mirror.survey import DaySurvey
-from aurora_assets.versions import FileId
+from aurora_platform.fs.versions import FileId
+from aurora_platform.mirror.scan import DaySurvey
 from schedules.reconcile import Asked
 
 NEWEST = date(2026, 3, 30)

@@ -13,10 +13,10 @@ from dagster import AssetKey, AssetObservation, DagsterRun, DagsterRunStatus
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.scheduler.instigation import TickStatus
 
-from aurora_assets import lanes
-from aurora_assets.mirror import survey
-from aurora_assets.wxcam import refresh
-from simulator import CameraSpec, simulate
+from aurora_assets import run_tags
+from aurora_platform.cameras import refresh
+from aurora_platform.mirror import scan
+from aurora_simulator import CameraSpec, simulate
 from tests.daemon import (
     FAILURE,
     HOUR,
@@ -143,13 +143,13 @@ def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_histor
         )
 
     first, last = str(YESTERDAY - timedelta(days=5)), str(TODAY)
-    for tags in ({"dagster/partition": str(YESTERDAY)}, lanes.range_tags(first, last)):
+    for tags in ({"dagster/partition": str(YESTERDAY)}, run_tags.range_tags(first, last)):
         run = run_by_hand(tags)
         assert f"{YESTERDAY} has a run that is started" in skipped(daemon.look())
         daemon.instance.report_run_failed(run)
     run_by_hand({"dagster/partition": str(TODAY)})
-    run_by_hand(lanes.range_tags(first, last) | {"dagster/backfill": "a_month"})
-    run_by_hand(lanes.range_tags(first, last) | lanes.history("met"))
+    run_by_hand(run_tags.range_tags(first, last) | {"dagster/backfill": "a_month"})
+    run_by_hand(run_tags.range_tags(first, last) | run_tags.history("met"))
     daemon.look()
     assert [run.tags["dagster/partition"] for run in daemon.runs() if run.job_name == "met_day"] == [str(YESTERDAY)]
 
@@ -210,7 +210,7 @@ def test_new_files_do_not_wait_an_hour_because_a_product_of_their_day_fails(
 ) -> None:
     put(met)
     for _ in range(8):
-        daemon.record("met_day", FAILURE, **{"dagster/partition": str(YESTERDAY), lanes.LISTING: "of another file"})
+        daemon.record("met_day", FAILURE, **{"dagster/partition": str(YESTERDAY), run_tags.LISTING: "of another file"})
     clock.ahead = 7 * MINUTE
     assert not daemon.ask().run_requests
     clock.ahead = 8 * MINUTE
@@ -309,7 +309,7 @@ def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
         put(met, part=f"_{number}")
     with monkeypatch.context() as patched:
         seconds = count(step=15)
-        patched.setattr(survey.time, "monotonic", lambda: next(seconds))
+        patched.setattr(scan.time, "monotonic", lambda: next(seconds))
         tick = daemon.look()
     assert "TimeoutError: met: the listing took longer than limits.look; seen until then: " in error_of(tick)
     assert daemon.runs() == []
@@ -322,10 +322,10 @@ def test_of_each_stream_one_live_run_goes_before_history_of_which_one_goes_too(
     begun: list[str] = []
     for n in (1, 2):
         for name, tags in (
-            ("history", lanes.history("met")),
+            ("history", run_tags.history("met")),
             ("backfill", {"dagster/backfill": "a_month"}),
-            ("met", lanes.live("met", "listing")),
-            ("wxcam", lanes.live("wxcam", "listing")),
+            ("met", run_tags.live("met", "listing")),
+            ("wxcam", run_tags.live("wxcam", "listing")),
         ):
             daemon.record("met_day", QUEUED, **tags | {"of": f"{name} {n}"})
     # They begin, and do not end.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
-from simulator.ssh_server import SshServer, readable_directory, why_no_sshd
+from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.daemon import (
     CLOCK,
     ENDLESS,

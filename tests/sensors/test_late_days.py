@@ -16,9 +16,9 @@ from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from dagster._core.scheduler.instigation import TickStatus
 
 from aurora_assets.definitions import build
-from aurora_assets.site import Site
-from aurora_assets.wxcam import refresh
-from aurora_assets.wxcam.rawtree import RawFile
+from aurora_platform.cameras import refresh
+from aurora_platform.cameras.raw_tree import RawFile
+from aurora_platform.config.site import Site
 from tests.daemon import MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
 
 OLD = TODAY - timedelta(days=40)

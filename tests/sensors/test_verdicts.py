@@ -11,8 +11,8 @@ from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstan
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-from resources.failed_checks import failed_checks
-from resources.verdicts import contradicts, keep_in_sight, newest_results
+from aurora_assets.instance.check_visibility import contradicts, keep_in_sight, newest_results
+from aurora_assets.instance.failed_checks import failed_checks
 from tests.daemon import HOUR, Daemon, put
 from tests.health.check_results import CATALOG, OF_DAY, Records
 

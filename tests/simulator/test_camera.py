@@ -19,8 +19,8 @@ from av.video.stream import VideoStream
 from click.testing import CliRunner
 from PIL import Image, UnidentifiedImageError
 
-from simulator import FAULTS, CameraSpec, Report, SpecError, simulate
-from simulator.__main__ import simulator
+from aurora_simulator import FAULTS, CameraSpec, Report, SpecError, simulate
+from aurora_simulator.__main__ import simulator
 
 DAY = date(2026, 3, 5)
 NOW = datetime(2026, 3, 6, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -346,7 +346,7 @@ def test_an_unknown_fault_ends_the_run_before_anything_is_written(spec: CameraSp
 
 
 def test_the_command_line_writes_a_tree_and_prints_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "simulator", "camera", "--root", str(tmp_path), "--day", "2026-03-05"]
+    command = [sys.executable, "-m", "aurora_simulator", "camera", "--root", str(tmp_path), "--day", "2026-03-05"]
     command += ["--hours", "1", "--every", "30m", "--start-hour", "10", "--scale", "0.05", "--no-other"]
     command += ["--faults", "late,empty-file", "--faults", "no-moov"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])

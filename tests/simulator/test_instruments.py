@@ -19,9 +19,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from aurora_assets.site import Site, load_site
-from simulator import INSTRUMENTS, InstrumentReport, InstrumentSpec, SpecError, foreign_files, simulate_instruments
-from simulator.__main__ import simulator
+from aurora_platform.config.site import Site, load_site
+from aurora_simulator import (
+    INSTRUMENTS,
+    InstrumentReport,
+    InstrumentSpec,
+    SpecError,
+    foreign_files,
+    simulate_instruments,
+)
+from aurora_simulator.__main__ import simulator
 
 DAY = date(2026, 8, 18)
 NEXT_DAY = date(2026, 8, 19)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import Change, InstrumentSpec, SpecError, advance
+from aurora_simulator import Change, InstrumentSpec, SpecError, advance
 
 DAY = date(2026, 8, 18)
 NOON = datetime(2026, 8, 18, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import InstrumentReport, InstrumentSpec, run_instruments, simulate_instruments
+from aurora_simulator import InstrumentReport, InstrumentSpec, run_instruments, simulate_instruments
 
 BEGIN = datetime(2025, 8, 18, 22, tzinfo=UTC)
 NOW = datetime(2026, 3, 6, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -161,7 +161,15 @@ def test_a_clock_that_is_set_back_undoes_nothing(spec: InstrumentSpec) -> None:
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Real instruments, an hour a second."""
-    command = [sys.executable, "-m", "simulator", "instruments", "--root", str(tmp_path / "instruments"), "--live"]
+    command = [
+        sys.executable,
+        "-m",
+        "aurora_simulator",
+        "instruments",
+        "--root",
+        str(tmp_path / "instruments"),
+        "--live",
+    ]
     command += ["--day", "2025-08-18", "--speed", "3600", "--scale", "0.001", "--streams", "vaisalamet,power,cl61"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         yield process

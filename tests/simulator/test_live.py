@@ -15,8 +15,8 @@ from typing import Any
 import av
 import pytest
 
-from simulator import CameraSpec, LiveReport, LiveSpec, SpecError, run_live, simulate
-from simulator.live import MOST_IN_FLIGHT
+from aurora_simulator import CameraSpec, LiveReport, LiveSpec, SpecError, run_live, simulate
+from aurora_simulator.live import MOST_IN_FLIGHT
 
 BEGIN = datetime(2026, 3, 5, 10, tzinfo=UTC)
 NOW = datetime(2026, 3, 6, 12, 0, 0, 250_000, tzinfo=UTC)

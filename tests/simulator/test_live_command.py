@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from simulator.__main__ import simulator
+from aurora_simulator.__main__ import simulator
 
 
 def test_the_command_writes_a_tree_its_journal_and_a_last_line(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_the_command_writes_a_tree_its_journal_and_a_last_line(tmp_path: Path) -
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A real camera: an outage after 0.2 s, files that stay half written."""
-    command = [sys.executable, "-m", "simulator", "live", "--root", str(tmp_path / "camera"), "--scale", "0.05"]
+    command = [sys.executable, "-m", "aurora_simulator", "live", "--root", str(tmp_path / "camera"), "--scale", "0.05"]
     command += ["--begin", "2026-03-05T10:00Z", "--speed", "3600", "--flight", "1h", "--no-other"]
     command += ["--outage-after", "0.2s", "--outage", "1h", "--journal", str(tmp_path / "journal")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:

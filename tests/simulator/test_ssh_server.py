@@ -10,7 +10,7 @@ import pytest
 from paramiko.auth_strategy import AuthSource, AuthStrategy, NoneAuth
 from paramiko.config import SSHConfig
 
-from simulator.ssh_server import Auth, SshServer, make_readable, readable_directory, why_no_sshd
+from aurora_simulator.ssh_server import Auth, SshServer, make_readable, readable_directory, why_no_sshd
 
 
 def needs_sshd(auth: Auth) -> pytest.MarkDecorator:

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from simulator.__main__ import simulator
+from aurora_simulator.__main__ import simulator
 
 
 @pytest.mark.parametrize(

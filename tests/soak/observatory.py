@@ -22,10 +22,10 @@ from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.utils import make_new_backfill_id
 
 from aurora_assets.definitions import build
-from aurora_assets.site import Site, load_site
-from aurora_assets.wxcam.names import CAMERAS
-from resources.launcher import WORKER
-from simulator.ssh_server import SshServer
+from aurora_assets.instance.launcher import WORKER
+from aurora_platform.cameras.filenames import CAMERAS
+from aurora_platform.config.site import Site, load_site
+from aurora_simulator.ssh_server import SshServer
 from tests.conftest import write_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,7 +132,7 @@ class Observatory:
         arguments = [str(part) for pair in options.items() for part in pair]
         with (self.directory / "camera.log").open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "simulator", "live", *arguments], cwd=ROOT, stdout=log, stderr=log
+                [sys.executable, "-m", "aurora_simulator", "live", *arguments], cwd=ROOT, stdout=log, stderr=log
             )
 
     def kill_a_live_run(self, patience: float = 60) -> str:

@@ -19,12 +19,12 @@ from dagster import DagsterEventType
 from rich.console import Console
 from rich.table import Table
 
-from aurora_assets.listing import LocalSource
-from aurora_assets.mirror.survey import look
-from aurora_assets.site import Site
-from resources.launcher import WORKER
-from simulator import CameraSpec, simulate
-from simulator.ssh_server import SshServer, readable_directory
+from aurora_assets.instance.launcher import WORKER
+from aurora_platform.config.site import Site
+from aurora_platform.mirror.scan import look
+from aurora_platform.transport.listing import LocalSource
+from aurora_simulator import CameraSpec, simulate
+from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.comparing import rows, tree
 from tests.soak.observatory import EVERY, ROOT, SETTLE, Observatory, RowWatch
 from tests.soak.yardstick import QUIET, Yardstick

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from simulator import CameraSpec, Report, simulate
+from aurora_simulator import CameraSpec, Report, simulate
 from tests.wxcam.making import DAY, NOW, SETTLED, Sky
 
 av.logging.set_level(None)  # FFmpeg's word on media that are broken on purpose

@@ -18,8 +18,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.refresh import CatalogReport, refresh_day
+from aurora_platform.cameras.refresh import CatalogReport, refresh_day
+from aurora_platform.layout import Layout
 
 DAY = date(2026, 8, 18)
 NOON = datetime(2026, 8, 18, 12, tzinfo=UTC)

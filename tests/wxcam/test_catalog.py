@@ -14,13 +14,13 @@ import av
 import pytest
 from PIL import Image
 
-from aurora_assets.errors import BusyError
-from aurora_assets.files import flush
-from aurora_assets.locks import exclusive
-from aurora_assets.wxcam import catalog, rawtree
-from aurora_assets.wxcam.catalog import open_writable
-from aurora_assets.wxcam.refresh import refresh_day
-from aurora_assets.wxcam.verify import catalog_matches_raw
+from aurora_platform.cameras import catalog, raw_tree
+from aurora_platform.cameras.catalog import open_writable
+from aurora_platform.cameras.checks import catalog_matches_raw
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.errors import BusyError
+from aurora_platform.fs.atomic import flush
+from aurora_platform.fs.locks import exclusive
 from tests.wxcam.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
 
 Faulty = tuple[Sky, Callable[[str], list[str]]]
@@ -317,8 +317,8 @@ def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, mon
             gone.unlink(missing_ok=True)
             yield item
 
-    files_below = rawtree._files_below
-    monkeypatch.setattr(rawtree, "_files_below", vanish)
+    files_below = raw_tree._files_below
+    monkeypatch.setattr(raw_tree, "_files_below", vanish)
     assert sky.refresh().added == 1
     assert catalogued(sky) == {f"FISH/20260818/10/{kept.name}"}
 

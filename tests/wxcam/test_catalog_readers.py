@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.errors import CatalogError
-from aurora_assets.wxcam.catalog import day_media, media_between, newest_clips, open_readonly
+from aurora_platform.cameras.catalog import day_media, media_between, newest_clips, open_readonly
+from aurora_platform.errors import CatalogError
 from tests.wxcam.making import DAY, NOW, Film, Sky, at
 
 NOBODY = 65534

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from aurora_assets.wxcam.clips import CONVERTED_SPS_ID
-from aurora_assets.wxcam.verify import daily_video_plays
-from aurora_assets.wxcam.videos import VideoReport, build_daily_video
+from aurora_platform.cameras.checks import daily_video_plays
+from aurora_platform.cameras.clips import CONVERTED_SPS_ID
+from aurora_platform.cameras.videos import VideoReport, build_daily_video
 from tests.wxcam.making import (
     DAY,
     NOW,

@@ -6,8 +6,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from aurora_assets.wxcam.readers import picture, prove_playable
-from aurora_assets.wxcam.thumbnails import build_thumbnail
+from aurora_platform.cameras.readers import picture, prove_playable
+from aurora_platform.cameras.thumbnails import build_thumbnail
 from tests.wxcam.making import NOW, SETTLED, WITHOUT_B_FRAMES, Film, Sky, at, jpeg
 
 CAMERA = "fish_hdr"

@@ -13,14 +13,14 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from aurora_assets.errors import MediaError
-from aurora_assets.wxcam import clips, verify, videos
-from aurora_assets.wxcam import pixels as pixels_module
-from aurora_assets.wxcam.catalog import open_writable
-from aurora_assets.wxcam.pixels import PixelsReport, build_pixels
-from aurora_assets.wxcam.readers import picture
-from aurora_assets.wxcam.thumbnails import build_thumbnail
-from aurora_assets.wxcam.videos import VideoReport, build_daily_video, build_latest_video
+from aurora_platform.cameras import checks, clips, videos
+from aurora_platform.cameras import pixels as pixels_module
+from aurora_platform.cameras.catalog import open_writable
+from aurora_platform.cameras.pixels import PixelsReport, build_pixels
+from aurora_platform.cameras.readers import picture
+from aurora_platform.cameras.thumbnails import build_thumbnail
+from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
+from aurora_platform.errors import MediaError
 from tests.wxcam.making import (
     DAY,
     NOW,
@@ -138,7 +138,7 @@ def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None
         assert looked_at() == []
     assert (again.built, again.identity, again.excluded) == (False, report.identity, report.excluded)
     assert state(sky.layout.products) == before
-    assert verify.pixels_match_catalog(sky.layout, CAMERA, DAY).passed
+    assert checks.pixels_match_catalog(sky.layout, CAMERA, DAY).passed
     with xr.open_zarr(sky.layout.store, group=f"{CAMERA}/20260818") as group:
         assert group.image.shape == (0, 48, 64, 3)
         assert len(group.attrs["excluded"]) == 6
@@ -146,11 +146,11 @@ def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None
     sky.refresh()
     report = pixels(sky)
     assert (report.built, report.frames, report.decoded, len(report.excluded)) == (True, 1, 1, 6)
-    assert verify.pixels_match_catalog(sky.layout, CAMERA, DAY).numbers == {"images": 7, "frames": 1, "excluded": 6}
+    assert checks.pixels_match_catalog(sky.layout, CAMERA, DAY).numbers == {"images": 7, "frames": 1, "excluded": 6}
     colour.unlink()
     sky.refresh()
     assert pixels(sky).frames == 0
-    assert verify.pixels_match_catalog(sky.layout, CAMERA, DAY).passed
+    assert checks.pixels_match_catalog(sky.layout, CAMERA, DAY).passed
 
 
 def test_gray_images_have_no_say_in_the_size_of_a_day_and_take_no_colour_images_time(sky: Sky) -> None:
@@ -278,7 +278,7 @@ def test_a_clip_that_cannot_be_converted_is_left_out_and_stays_catalogued(sky: S
         again = daily(sky)
         assert looked_at() == []
     assert (again.built, again.excluded, again.identity) == (False, report.excluded, report.identity)
-    finding = verify.daily_video_plays(sky.layout, CAMERA, DAY)
+    finding = checks.daily_video_plays(sky.layout, CAMERA, DAY)
     assert (finding.passed, finding.excluded) == (True, report.excluded)
     assert (finding.numbers["clips"], finding.numbers["frames"], finding.numbers["excluded"]) == (4, 14, 2)
 
@@ -296,7 +296,7 @@ def test_a_clip_that_was_left_out_is_not_decoded_again_for_another_video(
     for report in (daily(sky), build_latest_video(sky.layout, CAMERA, NOW)):
         assert (report.built, report.excluded) == (True, {f"FISH/20260818/{flat.name}": reason})
         assert frame_hashes(report.target)[-7:] == frame_hashes(later)
-    assert verify.latest_video_plays(sky.layout, CAMERA).passed
+    assert checks.latest_video_plays(sky.layout, CAMERA).passed
     flat.unlink()
     sky.refresh()
     assert daily(sky).excluded == {}
@@ -320,8 +320,8 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
             assert build(sky).excluded == report.excluded
             assert looked_at() == []
     for finding in (
-        verify.daily_video_plays(sky.layout, CAMERA, DAY),
-        verify.latest_video_plays(sky.layout, CAMERA),
+        checks.daily_video_plays(sky.layout, CAMERA, DAY),
+        checks.latest_video_plays(sky.layout, CAMERA),
     ):
         assert (finding.passed, finding.excluded) == (True, report.excluded)
     assert catalogue(sky) == ([clip.name], {})
@@ -353,7 +353,7 @@ def test_a_clip_that_cannot_stand_behind_the_others_is_left_out(sky: Sky, monkey
     report = daily(sky)
     assert list(report.excluded) == [f"FISH/20260818/{unlucky.name}"]
     assert frame_hashes(report.target) == in_order(joined)
-    assert verify.daily_video_plays(sky.layout, CAMERA, DAY).passed
+    assert checks.daily_video_plays(sky.layout, CAMERA, DAY).passed
 
 
 def test_clips_that_are_left_out_have_no_say_in_the_size_of_the_others(sky: Sky) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.errors import CatalogError
-from aurora_assets.failures import may_pass
-from aurora_assets.wxcam.catalog import open_readonly, open_writable
+from aurora_assets.retries import may_pass
+from aurora_platform.cameras.catalog import open_readonly, open_writable
+from aurora_platform.errors import CatalogError
 from tests.archive.parts import why_no_namespace
 from tests.wxcam.making import Sky, at
 
@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ON_A_FULL_DISK = """
 import json, os, shutil, sqlite3, sys
 from pathlib import Path
-from aurora_assets.archive.evidence import Evidence
-from aurora_assets.archive.ledger import Ledger
-from aurora_assets.wxcam.catalog import open_writable
-from aurora_assets.wxcam.layout import Layout
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.cameras.catalog import open_writable
+from aurora_platform.layout import Layout
 
 disk, elsewhere = Path("/mnt"), Path(sys.argv[1])
 

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from aurora_assets.errors import CatalogError
-from aurora_assets.failures import may_pass
+from aurora_assets.retries import may_pass
+from aurora_platform.errors import CatalogError
 from tests.disks import tmpfs, with_mounts
 from tests.wxcam.making import Sky, at, jpeg
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aurora_assets.wxcam.h264 import can_stand_beside, plain_frames
-from aurora_assets.wxcam.media import inspect_clip
+from aurora_platform.cameras.h264 import can_stand_beside, plain_frames
+from aurora_platform.cameras.media import inspect_clip
 from tests.wxcam.making import WITH_B_FRAMES, Film
 
 

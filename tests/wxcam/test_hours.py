@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.listing import LocalSource
-from aurora_assets.sighting import Sighting, remember, sightings
-from aurora_assets.wxcam.catalog import open_readonly
-from aurora_assets.wxcam.hours import is_closed, is_complete, pending
-from aurora_assets.wxcam.layout import Layout
-from aurora_assets.wxcam.refresh import refresh_day
-from aurora_assets.wxcam.thumbnails import ThumbnailReport, build_thumbnail
+from aurora_platform.cameras.catalog import open_readonly
+from aurora_platform.cameras.hours import is_closed, is_complete, pending
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail
+from aurora_platform.layout import Layout
+from aurora_platform.streams.state import Sighting, remember, sightings
+from aurora_platform.transport.listing import LocalSource
 from tests.mirror.parts import Mirror, stream_of
 from tests.wxcam.making import DAY, NOON, TREES, Film, Sky, at, jpeg
 

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aurora_assets.wxcam.images import inspect_image
-from aurora_assets.wxcam.jpeg import MARGIN, header_of, plain_size, shortened
-from aurora_assets.wxcam.pixels import decode
+from aurora_platform.cameras.images import inspect_image
+from aurora_platform.cameras.jpeg import MARGIN, header_of, plain_size, shortened
+from aurora_platform.cameras.pixels import decode
 
 KINDS = ("baseline", "progressive", "gray", "with Exif", "with a profile", "restarts", "optimized")
 

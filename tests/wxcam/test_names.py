@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_assets.wxcam.names import CAMERAS, compact, epoch_ns, from_epoch_ns, parse_name
+from aurora_platform.cameras.filenames import CAMERAS, compact, epoch_ns, from_epoch_ns, parse_name
 
 FISH, PANO = CAMERAS["fish_hdr"], CAMERAS["pano_hdr"]
 SUFFIXES = {"fish_hdr": "", "pano_hdr": "_PANO"}

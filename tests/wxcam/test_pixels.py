@@ -18,9 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aurora_assets.errors import MediaError
-from aurora_assets.wxcam.pixels import PixelsReport, build_pixels, decode, prove
-from aurora_assets.wxcam.reader import open_pixels
+from aurora_platform.cameras.pixels import PixelsReport, build_pixels, decode, prove
+from aurora_platform.cameras.reader import open_pixels
+from aurora_platform.errors import MediaError
 from tests.wxcam.making import DAY, NOW, Sky, at, jpeg, opened_below, state, undecodable_jpeg
 
 # xarray says that the root of the store has no consolidated metadata; it then reads those of the day.

@@ -1,8 +1,8 @@
 """How new a product is: the times in its metadata, which freshness reads."""
 
-from aurora_assets.presentation import span
-from aurora_assets.wxcam.pixels import PixelsReport, build_pixels
-from aurora_assets.wxcam.videos import VideoReport, build_daily_video, build_latest_video
+from aurora_assets.metadata import span
+from aurora_platform.cameras.pixels import PixelsReport, build_pixels
+from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from tests.wxcam.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
 
 CAMERA = "fish_hdr"

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from aurora_assets.errors import PixelsError
-from aurora_assets.wxcam.pixels import build_pixels
-from aurora_assets.wxcam.reader import open_pixels, original_jpeg
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.reader import open_pixels, original_jpeg
+from aurora_platform.errors import PixelsError
 from tests.wxcam.making import DAY, NOW, Sky, at, jpeg
 
 NEXT = DAY + timedelta(days=1)
@@ -189,7 +189,7 @@ def test_a_frame_that_was_replaced_since_is_an_error_and_not_another_picture(nig
 
 _MEAN_OF_A_DAY = """
 import resource, sys
-from aurora_assets.wxcam.reader import open_pixels
+from aurora_platform.cameras.reader import open_pixels
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 dataset = open_pixels(sys.argv[1], "fish_hdr", "2026-08-18", "2026-08-19")
 dataset.image[:4].mean().compute()

@@ -10,12 +10,12 @@ import imagecodecs
 import pytest
 from PIL import ImageFile
 
-from aurora_assets.failures import may_pass
-from aurora_assets.wxcam import clips, exclusions, media, readers, videos
-from aurora_assets.wxcam.pixels import build_pixels
-from aurora_assets.wxcam.readers import picture, prove_playable
-from aurora_assets.wxcam.thumbnails import build_thumbnail
-from aurora_assets.wxcam.videos import VideoReport, build_daily_video, build_latest_video
+from aurora_assets.retries import may_pass
+from aurora_platform.cameras import clips, exclusions, media, readers, videos
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.readers import picture, prove_playable
+from aurora_platform.cameras.thumbnails import build_thumbnail
+from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from tests.wxcam.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
 
 CAMERA = "fish_hdr"

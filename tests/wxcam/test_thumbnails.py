@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aurora_assets.files import publish_file
-from aurora_assets.wxcam import thumbnails
-from aurora_assets.wxcam.rawtree import RawFile, scan_day
-from aurora_assets.wxcam.thumbnails import ThumbnailReport, build_thumbnail, build_thumbnails, published, strip
+from aurora_platform.cameras import thumbnails
+from aurora_platform.cameras.raw_tree import RawFile, scan_day
+from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail, build_thumbnails, published, strip
+from aurora_platform.fs.atomic import publish_file
 from tests.wxcam.making import DAY, NOW, Sky, at, jpeg, opened_below, state, texture, undecodable_jpeg
 
 HOUR = at(10)

@@ -8,12 +8,12 @@ import av
 import pytest
 import zarr
 
-from aurora_assets.wxcam import verify
-from aurora_assets.wxcam.catalog import open_writable
-from aurora_assets.wxcam.pixels import build_pixels
-from aurora_assets.wxcam.thumbnails import build_thumbnail
-from aurora_assets.wxcam.verify import Finding
-from aurora_assets.wxcam.videos import build_daily_video, build_latest_video
+from aurora_platform.cameras import checks
+from aurora_platform.cameras.catalog import open_writable
+from aurora_platform.cameras.checks import Finding
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.thumbnails import build_thumbnail
+from aurora_platform.cameras.videos import build_daily_video, build_latest_video
 from tests.wxcam.making import DAY, NOW, Film, Sky, at, jpeg, state
 
 HOURS = [at(hour) for hour in range(24)]
@@ -34,12 +34,12 @@ def day(filled: Sky) -> Sky:
 
 def look(sky: Sky) -> dict[str, Finding]:
     return {
-        "catalog": verify.catalog_matches_raw(sky.layout, DAY, NOW),
-        "media": verify.no_unreadable_media(sky.layout, DAY),
-        "daily": verify.daily_video_plays(sky.layout, CAMERA, DAY),
-        "latest": verify.latest_video_plays(sky.layout, CAMERA),
-        "thumbnails": verify.hours_have_thumbnails(sky.layout, CAMERA, HOURS, NOW),
-        "pixels": verify.pixels_match_catalog(sky.layout, CAMERA, DAY),
+        "catalog": checks.catalog_matches_raw(sky.layout, DAY, NOW),
+        "media": checks.no_unreadable_media(sky.layout, DAY),
+        "daily": checks.daily_video_plays(sky.layout, CAMERA, DAY),
+        "latest": checks.latest_video_plays(sky.layout, CAMERA),
+        "thumbnails": checks.hours_have_thumbnails(sky.layout, CAMERA, HOURS, NOW),
+        "pixels": checks.pixels_match_catalog(sky.layout, CAMERA, DAY),
     }
 
 
@@ -126,9 +126,9 @@ def test_a_removed_thumbnail_is_named_by_its_hour(day: Sky) -> None:
 def test_an_open_hour_needs_no_thumbnail(day: Sky) -> None:
     for path in (day.layout.products / "hourly_thumbnails/fish_hdr/20260818").glob("*.jpg"):
         path.unlink()
-    finding = verify.hours_have_thumbnails(day.layout, CAMERA, HOURS, at(11, 5))
+    finding = checks.hours_have_thumbnails(day.layout, CAMERA, HOURS, at(11, 5))
     assert finding.passed
-    finding = verify.hours_have_thumbnails(day.layout, CAMERA, HOURS, at(11, 10))
+    finding = checks.hours_have_thumbnails(day.layout, CAMERA, HOURS, at(11, 10))
     assert finding.sentence == "thumbnails of 11 closed hours: 1 hours with images and no thumbnail."
 
 

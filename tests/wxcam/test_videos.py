@@ -9,7 +9,7 @@ import av
 import pytest
 from PIL import Image
 
-from aurora_assets.wxcam.videos import build_daily_video, build_latest_video, poster
+from aurora_platform.cameras.videos import build_daily_video, build_latest_video, poster
 from tests.wxcam.making import (
     DAY,
     NOW,

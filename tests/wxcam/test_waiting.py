@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from aurora_assets.wxcam import videos
-from aurora_assets.wxcam.pixels import build_pixels
-from aurora_assets.wxcam.videos import build_daily_video
+from aurora_platform.cameras import videos
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.videos import build_daily_video
 from tests.wxcam.making import DAY, NOW, Film, Sky, at, jpeg
 
 

@@ -1,0 +1,1 @@
+"""The sky camera's assets and checks."""

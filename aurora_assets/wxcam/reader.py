@@ -1,0 +1,13 @@
+"""A name of before 0.2, kept for one release: import from ``aurora_platform.cameras.reader`` instead."""
+
+import warnings
+
+from aurora_platform.cameras.reader import open_pixels, original_jpeg
+
+__all__ = ["open_pixels", "original_jpeg"]
+
+warnings.warn(
+    "aurora_assets.wxcam.reader goes with the next release: import from aurora_platform.cameras.reader",
+    DeprecationWarning,
+    stacklevel=2,
+)

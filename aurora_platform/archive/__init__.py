@@ -1,0 +1,1 @@
+"""Raw and products -> the archive, and the evidence that what is there is whole."""

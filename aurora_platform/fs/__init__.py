@@ -1,0 +1,1 @@
+"""Rules of files: safe paths, atomic publication, locks, file versions, SQLite."""

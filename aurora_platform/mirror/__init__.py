@@ -1,0 +1,1 @@
+"""Instrument host -> raw root: scan, plan, fetch, check. Additive: nothing is ever deleted here."""
