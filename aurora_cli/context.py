@@ -14,7 +14,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import AuroraError, SiteError
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 
 
 def site_of(file: Path | None) -> Site:
@@ -33,10 +33,10 @@ def archive_of(site: Site) -> Archive:
 
 
 @contextmanager
-def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[Outside, Path]]:
-    """The outside world for who writes nothing: keys of new hosts go to a copy of ``known_hosts`` that is thrown away.
+def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[Connections, Path]]:
+    """Connections for who writes nothing: keys of new hosts go to a copy of ``known_hosts`` that is thrown away.
 
-    Yields the resources and the copy. What is said on a host takes ``within`` at most; without it, ``limits.listing``.
+    Yields them and the copy. What is said on a host takes ``within`` at most; without it, ``limits.listing``.
     """
     with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
         known = Path(directory) / "known_hosts"
@@ -49,7 +49,7 @@ def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[
                 f"{site.paths.known_hosts}: {error.strerror}. Are you the user that runs the platform?"
             ) from None
         limits = site.limits.model_copy(update={"listing": within or site.limits.listing})
-        yield outside_of(site.model_copy(update={"limits": limits}), known), known
+        yield Connections.of(site.model_copy(update={"limits": limits}), known), known
 
 
 def days_from(first: date, now: datetime) -> list[date]:

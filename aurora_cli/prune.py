@@ -13,7 +13,7 @@ from aurora_platform.archive.retention import Retired, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
-from aurora_platform.transport.connections import outside_of
+from aurora_platform.transport.connections import Connections
 
 _DAY = timedelta(days=1)
 
@@ -86,7 +86,7 @@ def retire_command(file: Path | None, stream: str, is_applied: bool) -> None:
     archive_of(site)
     if stream not in site.streams:
         raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
-    places = places_of(site, stream, outside_of(site).ssh)
+    places = places_of(site, stream, Connections.of(site))
     [here], (there, *_) = places["local"], places["gws"]
     try:
         done = retire(Records(site), stream, here, there, dry_run=not is_applied, tell=lambda text: say(text, "dim"))

@@ -29,7 +29,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Tally
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.repair")
 QUARANTINE = ".quarantine"
@@ -61,7 +61,7 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
     if not start <= day.date() <= today:
         raise click.UsageError(f"{stream} has days from {start} to {today} (UTC)")
     try:
-        left = _Repair(site, stream, day.date(), outside_of(site)).run(is_applied)
+        left = _Repair(site, stream, day.date(), Connections.of(site)).run(is_applied)
     except AuroraError as error:
         raise click.ClickException(words_of(error)) from None
     raise click.exceptions.Exit(1 if left else 0)
@@ -72,7 +72,7 @@ class _Repair:
     site: Site
     name: str
     day: date
-    outside: Outside
+    connections: Connections
 
     def run(self, is_applied: bool) -> int:
         """Returns how many files are wrong in the end."""
@@ -102,7 +102,7 @@ class _Repair:
     def _verify(self, *, full: bool) -> Certified:
         records = Records(self.site)
         certified = certify(
-            records, self.name, [self.day], places_of(self.site, self.name, self.outside.ssh), full=full
+            records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
         )
         if "gws" not in certified.report.errors:
             with records.ledger() as ledger:
@@ -112,7 +112,7 @@ class _Repair:
         return certified
 
     def _mends(self) -> list[Mend]:
-        places = places_of(self.site, self.name, self.outside.ssh)
+        places = places_of(self.site, self.name, self.connections)
         with Records(self.site).verification(self.name, places) as verification:
             return list(plan_repair(verification, self.day))
 
@@ -152,8 +152,7 @@ class _Repair:
 
     def _pushing(self, ledger: Ledger) -> Pushing:
         archive = archive_of(self.site)
-        assert self.outside.archive is not None  # the site has an archive
-        return Pushing(self.site, archive, self.outside.archive.hosts(archive, _LOG), ledger)
+        return Pushing(self.site, archive, self.connections.archive_hosts(archive, _LOG), ledger)
 
     @property
     def _lane(self) -> str:
@@ -175,8 +174,8 @@ class _Repair:
             self.name,
             stream,
             [self.day],
-            source=self.outside.ssh.source(host),
-            transfer=self.outside.rsync.transfer(host, _LOG),
+            source=self.connections.source(host),
+            transfer=self.connections.transfer(host, _LOG),
             raw=self.site.paths.raw,
             locks=self.site.paths.locks,
             wait=self.site.limits.lock,

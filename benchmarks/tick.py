@@ -27,11 +27,12 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.mirror.scan import DaySurvey, look
 from aurora_platform.streams.classify import directories
-from aurora_platform.transport.connections import outside_of
+from aurora_platform.transport.connections import Connections
 from benchmarks.far import log_grew, logins, openssh, said_by
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.observatory import DAYS, Observatory, observatory, site_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
+from resources.hosts import HostsResource
 
 type Seen = dict[str, tuple[int, int]]
 """Of each stream: how many files of its live window are there and here, and how many are there and not here."""
@@ -195,18 +196,18 @@ def _compare(site: Site, name: str, listing: str) -> tuple[int, int]:
 def _round_trips(file: Path) -> int:
     """Run ``true`` on each host in a session that is kept; how many hosts have answered."""
     site = site_of(file)
-    ssh = outside_of(site).ssh
-    said = _at_once(lambda host: ssh.ask(_far(site, host), ["true"]), list(_STREAMS))
+    connections = Connections.of(site)
+    said = _at_once(lambda host: connections.ask(_far(site, host), ["true"]), list(_STREAMS))
     return sum(not text for text in said.values())
 
 
 def _looks(file: Path) -> Seen:
     site = site_of(file)
-    ssh = outside_of(site).ssh
+    connections = Connections.of(site)
 
     def one(name: str) -> tuple[int, int]:
         stream = site.streams[name]
-        source = ssh.source(_far(site, stream.host), within=site.limits.look.total_seconds())
+        source = connections.source(_far(site, stream.host), within=site.limits.look.total_seconds())
         survey = look(stream, source, site.raw_root(name), live_days(site, name), site.limits.look)
         if survey.unsettled or survey.refusals or survey.unreadable.count or not survey.is_whole:
             raise WrongAnswerError(f"{name}: {survey.summary()}")
@@ -228,7 +229,7 @@ def _evaluate(file: Path, home: Path) -> dict[str, tuple[int, str]]:
     """Evaluate the eight sensors at once; for how many runs each asks, and what it says where for none."""
     logging.disable(logging.INFO)  # what a sensor logs goes into Dagster's records, not here
     definitions, instance = _code_location(file, home)
-    resources = {"ssh": outside_of(site_of(file)).ssh}
+    resources = {"hosts": HostsResource.of(site_of(file))}
 
     def one(name: str) -> tuple[int, str]:
         sensor = definitions.resolve_sensor_def(f"arrivals_{name}")

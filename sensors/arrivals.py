@@ -27,7 +27,7 @@ from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
 from aurora_platform.mirror.scan import DaySurvey, Survey, look
 from aurora_platform.streams.state import could_not_see, remember, saw
-from aurora_platform.transport.ssh import SshResource
+from resources.hosts import HostsResource
 
 # An observation is kept for as long as Dagster's records are, so it is not written at every tick.
 _OBSERVE_EVERY = timedelta(minutes=10)
@@ -55,7 +55,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         ),
         tags={run_tags.STREAM: name},
     )
-    def arrivals(context: SensorEvaluationContext, ssh: SshResource) -> SensorResult:
+    def arrivals(context: SensorEvaluationContext, hosts: HostsResource) -> SensorResult:
         if not stream.enabled:
             return SensorResult(skip_reason=f"{name} is planned offline (enabled: false in the site file)")
         days = live_days(site, name)
@@ -64,7 +64,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         try:
             survey = look(
                 stream,
-                ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
+                hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
                 site.raw_root(name),
                 days,
                 within=site.limits.look,

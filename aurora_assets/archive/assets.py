@@ -36,8 +36,8 @@ from aurora_platform import camera_names
 from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
-from aurora_platform.transport.archive_host import ArchiveResource
-from aurora_platform.transport.ssh import SshResource
+from resources.archive_hosts import ArchiveHostsResource
+from resources.hosts import HostsResource
 
 if TYPE_CHECKING:
     from aurora_platform.archive.ledger import Counts, Ledger
@@ -108,7 +108,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+    def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         from aurora_platform.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
@@ -152,7 +152,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+    def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         from aurora_platform.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
@@ -178,7 +178,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+    def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         from aurora_platform.archive.stores import Records
 
         with Records(site).ledger() as ledger:
@@ -223,7 +223,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def manifests(
-        context: AssetExecutionContext, config: VerifyConfig, ssh: SshResource, archive_hosts: ArchiveResource
+        context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
         from aurora_platform.archive.locations import places_of
         from aurora_platform.archive.push_plan import push_words
@@ -231,7 +231,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         from aurora_platform.archive.verify_and_publish import certify
 
         days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
-        places = places_of(site, name, ssh)
+        places = places_of(site, name, hosts.connections)
         certified = certify(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, tell=context.log.info
         )
@@ -273,11 +273,11 @@ def _coverage(records: "Records", name: str) -> Metadata:
 
 
 def _pushing(
-    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveResource, ledger: "Ledger"
+    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveHostsResource, ledger: "Ledger"
 ) -> "Pushing":
     from aurora_platform.archive.push_plan import Pushing
 
-    return Pushing(site, archive, hosts.hosts(archive, context.log), ledger, context.log.info)
+    return Pushing(site, archive, hosts.of(archive, context.log), ledger, context.log.info)
 
 
 def _by_day(

@@ -23,6 +23,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.health.next_steps import TOLD_BY_ALL
 from aurora_platform.health.places import alerts_directory, health_directory, snapshot_file
+from resources.mailer import MailerResource
 
 if TYPE_CHECKING:
     from aurora_assets.instance.code_location import CodeLocation
@@ -95,12 +96,11 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def ops_alerts(context: AssetExecutionContext) -> MaterializeResult:
+    def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
         from aurora_platform.health.alert_rules import read_snapshot
         from aurora_platform.health.alerts import Alerting
-        from aurora_platform.transport.mail import Mailer
 
-        outcome = Alerting.of(site, settings).evaluate(read_snapshot(snapshot_file(site)), Mailer(settings))
+        outcome = Alerting.of(site, settings).evaluate(read_snapshot(snapshot_file(site)), mailer.of(settings))
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")
         return MaterializeResult(

@@ -25,8 +25,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import Survey
 from aurora_platform.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
-from aurora_platform.transport.rsync import RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from resources.hosts import HostsResource
 
 
 def source_key(stream: str) -> AssetKey:
@@ -92,14 +91,14 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def raw(context: AssetExecutionContext, ssh: SshResource, rsync: RsyncResource) -> MaterializeResult:
+    def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
         live_from = stream.live_from(datetime.now(UTC))
         report = mirror_days(
             name,
             stream,
             [day_of_key(key) for key in context.partition_keys],
-            source=ssh.source(host),
-            transfer=rsync.transfer(host, context.log, basis=site.raw_root(name)),
+            source=hosts.connections.source(host),
+            transfer=hosts.connections.transfer(host, context.log, basis=site.raw_root(name)),
             raw=site.paths.raw,
             locks=site.paths.locks,
             wait=site.limits.lock,

@@ -22,7 +22,7 @@ from aurora_platform.errors import HostError
 from aurora_platform.mirror import checks
 from aurora_platform.mirror.scan import look, look_outside
 from aurora_platform.plots import strip_days
-from aurora_platform.transport.ssh import SshResource
+from resources.hosts import HostsResource
 
 # Executed by themselves, without a partition: today and yesterday.
 _NEWEST_DAYS = 2
@@ -46,12 +46,12 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     wanted = _CHECKS | (_CADENCE if stream.every else {})
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 
-    def findings(days: Sequence[date], ssh: SshResource) -> dict[str, list[Finding]]:
+    def findings(days: Sequence[date], hosts: HostsResource) -> dict[str, list[Finding]]:
         now = datetime.now(UTC)
         here = _of_what_is_here(stream, site.raw_root(name), days, sharing, now)
         try:
             bound = site.limits.look
-            source = ssh.source(site.hosts[stream.host], within=bound.total_seconds())
+            source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
             survey = look(_settled(stream), source, site.raw_root(name), days, bound)
             outside = look_outside(stream, source, site.raw_root(name), days, bound)
         except HostError as error:
@@ -69,8 +69,8 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             for check, text in wanted.items()
         ],
     )
-    def checks(context: AssetCheckExecutionContext, ssh: SshResource) -> Iterable[AssetCheckResult]:
-        found = findings(days_of_run(context) or _newest(stream), ssh)
+    def checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
+        found = findings(days_of_run(context) or _newest(stream), hosts)
         for check in wanted:
             result = check_result(found[check])
             if check == "matches_source":

@@ -76,7 +76,7 @@ class Evidence(Database):
         """
         self._db.execute("DELETE FROM listed")
         rows = ((file.path, day.isoformat(), file.size, file.mtime_ns) for day, file in files)
-        # Outside of the transaction: a host may take minutes to say what it has.
+        # Connections of the transaction: a host may take minutes to say what it has.
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
         taken = _json(days if believed is None else believed())
         with self._writing() as db:

@@ -30,7 +30,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import EvidenceError
 from aurora_platform.text import Tally
-from aurora_platform.transport.protocols import FarSide
+from aurora_platform.transport.protocols import ArchiveHost
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Pushing:
 
     site: Site
     archive: Archive
-    hosts: Sequence[FarSide]
+    hosts: Sequence[ArchiveHost]
     ledger: Ledger
     tell: Callable[[str], None] = lambda text: None
 

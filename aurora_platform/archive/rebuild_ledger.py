@@ -15,7 +15,8 @@ from aurora_platform.errors import ArchiveError, HostError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
 from aurora_platform.fs.versions import FileId
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import FILE, Source
+from aurora_platform.transport.listing import FILE
+from aurora_platform.transport.protocols import Source
 
 
 def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Source]) -> Iterator[tuple[str, int, int]]:

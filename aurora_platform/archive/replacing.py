@@ -16,7 +16,7 @@ from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import FileId, in_parts, same_mtime
 from aurora_platform.text import Tally
 from aurora_platform.transport.listing import FILE, Entry
-from aurora_platform.transport.protocols import FarSide, Sent
+from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NO_FILE = "something else than a file stands there under its name"
@@ -38,7 +38,7 @@ class Replacing:
 
     def send(
         self,
-        host: FarSide,
+        host: ArchiveHost,
         root: str,
         files: Mapping[str, tuple[str, Item]],
         send: Callable[[Sequence[str], str | None], Sent],
@@ -85,7 +85,7 @@ class Replacing:
             with suppress(HostError):  # what cannot be seen now is settled by the next push
                 self._settle(host, groups)
 
-    def _settle(self, host: FarSide, groups: set[str]) -> None:
+    def _settle(self, host: ArchiveHost, groups: set[str]) -> None:
         """Find out of which files earlier versions are kept: of those that are there whole."""
         # From above: where nothing was kept, the directory may not be there.
         above = PurePosixPath(self.archive.kept).parent
@@ -123,7 +123,7 @@ def is_version(there: FileId, item: Item) -> bool:
     return there.size == item.size and same_mtime(there.mtime_ns, item.mtime_ns)
 
 
-def files_there(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
+def files_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, FileId]:
     """The files of some paths that are there, each looked at by name."""
     return {
         path: FileId(path, entry.size, entry.mtime_ns)
@@ -132,7 +132,7 @@ def files_there(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, Fil
     }
 
 
-def entries_there(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, Entry]:
+def entries_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, Entry]:
     """What stands there under some paths, whatever it is."""
     found, wanted = {}, set(paths)
     for names in in_parts(paths, lambda path: len(path.encode()), most_bytes=_MOST_NAMED_BYTES):

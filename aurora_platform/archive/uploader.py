@@ -27,7 +27,7 @@ from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import FileId, in_parts, same_mtime
 from aurora_platform.text import Tally, shown
-from aurora_platform.transport.protocols import FarSide, Sent
+from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _NOTES = 10
 _ASKED = 500  # files of which it is asked together whether a finalization vouches for them
@@ -37,7 +37,7 @@ def push(
     errand: Errand,
     *,
     archive: Archive,
-    hosts: Sequence[FarSide],
+    hosts: Sequence[ArchiveHost],
     ledger: Ledger,
     locks: Path,
     wait: timedelta,
@@ -80,7 +80,7 @@ class _Ready:
     path: str
 
 
-_Way = Callable[[FarSide, str, Sequence[_Ready], Path], Sent]
+_Way = Callable[[ArchiveHost, str, Sequence[_Ready], Path], Sent]
 """How files of the view get to a directory of a host."""
 
 
@@ -88,7 +88,7 @@ _Way = Callable[[FarSide, str, Sequence[_Ready], Path], Sent]
 class _Push:
     errand: Errand
     archive: Archive
-    hosts: list[FarSide]
+    hosts: list[ArchiveHost]
     ledger: Ledger
     locks: Path
     wait: timedelta
@@ -279,11 +279,11 @@ class _Push:
         why = "; ".join(f"{name}: {said}" for name, said in self.said.items())
         raise ArchiveError(f"no host of archive {self.archive.name} works. {why}", transient=self.may_pass)
 
-    def _copy(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+    def _copy(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
         """The way of most files: the newest version takes the place of whatever is there."""
         return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
 
-    def _replace(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+    def _replace(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
         """The way of files that a finalization vouches for (:class:`aurora_platform.archive.replacing.Replacing`)."""
 
         def send(paths: Sequence[str], keep_in: str | None) -> Sent:

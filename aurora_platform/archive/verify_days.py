@@ -27,8 +27,8 @@ from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import FileId, as_ns
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.text import Tally, shown
-from aurora_platform.transport.checksums import Hasher
-from aurora_platform.transport.listing import FILE, Entry, Listing, Source
+from aurora_platform.transport.listing import FILE, Entry, Listing
+from aurora_platform.transport.protocols import Hasher, Source
 
 _OURS: tuple[Side, Side] = ("local", "gws")
 _NOTED = 1000  # rows that go into the ledger in one transaction

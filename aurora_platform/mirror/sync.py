@@ -23,8 +23,7 @@ from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.streams.state import Sighting, remember
 from aurora_platform.text import Tally, counted
-from aurora_platform.transport.listing import Source
-from aurora_platform.transport.protocols import Transfer, Transferred
+from aurora_platform.transport.protocols import Source, Transfer, Transferred
 
 RECIPE = "raw/1"
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane

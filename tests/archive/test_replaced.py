@@ -20,8 +20,7 @@ from aurora_platform.archive.replaced import Earlier
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError
-from aurora_platform.transport.archive_host import ArchiveHost
-from aurora_platform.transport.protocols import Sent
+from aurora_platform.transport.protocols import ArchiveHost, Sent
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
@@ -213,7 +212,7 @@ def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
     site.records.finalizations(STREAM).directory.rename(site.home / "elsewhere")
     with site.ledger() as ledger:
         ledger.to_send = begin(ledger)  # type: ignore[method-assign]
-        report = Pushing(site.site, site.archive_settings, site.far_sides(), ledger).raw(STREAM, [DAY])
+        report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).raw(STREAM, [DAY])
     assert (report.files, report.replaced.count) == (1, 1)
     assert kept(site) == [(f"{STREAM}/{NAME}", good)]
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
 
 from aurora_assets.definitions import build
-from aurora_assets.health.observe import NoRecords, look_at
+from aurora_assets.health.observe import look_at
 from aurora_cli.main import main
 from aurora_platform.config.health import Health
 from aurora_platform.config.hosts import SshHost
@@ -25,6 +25,7 @@ from aurora_platform.health.models import Assessment, Level, Snapshot
 from aurora_platform.health.page_probe import Pages
 from aurora_platform.health.report import ages_of_a_day, as_markdown, publish_health
 from aurora_platform.health.snapshot import take_snapshot
+from aurora_platform.operations.observe import NoRecords
 from aurora_simulator.ssh_server import SshServer
 from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
@@ -276,14 +277,14 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
 ) -> None:
     copies: list[Path] = []
 
-    def look(site: Site, _: object, copy: Path, **more: object) -> tuple[Snapshot, Assessment]:
+    def look(site: Site, _: object, copy: Path, more: object) -> tuple[Snapshot, Assessment]:
         copies.append(copy)
         if len(copies) == 3:
             raise KeyboardInterrupt
         return look_at(site, "none", copy)
 
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("aurora_cli.health.look_at", look)
+    monkeypatch.setattr("aurora_cli.health.observe", look)
     monkeypatch.setattr("aurora_cli.health.time.sleep", lambda _: None)
     CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
     assert len(copies) == 3

@@ -18,7 +18,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError, HostError, TransferError
 from aurora_platform.mirror.scan import Survey, look
 from aurora_platform.mirror.sync import MirrorReport, mirror_days
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
@@ -57,22 +57,22 @@ class Observatory:
         return SLACK * self.busy
 
     @property
-    def outside(self) -> Outside:
-        return outside_of(self.site)
+    def connections(self) -> Connections:
+        return Connections.of(self.site)
 
     def there(self, stream: str) -> Path:
         return Path(self.site.streams[stream].path)
 
     def run(self, name: str) -> MirrorReport:
         """What a run does."""
-        stream, outside = self.site.streams[name], self.outside
+        stream, connections = self.site.streams[name], self.connections
         host = self.site.hosts[stream.host]
         return mirror_days(
             name,
             stream,
             [DAY],
-            source=outside.ssh.source(host),
-            transfer=outside.rsync.transfer(host, LOG, basis=self.site.raw_root(name)),
+            source=connections.source(host),
+            transfer=connections.transfer(host, LOG, basis=self.site.raw_root(name)),
             raw=self.site.paths.raw,
             locks=self.site.paths.locks,
             wait=self.site.limits.lock,
@@ -81,7 +81,7 @@ class Observatory:
     def tick(self, name: str) -> Survey:
         """What a sensor does."""
         stream, within = self.site.streams[name], self.site.limits.look
-        source = self.outside.ssh.source(self.site.hosts[stream.host], within=within.total_seconds())
+        source = self.connections.source(self.site.hosts[stream.host], within=within.total_seconds())
         return look(stream, source, self.site.raw_root(name), [DAY], within=within)
 
     def all_at_once(self, act: Callable[[str], Any]) -> "dict[str, Ended]":

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
 from aurora_platform.fs.versions import FileId, identity
 from aurora_platform.mirror.sync import MirrorReport
-from aurora_platform.transport.listing import Listing, Source
+from aurora_platform.transport.listing import Listing
+from aurora_platform.transport.protocols import Source
 from aurora_simulator import Report
 from aurora_simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
