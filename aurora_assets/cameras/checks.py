@@ -89,39 +89,39 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
 
 
 def _matches_raw(layout: Layout, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks
+    from aurora_platform.cameras import checks as camera_checks
 
-    return [checks.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
+    return [camera_checks.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
 
 
 def _no_unreadable(layout: Layout, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks
+    from aurora_platform.cameras import checks as camera_checks
 
-    return [checks.no_unreadable_media(layout, day) for day in _days(context, layout)]
+    return [camera_checks.no_unreadable_media(layout, day) for day in _days(context, layout)]
 
 
 def _daily_plays(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks
+    from aurora_platform.cameras import checks as camera_checks
 
-    return [checks.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
+    return [camera_checks.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
 
 
 def _latest_plays(layout: Layout, camera: str, _: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks
+    from aurora_platform.cameras import checks as camera_checks
 
-    return [checks.latest_video_plays(layout, camera)]
+    return [camera_checks.latest_video_plays(layout, camera)]
 
 
 def _have_thumbnails(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks
+    from aurora_platform.cameras import checks as camera_checks
 
-    return [checks.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
+    return [camera_checks.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
 
 
 def _pixels_match(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks
+    from aurora_platform.cameras import checks as camera_checks
 
-    return [checks.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
+    return [camera_checks.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
 
 
 def _has_partitions(context: Context) -> bool:

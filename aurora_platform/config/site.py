@@ -118,7 +118,7 @@ class Site(Settings):
         return self.paths.state / "sources" / f"{stream}.json"
 
     def freshness(self, stream: str) -> Path:
-        """Where it is remembered how new a stream's source is (:mod:`aurora_assets.source_state`)."""
+        """Where it is remembered how new a stream's source is (:mod:`aurora_platform.streams.state`)."""
         return self.paths.state / "freshness" / f"{stream}.json"
 
     @property

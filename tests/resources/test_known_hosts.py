@@ -20,6 +20,7 @@ from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, lock_of, remember
 from aurora_platform.transport.openssh import openssh_command
+from aurora_platform.transport.ssh_session import connect
 from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.mirror.parts import host_of
 
@@ -158,7 +159,7 @@ def test_a_changed_key_is_refused_beside_a_line_that_cannot_be_read(
     assert say_ok(ssh, far) == "ok\n"
     known.write_bytes(damaged + name_of(far) + b" ssh-ed25519 " + OTHERS_KEY.encode() + b"\n")
     with pytest.raises(HostRefusedError, match="CHANGED"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)
     assert by_openssh(ssh, far) == ""
 
 
@@ -184,11 +185,11 @@ def test_a_key_that_stands_under_another_form_of_the_name_is_compared(
     assert known.read_bytes().count(b"\n") == 1, "it was known"
     known.write_bytes(other + b" ssh-ed25519 " + OTHERS_KEY.encode() + b"\n")
     with pytest.raises(HostRefusedError, match="CHANGED"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)
     # And where the rest of that line is lost.
     known.write_bytes(other + b" ssh-ed25519 AAAA\n")
     with pytest.raises(HostKeyError, match="line 1 of"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)
 
 
 def test_a_revoked_key_is_refused_of_a_new_host_and_of_a_known_one(
@@ -197,7 +198,7 @@ def test_a_revoked_key_is_refused_of_a_new_host_and_of_a_known_one(
     for before in (b"", line_of(far) + b"\n"):
         known.write_bytes(before + b"@revoked * " + key_of(far) + b"\n")
         with pytest.raises(HostKeyError, match="@revoked; refused"):
-            ssh.connect(host_of(far))
+            connect(host_of(far), ssh.bounds)
 
 
 def test_a_new_host_beside_a_damaged_line_is_accepted_with_a_word_about_it(
@@ -276,4 +277,4 @@ def test_a_key_that_another_session_added_meanwhile_is_held_against_ours(
     known.unlink()
     and_then(name_of(far) + b" ssh-ed25519 " + OTHERS_KEY.encode())
     with pytest.raises(HostError, match="CHANGED"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)

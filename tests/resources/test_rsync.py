@@ -34,12 +34,9 @@ def test_every_option_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(tmp_path: Path) -> None:
-    options = (
-        SshAccess(FAR, Bounds(tmp_path / "known_hosts"))
-        .rsync()
-        .arguments("/data", Path("/srv/target"), Path("/srv/work"))
-    )
+def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
+    far = SshAccess(FAR, Bounds(tmp_path_factory.mktemp("known") / "known_hosts")).rsync()
+    options = far.arguments("/data", Path("/srv/target"), Path("/srv/work"))
     assert not any("delete" in option or "remove" in option for option in options)
     assert {"--no-links", "--no-devices", "--no-specials"} <= set(options)
     assert options[-3:] == ["--", "[2001:db8::1]:/data/", "/srv/target/"]
