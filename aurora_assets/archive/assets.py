@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckResult,
@@ -32,20 +31,17 @@ from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_platform import archive as archiving
 from aurora_platform import camera_names
+from aurora_platform.archive.compare import Verdict
+from aurora_platform.archive.ledger import Counts, Ledger
 from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
+from aurora_platform.archive.reports import Certified, DayVerdict
+from aurora_platform.archive.transfer import PushReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
-
-if TYPE_CHECKING:
-    from aurora_platform.archive.ledger import Counts, Ledger
-    from aurora_platform.archive.push_plan import Pushing
-    from aurora_platform.archive.stores import Records
-    from aurora_platform.archive.transfer import PushReport
-    from aurora_platform.archive.verify_and_publish import Certified
-    from aurora_platform.archive.verify_days import DayVerdict
 
 CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
 # Three pools, so that a large push of one kind never takes the place of another.
@@ -109,13 +105,12 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        from aurora_platform.archive.stores import Records
-
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
         live, old = [day for day in days if day >= live_from], [day for day in days if day < live_from]
-        with Records(site).ledger() as ledger:
-            pushing = _pushing(context, site, archive, archive_hosts, ledger)
+        with archiving.stores.Records(site).ledger() as ledger:
+            hosts = archive_hosts.of(archive, context.log)
+            pushing = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info)
             reports = [pushing.raw(name, live)] if live else []
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
@@ -153,11 +148,10 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        from aurora_platform.archive.stores import Records
-
         days = [day_of_key(key) for key in context.partition_keys]
-        with Records(site).ledger() as ledger:
-            report = _pushing(context, site, archive, archive_hosts, ledger).wxcam_products(days)
+        with archiving.stores.Records(site).ledger() as ledger:
+            hosts = archive_hosts.of(archive, context.log)
+            report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).wxcam_products(days)
             return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, CAMERA)
 
     return gws_wxcam_products
@@ -179,10 +173,9 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        from aurora_platform.archive.stores import Records
-
-        with Records(site).ledger() as ledger:
-            report = _pushing(context, site, archive, archive_hosts, ledger).core_products()
+        with archiving.stores.Records(site).ledger() as ledger:
+            hosts = archive_hosts.of(archive, context.log)
+            report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).core_products()
             context.log.info(report.summary())
             return MaterializeResult(
                 metadata=_push_metadata([report]),
@@ -225,31 +218,27 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
-        from aurora_platform.archive.locations import places_of
-        from aurora_platform.archive.push_plan import push_words
-        from aurora_platform.archive.stores import Records
-        from aurora_platform.archive.verify_and_publish import certify
-
-        days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
-        places = places_of(site, name, hosts.connections)
-        certified = certify(
+        days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
+        places = archiving.locations.places_of(site, name, hosts.connections)
+        certified = archiving.verify_and_publish.certify(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, tell=context.log.info
         )
         key, report = manifests_key(name), certified.report
         context.log.info(report.summary())
         for found in report.days:
             context.add_asset_metadata(_verdict_metadata(found), partition_key=found.day.isoformat())
-        pushed = list["PushReport"]()
+        pushed = list[PushReport]()
         if "gws" not in report.errors:  # what cannot be seen has no news of it either
             with records.ledger() as ledger:
-                pushing = _pushing(context, site, archive, archive_hosts, ledger)
-                pushed = push_words(records, pushing, name, days)
+                there = archive_hosts.of(archive, context.log)
+                pushing = archiving.push_plan.Pushing(site, archive, there, ledger, context.log.info)
+                pushed = archiving.push_plan.push_words(records, pushing, name, days)
         stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
             data_version=DataVersion(common_version([found.error or found.verdict.as_json() for found in report.days])),
             check_results=[
-                no_settled_gap(key, report, _coverage(records, name)),
+                no_settled_gap(key, report, _coverage(site, name)),
                 every_place_was_seen(key, report, stuck),
             ],
         )
@@ -257,11 +246,9 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     return manifests
 
 
-def _coverage(records: "Records", name: str) -> Metadata:
+def _coverage(site: Site, name: str) -> Metadata:
     """The last 30 days on the host, here, and proved in the archive, each against all files known of the day."""
-    from aurora_platform.archive.compare import Verdict
-
-    with records.evidence() as evidence:
+    with archiving.stores.Records(site).evidence() as evidence:
         verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
     known = {day: verdict for day, verdict in verdicts.items() if verdict.files}
     rows = {
@@ -272,19 +259,11 @@ def _coverage(records: "Records", name: str) -> Metadata:
     return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
 
 
-def _pushing(
-    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveHostsResource, ledger: "Ledger"
-) -> "Pushing":
-    from aurora_platform.archive.push_plan import Pushing
-
-    return Pushing(site, archive, hosts.of(archive, context.log), ledger, context.log.info)
-
-
 def _by_day(
     context: AssetExecutionContext,
-    reports: "Sequence[PushReport]",
+    reports: Sequence[PushReport],
     days: Sequence[date],
-    ledger: "Ledger",
+    ledger: Ledger,
     archive: Archive,
     group: str,
     key: AssetKey,
@@ -306,7 +285,7 @@ def _by_day(
     )
 
 
-def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
+def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
     bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
     failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
     replaced, held, left_out = (
@@ -339,7 +318,7 @@ def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
     }
 
 
-def _counts_metadata(counts: "Counts") -> Metadata:
+def _counts_metadata(counts: Counts) -> Metadata:
     return {
         "files": counts.files,
         "bytes": counts.bytes,
@@ -350,7 +329,7 @@ def _counts_metadata(counts: "Counts") -> Metadata:
     }
 
 
-def _verdict_metadata(found: "DayVerdict") -> Metadata:
+def _verdict_metadata(found: DayVerdict) -> Metadata:
     verdict = found.verdict
     return {
         "sentence": found.error or verdict.sentence(),
@@ -368,7 +347,7 @@ def _verdict_metadata(found: "DayVerdict") -> Metadata:
     }
 
 
-def _pass_metadata(certified: "Certified") -> Metadata:
+def _pass_metadata(certified: Certified) -> Metadata:
     report, summary = certified.report, certified.summary
     return {
         "summary": report.summary(),

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetDep,
@@ -21,14 +20,13 @@ from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_
 from aurora_assets.metadata import Metadata, common_version, names, picture, rate, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
 from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_platform import cameras
 from aurora_platform.cameras import hours, recipes
 from aurora_platform.cameras.filenames import CAMERAS, parse_name
+from aurora_platform.cameras.reports import CatalogReport, PixelsReport, ThumbnailReport, VideoReport
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
 from aurora_platform.layout import Layout
-
-if TYPE_CHECKING:
-    from aurora_platform.cameras import pixels, refresh, thumbnails, videos
 
 STREAM = "wxcam"
 CATALOG = AssetKey(["wxcam", "catalog"])
@@ -91,11 +89,9 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import refresh
+        with cameras.refresh.refreshing(layout) as refresh_day:
 
-        with refresh.refreshing(layout) as refresh_day:
-
-            def build(key: str) -> refresh.CatalogReport:
+            def build(key: str) -> CatalogReport:
                 return refresh_day(day_of_key(key), _now())
 
             return _each_day(context, build, _catalog_metadata)
@@ -124,10 +120,8 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import videos
-
-        def build(key: str) -> videos.VideoReport:
-            return videos.build_daily_video(layout, camera, day_of_key(key), _now())
+        def build(key: str) -> VideoReport:
+            return cameras.videos.build_daily_video(layout, camera, day_of_key(key), _now())
 
         _sweep(context, layout)
         return _each_day(context, build, lambda report: _video_metadata(report, layout.products))
@@ -153,10 +147,8 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import videos
-
         _sweep(context, layout)
-        report = videos.build_latest_video(layout, camera, _now())
+        report = cameras.videos.build_latest_video(layout, camera, _now())
         return MaterializeResult(
             metadata=_video_metadata(report, layout.products), data_version=DataVersion(report.identity)
         )
@@ -184,18 +176,16 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
     )
     @fail_at_once_unless_it_may_pass
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import thumbnails
-
         _sweep(context, layout)
         keys, reports = context.partition_keys, {}
-        made = thumbnails.build_thumbnails(layout, camera, map(hour_of_key, keys), _now())
+        made = cameras.thumbnails.build_thumbnails(layout, camera, map(hour_of_key, keys), _now())
         for key, report in zip(keys, made, strict=True):
             reports[key] = report
             context.add_asset_metadata(_thumbnail_metadata(report, layout.products), partition_key=key)
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
-        strip = thumbnails.strip(hours.published(layout, camera, day))
+        strip = cameras.thumbnails.strip(hours.published(layout, camera, day))
         return MaterializeResult(
             metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
             data_version=DataVersion(common_version([report.identity for report in reports.values()])),
@@ -224,10 +214,8 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import pixels
-
-        def build(key: str) -> pixels.PixelsReport:
-            return pixels.build_pixels(layout, camera, day_of_key(key), _now())
+        def build(key: str) -> PixelsReport:
+            return cameras.pixels.build_pixels(layout, camera, day_of_key(key), _now())
 
         _sweep(context, layout)
         return _each_day(context, build, _pixels_metadata)
@@ -244,7 +232,7 @@ def _sweep(context: AssetExecutionContext, layout: Layout) -> None:
         context.log.warning(f"removed {removed} unfinished products of runs that died")
 
 
-def _each_day[Report: (pixels.PixelsReport, videos.VideoReport, refresh.CatalogReport)](
+def _each_day[Report: (PixelsReport, VideoReport, CatalogReport)](
     context: AssetExecutionContext, build: Callable[[str], Report], describe: Callable[[Report], Metadata]
 ) -> MaterializeResult:
     """Build each day of the run and attach each day's metadata to its own partition."""
@@ -258,7 +246,7 @@ def _each_day[Report: (pixels.PixelsReport, videos.VideoReport, refresh.CatalogR
     return MaterializeResult(data_version=DataVersion(common_version(identities)))
 
 
-def _catalog_metadata(report: "refresh.CatalogReport") -> Metadata:
+def _catalog_metadata(report: CatalogReport) -> Metadata:
     return {
         "images": report.images,
         "clips": report.videos,
@@ -276,13 +264,11 @@ def _catalog_metadata(report: "refresh.CatalogReport") -> Metadata:
     }
 
 
-def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
-    from aurora_platform.cameras import videos
-
+def _video_metadata(report: VideoReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.target.is_file():
         try:
-            metadata["poster"] = picture(videos.poster(report.target), report.target.name)
+            metadata["poster"] = picture(cameras.videos.poster(report.target), report.target.name)
         except MediaError as error:
             # Damaged since it was made: the check `plays` names it, and the other days of the run go on.
             metadata["poster"] = f"no picture: {error}"
@@ -306,7 +292,7 @@ def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
     }
 
 
-def _thumbnail_metadata(report: "thumbnails.ThumbnailReport", products: Path) -> Metadata:
+def _thumbnail_metadata(report: ThumbnailReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.path:
         shown_time = parse_name(report.path.name, CAMERAS[report.camera]).time
@@ -324,7 +310,7 @@ def _thumbnail_metadata(report: "thumbnails.ThumbnailReport", products: Path) ->
     }
 
 
-def _pixels_metadata(report: "pixels.PixelsReport") -> Metadata:
+def _pixels_metadata(report: PixelsReport) -> Metadata:
     return {
         "rebuilt": report.built,
         "frames": report.frames,

@@ -15,6 +15,7 @@ from dagster import (
 from aurora_assets.cameras.assets import CATALOG, STREAM, layout_of, product_key
 from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run, hour_of_key
+from aurora_platform import cameras
 from aurora_platform.cameras.catalog import images_by_day, newest_days, open_readonly
 from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.check_report import Finding
@@ -89,39 +90,27 @@ def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
 
 
 def _matches_raw(layout: Layout, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
+    return [cameras.checks.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
 
 
 def _no_unreadable(layout: Layout, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.no_unreadable_media(layout, day) for day in _days(context, layout)]
+    return [cameras.checks.no_unreadable_media(layout, day) for day in _days(context, layout)]
 
 
 def _daily_plays(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
+    return [cameras.checks.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
 
 
 def _latest_plays(layout: Layout, camera: str, _: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.latest_video_plays(layout, camera)]
+    return [cameras.checks.latest_video_plays(layout, camera)]
 
 
 def _have_thumbnails(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
+    return [cameras.checks.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
 
 
 def _pixels_match(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
+    return [cameras.checks.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
 
 
 def _has_partitions(context: Context) -> bool:

@@ -5,7 +5,6 @@ age, has changed; the newest result belongs to the newest materialization. Execu
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckEvaluation,
@@ -19,13 +18,13 @@ from dagster import (
     multi_asset_check,
 )
 
+from aurora_assets import instance as dagster_instance
 from aurora_assets.metadata import Metadata
 from aurora_platform import camera_names
 from aurora_platform.config.site import Site
-
-if TYPE_CHECKING:
-    from aurora_assets.instance.check_visibility import Target
-    from aurora_platform.health.models import Freshness
+from aurora_platform.health.assessment import is_planned_offline
+from aurora_platform.health.freshness import all_freshness
+from aurora_platform.health.models import Freshness, Level
 
 CHECK = "is_fresh"
 _ROOTS = {"source": ["source"], "here": ["raw"], "archive": ["gws", "raw"]}
@@ -37,7 +36,7 @@ _WHAT = {
 }
 
 
-def asset_of(one: "Freshness") -> AssetKey:
+def asset_of(one: Freshness) -> AssetKey:
     """The asset that a freshness is shown with."""
     if one.component == "product":
         return AssetKey(one.name.split("/"))
@@ -55,10 +54,7 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
         description="How new the newest data of every stream and product is, by the time of the data.",
     )
     def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
-        from aurora_assets.instance.records import DagsterRecords
-        from aurora_platform.health.freshness import all_freshness
-
-        records = DagsterRecords(context.instance, site)
+        records = dagster_instance.records.DagsterRecords(context.instance, site)
         chosen = context.selected_asset_check_keys
         for one in all_freshness(site, records.newest_of_products()):
             key = AssetCheckKey(asset_of(one), CHECK)
@@ -75,8 +71,8 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
     return freshness
 
 
-def evaluation_of(one: "Freshness", target: "Target | None" = None) -> AssetCheckEvaluation:
-    """What the sensor writes, without a run; ``target`` is the newest materialization of the asset."""
+def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
+    """What the sensor writes, without a run."""
     return AssetCheckEvaluation(
         asset_key=asset_of(one),
         check_name=CHECK,
@@ -84,25 +80,19 @@ def evaluation_of(one: "Freshness", target: "Target | None" = None) -> AssetChec
         severity=severity_of(one),
         description=one.sentence,
         metadata=metadata_of(one),
-        target_materialization_data=target,
     )
 
 
-def passes(one: "Freshness") -> bool:
+def passes(one: Freshness) -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    from aurora_platform.health.assessment import is_planned_offline
-    from aurora_platform.health.models import Level
-
     return one.level is Level.GREEN or is_planned_offline(one)
 
 
-def severity_of(one: "Freshness") -> AssetCheckSeverity:
-    from aurora_platform.health.models import Level
-
+def severity_of(one: Freshness) -> AssetCheckSeverity:
     return AssetCheckSeverity.ERROR if one.level is Level.RED else AssetCheckSeverity.WARN
 
 
-def metadata_of(one: "Freshness") -> Metadata:
+def metadata_of(one: Freshness) -> Metadata:
     newest = {"newest_data": one.newest_utc.isoformat()} if one.newest_utc else {}
     since = {"since": one.since_utc.isoformat()} if one.since_utc else {}
     ages = {"age_s": one.age_s} if one.age_s is not None else {}
