@@ -1,14 +1,31 @@
-"""What Dagster does about a failure: trouble that may pass is tried again with growing pauses, the rest fails at once.
+"""The decorator of every asset: what Dagster does about a failure, and where the UI leads to.
 
-Part of the Dagster layer. Which is which is decided by the errors themselves (:mod:`aurora_platform.errors`).
+Trouble that may pass is tried again with growing pauses, the rest fails at once. The errors themselves decide which is
+which (:mod:`aurora_platform.errors`).
 """
 
+import ast
 import errno
+import inspect
 import sqlite3
-from collections.abc import Callable
-from functools import wraps
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from types import CodeType
+from typing import Any
 
-from dagster import Backoff, Failure, Jitter, RetryPolicy
+from dagster import (
+    AssetsDefinition,
+    Backoff,
+    BetaWarning,
+    CodeReferencesMetadataValue,
+    Failure,
+    Jitter,
+    LocalFileCodeReference,
+    RetryPolicy,
+    asset,
+)
 
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.atomic import NO_SPACE
@@ -36,8 +53,44 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING)
 
 
+def retried_asset(
+    *, retry_policy: RetryPolicy | None = TRY_AGAIN, metadata: Mapping[str, Any] | None = None, **options: Any
+) -> Callable[[Callable[..., Any]], AssetsDefinition]:
+    """Define an asset as :func:`dagster.asset` does, under the rule above, with a link to its function in the source.
+
+    Parameters
+    ----------
+    retry_policy
+        None for an asset that the next run makes up for anyway.
+    metadata, options
+        What :func:`dagster.asset` takes.
+    """
+
+    def define(function: Callable[..., Any]) -> AssetsDefinition:
+        guarded = fail_at_once_unless_it_may_pass(function)
+        with warnings.catch_warnings():
+            # Of single-run backfills and code links Dagster warns, once per asset, that they may still change.
+            warnings.simplefilter("ignore", BetaWarning)
+            # Dagster's with_source_code_references would lead to the guard's file; this leads to the function's.
+            link = {"dagster/code_references": _code_link(function.__code__)}
+            make = asset(retry_policy=retry_policy, metadata={**(metadata or {}), **link}, **options)
+            made: AssetsDefinition = make(guarded)
+        return made
+
+    return define
+
+
+@cache  # all cameras' products of a kind, and all streams' copies, have one code
+def _code_link(code: CodeType) -> CodeReferencesMetadataValue:
+    """The line of the ``def``, below its decorators."""
+    lines, first = inspect.getsourcelines(code)  # they begin with its decorators
+    (function,) = ast.parse(textwrap.dedent("".join(lines))).body
+    place = LocalFileCodeReference(file_path=code.co_filename, line_number=first + function.lineno - 1)
+    return CodeReferencesMetadataValue(code_references=[place])
+
+
 def fail_at_once_unless_it_may_pass[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Give an asset's function the rule above: :data:`TRY_AGAIN` does not try what cannot end otherwise."""
+    """Give a function the rule above: no policy tries again what cannot end otherwise."""
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

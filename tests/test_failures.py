@@ -18,11 +18,10 @@ from dagster import (
     ExecuteInProcessResult,
     Failure,
     RetryPolicy,
-    asset,
     materialize,
 )
 
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass, may_pass
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass, may_pass, retried_asset
 from aurora_platform.cameras.catalog import open_readonly
 from aurora_platform.cameras.images import inspect_image
 from aurora_platform.config.site import load_site
@@ -207,8 +206,7 @@ def instance() -> Iterator[DagsterInstance]:
 def run(work: Callable[[], object], instance: DagsterInstance) -> ExecuteInProcessResult:
     """A run of one asset that does ``work``, as ours are: retried by a policy like theirs, only sooner."""
 
-    @asset(retry_policy=FAST)
-    @fail_at_once_unless_it_may_pass
+    @retried_asset(retry_policy=FAST)
     def tiny() -> None:
         work()
 

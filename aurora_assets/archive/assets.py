@@ -12,7 +12,6 @@ from dagster import (
     Config,
     DataVersion,
     MaterializeResult,
-    asset,
 )
 from pydantic import Field
 
@@ -30,7 +29,7 @@ from aurora_assets.archive.checks import (
 from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
 from aurora_platform import archive as archiving
 from aurora_platform import camera_names
 from aurora_platform.archive.compare import Verdict
@@ -84,7 +83,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream = site.streams[name]
     there = f"{archive.raw}/{stream.raw}"
 
-    @asset(
+    @retried_asset(
         key=gws_raw_key(name),
         deps=[AssetKey(["raw", name])],
         partitions_def=daily(stream.start),
@@ -92,7 +91,6 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         group_name="gws",
         kinds={"rsync"},
         pool=RAW_POOL,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(stream.stale_after),
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={"directory": there, "started_by": f"schedule push_{name} (live window), its condition (older days)"},
@@ -103,7 +101,6 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             f"earlier version is kept below `{archive.kept}`."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
@@ -124,7 +121,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
     stream = site.streams[camera_names.STREAM]
 
-    @asset(
+    @retried_asset(
         key=CAMERA,
         # The pixels stay here: the archive has the images that they are made of.
         deps=[
@@ -136,7 +133,6 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         group_name="gws",
         kinds={"rsync"},
         pool=CAMERA_POOL,
-        retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={"directory": f"{archive.products}/wxcam"},
         check_specs=[parked_spec(CAMERA)],
@@ -146,7 +142,6 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
             "-shm files. Not the pixel Zarr: the archive has the images it is made of."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         days = [day_of_key(key) for key in context.partition_keys]
         with archiving.stores.Records(site).ledger() as ledger:
@@ -158,12 +153,11 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
 
 
 def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=CORE,
         group_name="gws",
         kinds={"rsync"},
         pool=CORE_POOL,
-        retry_policy=TRY_AGAIN,
         metadata={"directory": archive.products, "started_by": "schedule push_core_products"},
         check_specs=[parked_spec(CORE)],
         description=(
@@ -171,7 +165,6 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             f"put into the ledger, in the archive below `{archive.products}`. Small, and never behind the large ones."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
@@ -189,7 +182,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream = site.streams[name]
 
-    @asset(
+    @retried_asset(
         key=manifests_key(name),
         deps=[AssetKey(["raw", name]), gws_raw_key(name)],
         partitions_def=daily(stream.start),
@@ -197,7 +190,6 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         group_name="manifests",
         kinds={"sha256"},
         pool=VERIFY_POOL,
-        retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={
             "latest": str(latest(site.paths.manifests) / name),
@@ -214,7 +206,6 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             f"{archive.scrub.days} days. Repairs nothing: `aurora repair`."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:

@@ -13,13 +13,12 @@ from dagster import (
     DataVersion,
     LastPartitionMapping,
     MaterializeResult,
-    asset,
 )
 
 from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, names, picture, rate, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
 from aurora_platform import cameras
 from aurora_platform.cameras import hours, recipes
 from aurora_platform.cameras.filenames import CAMERAS, parse_name
@@ -69,7 +68,7 @@ def wxcam_assets(site: Site) -> list[AssetsDefinition]:
 
 
 def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=CATALOG,
         deps=[RAW],
         partitions_def=daily(site.streams[STREAM].start),
@@ -77,7 +76,6 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
         group_name="wxcam",
         kinds={"sqlite"},
         code_version=recipes.CATALOG,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.catalog)},
@@ -87,7 +85,6 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
             "tried again when they change."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
         with cameras.refresh.refreshing(layout) as refresh_day:
 
@@ -100,7 +97,7 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
 
 
 def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "daily_video"),
         deps=[CATALOG],
         partitions_def=daily(site.streams[STREAM].start),
@@ -108,7 +105,6 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=recipes.VIDEO,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
@@ -118,7 +114,6 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
             "with the reason."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> VideoReport:
             return cameras.videos.build_daily_video(layout, camera, day_of_key(key), _now())
@@ -130,13 +125,12 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
 
 
 def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "latest_video"),
         deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=recipes.VIDEO,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(layout.latest_video(camera))},
@@ -145,7 +139,6 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
             "what the dashboard plays first."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
         _sweep(context, layout)
         report = cameras.videos.build_latest_video(layout, camera, _now())
@@ -157,7 +150,7 @@ def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
 
 
 def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "hourly_thumbnails"),
         deps=[CATALOG],
         partitions_def=hourly(site.streams[STREAM].start),
@@ -165,7 +158,6 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
         group_name=group_of(camera),
         kinds={"jpeg"},
         code_version=recipes.THUMBNAIL,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=when_an_old_day_changed(site.streams[STREAM].lookback),
         metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
@@ -174,7 +166,6 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
             "half past. Made when the hour is over and complete; never replaced, because clients keep its URL."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
         _sweep(context, layout)
         keys, reports = context.partition_keys, {}
@@ -195,7 +186,7 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
 
 
 def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "pixels"),
         deps=[CATALOG],
         partitions_def=daily(site.streams[STREAM].start),
@@ -203,7 +194,6 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
         group_name=group_of(camera),
         kinds={"zarr"},
         code_version=recipes.PIXELS,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[STREAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
@@ -212,7 +202,6 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
             f"{recipes.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> PixelsReport:
             return cameras.pixels.build_pixels(layout, camera, day_of_key(key), _now())

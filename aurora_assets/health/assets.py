@@ -12,13 +12,12 @@ from dagster import (
     AssetsDefinition,
     MaterializeResult,
     MetadataValue,
-    asset,
 )
 
 from aurora_assets.health.observe import look_at
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.metadata import Metadata, picture, table
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
 from aurora_platform import health
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
@@ -41,12 +40,11 @@ def health_assets(site: Site, code: Callable[[], CodeLocation]) -> list[AssetsDe
 
 
 def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=HEALTH,
         group_name="ops",
         kinds={"json"},
         pool="ops",
-        retry_policy=TRY_AGAIN,
         metadata={
             "snapshot": str(snapshot_file(site)),
             "health": str(health_directory(site)),
@@ -60,7 +58,6 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
             "only: it restarts, deletes and rebuilds nothing. Written as JSON and Markdown, each file replaced whole."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
         snapshot, assessment = look_at(site, context.instance, code=code())
         files = health.report.publish_health(site, snapshot, assessment)
@@ -74,12 +71,13 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
 
 
 def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=ALERTS,
         deps=[HEALTH],
         group_name="ops",
         kinds={"email"},
         pool="ops",
+        retry_policy=None,  # a mail that could not leave goes with the next look
         metadata={
             "directory": str(alerts_directory(site)),
             "to": ", ".join(settings.to),
@@ -94,7 +92,6 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
             "lost: the mail goes with the next look."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
         outcome = health.alerts.Alerting.of(site, settings).evaluate(
             read_snapshot(snapshot_file(site)), mailer.of(settings)
