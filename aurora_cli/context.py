@@ -14,6 +14,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import AuroraError, SiteError
+from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import Outside, outside_of
 
 
@@ -41,12 +42,12 @@ def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[
     with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
         known = Path(directory) / "known_hosts"
         try:
-            shutil.copyfile(site.paths.known_hosts, known)
+            shutil.copyfile(Layout.of(site).known_hosts, known)
         except FileNotFoundError:
             known.touch()
         except OSError as error:
             raise click.ClickException(
-                f"{site.paths.known_hosts}: {error.strerror}. Are you the user that runs the platform?"
+                f"{Layout.of(site).known_hosts}: {error.strerror}. Are you the user that runs the platform?"
             ) from None
         limits = site.limits.model_copy(update={"listing": within or site.limits.listing})
         yield outside_of(site.model_copy(update={"limits": limits}), known), known
@@ -59,7 +60,7 @@ def days_from(first: date, now: datetime) -> list[date]:
 
 def in_their_words(error: Exception, site: Site, copy: Path) -> str:
     """A message in which the copy of ``known_hosts`` is called what it is a copy of."""
-    return words_of(error).replace(str(copy), str(site.paths.known_hosts))
+    return words_of(error).replace(str(copy), str(Layout.of(site).known_hosts))
 
 
 def words_of(error: Exception) -> str:

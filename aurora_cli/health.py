@@ -18,7 +18,7 @@ from aurora_platform.errors import SiteError
 from aurora_platform.health.alert_rules import collector_check
 from aurora_platform.health.assessment import NOT_LOADED_DETAILS, sorted_by_level
 from aurora_platform.health.models import Assessment, Check, Level, Snapshot
-from aurora_platform.health.places import snapshot_file
+from aurora_platform.layout import Layout
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
 _CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
@@ -52,7 +52,7 @@ def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bo
 
 
 def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
-    more = [collector_check(snapshot_file(site), datetime.now(UTC))]
+    more = [collector_check(Layout.of(site).health.snapshot, datetime.now(UTC))]
     home = os.environ.get("DAGSTER_HOME")
     if not home or not Path(home).is_dir():
         return look_at(site, "DAGSTER_HOME is not set, or no directory", copy, more=more)

@@ -22,6 +22,7 @@ from aurora_assets.partitions import stretches
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import DaySurvey, look
 from aurora_platform.transport.listing import Source
 from aurora_platform.transport.ssh import SshResource
@@ -57,8 +58,8 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
         wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
-        asked = Asked(site.paths.state / "reconcile" / f"{name}.json")
-        seen = look_at_history(wanted, source, site.raw_root(name), site.limits.look * 0.8, asked.goes_on())
+        asked = Asked(Layout.of(site).reconciliation(name))
+        seen = look_at_history(wanted, source, Layout.of(site).raw_root(name), site.limits.look * 0.8, asked.goes_on())
         context.log.info(f"{seen.said}; {len(seen.behind)} old days are behind")
         chosen = asked.choose(seen.behind, most, seen.goes_on)
         if not chosen:

@@ -17,6 +17,7 @@ from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
 from aurora_platform.health.page_probe import Pages
 from aurora_platform.health.snapshot import Asker, take_snapshot
+from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import outside_of
 
 
@@ -57,7 +58,7 @@ def look_at(
         What else the caller has looked at.
     """
     records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site, code)
-    with nullcontext(known_hosts) if known_hosts else _copy_of(site.paths.known_hosts) as known:
+    with nullcontext(known_hosts) if known_hosts else _copy_of(Layout.of(site).known_hosts) as known:
         snapshot = take_snapshot(
             site,
             ask=_asker(site, known),

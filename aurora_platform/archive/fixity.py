@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import cast
 
 from aurora_platform.archive.fixity_tables import GONE, SCHEMA, TAKE
-from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.archive.records import Known, Look
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileId, same_mtime
+from aurora_platform.layout import SIDES, Side
 from aurora_platform.transport.checksums import Digest
-
-FILE_NAME = "evidence.sqlite"
 
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files that are asked for together

@@ -21,10 +21,7 @@ from aurora_platform.archive.replaced import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileId, identity, same_mtime
-
-FILE_NAME = "ledger.sqlite"
-REGISTERED = "registered"
-"""The group of files that somebody else put into the ledger."""
+from aurora_platform.layout import REGISTERED
 
 DIFFERS = "checksums differ"
 

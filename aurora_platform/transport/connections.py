@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.transport.archive_host import ArchiveResource
 from aurora_platform.transport.process import ShellResource
 from aurora_platform.transport.rsync import RsyncResource
@@ -24,7 +25,7 @@ def outside_of(site: Site, known_hosts: Path | None = None) -> Outside:
     """The resources of a site; ``known_hosts`` is another place for host keys, for who must write nothing."""
     limits = site.limits
     ssh = SshResource(
-        known_hosts=str(known_hosts or site.paths.known_hosts),
+        known_hosts=str(known_hosts or Layout.of(site).known_hosts),
         connect_seconds=limits.connect.total_seconds(),
         listing_seconds=limits.listing.total_seconds(),
     )

@@ -12,11 +12,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.ledger import FILE_NAME, Ledger, Row
+from aurora_platform.archive.ledger import Ledger, Row
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.transport.archive_host import ArchiveResource
 from aurora_platform.transport.process import ShellResource
 from aurora_platform.transport.protocols import FarSide
@@ -98,7 +99,7 @@ class Observatory:
         return ArchiveResource(rsync=rsync).hosts(self.archive, LOG)
 
     def ledger(self) -> Ledger:
-        return Ledger(self.home / "state" / FILE_NAME)
+        return Ledger(Layout.of(self.site).ledger)
 
     def row(self, there: Path) -> Row | None:
         with self.ledger() as ledger:
