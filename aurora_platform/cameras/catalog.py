@@ -14,6 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from aurora_platform.cameras.catalog_tables import SCHEMA
 from aurora_platform.cameras.filenames import (
     CAMERAS,
     MIME_TYPES,
@@ -36,35 +37,6 @@ _LASTING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
 # The log is folded in at the end; only a backfill of many days reaches this before (4 kB each).
 _LOG_PAGES = 10_000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS images (
-    raw_path TEXT NOT NULL PRIMARY KEY,
-    image_type TEXT NOT NULL,
-    media_kind TEXT NOT NULL,
-    mime_type TEXT NOT NULL,
-    stream TEXT NOT NULL,
-    label TEXT NOT NULL,
-    time_utc TEXT NOT NULL,
-    time_epoch_ns INTEGER NOT NULL,
-    day_utc TEXT NOT NULL,
-    relative_path TEXT NOT NULL,
-    filename TEXT NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    indexed_at TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS unreadable_media (
-    raw_path TEXT NOT NULL PRIMARY KEY,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    error TEXT NOT NULL,
-    indexed_at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS images_by_day ON images (day_utc, image_type, media_kind, time_epoch_ns, raw_path);
-CREATE INDEX IF NOT EXISTS images_by_time ON images (image_type, media_kind, time_epoch_ns, raw_path);
-"""
 _COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
@@ -181,7 +153,7 @@ def _make(workspace: CameraWorkspace) -> None:
             return
         staged.mkdir()
         try:
-            make_whole(staged / workspace.layout.catalog.name, _SCHEMA)
+            make_whole(staged / workspace.layout.catalog.name, SCHEMA)
         except sqlite3.Error as error:
             raise CatalogError(
                 f"{workspace.layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make "
@@ -203,7 +175,7 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
             # and never a part of one; the next refresh finds what is not there.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            db.executescript(_SCHEMA)
+            SCHEMA.migrate(db, path)
         except sqlite3.OperationalError as error:
             raise _refused(path, error, "cannot be opened for writing", "It is") from None
         except sqlite3.DatabaseError as error:
@@ -248,6 +220,7 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
 def _expect_tables(db: sqlite3.Connection, path: Path) -> None:
     try:
         found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
+        SCHEMA.check(db, path)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
