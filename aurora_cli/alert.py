@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import site_of, words_of
+from aurora_cli.context import begin_to_write, site_of, words_of
 from aurora_platform.config.health import Alerts
 from aurora_platform.errors import AuroraError, MailError
 from aurora_platform.health.alert_mail import trial_mail
@@ -51,6 +51,7 @@ def alert(ctx: click.Context, is_test: bool, is_dry: bool, latest: Path | None) 
     reading = read_snapshot(latest or Layout.of(site).health.snapshot)
     if is_dry:
         ctx.exit(_preview(alerting, reading, mailer))
+    begin_to_write(site)
     try:
         outcome = alerting.evaluate(reading, mailer)
     except (AuroraError, OSError) as error:

@@ -13,17 +13,27 @@ import click
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
-from aurora_platform.errors import AuroraError, SiteError
-from aurora_platform.layout import Layout
+from aurora_platform.errors import AuroraError
+from aurora_platform.layout import Layout, check_state, open_state
 from aurora_platform.transport.connections import Outside, outside_of
 
 
 def site_of(file: Path | None) -> Site:
-    """The site of the group's option; an error in it ends the command with one line."""
+    """The site of the group's option; an error in it, or state of a newer Aurora, ends the command with one line."""
     try:
-        return load_site(file)
-    except SiteError as error:
+        site = load_site(file)
+        check_state(site.paths.state)
+    except AuroraError as error:
         raise click.ClickException(str(error)) from None
+    return site
+
+
+def begin_to_write(site: Site) -> None:
+    """Bring the state directory to the version of this Aurora; where that fails, the command ends with one line."""
+    try:
+        open_state(site.paths.state)
+    except (AuroraError, OSError) as error:
+        raise click.ClickException(words_of(error)) from None
 
 
 def archive_of(site: Site) -> Archive:

@@ -16,7 +16,7 @@ from typing import cast
 import click
 
 from aurora_cli.console import Waiting, say, show_table, waiting
-from aurora_cli.context import days_from, in_their_words, looking_only, site_of, words_of
+from aurora_cli.context import begin_to_write, days_from, in_their_words, looking_only, site_of, words_of
 from aurora_cli.progress_bars import Bars
 from aurora_platform.concurrency import together
 from aurora_platform.config.hosts import SshHost
@@ -142,6 +142,7 @@ def sync(file: Path | None, stream: str | None, day: date | None, since: date | 
             _show_total(list(surveys.values()))
             _end(surveys, work.tell)
     else:
+        begin_to_write(site)
         with Bars.on_a_terminal() as bars:
             work = _Work(site, outside_of(site), days, bars=bars)
             reports = work.each(work.mirror)

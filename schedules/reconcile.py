@@ -22,7 +22,7 @@ from aurora_assets.partitions import stretches
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
-from aurora_platform.layout import Layout
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, look
 from aurora_platform.transport.listing import Source
 from aurora_platform.transport.ssh import SshResource
@@ -56,6 +56,7 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
             return SkipReason(f"{name} is planned offline (enabled: false in the site file)")
         if has_unfinished(context.instance, job, {run_tags.LANE: run_tags.HISTORY}):
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
+        open_state(site.paths.state)
         wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
         asked = Asked(Layout.of(site).reconciliation(name))

@@ -26,7 +26,7 @@ from aurora_assets.run_requests import Attempts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
-from aurora_platform.layout import Layout
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, Survey, look
 from aurora_platform.streams.state import could_not_see, remember, saw
 from aurora_platform.transport.ssh import SshResource
@@ -63,6 +63,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         days = live_days(site, name)
         if not days:
             return SensorResult(skip_reason=f"{name} begins on {stream.start} (start in the site file)")
+        open_state(site.paths.state)
         try:
             survey = look(
                 stream,

@@ -6,7 +6,7 @@ from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefiniti
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_platform.config.site import Site
-from aurora_platform.layout import Layout
+from aurora_platform.layout import Layout, open_state
 
 
 def failure_sensors(site: Site) -> list[SensorDefinition]:
@@ -26,6 +26,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         from aurora_platform.health.models import Run
         from aurora_platform.transport.mail import Mailer
 
+        open_state(site.paths.state)
         run = context.dagster_run
         failed = Run(
             run_id=run.run_id,

@@ -26,7 +26,7 @@ from aurora_platform.cameras.filenames import CAMERAS, parse_name
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
-from aurora_platform.layout import WXCAM
+from aurora_platform.layout import WXCAM, open_state
 
 if TYPE_CHECKING:
     from aurora_platform.cameras import pixels, refresh, thumbnails, videos
@@ -72,6 +72,7 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
         from aurora_platform.cameras import refresh
 
+        open_state(site.paths.state)
         with refresh.refreshing(workspace) as refresh_day:
 
             def build(key: str) -> refresh.CatalogReport:
@@ -108,7 +109,7 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
         def build(key: str) -> videos.VideoReport:
             return videos.build_daily_video(workspace, camera, day_of_key(key), _now())
 
-        _sweep(context, workspace)
+        _begin(context, site, workspace)
         return _each_day(context, build, lambda report: _video_metadata(report, workspace.layout.products))
 
     return daily_video
@@ -134,7 +135,7 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
         from aurora_platform.cameras import videos
 
-        _sweep(context, workspace)
+        _begin(context, site, workspace)
         report = videos.build_latest_video(workspace, camera, _now())
         return MaterializeResult(
             metadata=_video_metadata(report, workspace.layout.products), data_version=DataVersion(report.identity)
@@ -165,7 +166,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
         from aurora_platform.cameras import thumbnails
 
-        _sweep(context, workspace)
+        _begin(context, site, workspace)
         keys, reports = context.partition_keys, {}
         made = thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
         for key, report in zip(keys, made, strict=True):
@@ -208,7 +209,7 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
         def build(key: str) -> pixels.PixelsReport:
             return pixels.build_pixels(workspace, camera, day_of_key(key), _now())
 
-        _sweep(context, workspace)
+        _begin(context, site, workspace)
         return _each_day(context, build, _pixels_metadata)
 
     return pixel_store
@@ -218,7 +219,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _sweep(context: AssetExecutionContext, workspace: CameraWorkspace) -> None:
+def _begin(context: AssetExecutionContext, site: Site, workspace: CameraWorkspace) -> None:
+    open_state(site.paths.state)
     if removed := workspace.staging.sweep():
         context.log.warning(f"removed {removed} unfinished products of runs that died")
 

@@ -22,7 +22,7 @@ from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.health.next_steps import TOLD_BY_ALL
-from aurora_platform.layout import Layout
+from aurora_platform.layout import Layout, open_state
 
 if TYPE_CHECKING:
     from aurora_assets.instance.code_location import CodeLocation
@@ -61,6 +61,7 @@ def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
         from aurora_assets.health.observe import look_at
         from aurora_platform.health.report import publish_health
 
+        open_state(site.paths.state)
         snapshot, assessment = look_at(site, context.instance, code=code())
         files = publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
@@ -99,6 +100,7 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         from aurora_platform.health.alerts import Alerting
         from aurora_platform.transport.mail import Mailer
 
+        open_state(site.paths.state)
         outcome = Alerting.of(site, settings).evaluate(read_snapshot(Layout.of(site).health.snapshot), Mailer(settings))
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")

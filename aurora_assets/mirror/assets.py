@@ -22,7 +22,7 @@ from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
-from aurora_platform.layout import Layout
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import Survey
 from aurora_platform.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
@@ -86,6 +86,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def raw(context: AssetExecutionContext, ssh: SshResource, rsync: RsyncResource) -> MaterializeResult:
+        open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))
         report = mirror_days(
             name,

@@ -90,7 +90,7 @@ def retire(
     result = Retired(dry_run)
     layout = records.layout
     log = layout.finalizations.retired(name)
-    with exclusive(layout.locks, verify_lock(name), site.limits.lock), records.evidence() as evidence:
+    with records.evidence() as evidence, exclusive(layout.locks, verify_lock(name), site.limits.lock):
         old = _candidates(records, evidence, name, before, result)
         for batch in _batches(old, site.retention.files_per_run, result):
             if dry_run:

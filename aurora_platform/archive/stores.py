@@ -15,13 +15,16 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import exclusive
-from aurora_platform.layout import ArchiveLayout, Layout, Side, verify_lock
+from aurora_platform.layout import ArchiveLayout, Layout, Side, open_state, verify_lock
 
 _HISTORY_EVERY = timedelta(minutes=10)
 
 
 class Records:
-    """Where the evidence of a site is: databases in ``paths.state``, what is published in ``paths.manifests``."""
+    """Where the evidence of a site is: databases in ``paths.state``, what is published in ``paths.manifests``.
+
+    Whoever opens a database here may write: a state directory of another version is brought forward, or refused.
+    """
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -34,9 +37,11 @@ class Records:
         return self.site.archive
 
     def ledger(self) -> Ledger:
+        open_state(self.layout.state)
         return Ledger(self.layout.ledger)
 
     def evidence(self) -> Evidence:
+        open_state(self.layout.state)
         return Evidence(self.layout.fixity)
 
     def finalizations(self, stream: str) -> Finalizations:
@@ -56,6 +61,7 @@ class Records:
         accept_loss: bool = False,
     ) -> Iterator[Verification]:
         """The verification of a stream, for as long as nobody else verifies it."""
+        open_state(self.layout.state)
         with (
             exclusive(self.layout.locks, verify_lock(name), self.site.limits.lock),
             self.evidence() as evidence,

@@ -63,6 +63,7 @@ from aurora_platform.layout.paths import (
     side_manifest,
     version_file,
 )
+from aurora_platform.layout.version import VERSION, check_state, open_state
 
 __all__ = [
     "ALERTS_KEY",
@@ -97,6 +98,7 @@ __all__ = [
     "STAGING",
     "SUMMARY",
     "THUMBNAILS",
+    "VERSION",
     "VIDEOS",
     "WXCAM",
     "WXCAM_PRODUCTS",
@@ -108,12 +110,14 @@ __all__ = [
     "ManifestLayout",
     "Side",
     "camera_keys",
+    "check_state",
     "compact",
     "finalization_groups",
     "gws_raw_key",
     "manifests_key",
     "mirror_lock",
     "mirror_transfer_lock",
+    "open_state",
     "product_key",
     "raw_group",
     "raw_key",

@@ -92,16 +92,11 @@ class Layout:
 
     @property
     def locks(self) -> Path:
-        return self.state / "locks"
+        return locks_directory(self.state)
 
     @property
     def known_hosts(self) -> Path:
         return self.state / "known_hosts"
-
-    @property
-    def version(self) -> Path:
-        """Which version of this layout the state directory has (:mod:`aurora_platform.layout.version`)."""
-        return version_file(self.state)
 
     @property
     def ledger(self) -> Path:
@@ -328,6 +323,11 @@ class ArchiveLayout:
     def work(root: str, lane: str) -> str:
         """Where the files of a push are in the making that go below ``root``."""
         return f"{root.rstrip('/')}/{INCOMING}/{lane}"
+
+
+def locks_directory(state: Path) -> Path:
+    """Where the locks of a state directory are."""
+    return state / "locks"
 
 
 def version_file(state: Path) -> Path:
