@@ -6,7 +6,7 @@ from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefiniti
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_platform.config.site import Site
-from aurora_platform.health.places import snapshot_file
+from aurora_platform.layout import Layout, open_state
 from resources.mailer import MailerResource
 
 
@@ -26,6 +26,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         from aurora_platform.health.alerts import Alerting
         from aurora_platform.health.models import Run
 
+        open_state(site.paths.state)
         run = context.dagster_run
         failed = Run(
             run_id=run.run_id,
@@ -34,7 +35,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
             since_utc=datetime.now(UTC).replace(microsecond=0),
             error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
         )
-        alerting, reading = Alerting.of(site, settings), read_snapshot(snapshot_file(site))
+        alerting, reading = Alerting.of(site, settings), read_snapshot(Layout.of(site).health.snapshot)
         outcome = alerting.evaluate(reading, mailer.of(settings), failed=[failed])
         return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
 

@@ -14,6 +14,7 @@ from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Tally
 from aurora_platform.transport.listing import FILE, Entry
 from aurora_platform.transport.protocols import ArchiveHost, Sent
@@ -69,7 +70,7 @@ class Replacing:
         if not earlier:
             return _with(send(paths, None) if paths else Sent(0, 0), complaints)
         # One for each attempt: a second one in the same would put what the first has sent over what it has kept.
-        keep_in = f"{self.archive.kept}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
+        keep_in = f"{ArchiveLayout.of(self.archive).replaced}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
         self.tell(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
         groups = {files[path][0] for path in earlier}
         for group in groups:
@@ -88,7 +89,7 @@ class Replacing:
     def _settle(self, host: ArchiveHost, groups: set[str]) -> None:
         """Find out of which files earlier versions are kept: of those that are there whole."""
         # From above: where nothing was kept, the directory may not be there.
-        above = PurePosixPath(self.archive.kept).parent
+        above = PurePosixPath(ArchiveLayout.of(self.archive).replaced).parent
         for group in groups:
             for keep_in, files in self.ledger.replaced.open(self.archive.name, group).items():
                 try:

@@ -19,13 +19,14 @@ from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.replacing import Replacing, files_there, is_version
-from aurora_platform.archive.transfer import FAR_WORK, Errand, PushReport
+from aurora_platform.archive.transfer import Errand, PushReport
 from aurora_platform.archive.upload_tree import UnusableError, take
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.layout import INCOMING, ArchiveLayout
 from aurora_platform.text import Tally, shown
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 
@@ -106,11 +107,11 @@ class _Push:
         self.vouched: set[str] = set()
         self.brought: set[str] = set()
         self.replacing = Replacing(self.archive, self.ledger, self.errand.lane, self.errand.only is not None, self.tell)
-        self.roots = self.archive.roots
+        self.roots = ArchiveLayout.of(self.archive).roots
         self.notes: list[str] = []
 
     def _work(self, root: str) -> str:
-        return f"{root.rstrip('/')}/{FAR_WORK}/{self.errand.lane}"
+        return ArchiveLayout.work(root, self.errand.lane)
 
     @property
     def _lock(self) -> Path:
@@ -185,7 +186,7 @@ class _Push:
         """The directory of the archive in which a remote path lies; the nearest, where one lies in another."""
         found = [root for root in self.roots if path.startswith(f"{root.rstrip('/')}/")]
         root = max(found, key=len, default=None)
-        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == FAR_WORK:
+        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == INCOMING:
             return None
         return root
 

@@ -27,7 +27,7 @@ from aurora_platform.health.alert_mail import compose
 from aurora_platform.health.alert_rules import Condition, Reading, Verdict, conditions_of, of_failed_run
 from aurora_platform.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
 from aurora_platform.health.models import Run
-from aurora_platform.health.places import alerts_directory
+from aurora_platform.layout import Layout
 from aurora_platform.transport.protocols import MailTransport
 
 _JUMP = 60.0  # s; less is a clock that is kept right
@@ -69,7 +69,7 @@ class Alerting:
     @classmethod
     def of(cls, site: Site, settings: Alerts) -> Alerting:
         """Those of a site whose file has the key ``alerts``."""
-        return cls(site.name, settings, alerts_directory(site), site.paths.locks)
+        return cls(site.name, settings, Layout.of(site).health.alerts, Layout.of(site).locks)
 
     def evaluate(
         self, reading: Reading, sender: MailTransport, *, failed: Sequence[Run] = (), at: Moment | None = None

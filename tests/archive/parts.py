@@ -12,11 +12,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.ledger import FILE_NAME, Ledger, Row
+from aurora_platform.archive.ledger import Ledger, Row
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
@@ -90,7 +91,7 @@ class Observatory:
         return self.connections.but(**bounds).archive_hosts(self.archive, LOG)
 
     def ledger(self) -> Ledger:
-        return Ledger(self.home / "state" / FILE_NAME)
+        return Ledger(Layout.of(self.site).ledger)
 
     def row(self, there: Path) -> Row | None:
         with self.ledger() as ledger:

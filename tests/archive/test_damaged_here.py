@@ -13,6 +13,7 @@ from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import EvidenceError
+from aurora_platform.layout import Layout
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
@@ -151,7 +152,7 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
     site.write("local", "met_20260305_late.csv", b"recovered")
-    evidence = site.site.paths.state / "evidence.sqlite"
+    evidence = Layout.of(site.site).fixity
     evidence.write_bytes(b"rubbish" * 1000)
     assert site.due().days == [DAY]
     report = site.push()

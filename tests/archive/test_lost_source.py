@@ -13,9 +13,9 @@ import pytest
 
 from aurora_assets.archive.assets import manifests_key
 from aurora_assets.archive.checks import every_place_was_seen
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.hosts import SshHost
+from aurora_platform.layout import Side
 from aurora_platform.mirror.scan import look
 from aurora_platform.text import Tally
 from aurora_platform.transport.bounds import Bounds

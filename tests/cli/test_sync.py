@@ -20,6 +20,7 @@ from rich.progress import Progress
 from aurora_assets.mirror.assets import raw_assets
 from aurora_cli.progress_bars import Bars
 from aurora_platform.config.site import load_site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.sync import Transferred
 from aurora_platform.streams.state import sightings
 from aurora_simulator.ssh_server import SshServer
@@ -78,7 +79,7 @@ def test_a_day_is_what_the_asset_makes_of_it(observatory: Observatory, tmp_path:
         assert materialize([hatpro], partition_key=str(SECOND), resources=resources, instance=instance).success
     assert len([path for path in shell.paths.raw.rglob("*") if path.is_file()]) == FILES["hatpro"]
     assert differences(shell.paths.raw, dagster.paths.raw) == []
-    ours, theirs = (sightings(site.sightings("hatpro")) for site in sites)
+    ours, theirs = (sightings(Layout.of(site).sightings("hatpro")) for site in sites)
     assert ours.keys() == theirs.keys() == {SECOND}
     assert (
         (ours[SECOND].missing, ours[SECOND].unsettled) == (theirs[SECOND].missing, theirs[SECOND].unsettled) == (0, 0)

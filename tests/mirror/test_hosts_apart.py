@@ -16,6 +16,7 @@ import pytest
 
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError, HostError, TransferError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, look
 from aurora_platform.mirror.sync import MirrorReport, mirror_days
 from aurora_platform.transport.connections import Connections
@@ -72,9 +73,9 @@ class Observatory:
             stream,
             [DAY],
             source=connections.source(host),
-            transfer=connections.transfer(host, LOG, basis=self.site.raw_root(name)),
+            transfer=connections.transfer(host, LOG, basis=Layout.of(self.site).raw_root(name)),
             raw=self.site.paths.raw,
-            locks=self.site.paths.locks,
+            locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
         )
 
@@ -82,7 +83,7 @@ class Observatory:
         """What a sensor does."""
         stream, within = self.site.streams[name], self.site.limits.look
         source = self.connections.source(self.site.hosts[stream.host], within=within.total_seconds())
-        return look(stream, source, self.site.raw_root(name), [DAY], within=within)
+        return look(stream, source, Layout.of(self.site).raw_root(name), [DAY], within=within)
 
     def all_at_once(self, act: Callable[[str], Any]) -> "dict[str, Ended]":
         """Do something for every stream in a thread of its own."""
@@ -204,7 +205,7 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         assert "\n" not in str(error)
         assert error.transient
         assert first[name].seconds < waits + slack_beside(first, observatory)
-        assert not (observatory.site.raw_root(name) / "big").exists(), "half a file has no name"
+        assert not (Layout.of(observatory.site).raw_root(name) / "big").exists(), "half a file has no name"
 
     second = observatory.all_at_once(observatory.run)
     check_unreachable(second, observatory, observatory.connect + observatory.slack)
@@ -218,7 +219,7 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         waits = observatory.connect if name == "silent" else 0
         assert second[name].seconds < waits + slack_beside(second, observatory)
     for name in ("one", "two", "cut", "silent"):
-        assert differences(observatory.there(name), observatory.site.raw_root(name)) == []
+        assert differences(observatory.there(name), Layout.of(observatory.site).raw_root(name)) == []
     assert left_over(observatory.site.paths.raw) == []
 
 
