@@ -69,7 +69,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             for check, text in wanted.items()
         ],
     )
-    def checks(context: AssetCheckExecutionContext, ssh: SshResource) -> Iterable[AssetCheckResult]:
+    def raw_stream_checks(context: AssetCheckExecutionContext, ssh: SshResource) -> Iterable[AssetCheckResult]:
         found = findings(days_of_run(context) or _newest(stream), ssh)
         for check in wanted:
             result = check_result(found[check])
@@ -77,7 +77,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
                 result = result._replace(metadata={**result.metadata, **_coverage(name, stream, site.raw_root(name))})
             yield result._replace(asset_key=raw_key(name), check_name=check)
 
-    return checks
+    return raw_stream_checks
 
 
 def _of_what_is_here(
