@@ -104,7 +104,7 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
     started = time.monotonic()
     with layout.staging.claim(f"video.{report.camera}.{name}") as staged:
         media = as_catalogued(listed, report.waiting)
-        report.identity = identity(RECIPE, (m.file_id for m in media))
+        report.identity = identity(RECIPE, (m.scanned for m in media))
         published = inputs_of(report.target)
         same = published is not None and published.identity == report.identity and published.is_last_word
         if published and (report.waiting.count or same):
@@ -132,7 +132,7 @@ def _cannot_be(layout: Layout, report: VideoReport) -> bool:
 def _make(layout: Layout, media: Sequence[Media], staged: Path, title: str, report: VideoReport, now: datetime) -> None:
     clips = _joinable(layout, media, report, now)
     good = [m for m in media if m.relative_path not in report.unreadable]
-    report.identity = identity(RECIPE, (m.file_id for m in good))
+    report.identity = identity(RECIPE, (m.scanned for m in good))
     while clips:
         try:
             join(list(clips.values()), staged, title, Inputs(report.identity, report.excluded))
@@ -197,7 +197,7 @@ def _inspected(media: Media) -> Clip:
 def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
     """The clip as it was converted, now or before; what these versions cannot convert they do not try again."""
     day = from_epoch_ns(media.time_ns).date()
-    target = layout.converted_clips(report.camera, day) / converted_name(media.file_id, dialect)
+    target = layout.converted_clips(report.camera, day) / converted_name(media.scanned, dialect)
     refusal = target.with_suffix(".txt")
     # Claimed, so that a daily and a latest video that want the same clip convert it once.
     with layout.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
@@ -228,7 +228,7 @@ def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, repor
 def _forget_conversions(layout: Layout, camera: str, day: date, listed: Sequence[Media]) -> None:
     """Remove conversions of clips that are not the day's any more, or were of another version of them."""
     anything = Dialect(0, 0, None)
-    wanted = tuple(converted_name(m.file_id, anything).removesuffix("0x0.mp4") for m in listed)
+    wanted = tuple(converted_name(m.scanned, anything).removesuffix("0x0.mp4") for m in listed)
     directory = layout.converted_clips(camera, day)
     for path in directory.iterdir() if wanted and directory.is_dir() else ():
         if not path.name.startswith(wanted):

@@ -20,7 +20,7 @@ from aurora_platform.config.hosts import Host, LocalHost, SshHost
 from aurora_platform.config.streams import Stream
 from aurora_platform.mirror.scan import Survey, look
 from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred, mirror_days
-from aurora_platform.transport.listing import Entry, Listing, Source
+from aurora_platform.transport.listing import ListedEntry, Listing, Source
 from aurora_platform.transport.process import ShellResource
 from aurora_platform.transport.rsync import RsyncResource, RsyncTransfer
 from aurora_platform.transport.ssh import SshResource
@@ -222,7 +222,7 @@ def not_in(target: Path, source: Path, only: Sequence[str] = ("*",)) -> list[str
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def entries(listing: Listing) -> dict[bytes, Entry]:
+def entries(listing: Listing) -> dict[bytes, ListedEntry]:
     """The entries by path, without the directories where a listing began, which only find names."""
     return {entry.path: entry for entry in listing.entries}
 
