@@ -121,7 +121,7 @@ class _Repair:
         show_table(
             f"{self.name} {self.day}: {len(mends)} files are wrong" + ("" if is_applied else " (dry run)"),
             ["file", "bytes", "what is wrong", "what is done" if is_applied else "what would be done", "why"],
-            [[mend.path, str(mend.size), mend.wrong, mend.cure, mend.why] for mend in mends],
+            [[mend.path, str(mend.right.size if mend.right else 0), mend.wrong, mend.cure, mend.why] for mend in mends],
         )
         if not is_applied and any(mend.cure is not Cure.NONE for mend in mends):
             say(f"to do it: aurora repair {self.name} --day {self.day} --apply")
@@ -129,9 +129,9 @@ class _Repair:
     def _set_mtimes(self, mends: Sequence[Mend]) -> None:
         """Give files that are right in every byte the mtime that their day was finalized with."""
         for mend in mends:
-            assert mend.mtime_ns is not None  # it is the cure
+            assert mend.right is not None  # its mtime is the cure
             place = Layout.of(self.site).raw_root(self.name) / mend.path
-            os.utime(place, ns=(mend.mtime_ns, mend.mtime_ns), follow_symlinks=False)
+            os.utime(place, ns=(mend.right.mtime_ns, mend.right.mtime_ns), follow_symlinks=False)
         if mends:
             say(f"the mtimes of {len(mends)} files set to those that the day was finalized with")
 

@@ -190,7 +190,7 @@ def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> Here
             is_whole = False
             break
         if file.is_regular and stream.includes(file.path):
-            newest = max(newest or 0, file.mtime_ns)
+            newest = max(newest or 0, file.version.mtime_ns)
     return Here(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_whole)
 
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import remote_sha256
 from aurora_platform.transport.checksums import Answers, Digest, LocalHasher, encoded, question, remote_command
 from aurora_platform.transport.remote_sha256 import (
@@ -57,7 +58,7 @@ def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path
     found = digests(tmp_path, names)
     for number, name in enumerate(names):
         path = tmp_path / name
-        expected = Digest(name, path.stat().st_size, 1_700_000_000_123_456_789 + number, sha256sum(path))
+        expected = Digest(name, FileVersion(path.stat().st_size, 1_700_000_000_123_456_789 + number), sha256sum(path))
         assert found[name] == expected
 
 
@@ -256,7 +257,11 @@ def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> No
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         found += answers.feed(text[start:end])
         assert answers.is_whole == (end == len(text))
-    assert found == [Digest("b", 5, 17, SUM), Digest("a", 0, 0, None, NOT_THERE), Digest("c", 0, -1, SUM)]
+    assert found == [
+        Digest("b", FileVersion(5, 17), SUM),
+        Digest("a", FileVersion(0, 0), None, NOT_THERE),
+        Digest("c", FileVersion(0, -1), SUM),
+    ]
 
 
 LIES = [

@@ -36,7 +36,8 @@ from aurora_platform.fs.paths import (
     safe_relative,
 )
 from aurora_platform.fs.versions import (
-    FileId,
+    FileVersion,
+    ScannedEntry,
     identity,
     is_settled,
 )
@@ -149,13 +150,16 @@ def test_a_tally_counts_all_and_names_the_first() -> None:
     assert (tally.count, tally.first) == (25, [f"file {number}\\n" for number in range(SHOWN)])
 
 
-FILES = st.lists(st.builds(FileId, st.text(string.ascii_letters + "\0 1", max_size=4), st.integers(0), st.integers(0)))
+VERSIONS = st.builds(FileVersion, st.integers(0), st.integers(0))
+FILES = st.lists(st.builds(ScannedEntry, st.text(string.ascii_letters + "\0 1", max_size=4), VERSIONS))
 
 
 @patient
 @given(FILES, FILES)
-@example([], [FileId("", 0, 0)])
-def test_another_set_of_inputs_is_another_identity(one: list[FileId], other: list[FileId]) -> None:
+@example([], [ScannedEntry("", FileVersion(0, 0))])
+def test_another_set_of_inputs_is_another_identity(
+    one: list[ScannedEntry[str]], other: list[ScannedEntry[str]]
+) -> None:
     # NUL cannot stand in a path, and is what separates the parts.
     clean = [[f for f in files if "\0" not in f.path] for files in (one, other)]
     assert (identity("r/1", clean[0]) == identity("r/1", clean[1])) == (clean[0] == clean[1])

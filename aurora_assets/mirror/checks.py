@@ -72,7 +72,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             for check, text in wanted.items()
         ],
     )
-    def checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
+    def raw_stream_checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
         found = findings(days_of_run(context) or _newest(stream), hosts)
         for check in wanted:
             result = check_result(found[check])
@@ -82,7 +82,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
                 )
             yield result._replace(asset_key=raw_key(name), check_name=check)
 
-    return checks
+    return raw_stream_checks
 
 
 def _of_what_is_here(

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.records import Known
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.layout import ManifestLayout
@@ -91,7 +91,7 @@ class Finalizations:
             raise self._not_its_manifest(day, said)
         return [self.manifest(day, said.revision), self.file(day)]
 
-    def proved(self, day: date) -> dict[str, Known]:
+    def proved(self, day: date) -> dict[str, FixityRecord]:
         """The files that were proved to be in the archive when the day was last complete."""
         said = self.of(day)
         if said is None:
@@ -112,7 +112,7 @@ class Finalizations:
             "again."
         )
 
-    def complete(self, day: date, files: Iterable[tuple[str, Known]]) -> bool:
+    def complete(self, day: date, files: Iterable[tuple[str, FixityRecord]]) -> bool:
         """Say that a day is complete; returns whether that was news."""
         said = self.of(day)
         with self.staging.claim(f"finalized.{self.stream}.{day}") as place:
@@ -128,7 +128,7 @@ class Finalizations:
                 "day": day.isoformat(),
                 "complete": True,
                 "files": count,
-                "bytes": sum(known.size for _, known in listed),
+                "bytes": sum(record.version.size for _, record in listed),
                 "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
                 "manifest": self.manifest(day, revision).name,
                 "manifest_sha256": digest,

@@ -27,6 +27,7 @@ from aurora_platform.archive.uploader import push
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import (
     CORE_PRODUCTS,
     OUTGOING,
@@ -103,8 +104,7 @@ class Pushing:
         """Push some files of our own, each to its absolute remote path; all must be there, published by rename."""
         items = []
         for place, remote in files.items():
-            status = place.lstat()
-            items.append(Item(str(place), remote, status.st_size, status.st_mtime_ns, day))
+            items.append(Item(str(place), remote, FileVersion.of(place.lstat()), day))
         days = None if day is None else {day}
         lane = group.replace("/", ".")
         return self._push(Errand(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))

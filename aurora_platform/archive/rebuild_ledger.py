@@ -11,10 +11,9 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import ArchiveError, HostError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import CORE_PRODUCTS, WXCAM, WXCAM_PRODUCTS, Layout, raw_group
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import FILE
 from aurora_platform.transport.protocols import Source
 
 
@@ -52,7 +51,7 @@ def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iter
         yield WXCAM_PRODUCTS, items + ([catalog] if catalog else [])
 
 
-def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) -> Iterable[FileId]:
+def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) -> Iterable[ScannedEntry[str]]:
     """The files of a directory of the archive that are wanted, by absolute path."""
     if not wanted:
         return []
@@ -65,13 +64,13 @@ def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) ->
     raise ArchiveError(f"no host of the archive can list {root}. {'; '.join(said)}")
 
 
-def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[FileId]:
+def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[ScannedEntry[str]]:
     for entry in source.list(root, [below] if below else []).entries:
-        if entry.kind != FILE:
+        if not entry.is_regular:
             continue
         try:
             path = f"{root.rstrip('/')}/{safe_relative(entry.path)}"
         except UnsafePathError:
             continue  # nothing of ours has such a name
         if path in wanted:
-            yield FileId(path, entry.size, entry.mtime_ns)
+            yield ScannedEntry(path, entry.version)

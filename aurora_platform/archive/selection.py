@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.upload_tree import database_mtime
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.fs.versions import DIRECTORY, FileVersion
 from aurora_platform.layout import (
     CATALOG,
     INCOMING,
@@ -31,7 +33,7 @@ from aurora_platform.layout import (
 )
 from aurora_platform.streams.classify import Directories, Judge, why_unusable
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import DIRECTORY, Entry, LocalSource
+from aurora_platform.transport.listing import ListedEntry, LocalSource
 
 _CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
 # What the platform makes at the root of a tree of products: files in the making, here and in the archive, and the view
@@ -144,7 +146,9 @@ def catalog_item(catalog: Path, archive_products: str, archive: str, ledger: Led
     except FileNotFoundError:
         return None
     known = ledger.row(archive, remote)
-    return Item(str(catalog), remote, known.size if known and known.mtime_ns == mtime else size, mtime)
+    if known and known.version.mtime_ns == mtime:
+        size = known.version.size
+    return Item(str(catalog), remote, FileVersion(size, mtime))
 
 
 def registered_items(queued: Sequence[Item]) -> list[Item]:
@@ -156,11 +160,11 @@ def registered_items(queued: Sequence[Item]) -> list[Item]:
         except OSError:
             items.append(item)
             continue
-        items.append(Item(item.local_path, item.remote_path, status.st_size, status.st_mtime_ns, item.day))
+        items.append(replace(item, version=FileVersion.of(status)))
     return items
 
 
-def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tuple[Entry, str]]:
+def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tuple[ListedEntry, str]]:
     """The files below some entries of a directory of products, with their relative paths."""
     if not below or not root.is_dir():  # without any, a listing would be of everything
         return
@@ -186,9 +190,9 @@ def _names(root: Path) -> list[str]:
         return []
 
 
-def _item(entry: Entry, root: Path, there: str, day: date | None) -> Item:
+def _item(entry: ListedEntry, root: Path, there: str, day: date | None) -> Item:
     path = entry.path.decode()
-    return Item(os.path.join(root, path), f"{there}/{path}", entry.size, entry.mtime_ns, day)
+    return Item(os.path.join(root, path), f"{there}/{path}", entry.version, day)
 
 
 def _note_unreadable(unreadable: Tally, refused: Tally) -> None:

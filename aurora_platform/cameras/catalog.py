@@ -15,17 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aurora_platform.cameras.catalog_tables import SCHEMA
-from aurora_platform.cameras.filenames import (
-    CAMERAS,
-    MIME_TYPES,
-    Kind,
-)
+from aurora_platform.cameras.filenames import CAMERAS, MIME_TYPES, Kind
 from aurora_platform.cameras.raw_tree import around, belongs
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
 from aurora_platform.fs.sqlite import make_whole
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.text import Tally
 
 _log = logging.getLogger(__name__)
@@ -43,7 +39,7 @@ _COLUMNS = (
 )  # fmt: skip
 _NONE_YET = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
 _UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, size_bytes, mtime_ns, raw_path"
+_MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, raw_path, size_bytes, mtime_ns"
 _ORDER = "ORDER BY time_epoch_ns, raw_path"
 
 
@@ -59,17 +55,16 @@ class Media(NamedTuple):
     time_ns: int
     width: int
     height: int
-    size_bytes: int
-    mtime_ns: int
     raw_path: str
+    version: FileVersion
 
     @property
     def path(self) -> Path:
         return Path(self.raw_path)
 
     @property
-    def file_id(self) -> FileId:
-        return FileId(self.relative_path, self.size_bytes, self.mtime_ns)
+    def scanned(self) -> ScannedEntry[str]:
+        return ScannedEntry(self.relative_path, self.version)
 
     @property
     def filename(self) -> str:
@@ -78,10 +73,16 @@ class Media(NamedTuple):
     def is_unchanged(self) -> bool:
         """Whether the file is still the version that was catalogued."""
         try:
-            status = self.path.lstat()
+            return FileVersion.of(self.path.lstat()) == self.version
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+class Unreadable(NamedTuple):
+    """A settled file that no reader can read in this version, and why."""
+
+    version: FileVersion
+    reason: str
 
 
 # -- opening -----------------------------------------------------------------------------------------------------------
@@ -301,16 +302,18 @@ def images_by_day(db: sqlite3.Connection, camera: str, first: date) -> dict[date
     return {date.fromisoformat(day): count for day, count in rows}
 
 
-def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, tuple[int, int, str]]:
-    """The unreadable files of a day: raw path -> size, mtime (ns), reason."""
-    found = {}
+def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, Unreadable]:
+    """The unreadable files of a day, by raw path."""
+    found: dict[str, Unreadable] = {}
     for camera, step, directory in around(raw, day):
         # A range over the primary key; "0" is the character after "/".
         rows = db.execute(
             "SELECT raw_path, size_bytes, mtime_ns, error FROM unreadable_media WHERE raw_path >= ? AND raw_path < ?",
             (f"{directory}/", f"{directory}0"),
         )
-        found.update({r[0]: (r[1], r[2], r[3]) for r in rows if belongs(os.path.basename(r[0]), camera, day, step)})
+        for path, size, mtime_ns, reason in rows:
+            if belongs(os.path.basename(path), camera, day, step):
+                found[path] = Unreadable(FileVersion(size, mtime_ns), reason)
     return found
 
 
@@ -326,7 +329,7 @@ def as_catalogued(media: Iterable[Media], waiting: Tally) -> list[Media]:
 
 
 def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
-    return [Media(*row) for row in db.execute(query, values)]
+    return [Media(*(*row[:-2], FileVersion(*row[-2:]))) for row in db.execute(query, values)]
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -338,15 +341,11 @@ def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row
         return
     with _transaction(db):
         db.executemany(_UPSERT, rows)
-        if _has_unreadable(db):
+        if db.execute("SELECT 1 FROM unreadable_media LIMIT 1").fetchone():
             db.executemany("DELETE FROM unreadable_media WHERE raw_path = ?", [(row[0],) for row in rows])
         _record_failures(db, failures)
         for table in ("images", "unreadable_media"):
             db.executemany(f"DELETE FROM {table} WHERE raw_path = ?", [(path,) for path in gone])
-
-
-def _has_unreadable(db: sqlite3.Connection) -> bool:
-    return db.execute("SELECT 1 FROM unreadable_media LIMIT 1").fetchone() is not None
 
 
 def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
@@ -370,5 +369,5 @@ def mark_unreadable(workspace: CameraWorkspace, failures: Iterable[tuple[Media, 
         return
     same = "SELECT 1 FROM images WHERE raw_path = ? AND size_bytes = ? AND mtime_ns = ?"
     with open_writable(workspace) as db, _transaction(db):
-        rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in bad]
+        rows: list[Row] = [(m.raw_path, *m.version, reason, stamp) for m, reason in bad]
         _record_failures(db, [row for row in rows if db.execute(same, row[:3]).fetchone()])

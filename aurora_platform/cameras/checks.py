@@ -32,7 +32,7 @@ from aurora_platform.cameras.recipes import LATEST_CLIPS, PIXELS, VIDEO
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.check_report import Finding
 from aurora_platform.errors import MediaError
-from aurora_platform.fs.versions import identity, is_settled
+from aurora_platform.fs.versions import FileVersion, identity, is_settled
 
 _HOUR = timedelta(hours=1)
 
@@ -47,13 +47,13 @@ def catalog_matches_raw(workspace: CameraWorkspace, day: date, now: datetime) ->
     files = {f.raw_path: f for f in scan_day(workspace.layout.raw, day)}
     for path, file in files.items():
         row = rows.get(path)
-        version = (file.size, file.mtime_ns)
-        if path in unreadable and unreadable[path][:2] == version:
+        version = file.scanned.version
+        if path in unreadable and unreadable[path].version == version:
             continue
-        if row is not None and (row.size_bytes, row.mtime_ns) == version:
+        if row is not None and row.version == version:
             continue
-        if is_settled(file.mtime_ns, now_ns, workspace.settle):
-            finding.offend("changed since" if row else "files without a row", file.relative_path)
+        if is_settled(version.mtime_ns, now_ns, workspace.settle):
+            finding.offend("changed since" if row else "files without a row", file.scanned.path)
     for path in (rows.keys() | unreadable.keys()) - files.keys():
         finding.offend("rows without a file", path)
     finding.numbers = {"files": len(files), "rows": len(rows), "unreadable": len(unreadable)}
@@ -65,8 +65,8 @@ def no_unreadable_media(workspace: CameraWorkspace, day: date) -> Finding:
     finding = Finding(f"media of {day}")
     with open_readonly(workspace.layout.catalog) as db:
         unreadable = day_unreadable(db, workspace.layout.raw, day)
-    for path, (_, _, reason) in sorted(unreadable.items()):
-        finding.offend("unreadable", f"{Path(path).name}: {reason}")
+    for path, found in sorted(unreadable.items()):
+        finding.offend("unreadable", f"{Path(path).name}: {found.reason}")
     finding.numbers = {"unreadable": len(unreadable)}
     return finding
 
@@ -89,7 +89,7 @@ def _video_plays(workspace: CameraWorkspace, path: Path, listed: Sequence[Media]
     finding = Finding(f"video {path.name}")
     said = inputs_of(path) if path.is_file() else inputs_of_none(workspace, path)
     # What it says of another set of clips, or of earlier versions of them, says nothing of these.
-    if said and said.identity == identity(VIDEO, (clip.file_id for clip in listed)):
+    if said and said.identity == identity(VIDEO, (clip.scanned for clip in listed)):
         finding.excluded = said.excluded
     clips = [clip for clip in listed if clip.relative_path not in finding.excluded]
     expected = sum(_frames_of(clip, finding) for clip in clips)
@@ -117,14 +117,14 @@ def _video_plays(workspace: CameraWorkspace, path: Path, listed: Sequence[Media]
 def _frames_of(clip: Media, finding: Finding) -> int:
     """The frames that a clip's own index says it shows."""
     try:
-        return _shown_frames(clip.path, clip.size_bytes, clip.mtime_ns)
+        return _shown_frames(clip.path, clip.version)
     except (MediaError, IndexError) as error:
         finding.offend("clips that cannot be read", f"{clip.relative_path}: {error}")
         return 0
 
 
 @lru_cache(maxsize=512)
-def _shown_frames(path: Path, size: int, mtime_ns: int) -> int:
+def _shown_frames(path: Path, version: FileVersion) -> int:
     """Count the frames in a clip's index. Kept per version of the file: the latest video has the day's clips too."""
     with open_clip(path) as container:
         return sum(not entry.is_discard for entry in container.streams.video[0].index_entries)
@@ -197,7 +197,7 @@ def pixels_match_catalog(workspace: CameraWorkspace, camera: str, day: date) -> 
     times = np.asarray(group["time"]).tolist()
     sizes = np.asarray(group["size_bytes"]).tolist()
     # What it says of another set of images, or of earlier versions of them, says nothing of these.
-    if group.attrs.get(IDENTITY) == identity(PIXELS, (m.file_id for m in media)):
+    if group.attrs.get(IDENTITY) == identity(PIXELS, (m.scanned for m in media)):
         finding.excluded = excluded_from(group)
     finding.numbers |= {"frames": len(times), "excluded": len(finding.excluded)}
     for earlier, later in pairwise(times):

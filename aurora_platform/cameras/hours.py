@@ -55,7 +55,7 @@ def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str,
         return True
     seen = sightings(workspace.seen_at).get(hour.date())
     images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
-    quiet_from = max([epoch_ns(hour + HOUR), *(image.mtime_ns for image in images)])
+    quiet_from = max([epoch_ns(hour + HOUR), *(image.version.mtime_ns for image in images)])
     wait_ns = int(workspace.hour_closes_after.total_seconds()) * 10**9
     return seen is not None and seen.is_complete and seen.clock_ns >= quiet_from + wait_ns
 

@@ -38,7 +38,7 @@ from aurora_platform.cameras.readers import picture
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import flush, publish_file, publish_tree
-from aurora_platform.fs.versions import identity
+from aurora_platform.fs.versions import FileVersion, identity
 from aurora_platform.layout import compact
 from aurora_platform.text import Tally
 
@@ -97,7 +97,7 @@ def build_pixels(workspace: CameraWorkspace, camera: str, day: date, now: dateti
             listed = day_media(db, day, camera, "image")
         media = as_catalogued(listed, report.waiting)
         old = _Generation.read(target)
-        unchanged = old.identity == identity(RECIPE, (m.file_id for m in media))
+        unchanged = old.identity == identity(RECIPE, (m.scanned for m in media))
         # What waits may be in the published version: it is kept, and the next pass has all of it.
         if media and (unchanged or (report.waiting.count and old.identity)):
             _describe(report, media, _choose(media, report, old.excluded), old.identity)
@@ -137,7 +137,7 @@ def _build(
         (chunks / _parked(frame)).rename(chunks / _chunk(index))
     for left in chunks.glob("*.jpg"):
         left.unlink()
-    new = identity(RECIPE, (m.file_id for m in media))
+    new = identity(RECIPE, (m.scanned for m in media))
     _write_group(staged, report, frames, new)
     _publish_ancestors(workspace, report.camera)
     publish_tree(staged, target)
@@ -149,7 +149,7 @@ def _not_rgb(media: Sequence[Media], old: "_Generation") -> dict[str, str]:
     """Relative path -> reason of the files whose header says that they are no frames; nothing is decoded for it."""
     found = {}
     for m in media:
-        if (m.filename, m.size_bytes, m.mtime_ns) in old.index:
+        if (m.filename, m.version) in old.index:
             continue
         with suppress(FileNotFoundError):  # whoever reads it says so
             frame = frame_in(m.raw_path)
@@ -261,7 +261,7 @@ def decode(data: bytes, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _parked(frame: Media) -> str:
-    return f"{frame.time_ns}-{frame.size_bytes}-{frame.mtime_ns}.jpg"
+    return f"{frame.time_ns}-{frame.version.size}-{frame.version.mtime_ns}.jpg"
 
 
 def _chunk(index: int) -> str:
@@ -275,7 +275,7 @@ class _Generation:
 
     root: Path
     identity: str = ""
-    index: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    index: dict[tuple[str, FileVersion], int] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -284,17 +284,17 @@ class _Generation:
             return cls(root)
         group = zarr.open_group(root, mode="r")
         columns = [np.asarray(group[name]).tolist() for name in ("filename", "size_bytes", "mtime_ns")]
-        versions = zip(*columns, strict=True)
-        index = {version: i for i, version in enumerate(versions)}
+        rows = zip(*columns, strict=True)
+        index = {(name, FileVersion(size, mtime_ns)): i for i, (name, size, mtime_ns) in enumerate(rows)}
         return cls(root, str(group.attrs.get(IDENTITY, "")), index, excluded_from(group))
 
     def chunk(self, frame: Media) -> Path | None:
         """The chunk of the same version of a file, if it is there."""
-        index = self.index.get((frame.filename, frame.size_bytes, frame.mtime_ns))
+        index = self.index.get((frame.filename, frame.version))
         if index is None:
             return None
         chunk = self.root / "image" / _chunk(index)
-        return chunk if chunk.is_file() and chunk.stat().st_size == frame.size_bytes else None
+        return chunk if chunk.is_file() and chunk.stat().st_size == frame.version.size else None
 
 
 def excluded_from(group: zarr.Group) -> dict[str, str]:
@@ -333,9 +333,9 @@ def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], ne
     columns: dict[str, tuple[np.ndarray, Mapping[str, Any]]] = {
         "time": (np.array([m.time_ns for m in frames], dtype="int64"), _TIME),
         "filename": (np.array([m.filename for m in frames], dtype="T"), {"long_name": "file name of the camera"}),
-        "size_bytes": (np.array([m.size_bytes for m in frames], dtype="int64"), {"units": "bytes"}),
+        "size_bytes": (np.array([m.version.size for m in frames], dtype="int64"), {"units": "bytes"}),
         "mtime_ns": (
-            np.array([m.mtime_ns for m in frames], dtype="int64"),
+            np.array([m.version.mtime_ns for m in frames], dtype="int64"),
             {"long_name": "modification time of the file, since 1970-01-01 UTC", "units": "ns"},
         ),
     }
@@ -394,6 +394,6 @@ def _publish_ancestors(workspace: CameraWorkspace, camera: str) -> None:
 
 def _describe(report: PixelsReport, media: Sequence[Media], frames: Sequence[Media], new_identity: str) -> None:
     report.frames = len(frames)
-    report.bytes = sum(m.size_bytes for m in frames)
+    report.bytes = sum(m.version.size for m in frames)
     report.identity = new_identity
     report.span = (from_epoch_ns(media[0].time_ns), from_epoch_ns(media[-1].time_ns))

@@ -165,7 +165,7 @@ def render(media: Media) -> bytes:
     UnreadableError, OSError
         Where no reader can decode the image, or the disk fails.
     """
-    comment = f"{RECIPE} {identity(RECIPE, [media.file_id])}"
+    comment = f"{RECIPE} {identity(RECIPE, [media.scanned])}"
     with media.path.open("rb") as file:
         try:
             with Image.open(file, formats=("JPEG",)) as image:

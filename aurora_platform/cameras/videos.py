@@ -107,7 +107,7 @@ def _build(
     started = time.monotonic()
     with workspace.staging.claim(f"video.{report.camera}.{name}") as staged:
         media = as_catalogued(listed, report.waiting)
-        report.identity = identity(RECIPE, (m.file_id for m in media))
+        report.identity = identity(RECIPE, (m.scanned for m in media))
         published = inputs_of(report.target)
         same = published is not None and published.identity == report.identity and published.is_last_word
         if published and (report.waiting.count or same):
@@ -137,7 +137,7 @@ def _make(
 ) -> None:
     clips = _joinable(workspace, media, report, now)
     good = [m for m in media if m.relative_path not in report.unreadable]
-    report.identity = identity(RECIPE, (m.file_id for m in good))
+    report.identity = identity(RECIPE, (m.scanned for m in good))
     while clips:
         try:
             join(list(clips.values()), staged, title, Inputs(report.identity, report.excluded))
@@ -204,7 +204,7 @@ def _inspected(media: Media) -> Clip:
 def _converted(workspace: CameraWorkspace, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
     """The clip as it was converted, now or before; what these versions cannot convert they do not try again."""
     day = from_epoch_ns(media.time_ns).date()
-    target = workspace.layout.converted_clips(report.camera, day) / converted_name(media.file_id, dialect)
+    target = workspace.layout.converted_clips(report.camera, day) / converted_name(media.scanned, dialect)
     refusal = target.with_suffix(".txt")
     # Claimed, so that a daily and a latest video that want the same clip convert it once.
     with workspace.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
@@ -235,7 +235,7 @@ def _converted(workspace: CameraWorkspace, media: Media, clip: Clip, dialect: Di
 def _forget_conversions(workspace: CameraWorkspace, camera: str, day: date, listed: Sequence[Media]) -> None:
     """Remove conversions of clips that are not the day's any more, or were of another version of them."""
     anything = Dialect(0, 0, None)
-    wanted = tuple(converted_name(m.file_id, anything).removesuffix("0x0.mp4") for m in listed)
+    wanted = tuple(converted_name(m.scanned, anything).removesuffix("0x0.mp4") for m in listed)
     directory = workspace.layout.converted_clips(camera, day)
     for path in directory.iterdir() if wanted and directory.is_dir() else ():
         if not path.name.startswith(wanted):

@@ -140,7 +140,7 @@ def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> floa
     for entry in listing.entries:
         judged = judge(entry)
         if judged.file is not None and judged.day is not None and judged.day >= first:
-            newest = max(newest or 0, judged.file.mtime_ns)
+            newest = max(newest or 0, judged.file.version.mtime_ns)
     return None if newest is None else newest / 1e9
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from aurora_platform.fs.atomic import remove
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Kept, Mtimes, device_of, learn, record
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
@@ -79,7 +79,7 @@ class WorkPlace:
     def arrived(self) -> Path:
         return self.path / ARRIVED
 
-    def begin(self, wanted: Iterable[FileId], unwanted: Iterable[FileId]) -> None:
+    def begin(self, wanted: Iterable[ScannedEntry[str]], unwanted: Iterable[ScannedEntry[str]]) -> None:
         """Remove what is of no use to a pass that fetches ``wanted``, and has no need of ``unwanted``.
 
         A part stays that may be of another day, about which this pass knows nothing.
@@ -89,7 +89,9 @@ class WorkPlace:
             remove(self.path / name)
         sizes = {file.path: file for file in wanted}
         self._sweep(sizes)
-        at_most = {_name(file.path): 0 for file in unwanted} | {_name(path): file.size for path, file in sizes.items()}
+        at_most = {_name(file.path): 0 for file in unwanted} | {
+            _name(path): file.version.size for path, file in sizes.items()
+        }
         oldest = time.time() - KEEP_PARTIAL.total_seconds()
         for part in self._parts():
             status = part.lstat()
@@ -108,15 +110,13 @@ class WorkPlace:
             with suppress(OSError):  # not there, or not empty
                 directory.rmdir()
 
-    def has(self, file: FileId) -> bool:
+    def has(self, file: ScannedEntry[str]) -> bool:
         """Whether a file has come whole in this version, and waits to be proved."""
         try:
             status = (self.arrived / file.path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return (
-            stat.S_ISREG(status.st_mode) and status.st_size == file.size and self.mtimes.is_same(status, file.mtime_ns)
-        )
+        return stat.S_ISREG(status.st_mode) and self.mtimes.is_version(status, file.version)
 
     def drop_part(self, path: str) -> bool:
         """Give up what has come of a file."""
@@ -143,7 +143,7 @@ class WorkPlace:
         partial = self.path / PARTIAL
         return list(partial.iterdir()) if partial.is_dir() else []
 
-    def _sweep(self, wanted: dict[str, FileId]) -> None:
+    def _sweep(self, wanted: dict[str, ScannedEntry[str]]) -> None:
         for place, folders, names in os.walk(self.arrived, topdown=False):
             for name in names + folders:
                 path = Path(place, name)

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.compare import Class, Verdict
-from aurora_platform.archive.records import Known
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError, HostError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import SIDES, Layout, Side
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import Listing, LocalSource
@@ -303,7 +304,10 @@ def test_a_manifest_line_that_is_none_is_refused(tmp_path: Path, line: str) -> N
 
 
 def test_a_manifest_that_was_written_is_read_back(tmp_path: Path) -> None:
-    files = [("a b/ü.dat", Known(0, 1_700_000_000_000_000_001, "0" * 64)), ("z", Known(7, 5, None))]
+    files = [
+        ("a b/ü.dat", FixityRecord(FileVersion(0, 1_700_000_000_000_000_001), "0" * 64)),
+        ("z", FixityRecord(FileVersion(7, 5))),
+    ]
     count, digest = manifest.write(tmp_path / "m", files)
     assert (count, digest) == (2, hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest())
     assert list(manifest.read(tmp_path / "m")) == files

@@ -21,7 +21,7 @@ from aurora_platform.text import Tally
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.listing import Entry, Listing, LocalSource
+from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 NEXT = DAY + timedelta(days=1)
@@ -118,7 +118,7 @@ def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observa
         def list(self, root: str, below: Any, without: Any = (), named: Any = ()) -> Listing:
             unreadable = Tally()
 
-            def entries() -> Generator[Entry]:
+            def entries() -> Generator[ListedEntry]:
                 yield from ()
                 unreadable.add("0: Permission denied")
 

@@ -58,8 +58,8 @@ def test_a_days_files_arrive_with_their_times_and_the_ledger_says_so(observatory
         row, status = observatory.row(there / name), (there / name).stat()
         assert row is not None
         assert row.copied_at
-        assert (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
-        assert row.mtime_ns == (observatory.raw / name).stat().st_mtime_ns
+        assert row.version == (status.st_size, status.st_mtime_ns)
+        assert row.version.mtime_ns == (observatory.raw / name).stat().st_mtime_ns
         assert (row.file_group, row.day) == ("raw/met", "2026-03-05")
     assert observatory.push_raw(DAY, date(2026, 3, 6)).files == 1
     assert differences(observatory.raw, there) == []

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 
 import pytest
 
+from aurora_platform.fs.versions import FileVersion
 from tests.archive.parts import Observatory, adds_up, arriving, receivers, running, write_raw
 from tests.mirror.parts import differences, left_over, once, until, write
 
@@ -69,7 +70,7 @@ def test_runs_that_are_killed_at_any_moment_never_make_the_ledger_say_more_than_
             row = observatory.row(there / path.name)
             if row is not None and row.copied_at:
                 status = (there / path.name).stat()
-                assert (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
+                assert FileVersion.of(status) == row.version
     observatory.push_raw()
     assert differences(observatory.raw, there) == []
     assert left_over(observatory.home / "raw") == []

@@ -13,6 +13,7 @@ import pytest
 
 from aurora_cli.status import newest_here
 from aurora_platform.config.site import load_site
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import Layout
 from aurora_platform.mirror import checks
 from aurora_simulator.ssh_server import readable_directory
@@ -203,7 +204,7 @@ def test_a_directory_here_that_takes_long_is_looked_at_for_its_bound_and_the_cut
     assert {one["is_here_whole"] for one in whole.values()} == {True}
     real = checks._local_file
 
-    def slow(item: os.DirEntry[str], path: str) -> checks.LocalFile | None:
+    def slow(item: os.DirEntry[str], path: str) -> ScannedEntry[str] | None:
         if path.startswith("gamb2le_depolarisation"):
             time.sleep(0.2)
         return real(item, path)

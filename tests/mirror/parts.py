@@ -22,7 +22,7 @@ from aurora_platform.mirror.scan import Survey, look
 from aurora_platform.mirror.sync import MirrorReport, mirror_days
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source, Transfer, Transferred
 from aurora_simulator.ssh_server import Auth, SshServer, why_no_sshd
 
@@ -221,7 +221,7 @@ def not_in(target: Path, source: Path, only: Sequence[str] = ("*",)) -> list[str
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def entries(listing: Listing) -> dict[bytes, Entry]:
+def entries(listing: Listing) -> dict[bytes, ListedEntry]:
     """The entries by path, without the directories where a listing began, which only find names."""
     return {entry.path: entry for entry in listing.entries}
 

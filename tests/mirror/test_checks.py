@@ -26,6 +26,7 @@ from aurora_assets.mirror import checks
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import daily
 from aurora_platform.config.site import load_site
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror import checks as plain_checks
 
 GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
@@ -268,7 +269,7 @@ def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
     lost = begin + timedelta(days=20, hours=6)
     name = "gamb2le_depolarisation_lidar_ceilometer_aurora_{:%Y%m%d_%H%M%S}.nc"
     files = [
-        plain_checks.LocalFile(name.format(at), int(at.timestamp()) * SECOND, True)
+        ScannedEntry(name.format(at), FileVersion(1, int(at.timestamp()) * SECOND))
         for at in times
         if not lost < at < lost + timedelta(minutes=30)
     ]

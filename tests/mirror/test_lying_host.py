@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
+from aurora_platform.transport.listing import ListedEntry, Listing
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, left_over, write
 
 MTIME = int(SETTLED.timestamp()) * 10**9
@@ -40,7 +41,7 @@ LINKS = {b"passwd": "symlink", b"etc": "symlink"}
 class Liar:
     """A source that says the same lies whenever it is asked."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[ListedEntry]) -> None:
         self.entries = entries
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
@@ -83,10 +84,13 @@ def test_every_lie_of_a_listing_is_refused_by_name_and_writes_nothing_elsewhere(
     write(outside, {"file": b"what .. would find"})
     write(neighbour.parent, {"file": b"another stream's"})
     before = around(either, far)
-    said = [Entry("f", 1, (far / name).stat().st_mtime_ns, name.encode()) for name in ("good", "in/file")]
-    said += [Entry("f", 7, MTIME, path.replace(b"OUTSIDE", outside.name.encode())) for path in LIES]
-    said += [Entry("l", 11, MTIME, path) for path in LINKS]
-    said += [Entry("f", -1, MTIME, b"less than nothing"), Entry("f", 1, CLOCK * 2, b"not yet written")]
+    said = [
+        ScannedEntry(name.encode(), FileVersion(1, (far / name).stat().st_mtime_ns)) for name in ("good", "in/file")
+    ]
+    said += [ScannedEntry(path.replace(b"OUTSIDE", outside.name.encode()), FileVersion(7, MTIME)) for path in LIES]
+    said += [ScannedEntry(path, FileVersion(11, MTIME), "l") for path in LINKS]
+    said += [ScannedEntry(b"less than nothing", FileVersion(-1, MTIME))]
+    said += [ScannedEntry(b"not yet written", FileVersion(1, CLOCK * 2))]
     report = either.run(source=Liar(said))
     assert refused(report) == counted([*LIES.values(), *LINKS.values()]) | {"impossible size or mtime": 2}
     assert adds_up(report)
@@ -152,7 +156,8 @@ MILLION = """
 import json, sys
 from datetime import date, timedelta
 from pathlib import Path
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
+from aurora_platform.transport.listing import Listing
 from aurora_platform.mirror.sync import mirror_days
 from tests.mirror.parts import ANYTHING, stream_of
 from tests.mirror.test_lying_host import CLOCK, LIES, MTIME
@@ -163,7 +168,7 @@ class Liar:
     def __init__(self, number): self.number = number
     def list(self, root, below):
         return Listing(CLOCK, (
-            Entry("f", 7, MTIME, b"%s/%d" % (lies[n % len(lies)], n)) for n in range(self.number)))
+            ScannedEntry(b"%s/%d" % (lies[n % len(lies)], n), FileVersion(7, MTIME)) for n in range(self.number)))
 
 class Nothing:
     def fetch(self, *_, **__): raise AssertionError("there is nothing to fetch")

@@ -48,7 +48,8 @@ LOOK = """
 import json, sys
 from datetime import date
 from pathlib import Path
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
+from aurora_platform.transport.listing import Listing
 from aurora_platform.mirror.scan import look
 from aurora_platform.config.streams import Stream
 
@@ -64,7 +65,7 @@ class Camera:
         for n in range(self.files):
             kind, day = (b"HDR", b"AUTO", b"LONG", b"SHORT")[n % 4], b"202603%02d" % (1 + n * 30 // self.files)
             name = b"FISH/%s/%02d/%s_%s_%06d.jpg" % (day, n % 24, kind, day, n)
-            yield Entry("f", n, 1_780_000_000 * 10**9 + n, name)
+            yield ScannedEntry(name, FileVersion(n, 1_780_000_000 * 10**9 + n))
 
 found = []
 for files in (100_000, 1_000_000):

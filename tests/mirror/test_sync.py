@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
-from aurora_platform.fs.versions import FileId, identity
+from aurora_platform.fs.versions import ScannedEntry, identity
 from aurora_platform.mirror.sync import MirrorReport
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.openssh import openssh_command
@@ -73,8 +73,7 @@ def test_a_local_camera_is_copied_whole_and_a_second_pass_does_nothing(
     local: Mirror, camera: tuple[Path, Report]
 ) -> None:
     report = check_first_and_second_pass(local, camera)
-    files = [FileId(str(p.relative_to(local.root)), p.stat().st_size, p.stat().st_mtime_ns)
-             for p in local.root.rglob("HDR_*")]  # fmt: skip
+    files = [ScannedEntry.of(str(p.relative_to(local.root)), p.stat()) for p in local.root.rglob("HDR_*")]
     assert report.days[0].identity == identity("raw/1", sorted(files))
 
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import checksums as plain
 from aurora_platform.transport import ssh_checksums
 from aurora_platform.transport.bounds import Bounds
@@ -118,7 +119,7 @@ def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
     for number, name in enumerate(names):
         path = root / name
         size, mtime = path.stat().st_size, 1_700_000_000_123_456_789 + number
-        assert found[name] == Digest(name, size, mtime, sha256sum(path))
+        assert found[name] == Digest(name, FileVersion(size, mtime), sha256sum(path))
     assert not list(tmp_path.rglob("PWNED"))
 
 
