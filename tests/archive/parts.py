@@ -23,9 +23,10 @@ from aurora_platform.transport.protocols import FarSide
 from aurora_platform.transport.rsync import RsyncResource
 from aurora_platform.transport.ssh import SshResource
 from tests.mirror.parts import DAY, write
+from tests.patience import patient
 
 LOG = logging.getLogger("tests.archive")
-CONNECT, STALL = 1.0, 1.5  # s
+CONNECT, STALL = patient(2), patient(4)  # s; tests of a trouble wait for them, so they are short
 MET: dict[str, Any] = {
     "host": "here",
     "path": "/nowhere",
@@ -46,7 +47,7 @@ class Observatory:
     stall: float = STALL
     max_attempts: int = 3
     gws_name: str = "gws"
-    wait: int = 5
+    wait: int = int(patient(20))
     known_hosts: Path | None = None
     """Shared by tests, which saves a login in each; by default one of its own, as for whoever forks needs."""
     streams: dict[str, Any] = field(default_factory=lambda: {"met": MET})
@@ -84,7 +85,7 @@ class Observatory:
     @property
     def ssh(self) -> SshResource:
         known = self.known_hosts or self.home / "state" / "known_hosts"
-        return SshResource(known_hosts=str(known), connect_seconds=CONNECT, listing_seconds=10)
+        return SshResource(known_hosts=str(known), connect_seconds=CONNECT, listing_seconds=patient(20))
 
     @property
     def far_sides(self) -> Sequence[FarSide]:
@@ -92,7 +93,7 @@ class Observatory:
             shell=ShellResource(),
             ssh=self.ssh,
             stall_seconds=self.stall,
-            transfer_seconds=60,
+            transfer_seconds=patient(60),
             bandwidth_kib=self.bandwidth,
         )
         return ArchiveResource(rsync=rsync).hosts(self.archive, LOG)

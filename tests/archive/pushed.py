@@ -17,6 +17,7 @@ from aurora_platform.transport.rsync import RsyncResource
 from aurora_platform.transport.ssh import SshResource
 from tests.archive.parts import LOG
 from tests.archive.places import DAY, STREAM, Observatory
+from tests.patience import patient
 
 
 class PushedSite(Observatory):
@@ -29,8 +30,9 @@ class PushedSite(Observatory):
         return self.records.archive.model_copy(update={"hosts": self.hosts})
 
     def far_sides(self) -> Sequence[FarSide]:
-        ssh = SshResource(known_hosts=str(self.home / "known_hosts"), connect_seconds=5, listing_seconds=20)
-        rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=20, transfer_seconds=60)
+        known = str(self.home / "known_hosts")
+        ssh = SshResource(known_hosts=known, connect_seconds=patient(10), listing_seconds=patient(20))
+        rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=patient(20), transfer_seconds=patient(60))
         return ArchiveResource(rsync=rsync).hosts(self.archive_settings, LOG)
 
     def push(self, change: Callable[[FarSide], Any] = lambda host: host) -> Any:

@@ -22,6 +22,7 @@ from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import Entry, Listing, LocalSource
 from aurora_platform.transport.ssh import SshResource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
+from tests.patience import patient
 
 NEXT = DAY + timedelta(days=1)
 
@@ -157,7 +158,9 @@ def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_dire
     tmp_path: Path, hosts: tuple[SshHost, ...]
 ) -> None:
     observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=5, listing_seconds=20)
+    ssh = SshResource(
+        known_hosts=str(tmp_path / "known_hosts"), connect_seconds=patient(20), listing_seconds=patient(20)
+    )
     place = Place("far", ssh.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
     far: dict[Side, list[Place]] = {"source": [place]}
     assert "is empty" in observatory.certify(places=far).report.errors["source"]

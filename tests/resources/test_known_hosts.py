@@ -20,6 +20,7 @@ from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, k
 from aurora_platform.transport.ssh import SshResource
 from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.mirror.parts import host_of
+from tests.patience import patient
 
 OTHERS_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIGqfFEaQXRSDHnvTx4PbcYzTZBvtSLSzW8Kq7CqGSxNd"  # nobody has its private part
 ELSEWHERE = b"[10.9.9.9]:2222"
@@ -69,7 +70,7 @@ def known(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ssh(known: Path) -> SshResource:
-    return SshResource(known_hosts=str(known), connect_seconds=5, listing_seconds=5)
+    return SshResource(known_hosts=str(known), connect_seconds=patient(20), listing_seconds=patient(20))
 
 
 def name_of(server: SshServer) -> bytes:

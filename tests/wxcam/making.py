@@ -20,6 +20,7 @@ from PIL import Image
 
 from aurora_platform.cameras.refresh import CatalogReport, refresh_day
 from aurora_platform.layout import Layout
+from tests.patience import patient
 
 DAY = date(2026, 8, 18)
 NOON = datetime(2026, 8, 18, 12, tzinfo=UTC)
@@ -134,7 +135,9 @@ class Sky:
     """A raw tree that a test fills by hand, and the layout of its products."""
 
     def __init__(self, root: Path, settle: timedelta = timedelta(minutes=5)) -> None:
-        self.layout = Layout(root / "raw", root / "products" / "wxcam", root / "locks", settle, timedelta(seconds=20))
+        self.layout = Layout(
+            root / "raw", root / "products" / "wxcam", root / "locks", settle, timedelta(seconds=patient(60))
+        )
 
     def image_path(self, time: datetime, camera: str = "fish_hdr") -> Path:
         tree, suffix = TREES[camera]
