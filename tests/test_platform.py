@@ -34,6 +34,7 @@ from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import WXCAM, Layout, camera_keys
 from aurora_simulator import FAULTS, CameraSpec, simulate
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY = date(2026, 8, 18)
@@ -436,7 +437,7 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=patient(200),
     )
     said = done.stderr + done.stdout
     assert (done.returncode != 0) == (missing is not None), said

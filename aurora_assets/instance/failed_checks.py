@@ -57,7 +57,11 @@ class _Bad:
 
 
 def failed_checks(
-    instance: DagsterInstance, site: Site, keys: Iterable[AssetCheckKey] | None, now: datetime | None = None
+    instance: DagsterInstance,
+    site: Site,
+    keys: Iterable[AssetCheckKey] | None,
+    now: datetime | None = None,
+    most: int = _SHOWN,
 ) -> tuple[list[FailedCheck], int]:
     """Checks that are bad, the worst first, and how many there are: of many only the first are returned.
 
@@ -69,12 +73,14 @@ def failed_checks(
         The checks that there are. None: all of which there is a record.
     now
         The time, from which the look back is counted.
+    most
+        How many are returned.
     """
     wanted = [key for key in (_recorded(instance) if keys is None else keys) if not _is_told_elsewhere(key)]
     # Of runs that are removed nobody knows what they were about.
     since = (now or datetime.now(UTC)) - min(LOOK_BACK, site.live.keep_runs)
     bad = sorted(_bad(instance, wanted, since), key=lambda one: one.order)
-    shown = bad[:_SHOWN]
+    shown = bad[:most]
     runs = _runs(instance, {one.record.run_id for one in shown})
     return [_shown(one, instance, site, runs.get(one.record.run_id)) for one in shown], len(bad)
 

@@ -51,6 +51,10 @@ class DagsterRecords:
     site: Site
     code: CodeLocation | None = None
     """What is in the code. Without it, everything of which there is a record."""
+    shown: int = _SHOWN
+    """How many failed runs are told, at most."""
+    looked_at: int = _LOOKED_AT
+    """How many runs of a kind are read, at most."""
 
     def platform(self, now: datetime | None = None) -> Platform:
         """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
@@ -58,7 +62,7 @@ class DagsterRecords:
         # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
         of_now = RunsFilter(statuses=_WAITING, tags={run_tags.LANE: _PRESENT})
         waiting = [
-            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=_LOOKED_AT, ascending=True),
+            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=self.looked_at, ascending=True),
             *self.instance.get_run_records(of_now, limit=1, ascending=True),
         ]
         impatient = [
@@ -71,8 +75,8 @@ class DagsterRecords:
         failing, overdue = ticks(self.instance, self.code, {one.name for one in daemons if one.healthy}, now)
         checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None, now)
         return Platform(
-            failed_runs=failed[:_SHOWN],
-            more_failed_runs=len(failed) > _SHOWN,
+            failed_runs=failed[: self.shown],
+            more_failed_runs=len(failed) > self.shown,
             stuck_runs=self._stuck(now),
             queued_runs=self.instance.get_runs_count(RunsFilter(statuses=_WAITING)),
             oldest_queued_s=round(max(impatient), 1) if impatient else None,
@@ -87,10 +91,10 @@ class DagsterRecords:
         """Runs that failed in the last week, of jobs and partitions that have not succeeded since."""
         wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _REMEMBERED)
         found: dict[tuple[str, str | None], Run] = {}
-        for record in self.instance.get_run_records(wanted, limit=_LOOKED_AT):
+        for record in self.instance.get_run_records(wanted, limit=self.looked_at):
             run = record.dagster_run
             key = (run.job_name, run.tags.get(PARTITION_NAME_TAG))
-            if key in found or len(found) > _SHOWN or self._was_made_good(record):
+            if key in found or len(found) > self.shown or self._was_made_good(record):
                 continue
             found[key] = _shown(record, self._why(run.run_id))
         return list(found.values())
@@ -119,7 +123,7 @@ class DagsterRecords:
 
     def _stuck(self, now: datetime) -> list[Run]:
         longest = self.site.health.stuck_after.total_seconds()
-        records = self.instance.get_run_records(RunsFilter(statuses=_GOING), limit=_LOOKED_AT)
+        records = self.instance.get_run_records(RunsFilter(statuses=_GOING), limit=self.looked_at)
         return [
             _shown(record, None)
             for record in records

@@ -59,11 +59,13 @@ class Outcome:
 class Alerting:
     """The alerts of one site. Any number of programs may evaluate; they take turns."""
 
-    def __init__(self, site: str, settings: Alerts, directory: Path, locks: Path) -> None:
+    def __init__(
+        self, site: str, settings: Alerts, directory: Path, locks: Path, lock_slack: timedelta = _LOCK_SLACK
+    ) -> None:
         self.site = site
         self.settings = settings
         self.locks = locks
-        self._wait = settings.within + _LOCK_SLACK
+        self._wait = settings.within + lock_slack
         self._store = Store(directory, locks, self._wait)
 
     @classmethod

@@ -22,9 +22,10 @@ from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
 from tests.mirror.parts import DAY, write
+from tests.patience import patient
 
 LOG = logging.getLogger("tests.archive")
-CONNECT, STALL = 1.0, 1.5  # s
+CONNECT, STALL = patient(2), patient(4)  # s; tests of a trouble wait for them, so they are short
 MET: dict[str, Any] = {
     "host": "here",
     "path": "/nowhere",
@@ -45,7 +46,7 @@ class Observatory:
     stall: float = STALL
     max_attempts: int = 3
     gws_name: str = "gws"
-    wait: int = 5
+    wait: int = int(patient(20))
     known_hosts: Path | None = None
     """Shared by tests, which saves a login in each; by default one of its own, as for whoever forks needs."""
     streams: dict[str, Any] = field(default_factory=lambda: {"met": MET})
@@ -83,11 +84,11 @@ class Observatory:
     @property
     def connections(self) -> Connections:
         known = self.known_hosts or self.home / "state" / "known_hosts"
-        return Connections(Bounds(known, connect_seconds=CONNECT, listing_seconds=10))
+        return Connections(Bounds(known, connect_seconds=CONNECT, listing_seconds=patient(20)))
 
     @property
     def archive_hosts(self) -> Sequence[ArchiveHost]:
-        bounds = {"stall_seconds": self.stall, "transfer_seconds": 60, "bandwidth_kib": self.bandwidth}
+        bounds = {"stall_seconds": self.stall, "transfer_seconds": patient(60), "bandwidth_kib": self.bandwidth}
         return self.connections.but(**bounds).archive_hosts(self.archive, LOG)
 
     def ledger(self) -> Ledger:

@@ -319,7 +319,6 @@ DAMAGES = ("none", "flip", "lose", "grow", "touch", "add")
 @given(damages=st.lists(st.sampled_from(DAMAGES), min_size=8, max_size=8))
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rsync_with_checksums_agrees_with_every_verdict(

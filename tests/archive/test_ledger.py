@@ -16,6 +16,7 @@ from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
+from tests.patience import patient
 
 DAY, BEFORE = date(2026, 3, 5), date(2026, 3, 4)
 SECOND = 10**9
@@ -205,14 +206,14 @@ def test_two_processes_write_at_once_and_nothing_is_lost(place: Path) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(patient(60))
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     with Ledger(place) as ledger:
         assert {count.group: count.copied for count in ledger.counts("gws")} == {"one": 40, "two": 40, "three": 40}
 
 
 def open_at_once(place: Path, gate: Barrier) -> None:
-    gate.wait(30)
+    gate.wait(patient(60))
     for kind in (Ledger, Evidence):
         with kind(place.with_name(kind.__name__)):
             pass
@@ -225,7 +226,7 @@ def test_programs_that_make_the_databases_at_once_wait_for_each_other(place: Pat
         for maker in makers:
             maker.start()
         for maker in makers:
-            maker.join(60)
+            maker.join(patient(60))
         assert [maker.exitcode for maker in makers] == [0] * 8
 
 

@@ -23,6 +23,7 @@ from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
+from tests.patience import patient
 
 NEXT = DAY + timedelta(days=1)
 
@@ -158,7 +159,8 @@ def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_dire
     tmp_path: Path, hosts: tuple[SshHost, ...]
 ) -> None:
     observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
-    connections = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=5, listing_seconds=20))
+    bounds = Bounds(tmp_path / "known_hosts", connect_seconds=patient(20), listing_seconds=patient(20))
+    connections = Connections(bounds)
     place = Place("far", connections.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
     far: dict[Side, list[Place]] = {"source": [place]}
     assert "is empty" in observatory.certify(places=far).report.errors["source"]

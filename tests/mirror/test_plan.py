@@ -20,7 +20,7 @@ from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator import FAULTS, Report
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, Mirror, adds_up, left_over, not_in, stream_of, write
 
-patient = settings.get_profile("mirror")
+few = settings.get_profile("mirror")
 SECOND = 10**9
 NOON = int(datetime(2026, 3, 5, 12, tzinfo=UTC).timestamp()) * SECOND
 CLOCK = NOON + 3600 * SECOND
@@ -171,7 +171,7 @@ STREAMS = st.sampled_from(
 )
 
 
-@settings(patient, max_examples=200)
+@settings(few, max_examples=200)
 @given(ENTRIES, STREAMS, st.integers(1, 4), st.integers(0, 99_999_999_999))
 def test_counts_add_up_and_only_safe_paths_are_fetched_whatever_a_host_says(
     tmp_path_factory: pytest.TempPathFactory, entries: list[ListedEntry], stream: dict[str, Any], days: int, clock: int

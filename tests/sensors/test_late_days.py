@@ -21,6 +21,7 @@ from aurora_platform.cameras.raw_tree import RawFile
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
 from tests.daemon import MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
+from tests.patience import patient
 
 OLD = TODAY - timedelta(days=40)
 BESIDE = OLD + timedelta(days=1)
@@ -182,7 +183,7 @@ def test_what_was_asked_for_and_failed_is_asked_for_again_once_an_hour(
     def dies(*_: object) -> None:
         raise RuntimeError("killed")
 
-    while (five_past := next_five_past(now := datetime.now(UTC))) - now < MINUTE / 2:
+    while (five_past := next_five_past(now := datetime.now(UTC))) - now < timedelta(seconds=patient(30)):
         time.sleep(1)  # too near: it would come in the middle of what follows
     film(OLD, 1)
     conditions.make(OLD, RAW)

@@ -21,6 +21,7 @@ from PIL import Image
 from aurora_platform.cameras.refresh import CatalogReport, refresh_day
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.layout import CameraLayout
+from tests.patience import patient
 
 DAY = date(2026, 8, 18)
 NOON = datetime(2026, 8, 18, 12, tzinfo=UTC)
@@ -136,7 +137,7 @@ class Sky:
 
     def __init__(self, root: Path, settle: timedelta = timedelta(minutes=5)) -> None:
         layout = CameraLayout(root / "raw", root / "products" / "wxcam")
-        self.workspace = CameraWorkspace(layout, root / "locks", settle, timedelta(seconds=20))
+        self.workspace = CameraWorkspace(layout, root / "locks", settle, timedelta(seconds=patient(60)))
 
     @property
     def layout(self) -> CameraLayout:

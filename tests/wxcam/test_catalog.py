@@ -393,7 +393,7 @@ def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(sky: Sk
         sky.image(at(11))
         report = sky.refresh()
         assert report.added == 1
-        assert report.seconds < 20  # SQLite's own patience with it would be a minute
+        assert report.seconds < 55  # SQLite's own patience with it would be a minute; work is a fraction of a second
         assert reader.execute("SELECT count(*) FROM images").fetchone() == (1,)
         reader.execute("COMMIT")
         assert reader.execute("SELECT count(*) FROM images").fetchone() == (2,)

@@ -165,14 +165,14 @@ def verdict(judge: Callable[[bytes, tuple[int, int]], object], data: bytes) -> s
     return ""
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(damaged())
 @example(jpeg(1)[:-1] + b"\xda")
 def test_what_is_proved_by_a_small_picture_is_what_can_be_decoded_in_full(data: bytes) -> None:
     assert verdict(prove, data) == verdict(decode, data)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(samples=st.tuples(*[st.sampled_from([f"{along}{down}" for along in range(5) for down in range(5)])] * 3))
 @example(samples=("31", "21", "21"))
 @example(samples=("12", "11", "12"))
