@@ -17,7 +17,7 @@ from aurora_assets.jobs import jobs
 from aurora_assets.metadata import with_code_link
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
-from aurora_assets.tools_job import tools_job
+from aurora_assets.tools_job import tools_jobs
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.transport.connections import outside_of
 from schedules import all_schedules
@@ -46,7 +46,7 @@ def build(site: Site) -> Definitions:
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site), *failure_sensors(site)],
-        jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
+        jobs=[*jobs(site), *tools_jobs([site.paths.raw, site.paths.products, site.paths.state])],
         resources={"ssh": outside.ssh, "rsync": outside.rsync}
         | ({"archive_hosts": outside.archive} if outside.archive else {}),
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
