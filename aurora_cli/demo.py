@@ -14,6 +14,7 @@ from aurora_platform.config.site import Site, site_of_text
 from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
 from aurora_platform.fs.atomic import publish_file
+from aurora_platform.text import counted
 
 _SITE_FILE, _STAGED = "site.yaml", ".site.yaml"
 _STREAM = "wxcam"
@@ -65,7 +66,8 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
         say(f"would write below {directory} (dry run):")
         say(f"  {_SITE_FILE} and dagster/{DAGSTER_YAML.name}, where they are not there yet")
         images = sum(len(spec.image_times(hour)) for hour in spec.hour_starts())
-        said = f"{images} images and {hours} clips of each of two views, one image every {format_duration(every)}"
+        files = f"{counted(images, 'image')} and {counted(hours, 'clip')}"
+        said = f"{files} of each of two views, one image every {format_duration(every)}"
         say(f"  {spec.root.name}/: {day.date()}, {hours} h: {said}")
         return
     try:
