@@ -1,6 +1,7 @@
 """What pip installs: extras that are enough for what they promise, and a package that needs no checkout."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -203,6 +204,15 @@ def test_an_audit_of_an_installed_package_names_steps_that_need_no_checkout(inst
     assert "aurora demo first" in said
     assert "make " not in said.replace("make room", "")
     assert str(ROOT) not in said
+
+
+def test_a_package_that_pip_installed_from_a_repository_knows_its_commit(installed: Path, tmp_path: Path) -> None:
+    shutil.copytree(installed, tmp_path / "installed")
+    (info,) = (tmp_path / "installed").glob("*.dist-info")
+    origin = {"url": "https://example.org/aurora", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef" * 2}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    code = "from aurora_platform.health.snapshot import _software; print(_software('1').commit)"
+    assert run(code, cwd=tmp_path, path=tmp_path / "installed").stdout == "0123456789ab\n"
 
 
 @pytest.fixture
