@@ -52,8 +52,8 @@ soak: ## a day at speed with outages and kills, against a quiet run; then ten mi
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest -m soak -n 0 --timeout 3000 -s tests $(SOAK)
 
-lint: setup ## ruff and mypy
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+lint: setup ## ruff, mypy and import-linter
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
 
 bench: setup ## side by side with the method it replaces, and with the limits, into docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)

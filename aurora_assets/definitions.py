@@ -19,7 +19,9 @@ from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
 from aurora_assets.tools_job import tools_jobs
 from aurora_platform.config.site import Site, load_site
-from aurora_platform.transport.connections import outside_of
+from resources.archive_hosts import ArchiveHostsResource
+from resources.hosts import HostsResource
+from resources.mailer import MailerResource
 from schedules import all_schedules
 from sensors.arrivals import arrival_sensors
 from sensors.failures import failure_sensors
@@ -29,7 +31,7 @@ from sensors.late_days import late_days_sensor
 
 def build(site: Site) -> Definitions:
     """Everything that an observatory of this site has."""
-    outside = outside_of(site)
+    hosts = HostsResource.of(site)
     with warnings.catch_warnings():
         # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
         warnings.simplefilter("ignore", BetaWarning)
@@ -47,8 +49,9 @@ def build(site: Site) -> Definitions:
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site), *failure_sensors(site)],
         jobs=[*jobs(site), *tools_jobs([site.paths.raw, site.paths.products, site.paths.state])],
-        resources={"ssh": outside.ssh, "rsync": outside.rsync}
-        | ({"archive_hosts": outside.archive} if outside.archive else {}),
+        resources={"hosts": hosts}
+        | ({"archive_hosts": ArchiveHostsResource(hosts=hosts)} if site.archive else {})
+        | ({"mailer": MailerResource()} if site.alerts else {}),
         # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
         executor=in_process_executor,
     )

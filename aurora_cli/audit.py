@@ -16,12 +16,13 @@ from aurora_platform.concurrency import together
 from aurora_platform.config.hosts import LocalHost, SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import SiteError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, look, none_matches
 from aurora_platform.operations.audit_host import Place, Visit, host_keys
 from aurora_platform.operations.audit_local import looks_here
 from aurora_platform.operations.audit_result import Finding, Level
 from aurora_platform.text import counted
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.connections import Connections
 
 _AT_ONCE = 8  # looks at one host at the same time, as sshd has ten sessions for a connection (MaxSessions)
 _DISK_BOUND = 20  # s; a network file system whose server is gone would hold us for ever
@@ -68,14 +69,14 @@ def _look(site: Site) -> list[Finding]:
     limits = site.limits
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
-    with looking_only(site, within=limits.look) as (outside, _), waiting() as waits:
-        here = looks_here(site) | {"known_hosts": partial(host_keys, site.paths.known_hosts)}
-        hosts = {visit.name: visit for visit in _hosts(site, outside.ssh)}
-        archive = {visit.name: visit for visit in _archive(site, outside.ssh)}
-        far = {name: waits.on(name, partial(_host, site, outside.ssh, visit)) for name, visit in hosts.items()}
+    with looking_only(site, within=limits.look) as (connections, _), waiting() as waits:
+        here = looks_here(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
+        hosts = {visit.name: visit for visit in _hosts(site, connections)}
+        archive = {visit.name: visit for visit in _archive(site, connections)}
+        far = {name: waits.on(name, partial(_host, site, connections, visit)) for name, visit in hosts.items()}
         far |= {name: waits.on(name, visit.look) for name, visit in archive.items()}
         local = {
-            name: partial(_streams, site, outside.ssh, [name])
+            name: partial(_streams, site, connections, [name])
             for name, stream in site.streams.items()
             if stream.enabled and isinstance(site.hosts[stream.host], LocalHost)
         }
@@ -120,31 +121,31 @@ def _findings(name: str, end: list[Finding] | Exception) -> list[Finding]:
     return [Finding(name, Level.FAIL, f"{type(end).__name__}: {end}", "please report this")]
 
 
-def _hosts(site: Site, ssh: SshResource) -> Iterator[Visit]:
+def _hosts(site: Site, connections: Connections) -> Iterator[Visit]:
     """The hosts with a stream that is on, and where its files lie there."""
     for name, host in site.hosts.items():
         streams = {key: one for key, one in site.streams.items() if one.host == name and one.enabled}
         if streams and isinstance(host, SshHost):
             places = {f"source {key}": Place(one.path, f"streams.{key}.path") for key, one in streams.items()}
-            yield Visit(f"host {name}", f"hosts.{name}", host, places, ssh, site.paths.known_hosts)
+            yield Visit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _host(site: Site, ssh: SshResource, visit: Visit) -> list[Finding]:
+def _host(site: Site, connections: Connections, visit: Visit) -> list[Finding]:
     """A host, and what lies in those of its directories that can be read."""
     found = visit.look()
     names = [one.component.removeprefix("source ") for one in found if one.level is Level.OK]
-    return [*found, *_streams(site, ssh, [name for name in names if f"source {name}" in visit.places])]
+    return [*found, *_streams(site, connections, [name for name in names if f"source {name}" in visit.places])]
 
 
-def _streams(site: Site, ssh: SshResource, names: list[str]) -> list[Finding]:
+def _streams(site: Site, connections: Connections, names: list[str]) -> list[Finding]:
     """Streams whose patterns match nothing of what lies there."""
     now = datetime.now(UTC)
     looks = {
         name: partial(
             look,
             stream,
-            ssh.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
-            site.raw_root(name),
+            connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
+            Layout.of(site).raw_root(name),
             days_from(stream.live_from(now), now),
             site.limits.look,
         )
@@ -165,7 +166,7 @@ def _streams(site: Site, ssh: SshResource, names: list[str]) -> list[Finding]:
     ]
 
 
-def _archive(site: Site, ssh: SshResource) -> Iterator[Visit]:
+def _archive(site: Site, connections: Connections) -> Iterator[Visit]:
     """The archive's hosts, and its directories as each of them sees them."""
     for host in site.archive.hosts if site.archive else ():
         assert site.archive is not None
@@ -174,7 +175,7 @@ def _archive(site: Site, ssh: SshResource) -> Iterator[Visit]:
             f"{name} raw": Place(site.archive.raw, "archive.raw", is_written=True),
             f"{name} products": Place(site.archive.products, "archive.products", is_written=True),
         }
-        yield Visit(name, "archive.hosts", host, places, ssh, site.paths.known_hosts)
+        yield Visit(name, "archive.hosts", host, places, connections, Layout.of(site).known_hosts)
 
 
 def _offline(site: Site) -> Iterator[Finding]:

@@ -2,23 +2,27 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
-from dagster import DagsterInstance
 from rich.text import Text
 
-from aurora_assets.health.observe import look_at
-from aurora_assets.instance.code_location import CodeLocation, code_location_of
 from aurora_cli.console import console, say, show_json, show_table
 from aurora_cli.context import looking_only, site_of
 from aurora_platform.config.site import Site
-from aurora_platform.errors import SiteError
 from aurora_platform.health.alert_rules import collector_check
-from aurora_platform.health.assessment import NOT_LOADED_DETAILS, sorted_by_level
+from aurora_platform.health.assessment import sorted_by_level
 from aurora_platform.health.models import Assessment, Check, Level, Snapshot
-from aurora_platform.health.places import snapshot_file
+from aurora_platform.health.snapshot import Orchestrator
+from aurora_platform.layout import Layout
+from aurora_platform.operations.observe import NoRecords, observe
+
+RECORDS = "aurora.records"
+"""The entry point of who has the records of a platform; see :mod:`aurora_assets.shell_records`."""
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
 _CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
@@ -52,32 +56,25 @@ def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bo
 
 
 def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
-    more = [collector_check(snapshot_file(site), datetime.now(UTC))]
+    more = [collector_check(Layout.of(site).health.snapshot, datetime.now(UTC))]
+    with _records(site) as (records, broken):
+        return observe(site, records, copy, [*more, *broken])
+
+
+@contextmanager
+def _records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
+    """Dagster's records, where there are any, and what else is wrong with the platform."""
     home = os.environ.get("DAGSTER_HOME")
     if not home or not Path(home).is_dir():
-        return look_at(site, "DAGSTER_HOME is not set, or no directory", copy, more=more)
-    if not Path(home, "history").is_dir():
+        yield NoRecords("DAGSTER_HOME is not set, or no directory"), []
+    elif not Path(home, "history").is_dir():
         # Dagster would make its databases there.
-        why = "there are no records in DAGSTER_HOME: was the platform ever started there?"
-        return look_at(site, why, copy, more=more)
-    code, broken = _code_of(site)
-    with DagsterInstance.get() as instance:
-        return look_at(site, instance, copy, code, [*more, broken] if broken else more)
-
-
-def _code_of(site: Site) -> tuple[CodeLocation | None, Check | None]:
-    """What the code location of a site has, or why it cannot be loaded; here, because it takes most of a second."""
-    try:
-        from aurora_assets.definitions import build
-
-        return code_location_of(build(site)), None
-    except SiteError:
-        return None, None  # AURORA_SITE names a file that is broken; that of --site is another
-    except Exception as error:
-        # Whatever any module of it raises: that the platform is broken is no reason to show nothing.
-        first = next(iter(str(error).strip().splitlines()), "no reason given")
-        said = f"cannot be loaded: {type(error).__name__}: {first[:300]}"
-        return None, Check(level=Level.RED, component="code location", message=said, details=NOT_LOADED_DETAILS)
+        yield NoRecords("there are no records in DAGSTER_HOME: was the platform ever started there?"), []
+    elif not (doors := entry_points(group=RECORDS)):
+        yield NoRecords("the Dagster layer is not installed here: pip install 'aurora-platform[server]'"), []
+    else:
+        with next(iter(doors)).load()(site) as found:
+            yield found
 
 
 def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:

@@ -12,7 +12,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.transport.connections import outside_of
+from aurora_platform.transport.connections import Connections
 
 
 @click.command()
@@ -41,8 +41,8 @@ def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
 
 
 def _rebuild(site: Site, archive: Archive, book: Ledger) -> None:
-    ssh = outside_of(site).ssh
-    for group, here, both in rebuild(site, archive, book, [ssh.source(host) for host in archive.hosts]):
+    connections = Connections.of(site)
+    for group, here, both in rebuild(site, archive, book, [connections.source(host) for host in archive.hosts]):
         say(f"{group}: {here} files here, {both} of them newly found in the archive in the same version")
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, site_of, words_of
+from aurora_cli.context import archive_of, begin_to_write, site_of, words_of
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.prune_plan import plan_pruning
 from aurora_platform.archive.retention import Retired, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
-from aurora_platform.transport.connections import outside_of
+from aurora_platform.transport.connections import Connections
 
 _DAY = timedelta(days=1)
 
@@ -37,6 +37,7 @@ def prune(file: Path | None, stream: str | None, is_plan: bool, are_listed: bool
         raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
     last = (now - archive.prune_after).date() - _DAY
     young_than, rows = format_duration(archive.prune_after), []
+    begin_to_write(site)  # it may make the evidence
     with Records(site).evidence() as evidence:
         for name in [stream] if stream else site.streams:
             plan = plan_pruning(name, site.streams[name], archive, evidence, now)
@@ -86,7 +87,7 @@ def retire_command(file: Path | None, stream: str, is_applied: bool) -> None:
     archive_of(site)
     if stream not in site.streams:
         raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
-    places = places_of(site, stream, outside_of(site).ssh)
+    places = places_of(site, stream, Connections.of(site))
     [here], (there, *_) = places["local"], places["gws"]
     try:
         done = retire(Records(site), stream, here, there, dry_run=not is_applied, tell=lambda text: say(text, "dim"))

@@ -18,7 +18,6 @@ from aurora_cli.console import say, show_table
 from aurora_cli.context import archive_of, site_of, words_of
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
-from aurora_platform.archive.names import raw_group
 from aurora_platform.archive.push_plan import Pushing, push_words
 from aurora_platform.archive.repair import Cure, Mend, plan_repair
 from aurora_platform.archive.selection import raw_items
@@ -27,13 +26,12 @@ from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.archive.verify_and_publish import Certified, certify
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
+from aurora_platform.layout import Layout, raw_group
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Tally
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.repair")
-QUARANTINE = ".quarantine"
-"""Below ``paths.raw``: files that were not what source and archive have. Nothing is deleted."""
 
 
 @click.command()
@@ -61,7 +59,7 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
     if not start <= day.date() <= today:
         raise click.UsageError(f"{stream} has days from {start} to {today} (UTC)")
     try:
-        left = _Repair(site, stream, day.date(), outside_of(site)).run(is_applied)
+        left = _Repair(site, stream, day.date(), Connections.of(site)).run(is_applied)
     except AuroraError as error:
         raise click.ClickException(words_of(error)) from None
     raise click.exceptions.Exit(1 if left else 0)
@@ -72,7 +70,7 @@ class _Repair:
     site: Site
     name: str
     day: date
-    outside: Outside
+    connections: Connections
 
     def run(self, is_applied: bool) -> int:
         """Returns how many files are wrong in the end."""
@@ -102,7 +100,7 @@ class _Repair:
     def _verify(self, *, full: bool) -> Certified:
         records = Records(self.site)
         certified = certify(
-            records, self.name, [self.day], places_of(self.site, self.name, self.outside.ssh), full=full
+            records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
         )
         if "gws" not in certified.report.errors:
             with records.ledger() as ledger:
@@ -112,7 +110,7 @@ class _Repair:
         return certified
 
     def _mends(self) -> list[Mend]:
-        places = places_of(self.site, self.name, self.outside.ssh)
+        places = places_of(self.site, self.name, self.connections)
         with Records(self.site).verification(self.name, places) as verification:
             return list(plan_repair(verification, self.day))
 
@@ -132,7 +130,7 @@ class _Repair:
         """Give files that are right in every byte the mtime that their day was finalized with."""
         for mend in mends:
             assert mend.mtime_ns is not None  # it is the cure
-            place = self.site.raw_root(self.name) / mend.path
+            place = Layout.of(self.site).raw_root(self.name) / mend.path
             os.utime(place, ns=(mend.mtime_ns, mend.mtime_ns), follow_symlinks=False)
         if mends:
             say(f"the mtimes of {len(mends)} files set to those that the day was finalized with")
@@ -142,7 +140,7 @@ class _Repair:
         if not mends:
             return
         archive = archive_of(self.site)
-        stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
+        stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
         wrong = {str(root / mend.path) for mend in mends}
         items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Tally()) if item.local_path in wrong]
         with Records(self.site).ledger() as ledger:
@@ -152,8 +150,7 @@ class _Repair:
 
     def _pushing(self, ledger: Ledger) -> Pushing:
         archive = archive_of(self.site)
-        assert self.outside.archive is not None  # the site has an archive
-        return Pushing(self.site, archive, self.outside.archive.hosts(archive, _LOG), ledger)
+        return Pushing(self.site, archive, self.connections.archive_hosts(archive, _LOG), ledger)
 
     @property
     def _lane(self) -> str:
@@ -163,8 +160,8 @@ class _Repair:
         """Put these files aside and let the mirror bring them again."""
         if not mends:
             return
-        stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
-        aside = self.site.paths.raw / QUARANTINE / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
+        stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
+        aside = Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
         for mend in mends:
             place = aside / mend.path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -175,10 +172,10 @@ class _Repair:
             self.name,
             stream,
             [self.day],
-            source=self.outside.ssh.source(host),
-            transfer=self.outside.rsync.transfer(host, _LOG),
+            source=self.connections.source(host),
+            transfer=self.connections.transfer(host, _LOG),
             raw=self.site.paths.raw,
-            locks=self.site.paths.locks,
+            locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
             keep_free=self.site.limits.keep_free,
             live_from=stream.live_from(datetime.now(UTC)),

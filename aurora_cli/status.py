@@ -14,13 +14,13 @@ from rich.text import Text
 from aurora_cli.console import Waiting, console, say, show_json, show_table, waiting
 from aurora_cli.context import days_from, in_their_words, looking_only, not_begun, site_of
 from aurora_platform.concurrency import together
-from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.checks import local_files
 from aurora_platform.mirror.scan import Survey, look, none_matches
 from aurora_platform.text import counted
-from aurora_platform.transport.connections import Outside
+from aurora_platform.transport.connections import Connections
 
 # Looks at one host at the same time: sshd has ten sessions for a connection (MaxSessions), and others may want some.
 _AT_ONCE = 8
@@ -75,8 +75,8 @@ def status(file: Path | None, as_json: bool) -> None:
     found.
     """
     site, now = site_of(file), datetime.now(UTC)
-    with looking_only(site) as (outside, copy), waiting() as waits:
-        found = _statuses(site, outside, now, lambda error: in_their_words(error, site, copy), waits)
+    with looking_only(site) as (connections, copy), waiting() as waits:
+        found = _statuses(site, connections, now, lambda error: in_their_words(error, site, copy), waits)
     if as_json:
         show_json({"site": site.name, "at": now, "streams": [asdict(one) for one in found]})
     else:
@@ -84,18 +84,16 @@ def status(file: Path | None, as_json: bool) -> None:
 
 
 def _statuses(
-    site: Site, outside: Outside, now: datetime, words: Callable[[Exception], str], waits: Waiting
+    site: Site, connections: Connections, now: datetime, words: Callable[[Exception], str], waits: Waiting
 ) -> list[StreamStatus]:
     begun = [name for name, stream in site.streams.items() if not not_begun(stream, now)]
     names = [name for name in begun if site.streams[name].enabled]
     hosts = sorted({site.streams[name].host for name in names})
 
     def on(host_name: str) -> dict[str, Survey | Exception]:
-        host = site.hosts[host_name]
-        if isinstance(host, SshHost):
-            outside.ssh.session(host)  # one attempt for all its streams
+        connections.login(site.hosts[host_name])  # one attempt for all its streams
         ours = [name for name in names if site.streams[name].host == host_name]
-        return together({name: partial(_look, site, outside, name, now) for name in ours}, at_once=_AT_ONCE)
+        return together({name: partial(_look, site, connections, name, now) for name in ours}, at_once=_AT_ONCE)
 
     bound = site.limits.look.total_seconds()
     # A disk has no bound of its own: what hangs in it is left behind.
@@ -159,7 +157,7 @@ def _status(
 
 
 def _cut(site: Site, name: str, here: Here | Exception) -> str:
-    root, bound = site.raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
+    root, bound = Layout.of(site).raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
     if isinstance(here, Here):
         return f"not all of {root} was looked at within {bound}: newer files may be here"
     if isinstance(here, TimeoutError):
@@ -171,10 +169,10 @@ def _window(site: Site, name: str, now: datetime) -> list[date]:
     return days_from(site.streams[name].live_from(now), now)
 
 
-def _look(site: Site, outside: Outside, name: str, now: datetime) -> Survey:
+def _look(site: Site, connections: Connections, name: str, now: datetime) -> Survey:
     stream, within = site.streams[name], site.limits.look
-    source = outside.ssh.source(site.hosts[stream.host], within=within.total_seconds())
-    survey = look(stream, source, site.raw_root(name), _window(site, name, now), within)
+    source = connections.source(site.hosts[stream.host], within=within.total_seconds())
+    survey = look(stream, source, Layout.of(site).raw_root(name), _window(site, name, now), within)
     if not survey.is_whole:
         raise HostError(f"{stream.host}: the listing took longer than limits.look; seen: {survey.summary()}")
     return survey
@@ -187,7 +185,7 @@ def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> Here
     """
     stream, newest, until = site.streams[name], None, time.monotonic() + within.total_seconds()
     is_whole = True
-    for file in local_files(stream, site.raw_root(name), _window(site, name, now)):
+    for file in local_files(stream, Layout.of(site).raw_root(name), _window(site, name, now)):
         if time.monotonic() > until:
             is_whole = False
             break

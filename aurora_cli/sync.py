@@ -16,16 +16,17 @@ from typing import cast
 import click
 
 from aurora_cli.console import Waiting, say, show_table, waiting
-from aurora_cli.context import days_from, in_their_words, looking_only, site_of, words_of
+from aurora_cli.context import begin_to_write, days_from, in_their_words, looking_only, site_of, words_of
 from aurora_cli.progress_bars import Bars
 from aurora_platform.concurrency import together
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
 from aurora_platform.mirror.sync import DayReport, MirrorReport, mirror_days
 from aurora_platform.text import Tally, counted
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import Transfer
 
 ALL = "all"
@@ -39,7 +40,7 @@ class _Work:
     """What is to be done: the days of each stream, and how its host is reached."""
 
     site: Site
-    outside: Outside
+    connections: Connections
     days: Mapping[str, Sequence[date]]
     tell: Callable[[Exception], str] = words_of
     bars: Bars = field(default_factory=Bars)
@@ -62,7 +63,7 @@ class _Work:
         host = self.site.hosts[host_name]
         if isinstance(host, SshHost):
             with self.bars.waiting(f"host {host_name} ({host.address}:{host.port})"):
-                self.outside.ssh.session(host)
+                self.connections.login(host)
         names = [name for name in self.days if self.site.streams[name].host == host_name]
         ends: dict[str, Result | Exception] = {}
         for name in names:
@@ -75,14 +76,14 @@ class _Work:
     def look(self, name: str) -> Survey:
         """What would be fetched."""
         stream = self.site.streams[name]
-        source = self.outside.ssh.source(self.site.hosts[stream.host])
-        return look(stream, source, self.site.raw_root(name), self.days[name])
+        source = self.connections.source(self.site.hosts[stream.host])
+        return look(stream, source, Layout.of(self.site).raw_root(name), self.days[name])
 
     def mirror(self, name: str) -> MirrorReport:
         """What the asset does."""
         site, stream = self.site, self.site.streams[name]
         host = site.hosts[stream.host]
-        transfer: Transfer = self.outside.rsync.transfer(host, _LOG, basis=site.raw_root(name))
+        transfer: Transfer = self.connections.transfer(host, _LOG, basis=Layout.of(site).raw_root(name))
         with ExitStack() as stack:
             if self.bars.are_shown:
                 bar = stack.enter_context(self.bars.of(name))
@@ -92,14 +93,14 @@ class _Work:
                 name,
                 stream,
                 self.days[name],
-                source=self.outside.ssh.source(host),
+                source=self.connections.source(host),
                 transfer=transfer,
                 raw=site.paths.raw,
-                locks=site.paths.locks,
+                locks=Layout.of(site).locks,
                 wait=site.limits.lock,
                 keep_free=site.limits.keep_free,
                 live_from=stream.live_from(datetime.now(UTC)),
-                seen_at=site.sightings(name),
+                seen_at=Layout.of(site).sightings(name),
             )
 
 
@@ -133,16 +134,17 @@ def sync(file: Path | None, stream: str | None, day: date | None, since: date | 
     if stream != ALL and not site.streams[stream].enabled:
         say(f"{stream} is planned offline (enabled: false in the site file); trying all the same", "yellow")
     if dry_run:
-        with looking_only(site) as (outside, copy):
+        with looking_only(site) as (connections, copy):
             with waiting() as waits:
-                work = _Work(site, outside, days, lambda error: in_their_words(error, site, copy), waiting=waits)
+                work = _Work(site, connections, days, lambda error: in_their_words(error, site, copy), waiting=waits)
                 surveys = work.each(work.look)
             _show_ends(surveys, _show_survey)
             _show_total(list(surveys.values()))
             _end(surveys, work.tell)
     else:
+        begin_to_write(site)
         with Bars.on_a_terminal() as bars:
-            work = _Work(site, outside_of(site), days, bars=bars)
+            work = _Work(site, Connections.of(site), days, bars=bars)
             reports = work.each(work.mirror)
         _show_ends(reports, _show_report)
         _end(reports, work.tell)

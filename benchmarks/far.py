@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.openssh import openssh_command
 from aurora_simulator.ssh_server import SshServer
 from benchmarks.measure import WrongAnswerError
 
@@ -33,7 +34,7 @@ def far_host(directory: Path, address: str) -> Iterator[tuple[SshHost, SshServer
 
 def openssh(host: SshHost, known_hosts: Path, command: str) -> subprocess.Popen[bytes]:
     """A line for the shell on a host in a session of its own: a process, a connection and a login."""
-    client = SshResource(known_hosts=str(known_hosts)).command(host)
+    client = openssh_command(host, Bounds(known_hosts))
     line = [*client, "-o", "LogLevel=ERROR", host.address, command]
     return subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 

@@ -25,13 +25,15 @@ from aurora_assets.definitions import build
 from aurora_assets.partitions import live_days
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import DaySurvey, look
 from aurora_platform.streams.classify import directories
-from aurora_platform.transport.connections import outside_of
+from aurora_platform.transport.connections import Connections
 from benchmarks.far import log_grew, logins, openssh, said_by
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.observatory import DAYS, Observatory, observatory, site_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
+from resources.hosts import HostsResource
 
 type Seen = dict[str, tuple[int, int]]
 """Of each stream: how many files of its live window are there and here, and how many are there and not here."""
@@ -96,7 +98,7 @@ _NOTES = [
 def _prove(there: Observatory, home: Path) -> None:
     """Who looks has to miss a file that is not here, and ask for its day."""
     site, seen = there.site, _in_window(there)
-    taken = [site.raw_root(name) / there.files(name, live_days(site, name))[-1] for name in site.streams]
+    taken = [Layout.of(site).raw_root(name) / there.files(name, live_days(site, name))[-1] for name in site.streams]
     less = {name: (here - 1, missing + 1) for name, (here, missing) in seen.items()}
     wanted = dict.fromkeys((REPLACED, _AT_ONCE, OURS), less) | {SENSORS: dict.fromkeys(less, 1)}
 
@@ -171,12 +173,12 @@ def _list(site: Site, name: str) -> subprocess.Popen[bytes]:
     below = [f"./{one}" for one in directories(stream, live_days(site, name))]
     find = shlex.join(["find", *below, "-printf", r"%y %s %T@ %p\0"])
     line = f"cd {shlex.quote(stream.path)} && {find} 2>/dev/null; true"  # tomorrow is not there
-    return openssh(_far(site, stream.host), site.paths.known_hosts, line)
+    return openssh(_far(site, stream.host), Layout.of(site).known_hosts, line)
 
 
 def _compare(site: Site, name: str, listing: str) -> tuple[int, int]:
     """Compare the files of the live window with those that are here, by size and mtime (s)."""
-    stream, here, days = site.streams[name], site.raw_root(name), set(live_days(site, name))
+    stream, here, days = site.streams[name], Layout.of(site).raw_root(name), set(live_days(site, name))
     same = other = 0
     for line in listing.split("\0")[:-1]:
         kind, size, mtime, path = line.split(" ", 3)
@@ -195,19 +197,19 @@ def _compare(site: Site, name: str, listing: str) -> tuple[int, int]:
 def _round_trips(file: Path) -> int:
     """Run ``true`` on each host in a session that is kept; how many hosts have answered."""
     site = site_of(file)
-    ssh = outside_of(site).ssh
-    said = _at_once(lambda host: ssh.ask(_far(site, host), ["true"]), list(_STREAMS))
+    connections = Connections.of(site)
+    said = _at_once(lambda host: connections.ask(_far(site, host), ["true"]), list(_STREAMS))
     return sum(not text for text in said.values())
 
 
 def _looks(file: Path) -> Seen:
     site = site_of(file)
-    ssh = outside_of(site).ssh
+    connections = Connections.of(site)
 
     def one(name: str) -> tuple[int, int]:
         stream = site.streams[name]
-        source = ssh.source(_far(site, stream.host), within=site.limits.look.total_seconds())
-        survey = look(stream, source, site.raw_root(name), live_days(site, name), site.limits.look)
+        source = connections.source(_far(site, stream.host), within=site.limits.look.total_seconds())
+        survey = look(stream, source, Layout.of(site).raw_root(name), live_days(site, name), site.limits.look)
         if survey.unsettled or survey.refusals or survey.unreadable.count or not survey.is_whole:
             raise WrongAnswerError(f"{name}: {survey.summary()}")
         days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]
@@ -228,7 +230,7 @@ def _evaluate(file: Path, home: Path) -> dict[str, tuple[int, str]]:
     """Evaluate the eight sensors at once; for how many runs each asks, and what it says where for none."""
     logging.disable(logging.INFO)  # what a sensor logs goes into Dagster's records, not here
     definitions, instance = _code_location(file, home)
-    resources = {"ssh": outside_of(site_of(file)).ssh}
+    resources = {"hosts": HostsResource.of(site_of(file))}
 
     def one(name: str) -> tuple[int, str]:
         sensor = definitions.resolve_sensor_def(f"arrivals_{name}")

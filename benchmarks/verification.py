@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.ssh_session import SshSession
 from benchmarks.far import far_host, log_grew, openssh, said_by
 from benchmarks.hashing import by_sha256sum, hash_memory, make_files, sum_of
 from benchmarks.measure import Method, WrongAnswerError, by_turns
@@ -83,16 +85,12 @@ def _one_by_one(root: Path, paths: list[str], host: SshHost, known_hosts: Path) 
 
 
 def _by_session(root: Path, paths: list[str], host: SshHost, known_hosts: Path) -> str:
-    found = _ssh(known_hosts).hasher(host).digests(str(root), paths)
+    found = Connections(Bounds(known_hosts)).hasher(host).digests(str(root), paths)
     return sum_of((digest.path, digest.sha256 or digest.error) for digest in found)
 
 
 def _forget_session(root: Path, paths: list[str], host: SshHost, known_hosts: Path) -> None:
     """The login is measured too: the session of the run before is closed."""
-    ssh = _ssh(known_hosts)
-    connection, _ = ssh.session(host)
-    ssh.discard(host, connection)
-
-
-def _ssh(known_hosts: Path) -> SshResource:
-    return SshResource(known_hosts=str(known_hosts))
+    session = SshSession(host, Bounds(known_hosts))
+    connection, _ = session.connection()
+    session.discard(connection)

@@ -17,11 +17,11 @@ from dagster import (
 )
 
 from aurora_assets import run_tags
-from aurora_assets.cameras.assets import STREAM
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import live_days, stretches
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
+from aurora_platform.layout import WXCAM
 
 if TYPE_CHECKING:
     from aurora_platform.archive import backlog
@@ -40,7 +40,7 @@ def archive_schedules(site: Site, status: DefaultScheduleStatus) -> list[Schedul
     made = [_push_raw(site, name, status) for name in site.streams]
     made += [_verify(site, name, status) for name in site.streams]
     made.append(_push_core(site, status))
-    if STREAM in site.streams:
+    if WXCAM in site.streams:
         made.append(_push_camera(site, status))
     return made
 
@@ -69,7 +69,7 @@ def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinitio
 
         return backlog.wxcam_push(site, ledger, days)
 
-    return _push_days(site, STREAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
+    return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
 
 
 def _push_days(

@@ -6,7 +6,8 @@ from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefiniti
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_platform.config.site import Site
-from aurora_platform.health.places import snapshot_file
+from aurora_platform.layout import Layout, open_state
+from resources.mailer import MailerResource
 
 
 def failure_sensors(site: Site) -> list[SensorDefinition]:
@@ -20,12 +21,12 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
         description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
     )
-    def failed_runs(context: RunFailureSensorContext) -> SkipReason:
+    def failed_runs(context: RunFailureSensorContext, mailer: MailerResource) -> SkipReason:
         from aurora_platform.health.alert_rules import read_snapshot
         from aurora_platform.health.alerts import Alerting
         from aurora_platform.health.models import Run
-        from aurora_platform.transport.mail import Mailer
 
+        open_state(site.paths.state)
         run = context.dagster_run
         failed = Run(
             run_id=run.run_id,
@@ -34,8 +35,8 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
             since_utc=datetime.now(UTC).replace(microsecond=0),
             error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
         )
-        alerting, reading = Alerting.of(site, settings), read_snapshot(snapshot_file(site))
-        outcome = alerting.evaluate(reading, Mailer(settings), failed=[failed])
+        alerting, reading = Alerting.of(site, settings), read_snapshot(Layout.of(site).health.snapshot)
+        outcome = alerting.evaluate(reading, mailer.of(settings), failed=[failed])
         return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
 
     return [failed_runs]

@@ -28,9 +28,8 @@ from aurora_platform.cameras.images import inspect_image
 from aurora_platform.config.site import load_site
 from aurora_platform.errors import MediaError, TransferError
 from aurora_platform.fs.locks import exclusive
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.rsync import RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, HERE, Meanwhile, Mirror, host_of, stream_of, write
 
@@ -326,8 +325,7 @@ def fetch(home: Path, root: str | None = None) -> None:
     """One transfer by the real resource of what ``rsync`` is found by PATH."""
     write(home / "far", {"file": b"x" * 200_000})
     (home / "target").mkdir(exist_ok=True)
-    rsync = RsyncResource(shell=ShellResource(), ssh=SshResource(known_hosts=str(home / "known_hosts")))
-    transfer = rsync.transfer(HERE, LOG)
+    transfer = Connections(Bounds(home / "known_hosts")).transfer(HERE, LOG)
     transfer.fetch(
         root or str(home / "far"), ["file"], home / "target", home / "work", home / "locks" / "lock", 1 << 20
     )

@@ -16,14 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aurora_cli.repair import QUARANTINE
-from aurora_platform.archive.selection import STAGING
-from aurora_platform.archive.transfer import OUTGOING
 from aurora_platform.config.hosts import LocalHost, SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
-from aurora_platform.mirror.work_directory import WORK_DIRECTORY
+from aurora_platform.layout import INCOMING, OUTGOING, QUARANTINE, STAGING, Layout
 
 REPOSITORY = Path(__file__).parents[1]
 GAMB2LE = REPOSITORY / "sites" / "gamb2le.yaml"
@@ -97,7 +94,7 @@ def test_the_demo_site_is_one_local_camera_below_the_repository() -> None:
     (wxcam,) = site.streams.values()
     assert isinstance(site.hosts[wxcam.host], LocalHost)
     assert wxcam.path == str(REPOSITORY / ".aurora/camera")
-    assert site.raw_root("wxcam") == REPOSITORY / ".aurora/raw/wxcam"
+    assert Layout.of(site).raw_root("wxcam") == REPOSITORY / ".aurora/raw/wxcam"
     assert (wxcam.settle, wxcam.lookback) == (timedelta(minutes=5), timedelta(days=2))
 
 
@@ -211,7 +208,7 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         *(
             (changed("streams.wxcam.raw", raw), f"streams.wxcam.raw: not {ours}: Aurora itself works in")
             for raw, ours in [
-                (WORK_DIRECTORY, ".incoming"),
+                (INCOMING, ".incoming"),
                 (f"camera/{OUTGOING}", ".outgoing"),
                 (f"{QUARANTINE}/camera", ".quarantine"),
                 (f"a/{STAGING}/b", ".staging"),
@@ -409,8 +406,8 @@ def test_the_live_window_begins_where_the_lookback_ends_but_never_before_the_str
 def test_where_sightings_are_remembered_is_below_the_state_of_the_site(site_file: Callable[[object], Path]) -> None:
     path = site_file(GOOD)
     site = load_site(path)
-    assert site.sightings("wxcam") == path.parent / "state/sources/wxcam.json"
-    assert site.sightings("power") == path.parent / "state/sources/power.json"
+    assert Layout.of(site).sightings("wxcam") == path.parent / "state/sources/wxcam.json"
+    assert Layout.of(site).sightings("power") == path.parent / "state/sources/power.json"
 
 
 def test_several_mistakes_are_told_at_once_on_a_line_each(site_file: Callable[[object], Path]) -> None:
@@ -475,7 +472,7 @@ def test_relative_paths_are_relative_to_the_site_file(
     assert site.paths.manifests == Path("/srv/manifests")
     assert site.streams["wxcam"].path == str(path.parent / "camera")
     assert site.streams["power"].path == "/data/power"
-    assert site.paths.known_hosts == path.parent / "state/known_hosts"
+    assert Layout.of(site).known_hosts == path.parent / "state/known_hosts"
 
 
 def test_a_home_directory_is_filled_in(site_file: Callable[[object], Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from aurora_assets import asset_keys
 from aurora_assets.archive.checks import (
     REPLACED_SHOWN,
     every_place_was_seen,
@@ -28,16 +29,27 @@ from aurora_assets.archive.checks import (
     parked_spec,
     stay_spec,
 )
+from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
-from aurora_platform import camera_names
-from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
-from aurora_platform.transport.archive_host import ArchiveResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.layout import (
+    CORE_PRODUCTS,
+    DAILY_VIDEO,
+    HOURLY_THUMBNAILS,
+    LATEST_VIDEO,
+    WXCAM,
+    WXCAM_PRODUCTS,
+    ArchiveLayout,
+    Layout,
+    camera_keys,
+    raw_group,
+)
+from resources.archive_hosts import ArchiveHostsResource
+from resources.hosts import HostsResource
 
 if TYPE_CHECKING:
     from aurora_platform.archive.ledger import Counts, Ledger
@@ -47,7 +59,6 @@ if TYPE_CHECKING:
     from aurora_platform.archive.verify_and_publish import Certified
     from aurora_platform.archive.verify_days import DayVerdict
 
-CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
 # Three pools, so that a large push of one kind never takes the place of another.
 RAW_POOL, CORE_POOL, CAMERA_POOL, VERIFY_POOL = "gws_raw", "gws_core", "gws_wxcam", "verify"
 
@@ -63,14 +74,6 @@ class VerifyConfig(Config):
     )
 
 
-def gws_raw_key(stream: str) -> AssetKey:
-    return AssetKey(["gws", "raw", stream])
-
-
-def manifests_key(stream: str) -> AssetKey:
-    return AssetKey(["manifests", stream])
-
-
 def archive_assets(site: Site) -> list[AssetsDefinition]:
     """The archive's assets; none where the site has no archive."""
     archive = site.archive
@@ -79,18 +82,18 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
     made = [_raw_copy(site, archive, name) for name in site.streams]
     made += [_manifests(site, archive, name) for name in site.streams]
     made.append(_core_products(site, archive))
-    if camera_names.STREAM in site.streams:
+    if WXCAM in site.streams:
         made.append(_camera_products(site, archive))
     return made
 
 
 def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream = site.streams[name]
-    there = f"{archive.raw}/{stream.raw}"
+    there = ArchiveLayout.of(archive).raw_root(stream)
 
     @asset(
         key=gws_raw_key(name),
-        deps=[AssetKey(["raw", name])],
+        deps=[raw_key(name)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="gws",
@@ -104,11 +107,11 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         description=(
             f"The files of {name}, as they are here, in the archive below `{there}`. By the first of its hosts that "
             "works. Additive: nothing is ever deleted there, and where a file of a finalized day is replaced, the "
-            f"earlier version is kept below `{archive.kept}`."
+            f"earlier version is kept below `{ArchiveLayout.of(archive).replaced}`."
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+    def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         from aurora_platform.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
@@ -127,15 +130,12 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
-    stream = site.streams[camera_names.STREAM]
+    stream, there = site.streams[WXCAM], ArchiveLayout.of(archive).camera_products
 
     @asset(
-        key=CAMERA,
+        key=asset_keys.WXCAM_PRODUCTS,
         # The pixels stay here: the archive has the images that they are made of.
-        deps=[
-            AssetKey(name.split("/"))
-            for name in camera_names.products("daily_video", camera_names.LATEST, camera_names.HOURLY)
-        ],
+        deps=[asset_key(name) for name in camera_keys(DAILY_VIDEO, LATEST_VIDEO, HOURLY_THUMBNAILS)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="gws",
@@ -143,42 +143,42 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         pool=CAMERA_POOL,
         retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
-        metadata={"directory": f"{archive.products}/wxcam"},
-        check_specs=[parked_spec(CAMERA)],
+        metadata={"directory": there},
+        check_specs=[parked_spec(asset_keys.WXCAM_PRODUCTS)],
         description=(
-            f"The camera's videos and thumbnails of a UTC day in the archive, below `{archive.products}/wxcam`; with "
+            f"The camera's videos and thumbnails of a UTC day in the archive, below `{there}`; with "
             "each push the newest videos and a backup of the catalogue, which is readable there without its -wal and "
             "-shm files. Not the pixel Zarr: the archive has the images it is made of."
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+    def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         from aurora_platform.archive.stores import Records
 
         days = [day_of_key(key) for key in context.partition_keys]
         with Records(site).ledger() as ledger:
             report = _pushing(context, site, archive, archive_hosts, ledger).wxcam_products(days)
-            return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, CAMERA)
+            return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
 
     return gws_wxcam_products
 
 
 def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     @asset(
-        key=CORE,
+        key=asset_keys.CORE_PRODUCTS,
         group_name="gws",
         kinds={"rsync"},
         pool=CORE_POOL,
         retry_policy=TRY_AGAIN,
         metadata={"directory": archive.products, "started_by": "schedule push_core_products"},
-        check_specs=[parked_spec(CORE)],
+        check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
         description=(
             f"Everything in `{site.paths.products}` but the camera's products, and the files that other programs have "
             f"put into the ledger, in the archive below `{archive.products}`. Small, and never behind the large ones."
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveResource) -> MaterializeResult:
+    def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         from aurora_platform.archive.stores import Records
 
         with Records(site).ledger() as ledger:
@@ -187,18 +187,18 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             return MaterializeResult(
                 metadata=_push_metadata([report]),
                 data_version=DataVersion(ledger.identity(archive.name, CORE_PRODUCTS, [])),
-                check_results=[nothing_parked(CORE, [report])],
+                check_results=[nothing_parked(asset_keys.CORE_PRODUCTS, [report])],
             )
 
     return gws_core_products
 
 
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
-    stream = site.streams[name]
+    stream, published = site.streams[name], Layout.of(site).finalizations
 
     @asset(
         key=manifests_key(name),
-        deps=[AssetKey(["raw", name]), gws_raw_key(name)],
+        deps=[raw_key(name), gws_raw_key(name)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="manifests",
@@ -207,8 +207,8 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={
-            "latest": str(latest(site.paths.manifests) / name),
-            "finalizations": str(finalized(site.paths.manifests, name)),
+            "latest": str(published.latest / name),
+            "finalizations": str(published.finalized(name)),
             "started_by": f"schedule verify_{name}",
         },
         check_specs=[
@@ -223,7 +223,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     )
     @fail_at_once_unless_it_may_pass
     def manifests(
-        context: AssetExecutionContext, config: VerifyConfig, ssh: SshResource, archive_hosts: ArchiveResource
+        context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
         from aurora_platform.archive.locations import places_of
         from aurora_platform.archive.push_plan import push_words
@@ -231,7 +231,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         from aurora_platform.archive.verify_and_publish import certify
 
         days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
-        places = places_of(site, name, ssh)
+        places = places_of(site, name, hosts.connections)
         certified = certify(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, tell=context.log.info
         )
@@ -273,11 +273,11 @@ def _coverage(records: "Records", name: str) -> Metadata:
 
 
 def _pushing(
-    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveResource, ledger: "Ledger"
+    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveHostsResource, ledger: "Ledger"
 ) -> "Pushing":
     from aurora_platform.archive.push_plan import Pushing
 
-    return Pushing(site, archive, hosts.hosts(archive, context.log), ledger, context.log.info)
+    return Pushing(site, archive, hosts.of(archive, context.log), ledger, context.log.info)
 
 
 def _by_day(

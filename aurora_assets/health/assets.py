@@ -9,26 +9,26 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     MaterializeResult,
     MetadataValue,
     asset,
 )
 
+from aurora_assets.asset_keys import ALERTS, HEALTH
 from aurora_assets.metadata import Metadata, picture, table
 from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.health.next_steps import TOLD_BY_ALL
-from aurora_platform.health.places import alerts_directory, health_directory, snapshot_file
+from aurora_platform.layout import Layout, open_state
+from resources.mailer import MailerResource
 
 if TYPE_CHECKING:
     from aurora_assets.instance.code_location import CodeLocation
     from aurora_platform.health.models import Assessment, Snapshot
 
-HEALTH, ALERTS = AssetKey(["ops", "health"]), AssetKey(["ops", "alerts"])
 _CAN_MAIL = "mail_can_leave"
 
 
@@ -45,8 +45,8 @@ def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
         pool="ops",
         retry_policy=TRY_AGAIN,
         metadata={
-            "snapshot": str(snapshot_file(site)),
-            "health": str(health_directory(site)),
+            "snapshot": str(Layout.of(site).health.snapshot),
+            "health": str(Layout.of(site).health.directory),
             "started_by": "schedule health",
         },
         check_specs=[
@@ -62,6 +62,7 @@ def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
         from aurora_assets.health.observe import look_at
         from aurora_platform.health.report import publish_health
 
+        open_state(site.paths.state)
         snapshot, assessment = look_at(site, context.instance, code=code())
         files = publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
@@ -81,7 +82,7 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         kinds={"email"},
         pool="ops",
         metadata={
-            "directory": str(alerts_directory(site)),
+            "directory": str(Layout.of(site).health.alerts),
             "to": ", ".join(settings.to),
             "started_by": "schedule health",
         },
@@ -95,12 +96,14 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         ),
     )
     @fail_at_once_unless_it_may_pass
-    def ops_alerts(context: AssetExecutionContext) -> MaterializeResult:
+    def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
         from aurora_platform.health.alert_rules import read_snapshot
         from aurora_platform.health.alerts import Alerting
-        from aurora_platform.transport.mail import Mailer
 
-        outcome = Alerting.of(site, settings).evaluate(read_snapshot(snapshot_file(site)), Mailer(settings))
+        open_state(site.paths.state)
+        outcome = Alerting.of(site, settings).evaluate(
+            read_snapshot(Layout.of(site).health.snapshot), mailer.of(settings)
+        )
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")
         return MaterializeResult(

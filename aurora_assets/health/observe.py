@@ -1,36 +1,15 @@
-"""A look at a whole site: the health snapshot with the outside world that it needs, for Dagster and for a shell."""
+"""The health snapshot with Dagster's own records in it."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-import dagster
 from dagster import DagsterInstance
 
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.instance.records import DagsterRecords
 from aurora_platform.config.site import Site
-from aurora_platform.health.assessment import assess
-from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
-from aurora_platform.health.page_probe import Pages
-from aurora_platform.health.snapshot import Asker, take_snapshot
-from aurora_platform.transport.connections import outside_of
-
-
-class NoRecords:
-    """Where there is no Dagster home: its part of a snapshot is not known."""
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-
-    def platform(self) -> Platform:
-        return Platform(error=self.why)
-
-    def newest_of_products(self) -> dict[str, datetime | None]:
-        return {}
+from aurora_platform.health.models import Assessment, Check, Snapshot
+from aurora_platform.operations.observe import NoRecords, observe
 
 
 def look_at(
@@ -40,52 +19,14 @@ def look_at(
     code: CodeLocation | None = None,
     more: Sequence[Check] = (),
 ) -> tuple[Snapshot, Assessment]:
-    """Look at a site and say what it means.
+    """Look at a site and say what it means; see :func:`aurora_platform.operations.observe.observe`.
 
     Parameters
     ----------
-    site
-        The site.
     instance
         Dagster's records, or why there are none.
-    known_hosts
-        A copy of the host keys that is the caller's; without it, one that is thrown away. A look adds no key to the
-        site's own, and accepts a host that is not among them for itself alone.
     code
         What the code location has; without it, everything of which Dagster has a record counts.
-    more
-        What else the caller has looked at.
     """
     records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site, code)
-    with nullcontext(known_hosts) if known_hosts else _copy_of(site.paths.known_hosts) as known:
-        snapshot = take_snapshot(
-            site,
-            ask=_asker(site, known),
-            orchestrator=records,
-            fetch=Pages(site.health.within.total_seconds() / 3),
-            dagster_version=dagster.__version__,
-        )
-    return snapshot, assess(snapshot, site.health, site.endpoints, more)
-
-
-@contextmanager
-def _copy_of(known_hosts: Path) -> Iterator[Path]:
-    # Whoever has not answered in time may still write there.
-    with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
-        known = Path(directory) / "known_hosts"
-        try:
-            with suppress(FileNotFoundError):
-                shutil.copyfile(known_hosts, known)
-        except (PermissionError, IsADirectoryError, shutil.SpecialFileError):
-            known = known_hosts  # it cannot be read, which each host that is asked says of it
-        yield known
-
-
-def _asker(site: Site, known_hosts: Path) -> Asker:
-    """Asks a host, within a third of the snapshot's bound for each step: there are others to be looked at."""
-    ssh = outside_of(site, known_hosts).ssh
-    step = site.health.within.total_seconds() / 3
-    brief = ssh.model_copy(
-        update={"connect_seconds": min(ssh.connect_seconds, step), "listing_seconds": min(ssh.listing_seconds, step)}
-    )
-    return brief.ask
+    return observe(site, records, known_hosts, more)

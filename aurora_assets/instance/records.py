@@ -16,13 +16,22 @@ from dagster import (
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_assets import run_tags
+from aurora_assets.asset_keys import asset_key
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.instance.failed_checks import failed_checks
 from aurora_assets.instance.ticks import ticks
 from aurora_assets.partitions import key_of_hour
-from aurora_platform import camera_names
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import Daemon, Platform, Run
+from aurora_platform.layout import (
+    CAMERAS,
+    DAILY_PRODUCTS,
+    HOURLY_THUMBNAILS,
+    LATEST_VIDEO,
+    WXCAM,
+    camera_keys,
+    product_key,
+)
 
 _SHOWN = 20  # failed runs, at most
 _LOOKED_AT = 200
@@ -133,20 +142,20 @@ class DagsterRecords:
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
         """The time of the newest data in each product of the camera, by what its newest partitions say."""
-        if camera_names.STREAM not in self.site.streams:
+        if WXCAM not in self.site.streams:
             return {}
         now = datetime.now(UTC)
-        first = self.site.streams[camera_names.STREAM].live_from(now)
+        first = self.site.streams[WXCAM].live_from(now)
         days = [str(first + n * _DAY) for n in range((now.date() - first).days + 1)]
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         hours = [key_of_hour(midnight + timedelta(hours=n)) for n in range(-24, 24)]
-        partitions: dict[str, list[str] | None] = dict.fromkeys(camera_names.products(*camera_names.DAILY), days)
-        for one in camera_names.CAMERAS:
+        partitions: dict[str, list[str] | None] = dict.fromkeys(camera_keys(*DAILY_PRODUCTS), days)
+        for one in CAMERAS:
             partitions |= {
-                camera_names.product(one, camera_names.LATEST): None,
-                camera_names.product(one, camera_names.HOURLY): hours,
+                product_key(one, LATEST_VIDEO): None,
+                product_key(one, HOURLY_THUMBNAILS): hours,
             }
-        return {name: self._newest(AssetKey(name.split("/")), keys) for name, keys in partitions.items()}
+        return {name: self._newest(asset_key(name), keys) for name, keys in partitions.items()}
 
     def _newest(self, key: AssetKey, partitions: list[str] | None) -> datetime | None:
         wanted = AssetRecordsFilter(asset_key=key, asset_partitions=partitions)

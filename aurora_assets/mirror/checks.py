@@ -12,17 +12,18 @@ from dagster import (
     multi_asset_check,
 )
 
+from aurora_assets.asset_keys import raw_key
 from aurora_assets.metadata import Metadata, check_result, coverage
-from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import days_of_run
 from aurora_platform.check_report import Finding
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.mirror import checks
+from aurora_platform.layout import Layout
+from aurora_platform.mirror import checks as mirror_checks
 from aurora_platform.mirror.scan import look, look_outside
 from aurora_platform.plots import strip_days
-from aurora_platform.transport.ssh import SshResource
+from resources.hosts import HostsResource
 
 # Executed by themselves, without a partition: today and yesterday.
 _NEWEST_DAYS = 2
@@ -46,20 +47,22 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     wanted = _CHECKS | (_CADENCE if stream.every else {})
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 
-    def findings(days: Sequence[date], ssh: SshResource) -> dict[str, list[Finding]]:
+    def findings(days: Sequence[date], hosts: HostsResource) -> dict[str, list[Finding]]:
         now = datetime.now(UTC)
-        here = _of_what_is_here(stream, site.raw_root(name), days, sharing, now)
+        here = _of_what_is_here(stream, Layout.of(site).raw_root(name), days, sharing, now)
         try:
             bound = site.limits.look
-            source = ssh.source(site.hosts[stream.host], within=bound.total_seconds())
-            survey = look(_settled(stream), source, site.raw_root(name), days, bound)
-            outside = look_outside(stream, source, site.raw_root(name), days, bound)
+            source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
+            survey = look(_settled(stream), source, Layout.of(site).raw_root(name), days, bound)
+            outside = look_outside(stream, source, Layout.of(site).raw_root(name), days, bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
-            return here | {check: [checks.not_seen(str(error))] for check in ("nothing_refused", "matches_source")}
+            return here | {
+                check: [mirror_checks.not_seen(str(error))] for check in ("nothing_refused", "matches_source")
+            }
         return here | {
-            "nothing_refused": [checks.nothing_refused(survey, outside)],
-            "matches_source": [checks.matches_source(survey)],
+            "nothing_refused": [mirror_checks.nothing_refused(survey, outside)],
+            "matches_source": [mirror_checks.matches_source(survey)],
         }
 
     @multi_asset_check(
@@ -69,12 +72,14 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             for check, text in wanted.items()
         ],
     )
-    def checks(context: AssetCheckExecutionContext, ssh: SshResource) -> Iterable[AssetCheckResult]:
-        found = findings(days_of_run(context) or _newest(stream), ssh)
+    def checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
+        found = findings(days_of_run(context) or _newest(stream), hosts)
         for check in wanted:
             result = check_result(found[check])
             if check == "matches_source":
-                result = result._replace(metadata={**result.metadata, **_coverage(name, stream, site.raw_root(name))})
+                result = result._replace(
+                    metadata={**result.metadata, **_coverage(name, stream, Layout.of(site).raw_root(name))}
+                )
             yield result._replace(asset_key=raw_key(name), check_name=check)
 
     return checks
@@ -84,15 +89,15 @@ def _of_what_is_here(
     stream: Stream, raw_root: Path, days: Sequence[date], sharing: Mapping[str, Stream], now: datetime
 ) -> dict[str, list[Finding]]:
     try:
-        files = list(checks.local_files(stream, raw_root, days))
+        files = list(mirror_checks.local_files(stream, raw_root, days))
     except OSError as error:
-        unseen = checks.not_seen(f"{error.filename}: {error.strerror}", raw_root)
+        unseen = mirror_checks.not_seen(f"{error.filename}: {error.strerror}", raw_root)
         return {check: [unseen] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
-    written = checks.written_by_day(stream, files)
+    written = mirror_checks.written_by_day(stream, files)
     return {
-        "no_file_in_the_future": [checks.no_file_in_the_future(stream, files, now)],
-        "nothing_foreign": [checks.nothing_foreign(files, sharing)],
-        "no_gap": [checks.no_gap(stream, written.get(day, []), day, now) for day in days],
+        "no_file_in_the_future": [mirror_checks.no_file_in_the_future(stream, files, now)],
+        "nothing_foreign": [mirror_checks.nothing_foreign(files, sharing)],
+        "no_gap": [mirror_checks.no_gap(stream, written.get(day, []), day, now) for day in days],
     }
 
 
@@ -100,7 +105,7 @@ def _coverage(name: str, stream: Stream, raw_root: Path) -> Metadata:
     """How many files each of the last 30 days has here, against the fullest of them."""
     today = datetime.now(UTC).date()
     try:
-        counts = checks.files_by_day(stream, raw_root, strip_days(today))
+        counts = mirror_checks.files_by_day(stream, raw_root, strip_days(today))
     except OSError:
         return {}  # another check says that and why
     most = max(counts.values(), default=0)

@@ -32,7 +32,7 @@ def see_that_it_is_not_empty(stream: str, where: str, list_root: Callable[[tuple
         The stream, and what its root is called in the message.
     list_root
         Lists the root without what matches some patterns (``without`` of
-        :meth:`aurora_platform.transport.listing.Source.list`).
+        :meth:`aurora_platform.transport.protocols.Source.list`).
     """
     listing = list_root(_SHALLOW)
     is_empty = all(entry.path == b"." for entry in listing.entries)

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from aurora_platform.archive.records import Known, Look, Side
+from aurora_platform.archive.records import Known, Look
 from aurora_platform.fs.versions import as_ns
+from aurora_platform.layout import Side
 from aurora_platform.text import SHOWN, shown
 
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.archive.records import Known, Side
+from aurora_platform.archive.records import Known
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import Sorted
 from aurora_platform.errors import EvidenceError
+from aurora_platform.layout import Side
 
 _ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"
 _LEFT_ALONE = "is not the version that the archive has, and its source does not have it any more"

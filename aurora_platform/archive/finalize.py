@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.names import finalized
 from aurora_platform.archive.records import Known
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.layout import ManifestLayout
 from aurora_platform.text import shown
 
 _MAX_BYTES = 1 << 22
@@ -47,19 +47,20 @@ class Finalization:
 class Finalizations:
     """The finalizations of one stream."""
 
-    def __init__(self, manifests: Path, stream: str, instance: str, there: str, staging: Staging) -> None:
+    def __init__(self, layout: ManifestLayout, stream: str, instance: str, there: str, staging: Staging) -> None:
         """``there`` is the stream's directory in the archive, below which the manifests' paths are."""
-        self.directory = finalized(manifests, stream)
+        self.layout = layout
+        self.directory = layout.finalized(stream)
         self.stream = stream
         self.instance = instance
         self.there = there
         self.staging = staging
 
     def file(self, day: date) -> Path:
-        return self.directory / f"{day}_{self.stream}_finalized.yaml"
+        return self.layout.finalization(self.stream, day)
 
     def manifest(self, day: date, revision: int) -> Path:
-        return self.directory / f"{day}_{self.stream}_manifest_r{revision}.tsv"
+        return self.layout.manifest(self.stream, day, revision)
 
     def of(self, day: date) -> Finalization | None:
         """What is said of a day; :class:`EvidenceError` where that cannot be read."""

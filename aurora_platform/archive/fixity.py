@@ -16,14 +16,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from aurora_platform.archive.fixity_tables import GONE, SCHEMA, TAKE
-from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.archive.fixity_tables import GONE, LISTED, SCHEMA, TAKE
+from aurora_platform.archive.records import Known, Look
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileId, same_mtime
+from aurora_platform.layout import SIDES, Side
 from aurora_platform.transport.checksums import Digest
-
-FILE_NAME = "evidence.sqlite"
 
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files that are asked for together
@@ -42,8 +41,8 @@ class Evidence(Database):
             )
 
         # Whole after a crash, but perhaps without the last second: it would be found out again.
-        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}"
-        self._open(path, _WAIT_SECONDS, script, not_ours)
+        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {LISTED}"
+        self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 
@@ -76,7 +75,7 @@ class Evidence(Database):
         """
         self._db.execute("DELETE FROM listed")
         rows = ((file.path, day.isoformat(), file.size, file.mtime_ns) for day, file in files)
-        # Outside of the transaction: a host may take minutes to say what it has.
+        # Connections of the transaction: a host may take minutes to say what it has.
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
         taken = _json(days if believed is None else believed())
         with self._writing() as db:

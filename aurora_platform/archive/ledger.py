@@ -19,16 +19,13 @@ from pathlib import Path
 
 from aurora_platform.archive.replaced import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
-from aurora_platform.fs.sqlite import Database
+from aurora_platform.fs.sqlite import Database, Schema
 from aurora_platform.fs.versions import FileId, identity, same_mtime
-
-FILE_NAME = "ledger.sqlite"
-REGISTERED = "registered"
-"""The group of files that somebody else put into the ledger."""
+from aurora_platform.layout import REGISTERED
 
 DIFFERS = "checksums differ"
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS file (
     archive TEXT NOT NULL,
     remote_path TEXT NOT NULL,
@@ -51,6 +48,7 @@ CREATE INDEX IF NOT EXISTS file_by_group ON file (archive, file_group, day, copi
 CREATE INDEX IF NOT EXISTS file_open ON file (archive, file_group, day) WHERE copied_at IS NULL;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+SCHEMA = Schema((f"{_TABLES} {REPLACED}",))
 _COUNTED = (
     "count(*), sum(size), sum(copied_at IS NULL AND parked_at IS NULL), sum(parked_at IS NOT NULL),"
     " sum(copied_at IS NOT NULL AND parked_at IS NULL), sum(verified_at IS NOT NULL)"
@@ -126,7 +124,7 @@ class Ledger(Database):
             )
 
         self.path = path
-        self._open(path, _WAIT.total_seconds(), f"PRAGMA synchronous = FULL; {_SCHEMA} {REPLACED}", not_ours)
+        self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
         self.replaced = Replacements(self._db, self._writing)
         """What was replaced in the archives although a finalization vouched for it."""
 

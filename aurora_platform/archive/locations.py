@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.verify_days import Place
-from aurora_platform.config.hosts import LocalHost, SshHost
+from aurora_platform.config.hosts import Host, LocalHost, SshHost
 from aurora_platform.config.site import Site
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.layout import Side
+from aurora_platform.transport.connections import Connections
 
 _HERE = LocalHost(kind="local")
 
 
-def places_of(site: Site, name: str, ssh: SshResource) -> dict[Side, Sequence[Place]]:
+def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Sequence[Place]]:
     """The ways to a stream's files; those to the archive in the site's order of preference."""
     stream, archive = site.streams[name], site.archive
     assert archive is not None  # who verifies has one
     host = site.hosts[stream.host]
     address = host.address if isinstance(host, SshHost) else stream.host
     return {
-        "source": [Place(address, ssh.source(host), ssh.hasher(host), stream.path)],
-        "local": [Place("here", ssh.source(_HERE), ssh.hasher(_HERE), str(site.paths.raw), stream.raw)],
-        "gws": [Place(h.address, ssh.source(h), ssh.hasher(h), archive.raw, stream.raw) for h in archive.hosts],
+        "source": [_place(connections, address, host, stream.path)],
+        "local": [_place(connections, "here", _HERE, str(site.paths.raw), stream.raw)],
+        "gws": [_place(connections, one.address, one, archive.raw, stream.raw) for one in archive.hosts],
     }
+
+
+def _place(connections: Connections, name: str, host: Host, root: str, prefix: str = "") -> Place:
+    access = connections.access(host)
+    return Place(name, access.source(), access.hasher(), root, prefix)

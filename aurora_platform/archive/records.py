@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from aurora_platform.fs.versions import same_mtime
-
-Side = Literal["source", "local", "gws"]
-SIDES: tuple[Side, ...] = ("source", "local", "gws")
 
 
 @dataclass(frozen=True, slots=True)

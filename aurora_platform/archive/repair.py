@@ -12,8 +12,9 @@ from datetime import date
 from enum import StrEnum
 
 from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
-from aurora_platform.archive.records import Known, Side
+from aurora_platform.archive.records import Known
 from aurora_platform.archive.verify_days import Verification
+from aurora_platform.layout import Side
 
 
 class Cure(StrEnum):

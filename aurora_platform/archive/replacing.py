@@ -14,9 +14,10 @@ from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Tally
 from aurora_platform.transport.listing import FILE, Entry
-from aurora_platform.transport.protocols import FarSide, Sent
+from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NO_FILE = "something else than a file stands there under its name"
@@ -38,7 +39,7 @@ class Replacing:
 
     def send(
         self,
-        host: FarSide,
+        host: ArchiveHost,
         root: str,
         files: Mapping[str, tuple[str, Item]],
         send: Callable[[Sequence[str], str | None], Sent],
@@ -69,7 +70,7 @@ class Replacing:
         if not earlier:
             return _with(send(paths, None) if paths else Sent(0, 0), complaints)
         # One for each attempt: a second one in the same would put what the first has sent over what it has kept.
-        keep_in = f"{self.archive.kept}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
+        keep_in = f"{ArchiveLayout.of(self.archive).replaced}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
         self.tell(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
         groups = {files[path][0] for path in earlier}
         for group in groups:
@@ -85,10 +86,10 @@ class Replacing:
             with suppress(HostError):  # what cannot be seen now is settled by the next push
                 self._settle(host, groups)
 
-    def _settle(self, host: FarSide, groups: set[str]) -> None:
+    def _settle(self, host: ArchiveHost, groups: set[str]) -> None:
         """Find out of which files earlier versions are kept: of those that are there whole."""
         # From above: where nothing was kept, the directory may not be there.
-        above = PurePosixPath(self.archive.kept).parent
+        above = PurePosixPath(ArchiveLayout.of(self.archive).replaced).parent
         for group in groups:
             for keep_in, files in self.ledger.replaced.open(self.archive.name, group).items():
                 try:
@@ -123,7 +124,7 @@ def is_version(there: FileId, item: Item) -> bool:
     return there.size == item.size and same_mtime(there.mtime_ns, item.mtime_ns)
 
 
-def files_there(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, FileId]:
+def files_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, FileId]:
     """The files of some paths that are there, each looked at by name."""
     return {
         path: FileId(path, entry.size, entry.mtime_ns)
@@ -132,7 +133,7 @@ def files_there(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, Fil
     }
 
 
-def entries_there(host: FarSide, root: str, paths: Sequence[str]) -> dict[str, Entry]:
+def entries_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, Entry]:
     """What stands there under some paths, whatever it is."""
     found, wanted = {}, set(paths)
     for names in in_parts(paths, lambda path: len(path.encode()), most_bytes=_MOST_NAMED_BYTES):

@@ -23,10 +23,10 @@ from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import exclusive
+from aurora_platform.layout import verify_lock
 from aurora_platform.text import Tally
 from aurora_platform.transport.checksums import Digest
 
-LOG_DIRECTORY = "retired"
 _BATCH = 50  # files that are read together immediately before they go
 
 
@@ -88,8 +88,9 @@ def retire(
         raise EvidenceError(f"{name}: no working copy is deleted: retention.raw.{name} would say from which age on")
     before = (now or datetime.now(UTC)) - age
     result = Retired(dry_run)
-    log = site.paths.manifests / LOG_DIRECTORY / f"{name}.jsonl"
-    with exclusive(site.paths.locks, f"verify.{name}", site.limits.lock), records.evidence() as evidence:
+    layout = records.layout
+    log = layout.finalizations.retired(name)
+    with records.evidence() as evidence, exclusive(layout.locks, verify_lock(name), site.limits.lock):
         old = _candidates(records, evidence, name, before, result)
         for batch in _batches(old, site.retention.files_per_run, result):
             if dry_run:

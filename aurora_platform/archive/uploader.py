@@ -19,15 +19,16 @@ from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.replacing import Replacing, files_there, is_version
-from aurora_platform.archive.transfer import FAR_WORK, Errand, PushReport
+from aurora_platform.archive.transfer import Errand, PushReport
 from aurora_platform.archive.upload_tree import UnusableError, take
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.layout import INCOMING, ArchiveLayout
 from aurora_platform.text import Tally, shown
-from aurora_platform.transport.protocols import FarSide, Sent
+from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _NOTES = 10
 _ASKED = 500  # files of which it is asked together whether a finalization vouches for them
@@ -37,7 +38,7 @@ def push(
     errand: Errand,
     *,
     archive: Archive,
-    hosts: Sequence[FarSide],
+    hosts: Sequence[ArchiveHost],
     ledger: Ledger,
     locks: Path,
     wait: timedelta,
@@ -80,7 +81,7 @@ class _Ready:
     path: str
 
 
-_Way = Callable[[FarSide, str, Sequence[_Ready], Path], Sent]
+_Way = Callable[[ArchiveHost, str, Sequence[_Ready], Path], Sent]
 """How files of the view get to a directory of a host."""
 
 
@@ -88,7 +89,7 @@ _Way = Callable[[FarSide, str, Sequence[_Ready], Path], Sent]
 class _Push:
     errand: Errand
     archive: Archive
-    hosts: list[FarSide]
+    hosts: list[ArchiveHost]
     ledger: Ledger
     locks: Path
     wait: timedelta
@@ -106,11 +107,11 @@ class _Push:
         self.vouched: set[str] = set()
         self.brought: set[str] = set()
         self.replacing = Replacing(self.archive, self.ledger, self.errand.lane, self.errand.only is not None, self.tell)
-        self.roots = self.archive.roots
+        self.roots = ArchiveLayout.of(self.archive).roots
         self.notes: list[str] = []
 
     def _work(self, root: str) -> str:
-        return f"{root.rstrip('/')}/{FAR_WORK}/{self.errand.lane}"
+        return ArchiveLayout.work(root, self.errand.lane)
 
     @property
     def _lock(self) -> Path:
@@ -185,7 +186,7 @@ class _Push:
         """The directory of the archive in which a remote path lies; the nearest, where one lies in another."""
         found = [root for root in self.roots if path.startswith(f"{root.rstrip('/')}/")]
         root = max(found, key=len, default=None)
-        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == FAR_WORK:
+        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == INCOMING:
             return None
         return root
 
@@ -279,11 +280,11 @@ class _Push:
         why = "; ".join(f"{name}: {said}" for name, said in self.said.items())
         raise ArchiveError(f"no host of archive {self.archive.name} works. {why}", transient=self.may_pass)
 
-    def _copy(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+    def _copy(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
         """The way of most files: the newest version takes the place of whatever is there."""
         return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
 
-    def _replace(self, host: FarSide, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+    def _replace(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
         """The way of files that a finalization vouches for (:class:`aurora_platform.archive.replacing.Replacing`)."""
 
         def send(paths: Sequence[str], keep_in: str | None) -> Sent:

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime
 
 from aurora_platform.archive.manifest_store import StreamSummary
 from aurora_platform.archive.prune_plan import PrunePlan, plan_pruning, staleness, summarize
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place, VerifyReport
+from aurora_platform.layout import Side
 
 
 @dataclass(frozen=True)

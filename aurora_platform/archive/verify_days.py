@@ -19,16 +19,16 @@ from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, Compare
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.names import raw_group
-from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.archive.records import Known, Look
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import FileId, as_ns
+from aurora_platform.layout import SIDES, Side, raw_group
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.text import Tally, shown
-from aurora_platform.transport.checksums import Hasher
-from aurora_platform.transport.listing import FILE, Entry, Listing, Source
+from aurora_platform.transport.listing import FILE, Entry, Listing
+from aurora_platform.transport.protocols import Hasher, Source
 
 _OURS: tuple[Side, Side] = ("local", "gws")
 _NOTED = 1000  # rows that go into the ledger in one transaction

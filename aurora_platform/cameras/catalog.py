@@ -14,17 +14,18 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from aurora_platform.cameras.catalog_tables import SCHEMA
 from aurora_platform.cameras.filenames import (
     CAMERAS,
     MIME_TYPES,
     Kind,
 )
 from aurora_platform.cameras.raw_tree import around, belongs
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
 from aurora_platform.fs.sqlite import make_whole
 from aurora_platform.fs.versions import FileId
-from aurora_platform.layout import Layout
 from aurora_platform.text import Tally
 
 _log = logging.getLogger(__name__)
@@ -36,35 +37,6 @@ _LASTING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
 # The log is folded in at the end; only a backfill of many days reaches this before (4 kB each).
 _LOG_PAGES = 10_000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS images (
-    raw_path TEXT NOT NULL PRIMARY KEY,
-    image_type TEXT NOT NULL,
-    media_kind TEXT NOT NULL,
-    mime_type TEXT NOT NULL,
-    stream TEXT NOT NULL,
-    label TEXT NOT NULL,
-    time_utc TEXT NOT NULL,
-    time_epoch_ns INTEGER NOT NULL,
-    day_utc TEXT NOT NULL,
-    relative_path TEXT NOT NULL,
-    filename TEXT NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    indexed_at TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS unreadable_media (
-    raw_path TEXT NOT NULL PRIMARY KEY,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    error TEXT NOT NULL,
-    indexed_at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS images_by_day ON images (day_utc, image_type, media_kind, time_epoch_ns, raw_path);
-CREATE INDEX IF NOT EXISTS images_by_time ON images (image_type, media_kind, time_epoch_ns, raw_path);
-"""
 _COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
@@ -116,7 +88,7 @@ class Media(NamedTuple):
 
 
 @contextmanager
-def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
+def open_writable(workspace: CameraWorkspace) -> Iterator[sqlite3.Connection]:
     """The catalogue for writing; made when missing.
 
     At its end all that was committed is on the disk, also where the work in between has failed, and the main file is
@@ -127,17 +99,19 @@ def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
     CatalogError
         Where it cannot be made, opened or written; the message says what to do.
     """
-    if _is_missing(layout.catalog):
-        _make(layout)
-    with _connect(layout.catalog) as db:
+    if _is_missing(workspace.layout.catalog):
+        _make(workspace)
+    with _connect(workspace.layout.catalog) as db:
         try:
             yield db
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake in a statement
                 raise
-            raise _refused(layout.catalog, error, "cannot be written", "Days that were not finished are") from None
+            raise _refused(
+                workspace.layout.catalog, error, "cannot be written", "Days that were not finished are"
+            ) from None
         finally:
-            _settle(db, layout.catalog)
+            _settle(db, workspace.layout.catalog)
 
 
 def _settle(db: sqlite3.Connection, catalog: Path) -> None:
@@ -172,24 +146,24 @@ def _is_missing(catalog: Path) -> bool:
     return not catalog.is_file() or catalog.stat().st_size == 0
 
 
-def _make(layout: Layout) -> None:
+def _make(workspace: CameraWorkspace) -> None:
     """Publish an empty catalogue whole, so that no reader ever finds a database without its tables."""
-    with layout.staging.claim("catalog") as staged:
-        if not _is_missing(layout.catalog):
+    with workspace.staging.claim("catalog") as staged:
+        if not _is_missing(workspace.layout.catalog):
             return
         staged.mkdir()
         try:
-            make_whole(staged / layout.catalog.name, _SCHEMA)
+            make_whole(staged / workspace.layout.catalog.name, SCHEMA)
         except sqlite3.Error as error:
             raise CatalogError(
-                f"{layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make room on "
-                "that disk (`df` shows it) and materialize wxcam/catalog again.",
+                f"{workspace.layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make "
+                "room on that disk (`df` shows it) and materialize wxcam/catalog again.",
                 transient=True,
             ) from None
         # A log without its database is of one that was deleted: SQLite would play it into the new one.
         for left in ("-wal", "-shm"):
-            remove(layout.catalog.with_name(layout.catalog.name + left))
-        publish_file(staged / layout.catalog.name, layout.catalog)
+            remove(workspace.layout.catalog.with_name(workspace.layout.catalog.name + left))
+        publish_file(staged / workspace.layout.catalog.name, workspace.layout.catalog)
 
 
 @contextmanager
@@ -201,7 +175,8 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
             # and never a part of one; the next refresh finds what is not there.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            db.executescript(_SCHEMA)
+            # A number alone is no reason to send the whole catalogue to the archive again.
+            SCHEMA.migrate(db, path, lazily=True)
         except sqlite3.OperationalError as error:
             raise _refused(path, error, "cannot be opened for writing", "It is") from None
         except sqlite3.DatabaseError as error:
@@ -246,6 +221,7 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
 def _expect_tables(db: sqlite3.Connection, path: Path) -> None:
     try:
         found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
+        SCHEMA.check(db, path)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
@@ -263,6 +239,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        SCHEMA.stamp(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # on a full disk SQLite has rolled back by itself
@@ -383,7 +360,7 @@ def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
     )
 
 
-def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
+def mark_unreadable(workspace: CameraWorkspace, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
     """Record files that no reader can decode (:mod:`aurora_platform.cameras.readers`), so that nobody tries them again.
 
     What a product only has no use for is not for here: it stays catalogued for the others. Of a file that has changed
@@ -394,6 +371,6 @@ def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: 
     if not bad:
         return
     same = "SELECT 1 FROM images WHERE raw_path = ? AND size_bytes = ? AND mtime_ns = ?"
-    with open_writable(layout) as db, _transaction(db):
+    with open_writable(workspace) as db, _transaction(db):
         rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in bad]
         _record_failures(db, [row for row in rows if db.execute(same, row[:3]).fetchone()])

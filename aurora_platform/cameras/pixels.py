@@ -31,14 +31,15 @@ from zarr.codecs import BloscCodec
 
 from aurora_platform.cameras import recipes
 from aurora_platform.cameras.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
-from aurora_platform.cameras.filenames import CAMERAS, compact, from_epoch_ns
+from aurora_platform.cameras.filenames import CAMERAS, from_epoch_ns
 from aurora_platform.cameras.jpeg import END, frame_in, header_of
 from aurora_platform.cameras.media import raise_if_memory_is_short
 from aurora_platform.cameras.readers import picture
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import flush, publish_file, publish_tree
 from aurora_platform.fs.versions import identity
-from aurora_platform.layout import Layout
+from aurora_platform.layout import compact
 from aurora_platform.text import Tally
 
 RECIPE = recipes.PIXELS
@@ -80,7 +81,7 @@ class PixelsReport:
     """Times of the first and last image that were considered, also where they are excluded: how new the product is."""
 
 
-def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> PixelsReport:
+def build_pixels(workspace: CameraWorkspace, camera: str, day: date, now: datetime) -> PixelsReport:
     """Bring a day's pixel group up to date with the catalogue; nothing is written where its inputs are the same.
 
     Raises
@@ -90,9 +91,9 @@ def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> Pixel
     """
     started = time.monotonic()
     report = PixelsReport(camera, day)
-    target = layout.pixels(camera, day)
-    with layout.staging.claim(f"pixels.{camera}.{compact(day)}") as staged:
-        with open_readonly(layout.catalog) as db:
+    target = workspace.layout.pixels(camera, day)
+    with workspace.staging.claim(f"pixels.{camera}.{compact(day)}") as staged:
+        with open_readonly(workspace.layout.catalog) as db:
             listed = day_media(db, day, camera, "image")
         media = as_catalogued(listed, report.waiting)
         old = _Generation.read(target)
@@ -101,13 +102,13 @@ def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> Pixel
         if media and (unchanged or (report.waiting.count and old.identity)):
             _describe(report, media, _choose(media, report, old.excluded), old.identity)
         elif media:
-            _build(layout, media, old, staged, target, report, now)
+            _build(workspace, media, old, staged, target, report, now)
     report.seconds = time.monotonic() - started
     return report
 
 
 def _build(
-    layout: Layout,
+    workspace: CameraWorkspace,
     media: list[Media],
     old: "_Generation",
     staged: Path,
@@ -122,7 +123,7 @@ def _build(
     while failures := _collect(frames, old, chunks, report):
         bad = {m: str(error) for m, error in failures.items() if isinstance(error, UnreadableError)}
         changed = {m for m, error in failures.items() if isinstance(error, _ChangedError)}
-        mark_unreadable(layout, bad.items(), now)
+        mark_unreadable(workspace, bad.items(), now)
         report.unreadable |= {m.relative_path: reason for m, reason in bad.items()}
         for m in changed:
             report.waiting.add(m.relative_path)
@@ -138,7 +139,7 @@ def _build(
         left.unlink()
     new = identity(RECIPE, (m.file_id for m in media))
     _write_group(staged, report, frames, new)
-    _publish_ancestors(layout, report.camera)
+    _publish_ancestors(workspace, report.camera)
     publish_tree(staged, target)
     report.built = True
     _describe(report, media, frames, new)
@@ -368,17 +369,25 @@ _TIME = {
 }
 
 
-def _publish_ancestors(layout: Layout, camera: str) -> None:
+def _publish_ancestors(workspace: CameraWorkspace, camera: str) -> None:
     """Make the root group and the camera's group, where they are missing or say something else."""
     described = {
-        layout.store: {"title": "WXcam sky images", "instrument": "wxcam", "storage_policy": recipes.STORAGE_POLICY},
-        layout.store / camera: {"title": f"WXcam {CAMERAS[camera].label}", "instrument": "wxcam", "camera": camera},
+        workspace.layout.store: {
+            "title": "WXcam sky images",
+            "instrument": "wxcam",
+            "storage_policy": recipes.STORAGE_POLICY,
+        },
+        workspace.layout.store / camera: {
+            "title": f"WXcam {CAMERAS[camera].label}",
+            "instrument": "wxcam",
+            "camera": camera,
+        },
     }
     for place, attributes in described.items():
         metadata = place / "zarr.json"
         if metadata.is_file() and dict(zarr.open_group(place, mode="r").attrs) == attributes:
             continue
-        with layout.staging.claim(f"group.{camera}") as staged:
+        with workspace.staging.claim(f"group.{camera}") as staged:
             zarr.create_group(staged, zarr_format=3, attributes=attributes)
             publish_file(staged / "zarr.json", metadata)
 

@@ -8,7 +8,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from aurora_platform.cameras.filenames import CAMERAS, Camera, compact, parse_name
+from aurora_platform.cameras.filenames import CAMERAS, Camera, parse_name
+from aurora_platform.layout import compact
 
 
 class RawFile(NamedTuple):

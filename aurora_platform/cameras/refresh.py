@@ -26,10 +26,10 @@ from aurora_platform.cameras.filenames import MIME_TYPES, Camera, Kind, epoch_ns
 from aurora_platform.cameras.images import inspect_image
 from aurora_platform.cameras.media import inspect_clip
 from aurora_platform.cameras.raw_tree import RawFile, is_misplaced, scan_day
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import FileId, identity, is_settled
-from aurora_platform.layout import Layout
 from aurora_platform.streams.state import sightings
 from aurora_platform.text import Tally, shown
 
@@ -63,7 +63,7 @@ class CatalogReport:
         return bool(self.added or self.changed or self.removed)
 
 
-def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
+def refresh_day(workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:
     """Make the rows of one UTC day equal to what lies in the raw tree.
 
     Raises
@@ -71,36 +71,36 @@ def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
     BusyError, CatalogError
         Where another run works on the same day for too long, or the catalogue cannot be written.
     """
-    with refreshing(layout) as refresh:
+    with refreshing(workspace) as refresh:
         return refresh(day, now)
 
 
 @contextmanager
-def refreshing(layout: Layout) -> Iterator[Callable[[date, datetime], CatalogReport]]:
+def refreshing(workspace: CameraWorkspace) -> Iterator[Callable[[date, datetime], CatalogReport]]:
     """:func:`refresh_day` for several days: each is there whole or not at all, and all are on the disk at the end."""
-    with open_writable(layout) as db:
+    with open_writable(workspace) as db:
 
         def refresh(day: date, now: datetime) -> CatalogReport:
             started = time.monotonic()
-            with exclusive(layout.locks, f"catalog.{day}", layout.wait):
-                report = _refresh(db, layout, day, now)
+            with exclusive(workspace.locks, f"catalog.{day}", workspace.wait):
+                report = _refresh(db, workspace, day, now)
             report.seconds = time.monotonic() - started
             return report
 
         yield refresh
 
 
-def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -> CatalogReport:
+def _refresh(db: sqlite3.Connection, workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:
     report = CatalogReport(day)
     known = {media.raw_path: media for media in day_media(db, day)}
-    unreadable = day_unreadable(db, layout.raw, day)
-    now_ns, stamp = _clock_ns(layout, day, now), now.isoformat(timespec="seconds")
+    unreadable = day_unreadable(db, workspace.layout.raw, day)
+    now_ns, stamp = _clock_ns(workspace, day, now), now.isoformat(timespec="seconds")
     rows: list[Row] = []
     failures: list[Row] = []
     good: list[FileId] = []
     times: list[int] = []
     seen = set()
-    for file in scan_day(layout.raw, day):
+    for file in scan_day(workspace.layout.raw, day):
         if not _is_text(file.relative_path):
             # SQLite's text cannot hold the name, so it is found again at each pass; it is never opened.
             report.unreadable[shown(file.relative_path)] = "the name is not UTF-8"
@@ -115,7 +115,7 @@ def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -
             times.append(old.time_ns)
         elif _is_known_bad(unreadable.get(file.raw_path), version):
             report.unreadable[file.relative_path] = unreadable[file.raw_path][2]
-        elif not is_settled(file.mtime_ns, now_ns, layout.settle):
+        elif not is_settled(file.mtime_ns, now_ns, workspace.settle):
             report.unsettled.add(file.relative_path)
         else:
             try:
@@ -167,11 +167,11 @@ def _is_known_bad(row: tuple[int, int, str] | None, version: tuple[int, int]) ->
     return row is not None and row[:2] == version and not row[2].startswith(_HASTY)
 
 
-def _clock_ns(layout: Layout, day: date, now: datetime) -> int:
+def _clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> int:
     """The later of this machine's clock and the camera host's when it was last seen: a file that has settled by the
     clock that stamped it is not kept waiting because ours is behind."""
     ours = int(now.timestamp() * 1e9)
-    seen = sightings(layout.seen_at).get(day) if layout.seen_at else None
+    seen = sightings(workspace.seen_at).get(day) if workspace.seen_at else None
     return max(ours, seen.clock_ns) if seen else ours
 
 

@@ -47,14 +47,6 @@ class Paths(Settings):
     state: UnquotedPath
     manifests: SitePath
 
-    @property
-    def locks(self) -> Path:
-        return self.state / "locks"
-
-    @property
-    def known_hosts(self) -> Path:
-        return self.state / "known_hosts"
-
 
 class Site(Settings):
     """An observatory: its paths, hosts, streams and archive."""
@@ -109,22 +101,6 @@ class Site(Settings):
         if self.retention.raw and self.archive is None:
             raise ValueError("retention.raw: needs archive; what is in no archive is never deleted here")
         return self
-
-    def raw_root(self, stream: str) -> Path:
-        """The local raw directory of a stream."""
-        return self.paths.raw / self.streams[stream].raw
-
-    def sightings(self, stream: str) -> Path:
-        """Where it is remembered when a stream's source was last seen."""
-        return self.paths.state / "sources" / f"{stream}.json"
-
-    def freshness(self, stream: str) -> Path:
-        """Where it is remembered how new a stream's source is (:mod:`aurora_assets.source_state`)."""
-        return self.paths.state / "freshness" / f"{stream}.json"
-
-    @property
-    def wxcam_products(self) -> Path:
-        return self.paths.products / "wxcam"
 
 
 class _Loader(yaml.SafeLoader):

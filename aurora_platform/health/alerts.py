@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
@@ -27,21 +27,14 @@ from aurora_platform.health.alert_mail import compose
 from aurora_platform.health.alert_rules import Condition, Reading, Verdict, conditions_of, of_failed_run
 from aurora_platform.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
 from aurora_platform.health.models import Run
-from aurora_platform.health.places import alerts_directory
+from aurora_platform.layout import Layout
+from aurora_platform.transport.protocols import MailTransport
 
 _JUMP = 60.0  # s; less is a clock that is kept right
 # After a jump what was stamped before it has a wrong age, until it is written again.
 _CALM_AFTER_JUMP = 1800.0
 _ORDER = ("begins", "lasts", "recovered")
 _LOCK_SLACK = timedelta(seconds=30)
-
-
-class Sender(Protocol):
-    """A way out for mails, with a bound."""
-
-    def send(self, message: EmailMessage) -> str:
-        """Hand a mail over and return by what; raises :class:`MailError`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -76,10 +69,10 @@ class Alerting:
     @classmethod
     def of(cls, site: Site, settings: Alerts) -> Alerting:
         """Those of a site whose file has the key ``alerts``."""
-        return cls(site.name, settings, alerts_directory(site), site.paths.locks)
+        return cls(site.name, settings, Layout.of(site).health.alerts, Layout.of(site).locks)
 
     def evaluate(
-        self, reading: Reading, sender: Sender, *, failed: Sequence[Run] = (), at: Moment | None = None
+        self, reading: Reading, sender: MailTransport, *, failed: Sequence[Run] = (), at: Moment | None = None
     ) -> Outcome:
         """Find what has changed, and send one mail about it.
 
@@ -114,7 +107,7 @@ class Alerting:
         message = compose(state.sending, self.site, self.settings) if state.sending else None
         return Outcome(state, events, note=note), message
 
-    def _send(self, state: State, events: tuple[Event, ...], sender: Sender, now: datetime) -> Outcome:
+    def _send(self, state: State, events: tuple[Event, ...], sender: MailTransport, now: datetime) -> Outcome:
         is_new = state.sending is None
         state = _taken(state, now, self.settings)
         self._store.save(state)

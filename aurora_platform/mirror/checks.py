@@ -14,9 +14,10 @@ from pathlib import Path
 
 from aurora_platform.check_report import Finding
 from aurora_platform.config.streams import Stream
+from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey
-from aurora_platform.mirror.work_directory import BESIDE, WORK_DIRECTORY
+from aurora_platform.mirror.work_directory import BESIDE
 from aurora_platform.text import Tally
 
 # A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
@@ -43,7 +44,7 @@ def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterato
             with os.scandir(raw_root / directory) as found:
                 for item in found:
                     path = os.path.join(directory, item.name)
-                    if path == WORK_DIRECTORY or (item.name.startswith(".") and item.name.endswith(BESIDE)):
+                    if path == INCOMING or (item.name.startswith(".") and item.name.endswith(BESIDE)):
                         continue  # our own, in the making
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)

@@ -23,8 +23,8 @@ from aurora_platform.mirror.publish import CannotPublishError, came, publish
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.text import counted
-from aurora_platform.transport.listing import FILE, Source
-from aurora_platform.transport.protocols import Transfer, Transferred
+from aurora_platform.transport.listing import FILE
+from aurora_platform.transport.protocols import Source, Transfer, Transferred
 
 NOT_COPIED = "not copied: gone from the host, or not readable"
 OVERSIZE = "not copied: larger than the host had listed it"

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import FileId, is_settled
+from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Mtimes
-from aurora_platform.mirror.work_directory import WORK_DIRECTORY, incoming
+from aurora_platform.mirror.work_directory import incoming
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.text import Tally, shown
 from aurora_platform.transport.listing import FILE, Entry, Listing
@@ -157,7 +158,7 @@ class Decider:
     def _settle(self, file: FileId, asked: DayPlan) -> None:
         if not is_settled(file.mtime_ns, self.clock_ns, self.stream.settle):
             asked.unsettled.add(file.path)
-        elif file.path.startswith(f"{WORK_DIRECTORY}/"):
+        elif file.path.startswith(f"{INCOMING}/"):
             asked.refuse(file.path, _OURS)
         elif isinstance(here := self.local.look(file.path), str):
             asked.refuse(file.path, here)

@@ -21,7 +21,8 @@ from aurora_platform.mirror.plan import DayPlan, Decider, Plan
 from aurora_platform.streams.classify import Directories, directories_of_any_day
 from aurora_platform.streams.state import Sighting
 from aurora_platform.text import SHOWN, Tally, counted, shown
-from aurora_platform.transport.listing import Entry, Listing, Source
+from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.transport.protocols import Source
 
 _AHEAD_NS = 60 * 10**9  # a file may be written since the host's clock was read, by a listing that takes its time
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from aurora_platform.config.limits import KEEP_FREE
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import FileId, identity
+from aurora_platform.layout import mirror_transfer_lock
 from aurora_platform.mirror.disk_room import NO_ROOM, Room
 from aurora_platform.mirror.fetch import Fetch
 from aurora_platform.mirror.other_lanes import OtherLanes, held
@@ -23,8 +24,7 @@ from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.streams.state import Sighting, remember
 from aurora_platform.text import Tally, counted
-from aurora_platform.transport.listing import Source
-from aurora_platform.transport.protocols import Transfer, Transferred
+from aurora_platform.transport.protocols import Source, Transfer, Transferred
 
 RECIPE = "raw/1"
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
@@ -219,7 +219,7 @@ class _Mirror:
                 self.transfer,
                 root,
                 work,
-                self.locks / f"mirror.{lane}.transfer.lock",
+                self.locks / f"{mirror_transfer_lock(lane)}.lock",
                 Room(work, self.keep_free, others.give_up),
                 self.tell,
             )

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from aurora_platform.fs.atomic import remove
 from aurora_platform.fs.versions import FileId
+from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Kept, Mtimes, device_of, learn, record
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
 # Files in the making, and cut transfers to resume: behind the raw root's own directories, or those of a stream whose
 # directory is on another device, so that a finished file can be renamed to its name.
-WORK_DIRECTORY = ".incoming"
 BESIDE = ".aurora"  # at the end of a hidden name: a copy that is being made where no rename leads
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
@@ -35,7 +35,7 @@ def incoming(root: Path, raw: str) -> Path:
 
 
 def _choices(root: Path, raw: str) -> tuple[Path, Path]:
-    return root / WORK_DIRECTORY, root.parents[raw.count("/")] / WORK_DIRECTORY
+    return root / INCOMING, root.parents[raw.count("/")] / INCOMING
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class WorkPlace:
     def move_to_its_own(self) -> None:
         """Have later passes work below the stream's directory: no rename leads there from here, on one device."""
         with suppress(OSError):  # a disk that is full: it goes on as it is
-            (self.root / WORK_DIRECTORY).mkdir(exist_ok=True)
+            (self.root / INCOMING).mkdir(exist_ok=True)
 
     @property
     def arrived(self) -> Path:

@@ -12,8 +12,8 @@ from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.operations.audit_result import Finding, Level, by_limits
 from aurora_platform.operations.audit_rsync import judged
 from aurora_platform.text import shown
+from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
-from aurora_platform.transport.ssh import SshResource
 from aurora_platform.transport.ssh_errors import by_hand
 
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
@@ -66,9 +66,9 @@ class Visit:
     host: SshHost
     places: Mapping[str, Place]
     """Directories, by the component that a finding about one has."""
-    ssh: SshResource
+    connections: Connections
     known_hosts: Path
-    """Where the platform keeps host keys; ``ssh`` writes to a copy of it."""
+    """Where the platform keeps host keys; ``connections`` writes to a copy of it."""
 
     @property
     def where(self) -> str:
@@ -77,6 +77,10 @@ class Visit:
     @property
     def by_hand(self) -> str:
         return f"ssh -p {self.host.port} {self.host.user}@{self.host.address}"
+
+    @property
+    def _copy(self) -> str:
+        return str(self.connections.bounds.known_hosts)
 
     def look(self) -> list[Finding]:
         """Everything about this host; one that cannot be asked has one finding that says why."""
@@ -99,7 +103,7 @@ class Visit:
 
     def _ask(self, argv: Sequence[str]) -> tuple[str, str]:
         """What a program there prints, and what the login shell has printed before it."""
-        said = self.ssh.ask(self.host, ["sh", "-c", _MARKED_SCRIPT, _MARK, *argv])
+        said = self.connections.ask(self.host, ["sh", "-c", _MARKED_SCRIPT, _MARK, *argv])
         noise, mark, answer = said.rpartition(f"\n{_MARK}\n")
         if not mark:
             raise HostError(f"it does not run what we ask for, but says {said[:60]!r}")
@@ -116,7 +120,7 @@ class Visit:
 
     def _said(self, error: Exception) -> str:
         # The next step has a column of its own.
-        return str(error).replace(self.ssh.known_hosts, str(self.known_hosts)).removesuffix(f" {by_hand(self.host)}")
+        return str(error).replace(self._copy, str(self.known_hosts)).removesuffix(f" {by_hand(self.host)}")
 
     def _unreachable(self, error: HostError, took: float) -> list[Finding]:
         said = self._said(error)
@@ -125,8 +129,8 @@ class Visit:
             step = f"if it was really reinstalled: ssh-keygen -f {self.known_hosts} -R '{name_of(self.host)}'; else ask"
             return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         if isinstance(error, HostKeyError):
-            step = error.next_step.replace(self.ssh.known_hosts, str(self.known_hosts))
-            said = error.what.replace(self.ssh.known_hosts, str(self.known_hosts))
+            step = error.next_step.replace(self._copy, str(self.known_hosts))
+            said = error.what.replace(self._copy, str(self.known_hosts))
             return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         step = f"compare user, auth and identity in {self.key} with what lets you in: {self.by_hand}"
         if not isinstance(error, HostRefusedError):
@@ -137,7 +141,7 @@ class Visit:
         component = f"{self.name} host key"
         if was_known:
             return Finding(component, Level.OK, f"known: {', '.join(was_known)}")
-        now = ", ".join(_fingerprints(self.host, Path(self.ssh.known_hosts))) or "unknown"
+        now = ", ".join(_fingerprints(self.host, Path(self._copy))) or "unknown"
         # It may be one whose line was damaged where its name stood.
         level = Level.WARN if damaged_lines(self.known_hosts) else Level.OK
         return Finding(

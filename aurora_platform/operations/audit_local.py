@@ -14,7 +14,9 @@ from pathlib import Path
 from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.package_files import CHECKOUT, DAGSTER_YAML, DEMO_DIRECTORY
 from aurora_platform.config.site import Site
+from aurora_platform.errors import LayoutError, NewerError
 from aurora_platform.fs.atomic import nearest
+from aurora_platform.layout import VERSION, check_state
 from aurora_platform.operations import audit_rsync
 from aurora_platform.operations.audit_file_systems import file_system, raw_mtimes, staging, work_directories
 from aurora_platform.operations.audit_result import Finding, Level, by_limits
@@ -121,6 +123,20 @@ def _room(name: str, there: Path) -> Finding:
     return Finding(f"{name} space", level, what, "" if level is Level.OK else f"make room on the disk of {there}")
 
 
+def state_layout(state: Path) -> Iterator[Finding]:
+    """Which version of Aurora the state directory is of."""
+    component = "state layout"
+    try:
+        found = check_state(state)
+    except (NewerError, LayoutError) as error:
+        yield Finding(component, Level.FAIL, str(error), "docs/operating.md, Runbook: newer Aurora")
+        return
+    if found == VERSION:
+        yield Finding(component, Level.OK, f"version {found}")
+    else:
+        yield Finding(component, Level.OK, f"version {found}: whoever writes first makes version {VERSION} of it")
+
+
 def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[Finding]:
     """Whether a rebuilt directory can change places with the old one in one step, by the type of the file system."""
     kind = file_system(nearest(products).resolve(), mounts.read_text())
@@ -196,6 +212,7 @@ def looks_here(site: Site) -> dict[str, Callable[[], Iterable[Finding]]]:
         "python": python,
         **{f"tool {one.name}": partial(tool, one) for one in TOOLS},
         **{f"{name} {path}": partial(directory, name, path) for name, path in paths.items()},
+        "state layout": partial(state_layout, site.paths.state),
         "products file system": partial(products_exchange, site.paths.products),
         "raw mtimes": partial(raw_mtimes, site),
         "raw work directory": partial(work_directories, site),

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.paths import UnsafePathError, is_plain, safe_relative
 from aurora_platform.fs.versions import FileId
-from aurora_platform.transport.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, Source, matching
+from aurora_platform.transport.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, matching
+from aurora_platform.transport.protocols import Source
 
 # A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
 # their end, so the last of a day may carry the next day's date.

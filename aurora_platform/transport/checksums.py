@@ -16,7 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Full, Queue
-from typing import Protocol
 
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.text import shown
@@ -123,23 +122,6 @@ class Digest:
     error: str = ""
 
 
-class Hasher(Protocol):
-    """A place whose files can be hashed; :mod:`aurora_platform.transport.ssh_checksums` implements it for SSH."""
-
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        """One digest for each of the relative ``paths`` below ``root``, in any order, as they come.
-
-        No symlink below ``root`` is followed. A file that cannot be hashed is a digest with an error. An iterator that
-        is not used up is to be closed: that ends the work.
-
-        Raises
-        ------
-        HostError
-            Where the root does not exist, or a far host breaks off; what it has said so far has been yielded.
-        """
-        ...
-
-
 def why_unusable(path: str) -> str:
     """Why no file can have this relative path, or nothing."""
     try:
@@ -163,7 +145,7 @@ class LocalHasher:
         self.threads = threads or len(os.sched_getaffinity(0))
 
     def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        """See :meth:`Hasher.digests`."""
+        """See :meth:`aurora_platform.transport.protocols.Hasher.digests`."""
         if not os.path.isdir(root):
             raise HostRefusedError(
                 f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"

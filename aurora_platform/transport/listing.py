@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.text import Tally, shown
@@ -75,26 +75,6 @@ class Listing:
     entries: Generator[Entry]
     """To be closed where it is not used up: that ends the session."""
     unreadable: Tally = field(default_factory=Tally)
-
-
-class Source(Protocol):
-    """A place that can be listed; :mod:`resources` implements it for SSH."""
-
-    def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
-        """List everything below ``root``, or below those of the directories ``below`` that exist in it.
-
-        What matches one of the patterns ``without`` (of ``fnmatch``, for relative paths) is passed over, and not
-        looked into. Where there are patterns ``named`` (see :func:`matching`), only what has such a name is listed,
-        and every symlink: nobody knows what is behind one. The rest costs its name, and neither a stat nor a line;
-        directories are looked into whatever their name.
-
-        Raises
-        ------
-        HostError
-            Where the host does not answer, the root does not exist or cannot be read, or the listing was cut off; in
-            part only once the entries are used up.
-        """
-        ...
 
 
 def remote_command(
@@ -179,7 +159,7 @@ class LocalSource:
         self.clock_ns = clock_ns
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
-        """See :meth:`Source.list`."""
+        """See :meth:`aurora_platform.transport.protocols.Source.list`."""
         _see(root, is_listed=not below)
         unreadable = Tally()
         skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]

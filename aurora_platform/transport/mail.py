@@ -52,7 +52,7 @@ class Choice:
 
 
 class Mailer:
-    """Sends mails as the site file says; see :class:`aurora_platform.health.alerts.Sender`."""
+    """Sends mails as the site file says; see :class:`aurora_platform.transport.protocols.MailTransport`."""
 
     def __init__(self, alerts: Alerts) -> None:
         self.alerts = alerts

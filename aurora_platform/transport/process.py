@@ -1,6 +1,6 @@
 """Running programs, each with its bounds.
 
-:class:`ShellResource` starts a program by ``subprocess``, not by ``dagster-shell``: that forks with Python code to run
+:func:`run_program` starts a program by ``subprocess``, not by ``dagster-shell``: that forks with Python code to run
 in the child (``preexec_fn``), and in a process with threads such a child can hang before the program, so before any
 bound, begins. Seen with PyAV's threads; ``docs/decisions.md`` tells the story. ``dagster-shell`` runs what an operator
 starts by itself, in a run that does nothing else (:mod:`aurora_assets.tools_job`).
@@ -15,8 +15,6 @@ from contextlib import suppress
 from datetime import timedelta
 from logging import Logger
 from pathlib import Path
-
-from dagster import ConfigurableResource
 
 from aurora_platform.text import printable
 from aurora_platform.transport.output import Output
@@ -34,62 +32,55 @@ _LOOKS_A_STALL = 8  # how often to look in the time after which nothing read is 
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")
 
 
-class ShellResource(ConfigurableResource):
-    """Runs one program to its end and returns its output and exit code.
+def run_program(
+    argv: Sequence[str],
+    log: Logger,
+    *,
+    bound: timedelta,
+    lock: Path,
+    lock_wait: timedelta,
+    stall: timedelta | None = None,
+    life: Life = READS,
+    largest: int | None = None,
+    matching: Sequence[re.Pattern[bytes]] = (),
+) -> tuple[str, int]:
+    """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
 
-    Every program gets three bounds: it dies with the run that started it (also when that is killed by SIGKILL), it ends
-    after a given time, and it holds a lock file for as long as it lives.
+    Of the output, the beginning and the end (:mod:`aurora_platform.transport.output`): as the program wrote it
+    here, and printable in the log. Every program gets three bounds: it dies with the run that started it (also when
+    that is killed by SIGKILL), it ends after a given time, and it holds a lock file for as long as it lives.
+
+    Parameters
+    ----------
+    argv
+        The program and its arguments.
+    log
+        Where its output goes when it has ended.
+    bound
+        After this time it is ended; the exit code is then :data:`TIMED_OUT`.
+    lock, lock_wait
+        A file that it holds locked while it lives, and how long to wait for it; :data:`LOCKED` if in vain.
+    stall, life
+        When it has shown no life for that long it is ended; the exit code is then :data:`STALLED`.
+    largest
+        So many bytes it can write into a file, and no more: that is an error to it (EFBIG).
+    matching
+        The first few lines of its output that match each of these are kept, wherever they stand.
     """
-
-    def run(
-        self,
-        argv: Sequence[str],
-        log: Logger,
-        *,
-        bound: timedelta,
-        lock: Path,
-        lock_wait: timedelta,
-        stall: timedelta | None = None,
-        life: Life = READS,
-        largest: int | None = None,
-        matching: Sequence[re.Pattern[bytes]] = (),
-    ) -> tuple[str, int]:
-        """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
-
-        Of the output, the beginning and the end (:mod:`aurora_platform.transport.output`): as the program wrote it
-        here, and printable in the log.
-
-        Parameters
-        ----------
-        argv
-            The program and its arguments.
-        log
-            Where its output goes when it has ended.
-        bound
-            After this time it is ended; the exit code is then :data:`TIMED_OUT`.
-        lock, lock_wait
-            A file that it holds locked while it lives, and how long to wait for it; :data:`LOCKED` if in vain.
-        stall, life
-            When it has shown no life for that long it is ended; the exit code is then :data:`STALLED`.
-        largest
-            So many bytes it can write into a file, and no more: that is an error to it (EFBIG).
-        matching
-            The first few lines of its output that match each of these are kept, wherever they stand.
-        """
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
-        guarded = [
-            *ENDS_WITH_PARENT,
-            *("flock", "--no-fork", "--wait", seconds[0], "--conflict-exit-code", str(LOCKED), str(lock)),
-            *("timeout", "--kill-after", str(_KILL_AFTER), seconds[1]),
-            *(() if largest is None else ("prlimit", f"--fsize={largest}")),
-            *argv,
-        ]
-        with Output(matching) as output:
-            code = _run(guarded, output, Path(argv[0]).name, stall, life)
-        said = output.ends.text()
-        log.info(printable(said))
-        return said, code
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
+    guarded = [
+        *ENDS_WITH_PARENT,
+        *("flock", "--no-fork", "--wait", seconds[0], "--conflict-exit-code", str(LOCKED), str(lock)),
+        *("timeout", "--kill-after", str(_KILL_AFTER), seconds[1]),
+        *(() if largest is None else ("prlimit", f"--fsize={largest}")),
+        *argv,
+    ]
+    with Output(matching) as output:
+        code = _run(guarded, output, Path(argv[0]).name, stall, life)
+    said = output.ends.text()
+    log.info(printable(said))
+    return said, code
 
 
 def _run(argv: Sequence[str], output: Output, program: str, stall: timedelta | None, life: Life) -> int:

@@ -1,17 +1,61 @@
-"""What the parts ask of the outside world: something that copies files to here, and a host of the archive."""
+"""What is asked of the outside world: to list, to hash, to copy, to keep an archive, to mail.
+
+A kind of host (:mod:`aurora_platform.config.hosts`) is one module here that implements :class:`HostAccess`, and one
+line in :mod:`aurora_platform.transport.connections`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.message import EmailMessage
+from logging import Logger
 from pathlib import Path
 from typing import Protocol
 
 from aurora_platform.text import SHOWN
+from aurora_platform.transport.checksums import Digest
 from aurora_platform.transport.listing import Listing
 
 # In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
 NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
+
+
+class Source(Protocol):
+    """A place that can be listed; a directory here, or one of a remote host."""
+
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
+        """List everything below ``root``, or below those of the directories ``below`` that exist in it.
+
+        What matches one of the patterns ``without`` (of ``fnmatch``, for relative paths) is passed over, and not
+        looked into. Where there are patterns ``named`` (see :func:`aurora_platform.transport.listing.matching`), only
+        what has such a name is listed, and every symlink: nobody knows what is behind one. The rest costs its name, and
+        neither a stat nor a line; directories are looked into whatever their name.
+
+        Raises
+        ------
+        HostError
+            Where the host does not answer, the root does not exist or cannot be read, or the listing was cut off; in
+            part only once the entries are used up.
+        """
+        ...
+
+
+class Hasher(Protocol):
+    """A place whose files can be hashed; here by threads, on a remote host by a program there."""
+
+    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
+        """One digest for each of the relative ``paths`` below ``root``, in any order, as they come.
+
+        No symlink below ``root`` is followed. A file that cannot be hashed is a digest with an error. An iterator that
+        is not used up is to be closed: that ends the work.
+
+        Raises
+        ------
+        HostError
+            Where the root does not exist, or a far host breaks off; what it has said so far has been yielded.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,8 +106,8 @@ class Sent:
     """Whether files went away here while it ran."""
 
 
-class FarSide(Protocol):
-    """One host of the archive; :mod:`aurora_platform.transport.archive_host` implements it.
+class ArchiveHost(Protocol):
+    """One host of the archive.
 
     Everything that it does ends in time, and where it could not do it raises :class:`HostError` or
     :class:`TransferError`.
@@ -79,7 +123,7 @@ class FarSide(Protocol):
         ...
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
-        """See :meth:`aurora_platform.transport.listing.Source.list`."""
+        """See :meth:`Source.list`."""
         ...
 
     def send(
@@ -90,5 +134,47 @@ class FarSide(Protocol):
         Files come under their names whole or not at all, with their mtimes. ``work`` is a directory there for what is
         in the making; ``lock`` is a file here that is held locked for as long as any part of the transfer lives here.
         With ``keep_in``, a directory there that is made, what a file replaces goes to the same place below that one.
+        """
+        ...
+
+
+class HostAccess(Protocol):
+    """How the hosts of one kind are reached."""
+
+    @property
+    def name(self) -> str:
+        """What the host is called in reports: its address, or that it is this machine."""
+        ...
+
+    def login(self) -> None:
+        """Open what all who ask this host share, so that it is one attempt; nothing, where nothing is shared."""
+        ...
+
+    def source(self) -> Source:
+        """The way to list it."""
+        ...
+
+    def hasher(self) -> Hasher:
+        """The way to hash its files, on its own cores."""
+        ...
+
+    def transfer(self, log: Logger, basis: Path | None = None) -> Transfer:
+        """The way to copy its files to here.
+
+        ``basis`` is a directory with earlier versions of the files: of what is there too, only the difference is sent.
+        """
+        ...
+
+
+class MailTransport(Protocol):
+    """A way out for a mail."""
+
+    def send(self, message: EmailMessage) -> str:
+        """Hand a mail over and return by what.
+
+        Raises
+        ------
+        MailError
+            Says whether the mail may have left all the same.
         """
         ...

@@ -4,22 +4,19 @@ Each file comes under its name whole or not at all; a transfer that was cut is r
 """
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from logging import Logger
 from pathlib import Path
+from typing import Protocol
 
-from dagster import ConfigurableResource
-
-from aurora_platform.config.hosts import Host, SshHost
 from aurora_platform.errors import BusyError, OversizeError, TransferError
 from aurora_platform.fs.atomic import remove
 from aurora_platform.text import SHOWN, shown
-from aurora_platform.transport.process import ENDS_WITH_PARENT, LOCKED, TIMED_OUT, ShellResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, Transferred
-from aurora_platform.transport.ssh import SshResource
 from aurora_platform.transport.stall import READS, Life
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
@@ -96,33 +93,39 @@ class Ended:
         return int(match[1]) if match else 0
 
 
-class RsyncResource(ConfigurableResource):
-    """Copies files of a host to here, and files from here to a host."""
+class Endpoint(Protocol):
+    """The other side of a transfer, as rsync reaches it."""
 
-    shell: ShellResource
-    ssh: SshResource
-    stall_seconds: float = 60
-    transfer_seconds: float = 6 * 3600
-    bandwidth_kib: int = 0
-    """Limit in KiB/s; 0 is none."""
+    def reach(self, root: str) -> tuple[str, list[str]]:
+        """A directory there as rsync names it, and the options to get there."""
+        ...
 
-    def transfer(self, host: Host, log: Logger, basis: Path | None = None) -> "RsyncTransfer":
-        """The transfer from ``host``, as the mirror wants it.
 
-        ``basis`` is a directory with earlier versions of the files: of what is there too, only the difference is sent.
-        """
-        return RsyncTransfer(self, host, log, basis)
+class LocalEndpoint:
+    """A directory of this machine."""
+
+    def reach(self, root: str) -> tuple[str, list[str]]:
+        """See :meth:`Endpoint.reach`."""
+        return f"{root.rstrip('/')}/", []
+
+
+@dataclass(frozen=True)
+class Rsync:
+    """rsync to and from one host."""
+
+    endpoint: Endpoint
+    bounds: Bounds
 
     def arguments(
-        self, host: Host, root: str, target: Path, work: Path, basis: Path | None = None, largest: int | None = None
+        self, root: str, target: Path, work: Path, basis: Path | None = None, largest: int | None = None
     ) -> list[str]:
-        """The argument vector that copies the files that ``work`` names from ``root`` on ``host`` to ``target``.
+        """The argument vector that copies the files that ``work`` names from ``root`` there to ``target``.
 
         Those that the host says are larger than ``largest`` bytes are left out.
         """
-        source, remote = self._reach(host, root)
+        source, remote = self.endpoint.reach(root)
         return [
-            *self._options(work / WANTED, str(work / NEW), str(work / PARTIAL), self.stall_seconds),
+            *self._options(work / WANTED, str(work / NEW), str(work / PARTIAL), self.bounds.stall_seconds),
             "--fsync",
             *remote,
             *((f"--copy-dest={basis}",) if basis is not None else ()),
@@ -132,20 +135,18 @@ class RsyncResource(ConfigurableResource):
             f"{target}/",
         ]
 
-    def push_arguments(
-        self, host: Host, view: Path, wanted: Path, root: str, work: str, keep_in: str | None = None
-    ) -> list[str]:
-        """The argument vector that copies the files that ``wanted`` names from ``view`` to ``root`` on ``host``.
+    def push_arguments(self, view: Path, wanted: Path, root: str, work: str, keep_in: str | None = None) -> list[str]:
+        """The argument vector that copies the files that ``wanted`` names from ``view`` to ``root`` there.
 
         ``work`` is a directory there, with one for files in the making and one for cut files in it; ``keep_in`` is one
         for the files that are replaced.
         """
-        target, remote = self._reach(host, root)
+        target, remote = self.endpoint.reach(root)
         # Not --fsync, which older versions do not know: what is there is listed before it counts. A directory there
         # that is a symlink to another disk would be replaced by a directory without --no-implied-dirs. What does not
         # get on is ended by us; rsync's own bound is for the far side, and longer: it takes a slow line for a dead one.
         return [
-            *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.stall_seconds),
+            *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.bounds.stall_seconds),
             "--no-implied-dirs",
             *(() if keep_in is None else ("--backup", "--backup-dir", keep_in)),
             *remote,
@@ -153,15 +154,6 @@ class RsyncResource(ConfigurableResource):
             f"{view}/",
             target,
         ]
-
-    def _reach(self, host: Host, root: str) -> tuple[str, list[str]]:
-        """A directory of ``host`` as rsync names it, and the options to get there."""
-        place = f"{root.rstrip('/')}/"
-        if not isinstance(host, SshHost):
-            return place, []
-        address = f"[{host.address}]" if ":" in host.address else host.address
-        # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
-        return f"{address}:{_literal(place)}", ["--rsh", shlex.join([*ENDS_WITH_PARENT, *self.ssh.command(host)])]
 
     def _options(self, wanted: Path, new: str, partial: str, timeout: float) -> list[str]:
         """What every transfer is asked for; ``new`` and ``partial`` are directories of the receiving side."""
@@ -177,7 +169,7 @@ class RsyncResource(ConfigurableResource):
             "--secluded-args",
             *("--timeout", str(max(1, round(timeout)))),
             *("--stats", "--no-human-readable"),
-            *((f"--bwlimit={self.bandwidth_kib}",) if self.bandwidth_kib else ()),
+            *((f"--bwlimit={self.bounds.bandwidth_kib}",) if self.bounds.bandwidth_kib else ()),
         ]
 
     def run(self, arguments: Sequence[str], log: Logger, lock: Path, life: Life, largest: int | None = None) -> Ended:
@@ -185,14 +177,14 @@ class RsyncResource(ConfigurableResource):
 
         It cannot write more than ``largest`` bytes into any file, whatever the other side sends.
         """
-        output, code = self.shell.run(
+        output, code = run_program(
             arguments,
             log,
-            bound=timedelta(seconds=self.transfer_seconds),
+            bound=timedelta(seconds=self.bounds.transfer_seconds),
             lock=lock,
-            lock_wait=timedelta(seconds=self.stall_seconds),
+            lock_wait=timedelta(seconds=self.bounds.stall_seconds),
             # Its own --timeout is not enough: rsync takes the keep-alives that it sends for a sign of life.
-            stall=timedelta(seconds=self.stall_seconds),
+            stall=timedelta(seconds=self.bounds.stall_seconds),
             life=life,
             largest=largest,
             # Each of these decides what its end means; the files of a far side may say more than is kept.
@@ -206,19 +198,18 @@ class RsyncResource(ConfigurableResource):
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class RsyncTransfer:
     """One host's transfer; see :class:`aurora_platform.transport.protocols.Transfer`."""
 
-    rsync: RsyncResource
-    host: Host
+    rsync: Rsync
     log: Logger
     basis: Path | None = None
 
     def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
         """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
         _prepare(work, paths)
-        arguments = self.rsync.arguments(self.host, root, target, work, self.basis, largest)
+        arguments = self.rsync.arguments(root, target, work, self.basis, largest)
         ended = self.rsync.run(arguments, self.log, lock, READS, largest)
         if ended.code == _SOME_FAILED and (ours := ended.disk_failed or ended.writing_denied):
             # Code 23 names single files that could not be read there; what cannot be written here is no file's fault.
@@ -254,6 +245,6 @@ def _prepare(work: Path, paths: Sequence[str]) -> None:
     write_wanted(work / WANTED, paths)
 
 
-def _literal(path: str) -> str:
+def literal(path: str) -> str:
     """A path of the far side, which rsync takes for a pattern where it has a wildcard."""
     return re.sub(r"([*?\[\\])", r"\\\1", path) if re.search(r"[*?\[]", path) else path

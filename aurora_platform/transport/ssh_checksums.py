@@ -10,12 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from paramiko import Channel, ChannelException, SSHException, Transport
 
-from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.text import shown
 from aurora_platform.transport.checksums import (
@@ -33,9 +31,7 @@ from aurora_platform.transport.checksums import (
 from aurora_platform.transport.remote_sha256 import NO_SUCH_ROOT
 from aurora_platform.transport.session_pool import HASHING_AT_ONCE
 from aurora_platform.transport.ssh_errors import why_broken_off
-
-if TYPE_CHECKING:
-    from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.ssh_session import SshSession
 
 # A question is sent whole before its answers are read. That cannot block for good: both fit the windows of a channel
 # (2 MB each way), also where the far program reads no further than it has answered.
@@ -48,22 +44,22 @@ _POLL = 0.5  # s
 _TOOLS: WeakKeyDictionary[Transport, str] = WeakKeyDictionary()  # by session
 
 
-class RemoteHasher:
+class SshHasher:
     """The files of a far host, hashed there: names go in, digests come out, and no file crosses the network.
 
     While somebody reads from it, it may hold all the turns that hashing has on a host: who would read two of one host
     alternately waits for themselves.
     """
 
-    def __init__(self, ssh: SshResource, host: SshHost) -> None:
-        self.ssh = ssh
-        self.host = host
+    def __init__(self, session: SshSession) -> None:
+        self.session = session
+        self.host, self.bounds = session.host, session.bounds
 
     def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        """See :meth:`aurora_platform.transport.checksums.Hasher.digests`."""
+        """See :meth:`aurora_platform.transport.protocols.Hasher.digests`."""
         if not paths:
             return
-        shares, deadline = _Shares(paths), time.monotonic() + self.ssh.hashing_seconds
+        shares, deadline = _Shares(paths), time.monotonic() + self.bounds.hashing_seconds
         command = remote_command(self._tool(), root)
         refusals: list[ChannelException] = []
 
@@ -81,10 +77,10 @@ class RemoteHasher:
 
     def _tool(self) -> str:
         """What this session's host hashes with; asked once a session."""
-        connection, _ = self.ssh.session(self.host)
+        connection, _ = self.session.connection()
         tool = _TOOLS.get(connection.transport)
         if tool is None:
-            tool = self.ssh.ask(self.host, ["sh", "-c", WHICH_TOOL]).strip()
+            tool = self.session.ask(["sh", "-c", WHICH_TOOL]).strip()
             if tool not in TOOLS:
                 raise HostRefusedError(
                     f"{self.host.address}: nothing there that hashes: install python3, or GNU find and one of openssl "
@@ -97,8 +93,8 @@ class RemoteHasher:
         with ExitStack() as stack:
             if not self._turn(stack, shares, deadline, outlet):
                 return
-            channel = stack.enter_context(closing(self.ssh.start(self.host, command)))
-            conversation = _Conversation(channel, self.ssh.hashing_stall_seconds, deadline, outlet.check)
+            channel = stack.enter_context(closing(self.session.start(command)))
+            conversation = _Conversation(channel, self.bounds.hashing_stall_seconds, deadline, outlet.check)
             while share := shares.take():
                 usable = []
                 for path in share:
@@ -120,7 +116,7 @@ class RemoteHasher:
         while shares.left and time.monotonic() < deadline:
             outlet.check()
             try:
-                stack.enter_context(self.ssh.hashing_turn(self.host, wait=_POLL))
+                stack.enter_context(self.session.hashing_turn(wait=_POLL))
             except TimeoutError:
                 continue
             return True

@@ -12,16 +12,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.ledger import FILE_NAME, Ledger, Row
+from aurora_platform.archive.ledger import Ledger, Row
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
-from aurora_platform.transport.archive_host import ArchiveResource
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.protocols import FarSide
-from aurora_platform.transport.rsync import RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.layout import Layout
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.protocols import ArchiveHost
 from tests.mirror.parts import DAY, write
 
 LOG = logging.getLogger("tests.archive")
@@ -82,37 +81,31 @@ class Observatory:
         return self.home / "products"
 
     @property
-    def ssh(self) -> SshResource:
+    def connections(self) -> Connections:
         known = self.known_hosts or self.home / "state" / "known_hosts"
-        return SshResource(known_hosts=str(known), connect_seconds=CONNECT, listing_seconds=10)
+        return Connections(Bounds(known, connect_seconds=CONNECT, listing_seconds=10))
 
     @property
-    def far_sides(self) -> Sequence[FarSide]:
-        rsync = RsyncResource(
-            shell=ShellResource(),
-            ssh=self.ssh,
-            stall_seconds=self.stall,
-            transfer_seconds=60,
-            bandwidth_kib=self.bandwidth,
-        )
-        return ArchiveResource(rsync=rsync).hosts(self.archive, LOG)
+    def archive_hosts(self) -> Sequence[ArchiveHost]:
+        bounds = {"stall_seconds": self.stall, "transfer_seconds": 60, "bandwidth_kib": self.bandwidth}
+        return self.connections.but(**bounds).archive_hosts(self.archive, LOG)
 
     def ledger(self) -> Ledger:
-        return Ledger(self.home / "state" / FILE_NAME)
+        return Ledger(Layout.of(self.site).ledger)
 
     def row(self, there: Path) -> Row | None:
         with self.ledger() as ledger:
             return ledger.row("gws", str(there))
 
-    def pushing(self, act: Callable[[Pushing], Any], hosts: Sequence[FarSide] | None = None) -> Any:
+    def pushing(self, act: Callable[[Pushing], Any], hosts: Sequence[ArchiveHost] | None = None) -> Any:
         """Do something with the pushes of this site, with a ledger that is open meanwhile."""
         with self.ledger() as ledger:
-            return act(Pushing(self.site, self.archive, self.far_sides if hosts is None else hosts, ledger))
+            return act(Pushing(self.site, self.archive, self.archive_hosts if hosts is None else hosts, ledger))
 
-    def push_raw(self, *days: date, hosts: Sequence[FarSide] | None = None) -> Any:
+    def push_raw(self, *days: date, hosts: Sequence[ArchiveHost] | None = None) -> Any:
         return self.pushing(lambda pushing: pushing.raw("met", days or [DAY]), hosts)
 
-    def push_core(self, hosts: Sequence[FarSide] | None = None) -> Any:
+    def push_core(self, hosts: Sequence[ArchiveHost] | None = None) -> Any:
         return self.pushing(lambda pushing: pushing.core_products(), hosts)
 
     def push_wxcam(self, *days: date) -> Any:

@@ -10,11 +10,9 @@ from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.transport.archive_host import ArchiveResource
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.protocols import FarSide
-from aurora_platform.transport.rsync import RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.protocols import ArchiveHost
 from tests.archive.parts import LOG
 from tests.archive.places import DAY, STREAM, Observatory
 
@@ -28,14 +26,17 @@ class PushedSite(Observatory):
     def archive_settings(self) -> Archive:
         return self.records.archive.model_copy(update={"hosts": self.hosts})
 
-    def far_sides(self) -> Sequence[FarSide]:
-        ssh = SshResource(known_hosts=str(self.home / "known_hosts"), connect_seconds=5, listing_seconds=20)
-        rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=20, transfer_seconds=60)
-        return ArchiveResource(rsync=rsync).hosts(self.archive_settings, LOG)
+    def archive_hosts(self) -> Sequence[ArchiveHost]:
+        connections = Connections(
+            Bounds(
+                self.home / "known_hosts", connect_seconds=5, listing_seconds=20, stall_seconds=20, transfer_seconds=60
+            )
+        )
+        return connections.archive_hosts(self.archive_settings, LOG)
 
-    def push(self, change: Callable[[FarSide], Any] = lambda host: host) -> Any:
+    def push(self, change: Callable[[ArchiveHost], Any] = lambda host: host) -> Any:
         """Push the day; ``change`` may give a host a fault."""
-        hosts = [change(host) for host in self.far_sides()]
+        hosts = [change(host) for host in self.archive_hosts()]
         with self.records.ledger() as ledger:
             return Pushing(self.site, self.archive_settings, hosts, ledger).raw(STREAM, [DAY])
 

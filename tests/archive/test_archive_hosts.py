@@ -57,7 +57,7 @@ def behind(place: Place, port: Callable[[str], AbstractContextManager[int]]) -> 
 @contextmanager
 def with_another_key(place: Place) -> Iterator[SshHost]:
     with SshServer(place.home, address=ADDRESS) as server:
-        place.observatory.ssh.ask(host_of(server), ["true"])
+        place.observatory.connections.ask(host_of(server), ["true"])
         server.rotate_host_key()
         yield host_of(server)
 

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.compare import Class, Verdict
-from aurora_platform.archive.records import SIDES, Known, Side
+from aurora_platform.archive.records import Known
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError, HostError
+from aurora_platform.layout import SIDES, Layout, Side
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
@@ -98,7 +99,7 @@ def test_what_was_read_long_ago_is_read_again_some_of_it_each_day_and_all_within
     observatory.certify()
     read = []
     for days in (40, 68, 91):
-        with sqlite3.connect(observatory.site.paths.state / "evidence.sqlite") as db:
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE file SET hashed_at = ?", (time.time() - days * 86400,))
         read.append(observatory.certify().report.read.get("gws", 0))
     assert read[0] == 0
@@ -273,7 +274,7 @@ class TestCandidates:
     def test_none_where_the_evidence_is_too_old(self, observatory: Observatory) -> None:
         observatory.fill()
         observatory.certify_all()
-        with sqlite3.connect(observatory.site.paths.state / "evidence.sqlite") as db:
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE look SET at = at - 3 * 86400 WHERE day = ? AND side = 'gws'", (str(DAY),))
         plan = observatory.certify(datetime.now(UTC).date()).plan
         assert plan.candidates == ()
@@ -282,7 +283,7 @@ class TestCandidates:
     def test_none_of_files_whose_bytes_were_not_read_for_longer_than_scrub(self, observatory: Observatory) -> None:
         names = observatory.fill()
         observatory.certify_all()
-        with sqlite3.connect(observatory.site.paths.state / "evidence.sqlite") as db:
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute(
                 "UPDATE file SET hashed_at = hashed_at - 91 * 86400 WHERE path = ? AND side = 'gws'", (names[0],)
             )

@@ -106,7 +106,7 @@ def test_the_words_of_the_other_days_still_go_to_the_archive(tmp_path: Path, hos
     site.certify(DAY, NEXT)
     rubbish(site.records.finalizations(STREAM))
     with site.ledger() as ledger:
-        pushing = Pushing(site.site, site.archive_settings, site.far_sides(), ledger)
+        pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
         assert sum(report.files for report in push_words(site.records, pushing, STREAM, [DAY, NEXT])) == 2
     there = Path(site.archive_settings.evidence) / "finalized" / STREAM
     assert sorted(path.name for path in there.iterdir()) == [

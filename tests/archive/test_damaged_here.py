@@ -13,6 +13,7 @@ from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import EvidenceError
+from aurora_platform.layout import Layout
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
@@ -151,7 +152,7 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
     site.write("local", "met_20260305_late.csv", b"recovered")
-    evidence = site.site.paths.state / "evidence.sqlite"
+    evidence = Layout.of(site.site).fixity
     evidence.write_bytes(b"rubbish" * 1000)
     assert site.due().days == [DAY]
     report = site.push()
@@ -179,7 +180,7 @@ def test_a_file_that_somebody_registers_does_not_go_into_the_directory_of_a_stre
     other.write_bytes(b"of another program")
     with site.ledger() as ledger:
         ledger.add_file(other, str(place), "gws")
-        report = Pushing(site.site, site.archive_settings, site.far_sides(), ledger).core_products()
+        report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).core_products()
     assert (report.files, report.parked.count) == (0, 1)
     assert "to which only the stream's own files go" in report.parked.first[0]
     assert place.read_bytes() == good

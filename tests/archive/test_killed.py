@@ -19,7 +19,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import certify
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import load_site
-from aurora_platform.transport.connections import outside_of
+from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import LOG
 from tests.archive.platform import Platform
@@ -37,12 +37,11 @@ def bring_for_ever(file: str) -> None:
 def bring(file: Path) -> str:
     """What a run of `push_met` and one of `verify_met` do, without Dagster; returns what the verification says."""
     site = load_site(file)
-    records, outside = Records(site), outside_of(site)
+    records, connections = Records(site), Connections.of(site)
     assert site.archive is not None
-    assert outside.archive is not None
     with records.ledger() as ledger:
-        Pushing(site, site.archive, outside.archive.hosts(site.archive, LOG), ledger).raw("met", [DAY])
-    return certify(records, "met", [DAY], places_of(site, "met", outside.ssh), full=True).report.summary()
+        Pushing(site, site.archive, connections.archive_hosts(site.archive, LOG), ledger).raw("met", [DAY])
+    return certify(records, "met", [DAY], places_of(site, "met", connections), full=True).report.summary()
 
 
 @pytest.fixture

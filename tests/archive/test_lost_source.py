@@ -13,14 +13,15 @@ import pytest
 
 from aurora_assets.archive.assets import manifests_key
 from aurora_assets.archive.checks import every_place_was_seen
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.hosts import SshHost
+from aurora_platform.layout import Side
 from aurora_platform.mirror.scan import look
 from aurora_platform.text import Tally
+from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import LocalHasher
+from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.listing import Entry, Listing, LocalSource
-from aurora_platform.transport.ssh import SshResource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 NEXT = DAY + timedelta(days=1)
@@ -157,8 +158,8 @@ def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_dire
     tmp_path: Path, hosts: tuple[SshHost, ...]
 ) -> None:
     observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=5, listing_seconds=20)
-    place = Place("far", ssh.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
+    connections = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=5, listing_seconds=20))
+    place = Place("far", connections.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
     far: dict[Side, list[Place]] = {"source": [place]}
     assert "is empty" in observatory.certify(places=far).report.errors["source"]
     observatory.place("source", "2026/03/04").mkdir(parents=True)

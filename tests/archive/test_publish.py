@@ -228,7 +228,7 @@ def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
     history = publication.manifests / "history"
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
         (history / name).mkdir()
-    keeping = Publication(publication.manifests, publication.staging, 2, timedelta(minutes=10))
+    keeping = Publication(publication.layout, publication.staging, 2, timedelta(minutes=10))
     with observatory.records.evidence() as evidence:
         keeping.publish(STREAM, certified.summary, evidence, [], {})
     kept = stamps(history)

@@ -26,10 +26,9 @@ from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.errors import BusyError, LedgerError, TransferError
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import same_mtime
-from aurora_platform.transport.archive_host import ArchiveHost
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.protocols import Sent
-from aurora_platform.transport.rsync import RsyncResource
+from aurora_platform.layout import ArchiveLayout, Layout
+from aurora_platform.transport.protocols import ArchiveHost, Sent
+from aurora_platform.transport.ssh_host import SshAccess
 from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import (
     Observatory,
@@ -52,7 +51,7 @@ def test_a_days_files_arrive_with_their_times_and_the_ledger_says_so(observatory
     report = observatory.push_raw()
     there = observatory.gws / "raw" / "met"
     assert files_below(there) == {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two"}
-    assert (report.files, report.bytes, report.seen, report.host) == (2, 6, 2, observatory.far_sides[0].name)
+    assert (report.files, report.bytes, report.seen, report.host) == (2, 6, 2, observatory.archive_hosts[0].name)
     assert adds_up(report)
     assert report.rate > 0
     for name in ("20260305.csv", "a/b/20260305_x.csv"):
@@ -101,8 +100,8 @@ def test_a_file_that_is_missing_here_stays_there(observatory: Observatory) -> No
 
 
 def test_no_option_that_deletes_is_ever_built(observatory: Observatory) -> None:
-    rsync = RsyncResource(shell=ShellResource(), ssh=observatory.ssh)
-    options = rsync.push_arguments(observatory.hosts[0], Path("/view"), Path("/wanted"), "/gws", "/gws/.incoming/raw")
+    rsync = SshAccess(observatory.hosts[0], observatory.connections.bounds).rsync()
+    options = rsync.push_arguments(Path("/view"), Path("/wanted"), "/gws", "/gws/.incoming/raw")
     ours = [option for option in options if option.startswith("-")]
     assert "--files-from" in ours
     assert not [option for option in ours if "delete" in option or "remove" in option or "force" in option]
@@ -293,7 +292,7 @@ def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: O
 def test_two_runs_of_one_lane_do_not_work_at_once(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"x"})
     with (
-        exclusive(observatory.site.paths.locks, "push.raw.met", timedelta(0)),
+        exclusive(Layout.of(observatory.site).locks, "push.raw.met", timedelta(0)),
         pytest.raises(BusyError, match=r"push\.raw\.met: another run still works on this"),
     ):
         observatory.but(wait=0).push_raw()
@@ -327,7 +326,7 @@ class Losing:
 def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(observatory: Observatory) -> None:
     write_raw(observatory, {f"20260305_{name}.csv": b"x" for name in ("good", "lost", "stale")})
     there = observatory.gws / "raw" / "met"
-    hosts = [Losing(host) for host in observatory.far_sides if isinstance(host, ArchiveHost)]
+    hosts = [Losing(host) for host in observatory.archive_hosts]
     for attempt in (1, 2, 3):
         report = observatory.push_raw(hosts=hosts)
         assert report.failed.count == 2
@@ -370,7 +369,7 @@ def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_park
 def test_files_of_our_own_go_where_they_are_told(observatory: Observatory) -> None:
     word = observatory.home / "manifests" / "finalized" / "met" / "2026-03-05_met_finalized.yaml"
     write(word.parent, {word.name: b"complete: true\n"})
-    remote = f"{observatory.archive.evidence}/finalized/met/{word.name}"
+    remote = f"{ArchiveLayout.of(observatory.archive).manifests}/finalized/met/{word.name}"
     report = observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote}))
     assert report.files == 1
     assert Path(remote).read_bytes() == b"complete: true\n"
@@ -431,9 +430,9 @@ def test_a_push_says_what_it_is_about_to_do_and_what_it_did(observatory: Observa
     write_raw(observatory, {"20260305.csv": BIG})
     told: list[str] = []
     with observatory.ledger() as ledger:
-        pushing = Pushing(observatory.site, observatory.archive, observatory.far_sides, ledger, told.append)
+        pushing = Pushing(observatory.site, observatory.archive, observatory.archive_hosts, ledger, told.append)
         report = pushing.raw("met", [DAY])
-    host = observatory.far_sides[0].name
+    host = observatory.archive_hosts[0].name
     assert told == [f"1 files, 3.0 MB, to {host}:{observatory.gws}/raw"]
     assert report.summary().startswith(
         "seen 1 = copied 1 + unchanged 0 + unsettled 0 + failed 0 + parked 0 + refused 0; 3000000 bytes in "

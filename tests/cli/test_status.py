@@ -13,6 +13,7 @@ import pytest
 
 from aurora_cli.status import newest_here
 from aurora_platform.config.site import load_site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror import checks
 from aurora_simulator.ssh_server import readable_directory
 from tests.cli.parts import (
@@ -252,7 +253,7 @@ def test_a_disk_here_that_does_not_answer_holds_up_nothing(
 def test_in_a_tree_by_day_the_newest_day_is_looked_at_first(site_file: Path) -> None:
     assert aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
     site = load_site(site_file)
-    stream, root, now = site.streams["radar"], site.raw_root("radar"), datetime.now(UTC)
+    stream, root, now = site.streams["radar"], Layout.of(site).raw_root("radar"), datetime.now(UTC)
     days = [file.path for file in checks.local_files(stream, root, [FIRST, SECOND])]
     assert len(days) == 2 * FILES["radar"]
     assert {f"{SECOND:Y%Y/M%m/D%d}" in path for path in days[: FILES["radar"]]} == {True}

@@ -20,10 +20,11 @@ from rich.progress import Progress
 from aurora_assets.mirror.assets import raw_assets
 from aurora_cli.progress_bars import Bars
 from aurora_platform.config.site import load_site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.sync import Transferred
 from aurora_platform.streams.state import sightings
-from aurora_platform.transport.connections import outside_of
 from aurora_simulator.ssh_server import SshServer
+from resources.hosts import HostsResource
 from tests.cli.parts import (
     CONNECT,
     FILES,
@@ -72,14 +73,13 @@ def test_a_day_is_what_the_asset_makes_of_it(observatory: Observatory, tmp_path:
         sites.append(load_site(observatory.write_site(tmp_path / name)))
     shell, dagster = sites
     assert aurora(tmp_path / "shell" / "site.yaml", "sync", "hatpro", "--day", str(SECOND)).exit_code == 0
-    outside = outside_of(dagster)
     hatpro = next(one for one in raw_assets(dagster) if one.key.path == ["raw", "hatpro"])
     with DagsterInstance.ephemeral() as instance:
-        resources = {"ssh": outside.ssh, "rsync": outside.rsync}
+        resources = {"hosts": HostsResource.of(dagster)}
         assert materialize([hatpro], partition_key=str(SECOND), resources=resources, instance=instance).success
     assert len([path for path in shell.paths.raw.rglob("*") if path.is_file()]) == FILES["hatpro"]
     assert differences(shell.paths.raw, dagster.paths.raw) == []
-    ours, theirs = (sightings(site.sightings("hatpro")) for site in sites)
+    ours, theirs = (sightings(Layout.of(site).sightings("hatpro")) for site in sites)
     assert ours.keys() == theirs.keys() == {SECOND}
     assert (
         (ours[SECOND].missing, ours[SECOND].unsettled) == (theirs[SECOND].missing, theirs[SECOND].unsettled) == (0, 0)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
 
 from aurora_assets.definitions import build
-from aurora_assets.health.observe import NoRecords, look_at
+from aurora_assets.health.observe import look_at
 from aurora_cli.main import main
 from aurora_platform.config.health import Health
 from aurora_platform.config.hosts import SshHost
@@ -25,6 +25,8 @@ from aurora_platform.health.models import Assessment, Level, Snapshot
 from aurora_platform.health.page_probe import Pages
 from aurora_platform.health.report import ages_of_a_day, as_markdown, publish_health
 from aurora_platform.health.snapshot import take_snapshot
+from aurora_platform.layout import Layout
+from aurora_platform.operations.observe import NoRecords
 from aurora_simulator.ssh_server import SshServer
 from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
@@ -96,13 +98,13 @@ def test_where_no_host_key_can_be_kept_each_host_says_so_and_the_rest_is_seen(
     tmp_path: Path, server: SshServer, web: str
 ) -> None:
     site = site_with(tmp_path, host_of(server), web)
-    site.paths.known_hosts.mkdir(parents=True)
+    Layout.of(site).known_hosts.mkdir(parents=True)
     snapshot, _ = look_at(site, "no home here")
     [host] = snapshot.hosts
     assert not host.reachable
-    assert f"{site.paths.known_hosts} is no file. Move it away" in str(host.error)
+    assert f"{Layout.of(site).known_hosts} is no file. Move it away" in str(host.error)
     assert [page.status for page in snapshot.pages] == [200]
-    assert list(site.paths.known_hosts.iterdir()) == []
+    assert list(Layout.of(site).known_hosts.iterdir()) == []
 
 
 def test_whatever_is_down_a_look_ends_in_time_and_says_what_it_did_not_see(tmp_path: Path) -> None:
@@ -276,14 +278,14 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
 ) -> None:
     copies: list[Path] = []
 
-    def look(site: Site, _: object, copy: Path, **more: object) -> tuple[Snapshot, Assessment]:
+    def look(site: Site, _: object, copy: Path, more: object) -> tuple[Snapshot, Assessment]:
         copies.append(copy)
         if len(copies) == 3:
             raise KeyboardInterrupt
         return look_at(site, "none", copy)
 
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("aurora_cli.health.look_at", look)
+    monkeypatch.setattr("aurora_cli.health.observe", look)
     monkeypatch.setattr("aurora_cli.health.time.sleep", lambda _: None)
     CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
     assert len(copies) == 3

@@ -19,11 +19,11 @@ import pytest
 from aurora_platform.config.hosts import Host, LocalHost, SshHost
 from aurora_platform.config.streams import Stream
 from aurora_platform.mirror.scan import Survey, look
-from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred, mirror_days
-from aurora_platform.transport.listing import Entry, Listing, Source
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.rsync import RsyncResource, RsyncTransfer
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.mirror.sync import MirrorReport, mirror_days
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.transport.protocols import Source, Transfer, Transferred
 from aurora_simulator.ssh_server import Auth, SshServer, why_no_sshd
 
 DAY = date(2026, 3, 5)
@@ -149,26 +149,25 @@ class Mirror:
         return self.home / "state" / "locks"
 
     @property
-    def ssh(self) -> SshResource:
-        return SshResource(
-            known_hosts=str(self.home / "state" / "known_hosts"),
-            connect_seconds=self.connect,
-            listing_seconds=self.bound,
+    def connections(self) -> Connections:
+        return Connections(
+            Bounds(
+                self.home / "state" / "known_hosts",
+                connect_seconds=self.connect,
+                listing_seconds=self.bound,
+                stall_seconds=self.stall,
+                transfer_seconds=self.bound,
+                bandwidth_kib=self.bandwidth,
+            )
         )
 
     @property
     def source(self) -> Source:
-        return self.ssh.source(self.host)
+        return self.connections.source(self.host)
 
     @property
-    def transfer(self) -> RsyncTransfer:
-        return RsyncResource(
-            shell=ShellResource(),
-            ssh=self.ssh,
-            stall_seconds=self.stall,
-            transfer_seconds=self.bound,
-            bandwidth_kib=self.bandwidth,
-        ).transfer(self.host, LOG)
+    def transfer(self) -> Transfer:
+        return self.connections.transfer(self.host, LOG)
 
     def run(
         self,

@@ -18,9 +18,10 @@ from dagster import AssetSelection, DagsterInstance, Definitions, define_asset_j
 from aurora_assets.definitions import build
 from aurora_assets.mirror.assets import raw_key
 from aurora_platform.config.site import Site, load_site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import look
 from aurora_platform.mirror.sync import MirrorReport, mirror_days
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
@@ -109,7 +110,7 @@ def observatory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observator
         yield Observatory(root, servers)
 
 
-def sync(site: Site, outside: Outside, name: str, days: list[date], live_from: date = date.max) -> MirrorReport:
+def sync(site: Site, connections: Connections, name: str, days: list[date], live_from: date = date.max) -> MirrorReport:
     """What the asset does for some days of a stream."""
     stream = site.streams[name]
     host = site.hosts[stream.host]
@@ -117,10 +118,10 @@ def sync(site: Site, outside: Outside, name: str, days: list[date], live_from: d
         name,
         stream,
         [day for day in days if day >= stream.start],
-        source=outside.ssh.source(host),
-        transfer=outside.rsync.transfer(host, LOG, basis=site.raw_root(name)),
+        source=connections.source(host),
+        transfer=connections.transfer(host, LOG, basis=Layout.of(site).raw_root(name)),
         raw=site.paths.raw,
-        locks=site.paths.locks,
+        locks=Layout.of(site).locks,
         wait=site.limits.lock,
         live_from=live_from,
     )
@@ -128,9 +129,9 @@ def sync(site: Site, outside: Outside, name: str, days: list[date], live_from: d
 
 def sync_all(site: Site, days_of: Callable[[str], list[date]]) -> dict[str, MirrorReport]:
     """All streams at once."""
-    outside = outside_of(site)
+    connections = Connections.of(site)
     with ThreadPoolExecutor(len(site.streams)) as pool:
-        done = pool.map(lambda name: sync(site, outside, name, days_of(name)), site.streams)
+        done = pool.map(lambda name: sync(site, connections, name, days_of(name)), site.streams)
         return dict(zip(site.streams, done, strict=True))
 
 
@@ -156,7 +157,7 @@ def test_thirty_days_of_all_streams_are_what_rsync_would_have_copied(copied: Cop
     assert {stream.raw for stream in site.streams.values()} == set(WANTED)
     for name, report in copied.reports.items():
         stream = site.streams[name]
-        there, here, wanted = Path(stream.path), site.raw_root(name), WANTED[stream.raw]
+        there, here, wanted = Path(stream.path), Layout.of(site).raw_root(name), WANTED[stream.raw]
         assert not_in(here, there, wanted) == [], name
         assert not_in(there, here) == [], f"{name}: all that is here is there"
         taken = not_in(tmp_path, here)
@@ -179,8 +180,8 @@ def test_files_before_a_streams_start_are_outside_of_its_window_and_are_no_gap(c
         assert stream.start == ASFS_START
         older = [p.name for p in Path(stream.path).iterdir() if stream.includes(p.name) and "_202604" in p.name]
         assert len(older) == 24 * 12, "the host has them"
-        assert [path for path in older if (site.raw_root(name) / path).exists()] == []
-        survey = look(stream, outside_of(site).ssh.source(site.hosts["ass"]), site.raw_root(name), None)
+        assert [path for path in older if (Layout.of(site).raw_root(name) / path).exists()] == []
+        survey = look(stream, Connections.of(site).source(site.hosts["ass"]), Layout.of(site).raw_root(name), None)
         # Of the whole source from the start on: the one day that was not asked for above is all that is missing.
         assert [(day.day, day.missing) for day in survey.behind] == [(THERE[-1], 24)]
         assert min(survey.days) == ASFS_START
@@ -191,21 +192,21 @@ def test_two_streams_that_share_a_directory_neither_take_nor_verify_each_others_
     observatory: Observatory, tmp_path: Path
 ) -> None:
     site = observatory.site(tmp_path / "home")
-    outside, days = outside_of(site), ASFS_DAYS[:3]
-    logger = sync(site, outside, "asfs_logger", days)
-    here = site.raw_root("asfs_logger")
-    assert here == site.raw_root("asfs_fast_sonic")
+    connections, days = Connections.of(site), ASFS_DAYS[:3]
+    logger = sync(site, connections, "asfs_logger", days)
+    here = Layout.of(site).raw_root("asfs_logger")
+    assert here == Layout.of(site).raw_root("asfs_fast_sonic")
     assert {path.name[: len("aurora_asfs_data_sci")] for path in here.iterdir()} == {"aurora_asfs_data_sci"}
     before = state(here)
-    sonic = sync(site, outside, "asfs_fast_sonic", days)
+    sonic = sync(site, connections, "asfs_fast_sonic", days)
     assert logger.total("copied") == sonic.total("copied") == 72
     assert {name: stamps for name, stamps in state(here).items() if name in before} == before
     for path in here.glob("*fast_sonic*"):
         path.write_bytes(b"damaged")
-    again = sync(site, outside, "asfs_logger", days)
+    again = sync(site, connections, "asfs_logger", days)
     assert (again.total("seen"), again.total("unchanged")) == (72, 72)
     assert [day.identity for day in again.days] == [day.identity for day in logger.days]
-    source = outside.ssh.source(site.hosts["ass"])
+    source = connections.source(site.hosts["ass"])
     assert look(site.streams["asfs_logger"], source, here, days).behind == []
     assert sum(day.missing for day in look(site.streams["asfs_fast_sonic"], source, here, days).behind) == 72
 

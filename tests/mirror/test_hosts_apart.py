@@ -16,9 +16,10 @@ import pytest
 
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError, HostError, TransferError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, look
 from aurora_platform.mirror.sync import MirrorReport, mirror_days
-from aurora_platform.transport.connections import Outside, outside_of
+from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
@@ -57,32 +58,32 @@ class Observatory:
         return SLACK * self.busy
 
     @property
-    def outside(self) -> Outside:
-        return outside_of(self.site)
+    def connections(self) -> Connections:
+        return Connections.of(self.site)
 
     def there(self, stream: str) -> Path:
         return Path(self.site.streams[stream].path)
 
     def run(self, name: str) -> MirrorReport:
         """What a run does."""
-        stream, outside = self.site.streams[name], self.outside
+        stream, connections = self.site.streams[name], self.connections
         host = self.site.hosts[stream.host]
         return mirror_days(
             name,
             stream,
             [DAY],
-            source=outside.ssh.source(host),
-            transfer=outside.rsync.transfer(host, LOG, basis=self.site.raw_root(name)),
+            source=connections.source(host),
+            transfer=connections.transfer(host, LOG, basis=Layout.of(self.site).raw_root(name)),
             raw=self.site.paths.raw,
-            locks=self.site.paths.locks,
+            locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
         )
 
     def tick(self, name: str) -> Survey:
         """What a sensor does."""
         stream, within = self.site.streams[name], self.site.limits.look
-        source = self.outside.ssh.source(self.site.hosts[stream.host], within=within.total_seconds())
-        return look(stream, source, self.site.raw_root(name), [DAY], within=within)
+        source = self.connections.source(self.site.hosts[stream.host], within=within.total_seconds())
+        return look(stream, source, Layout.of(self.site).raw_root(name), [DAY], within=within)
 
     def all_at_once(self, act: Callable[[str], Any]) -> "dict[str, Ended]":
         """Do something for every stream in a thread of its own."""
@@ -204,7 +205,7 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         assert "\n" not in str(error)
         assert error.transient
         assert first[name].seconds < waits + slack_beside(first, observatory)
-        assert not (observatory.site.raw_root(name) / "big").exists(), "half a file has no name"
+        assert not (Layout.of(observatory.site).raw_root(name) / "big").exists(), "half a file has no name"
 
     second = observatory.all_at_once(observatory.run)
     check_unreachable(second, observatory, observatory.connect + observatory.slack)
@@ -218,7 +219,7 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         waits = observatory.connect if name == "silent" else 0
         assert second[name].seconds < waits + slack_beside(second, observatory)
     for name in ("one", "two", "cut", "silent"):
-        assert differences(observatory.there(name), observatory.site.raw_root(name)) == []
+        assert differences(observatory.there(name), Layout.of(observatory.site).raw_root(name)) == []
     assert left_over(observatory.site.paths.raw) == []
 
 

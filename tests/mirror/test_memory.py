@@ -24,10 +24,10 @@ PROGRAM = """
 import json, sys
 from datetime import date
 from pathlib import Path
-from aurora_platform.fs.atomic import Tally
+from aurora_platform.text import Tally
 from aurora_platform.transport.listing import LocalSource, parse_listing, remote_command, split_records
 from aurora_platform.mirror.plan import make_plan
-from aurora_platform.config.site import Stream
+from aurora_platform.config.streams import Stream
 
 way, root, raw = sys.argv[1:]
 stream = Stream(host="camera", path=root, raw="wxcam", include=["FISH/**/HDR_*.jpg"], start=date(2026, 1, 12),
@@ -50,7 +50,7 @@ from datetime import date
 from pathlib import Path
 from aurora_platform.transport.listing import Entry, Listing
 from aurora_platform.mirror.scan import look
-from aurora_platform.config.site import Stream
+from aurora_platform.config.streams import Stream
 
 stream = Stream(host="camera", path="/camera", raw="wxcam", include=["FISH/**/HDR_*.jpg"], start=date(2026, 1, 12),
                 day=r"HDR_(?P<Y>\\d{4})(?P<m>\\d{2})(?P<d>\\d{2})_", day_dirs=["FISH/%Y%m%d"])

@@ -66,7 +66,7 @@ def test_a_host_that_never_ends_its_noise_on_stderr_ends_in_the_listings_bound(i
         with pytest.raises(HostError, match="the listing took longer than 1 s"):
             mirror.look(DAY)
         with pytest.raises(HostError, match="took longer than 1 s"):
-            mirror.ssh.ask(mirror.host, ["true"])  # type: ignore[arg-type]
+            mirror.connections.ask(mirror.host, ["true"])  # type: ignore[arg-type]
 
 
 def test_what_a_find_ends_with_is_said_in_a_printable_line(image: Path, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
 from aurora_platform.fs.versions import FileId, identity
 from aurora_platform.mirror.sync import MirrorReport
-from aurora_platform.transport.listing import Listing, Source
+from aurora_platform.transport.listing import Listing
+from aurora_platform.transport.openssh import openssh_command
+from aurora_platform.transport.protocols import Source
 from aurora_simulator import Report
 from aurora_simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
@@ -376,11 +378,21 @@ def test_a_new_host_key_is_remembered_where_both_clients_read_it(server: SshServ
     public = server.host_key.with_suffix(".pub").read_text().split()[1]
     mirror.run()  # Paramiko accepts it
     assert public in known.read_text()
-    strict = [*mirror.ssh.command(host_of(server)), "-o", "StrictHostKeyChecking=yes", server.address, "echo ok"]
+    strict = [
+        *openssh_command(host_of(server), mirror.connections.bounds),
+        "-o",
+        "StrictHostKeyChecking=yes",
+        server.address,
+        "echo ok",
+    ]
     strict = [part.replace("StrictHostKeyChecking=accept-new", "StrictHostKeyChecking=yes") for part in strict]
     assert subprocess.run(strict, capture_output=True, text=True, check=False).stdout == "ok\n"
     known.unlink()
-    accepting = [*mirror.ssh.command(host_of(server)), server.address, "echo ok"]  # OpenSSH accepts it
+    accepting = [
+        *openssh_command(host_of(server), mirror.connections.bounds),
+        server.address,
+        "echo ok",
+    ]  # OpenSSH accepts it
     assert subprocess.run(accepting, capture_output=True, text=True, check=False).stdout == "ok\n"
     lines = known.read_text()
     assert lines.count(public) == 1

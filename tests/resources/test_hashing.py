@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.transport import checksums as plain
 from aurora_platform.transport import ssh_checksums
+from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Digest, LocalHasher
+from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
-from aurora_platform.transport.ssh import SshResource
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.mirror.parts import host_of
 
@@ -66,8 +67,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]
 
 
 @pytest.fixture
-def ssh(tmp_path: Path) -> SshResource:
-    return SshResource(known_hosts=str(tmp_path / "state" / "known_hosts"), connect_seconds=2, listing_seconds=8)
+def ssh(tmp_path: Path) -> Connections:
+    return Connections(Bounds(tmp_path / "state" / "known_hosts", connect_seconds=2, listing_seconds=8))
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def sparse(path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
-    ssh: SshResource, hosts: dict[str, Host], tmp_path: Path, tool: str
+    ssh: Connections, hosts: dict[str, Host], tmp_path: Path, tool: str
 ) -> None:
     root = tmp_path / "root"
     (root / "a folder").mkdir(parents=True)
@@ -123,7 +124,7 @@ def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
-    ssh: SshResource, hosts: dict[str, Host], tmp_path: Path, tool: str
+    ssh: Connections, hosts: dict[str, Host], tmp_path: Path, tool: str
 ) -> None:
     root = tmp_path / "root"
     (root / "folder").mkdir(parents=True)
@@ -170,7 +171,7 @@ def test_no_name_is_too_strange_for_the_real_shell(
     hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory, tool: str
 ) -> None:
     state = tmp_path_factory.mktemp("state")
-    hasher = SshResource(known_hosts=str(state / "known_hosts")).hasher(host_of(hosts[tool]))
+    hasher = Connections(Bounds(state / "known_hosts")).hasher(host_of(hosts[tool]))
 
     @settings(max_examples=8, deadline=None)
     @given(NAMES)
@@ -189,7 +190,7 @@ def test_no_name_is_too_strange_for_the_real_shell(
 @pytest.mark.parametrize("tool", PROGRAMS)
 @pytest.mark.parametrize("how", ["replaced", "grown", "link"])
 def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
-    ssh: SshResource, hosts: dict[str, Host], sparse_home: Path, tool: str, how: str
+    ssh: Connections, hosts: dict[str, Host], sparse_home: Path, tool: str, how: str
 ) -> None:
     path = sparse_home / "file"
     sparse(path, LARGE[tool])
@@ -229,7 +230,7 @@ def when_it_is_open(path: Path, act: Callable[[], None]) -> None:
     raise AssertionError(f"nobody read {path}")
 
 
-def test_three_thousand_files_are_one_login_and_three_programs(ssh: SshResource, tmp_path: Path) -> None:
+def test_three_thousand_files_are_one_login_and_three_programs(ssh: Connections, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     names = [f"file {number}" for number in range(3000)]
@@ -247,7 +248,7 @@ def test_three_thousand_files_are_one_login_and_three_programs(ssh: SshResource,
         assert list(hasher.digests(str(root), [])) == []
 
 
-def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: SshResource, tmp_path: Path) -> None:
+def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: Connections, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("file")
     host = Host(tmp_path / "sshd")
     host.programs, host.most_channels = ("python3",), 1
@@ -255,7 +256,7 @@ def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: SshResource, tmp
         assert len(list(ssh.hasher(host_of(host)).digests(str(tmp_path), ["file"] * 500))) == 500
 
 
-def test_a_look_does_not_wait_for_those_who_hash(ssh: SshResource, hosts: dict[str, Host], tmp_path: Path) -> None:
+def test_a_look_does_not_wait_for_those_who_hash(ssh: Connections, hosts: dict[str, Host], tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "small").touch()
     for name in "abcdef":
@@ -272,7 +273,7 @@ def test_a_look_does_not_wait_for_those_who_hash(ssh: SshResource, hosts: dict[s
 
 
 def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refused(
-    ssh: SshResource, hosts: dict[str, Host], tmp_path: Path
+    ssh: Connections, hosts: dict[str, Host], tmp_path: Path
 ) -> None:
     bare = Host(tmp_path / "sshd")
     with bare, pytest.raises(HostRefusedError, match="nothing there that hashes: install python3"):
@@ -283,7 +284,7 @@ def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refuse
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
-def test_what_another_user_may_not_read_says_so(tool: str, ssh: SshResource) -> None:
+def test_what_another_user_may_not_read_says_so(tool: str, ssh: Connections) -> None:
     if why := why_no_sshd("none"):
         pytest.skip(why)
     with readable_directory() as home:
@@ -305,7 +306,7 @@ def test_what_another_user_may_not_read_says_so(tool: str, ssh: SshResource) -> 
 def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
     hosts: dict[str, Host], tmp_path: Path, how: str
 ) -> None:
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=1, hashing_stall_seconds=0.8)
+    ssh = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=1, hashing_stall_seconds=0.8))
     host = Host(tmp_path / "sshd")
     host.programs = ("python3",)
     for name in "abc":
@@ -339,7 +340,7 @@ def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
 ) -> None:
     sparse(sparse_home / "huge", 3 * LARGE[tool])
     monkeypatch.setattr(ssh_checksums, "_POLL", 0.1)
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), hashing_stall_seconds=0.35)
+    ssh = Connections(Bounds(tmp_path / "known_hosts", hashing_stall_seconds=0.35))
     found: list[str] = []
     for beat in ("0.1", "30"):
         beat_every(beat, monkeypatch)
@@ -362,7 +363,7 @@ def beat_every(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("tool", PROGRAMS)
 def test_who_does_not_read_on_ends_the_far_programs(
-    ssh: SshResource, hosts: dict[str, Host], sparse_home: Path, tool: str, monkeypatch: pytest.MonkeyPatch
+    ssh: Connections, hosts: dict[str, Host], sparse_home: Path, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (sparse_home / "small").touch()
     for name in "abc":
@@ -407,7 +408,7 @@ def test_a_far_program_that_lies_ends_in_time_with_one_clear_line(
     hosts: dict[str, Host], tmp_path: Path, lie: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh_checksums, "remote_command", lambda tool, root: ["sh", "-c", lie[0]])
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), hashing_stall_seconds=0.5, hashing_seconds=1)
+    ssh = Connections(Bounds(tmp_path / "known_hosts", hashing_stall_seconds=0.5, hashing_seconds=1))
     began = time.monotonic()
     with pytest.raises(HostError, match=lie[1]) as caught:
         list(ssh.hasher(host_of(hosts["openssl"])).digests(str(tmp_path), ["a", "b", "c"]))
@@ -421,7 +422,7 @@ def test_a_hundred_thousand_names_neither_block_nor_pile_up(
     hosts: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(100_000)
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"))
+    ssh = Connections(Bounds(tmp_path / "known_hosts"))
     count, most, asked = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).digests("/etc", names))
     for digest in asked:
         count += 1

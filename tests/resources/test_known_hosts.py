@@ -16,8 +16,11 @@ from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.operations.audit_host import host_keys
 from aurora_platform.operations.audit_result import Level
 from aurora_platform.transport import ssh_session
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, lock_of, remember
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.openssh import openssh_command
+from aurora_platform.transport.ssh_session import connect
 from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.mirror.parts import host_of
 
@@ -68,8 +71,8 @@ def known(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ssh(known: Path) -> SshResource:
-    return SshResource(known_hosts=str(known), connect_seconds=5, listing_seconds=5)
+def ssh(known: Path) -> Connections:
+    return Connections(Bounds(known, connect_seconds=5, listing_seconds=5))
 
 
 def name_of(server: SshServer) -> bytes:
@@ -84,18 +87,18 @@ def line_of(server: SshServer) -> bytes:
     return name_of(server) + b" " + key_of(server)
 
 
-def say_ok(ssh: SshResource, server: SshServer) -> str:
+def say_ok(ssh: Connections, server: SshServer) -> str:
     return ssh.ask(host_of(server), ["echo", "ok"])
 
 
-def by_openssh(ssh: SshResource, server: SshServer) -> str:
+def by_openssh(ssh: Connections, server: SshServer) -> str:
     """As rsync logs in."""
-    command = [*ssh.command(host_of(server)), server.address, "echo ok"]
+    command = [*openssh_command(host_of(server), ssh.bounds), server.address, "echo ok"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def test_lines_of_other_hosts_that_cannot_be_read_stop_no_host_and_are_named(
-    far: SshServer, ssh: SshResource, known: Path
+    far: SshServer, ssh: Connections, known: Path
 ) -> None:
     damaged = b"\n".join([*WHOLE.values(), *(text.replace(b"%s", ELSEWHERE) for text, _ in DAMAGE.values())])
     known.write_bytes(damaged)  # the last one's end was cut off too
@@ -112,7 +115,7 @@ def test_lines_of_other_hosts_that_cannot_be_read_stop_no_host_and_are_named(
     assert finding.next_step.endswith(f"sed -i '7d;8d;9d;10d;11d' {known}")
 
 
-def test_ssh_does_not_add_a_key_to_the_rest_of_a_line(far: SshServer, ssh: SshResource, known: Path) -> None:
+def test_ssh_does_not_add_a_key_to_the_rest_of_a_line(far: SshServer, ssh: Connections, known: Path) -> None:
     known.write_bytes(ELSEWHERE + b" ssh-ed25519 AAAAC3Nz")
     assert by_openssh(ssh, far) == "ok\n"
     assert known.read_bytes() == ELSEWHERE + b" ssh-ed25519 AAAAC3Nz\n" + line_of(far) + b"\n"
@@ -120,7 +123,7 @@ def test_ssh_does_not_add_a_key_to_the_rest_of_a_line(far: SshServer, ssh: SshRe
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_host_whose_only_line_cannot_be_read_is_refused_and_not_taken_for_a_new_one(
-    far: SshServer, ssh: SshResource, known: Path, kind: str
+    far: SshServer, ssh: Connections, known: Path, kind: str
 ) -> None:
     text = b"\n" + DAMAGE[kind][0].replace(b"%s", name_of(far)) + b"\n"
     if kind == "no text":  # it would be another name, and whose that was nobody can know
@@ -138,7 +141,7 @@ def test_a_host_whose_only_line_cannot_be_read_is_refused_and_not_taken_for_a_ne
 
 
 def test_a_refused_host_is_a_new_one_when_the_operator_has_done_what_the_message_says(
-    far: SshServer, ssh: SshResource, known: Path
+    far: SshServer, ssh: Connections, known: Path
 ) -> None:
     known.write_bytes(b"\n" + name_of(far) + b" ssh-ed25519 !!!\n")
     with pytest.raises(HostRefusedError, match="refused") as refused:
@@ -149,14 +152,14 @@ def test_a_refused_host_is_a_new_one_when_the_operator_has_done_what_the_message
 
 
 def test_a_changed_key_is_refused_beside_a_line_that_cannot_be_read(
-    far: SshServer, ssh: SshResource, known: Path
+    far: SshServer, ssh: Connections, known: Path
 ) -> None:
     damaged = name_of(far) + b" ssh-ed25519 AAAA\xff\n"
     known.write_bytes(damaged + line_of(far) + b"\n")
     assert say_ok(ssh, far) == "ok\n"
     known.write_bytes(damaged + name_of(far) + b" ssh-ed25519 " + OTHERS_KEY.encode() + b"\n")
     with pytest.raises(HostRefusedError, match="CHANGED"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)
     assert by_openssh(ssh, far) == ""
 
 
@@ -168,7 +171,7 @@ def test_what_belongs_into_the_file_is_no_damage(known: Path, kind: str) -> None
 
 @pytest.mark.parametrize("kind", ["a pattern", "a hash", "capitals"])
 def test_a_key_that_stands_under_another_form_of_the_name_is_compared(
-    far: SshServer, ssh: SshResource, known: Path, kind: str
+    far: SshServer, ssh: Connections, known: Path, kind: str
 ) -> None:
     salt, name = bytes(20), name_of(far)
     digest = base64.b64encode(hmac.digest(salt, name, "sha1"))
@@ -182,24 +185,24 @@ def test_a_key_that_stands_under_another_form_of_the_name_is_compared(
     assert known.read_bytes().count(b"\n") == 1, "it was known"
     known.write_bytes(other + b" ssh-ed25519 " + OTHERS_KEY.encode() + b"\n")
     with pytest.raises(HostRefusedError, match="CHANGED"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)
     # And where the rest of that line is lost.
     known.write_bytes(other + b" ssh-ed25519 AAAA\n")
     with pytest.raises(HostKeyError, match="line 1 of"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)
 
 
 def test_a_revoked_key_is_refused_of_a_new_host_and_of_a_known_one(
-    far: SshServer, ssh: SshResource, known: Path
+    far: SshServer, ssh: Connections, known: Path
 ) -> None:
     for before in (b"", line_of(far) + b"\n"):
         known.write_bytes(before + b"@revoked * " + key_of(far) + b"\n")
         with pytest.raises(HostKeyError, match="@revoked; refused"):
-            ssh.connect(host_of(far))
+            connect(host_of(far), ssh.bounds)
 
 
 def test_a_new_host_beside_a_damaged_line_is_accepted_with_a_word_about_it(
-    far: SshServer, ssh: SshResource, known: Path, caplog: pytest.LogCaptureFixture
+    far: SshServer, ssh: Connections, known: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     known.write_bytes(b"rubbish\n")
     with caplog.at_level(logging.WARNING, "aurora.ssh"):
@@ -211,7 +214,7 @@ def test_a_new_host_beside_a_damaged_line_is_accepted_with_a_word_about_it(
 
 
 def test_what_is_no_file_of_host_keys_is_named_with_the_next_step(
-    far: SshServer, ssh: SshResource, known: Path, tmp_path: Path
+    far: SshServer, ssh: Connections, known: Path, tmp_path: Path
 ) -> None:
     def directory() -> None:
         known.mkdir()
@@ -257,7 +260,7 @@ def test_a_key_is_added_whole_or_not_at_all(far: SshServer, known: Path, tmp_pat
 
 
 def test_a_key_that_another_session_added_meanwhile_is_held_against_ours(
-    far: SshServer, ssh: SshResource, known: Path, monkeypatch: pytest.MonkeyPatch
+    far: SshServer, ssh: Connections, known: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def and_then(line: bytes) -> None:
         def slowly(*arguments: object) -> object:
@@ -274,4 +277,4 @@ def test_a_key_that_another_session_added_meanwhile_is_held_against_ours(
     known.unlink()
     and_then(name_of(far) + b" ssh-ed25519 " + OTHERS_KEY.encode())
     with pytest.raises(HostError, match="CHANGED"):
-        ssh.connect(host_of(far))
+        connect(host_of(far), ssh.bounds)

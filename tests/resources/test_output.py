@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.output import Ends
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.rsync import RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.rsync import LocalEndpoint, Rsync
 from aurora_platform.transport.stall import READS
 from tests.mirror.parts import LOG
 
@@ -30,7 +29,7 @@ def test_what_rsync_says_of_the_disk_is_heard_in_the_middle_of_a_flood(tmp_path:
         f"for n in range({after}): print({FLOOD!r} % n)\n"
         "raise SystemExit(23)"
     )
-    rsync = RsyncResource(shell=ShellResource(), ssh=SshResource(known_hosts=str(tmp_path / "known_hosts")))
+    rsync = Rsync(LocalEndpoint(), Bounds(tmp_path / "known_hosts"))
     ended = rsync.run([sys.executable, "-c", program], LOG, tmp_path / "lock", READS)
     assert (ended.code, ended.disk_failed, ended.writing_denied, ended.is_full) == (23, FULL, DENIED, True)
     assert sum(map(len, ended.lines)) < 2.2 * 64 * 1024

@@ -10,9 +10,10 @@ import pytest
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import TransferError
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.rsync import Ended, RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.rsync import Ended, LocalEndpoint, Rsync
+from aurora_platform.transport.ssh_host import SshAccess
 from tests.mirror.parts import HERE
 
 LOG = logging.getLogger("tests.resources")
@@ -20,63 +21,68 @@ FAR = SshHost(address="2001:db8::1", user="aurora", auth="none")
 
 
 @pytest.fixture
-def rsync(tmp_path: Path) -> RsyncResource:
-    return RsyncResource(shell=ShellResource(), ssh=SshResource(known_hosts=str(tmp_path / "known_hosts")))
+def rsync(tmp_path: Path) -> Rsync:
+    return Rsync(LocalEndpoint(), Bounds(tmp_path / "known_hosts"))
 
 
-def test_every_option_is_one_that_rsync_knows(rsync: RsyncResource, tmp_path: Path) -> None:
+def test_every_option_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> None:
     for name in ("new", "partial", "target"):
         (tmp_path / name).mkdir()
     (tmp_path / "files").write_bytes(b"")
-    command = rsync.arguments(HERE, str(tmp_path), tmp_path / "target", tmp_path)
+    command = rsync.arguments(str(tmp_path), tmp_path / "target", tmp_path)
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(rsync: RsyncResource) -> None:
-    rsync = rsync.model_copy(update={"ssh": SshResource(known_hosts="/srv/known_hosts")})
-    options = rsync.arguments(FAR, "/data", Path("/srv/target"), Path("/srv/work"))
+def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
+    far = SshAccess(FAR, Bounds(tmp_path_factory.mktemp("known") / "known_hosts")).rsync()
+    options = far.arguments("/data", Path("/srv/target"), Path("/srv/work"))
     assert not any("delete" in option or "remove" in option for option in options)
     assert {"--no-links", "--no-devices", "--no-specials"} <= set(options)
     assert options[-3:] == ["--", "[2001:db8::1]:/data/", "/srv/target/"]
 
 
-def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: RsyncResource, tmp_path: Path) -> None:
+def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: Rsync, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "a").mkdir(parents=True)
     target.mkdir()
     (source / "a" / "b").write_bytes(b"content")
     os.utime(source / "a" / "b", ns=(1, 1_780_000_000_123_456_789))
-    done = rsync.transfer(HERE, LOG).fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock", 1 << 20)
+    done = (
+        Connections(rsync.bounds)
+        .transfer(HERE, LOG)
+        .fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock", 1 << 20)
+    )
     assert (done.literal_bytes, done.matched_bytes, done.complaints) == (7, 0, ())
     assert (target / "a" / "b").read_bytes() == b"content"
     assert (target / "a" / "b").stat().st_mtime_ns == 1_780_000_000_123_456_789
 
 
-def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: RsyncResource, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: Rsync, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "a").write_bytes(b"content")
     (tmp_path / "target").write_text("a file stands where the directory should be")
     with pytest.raises(TransferError, match=r"rsync ended with \d+ \(.*\): .*target") as caught:
-        rsync.transfer(HERE, LOG).fetch(
+        Connections(rsync.bounds).transfer(HERE, LOG).fetch(
             str(source), ["a"], tmp_path / "target", tmp_path / "work", tmp_path / "lock", 1 << 20
         )
     assert "\n" not in str(caught.value)
 
 
-def test_bounds_of_the_site_reach_rsync(rsync: RsyncResource, tmp_path: Path) -> None:
-    options = rsync.model_copy(update={"stall_seconds": 7.0}).arguments(FAR, "/data", tmp_path, tmp_path)
+def test_bounds_of_the_site_reach_rsync(rsync: Rsync, tmp_path: Path) -> None:
+    far = SshAccess(FAR, rsync.bounds.but(stall_seconds=7.0)).rsync()
+    options = far.arguments("/data", tmp_path, tmp_path)
     assert options[options.index("--timeout") + 1] == str(round(timedelta(seconds=7).total_seconds()))
     assert "ConnectTimeout=15" in options[options.index("--rsh") + 1]
     assert not any(option.startswith("--bwlimit") for option in options)
 
 
-def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: RsyncResource, tmp_path: Path) -> None:
+def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> None:
     for name in ("new", "partial", "view", "target"):
         (tmp_path / name).mkdir()
     (tmp_path / "files").write_bytes(b"")
-    command = rsync.push_arguments(HERE, tmp_path / "view", tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
+    command = rsync.push_arguments(tmp_path / "view", tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

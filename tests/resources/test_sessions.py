@@ -13,7 +13,9 @@ import pytest
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.ssh_session import connect
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import host_of
 
@@ -28,8 +30,8 @@ def server(tmp_path: Path) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-def ssh(tmp_path: Path) -> SshResource:
-    return SshResource(known_hosts=str(tmp_path / "state" / "known_hosts"), connect_seconds=2, listing_seconds=8)
+def ssh(tmp_path: Path) -> Connections:
+    return Connections(Bounds(tmp_path / "state" / "known_hosts", connect_seconds=2, listing_seconds=8))
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def data(tmp_path: Path) -> Path:
     return directory
 
 
-def names(ssh: SshResource, server: SshServer, data: Path) -> list[bytes]:
+def names(ssh: Connections, server: SshServer, data: Path) -> list[bytes]:
     return [entry.path for entry in ssh.source(host_of(server)).list(str(data), []).entries if entry.kind == "f"]
 
 
@@ -48,7 +50,7 @@ def logins(server: SshServer) -> int:
     return server.log().count("Accepted publickey")
 
 
-def test_eight_looks_at_one_host_are_one_login(ssh: SshResource, server: SshServer, data: Path) -> None:
+def test_eight_looks_at_one_host_are_one_login(ssh: Connections, server: SshServer, data: Path) -> None:
     with ThreadPoolExecutor(STREAMS) as streams:
         found = list(streams.map(lambda _: names(ssh, server, data), range(STREAMS)))
     assert found == [[b"file"]] * STREAMS
@@ -56,7 +58,7 @@ def test_eight_looks_at_one_host_are_one_login(ssh: SshResource, server: SshServ
     assert logins(server) == 1
 
 
-def test_a_session_that_died_is_opened_anew(ssh: SshResource, server: SshServer, data: Path) -> None:
+def test_a_session_that_died_is_opened_anew(ssh: Connections, server: SshServer, data: Path) -> None:
     assert names(ssh, server, data) == [b"file"]
     server.stop()
     with pytest.raises(HostError):
@@ -67,7 +69,7 @@ def test_a_session_that_died_is_opened_anew(ssh: SshResource, server: SshServer,
 
 
 def test_a_host_that_restarted_between_two_looks_is_not_noticed(
-    ssh: SshResource, server: SshServer, data: Path
+    ssh: Connections, server: SshServer, data: Path
 ) -> None:
     assert names(ssh, server, data) == [b"file"]
     server.stop()
@@ -76,7 +78,7 @@ def test_a_host_that_restarted_between_two_looks_is_not_noticed(
 
 
 def test_a_changed_host_key_is_refused_also_when_the_session_was_kept(
-    ssh: SshResource, server: SshServer, data: Path
+    ssh: Connections, server: SshServer, data: Path
 ) -> None:
     assert names(ssh, server, data) == [b"file"]
     server.rotate_host_key()
@@ -85,7 +87,7 @@ def test_a_changed_host_key_is_refused_also_when_the_session_was_kept(
 
 
 def test_one_listing_that_is_given_up_leaves_the_session_to_the_others(
-    ssh: SshResource, server: SshServer, data: Path
+    ssh: Connections, server: SshServer, data: Path
 ) -> None:
     for number in range(3000):
         (data / f"{number}").touch()
@@ -106,7 +108,7 @@ def runs_find_in(data: Path) -> bool:
     return bool(found.stdout.strip())
 
 
-def test_a_host_that_never_answers_costs_its_bound_once_and_not_once_a_stream(ssh: SshResource) -> None:
+def test_a_host_that_never_answers_costs_its_bound_once_and_not_once_a_stream(ssh: Connections) -> None:
     with socket.socket() as half_open:
         half_open.bind(("127.0.0.1", 0))
         half_open.listen(STREAMS)
@@ -125,11 +127,11 @@ def test_a_host_that_never_answers_costs_its_bound_once_and_not_once_a_stream(ss
         for one in looks:
             one.join(30)
         assert len(failed) == STREAMS
-        assert max(failed) < 3 * ssh.connect_seconds
+        assert max(failed) < 3 * ssh.bounds.connect_seconds
 
 
 def test_more_looks_than_a_session_has_channels_all_get_their_answer(
-    ssh: SshResource, server: SshServer, data: Path
+    ssh: Connections, server: SshServer, data: Path
 ) -> None:
     looks = 3 * SSHD_DEFAULT
     with ThreadPoolExecutor(looks) as streams:
@@ -144,16 +146,16 @@ def test_a_login_that_is_cut_off_may_be_tried_again_and_one_that_is_denied_may_n
     kinds = set()
     for after in range(1400, 3600, 300):
         with cut_after(after, (server.address, server.port)) as port:
-            ssh = SshResource(known_hosts=str(tmp_path / f"known_{after}"), connect_seconds=2)
+            ssh = Connections(Bounds(tmp_path / f"known_{after}", connect_seconds=2))
             host = host_of(server).model_copy(update={"address": "127.0.0.9", "port": port})
             try:
-                ssh.connect(host).close()
+                connect(host, ssh.bounds).close()
             except HostError as error:
                 kinds.add(error.transient)
     assert kinds == {True}
-    ssh = SshResource(known_hosts=str(tmp_path / "known"), connect_seconds=2)
+    ssh = Connections(Bounds(tmp_path / "known", connect_seconds=2))
     with pytest.raises(HostRefusedError):
-        ssh.connect(host_of(server).model_copy(update={"user": "nobody_known_here"}))
+        connect(host_of(server).model_copy(update={"user": "nobody_known_here"}), ssh.bounds)
 
 
 @contextmanager

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_platform.transport.process import LOCKED, TIMED_OUT, ShellResource
+from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 
 LOG = logging.getLogger("tests.resources")
 
 
 def run(directory: Path, argv: Sequence[str], bound: float = 20, wait: float = 5) -> tuple[str, int]:
-    return ShellResource().run(
+    return run_program(
         argv,
         LOG,
         bound=timedelta(seconds=bound),

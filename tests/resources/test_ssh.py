@@ -16,10 +16,11 @@ import pytest
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, TransferError
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.listing import LocalSource
-from aurora_platform.transport.process import ShellResource
-from aurora_platform.transport.rsync import RsyncResource
-from aurora_platform.transport.ssh import SshResource
+from aurora_platform.transport.openssh import openssh_command
+from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import HERE, host_of
 
@@ -33,8 +34,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-def ssh(tmp_path: Path) -> SshResource:
-    return SshResource(known_hosts=str(tmp_path / "state" / "known_hosts"), connect_seconds=1, listing_seconds=5)
+def ssh(tmp_path: Path) -> Connections:
+    return Connections(Bounds(tmp_path / "state" / "known_hosts", connect_seconds=1, listing_seconds=5))
 
 
 def far_host(port: int, address: str = "127.0.0.2") -> SshHost:
@@ -115,14 +116,14 @@ def fails_in_time(call: Callable[[], object], error: type[Exception], seconds: f
     return str(caught.value)
 
 
-def transfer(ssh: SshResource, host: SshHost, home: Path) -> Callable[[], object]:
-    rsync = RsyncResource(shell=ShellResource(), ssh=ssh, stall_seconds=2, transfer_seconds=20).transfer(host, LOG)
+def transfer(ssh: Connections, host: SshHost, home: Path) -> Callable[[], object]:
+    rsync = ssh.but(stall_seconds=2, transfer_seconds=20).transfer(host, LOG)
     for name in ("target", "state"):
         (home / name).mkdir(exist_ok=True)
     return lambda: rsync.fetch("/data", ["file"], home / "target", home / "work", home / "state" / "lock", 1 << 20)
 
 
-def test_a_host_where_nothing_listens_is_refused_at_once(ssh: SshResource, tmp_path: Path) -> None:
+def test_a_host_where_nothing_listens_is_refused_at_once(ssh: Connections, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.2", 0)) as listener:
         host = far_host(listener.getsockname()[1])
     message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError, 3)
@@ -134,7 +135,7 @@ def test_a_host_where_nothing_listens_is_refused_at_once(ssh: SshResource, tmp_p
 
 @pytest.mark.parametrize("answer", [silent, banner_only, web_server])
 def test_a_host_that_does_not_speak_ssh_ends_in_time(
-    ssh: SshResource, tmp_path: Path, answer: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
+    ssh: Connections, tmp_path: Path, answer: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
 ) -> None:
     with listening(answer) as port:
         message = fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 4)
@@ -162,7 +163,7 @@ ENDED = "it took the connection and ended it before we were logged in. Is this t
     ],
 )
 def test_a_host_that_is_half_open_or_hangs_up_is_a_plain_sentence_with_what_to_look_at(
-    ssh: SshResource, answer: Callable[[socket.socket], object], why: str
+    ssh: Connections, answer: Callable[[socket.socket], object], why: str
 ) -> None:
     with listening(answer) as port:
         for _ in range(2):  # paramiko says some of them now in these words, now in those
@@ -213,7 +214,7 @@ def dying_after_the_login(opens: bool) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("opens", [False, True])
-def test_a_host_that_dies_after_the_login_ends_in_time(ssh: SshResource, opens: bool) -> None:
+def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: bool) -> None:
     with dying_after_the_login(opens) as port:
         message = fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 6)
     what = "the start of a program" if opens else "the request for a channel"
@@ -227,7 +228,7 @@ def test_a_host_that_dies_after_the_login_ends_in_time(ssh: SshResource, opens: 
     "host", [lambda: listening(silent), lambda: listening(banner_only), lambda: dying_after_the_login(True)]
 )
 def test_a_look_waits_for_no_longer_than_it_may_although_a_run_would(tmp_path: Path, host: Callable) -> None:
-    patient = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=30, listing_seconds=600)
+    patient = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=30, listing_seconds=600))
     with host() as port:
         fails_in_time(lambda: patient.source(far_host(port), within=1.6).list("/data", []), HostError, 1.6)
 
@@ -237,7 +238,7 @@ def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_
     root = tmp_path / "root"
     for number in range(12_000):
         (root / f"{number:0200}").mkdir(parents=True)
-    ssh = SshResource(known_hosts=str(tmp_path / "known_hosts"), connect_seconds=5, listing_seconds=1)
+    ssh = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=5, listing_seconds=1))
     began = time.monotonic()
     listing = ssh.source(host_of(server)).list(str(root), [])
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -269,7 +270,7 @@ def _parent_is(server: SshServer, pid: int) -> bool:
     return False
 
 
-def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ssh: SshResource, tmp_path: Path) -> None:
+def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ssh: Connections, tmp_path: Path) -> None:
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
     message = fails_in_time(lambda: ssh.source(stranger).list("/data", []), HostError, 4)
     assert f"{stranger.user} is not let in by auth: none; the host offers publickey" in message
@@ -282,7 +283,7 @@ def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ss
 
 @pytest.mark.parametrize("content", [None, "", "not a key\n"])
 def test_an_identity_that_cannot_be_used_is_named(
-    server: SshServer, ssh: SshResource, tmp_path: Path, content: str | None
+    server: SshServer, ssh: Connections, tmp_path: Path, content: str | None
 ) -> None:
     identity = tmp_path / "identity"
     if content is not None:
@@ -292,7 +293,7 @@ def test_an_identity_that_cannot_be_used_is_named(
     assert f"identity {identity} cannot be used" in message
 
 
-def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: SshResource) -> None:
+def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: Connections) -> None:
     host = far_host(22, "no-such-host.invalid")
     assert "no-such-host.invalid:22: this name cannot be resolved (" in fails_in_time(
         lambda: ssh.source(host).list("/", []), HostError, 10
@@ -300,7 +301,7 @@ def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: SshResource) -> 
 
 
 def test_keys_of_two_hosts_that_are_new_at_once_are_both_remembered(
-    server: SshServer, ssh: SshResource, tmp_path: Path
+    server: SshServer, ssh: Connections, tmp_path: Path
 ) -> None:
     with SshServer(tmp_path / "other", address="127.0.0.3") as other:
         hosts = [host_of(server), host_of(other)] * 3
@@ -309,12 +310,12 @@ def test_keys_of_two_hosts_that_are_new_at_once_are_both_remembered(
             thread.start()
         for thread in threads:
             thread.join()
-        names = {line.split()[0] for line in Path(ssh.known_hosts).read_text().splitlines()}
+        names = {line.split()[0] for line in ssh.bounds.known_hosts.read_text().splitlines()}
         assert names == {f"[127.0.0.2]:{server.port}", f"[127.0.0.3]:{other.port}"}
 
 
 def test_neither_the_users_configuration_nor_an_agent_is_used(
-    server: SshServer, ssh: SshResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: SshServer, ssh: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     (home / ".ssh").mkdir(parents=True)
@@ -328,25 +329,25 @@ def test_neither_the_users_configuration_nor_an_agent_is_used(
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         assert list(ssh.source(host_of(server)).list(str(tmp_path), []).entries)
         done = subprocess.run(
-            [*ssh.command(host_of(server)), server.address, "echo ok"], capture_output=True, check=False
+            [*openssh_command(host_of(server), ssh.bounds), server.address, "echo ok"], capture_output=True, check=False
         )
         assert done.stdout == b"ok\n"
         with pytest.raises(BlockingIOError):
             agent.accept()
 
 
-def test_a_host_of_this_machine_needs_no_ssh(ssh: SshResource) -> None:
+def test_a_host_of_this_machine_needs_no_ssh(ssh: Connections) -> None:
     assert isinstance(ssh.source(HERE), LocalSource)
 
 
 def test_a_question_does_not_wait_for_the_acknowledgement_of_the_one_before(
-    server: SshServer, ssh: SshResource
+    server: SshServer, ssh: Connections
 ) -> None:
-    connection, _ = ssh.session(host_of(server))
+    connection, _ = SshSession(host_of(server), ssh.bounds).connection()
     assert connection.transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_login_that_failed_leaves_no_connection(server: SshServer, ssh: SshResource) -> None:
+def test_a_login_that_failed_leaves_no_connection(server: SshServer, ssh: Connections) -> None:
     before = open_sessions()
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
     for _ in range(3):

@@ -8,6 +8,7 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
+from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer
 from tests.daemon import (
     CLOCK,
@@ -67,7 +68,7 @@ def test_a_file_recovered_with_an_old_mtime_is_brought_over_in_the_lane_of_histo
     assert run.job_name == "met_day"
     assert {"dagster/partition": day.isoformat(), **HISTORY}.items() <= run.tags.items()
     assert [run.status for run in daemon.work()] == [SUCCESS]
-    assert (daemon.site.raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
+    assert (Layout.of(daemon.site).raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
     said = skipped(daemon.tick("reconcile_met"))
     assert said.startswith("nothing of before the live window is missing here: 1 file seen (0.0 MB); newest ")
 
@@ -79,7 +80,7 @@ def test_days_without_a_gap_share_a_run_and_the_newest_go_first(daemon: Daemon, 
     for run in daemon.runs(QUEUED):
         assert run.tags.items() >= HISTORY.items()
     assert [run.status for run in daemon.work()] == [SUCCESS, SUCCESS]
-    assert len([*daemon.site.raw_root("met").glob("met_*.txt")]) == 4
+    assert len([*Layout.of(daemon.site).raw_root("met").glob("met_*.txt")]) == 4
 
 
 def test_no_more_days_are_asked_for_at_a_time_than_the_site_file_says_and_the_rest_next_time(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
+from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.daemon import (
     CLOCK,
@@ -102,7 +103,7 @@ def test_a_host_whose_key_has_changed_fails_its_own_sensor_with_one_line(server:
         server.rotate_host_key()
         said = fails_alone(daemon)
         assert "the host key has CHANGED; refused" in said
-        assert str(daemon.site.paths.known_hosts) in said
+        assert str(Layout.of(daemon.site).known_hosts) in said
 
 
 @pytest.mark.parametrize(
@@ -159,5 +160,5 @@ def test_a_file_that_cannot_be_copied_is_tried_once_an_hour(tmp_path: Path, cloc
             assert f"{YESTERDAY}: run {tried} could not copy some files (see its refused_files)" in said
         clock.ahead = HOUR
         assert daemon.look().status == TickStatus.SUCCESS
-        copied = {path.name[12:] for path in daemon.site.raw_root("met").iterdir()}
+        copied = {path.name[12:] for path in Layout.of(daemon.site).raw_root("met").iterdir()}
         assert copied == {"_1.txt", "_2.txt"}

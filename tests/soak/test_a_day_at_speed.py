@@ -21,6 +21,7 @@ from rich.table import Table
 
 from aurora_assets.instance.launcher import WORKER
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import look
 from aurora_platform.transport.listing import LocalSource
 from aurora_simulator import CameraSpec, simulate
@@ -66,7 +67,7 @@ class Story:
 def test_a_day_with_outages_and_kills_ends_as_one_quiet_run_would(capsys: pytest.CaptureFixture) -> None:
     with readable_directory() as directory, SshServer(directory / "sshd") as host, capsys.disabled():
         observatory = Observatory(directory / "site", host, RECONCILE)
-        watch = RowWatch(observatory.site.wxcam_products / "wxcam_catalog.sqlite")
+        watch = RowWatch(Layout.of(observatory.site).camera.products / "wxcam_catalog.sqlite")
         yardstick = Yardstick()
         put_history(observatory.directory / "history")
         watch.start()
@@ -281,7 +282,7 @@ def check_runs(observatory: Observatory, story: Story) -> None:
 def check_every_file_is_in_one_state(site: Site) -> None:
     """Each file of the host is mirrored, unsettled or refused: counted by Aurora, and told apart by hand."""
     stream = site.streams["wxcam"]
-    camera, here = Path(stream.path), site.raw_root("wxcam")
+    camera, here = Path(stream.path), Layout.of(site).raw_root("wxcam")
     survey = look(stream, LocalSource(), here, None)
     assert (survey.unsettled, len(survey.behind), survey.refusals) == (0, 0, 1)
     found = [path for path in camera.rglob("*") if path.is_symlink() or path.is_file()]

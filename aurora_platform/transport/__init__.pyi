@@ -1,0 +1,5 @@
+from . import archive_host as archive_host
+from . import local_host as local_host
+from . import mail as mail
+from . import ssh_host as ssh_host
+from . import ssh_session as ssh_session
