@@ -8,6 +8,7 @@ export DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS ?= 45
 export FRESHNESS_DAEMON_INTERVAL_SECONDS ?= 300
 PY := .venv/bin/python
 PORT ?= 3000
+LOCK ?= --upgrade
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo live test test-fast soak soak-short lanes ui lint lock bench bench-short screenshots schemas clean
@@ -75,8 +76,8 @@ screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs D
 schemas: setup ## docs/schemas: what the health files hold, from the models
 	@$(PY) scripts/schemas.py
 
-lock: ## requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --python-version 3.12 --generate-hashes --upgrade --quiet \
+lock: ## requirements.lock anew from pyproject.toml (needs uv); LOCK= adds what is new and upgrades nothing
+	uv pip compile pyproject.toml --all-extras --group locked --python-version 3.12 --generate-hashes $(LOCK) --quiet \
 	    --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
 clean: ## remove what the demo made (.aurora), keep .venv

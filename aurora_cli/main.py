@@ -6,6 +6,7 @@ import click
 
 from aurora_cli.alert import alert
 from aurora_cli.audit import audit
+from aurora_cli.demo import demo
 from aurora_cli.health import health
 from aurora_cli.ledger import ledger
 from aurora_cli.prune import prune, retire_command
@@ -30,6 +31,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
     """Look at an observatory, and mirror its streams, from a shell.
 
     \b
+    aurora demo [DIR]    a site to try: a site file, and a day of a simulated camera
     aurora audit         before the first start: is everything there that will be needed?
     aurora status        how new is the newest data, there and here?
     aurora sync STREAM   bring files now, as the asset raw/STREAM does
@@ -43,7 +45,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
     ctx.obj = file
 
 
-for command in (health, alert, audit, status, sync, ledger, repair, prune, retire_command):
+for command in (health, alert, audit, demo, status, sync, ledger, repair, prune, retire_command):
     main.add_command(command)
 
 

@@ -176,7 +176,8 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
             # and never a part of one; the next refresh finds what is not there.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            SCHEMA.migrate(db, path)
+            # A number alone is no reason to send the whole catalogue to the archive again.
+            SCHEMA.migrate(db, path, lazily=True)
         except sqlite3.OperationalError as error:
             raise _refused(path, error, "cannot be opened for writing", "It is") from None
         except sqlite3.DatabaseError as error:
@@ -239,6 +240,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        SCHEMA.stamp(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # on a full disk SQLite has rolled back by itself

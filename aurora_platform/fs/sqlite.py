@@ -33,8 +33,11 @@ class Schema:
     def version(self) -> int:
         return len(self.migrations)
 
-    def migrate(self, db: sqlite3.Connection, file: Path) -> None:
+    def migrate(self, db: sqlite3.Connection, file: Path, *, lazily: bool = False) -> None:
         """Bring a database forward to this version, in one transaction; it does not write where nothing is to do.
+
+        ``lazily``: where all is there but the number, that is not written for its own sake, so that the file stays as
+        it is; :meth:`stamp` writes it with the next change.
 
         Raises
         ------
@@ -45,6 +48,7 @@ class Schema:
             return
         db.execute("BEGIN IMMEDIATE")
         try:
+            before = _changes(db)
             for migration in self.migrations[self.check(db, file) :]:  # somebody else may have done it meanwhile
                 if isinstance(migration, str):
                     # Not executescript, which ends the transaction first.
@@ -52,12 +56,20 @@ class Schema:
                         db.execute(statement)
                 else:
                     migration(db)
-            db.execute(f"PRAGMA user_version = {self.version}")
+            if lazily and _changes(db) == before:
+                db.execute("ROLLBACK")
+                return
+            self.stamp(db)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:  # on a full disk SQLite has rolled back by itself
                 db.execute("ROLLBACK")
             raise
+
+    def stamp(self, db: sqlite3.Connection) -> None:
+        """Write the number into a database that has been brought forward; in a transaction of the caller's."""
+        if db.execute("PRAGMA user_version").fetchone()[0] != self.version:
+            db.execute(f"PRAGMA user_version = {self.version}")
 
     def check(self, db: sqlite3.Connection, file: Path) -> int:
         """The version of a database; :class:`NewerError` where it is not one of ours. An older one may be read."""
@@ -65,6 +77,11 @@ class Schema:
         if not 0 <= found <= self.version:
             raise newer(file, found, self.version)
         return found
+
+
+def _changes(db: sqlite3.Connection) -> tuple[int, int]:
+    """What is another after any change of a table or a row, within a transaction."""
+    return int(db.execute("PRAGMA schema_version").fetchone()[0]), db.total_changes
 
 
 def _statements(script: str) -> Iterator[str]:

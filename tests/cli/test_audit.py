@@ -427,7 +427,7 @@ def test_dagster_home_must_be_set_and_hold_our_settings(dagster_home: Path, monk
 
 def test_the_demo_before_it_was_made_is_told_to_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     site = load_site(DEFAULT_SITE)
-    monkeypatch.setattr(audit_local, "ROOT", tmp_path)
+    monkeypatch.setattr(audit_local, "CHECKOUT", tmp_path)
     camera = str(tmp_path / ".aurora" / "camera")
     site = site.model_copy(update={"streams": {"wxcam": site.streams["wxcam"].model_copy(update={"path": camera})}})
     assert [(one.level, one.next_step) for one in audit_local.local_sources(site)] == [(Level.FAIL, "make demo first")]

@@ -18,6 +18,7 @@ from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import NewerError
 from aurora_platform.fs.sqlite import Schema, make_whole, open_wal
 from aurora_platform.layout import CameraLayout
+from tests.wxcam.making import Sky, at
 
 ONE = "CREATE TABLE IF NOT EXISTS sky (name TEXT PRIMARY KEY); CREATE INDEX IF NOT EXISTS by_name ON sky (name);"
 
@@ -154,7 +155,7 @@ def test_each_of_our_databases_says_its_version_and_is_not_written_again_when_op
     assert file.read_bytes() == before
 
 
-@of_ours
+@pytest.mark.parametrize(("name", "open_it"), OURS[:2])
 def test_one_that_was_made_before_there_were_versions_is_taken_over(
     tmp_path: Path, name: str, open_it: Callable[[Path], None]
 ) -> None:
@@ -167,6 +168,33 @@ def test_one_that_was_made_before_there_were_versions_is_taken_over(
     assert version(file) == 1
     with closing(sqlite3.connect(file)) as db:
         assert db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == tables
+
+
+def test_a_catalogue_of_before_stays_as_it_is_until_a_row_changes(tmp_path: Path) -> None:
+    sky = Sky(tmp_path)
+    sky.image(at(10))
+    sky.refresh()
+    catalog = sky.layout.catalog
+    set_version(catalog, 0)
+    before, status = catalog.read_bytes(), catalog.stat()
+    sky.refresh()
+    assert catalog.read_bytes() == before
+    assert catalog.stat().st_mtime_ns == status.st_mtime_ns, "it would be sent to the archive once more"
+    sky.image(at(11))
+    sky.refresh()
+    assert version(catalog) == 1
+
+
+def test_where_a_table_is_missing_it_is_made_and_the_number_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "wxcam_catalog.sqlite"
+    open_catalog(file)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("DROP TABLE unreadable_media")
+    set_version(file, 0)
+    open_catalog(file)
+    assert version(file) == 1
+    with open_readonly(file) as db:
+        assert db.execute("SELECT count(*) FROM unreadable_media").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(("name", "open_it"), [*OURS, ("wxcam_catalog.sqlite", read_catalog)])
