@@ -17,6 +17,7 @@ from aurora_platform.cameras.catalog import open_readonly, open_writable
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import NewerError
 from aurora_platform.fs.sqlite import Schema, make_whole, open_wal
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import CameraLayout
 from tests.wxcam.making import Sky, at
 
@@ -225,7 +226,7 @@ def test_the_copy_of_a_catalogue_for_the_archive_has_its_version(tmp_path: Path)
     file = tmp_path / "wxcam_catalog.sqlite"
     open_catalog(file)
     status = file.stat()
-    item = Item(str(file), "/gws/wxcam_catalog.sqlite", status.st_size, status.st_mtime_ns)
+    item = Item(str(file), "/gws/wxcam_catalog.sqlite", FileVersion(status.st_size, status.st_mtime_ns))
     assert take(item, tmp_path / "copy", in_place=False, is_database=True) is not None
     assert version(tmp_path / "copy") == 1
     with open_readonly(tmp_path / "copy") as db:
