@@ -8,9 +8,10 @@ export DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS ?= 45
 export FRESHNESS_DAEMON_INTERVAL_SECONDS ?= 300
 PY := .venv/bin/python
 PORT ?= 3000
+LOCK ?= --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live test soak soak-short ui lint lock bench bench-short screenshots schemas clean
+.PHONY: help setup demo live test test-fast soak soak-short lanes ui lint lock bench bench-short screenshots schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,17 +23,22 @@ setup: ## .venv with the locked packages, and the system tools
 demo: setup ## a simulated camera day, through Dagster, to every product
 	@$(PY) scripts/demo.py $(DEMO)
 
-test: ## all tests (real sshd, rsync, SQLite, MP4)
+test: ## all tests but the slow lanes (real sshd, rsync, SQLite, MP4; five minutes)
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest $(TESTS)
 
-# The same faults in eight hours and five days in place of a day and a month.
+test-fast: ## the tests that need no host, no Dagster and no server (half a minute)
+	@deploy/bootstrap.sh --tests
+	@$(PY) -m pytest -m unit -n 2 $(TESTS)
+
+# The same faults in eight hours and five days in place of a day and a month, and fewer kills.
+soak-short: export KILLS ?= 8
 soak-short: export SOAK_HOURS ?= 8
 soak-short: export SOAK_HISTORY ?= 5
 soak-short: export SOAK_SILENCE ?= 30
 soak-short: export SOAK_SMALL ?= 5000
 soak-short: export SOAK_LARGE ?= 2
-soak-short: soak ## the same with some hours, days and files (eight minutes)
+soak-short: soak ## the same with some hours, days, files and kills (ten minutes); it is not recorded
 
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
 	@$(PY) -m aurora_platform.config.site check > /dev/null
@@ -47,12 +53,16 @@ ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon
 live: setup ## the UI, the daemon and a camera that writes in real time (an hour a minute); Ctrl-C ends all
 	@$(PY) scripts/live.py --port $(PORT) $(LIVE)
 
-soak: ## a day at speed with outages and kills, against a quiet run; then ten minutes of silence; memory at scale (half an hour)
+soak: ## the slow lanes: killed again and again, and at scale; then a day at speed, against a quiet run (half an hour)
 	@deploy/bootstrap.sh --tests
-	@$(PY) -m pytest -m soak -n 0 --timeout 3000 -s tests $(SOAK)
+	@$(PY) scripts/lanes.py run kill -- $(PY) -m pytest -m kill -n 2 --timeout 900 $(SOAK)
+	@$(PY) scripts/lanes.py run soak -- $(PY) -m pytest -m soak -n 0 --timeout 3600 -s $(SOAK)
 
-lint: setup ## ruff and mypy
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+lanes: ## when each slow lane was last green, and at which commit
+	@$(PY) scripts/lanes.py show
+
+lint: setup ## ruff, mypy and import-linter
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
 
 bench: setup ## side by side with the method it replaces, and with the limits, into docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)
@@ -66,8 +76,8 @@ screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs D
 schemas: setup ## docs/schemas: what the health files hold, from the models
 	@$(PY) scripts/schemas.py
 
-lock: ## requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --python-version 3.12 --generate-hashes --upgrade --quiet \
+lock: ## requirements.lock anew from pyproject.toml (needs uv); LOCK= adds what is new and upgrades nothing
+	uv pip compile pyproject.toml --all-extras --group locked --python-version 3.12 --generate-hashes $(LOCK) --quiet \
 	    --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
 clean: ## remove what the demo made (.aurora), keep .venv

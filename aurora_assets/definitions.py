@@ -15,7 +15,7 @@ from aurora_assets.instance.code_location import code_location_of
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
-from aurora_assets.tools_job import tools_job
+from aurora_assets.tools_job import tools_jobs
 from aurora_platform.config.site import Site, load_site
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
@@ -43,7 +43,7 @@ def build(site: Site) -> Definitions:
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site), *failure_sensors(site)],
-        jobs=[*jobs(site), tools_job([site.paths.raw, site.paths.products, site.paths.state])],
+        jobs=[*jobs(site), *tools_jobs([site.paths.raw, site.paths.products, site.paths.state])],
         resources={"hosts": hosts}
         | ({"archive_hosts": ArchiveHostsResource(hosts=hosts)} if site.archive else {})
         | ({"mailer": MailerResource()} if site.alerts else {}),

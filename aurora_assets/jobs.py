@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckKey, AssetKey, AssetSelection, define_asset_job
 
-from aurora_assets.archive.assets import CAMERA, CORE, gws_raw_key, manifests_key
-from aurora_assets.cameras.assets import CATALOG, STREAM, product_key
+from aurora_assets.asset_keys import (
+    CATALOG,
+    CORE_PRODUCTS,
+    WXCAM_PRODUCTS,
+    gws_raw_key,
+    manifests_key,
+    product_key,
+    raw_key,
+)
 from aurora_assets.health.checks import CHECK as FRESHNESS
-from aurora_assets.mirror.assets import raw_key
-from aurora_platform.cameras.filenames import CAMERAS
+from aurora_platform import layout
 from aurora_platform.config.site import Site
+from aurora_platform.layout import CAMERAS, DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM
 
 if TYPE_CHECKING:
     # Dagster does not export the type that its own define_asset_job returns.
@@ -19,9 +26,9 @@ if TYPE_CHECKING:
 CHECK_JOB = "check_mirrors"
 CORE_JOB = "push_core_products"
 HEALTH_JOB = "health"
-HOURS_JOB = f"{STREAM}_hours"
+HOURS_JOB = f"{WXCAM}_hours"
 # Checks of the selected assets run with them.
-_OF_A_DAY = ("daily_video", "latest_video", "pixels")
+_OF_A_DAY = (DAILY_VIDEO, LATEST_VIDEO, PIXELS)
 
 
 def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
@@ -34,7 +41,7 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
             description=f"A UTC day of {name}, from its host to the mirror.",
         )
         for name in site.streams
-        if name != STREAM
+        if name != WXCAM
     ]
     mirrors.append(
         define_asset_job(
@@ -50,7 +57,7 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
             description="One look at everything, read-only, and the files and mails that tell of it.",
         )
     )
-    jobs = mirrors + (_camera_jobs() if STREAM in site.streams else [])
+    jobs = mirrors + (_camera_jobs() if WXCAM in site.streams else [])
     return jobs + (_archive_jobs(site) if site.archive else [])
 
 
@@ -97,14 +104,14 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     ]
     jobs.append(
         define_asset_job(
-            CORE_JOB, selection=AssetSelection.assets(CORE), description="The small products, to the archive."
+            CORE_JOB, selection=AssetSelection.assets(CORE_PRODUCTS), description="The small products, to the archive."
         )
     )
-    if STREAM in site.streams:
+    if WXCAM in site.streams:
         jobs.append(
             define_asset_job(
-                push_job_name("wxcam_products"),
-                selection=AssetSelection.assets(CAMERA),
+                push_job_name(layout.WXCAM_PRODUCTS),
+                selection=AssetSelection.assets(WXCAM_PRODUCTS),
                 description="A UTC day of the camera's products, to the archive.",
             )
         )
@@ -112,13 +119,13 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
 
 
 def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
-    daily = [raw_key(STREAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _OF_A_DAY)]
-    hourly = [product_key(camera, "hourly_thumbnails") for camera in CAMERAS]
+    daily = [raw_key(WXCAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _OF_A_DAY)]
+    hourly = [product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS]
     return [
         define_asset_job(
-            day_job_name(STREAM),
+            day_job_name(WXCAM),
             # The mirror's checks list the host once more; no row of the catalogue waits for that.
-            selection=_made(*daily) - AssetSelection.checks_for_assets(raw_key(STREAM)),
+            selection=_made(*daily) - AssetSelection.checks_for_assets(raw_key(WXCAM)),
             description="A UTC day of the sky camera, from the camera host to catalogue, videos and pixels.",
         ),
         define_asset_job(

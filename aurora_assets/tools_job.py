@@ -1,5 +1,10 @@
-"""The one job of ``dagster-shell``: a look at this machine's tools and disks, started by an operator."""
+"""The one job of ``dagster-shell``: a look at this machine's tools and disks, started by an operator.
 
+No resolver can install that package beside our Dagster (pyproject.toml says why): without it there is no such job.
+"""
+
+import importlib.util
+import logging
 import shlex
 import warnings
 from collections.abc import Sequence
@@ -7,8 +12,20 @@ from pathlib import Path
 
 from dagster import Failure, JobDefinition, OpExecutionContext, job, op
 
+_LOG = logging.getLogger("aurora")
 
-def tools_job(disks: Sequence[Path]) -> JobDefinition:
+
+def tools_jobs(disks: Sequence[Path]) -> list[JobDefinition]:
+    """The job; none, and a line in the log of the code location, where ``dagster-shell`` is not installed."""
+    if importlib.util.find_spec("dagster_shell"):
+        return [_tools_job(disks)]
+    _LOG.warning(
+        "dagster-shell is not installed: there is no job look_at_this_machine (`aurora audit` says what to do)"
+    )
+    return []
+
+
+def _tools_job(disks: Sequence[Path]) -> JobDefinition:
     """A job that looks, and changes nothing: the versions of the tools, and the space on the disks of ``disks``."""
     looks = [["rsync", "--version"], ["ssh", "-V"], ["find", "--version"], ["df", "-h", *map(str, disks)]]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import site_of, words_of
+from aurora_cli.context import begin_to_write, site_of, words_of
 from aurora_platform.config.health import Alerts
 from aurora_platform.errors import AuroraError, MailError
 from aurora_platform.health.alert_mail import trial_mail
 from aurora_platform.health.alert_rules import Reading, Verdict, read_snapshot
 from aurora_platform.health.alerts import Alerting, Outcome
-from aurora_platform.health.places import snapshot_file
+from aurora_platform.layout import Layout
 from aurora_platform.text import counted
 from aurora_platform.transport.mail import Mailer
 
@@ -48,9 +48,10 @@ def alert(ctx: click.Context, is_test: bool, is_dry: bool, latest: Path | None) 
     alerting, mailer = Alerting.of(site, site.alerts), Mailer(site.alerts)
     if is_test:
         ctx.exit(_test(site.name, alerting.settings, mailer, is_dry=is_dry))
-    reading = read_snapshot(latest or snapshot_file(site))
+    reading = read_snapshot(latest or Layout.of(site).health.snapshot)
     if is_dry:
         ctx.exit(_preview(alerting, reading, mailer))
+    begin_to_write(site)
     try:
         outcome = alerting.evaluate(reading, mailer)
     except (AuroraError, OSError) as error:

@@ -16,6 +16,7 @@ from aurora_platform.concurrency import together
 from aurora_platform.config.hosts import LocalHost, SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import SiteError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, look, none_matches
 from aurora_platform.operations.audit_host import Place, Visit, host_keys
 from aurora_platform.operations.audit_local import looks_here
@@ -69,7 +70,7 @@ def _look(site: Site) -> list[Finding]:
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
     with looking_only(site, within=limits.look) as (connections, _), waiting() as waits:
-        here = looks_here(site) | {"known_hosts": partial(host_keys, site.paths.known_hosts)}
+        here = looks_here(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
         hosts = {visit.name: visit for visit in _hosts(site, connections)}
         archive = {visit.name: visit for visit in _archive(site, connections)}
         far = {name: waits.on(name, partial(_host, site, connections, visit)) for name, visit in hosts.items()}
@@ -126,7 +127,7 @@ def _hosts(site: Site, connections: Connections) -> Iterator[Visit]:
         streams = {key: one for key, one in site.streams.items() if one.host == name and one.enabled}
         if streams and isinstance(host, SshHost):
             places = {f"source {key}": Place(one.path, f"streams.{key}.path") for key, one in streams.items()}
-            yield Visit(f"host {name}", f"hosts.{name}", host, places, connections, site.paths.known_hosts)
+            yield Visit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
 
 
 def _host(site: Site, connections: Connections, visit: Visit) -> list[Finding]:
@@ -144,7 +145,7 @@ def _streams(site: Site, connections: Connections, names: list[str]) -> list[Fin
             look,
             stream,
             connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
-            site.raw_root(name),
+            Layout.of(site).raw_root(name),
             days_from(stream.live_from(now), now),
             site.limits.look,
         )
@@ -174,7 +175,7 @@ def _archive(site: Site, connections: Connections) -> Iterator[Visit]:
             f"{name} raw": Place(site.archive.raw, "archive.raw", is_written=True),
             f"{name} products": Place(site.archive.products, "archive.products", is_written=True),
         }
-        yield Visit(name, "archive.hosts", host, places, connections, site.paths.known_hosts)
+        yield Visit(name, "archive.hosts", host, places, connections, Layout.of(site).known_hosts)
 
 
 def _offline(site: Site) -> Iterator[Finding]:

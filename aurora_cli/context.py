@@ -13,16 +13,27 @@ import click
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
-from aurora_platform.errors import AuroraError, SiteError
+from aurora_platform.errors import AuroraError
+from aurora_platform.layout import Layout, check_state, open_state
 from aurora_platform.transport.connections import Connections
 
 
 def site_of(file: Path | None) -> Site:
-    """The site of the group's option; an error in it ends the command with one line."""
+    """The site of the group's option; an error in it, or state of a newer Aurora, ends the command with one line."""
     try:
-        return load_site(file)
-    except SiteError as error:
+        site = load_site(file)
+        check_state(site.paths.state)
+    except AuroraError as error:
         raise click.ClickException(str(error)) from None
+    return site
+
+
+def begin_to_write(site: Site) -> None:
+    """Bring the state directory to the version of this Aurora; where that fails, the command ends with one line."""
+    try:
+        open_state(site.paths.state)
+    except (AuroraError, OSError) as error:
+        raise click.ClickException(words_of(error)) from None
 
 
 def archive_of(site: Site) -> Archive:
@@ -41,12 +52,12 @@ def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[
     with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
         known = Path(directory) / "known_hosts"
         try:
-            shutil.copyfile(site.paths.known_hosts, known)
+            shutil.copyfile(Layout.of(site).known_hosts, known)
         except FileNotFoundError:
             known.touch()
         except OSError as error:
             raise click.ClickException(
-                f"{site.paths.known_hosts}: {error.strerror}. Are you the user that runs the platform?"
+                f"{Layout.of(site).known_hosts}: {error.strerror}. Are you the user that runs the platform?"
             ) from None
         limits = site.limits.model_copy(update={"listing": within or site.limits.listing})
         yield Connections.of(site.model_copy(update={"limits": limits}), known), known
@@ -59,7 +70,7 @@ def days_from(first: date, now: datetime) -> list[date]:
 
 def in_their_words(error: Exception, site: Site, copy: Path) -> str:
     """A message in which the copy of ``known_hosts`` is called what it is a copy of."""
-    return words_of(error).replace(str(copy), str(site.paths.known_hosts))
+    return words_of(error).replace(str(copy), str(Layout.of(site).known_hosts))
 
 
 def words_of(error: Exception) -> str:

@@ -17,8 +17,8 @@ from aurora_platform.config.site import Site
 from aurora_platform.health.alert_rules import collector_check
 from aurora_platform.health.assessment import sorted_by_level
 from aurora_platform.health.models import Assessment, Check, Level, Snapshot
-from aurora_platform.health.places import snapshot_file
 from aurora_platform.health.snapshot import Orchestrator
+from aurora_platform.layout import Layout
 from aurora_platform.operations.observe import NoRecords, observe
 
 RECORDS = "aurora.records"
@@ -56,7 +56,7 @@ def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bo
 
 
 def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
-    more = [collector_check(snapshot_file(site), datetime.now(UTC))]
+    more = [collector_check(Layout.of(site).health.snapshot, datetime.now(UTC))]
     with _records(site) as (records, broken):
         return observe(site, records, copy, [*more, *broken])
 

@@ -7,6 +7,11 @@ import click
 from aurora_cli.lazy_group import LazyGroup, Verb
 
 VERBS = {
+    "demo": Verb(
+        "aurora_cli.demo:demo",
+        "Write a site to try below DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated "
+        "camera.",
+    ),
     "audit": Verb(
         "aurora_cli.audit:audit",
         "Check, without writing anything, what the platform needs: here, on every host, and in the archive.",

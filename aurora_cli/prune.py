@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, site_of, words_of
+from aurora_cli.context import archive_of, begin_to_write, site_of, words_of
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.prune_plan import plan_pruning
 from aurora_platform.archive.retention import Retired, retire
@@ -37,6 +37,7 @@ def prune(file: Path | None, stream: str | None, is_plan: bool, are_listed: bool
         raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
     last = (now - archive.prune_after).date() - _DAY
     young_than, rows = format_duration(archive.prune_after), []
+    begin_to_write(site)  # it may make the evidence
     with Records(site).evidence() as evidence:
         for name in [stream] if stream else site.streams:
             plan = plan_pruning(name, site.streams[name], archive, evidence, now)

@@ -18,7 +18,6 @@ from aurora_cli.console import say, show_table
 from aurora_cli.context import archive_of, site_of, words_of
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
-from aurora_platform.archive.names import raw_group
 from aurora_platform.archive.push_plan import Pushing, push_words
 from aurora_platform.archive.repair import Cure, Mend, plan_repair
 from aurora_platform.archive.reports import Certified
@@ -28,13 +27,12 @@ from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.archive.verify_and_publish import certify
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
+from aurora_platform.layout import Layout, raw_group
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Tally
 from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.repair")
-QUARANTINE = ".quarantine"
-"""Below ``paths.raw``: files that were not what source and archive have. Nothing is deleted."""
 
 
 @click.command()
@@ -124,7 +122,7 @@ class _Repair:
         show_table(
             f"{self.name} {self.day}: {len(mends)} files are wrong" + ("" if is_applied else " (dry run)"),
             ["file", "bytes", "what is wrong", "what is done" if is_applied else "what would be done", "why"],
-            [[mend.path, str(mend.size), mend.wrong, mend.cure, mend.why] for mend in mends],
+            [[mend.path, str(mend.right.size if mend.right else 0), mend.wrong, mend.cure, mend.why] for mend in mends],
         )
         if not is_applied and any(mend.cure is not Cure.NONE for mend in mends):
             say(f"to do it: aurora repair {self.name} --day {self.day} --apply")
@@ -132,9 +130,9 @@ class _Repair:
     def _set_mtimes(self, mends: Sequence[Mend]) -> None:
         """Give files that are right in every byte the mtime that their day was finalized with."""
         for mend in mends:
-            assert mend.mtime_ns is not None  # it is the cure
-            place = self.site.raw_root(self.name) / mend.path
-            os.utime(place, ns=(mend.mtime_ns, mend.mtime_ns), follow_symlinks=False)
+            assert mend.right is not None  # its mtime is the cure
+            place = Layout.of(self.site).raw_root(self.name) / mend.path
+            os.utime(place, ns=(mend.right.mtime_ns, mend.right.mtime_ns), follow_symlinks=False)
         if mends:
             say(f"the mtimes of {len(mends)} files set to those that the day was finalized with")
 
@@ -143,7 +141,7 @@ class _Repair:
         if not mends:
             return
         archive = archive_of(self.site)
-        stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
+        stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
         wrong = {str(root / mend.path) for mend in mends}
         items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Tally()) if item.local_path in wrong]
         with Records(self.site).ledger() as ledger:
@@ -163,8 +161,8 @@ class _Repair:
         """Put these files aside and let the mirror bring them again."""
         if not mends:
             return
-        stream, root = self.site.streams[self.name], self.site.raw_root(self.name)
-        aside = self.site.paths.raw / QUARANTINE / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
+        stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
+        aside = Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
         for mend in mends:
             place = aside / mend.path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +176,7 @@ class _Repair:
             source=self.connections.source(host),
             transfer=self.connections.transfer(host, _LOG),
             raw=self.site.paths.raw,
-            locks=self.site.paths.locks,
+            locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
             keep_free=self.site.limits.keep_free,
             live_from=stream.live_from(datetime.now(UTC)),

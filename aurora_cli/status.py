@@ -16,6 +16,7 @@ from aurora_cli.context import days_from, in_their_words, looking_only, not_begu
 from aurora_platform.concurrency import together
 from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.checks import local_files
 from aurora_platform.mirror.scan import Survey, look, none_matches
 from aurora_platform.text import counted
@@ -156,7 +157,7 @@ def _status(
 
 
 def _cut(site: Site, name: str, here: Here | Exception) -> str:
-    root, bound = site.raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
+    root, bound = Layout.of(site).raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
     if isinstance(here, Here):
         return f"not all of {root} was looked at within {bound}: newer files may be here"
     if isinstance(here, TimeoutError):
@@ -171,7 +172,7 @@ def _window(site: Site, name: str, now: datetime) -> list[date]:
 def _look(site: Site, connections: Connections, name: str, now: datetime) -> Survey:
     stream, within = site.streams[name], site.limits.look
     source = connections.source(site.hosts[stream.host], within=within.total_seconds())
-    survey = look(stream, source, site.raw_root(name), _window(site, name, now), within)
+    survey = look(stream, source, Layout.of(site).raw_root(name), _window(site, name, now), within)
     if not survey.is_whole:
         raise HostError(f"{stream.host}: the listing took longer than limits.look; seen: {survey.summary()}")
     return survey
@@ -184,12 +185,12 @@ def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> Here
     """
     stream, newest, until = site.streams[name], None, time.monotonic() + within.total_seconds()
     is_whole = True
-    for file in local_files(stream, site.raw_root(name), _window(site, name, now)):
+    for file in local_files(stream, Layout.of(site).raw_root(name), _window(site, name, now)):
         if time.monotonic() > until:
             is_whole = False
             break
         if file.is_regular and stream.includes(file.path):
-            newest = max(newest or 0, file.mtime_ns)
+            newest = max(newest or 0, file.version.mtime_ns)
     return Here(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_whole)
 
 

@@ -16,11 +16,12 @@ from typing import cast
 import click
 
 from aurora_cli.console import Waiting, say, show_table, waiting
-from aurora_cli.context import days_from, in_their_words, looking_only, site_of, words_of
+from aurora_cli.context import begin_to_write, days_from, in_their_words, looking_only, site_of, words_of
 from aurora_cli.progress_bars import Bars
 from aurora_platform.concurrency import together
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
 from aurora_platform.mirror.sync import DayReport, MirrorReport, mirror_days
@@ -76,13 +77,13 @@ class _Work:
         """What would be fetched."""
         stream = self.site.streams[name]
         source = self.connections.source(self.site.hosts[stream.host])
-        return look(stream, source, self.site.raw_root(name), self.days[name])
+        return look(stream, source, Layout.of(self.site).raw_root(name), self.days[name])
 
     def mirror(self, name: str) -> MirrorReport:
         """What the asset does."""
         site, stream = self.site, self.site.streams[name]
         host = site.hosts[stream.host]
-        transfer: Transfer = self.connections.transfer(host, _LOG, basis=site.raw_root(name))
+        transfer: Transfer = self.connections.transfer(host, _LOG, basis=Layout.of(site).raw_root(name))
         with ExitStack() as stack:
             if self.bars.are_shown:
                 bar = stack.enter_context(self.bars.of(name))
@@ -95,11 +96,11 @@ class _Work:
                 source=self.connections.source(host),
                 transfer=transfer,
                 raw=site.paths.raw,
-                locks=site.paths.locks,
+                locks=Layout.of(site).locks,
                 wait=site.limits.lock,
                 keep_free=site.limits.keep_free,
                 live_from=stream.live_from(datetime.now(UTC)),
-                seen_at=site.sightings(name),
+                seen_at=Layout.of(site).sightings(name),
             )
 
 
@@ -141,6 +142,7 @@ def sync(file: Path | None, stream: str | None, day: date | None, since: date | 
             _show_total(list(surveys.values()))
             _end(surveys, work.tell)
     else:
+        begin_to_write(site)
         with Bars.on_a_terminal() as bars:
             work = _Work(site, Connections.of(site), days, bars=bars)
             reports = work.each(work.mirror)

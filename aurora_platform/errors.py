@@ -18,6 +18,14 @@ class SiteError(AuroraError):
     """The site file is wrong; the message names the key and what it should be."""
 
 
+class NewerError(AuroraError):
+    """A file was written by a newer Aurora; the message names it, both versions and the next step."""
+
+
+class LayoutError(AuroraError):
+    """What a state directory says of its own version cannot be read; the message names the file."""
+
+
 class HostError(AuroraError):
     """A host did not answer or broke off. Usually passes: the next pass tries again."""
 
@@ -98,3 +106,11 @@ class MailError(AuroraError):
     def __init__(self, message: str, *, may_have_left: bool = False) -> None:
         super().__init__(message)
         self.may_have_left = may_have_left
+
+
+def newer(file: object, found: int, known: int) -> NewerError:
+    """The error of a ``file`` of version ``found``, where this Aurora knows versions up to ``known``."""
+    return NewerError(
+        f"{file}: written by a newer Aurora: version {found}, and this one knows up to {known}. Nothing was changed. "
+        "Install the Aurora that wrote it, or a later one, and restart everything (docs/operating.md, Updating)."
+    )

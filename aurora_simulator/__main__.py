@@ -13,17 +13,16 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aurora_simulator.camera import Report, simulate, suggested_workers
+from aurora_simulator.camera import simulate, suggested_workers
 from aurora_simulator.faults import FAULTS, expand
 from aurora_simulator.instrument_spec import INSTRUMENTS, InstrumentSpec
-from aurora_simulator.instruments import InstrumentReport, simulate_instruments
-from aurora_simulator.live import BEHIND, LiveReport, run_live
+from aurora_simulator.instruments import simulate_instruments
+from aurora_simulator.live import run_live
 from aurora_simulator.live_instruments import run_instruments
 from aurora_simulator.live_spec import LiveSpec
 from aurora_simulator.spec import CameraSpec, SpecError
+from aurora_simulator.terminal import instruments_summary, live_summary, summary, with_bar
 
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = timedelta(days=36525)
@@ -260,47 +259,6 @@ def until_signal() -> Iterator[Callable[[float], None]]:
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
-
-
-def with_bar(run: Callable[[Callable[[int, int], None]], Report]) -> Report:
-    """Run with a progress bar on stderr; without one when that is no terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("camera"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("hours of a view"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("camera", total=None)
-        return run(lambda done, total: bar.update(task, completed=done, total=total))
-
-
-def summary(report: Report, seconds: float) -> str:
-    """One line: files, bytes, seconds."""
-    parts = f"{report.images} images, {report.clips} clips, {report.others} other"
-    if report.faults:
-        parts += f", {sum(len(paths) for paths in report.faults.values())} of {len(report.faults)} faults"
-    return total(report, parts, seconds)
-
-
-def live_summary(report: LiveReport, seconds: float) -> str:
-    """One line: files, bytes, seconds, and what is not whole."""
-    parts = f"{report.images} images, {report.clips} clips, {report.others} other, {report.late} late"
-    behind = f", {report.lag:.1f} s late at most" if report.lag > BEHIND else ""
-    return f"{total(report, parts, seconds)}{behind}, {len(report.unfinished)} left half written"
-
-
-def instruments_summary(report: InstrumentReport, seconds: float) -> str:
-    """One line: new files of each stream, what else was written, bytes, seconds."""
-    parts = ", ".join(f"{count} {stream}" for stream, count in report.new.items()) or "nothing new"
-    return total(report, f"{parts}; {report.appended} appends, {report.rewritten} rewrites", seconds)
-
-
-def total(report: Report | LiveReport | InstrumentReport, parts: str, seconds: float) -> str:
-    """Files, bytes and seconds."""
-    return f"{report.files} files ({parts}), {report.bytes} bytes ({report.bytes / 1e6:.1f} MB), {seconds:.1f} s"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.videos import build_daily_video
 from aurora_platform.fs.atomic import publish_file
-from benchmarks.inputs import DAY, NOW, camera_day, layout_in
+from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.old_videos import clips_in, encode, frames_of, nearness
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
@@ -57,11 +57,11 @@ def run(bench: Bench) -> Result:
 
 def ours(place: Path) -> int:
     """The asset's own work; returns the frames that the video has."""
-    return build_daily_video(layout_in(place), CAMERA, DAY, NOW).frames
+    return build_daily_video(workspace_in(place), CAMERA, DAY, NOW).frames
 
 
 def forget_ours(place: Path) -> None:
-    layout_in(place).video(CAMERA, DAY).unlink(missing_ok=True)
+    workspace_in(place).layout.video(CAMERA, DAY).unlink(missing_ok=True)
 
 
 def replaced(place: Path) -> int:
@@ -102,7 +102,7 @@ def _check(place: Path, bench: Bench, answers: Mapping[str, Any]) -> None:
     clips = clips_in(place)
     if answers[OURS] != FRAMES or answers[REPLACED] != FRAMES:
         raise WrongAnswerError(f"{FRAMES} frames there; done: {answers}")
-    if hashes_of([layout_in(place).video(CAMERA, DAY)]) != hashes_of(clips):
+    if hashes_of([workspace_in(place).layout.video(CAMERA, DAY)]) != hashes_of(clips):
         raise WrongAnswerError("ours decodes to other frames than its clips")
     if (nearest := nearness(_old_video(place), clips, every=FRAMES // 24)) < _LIKE:
         raise WrongAnswerError(f"what was encoded again is {nearest:.1f} dB near to the clips")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_platform.cameras.refresh import refreshing
-from benchmarks.inputs import NOW, days_of, into_page_cache, layout_in, many_images
+from benchmarks.inputs import NOW, days_of, into_page_cache, many_images, workspace_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.old_catalog import index_all, rows_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
@@ -48,23 +48,23 @@ def run(bench: Bench) -> Result:
 
 def ours(place: Path) -> int:
     """Every day refreshed, as a backfill in one run does it."""
-    with refreshing(layout_in(place)) as refresh:
+    with refreshing(workspace_in(place)) as refresh:
         return sum(refresh(day, NOW).added for day in days_of(FILES))
 
 
 def be_ready(place: Path) -> None:
-    into_page_cache(layout_in(place).raw)
+    into_page_cache(workspace_in(place).layout.raw)
 
 
 def forget_ours(place: Path) -> None:
     be_ready(place)
-    for path in layout_in(place).products.glob("wxcam_catalog.sqlite*"):
+    for path in workspace_in(place).layout.products.glob("wxcam_catalog.sqlite*"):
         path.unlink()
 
 
 def replaced(place: Path) -> int:
     """The scan of the scripts."""
-    return index_all(layout_in(place).raw, old_database(place))
+    return index_all(workspace_in(place).layout.raw, old_database(place))
 
 
 def forget_replaced(place: Path) -> None:
@@ -79,7 +79,7 @@ def old_database(place: Path) -> Path:
 
 def limit(place: Path) -> int:
     """Every directory listed, every file's stat taken."""
-    count, pending = 0, [os.fspath(layout_in(place).raw)]
+    count, pending = 0, [os.fspath(workspace_in(place).layout.raw)]
     while pending:
         with os.scandir(pending.pop()) as found:
             for item in found:
@@ -94,5 +94,5 @@ def _check(place: Path, answers: Mapping[str, Any]) -> None:
     """Both catalogues have the same rows, as many as there are files."""
     if set(answers.values()) != {FILES}:
         raise WrongAnswerError(f"{FILES} files there; done: {answers}")
-    if rows_of(old_database(place)) != rows_of(layout_in(place).catalog):
+    if rows_of(old_database(place)) != rows_of(workspace_in(place).layout.catalog):
         raise WrongAnswerError("the two catalogues differ")

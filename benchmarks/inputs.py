@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from PIL import ExifTags, Image
 
-from aurora_platform.cameras.filenames import compact
-from aurora_platform.layout import Layout
+from aurora_platform.cameras.workspace import CameraWorkspace
+from aurora_platform.layout import CameraLayout, compact
 from aurora_simulator import CameraSpec, simulate
 
 DAY = date(2026, 8, 18)
@@ -21,25 +21,27 @@ _MANY_EVERY = timedelta(minutes=5)
 _WRITTEN_NS = 1_786_000_000_000_000_000  # ns since epoch, UTC: in August 2026
 
 
-def layout_in(directory: Path, products: str = "products") -> Layout:
+def workspace_in(directory: Path, products: str = "products") -> CameraWorkspace:
     """The camera's directories below ``directory``."""
-    return Layout(directory / "raw", directory / products, directory / "locks")
+    return CameraWorkspace(CameraLayout(directory / "raw", directory / products), directory / "locks")
 
 
-def camera_day(directory: Path, every: timedelta, codec: str = "h264", scale: float = 1.0, day: date = DAY) -> Layout:
+def camera_day(
+    directory: Path, every: timedelta, codec: str = "h264", scale: float = 1.0, day: date = DAY
+) -> CameraWorkspace:
     """24 hours of both cameras below ``directory``."""
-    layout = layout_in(directory)
-    spec = CameraSpec(root=layout.raw, day=day, hours=24, every=every, codec=codec, scale=scale, other=False)
+    workspace = workspace_in(directory)
+    spec = CameraSpec(root=workspace.layout.raw, day=day, hours=24, every=every, codec=codec, scale=scale, other=False)
     simulate(spec, workers=os.cpu_count() or 1)
-    return layout
+    return workspace
 
 
-def many_images(directory: Path, count: int) -> Layout:
+def many_images(directory: Path, count: int) -> CameraWorkspace:
     """``count`` small images of both cameras, those of one simulated day under the names of many.
 
     Each says in its Exif block when it was taken, as most cameras' do: no header is like the one before.
     """
-    layout = layout_in(directory)
+    workspace = workspace_in(directory)
     with TemporaryDirectory(dir=directory) as model:
         spec = CameraSpec(root=Path(model), day=DAY, hours=24, every=_MANY_EVERY, scale=0.05, other=False)
         simulate(spec, workers=1)
@@ -48,11 +50,11 @@ def many_images(directory: Path, count: int) -> Layout:
     for number in range(count):
         past, which = divmod(number, len(images))
         day = compact(DAY - timedelta(days=past))
-        path = layout.raw / str(images[which]).replace(compact(DAY), day)
+        path = workspace.layout.raw / str(images[which]).replace(compact(DAY), day)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_dated(contents[which], number))
         os.utime(path, ns=(_WRITTEN_NS + number, _WRITTEN_NS + number))
-    return layout
+    return workspace
 
 
 def _dated(jpeg: bytes, number: int) -> bytes:

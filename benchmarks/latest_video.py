@@ -12,7 +12,7 @@ from typing import Any
 from aurora_platform.cameras.recipes import LATEST_CLIPS
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.videos import build_latest_video
-from benchmarks.inputs import DAY, NOW, camera_day, layout_in
+from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.old_videos import QUALITY, clips_in, encode, nearness
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
@@ -58,23 +58,23 @@ def run(bench: Bench) -> Result:
 
 def ours(place: Path) -> tuple[int, int, int]:
     """The asset's own work; returns frames, and clips that were converted now and before."""
-    report = build_latest_video(layout_in(place), CAMERA, NOW)
+    report = build_latest_video(workspace_in(place), CAMERA, NOW)
     return report.frames, report.converted, report.kept_conversions
 
 
 def _make_the_hour_before(place: Path) -> None:
-    layout, newest = layout_in(place), clips_in(place)[-1]
+    workspace, newest = workspace_in(place), clips_in(place)[-1]
     hidden = place / newest.name
     newest.rename(hidden)
-    refresh_day(layout, DAY, NOW)
-    build_latest_video(layout, CAMERA, NOW)
-    shutil.copytree(layout.products, _before(place), ignore=shutil.ignore_patterns("wxcam_catalog*"))
+    refresh_day(workspace, DAY, NOW)
+    build_latest_video(workspace, CAMERA, NOW)
+    shutil.copytree(workspace.layout.products, _before(place), ignore=shutil.ignore_patterns("wxcam_catalog*"))
     hidden.rename(newest)
-    refresh_day(layout, DAY, NOW)
+    refresh_day(workspace, DAY, NOW)
 
 
 def back_to_the_hour_before(place: Path) -> None:
-    products = layout_in(place).products
+    products = workspace_in(place).layout.products
     for saved in _before(place).iterdir():
         shutil.rmtree(products / saved.name, ignore_errors=True)
         shutil.copytree(saved, products / saved.name)
@@ -118,7 +118,7 @@ def _check(place: Path, bench: Bench, answers: Mapping[str, Any]) -> None:
         raise WrongAnswerError(f"{FRAMES} frames in {LATEST_CLIPS} clips there; done: {answers}")
     made = {
         REPLACED: (_old_video(place), clips),
-        OURS: (layout_in(place).latest_video(CAMERA), clips),
+        OURS: (workspace_in(place).layout.latest_video(CAMERA), clips),
         LIMIT: (_one(place), clips[-1:]),
     }
     for name, (video, sources) in made.items():

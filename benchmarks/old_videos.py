@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from benchmarks.inputs import layout_in
+from benchmarks.inputs import workspace_in
 from benchmarks.likeness import psnr
 
 FASTSTART = {"movflags": "+faststart"}
@@ -21,7 +21,7 @@ _RATE = 25  # frames/s
 
 def clips_in(place: Path) -> list[Path]:
     """The clips of the FISH camera in a benchmark's directory, by time."""
-    return sorted((layout_in(place).raw / "FISH").rglob("*.mp4"))
+    return sorted((workspace_in(place).layout.raw / "FISH").rglob("*.mp4"))
 
 
 def encode(

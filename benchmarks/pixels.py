@@ -20,7 +20,7 @@ from PIL import Image
 
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.refresh import refresh_day
-from benchmarks.inputs import DAY, NOW, camera_day, layout_in
+from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, Row, at_least, at_most
 
@@ -34,8 +34,8 @@ def run(bench: Bench) -> Result:
     """Measure making the store of a day."""
     with bench.directory() as place:
         bench.tell("the camera writes a day")
-        layout = camera_day(place, EVERY)
-        refresh_day(layout, DAY, NOW)
+        workspace = camera_day(place, EVERY)
+        refresh_day(workspace, DAY, NOW)
         files = fish_images(place)
         jpegs = sum(path.stat().st_size for path in files)
         methods = {
@@ -78,7 +78,7 @@ def per_second(seconds: Sequence[float], count: int, peak_mb: float) -> Figure:
 
 def fish_images(place: Path) -> list[Path]:
     """The fisheye images of the day, in order of time."""
-    return sorted((layout_in(place).raw / "FISH").rglob("*.jpg"))
+    return sorted((workspace_in(place).layout.raw / "FISH").rglob("*.jpg"))
 
 
 def size_of(root: Path) -> int:
@@ -87,7 +87,7 @@ def size_of(root: Path) -> int:
 
 
 def ours_root(place: Path) -> Path:
-    return layout_in(place).pixels(CAMERA, DAY)
+    return workspace_in(place).layout.pixels(CAMERA, DAY)
 
 
 def replaced_root(place: Path) -> Path:
@@ -104,7 +104,7 @@ def forget_replaced(place: Path) -> None:
 
 def ours(place: Path) -> int:
     """The product as a run makes it."""
-    return build_pixels(layout_in(place), CAMERA, DAY, NOW).decoded
+    return build_pixels(workspace_in(place), CAMERA, DAY, NOW).decoded
 
 
 def replaced(place: Path) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from aurora_platform.cameras.reader import open_pixels
 from aurora_platform.cameras.refresh import refresh_day
-from benchmarks.inputs import DAY, NOW, camera_day, layout_in
+from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.pixels import CAMERA, fish_images, ours, replaced, replaced_root
 from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, times_longer
@@ -70,7 +70,7 @@ def open_store(place: Path, name: str, what: str) -> None:
     if name not in _opened:
         if name == OURS:
             _, y, x = WHAT[what]
-            _opened[name] = open_pixels(layout_in(place).store, CAMERA, str(DAY), NOW, y=y, x=x).image
+            _opened[name] = open_pixels(workspace_in(place).layout.store, CAMERA, str(DAY), NOW, y=y, x=x).image
         else:
             _opened[name] = xr.open_zarr(replaced_root(place)).image
     read(place, name, what)

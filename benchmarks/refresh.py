@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from aurora_platform.cameras.catalog import open_writable
-from aurora_platform.cameras.filenames import compact
 from aurora_platform.cameras.refresh import refresh_day, refreshing
-from aurora_platform.layout import Layout
+from aurora_platform.cameras.workspace import CameraWorkspace
+from aurora_platform.layout import compact
 from benchmarks.first_index import old_database
-from benchmarks.inputs import DAY, NOW, days_of, layout_in, many_images
+from benchmarks.inputs import DAY, NOW, days_of, many_images, workspace_in
 from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
 from benchmarks.old_catalog import index_all, rescan_all, rows_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
@@ -32,11 +32,11 @@ def run(bench: Bench) -> Result:
     """Measure a refresh beside a rescan, and at three sizes of the catalogue."""
     with bench.directory() as place:
         bench.tell(f"making {FILES:,} files, and both catalogues of them")
-        layout = many_images(place, FILES)
-        with refreshing(layout) as refresh:
+        workspace = many_images(place, FILES)
+        with refreshing(workspace) as refresh:
             for day in days_of(FILES):
                 refresh(day, NOW)
-        index_all(layout.raw, old_database(place))
+        index_all(workspace.layout.raw, old_database(place))
         methods = {
             REPLACED: Method(replaced, (place,), forget_replaced),
             OURS: Method(ours, (place,), forget_ours),
@@ -71,9 +71,9 @@ def _by_size(bench: Bench) -> dict[str, Measured]:
             bench.tell(f"making a catalogue of {size:,} rows")
             here = place / str(size)
             here.mkdir()
-            layout = many_images(here, _A_DAY)
-            refresh_day(layout, DAY, NOW)
-            fill(layout, size)
+            workspace = many_images(here, _A_DAY)
+            refresh_day(workspace, DAY, NOW)
+            fill(workspace, size)
             methods[f"{size:,} rows"] = Method(ours, (here,), forget_ours)
         return by_turns(methods, _check_counts, bench.rounds, bench.tell)
 
@@ -81,9 +81,9 @@ def _by_size(bench: Bench) -> dict[str, Measured]:
 _A_DAY = 2 * timedelta(days=1) // timedelta(minutes=5)
 
 
-def fill(layout: Layout, size: int) -> None:
+def fill(workspace: CameraWorkspace, size: int) -> None:
     """Rows as of a long archive: those of the day, moved into the past."""
-    with open_writable(layout) as db:
+    with open_writable(workspace) as db:
         rows = db.execute("SELECT * FROM images ORDER BY raw_path").fetchall()
         db.execute("BEGIN")
         db.executemany(f"INSERT INTO images VALUES ({', '.join('?' * len(rows[0]))})", _past(rows, size - len(rows)))
@@ -106,12 +106,12 @@ def _past(rows: list[tuple[Any, ...]], count: int) -> Iterator[list[Any]]:
 
 def ours(place: Path) -> int:
     """One day, of which some files are new."""
-    report = refresh_day(layout_in(place), DAY, NOW)
+    report = refresh_day(workspace_in(place), DAY, NOW)
     return report.added + 1000 * report.unchanged
 
 
 def forget_ours(place: Path) -> None:
-    _forget_newest(layout_in(place).catalog)
+    _forget_newest(workspace_in(place).layout.catalog)
 
 
 def _forget_newest(catalog: Path) -> None:
@@ -123,7 +123,7 @@ def _forget_newest(catalog: Path) -> None:
 
 def replaced(place: Path) -> int:
     """Every file of the tree looked at, to find those that are new."""
-    return rescan_all(layout_in(place).raw, old_database(place))
+    return rescan_all(workspace_in(place).layout.raw, old_database(place))
 
 
 def forget_replaced(place: Path) -> None:
@@ -134,7 +134,7 @@ def limit(place: Path) -> int:
     """The day's directories listed, and its files' stats taken."""
     found = 0
     for camera in ("FISH", "PANO"):
-        for directory, _, _ in os.walk(layout_in(place).raw / camera / compact(DAY)):
+        for directory, _, _ in os.walk(workspace_in(place).layout.raw / camera / compact(DAY)):
             with os.scandir(directory) as items:
                 found += sum(item.stat(follow_symlinks=False).st_size > 0 for item in items if item.is_file())
     return found
@@ -151,6 +151,6 @@ def _check(place: Path, answers: Mapping[str, Any]) -> None:
     _check_counts({OURS: answers[OURS]})
     if (answers[REPLACED], answers[LIMIT]) != (NEW, _A_DAY):
         raise WrongAnswerError(f"{answers}")
-    rows = rows_of(layout_in(place).catalog)
+    rows = rows_of(workspace_in(place).layout.catalog)
     if len(rows) != FILES or rows != rows_of(old_database(place)):
         raise WrongAnswerError("the two catalogues differ")

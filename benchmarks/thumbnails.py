@@ -17,7 +17,7 @@ from PIL import Image
 from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import build_thumbnails, shrunk
-from benchmarks.inputs import DAY, NOW, camera_day, layout_in
+from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.likeness import psnr, together
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, Row, at_least, times_faster
@@ -81,12 +81,12 @@ def _like(what: str, value: float) -> Row:
 
 def ours(place: Path) -> int:
     """What the assets of both cameras do in a backfill of the day; returns how many were made."""
-    layout = layout_in(place)
-    return sum(report.built for camera in CAMERAS for report in build_thumbnails(layout, camera, HOURS, NOW))
+    workspace = workspace_in(place)
+    return sum(report.built for camera in CAMERAS for report in build_thumbnails(workspace, camera, HOURS, NOW))
 
 
 def forget_ours(place: Path) -> None:
-    shutil.rmtree(layout_in(place).products / "hourly_thumbnails", ignore_errors=True)
+    shutil.rmtree(workspace_in(place).layout.products / "hourly_thumbnails", ignore_errors=True)
 
 
 def replaced(place: Path) -> int:
@@ -118,7 +118,7 @@ def forget_replaced(place: Path) -> None:
 
 def _old_thumbnails(place: Path) -> dict[Path, Path]:
     """The image of each hour at half past, and where its thumbnail goes."""
-    raw = layout_in(place).raw
+    raw = workspace_in(place).layout.raw
     images = sorted(raw.rglob("HDR_????????_??3000*.jpg"))
     return {image: place / "replaced" / image.relative_to(raw) for image in images}
 
@@ -127,7 +127,7 @@ def _check(place: Path, near: list[Likeness], answers: Mapping[str, Any]) -> Non
     """Both made all; each of ours has its counterpart of the same name and size. Notes how near they are."""
     if set(answers.values()) != {COUNT}:
         raise WrongAnswerError(f"{COUNT} thumbnails to be made; done: {answers}")
-    images, published = _old_thumbnails(place), layout_in(place).products / "hourly_thumbnails"
+    images, published = _old_thumbnails(place), workspace_in(place).layout.products / "hourly_thumbnails"
     mine = {path.name: path for path in published.rglob("*.jpg")}
     if mine.keys() != {image.name for image in images} or len(mine) != COUNT:
         raise WrongAnswerError(f"{len(images)} images at half past, and {len(mine)} thumbnails of them")

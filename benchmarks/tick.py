@@ -25,6 +25,7 @@ from aurora_assets.definitions import build
 from aurora_assets.partitions import live_days
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import DaySurvey, look
 from aurora_platform.streams.classify import directories
 from aurora_platform.transport.connections import Connections
@@ -97,7 +98,7 @@ _NOTES = [
 def _prove(there: Observatory, home: Path) -> None:
     """Who looks has to miss a file that is not here, and ask for its day."""
     site, seen = there.site, _in_window(there)
-    taken = [site.raw_root(name) / there.files(name, live_days(site, name))[-1] for name in site.streams]
+    taken = [Layout.of(site).raw_root(name) / there.files(name, live_days(site, name))[-1] for name in site.streams]
     less = {name: (here - 1, missing + 1) for name, (here, missing) in seen.items()}
     wanted = dict.fromkeys((REPLACED, _AT_ONCE, OURS), less) | {SENSORS: dict.fromkeys(less, 1)}
 
@@ -172,12 +173,12 @@ def _list(site: Site, name: str) -> subprocess.Popen[bytes]:
     below = [f"./{one}" for one in directories(stream, live_days(site, name))]
     find = shlex.join(["find", *below, "-printf", r"%y %s %T@ %p\0"])
     line = f"cd {shlex.quote(stream.path)} && {find} 2>/dev/null; true"  # tomorrow is not there
-    return openssh(_far(site, stream.host), site.paths.known_hosts, line)
+    return openssh(_far(site, stream.host), Layout.of(site).known_hosts, line)
 
 
 def _compare(site: Site, name: str, listing: str) -> tuple[int, int]:
     """Compare the files of the live window with those that are here, by size and mtime (s)."""
-    stream, here, days = site.streams[name], site.raw_root(name), set(live_days(site, name))
+    stream, here, days = site.streams[name], Layout.of(site).raw_root(name), set(live_days(site, name))
     same = other = 0
     for line in listing.split("\0")[:-1]:
         kind, size, mtime, path = line.split(" ", 3)
@@ -208,7 +209,7 @@ def _looks(file: Path) -> Seen:
     def one(name: str) -> tuple[int, int]:
         stream = site.streams[name]
         source = connections.source(_far(site, stream.host), within=site.limits.look.total_seconds())
-        survey = look(stream, source, site.raw_root(name), live_days(site, name), site.limits.look)
+        survey = look(stream, source, Layout.of(site).raw_root(name), live_days(site, name), site.limits.look)
         if survey.unsettled or survey.refusals or survey.unreadable.count or not survey.is_whole:
             raise WrongAnswerError(f"{name}: {survey.summary()}")
         days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]

@@ -2,9 +2,9 @@
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
-from aurora_assets.cameras.assets import STREAM
 from aurora_assets.jobs import CHECK_JOB
 from aurora_platform.config.site import Site
+from aurora_platform.layout import WXCAM
 from schedules.archive import archive_schedules
 from schedules.health import health_schedule
 from schedules.reconcile import reconcile_schedule
@@ -16,7 +16,7 @@ def all_schedules(site: Site) -> list[ScheduleDefinition]:
     """Every schedule of a site; they run from the start where the site file says so."""
     status = DefaultScheduleStatus.RUNNING if site.live.running else DefaultScheduleStatus.STOPPED
     schedules = [reconcile_schedule(site, name, status) for name in site.streams]
-    if STREAM in site.streams:
+    if WXCAM in site.streams:
         schedules.append(thumbnails_schedule(site, status))
     schedules.append(
         ScheduleDefinition(

@@ -16,7 +16,6 @@ from dagster import (
 )
 
 from aurora_assets import run_tags
-from aurora_assets.cameras.assets import STREAM
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import live_days, stretches
 from aurora_assets.run_requests import has_unfinished
@@ -24,6 +23,7 @@ from aurora_platform import archive
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.reports import Due
 from aurora_platform.config.site import Site
+from aurora_platform.layout import WXCAM
 
 _DAY = timedelta(days=1)
 _MOST = 4  # runs that one tick asks for; each is for a stretch of days without a gap
@@ -38,7 +38,7 @@ def archive_schedules(site: Site, status: DefaultScheduleStatus) -> list[Schedul
     made = [_push_raw(site, name, status) for name in site.streams]
     made += [_verify(site, name, status) for name in site.streams]
     made.append(_push_core(site, status))
-    if STREAM in site.streams:
+    if WXCAM in site.streams:
         made.append(_push_camera(site, status))
     return made
 
@@ -63,7 +63,7 @@ def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinitio
     def find(ledger: Ledger, days: Sequence[date]) -> Due:
         return archive.backlog.wxcam_push(site, ledger, days)
 
-    return _push_days(site, STREAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
+    return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
 
 
 def _push_days(

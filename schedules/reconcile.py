@@ -22,6 +22,7 @@ from aurora_assets.partitions import stretches
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, look
 from aurora_platform.transport.protocols import Source
 from resources.hosts import HostsResource
@@ -55,10 +56,11 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
             return SkipReason(f"{name} is planned offline (enabled: false in the site file)")
         if has_unfinished(context.instance, job, {run_tags.LANE: run_tags.HISTORY}):
             return SkipReason("the runs of an earlier reconciliation have not ended; this goes on when they have")
+        open_state(site.paths.state)
         wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
-        asked = Asked(site.paths.state / "reconcile" / f"{name}.json")
-        seen = look_at_history(wanted, source, site.raw_root(name), site.limits.look * 0.8, asked.goes_on())
+        asked = Asked(Layout.of(site).reconciliation(name))
+        seen = look_at_history(wanted, source, Layout.of(site).raw_root(name), site.limits.look * 0.8, asked.goes_on())
         context.log.info(f"{seen.said}; {len(seen.behind)} old days are behind")
         chosen = asked.choose(seen.behind, most, seen.goes_on)
         if not chosen:

@@ -18,13 +18,15 @@ from dagster import (
 )
 
 from aurora_assets import run_tags
+from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.jobs import day_job_name
-from aurora_assets.mirror.assets import raw_key, source_key, survey_metadata
+from aurora_assets.mirror.assets import survey_metadata
 from aurora_assets.partitions import live_days
 from aurora_assets.run_requests import Attempts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, Survey, look
 from aurora_platform.streams.state import could_not_see, remember, saw
 from resources.hosts import HostsResource
@@ -61,21 +63,22 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         days = live_days(site, name)
         if not days:
             return SensorResult(skip_reason=f"{name} begins on {stream.start} (start in the site file)")
+        open_state(site.paths.state)
         try:
             survey = look(
                 stream,
                 hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
-                site.raw_root(name),
+                Layout.of(site).raw_root(name),
                 days,
                 within=site.limits.look,
             )
         except AuroraError as error:
-            could_not_see(site.freshness(name), str(error))
+            could_not_see(Layout.of(site).freshness(name), str(error))
             raise
-        saw(site.freshness(name), survey.newest_ns, survey.clock_ns)
+        saw(Layout.of(site).freshness(name), survey.newest_ns, survey.clock_ns)
         if not survey.is_whole:
             raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
-        remember(site.sightings(name), survey.sightings())
+        remember(Layout.of(site).sightings(name), survey.sightings())
         partitions = [day.isoformat() for day in days]
         attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]

@@ -9,7 +9,7 @@ from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.health.alert_rules import read_snapshot
 from aurora_platform.health.models import Run
-from aurora_platform.health.places import snapshot_file
+from aurora_platform.layout import Layout, open_state
 from resources.mailer import MailerResource
 
 
@@ -25,6 +25,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
     )
     def failed_runs(context: RunFailureSensorContext, mailer: MailerResource) -> SkipReason:
+        open_state(site.paths.state)
         run = context.dagster_run
         failed = Run(
             run_id=run.run_id,
@@ -33,7 +34,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
             since_utc=datetime.now(UTC).replace(microsecond=0),
             error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
         )
-        alerting, reading = health.alerts.Alerting.of(site, settings), read_snapshot(snapshot_file(site))
+        alerting, reading = health.alerts.Alerting.of(site, settings), read_snapshot(Layout.of(site).health.snapshot)
         outcome = alerting.evaluate(reading, mailer.of(settings), failed=[failed])
         return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
 

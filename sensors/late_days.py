@@ -3,8 +3,8 @@
 from dagster import AssetSelection, AutomationConditionSensorDefinition, DefaultSensorStatus
 
 from aurora_assets import run_tags
-from aurora_assets.cameras.assets import STREAM
 from aurora_platform.config.site import Site
+from aurora_platform.layout import WXCAM
 
 
 def late_days_sensor(site: Site) -> AutomationConditionSensorDefinition:
@@ -12,7 +12,7 @@ def late_days_sensor(site: Site) -> AutomationConditionSensorDefinition:
     return AutomationConditionSensorDefinition(
         name="late_days",
         target=AssetSelection.all(),
-        run_tags=run_tags.history(STREAM),
+        run_tags=run_tags.history(WXCAM),
         # Looking through the whole graph is the dearest tick of all; nothing changes oftener than hosts are looked at.
         minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,

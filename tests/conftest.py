@@ -9,30 +9,70 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_simulator import CameraSpec, simulate
 from aurora_simulator.ssh_server import SshServer
+from tests import kinds, patience
 
 if TYPE_CHECKING:
     from tests.daemon import Clock, Daemon
 
 
+# Time says nothing of an example: other tests run beside it. What failed in CI can be repeated from the blob it prints.
+settings.register_profile("aurora", deadline=None, print_blob=True)
+settings.load_profile("aurora")
+
 # No worker shall be left alone with the longest files at the end, so these begin (pyproject.toml has
 # --no-loadscope-reorder, else the files with the fewest tests would be last).
 _FIRST = (
-    *("test_killed_runs.py", "schedules/test_thumbnails.py", "mirror/test_memory.py", "cli/test_status.py"),
-    *("mirror/test_eight_streams.py", "archive/test_killed.py", "sensors/test_hosts.py", "mirror/test_survey.py"),
+    *("test_killed_runs.py", "benchmarks/test_subjects.py", "archive/test_archive_assets.py", "cli/test_status.py"),
+    *("mirror/test_eight_streams.py", "sensors/test_hosts.py", "schedules/test_thumbnails.py", "mirror/test_survey.py"),
     *("mirror/test_cut.py", "resources/test_launcher.py", "mirror/test_lying_host.py", "test_platform.py"),
 )
+_TESTS = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure how busy this machine is, and give every test as much more time.
+
+    A worker of xdist reads the command line itself, and inherits what was measured.
+    """
+    patience.measure()
+    if config.getoption("timeout", None):  # pytest-timeout's
+        config.option.timeout = patience.patient(config.option.timeout)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"bounds in seconds were {patience.factor()} times those of a quiet machine")
+
+
+def kind_of(path: Path) -> str:
+    """The one marker of all tests of a file."""
+    name = path.relative_to(_TESTS).as_posix()
+    if name not in kinds.KINDS:
+        raise pytest.UsageError(f"tests/{name} has no kind: name it in tests/kinds.py")
+    return kinds.KINDS[name]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the files of other kinds than the asked for: ``-m unit`` shall not wait for Dagster."""
+    wanted = set(config.option.markexpr.split(" or "))
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if is_test and wanted <= kinds.ALL and kind_of(collection_path) not in wanted else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the longest files first."""
+    """Mark each test with its kind, and put the tests of the longest files first."""
 
     def place(item: pytest.Item) -> int:
         return next((n for n, name in enumerate(_FIRST) if item.path.as_posix().endswith(f"tests/{name}")), len(_FIRST))
 
+    for item in items:
+        item.add_marker(kind_of(item.path))
     items.sort(key=place)
 
 

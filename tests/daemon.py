@@ -42,7 +42,9 @@ from aurora_platform.config.site import Site, load_site
 from aurora_simulator.ssh_server import SshServer
 from tests.conftest import write_site
 from tests.mirror.parts import host_of
+from tests.patience import patient
 
+LOOK = int(patient(5))  # s, for a look at a host; a test of one that hangs waits for it
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -292,7 +294,7 @@ def on_host(server: SshServer, far: Path, **changes: Any) -> Callable[[dict], No
         data["hosts"]["far"] = host_of(server).model_dump(mode="json") | changes
         data["streams"]["here"] = data["streams"]["met"]
         data["streams"]["met"] = data["streams"]["met"] | {"host": "far", "path": str(far)}
-        data["limits"] = {"look": "3s"}
+        data["limits"] = {"look": f"{LOOK}s"}
 
     return change
 

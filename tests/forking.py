@@ -17,7 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.patience import patient
+
 ROOT = Path(__file__).resolve().parent.parent
+KILLS = int(os.environ.get("KILLS", "20"))
+"""How often a test kills; `make soak-short` has fewer."""
 _SERVER = """
 import importlib, json, os, sys, traceback
 module, name = sys.argv[1].split(":")
@@ -54,7 +58,7 @@ class Forking:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        assert self._line(60) == "ready"
+        assert self._line(patient(60)) == "ready"
         return self
 
     def __exit__(
@@ -68,7 +72,7 @@ class Forking:
         assert self.server.stdin is not None
         self.server.stdin.write(json.dumps([str(one) for one in arguments]).encode() + b"\n")
         self.server.stdin.flush()
-        said = self._line(60)
+        said = self._line(patient(60))
         assert said is not None
         return int(said)
 
@@ -81,7 +85,7 @@ class Forking:
         """Kill the last one started, unless it has ended; returns its exit code."""
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        code = self.wait(60)
+        code = self.wait(patient(60))
         assert code is not None
         return code
 

@@ -49,8 +49,9 @@ def read_all(products: Path) -> int:
 
 
 def main(products: Path, stop: Path) -> None:
-    total = 0
-    while not stop.exists():
+    total, is_over = 0, False
+    while not is_over:
+        is_over = stop.exists()  # one look after that: it has seen the end, however slow it is
         try:
             total += read_all(products)
         except PixelsError as error:

@@ -1,11 +1,9 @@
 """Digests of files of this machine: equal to sha256sum's, of the version they claim, and never through a symlink."""
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import remote_sha256
 from aurora_platform.transport.checksums import Answers, Digest, LocalHasher, encoded, question, remote_command
 from aurora_platform.transport.remote_sha256 import (
@@ -28,6 +27,7 @@ from aurora_platform.transport.remote_sha256 import (
     Unusable,
     decoded,
 )
+from tests.patience import until
 
 SUM = "0" * 64
 LARGE = 5 << 20
@@ -57,7 +57,7 @@ def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path
     found = digests(tmp_path, names)
     for number, name in enumerate(names):
         path = tmp_path / name
-        expected = Digest(name, path.stat().st_size, 1_700_000_000_123_456_789 + number, sha256sum(path))
+        expected = Digest(name, FileVersion(path.stat().st_size, 1_700_000_000_123_456_789 + number), sha256sum(path))
         assert found[name] == expected
 
 
@@ -210,9 +210,7 @@ def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
     assert next(found).path == "small"
     assert threading.active_count() > before
     found.close()
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: threading.active_count() <= before)
     assert threading.active_count() <= before
 
 
@@ -256,7 +254,11 @@ def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> No
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         found += answers.feed(text[start:end])
         assert answers.is_whole == (end == len(text))
-    assert found == [Digest("b", 5, 17, SUM), Digest("a", 0, 0, None, NOT_THERE), Digest("c", 0, -1, SUM)]
+    assert found == [
+        Digest("b", FileVersion(5, 17), SUM),
+        Digest("a", FileVersion(0, 0), None, NOT_THERE),
+        Digest("c", FileVersion(0, -1), SUM),
+    ]
 
 
 LIES = [
@@ -331,53 +333,3 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
 def test_a_path_is_one_short_line() -> None:
     assert encoded("FISH/a b.jpg") == b"FISH/a b.jpg"
     assert encoded("\\0101\n") == b"\\01340101\\0012"
-
-
-MEMORY = """
-import json, sys
-from collections.abc import Sequence
-from pathlib import Path
-from aurora_platform.transport.checksums import LocalHasher
-
-class Names(Sequence):
-    "As many as wanted, made when they are asked for: what is measured is the hasher's memory."
-    def __init__(self, count):
-        self.count = count
-    def __len__(self):
-        return self.count
-    def __getitem__(self, number):
-        if not 0 <= number < self.count:
-            raise IndexError
-        return "large" if number == 0 else f"{number % 50:02}/{number:06}"
-
-def peak():
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-
-found = []
-for count in (10_000, 100_000):
-    digests = LocalHasher().digests(sys.argv[1], Names(count))
-    found.append([sum(1 for digest in digests if digest.sha256), peak()])
-print(json.dumps([*found, "dagster" in sys.modules]))
-"""
-
-
-def test_a_hundred_thousand_files_take_no_more_memory_than_a_tenth_of_them(tmp_path: Path) -> None:
-    shared = Path("/dev/shm")
-    home = (shared if os.access(shared, os.W_OK) else tmp_path) / f"aurora-digests-{os.getpid()}"
-    try:
-        for folder in range(50):
-            (home / f"{folder:02}").mkdir(parents=True)
-            handle = os.open(home / f"{folder:02}", os.O_RDONLY)
-            for number in range(folder, 100_000, 50):
-                os.mknod(f"{number:06}", 0o644, dir_fd=handle)
-            os.close(handle)
-        (home / "large").touch()
-        os.truncate(home / "large", 1 << 30)
-        command = [sys.executable, "-c", MEMORY, str(home)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    tenth, all_of_them, has_dagster = json.loads(done.stdout)
-    assert (tenth[0], all_of_them[0], has_dagster) == (10_000, 100_000, False)
-    assert all_of_them[1] - tenth[1] < 2 * 1024
-    assert all_of_them[1] < 100 * 1024

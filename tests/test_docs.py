@@ -9,8 +9,9 @@ import pytest
 
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import load_site
-from aurora_platform.layout import Layout
+from aurora_platform.layout import CameraLayout
 from aurora_simulator import CameraSpec, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,11 +21,12 @@ DAY = date(2026, 8, 18)
 
 @pytest.fixture
 def products(tmp_path: Path) -> Path:
-    layout = Layout(tmp_path / "raw" / "wxcam", tmp_path / "products" / "wxcam", tmp_path / "locks")
+    layout = CameraLayout(tmp_path / "raw" / "wxcam", tmp_path / "products" / "wxcam")
+    workspace = CameraWorkspace(layout, tmp_path / "locks")
     simulate(CameraSpec(root=layout.raw, day=DAY, hours=2, every=timedelta(minutes=10), scale=0.1, other=False))
     now = datetime(2026, 8, 20, tzinfo=UTC)
-    refresh_day(layout, DAY, now)
-    build_pixels(layout, "fish_hdr", DAY, now)
+    refresh_day(workspace, DAY, now)
+    build_pixels(workspace, "fish_hdr", DAY, now)
     return tmp_path / "products"
 
 

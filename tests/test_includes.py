@@ -13,7 +13,7 @@ NAME = st.text("ab.-]\\", min_size=1, max_size=4) | st.sampled_from(["a.jpg", "H
 PATTERNS = st.lists(PART, min_size=1, max_size=3).map("/".join)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(PATTERNS, min_size=1, max_size=3), st.lists(NAME, min_size=1, max_size=3).map("/".join))
 @example(["FISH/**"], "FISH/a/b")
 @example(["**/*"], "a")

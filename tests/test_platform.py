@@ -32,10 +32,11 @@ from dagster import (
 
 from aurora_assets.definitions import build
 from aurora_assets.retries import TRY_AGAIN
-from aurora_platform import camera_names as names
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
+from aurora_platform.layout import WXCAM, Layout, camera_keys
 from aurora_simulator import FAULTS, CameraSpec, simulate
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY = date(2026, 8, 18)
@@ -109,7 +110,7 @@ def test_a_day_goes_from_the_camera_host_to_every_product(site: Site, camera: Pa
     write_day(camera)
     run()
     run("wxcam_hours", **HOURS)
-    products = site.wxcam_products
+    products = Layout.of(site).camera.products
     names = [str(p.relative_to(products)) for p in snapshot(products) for p in [Path(p)]]
     assert "wxcam_catalog.sqlite" in names
     for kind in ("fish_hdr", "pano_hdr"):
@@ -180,7 +181,7 @@ def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
     raw, pixels = metadata(instance, RAW), metadata(instance, AssetKey(["wxcam", "fish_hdr", "pixels"]))
     assert raw["seen"] == raw["copied"] + raw["unchanged"] + raw["unsettled"] + raw["refused"]
     refused = {row["reason"]: row["first"] for row in raw["refused_files"]}
-    with closing(sqlite3.connect(site.wxcam_products / "wxcam_catalog.sqlite")) as db:
+    with closing(sqlite3.connect(Layout.of(site).camera.products / "wxcam_catalog.sqlite")) as db:
         catalogued = {row[0] for row in db.execute("SELECT relative_path FROM images")}
         unreadable = {Path(row[0]).name: row[1] for row in db.execute("SELECT raw_path, error FROM unreadable_media")}
 
@@ -256,7 +257,7 @@ def test_checks_say_what_is_wrong_but_write_nothing_and_block_nothing(
 def test_a_damaged_video_stops_no_run_and_fails_its_check_by_name(site: Site, camera: Path, run: Callable) -> None:
     write_day(camera)
     run()
-    video = site.wxcam_products / "daily_videos/fish_hdr/20260818.mp4"
+    video = Layout.of(site).camera.products / "daily_videos/fish_hdr/20260818.mp4"
     for size in (video.stat().st_size // 2, 1000):
         os.truncate(video, size)
         found = {
@@ -272,7 +273,7 @@ def test_a_damaged_video_stops_no_run_and_fails_its_check_by_name(site: Site, ca
 def test_a_lost_frame_fails_its_check_by_name(site: Site, camera: Path, run: Callable) -> None:
     write_day(camera)
     run()
-    (site.wxcam_products / "wxcam.zarr/fish_hdr/20260818/image/c.3.0.0.0").unlink()
+    (Layout.of(site).camera.products / "wxcam.zarr/fish_hdr/20260818/image/c.3.0.0.0").unlink()
     done = run()
     results = {(e.asset_key.path[1], e.check_name): e for e in done.get_asset_check_evaluations()}
     evaluation = results["fish_hdr", "times_match_catalog"]
@@ -328,8 +329,8 @@ def test_nothing_of_the_demo_runs_by_itself(site: Site) -> None:
 
 def test_the_camera_s_products_are_known_by_the_names_that_their_assets_have(site: Site) -> None:
     graph = build(site).resolve_asset_graph()
-    made = {"/".join(key.path) for key in graph.materializable_asset_keys if key.path[0] == names.STREAM}
-    assert made == set(names.products())
+    made = {"/".join(key.path) for key in graph.materializable_asset_keys if key.path[0] == WXCAM}
+    assert made == set(camera_keys())
 
 
 def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None:
@@ -438,7 +439,7 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=patient(200),
     )
     said = done.stderr + done.stdout
     assert (done.returncode != 0) == (missing is not None), said

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aurora_simulator.ssh_server import SshServer
+from tests.patience import factor, patient
 
 Way = Literal["cuts", "goes silent", "is slow"]
-_SLOW = 300_000  # bytes a second
+_SLOW = 300_000 / factor()  # bytes a second
+_READY = patient(60)  # s
 
 
 @dataclass
@@ -63,7 +65,8 @@ class Proxy:
                 self.left -= len(block)
                 if self.left < 0 and not self.has_failed.is_set():
                     self.has_failed.set()
-                    while not self.ready():
+                    until = time.monotonic() + _READY
+                    while not self.ready() and time.monotonic() < until:  # it fails then all the same
                         time.sleep(0.01)
                     self._fail()
             if id(one) not in self._silent:

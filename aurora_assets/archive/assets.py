@@ -15,6 +15,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from aurora_assets import asset_keys
 from aurora_assets.archive.checks import (
     REPLACED_SHOWN,
     every_place_was_seen,
@@ -26,23 +27,33 @@ from aurora_assets.archive.checks import (
     parked_spec,
     stay_spec,
 )
+from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.retries import retried_asset
 from aurora_platform import archive as archiving
-from aurora_platform import camera_names
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.ledger import Counts, Ledger
-from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, finalized, latest, raw_group
 from aurora_platform.archive.reports import Certified, DayVerdict
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
+from aurora_platform.layout import (
+    CORE_PRODUCTS,
+    DAILY_VIDEO,
+    HOURLY_THUMBNAILS,
+    LATEST_VIDEO,
+    WXCAM,
+    WXCAM_PRODUCTS,
+    ArchiveLayout,
+    Layout,
+    camera_keys,
+    raw_group,
+)
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
 
-CORE, CAMERA = AssetKey(["gws", CORE_PRODUCTS]), AssetKey(["gws", WXCAM_PRODUCTS])
 # Three pools, so that a large push of one kind never takes the place of another.
 RAW_POOL, CORE_POOL, CAMERA_POOL, VERIFY_POOL = "gws_raw", "gws_core", "gws_wxcam", "verify"
 
@@ -58,14 +69,6 @@ class VerifyConfig(Config):
     )
 
 
-def gws_raw_key(stream: str) -> AssetKey:
-    return AssetKey(["gws", "raw", stream])
-
-
-def manifests_key(stream: str) -> AssetKey:
-    return AssetKey(["manifests", stream])
-
-
 def archive_assets(site: Site) -> list[AssetsDefinition]:
     """The archive's assets; none where the site has no archive."""
     archive = site.archive
@@ -74,18 +77,18 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
     made = [_raw_copy(site, archive, name) for name in site.streams]
     made += [_manifests(site, archive, name) for name in site.streams]
     made.append(_core_products(site, archive))
-    if camera_names.STREAM in site.streams:
+    if WXCAM in site.streams:
         made.append(_camera_products(site, archive))
     return made
 
 
 def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream = site.streams[name]
-    there = f"{archive.raw}/{stream.raw}"
+    there = ArchiveLayout.of(archive).raw_root(stream)
 
     @retried_asset(
         key=gws_raw_key(name),
-        deps=[AssetKey(["raw", name])],
+        deps=[raw_key(name)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="gws",
@@ -98,7 +101,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         description=(
             f"The files of {name}, as they are here, in the archive below `{there}`. By the first of its hosts that "
             "works. Additive: nothing is ever deleted there, and where a file of a finalized day is replaced, the "
-            f"earlier version is kept below `{archive.kept}`."
+            f"earlier version is kept below `{ArchiveLayout.of(archive).replaced}`."
         ),
     )
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
@@ -119,25 +122,22 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
-    stream = site.streams[camera_names.STREAM]
+    stream, there = site.streams[WXCAM], ArchiveLayout.of(archive).camera_products
 
     @retried_asset(
-        key=CAMERA,
+        key=asset_keys.WXCAM_PRODUCTS,
         # The pixels stay here: the archive has the images that they are made of.
-        deps=[
-            AssetKey(name.split("/"))
-            for name in camera_names.products("daily_video", camera_names.LATEST, camera_names.HOURLY)
-        ],
+        deps=[asset_key(name) for name in camera_keys(DAILY_VIDEO, LATEST_VIDEO, HOURLY_THUMBNAILS)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="gws",
         kinds={"rsync"},
         pool=CAMERA_POOL,
         automation_condition=when_an_old_day_changed(stream.lookback),
-        metadata={"directory": f"{archive.products}/wxcam"},
-        check_specs=[parked_spec(CAMERA)],
+        metadata={"directory": there},
+        check_specs=[parked_spec(asset_keys.WXCAM_PRODUCTS)],
         description=(
-            f"The camera's videos and thumbnails of a UTC day in the archive, below `{archive.products}/wxcam`; with "
+            f"The camera's videos and thumbnails of a UTC day in the archive, below `{there}`; with "
             "each push the newest videos and a backup of the catalogue, which is readable there without its -wal and "
             "-shm files. Not the pixel Zarr: the archive has the images it is made of."
         ),
@@ -147,19 +147,19 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).wxcam_products(days)
-            return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, CAMERA)
+            return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
 
     return gws_wxcam_products
 
 
 def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
     @retried_asset(
-        key=CORE,
+        key=asset_keys.CORE_PRODUCTS,
         group_name="gws",
         kinds={"rsync"},
         pool=CORE_POOL,
         metadata={"directory": archive.products, "started_by": "schedule push_core_products"},
-        check_specs=[parked_spec(CORE)],
+        check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
         description=(
             f"Everything in `{site.paths.products}` but the camera's products, and the files that other programs have "
             f"put into the ledger, in the archive below `{archive.products}`. Small, and never behind the large ones."
@@ -173,18 +173,18 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             return MaterializeResult(
                 metadata=_push_metadata([report]),
                 data_version=DataVersion(ledger.identity(archive.name, CORE_PRODUCTS, [])),
-                check_results=[nothing_parked(CORE, [report])],
+                check_results=[nothing_parked(asset_keys.CORE_PRODUCTS, [report])],
             )
 
     return gws_core_products
 
 
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
-    stream = site.streams[name]
+    stream, published = site.streams[name], Layout.of(site).finalizations
 
     @retried_asset(
         key=manifests_key(name),
-        deps=[AssetKey(["raw", name]), gws_raw_key(name)],
+        deps=[raw_key(name), gws_raw_key(name)],
         partitions_def=daily(stream.start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="manifests",
@@ -192,8 +192,8 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         pool=VERIFY_POOL,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={
-            "latest": str(latest(site.paths.manifests) / name),
-            "finalizations": str(finalized(site.paths.manifests, name)),
+            "latest": str(published.latest / name),
+            "finalizations": str(published.finalized(name)),
             "started_by": f"schedule verify_{name}",
         },
         check_specs=[

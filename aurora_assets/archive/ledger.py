@@ -2,7 +2,8 @@
 
 import warnings
 
-from aurora_platform.archive.ledger import FILE_NAME, Counts, Item, Ledger, Row
+from aurora_platform.archive.ledger import Counts, Item, Ledger, Row
+from aurora_platform.layout import LEDGER as FILE_NAME
 
 __all__ = ["FILE_NAME", "Counts", "Item", "Ledger", "Row"]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from dagster import (
     AssetDep,
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     BackfillPolicy,
     DataVersion,
@@ -15,6 +14,7 @@ from dagster import (
     MaterializeResult,
 )
 
+from aurora_assets.asset_keys import CATALOG, product_key, raw_key
 from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, names, picture, rate, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
@@ -23,13 +23,10 @@ from aurora_platform import cameras
 from aurora_platform.cameras import hours, recipes
 from aurora_platform.cameras.filenames import CAMERAS, parse_name
 from aurora_platform.cameras.reports import CatalogReport, PixelsReport, ThumbnailReport, VideoReport
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
-from aurora_platform.layout import Layout
-
-STREAM = "wxcam"
-CATALOG = AssetKey(["wxcam", "catalog"])
-RAW = AssetKey(["raw", STREAM])
+from aurora_platform.layout import WXCAM, open_state
 
 
 def group_of(camera: str) -> str:
@@ -37,56 +34,39 @@ def group_of(camera: str) -> str:
     return f"wxcam_{camera}"
 
 
-def product_key(camera: str, product: str) -> AssetKey:
-    return AssetKey(["wxcam", camera, product])
-
-
-def layout_of(site: Site) -> Layout:
-    """Where the camera's files of a site are."""
-    stream = site.streams[STREAM]
-    return Layout(
-        site.raw_root(STREAM),
-        site.wxcam_products,
-        site.paths.locks,
-        settle=stream.settle,
-        wait=site.limits.lock,
-        hour_closes_after=site.live.hour_closes_after,
-        lookback=stream.lookback,
-        seen_at=site.sightings(STREAM),
-    )
-
-
 def wxcam_assets(site: Site) -> list[AssetsDefinition]:
     """All products of the sky camera; none where the site has no stream ``wxcam``."""
-    if STREAM not in site.streams:
+    if WXCAM not in site.streams:
         return []
-    layout = layout_of(site)
-    made = [_catalog_asset(site, layout)]
+    workspace = CameraWorkspace.of(site)
+    made = [_catalog_asset(site, workspace)]
     for camera in CAMERAS:
-        made += [make(site, layout, camera) for make in (_daily_video, _latest_video, _hourly_thumbnails, _pixels)]
+        made += [make(site, workspace, camera) for make in (_daily_video, _latest_video, _hourly_thumbnails, _pixels)]
     return made
 
 
-def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
+def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
     @retried_asset(
         key=CATALOG,
-        deps=[RAW],
-        partitions_def=daily(site.streams[STREAM].start),
+        deps=[raw_key(WXCAM)],
+        partitions_def=daily(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name="wxcam",
         kinds={"sqlite"},
         code_version=recipes.CATALOG,
-        freshness_policy=last_made(site.streams[STREAM].stale_after),
+        freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"file": str(layout.catalog)},
+        metadata={"file": str(workspace.layout.catalog)},
         description=(
-            f"Every readable image and clip of both cameras: the SQLite table `images` in `{layout.catalog}`, which "
-            "the dashboard reads. Files that no reader can decode stand in `unreadable_media` with the reason and are "
+            "Every readable image and clip of both cameras: the SQLite table `images` in "
+            f"`{workspace.layout.catalog}`, which the dashboard reads. Files that no reader can decode stand in "
+            "`unreadable_media` with the reason and are "
             "tried again when they change."
         ),
     )
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
-        with cameras.refresh.refreshing(layout) as refresh_day:
+        open_state(site.paths.state)
+        with cameras.refresh.refreshing(workspace) as refresh_day:
 
             def build(key: str) -> CatalogReport:
                 return refresh_day(day_of_key(key), _now())
@@ -96,18 +76,18 @@ def _catalog_asset(site: Site, layout: Layout) -> AssetsDefinition:
     return wxcam_catalog
 
 
-def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
         key=product_key(camera, "daily_video"),
         deps=[CATALOG],
-        partitions_def=daily(site.streams[STREAM].start),
+        partitions_def=daily(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=recipes.VIDEO,
-        freshness_policy=last_made(site.streams[STREAM].stale_after),
+        freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"directory": str(layout.video(camera, site.streams[STREAM].start).parent)},
+        metadata={"directory": str(workspace.layout.video(camera, site.streams[WXCAM].start).parent)},
         description=(
             f"The day's hourly clips of {CAMERAS[camera].label} joined into one MP4 (H.264, yuv420p, faststart) by "
             "copying their frames; only clips that do not fit are converted, once. What cannot be is left out, "
@@ -116,67 +96,67 @@ def _daily_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> VideoReport:
-            return cameras.videos.build_daily_video(layout, camera, day_of_key(key), _now())
+            return cameras.videos.build_daily_video(workspace, camera, day_of_key(key), _now())
 
-        _sweep(context, layout)
-        return _each_day(context, build, lambda report: _video_metadata(report, layout.products))
+        _begin(context, site, workspace)
+        return _each_day(context, build, lambda report: _video_metadata(report, workspace.layout.products))
 
     return daily_video
 
 
-def _latest_video(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
         key=product_key(camera, "latest_video"),
         deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=recipes.VIDEO,
-        freshness_policy=last_made(site.streams[STREAM].stale_after),
+        freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"file": str(layout.latest_video(camera))},
+        metadata={"file": str(workspace.layout.latest_video(camera))},
         description=(
             f"The newest {recipes.LATEST_CLIPS} hourly clips of {CAMERAS[camera].label}, across midnight, as one MP4: "
             "what the dashboard plays first."
         ),
     )
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
-        _sweep(context, layout)
-        report = cameras.videos.build_latest_video(layout, camera, _now())
+        _begin(context, site, workspace)
+        report = cameras.videos.build_latest_video(workspace, camera, _now())
         return MaterializeResult(
-            metadata=_video_metadata(report, layout.products), data_version=DataVersion(report.identity)
+            metadata=_video_metadata(report, workspace.layout.products), data_version=DataVersion(report.identity)
         )
 
     return latest_video
 
 
-def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
         key=product_key(camera, "hourly_thumbnails"),
         deps=[CATALOG],
-        partitions_def=hourly(site.streams[STREAM].start),
+        partitions_def=hourly(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name=group_of(camera),
         kinds={"jpeg"},
         code_version=recipes.THUMBNAIL,
-        freshness_policy=last_made(site.streams[STREAM].stale_after),
-        automation_condition=when_an_old_day_changed(site.streams[STREAM].lookback),
-        metadata={"directory": str(layout.thumbnails(camera, site.streams[STREAM].start).parent)},
+        freshness_policy=last_made(site.streams[WXCAM].stale_after),
+        automation_condition=when_an_old_day_changed(site.streams[WXCAM].lookback),
+        metadata={"directory": str(workspace.layout.thumbnails(camera, site.streams[WXCAM].start).parent)},
         description=(
             f"One JPEG of at most {recipes.THUMBNAIL_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
             "half past. Made when the hour is over and complete; never replaced, because clients keep its URL."
         ),
     )
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
-        _sweep(context, layout)
+        _begin(context, site, workspace)
         keys, reports = context.partition_keys, {}
-        made = cameras.thumbnails.build_thumbnails(layout, camera, map(hour_of_key, keys), _now())
+        made = cameras.thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
         for key, report in zip(keys, made, strict=True):
             reports[key] = report
-            context.add_asset_metadata(_thumbnail_metadata(report, layout.products), partition_key=key)
+            context.add_asset_metadata(_thumbnail_metadata(report, workspace.layout.products), partition_key=key)
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
-        strip = cameras.thumbnails.strip(hours.published(layout, camera, day))
+        strip = cameras.thumbnails.strip(hours.published(workspace, camera, day))
         return MaterializeResult(
             metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
             data_version=DataVersion(common_version([report.identity for report in reports.values()])),
@@ -185,18 +165,18 @@ def _hourly_thumbnails(site: Site, layout: Layout, camera: str) -> AssetsDefinit
     return hourly_thumbnails
 
 
-def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
+def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
         key=product_key(camera, "pixels"),
         deps=[CATALOG],
-        partitions_def=daily(site.streams[STREAM].start),
+        partitions_def=daily(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),
         group_name=group_of(camera),
         kinds={"zarr"},
         code_version=recipes.PIXELS,
-        freshness_policy=last_made(site.streams[STREAM].stale_after),
+        freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"store": str(layout.store), "group": f"{camera}/YYYYMMDD"},
+        metadata={"store": str(workspace.layout.store), "group": f"{camera}/YYYYMMDD"},
         description=(
             f"The day's images of {CAMERAS[camera].label} as a Zarr v3 group: `image` (time, y, x, channel) uint8 RGB. "
             f"{recipes.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
@@ -204,9 +184,9 @@ def _pixels(site: Site, layout: Layout, camera: str) -> AssetsDefinition:
     )
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
         def build(key: str) -> PixelsReport:
-            return cameras.pixels.build_pixels(layout, camera, day_of_key(key), _now())
+            return cameras.pixels.build_pixels(workspace, camera, day_of_key(key), _now())
 
-        _sweep(context, layout)
+        _begin(context, site, workspace)
         return _each_day(context, build, _pixels_metadata)
 
     return pixel_store
@@ -216,8 +196,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _sweep(context: AssetExecutionContext, layout: Layout) -> None:
-    if removed := layout.staging.sweep():
+def _begin(context: AssetExecutionContext, site: Site, workspace: CameraWorkspace) -> None:
+    open_state(site.paths.state)
+    if removed := workspace.staging.sweep():
         context.log.warning(f"removed {removed} unfinished products of runs that died")
 
 

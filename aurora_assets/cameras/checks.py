@@ -12,15 +12,16 @@ from dagster import (
     asset_check,
 )
 
-from aurora_assets.cameras.assets import CATALOG, STREAM, layout_of, product_key
+from aurora_assets.asset_keys import CATALOG, product_key
 from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run, hour_of_key
 from aurora_platform import cameras
 from aurora_platform.cameras.catalog import images_by_day, newest_days, open_readonly
 from aurora_platform.cameras.filenames import CAMERAS
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.check_report import Finding
 from aurora_platform.config.site import Site
-from aurora_platform.layout import Layout
+from aurora_platform.layout import WXCAM
 from aurora_platform.plots import strip_days
 
 Context = AssetCheckExecutionContext
@@ -36,102 +37,102 @@ _NEWEST_DAYS = 2
 
 def wxcam_checks(site: Site) -> list[AssetChecksDefinition]:
     """All checks of the sky camera's products; none where the site has no stream ``wxcam``."""
-    if STREAM not in site.streams:
+    if WXCAM not in site.streams:
         return []
-    layout = layout_of(site)
+    workspace = CameraWorkspace.of(site)
     checks = [
         _check(
             CATALOG,
             "matches_raw_day",
             "Every settled file of the day stands in the catalogue as it is, and nothing else does.",
-            partial(_matches_raw, layout),
+            partial(_matches_raw, workspace),
         ),
         _check(
             CATALOG,
             "no_unreadable_media",
             "No settled file of the day was found unreadable.",
-            partial(_no_unreadable, layout),
+            partial(_no_unreadable, workspace),
         ),
     ]
     for camera in CAMERAS:
-        checks += _camera_checks(layout, camera)
+        checks += _camera_checks(workspace, camera)
     return checks
 
 
-def _camera_checks(layout: Layout, camera: str) -> list[AssetChecksDefinition]:
+def _camera_checks(workspace: CameraWorkspace, camera: str) -> list[AssetChecksDefinition]:
     return [
         _check(
             product_key(camera, "daily_video"),
             "plays",
             _PLAYS,
-            partial(_daily_plays, layout, camera),
+            partial(_daily_plays, workspace, camera),
         ),
         _check(
             product_key(camera, "latest_video"),
             "plays",
             _PLAYS,
-            partial(_latest_plays, layout, camera),
+            partial(_latest_plays, workspace, camera),
         ),
         _check(
             product_key(camera, "hourly_thumbnails"),
             "every_closed_hour_has_one",
             "Every closed hour that has an image has its thumbnail.",
-            partial(_have_thumbnails, layout, camera),
-            partial(_coverage, layout, camera),
+            partial(_have_thumbnails, workspace, camera),
+            partial(_coverage, workspace, camera),
         ),
         _check(
             product_key(camera, "pixels"),
             "times_match_catalog",
             "Times are sorted, unique and those of the catalogue's images, but for those that the group says it leaves "
             "out; every chunk has its file's size.",
-            partial(_pixels_match, layout, camera),
+            partial(_pixels_match, workspace, camera),
         ),
     ]
 
 
-def _matches_raw(layout: Layout, context: Context) -> Sequence[Finding]:
-    return [cameras.checks.catalog_matches_raw(layout, day, _now()) for day in _days(context, layout)]
+def _matches_raw(workspace: CameraWorkspace, context: Context) -> Sequence[Finding]:
+    return [cameras.checks.catalog_matches_raw(workspace, day, _now()) for day in _days(context, workspace)]
 
 
-def _no_unreadable(layout: Layout, context: Context) -> Sequence[Finding]:
-    return [cameras.checks.no_unreadable_media(layout, day) for day in _days(context, layout)]
+def _no_unreadable(workspace: CameraWorkspace, context: Context) -> Sequence[Finding]:
+    return [cameras.checks.no_unreadable_media(workspace, day) for day in _days(context, workspace)]
 
 
-def _daily_plays(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    return [cameras.checks.daily_video_plays(layout, camera, day) for day in _days(context, layout)]
+def _daily_plays(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
+    return [cameras.checks.daily_video_plays(workspace, camera, day) for day in _days(context, workspace)]
 
 
-def _latest_plays(layout: Layout, camera: str, _: Context) -> Sequence[Finding]:
-    return [cameras.checks.latest_video_plays(layout, camera)]
+def _latest_plays(workspace: CameraWorkspace, camera: str, _: Context) -> Sequence[Finding]:
+    return [cameras.checks.latest_video_plays(workspace, camera)]
 
 
-def _have_thumbnails(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    return [cameras.checks.hours_have_thumbnails(layout, camera, _hours(context, layout), _now())]
+def _have_thumbnails(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
+    return [cameras.checks.hours_have_thumbnails(workspace, camera, _hours(context, workspace), _now())]
 
 
-def _pixels_match(layout: Layout, camera: str, context: Context) -> Sequence[Finding]:
-    return [cameras.checks.pixels_match_catalog(layout, camera, day) for day in _days(context, layout)]
+def _pixels_match(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
+    return [cameras.checks.pixels_match_catalog(workspace, camera, day) for day in _days(context, workspace)]
 
 
 def _has_partitions(context: Context) -> bool:
     return bool(context.has_partition_key or context.has_partition_key_range)
 
 
-def _days(context: Context, layout: Layout) -> list[date]:
+def _days(context: Context, workspace: CameraWorkspace) -> list[date]:
     """The days that a run is about; the newest of the catalogue where it is about none."""
     if days := days_of_run(context):
         return days
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         return newest_days(db, _NEWEST_DAYS)
 
 
-def _hours(context: Context, layout: Layout) -> list[datetime]:
+def _hours(context: Context, workspace: CameraWorkspace) -> list[datetime]:
     """The hours that a run is about; those of the newest days where it is about none."""
     if _has_partitions(context):
         keys = context.partition_key_range
         first, last = hour_of_key(keys.start), hour_of_key(keys.end)
     else:
-        days = _days(context, layout) or [_now().date()]
+        days = _days(context, workspace) or [_now().date()]
         first, last = (datetime.combine(day, at, UTC) for day, at in ((days[0], time.min), (days[-1], time(23))))
     return [first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)]
 
@@ -140,11 +141,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _coverage(layout: Layout, camera: str) -> Metadata:
+def _coverage(workspace: CameraWorkspace, camera: str) -> Metadata:
     """How many images each of the last 30 days has, against the fullest of them."""
     today = _now().date()
     days = strip_days(today)
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         counts = images_by_day(db, camera, days[0])
     most = max(counts.values(), default=0)
     shares = {day: counts.get(day, 0) / most for day in days} if most else dict.fromkeys(days, 0.0)

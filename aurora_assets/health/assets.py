@@ -8,12 +8,12 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     MaterializeResult,
     MetadataValue,
 )
 
+from aurora_assets.asset_keys import ALERTS, HEALTH
 from aurora_assets.health.observe import look_at
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.metadata import Metadata, picture, table
@@ -26,11 +26,10 @@ from aurora_platform.health.alert_rules import read_snapshot
 from aurora_platform.health.assessment import sorted_by_level
 from aurora_platform.health.models import Assessment, Level, Snapshot
 from aurora_platform.health.next_steps import TOLD_BY_ALL
-from aurora_platform.health.places import alerts_directory, health_directory, snapshot_file
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.plots import ages_plot
 from resources.mailer import MailerResource
 
-HEALTH, ALERTS = AssetKey(["ops", "health"]), AssetKey(["ops", "alerts"])
 _CAN_MAIL = "mail_can_leave"
 
 
@@ -46,8 +45,8 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
         kinds={"json"},
         pool="ops",
         metadata={
-            "snapshot": str(snapshot_file(site)),
-            "health": str(health_directory(site)),
+            "snapshot": str(Layout.of(site).health.snapshot),
+            "health": str(Layout.of(site).health.directory),
             "started_by": "schedule health",
         },
         check_specs=[
@@ -59,6 +58,7 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
         ),
     )
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
+        open_state(site.paths.state)
         snapshot, assessment = look_at(site, context.instance, code=code())
         files = health.report.publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
@@ -79,7 +79,7 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         pool="ops",
         retry_policy=None,  # a mail that could not leave goes with the next look
         metadata={
-            "directory": str(alerts_directory(site)),
+            "directory": str(Layout.of(site).health.alerts),
             "to": ", ".join(settings.to),
             "started_by": "schedule health",
         },
@@ -93,8 +93,9 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         ),
     )
     def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
+        open_state(site.paths.state)
         outcome = health.alerts.Alerting.of(site, settings).evaluate(
-            read_snapshot(snapshot_file(site)), mailer.of(settings)
+            read_snapshot(Layout.of(site).health.snapshot), mailer.of(settings)
         )
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")

@@ -19,15 +19,16 @@ from dagster import (
 )
 
 from aurora_assets import instance as dagster_instance
+from aurora_assets.asset_keys import asset_key, gws_raw_key, raw_key, source_key
 from aurora_assets.metadata import Metadata
-from aurora_platform import camera_names
 from aurora_platform.config.site import Site
 from aurora_platform.health.assessment import is_planned_offline
 from aurora_platform.health.freshness import all_freshness
 from aurora_platform.health.models import Freshness, Level
+from aurora_platform.layout import WXCAM, camera_keys
 
 CHECK = "is_fresh"
-_ROOTS = {"source": ["source"], "here": ["raw"], "archive": ["gws", "raw"]}
+_KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
 _WHAT = {
     "source": "The newest data at the source is younger than `stale_after`; unknown where the source cannot be seen.",
     "here": "The newest data here is younger than `stale_after`.",
@@ -39,8 +40,8 @@ _WHAT = {
 def asset_of(one: Freshness) -> AssetKey:
     """The asset that a freshness is shown with."""
     if one.component == "product":
-        return AssetKey(one.name.split("/"))
-    return AssetKey([*_ROOTS[one.component], one.stream])
+        return asset_key(one.name)
+    return _KEYS[one.component](one.stream)
 
 
 def freshness_checks(site: Site) -> AssetChecksDefinition:
@@ -102,9 +103,9 @@ def metadata_of(one: Freshness) -> Metadata:
 def _assets(site: Site) -> dict[AssetKey, str]:
     found = {}
     for name in site.streams:
-        for part, root in _ROOTS.items():
+        for part, key in _KEYS.items():
             if part != "archive" or site.archive is not None:
-                found[AssetKey([*root, name])] = part
-    if camera_names.STREAM in site.streams:
-        found |= {AssetKey(name.split("/")): "product" for name in camera_names.products()}
+                found[key(name)] = part
+    if WXCAM in site.streams:
+        found |= {asset_key(name): "product" for name in camera_keys()}
     return found

@@ -28,10 +28,10 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from aurora_assets.instance.check_results import LOOK_BACK, Standing, records_of, span_of, standing_results
-from aurora_platform import camera_names
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import FailedCheck, Level
 from aurora_platform.health.next_steps import TOLD_AS_FRESHNESS, TOLD_BY_ALL
+from aurora_platform.layout import WXCAM, WXCAM_PRODUCTS
 
 _SHOWN, _NAMED = 20, 3
 _OF_NONE = "no partition"  # beside some
@@ -57,7 +57,11 @@ class _Bad:
 
 
 def failed_checks(
-    instance: DagsterInstance, site: Site, keys: Iterable[AssetCheckKey] | None, now: datetime | None = None
+    instance: DagsterInstance,
+    site: Site,
+    keys: Iterable[AssetCheckKey] | None,
+    now: datetime | None = None,
+    most: int = _SHOWN,
 ) -> tuple[list[FailedCheck], int]:
     """Checks that are bad, the worst first, and how many there are: of many only the first are returned.
 
@@ -69,12 +73,14 @@ def failed_checks(
         The checks that there are. None: all of which there is a record.
     now
         The time, from which the look back is counted.
+    most
+        How many are returned.
     """
     wanted = [key for key in (_recorded(instance) if keys is None else keys) if not _is_told_elsewhere(key)]
     # Of runs that are removed nobody knows what they were about.
     since = (now or datetime.now(UTC)) - min(LOOK_BACK, site.live.keep_runs)
     bad = sorted(_bad(instance, wanted, since), key=lambda one: one.order)
-    shown = bad[:_SHOWN]
+    shown = bad[:most]
     runs = _runs(instance, {one.record.run_id for one in shown})
     return [_shown(one, instance, site, runs.get(one.record.run_id)) for one in shown], len(bad)
 
@@ -193,5 +199,5 @@ def _stream_of(asset: AssetKey, site: Site) -> str | None:
     """The stream whose data an asset is, or is made from."""
     if asset.path[-1] in site.streams:
         return asset.path[-1]
-    is_of_camera = asset.path[0] == camera_names.STREAM or asset.path[-1] == f"{camera_names.STREAM}_products"
-    return camera_names.STREAM if is_of_camera and camera_names.STREAM in site.streams else None
+    is_of_camera = asset.path[0] == WXCAM or asset.path[-1] == WXCAM_PRODUCTS
+    return WXCAM if is_of_camera and WXCAM in site.streams else None

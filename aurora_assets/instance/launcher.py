@@ -27,7 +27,7 @@ WORKER = ".dagster/aurora_worker"
 """Tag of a run: boot, process and its start, which tell a process from all others that ever were. The UI does not show
 tags with this prefix."""
 
-_KILL_AFTER = 60  # s, which a run has for its tidying up
+_KILL_AFTER = 60.0  # s, which a run has for its tidying up
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _GONE = "gone"
 
@@ -35,8 +35,9 @@ _GONE = "gone"
 class ProcessRunLauncher(RunLauncher, ConfigurableClass):
     """Starts each run as a process of this machine. Named in ``dagster.yaml``."""
 
-    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, inst_data: ConfigurableClassData | None = None, kill_after: float = _KILL_AFTER) -> None:
         self._inst_data = inst_data
+        self.kill_after = kill_after
         self._children: list[subprocess.Popen[bytes]] = []
         super().__init__()  # type: ignore[no-untyped-call]
 
@@ -83,7 +84,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
             return True
         os.kill(_process_of(run), signal.SIGTERM)
         # One that hangs in native code never sees the signal, and would keep its locks.
-        killer = threading.Timer(_KILL_AFTER, _kill, [run])
+        killer = threading.Timer(self.kill_after, _kill, [run])
         killer.daemon = True
         killer.start()
         return True

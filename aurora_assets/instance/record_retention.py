@@ -41,10 +41,15 @@ class Pruned:
     bytes: int = 0
 
 
-def prune_runs(instance: DagsterInstance, before: datetime, dry_run: bool, most: int) -> Iterator[Pruned]:
-    """Remove finished runs from before then that are superseded; yields the counts after each run."""
+def prune_runs(
+    instance: DagsterInstance, before: datetime, dry_run: bool, most: int, at_once: int = _PAGE
+) -> Iterator[Pruned]:
+    """Remove finished runs from before then that are superseded; yields the counts after each run.
+
+    It looks at ``most`` runs, of which it asks for ``at_once`` at a time.
+    """
     done = Pruned()
-    for record in _oldest_first(instance, before, most):
+    for record in _oldest_first(instance, before, most, at_once):
         run_id = record.dagster_run.run_id
         done.looked_at += 1
         if _is_newest_of_something(instance, run_id):
@@ -61,13 +66,13 @@ def prune_runs(instance: DagsterInstance, before: datetime, dry_run: bool, most:
         yield done
 
 
-def _oldest_first(instance: DagsterInstance, before: datetime, most: int) -> Iterator[RunRecord]:
+def _oldest_first(instance: DagsterInstance, before: datetime, most: int, at_once: int) -> Iterator[RunRecord]:
     wanted = RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
-    page = instance.get_run_records(wanted, limit=min(_PAGE, most), ascending=True)
+    page = instance.get_run_records(wanted, limit=min(at_once, most), ascending=True)
     looked_at = len(page)
     while page:
         # The next page is asked for before this one is worked on, because a cursor is lost with the run that it names.
-        more = min(_PAGE, most - looked_at)
+        more = min(at_once, most - looked_at)
         cursor = page[-1].dagster_run.run_id
         following = instance.get_run_records(wanted, limit=more, ascending=True, cursor=cursor) if more else []
         looked_at += len(following)

@@ -16,13 +16,22 @@ from dagster import (
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_assets import run_tags
+from aurora_assets.asset_keys import asset_key
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.instance.failed_checks import failed_checks
 from aurora_assets.instance.ticks import ticks
 from aurora_assets.partitions import key_of_hour
-from aurora_platform import camera_names
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import Daemon, Platform, Run
+from aurora_platform.layout import (
+    CAMERAS,
+    DAILY_PRODUCTS,
+    HOURLY_THUMBNAILS,
+    LATEST_VIDEO,
+    WXCAM,
+    camera_keys,
+    product_key,
+)
 
 _SHOWN = 20  # failed runs, at most
 _LOOKED_AT = 200
@@ -42,6 +51,10 @@ class DagsterRecords:
     site: Site
     code: CodeLocation | None = None
     """What is in the code. Without it, everything of which there is a record."""
+    shown: int = _SHOWN
+    """How many failed runs are told, at most."""
+    looked_at: int = _LOOKED_AT
+    """How many runs of a kind are read, at most."""
 
     def platform(self, now: datetime | None = None) -> Platform:
         """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
@@ -49,7 +62,7 @@ class DagsterRecords:
         # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
         of_now = RunsFilter(statuses=_WAITING, tags={run_tags.LANE: _PRESENT})
         waiting = [
-            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=_LOOKED_AT, ascending=True),
+            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=self.looked_at, ascending=True),
             *self.instance.get_run_records(of_now, limit=1, ascending=True),
         ]
         impatient = [
@@ -62,8 +75,8 @@ class DagsterRecords:
         failing, overdue = ticks(self.instance, self.code, {one.name for one in daemons if one.healthy}, now)
         checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None, now)
         return Platform(
-            failed_runs=failed[:_SHOWN],
-            more_failed_runs=len(failed) > _SHOWN,
+            failed_runs=failed[: self.shown],
+            more_failed_runs=len(failed) > self.shown,
             stuck_runs=self._stuck(now),
             queued_runs=self.instance.get_runs_count(RunsFilter(statuses=_WAITING)),
             oldest_queued_s=round(max(impatient), 1) if impatient else None,
@@ -78,10 +91,10 @@ class DagsterRecords:
         """Runs that failed in the last week, of jobs and partitions that have not succeeded since."""
         wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _REMEMBERED)
         found: dict[tuple[str, str | None], Run] = {}
-        for record in self.instance.get_run_records(wanted, limit=_LOOKED_AT):
+        for record in self.instance.get_run_records(wanted, limit=self.looked_at):
             run = record.dagster_run
             key = (run.job_name, run.tags.get(PARTITION_NAME_TAG))
-            if key in found or len(found) > _SHOWN or self._was_made_good(record):
+            if key in found or len(found) > self.shown or self._was_made_good(record):
                 continue
             found[key] = _shown(record, self._why(run.run_id))
         return list(found.values())
@@ -110,7 +123,7 @@ class DagsterRecords:
 
     def _stuck(self, now: datetime) -> list[Run]:
         longest = self.site.health.stuck_after.total_seconds()
-        records = self.instance.get_run_records(RunsFilter(statuses=_GOING), limit=_LOOKED_AT)
+        records = self.instance.get_run_records(RunsFilter(statuses=_GOING), limit=self.looked_at)
         return [
             _shown(record, None)
             for record in records
@@ -133,20 +146,20 @@ class DagsterRecords:
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
         """The time of the newest data in each product of the camera, by what its newest partitions say."""
-        if camera_names.STREAM not in self.site.streams:
+        if WXCAM not in self.site.streams:
             return {}
         now = datetime.now(UTC)
-        first = self.site.streams[camera_names.STREAM].live_from(now)
+        first = self.site.streams[WXCAM].live_from(now)
         days = [str(first + n * _DAY) for n in range((now.date() - first).days + 1)]
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         hours = [key_of_hour(midnight + timedelta(hours=n)) for n in range(-24, 24)]
-        partitions: dict[str, list[str] | None] = dict.fromkeys(camera_names.products(*camera_names.DAILY), days)
-        for one in camera_names.CAMERAS:
+        partitions: dict[str, list[str] | None] = dict.fromkeys(camera_keys(*DAILY_PRODUCTS), days)
+        for one in CAMERAS:
             partitions |= {
-                camera_names.product(one, camera_names.LATEST): None,
-                camera_names.product(one, camera_names.HOURLY): hours,
+                product_key(one, LATEST_VIDEO): None,
+                product_key(one, HOURLY_THUMBNAILS): hours,
             }
-        return {name: self._newest(AssetKey(name.split("/")), keys) for name, keys in partitions.items()}
+        return {name: self._newest(asset_key(name), keys) for name, keys in partitions.items()}
 
     def _newest(self, key: AssetKey, partitions: list[str] | None) -> datetime | None:
         wanted = AssetRecordsFilter(asset_key=key, asset_partitions=partitions)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from dagster import (
     AssetExecutionContext,
-    AssetKey,
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
@@ -14,6 +13,7 @@ from dagster import (
     MetadataValue,
 )
 
+from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.automation import last_made
 from aurora_assets.metadata import Metadata, common_version, table
 from aurora_assets.partitions import daily, day_of_key
@@ -21,18 +21,11 @@ from aurora_assets.retries import retried_asset
 from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import Survey
 from aurora_platform.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
 from resources.hosts import HostsResource
-
-
-def source_key(stream: str) -> AssetKey:
-    return AssetKey(["source", stream])
-
-
-def raw_key(stream: str) -> AssetKey:
-    return AssetKey(["raw", stream])
 
 
 def source_specs(site: Site) -> list[AssetSpec]:
@@ -64,8 +57,8 @@ def raw_assets(site: Site) -> list[AssetsDefinition]:
 
 
 def _raw_asset(site: Site, name: str) -> AssetsDefinition:
-    stream = site.streams[name]
-    host = site.hosts[stream.host]
+    stream, layout = site.streams[name], Layout.of(site)
+    host, root = site.hosts[stream.host], layout.raw_root(name)
 
     @retried_asset(
         key=raw_key(name),
@@ -78,29 +71,30 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         freshness_policy=last_made(stream.stale_after),
         code_version=RECIPE,
         metadata={
-            "directory": str(site.raw_root(name)),
+            "directory": str(root),
             "settle": str(stream.settle),
             "started_by": f"sensor arrivals_{name} (live window), schedule reconcile_{name} (older days)",
         },
         description=(
-            f"{stream.description} Copied from host `{stream.host}` to `{site.raw_root(name)}` with the same relative "
+            f"{stream.description} Copied from host `{stream.host}` to `{root}` with the same relative "
             "paths and times. Additive: nothing is ever deleted here. A file younger than "
             f"{stream.settle} is still being written and waits for the next pass."
         ),
     )
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
+        open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))
         report = mirror_days(
             name,
             stream,
             [day_of_key(key) for key in context.partition_keys],
             source=hosts.connections.source(host),
-            transfer=hosts.connections.transfer(host, context.log, basis=site.raw_root(name)),
+            transfer=hosts.connections.transfer(host, context.log, basis=root),
             raw=site.paths.raw,
-            locks=site.paths.locks,
+            locks=layout.locks,
             wait=site.limits.lock,
             live_from=live_from,
-            seen_at=site.sightings(name),
+            seen_at=layout.sightings(name),
             keep_free=site.limits.keep_free,
             tell=context.log.info,
         )

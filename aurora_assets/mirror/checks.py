@@ -12,13 +12,14 @@ from dagster import (
     multi_asset_check,
 )
 
+from aurora_assets.asset_keys import raw_key
 from aurora_assets.metadata import Metadata, check_result, coverage
-from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import days_of_run
 from aurora_platform.check_report import Finding
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
+from aurora_platform.layout import Layout
 from aurora_platform.mirror import checks as mirror_checks
 from aurora_platform.mirror.scan import look, look_outside
 from aurora_platform.plots import strip_days
@@ -48,12 +49,12 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
 
     def findings(days: Sequence[date], hosts: HostsResource) -> dict[str, list[Finding]]:
         now = datetime.now(UTC)
-        here = _of_what_is_here(stream, site.raw_root(name), days, sharing, now)
+        here = _of_what_is_here(stream, Layout.of(site).raw_root(name), days, sharing, now)
         try:
             bound = site.limits.look
             source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
-            survey = look(_settled(stream), source, site.raw_root(name), days, bound)
-            outside = look_outside(stream, source, site.raw_root(name), days, bound)
+            survey = look(_settled(stream), source, Layout.of(site).raw_root(name), days, bound)
+            outside = look_outside(stream, source, Layout.of(site).raw_root(name), days, bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {
@@ -71,15 +72,17 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             for check, text in wanted.items()
         ],
     )
-    def checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
+    def raw_stream_checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
         found = findings(days_of_run(context) or _newest(stream), hosts)
         for check in wanted:
             result = check_result(found[check])
             if check == "matches_source":
-                result = result._replace(metadata={**result.metadata, **_coverage(name, stream, site.raw_root(name))})
+                result = result._replace(
+                    metadata={**result.metadata, **_coverage(name, stream, Layout.of(site).raw_root(name))}
+                )
             yield result._replace(asset_key=raw_key(name), check_name=check)
 
-    return checks
+    return raw_stream_checks
 
 
 def _of_what_is_here(

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from aurora_platform.archive.records import Known, Look, Side
+from aurora_platform.archive.records import FixityRecord, Look
 from aurora_platform.fs.versions import as_ns
+from aurora_platform.layout import Side
 from aurora_platform.text import SHOWN, shown
 
 
@@ -51,7 +52,7 @@ class Compared:
     path: str
     here: Class
     archive: Class
-    right: Known | None
+    right: FixityRecord | None
     """The version that the archive should have; None where nobody can tell."""
     is_vouched: bool = True
     """Whether that is what the source has, or once had, as far as anybody knows."""
@@ -111,9 +112,9 @@ class Verdict:
             return self.gaps[0]
         return f"refused: {self.first_refused}" if self.refused else f"{self.pending} files are pending"
 
-    def add(self, compared: Compared, places: Mapping[Side, Known]) -> None:
+    def add(self, compared: Compared, places: Mapping[Side, FixityRecord]) -> None:
         self.files += 1
-        self.bytes += compared.right.size if compared.right else 0
+        self.bytes += compared.right.version.size if compared.right else 0
         self.source += "source" in places
         self.local += "local" in places
         self.gws += "gws" in places
@@ -166,12 +167,12 @@ class Clocks:
 
 
 def compare_day(
-    files: Iterable[tuple[str, Mapping[Side, Known]]],
+    files: Iterable[tuple[str, Mapping[Side, FixityRecord]]],
     clocks: Clocks,
     *,
-    finalized: Mapping[str, Known],
-    released: Mapping[str, Known],
-) -> Iterator[tuple[Compared, Mapping[Side, Known]]]:
+    finalized: Mapping[str, FixityRecord],
+    released: Mapping[str, FixityRecord],
+) -> Iterator[tuple[Compared, Mapping[Side, FixityRecord]]]:
     """Compare each path of a day, in the order of ``files``, then those that only the finalized manifest has.
 
     ``finalized`` is what was proved to be in the archive when the day was complete, ``released`` what was deleted here.
@@ -187,7 +188,11 @@ def compare_day(
 
 
 def _compare(
-    path: str, places: Mapping[Side, Known], clocks: Clocks, finalized: Known | None, released: Known | None
+    path: str,
+    places: Mapping[Side, FixityRecord],
+    clocks: Clocks,
+    finalized: FixityRecord | None,
+    released: FixityRecord | None,
 ) -> Compared:
     source, local, gws = (places.get(side) for side in ("source", "local", "gws"))
     mine = local or released
@@ -208,14 +213,14 @@ def _compare(
     return Compared(path, here, _class(right, gws, clocks.archive_ns), right, vouched)
 
 
-def _class(right: Known, other: Known | None, expected_ns: int) -> Class:
+def _class(right: FixityRecord, other: FixityRecord | None, expected_ns: int) -> Class:
     """What ``other`` is, held against the version that it should be."""
-    young = right.mtime_ns > expected_ns
+    young = right.version.mtime_ns > expected_ns
     if other is None:
         return Class.PENDING if young else Class.MISSING
-    if right.size != other.size:
+    if right.version.size != other.version.size:
         found = Class.SIZE
-    elif not right.is_version_of(other):
+    elif not right.version.same_as(other.version):
         found = Class.MTIME
     elif right.sha256 and other.sha256:
         found = Class.IDENTICAL if right.sha256 == other.sha256 else Class.CHECKSUM

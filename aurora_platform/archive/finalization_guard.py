@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.archive.records import Known, Side
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import Sorted
 from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import Side
 
 _ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"
 _LEFT_ALONE = "is not the version that the archive has, and its source does not have it any more"
@@ -29,7 +31,7 @@ class StreamGuard:
         self._records = records
         self._stream = stream
         self._finalizations = records.finalizations(stream)
-        self._known: dict[date, dict[str, Known] | str] = {}
+        self._known: dict[date, dict[str, FixityRecord] | str] = {}
         self._said: dict[date, int] = {}
 
     @property
@@ -44,7 +46,7 @@ class StreamGuard:
 
     def sort(self, items: Iterable[Item]) -> Sorted:
         """Say of each file whether it may be sent."""
-        found, asked = Sorted(), list[tuple[Item, Known | None]]()
+        found, asked = Sorted(), list[tuple[Item, FixityRecord | None]]()
         for item in items:
             known = self._of_day(item.day)
             if isinstance(known, str):
@@ -58,18 +60,18 @@ class StreamGuard:
             except EvidenceError as error:
                 return self._without_evidence(asked, str(error), found)
             for (item, finalized), known_places in zip(asked, places, strict=True):
-                if why := _why_not(Known(item.size, item.mtime_ns), finalized, known_places):
+                if why := _why_not(item.version, finalized, known_places):
                     found.held.append((item, why))
                 else:
                     (found.free if finalized is None else found.vouched).append(item)
         return found
 
-    def _without_evidence(self, asked: Sequence[tuple[Item, Known | None]], why: str, found: Sorted) -> Sorted:
+    def _without_evidence(self, asked: Sequence[tuple[Item, FixityRecord | None]], why: str, found: Sorted) -> Sorted:
         """Where nothing is known of the source, a file that differs from its finalization may be damaged."""
         for item, finalized in asked:
             if finalized is None:
                 found.free.append(item)
-            elif finalized.is_version_of(Known(item.size, item.mtime_ns)):
+            elif finalized.version.same_as(item.version):
                 found.vouched.append(item)
             else:
                 found.held.append((item, why))
@@ -78,7 +80,7 @@ class StreamGuard:
     def _path(self, item: Item) -> str:
         return item.remote_path.removeprefix(f"{self._finalizations.there}/")
 
-    def _of_day(self, day: date | None) -> dict[str, Known] | str:
+    def _of_day(self, day: date | None) -> dict[str, FixityRecord] | str:
         """What a day was finalized with, by path; or why nobody can tell. Read again when something else is said."""
         try:
             said = None if day is None else self._finalizations.file(day).lstat().st_mtime_ns
@@ -95,20 +97,20 @@ class StreamGuard:
         return self._known[day]
 
 
-def _why_not(version: Known, finalized: Known | None, places: Mapping[Side, Known]) -> str | None:
+def _why_not(version: FileVersion, finalized: FixityRecord | None, places: Mapping[Side, FixityRecord]) -> str | None:
     """Why a version of a local file may not take the place of what the archive has; None where it may."""
     source, local, gws = places.get("source"), places.get("local"), places.get("gws")
-    sha256 = local.sha256 if local is not None and local.is_version_of(version) else None
-    if source is not None and source.is_version_of(version):
+    sha256 = local.sha256 if local is not None and local.version.same_as(version) else None
+    if source is not None and source.version.same_as(version):
         # What the source has is right, unless its bytes are known to be others.
         return _ROTTEN if _differ(sha256, source.sha256) else None
     if finalized is not None:
-        if not finalized.is_version_of(version):
+        if not finalized.version.same_as(version):
             return _ALTERED
         return _ROTTEN if _differ(sha256, finalized.sha256) else None
     if gws is None or source is not None:
         return None
-    if not gws.is_version_of(version):
+    if not gws.version.same_as(version):
         return _LEFT_ALONE
     return _ROTTEN if _differ(sha256, gws.sha256) else None
 

@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.names import finalized
-from aurora_platform.archive.records import Known
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.layout import ManifestLayout
 from aurora_platform.text import shown
 
 _MAX_BYTES = 1 << 22
@@ -47,19 +47,20 @@ class Finalization:
 class Finalizations:
     """The finalizations of one stream."""
 
-    def __init__(self, manifests: Path, stream: str, instance: str, there: str, staging: Staging) -> None:
+    def __init__(self, layout: ManifestLayout, stream: str, instance: str, there: str, staging: Staging) -> None:
         """``there`` is the stream's directory in the archive, below which the manifests' paths are."""
-        self.directory = finalized(manifests, stream)
+        self.layout = layout
+        self.directory = layout.finalized(stream)
         self.stream = stream
         self.instance = instance
         self.there = there
         self.staging = staging
 
     def file(self, day: date) -> Path:
-        return self.directory / f"{day}_{self.stream}_finalized.yaml"
+        return self.layout.finalization(self.stream, day)
 
     def manifest(self, day: date, revision: int) -> Path:
-        return self.directory / f"{day}_{self.stream}_manifest_r{revision}.tsv"
+        return self.layout.manifest(self.stream, day, revision)
 
     def of(self, day: date) -> Finalization | None:
         """What is said of a day; :class:`EvidenceError` where that cannot be read."""
@@ -90,7 +91,7 @@ class Finalizations:
             raise self._not_its_manifest(day, said)
         return [self.manifest(day, said.revision), self.file(day)]
 
-    def proved(self, day: date) -> dict[str, Known]:
+    def proved(self, day: date) -> dict[str, FixityRecord]:
         """The files that were proved to be in the archive when the day was last complete."""
         said = self.of(day)
         if said is None:
@@ -111,7 +112,7 @@ class Finalizations:
             "again."
         )
 
-    def complete(self, day: date, files: Iterable[tuple[str, Known]]) -> bool:
+    def complete(self, day: date, files: Iterable[tuple[str, FixityRecord]]) -> bool:
         """Say that a day is complete; returns whether that was news."""
         said = self.of(day)
         with self.staging.claim(f"finalized.{self.stream}.{day}") as place:
@@ -127,7 +128,7 @@ class Finalizations:
                 "day": day.isoformat(),
                 "complete": True,
                 "files": count,
-                "bytes": sum(known.size for _, known in listed),
+                "bytes": sum(record.version.size for _, record in listed),
                 "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
                 "manifest": self.manifest(day, revision).name,
                 "manifest_sha256": digest,

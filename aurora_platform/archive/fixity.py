@@ -16,14 +16,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from aurora_platform.archive.fixity_tables import GONE, SCHEMA, TAKE
-from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.archive.fixity_tables import GONE, LISTED, SCHEMA, TAKE
+from aurora_platform.archive.records import FixityRecord, Look
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
-from aurora_platform.fs.versions import FileId, same_mtime
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
+from aurora_platform.layout import SIDES, Side
 from aurora_platform.transport.checksums import Digest
-
-FILE_NAME = "evidence.sqlite"
 
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files that are asked for together
@@ -42,8 +41,8 @@ class Evidence(Database):
             )
 
         # Whole after a crash, but perhaps without the last second: it would be found out again.
-        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {SCHEMA}"
-        self._open(path, _WAIT_SECONDS, script, not_ours)
+        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {LISTED}"
+        self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 
@@ -66,7 +65,7 @@ class Evidence(Database):
         stream: str,
         side: Side,
         days: Sequence[date],
-        files: Iterable[tuple[date, FileId]],
+        files: Iterable[tuple[date, ScannedEntry[str]]],
         believed: Callable[[], Sequence[date]] | None = None,
     ) -> None:
         """Replace what is known of some days of a place by a listing of it; ``files`` is used up before that.
@@ -75,8 +74,8 @@ class Evidence(Database):
         of the others stays. Where it raises, all stays.
         """
         self._db.execute("DELETE FROM listed")
-        rows = ((file.path, day.isoformat(), file.size, file.mtime_ns) for day, file in files)
-        # Connections of the transaction: a host may take minutes to say what it has.
+        rows = ((file.path, day.isoformat(), *file.version) for day, file in files)
+        # Outside of the transaction: a host may take minutes to say what it has.
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
         taken = _json(days if believed is None else believed())
         with self._writing() as db:
@@ -200,7 +199,7 @@ class Evidence(Database):
                 if row is None:
                     continue
                 sha256, error = one.sha256, one.error or None
-                if sha256 and not Known(*row).is_version_of(Known(one.size, one.mtime_ns)):
+                if sha256 and not FileVersion(*row).same_as(one.version):
                     sha256, error = None, "changed since it was listed"
                 failed += sha256 is None
                 db.execute(
@@ -209,29 +208,29 @@ class Evidence(Database):
                 )
         return failed
 
-    def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, Known]]]:
+    def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, FixityRecord]]]:
         """The files of a day in order of their paths, each with the places that have it."""
         rows = self._db.execute(
             "SELECT path, side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND day = ? ORDER BY path",
             (stream, str(day)),
         )
         for path, group in groupby(rows, key=lambda row: row[0]):
-            yield path, {side: Known(*rest) for _, side, *rest in group}
+            yield path, {side: _record(*rest) for _, side, *rest in group}
 
-    def of_file(self, stream: str, path: str) -> dict[Side, Known]:
+    def of_file(self, stream: str, path: str) -> dict[Side, FixityRecord]:
         """What is known of one file, in each place that has it."""
         rows = self._db.execute(
             "SELECT side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND path = ?", (stream, path)
         )
-        return {side: Known(*rest) for side, *rest in rows}
+        return {side: _record(*rest) for side, *rest in rows}
 
-    def side(self, stream: str, side: Side) -> Iterator[tuple[str, Known]]:
+    def side(self, stream: str, side: Side) -> Iterator[tuple[str, FixityRecord]]:
         """All files of a stream in one place, in order of their paths."""
         rows = self._db.execute(
             "SELECT path, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND side = ? ORDER BY path",
             (stream, side),
         )
-        return ((path, Known(*rest)) for path, *rest in rows)
+        return ((path, _record(*rest)) for path, *rest in rows)
 
     def unjudged(self, stream: str, days: Iterable[date]) -> None:
         """Forget the verdict of some days: they are looked at now, and a run that dies meanwhile has none."""
@@ -345,21 +344,25 @@ class Evidence(Database):
         old, old_bytes, young, young_bytes = (int(number or 0) for number in row)
         return old, old_bytes, young, young_bytes
 
-    def release(self, stream: str, day: date, path: str, known: Known) -> None:
+    def release(self, stream: str, day: date, path: str, record: FixityRecord) -> None:
         """Remember that our working copy of a file is deleted, and what it was."""
         with self._writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO released VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (stream, path, str(day), known.size, known.mtime_ns, known.sha256, int(time.time())),
+                (stream, path, str(day), *record.version, record.sha256, int(time.time())),
             )
             db.execute("DELETE FROM file WHERE stream = ? AND path = ? AND side = 'local'", (stream, path))
 
-    def released(self, stream: str, day: date) -> dict[str, Known]:
+    def released(self, stream: str, day: date) -> dict[str, FixityRecord]:
         """The working copies of a day that were deleted."""
         rows = self._db.execute(
             "SELECT path, size, mtime_ns, sha256 FROM released WHERE stream = ? AND day = ?", (stream, str(day))
         )
-        return {path: Known(*rest) for path, *rest in rows}
+        return {path: _record(*rest) for path, *rest in rows}
+
+
+def _record(size: int, mtime_ns: int, sha256: str | None, error: str | None = None) -> FixityRecord:
+    return FixityRecord(FileVersion(size, mtime_ns), sha256, error)
 
 
 def _json(days: Iterable[date]) -> str:

@@ -1,6 +1,8 @@
 """The tables of the evidence, and the two statements that take a listing into them."""
 
-SCHEMA = """
+from aurora_platform.fs.sqlite import Schema
+
+_TABLES = """
 CREATE TABLE IF NOT EXISTS file (
     stream TEXT NOT NULL,
     path TEXT NOT NULL,
@@ -45,6 +47,9 @@ CREATE TABLE IF NOT EXISTS released (
     PRIMARY KEY (stream, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
+"""
+SCHEMA = Schema((_TABLES,))
+LISTED = """
 CREATE TEMP TABLE IF NOT EXISTS listed (
     path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -19,16 +19,13 @@ from pathlib import Path
 
 from aurora_platform.archive.replaced import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
-from aurora_platform.fs.sqlite import Database
-from aurora_platform.fs.versions import FileId, identity, same_mtime
-
-FILE_NAME = "ledger.sqlite"
-REGISTERED = "registered"
-"""The group of files that somebody else put into the ledger."""
+from aurora_platform.fs.sqlite import Database, Schema
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity
+from aurora_platform.layout import REGISTERED
 
 DIFFERS = "checksums differ"
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS file (
     archive TEXT NOT NULL,
     remote_path TEXT NOT NULL,
@@ -51,9 +48,14 @@ CREATE INDEX IF NOT EXISTS file_by_group ON file (archive, file_group, day, copi
 CREATE INDEX IF NOT EXISTS file_open ON file (archive, file_group, day) WHERE copied_at IS NULL;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+SCHEMA = Schema((f"{_TABLES} {REPLACED}",))
 _COUNTED = (
     "count(*), sum(size), sum(copied_at IS NULL AND parked_at IS NULL), sum(parked_at IS NOT NULL),"
     " sum(copied_at IS NOT NULL AND parked_at IS NULL), sum(verified_at IS NOT NULL)"
+)
+_ROW = (
+    "archive, remote_path, local_path, file_group, day, local_sha256, remote_sha256, queued_at, copied_at, verified_at,"
+    " parked_at, attempts, last_error, size, mtime_ns"
 )
 _WAIT = timedelta(seconds=60)  # for another writer
 _OTHER_VERSION = "excluded.size != size OR excluded.mtime_ns != mtime_ns"
@@ -72,12 +74,11 @@ WHERE {_OTHER_VERSION}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file and where it goes: local path, absolute remote path, size in bytes, mtime in ns since epoch, UTC day."""
+    """A file and where it goes: local path, absolute remote path, version, UTC day."""
 
     local_path: str
     remote_path: str
-    size: int
-    mtime_ns: int
+    version: FileVersion
     day: date | None = None
 
 
@@ -90,8 +91,6 @@ class Row:
     local_path: str
     file_group: str
     day: str | None
-    size: int
-    mtime_ns: int
     local_sha256: str | None
     remote_sha256: str | None
     queued_at: str
@@ -100,6 +99,7 @@ class Row:
     parked_at: str | None
     attempts: int
     last_error: str | None
+    version: FileVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Ledger(Database):
             )
 
         self.path = path
-        self._open(path, _WAIT.total_seconds(), f"PRAGMA synchronous = FULL; {_SCHEMA} {REPLACED}", not_ours)
+        self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
         self.replaced = Replacements(self._db, self._writing)
         """What was replaced in the archives although a finalization vouched for it."""
 
@@ -155,14 +155,13 @@ class Ledger(Database):
             raise LedgerError(f"{place}: not a regular file")
         if not remote_path.startswith("/") or not _is_plain(remote_path):
             raise LedgerError(f"{remote_path!r}: an absolute path without '..', empty parts or control characters")
-        self.offer(archive, REGISTERED, [Item(str(place), remote_path, status.st_size, status.st_mtime_ns)])
+        self.offer(archive, REGISTERED, [Item(str(place), remote_path, FileVersion.of(status))])
 
     def offer(self, archive: str, group: str, items: Iterable[Item]) -> None:
         """Put files into the queue; one that is known in this version stays as it is."""
         now = _now()
         rows = (
-            (archive, i.remote_path, i.local_path, group, i.day and i.day.isoformat(), i.size, i.mtime_ns, now)
-            for i in items
+            (archive, i.remote_path, i.local_path, group, i.day and i.day.isoformat(), *i.version, now) for i in items
         )
         with self._writing() as db:
             db.executemany(_OFFER, rows)
@@ -175,7 +174,8 @@ class Ledger(Database):
             (archive, group),
         )
         items = (
-            Item(here, there, size, mtime, day and date.fromisoformat(day)) for here, there, size, mtime, day in rows
+            Item(here, there, FileVersion(size, mtime), day and date.fromisoformat(day))
+            for here, there, size, mtime, day in rows
         )
         wanted = None if days is None else set(days)
         return [item for item in items if wanted is None or item.day in wanted]
@@ -187,7 +187,10 @@ class Ledger(Database):
             " AND copied_at IS NULL AND parked_at IS NULL AND day IS NOT NULL GROUP BY day",
             (archive, group),
         )
-        return [Item(here, there, size, mtime, date.fromisoformat(day)) for here, there, size, mtime, day in rows]
+        return [
+            Item(here, there, FileVersion(size, mtime), date.fromisoformat(day))
+            for here, there, size, mtime, day in rows
+        ]
 
     def days_to_send(self, archive: str, group: str) -> set[date]:
         """The days of which something is queued."""
@@ -206,7 +209,7 @@ class Ledger(Database):
                 " WHERE archive = ? AND remote_path = ? AND file_group = ?",
                 (archive, item.remote_path, group),
             ).fetchone()
-            if row is None or row[:2] != (item.size, item.mtime_ns) or not (row[2] or row[3]):
+            if row is None or FileVersion(*row[:2]) != item.version or not (row[2] or row[3]):
                 yield item
 
     def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
@@ -234,7 +237,7 @@ class Ledger(Database):
             " ORDER BY remote_path",
             (archive, group, json.dumps([str(day) for day in days])),
         )
-        return identity(f"{archive}/{group}", (FileId(*row) for row in rows))
+        return identity(f"{archive}/{group}", (ScannedEntry(path, FileVersion(*version)) for path, *version in rows))
 
     def counts_of_day(self, archive: str, group: str, day: date) -> Counts:
         """What was done to the files of one day."""
@@ -243,14 +246,14 @@ class Ledger(Database):
         ).fetchone()
         return Counts(group, *(value or 0 for value in row))
 
-    def copied(self, archive: str, there: Iterable[FileId]) -> int:
+    def copied(self, archive: str, there: Iterable[ScannedEntry[str]]) -> int:
         """Note what the archive has, by a listing of it; returns how many rows that changed.
 
         ``path`` of each is absolute; only a row of the same size and mtime is taken for that file.
         """
         return self._stamp(archive, there, "copied_at = ?, parked_at = NULL, last_error = NULL")
 
-    def _stamp(self, archive: str, files: Iterable[FileId], assignment: str) -> int:
+    def _stamp(self, archive: str, files: Iterable[ScannedEntry[str]], assignment: str) -> int:
         now, changed = _now(), 0
         with self._writing() as db:
             for file in files:
@@ -258,7 +261,7 @@ class Ledger(Database):
                     "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ? AND copied_at IS NULL",
                     (archive, file.path),
                 ).fetchone()
-                if row is not None and row[0] == file.size and same_mtime(row[1], file.mtime_ns):
+                if row is not None and FileVersion(*row).same_as(file.version):
                     db.execute(
                         f"UPDATE file SET {assignment} WHERE archive = ? AND remote_path = ?",
                         (now, archive, file.path),
@@ -281,7 +284,7 @@ class Ledger(Database):
                     parked.append(remote_path)
         return parked
 
-    def verified(self, archive: str, proofs: Iterable[tuple[FileId, str, str]]) -> None:
+    def verified(self, archive: str, proofs: Iterable[tuple[ScannedEntry[str], str, str]]) -> None:
         """Note the digests of both sides: (file with absolute remote path, local SHA-256, remote SHA-256).
 
         Only a row of the same size and mtime is taken for that file: another version may have been queued meanwhile.
@@ -294,7 +297,7 @@ class Ledger(Database):
                 row = db.execute(
                     "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ?", (archive, file.path)
                 ).fetchone()
-                if row is None or row[0] != file.size or not same_mtime(row[1], file.mtime_ns):
+                if row is None or not FileVersion(*row).same_as(file.version):
                     continue
                 good = here == there
                 db.execute(
@@ -332,8 +335,8 @@ class Ledger(Database):
         return list(self._rows("archive = ? AND file_group = ? AND parked_at IS NOT NULL", (archive, group)))
 
     def _rows(self, where: str, values: tuple[str, ...]) -> Iterator[Row]:
-        columns = ", ".join(Row.__dataclass_fields__)
-        return (Row(*row) for row in self._db.execute(f"SELECT {columns} FROM file WHERE {where}", values))
+        rows = self._db.execute(f"SELECT {_ROW} FROM file WHERE {where}", values)
+        return (Row(*(*row[:-2], FileVersion(*row[-2:]))) for row in rows)
 
     def counts(self, archive: str) -> list[Counts]:
         """A line for each group."""
@@ -343,7 +346,7 @@ class Ledger(Database):
         )
         return [Counts(*row) for row in rows]
 
-    def rebuild(self, archive: str, group: str, here: Iterable[Item], there: Iterable[FileId]) -> int:
+    def rebuild(self, archive: str, group: str, here: Iterable[Item], there: Iterable[ScannedEntry[str]]) -> int:
         """Fill the ledger from the two trees; returns how many files are in both in one version.
 
         ``here`` are the local files and where they belong, ``there`` the archive's, by absolute path. The ledger says

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.hosts import Host, LocalHost, SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Side
 from aurora_platform.transport.connections import Connections
 
 _HERE = LocalHost(kind="local")

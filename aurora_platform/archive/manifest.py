@@ -11,29 +11,31 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aurora_platform.archive.records import Known
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
+from aurora_platform.fs.versions import FileVersion
 
 HEADER = "relpath\tsize\tmtime\tchecksum\n"
 _BILLION = 1_000_000_000
 _LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|)")
 
 
-def write(place: Path, files: Iterable[tuple[str, Known]]) -> tuple[int, str]:
+def write(place: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, str]:
     """Write a manifest; returns how many files it has, and the SHA-256 of its bytes."""
     digest, count = hashlib.sha256(HEADER.encode()), 0
     with place.open("wb") as out:
         out.write(HEADER.encode())
-        for path, known in files:
-            line = f"{path}\t{known.size}\t{_seconds(known.mtime_ns)}\t{known.sha256 or ''}\n".encode()
+        for path, record in files:
+            size, mtime_ns = record.version
+            line = f"{path}\t{size}\t{_seconds(mtime_ns)}\t{record.sha256 or ''}\n".encode()
             digest.update(line)
             out.write(line)
             count += 1
     return count, digest.hexdigest()
 
 
-def read(place: Path) -> Iterator[tuple[str, Known]]:
+def read(place: Path) -> Iterator[tuple[str, FixityRecord]]:
     """Read a manifest, line by line.
 
     Raises
@@ -52,7 +54,8 @@ def read(place: Path) -> Iterator[tuple[str, Known]]:
                 path = safe_relative(match[1].encode())
             except (ValueError, UnsafePathError) as error:
                 raise EvidenceError(f"{place}: line {number}: {error}") from None
-            yield path, Known(int(match[2]), int(match[3]) * _BILLION + int(match[4]), match[5] or None)
+            version = FileVersion(int(match[2]), int(match[3]) * _BILLION + int(match[4]))
+            yield path, FixityRecord(version, match[5] or None)
 
 
 def digest_of(place: Path) -> str:

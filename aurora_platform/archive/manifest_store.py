@@ -20,37 +20,33 @@ from typing import Any
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.names import HISTORY, LATEST, latest
-from aurora_platform.archive.records import SIDES
 from aurora_platform.archive.reports import StreamSummary
 from aurora_platform.archive.set_aside import Aside
 from aurora_platform.fs.atomic import Staging, flush, publish_tree
+from aurora_platform.layout import CANDIDATES, SIDES, SUMMARY, ManifestLayout, side_manifest
 from aurora_platform.text import shown
 
-SUMMARY, CANDIDATES = "summary.json", "prune_candidates.tsv"
 CANDIDATES_HEADER = "relpath\n"
 _STAMP = "%Y%m%dT%H%M%SZ"
-ASIDE = "aside"
-"""Beside ``latest``: what another system had left there and does not read (:class:`Aside`)."""
 
 
 class Publication:
     """``<manifests>/latest`` and ``history`` of one site."""
 
-    def __init__(self, manifests: Path, staging: Staging, keep: int, history_every: timedelta) -> None:
-        self.manifests = manifests
+    def __init__(self, layout: ManifestLayout, staging: Staging, keep: int, history_every: timedelta) -> None:
+        self.layout = layout
         self.staging = staging
         self.keep = keep
         self.history_every = history_every
 
     @property
     def latest(self) -> Path:
-        return latest(self.manifests)
+        return self.layout.latest
 
     def summary(self) -> dict[str, Any]:
         """``latest/summary.json``; empty where nothing was published, or what lies there is none."""
         try:
-            data = json.loads((self.latest / SUMMARY).read_bytes())
+            data = json.loads(self.layout.summary.read_bytes())
         except (OSError, ValueError, RecursionError):
             return {}
         return data if isinstance(data, dict) and isinstance(data.get("streams"), dict) else {}
@@ -78,7 +74,7 @@ class Publication:
         # One name for all streams: it is also the lock of this directory.
         with self.staging.claim("latest") as place, self.staging.claim("latest.history") as copy:
             place.mkdir()
-            aside = Aside(self.manifests / ASIDE / f"{now:%Y%m%dT%H%M%S.%fZ}")
+            aside = Aside(self.layout.aside / f"{now:%Y%m%dT%H%M%S.%fZ}")
             streams = self._carry_over(stream, place, stale, aside)
             self._write_stream(place / stream, stream, evidence, candidates)
             streams[stream] = asdict(summary)
@@ -88,7 +84,7 @@ class Publication:
             self._remember(place, copy, now)
             publish_tree(place, self.latest)
             if aside.names:
-                aside.put(place, instead=self.latest.with_name(f"{LATEST}.{aside.place.name}"))
+                aside.put(place, instead=self.latest.with_name(f"{self.latest.name}.{aside.place.name}"))
         return aside if aside.names else None
 
     def _carry_over(self, stream: str, place: Path, stale: Mapping[str, str], aside: Aside) -> dict[str, Any]:
@@ -97,13 +93,13 @@ class Publication:
             entries = sorted(self.latest.iterdir())
         except FileNotFoundError:
             if self.latest.is_symlink():
-                aside.names[LATEST] = "a link that leads nowhere"
+                aside.names[self.latest.name] = "a link that leads nowhere"
             return {}
         except OSError as error:
-            aside.names[LATEST] = error.strerror or "cannot be read"
+            aside.names[self.latest.name] = error.strerror or "cannot be read"
             return {}
         known = self.summary().get("streams", {})
-        if not known and os.path.lexists(self.latest / SUMMARY):
+        if not known and os.path.lexists(self.layout.summary):
             aside.names[SUMMARY] = "not a summary of streams"
         streams = {}
         for entry in entries:
@@ -134,14 +130,14 @@ class Publication:
     def _write_stream(self, place: Path, stream: str, evidence: Evidence, candidates: Sequence[str]) -> None:
         place.mkdir()
         for side in SIDES:
-            manifest.write(place / f"{side}.tsv", evidence.side(stream, side))
-            flush(place / f"{side}.tsv")
+            manifest.write(place / side_manifest(side), evidence.side(stream, side))
+            flush(place / side_manifest(side))
         _write(place / CANDIDATES, CANDIDATES_HEADER + "".join(f"{path}\n" for path in candidates))
         flush(place)
 
     def _remember(self, place: Path, copy: Path, now: datetime) -> None:
         """Put the same into ``history``, under the time; several streams within a short time share one entry."""
-        history = self.manifests / HISTORY
+        history = self.layout.history
         history.mkdir(parents=True, exist_ok=True)
         kept = stamps(history)
         newest = kept[-1] if kept else None
@@ -207,7 +203,7 @@ def _time_of(stamp: str) -> datetime:
 
 
 def _names() -> Iterator[str]:
-    yield from (f"{side}.tsv" for side in SIDES)
+    yield from map(side_manifest, SIDES)
     yield CANDIDATES
 
 

@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.compare import DIFFERENT, Class, Verdict
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.records import SIDES
 from aurora_platform.archive.reports import PrunePlan, StreamSummary
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
+from aurora_platform.layout import SIDES
 
 _DAY = timedelta(days=1)
 

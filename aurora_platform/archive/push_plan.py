@@ -13,10 +13,8 @@ from pathlib import Path
 
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
-from aurora_platform.archive.ledger import REGISTERED, Item, Ledger
-from aurora_platform.archive.names import CORE_PRODUCTS, EVIDENCE, WXCAM_PRODUCTS, raw_group
+from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.selection import (
-    CATALOG,
     catalog_item,
     core_items,
     raw_items,
@@ -24,11 +22,23 @@ from aurora_platform.archive.selection import (
     wxcam_items,
 )
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.transfer import OUTGOING, Errand, PushReport
+from aurora_platform.archive.transfer import Errand, PushReport
 from aurora_platform.archive.uploader import push
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import (
+    CORE_PRODUCTS,
+    OUTGOING,
+    REGISTERED,
+    WXCAM,
+    WXCAM_PRODUCTS,
+    ArchiveLayout,
+    Layout,
+    finalization_groups,
+    raw_group,
+)
 from aurora_platform.text import Tally
 from aurora_platform.transport.protocols import ArchiveHost
 
@@ -50,7 +60,7 @@ class Pushing:
         that has come now.
         """
         refused = Tally()
-        settings, root = self.site.streams[stream], self.site.raw_root(stream)
+        settings, root = self.site.streams[stream], Layout.of(self.site).raw_root(stream)
         offers = {raw_group(stream): list(raw_items(settings, root, self.archive.raw, set(days), refused))}
         lane = f"raw.{stream}.history" if history else f"raw.{stream}"
         guard = StreamGuard(Records(self.site), stream)
@@ -60,18 +70,17 @@ class Pushing:
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
         refused, left_out = Tally(), Tally()
-        root, there = self.site.wxcam_products, self.archive.products
-        catalog = root / CATALOG
-        items = list(wxcam_items(root, there, set(days), refused, left_out))
-        if (row := catalog_item(catalog, there, self.archive.name, self.ledger)) is not None:
+        camera, there = Layout.of(self.site).camera, self.archive.products
+        items = list(wxcam_items(camera.products, there, set(days), refused, left_out))
+        if (row := catalog_item(camera.catalog, there, self.archive.name, self.ledger)) is not None:
             items.append(row)
         return self._push(
             Errand(
-                "wxcam",
-                root / OUTGOING,  # large, so it must be on their own disk, wherever that is
+                WXCAM,
+                camera.products / OUTGOING,  # large, so it must be on their own disk, wherever that is
                 {WXCAM_PRODUCTS: items},
                 set(days),
-                databases=frozenset({str(catalog)}),
+                databases=frozenset({str(camera.catalog)}),
                 refused=refused,
                 left_out=left_out,
             )
@@ -95,8 +104,7 @@ class Pushing:
         """Push some files of our own, each to its absolute remote path; all must be there, published by rename."""
         items = []
         for place, remote in files.items():
-            status = place.lstat()
-            items.append(Item(str(place), remote, status.st_size, status.st_mtime_ns, day))
+            items.append(Item(str(place), remote, FileVersion.of(place.lstat()), day))
         days = None if day is None else {day}
         lane = group.replace("/", ".")
         return self._push(Errand(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
@@ -114,7 +122,7 @@ class Pushing:
             archive=self.archive,
             hosts=self.hosts,
             ledger=self.ledger,
-            locks=self.site.paths.locks,
+            locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
             tell=self.tell,
         )
@@ -128,20 +136,16 @@ def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[dat
     ArchiveError
         Where no host of the archive works; the next pass over these days tries again.
     """
-    archive, ledger = records.archive, pushing.ledger
+    archive, ledger, there = records.archive, pushing.ledger, ArchiveLayout.of(records.archive)
     finalizations = records.finalizations(name)
     manifests, words = dict[Path, str](), dict[Path, str]()
     for file in (file for day in days for file in _files(finalizations, day)):
-        remote = f"{archive.evidence}/{file.relative_to(records.site.paths.manifests)}"
+        remote = f"{there.manifests}/{file.relative_to(records.site.paths.manifests)}"
         (words if file.suffix == ".yaml" else manifests)[file] = remote
-    for kind in ("manifests", "words"):  # never given up: an old word in the archive may be wrong
-        parked = ledger.parked(archive.name, f"{EVIDENCE}/{name}/{kind}")
-        ledger.requeue(archive.name, [row.remote_path for row in parked])
-    return [
-        pushing.files(f"{EVIDENCE}/{name}/{kind}", files)
-        for kind, files in (("manifests", manifests), ("words", words))
-        if files
-    ]
+    groups = finalization_groups(name)
+    for group in groups:  # never given up: an old word in the archive may be wrong
+        ledger.requeue(archive.name, [row.remote_path for row in ledger.parked(archive.name, group)])
+    return [pushing.files(group, files) for group, files in zip(groups, (manifests, words), strict=True) if files]
 
 
 def _files(finalizations: Finalizations, day: date) -> Sequence[Path]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_platform import camera_names
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.names import CORE_PRODUCTS, WXCAM_PRODUCTS, raw_group
-from aurora_platform.archive.selection import CATALOG, catalog_item, core_items, raw_items, wxcam_items
+from aurora_platform.archive.selection import catalog_item, core_items, raw_items, wxcam_items
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import ArchiveError, HostError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import ScannedEntry
+from aurora_platform.layout import CORE_PRODUCTS, WXCAM, WXCAM_PRODUCTS, Layout, raw_group
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import FILE
 from aurora_platform.transport.protocols import Source
 
 
@@ -35,7 +33,7 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
     today = datetime.now(UTC).date()
     for name, stream in site.streams.items():
         days = {stream.start + timedelta(days=n) for n in range((today - stream.start).days + 1)}
-        here = list(raw_items(stream, site.raw_root(name), archive.raw, days, Tally()))
+        here = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, days, Tally()))
         there = _list(sources, archive.raw, stream.raw, {item.remote_path for item in here})
         yield raw_group(name), len(here), ledger.rebuild(archive.name, raw_group(name), here, there)
     for group, items in _products(site, archive, ledger, today):
@@ -45,15 +43,15 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
 
 def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
     yield CORE_PRODUCTS, list(core_items(site, archive.products, Tally()))
-    if camera_names.STREAM in site.streams:
-        start = site.streams[camera_names.STREAM].start
+    if WXCAM in site.streams:
+        start = site.streams[WXCAM].start
         days = {start + timedelta(days=n) for n in range((today - start).days + 1)}
-        items = list(wxcam_items(site.wxcam_products, archive.products, days, Tally()))
-        catalog = catalog_item(site.wxcam_products / CATALOG, archive.products, archive.name, ledger)
+        items = list(wxcam_items(Layout.of(site).camera.products, archive.products, days, Tally()))
+        catalog = catalog_item(Layout.of(site).camera.catalog, archive.products, archive.name, ledger)
         yield WXCAM_PRODUCTS, items + ([catalog] if catalog else [])
 
 
-def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) -> Iterable[FileId]:
+def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) -> Iterable[ScannedEntry[str]]:
     """The files of a directory of the archive that are wanted, by absolute path."""
     if not wanted:
         return []
@@ -66,13 +64,13 @@ def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) ->
     raise ArchiveError(f"no host of the archive can list {root}. {'; '.join(said)}")
 
 
-def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[FileId]:
+def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[ScannedEntry[str]]:
     for entry in source.list(root, [below] if below else []).entries:
-        if entry.kind != FILE:
+        if not entry.is_regular:
             continue
         try:
             path = f"{root.rstrip('/')}/{safe_relative(entry.path)}"
         except UnsafePathError:
             continue  # nothing of ours has such a name
         if path in wanted:
-            yield FileId(path, entry.size, entry.mtime_ns)
+            yield ScannedEntry(path, entry.version)

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from aurora_platform.fs.versions import same_mtime
-
-Side = Literal["source", "local", "gws"]
-SIDES: tuple[Side, ...] = ("source", "local", "gws")
+from aurora_platform.fs.versions import FileVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A file in one place: size in bytes, mtime in ns since epoch, SHA-256 where it was read, and why not."""
+class FixityRecord:
+    """A file in one place: its version, the SHA-256 of its bytes where they were read, and why they were not."""
 
-    size: int
-    mtime_ns: int
+    version: FileVersion
     sha256: str | None = None
     error: str | None = None
-
-    def is_version_of(self, other: Known) -> bool:
-        """Whether size and mtime are the same."""
-        return self.size == other.size and same_mtime(self.mtime_ns, other.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from datetime import date
 from enum import StrEnum
 
 from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
-from aurora_platform.archive.records import Known, Side
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.archive.verify_days import Verification
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import Side
 
 
 class Cure(StrEnum):
@@ -33,9 +35,8 @@ class Mend:
     wrong: str
     cure: Cure
     why: str
-    size: int
-    mtime_ns: int | None = None
-    """The right mtime (ns since epoch), where that is the cure."""
+    right: FileVersion | None
+    """What it should be; None where nobody can tell."""
 
 
 def plan_repair(verification: Verification, day: date) -> Iterator[Mend]:
@@ -51,17 +52,18 @@ def plan_repair(verification: Verification, day: date) -> Iterator[Mend]:
         finalized=proved,
         released=evidence.released(verification.name, day),
     ):
-        size = compared.right.size if compared.right else 0
+        right = compared.right
         if compared.here in GAPS:
             cure, why = _cure_here(compared.here, places, proved.get(compared.path))
-            right = proved.get(compared.path) if cure is Cure.TIME else None
-            yield Mend(compared.path, f"{compared.here} here", cure, why, size, right.mtime_ns if right else None)
+            if cure is Cure.TIME:
+                right = proved.get(compared.path)
+            yield Mend(compared.path, f"{compared.here} here", cure, why, right.version if right else None)
         elif compared.archive in GAPS:
             cure, why = _cure_there(places, proved.get(compared.path))
-            yield Mend(compared.path, f"{compared.archive} in the archive", cure, why, size)
+            yield Mend(compared.path, f"{compared.archive} in the archive", cure, why, right.version if right else None)
 
 
-def _cure_there(places: Mapping[Side, Known], finalized: Known | None) -> tuple[Cure, str]:
+def _cure_there(places: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> tuple[Cure, str]:
     local = places.get("local")
     if local is None:
         return Cure.NONE, "there is no copy here to send"
@@ -75,7 +77,7 @@ def _cure_there(places: Mapping[Side, Known], finalized: Known | None) -> tuple[
     return Cure.NONE, "nobody vouches for the copy here: the source does not have it, and the day was never complete"
 
 
-def _cure_here(found: Class, places: Mapping[Side, Known], finalized: Known | None) -> tuple[Cure, str]:
+def _cure_here(found: Class, places: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> tuple[Cure, str]:
     source, gws = places.get("source"), places.get("gws")
     if source is None:
         if found is Class.MTIME and _has(places.get("local"), finalized):
@@ -98,6 +100,6 @@ _BY_HAND = (
 )
 
 
-def _has(place: Known | None, finalized: Known | None) -> bool:
+def _has(place: FixityRecord | None, finalized: FixityRecord | None) -> bool:
     """Whether a place has the bytes that a day was finalized with."""
     return place is not None and finalized is not None and place.sha256 == finalized.sha256

@@ -13,9 +13,9 @@ from aurora_platform.archive.replaced import Earlier
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import HostError
-from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.fs.versions import ScannedEntry, in_parts
+from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import FILE, Entry
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
@@ -58,7 +58,7 @@ class Replacing:
         """
         self._settle(host, {group for group, _ in files.values()})
         before = entries_there(host, root, list(files))
-        in_the_way = {path for path, there in before.items() if there.kind != FILE}
+        in_the_way = {path for path, there in before.items() if not there.is_regular}
         paths = [
             path
             for path, (_, item) in files.items()
@@ -69,12 +69,12 @@ class Replacing:
         if not earlier:
             return _with(send(paths, None) if paths else Sent(0, 0), complaints)
         # One for each attempt: a second one in the same would put what the first has sent over what it has kept.
-        keep_in = f"{self.archive.kept}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
+        keep_in = f"{ArchiveLayout.of(self.archive).replaced}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
         self.tell(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
         groups = {files[path][0] for path in earlier}
         for group in groups:
             versions = [
-                Earlier(files[path][1].remote_path, path, before[path].size)
+                Earlier(files[path][1].remote_path, path, before[path].version.size)
                 for path in earlier
                 if files[path][0] == group
             ]
@@ -88,7 +88,7 @@ class Replacing:
     def _settle(self, host: ArchiveHost, groups: set[str]) -> None:
         """Find out of which files earlier versions are kept: of those that are there whole."""
         # From above: where nothing was kept, the directory may not be there.
-        above = PurePosixPath(self.archive.kept).parent
+        above = PurePosixPath(ArchiveLayout.of(self.archive).replaced).parent
         for group in groups:
             for keep_in, files in self.ledger.replaced.open(self.archive.name, group).items():
                 try:
@@ -99,7 +99,7 @@ class Replacing:
                 whole = []
                 for file in files:
                     found = there.get(f"{place}/{file.kept_path}")
-                    if found is not None and found.size == file.size:
+                    if found is not None and found.version.size == file.size:
                         whole.append(file.remote_path)
                         self.replaced.add(file.remote_path)
                     elif found is not None:
@@ -114,30 +114,21 @@ def _with(sent: Sent, complaints: Sequence[str]) -> Sent:
     return replace(sent, complaints=[*complaints, *sent.complaints])
 
 
-def _is_there(there: Entry | None, item: Item) -> bool:
-    return there is not None and is_version(FileId("", there.size, there.mtime_ns), item)
+def _is_there(there: ScannedEntry[str] | None, item: Item) -> bool:
+    return there is not None and there.version.same_as(item.version)
 
 
-def is_version(there: FileId, item: Item) -> bool:
-    """Whether what is there is what is sent."""
-    return there.size == item.size and same_mtime(there.mtime_ns, item.mtime_ns)
-
-
-def files_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, FileId]:
+def files_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, ScannedEntry[str]]:
     """The files of some paths that are there, each looked at by name."""
-    return {
-        path: FileId(path, entry.size, entry.mtime_ns)
-        for path, entry in entries_there(host, root, paths).items()
-        if entry.kind == FILE
-    }
+    return {path: entry for path, entry in entries_there(host, root, paths).items() if entry.is_regular}
 
 
-def entries_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, Entry]:
+def entries_there(host: ArchiveHost, root: str, paths: Sequence[str]) -> dict[str, ScannedEntry[str]]:
     """What stands there under some paths, whatever it is."""
     found, wanted = {}, set(paths)
     for names in in_parts(paths, lambda path: len(path.encode()), most_bytes=_MOST_NAMED_BYTES):
         for entry in host.list(root, names).entries:
             path = entry.path.decode("utf-8", "surrogateescape")
             if path in wanted:  # below a directory there may be more
-                found[path] = entry
+                found[path] = ScannedEntry(path, entry.version, entry.kind)
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from aurora_platform.archive.compare import Verdict
-from aurora_platform.archive.records import Side
+from aurora_platform.layout import Side
 from aurora_platform.text import Tally
 
 

@@ -17,16 +17,17 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.records import Known
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import verify_lock
 from aurora_platform.text import Tally
 from aurora_platform.transport.checksums import Digest
 
-LOG_DIRECTORY = "retired"
 _BATCH = 50  # files that are read together immediately before they go
 
 
@@ -88,13 +89,14 @@ def retire(
         raise EvidenceError(f"{name}: no working copy is deleted: retention.raw.{name} would say from which age on")
     before = (now or datetime.now(UTC)) - age
     result = Retired(dry_run)
-    log = site.paths.manifests / LOG_DIRECTORY / f"{name}.jsonl"
-    with exclusive(site.paths.locks, f"verify.{name}", site.limits.lock), records.evidence() as evidence:
+    layout = records.layout
+    log = layout.finalizations.retired(name)
+    with records.evidence() as evidence, exclusive(layout.locks, verify_lock(name), site.limits.lock):
         old = _candidates(records, evidence, name, before, result)
         for batch in _batches(old, site.retention.files_per_run, result):
             if dry_run:
-                for path, _, known in batch:
-                    _count(result, path, known)
+                for path, _, record in batch:
+                    _count(result, path, record)
                 continue
             _refuse_one_place(name, here, there)
             tell(f"reading {len(batch)} files here and in the archive")
@@ -102,7 +104,7 @@ def retire(
     return result
 
 
-_Candidate = tuple[str, date, Known]
+_Candidate = tuple[str, date, FixityRecord]
 
 
 def _candidates(
@@ -126,7 +128,7 @@ def _candidates(
                 continue
             if said is None or not said.complete:
                 result.keep(path, why)
-            elif local.mtime_ns > old_ns:
+            elif local.version.mtime_ns > old_ns:
                 result.keep(path, "written later than its day")
             elif path not in proved or proved[path].sha256 != local.sha256:
                 result.keep(path, "not what its day was finalized with")
@@ -166,26 +168,26 @@ def _delete(
     paths = [path for path, _, _ in batch]
     ours = {digest.path: digest for digest in here.hasher.digests(here.base, paths)}
     theirs = {digest.path: digest for digest in there.hasher.digests(there.base, paths)}
-    for path, day, known in batch:
-        if why := _why_not(known, ours.get(path), theirs.get(path)):
+    for path, day, record in batch:
+        if why := _why_not(record, ours.get(path), theirs.get(path)):
             result.keep(path, why)
             evidence.forget(name, [path])  # the next verification reads it again, and says what is wrong
             continue
-        _note(log, name, day, path, known, there.host)
-        evidence.release(name, day, path, known)
+        _note(log, name, day, path, record, there.host)
+        evidence.release(name, day, path, record)
         if _unlink(here.base, path, ours[path]):
-            _count(result, path, known)
+            _count(result, path, record)
         else:
             result.keep(path, "changed since it was read")
 
 
-def _why_not(known: Known, ours: Digest | None, theirs: Digest | None) -> str | None:
+def _why_not(record: FixityRecord, ours: Digest | None, theirs: Digest | None) -> str | None:
     """Why a file stays; None where both sides have, read just now, what the day was finalized with."""
     if ours is None or ours.sha256 is None:
         return "cannot be read here"
     if theirs is None or theirs.sha256 is None:
         return "cannot be read in the archive"
-    if ours.sha256 != known.sha256:
+    if ours.sha256 != record.sha256:
         return "not what was verified here"
     return None if theirs.sha256 == ours.sha256 else "DIFFERENT in the archive"
 
@@ -198,7 +200,7 @@ def _unlink(base: str, path: str, read: Digest) -> bool:
         for folder in folders:
             opened.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
         status = os.stat(leaf, dir_fd=opened[-1], follow_symlinks=False)
-        if (status.st_size, status.st_mtime_ns) != (read.size, read.mtime_ns):
+        if FileVersion.of(status) != read.version:
             return False
         os.unlink(leaf, dir_fd=opened[-1])
     except OSError:
@@ -209,7 +211,7 @@ def _unlink(base: str, path: str, read: Digest) -> bool:
     return True
 
 
-def _note(log: Path, name: str, day: date, path: str, known: Known, host: str) -> None:
+def _note(log: Path, name: str, day: date, path: str, record: FixityRecord, host: str) -> None:
     """A line for each deletion, on disk before it is done."""
     log.parent.mkdir(parents=True, exist_ok=True)
     line = {
@@ -217,9 +219,9 @@ def _note(log: Path, name: str, day: date, path: str, known: Known, host: str) -
         "stream": name,
         "day": str(day),
         "relpath": path,
-        "size": known.size,
-        "mtime_ns": known.mtime_ns,
-        "sha256": known.sha256,
+        "size": record.version.size,
+        "mtime_ns": record.version.mtime_ns,
+        "sha256": record.sha256,
         "read_in_the_archive_by": host,
     }
     with log.open("a") as out:
@@ -227,8 +229,8 @@ def _note(log: Path, name: str, day: date, path: str, known: Known, host: str) -
     flush(log)
 
 
-def _count(result: Retired, path: str, known: Known) -> None:
+def _count(result: Retired, path: str, record: FixityRecord) -> None:
     result.files += 1
-    result.bytes += known.size
+    result.bytes += record.version.size
     if len(result.first) < 10:
         result.first.append(path)

@@ -10,29 +10,36 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.transfer import FAR_WORK, OUTGOING
 from aurora_platform.archive.upload_tree import database_mtime
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.fs.versions import DIRECTORY, FileVersion
+from aurora_platform.layout import (
+    CATALOG,
+    INCOMING,
+    LATEST_MP4,
+    OPS_MONITOR,
+    OUTGOING,
+    STAGING,
+    THUMBNAILS,
+    VIDEOS,
+    WXCAM,
+    compact,
+)
 from aurora_platform.streams.classify import Directories, Judge, why_unusable
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import DIRECTORY, Entry, LocalSource
+from aurora_platform.transport.listing import ListedEntry, LocalSource
 
-WXCAM = "wxcam"
-"""The camera's products lie here below those of the site, and are pushed by themselves."""
-CATALOG = "wxcam_catalog.sqlite"
-CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
-VIDEOS, THUMBNAILS, LATEST = "daily_videos", "hourly_thumbnails", "latest.mp4"
-STAGING = ".staging"
-"""Products in the making, at the root of a tree of products."""
+_CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
 # What the platform makes at the root of a tree of products: files in the making, here and in the archive, and the view
 # of a push. The health files are in the making beside themselves.
-_OURS = frozenset({STAGING, OUTGOING, FAR_WORK})
-_OURS_BELOW = tuple(f"ops_monitor/{part}/{STAGING}/".encode() for part in ("health", "alerts"))
+_OURS = frozenset({STAGING, OUTGOING, INCOMING})
+_OURS_BELOW = tuple(f"{OPS_MONITOR}/{part}/{STAGING}/".encode() for part in ("health", "alerts"))
 _PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.compile("[0-9]{8}")}
 
 
@@ -46,7 +53,7 @@ def raw_items(
     stream
         Its settings; of a stream with ``day_dirs`` only these days' directories are read.
     raw_root
-        Its local directory (``site.raw_root(name)``).
+        Its local directory (``Layout.of(site).raw_root(name)``).
     archive_raw
         ``archive.raw``.
     days
@@ -73,11 +80,11 @@ def wxcam_items(
 ) -> Iterator[Item]:
     """The videos and thumbnails of some UTC days, and of each camera its newest video, which has no day.
 
-    ``products`` is the camera's own directory (``site.wxcam_products``), ``archive_products`` ``archive.products``.
+    ``products`` is the camera's own directory, ``archive_products`` that of all products in the archive.
     ``left_out`` gets what lies there and is no product that is copied: the pixels, say, or files of another program.
     """
-    names = {f"{day:%Y%m%d}" for day in days}
-    below = [f"{VIDEOS}/{camera}/{LATEST}" for camera in _directories(products / VIDEOS)]
+    names = {compact(day) for day in days}
+    below = [f"{VIDEOS}/{camera}/{LATEST_MP4}" for camera in _directories(products / VIDEOS)]
     below += [f"{VIDEOS}/{camera}/{name}.mp4" for camera in _directories(products / VIDEOS) for name in sorted(names)]
     below += [
         f"{THUMBNAILS}/{camera}/{name}" for camera in _directories(products / THUMBNAILS) for name in sorted(names)
@@ -91,7 +98,7 @@ def wxcam_items(
 
 def _no_products(products: Path) -> Iterator[str]:
     """What lies in the camera's directories of products under the name of none that is copied."""
-    yield from (name for name in _names(products) if name not in {*_PRODUCTS, *CATALOG_FILES})
+    yield from (name for name in _names(products) if name not in {*_PRODUCTS, *_CATALOG_FILES})
     for kind, pattern in _PRODUCTS.items():
         for camera in _names(products / kind):
             place = products / kind / camera
@@ -103,7 +110,7 @@ def _no_products(products: Path) -> Iterator[str]:
 
 def _day_of(path: str) -> date | None:
     name = path.split("/")[2].partition(".")[0]
-    return None if name == LATEST.partition(".")[0] else datetime.strptime(name, "%Y%m%d").date()  # noqa: DTZ007
+    return None if name == LATEST_MP4.partition(".")[0] else datetime.strptime(name, "%Y%m%d").date()  # noqa: DTZ007
 
 
 def core_items(site: Site, archive_products: str, refused: Tally, left_out: Tally | None = None) -> Iterator[Item]:
@@ -139,7 +146,9 @@ def catalog_item(catalog: Path, archive_products: str, archive: str, ledger: Led
     except FileNotFoundError:
         return None
     known = ledger.row(archive, remote)
-    return Item(str(catalog), remote, known.size if known and known.mtime_ns == mtime else size, mtime)
+    if known and known.version.mtime_ns == mtime:
+        size = known.version.size
+    return Item(str(catalog), remote, FileVersion(size, mtime))
 
 
 def registered_items(queued: Sequence[Item]) -> list[Item]:
@@ -151,11 +160,11 @@ def registered_items(queued: Sequence[Item]) -> list[Item]:
         except OSError:
             items.append(item)
             continue
-        items.append(Item(item.local_path, item.remote_path, status.st_size, status.st_mtime_ns, item.day))
+        items.append(replace(item, version=FileVersion.of(status)))
     return items
 
 
-def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tuple[Entry, str]]:
+def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tuple[ListedEntry, str]]:
     """The files below some entries of a directory of products, with their relative paths."""
     if not below or not root.is_dir():  # without any, a listing would be of everything
         return
@@ -181,9 +190,9 @@ def _names(root: Path) -> list[str]:
         return []
 
 
-def _item(entry: Entry, root: Path, there: str, day: date | None) -> Item:
+def _item(entry: ListedEntry, root: Path, there: str, day: date | None) -> Item:
     path = entry.path.decode()
-    return Item(os.path.join(root, path), f"{there}/{path}", entry.size, entry.mtime_ns, day)
+    return Item(os.path.join(root, path), f"{there}/{path}", entry.version, day)
 
 
 def _note_unreadable(unreadable: Tally, refused: Tally) -> None:

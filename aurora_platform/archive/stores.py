@@ -6,27 +6,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from aurora_platform.archive import fixity, ledger
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest_store import Publication
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.verify_days import Place, Verification
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import exclusive
+from aurora_platform.layout import ArchiveLayout, Layout, Side, open_state, verify_lock
 
 _HISTORY_EVERY = timedelta(minutes=10)
 
 
 class Records:
-    """Where the evidence of a site is: databases in ``paths.state``, what is published in ``paths.manifests``."""
+    """Where the evidence of a site is: databases in ``paths.state``, what is published in ``paths.manifests``.
+
+    Whoever opens a database here may write: a state directory of another version is brought forward, or refused.
+    """
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.staging = Staging(site.paths.manifests / ".staging", site.paths.locks, site.limits.lock)
+        self.layout = Layout.of(site)
+        self.staging = Staging(self.layout.finalizations.staging, self.layout.locks, site.limits.lock)
 
     @property
     def archive(self) -> Archive:
@@ -34,17 +37,19 @@ class Records:
         return self.site.archive
 
     def ledger(self) -> Ledger:
-        return Ledger(self.site.paths.state / ledger.FILE_NAME)
+        open_state(self.layout.state)
+        return Ledger(self.layout.ledger)
 
     def evidence(self) -> Evidence:
-        return Evidence(self.site.paths.state / fixity.FILE_NAME)
+        open_state(self.layout.state)
+        return Evidence(self.layout.fixity)
 
     def finalizations(self, stream: str) -> Finalizations:
-        there = f"{self.archive.raw}/{self.site.streams[stream].raw}"
-        return Finalizations(self.site.paths.manifests, stream, self.site.name, there, self.staging)
+        there = ArchiveLayout.of(self.archive).raw_root(self.site.streams[stream])
+        return Finalizations(self.layout.finalizations, stream, self.site.name, there, self.staging)
 
     def publication(self) -> Publication:
-        return Publication(self.site.paths.manifests, self.staging, self.archive.keep_history, _HISTORY_EVERY)
+        return Publication(self.layout.finalizations, self.staging, self.archive.keep_history, _HISTORY_EVERY)
 
     @contextmanager
     def verification(
@@ -56,8 +61,9 @@ class Records:
         accept_loss: bool = False,
     ) -> Iterator[Verification]:
         """The verification of a stream, for as long as nobody else verifies it."""
+        open_state(self.layout.state)
         with (
-            exclusive(self.site.paths.locks, f"verify.{name}", self.site.limits.lock),
+            exclusive(self.layout.locks, verify_lock(name), self.site.limits.lock),
             self.evidence() as evidence,
             self.ledger() as ledger,
         ):

@@ -11,12 +11,6 @@ from typing import Protocol
 from aurora_platform.archive.ledger import Item
 from aurora_platform.text import Tally
 
-OUTGOING = ".outgoing"
-"""Below a root here: the views, one for each lane."""
-FAR_WORK = ".incoming"
-"""Below each of the archive's directories, on its file system: files in the making, and cut ones to resume."""
-
-
 REPAIR = "repair."
 """How the lane of a push begins that somebody has asked for, of certain files."""
 

@@ -15,13 +15,14 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from aurora_platform.archive.ledger import Item
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.atomic import NO_SPACE
-from aurora_platform.fs.versions import same_mtime
+from aurora_platform.fs.versions import FileVersion, same_mtime
 
 YOUNG = timedelta(seconds=60)
 """A younger file of those that may be written in place is copied, and not linked."""
@@ -101,8 +102,9 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
         raise UnusableError(f"cannot be taken into the view here: {error.strerror}") from None
     status = target.lstat()
     # The view may be on another file system, which keeps less of an mtime: it is the same version all the same.
-    mtime = item.mtime_ns if same_mtime(item.mtime_ns, status.st_mtime_ns) else status.st_mtime_ns
-    return Item(item.local_path, item.remote_path, status.st_size, mtime, item.day)
+    queued_ns, taken_ns = item.version.mtime_ns, status.st_mtime_ns
+    version = FileVersion(status.st_size, queued_ns if same_mtime(queued_ns, taken_ns) else taken_ns)
+    return replace(item, version=version)
 
 
 def _is_of_a_full_disk(error: sqlite3.Error, database: Path, view: Path) -> bool:
@@ -161,7 +163,7 @@ def _copy_once(source: int, target: Path) -> bool:
         for block in _blocks(source, before.st_size):
             copy.write(block)
     after = os.fstat(source)
-    is_one_version = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    is_one_version = FileVersion.of(after) == FileVersion.of(before)
     if not is_one_version and not (after.st_size > before.st_size and _begins_with(source, target, before.st_size)):
         return False
     os.utime(target, ns=(before.st_mtime_ns, before.st_mtime_ns))

@@ -18,14 +18,15 @@ from itertools import batched
 from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.replacing import Replacing, files_there, is_version
-from aurora_platform.archive.transfer import FAR_WORK, Errand, PushReport
+from aurora_platform.archive.replacing import Replacing, files_there
+from aurora_platform.archive.transfer import Errand, PushReport
 from aurora_platform.archive.upload_tree import UnusableError, take
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import exclusive
-from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
+from aurora_platform.layout import INCOMING, ArchiveLayout
 from aurora_platform.text import Tally, shown
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 
@@ -106,11 +107,11 @@ class _Push:
         self.vouched: set[str] = set()
         self.brought: set[str] = set()
         self.replacing = Replacing(self.archive, self.ledger, self.errand.lane, self.errand.only is not None, self.tell)
-        self.roots = self.archive.roots
+        self.roots = ArchiveLayout.of(self.archive).roots
         self.notes: list[str] = []
 
     def _work(self, root: str) -> str:
-        return f"{root.rstrip('/')}/{FAR_WORK}/{self.errand.lane}"
+        return ArchiveLayout.work(root, self.errand.lane)
 
     @property
     def _lock(self) -> Path:
@@ -135,7 +136,7 @@ class _Push:
                 report = self._counts(queue)
                 # What a finalization vouches for by itself, and last: that it cannot be kept holds up nothing else.
                 for is_vouched in (False, True):
-                    for part in in_parts(self._of_kind(queue, is_vouched), lambda one: one[1].size):
+                    for part in in_parts(self._of_kind(queue, is_vouched), lambda one: one[1].version.size):
                         self._bring(part, place, self._replace if is_vouched else self._copy)
         staging.sweep()
         return report()
@@ -185,7 +186,7 @@ class _Push:
         """The directory of the archive in which a remote path lies; the nearest, where one lies in another."""
         found = [root for root in self.roots if path.startswith(f"{root.rstrip('/')}/")]
         root = max(found, key=len, default=None)
-        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == FAR_WORK:
+        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == INCOMING:
             return None
         return root
 
@@ -255,10 +256,12 @@ class _Push:
         self._fail(errors)
         return ready
 
-    def _deliver(self, root: str, ones: Sequence[_Ready], place: Path, way: _Way) -> tuple[Sent, dict[str, FileId]]:
+    def _deliver(
+        self, root: str, ones: Sequence[_Ready], place: Path, way: _Way
+    ) -> tuple[Sent, dict[str, ScannedEntry[str]]]:
         """Copy files below a directory of the archive, by the first host that works; returns what is there then."""
         view = self._tree(place, root)
-        size = sum(one.item.size for one in ones)
+        size = sum(one.item.version.size for one in ones)
         while self.hosts:
             host = self.hosts[0]
             self.tell(f"{len(ones)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
@@ -293,20 +296,20 @@ class _Push:
         files = {one.path: (one.group, one.item) for one in ones}
         return self.replacing.send(host, root, files, send)
 
-    def _note(self, ones: Sequence[_Ready], sent: Sent, there: Mapping[str, FileId], place: Path) -> None:
+    def _note(self, ones: Sequence[_Ready], sent: Sent, there: Mapping[str, ScannedEntry[str]], place: Path) -> None:
         """Note what is there in the version that was sent, and what is not."""
         copied, errors = [], []
         for one in ones:
             found, item = there.get(one.path), one.item
             if not _is_as_it_was(self._tree(place, one.root) / one.path, item):
                 self.unsettled.add(item.local_path)  # written in place meanwhile: nobody knows what went there
-            elif found and is_version(found, item):
-                copied.append(FileId(item.remote_path, found.size, found.mtime_ns))
+            elif found and found.version.same_as(item.version):
+                copied.append(ScannedEntry(item.remote_path, found.version))
             else:
                 errors.append((item.remote_path, _reason(one.path, sent.complaints)))
         self.ledger.copied(self.archive.name, copied)
         self.files += len(copied)
-        self.bytes += sum(file.size for file in copied)
+        self.bytes += sum(file.version.size for file in copied)
         self.literal += sent.literal_bytes
         self.matched += sent.matched_bytes
         if sent.vanished:
@@ -371,7 +374,7 @@ def _is_as_it_was(path: Path, item: Item) -> bool:
         status = path.lstat()
     except FileNotFoundError:
         return True  # vanished; whether it arrived before, the listing says
-    return status.st_size == item.size and same_mtime(status.st_mtime_ns, item.mtime_ns)
+    return FileVersion.of(status).same_as(item.version)
 
 
 def _reason(path: str, complaints: Sequence[str]) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 from aurora_platform.archive.prune_plan import plan_pruning, staleness, summarize
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.reports import Certified
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
+from aurora_platform.layout import Side
 
 
 def certify(

@@ -19,16 +19,16 @@ from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, Compare
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.names import raw_group
-from aurora_platform.archive.records import SIDES, Known, Look, Side
+from aurora_platform.archive.records import FixityRecord, Look
 from aurora_platform.archive.reports import DayVerdict, VerifyReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
-from aurora_platform.fs.versions import FileId, as_ns
+from aurora_platform.fs.versions import ScannedEntry, as_ns
+from aurora_platform.layout import SIDES, Side, raw_group
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.text import Tally, shown
-from aurora_platform.transport.listing import FILE, Entry, Listing
+from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Hasher, Source
 
 _OURS: tuple[Side, Side] = ("local", "gws")
@@ -69,7 +69,7 @@ def _unreadable(listing: Listing) -> str | None:
     return f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
 
 
-def _below(entries: Generator[Entry], prefix: bytes) -> Generator[Entry]:
+def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEntry]:
     with closing(entries):
         for entry in entries:
             if entry.path.startswith(prefix) and entry.path != prefix:
@@ -164,7 +164,7 @@ class Verification:
         wanted = set(days)
         is_empty = True
 
-        def files() -> Iterator[tuple[date, FileId]]:
+        def files() -> Iterator[tuple[date, ScannedEntry[str]]]:
             nonlocal is_empty
             for entry in listing.entries:
                 is_empty &= entry.path == b"."
@@ -207,10 +207,10 @@ class Verification:
         self.evidence.looked(self.name, side, looks)
         report.hosts[side] = place.host
 
-    def _own_day(self, entry: Entry) -> date | None:
+    def _own_day(self, entry: ListedEntry) -> date | None:
         """The day of a file by its own name, whatever else is wrong with it; None for what is no file of the stream."""
         path = entry.path.decode("utf-8", "surrogateescape")
-        if entry.kind != FILE or not self.stream.includes(path) or self.stream.day == "mtime":
+        if not entry.is_regular or not self.stream.includes(path) or self.stream.day == "mtime":
             return None
         return self.stream.day_of(path, 0)
 
@@ -239,7 +239,7 @@ class Verification:
         clocks = Clocks.of(looks, Bounds(self.archive.local_pending, self.archive.pending))
         left_out = report.left_out.get(day, Tally())
         found = DayVerdict(day, Verdict(refused=left_out.count, first_refused="".join(left_out.first[:1])))
-        proved: list[tuple[str, Known]] = []
+        proved: list[tuple[str, FixityRecord]] = []
         here, there = (self.places[side][0].base for side in _OURS)
         notes = _Notes(self.ledger, self.archive.name, raw_group(self.name), day, here, there)
         for compared, places in compare_day(
@@ -261,7 +261,7 @@ class Verification:
             found.verdict.is_final = said is not None and said.complete
         return found
 
-    def _finalize(self, found: DayVerdict, looks: dict[Side, Look], proved: list[tuple[str, Known]]) -> None:
+    def _finalize(self, found: DayVerdict, looks: dict[Side, Look], proved: list[tuple[str, FixityRecord]]) -> None:
         """Say what a day is that was seen in all three places."""
         day_ends = datetime(found.day.year, found.day.month, found.day.day, tzinfo=UTC) + timedelta(days=1)
         # By both clocks: one that is ahead ends no day.
@@ -288,23 +288,23 @@ class _Notes:
         self.day = day
         self.here = here
         self.there = there
-        self.proofs: list[tuple[FileId, str, str]] = []
+        self.proofs: list[tuple[ScannedEntry[str], str, str]] = []
         self.queue: list[Item] = []
         self.lost: dict[str, list[str]] = {}
 
-    def note(self, compared: Compared, places: Mapping[Side, Known]) -> None:
+    def note(self, compared: Compared, places: Mapping[Side, FixityRecord]) -> None:
         path, right, there = f"{self.there}/{compared.path}", compared.right, places.get("gws")
         if right is not None and there is not None and compared.archive in (Class.IDENTICAL, Class.CHECKSUM):
             assert right.sha256 is not None  # else it could not be told
             assert there.sha256 is not None
-            self.proofs.append((FileId(path, there.size, there.mtime_ns), right.sha256, there.sha256))
+            self.proofs.append((ScannedEntry(path, there.version), right.sha256, there.sha256))
         # What is not right here is for the mirror or a repair; it is not sent meanwhile.
         elif compared.archive in (Class.MISSING, Class.SIZE, Class.MTIME) and compared.here not in GAPS:
             self.lost.setdefault(f"{compared.archive} in the archive when it was listed", []).append(path)
             if (local := places.get("local")) is not None:
                 # Of what a shell has brought, or what was here before the ledger, that knows nothing yet.
                 here = f"{self.here}/{compared.path}"
-                self.queue.append(Item(here, path, local.size, local.mtime_ns, self.day))
+                self.queue.append(Item(here, path, local.version, self.day))
         if len(self.proofs) + len(self.queue) >= _NOTED:
             self.flush()
 

@@ -14,17 +14,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from aurora_platform.cameras.filenames import (
-    CAMERAS,
-    MIME_TYPES,
-    Kind,
-)
+from aurora_platform.cameras.catalog_tables import SCHEMA
+from aurora_platform.cameras.filenames import CAMERAS, MIME_TYPES, Kind
 from aurora_platform.cameras.raw_tree import around, belongs
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
 from aurora_platform.fs.sqlite import make_whole
-from aurora_platform.fs.versions import FileId
-from aurora_platform.layout import Layout
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.text import Tally
 
 _log = logging.getLogger(__name__)
@@ -36,42 +33,13 @@ _LASTING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
 # The log is folded in at the end; only a backfill of many days reaches this before (4 kB each).
 _LOG_PAGES = 10_000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS images (
-    raw_path TEXT NOT NULL PRIMARY KEY,
-    image_type TEXT NOT NULL,
-    media_kind TEXT NOT NULL,
-    mime_type TEXT NOT NULL,
-    stream TEXT NOT NULL,
-    label TEXT NOT NULL,
-    time_utc TEXT NOT NULL,
-    time_epoch_ns INTEGER NOT NULL,
-    day_utc TEXT NOT NULL,
-    relative_path TEXT NOT NULL,
-    filename TEXT NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    indexed_at TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS unreadable_media (
-    raw_path TEXT NOT NULL PRIMARY KEY,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    error TEXT NOT NULL,
-    indexed_at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS images_by_day ON images (day_utc, image_type, media_kind, time_epoch_ns, raw_path);
-CREATE INDEX IF NOT EXISTS images_by_time ON images (image_type, media_kind, time_epoch_ns, raw_path);
-"""
 _COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
 )  # fmt: skip
 _NONE_YET = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
 _UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, size_bytes, mtime_ns, raw_path"
+_MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, raw_path, size_bytes, mtime_ns"
 _ORDER = "ORDER BY time_epoch_ns, raw_path"
 
 
@@ -87,17 +55,16 @@ class Media(NamedTuple):
     time_ns: int
     width: int
     height: int
-    size_bytes: int
-    mtime_ns: int
     raw_path: str
+    version: FileVersion
 
     @property
     def path(self) -> Path:
         return Path(self.raw_path)
 
     @property
-    def file_id(self) -> FileId:
-        return FileId(self.relative_path, self.size_bytes, self.mtime_ns)
+    def scanned(self) -> ScannedEntry[str]:
+        return ScannedEntry(self.relative_path, self.version)
 
     @property
     def filename(self) -> str:
@@ -106,17 +73,23 @@ class Media(NamedTuple):
     def is_unchanged(self) -> bool:
         """Whether the file is still the version that was catalogued."""
         try:
-            status = self.path.lstat()
+            return FileVersion.of(self.path.lstat()) == self.version
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+class Unreadable(NamedTuple):
+    """A settled file that no reader can read in this version, and why."""
+
+    version: FileVersion
+    reason: str
 
 
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
+def open_writable(workspace: CameraWorkspace) -> Iterator[sqlite3.Connection]:
     """The catalogue for writing; made when missing.
 
     At its end all that was committed is on the disk, also where the work in between has failed, and the main file is
@@ -127,17 +100,19 @@ def open_writable(layout: Layout) -> Iterator[sqlite3.Connection]:
     CatalogError
         Where it cannot be made, opened or written; the message says what to do.
     """
-    if _is_missing(layout.catalog):
-        _make(layout)
-    with _connect(layout.catalog) as db:
+    if _is_missing(workspace.layout.catalog):
+        _make(workspace)
+    with _connect(workspace.layout.catalog) as db:
         try:
             yield db
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake in a statement
                 raise
-            raise _refused(layout.catalog, error, "cannot be written", "Days that were not finished are") from None
+            raise _refused(
+                workspace.layout.catalog, error, "cannot be written", "Days that were not finished are"
+            ) from None
         finally:
-            _settle(db, layout.catalog)
+            _settle(db, workspace.layout.catalog)
 
 
 def _settle(db: sqlite3.Connection, catalog: Path) -> None:
@@ -172,24 +147,24 @@ def _is_missing(catalog: Path) -> bool:
     return not catalog.is_file() or catalog.stat().st_size == 0
 
 
-def _make(layout: Layout) -> None:
+def _make(workspace: CameraWorkspace) -> None:
     """Publish an empty catalogue whole, so that no reader ever finds a database without its tables."""
-    with layout.staging.claim("catalog") as staged:
-        if not _is_missing(layout.catalog):
+    with workspace.staging.claim("catalog") as staged:
+        if not _is_missing(workspace.layout.catalog):
             return
         staged.mkdir()
         try:
-            make_whole(staged / layout.catalog.name, _SCHEMA)
+            make_whole(staged / workspace.layout.catalog.name, SCHEMA)
         except sqlite3.Error as error:
             raise CatalogError(
-                f"{layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make room on "
-                "that disk (`df` shows it) and materialize wxcam/catalog again.",
+                f"{workspace.layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make "
+                "room on that disk (`df` shows it) and materialize wxcam/catalog again.",
                 transient=True,
             ) from None
         # A log without its database is of one that was deleted: SQLite would play it into the new one.
         for left in ("-wal", "-shm"):
-            remove(layout.catalog.with_name(layout.catalog.name + left))
-        publish_file(staged / layout.catalog.name, layout.catalog)
+            remove(workspace.layout.catalog.with_name(workspace.layout.catalog.name + left))
+        publish_file(staged / workspace.layout.catalog.name, workspace.layout.catalog)
 
 
 @contextmanager
@@ -201,7 +176,8 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
             # and never a part of one; the next refresh finds what is not there.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            db.executescript(_SCHEMA)
+            # A number alone is no reason to send the whole catalogue to the archive again.
+            SCHEMA.migrate(db, path, lazily=True)
         except sqlite3.OperationalError as error:
             raise _refused(path, error, "cannot be opened for writing", "It is") from None
         except sqlite3.DatabaseError as error:
@@ -246,6 +222,7 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
 def _expect_tables(db: sqlite3.Connection, path: Path) -> None:
     try:
         found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
+        SCHEMA.check(db, path)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
@@ -263,6 +240,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        SCHEMA.stamp(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # on a full disk SQLite has rolled back by itself
@@ -326,16 +304,18 @@ def images_by_day(db: sqlite3.Connection, camera: str, first: date) -> dict[date
     return {date.fromisoformat(day): count for day, count in rows}
 
 
-def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, tuple[int, int, str]]:
-    """The unreadable files of a day: raw path -> size, mtime (ns), reason."""
-    found = {}
+def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, Unreadable]:
+    """The unreadable files of a day, by raw path."""
+    found: dict[str, Unreadable] = {}
     for camera, step, directory in around(raw, day):
         # A range over the primary key; "0" is the character after "/".
         rows = db.execute(
             "SELECT raw_path, size_bytes, mtime_ns, error FROM unreadable_media WHERE raw_path >= ? AND raw_path < ?",
             (f"{directory}/", f"{directory}0"),
         )
-        found.update({r[0]: (r[1], r[2], r[3]) for r in rows if belongs(os.path.basename(r[0]), camera, day, step)})
+        for path, size, mtime_ns, reason in rows:
+            if belongs(os.path.basename(path), camera, day, step):
+                found[path] = Unreadable(FileVersion(size, mtime_ns), reason)
     return found
 
 
@@ -351,7 +331,7 @@ def as_catalogued(media: Iterable[Media], waiting: Tally) -> list[Media]:
 
 
 def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
-    return [Media(*row) for row in db.execute(query, values)]
+    return [Media(*(*row[:-2], FileVersion(*row[-2:]))) for row in db.execute(query, values)]
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -363,15 +343,11 @@ def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row
         return
     with _transaction(db):
         db.executemany(_UPSERT, rows)
-        if _has_unreadable(db):
+        if db.execute("SELECT 1 FROM unreadable_media LIMIT 1").fetchone():
             db.executemany("DELETE FROM unreadable_media WHERE raw_path = ?", [(row[0],) for row in rows])
         _record_failures(db, failures)
         for table in ("images", "unreadable_media"):
             db.executemany(f"DELETE FROM {table} WHERE raw_path = ?", [(path,) for path in gone])
-
-
-def _has_unreadable(db: sqlite3.Connection) -> bool:
-    return db.execute("SELECT 1 FROM unreadable_media LIMIT 1").fetchone() is not None
 
 
 def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
@@ -383,7 +359,7 @@ def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
     )
 
 
-def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
+def mark_unreadable(workspace: CameraWorkspace, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
     """Record files that no reader can decode (:mod:`aurora_platform.cameras.readers`), so that nobody tries them again.
 
     What a product only has no use for is not for here: it stays catalogued for the others. Of a file that has changed
@@ -394,6 +370,6 @@ def mark_unreadable(layout: Layout, failures: Iterable[tuple[Media, str]], now: 
     if not bad:
         return
     same = "SELECT 1 FROM images WHERE raw_path = ? AND size_bytes = ? AND mtime_ns = ?"
-    with open_writable(layout) as db, _transaction(db):
-        rows: list[Row] = [(m.raw_path, m.size_bytes, m.mtime_ns, reason, stamp) for m, reason in bad]
+    with open_writable(workspace) as db, _transaction(db):
+        rows: list[Row] = [(m.raw_path, *m.version, reason, stamp) for m, reason in bad]
         _record_failures(db, [row for row in rows if db.execute(same, row[:3]).fetchone()])

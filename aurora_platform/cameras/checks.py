@@ -29,67 +29,67 @@ from aurora_platform.cameras.media import inspect_clip, open_clip
 from aurora_platform.cameras.pixels import IDENTITY, excluded_from
 from aurora_platform.cameras.raw_tree import scan_day
 from aurora_platform.cameras.recipes import LATEST_CLIPS, PIXELS, VIDEO
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.check_report import Finding
 from aurora_platform.errors import MediaError
-from aurora_platform.fs.versions import identity, is_settled
-from aurora_platform.layout import Layout
+from aurora_platform.fs.versions import FileVersion, identity, is_settled
 
 _HOUR = timedelta(hours=1)
 
 
-def catalog_matches_raw(layout: Layout, day: date, now: datetime) -> Finding:
+def catalog_matches_raw(workspace: CameraWorkspace, day: date, now: datetime) -> Finding:
     """Every settled file of the day stands in the catalogue as it is, and nothing else does."""
     finding = Finding(f"catalogue of {day}")
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         rows = {m.raw_path: m for m in day_media(db, day)}
-        unreadable = day_unreadable(db, layout.raw, day)
+        unreadable = day_unreadable(db, workspace.layout.raw, day)
     now_ns = int(now.timestamp() * 1e9)
-    files = {f.raw_path: f for f in scan_day(layout.raw, day)}
+    files = {f.raw_path: f for f in scan_day(workspace.layout.raw, day)}
     for path, file in files.items():
         row = rows.get(path)
-        version = (file.size, file.mtime_ns)
-        if path in unreadable and unreadable[path][:2] == version:
+        version = file.scanned.version
+        if path in unreadable and unreadable[path].version == version:
             continue
-        if row is not None and (row.size_bytes, row.mtime_ns) == version:
+        if row is not None and row.version == version:
             continue
-        if is_settled(file.mtime_ns, now_ns, layout.settle):
-            finding.offend("changed since" if row else "files without a row", file.relative_path)
+        if is_settled(version.mtime_ns, now_ns, workspace.settle):
+            finding.offend("changed since" if row else "files without a row", file.scanned.path)
     for path in (rows.keys() | unreadable.keys()) - files.keys():
         finding.offend("rows without a file", path)
     finding.numbers = {"files": len(files), "rows": len(rows), "unreadable": len(unreadable)}
     return finding
 
 
-def no_unreadable_media(layout: Layout, day: date) -> Finding:
+def no_unreadable_media(workspace: CameraWorkspace, day: date) -> Finding:
     """No settled file of the day was found unreadable."""
     finding = Finding(f"media of {day}")
-    with open_readonly(layout.catalog) as db:
-        unreadable = day_unreadable(db, layout.raw, day)
-    for path, (_, _, reason) in sorted(unreadable.items()):
-        finding.offend("unreadable", f"{Path(path).name}: {reason}")
+    with open_readonly(workspace.layout.catalog) as db:
+        unreadable = day_unreadable(db, workspace.layout.raw, day)
+    for path, found in sorted(unreadable.items()):
+        finding.offend("unreadable", f"{Path(path).name}: {found.reason}")
     finding.numbers = {"unreadable": len(unreadable)}
     return finding
 
 
-def daily_video_plays(layout: Layout, camera: str, day: date) -> Finding:
+def daily_video_plays(workspace: CameraWorkspace, camera: str, day: date) -> Finding:
     """A day's video plays and has the frames of its clips; those that it says it leaves out are named."""
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         clips = day_media(db, day, camera, "video")
-    return _video_plays(layout, layout.video(camera, day), clips)
+    return _video_plays(workspace, workspace.layout.video(camera, day), clips)
 
 
-def latest_video_plays(layout: Layout, camera: str) -> Finding:
+def latest_video_plays(workspace: CameraWorkspace, camera: str) -> Finding:
     """The latest video plays and has the frames of the newest clips; those that it leaves out are named."""
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         clips = newest_clips(db, camera, LATEST_CLIPS)
-    return _video_plays(layout, layout.latest_video(camera), clips)
+    return _video_plays(workspace, workspace.layout.latest_video(camera), clips)
 
 
-def _video_plays(layout: Layout, path: Path, listed: Sequence[Media]) -> Finding:
+def _video_plays(workspace: CameraWorkspace, path: Path, listed: Sequence[Media]) -> Finding:
     finding = Finding(f"video {path.name}")
-    said = inputs_of(path) if path.is_file() else inputs_of_none(layout, path)
+    said = inputs_of(path) if path.is_file() else inputs_of_none(workspace, path)
     # What it says of another set of clips, or of earlier versions of them, says nothing of these.
-    if said and said.identity == identity(VIDEO, (clip.file_id for clip in listed)):
+    if said and said.identity == identity(VIDEO, (clip.scanned for clip in listed)):
         finding.excluded = said.excluded
     clips = [clip for clip in listed if clip.relative_path not in finding.excluded]
     expected = sum(_frames_of(clip, finding) for clip in clips)
@@ -117,14 +117,14 @@ def _video_plays(layout: Layout, path: Path, listed: Sequence[Media]) -> Finding
 def _frames_of(clip: Media, finding: Finding) -> int:
     """The frames that a clip's own index says it shows."""
     try:
-        return _shown_frames(clip.path, clip.size_bytes, clip.mtime_ns)
+        return _shown_frames(clip.path, clip.version)
     except (MediaError, IndexError) as error:
         finding.offend("clips that cannot be read", f"{clip.relative_path}: {error}")
         return 0
 
 
 @lru_cache(maxsize=512)
-def _shown_frames(path: Path, size: int, mtime_ns: int) -> int:
+def _shown_frames(path: Path, version: FileVersion) -> int:
     """Count the frames in a clip's index. Kept per version of the file: the latest video has the day's clips too."""
     with open_clip(path) as container:
         return sum(not entry.is_discard for entry in container.streams.video[0].index_entries)
@@ -158,19 +158,19 @@ def is_faststart(path: Path) -> bool:
     return False
 
 
-def hours_have_thumbnails(layout: Layout, camera: str, hours: Iterable[datetime], now: datetime) -> Finding:
+def hours_have_thumbnails(workspace: CameraWorkspace, camera: str, hours: Iterable[datetime], now: datetime) -> Finding:
     """Every closed hour that has an image has its thumbnail."""
-    wanted = [hour for hour in hours if is_closed(layout, hour, now)]
+    wanted = [hour for hour in hours if is_closed(workspace, hour, now)]
     finding = Finding(f"thumbnails of {len(wanted)} closed hours")
     have: dict[date, dict[int, Path]] = {}
     found = 0
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         for hour in wanted:
-            if not is_complete(db, layout, camera, hour, now):
+            if not is_complete(db, workspace, camera, hour, now):
                 continue
             day = hour.date()
             if day not in have:
-                have[day] = published(layout, camera, day)
+                have[day] = published(workspace, camera, day)
             if hour.hour in have[day]:
                 found += 1
             elif media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + _HOUR)):
@@ -179,15 +179,15 @@ def hours_have_thumbnails(layout: Layout, camera: str, hours: Iterable[datetime]
     return finding
 
 
-def pixels_match_catalog(layout: Layout, camera: str, day: date) -> Finding:
+def pixels_match_catalog(workspace: CameraWorkspace, camera: str, day: date) -> Finding:
     """The times of a day's pixels are sorted, unique and those of the catalogue's images, and every chunk is there.
 
     Images that the group says it leaves out are named.
     """
     finding = Finding(f"pixels of {day}")
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         media = day_media(db, day, camera, "image")
-    root = layout.pixels(camera, day)
+    root = workspace.layout.pixels(camera, day)
     finding.numbers = {"images": len(media)}
     if not (root / "zarr.json").is_file():
         if media:
@@ -197,7 +197,7 @@ def pixels_match_catalog(layout: Layout, camera: str, day: date) -> Finding:
     times = np.asarray(group["time"]).tolist()
     sizes = np.asarray(group["size_bytes"]).tolist()
     # What it says of another set of images, or of earlier versions of them, says nothing of these.
-    if group.attrs.get(IDENTITY) == identity(PIXELS, (m.file_id for m in media)):
+    if group.attrs.get(IDENTITY) == identity(PIXELS, (m.scanned for m in media)):
         finding.excluded = excluded_from(group)
     finding.numbers |= {"frames": len(times), "excluded": len(finding.excluded)}
     for earlier, later in pairwise(times):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from aurora_platform.cameras import recipes
 from aurora_platform.cameras.media import VERSIONS, open_clip
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError
 from aurora_platform.fs.atomic import publish_file
-from aurora_platform.layout import Layout
 
 _INPUTS, _EXCLUDED, _MADE_WITH = "inputs_sha256", "excluded", "made_with"
 
@@ -56,24 +56,24 @@ def inputs_of(video: Path) -> Inputs | None:
     return _parsed_inputs(digest, _parsed(tags.get("description", ""))) if recipe == recipes.VIDEO else None
 
 
-def inputs_of_none(layout: Layout, video: Path) -> Inputs | None:
+def inputs_of_none(workspace: CameraWorkspace, video: Path) -> Inputs | None:
     """The clips from which no video could be made; None where nobody has noted any."""
     try:
-        text = _note(layout, video).read_text()
+        text = _note(workspace, video).read_text()
     except FileNotFoundError:
         return None
     said = _parsed(text)
     return _parsed_inputs(str(said.get(_INPUTS)), said)
 
 
-def note_none(layout: Layout, video: Path, inputs: Inputs, staged: Path) -> None:
+def note_none(workspace: CameraWorkspace, video: Path, inputs: Inputs, staged: Path) -> None:
     """Note that no video can be made from these clips."""
     staged.write_text(json.dumps({_INPUTS: inputs.identity, **inputs.left_out()}, indent=1))
-    publish_file(staged, _note(layout, video))
+    publish_file(staged, _note(workspace, video))
 
 
-def _note(layout: Layout, video: Path) -> Path:
-    return layout.conversions(video.parent.name) / f"{video.stem}.json"
+def _note(workspace: CameraWorkspace, video: Path) -> Path:
+    return workspace.layout.conversions(video.parent.name) / f"{video.stem}.json"
 
 
 def _parsed_inputs(identity: str, said: dict[str, object]) -> Inputs:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal, NamedTuple
 
+from aurora_platform.layout import FISH, PANO
+
 Kind = Literal["image", "video"]
 MIME_TYPES: dict[Kind, str] = {"image": "image/jpeg", "video": "video/mp4"}
 
@@ -27,8 +29,8 @@ class Camera:
 
 
 CAMERAS: dict[str, Camera] = {
-    "fish_hdr": Camera("fish_hdr", "FISH", "FISH HDR", ""),
-    "pano_hdr": Camera("pano_hdr", "PANO", "PANO HDR", "_PANO"),
+    FISH: Camera(FISH, "FISH", "FISH HDR", ""),
+    PANO: Camera(PANO, "PANO", "PANO HDR", "_PANO"),
 }
 
 
@@ -64,8 +66,3 @@ def epoch_ns(time: datetime) -> int:
 
 def from_epoch_ns(time_ns: int) -> datetime:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
-
-
-def compact(day: date) -> str:
-    """A day as it stands in file names: YYYYMMDD."""
-    return day.strftime("%Y%m%d")

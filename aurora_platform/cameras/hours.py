@@ -11,16 +11,16 @@ from pathlib import Path
 
 from aurora_platform.cameras.catalog import day_media, media_between, open_readonly
 from aurora_platform.cameras.filenames import CAMERAS, epoch_ns, from_epoch_ns, parse_name
-from aurora_platform.layout import Layout
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.streams.state import sightings
 
 HOUR = timedelta(hours=1)
 
 
-def published(layout: Layout, camera: str, day: date) -> dict[int, Path]:
+def published(workspace: CameraWorkspace, camera: str, day: date) -> dict[int, Path]:
     """The thumbnails that a day has, by hour (0 to 23)."""
     found: dict[int, Path] = {}
-    directory = layout.thumbnails(camera, day)
+    directory = workspace.layout.thumbnails(camera, day)
     for path in sorted(directory.glob("HDR_*")) if directory.is_dir() else ():
         try:
             name = parse_name(path.name, CAMERAS[camera])
@@ -31,12 +31,12 @@ def published(layout: Layout, camera: str, day: date) -> dict[int, Path]:
     return found
 
 
-def is_closed(layout: Layout, hour: datetime, now: datetime) -> bool:
+def is_closed(workspace: CameraWorkspace, hour: datetime, now: datetime) -> bool:
     """Whether an hour is over by the clock, and its last image has had the time to arrive."""
-    return now >= hour + HOUR + layout.hour_closes_after
+    return now >= hour + HOUR + workspace.hour_closes_after
 
 
-def is_complete(db: sqlite3.Connection, layout: Layout, camera: str, hour: datetime, now: datetime) -> bool:
+def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str, hour: datetime, now: datetime) -> bool:
     """Whether no image of a closed hour is still to come, as far as anybody can know.
 
     Either the catalogue has a later image or clip of the camera on that day (one listing of the host shows both), or
@@ -44,7 +44,7 @@ def is_complete(db: sqlite3.Connection, layout: Layout, camera: str, hour: datet
     the next day says nothing: after an outage that one is brought first. Of an hour before the live window nobody looks
     any more: what is catalogued is what there is.
     """
-    if hour.date() < (now - layout.lookback).date() or layout.seen_at is None:
+    if hour.date() < (now - workspace.lookback).date() or workspace.seen_at is None:
         return True
     later = (
         "SELECT 1 FROM images WHERE image_type = ? AND media_kind IN ('image', 'video')"
@@ -53,24 +53,24 @@ def is_complete(db: sqlite3.Connection, layout: Layout, camera: str, hour: datet
     midnight = datetime.combine(hour.date(), time(), UTC) + timedelta(days=1)
     if db.execute(later, (camera, epoch_ns(hour + HOUR), epoch_ns(midnight))).fetchone():
         return True
-    seen = sightings(layout.seen_at).get(hour.date())
+    seen = sightings(workspace.seen_at).get(hour.date())
     images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
-    quiet_from = max([epoch_ns(hour + HOUR), *(image.mtime_ns for image in images)])
-    wait_ns = int(layout.hour_closes_after.total_seconds()) * 10**9
+    quiet_from = max([epoch_ns(hour + HOUR), *(image.version.mtime_ns for image in images)])
+    wait_ns = int(workspace.hour_closes_after.total_seconds()) * 10**9
     return seen is not None and seen.is_complete and seen.clock_ns >= quiet_from + wait_ns
 
 
-def pending(layout: Layout, days: Iterable[date], now: datetime) -> list[datetime]:
+def pending(workspace: CameraWorkspace, days: Iterable[date], now: datetime) -> list[datetime]:
     """The hours that are complete and have images but, of one camera at least, no thumbnail; in order."""
-    if not layout.catalog.exists():
+    if not workspace.layout.catalog.exists():
         return []
     found = set()
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         for day in days:
             for camera in CAMERAS:
-                have = published(layout, camera, day)
+                have = published(workspace, camera, day)
                 hours = {from_epoch_ns(image.time_ns).hour for image in day_media(db, day, camera, "image")}
                 for hour in (datetime.combine(day, time(number), UTC) for number in sorted(hours - have.keys())):
-                    if is_closed(layout, hour, now) and is_complete(db, layout, camera, hour, now):
+                    if is_closed(workspace, hour, now) and is_complete(db, workspace, camera, hour, now):
                         found.add(hour)
     return sorted(found)

@@ -31,15 +31,16 @@ from zarr.codecs import BloscCodec
 
 from aurora_platform.cameras import recipes
 from aurora_platform.cameras.catalog import Media, as_catalogued, day_media, mark_unreadable, open_readonly
-from aurora_platform.cameras.filenames import CAMERAS, compact, from_epoch_ns
+from aurora_platform.cameras.filenames import CAMERAS, from_epoch_ns
 from aurora_platform.cameras.jpeg import END, frame_in, header_of
 from aurora_platform.cameras.media import raise_if_memory_is_short
 from aurora_platform.cameras.readers import picture
 from aurora_platform.cameras.reports import PixelsReport
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import flush, publish_file, publish_tree
-from aurora_platform.fs.versions import identity
-from aurora_platform.layout import Layout
+from aurora_platform.fs.versions import FileVersion, identity
+from aurora_platform.layout import compact
 
 RECIPE = recipes.PIXELS
 IDENTITY = "aurora_inputs_sha256"
@@ -55,7 +56,7 @@ class _ChangedError(MediaError):
     """A file is not what was catalogued any more."""
 
 
-def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> PixelsReport:
+def build_pixels(workspace: CameraWorkspace, camera: str, day: date, now: datetime) -> PixelsReport:
     """Bring a day's pixel group up to date with the catalogue; nothing is written where its inputs are the same.
 
     Raises
@@ -65,24 +66,24 @@ def build_pixels(layout: Layout, camera: str, day: date, now: datetime) -> Pixel
     """
     started = time.monotonic()
     report = PixelsReport(camera, day)
-    target = layout.pixels(camera, day)
-    with layout.staging.claim(f"pixels.{camera}.{compact(day)}") as staged:
-        with open_readonly(layout.catalog) as db:
+    target = workspace.layout.pixels(camera, day)
+    with workspace.staging.claim(f"pixels.{camera}.{compact(day)}") as staged:
+        with open_readonly(workspace.layout.catalog) as db:
             listed = day_media(db, day, camera, "image")
         media = as_catalogued(listed, report.waiting)
         old = _Generation.read(target)
-        unchanged = old.identity == identity(RECIPE, (m.file_id for m in media))
+        unchanged = old.identity == identity(RECIPE, (m.scanned for m in media))
         # What waits may be in the published version: it is kept, and the next pass has all of it.
         if media and (unchanged or (report.waiting.count and old.identity)):
             _describe(report, media, _choose(media, report, old.excluded), old.identity)
         elif media:
-            _build(layout, media, old, staged, target, report, now)
+            _build(workspace, media, old, staged, target, report, now)
     report.seconds = time.monotonic() - started
     return report
 
 
 def _build(
-    layout: Layout,
+    workspace: CameraWorkspace,
     media: list[Media],
     old: "_Generation",
     staged: Path,
@@ -97,7 +98,7 @@ def _build(
     while failures := _collect(frames, old, chunks, report):
         bad = {m: str(error) for m, error in failures.items() if isinstance(error, UnreadableError)}
         changed = {m for m, error in failures.items() if isinstance(error, _ChangedError)}
-        mark_unreadable(layout, bad.items(), now)
+        mark_unreadable(workspace, bad.items(), now)
         report.unreadable |= {m.relative_path: reason for m, reason in bad.items()}
         for m in changed:
             report.waiting.add(m.relative_path)
@@ -111,9 +112,9 @@ def _build(
         (chunks / _parked(frame)).rename(chunks / _chunk(index))
     for left in chunks.glob("*.jpg"):
         left.unlink()
-    new = identity(RECIPE, (m.file_id for m in media))
+    new = identity(RECIPE, (m.scanned for m in media))
     _write_group(staged, report, frames, new)
-    _publish_ancestors(layout, report.camera)
+    _publish_ancestors(workspace, report.camera)
     publish_tree(staged, target)
     report.built = True
     _describe(report, media, frames, new)
@@ -123,7 +124,7 @@ def _not_rgb(media: Sequence[Media], old: "_Generation") -> dict[str, str]:
     """Relative path -> reason of the files whose header says that they are no frames; nothing is decoded for it."""
     found = {}
     for m in media:
-        if (m.filename, m.size_bytes, m.mtime_ns) in old.index:
+        if (m.filename, m.version) in old.index:
             continue
         with suppress(FileNotFoundError):  # whoever reads it says so
             frame = frame_in(m.raw_path)
@@ -235,7 +236,7 @@ def decode(data: bytes, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _parked(frame: Media) -> str:
-    return f"{frame.time_ns}-{frame.size_bytes}-{frame.mtime_ns}.jpg"
+    return f"{frame.time_ns}-{frame.version.size}-{frame.version.mtime_ns}.jpg"
 
 
 def _chunk(index: int) -> str:
@@ -249,7 +250,7 @@ class _Generation:
 
     root: Path
     identity: str = ""
-    index: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    index: dict[tuple[str, FileVersion], int] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -258,17 +259,17 @@ class _Generation:
             return cls(root)
         group = zarr.open_group(root, mode="r")
         columns = [np.asarray(group[name]).tolist() for name in ("filename", "size_bytes", "mtime_ns")]
-        versions = zip(*columns, strict=True)
-        index = {version: i for i, version in enumerate(versions)}
+        rows = zip(*columns, strict=True)
+        index = {(name, FileVersion(size, mtime_ns)): i for i, (name, size, mtime_ns) in enumerate(rows)}
         return cls(root, str(group.attrs.get(IDENTITY, "")), index, excluded_from(group))
 
     def chunk(self, frame: Media) -> Path | None:
         """The chunk of the same version of a file, if it is there."""
-        index = self.index.get((frame.filename, frame.size_bytes, frame.mtime_ns))
+        index = self.index.get((frame.filename, frame.version))
         if index is None:
             return None
         chunk = self.root / "image" / _chunk(index)
-        return chunk if chunk.is_file() and chunk.stat().st_size == frame.size_bytes else None
+        return chunk if chunk.is_file() and chunk.stat().st_size == frame.version.size else None
 
 
 def excluded_from(group: zarr.Group) -> dict[str, str]:
@@ -307,9 +308,9 @@ def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], ne
     columns: dict[str, tuple[np.ndarray, Mapping[str, Any]]] = {
         "time": (np.array([m.time_ns for m in frames], dtype="int64"), _TIME),
         "filename": (np.array([m.filename for m in frames], dtype="T"), {"long_name": "file name of the camera"}),
-        "size_bytes": (np.array([m.size_bytes for m in frames], dtype="int64"), {"units": "bytes"}),
+        "size_bytes": (np.array([m.version.size for m in frames], dtype="int64"), {"units": "bytes"}),
         "mtime_ns": (
-            np.array([m.mtime_ns for m in frames], dtype="int64"),
+            np.array([m.version.mtime_ns for m in frames], dtype="int64"),
             {"long_name": "modification time of the file, since 1970-01-01 UTC", "units": "ns"},
         ),
     }
@@ -343,23 +344,31 @@ _TIME = {
 }
 
 
-def _publish_ancestors(layout: Layout, camera: str) -> None:
+def _publish_ancestors(workspace: CameraWorkspace, camera: str) -> None:
     """Make the root group and the camera's group, where they are missing or say something else."""
     described = {
-        layout.store: {"title": "WXcam sky images", "instrument": "wxcam", "storage_policy": recipes.STORAGE_POLICY},
-        layout.store / camera: {"title": f"WXcam {CAMERAS[camera].label}", "instrument": "wxcam", "camera": camera},
+        workspace.layout.store: {
+            "title": "WXcam sky images",
+            "instrument": "wxcam",
+            "storage_policy": recipes.STORAGE_POLICY,
+        },
+        workspace.layout.store / camera: {
+            "title": f"WXcam {CAMERAS[camera].label}",
+            "instrument": "wxcam",
+            "camera": camera,
+        },
     }
     for place, attributes in described.items():
         metadata = place / "zarr.json"
         if metadata.is_file() and dict(zarr.open_group(place, mode="r").attrs) == attributes:
             continue
-        with layout.staging.claim(f"group.{camera}") as staged:
+        with workspace.staging.claim(f"group.{camera}") as staged:
             zarr.create_group(staged, zarr_format=3, attributes=attributes)
             publish_file(staged / "zarr.json", metadata)
 
 
 def _describe(report: PixelsReport, media: Sequence[Media], frames: Sequence[Media], new_identity: str) -> None:
     report.frames = len(frames)
-    report.bytes = sum(m.size_bytes for m in frames)
+    report.bytes = sum(m.version.size for m in frames)
     report.identity = new_identity
     report.span = (from_epoch_ns(media[0].time_ns), from_epoch_ns(media[-1].time_ns))

@@ -1,27 +1,25 @@
 """The camera's raw tree, a UTC day at a time: only the day's own directories are looked into."""
 
 import os
-import stat
 from collections.abc import Iterator
 from datetime import date, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from aurora_platform.cameras.filenames import CAMERAS, Camera, compact, parse_name
+from aurora_platform.cameras.filenames import CAMERAS, Camera, parse_name
+from aurora_platform.fs.versions import ScannedEntry
+from aurora_platform.layout import compact
 
 
 class RawFile(NamedTuple):
     """A file of a day as it lies in the raw tree."""
 
     camera: Camera
-    relative_path: str
+    scanned: ScannedEntry[str]
     raw_path: str
     name: str
     """Its own, without directories."""
-    size: int
-    mtime_ns: int
-    is_regular: bool
 
 
 def around(raw: Path, day: date) -> Iterator[tuple[Camera, int, str]]:
@@ -58,9 +56,7 @@ def scan_day(raw: Path, day: date) -> Iterator[RawFile]:
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # gone since the directory was listed
-                regular = stat.S_ISREG(status.st_mode)
-                relative, size, mtime_ns = item.path[below:], status.st_size, status.st_mtime_ns
-                yield RawFile(camera, relative, item.path, item.name, size, mtime_ns, regular)
+                yield RawFile(camera, ScannedEntry.of(item.path[below:], status), item.path, item.name)
 
 
 _name = attrgetter("name")

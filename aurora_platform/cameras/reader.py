@@ -19,10 +19,10 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from aurora_platform.cameras.filenames import compact
 from aurora_platform.cameras.jpeg import MARGIN, shortened
 from aurora_platform.cameras.pixels import decode
 from aurora_platform.errors import PixelsError
+from aurora_platform.layout import compact
 
 type Time = str | datetime | np.datetime64 | pd.Timestamp
 # A day that is replaced while it is opened is opened again; the live day is replaced once in minutes.

@@ -16,6 +16,7 @@ from aurora_platform.cameras import recipes
 from aurora_platform.cameras.catalog import (
     Media,
     Row,
+    Unreadable,
     day_media,
     day_unreadable,
     open_writable,
@@ -26,10 +27,10 @@ from aurora_platform.cameras.images import inspect_image
 from aurora_platform.cameras.media import inspect_clip
 from aurora_platform.cameras.raw_tree import RawFile, is_misplaced, scan_day
 from aurora_platform.cameras.reports import CatalogReport
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError
 from aurora_platform.fs.locks import exclusive
-from aurora_platform.fs.versions import FileId, identity, is_settled
-from aurora_platform.layout import Layout
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity, is_settled
 from aurora_platform.streams.state import sightings
 from aurora_platform.text import shown
 
@@ -39,7 +40,7 @@ RECIPE = recipes.CATALOG
 _HASTY = ("decodes to ", "cannot be decoded: ", "cannot be converted: ", "a frame has no time")
 
 
-def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
+def refresh_day(workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:
     """Make the rows of one UTC day equal to what lies in the raw tree.
 
     Raises
@@ -47,68 +48,68 @@ def refresh_day(layout: Layout, day: date, now: datetime) -> CatalogReport:
     BusyError, CatalogError
         Where another run works on the same day for too long, or the catalogue cannot be written.
     """
-    with refreshing(layout) as refresh:
+    with refreshing(workspace) as refresh:
         return refresh(day, now)
 
 
 @contextmanager
-def refreshing(layout: Layout) -> Iterator[Callable[[date, datetime], CatalogReport]]:
+def refreshing(workspace: CameraWorkspace) -> Iterator[Callable[[date, datetime], CatalogReport]]:
     """:func:`refresh_day` for several days: each is there whole or not at all, and all are on the disk at the end."""
-    with open_writable(layout) as db:
+    with open_writable(workspace) as db:
 
         def refresh(day: date, now: datetime) -> CatalogReport:
             started = time.monotonic()
-            with exclusive(layout.locks, f"catalog.{day}", layout.wait):
-                report = _refresh(db, layout, day, now)
+            with exclusive(workspace.locks, f"catalog.{day}", workspace.wait):
+                report = _refresh(db, workspace, day, now)
             report.seconds = time.monotonic() - started
             return report
 
         yield refresh
 
 
-def _refresh(db: sqlite3.Connection, layout: Layout, day: date, now: datetime) -> CatalogReport:
+def _refresh(db: sqlite3.Connection, workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:
     report = CatalogReport(day)
     known = {media.raw_path: media for media in day_media(db, day)}
-    unreadable = day_unreadable(db, layout.raw, day)
-    now_ns, stamp = _clock_ns(layout, day, now), now.isoformat(timespec="seconds")
+    unreadable = day_unreadable(db, workspace.layout.raw, day)
+    now_ns, stamp = _clock_ns(workspace, day, now), now.isoformat(timespec="seconds")
     rows: list[Row] = []
     failures: list[Row] = []
-    good: list[FileId] = []
+    good: list[ScannedEntry[str]] = []
     times: list[int] = []
     seen = set()
-    for file in scan_day(layout.raw, day):
-        if not _is_text(file.relative_path):
+    for file in scan_day(workspace.layout.raw, day):
+        path, version, _ = file.scanned
+        if not _is_text(path):
             # SQLite's text cannot hold the name, so it is found again at each pass; it is never opened.
-            report.unreadable[shown(file.relative_path)] = "the name is not UTF-8"
+            report.unreadable[shown(path)] = "the name is not UTF-8"
             continue
         seen.add(file.raw_path)
-        version = (file.size, file.mtime_ns)
         old = known.get(file.raw_path)
-        if old and (old.size_bytes, old.mtime_ns) == version:
+        if old and old.version == version:
             report.unchanged += 1
-            _count(report, old.kind, old.size_bytes)
-            good.append(old.file_id)
+            _count(report, old.kind, version.size)
+            good.append(old.scanned)
             times.append(old.time_ns)
         elif _is_known_bad(unreadable.get(file.raw_path), version):
-            report.unreadable[file.relative_path] = unreadable[file.raw_path][2]
-        elif not is_settled(file.mtime_ns, now_ns, layout.settle):
-            report.unsettled.add(file.relative_path)
+            report.unreadable[path] = unreadable[file.raw_path].reason
+        elif not is_settled(version.mtime_ns, now_ns, workspace.settle):
+            report.unsettled.add(path)
         else:
             try:
                 media = _inspect(file, day)
             except MediaError as error:
-                report.unreadable[file.relative_path] = str(error)
+                report.unreadable[path] = str(error)
                 failures.append((file.raw_path, *version, str(error), stamp))
                 continue
             except (OSError, MemoryError) as error:
                 # The fault of the disk, the permissions or the memory: shown, and tried again at the next pass.
-                report.unreadable[file.relative_path] = getattr(error, "strerror", None) or str(error) or "no memory"
+                report.unreadable[path] = getattr(error, "strerror", None) or str(error) or "no memory"
                 continue
             rows.append(_row(media, file.camera, stamp))
             report.changed += old is not None
             report.added += old is None
-            _count(report, media.kind, media.size_bytes)
-            good.append(media.file_id)
+            _count(report, media.kind, version.size)
+            good.append(media.scanned)
             times.append(media.time_ns)
     write_difference(db, rows, failures, gone=[p for p in (known.keys() | unreadable.keys()) if p not in seen])
     report.removed = len(known.keys() - seen)
@@ -133,21 +134,20 @@ def _row(media: Media, camera: Camera, stamp: str) -> Row:
         media.filename,
         media.width,
         media.height,
-        media.size_bytes,
-        media.mtime_ns,
+        *media.version,
         stamp,
     )
 
 
-def _is_known_bad(row: tuple[int, int, str] | None, version: tuple[int, int]) -> bool:
-    return row is not None and row[:2] == version and not row[2].startswith(_HASTY)
+def _is_known_bad(row: Unreadable | None, version: FileVersion) -> bool:
+    return row is not None and row.version == version and not row.reason.startswith(_HASTY)
 
 
-def _clock_ns(layout: Layout, day: date, now: datetime) -> int:
+def _clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> int:
     """The later of this machine's clock and the camera host's when it was last seen: a file that has settled by the
     clock that stamped it is not kept waiting because ours is behind."""
     ours = int(now.timestamp() * 1e9)
-    seen = sightings(layout.seen_at).get(day) if layout.seen_at else None
+    seen = sightings(workspace.seen_at).get(day) if workspace.seen_at else None
     return max(ours, seen.clock_ns) if seen else ours
 
 
@@ -166,7 +166,8 @@ def _count(report: CatalogReport, kind: Kind, size: int) -> None:
 
 
 def _inspect(file: RawFile, day: date) -> Media:
-    if not file.is_regular:
+    path, version, _ = file.scanned
+    if not file.scanned.is_regular:
         raise MediaError("not a regular file")
     try:
         name = parse_name(file.name, file.camera)
@@ -180,6 +181,4 @@ def _inspect(file: RawFile, day: date) -> Media:
         clip = inspect_clip(Path(file.raw_path))
         width, height = clip.width, clip.height
     time_ns = epoch_ns(name.time)
-    return Media(
-        file.relative_path, file.camera.key, name.kind, time_ns, width, height, file.size, file.mtime_ns, file.raw_path
-    )
+    return Media(path, file.camera.key, name.kind, time_ns, width, height, file.raw_path, version)

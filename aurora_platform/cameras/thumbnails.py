@@ -32,10 +32,10 @@ from aurora_platform.cameras.hours import HOUR, is_closed, is_complete, publishe
 from aurora_platform.cameras.raw_tree import scan_day
 from aurora_platform.cameras.readers import picture
 from aurora_platform.cameras.reports import ThumbnailReport
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import UnreadableError
 from aurora_platform.fs.atomic import publish_file
 from aurora_platform.fs.versions import identity
-from aurora_platform.layout import Layout
 
 RECIPE = recipes.THUMBNAIL
 QUALITY = 88
@@ -45,20 +45,20 @@ _AT_ONCE = 4  # hours; a picture of each is in memory
 _DAYS_AT_HAND = 2
 
 
-def build_thumbnail(layout: Layout, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
+def build_thumbnail(workspace: CameraWorkspace, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
     """Make the thumbnail of the hour that begins at ``hour`` (UTC), unless it has one or is not over."""
-    return _build_hour(layout, camera, hour, now, partial(_images_of, layout, camera))
+    return _build_hour(workspace, camera, hour, now, partial(_images_of, workspace, camera))
 
 
 def build_thumbnails(
-    layout: Layout, camera: str, hours: Iterable[datetime], now: datetime
+    workspace: CameraWorkspace, camera: str, hours: Iterable[datetime], now: datetime
 ) -> Iterator[ThumbnailReport]:
     """As :func:`build_thumbnail`, for several hours: some at a time, and each day's directories are looked into once.
 
     The reports come in the order of ``hours``. An error ends it: what is being made then is finished, and nothing more
     is begun. An image that arrives after its day was looked into, a second or two before its hour's turn, is late.
     """
-    looked_into, one_at_a_time = lru_cache(maxsize=_DAYS_AT_HAND)(partial(_images_of, layout, camera)), Lock()
+    looked_into, one_at_a_time = lru_cache(maxsize=_DAYS_AT_HAND)(partial(_images_of, workspace, camera)), Lock()
 
     def images_of(day: date) -> dict[int, set[str]]:
         with one_at_a_time:  # whoever else wants the day waits for it, and does not look into it too
@@ -66,24 +66,28 @@ def build_thumbnails(
 
     pool = ThreadPoolExecutor(min(_AT_ONCE, len(os.sched_getaffinity(0))))
     try:
-        yield from pool.map(lambda hour: _build_hour(layout, camera, hour, now, images_of), hours)
+        yield from pool.map(lambda hour: _build_hour(workspace, camera, hour, now, images_of), hours)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _build_hour(
-    layout: Layout, camera: str, hour: datetime, now: datetime, images_of: Callable[[date], dict[int, set[str]]]
+    workspace: CameraWorkspace,
+    camera: str,
+    hour: datetime,
+    now: datetime,
+    images_of: Callable[[date], dict[int, set[str]]],
 ) -> ThumbnailReport:
     started = time.monotonic()
     report = ThumbnailReport(camera, hour)
-    with layout.staging.claim(f"thumbnail.{camera}.{hour:%Y%m%d.%H}") as staged:
-        existing = published(layout, camera, hour.date()).get(hour.hour)
+    with workspace.staging.claim(f"thumbnail.{camera}.{hour:%Y%m%d.%H}") as staged:
+        existing = published(workspace, camera, hour.date()).get(hour.hour)
         if existing:
             report.path, report.note = existing, "kept: it was published before"
-        elif not is_closed(layout, hour, now):
-            report.note = f"the hour is open until {hour + HOUR + layout.hour_closes_after:%H:%M} UTC"
+        elif not is_closed(workspace, hour, now):
+            report.note = f"the hour is open until {hour + HOUR + workspace.hour_closes_after:%H:%M} UTC"
         else:
-            _build(layout, hour, now, images_of(hour.date()).get(hour.hour, set()), staged, report)
+            _build(workspace, hour, now, images_of(hour.date()).get(hour.hour, set()), staged, report)
     if report.path:
         report.identity, report.bytes = _identity_of(report.path), report.path.stat().st_size
     report.seconds = time.monotonic() - started
@@ -91,13 +95,13 @@ def _build_hour(
 
 
 def _build(
-    layout: Layout, hour: datetime, now: datetime, in_raw: set[str], staged: Path, report: ThumbnailReport
+    workspace: CameraWorkspace, hour: datetime, now: datetime, in_raw: set[str], staged: Path, report: ThumbnailReport
 ) -> None:
     camera = report.camera
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         listed = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
-        known = {media.raw_path for media in listed} | day_unreadable(db, layout.raw, hour.date()).keys()
-        complete = is_complete(db, layout, camera, hour, now)
+        known = {media.raw_path for media in listed} | day_unreadable(db, workspace.layout.raw, hour.date()).keys()
+        complete = is_complete(db, workspace, camera, hour, now)
     # Once published it stays, so nothing is chosen while a nearer image may not have been catalogued yet.
     if not in_raw <= known:
         report.note = "the catalogue is behind: materialize wxcam/catalog for this day first"
@@ -113,19 +117,19 @@ def _build(
             staged.write_bytes(render(media))
         except UnreadableError as error:
             report.unreadable[media.relative_path] = str(error)
-            mark_unreadable(layout, [(media, str(error))], now)
+            mark_unreadable(workspace, [(media, str(error))], now)
             continue
-        target = layout.thumbnails(camera, hour.date()) / f"{media.path.stem}.jpg"
+        target = workspace.layout.thumbnails(camera, hour.date()) / f"{media.path.stem}.jpg"
         publish_file(staged, target)
         report.path, report.built = target, True
         return
     report.note = "no image in this hour"
 
 
-def _images_of(layout: Layout, camera: str, day: date) -> dict[int, set[str]]:
+def _images_of(workspace: CameraWorkspace, camera: str, day: date) -> dict[int, set[str]]:
     """The images of a day that lie in the raw tree, by their names: hour (0 to 23) -> raw paths."""
     found: dict[int, set[str]] = {}
-    for file in scan_day(layout.raw, day):
+    for file in scan_day(workspace.layout.raw, day):
         try:
             name = parse_name(Path(file.raw_path).name, CAMERAS[camera])
         except ValueError:
@@ -143,7 +147,7 @@ def render(media: Media) -> bytes:
     UnreadableError, OSError
         Where no reader can decode the image, or the disk fails.
     """
-    comment = f"{RECIPE} {identity(RECIPE, [media.file_id])}"
+    comment = f"{RECIPE} {identity(RECIPE, [media.scanned])}"
     with media.path.open("rb") as file:
         try:
             with Image.open(file, formats=("JPEG",)) as image:

@@ -28,7 +28,7 @@ from aurora_platform.cameras.catalog import (
 )
 from aurora_platform.cameras.clips import Dialect, common_dialect, convert, converted_name
 from aurora_platform.cameras.exclusions import Inputs, inputs_of, inputs_of_none, note_none
-from aurora_platform.cameras.filenames import CAMERAS, compact, from_epoch_ns
+from aurora_platform.cameras.filenames import CAMERAS, from_epoch_ns
 from aurora_platform.cameras.h264 import merged_header
 from aurora_platform.cameras.media import (
     TROUBLE,
@@ -42,10 +42,11 @@ from aurora_platform.cameras.media import (
 )
 from aurora_platform.cameras.readers import prove_playable
 from aurora_platform.cameras.reports import VideoReport
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import publish_file, remove
 from aurora_platform.fs.versions import identity
-from aurora_platform.layout import Layout
+from aurora_platform.layout import compact
 from aurora_platform.text import shown
 
 RECIPE = recipes.VIDEO
@@ -56,37 +57,39 @@ _INDEX_ROOM, _INDEX_ROOM_A_FRAME = 8192, 45
 _COMMON_CLOCK = Fraction(1, 90_000)  # s; where clips count time differently
 
 
-def build_daily_video(layout: Layout, camera: str, day: date, now: datetime) -> VideoReport:
+def build_daily_video(workspace: CameraWorkspace, camera: str, day: date, now: datetime) -> VideoReport:
     """Bring a day's video up to date with the catalogue; nothing is written where its clips are the same."""
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         listed = day_media(db, day, camera, "video")
-    report = VideoReport(camera, layout.video(camera, day))
-    _build(layout, listed, report, f"{CAMERAS[camera].label}, {day.isoformat()} UTC", compact(day), now)
-    _forget_conversions(layout, camera, day, listed)
+    report = VideoReport(camera, workspace.layout.video(camera, day))
+    _build(workspace, listed, report, f"{CAMERAS[camera].label}, {day.isoformat()} UTC", compact(day), now)
+    _forget_conversions(workspace, camera, day, listed)
     return report
 
 
-def build_latest_video(layout: Layout, camera: str, now: datetime) -> VideoReport:
+def build_latest_video(workspace: CameraWorkspace, camera: str, now: datetime) -> VideoReport:
     """Bring the video of the newest 24 clips up to date, across midnight."""
-    with open_readonly(layout.catalog) as db:
+    with open_readonly(workspace.layout.catalog) as db:
         listed = newest_clips(db, camera, recipes.LATEST_CLIPS)
-    report = VideoReport(camera, layout.latest_video(camera))
-    _build(layout, listed, report, f"{CAMERAS[camera].label}, latest", "latest", now)
+    report = VideoReport(camera, workspace.layout.latest_video(camera))
+    _build(workspace, listed, report, f"{CAMERAS[camera].label}, latest", "latest", now)
     return report
 
 
-def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str, name: str, now: datetime) -> None:
+def _build(
+    workspace: CameraWorkspace, listed: list[Media], report: VideoReport, title: str, name: str, now: datetime
+) -> None:
     started = time.monotonic()
-    with layout.staging.claim(f"video.{report.camera}.{name}") as staged:
+    with workspace.staging.claim(f"video.{report.camera}.{name}") as staged:
         media = as_catalogued(listed, report.waiting)
-        report.identity = identity(RECIPE, (m.file_id for m in media))
+        report.identity = identity(RECIPE, (m.scanned for m in media))
         published = inputs_of(report.target)
         same = published is not None and published.identity == report.identity and published.is_last_word
         if published and (report.waiting.count or same):
             # It may hold what waits now; the next pass has all of it.
             report.identity, report.excluded = published.identity, published.excluded
-        elif media and not _cannot_be(layout, report):
-            _make(layout, media, staged, title, report, now)
+        elif media and not _cannot_be(workspace, report):
+            _make(workspace, media, staged, title, report, now)
         considered = [m for m in media if m.relative_path not in report.unreadable]
         if considered:  # also where all are excluded, and there is no video
             report.span = (from_epoch_ns(considered[0].time_ns), from_epoch_ns(considered[-1].time_ns))
@@ -95,19 +98,21 @@ def _build(layout: Layout, listed: list[Media], report: VideoReport, title: str,
     report.seconds = time.monotonic() - started
 
 
-def _cannot_be(layout: Layout, report: VideoReport) -> bool:
+def _cannot_be(workspace: CameraWorkspace, report: VideoReport) -> bool:
     """Whether it is known that no video can be made from these clips."""
-    known = inputs_of_none(layout, report.target)
+    known = inputs_of_none(workspace, report.target)
     if known is None or known.identity != report.identity or not known.is_last_word:
         return False
     report.excluded = known.excluded
     return True
 
 
-def _make(layout: Layout, media: Sequence[Media], staged: Path, title: str, report: VideoReport, now: datetime) -> None:
-    clips = _joinable(layout, media, report, now)
+def _make(
+    workspace: CameraWorkspace, media: Sequence[Media], staged: Path, title: str, report: VideoReport, now: datetime
+) -> None:
+    clips = _joinable(workspace, media, report, now)
     good = [m for m in media if m.relative_path not in report.unreadable]
-    report.identity = identity(RECIPE, (m.file_id for m in good))
+    report.identity = identity(RECIPE, (m.scanned for m in good))
     while clips:
         try:
             join(list(clips.values()), staged, title, Inputs(report.identity, report.excluded))
@@ -125,7 +130,7 @@ def _make(layout: Layout, media: Sequence[Media], staged: Path, title: str, repo
         report.built = True
     elif good:
         remove(staged)
-        note_none(layout, report.target, Inputs(report.identity, report.excluded), staged)
+        note_none(workspace, report.target, Inputs(report.identity, report.excluded), staged)
 
 
 def _leave_out(media: Media, error: MediaError, report: VideoReport) -> None:
@@ -133,7 +138,9 @@ def _leave_out(media: Media, error: MediaError, report: VideoReport) -> None:
     kind[media.relative_path] = shown(str(error))
 
 
-def _joinable(layout: Layout, media: Sequence[Media], report: VideoReport, now: datetime) -> dict[Media, Clip]:
+def _joinable(
+    workspace: CameraWorkspace, media: Sequence[Media], report: VideoReport, now: datetime
+) -> dict[Media, Clip]:
     """The clips in one dialect, converted where needed. Those that cannot be are left out, with the reason."""
     found: dict[Media, Clip] = {}
     for m in media:
@@ -141,21 +148,21 @@ def _joinable(layout: Layout, media: Sequence[Media], report: VideoReport, now: 
             found[m] = _inspected(m)
         except MediaError as error:
             _leave_out(m, error, report)
-    while (clips := _in_one_dialect(layout, found, report)).keys() != found.keys():
+    while (clips := _in_one_dialect(workspace, found, report)).keys() != found.keys():
         # Once more without those that were left out: they have no say in the size of the others.
         found = {m: found[m] for m in clips}
     bad = report.unreadable
-    mark_unreadable(layout, ((m, bad[m.relative_path]) for m in media if m.relative_path in bad), now)
+    mark_unreadable(workspace, ((m, bad[m.relative_path]) for m in media if m.relative_path in bad), now)
     return clips
 
 
-def _in_one_dialect(layout: Layout, found: Mapping[Media, Clip], report: VideoReport) -> dict[Media, Clip]:
+def _in_one_dialect(workspace: CameraWorkspace, found: Mapping[Media, Clip], report: VideoReport) -> dict[Media, Clip]:
     dialect = common_dialect(list(found.values())) if found else None
     clips = {}
     for m, clip in found.items():
         assert dialect is not None  # there is one clip at least
         try:
-            clips[m] = clip if dialect.fits(clip) else _converted(layout, m, clip, dialect, report)
+            clips[m] = clip if dialect.fits(clip) else _converted(workspace, m, clip, dialect, report)
         except MediaError as error:
             _leave_out(m, error, report)
     return clips
@@ -169,13 +176,13 @@ def _inspected(media: Media) -> Clip:
         raise
 
 
-def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
+def _converted(workspace: CameraWorkspace, media: Media, clip: Clip, dialect: Dialect, report: VideoReport) -> Clip:
     """The clip as it was converted, now or before; what these versions cannot convert they do not try again."""
     day = from_epoch_ns(media.time_ns).date()
-    target = layout.converted_clips(report.camera, day) / converted_name(media.file_id, dialect)
+    target = workspace.layout.converted_clips(report.camera, day) / converted_name(media.scanned, dialect)
     refusal = target.with_suffix(".txt")
     # Claimed, so that a daily and a latest video that want the same clip convert it once.
-    with layout.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
+    with workspace.staging.claim(f"clip.{report.camera}.{target.stem}") as staged:
         if refusal.is_file():
             reason, _, versions = refusal.read_text().rpartition("\n")
             if versions == VERSIONS:
@@ -200,11 +207,11 @@ def _converted(layout: Layout, media: Media, clip: Clip, dialect: Dialect, repor
         return replace(made, path=target)
 
 
-def _forget_conversions(layout: Layout, camera: str, day: date, listed: Sequence[Media]) -> None:
+def _forget_conversions(workspace: CameraWorkspace, camera: str, day: date, listed: Sequence[Media]) -> None:
     """Remove conversions of clips that are not the day's any more, or were of another version of them."""
     anything = Dialect(0, 0, None)
-    wanted = tuple(converted_name(m.file_id, anything).removesuffix("0x0.mp4") for m in listed)
-    directory = layout.converted_clips(camera, day)
+    wanted = tuple(converted_name(m.scanned, anything).removesuffix("0x0.mp4") for m in listed)
+    directory = workspace.layout.converted_clips(camera, day)
     for path in directory.iterdir() if wanted and directory.is_dir() else ():
         if not path.name.startswith(wanted):
             remove(path)

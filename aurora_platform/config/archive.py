@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.types import Bound, Cron, Duration, FarPath, Name, Settings
+from aurora_platform.layout import ArchiveLayout
 
 
 class Archive(Settings):
@@ -43,32 +43,12 @@ class Archive(Settings):
     verify_at_least: Bound = timedelta(minutes=20)
     """Also where nothing changed here, the newest days are looked at again after that time."""
 
-    @property
-    def evidence(self) -> str:
-        """The directory of finalizations in the archive."""
-        return self.manifests or str(PurePosixPath(self.raw).parent / "manifests")
-
-    @property
-    def roots(self) -> tuple[str, ...]:
-        """The directories of the archive that files go to."""
-        return tuple(sorted({self.raw, self.products, self.evidence}))
-
-    @property
-    def kept(self) -> str:
-        """The directory in the archive for earlier versions of what was replaced; in none of :attr:`roots`."""
-        place = self.replaced or f"{self.raw.rstrip('/')}.replaced"
-        while root := self._root_of(place):
-            place = f"{root.rstrip('/')}.replaced"
-        return place
-
-    def _root_of(self, path: str) -> str | None:
-        return next((root for root in self.roots if PurePosixPath(path).is_relative_to(root)), None)
-
     @model_validator(mode="after")
     def _replaced_is_apart(self) -> Archive:
-        if self.replaced and (root := self._root_of(self.replaced)):
+        layout = ArchiveLayout.of(self)
+        if self.replaced and (root := layout.root_of(self.replaced)):
             raise ValueError(f"replaced: outside of {root}; what is kept there would be taken for the archive's own")
-        if "/" in self.roots:
+        if "/" in layout.roots:
             raise ValueError("raw, products, manifests: a directory, and not the root of the archive's host")
         return self
 

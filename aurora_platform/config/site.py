@@ -21,6 +21,7 @@ from aurora_platform.config.health import Alerts, Endpoints, Health
 from aurora_platform.config.hosts import Host
 from aurora_platform.config.limits import Limits
 from aurora_platform.config.live import Live
+from aurora_platform.config.package_files import CHECKOUT, DEMO_DIRECTORY, DEMO_SITE, demo_site_text
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import (
     Name,
@@ -32,7 +33,7 @@ from aurora_platform.config.types import (
 )
 from aurora_platform.errors import SiteError
 
-DEFAULT_SITE = Path(__file__).resolve().parents[2] / "sites" / "demo.yaml"
+DEFAULT_SITE = DEMO_SITE
 
 # A site file is a page or two; anything larger is a mistake (a data file named by accident).
 _MAX_SITE_BYTES = 1 << 20
@@ -45,14 +46,6 @@ class Paths(Settings):
     products: SitePath
     state: UnquotedPath
     manifests: SitePath
-
-    @property
-    def locks(self) -> Path:
-        return self.state / "locks"
-
-    @property
-    def known_hosts(self) -> Path:
-        return self.state / "known_hosts"
 
 
 class Site(Settings):
@@ -109,22 +102,6 @@ class Site(Settings):
             raise ValueError("retention.raw: needs archive; what is in no archive is never deleted here")
         return self
 
-    def raw_root(self, stream: str) -> Path:
-        """The local raw directory of a stream."""
-        return self.paths.raw / self.streams[stream].raw
-
-    def sightings(self, stream: str) -> Path:
-        """Where it is remembered when a stream's source was last seen."""
-        return self.paths.state / "sources" / f"{stream}.json"
-
-    def freshness(self, stream: str) -> Path:
-        """Where it is remembered how new a stream's source is (:mod:`aurora_platform.streams.state`)."""
-        return self.paths.state / "freshness" / f"{stream}.json"
-
-    @property
-    def wxcam_products(self) -> Path:
-        return self.paths.products / "wxcam"
-
 
 class _Loader(yaml.SafeLoader):
     """A safe loader that also refuses a key given twice, of which YAML would silently keep the last."""
@@ -147,7 +124,8 @@ def load_site(file: Path | None = None) -> Site:
     Parameters
     ----------
     file
-        The YAML file; without it the one that ``AURORA_SITE`` names, and without that ``sites/demo.yaml``.
+        The YAML file; without it the one that ``AURORA_SITE`` names, and without that the demo's: ``sites/demo.yaml``
+        of a checkout. An installed package's demo is what ``aurora demo`` writes below the working directory.
 
     Raises
     ------
@@ -155,6 +133,8 @@ def load_site(file: Path | None = None) -> Site:
         With one message that names every wrong key and what it should be.
     """
     path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE)
+    if path == DEFAULT_SITE and CHECKOUT is None:
+        return site_of_text(demo_site_text(), path, Path.cwd() / DEMO_DIRECTORY)
     try:
         path = expanded(path).absolute()
         with path.open("rb") as stream:
@@ -164,6 +144,11 @@ def load_site(file: Path | None = None) -> Site:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SiteError(f"{path}: {reason}. Set AURORA_SITE to the site file, or unset it for the demo.") from None
+    return site_of_text(text, path, path.parent)
+
+
+def site_of_text(text: str | bytes, path: Path, base: Path) -> Site:
+    """The site that a site file's text says; ``path`` is for messages, relative paths begin at ``base``."""
     try:
         data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -171,7 +156,7 @@ def load_site(file: Path | None = None) -> Site:
         said = " ".join(str(error).split()).replace('in "<byte string>", ', "at ")  # the file is named already
         raise SiteError(f"{path}: not YAML: {said}") from None
     try:
-        return Site.model_validate(data, context={"base": path.parent})
+        return Site.model_validate(data, context={"base": base})
     except ValidationError as error:
         raise SiteError(f"{path}: {_explain(error)}") from None
 

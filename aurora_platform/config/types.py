@@ -21,6 +21,8 @@ from pydantic import (
     ValidationInfo,
 )
 
+from aurora_platform.layout import OUR_DIRECTORIES
+
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month
 _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
@@ -32,9 +34,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OF_A_DAY = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
-
-OUR_DIRECTORIES = frozenset({".incoming", ".outgoing", ".quarantine", ".staging"})
-"""Names of directories in which parts of Aurora work, in the raw root and other roots: none is a stream's."""
 
 
 def parse_duration(value: object) -> timedelta:

@@ -1,8 +1,10 @@
-"""Versions of files: when a file is settled, when two mtimes are the same, and what a product was made from."""
+"""Versions of files: what a scan finds, when a file is settled, when two are the same, what a product was made from."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import lru_cache
@@ -50,12 +52,55 @@ def same_mtime(one_ns: int, other_ns: int) -> bool:
     return fine % _SECOND_NS > 0 and whole % (2 * _SECOND_NS) == 0 and fine // _SECOND_NS == whole // _SECOND_NS + 1
 
 
-class FileId(NamedTuple):
-    """What tells one version of a file from another: relative path, size in bytes, mtime in ns since epoch, UTC."""
+# What a scan may find; the letters are those of find's %y.
+FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
+_KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK}
 
-    path: str
+
+class FileVersion(NamedTuple):
+    """What tells one version of a file from another: size in bytes, mtime in ns since epoch, UTC.
+
+    A tuple, since there is one for each of 100,000s of files: it takes a third less time to make than a frozen
+    dataclass, and 8 bytes more.
+
+    Two ways to compare: ``==`` where both were read from one tree, :meth:`same_as` where they are of copies in two
+    places. (``evidence.sqlite`` asks the second question of its columns, in SQL, by :func:`same_mtime`.)
+    """
+
     size: int
     mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileVersion:
+        """The version that a file has on this machine."""
+        return cls(status.st_size, status.st_mtime_ns)
+
+    def same_as(self, other: FileVersion) -> bool:
+        """Whether both are the same version, as far as the coarser of their file systems can tell."""
+        return self.size == other.size and same_mtime(self.mtime_ns, other.mtime_ns)
+
+
+class ScannedEntry[P: (bytes, str)](NamedTuple):
+    """What a scan found: path relative to what was scanned, version, kind (:data:`FILE`, ...).
+
+    A path of bytes is what a host says, which may be anything; :mod:`aurora_platform.streams.classify` finds out
+    whether it may be used. A path of text is one that this platform uses.
+    """
+
+    path: P
+    version: FileVersion
+    kind: str = FILE
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a regular file."""
+        return self.kind == FILE
+
+    @classmethod
+    def of(cls, path: P, status: os.stat_result) -> ScannedEntry[P]:
+        """What is on this machine, by its ``lstat``."""
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), OTHER)
+        return cls(path, FileVersion(status.st_size, status.st_mtime_ns), kind)
 
 
 def in_parts[T](
@@ -74,9 +119,9 @@ def in_parts[T](
         yield part
 
 
-def identity(recipe: str, inputs: Iterable[FileId]) -> str:
+def identity(recipe: str, inputs: Iterable[ScannedEntry[str]]) -> str:
     """The identity of a product: a SHA-256 over the recipe's name and version and over its inputs, in order."""
     digest = hashlib.sha256(recipe.encode())
-    for file in inputs:
-        digest.update(f"\0{file.path}\0{file.size}\0{file.mtime_ns}".encode())
+    for path, (size, mtime_ns), _ in inputs:
+        digest.update(f"\0{path}\0{size}\0{mtime_ns}".encode())
     return digest.hexdigest()

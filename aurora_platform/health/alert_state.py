@@ -18,8 +18,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aurora_platform.fs.atomic import Staging, append_lines, flush, publish_file
 from aurora_platform.health.alert_rules import Verdict
+from aurora_platform.layout import ALERT_EVENTS, ALERT_STATE, STAGING
 
-STATE, EVENTS = "state.json", "alerts.jsonl"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -132,15 +132,15 @@ class Store:
 
     def __init__(self, directory: Path, locks: Path, wait: timedelta) -> None:
         self.directory = directory
-        self.state_file = directory / STATE
-        self._staging = Staging(directory / ".staging", locks, wait)
+        self.state_file = directory / ALERT_STATE
+        self._staging = Staging(directory / STAGING, locks, wait)
 
     def load(self, now: datetime) -> tuple[State, Path | None]:
         """The state; a file that is not one is moved aside, and its new name is returned."""
         state = self.read()
         if state is not None:
             return state, None
-        aside = self.state_file.with_name(f"{STATE}.unreadable-{now:%Y%m%dT%H%M%SZ}")
+        aside = self.state_file.with_name(f"{ALERT_STATE}.unreadable-{now:%Y%m%dT%H%M%SZ}")
         self.state_file.replace(aside)
         flush(self.directory)
         return State(), aside
@@ -162,4 +162,4 @@ class Store:
     def log(self, *lines: Mapping[str, Any]) -> None:
         """Add to ``alerts.jsonl``."""
         if lines:
-            append_lines(self.directory / EVENTS, [json.dumps(line) for line in lines])
+            append_lines(self.directory / ALERT_EVENTS, [json.dumps(line) for line in lines])

@@ -27,7 +27,7 @@ from aurora_platform.health.alert_mail import compose
 from aurora_platform.health.alert_rules import Condition, Reading, Verdict, conditions_of, of_failed_run
 from aurora_platform.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
 from aurora_platform.health.models import Run
-from aurora_platform.health.places import alerts_directory
+from aurora_platform.layout import Layout
 from aurora_platform.transport.protocols import MailTransport
 
 _JUMP = 60.0  # s; less is a clock that is kept right
@@ -59,17 +59,19 @@ class Outcome:
 class Alerting:
     """The alerts of one site. Any number of programs may evaluate; they take turns."""
 
-    def __init__(self, site: str, settings: Alerts, directory: Path, locks: Path) -> None:
+    def __init__(
+        self, site: str, settings: Alerts, directory: Path, locks: Path, lock_slack: timedelta = _LOCK_SLACK
+    ) -> None:
         self.site = site
         self.settings = settings
         self.locks = locks
-        self._wait = settings.within + _LOCK_SLACK
+        self._wait = settings.within + lock_slack
         self._store = Store(directory, locks, self._wait)
 
     @classmethod
     def of(cls, site: Site, settings: Alerts) -> Alerting:
         """Those of a site whose file has the key ``alerts``."""
-        return cls(site.name, settings, alerts_directory(site), site.paths.locks)
+        return cls(site.name, settings, Layout.of(site).health.alerts, Layout.of(site).locks)
 
     def evaluate(
         self, reading: Reading, sender: MailTransport, *, failed: Sequence[Run] = (), at: Moment | None = None

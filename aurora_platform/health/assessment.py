@@ -25,6 +25,7 @@ from aurora_platform.health.models import (
     Summary,
 )
 from aurora_platform.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_of
+from aurora_platform.layout import manifests_key
 
 _WARN_AT = 2 / 3  # of stale_after
 NOT_LOADED_DETAILS = (
@@ -206,7 +207,7 @@ def _manifest(one: Manifest, health: Health, *, is_offline: bool) -> Check:
         component=f"manifests {one.stream}",
         message=message + "".join(f"; {place} not seen: {why}" for place, why in one.errors.items()),
         details=f"Stage: archive. See: aurora prune --plan {one.stream}; the check no_settled_gap of "
-        f"manifests/{one.stream}",
+        f"{manifests_key(one.stream)}",
         metrics={"age_s": one.age_s, "gws_missing_count": one.gws_missing_count},
     )
 

@@ -17,6 +17,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
 from aurora_platform.health.assessment import age, level_of_age
 from aurora_platform.health.models import Freshness, Level, Manifest
+from aurora_platform.layout import Layout
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.streams.state import state_of
 from aurora_platform.transport.listing import LocalSource
@@ -24,7 +25,6 @@ from aurora_platform.transport.listing import LocalSource
 Component = Literal["source", "here", "archive", "product"]
 
 _MISSED = 3  # looks; a source that was not looked at for longer is not known
-_SUMMARY = ("latest", "summary.json")
 # Hourly products follow their hour by so long: it has to close, and its last file to settle.
 _PRODUCT_LAG = timedelta(hours=2)
 
@@ -77,7 +77,7 @@ def unseen_products(site: Site, why: str) -> Iterator[Freshness]:
 
 def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By what the arrival sensor saw last; unknown where it could not see."""
-    state = state_of(site.freshness(name))
+    state = state_of(Layout.of(site).freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
     if planned := _planned(stream, now):
         return _gray(f"{name} source", "source", name, stream, newest, planned)
@@ -94,7 +94,7 @@ def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By the files of the live window here."""
     planned = _planned(stream, now)
     try:
-        newest = newest_here(stream, site.raw_root(name), stream.live_from(now), now.date())
+        newest = newest_here(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
     except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if planned:
@@ -140,7 +140,7 @@ def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> floa
     for entry in listing.entries:
         judged = judge(entry)
         if judged.file is not None and judged.day is not None and judged.day >= first:
-            newest = max(newest or 0, judged.file.mtime_ns)
+            newest = max(newest or 0, judged.file.version.mtime_ns)
     return None if newest is None else newest / 1e9
 
 
@@ -149,7 +149,7 @@ def summary_of(site: Site) -> dict[str, Manifest]:
 
     What is not readable is a manifest without counts that says why.
     """
-    place = site.paths.manifests.joinpath(*_SUMMARY)
+    place = Layout.of(site).finalizations.summary
     try:
         streams: dict[str, Any] = dict(json.loads(place.read_bytes())["streams"])
     except FileNotFoundError:

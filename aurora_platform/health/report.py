@@ -13,7 +13,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging, append_lines, publish_file
 from aurora_platform.health.assessment import age, broken_stages, sorted_by_level
 from aurora_platform.health.models import Assessment, Freshness, Level, Snapshot
-from aurora_platform.health.places import health_directory, snapshot_file
+from aurora_platform.layout import STAGING, Layout
 from aurora_platform.text import shown
 
 _TEMPLATE = """\
@@ -98,7 +98,7 @@ def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, f
     """The ages of the newest data of each stream here over the last 24 hours, by the lines that were written."""
     lines: dict[str, list[tuple[datetime, float]]] = {}
     for day in (now - timedelta(days=1), now):
-        place = snapshot_file(site).with_name(f"ops_monitor_{day:%Y%m%d}.jsonl")
+        place = Layout.of(site).health.snapshots(day)
         try:
             text = place.read_bytes()
         except OSError:
@@ -119,21 +119,21 @@ def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, f
 
 def publish_health(site: Site, snapshot: Snapshot, assessment: Assessment) -> list[Path]:
     """Write all health files; returns them. A reader sees the earlier file or the new one."""
-    day = f"{snapshot.generated_at_utc:%Y%m%d}"
-    raw, health = snapshot_file(site).parent, health_directory(site)
+    day, layout = snapshot.generated_at_utc.date(), Layout.of(site)
+    places = layout.health
     report = as_markdown(snapshot, assessment)
     latest = snapshot.model_dump_json(indent=2) + "\n"
     files = {
-        raw / "latest.json": latest,
-        health / "latest_health.json": assessment.model_dump_json(indent=2) + "\n",
-        health / "latest_report.md": report,
-        health / f"health_report_{day}.md": report,
+        places.snapshot: latest,
+        places.assessment: assessment.model_dump_json(indent=2) + "\n",
+        places.report: report,
+        places.report_of(day): report,
     }
     for target, text in files.items():
-        staging = Staging(target.parent / ".staging", site.paths.locks, site.limits.lock)
+        staging = Staging(target.parent / STAGING, layout.locks, site.limits.lock)
         with staging.claim(f"health.{target.name}") as place:
             place.write_text(text)
             publish_file(place, target)
-    line = raw / f"ops_monitor_{day}.jsonl"
+    line = places.snapshots(day)
     append_lines(line, [json.dumps(snapshot.model_dump(mode="json"))])
     return [*files, line]

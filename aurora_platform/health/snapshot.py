@@ -5,6 +5,7 @@ What is on this machine is read directly; hosts, Dagster and pages come in as ar
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 from aurora_platform.concurrency import together
 from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.package_files import CHECKOUT
 from aurora_platform.config.site import Site
 from aurora_platform.health.freshness import (
     freshness_of_stream,
@@ -40,7 +42,6 @@ from aurora_platform.health.models import (
 from aurora_platform.text import shown
 
 _SLACK = 3.0  # s of the bound, for what has come to be put together
-_ROOT = Path(__file__).resolve().parents[2]
 _GIT_SECONDS = 5.0
 
 # One line each: the clock, then for each directory its file system in kB and in inodes, by POSIX's df.
@@ -258,8 +259,8 @@ def _pages(end: Any, name: str, url: str) -> Page:
 
 
 def _software(dagster_version: str) -> Software:
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    changes = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    commit = _git(CHECKOUT, "rev-parse", "--short=12", "HEAD") if CHECKOUT else _installed_commit()
+    changes = _git(CHECKOUT, "status", "--porcelain", "--untracked-files=no") if CHECKOUT and commit else None
     return Software(
         version=metadata.version("aurora-platform"),
         commit=commit or None,
@@ -269,12 +270,19 @@ def _software(dagster_version: str) -> Software:
     )
 
 
-def _git(*arguments: str) -> str | None:
-    """What git says of this checkout; None where there is none, or no git."""
+def _installed_commit() -> str | None:
+    """The commit that pip installed the package from; None where it came from anything but a repository (PEP 610)."""
+    origin = json.loads(metadata.distribution("aurora-platform").read_text("direct_url.json") or "{}")
+    commit = origin.get("vcs_info", {}).get("commit_id")
+    return commit[:12] if commit else None
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    """What git says of a checkout; None where it is no repository, or there is no git."""
     try:
         done = subprocess.run(
             # Its index is not written: a look changes nothing.
-            ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments],
+            ["git", "--no-optional-locks", "-C", str(checkout), *arguments],
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,

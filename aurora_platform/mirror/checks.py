@@ -5,18 +5,18 @@ what the mirror says that it did.
 """
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 from aurora_platform.check_report import Finding
 from aurora_platform.config.streams import Stream
+from aurora_platform.fs.versions import ScannedEntry
+from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey
-from aurora_platform.mirror.work_directory import BESIDE, WORK_DIRECTORY
+from aurora_platform.mirror.work_directory import BESIDE
 from aurora_platform.text import Tally
 
 # A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
@@ -24,16 +24,7 @@ _TWICE = 2
 _AHEAD = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file of the raw directory: relative path, mtime in ns since epoch, and whether it is a regular file."""
-
-    path: str
-    mtime_ns: int
-    is_regular: bool
-
-
-def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterator[LocalFile]:
+def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterator[ScannedEntry[str]]:
     """What lies in the local directories of some days, whatever it is; in the whole raw root where days have none."""
     starts = sorted({day.strftime(template) for day in days for template in stream.day_dirs}) or [""]
     pending = list(starts)
@@ -43,7 +34,7 @@ def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterato
             with os.scandir(raw_root / directory) as found:
                 for item in found:
                     path = os.path.join(directory, item.name)
-                    if path == WORK_DIRECTORY or (item.name.startswith(".") and item.name.endswith(BESIDE)):
+                    if path == INCOMING or (item.name.startswith(".") and item.name.endswith(BESIDE)):
                         continue  # our own, in the making
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)
@@ -53,19 +44,21 @@ def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterato
             continue
 
 
-def _local_file(item: os.DirEntry[str], path: str) -> LocalFile | None:
+def _local_file(item: os.DirEntry[str], path: str) -> ScannedEntry[str] | None:
     try:
         status = item.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None  # replaced since the directory was read
-    return LocalFile(path, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+    return ScannedEntry.of(path, status)
 
 
 def files_by_day(stream: Stream, raw_root: Path, days: Sequence[date]) -> dict[date, int]:
     """How many regular files of the stream each of some days has here."""
     counts = dict.fromkeys((day for day in days if day >= stream.start), 0)
     for file in local_files(stream, raw_root, days):
-        day = stream.day_of(file.path, file.mtime_ns) if file.is_regular and stream.includes(file.path) else None
+        day = (
+            stream.day_of(file.path, file.version.mtime_ns) if file.is_regular and stream.includes(file.path) else None
+        )
         if day in counts:
             counts[day] += 1
     return counts
@@ -120,19 +113,19 @@ def matches_source(survey: Survey) -> Finding:
     return finding
 
 
-def no_file_in_the_future(stream: Stream, files: Sequence[LocalFile], now: datetime) -> Finding:
+def no_file_in_the_future(stream: Stream, files: Sequence[ScannedEntry[str]], now: datetime) -> Finding:
     """No file here is dated, or was written, after tomorrow."""
     finding = Finding("times of the files here")
     latest_ns = int((now + _AHEAD).timestamp()) * 10**9
     for file in files:
-        day = stream.day_of(file.path, file.mtime_ns) if stream.includes(file.path) else None
-        if file.mtime_ns > latest_ns or (day is not None and day > (now + _AHEAD).date()):
+        day = stream.day_of(file.path, file.version.mtime_ns) if stream.includes(file.path) else None
+        if file.version.mtime_ns > latest_ns or (day is not None and day > (now + _AHEAD).date()):
             finding.offend("in the future", file.path)
     finding.numbers = {"files": len(files)}
     return finding
 
 
-def nothing_foreign(files: Sequence[LocalFile], sharing: Mapping[str, Stream]) -> Finding:
+def nothing_foreign(files: Sequence[ScannedEntry[str]], sharing: Mapping[str, Stream]) -> Finding:
     """Everything in the raw directory is a regular file of a stream that is mirrored to it."""
     finding = Finding("contents of the raw directory")
     for file in files:
@@ -144,12 +137,12 @@ def nothing_foreign(files: Sequence[LocalFile], sharing: Mapping[str, Stream]) -
     return finding
 
 
-def written_by_day(stream: Stream, files: Iterable[LocalFile]) -> dict[date, list[int]]:
+def written_by_day(stream: Stream, files: Iterable[ScannedEntry[str]]) -> dict[date, list[int]]:
     """The mtimes (ns since epoch) of a stream's files, by the UTC day that each belongs to."""
     written: dict[date, list[int]] = {}
     for file in files:
-        if file.is_regular and stream.includes(file.path) and (day := stream.day_of(file.path, file.mtime_ns)):
-            written.setdefault(day, []).append(file.mtime_ns)
+        if file.is_regular and stream.includes(file.path) and (day := stream.day_of(file.path, file.version.mtime_ns)):
+            written.setdefault(day, []).append(file.version.mtime_ns)
     return written
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aurora_platform.config.types import bytes_kept_free
 from aurora_platform.fs.atomic import nearest
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.text import counted
@@ -46,7 +46,9 @@ class Room:
         """Why files were refused; the same for all of a pass."""
         self._has_others = True
 
-    def fitting(self, part: Sequence[tuple[DayPlan, FileId]], wanted: Iterable[FileId]) -> list[tuple[DayPlan, FileId]]:
+    def fitting(
+        self, part: Sequence[tuple[DayPlan, ScannedEntry[str]]], wanted: Iterable[ScannedEntry[str]]
+    ) -> list[tuple[DayPlan, ScannedEntry[str]]]:
         """The files of a part that fit, in order; the others are refused. ``wanted`` is all that the pass fetches.
 
         Parts of files are given up where there is no room for a whole one: they save time, and no more than that.
@@ -68,7 +70,7 @@ class Room:
                 day.refuse(file.path, self.reason)
         return fits
 
-    def _needs(self, file: FileId, folders: set[str]) -> tuple[Space, set[str]]:
+    def _needs(self, file: ScannedEntry[str], folders: set[str]) -> tuple[Space, set[str]]:
         """What a file takes, and its directories that are not among ``folders``: each is made here and, perhaps, there.
 
         One that has come has what it needs.
@@ -78,9 +80,9 @@ class Room:
         above, new = file.path, set[str]()
         while (above := os.path.dirname(above)) and above not in folders:
             new.add(above)
-        return Space(file.size + _BLOCK, 1 + 2 * len(new)), new
+        return Space(file.version.size + _BLOCK, 1 + 2 * len(new)), new
 
-    def _drop_others(self, wanted: Iterable[FileId]) -> bool:
+    def _drop_others(self, wanted: Iterable[ScannedEntry[str]]) -> bool:
         """Give up the parts of files that the pass does not fetch: once, since it adds none to them."""
         if not self._has_others:
             return False

@@ -16,14 +16,13 @@ from pathlib import Path
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError, OversizeError, TransferError
 from aurora_platform.fs.atomic import flush, remove
-from aurora_platform.fs.versions import FileId, in_parts, same_mtime
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
 from aurora_platform.mirror.disk_room import Room
 from aurora_platform.mirror.plan import DayPlan, Plan
 from aurora_platform.mirror.publish import CannotPublishError, came, publish
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.text import counted
-from aurora_platform.transport.listing import FILE
 from aurora_platform.transport.protocols import Source, Transfer, Transferred
 
 NOT_COPIED = "not copied: gone from the host, or not readable"
@@ -38,7 +37,7 @@ _MOST_OVERSIZE = 5  # such files of one part, without each of which the transfer
 # beside one of GBs, one of a few bytes would have room to grow to GBs.
 _SPREAD = 16
 
-_Part = Sequence[tuple[DayPlan, FileId]]
+_Part = Sequence[tuple[DayPlan, ScannedEntry[str]]]
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Fetch:
     """What the transfer holds locked for as long as any part of it lives."""
     room: Room
     tell: Callable[[str], None]
-    copied: dict[date, list[FileId]] = field(default_factory=dict)
+    copied: dict[date, list[ScannedEntry[str]]] = field(default_factory=dict)
 
     def run(self, plan: Plan) -> Transferred:
         """Fetch what a plan wants, the newest day first; what does not fit on the disk is refused.
@@ -67,7 +66,7 @@ class Fetch:
         total, self.copied = Transferred(0, 0), {day: [] for day in plan.days}
         wanted = [file for _, file in _newest_first(plan)]
         self.work.begin(wanted, [file for day in plan.days.values() for file in day.unchanged])
-        for part in in_parts(_newest_first(plan), lambda one: one[1].size):
+        for part in in_parts(_newest_first(plan), lambda one: one[1].version.size):
             if fits := self.room.fitting(part, wanted):
                 total += self._bring(fits)
         self.work.end()
@@ -102,11 +101,11 @@ class Fetch:
         least_slack = _GROWTH if self.stream.is_appended else _SLACK
         groups: list[tuple[int, _Part]] = []
         while part:
-            largest = max(file.size for _, file in part)
+            largest = max(file.version.size for _, file in part)
             slack = max(least_slack, largest // 4) if self.stream.is_appended else least_slack
             least = largest // _SPREAD if largest > least_slack else 0
-            groups.insert(0, (largest + slack, [one for one in part if one[1].size >= least]))
-            part = [one for one in part if one[1].size < least]
+            groups.insert(0, (largest + slack, [one for one in part if one[1].version.size >= least]))
+            part = [one for one in part if one[1].version.size < least]
         return groups
 
     def _send(self, part: _Part, most: int, oversize: set[str]) -> Transferred:
@@ -136,7 +135,7 @@ class Fetch:
                 self._publish_all(whole, self._list_again(whole), bounds)
                 self.tell(f"{counted(len(whole), 'file')} had come whole before the transfer ended, and counted")
 
-    def _list_again(self, part: _Part) -> dict[str, FileId]:
+    def _list_again(self, part: _Part) -> dict[str, ScannedEntry[str]]:
         """The fetched files as they are on the host now."""
         paths = [file.path for _, file in part]
         days = sorted({day.day for day, _ in part})
@@ -146,11 +145,11 @@ class Fetch:
         listing = self.source.list(root, paths) if few else Directories(self.stream, days).listing(self.source, root)
         for entry in listing.entries:
             path = os.fsdecode(entry.path)
-            if entry.kind == FILE and path in wanted:
-                found[path] = FileId(path, entry.size, entry.mtime_ns)
+            if entry.is_regular and path in wanted:
+                found[path] = ScannedEntry(path, entry.version)
         return found
 
-    def _publish_all(self, part: _Part, there: dict[str, FileId], bounds: dict[str, int]) -> None:
+    def _publish_all(self, part: _Part, there: dict[str, ScannedEntry[str]], bounds: dict[str, int]) -> None:
         directories = set()
         for day, file in part:
             try:
@@ -164,7 +163,9 @@ class Fetch:
         for directory in directories:  # the new names; the bytes are on disk since the transfer
             flush(self.root / directory)
 
-    def _publish(self, day: DayPlan, listed: FileId, there: FileId | None, most: int | None) -> FileId | None:
+    def _publish(
+        self, day: DayPlan, listed: ScannedEntry[str], there: ScannedEntry[str] | None, most: int | None
+    ) -> ScannedEntry[str] | None:
         """Give a file its name, if it is what the host has; returns what is here then.
 
         One that changed while it was copied may hold some of both versions, and one that changed before has not settled
@@ -177,14 +178,16 @@ class Fetch:
         """
         staged = self.work.arrived / listed.path
         if (status := came(staged)) is None:
-            day.refuse(listed.path, OVERSIZE if there and most is not None and there.size > most else NOT_COPIED)
+            is_larger = there is not None and most is not None and there.version.size > most
+            day.refuse(listed.path, OVERSIZE if is_larger else NOT_COPIED)
             return None
-        here = FileId(listed.path, status.st_size, status.st_mtime_ns)
+        here = ScannedEntry(listed.path, FileVersion.of(status))
         # One that went away since is what was listed before, or it is not known what it is.
         now = there or listed
-        is_whole = here.size == now.size and self.work.mtimes.is_same(status, now.mtime_ns)
-        is_whole &= _same(now, listed) or not self.stream.settle
-        if not is_whole and not (self.stream.is_appended and listed.size <= here.size <= now.size):
+        is_whole = self.work.mtimes.is_version(status, now.version)
+        is_whole &= now.version.same_as(listed.version) or not self.stream.settle
+        is_part = self.stream.is_appended and listed.version.size <= here.version.size <= now.version.size
+        if not is_whole and not is_part:
             day.unsettled.add(listed.path)
             remove(staged)
             return None
@@ -193,11 +196,7 @@ class Fetch:
         return now if is_whole else here
 
 
-def _same(one: FileId, other: FileId) -> bool:
-    return one.size == other.size and same_mtime(one.mtime_ns, other.mtime_ns)
-
-
-def _newest_first(plan: Plan) -> Iterator[tuple[DayPlan, FileId]]:
+def _newest_first(plan: Plan) -> Iterator[tuple[DayPlan, ScannedEntry[str]]]:
     """What is to be fetched, the newest day first."""
     for day in sorted(plan.days.values(), key=lambda day: day.day, reverse=True):
         for file in day.fetch:

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from aurora_platform.errors import TransferError
 from aurora_platform.fs.atomic import NO_SPACE, nearest
-from aurora_platform.fs.versions import same_mtime
+from aurora_platform.fs.versions import FileVersion, same_mtime
 
 RECORD = ".mtimes"
 """In the directory of the work directories: what was learnt, as JSON."""
@@ -143,8 +143,11 @@ class Mtimes:
         self._incoming = incoming
         self._find = find or (lambda: recorded(incoming))
 
-    def is_same(self, here: os.stat_result, there_ns: int) -> bool:
-        """Whether a file here has the mtime that its host lists."""
+    def is_version(self, here: os.stat_result, there: FileVersion) -> bool:
+        """Whether a file here is the version that its host lists."""
+        size, there_ns = there
+        if here.st_size != size:
+            return False
         if here.st_mtime_ns == there_ns:
             return True
         kept = self.kept

@@ -15,12 +15,13 @@ from datetime import date
 from pathlib import Path
 
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import FileId, is_settled
+from aurora_platform.fs.versions import ScannedEntry, is_settled
+from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Mtimes
-from aurora_platform.mirror.work_directory import WORK_DIRECTORY, incoming
+from aurora_platform.mirror.work_directory import incoming
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.text import Tally, shown
-from aurora_platform.transport.listing import FILE, Entry, Listing
+from aurora_platform.transport.listing import ListedEntry, Listing
 
 # Why a file cannot be written here.
 ON_THE_WAY = "a symlink or file stands here where a directory should"
@@ -34,16 +35,16 @@ class DayPlan:
 
     day: date
     seen: int = 0
-    fetch: list[FileId] = field(default_factory=list)
-    unchanged: list[FileId] = field(default_factory=list)
+    fetch: list[ScannedEntry[str]] = field(default_factory=list)
+    unchanged: list[ScannedEntry[str]] = field(default_factory=list)
     unsettled: Tally = field(default_factory=Tally)
     refused: dict[str, Tally] = field(default_factory=dict)
 
-    def take(self, file: FileId) -> None:
+    def take(self, file: ScannedEntry[str]) -> None:
         """The file is settled, and not here in this version."""
         self.fetch.append(file)
 
-    def keep(self, file: FileId) -> None:
+    def keep(self, file: ScannedEntry[str]) -> None:
         """The file is settled and here."""
         self.unchanged.append(file)
 
@@ -81,18 +82,18 @@ class Plan:
         """The plan of a day, if it is asked for."""
         return self.days.get(day)
 
-    def lost(self, entry: Entry, reason: str) -> None:
+    def lost(self, entry: ListedEntry, reason: str) -> None:
         """An entry that may not be used, and that is in no asked day's place."""
 
-    def listed(self, entry: Entry) -> None:
+    def listed(self, entry: ListedEntry) -> None:
         """An entry that is a file of this stream, of whatever day."""
-        self.newest_ns = max(self.newest_ns or 0, entry.mtime_ns)
+        self.newest_ns = max(self.newest_ns or 0, entry.version.mtime_ns)
 
     def intent(self) -> str:
         """What is about to be fetched, for the log."""
         fetch = [file for day in self.days.values() for file in day.fetch]
         return f"listed {sum(day.seen for day in self.days.values())} files of {len(self.days)} days; to fetch: " + (
-            f"{len(fetch)} files, {sum(file.size for file in fetch) / 1e6:.1f} MB"
+            f"{len(fetch)} files, {sum(file.version.size for file in fetch) / 1e6:.1f} MB"
         )
 
 
@@ -133,7 +134,7 @@ class Decider:
         self.local = _LocalTree(raw_root)
         self.mtimes = mtimes or Mtimes(incoming(raw_root, stream.raw))
 
-    def __call__(self, entry: Entry, plan: Plan) -> None:
+    def __call__(self, entry: ListedEntry, plan: Plan) -> None:
         judged = self.judge(entry)
         plan.ours += judged.reason is not None or judged.file is not None
         if judged.is_dated:
@@ -141,12 +142,12 @@ class Decider:
         if judged.reason is not None:
             self._refuse(entry, judged.day, judged.reason, plan)
         elif judged.file is None:
-            plan.foreign += entry.kind == FILE
+            plan.foreign += entry.is_regular
         elif judged.day is not None and (asked := plan.of(judged.day)) is not None:
             asked.seen += 1
             self._settle(judged.file, asked)
 
-    def _refuse(self, entry: Entry, day: date | None, reason: str, plan: Plan) -> None:
+    def _refuse(self, entry: ListedEntry, day: date | None, reason: str, plan: Plan) -> None:
         here = plan.of(day) if day else None
         if here is None:
             plan.lost(entry, reason)
@@ -154,14 +155,14 @@ class Decider:
         here.seen += 1
         here.refuse(entry.path, reason)
 
-    def _settle(self, file: FileId, asked: DayPlan) -> None:
-        if not is_settled(file.mtime_ns, self.clock_ns, self.stream.settle):
+    def _settle(self, file: ScannedEntry[str], asked: DayPlan) -> None:
+        if not is_settled(file.version.mtime_ns, self.clock_ns, self.stream.settle):
             asked.unsettled.add(file.path)
-        elif file.path.startswith(f"{WORK_DIRECTORY}/"):
+        elif file.path.startswith(f"{INCOMING}/"):
             asked.refuse(file.path, _OURS)
         elif isinstance(here := self.local.look(file.path), str):
             asked.refuse(file.path, here)
-        elif here is not None and here.st_size == file.size and self.mtimes.is_same(here, file.mtime_ns):
+        elif here is not None and self.mtimes.is_version(here, file.version):
             asked.keep(file)
         else:
             asked.take(file)

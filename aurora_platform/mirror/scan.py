@@ -16,12 +16,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan, Decider, Plan
 from aurora_platform.streams.classify import Directories, directories_of_any_day
 from aurora_platform.streams.state import Sighting
 from aurora_platform.text import SHOWN, Tally, counted, shown
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source
 
 _AHEAD_NS = 60 * 10**9  # a file may be written since the host's clock was read, by a listing that takes its time
@@ -39,17 +39,18 @@ class DaySurvey(DayPlan):
     """The first names of them, in order of the alphabet: a host lists in no order."""
     _sum: int = 0
 
-    def take(self, file: FileId) -> None:
+    def take(self, file: ScannedEntry[str]) -> None:
+        size, mtime_ns = file.version
         self.missing += 1
-        self.missing_bytes += file.size
+        self.missing_bytes += size
         if len(self.first_missing) < SHOWN or file.path < self.first_missing[-1]:
             insort(self.first_missing, shown(file.path))
             del self.first_missing[SHOWN:]
         # A sum, so that the order in which a host lists its files does not matter, and none is kept.
-        record = f"{file.path}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape")
+        record = f"{file.path}\0{size}\0{mtime_ns}".encode("utf-8", "surrogateescape")
         self._sum = (self._sum + int.from_bytes(blake2b(record, digest_size=8).digest())) % (1 << 64)
 
-    def keep(self, file: FileId) -> None:
+    def keep(self, file: ScannedEntry[str]) -> None:
         self.present += 1
 
     @property
@@ -81,13 +82,13 @@ class Survey(Plan):
             return self.days.setdefault(day, DaySurvey(day))
         return self.days.get(day)
 
-    def lost(self, entry: Entry, reason: str) -> None:
+    def lost(self, entry: ListedEntry, reason: str) -> None:
         self.refused.add(entry.path)
 
-    def listed(self, entry: Entry) -> None:
+    def listed(self, entry: ListedEntry) -> None:
         super().listed(entry)
         self.files += 1
-        self.bytes += entry.size
+        self.bytes += entry.version.size
 
     @property
     def behind(self) -> list[DaySurvey]:
@@ -201,7 +202,7 @@ def look_outside(
     return _filled(survey, listing, Decider(stream, Directories(stream, []), listing.clock_ns, raw_root), began, within)
 
 
-def _but(placed: Directories, entries: Generator[Entry]) -> Generator[Entry]:
+def _but(placed: Directories, entries: Generator[ListedEntry]) -> Generator[ListedEntry]:
     """Without what the look at the days has listed: nothing is counted twice."""
     with closing(entries):
         yield from (entry for entry in entries if not placed.has_listed(entry))

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from aurora_platform.config.limits import KEEP_FREE
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import FileId, identity
+from aurora_platform.fs.versions import ScannedEntry, identity
+from aurora_platform.layout import mirror_transfer_lock
 from aurora_platform.mirror.disk_room import NO_ROOM, Room
 from aurora_platform.mirror.fetch import Fetch
 from aurora_platform.mirror.other_lanes import OtherLanes, held
@@ -218,7 +219,7 @@ class _Mirror:
                 self.transfer,
                 root,
                 work,
-                self.locks / f"mirror.{lane}.transfer.lock",
+                self.locks / f"{mirror_transfer_lock(lane)}.lock",
                 Room(work, self.keep_free, others.give_up),
                 self.tell,
             )
@@ -227,7 +228,7 @@ class _Mirror:
         return _Pass(plan, reports, done, listing.clock_ns, listing.unreadable)
 
 
-def _report(day: DayPlan, copied: list[FileId]) -> DayReport:
+def _report(day: DayPlan, copied: list[ScannedEntry[str]]) -> DayReport:
     return DayReport(
         day=day.day,
         seen=day.seen,
@@ -235,6 +236,6 @@ def _report(day: DayPlan, copied: list[FileId]) -> DayReport:
         unchanged=len(day.unchanged),
         unsettled=day.unsettled,
         refused=day.refused,
-        bytes=sum(file.size for file in copied),
+        bytes=sum(file.version.size for file in copied),
         identity=identity(RECIPE, sorted([*day.unchanged, *copied])),
     )

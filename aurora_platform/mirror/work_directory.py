@@ -17,13 +17,13 @@ from functools import cached_property
 from pathlib import Path
 
 from aurora_platform.fs.atomic import remove
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import ScannedEntry
+from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Kept, Mtimes, device_of, learn, record
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
 # Files in the making, and cut transfers to resume: behind the raw root's own directories, or those of a stream whose
 # directory is on another device, so that a finished file can be renamed to its name.
-WORK_DIRECTORY = ".incoming"
 BESIDE = ".aurora"  # at the end of a hidden name: a copy that is being made where no rename leads
 KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
 
@@ -35,7 +35,7 @@ def incoming(root: Path, raw: str) -> Path:
 
 
 def _choices(root: Path, raw: str) -> tuple[Path, Path]:
-    return root / WORK_DIRECTORY, root.parents[raw.count("/")] / WORK_DIRECTORY
+    return root / INCOMING, root.parents[raw.count("/")] / INCOMING
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class WorkPlace:
     def move_to_its_own(self) -> None:
         """Have later passes work below the stream's directory: no rename leads there from here, on one device."""
         with suppress(OSError):  # a disk that is full: it goes on as it is
-            (self.root / WORK_DIRECTORY).mkdir(exist_ok=True)
+            (self.root / INCOMING).mkdir(exist_ok=True)
 
     @property
     def arrived(self) -> Path:
         return self.path / ARRIVED
 
-    def begin(self, wanted: Iterable[FileId], unwanted: Iterable[FileId]) -> None:
+    def begin(self, wanted: Iterable[ScannedEntry[str]], unwanted: Iterable[ScannedEntry[str]]) -> None:
         """Remove what is of no use to a pass that fetches ``wanted``, and has no need of ``unwanted``.
 
         A part stays that may be of another day, about which this pass knows nothing.
@@ -89,7 +89,9 @@ class WorkPlace:
             remove(self.path / name)
         sizes = {file.path: file for file in wanted}
         self._sweep(sizes)
-        at_most = {_name(file.path): 0 for file in unwanted} | {_name(path): file.size for path, file in sizes.items()}
+        at_most = {_name(file.path): 0 for file in unwanted} | {
+            _name(path): file.version.size for path, file in sizes.items()
+        }
         oldest = time.time() - KEEP_PARTIAL.total_seconds()
         for part in self._parts():
             status = part.lstat()
@@ -108,15 +110,13 @@ class WorkPlace:
             with suppress(OSError):  # not there, or not empty
                 directory.rmdir()
 
-    def has(self, file: FileId) -> bool:
+    def has(self, file: ScannedEntry[str]) -> bool:
         """Whether a file has come whole in this version, and waits to be proved."""
         try:
             status = (self.arrived / file.path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return (
-            stat.S_ISREG(status.st_mode) and status.st_size == file.size and self.mtimes.is_same(status, file.mtime_ns)
-        )
+        return stat.S_ISREG(status.st_mode) and self.mtimes.is_version(status, file.version)
 
     def drop_part(self, path: str) -> bool:
         """Give up what has come of a file."""
@@ -143,7 +143,7 @@ class WorkPlace:
         partial = self.path / PARTIAL
         return list(partial.iterdir()) if partial.is_dir() else []
 
-    def _sweep(self, wanted: dict[str, FileId]) -> None:
+    def _sweep(self, wanted: dict[str, ScannedEntry[str]]) -> None:
         for place, folders, names in os.walk(self.arrived, topdown=False):
             for name in names + folders:
                 path = Path(place, name)

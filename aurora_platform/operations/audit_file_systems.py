@@ -10,8 +10,9 @@ from pathlib import Path
 
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import nearest
+from aurora_platform.layout import INCOMING, STAGING, Layout
 from aurora_platform.mirror.mtime_resolution import device_of, recorded
-from aurora_platform.mirror.work_directory import WORK_DIRECTORY, incoming
+from aurora_platform.mirror.work_directory import incoming
 from aurora_platform.operations.audit_result import Finding, Level
 
 MOUNTS = Path("/proc/thread-self/mounts")
@@ -47,7 +48,7 @@ def raw_mtimes(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
     """What is kept of the mtimes that the mirror compares."""
     coarse = False
     for name, stream in site.streams.items():
-        root = site.raw_root(name)
+        root = Layout.of(site).raw_root(name)
         kind, kept = _kind(root, mounts), recorded(incoming(root, stream.raw))
         if kept.step_ns > 1:
             said = f"{kind} keeps {kept} of an mtime, as the mirror has found: compared by what is kept"
@@ -64,10 +65,10 @@ def raw_mtimes(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
 def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
     """Whether what arrives can be renamed to its name: not from one device to another."""
     places = [Path(place) for place, _ in _mounted(mounts.read_text())]
-    shared = site.paths.raw / WORK_DIRECTORY
+    shared = Layout.of(site).raw / INCOMING
     used_of: dict[Path, tuple[str, Path]] = {}
     for name, stream in site.streams.items():
-        root = site.raw_root(name)
+        root = Layout.of(site).raw_root(name)
         if root not in used_of:
             used_of[root] = name, incoming(root, stream.raw)
     for root, (name, used) in used_of.items():
@@ -87,7 +88,7 @@ def staging(products: Path) -> Iterator[Finding]:
     device, there = device_of(products), sorted(products.iterdir()) if products.is_dir() else []
     elsewhere = [one for one in there if one.is_dir() and one.name[0] != "." and device_of(one) != device]
     for one in elsewhere:
-        what = f"{one} is on another device than {products / '.staging'}: no product can be published there"
+        what = f"{one} is on another device than {products / STAGING}: no product can be published there"
         yield Finding("products staging", Level.WARN, what, "keep all of paths.products on one file system")
     if not elsewhere:
         yield Finding("products staging", Level.OK, "products are made on the device where they are published")

@@ -1,5 +1,6 @@
 """What an audit looks at on this machine: tools, disks, rights, file systems, Dagster's home. It writes nothing."""
 
+import importlib.util
 import os
 import platform
 import re
@@ -11,14 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from aurora_platform.config.hosts import LocalHost
+from aurora_platform.config.package_files import CHECKOUT, DAGSTER_YAML, DEMO_DIRECTORY
 from aurora_platform.config.site import Site
+from aurora_platform.errors import LayoutError, NewerError
 from aurora_platform.fs.atomic import nearest
+from aurora_platform.layout import VERSION, check_state
 from aurora_platform.operations import audit_rsync
 from aurora_platform.operations.audit_file_systems import file_system, raw_mtimes, staging, work_directories
 from aurora_platform.operations.audit_result import Finding, Level, by_limits
-
-ROOT = Path(__file__).resolve().parents[2]
-OUR_DAGSTER_YAML = ROOT / "dagster.yaml"
 
 _PYTHON = (3, 12)
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
@@ -122,6 +123,20 @@ def _room(name: str, there: Path) -> Finding:
     return Finding(f"{name} space", level, what, "" if level is Level.OK else f"make room on the disk of {there}")
 
 
+def state_layout(state: Path) -> Iterator[Finding]:
+    """Which version of Aurora the state directory is of."""
+    component = "state layout"
+    try:
+        found = check_state(state)
+    except (NewerError, LayoutError) as error:
+        yield Finding(component, Level.FAIL, str(error), "docs/operating.md, Runbook: newer Aurora")
+        return
+    if found == VERSION:
+        yield Finding(component, Level.OK, f"version {found}")
+    else:
+        yield Finding(component, Level.OK, f"version {found}: whoever writes first makes version {VERSION} of it")
+
+
 def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[Finding]:
     """Whether a rebuilt directory can change places with the old one in one step, by the type of the file system."""
     kind = file_system(nearest(products).resolve(), mounts.read_text())
@@ -139,9 +154,11 @@ def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> It
 def dagster_home() -> Iterator[Finding]:
     """Dagster's own directory, and its settings in it."""
     home = os.environ.get("DAGSTER_HOME")
-    copy = f"cp {OUR_DAGSTER_YAML} {home}/"
+    copy = f"mkdir -p {home} && cp {DAGSTER_YAML} {home}/"
     if not home:
-        step = "`make ui` sets it to .aurora/dagster; for a real site, export DAGSTER_HOME=<a directory that is kept>"
+        step = "export DAGSTER_HOME=<a directory that is kept>"
+        if CHECKOUT:
+            step = f"`make ui` sets it to .aurora/dagster; for a real site, {step}"
         yield Finding("DAGSTER_HOME", Level.WARN, "not set", step)
         return
     theirs = Path(home) / "dagster.yaml"
@@ -150,25 +167,36 @@ def dagster_home() -> Iterator[Finding]:
     elif not theirs.exists():
         there = nearest(Path(home))
         if os.access(there, os.W_OK | os.X_OK):
-            yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", f"`make ui` makes it; else: {copy}")
+            step = f"`make ui` makes it; else: {copy}" if CHECKOUT else copy
+            yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", step)
         else:
             yield Finding("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
-    elif theirs.read_bytes() != OUR_DAGSTER_YAML.read_bytes():
+    elif theirs.read_bytes() != DAGSTER_YAML.read_bytes():
         step = f"if you never edited it: {copy}; else docs/operating.md, Updating"
         yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", step)
     else:
         yield Finding("DAGSTER_HOME", Level.OK, f"{home}, with our dagster.yaml")
 
 
+def dagster_shell() -> Iterator[Finding]:
+    """The package of the job ``look_at_this_machine``, which no resolver can install beside our Dagster."""
+    if importlib.util.find_spec("dagster_shell"):
+        yield Finding("dagster-shell", Level.OK, "installed")
+    else:
+        step = "make setup" if CHECKOUT else "pip install --no-deps dagster-shell, if you want that job"
+        yield Finding("dagster-shell", Level.WARN, "not installed: there is no job look_at_this_machine", step)
+
+
 def local_sources(site: Site) -> Iterator[Finding]:
     """The source directories of this machine."""
+    demo, make = (CHECKOUT / ".aurora", "make demo") if CHECKOUT else (Path.cwd() / DEMO_DIRECTORY, "aurora demo")
     for name, stream in site.streams.items():
         if stream.enabled and isinstance(site.hosts[stream.host], LocalHost):
             path = Path(stream.path)
             if not path.is_dir():
                 step = f"mount the disk, or correct streams.{name}.path"
-                if path.is_relative_to(ROOT / ".aurora"):
-                    step = "make demo first" if site.name == "demo" else "simulate it first, as the site file says"
+                if path.is_relative_to(demo):
+                    step = f"{make} first" if site.name == "demo" else "simulate it first, as the site file says"
                 yield Finding(f"source {name}", Level.FAIL, f"no such directory: {path}", step)
             elif not os.access(path, os.R_OK | os.X_OK):
                 step = f"let {os.environ.get('USER', 'us')} read it (chmod o+rx)"
@@ -184,10 +212,12 @@ def looks_here(site: Site) -> dict[str, Callable[[], Iterable[Finding]]]:
         "python": python,
         **{f"tool {one.name}": partial(tool, one) for one in TOOLS},
         **{f"{name} {path}": partial(directory, name, path) for name, path in paths.items()},
+        "state layout": partial(state_layout, site.paths.state),
         "products file system": partial(products_exchange, site.paths.products),
         "raw mtimes": partial(raw_mtimes, site),
         "raw work directory": partial(work_directories, site),
         "products staging": partial(staging, site.paths.products),
         "DAGSTER_HOME": dagster_home,
+        "dagster-shell": dagster_shell,
         "sources here": partial(local_sources, site),
     }

@@ -15,6 +15,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
 from aurora_platform.health.snapshot import Asker, Orchestrator, take_snapshot
+from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import Connections
 
 
@@ -48,7 +49,7 @@ def observe(
     more
         What else the caller has looked at.
     """
-    with nullcontext(known_hosts) if known_hosts else _copy_of(site.paths.known_hosts) as known:
+    with nullcontext(known_hosts) if known_hosts else _copy_of(Layout.of(site).known_hosts) as known:
         snapshot = take_snapshot(
             site,
             ask=_asker(site, known),

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.paths import UnsafePathError, is_plain, safe_relative
-from aurora_platform.fs.versions import FileId
-from aurora_platform.transport.listing import DIRECTORY, FILE, SYMLINK, Entry, Listing, matching
+from aurora_platform.fs.versions import DIRECTORY, FILE, SYMLINK, ScannedEntry
+from aurora_platform.transport.listing import ListedEntry, Listing, matching
 from aurora_platform.transport.protocols import Source
 
 # A file name does not stand in the directory of its neighbour day by more than this: clips are named by their begin or
@@ -55,7 +55,7 @@ class Directories:
         """List what a source has of these days below ``root``, the stream's directory there."""
         return source.list(root, self.below, named=self.named) if self.named else source.list(root, self.below)
 
-    def has_listed(self, entry: Entry) -> bool:
+    def has_listed(self, entry: ListedEntry) -> bool:
         """Whether :meth:`listing` lists what has this name; not asked where days have directories."""
         return not self.named or entry.kind == SYMLINK or self._asked.fullmatch(_base(entry.path)) is not None
 
@@ -138,7 +138,7 @@ class Judged(NamedTuple):
 
     day: date | None = None
     """Its UTC day; of what is refused, the day with which to show it."""
-    file: FileId | None = None
+    file: ScannedEntry[str] | None = None
     reason: str | None = None
     is_dated: bool = False
     """Whether it is a regular file of the stream with a day, also where it lies in the wrong directory."""
@@ -156,7 +156,7 @@ class Judge:
         self.clock_ns = clock_ns
         self.today = datetime.fromtimestamp(clock_ns / 1e9, UTC).date()
 
-    def __call__(self, entry: Entry) -> Judged:
+    def __call__(self, entry: ListedEntry) -> Judged:
         text = entry.path.decode("utf-8", "surrogateescape")
         ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
         is_usual = is_plain(entry.path)
@@ -175,13 +175,14 @@ class Judge:
             return Judged(home or day, reason="in the directory of another day than its name says", is_dated=True)
         if not self.placed.would_name(entry.path, day):
             return Judged(home or day, reason="not named as day_names says of its day", is_dated=True)
-        return Judged(day, FileId(text, entry.size, entry.mtime_ns), is_dated=True)
+        return Judged(day, ScannedEntry(text, entry.version), is_dated=True)
 
-    def _usable(self, text: str, entry: Entry, is_usual: bool) -> tuple[date | None, str | None]:
+    def _usable(self, text: str, entry: ListedEntry, is_usual: bool) -> tuple[date | None, str | None]:
         """The day of an entry, as far as it tells one, and the reason, where it must not be used."""
-        if entry.size < 0 or not 0 <= entry.mtime_ns <= self.clock_ns + _AHEAD_NS:
+        size, mtime_ns = entry.version
+        if size < 0 or not 0 <= mtime_ns <= self.clock_ns + _AHEAD_NS:
             return None, "impossible size or mtime"
-        day = self.stream.day_of(text, entry.mtime_ns)
+        day = self.stream.day_of(text, mtime_ns)
         if day is not None and day > self.today:
             return None, "dated in the future"
         if not (is_usual and entry.kind == FILE) and (reason := why_unusable(entry)) is not None:
@@ -189,7 +190,7 @@ class Judge:
         return day, None if day else "no day in its name"
 
 
-def why_unusable(entry: Entry) -> str | None:
+def why_unusable(entry: ListedEntry) -> str | None:
     """Why what an entry is, or how it is named, forbids to copy it; None for a regular file with a sound name."""
     try:
         path = safe_relative(entry.path)

@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import Full, Queue
 
 from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.text import shown
 from aurora_platform.transport import remote_sha256
 from aurora_platform.transport.remote_sha256 import NOT_BELOW, Tree, Unusable
@@ -110,14 +111,13 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """One file: path as asked for, size in bytes, mtime in ns since epoch, SHA-256 in hex.
+    """One file: path as asked for, the version that was read, SHA-256 in hex.
 
     Where there is no digest, ``error`` says why, ``sha256`` is None, and size and mtime are 0.
     """
 
     path: str
-    size: int
-    mtime_ns: int
+    version: FileVersion
     sha256: str | None
     error: str = ""
 
@@ -135,7 +135,7 @@ def why_unusable(path: str) -> str:
 
 def refused(path: str, why: str) -> Digest:
     """The digest of a file that has none."""
-    return Digest(path, 0, 0, None, why)
+    return Digest(path, FileVersion(0, 0), None, why)
 
 
 class LocalHasher:
@@ -171,7 +171,7 @@ def _digest(tree: Tree, path: str, check: Callable[[], None]) -> Digest:
         sha256, size, mtime_ns = tree.digest(os.fsencode(path), check)
     except Unusable as unusable:
         return refused(path, str(unusable))
-    return Digest(path, size, mtime_ns, sha256)
+    return Digest(path, FileVersion(size, mtime_ns), sha256)
 
 
 def _portions(root: str, paths: Sequence[str]) -> Iterator[list[str]]:
@@ -309,7 +309,7 @@ class Answers:
         if found["error"]:
             return refused(self._paths[number], shown(found["error"]))
         sha256 = found["sha256"].decode("ascii")
-        return Digest(self._paths[number], int(found["size"]), int(found["mtime"]), sha256)
+        return Digest(self._paths[number], FileVersion(int(found["size"]), int(found["mtime"])), sha256)
 
 
 _ANSWER = re.compile(

@@ -16,6 +16,7 @@ from aurora_platform import transport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import Host, SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.protocols import ArchiveHost, Hasher, HostAccess, Source, Transfer
 
@@ -37,7 +38,7 @@ class Connections:
         limits = site.limits
         return cls(
             Bounds(
-                known_hosts or site.paths.known_hosts,
+                known_hosts or Layout.of(site).known_hosts,
                 connect_seconds=limits.connect.total_seconds(),
                 listing_seconds=limits.listing.total_seconds(),
                 stall_seconds=limits.stall.total_seconds(),

@@ -18,9 +18,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.versions import DIRECTORY, FILE, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.text import Tally, shown
 
-FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
 _KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}
 
 # GNU find writes one NUL-terminated record an entry, so a name may hold anything. The clock record lets "settled" be
@@ -55,13 +55,8 @@ _COMPLAINT = re.compile(f"find: (?!{_QUOTE}/)(.+)")
 _OF_THE_ROOT = re.compile(f"{_QUOTE}\\.['\u2019]: (.+)")
 
 
-class Entry(NamedTuple):
-    """One thing on a host: kind (f, d, l, ?), size in bytes, mtime in ns since epoch, path as the host gave it."""
-
-    kind: str
-    size: int
-    mtime_ns: int
-    path: bytes
+type ListedEntry = ScannedEntry[bytes]
+"""An entry as a host lists it: its path may be anything."""
 
 
 @dataclass
@@ -72,7 +67,7 @@ class Listing:
     """
 
     clock_ns: int
-    entries: Generator[Entry]
+    entries: Generator[ListedEntry]
     """To be closed where it is not used up: that ends the session."""
     unreadable: Tally = field(default_factory=Tally)
 
@@ -113,7 +108,7 @@ def parse_listing(records: Iterator[bytes], unreadable: Tally) -> Listing:
     return Listing(int(first[6:]) * 1_000_000_000, _entries(records), unreadable)
 
 
-def _entries(records: Iterator[bytes]) -> Generator[Entry]:
+def _entries(records: Iterator[bytes]) -> Generator[ListedEntry]:
     for record in records:
         if record.startswith(b"end "):
             if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
@@ -126,12 +121,13 @@ def _entries(records: Iterator[bytes]) -> Generator[Entry]:
     raise HostError("the listing was cut off before its end")
 
 
-def _entry(record: bytes) -> Entry:
+def _entry(record: bytes) -> ListedEntry:
     try:
         kind, size, mtime, path = record.split(b" ", 3)
         seconds, _, fraction = mtime.partition(b".")
         mtime_ns = int(seconds) * 1_000_000_000 + int((fraction + b"000000000")[:9])
-        return Entry(_KINDS.get(kind) or kind.decode("ascii"), int(size), mtime_ns, path.removeprefix(b"./"))
+        version = FileVersion(int(size), mtime_ns)
+        return ScannedEntry(path.removeprefix(b"./"), version, _KINDS.get(kind) or kind.decode("ascii"))
     except ValueError:
         raise HostError(f"the listing has a line that is not find's: {record[:80]!r}") from None
 
@@ -202,7 +198,7 @@ class _Wanted(NamedTuple):
         return self.names is None or self.names.fullmatch(item.name) is not None or item.is_symlink()
 
 
-def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -> Generator[Entry]:
+def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -> Generator[ListedEntry]:
     pending: list[bytes] = []
     for start in below or [b""]:
         try:
@@ -215,7 +211,7 @@ def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -
         if stat.S_ISDIR(status.st_mode):
             pending.append(start)
         else:
-            yield _as_entry(start, status)
+            yield ScannedEntry.of(start, status)
     while pending:
         directory = pending.pop()
         try:
@@ -229,7 +225,7 @@ def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -
                     if not wanted.lists(item):
                         continue
                     try:
-                        yield _as_entry(path, item.stat(follow_symlinks=False))
+                        yield ScannedEntry.of(path, item.stat(follow_symlinks=False))
                     except FileNotFoundError:  # gone since it was listed
                         continue
         except OSError as error:
@@ -237,9 +233,3 @@ def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -
                 raise _cannot_be_read(os.fsdecode(root), error) from None
             if not isinstance(error, FileNotFoundError):
                 unreadable.add(directory + b": " + os.fsencode(error.strerror or "cannot be read"))
-
-
-def _as_entry(path: bytes, status: os.stat_result) -> Entry:
-    mode = status.st_mode
-    kind = FILE if stat.S_ISREG(mode) else DIRECTORY if stat.S_ISDIR(mode) else SYMLINK if stat.S_ISLNK(mode) else OTHER
-    return Entry(kind, status.st_size, status.st_mtime_ns, path)

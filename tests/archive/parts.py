@@ -12,18 +12,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.ledger import FILE_NAME, Ledger, Row
+from aurora_platform.archive.ledger import Ledger, Row
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
 from tests.mirror.parts import DAY, write
+from tests.patience import patient
 
 LOG = logging.getLogger("tests.archive")
-CONNECT, STALL = 1.0, 1.5  # s
+CONNECT, STALL = patient(2), patient(4)  # s; tests of a trouble wait for them, so they are short
 MET: dict[str, Any] = {
     "host": "here",
     "path": "/nowhere",
@@ -44,7 +46,7 @@ class Observatory:
     stall: float = STALL
     max_attempts: int = 3
     gws_name: str = "gws"
-    wait: int = 5
+    wait: int = int(patient(20))
     known_hosts: Path | None = None
     """Shared by tests, which saves a login in each; by default one of its own, as for whoever forks needs."""
     streams: dict[str, Any] = field(default_factory=lambda: {"met": MET})
@@ -82,15 +84,15 @@ class Observatory:
     @property
     def connections(self) -> Connections:
         known = self.known_hosts or self.home / "state" / "known_hosts"
-        return Connections(Bounds(known, connect_seconds=CONNECT, listing_seconds=10))
+        return Connections(Bounds(known, connect_seconds=CONNECT, listing_seconds=patient(20)))
 
     @property
     def archive_hosts(self) -> Sequence[ArchiveHost]:
-        bounds = {"stall_seconds": self.stall, "transfer_seconds": 60, "bandwidth_kib": self.bandwidth}
+        bounds = {"stall_seconds": self.stall, "transfer_seconds": patient(60), "bandwidth_kib": self.bandwidth}
         return self.connections.but(**bounds).archive_hosts(self.archive, LOG)
 
     def ledger(self) -> Ledger:
-        return Ledger(self.home / "state" / FILE_NAME)
+        return Ledger(Layout.of(self.site).ledger)
 
     def row(self, there: Path) -> Row | None:
         with self.ledger() as ledger:

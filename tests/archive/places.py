@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.reports import Certified
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import certify
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.site import Site, load_site
+from aurora_platform.layout import Side
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import LocalSource
 from tests.conftest import write_site

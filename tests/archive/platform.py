@@ -15,6 +15,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site, load_site
 from tests.conftest import write_site
 from tests.mirror.parts import DAY
+from tests.patience import in_site_file
 
 MET = {
     "host": "here",
@@ -42,7 +43,7 @@ class Platform:
                 "raw": str(home / "gws/raw"),
                 "products": str(home / "gws/products"),
             }
-            data["limits"] = {"connect": "2s"}
+            data["limits"] = {"connect": in_site_file(5)}
 
         self.site: Site = load_site(write_site(home, change))
         self.definitions: Definitions = build(self.site)

@@ -15,6 +15,7 @@ from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
 from tests.archive.parts import LOG
 from tests.archive.places import DAY, STREAM, Observatory
+from tests.patience import patient
 
 
 class PushedSite(Observatory):
@@ -27,12 +28,11 @@ class PushedSite(Observatory):
         return self.records.archive.model_copy(update={"hosts": self.hosts})
 
     def archive_hosts(self) -> Sequence[ArchiveHost]:
-        connections = Connections(
-            Bounds(
-                self.home / "known_hosts", connect_seconds=5, listing_seconds=20, stall_seconds=20, transfer_seconds=60
-            )
+        spoken = {"connect_seconds": patient(10), "listing_seconds": patient(20)}
+        moved = {"stall_seconds": patient(20), "transfer_seconds": patient(60)}
+        return Connections(Bounds(self.home / "known_hosts", **spoken, **moved)).archive_hosts(
+            self.archive_settings, LOG
         )
-        return connections.archive_hosts(self.archive_settings, LOG)
 
     def push(self, change: Callable[[ArchiveHost], Any] = lambda host: host) -> Any:
         """Push the day; ``change`` may give a host a fault."""

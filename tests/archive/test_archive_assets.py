@@ -24,12 +24,14 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from tests.archive.platform import FILES, Platform
+from tests.daemon import make_home
 from tests.mirror.parts import DAY, write
 
 
 @pytest.fixture
 def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
-    with DagsterInstance.local_temp(str(tmp_path)) as instance:  # a tick wants one that has a place on disk
+    home = make_home(tmp_path / "dagster")  # a tick wants one that has a place on disk
+    with DagsterInstance.from_config(str(home)) as instance:
         yield Platform(tmp_path, hosts, instance)
 
 

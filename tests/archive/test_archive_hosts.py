@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,10 @@ from tests.archive.parts import (
     write_raw,
 )
 from tests.mirror.parts import host_of, left_over, once
+from tests.patience import patient
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nobody_answers, nothing_listens
 
-SLACK = 3  # s, for what is work and no waiting, on a machine that does something else besides
+SLACK = patient(15)  # s, for what is work and no waiting: it takes half a second, and the defaults wait a minute
 BIG = random.Random(3).randbytes(6_000_000)
 ADDRESS = "127.0.0.21"
 
@@ -103,7 +103,11 @@ TROUBLES: dict[str, tuple[Callable[[Place], AbstractContextManager[SshHost]], st
         0,
     ),
     "shell that says nothing": (lambda place: forcing(place, "true"), "is let in, but a program cannot be run", 0),
-    "shell that never ends": (lambda place: forcing(place, "exec sleep 30"), "took longer than 2 s", STALL),
+    "shell that never ends": (
+        lambda place: forcing(place, "exec sleep 3600"),
+        f"took longer than {2 * CONNECT:g} s",
+        STALL,
+    ),
     "no rsync": (
         lambda place: forcing(
             place, 'case $SSH_ORIGINAL_COMMAND in rsync*) exit 127;; esac; eval "$SSH_ORIGINAL_COMMAND"'
@@ -126,20 +130,11 @@ TROUBLES: dict[str, tuple[Callable[[Place], AbstractContextManager[SshHost]], st
 }
 
 
-def seconds_of_a_push(observatory: Observatory) -> float:
-    """What a push of as much takes to a good host, on this machine now."""
-    write_raw(observatory, {"20260306.csv": BIG})
-    began = time.monotonic()
-    assert observatory.push_raw(date(2026, 3, 6)).files == 1
-    return time.monotonic() - began
-
-
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
     observatory: Observatory, servers: list[SshServer], tmp_path: Path, trouble: str
 ) -> None:
     make, why, bound = TROUBLES[trouble]
-    slack = max(SLACK, 4 * seconds_of_a_push(observatory.but(hosts=(host_of(servers[1]),), gws_name="now")))
     write_raw(observatory, {"20260305.csv": BIG, "a/20260305_b.csv": b"b"})
     there = observatory.gws / "raw" / "met"
     with make(Place(observatory, servers[0], tmp_path / "troubled")) as bad:
@@ -151,7 +146,7 @@ def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
     assert list(report.said) == [f"{bad.address}:{bad.port}"]
     assert re.search(why, report.said[f"{bad.address}:{bad.port}"]), report.said
     assert "\n" not in str(report.said)
-    assert took < bound + slack
+    assert took < bound + SLACK
     assert (report.files, report.bytes, report.failed.count) == (2, len(BIG) + 1, 0)
     assert files_below(there) == {"20260305.csv": BIG, "a/20260305_b.csv": b"b"}
     row = observatory.row(there / "20260305.csv")
@@ -228,7 +223,7 @@ def test_a_far_side_that_is_frozen_half_way_is_left_although_its_sshd_and_kernel
     assert report.host == f"127.0.0.12:{servers[1].port}"
     assert "nothing moved for too long" in next(iter(report.said.values()))
     assert report.files == 1
-    assert time.monotonic() - began < 2 + STALL + SLACK  # the slow line takes 1.5 s for the whole file
+    assert time.monotonic() - began < STALL + SLACK  # the slow line takes 1.5 s for the whole file
 
 
 def test_a_slow_line_is_no_dead_one_although_all_is_written_long_before_it_has_arrived(
@@ -239,6 +234,6 @@ def test_a_slow_line_is_no_dead_one_although_all_is_written_long_before_it_has_a
     with Proxy(servers[0], ADDRESS, "is slow") as proxy:
         slow = host_of(servers[0]).model_copy(update={"address": ADDRESS, "port": proxy.port})
         began = time.monotonic()
-        report = observatory.but(hosts=(slow,), stall=2).push_raw()
-    assert time.monotonic() - began > 3
+        report = observatory.but(hosts=(slow,), stall=patient(2)).push_raw()
+    assert time.monotonic() - began > patient(3), "the line has a pace of its own, whatever this machine does"
     assert (report.files, report.said) == (1, {})

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.compare import Class, Verdict
-from aurora_platform.archive.records import SIDES, Known, Side
+from aurora_platform.archive.records import FixityRecord
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError, HostError
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import SIDES, Layout, Side
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
@@ -98,7 +100,7 @@ def test_what_was_read_long_ago_is_read_again_some_of_it_each_day_and_all_within
     observatory.certify()
     read = []
     for days in (40, 68, 91):
-        with sqlite3.connect(observatory.site.paths.state / "evidence.sqlite") as db:
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE file SET hashed_at = ?", (time.time() - days * 86400,))
         read.append(observatory.certify().report.read.get("gws", 0))
     assert read[0] == 0
@@ -273,7 +275,7 @@ class TestCandidates:
     def test_none_where_the_evidence_is_too_old(self, observatory: Observatory) -> None:
         observatory.fill()
         observatory.certify_all()
-        with sqlite3.connect(observatory.site.paths.state / "evidence.sqlite") as db:
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE look SET at = at - 3 * 86400 WHERE day = ? AND side = 'gws'", (str(DAY),))
         plan = observatory.certify(datetime.now(UTC).date()).plan
         assert plan.candidates == ()
@@ -282,7 +284,7 @@ class TestCandidates:
     def test_none_of_files_whose_bytes_were_not_read_for_longer_than_scrub(self, observatory: Observatory) -> None:
         names = observatory.fill()
         observatory.certify_all()
-        with sqlite3.connect(observatory.site.paths.state / "evidence.sqlite") as db:
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute(
                 "UPDATE file SET hashed_at = hashed_at - 91 * 86400 WHERE path = ? AND side = 'gws'", (names[0],)
             )
@@ -302,7 +304,10 @@ def test_a_manifest_line_that_is_none_is_refused(tmp_path: Path, line: str) -> N
 
 
 def test_a_manifest_that_was_written_is_read_back(tmp_path: Path) -> None:
-    files = [("a b/ü.dat", Known(0, 1_700_000_000_000_000_001, "0" * 64)), ("z", Known(7, 5, None))]
+    files = [
+        ("a b/ü.dat", FixityRecord(FileVersion(0, 1_700_000_000_000_000_001), "0" * 64)),
+        ("z", FixityRecord(FileVersion(7, 5))),
+    ]
     count, digest = manifest.write(tmp_path / "m", files)
     assert (count, digest) == (2, hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest())
     assert list(manifest.read(tmp_path / "m")) == files
@@ -314,7 +319,6 @@ DAMAGES = ("none", "flip", "lose", "grow", "touch", "add")
 @given(damages=st.lists(st.sampled_from(DAMAGES), min_size=8, max_size=8))
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rsync_with_checksums_agrees_with_every_verdict(

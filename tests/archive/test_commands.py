@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,24 +13,35 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import load_site
+from aurora_simulator.ssh_server import SshServer
 from schedules.reconcile import kept
 from tests.archive.platform import FILES, Platform
-from tests.mirror.parts import DAY, write
+from tests.mirror.parts import DAY, host_of, write
 
 VICTIM = "met_20260305_3.csv"
 
 
-@pytest.fixture
-def filled(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
-    """A day that is pushed, verified and finalized."""
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory: pytest.TempPathFactory, servers: list[SshServer]) -> Iterator[tuple[Platform, Path]]:
+    """A day that was pushed, verified and finalized once for all tests, and a copy of all files as they were then."""
+    home, copy = tmp_path_factory.mktemp("finalized"), tmp_path_factory.mktemp("copy") / "home"
     with DagsterInstance.ephemeral() as instance:
-        platform = Platform(tmp_path, hosts, instance)
+        platform = Platform(home, tuple(host_of(server) for server in servers), instance)
         write(platform.home / "instrument", FILES)
         for job in ("met_day", "push_met", "verify_met"):
             platform.run(job)
-        yield platform
+        shutil.copytree(home, copy, symlinks=True)
+        yield platform, copy
+
+
+@pytest.fixture
+def filled(finalized: tuple[Platform, Path]) -> Platform:
+    """A day that is pushed, verified and finalized, whatever an earlier test did to it."""
+    platform, copy = finalized
+    shutil.rmtree(platform.home)
+    shutil.copytree(copy, platform.home, symlinks=True)
+    return platform
 
 
 def flip(place: Path) -> None:

@@ -13,6 +13,8 @@ from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import Layout
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
@@ -114,7 +116,9 @@ def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site
     with site.ledger() as ledger:
         row = ledger.row("gws", str(site.place("gws", name)))
         assert row is not None
-        ledger.offer("gws", f"raw/{STREAM}", [Item(str(place), row.remote_path, 3, place.stat().st_mtime_ns, DAY)])
+        ledger.offer(
+            "gws", f"raw/{STREAM}", [Item(str(place), row.remote_path, FileVersion(3, place.stat().st_mtime_ns), DAY)]
+        )
     assert not site.due().days
     assert site.push().held.count == 1
     assert site.place("gws", name).read_bytes() == good
@@ -151,7 +155,7 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
     site.write("local", "met_20260305_late.csv", b"recovered")
-    evidence = site.site.paths.state / "evidence.sqlite"
+    evidence = Layout.of(site.site).fixity
     evidence.write_bytes(b"rubbish" * 1000)
     assert site.due().days == [DAY]
     report = site.push()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
@@ -14,7 +15,8 @@ import pytest
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
 from aurora_platform.errors import LedgerError
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
+from tests.patience import patient
 
 DAY, BEFORE = date(2026, 3, 5), date(2026, 3, 4)
 SECOND = 10**9
@@ -27,11 +29,11 @@ def place(tmp_path: Path) -> Path:
 
 
 def item(name: str, size: int = 1, mtime_ns: int = SECOND + 1, day: date | None = DAY) -> Item:
-    return Item(f"/raw/{name}", f"/gws/{name}", size, mtime_ns, day)
+    return Item(f"/raw/{name}", f"/gws/{name}", FileVersion(size, mtime_ns), day)
 
 
-def there(one: Item) -> FileId:
-    return FileId(one.remote_path, one.size, one.mtime_ns)
+def there(one: Item) -> ScannedEntry[str]:
+    return ScannedEntry(one.remote_path, one.version)
 
 
 def test_what_is_queued_comes_newest_day_first_until_it_is_copied(place: Path) -> None:
@@ -55,8 +57,10 @@ def test_only_the_same_version_counts_as_copied(place: Path) -> None:
         ledger.offer("gws", "met", [item("a", size=5, mtime_ns=7 * SECOND + 3)])
         others = [("/gws/a", 4, 7 * SECOND + 3), ("/gws/a", 5, 7 * SECOND + 4), ("/gws/other", 5, 7 * SECOND + 3)]
         for path, size, mtime_ns in others:
-            assert ledger.copied("gws", [FileId(path, size, mtime_ns)]) == 0
-        assert ledger.copied("gws", [FileId("/gws/a", 5, 7 * SECOND)]) == 1, "a file system that keeps seconds"
+            assert ledger.copied("gws", [ScannedEntry(path, FileVersion(size, mtime_ns))]) == 0
+        assert ledger.copied("gws", [ScannedEntry("/gws/a", FileVersion(5, 7 * SECOND))]) == 1, (
+            "a file system that keeps seconds"
+        )
 
 
 def test_a_file_that_fails_too_often_is_parked_until_it_changes(place: Path) -> None:
@@ -167,7 +171,7 @@ def test_an_acquisition_program_registers_its_own_files(place: Path, tmp_path: P
     with Ledger(place) as ledger:
         ledger.add_file(file, "/gws/raw/run.dat", "gws")
         assert ledger.to_send("gws", REGISTERED) == [
-            Item(str(file), "/gws/raw/run.dat", 7, 1_780_000_000_123_456_789, None)
+            Item(str(file), "/gws/raw/run.dat", FileVersion(7, 1_780_000_000_123_456_789))
         ]
 
 
@@ -202,14 +206,14 @@ def test_two_processes_write_at_once_and_nothing_is_lost(place: Path) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(patient(60))
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     with Ledger(place) as ledger:
         assert {count.group: count.copied for count in ledger.counts("gws")} == {"one": 40, "two": 40, "three": 40}
 
 
 def open_at_once(place: Path, gate: Barrier) -> None:
-    gate.wait(30)
+    gate.wait(patient(60))
     for kind in (Ledger, Evidence):
         with kind(place.with_name(kind.__name__)):
             pass
@@ -222,7 +226,7 @@ def test_programs_that_make_the_databases_at_once_wait_for_each_other(place: Pat
         for maker in makers:
             maker.start()
         for maker in makers:
-            maker.join(60)
+            maker.join(patient(60))
         assert [maker.exitcode for maker in makers] == [0] * 8
 
 
@@ -244,7 +248,8 @@ def test_a_ledger_that_was_made_again_from_the_two_trees_says_so(place: Path) ->
     with Ledger(place) as ledger:
         assert ledger.is_empty
         assert ledger.rebuilt_at is None
-        listed = [there(both), FileId(other_version.remote_path, 8, other_version.mtime_ns), FileId("/gws/extra", 1, 1)]
+        listed = [there(both), there(replace(other_version, version=FileVersion(8, other_version.version.mtime_ns)))]
+        listed += [ScannedEntry("/gws/extra", FileVersion(1, 1))]
         assert ledger.rebuild("gws", "met", [both, here_only, other_version], listed) == 1
         assert ledger.to_send("gws", "met") == [here_only, other_version]
     with Ledger(place) as ledger:

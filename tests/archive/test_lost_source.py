@@ -13,16 +13,17 @@ import pytest
 
 from aurora_assets.archive.assets import manifests_key
 from aurora_assets.archive.checks import every_place_was_seen
-from aurora_platform.archive.records import Side
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.hosts import SshHost
+from aurora_platform.layout import Side
 from aurora_platform.mirror.scan import look
 from aurora_platform.text import Tally
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.listing import Entry, Listing, LocalSource
+from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
+from tests.patience import patient
 
 NEXT = DAY + timedelta(days=1)
 
@@ -118,7 +119,7 @@ def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observa
         def list(self, root: str, below: Any, without: Any = (), named: Any = ()) -> Listing:
             unreadable = Tally()
 
-            def entries() -> Generator[Entry]:
+            def entries() -> Generator[ListedEntry]:
                 yield from ()
                 unreadable.add("0: Permission denied")
 
@@ -158,7 +159,8 @@ def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_dire
     tmp_path: Path, hosts: tuple[SshHost, ...]
 ) -> None:
     observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
-    connections = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=5, listing_seconds=20))
+    bounds = Bounds(tmp_path / "known_hosts", connect_seconds=patient(20), listing_seconds=patient(20))
+    connections = Connections(bounds)
     place = Place("far", connections.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
     far: dict[Side, list[Place]] = {"source": [place]}
     assert "is empty" in observatory.certify(places=far).report.errors["source"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +15,7 @@ import pytest
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.manifest_store import Publication, stamps
-from tests.archive.places import DAY, STREAM, Observatory, name_of
-from tests.forking import Forking
+from tests.archive.places import STREAM, Observatory, name_of
 
 
 def read_latest(latest: Path) -> dict[str, int]:
@@ -225,45 +221,13 @@ def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
     observatory.fill(1)
     certified = observatory.certify()
     publication = observatory.records.publication()
-    history = publication.manifests / "history"
+    history = publication.layout.history
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
         (history / name).mkdir()
-    keeping = Publication(publication.manifests, publication.staging, 2, timedelta(minutes=10))
+    keeping = Publication(publication.layout, publication.staging, 2, timedelta(minutes=10))
     with observatory.records.evidence() as evidence:
         keeping.publish(STREAM, certified.summary, evidence, [], {})
     kept = stamps(history)
     assert len(kept) == 2
     assert "20260103T000000Z" not in kept[1:]
     read_latest(history / kept[-1])
-
-
-def certify_for_ever(home: str) -> None:
-    """For who is killed in the middle."""
-    observatory = Observatory(Path(home))
-    while True:
-        observatory.certify(full=True)
-
-
-@pytest.mark.timeout(120)
-def test_killed_twenty_times_while_it_reads_and_publishes_latest_is_whole_and_a_quiet_pass_ends_right(
-    tmp_path: Path,
-) -> None:
-    observatory = Observatory(tmp_path)
-    names = observatory.fill(40)
-    observatory.certify()
-    chance = random.Random(5)
-    with Forking("tests.archive.test_publish:certify_for_ever") as forking:
-        for number in range(20):
-            victim = forking.start(tmp_path)
-            if number == 10:
-                observatory.flip("gws", names[5])
-            time.sleep(chance.uniform(0, 0.2))
-            assert forking.kill(victim) == -signal.SIGKILL
-            read_latest(observatory.site.paths.manifests / "latest")
-            observatory.records.finalizations(STREAM).proved(DAY)
-    certified = observatory.certify(full=True)
-    assert certified.report.days[0].verdict.gaps == [f"{names[5]}: different checksum in the archive"]
-    with observatory.records.ledger() as ledger:
-        assert not ledger.counts("gws"), "a verification claims nothing of files that nobody offered"
-    observatory.records.staging.sweep()
-    assert not any(observatory.records.staging.directory.iterdir())

@@ -26,6 +26,7 @@ from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.errors import BusyError, LedgerError, TransferError
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import same_mtime
+from aurora_platform.layout import ArchiveLayout, Layout
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 from aurora_platform.transport.ssh_host import SshAccess
 from aurora_simulator.ssh_server import SshServer
@@ -57,8 +58,8 @@ def test_a_days_files_arrive_with_their_times_and_the_ledger_says_so(observatory
         row, status = observatory.row(there / name), (there / name).stat()
         assert row is not None
         assert row.copied_at
-        assert (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
-        assert row.mtime_ns == (observatory.raw / name).stat().st_mtime_ns
+        assert row.version == (status.st_size, status.st_mtime_ns)
+        assert row.version.mtime_ns == (observatory.raw / name).stat().st_mtime_ns
         assert (row.file_group, row.day) == ("raw/met", "2026-03-05")
     assert observatory.push_raw(DAY, date(2026, 3, 6)).files == 1
     assert differences(observatory.raw, there) == []
@@ -291,7 +292,7 @@ def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: O
 def test_two_runs_of_one_lane_do_not_work_at_once(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"x"})
     with (
-        exclusive(observatory.site.paths.locks, "push.raw.met", timedelta(0)),
+        exclusive(Layout.of(observatory.site).locks, "push.raw.met", timedelta(0)),
         pytest.raises(BusyError, match=r"push\.raw\.met: another run still works on this"),
     ):
         observatory.but(wait=0).push_raw()
@@ -368,7 +369,7 @@ def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_park
 def test_files_of_our_own_go_where_they_are_told(observatory: Observatory) -> None:
     word = observatory.home / "manifests" / "finalized" / "met" / "2026-03-05_met_finalized.yaml"
     write(word.parent, {word.name: b"complete: true\n"})
-    remote = f"{observatory.archive.evidence}/finalized/met/{word.name}"
+    remote = f"{ArchiveLayout.of(observatory.archive).manifests}/finalized/met/{word.name}"
     report = observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote}))
     assert report.files == 1
     assert Path(remote).read_bytes() == b"complete: true\n"

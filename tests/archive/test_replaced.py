@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aurora_platform.archive import ledger as ledgers
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.names import raw_group
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.replaced import Earlier
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError
+from aurora_platform.layout import ArchiveLayout, Layout, raw_group
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
@@ -53,7 +52,7 @@ def anywhere(site: PushedSite) -> set[bytes]:
 
 def kept(site: PushedSite) -> list[tuple[str, bytes]]:
     """Every earlier version that the archive keeps: path and content, oldest first."""
-    root = Path(site.archive_settings.kept)
+    root = Path(ArchiveLayout.of(site.archive_settings).replaced)
     places = sorted(place for place in root.rglob("*") if place.is_file())
     return [("/".join(place.relative_to(root).parts[1:]), place.read_bytes()) for place in places]
 
@@ -76,11 +75,11 @@ def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_a
     with site.ledger() as ledger:
         rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
     assert [row.remote_path for row in rows] == [str(site.place("gws", NAME))] * 2
-    assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in site.archive_settings.roots)
+    assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in ArchiveLayout.of(site.archive_settings).roots)
 
 
 def test_a_ledger_that_was_lost_sends_nothing_again_and_keeps_no_second_copy_of_what_is_there(site: PushedSite) -> None:
-    (site.site.paths.state / ledgers.FILE_NAME).unlink()
+    Layout.of(site.site).ledger.unlink()
     site.place("gws", OTHER).unlink()
     report = site.push()
     assert (report.files, report.literal_bytes) == (6, site.place("local", OTHER).stat().st_size)
@@ -150,7 +149,7 @@ def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
 def test_what_a_run_replaced_that_was_killed_is_told_by_the_next_one(site: PushedSite) -> None:
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME, OTHER)
-    keep_in = Path(site.archive_settings.kept) / "20260401T000000.000000Z_raw.met"
+    keep_in = Path(ArchiveLayout.of(site.archive_settings).replaced) / "20260401T000000.000000Z_raw.met"
     with site.ledger() as ledger:  # as the killed run left it: one file was replaced, of the other nothing is kept
         earlier = [
             Earlier(
@@ -222,7 +221,7 @@ def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_
     rewrite(site, b"anew", NAME)
     for side in ("source", "local"):
         site.write(side, "0/met_20260305_late.csv", b"recovered")
-    Path(site.archive_settings.kept).write_bytes(b"a file where the directory should be")
+    Path(ArchiveLayout.of(site.archive_settings).replaced).write_bytes(b"a file where the directory should be")
     with pytest.raises(ArchiveError, match=r"raw\.replaced"):
         site.push()
     assert site.place("gws", "0/met_20260305_late.csv").read_bytes() == b"recovered"
@@ -242,8 +241,8 @@ def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_
 def test_earlier_versions_are_kept_outside_of_every_root_of_the_archive(places: dict[str, str], kept: str) -> None:
     host = SshHost(address="127.0.0.9", user="nobody", auth="none")
     archive = Archive(hosts=(host,), **places)
-    assert archive.kept == kept
-    for root in archive.roots:
+    assert ArchiveLayout.of(archive).replaced == kept
+    for root in ArchiveLayout.of(archive).roots:
         inside = f"{root.rstrip('/')}/below"
         with pytest.raises(ValidationError, match="replaced: outside of"):
             Archive(hosts=(host,), **(places | {"replaced": inside}))

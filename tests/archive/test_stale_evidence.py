@@ -13,10 +13,10 @@ import pytest
 
 from aurora_platform.archive import backlog
 from aurora_platform.archive.prune_plan import plan_pruning
-from aurora_platform.archive.records import SIDES, Side
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import certify
 from aurora_platform.archive.verify_days import Place
+from aurora_platform.layout import SIDES, Layout, Side
 from aurora_platform.transport.checksums import Digest, LocalHasher
 from aurora_platform.transport.listing import LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
@@ -31,7 +31,7 @@ def observatory(tmp_path: Path) -> Observatory:
 
 
 def database(observatory: Observatory) -> sqlite3.Connection:
-    return sqlite3.connect(observatory.site.paths.state / "evidence.sqlite")
+    return sqlite3.connect(Layout.of(observatory.site).fixity)
 
 
 class Dies:

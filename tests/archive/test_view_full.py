@@ -12,6 +12,7 @@ import pytest
 from aurora_platform.archive import upload_tree
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.upload_tree import UnusableError, take
+from aurora_platform.fs.versions import FileVersion
 from tests.disks import tmpfs, with_mounts
 
 
@@ -22,7 +23,7 @@ def database(path: Path) -> Item:
         db.executemany("INSERT INTO a VALUES (?)", [("x" * 900,)] * 200)
         db.commit()
     status = path.stat()
-    return Item(str(path), path.name, status.st_size, status.st_mtime_ns, None)
+    return Item(str(path), path.name, FileVersion.of(status))
 
 
 def outcome(item: Item, target: Path) -> str:

@@ -24,7 +24,9 @@ DATABASES = (_CATALOG, "gws/" + _CATALOG, _LEDGER, _EVIDENCE)
 
 # When a row was written, and what was measured; the rest is what the platform knows.
 _OF_THE_RUN = {"indexed_at", "seconds", "host"}
-_MEASURED = re.compile(r"seconds|_s$|rate|pid|free|used|load|uptime|memory|version|bytes_total|percent|inodes|run_id")
+_MEASURED = re.compile(
+    r"seconds|_s$|rate|pid|free|used|load|uptime|memory|version|commit|is_modified|bytes_total|percent|inodes|run_id"
+)
 _MEASURED_TEXT = re.compile(r"\d+ % in use|clock [+-]")
 
 

@@ -11,8 +11,6 @@ from dagster import AssetRecordsFilter, DagsterInstance
 from aurora_simulator.ssh_server import SshServer
 from tests.before import comparing, golden
 
-pytestmark = pytest.mark.soak
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_platform.operations.audit_local import OUR_DAGSTER_YAML
+from aurora_platform.config.package_files import DAGSTER_YAML
 from aurora_simulator import InstrumentSpec, simulate_instruments
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.cli.parts import FIRST, Observatory
@@ -33,6 +33,6 @@ def site_file(observatory: Observatory, tmp_path: Path) -> Path:
 def dagster_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Dagster home as `make ui` would make it."""
     home = tmp_path_factory.mktemp("dagster_home")
-    (home / "dagster.yaml").write_bytes(OUR_DAGSTER_YAML.read_bytes())
+    (home / "dagster.yaml").write_bytes(DAGSTER_YAML.read_bytes())
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     return home

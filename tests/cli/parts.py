@@ -9,8 +9,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +23,10 @@ from click.testing import CliRunner, Result
 from aurora_cli.main import main
 from aurora_simulator import INSTRUMENTS
 from aurora_simulator.ssh_server import SshServer
+from tests.patience import in_site_file, patient
 
 ROOT = Path(__file__).resolve().parents[2]
-CONNECT = 2  # s; the bound on each step of a login
+CONNECT = int(patient(2))  # s; the bound on each step of a login
 TODAY = datetime.now(UTC).date()
 FIRST, SECOND = TODAY - timedelta(days=3), TODAY - timedelta(days=2)  # the days that the simulator writes
 FILES = {"cl61": 288, "radar": 72, "hatpro": 120, "vaisalamet": 1, "asfs_logger": 24, "asfs_fast_sonic": 24, "power": 1}
@@ -44,7 +46,7 @@ class Observatory:
         data = yaml.safe_load((ROOT / "sites" / "gamb2le.yaml").read_text())
         data["paths"] = {name: name for name in data["paths"]}
         data["hosts"] = {"ass": settings(self.ass), "aps": settings(self.aps)}
-        data["limits"] = {"connect": f"{CONNECT}s", "look": "8s", "lock": "20s"}
+        data["limits"] = {"connect": f"{CONNECT}s", "look": f"{min(48, 4 * CONNECT)}s", "lock": in_site_file(20)}
         del data["archive"], data["streams"]["wxcam"]
         for name, stream in data["streams"].items():
             stream["path"] = str(self.far / INSTRUMENTS[name].directory)
@@ -73,11 +75,48 @@ def elsewhere(server: SshServer, address: str, port: int) -> dict[str, Any]:
     return settings(server) | {"address": address, "port": port}
 
 
+class Deaf:
+    """Hosts at 127.0.0.3 that take connections and never say a word."""
+
+    def __init__(self, listeners: Sequence[socket.socket]) -> None:
+        self.ports: list[int] = [listener.getsockname()[1] for listener in listeners]
+        self.connections = 0
+        self.most_at_once = 0
+        self._open = 0
+        self._lock = threading.Lock()
+        for listener in listeners:
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with self._lock:
+                    self.connections += 1
+                    self._open += 1
+                    self.most_at_once = max(self.most_at_once, self._open)
+                threading.Thread(target=self._hear, args=(connection,), daemon=True).start()
+
+    def _hear(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while connection.recv(1 << 14):
+                pass
+        with self._lock:
+            self._open -= 1
+
+
 @contextmanager
-def deaf() -> Iterator[int]:
-    """The port of a host at 127.0.0.3 that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.3", 0)) as listener:
-        yield listener.getsockname()[1]
+def deaf(count: int = 1) -> Iterator[Deaf]:
+    """So many hosts, each with a port of its own."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.3", 0))) for _ in range(count)]
+        for listener in listeners:
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+        yield Deaf(listeners)
 
 
 def dead_port(address: str = "127.0.0.9") -> int:
@@ -107,7 +146,7 @@ def aurora_process(
         cwd=ROOT,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
         **options,
     )
@@ -163,5 +202,5 @@ def on_a_terminal(file: Path, *arguments: str) -> OnATerminal:
         pass  # how a terminal says that nobody writes to it any more
     finally:
         os.close(master)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=patient(60))
     return OnATerminal(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode()), said, process.returncode)

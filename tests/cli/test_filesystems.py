@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.mirror.mtime_resolution import Kept, record
 from aurora_platform.operations.audit_file_systems import raw_mtimes, staging, work_directories
 from aurora_platform.operations.audit_result import Finding, Level
@@ -62,7 +63,7 @@ def test_a_stream_or_a_directory_below_it_on_another_device_is_said_and_nothing_
     (site.paths.products / "wxcam").mkdir(parents=True)
     one_device = said([*work_directories(site), *staging(site.paths.products)])
     assert [level for level, _ in one_device] == [Level.OK, Level.OK]
-    places = (site.raw_root("wxcam"), deep, site.paths.products / "wxcam")
+    places = (Layout.of(site).raw_root("wxcam"), deep, site.paths.products / "wxcam")
 
     def look() -> list[tuple[Level, str]]:
         before = sorted(site.paths.raw.parent.rglob("*"))

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from aurora_cli.main import main
 from aurora_platform.config.site import load_site
+from aurora_platform.layout import Layout
 from aurora_simulator import INSTRUMENTS
 from aurora_simulator.__main__ import simulator
 from tests.cli.parts import FILES, ROOT
@@ -48,4 +49,4 @@ def test_what_the_file_says_to_type_simulates_and_brings_a_day_of_all_eight(
     assert int(copied["wxcam"]) > 0
     site = load_site(tmp_path / "sites" / "instruments.yaml")
     for name in ("cl61", "radar", "hatpro", "vaisalamet", "asfs_logger", "power"):
-        assert differences(Path(site.streams[name].path), site.raw_root(name)) == []
+        assert differences(Path(site.streams[name].path), Layout.of(site).raw_root(name)) == []

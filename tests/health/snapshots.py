@@ -20,6 +20,7 @@ from aurora_platform.health.models import (
     Snapshot,
     Software,
 )
+from tests.patience import in_site_file
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTES = timedelta(minutes=1)
@@ -33,14 +34,14 @@ def settings(port: int = 25, **changes: Any) -> Alerts:
         "sender": "aurora@example.org",
         "transport": "smtp",
         "smtp": {"port": port},
-        "within": "5s",
+        "within": in_site_file(20),
     }
     return Alerts.model_validate(given | changes)
 
 
-def alerting(home: Path, chosen: Alerts) -> Alerting:
+def alerting(home: Path, chosen: Alerts, **more: Any) -> Alerting:
     """As a program has it that has just been started: all that it knows is in state.json."""
-    return Alerting("demo", chosen, home / "alerts", home / "locks")
+    return Alerting("demo", chosen, home / "alerts", home / "locks", **more)
 
 
 def well(at: datetime, **changes: Any) -> Snapshot:

@@ -455,9 +455,8 @@ def test_a_preview_writes_and_sends_nothing(site: Site, relay: Relay) -> None:
     assert not (site.home / "alerts").exists()
 
 
-def test_two_evaluations_take_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aurora_platform.health.alerts._LOCK_SLACK", timedelta(seconds=-4.9))
-    alerts = alerting(site.home, site.settings)
+def test_two_evaluations_take_turns(site: Site) -> None:
+    alerts = alerting(site.home, site.settings, lock_slack=timedelta(seconds=0.1) - site.settings.within)
     with exclusive(site.home / "locks", "alerts", timedelta(0)), pytest.raises(BusyError):
         alerts.evaluate(reading(START), Mailer(site.settings), at=Moment(START))
 

@@ -16,9 +16,12 @@ from aurora_assets.definitions import build
 from aurora_assets.health.checks import passes
 from aurora_platform.health.freshness import age_class, all_freshness
 from aurora_platform.health.models import Freshness, Level
+from aurora_platform.layout import Layout
 from aurora_platform.streams.state import could_not_see, saw, state_of
 from sensors.freshness import freshness_sensor
 from tests.archive.places import STREAM, Observatory, name_of
+from tests.daemon import make_home
+from tests.patience import patient
 
 TODAY = datetime.now(UTC).date()
 
@@ -58,13 +61,13 @@ def test_a_backfill_of_an_old_day_makes_no_stream_fresh(observatory: Observatory
     found = fresh(observatory, "here")
     assert (found.level, found.sentence) == (Level.RED, "STALE: newest data 4.0 h old")
     assert found.since_utc is not None
-    assert abs(found.since_utc - (now() - timedelta(hours=2.5))) < timedelta(seconds=2)
+    assert abs(found.since_utc - (now() - timedelta(hours=2.5))) < timedelta(seconds=patient(20))
 
 
 def test_a_source_that_cannot_be_seen_is_unknown_since_then_and_neither_stale_nor_fresh(
     observatory: Observatory,
 ) -> None:
-    place = observatory.site.freshness(STREAM)
+    place = Layout.of(observatory.site).freshness(STREAM)
     saw(place, int((now() - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
     assert fresh(observatory, "source").level is Level.GREEN
     could_not_see(place, "127.0.0.1: no answer in time")
@@ -80,7 +83,7 @@ def test_a_source_that_cannot_be_seen_is_unknown_since_then_and_neither_stale_no
 
 
 def test_a_source_that_nothing_looks_at_is_unknown(observatory: Observatory) -> None:
-    place = observatory.site.freshness(STREAM)
+    place = Layout.of(observatory.site).freshness(STREAM)
     saw(place, time.time_ns(), time.time_ns())
     later = datetime.now(UTC) + timedelta(minutes=30)
     assert fresh(observatory, "source", later).sentence.endswith("is its arrival sensor on?")
@@ -89,19 +92,23 @@ def test_a_source_that_nothing_looks_at_is_unknown(observatory: Observatory) -> 
 def test_a_host_whose_clock_is_ahead_makes_its_files_no_newer(observatory: Observatory) -> None:
     ahead = timedelta(hours=1)
     written = now() - timedelta(minutes=100) + ahead
-    saw(observatory.site.freshness(STREAM), int(written.timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
+    saw(
+        Layout.of(observatory.site).freshness(STREAM),
+        int(written.timestamp() * 1e9),
+        int((now() + ahead).timestamp() * 1e9),
+    )
     assert fresh(observatory, "source").level is Level.RED
 
 
 def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_future(observatory: Observatory) -> None:
-    place, ahead = observatory.site.freshness(STREAM), timedelta(days=900)
+    place, ahead = Layout.of(observatory.site).freshness(STREAM), timedelta(days=900)
     written = now() - timedelta(hours=4)
     saw(place, int((written + ahead).timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
     saw(place, None, time.time_ns())
     found = fresh(observatory, "source")
     assert found.level is Level.RED
     assert found.newest_utc is not None
-    assert abs(found.newest_utc - written) < timedelta(seconds=2)
+    assert abs(found.newest_utc - written) < timedelta(seconds=patient(20))
 
 
 def test_a_stream_that_is_to_begin_later_is_gray_and_passes(tmp_path: Path) -> None:
@@ -180,7 +187,7 @@ class TestSensor:
         put(observatory, timedelta(minutes=5))
         sensor = freshness_sensor(observatory.site)
         repository = build(observatory.site).get_repository_def()
-        with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with DagsterInstance.from_config(str(make_home(tmp_path / "dagster"))) as instance:
             cursor = None
             for _ in range(1000):
                 context = build_sensor_context(instance, cursor=cursor, repository_def=repository)
@@ -196,7 +203,7 @@ class TestSensor:
         assert latest.event is not None
 
     def test_a_stale_source_is_written_once_however_its_clock_is_measured(self, observatory: Observatory) -> None:
-        place, sensor = observatory.site.freshness(STREAM), freshness_sensor(observatory.site)
+        place, sensor = Layout.of(observatory.site).freshness(STREAM), freshness_sensor(observatory.site)
         repository = build(observatory.site).get_repository_def()
         newest = int((now() - timedelta(hours=4)).timestamp() * 1e9)
         cursor, written = None, 0

@@ -15,6 +15,7 @@ from aurora_platform.config.site import Site, load_site
 from tests.conftest import write_site
 from tests.daemon import Daemon, daemon_of
 from tests.health.relay import Relay
+from tests.patience import in_site_file
 
 
 def with_mail(relay: Relay):
@@ -24,7 +25,7 @@ def with_mail(relay: Relay):
             "sender": "aurora@example.org",
             "transport": "smtp",
             "smtp": {"port": relay.port},
-            "within": "5s",
+            "within": in_site_file(5),
             "disk_percent": 1,  # so that something is going on
         }
 

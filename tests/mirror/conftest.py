@@ -11,9 +11,9 @@ from aurora_simulator import CameraSpec, Report, simulate
 from aurora_simulator.ssh_server import Auth, SshServer, readable_directory
 from tests.mirror.parts import ANYTHING, DAY, Mirror, auths, host_of, stream_of
 
-# Other tests run beside these, and some examples start a process: time says nothing, and fewer examples will do.
+# Some examples start a process: fewer of them will do.
 settings.register_profile(
-    "mirror", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "mirror", settings.get_profile("aurora"), max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

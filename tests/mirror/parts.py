@@ -6,13 +6,12 @@ import logging
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,9 +21,13 @@ from aurora_platform.mirror.scan import Survey, look
 from aurora_platform.mirror.sync import MirrorReport, mirror_days
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source, Transfer, Transferred
 from aurora_simulator.ssh_server import Auth, SshServer, why_no_sshd
+from tests.patience import patient, until
+
+if TYPE_CHECKING:
+    pass
 
 DAY = date(2026, 3, 5)
 SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -127,10 +130,10 @@ class Mirror:
     stream: Stream
     home: Path
     host: Host = HERE
-    stall: float = 20
-    bound: float = 60
+    stall: float = patient(20)
+    bound: float = patient(60)
     bandwidth: int = 0
-    connect: float = 10
+    connect: float = patient(10)
 
     @property
     def raw(self) -> Path:
@@ -174,7 +177,7 @@ class Mirror:
         *days: date,
         source: Source | None = None,
         transfer: Transfer | None = None,
-        wait: float = 10,
+        wait: float = patient(20),
         live_from: date = date.min,
         seen_at: Path | None = None,
         **more: Any,
@@ -221,7 +224,7 @@ def not_in(target: Path, source: Path, only: Sequence[str] = ("*",)) -> list[str
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def entries(listing: Listing) -> dict[bytes, Entry]:
+def entries(listing: Listing) -> dict[bytes, ListedEntry]:
     """The entries by path, without the directories where a listing began, which only find names."""
     return {entry.path: entry for entry in listing.entries}
 
@@ -234,14 +237,6 @@ def state(root: Path) -> dict[str, tuple[int, int, int]]:
 def stamps(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-
-
-def until(is_so: Callable[[], object], seconds: float = 10) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "this did not happen in time"
-        time.sleep(0.01)
 
 
 @contextmanager

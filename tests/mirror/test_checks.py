@@ -26,7 +26,9 @@ from aurora_assets.mirror import checks
 from aurora_assets.mirror.assets import raw_key
 from aurora_assets.partitions import daily
 from aurora_platform.config.site import load_site
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror import checks as plain_checks
+from tests.patience import in_site_file, patient
 
 GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
 DAY = date(2026, 3, 5)
@@ -61,7 +63,7 @@ class Observatory:
             for name, settings in STREAMS.items()
         }
         paths = {name: name for name in ("raw", "products", "state", "manifests")}
-        limits = {"connect": "2s"}
+        limits = {"connect": in_site_file(2)}
         data = {"name": "checks", "paths": paths, "hosts": hosts, "streams": streams, "limits": limits}
         (home / "site.yaml").write_text(yaml.safe_dump(data))
         site = load_site(home / "site.yaml")
@@ -268,7 +270,7 @@ def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
     lost = begin + timedelta(days=20, hours=6)
     name = "gamb2le_depolarisation_lidar_ceilometer_aurora_{:%Y%m%d_%H%M%S}.nc"
     files = [
-        plain_checks.LocalFile(name.format(at), int(at.timestamp()) * SECOND, True)
+        ScannedEntry(name.format(at), FileVersion(1, int(at.timestamp()) * SECOND))
         for at in times
         if not lost < at < lost + timedelta(minutes=30)
     ]
@@ -276,7 +278,7 @@ def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
     began = time.process_time()
     written = plain_checks.written_by_day(stream, files)
     found = [plain_checks.no_gap(stream, written[day], day, times[-1]) for day in days]
-    assert time.process_time() - began < 4
+    assert time.process_time() - began < patient(10), "in s of the CPU"
     assert [number for number, one in enumerate(found) if not one.passed] == [20]
     assert found[20].wrong["gaps of more than 0:10:00"].first == ["06:00:00 to 06:30:00"]
 

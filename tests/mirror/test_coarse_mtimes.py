@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.upload_tree import take
-from aurora_platform.fs.versions import same_mtime
+from aurora_platform.fs.versions import FileVersion, same_mtime
 from aurora_platform.mirror.mtime_resolution import Kept, Way, learn
 from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
@@ -148,14 +148,14 @@ def test_a_real_file_system_that_keeps_whole_seconds_is_mirrored(far: Path, tmp_
 def test_a_pushs_view_on_a_disk_that_keeps_less_makes_no_other_version_of_a_file(tmp_path: Path) -> None:
     write(tmp_path, {"file": b"x"})
     status = (tmp_path / "file").stat()
-    item = Item(str(tmp_path / "file"), "/gws/file", status.st_size, status.st_mtime_ns)
+    item = Item(str(tmp_path / "file"), "/gws/file", FileVersion.of(status))
     view = tmp_path / "outgoing" / "file"
 
     def act() -> Any:
         return take(item, view, in_place=False, is_database=False), view.stat().st_mtime_ns
 
     taken, there = on_a_disk_of_seconds(view.parent, tmp_path / "disk", act)
-    assert there != item.mtime_ns
+    assert there != item.version.mtime_ns
     assert taken == item
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.config.site import load_site
-from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over, until
+from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over
+from tests.patience import until
 
 GAMB2LE = load_site(Path(__file__).parents[2] / "sites" / "gamb2le.yaml")
 DAY = date(2026, 8, 18)

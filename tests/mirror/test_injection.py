@@ -18,7 +18,7 @@ from aurora_platform.config.types import Address, Login, Name, RelativePath
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, host_of, stream_of, write
 
-patient = settings.get_profile("mirror")
+few = settings.get_profile("mirror")
 
 CANARY = Path(tempfile.gettempdir()) / f"aurora-canary-{uuid.uuid4().hex}"
 # A name has no slash, but a shell has one: the first letter of its home. CANARY lies two levels deep at most.
@@ -51,7 +51,7 @@ def test_the_payloads_are_commands_to_a_shell_that_reads_them(number: int) -> No
     CANARY.unlink()
 
 
-@settings(patient, max_examples=8)
+@settings(few, max_examples=8)
 @given(root=TAME, raw=TAME, directory=TAME, names=st.lists(NAMES, min_size=1, max_size=8, unique=True))
 @example(root=PAYLOADS[0], raw=PAYLOADS[1], directory=PAYLOADS[2], names=PAYLOADS)
 @example(
@@ -85,7 +85,7 @@ def is_taken(path: str) -> bool:
     return not any(part.startswith(".") for part in path.split("/")) and not re.search(r"\\[][*?]", path)
 
 
-@settings(patient, max_examples=100)
+@settings(few, max_examples=100)
 @given(NAMES)
 def test_what_stands_bare_on_a_command_line_is_never_made_of_metacharacters(text: str) -> None:
     """Logins and addresses begin with no dash, and have no character that any shell, ssh or rsync reads."""

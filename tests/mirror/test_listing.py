@@ -14,16 +14,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.errors import AuroraError, HostError, HostRefusedError
+from aurora_platform.fs.versions import DIRECTORY, FILE, OTHER, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.mirror.plan import make_plan
 from aurora_platform.streams.classify import directories
 from aurora_platform.text import Tally
 from aurora_platform.transport.listing import (
-    DIRECTORY,
-    FILE,
     NO_SUCH_ROOT,
-    OTHER,
-    SYMLINK,
-    Entry,
+    ListedEntry,
     Listing,
     LocalSource,
     complaints,
@@ -67,7 +64,7 @@ def odd_tree(root: Path) -> None:
     (root / "link to itself").symlink_to("link to itself")
 
 
-def by_find(root: Path, below: Sequence[bytes] = ()) -> dict[bytes, Entry]:
+def by_find(root: Path, below: Sequence[bytes] = ()) -> dict[bytes, ListedEntry]:
     """What GNU find says, asked in another way than the script under test asks."""
     found = {}
     for start in below or [b""]:
@@ -78,7 +75,7 @@ def by_find(root: Path, below: Sequence[bytes] = ()) -> dict[bytes, Entry]:
             seconds, fraction = mtime.split(b".")
             name = os.path.join(start, path)
             stamp = int(seconds) * 10**9 + int(fraction[:9])
-            found[name] = Entry(kind.decode() if kind in b"fdl" else OTHER, int(size), stamp, name)
+            found[name] = ScannedEntry(name, FileVersion(int(size), stamp), kind.decode() if kind in b"fdl" else OTHER)
     return found
 
 
@@ -92,10 +89,10 @@ def by_shell(root: Path | str | bytes, below: Sequence[str] = (), named: Sequenc
     return parse_listing(split_records([done.stdout]), unreadable)
 
 
-def same(listing: Listing, expected: dict[bytes, Entry], starts: Sequence[bytes] = (b".",)) -> None:
+def same(listing: Listing, expected: dict[bytes, ListedEntry], starts: Sequence[bytes] = (b".",)) -> None:
     """The same entries; find names what it begins with, a walk does not, and a pipe's letter is not ours."""
     found = {
-        path: Entry(e.kind if e.kind in (FILE, DIRECTORY, SYMLINK) else OTHER, e.size, e.mtime_ns, e.path)
+        path: e._replace(kind=e.kind if e.kind in (FILE, DIRECTORY, SYMLINK) else OTHER)
         for path, e in entries(listing).items()
         if path not in starts
     }
@@ -139,7 +136,7 @@ def test_what_stands_where_a_directory_was_asked_for_is_one_entry(odd: Path, nam
     (local,) = LocalSource().list(str(odd), [name]).entries
     (shell,) = by_shell(odd, [name]).entries
     assert local.path == shell.path == name.encode()
-    assert (local.size, local.mtime_ns) == (shell.size, shell.mtime_ns)
+    assert local.version == shell.version
     assert local.kind == shell.kind or name == "pipe"
 
 
@@ -169,7 +166,7 @@ def test_no_name_means_anything_to_the_hosts_shell(root: str, day: str, name: st
         (place / day / name).write_bytes(b"12345")
         for below in ([], [day]):
             found = entries(by_shell(place, below))
-            assert found[f"{day}/{name}".encode()].size == 5
+            assert found[f"{day}/{name}".encode()].version.size == 5
             same(
                 by_shell(place, below),
                 by_find(place, [b.encode() for b in below]),
@@ -249,7 +246,7 @@ def real_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return subprocess.run(remote_command(str(root), []), check=True, capture_output=True).stdout
 
 
-def read(blocks: Sequence[bytes]) -> list[Entry]:
+def read(blocks: Sequence[bytes]) -> list[ListedEntry]:
     return list(parse_listing(split_records(blocks), Tally()).entries)
 
 
@@ -363,7 +360,7 @@ def test_files_that_go_away_meanwhile_are_no_error(tmp_path: Path) -> None:
         (tmp_path / f"d{number}").mkdir()
         (tmp_path / f"d{number}" / "file").touch()
 
-    def vanishing(found: Iterator[Entry]) -> Iterator[Entry]:
+    def vanishing(found: Iterator[ListedEntry]) -> Iterator[ListedEntry]:
         for entry in found:
             yield entry
             shutil.rmtree(tmp_path / os.fsdecode(entry.path), ignore_errors=True)

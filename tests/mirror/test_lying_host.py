@@ -1,16 +1,14 @@
 """A host whose listing lies: nothing is written outside of the stream's raw directory, and each lie is counted."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
+from aurora_platform.transport.listing import ListedEntry, Listing
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, left_over, write
 
 MTIME = int(SETTLED.timestamp()) * 10**9
@@ -40,7 +38,7 @@ LINKS = {b"passwd": "symlink", b"etc": "symlink"}
 class Liar:
     """A source that says the same lies whenever it is asked."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[ListedEntry]) -> None:
         self.entries = entries
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
@@ -83,10 +81,13 @@ def test_every_lie_of_a_listing_is_refused_by_name_and_writes_nothing_elsewhere(
     write(outside, {"file": b"what .. would find"})
     write(neighbour.parent, {"file": b"another stream's"})
     before = around(either, far)
-    said = [Entry("f", 1, (far / name).stat().st_mtime_ns, name.encode()) for name in ("good", "in/file")]
-    said += [Entry("f", 7, MTIME, path.replace(b"OUTSIDE", outside.name.encode())) for path in LIES]
-    said += [Entry("l", 11, MTIME, path) for path in LINKS]
-    said += [Entry("f", -1, MTIME, b"less than nothing"), Entry("f", 1, CLOCK * 2, b"not yet written")]
+    said = [
+        ScannedEntry(name.encode(), FileVersion(1, (far / name).stat().st_mtime_ns)) for name in ("good", "in/file")
+    ]
+    said += [ScannedEntry(path.replace(b"OUTSIDE", outside.name.encode()), FileVersion(7, MTIME)) for path in LIES]
+    said += [ScannedEntry(path, FileVersion(11, MTIME), "l") for path in LINKS]
+    said += [ScannedEntry(b"less than nothing", FileVersion(-1, MTIME))]
+    said += [ScannedEntry(b"not yet written", FileVersion(1, CLOCK * 2))]
     report = either.run(source=Liar(said))
     assert refused(report) == counted([*LIES.values(), *LINKS.values()]) | {"impossible size or mtime": 2}
     assert adds_up(report)
@@ -146,45 +147,3 @@ def test_what_becomes_a_link_to_etc_after_the_listing_brings_no_link_and_nothing
     assert adds_up(report)
     assert plain_files(either) == {"stays"}
     assert around(either, far) == before
-
-
-MILLION = """
-import json, sys
-from datetime import date, timedelta
-from pathlib import Path
-from aurora_platform.transport.listing import Entry, Listing
-from aurora_platform.mirror.sync import mirror_days
-from tests.mirror.parts import ANYTHING, stream_of
-from tests.mirror.test_lying_host import CLOCK, LIES, MTIME
-
-lies = [path for path in LIES if len(path) < 100]
-
-class Liar:
-    def __init__(self, number): self.number = number
-    def list(self, root, below):
-        return Listing(CLOCK, (
-            Entry("f", 7, MTIME, b"%s/%d" % (lies[n % len(lies)], n)) for n in range(self.number)))
-
-class Nothing:
-    def fetch(self, *_, **__): raise AssertionError("there is nothing to fetch")
-
-def peak():
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-
-home, found = Path(sys.argv[1]), []
-for number in (100_000, 1_000_000):
-    report = mirror_days("liar", stream_of("/far", ANYTHING), [date(2026, 3, 5)], source=Liar(number),
-        transfer=Nothing(), raw=home / "raw", locks=home / "locks", wait=timedelta(seconds=1))
-    found.append([report.total("seen"), report.total("refused_count"), peak()])
-print(json.dumps(found))
-"""
-
-
-def test_a_million_lies_take_no_more_memory_than_a_tenth_of_them(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MILLION, str(tmp_path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    tenth, million = json.loads(done.stdout)
-    assert tenth[:2] == [100_000, 100_000]
-    assert million[:2] == [1_000_000, 1_000_000]
-    assert million[2] - tenth[2] < 2 * 1024, "KiB"
-    assert not (tmp_path / "raw/all").exists()

@@ -10,6 +10,7 @@ import pytest
 from aurora_platform.errors import HostError, TransferError
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import DAY, LOG, Mirror, host_of, stream_of, write
+from tests.patience import patient
 
 IMAGE = "FISH/20260305/10/HDR_20260305_100000.jpg"
 NOISE = 20_000_000
@@ -17,7 +18,7 @@ FLOOD = f'yes "$(printf "\\033[31m\\342\\200\\256red")" | head -c {NOISE} >&2'
 
 
 @contextmanager
-def saying(tmp_path: Path, far: Path, before: str, programs: str = "*", bound: float = 60) -> Iterator[Mirror]:
+def saying(tmp_path: Path, far: Path, before: str, programs: str = "*", bound: float = patient(60)) -> Iterator[Mirror]:
     """A mirror of a host that does something before each of some programs."""
     command = f'ForceCommand case $SSH_ORIGINAL_COMMAND in {programs}) {before};; esac; eval "$SSH_ORIGINAL_COMMAND"'
     with SshServer(tmp_path / "sshd", options=[command]) as server:

@@ -12,31 +12,31 @@ from hypothesis import strategies as st
 
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.paths import safe_relative
-from aurora_platform.fs.versions import same_mtime
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
 from aurora_platform.mirror.plan import DayPlan, Plan, describe_refused, make_plan
 from aurora_platform.streams.classify import directories
 from aurora_platform.text import Tally
-from aurora_platform.transport.listing import Entry, Listing, LocalSource
+from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator import FAULTS, Report
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, Mirror, adds_up, left_over, not_in, stream_of, write
 
-patient = settings.get_profile("mirror")
+few = settings.get_profile("mirror")
 SECOND = 10**9
 NOON = int(datetime(2026, 3, 5, 12, tzinfo=UTC).timestamp()) * SECOND
 CLOCK = NOON + 3600 * SECOND
 
 
 def plan_of(
-    stream: Stream, entries: list[Entry], root: Path, days: list[date] | None = None, clock: int = CLOCK
+    stream: Stream, entries: list[ListedEntry], root: Path, days: list[date] | None = None, clock: int = CLOCK
 ) -> Plan:
     return make_plan(stream, days or [DAY], Listing(clock, iter(entries)), root)
 
 
-def image(path: str, *, kind: str = "f", size: int = 7, mtime_ns: int = NOON) -> Entry:
-    return Entry(kind, size, mtime_ns, os.fsencode(path))
+def image(path: str, *, kind: str = "f", size: int = 7, mtime_ns: int = NOON) -> ListedEntry:
+    return ScannedEntry(os.fsencode(path), FileVersion(size, mtime_ns), kind)
 
 
-def one(stream: Stream, entry: Entry, root: Path, clock: int = CLOCK) -> str:
+def one(stream: Stream, entry: ListedEntry, root: Path, clock: int = CLOCK) -> str:
     """What becomes of a single entry."""
     plan = plan_of(stream, [entry], root, clock=clock)
     day = plan.days[DAY]
@@ -144,7 +144,7 @@ def test_the_refused_are_named_in_a_form_that_a_table_can_hold(
         (image("/etc/passwd"), "absolute path"),
     ],
 )  # fmt: skip
-def test_an_entry_has_one_outcome(tmp_path: Path, entry: Entry, outcome: str) -> None:
+def test_an_entry_has_one_outcome(tmp_path: Path, entry: ListedEntry, outcome: str) -> None:
     assert one(stream_of("/"), entry, tmp_path) == outcome
 
 
@@ -155,11 +155,15 @@ FILES = st.sampled_from(
 )
 ENTRIES = st.lists(
     st.builds(
-        lambda kind, size, mtime, parts, file: Entry(kind, size, mtime, "/".join([*parts, file]).encode()),
+        lambda kind, size, mtime, parts, file: ScannedEntry(
+            "/".join([*parts, file]).encode(), FileVersion(size, mtime), kind
+        ),
         KINDS, st.integers(-5, 10**20), st.integers(-(10**20), 10**20) | st.integers(NOON - SECOND, CLOCK + SECOND),
         st.lists(PARTS, max_size=4), FILES | st.text(max_size=3),
     )
-    | st.builds(Entry, KINDS, st.integers(), st.integers(), st.binary(max_size=30)),
+    | st.builds(
+        ScannedEntry, st.binary(max_size=30), st.builds(FileVersion, st.integers(), st.integers()), KINDS
+    ),
     max_size=30,
 )  # fmt: skip
 STREAMS = st.sampled_from(
@@ -167,10 +171,10 @@ STREAMS = st.sampled_from(
 )
 
 
-@settings(patient, max_examples=200)
+@settings(few, max_examples=200)
 @given(ENTRIES, STREAMS, st.integers(1, 4), st.integers(0, 99_999_999_999))
 def test_counts_add_up_and_only_safe_paths_are_fetched_whatever_a_host_says(
-    tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], stream: dict[str, Any], days: int, clock: int
+    tmp_path_factory: pytest.TempPathFactory, entries: list[ListedEntry], stream: dict[str, Any], days: int, clock: int
 ) -> None:
     asked = [DAY + timedelta(days=n) for n in range(days)]
     plan = plan_of(stream_of("/", stream), entries, tmp_path_factory.getbasetemp() / "none", asked, clock * SECOND)
@@ -178,7 +182,7 @@ def test_counts_add_up_and_only_safe_paths_are_fetched_whatever_a_host_says(
         outcomes = len(day.fetch) + len(day.unchanged) + day.unsettled.count + day.refused_count
         assert day.seen == outcomes
         assert all(safe_relative(file.path.encode()) == file.path for file in day.fetch)
-        assert all(file.size >= 0 and file.mtime_ns >= 0 for file in day.fetch)
+        assert all(min(file.version) >= 0 for file in day.fetch)
     assert sum(day.seen for day in plan.days.values()) + plan.foreign <= len(entries)
 
 
@@ -353,7 +357,7 @@ def test_planning_a_day_does_not_look_at_other_days_of_the_copy(far: Path, tmp_p
 def test_a_file_in_the_directory_of_a_far_day_is_refused_by_name_and_never_silently_passed_over(tmp_path: Path) -> None:
     stream = stream_of("/camera")
     far = "FISH/20260305/12/HDR_20250101_000000.jpg"  # a camera whose clock was reset
-    listing = Listing(CLOCK, iter([Entry("f", 1, CLOCK - 10**13, far.encode())]))
+    listing = Listing(CLOCK, iter([ScannedEntry(far.encode(), FileVersion(1, CLOCK - 10**13))]))
     day = make_plan(stream, [DAY], listing, tmp_path).days[DAY]
     assert day.seen == day.refused_count == 1
     assert day.refused["in the directory of another day than its name says"].first == [far]

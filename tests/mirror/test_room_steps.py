@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from aurora_platform.fs.versions import FileId, in_parts
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
 from aurora_platform.mirror.disk_room import Room
 from aurora_platform.mirror.plan import DayPlan
 from aurora_platform.mirror.work_directory import WorkPlace
 from tests.mirror.parts import DAY
 
 
-class Counted(list[FileId]):
+class Counted(list[ScannedEntry[str]]):
     """The files of a pass, which count how many of them were looked at."""
 
     looked_at = 0
 
-    def __iter__(self) -> Iterator[FileId]:
+    def __iter__(self) -> Iterator[ScannedEntry[str]]:
         for file in super().__iter__():
             self.looked_at += 1
             yield file
@@ -33,7 +33,7 @@ def steps(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatc
     (work.path / "partial").mkdir(parents=True)
     for number in range(10):
         (work.path / "partial" / f"{number}.dat").touch()
-    wanted = Counted(FileId(f"{number}.dat", 1000, number) for number in range(files))
+    wanted = Counted(ScannedEntry(f"{number}.dat", FileVersion(1000, number)) for number in range(files))
     room, day, asked, ask = Room(work, keep_free), DayPlan(DAY), [0], os.statvfs
 
     def counting(place: Any) -> os.statvfs_result:
@@ -43,7 +43,9 @@ def steps(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(os, "statvfs", counting)
         pairs = [(day, file) for file in list.__iter__(wanted)]
-        fits = sum(len(room.fitting(part, wanted)) for part in in_parts(pairs, lambda one: one[1].size, most=100))
+        fits = sum(
+            len(room.fitting(part, wanted)) for part in in_parts(pairs, lambda one: one[1].version.size, most=100)
+        )
     assert fits + day.refused_count == files
     return fits, wanted.looked_at, asked[0]
 

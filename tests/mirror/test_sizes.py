@@ -63,7 +63,7 @@ def test_files_of_about_one_size_are_one_transfer(mirror: Mirror, far: Path, siz
 def test_however_sizes_are_mixed_each_bound_is_near_and_transfers_are_few(
     far: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(st.lists(st.integers(0, 30).map(lambda power: int(1.9**power)) | st.integers(0, GIB // 8), max_size=25))
     def check(sizes: list[int]) -> None:
         for old in far.iterdir():

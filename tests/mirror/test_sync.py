@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
-from aurora_platform.fs.versions import FileId, identity
+from aurora_platform.fs.versions import ScannedEntry, identity
 from aurora_platform.mirror.sync import MirrorReport
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.openssh import openssh_command
@@ -29,6 +29,7 @@ from tests.mirror.parts import (
     CAMERA_FILES,
     Meanwhile,
     Mirror,
+    Noted,
     Recording,
     adds_up,
     differences,
@@ -39,8 +40,9 @@ from tests.mirror.parts import (
     stream_of,
     write,
 )
+from tests.patience import patient
 
-patient = settings.get_profile("mirror")
+few = settings.get_profile("mirror")
 IMAGE = "FISH/20260305/12/HDR_20260305_120000.jpg"
 
 
@@ -59,12 +61,13 @@ def check_first_and_second_pass(mirror: Mirror, camera: tuple[Path, Report]) -> 
     copies = {path for path in mirror.root.rglob("*") if path.is_file()}
     assert {p.stat().st_mtime_ns for p in copies} == {p.stat().st_mtime_ns for p in root.rglob("HDR_*")}
     before = state(mirror.raw)
-    second = mirror.run()
+    source, transfer = Recording(mirror.source), Noted(mirror.transfer)
+    second = mirror.run(source=source, transfer=transfer)
     assert state(mirror.raw) == before, "same inode, mtime and ctime"
+    assert (len(source.calls), transfer.paths) == (1, []), "it lists once and fetches nothing"
     assert (second.total("copied"), second.total("bytes")) == (0, 0)
     assert second.total("unchanged") == second.total("seen") == first.total("seen")
     assert [day.identity for day in second.days] == [day.identity for day in first.days]
-    assert second.seconds < 2
     assert left_over(mirror.raw) == []
     return first
 
@@ -73,8 +76,7 @@ def test_a_local_camera_is_copied_whole_and_a_second_pass_does_nothing(
     local: Mirror, camera: tuple[Path, Report]
 ) -> None:
     report = check_first_and_second_pass(local, camera)
-    files = [FileId(str(p.relative_to(local.root)), p.stat().st_size, p.stat().st_mtime_ns)
-             for p in local.root.rglob("HDR_*")]  # fmt: skip
+    files = [ScannedEntry.of(str(p.relative_to(local.root)), p.stat()) for p in local.root.rglob("HDR_*")]
     assert report.days[0].identity == identity("raw/1", sorted(files))
 
 
@@ -128,7 +130,7 @@ NAMES = st.text(
 ).filter(lambda name: name and not name.startswith(".") and not re.search(r"\\[][*?]", name))
 
 
-@settings(patient, max_examples=15)
+@settings(few, max_examples=15)
 @given(st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join), min_size=1, max_size=12, unique=True))
 @example(["# a", "; b", "-c", "--", "\\", "%", "*/*"])
 def test_any_name_that_is_let_through_is_copied(names: list[str]) -> None:
@@ -292,7 +294,7 @@ def test_two_runs_on_one_stream_never_overlap(local: Mirror, tmp_path: Path) -> 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(patient(60))
     assert [process.exitcode for process in processes] == [0, 0, 0]
     notes = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
     assert [what for what, _ in notes] == ["in", "out"] * 4, "the first lists again what it has fetched"
@@ -306,12 +308,12 @@ def test_a_second_run_gives_up_after_its_wait_and_says_who_is_in_its_way(local: 
 
     def hold() -> None:
         entered.set()
-        leave.wait(20)
+        leave.wait(patient(120))
 
     first = threading.Thread(target=local.run, kwargs={"source": Meanwhile(local.source, hold)})
     first.start()
     try:
-        assert entered.wait(10)
+        assert entered.wait(patient(60))
         with pytest.raises(BusyError, match=r"mirror\.wxcam: another run still works on this.*fuser"):
             local.run(wait=0.1)
     finally:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror.scan import DaySurvey, Survey
-from aurora_platform.transport.listing import Entry, Listing
+from aurora_platform.transport.listing import ListedEntry, Listing
 from tests.mirror.parts import SETTLED, write
 
 SECOND = 10**9
@@ -128,26 +129,26 @@ def counts(survey: Survey) -> dict[date, dict[str, int]]:
 class Said:
     """A source that says what a test wants said; it notes whether its listing was closed."""
 
-    entries: Callable[[], Generator[Entry]]
+    entries: Callable[[], Generator[ListedEntry]]
     is_closed: bool = False
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
         return Listing(CLOCK, self._said())
 
-    def _said(self) -> Generator[Entry]:
+    def _said(self) -> Generator[ListedEntry]:
         try:
             yield from self.entries()
         finally:
             self.is_closed = True
 
 
-def file(path: str, size: int = 7, mtime_ns: int = int(SETTLED.timestamp()) * SECOND) -> Entry:
-    return Entry("f", size, mtime_ns, os.fsencode(path))
+def file(path: str, size: int = 7, mtime_ns: int = int(SETTLED.timestamp()) * SECOND) -> ListedEntry:
+    return ScannedEntry(os.fsencode(path), FileVersion(size, mtime_ns))
 
 
-def said(entries: Sequence[Entry]) -> Said:
+def said(entries: Sequence[ListedEntry]) -> Said:
     return Said(lambda: (entry for entry in entries))
 
 
-def image(day: date, number: int) -> Entry:
+def image(day: date, number: int) -> ListedEntry:
     return file(f"FISH/{day:%Y%m%d}/10/HDR_{day:%Y%m%d}_{number:06}.jpg", number)

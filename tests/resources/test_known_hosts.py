@@ -23,6 +23,7 @@ from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.ssh_session import connect
 from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.mirror.parts import host_of
+from tests.patience import patient
 
 OTHERS_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIGqfFEaQXRSDHnvTx4PbcYzTZBvtSLSzW8Kq7CqGSxNd"  # nobody has its private part
 ELSEWHERE = b"[10.9.9.9]:2222"
@@ -72,7 +73,7 @@ def known(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ssh(known: Path) -> Connections:
-    return Connections(Bounds(known, connect_seconds=5, listing_seconds=5))
+    return Connections(Bounds(known, connect_seconds=patient(20), listing_seconds=patient(20)))
 
 
 def name_of(server: SshServer) -> bytes:

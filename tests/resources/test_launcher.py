@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from aurora_assets import run_tags
 from aurora_assets.instance import launcher
 from aurora_assets.instance.launcher import WORKER, ProcessRunLauncher
 from tests.daemon import FAILURE, SUCCESS, make_home, workspace_of
+from tests.patience import patient, until
 from tests.resources.tiny_jobs import defs
 
 STARTED, CANCELED = DagsterRunStatus.STARTED, DagsterRunStatus.CANCELED
-PATIENCE = 60.0  # s, for a process to start or to end on a machine that does other things
+PATIENCE = patient(120)  # s, for a process to start or to end
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def runs(instance: DagsterInstance, workspace: WorkspaceProcessContext) -> Itera
     quick = launch("quick", {})
     assert health(instance, quick) == WorkerStatus.RUNNING
     poll_for_finished_run(instance, quick.run_id, timeout=PATIENCE)
-    wait_until(lambda: is_over(quick), "the end of its process")
+    until(lambda: is_over(quick))
     slow = [
         launch("slow", run_tags.live("wxcam", "listing")),
         launch("slow", run_tags.history("wxcam")),
@@ -86,8 +88,8 @@ def runs(instance: DagsterInstance, workspace: WorkspaceProcessContext) -> Itera
         poll_for_step_start(instance, run.run_id, timeout=PATIENCE)
     yield Runs(quick, *slow)
     for run in started:
-        if health(instance, run) == WorkerStatus.RUNNING:
-            os.kill(pid(run), signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(pid(run), signal.SIGKILL)  # what a run that was killed had started, too
 
 
 def now(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
@@ -104,13 +106,6 @@ def pid(run: DagsterRun) -> int:
 def state(run: DagsterRun) -> list[str]:
     """The fields of proc(5)'s ``stat`` from the third on: state, parent, process group, session, ... ."""
     return Path(f"/proc/{pid(run)}/stat").read_text().rpartition(")")[2].split()
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.05)
 
 
 def is_over(run: DagsterRun) -> bool:
@@ -160,7 +155,7 @@ def test_a_killed_run_is_known_to_be_dead_and_is_failed_by_the_next_round_of_mon
     monitor(workspace)
     assert now(instance, runs.live).status == STARTED
     os.kill(pid(runs.live), signal.SIGKILL)
-    wait_until(lambda: is_over(runs.live), "the end of its process")
+    until(lambda: is_over(runs.live))
     assert health(instance, runs.live) == WorkerStatus.FAILED
     monitor(workspace)
     assert [now(instance, run).status for run in (runs.live, runs.backfill)] == [FAILURE, STARTED]
@@ -176,27 +171,27 @@ def test_a_run_is_known_to_the_next_daemon_too_and_ends_when_it_is_asked_to(
         assert other.run_launcher.terminate(runs.history.run_id)
     poll_for_finished_run(instance, runs.history.run_id, timeout=PATIENCE)
     assert now(instance, runs.history).status == CANCELED
-    wait_until(lambda: is_over(runs.history), "the end of its process")
+    until(lambda: is_over(runs.history))
 
 
 def test_a_run_that_hangs_is_asked_to_end_after_its_time_and_killed_when_it_does_not_listen(
     instance: DagsterInstance, workspace: WorkspaceProcessContext, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher, "_KILL_AFTER", 0.5)
+    monkeypatch.setattr(instance.run_launcher, "kill_after", patient(2))
     instance.add_run_tags(runs.backfill.run_id, {"dagster/max_runtime": "1"})
     time.sleep(1)
     monitor(workspace)
     assert now(instance, runs.backfill).status == FAILURE
     assert not is_over(runs.backfill)
-    wait_until(lambda: is_over(runs.backfill), "the end of its process")
+    until(lambda: is_over(runs.backfill))
 
 
 def test_a_run_that_does_not_hear_is_killed_and_lets_go_of_its_locks(
     instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher, "_KILL_AFTER", 0.5)
+    monkeypatch.setattr(instance.run_launcher, "kill_after", patient(2))
     with subprocess.Popen(
-        ["sh", "-c", "trap '' TERM; echo deaf; sleep 60 & wait; sleep 60"], stdout=subprocess.PIPE
+        ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], stdout=subprocess.PIPE
     ) as deaf:
         assert deaf.stdout is not None
         assert deaf.stdout.readline() == b"deaf\n"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-import pytest
 from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.scheduler.instigation import TickData, TickStatus
 
 from aurora_assets import run_tags
-from aurora_assets.instance import records as records_module
-from aurora_assets.instance import ticks
 from aurora_assets.instance.records import DagsterRecords
 from tests.daemon import Daemon
 
@@ -19,12 +16,13 @@ JOB = "met_day"
 LAST = {"dagster/partition": "2026-03-05"}
 
 
-def records(daemon: Daemon) -> DagsterRecords:
-    return DagsterRecords(daemon.instance, daemon.site)
+def records(daemon: Daemon, **bounds: int) -> DagsterRecords:
+    return DagsterRecords(daemon.instance, daemon.site, **bounds)
 
 
-def failing(daemon: Daemon) -> list[str]:
-    return [tick.name for tick in records(daemon).platform().failing_ticks]
+def failing(daemon: Daemon, ahead: timedelta = timedelta(0)) -> list[str]:
+    """The sensors and schedules whose last tick failed, as they will be seen a while ahead."""
+    return [tick.name for tick in records(daemon).platform(datetime.now(UTC) + ahead).failing_ticks]
 
 
 def test_a_tick_that_fails_is_shown_until_one_has_not_and_one_that_goes_on_hides_nothing(daemon: Daemon) -> None:
@@ -48,14 +46,11 @@ def test_a_tick_that_fails_is_shown_until_one_has_not_and_one_that_goes_on_hides
     assert failing(daemon) == []
 
 
-def test_a_tick_that_failed_long_ago_is_of_a_sensor_that_is_gone(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tick_that_failed_long_ago_is_of_a_sensor_that_is_gone(daemon: Daemon) -> None:
     (daemon.directory / "met").rmdir()
     daemon.look()
-    monkeypatch.setattr(ticks, "_FORGOTTEN", timedelta(0))
-    monkeypatch.setattr(ticks, "_FORGOTTEN_TICKS", 0)
-    assert failing(daemon) == []
+    assert failing(daemon, timedelta(hours=47)) == ["arrivals_met"]
+    assert failing(daemon, timedelta(hours=49)) == []
 
 
 def test_a_run_that_failed_is_shown_until_its_job_and_partition_have_succeeded(daemon: Daemon) -> None:
@@ -68,25 +63,21 @@ def test_a_run_that_failed_is_shown_until_its_job_and_partition_have_succeeded(d
     assert records(daemon).platform().failed_runs == []
 
 
-def test_a_list_of_failed_runs_that_was_cut_says_so(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records_module, "_SHOWN", 2)
+def test_a_list_of_failed_runs_that_was_cut_says_so(daemon: Daemon) -> None:
     for day in (1, 2):
         daemon.record(JOB, DagsterRunStatus.FAILURE, **{"dagster/partition": f"2026-03-0{day}"})
-    assert not records(daemon).platform().more_failed_runs
+    assert not records(daemon, shown=2).platform().more_failed_runs
     daemon.record(JOB, DagsterRunStatus.FAILURE, **{"dagster/partition": "2026-03-03"})
-    platform = records(daemon).platform()
+    platform = records(daemon, shown=2).platform()
     assert (len(platform.failed_runs), platform.more_failed_runs) == (2, True)
 
 
-def test_a_live_run_that_waits_is_seen_behind_any_number_of_history(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(records_module, "_LOOKED_AT", 2)
+def test_a_live_run_that_waits_is_seen_behind_any_number_of_history(daemon: Daemon) -> None:
     for _ in range(3):
         daemon.record(JOB, DagsterRunStatus.QUEUED, **run_tags.history("met"))
-    assert records(daemon).platform().oldest_queued_s is None
+    assert records(daemon, looked_at=2).platform().oldest_queued_s is None
     daemon.record(JOB, DagsterRunStatus.QUEUED, **run_tags.live("met", "a"))
-    platform = records(daemon).platform()
+    platform = records(daemon, looked_at=2).platform()
     assert platform.queued_runs == 4
     assert platform.oldest_queued_s is not None
 

@@ -23,6 +23,7 @@ from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import HERE, host_of
+from tests.patience import patient, until
 
 LOG = logging.getLogger("tests.resources")
 
@@ -33,9 +34,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
         yield server
 
 
+BOUND = int(patient(1))  # s; tests of a host that hangs wait for it
+IN_TIME = patient(30)  # s, for what ends by such a bound, or at once; what hangs here does so for ever
+
+
 @pytest.fixture
 def ssh(tmp_path: Path) -> Connections:
-    return Connections(Bounds(tmp_path / "state" / "known_hosts", connect_seconds=1, listing_seconds=5))
+    """For hosts that answer, or end it themselves."""
+    known = tmp_path / "state" / "known_hosts"
+    return Connections(Bounds(known, connect_seconds=patient(20), listing_seconds=patient(20)))
+
+
+@pytest.fixture
+def hurried(ssh: Connections) -> Connections:
+    """For hosts that do not."""
+    return ssh.but(connect_seconds=BOUND)
 
 
 def far_host(port: int, address: str = "127.0.0.2") -> SshHost:
@@ -67,7 +80,7 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+            thread.join(IN_TIME)
             for connection in connections:
                 connection.close()
 
@@ -107,17 +120,17 @@ def web_server(connection: socket.socket) -> None:
     connection.close()
 
 
-def fails_in_time(call: Callable[[], object], error: type[Exception], seconds: float) -> str:
+def fails_in_time(call: Callable[[], object], error: type[Exception], within: float = IN_TIME) -> str:
     began = time.monotonic()
     with pytest.raises(error) as caught:
         call()
-    assert time.monotonic() - began < seconds
+    assert time.monotonic() - began < within
     assert one_line(caught.value)
     return str(caught.value)
 
 
 def transfer(ssh: Connections, host: SshHost, home: Path) -> Callable[[], object]:
-    rsync = ssh.but(stall_seconds=2, transfer_seconds=20).transfer(host, LOG)
+    rsync = ssh.but(stall_seconds=patient(4), transfer_seconds=patient(60)).transfer(host, LOG)
     for name in ("target", "state"):
         (home / name).mkdir(exist_ok=True)
     return lambda: rsync.fetch("/data", ["file"], home / "target", home / "work", home / "state" / "lock", 1 << 20)
@@ -126,26 +139,26 @@ def transfer(ssh: Connections, host: SshHost, home: Path) -> Callable[[], object
 def test_a_host_where_nothing_listens_is_refused_at_once(ssh: Connections, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.2", 0)) as listener:
         host = far_host(listener.getsockname()[1])
-    message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError, 3)
+    message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError)
     assert message.startswith(f"127.0.0.2:{host.port}: ")
     assert "Connection refused, nothing listens there" in message
     assert f"Try: ssh -p {host.port} aurora@127.0.0.2" in message
-    assert "Connection refused" in fails_in_time(transfer(ssh, host, tmp_path), TransferError, 3)
+    assert "Connection refused" in fails_in_time(transfer(ssh, host, tmp_path), TransferError)
 
 
 @pytest.mark.parametrize("answer", [silent, banner_only, web_server])
 def test_a_host_that_does_not_speak_ssh_ends_in_time(
-    ssh: Connections, tmp_path: Path, answer: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
+    hurried: Connections, tmp_path: Path, answer: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
 ) -> None:
     with listening(answer) as port:
-        message = fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 4)
+        message = fails_in_time(lambda: hurried.source(far_host(port)).list("/data", []), HostError)
         assert message.startswith(f"127.0.0.2:{port}: ")
         assert caplog.records == [], "and no traceback beside it"
-        message = fails_in_time(transfer(ssh, far_host(port), tmp_path), TransferError, 6)
+        message = fails_in_time(transfer(hurried, far_host(port), tmp_path), TransferError)
         assert message.startswith("rsync ended with ")
 
 
-HALF_OPEN = "it took the connection and then said nothing of use within 1 s (half open). Does the host hang"
+HALF_OPEN = f"it took the connection and then said nothing of use within {BOUND} s (half open). Does the host hang"
 ENDED = "it took the connection and ended it before we were logged in. Is this the port of sshd"
 
 
@@ -163,11 +176,12 @@ ENDED = "it took the connection and ended it before we were logged in. Is this t
     ],
 )
 def test_a_host_that_is_half_open_or_hangs_up_is_a_plain_sentence_with_what_to_look_at(
-    ssh: Connections, answer: Callable[[socket.socket], object], why: str
+    ssh: Connections, hurried: Connections, answer: Callable[[socket.socket], object], why: str
 ) -> None:
+    by = hurried if why == HALF_OPEN else ssh
     with listening(answer) as port:
         for _ in range(2):  # paramiko says some of them now in these words, now in those
-            message = fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 4)
+            message = fails_in_time(lambda: by.source(far_host(port)).list("/data", []), HostError)
             assert message.startswith(f"127.0.0.2:{port}: {why}")
             assert message.endswith(f"? Try: ssh -p {port} aurora@127.0.0.2")
 
@@ -184,11 +198,11 @@ class Accepting(paramiko.ServerInterface):
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if not self.opens:
-            self.hangs.wait(30)
+            self.hangs.wait(2 * IN_TIME)
         return paramiko.common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        self.hangs.wait(30)
+        self.hangs.wait(2 * IN_TIME)
         return False
 
 
@@ -215,8 +229,9 @@ def dying_after_the_login(opens: bool) -> Iterator[int]:
 
 @pytest.mark.parametrize("opens", [False, True])
 def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: bool) -> None:
+    slower = ssh.but(connect_seconds=patient(3))  # for the login takes a while here
     with dying_after_the_login(opens) as port:
-        message = fails_in_time(lambda: ssh.source(far_host(port)).list("/data", []), HostError, 6)
+        message = fails_in_time(lambda: slower.source(far_host(port)).list("/data", []), HostError)
     what = "the start of a program" if opens else "the request for a channel"
     assert message == (
         f"127.0.0.2:{port}: the session broke off: no answer in time to {what}. Does the host hang, or is the network "
@@ -228,9 +243,10 @@ def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: 
     "host", [lambda: listening(silent), lambda: listening(banner_only), lambda: dying_after_the_login(True)]
 )
 def test_a_look_waits_for_no_longer_than_it_may_although_a_run_would(tmp_path: Path, host: Callable) -> None:
-    patient = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=30, listing_seconds=600))
+    a_run = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=2 * IN_TIME, listing_seconds=3600))
+    within = patient(6)  # six steps of a second, of which one is waited for here
     with host() as port:
-        fails_in_time(lambda: patient.source(far_host(port), within=1.6).list("/data", []), HostError, 1.6)
+        fails_in_time(lambda: a_run.source(far_host(port), within=within).list("/data", []), HostError, within)
 
 
 def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_path: Path) -> None:
@@ -238,7 +254,7 @@ def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_
     root = tmp_path / "root"
     for number in range(12_000):
         (root / f"{number:0200}").mkdir(parents=True)
-    ssh = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=5, listing_seconds=1))
+    ssh = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=patient(20), listing_seconds=BOUND))
     began = time.monotonic()
     listing = ssh.source(host_of(server)).list(str(root), [])
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -251,12 +267,12 @@ def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
-        with pytest.raises(HostError, match=r"the listing (took longer than 1 s|broke off)"):
+        with pytest.raises(HostError, match=rf"the listing (took longer than {BOUND} s|broke off)"):
             list(listing.entries)
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < IN_TIME
 
 
 def _parent_is(server: SshServer, pid: int) -> bool:
@@ -272,12 +288,12 @@ def _parent_is(server: SshServer, pid: int) -> bool:
 
 def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ssh: Connections, tmp_path: Path) -> None:
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
-    message = fails_in_time(lambda: ssh.source(stranger).list("/data", []), HostError, 4)
+    message = fails_in_time(lambda: ssh.source(stranger).list("/data", []), HostError)
     assert f"{stranger.user} is not let in by auth: none; the host offers publickey" in message
-    assert "Permission denied" in fails_in_time(transfer(ssh, stranger, tmp_path), TransferError, 4)
+    assert "Permission denied" in fails_in_time(transfer(ssh, stranger, tmp_path), TransferError)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
     other = host_of(server).model_copy(update={"identity": tmp_path / "other"})
-    message = fails_in_time(lambda: ssh.source(other).list("/data", []), HostError, 4)
+    message = fails_in_time(lambda: ssh.source(other).list("/data", []), HostError)
     assert f"the login of {other.user} by auth: key is denied" in message
 
 
@@ -289,14 +305,14 @@ def test_an_identity_that_cannot_be_used_is_named(
     if content is not None:
         identity.write_text(content)
     host = host_of(server).model_copy(update={"identity": identity})
-    message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError, 2)
+    message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError)
     assert f"identity {identity} cannot be used" in message
 
 
 def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: Connections) -> None:
     host = far_host(22, "no-such-host.invalid")
     assert "no-such-host.invalid:22: this name cannot be resolved (" in fails_in_time(
-        lambda: ssh.source(host).list("/", []), HostError, 10
+        lambda: ssh.source(host).list("/", []), HostError
     )
 
 
@@ -353,10 +369,7 @@ def test_a_login_that_failed_leaves_no_connection(server: SshServer, ssh: Connec
     for _ in range(3):
         with pytest.raises(HostError):
             ssh.source(stranger).list("/data", [])
-    deadline = time.monotonic() + 3
-    while open_sessions() - before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not open_sessions() - before
+    until(lambda: not open_sessions() - before)
 
 
 def open_sessions() -> set[threading.Thread]:

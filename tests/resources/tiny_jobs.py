@@ -12,14 +12,14 @@ def nothing() -> None: ...
 
 @op
 def sleep() -> None:
-    time.sleep(120)
+    time.sleep(3600)
 
 
 @op
 def hang() -> None:
     # As one that is stuck in native code: it never gets to see the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    time.sleep(120)
+    time.sleep(3600)
 
 
 @job

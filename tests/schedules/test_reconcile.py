@@ -8,10 +8,12 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
+from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer
 from tests.daemon import (
     CLOCK,
     ENDLESS,
+    LOOK,
     QUEUED,
     SUCCESS,
     TODAY,
@@ -67,7 +69,7 @@ def test_a_file_recovered_with_an_old_mtime_is_brought_over_in_the_lane_of_histo
     assert run.job_name == "met_day"
     assert {"dagster/partition": day.isoformat(), **HISTORY}.items() <= run.tags.items()
     assert [run.status for run in daemon.work()] == [SUCCESS]
-    assert (daemon.site.raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
+    assert (Layout.of(daemon.site).raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
     said = skipped(daemon.tick("reconcile_met"))
     assert said.startswith("nothing of before the live window is missing here: 1 file seen (0.0 MB); newest ")
 
@@ -79,7 +81,7 @@ def test_days_without_a_gap_share_a_run_and_the_newest_go_first(daemon: Daemon, 
     for run in daemon.runs(QUEUED):
         assert run.tags.items() >= HISTORY.items()
     assert [run.status for run in daemon.work()] == [SUCCESS, SUCCESS]
-    assert len([*daemon.site.raw_root("met").glob("met_*.txt")]) == 4
+    assert len([*Layout.of(daemon.site).raw_root("met").glob("met_*.txt")]) == 4
 
 
 def test_no_more_days_are_asked_for_at_a_time_than_the_site_file_says_and_the_rest_next_time(
@@ -144,7 +146,9 @@ def test_a_listing_that_takes_too_long_gives_what_was_seen_and_says_that_it_is_n
         tick = daemon.tick("reconcile_met")
         assert asked(daemon) == [(f"{OLD}", f"{OLD}")]
         assert "1 file seen (0.0 MB)" in log_of(daemon, tick)
-        assert "(NOT ALL: 0:00:02.400000 were not enough); 1 old days are behind" in log_of(daemon, tick)
+        assert f"(NOT ALL: {timedelta(seconds=0.8 * LOOK)} were not enough); 1 old days are behind" in log_of(
+            daemon, tick
+        )
 
 
 def test_a_host_that_is_not_there_fails_the_tick_with_one_line(server: SshServer, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRun, D
 from dagster._core.scheduler.instigation import TickStatus
 
 from aurora_assets import run_tags
-from aurora_assets.instance import record_retention
 from aurora_assets.instance.record_retention import (
     Pruned,
     prune_checks,
@@ -41,9 +40,9 @@ def history(daemon: Daemon) -> list[DagsterRun]:
     return daemon.runs()
 
 
-def prune(daemon: Daemon, before: timedelta = LATER, dry_run: bool = False, most: int = 1000) -> Pruned:
+def prune(daemon: Daemon, before: timedelta = LATER, dry_run: bool = False, most: int = 1000, **more: int) -> Pruned:
     """Prune what began before then, from now on."""
-    return [*prune_runs(daemon.instance, datetime.now(UTC) + before, dry_run, most)][-1]
+    return [*prune_runs(daemon.instance, datetime.now(UTC) + before, dry_run, most, **more)][-1]
 
 
 def home(daemon: Daemon) -> Path:
@@ -135,13 +134,12 @@ def test_young_runs_and_those_that_have_not_ended_stay(daemon: Daemon, history: 
 
 
 def test_more_runs_than_a_page_are_all_looked_at_once_the_oldest_first_and_no_more_than_asked_for(
-    daemon: Daemon, history: list[DagsterRun], monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, history: list[DagsterRun]
 ) -> None:
-    monkeypatch.setattr(record_retention, "_PAGE", 1)
-    some = prune(daemon, most=2)
+    some = prune(daemon, most=2, at_once=1)
     assert (some.looked_at, some.removed, some.kept) == (2, 1, 1)
     assert [run.run_id for run in daemon.runs()] == [history[n].run_id for n in (0, 2, 3)]
-    rest = prune(daemon)
+    rest = prune(daemon, at_once=1)
     assert (rest.looked_at, rest.removed, rest.kept) == (3, 1, 2)
     assert [run.run_id for run in daemon.runs()] == [history[n].run_id for n in (0, 2)]
 

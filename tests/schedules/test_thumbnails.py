@@ -8,6 +8,7 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
 
+from aurora_platform.layout import Layout
 from tests.daemon import HOUR, MINUTE, QUEUED, SUCCESS, TODAY, YESTERDAY, Clock, Daemon, skipped
 
 BEFORE = YESTERDAY - timedelta(days=1)
@@ -21,7 +22,7 @@ def stretches(daemon: Daemon) -> list[tuple[str, str]]:
 
 def thumbnails(daemon: Daemon) -> set[str]:
     """The hours of all thumbnails on disk, by camera: fish_hdr/20260818_10."""
-    found = daemon.site.wxcam_products.glob("hourly_thumbnails/*/*/HDR_*.jpg")
+    found = Layout.of(daemon.site).camera.products.glob("hourly_thumbnails/*/*/HDR_*.jpg")
     return {f"{path.parts[-3]}/{path.name[4:15]}" for path in found}
 
 

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-from aurora_platform.fs.versions import FileId
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror.scan import DaySurvey
 from schedules.reconcile import Asked
 
@@ -15,7 +15,7 @@ def behind(count: int, size: int = 1) -> list[DaySurvey]:
     days = []
     for number in range(count):
         day = DaySurvey(NEWEST - timedelta(days=number))
-        day.take(FileId(f"{day.day}", size, 0))
+        day.take(ScannedEntry(f"{day.day}", FileVersion(size, 0)))
         days.append(day)
     return days
 

@@ -15,6 +15,8 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from aurora_assets import run_tags
 from aurora_platform.cameras import refresh
+from aurora_platform.fs.atomic import remove
+from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror import scan
 from aurora_simulator import CameraSpec, simulate
 from tests.daemon import (
@@ -66,7 +68,7 @@ def test_a_new_settled_file_queues_one_run_of_its_day_in_the_live_lane(daemon: D
     }
     assert wanted.items() <= run.tags.items()
     assert [run.status for run in daemon.work()] == [SUCCESS]
-    assert (daemon.site.raw_root("met") / f"met_{YESTERDAY:%Y%m%d}.txt").read_text() == "x"
+    assert (Layout.of(daemon.site).raw_root("met") / f"met_{YESTERDAY:%Y%m%d}.txt").read_text() == "x"
 
 
 def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_is(daemon: Daemon, met: Path) -> None:
@@ -172,15 +174,16 @@ def test_a_stream_that_is_planned_offline_is_quiet_whatever_is_there(tmp_path: P
         put(Path(daemon.site.streams["met"].path))
         assert skipped(daemon.look()) == "met is planned offline (enabled: false in the site file)"
         assert observations(daemon) == []
-        assert not daemon.site.sightings("met").exists()
+        assert not Layout.of(daemon.site).sightings("met").exists()
 
 
 def test_a_run_that_failed_is_asked_for_again_after_a_pause_as_another_run(
     daemon: Daemon, met: Path, clock: Clock
 ) -> None:
     put(met)
-    locks = daemon.site.paths.locks
-    locks.parent.mkdir()
+    locks = Layout.of(daemon.site).locks
+    open_state(daemon.site.paths.state)
+    remove(locks)
     locks.write_text("no directory")
     daemon.look()
     (failed,) = daemon.work()
@@ -238,12 +241,12 @@ def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_not
         patched.setattr(refresh, "scan_day", dies)
         daemon.look("wxcam")
         assert [run.status for run in daemon.work()] == [FAILURE]
-    assert len([*daemon.site.raw_root("wxcam").rglob("*.jpg")]) == 4
+    assert len([*Layout.of(daemon.site).raw_root("wxcam").rglob("*.jpg")]) == 4
     assert "failed 1 times" in skipped(daemon.look("wxcam"))
     clock.ahead = daemon.site.live.every
     assert daemon.look("wxcam").status == TickStatus.SUCCESS
     assert [run.status for run in daemon.work()] == [SUCCESS]
-    with closing(sqlite3.connect(daemon.site.wxcam_products / "wxcam_catalog.sqlite")) as db:
+    with closing(sqlite3.connect(Layout.of(daemon.site).camera.products / "wxcam_catalog.sqlite")) as db:
         assert db.execute("SELECT count(*) FROM images").fetchone() == (2 * (2 + 1),)
     clock.ahead *= 100
     assert "nothing new" in skipped(daemon.look("wxcam"))
@@ -251,7 +254,7 @@ def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_not
 
 def test_a_local_file_that_was_deleted_is_fetched_again(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met, part="_1")
-    local = daemon.site.raw_root("met") / put(met, part="_2").name
+    local = Layout.of(daemon.site).raw_root("met") / put(met, part="_2").name
     daemon.look()
     daemon.work()
     local.unlink()
@@ -313,7 +316,7 @@ def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
         tick = daemon.look()
     assert "TimeoutError: met: the listing took longer than limits.look; seen until then: " in error_of(tick)
     assert daemon.runs() == []
-    assert not daemon.site.sightings("met").exists()
+    assert not Layout.of(daemon.site).sightings("met").exists()
 
 
 def test_of_each_stream_one_live_run_goes_before_history_of_which_one_goes_too(

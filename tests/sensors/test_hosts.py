@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
+from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.daemon import (
     CLOCK,
     ENDLESS,
     HOUR,
+    LOOK,
     MINUTE,
     SUCCESS,
     YESTERDAY,
@@ -102,12 +104,12 @@ def test_a_host_whose_key_has_changed_fails_its_own_sensor_with_one_line(server:
         server.rotate_host_key()
         said = fails_alone(daemon)
         assert "the host key has CHANGED; refused" in said
-        assert str(daemon.site.paths.known_hosts) in said
+        assert str(Layout.of(daemon.site).known_hosts) in said
 
 
 @pytest.mark.parametrize(
     "script",
-    ["sleep 60", CLOCK + ENDLESS],
+    ["sleep 3600", CLOCK + ENDLESS],
     ids=["silent", "endless"],
 )
 def test_a_host_whose_listing_does_not_end_fails_its_own_sensor_with_one_line(
@@ -115,7 +117,7 @@ def test_a_host_whose_listing_does_not_end_fails_its_own_sensor_with_one_line(
 ) -> None:
     answer_with(server, script)
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
-        assert "HostError: 127.0.0.2: the listing took longer than 3 s" in fails_alone(daemon)
+        assert f"HostError: 127.0.0.2: the listing took longer than {LOOK} s" in fails_alone(daemon)
 
 
 def test_a_source_that_may_not_be_read_fails_its_own_sensor_with_the_reason(tmp_path: Path) -> None:
@@ -159,5 +161,5 @@ def test_a_file_that_cannot_be_copied_is_tried_once_an_hour(tmp_path: Path, cloc
             assert f"{YESTERDAY}: run {tried} could not copy some files (see its refused_files)" in said
         clock.ahead = HOUR
         assert daemon.look().status == TickStatus.SUCCESS
-        copied = {path.name[12:] for path in daemon.site.raw_root("met").iterdir()}
+        copied = {path.name[12:] for path in Layout.of(daemon.site).raw_root("met").iterdir()}
         assert copied == {"_1.txt", "_2.txt"}

@@ -19,7 +19,9 @@ from aurora_assets.definitions import build
 from aurora_platform.cameras import refresh
 from aurora_platform.cameras.raw_tree import RawFile
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from tests.daemon import MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
+from tests.patience import patient
 
 OLD = TODAY - timedelta(days=40)
 BESIDE = OLD + timedelta(days=1)
@@ -121,7 +123,7 @@ def test_an_old_days_catalogue_alone_brings_up_its_products_and_its_hours(
     conditions.whole_day(OLD)
     assert conditions.ask() == hours(OLD)
     assert conditions.ask() == {}
-    film(OLD, 2, root=conditions.site.raw_root("wxcam"))
+    film(OLD, 2, root=Layout.of(conditions.site).raw_root("wxcam"))
     conditions.make(OLD, CATALOG)
     assert conditions.ask() == days(OF_A_DAY, OLD) | hours(OLD)
 
@@ -133,7 +135,7 @@ def test_hours_of_the_live_window_are_left_to_the_schedule_also_when_their_day_h
         film(YESTERDAY, until)
         conditions.whole_day(YESTERDAY)
         assert conditions.ask() == {}
-    film(YESTERDAY, 3, root=conditions.site.raw_root("wxcam"))
+    film(YESTERDAY, 3, root=Layout.of(conditions.site).raw_root("wxcam"))
     conditions.make(YESTERDAY, CATALOG)
     assert conditions.ask() == days(OF_A_DAY, YESTERDAY)
     for later in (54, 66, 96):
@@ -181,7 +183,7 @@ def test_what_was_asked_for_and_failed_is_asked_for_again_once_an_hour(
     def dies(*_: object) -> None:
         raise RuntimeError("killed")
 
-    while (five_past := next_five_past(now := datetime.now(UTC))) - now < MINUTE / 2:
+    while (five_past := next_five_past(now := datetime.now(UTC))) - now < timedelta(seconds=patient(30)):
         time.sleep(1)  # too near: it would come in the middle of what follows
     film(OLD, 1)
     conditions.make(OLD, RAW)
@@ -215,7 +217,7 @@ def test_a_late_file_reaches_every_product_of_its_day_without_anyone_asking(daem
         assert run.status == SUCCESS
         assert run.tags.items() >= history.items()
     assert daemon.follow().status == TickStatus.SKIPPED
-    products = daemon.site.wxcam_products
+    products = Layout.of(daemon.site).camera.products
     with closing(sqlite3.connect(products / "wxcam_catalog.sqlite")) as db:
         assert db.execute("SELECT count(*) FROM images").fetchone() == (2 * 2 * (3 + 1),)
     for camera in CAMERAS:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from aurora_simulator import InstrumentReport, InstrumentSpec, run_instruments, simulate_instruments
+from tests.patience import patient
 
 BEGIN = datetime(2025, 8, 18, 22, tzinfo=UTC)
 NOW = datetime(2026, 3, 6, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -181,7 +182,7 @@ def test_a_signal_ends_the_command_with_its_summary(started: subprocess.Popen[st
     assert "begins; 0 files" in started.stdout.readline()
     assert "so far " in started.stdout.readline()
     started.send_signal(signal.SIGTERM)
-    output, _ = started.communicate(timeout=20)
+    output, _ = started.communicate(timeout=patient(60))
     files = [path for path in (tmp_path / "instruments").rglob("*") if path.is_file()]
     assert started.returncode == 0
     *_, stopped, summary = output.splitlines()

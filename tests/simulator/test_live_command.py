@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from aurora_simulator.__main__ import simulator
+from tests.patience import in_site_file, patient
 
 
 def test_the_command_writes_a_tree_its_journal_and_a_last_line(tmp_path: Path) -> None:
@@ -36,10 +37,10 @@ def test_the_command_writes_a_tree_its_journal_and_a_last_line(tmp_path: Path) -
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A real camera: an outage after 0.2 s, files that stay half written."""
+    """A real camera: an outage after 2 s, before which it begins files, that stay half written."""
     command = [sys.executable, "-m", "aurora_simulator", "live", "--root", str(tmp_path / "camera"), "--scale", "0.05"]
-    command += ["--begin", "2026-03-05T10:00Z", "--speed", "3600", "--flight", "1h", "--no-other"]
-    command += ["--outage-after", "0.2s", "--outage", "1h", "--journal", str(tmp_path / "journal")]
+    command += ["--begin", "2026-03-05T10:00Z", "--speed", "60", "--flight", "1h", "--no-other"]
+    command += ["--outage-after", in_site_file(2), "--outage", "1h", "--journal", str(tmp_path / "journal")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         yield process
         process.kill()
@@ -53,7 +54,7 @@ def test_a_signal_in_an_outage_ends_the_camera_and_the_root_is_back(
     assert "outage begins" in started.stdout.readline()
     assert not (tmp_path / "camera").exists()
     started.send_signal(number)
-    output, _ = started.communicate(timeout=20)
+    output, _ = started.communicate(timeout=patient(60))
     halves = [path for path in (tmp_path / "camera").rglob("*") if path.is_file()]
     assert started.returncode == 0
     assert "outage ends with the camera" in output

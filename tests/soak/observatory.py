@@ -27,6 +27,7 @@ from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.config.site import Site, load_site
 from aurora_simulator.ssh_server import SshServer
 from tests.conftest import write_site
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = timedelta(seconds=10)
@@ -104,16 +105,16 @@ class Observatory:
         """As when the kernel does it: at once, and nothing else."""
         assert self.daemon is not None
         self.daemon.kill()
-        self.daemon.wait(10)
+        self.daemon.wait(patient(60))
 
     def stop_daemon(self) -> None:
         if self.daemon is not None and self.daemon.poll() is None:
             self.daemon.send_signal(signal.SIGINT)
             try:
-                self.daemon.wait(30)
+                self.daemon.wait(patient(30))
             except subprocess.TimeoutExpired:
                 os.killpg(self.daemon.pid, signal.SIGKILL)
-                self.daemon.wait(10)
+                self.daemon.wait(patient(60))
 
     def start_camera(self, day: date, hours: int, speed: float, every: str = "5m") -> subprocess.Popen[bytes]:
         options = {
@@ -135,9 +136,9 @@ class Observatory:
                 [sys.executable, "-m", "aurora_simulator", "live", *arguments], cwd=ROOT, stdout=log, stderr=log
             )
 
-    def kill_a_live_run(self, patience: float = 60) -> str:
+    def kill_a_live_run(self) -> str:
         """Kill the process of a run that is at work; returns the run's id."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + patient(60)
         wanted = RunsFilter(job_name="wxcam_day", tags={"aurora/lane": "live"}, statuses=[DagsterRunStatus.STARTED])
         with self.instance() as instance:
             while time.monotonic() < deadline:
@@ -211,4 +212,4 @@ class RowWatch(threading.Thread):
 
     def stop(self) -> None:
         self.ended.set()
-        self.join(10)
+        self.join(patient(60))

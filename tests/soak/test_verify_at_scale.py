@@ -30,7 +30,6 @@ print(json.dumps([report.days[0].verdict.proved, report.read, peak, time.monoton
 """
 
 
-@pytest.mark.soak
 def test_many_small_files_and_some_of_a_gigabyte_are_verified_with_flat_memory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,9 @@ import numpy as np
 from PIL import Image
 
 from aurora_platform.cameras.refresh import CatalogReport, refresh_day
-from aurora_platform.layout import Layout
+from aurora_platform.cameras.workspace import CameraWorkspace
+from aurora_platform.layout import CameraLayout
+from tests.patience import patient
 
 DAY = date(2026, 8, 18)
 NOON = datetime(2026, 8, 18, 12, tzinfo=UTC)
@@ -134,7 +136,12 @@ class Sky:
     """A raw tree that a test fills by hand, and the layout of its products."""
 
     def __init__(self, root: Path, settle: timedelta = timedelta(minutes=5)) -> None:
-        self.layout = Layout(root / "raw", root / "products" / "wxcam", root / "locks", settle, timedelta(seconds=20))
+        layout = CameraLayout(root / "raw", root / "products" / "wxcam")
+        self.workspace = CameraWorkspace(layout, root / "locks", settle, timedelta(seconds=patient(60)))
+
+    @property
+    def layout(self) -> CameraLayout:
+        return self.workspace.layout
 
     def image_path(self, time: datetime, camera: str = "fish_hdr") -> Path:
         tree, suffix = TREES[camera]
@@ -158,7 +165,7 @@ class Sky:
         return self.put(self.clip_path(time, camera), content)
 
     def refresh(self, day: date = DAY, now: datetime = NOW) -> CatalogReport:
-        return refresh_day(self.layout, day, now)
+        return refresh_day(self.workspace, day, now)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------

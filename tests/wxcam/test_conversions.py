@@ -46,7 +46,7 @@ ODD = {
 
 def build(sky: Sky) -> VideoReport:
     sky.refresh()
-    return build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+    return build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
 
 
 def pictures(path: Path) -> np.ndarray:
@@ -191,7 +191,7 @@ def test_frames_that_an_edit_list_hides_stay_hidden(sky: Sky, hidden: int, conve
     assert_one_h264_stream(report.target, left + 18, Fraction(left + 18, 25))
     assert frame_hashes(report.target)[left:] == in_order(good)
     assert psnr(pictures(report.target)[0], pictures(clip)[0]) > 30
-    assert daily_video_plays(sky.layout, "fish_hdr", DAY).passed
+    assert daily_video_plays(sky.workspace, "fish_hdr", DAY).passed
 
 
 def test_full_range_becomes_limited_range(sky: Sky) -> None:

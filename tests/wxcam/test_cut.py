@@ -61,7 +61,7 @@ def test_an_image_that_only_imagecodecs_knows_is_catalogued_where_it_is_whole(
     sky.image(at(11), whole[: len(whole) - missing])
     report = sky.refresh()
     assert (report.images, report.unreadable) == (2, {})
-    thumbnail = build_thumbnail(sky.layout, CAMERA, at(10), NOW)
+    thumbnail = build_thumbnail(sky.workspace, CAMERA, at(10), NOW)
     assert (thumbnail.built, thumbnail.unreadable) == (True, {})
 
 

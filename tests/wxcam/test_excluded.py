@@ -57,11 +57,11 @@ NOT_RGB = {
 
 
 def pixels(sky: Sky) -> PixelsReport:
-    return build_pixels(sky.layout, CAMERA, DAY, NOW)
+    return build_pixels(sky.workspace, CAMERA, DAY, NOW)
 
 
 def daily(sky: Sky) -> VideoReport:
-    return build_daily_video(sky.layout, CAMERA, DAY, NOW)
+    return build_daily_video(sky.workspace, CAMERA, DAY, NOW)
 
 
 def catalogue(sky: Sky) -> tuple[list[str], dict[str, str]]:
@@ -109,7 +109,7 @@ def test_an_image_that_is_not_rgb_stays_catalogued_and_is_left_out_of_the_pixels
         again = pixels(sky)
         assert looked_at() == []
     assert (again.built, again.decoded, again.excluded, again.identity) == (False, 0, report.excluded, report.identity)
-    thumbnail = build_thumbnail(sky.layout, CAMERA, at(10), NOW)
+    thumbnail = build_thumbnail(sky.workspace, CAMERA, at(10), NOW)
     assert thumbnail.path is not None
     assert thumbnail.path.name == odd.name, "it is the nearest to half past, and somebody can decode it"
 
@@ -119,7 +119,7 @@ def test_the_thumbnail_of_a_deep_image_has_its_brightness(sky: Sky) -> None:
         sky.image(at(hour), deep(bits, (48, 64, 3), lossless=bits == 16))
     sky.refresh()
     for hour in (10, 11):
-        path = build_thumbnail(sky.layout, CAMERA, at(hour), NOW).path
+        path = build_thumbnail(sky.workspace, CAMERA, at(hour), NOW).path
         assert path is not None
         with Image.open(path) as image:
             assert (image.mode, image.size) == ("RGB", (64, 48))
@@ -138,7 +138,7 @@ def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None
         assert looked_at() == []
     assert (again.built, again.identity, again.excluded) == (False, report.identity, report.excluded)
     assert state(sky.layout.products) == before
-    assert checks.pixels_match_catalog(sky.layout, CAMERA, DAY).passed
+    assert checks.pixels_match_catalog(sky.workspace, CAMERA, DAY).passed
     with xr.open_zarr(sky.layout.store, group=f"{CAMERA}/20260818") as group:
         assert group.image.shape == (0, 48, 64, 3)
         assert len(group.attrs["excluded"]) == 6
@@ -146,11 +146,11 @@ def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None
     sky.refresh()
     report = pixels(sky)
     assert (report.built, report.frames, report.decoded, len(report.excluded)) == (True, 1, 1, 6)
-    assert checks.pixels_match_catalog(sky.layout, CAMERA, DAY).numbers == {"images": 7, "frames": 1, "excluded": 6}
+    assert checks.pixels_match_catalog(sky.workspace, CAMERA, DAY).numbers == {"images": 7, "frames": 1, "excluded": 6}
     colour.unlink()
     sky.refresh()
     assert pixels(sky).frames == 0
-    assert checks.pixels_match_catalog(sky.layout, CAMERA, DAY).passed
+    assert checks.pixels_match_catalog(sky.workspace, CAMERA, DAY).passed
 
 
 def test_gray_images_have_no_say_in_the_size_of_a_day_and_take_no_colour_images_time(sky: Sky) -> None:
@@ -183,7 +183,7 @@ def test_the_same_images_give_the_same_group_whenever_the_gray_ones_came(tmp_pat
 def test_whatever_product_is_made_first_the_catalogue_is_the_same(tmp_path: Path) -> None:
     makers: dict[str, Callable[[Sky], object]] = {
         "pixels": pixels,
-        "thumbnails": lambda sky: [build_thumbnail(sky.layout, CAMERA, at(hour), NOW) for hour in (10, 11, 12)],
+        "thumbnails": lambda sky: [build_thumbnail(sky.workspace, CAMERA, at(hour), NOW) for hour in (10, 11, 12)],
         "video": daily,
     }
     found = []
@@ -242,7 +242,7 @@ def test_what_an_earlier_version_had_condemned_in_haste_is_catalogued_again(sky:
     good = sky.image(at(10), jpeg(mode="L"))
     bad = sky.image(at(11), undecodable_jpeg())
     sky.refresh()
-    with open_writable(sky.layout) as db:
+    with open_writable(sky.workspace) as db:
         db.execute(
             "INSERT INTO unreadable_media SELECT raw_path, size_bytes, mtime_ns, ?, indexed_at FROM images", (reason,)
         )
@@ -278,7 +278,7 @@ def test_a_clip_that_cannot_be_converted_is_left_out_and_stays_catalogued(sky: S
         again = daily(sky)
         assert looked_at() == []
     assert (again.built, again.excluded, again.identity) == (False, report.excluded, report.identity)
-    finding = checks.daily_video_plays(sky.layout, CAMERA, DAY)
+    finding = checks.daily_video_plays(sky.workspace, CAMERA, DAY)
     assert (finding.passed, finding.excluded) == (True, report.excluded)
     assert (finding.numbers["clips"], finding.numbers["frames"], finding.numbers["excluded"]) == (4, 14, 2)
 
@@ -293,10 +293,10 @@ def test_a_clip_that_was_left_out_is_not_decoded_again_for_another_video(
     monkeypatch.setattr(clips, "_encode", None)  # whoever calls it fails
     later = sky.clip(at(12), GOOD)
     sky.refresh()
-    for report in (daily(sky), build_latest_video(sky.layout, CAMERA, NOW)):
+    for report in (daily(sky), build_latest_video(sky.workspace, CAMERA, NOW)):
         assert (report.built, report.excluded) == (True, {f"FISH/20260818/{flat.name}": reason})
         assert frame_hashes(report.target)[-7:] == frame_hashes(later)
-    assert checks.latest_video_plays(sky.layout, CAMERA).passed
+    assert checks.latest_video_plays(sky.workspace, CAMERA).passed
     flat.unlink()
     sky.refresh()
     assert daily(sky).excluded == {}
@@ -310,7 +310,7 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
     monkeypatch.setattr(clips, "_encode", fail)
     clip = sky.clip(at(10), Film(codec="mpeg4"))
     sky.refresh()
-    for build in (daily, lambda sky: build_latest_video(sky.layout, CAMERA, NOW)):
+    for build in (daily, lambda sky: build_latest_video(sky.workspace, CAMERA, NOW)):
         report = build(sky)
         reason = "cannot be converted: Generic error in an external library"
         assert (report.built, report.clips, report.unreadable) == (False, 0, {})
@@ -320,8 +320,8 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
             assert build(sky).excluded == report.excluded
             assert looked_at() == []
     for finding in (
-        checks.daily_video_plays(sky.layout, CAMERA, DAY),
-        checks.latest_video_plays(sky.layout, CAMERA),
+        checks.daily_video_plays(sky.workspace, CAMERA, DAY),
+        checks.latest_video_plays(sky.workspace, CAMERA),
     ):
         assert (finding.passed, finding.excluded) == (True, report.excluded)
     assert catalogue(sky) == ([clip.name], {})
@@ -353,7 +353,7 @@ def test_a_clip_that_cannot_stand_behind_the_others_is_left_out(sky: Sky, monkey
     report = daily(sky)
     assert list(report.excluded) == [f"FISH/20260818/{unlucky.name}"]
     assert frame_hashes(report.target) == in_order(joined)
-    assert checks.daily_video_plays(sky.layout, CAMERA, DAY).passed
+    assert checks.daily_video_plays(sky.workspace, CAMERA, DAY).passed
 
 
 def test_clips_that_are_left_out_have_no_say_in_the_size_of_the_others(sky: Sky) -> None:

@@ -25,13 +25,14 @@ from pathlib import Path
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.cameras.catalog import open_writable
-from aurora_platform.layout import Layout
+from aurora_platform.cameras.workspace import CameraWorkspace
+from aurora_platform.layout import CameraLayout
 
 disk, elsewhere = Path("/mnt"), Path(sys.argv[1])
 
 def make(kind, file):
     if kind == "catalog":
-        with open_writable(Layout(elsewhere / "raw", disk / "wxcam", elsewhere / "locks")):
+        with open_writable(CameraWorkspace(CameraLayout(elsewhere / "raw", disk / "wxcam"), elsewhere / "locks")):
             return
     with (Ledger if kind == "ledger" else Evidence)(file):
         return
@@ -142,7 +143,7 @@ def test_a_damaged_catalogue_is_named_with_what_to_do(sky: Sky) -> None:
     whole = sky.layout.catalog.read_bytes()
     for damaged in (whole[:4096], b"not a database" * 400):
         sky.layout.catalog.write_bytes(damaged)
-        for opened in (open_writable(sky.layout), open_readonly(sky.layout.catalog)):
+        for opened in (open_writable(sky.workspace), open_readonly(sky.layout.catalog)):
             with (
                 pytest.raises(CatalogError, match=r"wxcam_catalog\.sqlite: .* is damaged .*Move it away") as raised,
                 opened,

@@ -10,7 +10,7 @@ from aurora_platform.cameras.catalog import open_readonly
 from aurora_platform.cameras.hours import is_closed, is_complete, pending
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail
-from aurora_platform.layout import Layout
+from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.streams.state import Sighting, remember, sightings
 from aurora_platform.transport.listing import LocalSource
 from tests.mirror.parts import Mirror, stream_of
@@ -30,7 +30,7 @@ class Observatory:
 
     camera: Sky
     mirror: Mirror
-    layout: Layout
+    workspace: CameraWorkspace
 
     def writes(self, *times: datetime, camera: str = "fish_hdr") -> None:
         """Images come into being on the host, each 20 s after its time."""
@@ -40,30 +40,30 @@ class Observatory:
 
     def run(self, now: datetime, *days: date) -> None:
         """What a live run does: the days come over and are catalogued. The host's clock and ours are the same."""
-        assert self.layout.seen_at
+        assert self.workspace.seen_at
         self.mirror.run(
             *days,
             source=LocalSource(lambda: ns(now)),
             live_from=(now - LOOKBACK).date(),
-            seen_at=self.layout.seen_at,
+            seen_at=self.workspace.seen_at,
         )
         for day in days:
-            refresh_day(self.layout, day, now)
+            refresh_day(self.workspace, day, now)
 
     def looks(self, now: datetime, *days: date) -> None:
         """What a sensor does: it remembers what it saw, and brings nothing."""
-        assert self.layout.seen_at
-        remember(self.layout.seen_at, self.mirror.look(*days, source=LocalSource(lambda: ns(now))).sightings())
+        assert self.workspace.seen_at
+        remember(self.workspace.seen_at, self.mirror.look(*days, source=LocalSource(lambda: ns(now))).sightings())
 
     def pending(self, now: datetime, *days: date) -> list[datetime]:
-        return pending(self.layout, days or [DAY], now)
+        return pending(self.workspace, days or [DAY], now)
 
     def build(self, hour: datetime, now: datetime, camera: str = "fish_hdr") -> ThumbnailReport:
-        return build_thumbnail(self.layout, camera, hour, now)
+        return build_thumbnail(self.workspace, camera, hour, now)
 
     def known(self, day: date = DAY) -> Sighting:
-        assert self.layout.seen_at
-        return sightings(self.layout.seen_at)[day]
+        assert self.workspace.seen_at
+        return sightings(self.workspace.seen_at)[day]
 
     def is_held_back(self, hour: datetime, now: datetime) -> bool:
         """Whether neither the schedule asks for an hour, nor who asks for it all the same gets it."""
@@ -79,8 +79,10 @@ def sites(tmp_path: Path) -> Observatory:
     camera = Sky(tmp_path / "host")
     camera.layout.raw.mkdir(parents=True)
     mirror = Mirror(stream_of(camera.layout.raw), tmp_path)
-    layout = replace(Sky(tmp_path).layout, raw=mirror.root, seen_at=tmp_path / "state" / "wxcam.json")
-    return Observatory(camera, mirror, layout)
+    workspace = Sky(tmp_path).workspace
+    layout = replace(workspace.layout, raw=mirror.root)
+    workspace = replace(workspace, layout=layout, seen_at=tmp_path / "state" / "wxcam.json")
+    return Observatory(camera, mirror, workspace)
 
 
 def every_ten_minutes(hour: int, day: date = DAY) -> list[datetime]:
@@ -191,8 +193,8 @@ def test_a_file_that_is_missing_or_unsettled_holds_back_an_hour_of_which_nothing
 ) -> None:
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
-    assert sites.layout.seen_at
-    remember(sites.layout.seen_at, {DAY: state})
+    assert sites.workspace.seen_at
+    remember(sites.workspace.seen_at, {DAY: state})
     assert sites.is_held_back(at(10), at(14)) is is_held
 
 
@@ -238,8 +240,8 @@ def test_a_day_of_history_gets_its_thumbnails_though_nothing_was_remembered_of_i
     sites.writes(at(10, 20))
     now = NOON + timedelta(days=30)
     sites.run(now, DAY)
-    assert sites.layout.seen_at
-    assert sightings(sites.layout.seen_at) == {}
+    assert sites.workspace.seen_at
+    assert sightings(sites.workspace.seen_at) == {}
     assert sites.pending(now) == [at(10)]
 
 
@@ -247,7 +249,7 @@ def test_where_nobody_looks_at_the_host_the_clock_alone_decides(sites: Observato
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
     assert sites.is_held_back(at(10), at(14))
-    sites.layout = replace(sites.layout, seen_at=None)
+    sites.workspace = replace(sites.workspace, seen_at=None)
     assert sites.pending(at(11, 9, 59)) == []
     assert sites.pending(at(11, 10)) == [at(10)]
 
@@ -273,16 +275,16 @@ def test_what_pending_lists_is_what_has_images_and_no_thumbnail_in_order(sites: 
 
 @pytest.mark.parametrize("after", [timedelta(0), timedelta(minutes=10), timedelta(hours=2)])
 def test_the_site_says_how_long_an_hour_stays_open(sites: Observatory, after: timedelta) -> None:
-    sites.layout = layout = replace(sites.layout, hour_closes_after=after)
+    sites.workspace = workspace = replace(sites.workspace, hour_closes_after=after)
     closes = at(11) + after
-    assert [is_closed(layout, at(10), closes + timedelta(seconds=n)) for n in (-1, 0, 1)] == [False, True, True]
+    assert [is_closed(workspace, at(10), closes + timedelta(seconds=n)) for n in (-1, 0, 1)] == [False, True, True]
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
-    assert layout.seen_at
+    assert workspace.seen_at
     for clock, complete in ((closes - timedelta(seconds=1), False), (closes, True)):
-        remember(layout.seen_at, {DAY: Sighting(ns(clock), 0, 0)})
-        with open_readonly(layout.catalog) as db:
-            assert is_complete(db, layout, "fish_hdr", at(10), at(14)) is complete
+        remember(workspace.seen_at, {DAY: Sighting(ns(clock), 0, 0)})
+        with open_readonly(workspace.layout.catalog) as db:
+            assert is_complete(db, workspace, "fish_hdr", at(10), at(14)) is complete
 
 
 # -- clocks ------------------------------------------------------------------------------------------------------------
@@ -301,18 +303,18 @@ def test_the_site_says_how_long_an_hour_stays_open(sites: Observatory, after: ti
 def test_a_file_has_settled_by_the_later_of_our_clock_and_the_hosts(
     sky: Sky, tmp_path: Path, ours: datetime, hosts: datetime | None, catalogued: bool
 ) -> None:
-    layout = replace(sky.layout, seen_at=tmp_path / "state" / "wxcam.json")
-    assert layout.seen_at
+    workspace = replace(sky.workspace, seen_at=tmp_path / "state" / "wxcam.json")
+    assert workspace.seen_at
     sky.put(sky.image_path(at(10, 20)), jpeg(), at(10, 20))
     if hosts:
-        remember(layout.seen_at, {DAY: Sighting(ns(hosts), 0, 0), NEXT: Sighting(ns(at(23)), 0, 0)})
-    report = refresh_day(layout, DAY, ours)
+        remember(workspace.seen_at, {DAY: Sighting(ns(hosts), 0, 0), NEXT: Sighting(ns(at(23)), 0, 0)})
+    report = refresh_day(workspace, DAY, ours)
     assert (report.images, report.unsettled.count) == ((1, 0) if catalogued else (0, 1))
 
 
 def test_a_file_that_has_just_come_over_is_catalogued_though_our_clock_is_behind_the_hosts(sites: Observatory) -> None:
     sites.writes(at(10, 19))
-    assert sites.layout.seen_at
-    sites.mirror.run(DAY, source=LocalSource(lambda: ns(at(10, 25))), live_from=DAY, seen_at=sites.layout.seen_at)
-    report = refresh_day(sites.layout, DAY, at(10, 20))
+    assert sites.workspace.seen_at
+    sites.mirror.run(DAY, source=LocalSource(lambda: ns(at(10, 25))), live_from=DAY, seen_at=sites.workspace.seen_at)
+    report = refresh_day(sites.workspace, DAY, at(10, 20))
     assert (report.added, report.unsettled.count) == (1, 0)

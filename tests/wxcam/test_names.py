@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_platform.cameras.filenames import CAMERAS, compact, epoch_ns, from_epoch_ns, parse_name
+from aurora_platform.cameras.filenames import CAMERAS, epoch_ns, from_epoch_ns, parse_name
+from aurora_platform.layout import compact
 
 FISH, PANO = CAMERAS["fish_hdr"], CAMERAS["pano_hdr"]
 SUFFIXES = {"fish_hdr": "", "pano_hdr": "_PANO"}

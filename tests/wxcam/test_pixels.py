@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Failed to open Zarr store with c
 
 def build(sky: Sky, day: date = DAY, camera: str = "fish_hdr") -> PixelsReport:
     sky.refresh(day)
-    return build_pixels(sky.layout, camera, day, NOW)
+    return build_pixels(sky.workspace, camera, day, NOW)
 
 
 def opened(sky: Sky, camera: str = "fish_hdr", day: str = "20260818") -> xr.Dataset:
@@ -165,14 +165,14 @@ def verdict(judge: Callable[[bytes, tuple[int, int]], object], data: bytes) -> s
     return ""
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(damaged())
 @example(jpeg(1)[:-1] + b"\xda")
 def test_what_is_proved_by_a_small_picture_is_what_can_be_decoded_in_full(data: bytes) -> None:
     assert verdict(prove, data) == verdict(decode, data)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(samples=st.tuples(*[st.sampled_from([f"{along}{down}" for along in range(5) for down in range(5)])] * 3))
 @example(samples=("31", "21", "21"))
 @example(samples=("12", "11", "12"))
@@ -194,7 +194,7 @@ def test_what_no_reader_can_decode_is_recorded_and_never_tried_again(sky: Sky) -
     before = state(sky.layout.products)
     with opened_below(sky.layout.raw) as looked_at:
         assert list(sky.refresh().unreadable) == list(report.unreadable)
-        assert not build_pixels(sky.layout, "fish_hdr", DAY, NOW).built
+        assert not build_pixels(sky.workspace, "fish_hdr", DAY, NOW).built
         assert looked_at() == []
     assert state(sky.layout.products) == before
 
@@ -232,7 +232,7 @@ def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
     good, changed = sky.image(at(10)), sky.image(at(11))
     sky.refresh()
     changed.write_bytes(b"being written")
-    report = build_pixels(sky.layout, "fish_hdr", DAY, NOW)
+    report = build_pixels(sky.workspace, "fish_hdr", DAY, NOW)
     assert report.waiting.first == [f"FISH/20260818/11/{changed.name}"]
     assert names(opened(sky)) == [good.name]
 
@@ -298,7 +298,7 @@ def test_days_and_cameras_are_built_side_by_side(sky: Sky) -> None:
         sky.refresh(day)
     tasks = [(camera, day) for day in days for camera in ("fish_hdr", "pano_hdr")]
     with ThreadPoolExecutor(len(tasks)) as pool:
-        reports = list(pool.map(lambda task: build_pixels(sky.layout, *task, NOW), tasks))
+        reports = list(pool.map(lambda task: build_pixels(sky.workspace, *task, NOW), tasks))
     assert all(report.built for report in reports)
     for camera, day in tasks:
         (name,) = names(opened(sky, camera, f"{day:%Y%m%d}"))
@@ -327,7 +327,7 @@ def test_a_full_disk_leaves_the_old_version_and_the_next_run_clears_up(sky: Sky,
     sky.refresh()
     for _ in range(2):
         with pytest.raises(OSError) as raised:  # noqa: PT011 - the number says it
-            build_pixels(sky.layout, "fish_hdr", DAY, NOW)
+            build_pixels(sky.workspace, "fish_hdr", DAY, NOW)
         assert raised.value.errno == errno.ENOSPC
         assert state(sky.layout.store) == before
         assert names(opened(sky)) == [path.name for path in images[:3]]

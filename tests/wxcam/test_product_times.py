@@ -10,15 +10,15 @@ GOOD = Film(options=WITHOUT_B_FRAMES, frames=7)
 
 
 def pixels(sky: Sky) -> PixelsReport:
-    return build_pixels(sky.layout, CAMERA, DAY, NOW)
+    return build_pixels(sky.workspace, CAMERA, DAY, NOW)
 
 
 def daily(sky: Sky) -> VideoReport:
-    return build_daily_video(sky.layout, CAMERA, DAY, NOW)
+    return build_daily_video(sky.workspace, CAMERA, DAY, NOW)
 
 
 def latest(sky: Sky) -> VideoReport:
-    return build_latest_video(sky.layout, CAMERA, NOW)
+    return build_latest_video(sky.workspace, CAMERA, NOW)
 
 
 def test_an_input_that_is_left_out_makes_its_product_as_new_as_another(sky: Sky) -> None:

@@ -23,7 +23,7 @@ def build(sky: Sky) -> None:
     for day in (DAY, NEXT):
         sky.refresh(day)
         for camera in ("fish_hdr", "pano_hdr"):
-            build_pixels(sky.layout, camera, day, NOW)
+            build_pixels(sky.workspace, camera, day, NOW)
 
 
 def decoded(path: Path) -> np.ndarray:

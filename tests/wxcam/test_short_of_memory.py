@@ -37,11 +37,11 @@ def failing(error: Exception) -> Callable[..., object]:
 
 
 def daily(sky: Sky) -> VideoReport:
-    return build_daily_video(sky.layout, CAMERA, DAY, NOW)
+    return build_daily_video(sky.workspace, CAMERA, DAY, NOW)
 
 
 def latest(sky: Sky) -> VideoReport:
-    return build_latest_video(sky.layout, CAMERA, NOW)
+    return build_latest_video(sky.workspace, CAMERA, NOW)
 
 
 def assert_nothing_is_recorded(sky: Sky, catalogued: int) -> None:
@@ -133,15 +133,15 @@ def test_an_image_is_not_condemned_where_there_is_no_memory_to_decode_it(
         short.setattr(imagecodecs, "jpeg8_decode", failing(said))
         short.setattr(ImageFile.ImageFile, "load", failing(OSError("broken data stream")))
         for build in (
-            lambda: build_pixels(sky.layout, CAMERA, DAY, NOW),
-            lambda: build_thumbnail(sky.layout, CAMERA, at(10), NOW),
+            lambda: build_pixels(sky.workspace, CAMERA, DAY, NOW),
+            lambda: build_thumbnail(sky.workspace, CAMERA, at(10), NOW),
             lambda: picture(jpeg()),
         ):
             with pytest.raises(MemoryError) as raised:
                 build()
             assert may_pass(raised.value)
     assert_nothing_is_recorded(sky, 2)
-    assert build_pixels(sky.layout, CAMERA, DAY, NOW).frames == 2
+    assert build_pixels(sky.workspace, CAMERA, DAY, NOW).frames == 2
 
 
 def test_one_reader_without_memory_leaves_it_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ HOUR = at(10)
 
 def build(sky: Sky, now: datetime = NOW) -> ThumbnailReport:
     sky.refresh(now=NOW)
-    return build_thumbnail(sky.layout, "fish_hdr", HOUR, now)
+    return build_thumbnail(sky.workspace, "fish_hdr", HOUR, now)
 
 
 def psnr(one: Image.Image, other: Image.Image) -> float:
@@ -56,7 +56,7 @@ def test_the_other_camera_keeps_its_suffix_and_an_upper_case_extension_is_lowere
     path = sky.image_path(at(10), "pano_hdr")
     sky.put(path.with_suffix(".JPG"), jpeg())
     sky.refresh()
-    report = build_thumbnail(sky.layout, "pano_hdr", HOUR, NOW)
+    report = build_thumbnail(sky.workspace, "pano_hdr", HOUR, NOW)
     assert report.path == sky.layout.products / "hourly_thumbnails/pano_hdr/20260818/HDR_20260818_100000_PANO.jpg"
 
 
@@ -174,7 +174,7 @@ def test_the_next_nearest_is_shown_where_the_nearest_cannot_be_decoded(sky: Sky)
         again = sky.refresh()
         assert opened() == []
     assert list(again.unreadable) == list(report.unreadable)
-    assert list(published(sky.layout, "fish_hdr", DAY)) == [10]
+    assert list(published(sky.workspace, "fish_hdr", DAY)) == [10]
 
 
 def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
@@ -182,7 +182,7 @@ def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
     path = sky.image(at(10, 30))
     sky.refresh()
     path.write_bytes(b"being written")
-    report = build_thumbnail(sky.layout, "fish_hdr", HOUR, NOW)
+    report = build_thumbnail(sky.workspace, "fish_hdr", HOUR, NOW)
     assert report.waiting.count == 1
     assert report.path is not None
     assert report.path.name == "HDR_20260818_104500.jpg"
@@ -206,8 +206,8 @@ def test_two_hours_of_a_day_have_two_thumbnails(sky: Sky) -> None:
         sky.image(at(hour, 30), jpeg(hour))
     sky.refresh()
     for hour in range(24):
-        build_thumbnail(sky.layout, "fish_hdr", datetime(2026, 8, 18, hour, tzinfo=UTC), NOW + timedelta(days=1))
-    found = published(sky.layout, "fish_hdr", DAY)
+        build_thumbnail(sky.workspace, "fish_hdr", datetime(2026, 8, 18, hour, tzinfo=UTC), NOW + timedelta(days=1))
+    found = published(sky.workspace, "fish_hdr", DAY)
     assert {hour: path.name for hour, path in found.items()} == {
         0: "HDR_20260818_003000.jpg",
         23: "HDR_20260818_233000.jpg",
@@ -226,17 +226,17 @@ def test_many_hours_give_what_each_gives_alone(sky: Sky) -> None:
             sky.image(at(hour, minute))
     sky.image(at(5, 31), undecodable_jpeg())
     sky.refresh()
-    reports = list(build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day(), NOW))
+    reports = list(build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW))
     assert [report.hour for report in reports] == hours_of_the_day()
-    together = {path: path.read_bytes() for path in published(sky.layout, "fish_hdr", DAY).values()}
+    together = {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()}
     assert [list(report.unreadable) for report in reports if report.unreadable] == [
         ["FISH/20260818/05/HDR_20260818_053100.jpg"]
     ]
     for path in together:
         path.unlink()
-    alone = [build_thumbnail(sky.layout, "fish_hdr", hour, NOW) for hour in hours_of_the_day()]
+    alone = [build_thumbnail(sky.workspace, "fish_hdr", hour, NOW) for hour in hours_of_the_day()]
     assert [report.path for report in alone] == [report.path for report in reports]
-    assert {path: path.read_bytes() for path in published(sky.layout, "fish_hdr", DAY).values()} == together
+    assert {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()} == together
     assert len(together) == 5
 
 
@@ -247,7 +247,7 @@ def test_many_hours_of_two_days_wait_for_the_catalogue_of_the_day_that_is_behind
         sky.refresh(day)
     sky.image(at(10, 30, day=next_day))
     hours = [at(10), at(10, day=next_day)]
-    first, second = build_thumbnails(sky.layout, "fish_hdr", hours, NOW + timedelta(days=1))
+    first, second = build_thumbnails(sky.workspace, "fish_hdr", hours, NOW + timedelta(days=1))
     assert first.built
     assert not second.built
     assert "the catalogue is behind" in second.note
@@ -267,9 +267,9 @@ def test_the_directories_of_a_day_are_looked_into_once_for_all_of_its_hours_and_
     for hour in range(6):
         sky.image(at(hour))
     sky.refresh()
-    assert sum(report.built for report in build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day(), NOW)) == 6
+    assert sum(report.built for report in build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW)) == 6
     assert looked_into == [DAY]
-    assert not any(report.built for report in build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day()[:6], NOW))
+    assert not any(report.built for report in build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day()[:6], NOW))
     assert looked_into == [DAY]
 
 
@@ -286,11 +286,11 @@ def test_an_error_in_one_hour_is_raised_in_its_turn_and_nothing_is_left_half(
         publish_file(staged, target)
 
     monkeypatch.setattr(thumbnails, "publish_file", full)
-    reports = build_thumbnails(sky.layout, "fish_hdr", hours_of_the_day(), NOW)
+    reports = build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW)
     assert [next(reports).built, next(reports).built] == [True, True]
     with pytest.raises(OSError, match="No space left"):
         next(reports)
-    assert {0, 1} <= set(published(sky.layout, "fish_hdr", DAY)) <= set(range(24)) - {2}
+    assert {0, 1} <= set(published(sky.workspace, "fish_hdr", DAY)) <= set(range(24)) - {2}
     assert list((sky.layout.products / ".staging").iterdir()) == []
 
 
@@ -298,10 +298,10 @@ def test_nothing_is_chosen_while_the_catalogue_is_behind_the_raw_tree(sky: Sky) 
     sky.image(at(10, 10))
     sky.refresh()
     nearer = sky.image(at(10, 30))
-    behind = build_thumbnail(sky.layout, "fish_hdr", HOUR, NOW)
+    behind = build_thumbnail(sky.workspace, "fish_hdr", HOUR, NOW)
     assert (behind.built, behind.path) == (False, None)
     assert "the catalogue is behind" in behind.note
     sky.refresh()
-    now = build_thumbnail(sky.layout, "fish_hdr", HOUR, NOW)
+    now = build_thumbnail(sky.workspace, "fish_hdr", HOUR, NOW)
     assert now.path is not None
     assert now.path.stem == nearer.stem

@@ -24,22 +24,22 @@ CAMERA = "fish_hdr"
 def day(filled: Sky) -> Sky:
     """A day with all of its products."""
     filled.refresh()
-    build_daily_video(filled.layout, CAMERA, DAY, NOW)
-    build_latest_video(filled.layout, CAMERA, NOW)
-    build_pixels(filled.layout, CAMERA, DAY, NOW)
+    build_daily_video(filled.workspace, CAMERA, DAY, NOW)
+    build_latest_video(filled.workspace, CAMERA, NOW)
+    build_pixels(filled.workspace, CAMERA, DAY, NOW)
     for hour in HOURS:
-        build_thumbnail(filled.layout, CAMERA, hour, NOW)
+        build_thumbnail(filled.workspace, CAMERA, hour, NOW)
     return filled
 
 
 def look(sky: Sky) -> dict[str, Finding]:
     return {
-        "catalog": checks.catalog_matches_raw(sky.layout, DAY, NOW),
-        "media": checks.no_unreadable_media(sky.layout, DAY),
-        "daily": checks.daily_video_plays(sky.layout, CAMERA, DAY),
-        "latest": checks.latest_video_plays(sky.layout, CAMERA),
-        "thumbnails": checks.hours_have_thumbnails(sky.layout, CAMERA, HOURS, NOW),
-        "pixels": checks.pixels_match_catalog(sky.layout, CAMERA, DAY),
+        "catalog": checks.catalog_matches_raw(sky.workspace, DAY, NOW),
+        "media": checks.no_unreadable_media(sky.workspace, DAY),
+        "daily": checks.daily_video_plays(sky.workspace, CAMERA, DAY),
+        "latest": checks.latest_video_plays(sky.workspace, CAMERA),
+        "thumbnails": checks.hours_have_thumbnails(sky.workspace, CAMERA, HOURS, NOW),
+        "pixels": checks.pixels_match_catalog(sky.workspace, CAMERA, DAY),
     }
 
 
@@ -53,7 +53,7 @@ def failing(sky: Sky) -> dict[str, dict[str, list[str]]]:
 
 
 def execute(sky: Sky, query: str, *values: object) -> None:
-    with open_writable(sky.layout) as db:
+    with open_writable(sky.workspace) as db:
         db.execute(query, values)
 
 
@@ -126,9 +126,9 @@ def test_a_removed_thumbnail_is_named_by_its_hour(day: Sky) -> None:
 def test_an_open_hour_needs_no_thumbnail(day: Sky) -> None:
     for path in (day.layout.products / "hourly_thumbnails/fish_hdr/20260818").glob("*.jpg"):
         path.unlink()
-    finding = checks.hours_have_thumbnails(day.layout, CAMERA, HOURS, at(11, 5))
+    finding = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 5))
     assert finding.passed
-    finding = checks.hours_have_thumbnails(day.layout, CAMERA, HOURS, at(11, 10))
+    finding = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 10))
     assert finding.sentence == "thumbnails of 11 closed hours: 1 hours with images and no thumbnail."
 
 
@@ -237,7 +237,7 @@ def test_an_excluded_image_is_named_and_is_no_fault(day: Sky, content: bytes, re
     day.refresh()
     offence = {"images that are not in the array": [f"FISH/20260818/10/{path.name}"]}
     assert failing(day) == {"pixels": offence}, "the group does not know of it yet"
-    build_pixels(day.layout, CAMERA, DAY, NOW)
+    build_pixels(day.workspace, CAMERA, DAY, NOW)
     assert failing(day) == {}
     finding = look(day)["pixels"]
     assert finding.excluded == {f"FISH/20260818/10/{path.name}": reason}

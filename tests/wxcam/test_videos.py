@@ -32,7 +32,7 @@ from tests.wxcam.making import (
 
 def daily(sky: Sky, camera: str = "fish_hdr") -> Path:
     sky.refresh()
-    return build_daily_video(sky.layout, camera, DAY, NOW).target
+    return build_daily_video(sky.workspace, camera, DAY, NOW).target
 
 
 def assert_sound(path: Path, clips: list[Path]) -> None:
@@ -63,7 +63,7 @@ def test_a_daily_video_has_the_frames_of_the_cameras_clips(filled: Sky, camera: 
 def test_a_day_without_clips_has_no_video(sky: Sky) -> None:
     sky.image(at(10))
     sky.refresh()
-    report = build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+    report = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
     assert (report.built, report.clips) == (False, 0)
     assert not report.target.exists()
 
@@ -74,13 +74,13 @@ def test_a_video_is_rebuilt_only_when_a_clip_changes(sky: Sky) -> None:
     products = sky.layout.products
     before = state(products)
     sky.refresh()
-    report = build_daily_video(sky.layout, "fish_hdr", DAY, NOW + timedelta(hours=1))
+    report = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW + timedelta(hours=1))
     assert (report.built, report.clips, report.frames) == (False, 2, 12)
     assert state(products) == before
     clips[1].write_bytes(Film(frames=9).encode(77))
     touch(clips[1], NOW - timedelta(hours=1))
     sky.refresh()
-    assert build_daily_video(sky.layout, "fish_hdr", DAY, NOW).built
+    assert build_daily_video(sky.workspace, "fish_hdr", DAY, NOW).built
     assert frame_hashes(video) == in_order(clips)
     assert len(frame_hashes(video)) == 15
 
@@ -99,7 +99,7 @@ def test_a_clip_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
     clips = [sky.clip(at(hour)) for hour in (10, 11)]
     sky.refresh()
     touch(clips[1], NOW)
-    report = build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+    report = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
     assert report.waiting.first == ["FISH/20260818/HDR_20260818_110000.mp4"]
     assert frame_hashes(report.target) == frame_hashes(clips[0])
 
@@ -184,7 +184,7 @@ def test_a_clip_cut_behind_its_index_is_left_out_by_name(sky: Sky) -> None:
     good = sky.clip(at(11))
     report = sky.refresh()
     assert list(report.unreadable) == [f"FISH/20260818/{cut.name}"]
-    video = build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+    video = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
     assert (video.clips, video.unreadable) == (1, {})
     assert frame_hashes(video.target) == frame_hashes(good)
 
@@ -196,13 +196,13 @@ def test_a_clip_that_cannot_be_decoded_for_conversion_is_recorded_and_left_out(s
     content[data + 8 : content.index(b"moov") - 8] = bytes(len(content[data + 8 : content.index(b"moov") - 8]))
     broken = sky.clip(at(11), bytes(content))
     sky.refresh()
-    report = build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+    report = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
     assert list(report.unreadable) == [f"FISH/20260818/{broken.name}"]
     assert frame_hashes(report.target) == in_order(clips)
     again = sky.refresh()
     assert list(again.unreadable) == [f"FISH/20260818/{broken.name}"]
     with opened_below(sky.layout.raw) as opened:
-        second = build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+        second = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
         assert opened() == []
     assert (second.built, second.identity) == (False, report.identity)
 
@@ -218,7 +218,7 @@ def test_a_clip_with_a_broken_header_is_left_out_by_name(
     broken = sky.clip(at(10), bytes(content))
     good = [sky.clip(at(hour)) for hour in good_hours]
     unreadable = sky.refresh().unreadable
-    report = build_daily_video(sky.layout, "fish_hdr", DAY, NOW)
+    report = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
     assert list(unreadable | report.unreadable) == [f"FISH/20260818/{broken.name}"]
     if good:
         assert frame_hashes(report.target) == in_order(good)
@@ -242,7 +242,7 @@ def test_latest_shows_the_newest_24_clips_across_midnight(sky: Sky) -> None:
     clips = [sky.clip(at(0) + timedelta(hours=n), film) for n in range(30)]
     for day in (DAY, DAY + timedelta(days=1)):
         sky.refresh(day)
-    report = build_latest_video(sky.layout, "fish_hdr", NOW)
+    report = build_latest_video(sky.workspace, "fish_hdr", NOW)
     assert report.target == sky.layout.products / "daily_videos/fish_hdr/latest.mp4"
     assert (report.clips, report.converted) == (24, 0)
     assert frame_hashes(report.target) == in_order(clips[6:])
@@ -256,14 +256,14 @@ def test_one_new_hour_costs_latest_one_conversion(sky: Sky) -> None:
         sky.clip(at(0) + timedelta(hours=number), film)
     for day in (DAY, DAY + timedelta(days=1)):
         sky.refresh(day)
-    assert build_latest_video(sky.layout, "fish_hdr", NOW).converted == 24
-    assert build_daily_video(sky.layout, "fish_hdr", DAY, NOW).converted == 2  # hours 0 and 1; the rest is shared
+    assert build_latest_video(sky.workspace, "fish_hdr", NOW).converted == 24
+    assert build_daily_video(sky.workspace, "fish_hdr", DAY, NOW).converted == 2  # hours 0 and 1; the rest is shared
     sky.clip(at(2, day=DAY + timedelta(days=1)), film)
     sky.refresh(DAY + timedelta(days=1))
-    report = build_latest_video(sky.layout, "fish_hdr", NOW)
+    report = build_latest_video(sky.workspace, "fish_hdr", NOW)
     assert (report.built, report.converted, report.kept_conversions) == (True, 1, 23)
     assert len(frame_hashes(report.target)) == 48
-    again = build_latest_video(sky.layout, "fish_hdr", NOW)
+    again = build_latest_video(sky.workspace, "fish_hdr", NOW)
     assert (again.built, again.converted) == (False, 0)
 
 

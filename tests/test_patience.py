@@ -1,0 +1,47 @@
+"""The factor by which bounds in seconds grow: measured, within its limits, or given."""
+
+import pytest
+
+from tests import patience
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (patience.GIVEN, patience._MEASURED):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "factor"), [(0.01, 1), (0.5, 1), (0.51, 2), (1.0, 2), (2.3, 5), (4.9, 10), (5.1, 10), (600, 10)]
+)
+def test_the_factor_is_how_often_the_time_of_a_quiet_machine_fits_within_its_limits(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, factor: int
+) -> None:
+    monkeypatch.setattr(patience, "_seconds_of_a_round", lambda: seconds)
+    monkeypatch.setattr(patience, "QUIET", 0.5)
+    assert patience.measure() == factor
+    assert (patience.patient(1.5), patience.in_site_file(3)) == (1.5 * factor, f"{3 * factor}s")
+
+
+def test_the_worst_round_counts_and_it_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = iter([0.1, 1.4, 0.1])
+    monkeypatch.setattr(patience, "_seconds_of_a_round", lambda: next(rounds))
+    monkeypatch.setattr(patience, "QUIET", 0.5)
+    assert [patience.measure(), patience.measure()] == [3, 3]
+
+
+def test_who_gives_the_factor_is_believed_without_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_seconds_of_a_round", lambda: pytest.fail("it was measured"))
+    monkeypatch.setenv(patience.GIVEN, "25")
+    assert (patience.measure(), patience.patient(2)) == (25, 50)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "much"])
+def test_a_factor_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(patience.GIVEN, text)
+    with pytest.raises(ValueError, match=r"AURORA_PATIENCE=.* a whole number from 1 on"):
+        patience.measure()
+
+
+def test_a_measurement_takes_some_time() -> None:
+    assert patience._seconds_of_a_round() > 0
