@@ -225,7 +225,7 @@ def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
     observatory.fill(1)
     certified = observatory.certify()
     publication = observatory.records.publication()
-    history = publication.manifests / "history"
+    history = publication.layout.history
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
         (history / name).mkdir()
     keeping = Publication(publication.layout, publication.staging, 2, timedelta(minutes=10))
