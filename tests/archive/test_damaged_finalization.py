@@ -19,6 +19,7 @@ from aurora_platform.archive.retention import retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Retention
 from aurora_platform.config.hosts import SshHost
+from aurora_platform.layout import ArchiveLayout
 from tests.archive.places import DAY, STREAM, Observatory
 from tests.archive.pushed import PushedSite
 
@@ -108,7 +109,7 @@ def test_the_words_of_the_other_days_still_go_to_the_archive(tmp_path: Path, hos
     with site.ledger() as ledger:
         pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
         assert sum(report.files for report in push_words(site.records, pushing, STREAM, [DAY, NEXT])) == 2
-    there = Path(site.archive_settings.evidence) / "finalized" / STREAM
+    there = Path(ArchiveLayout.of(site.archive_settings).manifests) / "finalized" / STREAM
     assert sorted(path.name for path in there.iterdir()) == [
         f"{NEXT}_{STREAM}_finalized.yaml",
         f"{NEXT}_{STREAM}_manifest_r1.tsv",

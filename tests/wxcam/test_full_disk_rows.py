@@ -44,13 +44,13 @@ def test_a_disk_that_becomes_full_while_rows_are_written_costs_no_row_and_is_nam
         status = os.statvfs(disk)
         (disk / "full").write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - room)))
         kept, said, passes = Kept(), "", True
-        logging.getLogger("aurora_assets").addHandler(kept)
+        logging.getLogger("aurora_platform").addHandler(kept)
         try:
             sky.refresh()
         except CatalogError as error:
             said, passes = str(error), may_pass(error)
         (disk / "full").unlink()
-        logging.getLogger("aurora_assets").removeHandler(kept)
+        logging.getLogger("aurora_platform").removeHandler(kept)
         return said, kept.said, passes, rows()[0]
 
     def act() -> list[tuple[str, list[str], bool, int, tuple[int, str]]]:
