@@ -3,6 +3,7 @@
 ALL = frozenset({"unit", "host", "platform", "kill", "soak"})
 
 KINDS = {
+    "test_versions.py": "unit",
     "before/test_golden_day.py": "soak",
     "before/test_graph.py": "platform",
     "fs/test_sqlite.py": "host",

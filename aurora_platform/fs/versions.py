@@ -54,7 +54,7 @@ def same_mtime(one_ns: int, other_ns: int) -> bool:
 
 # What a scan may find; the letters are those of find's %y.
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
-_KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK}
+_KINDS = {stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK}
 
 
 class FileVersion(NamedTuple):
@@ -99,7 +99,8 @@ class ScannedEntry[P: (bytes, str)](NamedTuple):
     @classmethod
     def of(cls, path: P, status: os.stat_result) -> ScannedEntry[P]:
         """What is on this machine, by its ``lstat``."""
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), OTHER)
+        mode = status.st_mode
+        kind = FILE if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), OTHER)
         return cls(path, FileVersion(status.st_size, status.st_mtime_ns), kind)
 
 
