@@ -2,7 +2,8 @@
 
 Sensors, schedules, conditions, the queue and the records are Dagster's own, on SQLite in a temporary home with our
 ``dagster.yaml``. Two things are not as on the station: a step is taken when a test asks for it, and a run is carried
-out in this process, when the queue's turn comes. ``tests/resources/test_launcher.py`` has the runs in processes.
+out in this process, when the queue's turn comes. ``tests/instance/platform/test_launcher.py`` has the runs in
+processes.
 """
 
 import logging

@@ -8,7 +8,7 @@ import pytest
 from aurora_platform.config.package_files import DAGSTER_YAML
 from aurora_simulator import InstrumentSpec, simulate_instruments
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
-from tests.cli.parts import FIRST, Observatory
+from tests.aurora_cli.parts import FIRST, Observatory
 
 
 @pytest.fixture(scope="session")

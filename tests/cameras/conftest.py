@@ -10,7 +10,7 @@ import av
 import pytest
 
 from aurora_simulator import CameraSpec, Report, simulate
-from tests.wxcam.making import DAY, NOW, SETTLED, Sky
+from tests.cameras.making import DAY, NOW, SETTLED, Sky
 
 av.logging.set_level(None)  # FFmpeg's word on media that are broken on purpose
 

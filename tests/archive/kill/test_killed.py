@@ -21,9 +21,9 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import load_site
 from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
+from tests.archive.dagster_site import Platform
+from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.parts import LOG
-from tests.archive.platform import Platform
-from tests.archive.test_publish import read_latest
 from tests.forking import KILLS, Forking
 from tests.mirror.parts import DAY, write
 
@@ -79,7 +79,7 @@ def test_killed_again_and_again_the_ledger_claims_nothing_that_is_not_there_and_
     add(platform, 0)
     bring(home / "site.yaml")
     chance = random.Random(11)
-    with Forking("tests.archive.test_killed:bring_for_ever") as forking:
+    with Forking("tests.archive.kill.test_killed:bring_for_ever") as forking:
         for number in range(1, KILLS + 1):
             add(platform, number)
             victim = forking.start(home / "site.yaml")

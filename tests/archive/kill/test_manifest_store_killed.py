@@ -7,8 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.places import DAY, STREAM, Observatory
-from tests.archive.test_publish import read_latest
 from tests.forking import KILLS, Forking
 
 
@@ -26,7 +26,7 @@ def test_killed_again_and_again_while_it_reads_and_publishes_latest_is_whole_and
     names = observatory.fill(40)
     observatory.certify()
     chance = random.Random(5)
-    with Forking("tests.archive.test_publish_killed:certify_for_ever") as forking:
+    with Forking("tests.archive.kill.test_manifest_store_killed:certify_for_ever") as forking:
         for number in range(KILLS):
             victim = forking.start(tmp_path)
             if number == KILLS // 2:

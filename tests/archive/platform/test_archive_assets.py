@@ -23,7 +23,7 @@ from aurora_assets.definitions import build
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
-from tests.archive.platform import FILES, Platform
+from tests.archive.dagster_site import FILES, Platform
 from tests.daemon import make_home
 from tests.mirror.parts import DAY, write
 

@@ -16,7 +16,7 @@ from dagster import DagsterInstance
 from aurora_platform.config.site import load_site
 from aurora_simulator.ssh_server import SshServer
 from schedules.reconcile import kept
-from tests.archive.platform import FILES, Platform
+from tests.archive.dagster_site import FILES, Platform
 from tests.mirror.parts import DAY, host_of, write
 
 VICTIM = "met_20260305_3.csv"

@@ -36,7 +36,7 @@ from aurora_platform.layout import WXCAM, Layout, camera_keys
 from aurora_simulator import FAULTS, CameraSpec, simulate
 from tests.patience import patient
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 8, 18)
 RAW, CATALOG = AssetKey(["raw", "wxcam"]), AssetKey(["wxcam", "catalog"])
 OPS = (AssetKey(["ops", "health"]),)

@@ -17,7 +17,7 @@ from aurora_platform.operations import audit_local
 from aurora_platform.operations.audit_host import Visit
 from aurora_platform.operations.audit_result import Level
 from aurora_simulator.ssh_server import SshServer, readable_directory
-from tests.cli.parts import (
+from tests.aurora_cli.parts import (
     FILES,
     Observatory,
     as_json,

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from aurora_cli.main import main
 from aurora_platform.config.package_files import DAGSTER_YAML, demo_site_text
 from aurora_platform.config.site import DEFAULT_SITE, load_site
-from tests.cli.parts import aurora, everything
+from tests.aurora_cli.parts import aurora, everything
 
 SMALL = ("--hours", "1", "--every", "30m", "--scale", "0.05")
 

@@ -17,7 +17,7 @@ from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import Layout
 from aurora_platform.mirror import checks
 from aurora_simulator.ssh_server import readable_directory
-from tests.cli.parts import (
+from tests.aurora_cli.parts import (
     FILES,
     FIRST,
     SECOND,

@@ -28,7 +28,7 @@ from aurora_platform.transport import ssh_session
 from aurora_platform.transport.bounds import Bounds
 from aurora_simulator.ssh_server import SshServer
 from resources.hosts import HostsResource
-from tests.cli.parts import (
+from tests.aurora_cli.parts import (
     FILES,
     FIRST,
     ROOT,

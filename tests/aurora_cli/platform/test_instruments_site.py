@@ -14,7 +14,7 @@ from aurora_platform.config.site import load_site
 from aurora_platform.layout import Layout
 from aurora_simulator import INSTRUMENTS
 from aurora_simulator.__main__ import simulator
-from tests.cli.parts import FILES, ROOT
+from tests.aurora_cli.parts import FILES, ROOT
 from tests.mirror.parts import differences
 
 SITE = ROOT / "sites" / "instruments.yaml"

@@ -349,7 +349,7 @@ def test_the_command_line_writes_a_tree_and_prints_one_line(tmp_path: Path) -> N
     command = [sys.executable, "-m", "aurora_simulator", "camera", "--root", str(tmp_path), "--day", "2026-03-05"]
     command += ["--hours", "1", "--every", "30m", "--start-hour", "10", "--scale", "0.05", "--no-other"]
     command += ["--faults", "late,empty-file", "--faults", "no-moov"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     assert len(files) == 9

@@ -71,7 +71,7 @@ def root(spec: InstrumentSpec, report: InstrumentReport) -> Path:
 @pytest.fixture(scope="module")
 def site() -> Site:
     """The running observatory's site file."""
-    return load_site(Path(__file__).parents[2] / "sites" / "gamb2le.yaml")
+    return load_site(Path(__file__).parents[3] / "sites" / "gamb2le.yaml")
 
 
 def tree(root: Path) -> Tree:

@@ -172,7 +172,7 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         "--live",
     ]
     command += ["--day", "2025-08-18", "--speed", "3600", "--scale", "0.001", "--streams", "vaisalamet,power,cl61"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
         yield process
         process.kill()
 

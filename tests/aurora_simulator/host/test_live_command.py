@@ -41,7 +41,7 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "aurora_simulator", "live", "--root", str(tmp_path / "camera"), "--scale", "0.05"]
     command += ["--begin", "2026-03-05T10:00Z", "--speed", "60", "--flight", "1h", "--no-other"]
     command += ["--outage-after", in_site_file(2), "--outage", "1h", "--journal", str(tmp_path / "journal")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
         yield process
         process.kill()
 

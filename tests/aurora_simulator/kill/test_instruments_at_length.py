@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 
 from aurora_simulator import InstrumentSpec, simulate_instruments
+from tests.aurora_simulator.host.test_instruments import PER_DAY
 from tests.patience import patient
-from tests.simulator.test_instruments import PER_DAY
 
 
 def test_a_month_of_all_instruments_is_written_in_seconds(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aurora_simulator import LiveSpec
 from aurora_simulator.live import MOST_IN_FLIGHT
-from tests.simulator.test_live import BEGIN, MINUTE, NOW, Clock, journal, named, run, tree
+from tests.aurora_simulator.unit.test_live import BEGIN, MINUTE, NOW, Clock, journal, named, run, tree
 
 
 @pytest.fixture

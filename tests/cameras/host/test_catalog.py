@@ -22,7 +22,7 @@ from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.errors import BusyError
 from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import exclusive
-from tests.wxcam.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
+from tests.cameras.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
 
 Faulty = tuple[Sky, Callable[[str], list[str]]]
 # Table images as facts.md lists it.

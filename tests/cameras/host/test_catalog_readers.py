@@ -16,8 +16,8 @@ import pytest
 
 from aurora_platform.cameras.catalog import day_media, media_between, newest_clips, open_readonly
 from aurora_platform.errors import CatalogError
+from tests.cameras.making import DAY, NOW, Film, Sky, at
 from tests.patience import patient
-from tests.wxcam.making import DAY, NOW, Film, Sky, at
 
 NOBODY = 65534
 ROUNDS = 8

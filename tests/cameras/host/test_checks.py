@@ -14,7 +14,7 @@ from aurora_platform.cameras.checks import Finding
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import build_daily_video, build_latest_video
-from tests.wxcam.making import DAY, NOW, Film, Sky, at, jpeg, state
+from tests.cameras.making import DAY, NOW, Film, Sky, at, jpeg, state
 
 HOURS = [at(hour) for hour in range(24)]
 CAMERA = "fish_hdr"

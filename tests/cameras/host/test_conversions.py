@@ -11,7 +11,7 @@ import pytest
 from aurora_platform.cameras.checks import daily_video_plays
 from aurora_platform.cameras.clips import CONVERTED_SPS_ID
 from aurora_platform.cameras.videos import VideoReport, build_daily_video
-from tests.wxcam.making import (
+from tests.cameras.making import (
     DAY,
     NOW,
     WITH_B_FRAMES,

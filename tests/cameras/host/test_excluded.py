@@ -21,7 +21,7 @@ from aurora_platform.cameras.readers import picture
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from aurora_platform.errors import MediaError
-from tests.wxcam.making import (
+from tests.cameras.making import (
     DAY,
     NOW,
     WITHOUT_B_FRAMES,

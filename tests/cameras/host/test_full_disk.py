@@ -14,9 +14,9 @@ from aurora_assets.retries import may_pass
 from aurora_platform.cameras.catalog import open_readonly, open_writable
 from aurora_platform.errors import CatalogError
 from tests.archive.parts import why_no_namespace
-from tests.wxcam.making import Sky, at
+from tests.cameras.making import Sky, at
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # Runs alone in a mount namespace, on a file system of 1 MB of which a number of pages is free.
 ON_A_FULL_DISK = """

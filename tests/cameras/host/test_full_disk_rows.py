@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aurora_assets.retries import may_pass
 from aurora_platform.errors import CatalogError
+from tests.cameras.making import Sky, at, jpeg
 from tests.disks import tmpfs, with_mounts
-from tests.wxcam.making import Sky, at, jpeg
 
 IMAGES = 240
 STEP = 12 * 1024

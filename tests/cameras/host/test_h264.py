@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aurora_platform.cameras.h264 import can_stand_beside, plain_frames
 from aurora_platform.cameras.media import inspect_clip
-from tests.wxcam.making import WITH_B_FRAMES, Film
+from tests.cameras.making import WITH_B_FRAMES, Film
 
 
 def x264(params: str, **options: object) -> Film:

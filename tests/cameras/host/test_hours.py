@@ -13,8 +13,8 @@ from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.streams.state import Sighting, remember, sightings
 from aurora_platform.transport.listing import LocalSource
+from tests.cameras.making import DAY, NOON, TREES, Film, Sky, at, jpeg
 from tests.mirror.parts import Mirror, stream_of
-from tests.wxcam.making import DAY, NOON, TREES, Film, Sky, at, jpeg
 
 NEXT = DAY + timedelta(days=1)
 LOOKBACK = timedelta(days=2)

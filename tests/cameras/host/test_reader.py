@@ -14,7 +14,7 @@ from PIL import Image
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.reader import open_pixels, original_jpeg
 from aurora_platform.errors import PixelsError
-from tests.wxcam.making import DAY, NOW, Sky, at, jpeg
+from tests.cameras.making import DAY, NOW, Sky, at, jpeg
 
 NEXT = DAY + timedelta(days=1)
 

@@ -16,7 +16,7 @@ from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.readers import picture, prove_playable
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
-from tests.wxcam.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
+from tests.cameras.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
 
 CAMERA = "fish_hdr"
 GOOD = Film(options=WITHOUT_B_FRAMES, frames=7)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from aurora_platform.cameras.videos import build_daily_video, build_latest_video, poster
-from tests.wxcam.making import (
+from tests.cameras.making import (
     DAY,
     NOW,
     WITH_B_FRAMES,

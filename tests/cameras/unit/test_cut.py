@@ -8,7 +8,7 @@ import pytest
 
 from aurora_platform.cameras.readers import picture, prove_playable
 from aurora_platform.cameras.thumbnails import build_thumbnail
-from tests.wxcam.making import NOW, SETTLED, WITHOUT_B_FRAMES, Film, Sky, at, jpeg
+from tests.cameras.making import NOW, SETTLED, WITHOUT_B_FRAMES, Film, Sky, at, jpeg
 
 CAMERA = "fish_hdr"
 

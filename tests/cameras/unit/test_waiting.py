@@ -7,7 +7,7 @@ import pytest
 from aurora_platform.cameras import videos
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.videos import build_daily_video
-from tests.wxcam.making import DAY, NOW, Film, Sky, at, jpeg
+from tests.cameras.making import DAY, NOW, Film, Sky, at, jpeg
 
 
 def version(path: Path) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aurora_platform.config.site import Site
-from tests.test_site import CRON_FIELDS, changed
+from tests.config.unit.test_site import CRON_FIELDS, changed
 
 
 @settings(max_examples=200)

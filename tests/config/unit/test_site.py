@@ -21,7 +21,7 @@ from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
 from aurora_platform.layout import INCOMING, OUTGOING, QUARANTINE, STAGING, Layout
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[3]
 GAMB2LE = REPOSITORY / "sites" / "gamb2le.yaml"
 DAY = date(2026, 8, 18)
 

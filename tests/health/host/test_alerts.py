@@ -37,7 +37,7 @@ from tests.health.snapshots import (
     well,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAIVE = well(START).model_dump_json().replace('0Z"', '0"').encode()
 FULL = {"filesystems": [disk("raw", 91), disk("products", 50)]}
 
@@ -243,7 +243,7 @@ def test_a_half_written_line_of_the_log_is_ended_before_the_next(site: Site) -> 
 
 
 def test_a_state_of_the_first_version_still_validates() -> None:
-    state = State.model_validate_json((Path(__file__).parent / "old/alerts_state_v1.json").read_bytes())
+    state = State.model_validate_json((Path(__file__).parents[1] / "old/alerts_state_v1.json").read_bytes())
     assert state.alerts["source cl61"].held_s == 10800.0
     assert state.sending is not None
 

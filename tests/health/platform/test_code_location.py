@@ -15,7 +15,7 @@ from tests.conftest import write_site
 from tests.daemon import make_home
 from tests.health.check_results import MATCHES, Records
 
-RUNBOOK = (Path(__file__).resolve().parents[2] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
+RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
 
 
 def broken_import(patch: pytest.MonkeyPatch) -> str:

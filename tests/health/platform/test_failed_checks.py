@@ -29,11 +29,11 @@ from aurora_platform.health.report import as_markdown
 from tests.conftest import write_site
 from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
+from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay, text_of
 from tests.health.snapshots import HOURS, MINUTES, START, fresh, manifest, offline, settings, stale, well
-from tests.health.test_alerts import Site as Alerted
 
-RUNBOOK = (Path(__file__).resolve().parents[2] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
+RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
 NAME = "check raw/cl61:matches_source"
 
 
@@ -394,7 +394,7 @@ class TestMails:
 
 @pytest.mark.parametrize("name", ["gamb2le", "demo"])
 def test_every_check_of_a_site_has_its_next_step_and_its_entry_in_the_runbook(name: str) -> None:
-    site = load_site(Path(__file__).resolve().parents[2] / f"sites/{name}.yaml")
+    site = load_site(Path(__file__).resolve().parents[3] / f"sites/{name}.yaml")
     if site.archive:
         mail = settings()
         site = site.model_copy(update={"alerts": mail})

@@ -18,7 +18,7 @@ from aurora_platform.config import package_files
 from aurora_platform.operations import audit_local
 from tests.hiding import hiding
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = {"base": PROJECT["project"]["dependencies"], **PROJECT["project"]["optional-dependencies"]}
 SHIPPED = ("aurora_platform", "aurora_assets", "resources", "sensors", "schedules", "aurora_cli", "aurora_simulator")

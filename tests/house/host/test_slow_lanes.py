@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "deploy" / "lanes.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "lanes.py"
 GREEN, RED = [sys.executable, "-c", ""], [sys.executable, "-c", "raise SystemExit(3)"]
 
 

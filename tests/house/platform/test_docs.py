@@ -14,7 +14,7 @@ from aurora_platform.config.site import load_site
 from aurora_platform.layout import CameraLayout
 from aurora_simulator import CameraSpec, simulate
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DAY = date(2026, 8, 18)
 

@@ -18,7 +18,7 @@ from tests.conftest import write_site
 from tests.forking import KILLS, Forking
 from tests.patience import patient, until
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 8, 18)
 
 

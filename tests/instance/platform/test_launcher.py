@@ -21,8 +21,8 @@ from aurora_assets import run_tags
 from aurora_assets.instance import launcher
 from aurora_assets.instance.launcher import WORKER, ProcessRunLauncher
 from tests.daemon import FAILURE, SUCCESS, make_home, workspace_of
+from tests.instance.tiny_jobs import defs
 from tests.patience import patient, until
-from tests.resources.tiny_jobs import defs
 
 STARTED, CANCELED = DagsterRunStatus.STARTED, DagsterRunStatus.CANCELED
 PATIENCE = patient(120)  # s, for a process to start or to end
@@ -41,7 +41,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterInstan
 
 @pytest.fixture(scope="module")
 def workspace(instance: DagsterInstance) -> Iterator[WorkspaceProcessContext]:
-    with workspace_of(instance, Path(__file__).with_name("tiny_jobs.py")) as workspace:
+    with workspace_of(instance, Path(__file__).parents[1].joinpath("tiny_jobs.py")) as workspace:
         yield workspace
 
 

@@ -43,9 +43,9 @@ from aurora_platform.health.models import Daemon as DaemonState
 from aurora_platform.health.report import as_markdown, publish_health
 from tests.conftest import write_site
 from tests.daemon import Daemon, make_home
+from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay
 from tests.health.snapshots import MINUTES, START, settings, well
-from tests.health.test_alerts import Site as Alerted
 
 DAEMONS = {"sensor", "scheduler", "asset"}
 DAYS = timedelta(days=1)

@@ -20,7 +20,7 @@ from aurora_platform.mirror.mtime_resolution import Kept, Way, learn
 from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 S = 10**9
 NAMES = ("even", "odd", "whole")
 STEPS: list[tuple[int, Way]] = [
@@ -107,7 +107,9 @@ def test_a_raw_root_that_keeps_100_ns_1_us_1_ms_1_s_or_2_s_is_mirrored_and_a_cha
     if compiler is None:
         pytest.skip("no C compiler (cc) for the shim")
     shim, how = tmp_path / "coarse.so", tmp_path / "how"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, Path(__file__).with_name("coarse.c"), "-ldl"], check=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", shim, Path(__file__).parents[1].joinpath("coarse.c"), "-ldl"], check=True
+    )
     wrapper = tmp_path / "bin" / "rsync"
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nLD_PRELOAD={shim} AURORA_MTIMES={how} exec {rsync} "$@"\n')

@@ -18,11 +18,11 @@ from aurora_platform.mirror.scan import look, look_outside
 from aurora_platform.streams.classify import Directories
 from aurora_platform.transport.listing import FILE, LocalSource, matching, remote_command
 from aurora_simulator.ssh_server import SshServer
+from tests.mirror.host.test_listing import NAMES, by_find, by_shell
 from tests.mirror.parts import DAY, Mirror, entries, host_of, stream_of, write
-from tests.mirror.test_listing import NAMES, by_find, by_shell
 
 patient = settings.get_profile("mirror")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLAT: dict[str, Any] = {
     "host": "camera",
     "raw": "flat",

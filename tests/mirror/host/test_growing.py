@@ -17,7 +17,7 @@ from aurora_platform.config.site import load_site
 from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over
 from tests.patience import until
 
-GAMB2LE = load_site(Path(__file__).parents[2] / "sites" / "gamb2le.yaml")
+GAMB2LE = load_site(Path(__file__).parents[3] / "sites" / "gamb2le.yaml")
 DAY = date(2026, 8, 18)
 STATION, POWER = "vaisala_met_level0_18-08-2026.dat", "power_data_20260818.csv"
 

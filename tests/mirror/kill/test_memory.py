@@ -94,7 +94,7 @@ def many() -> Iterator[Path]:
 def run(program: str, *arguments: str) -> list:
     """What a program prints, in a process of its own: a fork of this one would begin with this one's memory."""
     command = [sys.executable, "-c", PEAK.strip() + program, *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     return json.loads(done.stdout)
 
 

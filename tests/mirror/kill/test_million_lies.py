@@ -13,7 +13,7 @@ from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.transport.listing import Listing
 from aurora_platform.mirror.sync import mirror_days
 from tests.mirror.parts import ANYTHING, stream_of
-from tests.mirror.test_lying_host import CLOCK, LIES, MTIME
+from tests.mirror.host.test_lying_host import CLOCK, LIES, MTIME
 
 lies = [path for path in LIES if len(path) < 100]
 
@@ -40,7 +40,7 @@ print(json.dumps(found))
 
 def test_a_million_lies_take_no_more_memory_than_a_tenth_of_them(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MILLION, str(tmp_path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     tenth, million = json.loads(done.stdout)
     assert tenth[:2] == [100_000, 100_000]
     assert million[:2] == [1_000_000, 1_000_000]

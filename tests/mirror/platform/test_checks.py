@@ -30,7 +30,7 @@ from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror import checks as plain_checks
 from tests.patience import in_site_file, patient
 
-GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
+GAMB2LE = Path(__file__).parents[3] / "sites" / "gamb2le.yaml"
 DAY = date(2026, 3, 5)
 SECOND = 10**9
 ALWAYS = {"nothing_refused", "matches_source", "no_file_in_the_future", "nothing_foreign"}

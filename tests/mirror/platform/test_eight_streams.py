@@ -27,7 +27,7 @@ from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
 from tests.patience import patient
 
-GAMB2LE = Path(__file__).parents[2] / "sites" / "gamb2le.yaml"
+GAMB2LE = Path(__file__).parents[3] / "sites" / "gamb2le.yaml"
 HOSTS = {"ass": "127.0.0.2", "aps": "127.0.0.3"}
 # The host has a day more at both ends than is asked for. The ASFS streams begin in the middle.
 DAYS = [date(2026, 4, 20) + timedelta(days=n) for n in range(30)]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 
 MEMORY = """
 import json, sys
@@ -50,7 +50,7 @@ def test_a_hundred_thousand_files_take_no_more_memory_than_a_tenth_of_them(tmp_p
         (home / "large").touch()
         os.truncate(home / "large", 1 << 30)
         command = [sys.executable, "-c", MEMORY, str(home)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     finally:
         shutil.rmtree(home, ignore_errors=True)
     tenth, all_of_them, has_dagster = json.loads(done.stdout)
