@@ -1,24 +1,19 @@
-"""What all tests share: a site of their own below a temporary directory, and Dagster's daemon for it."""
+"""What all tests share: a site of their own below a temporary directory, and a host."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from hypothesis import settings
 
-from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
+from aurora_platform.config.site import Site, load_site
 from aurora_simulator import CameraSpec, simulate
 from aurora_simulator.ssh_server import SshServer
 from tests import patience
-
-if TYPE_CHECKING:
-    from tests.daemon import Clock, Daemon
-
+from tests.site_files import write_site
 
 # Time says nothing of an example: other tests run beside it. What failed in CI can be repeated from the blob it prints.
 settings.register_profile("aurora", deadline=None, print_blob=True)
@@ -86,34 +81,6 @@ def site_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def site(site_file: Path) -> Site:
     return load_site(site_file)
-
-
-def write_site(directory: Path, change: Callable[[dict], None] = lambda data: None) -> Path:
-    """Write a site file into ``directory``; ``change`` may alter its keys first."""
-    data = yaml.safe_load(DEFAULT_SITE.read_text())
-    data["paths"] = {name: name for name in data["paths"]}
-    data["streams"]["wxcam"]["path"] = "camera"
-    change(data)
-    file = directory / "site.yaml"
-    file.write_text(yaml.safe_dump(data))
-    return file
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """The daemon of a site with the demo's camera and a stream ``met``, both directories of this machine."""
-    from tests.daemon import daemon_of  # it takes write_site from here
-
-    with daemon_of(tmp_path) as daemon:
-        yield daemon
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time that sensors and schedules go by, which a test may set ahead."""
-    from tests.daemon import Clock
-
-    return Clock(monkeypatch)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from aurora_assets.definitions import build
 from aurora_cli.main import main
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site, load_site
-from tests.conftest import write_site
 from tests.mirror.parts import DAY
 from tests.patience import in_site_file
+from tests.site_files import write_site
 
 MET = {
     "host": "here",

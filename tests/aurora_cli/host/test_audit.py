@@ -30,8 +30,8 @@ from tests.aurora_cli.parts import (
     findings,
     settings,
 )
-from tests.daemon import answer_with
 from tests.patience import in_site_file, patient
+from tests.troubled_hosts import answer_with
 
 
 class OddServer(SshServer):

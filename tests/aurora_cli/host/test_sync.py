@@ -13,21 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, materialize
 from rich.console import Console
 from rich.progress import Progress
 
-from aurora_assets.mirror.assets import raw_assets
 from aurora_cli.progress_bars import Bars
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.config.site import load_site
-from aurora_platform.layout import Layout
 from aurora_platform.mirror.sync import Transferred
-from aurora_platform.streams.state import sightings
 from aurora_platform.transport import ssh_session
 from aurora_platform.transport.bounds import Bounds
 from aurora_simulator.ssh_server import SshServer
-from resources.hosts import HostsResource
 from tests.aurora_cli.parts import (
     FILES,
     FIRST,
@@ -67,26 +61,6 @@ def test_all_streams_come_as_they_are_on_their_hosts(site_file: Path, observator
     for there, here in {"cl61": "cl61", "rpgfmcw94": "rpgfmcw94", "asfs/raw/crd": "asfs/crd", "power": "power"}.items():
         assert differences(observatory.far / there, raw / here) == []
     assert left_over(raw) == []
-
-
-def test_a_day_is_what_the_asset_makes_of_it(observatory: Observatory, tmp_path: Path) -> None:
-    sites = []
-    for name in ("shell", "dagster"):
-        (tmp_path / name).mkdir()
-        sites.append(load_site(observatory.write_site(tmp_path / name)))
-    shell, dagster = sites
-    assert aurora(tmp_path / "shell" / "site.yaml", "sync", "hatpro", "--day", str(SECOND)).exit_code == 0
-    hatpro = next(one for one in raw_assets(dagster) if one.key.path == ["raw", "hatpro"])
-    with DagsterInstance.ephemeral() as instance:
-        resources = {"hosts": HostsResource.of(dagster)}
-        assert materialize([hatpro], partition_key=str(SECOND), resources=resources, instance=instance).success
-    assert len([path for path in shell.paths.raw.rglob("*") if path.is_file()]) == FILES["hatpro"]
-    assert differences(shell.paths.raw, dagster.paths.raw) == []
-    ours, theirs = (sightings(Layout.of(site).sightings("hatpro")) for site in sites)
-    assert ours.keys() == theirs.keys() == {SECOND}
-    assert (
-        (ours[SECOND].missing, ours[SECOND].unsettled) == (theirs[SECOND].missing, theirs[SECOND].unsettled) == (0, 0)
-    )
 
 
 def test_without_days_it_is_the_live_window(site_file: Path) -> None:

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from aurora_cli.main import main
 from aurora_platform.health.models import Platform, Run
-from tests.conftest import write_site
 from tests.health.relay import Relay, text_of
 from tests.health.snapshots import disk, stale, well
+from tests.site_files import write_site
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from dagster import DagsterInstance, DagsterInvalidDefinitionError
 
 from aurora_cli.main import main
 from aurora_platform.health.models import Assessment, Level
-from tests.conftest import write_site
 from tests.daemon import make_home
 from tests.health.check_results import MATCHES, Records
+from tests.site_files import write_site
 
 RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
 

@@ -26,12 +26,12 @@ from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, FailedCheck, Level, Platform, Snapshot
 from aurora_platform.health.next_steps import NEXT_STEPS, details_of, said_of
 from aurora_platform.health.report import as_markdown
-from tests.conftest import write_site
 from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
 from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay, text_of
 from tests.health.snapshots import HOURS, MINUTES, START, fresh, manifest, offline, settings, stale, well
+from tests.site_files import write_site
 
 RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
 NAME = "check raw/cl61:matches_source"

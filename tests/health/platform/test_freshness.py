@@ -162,7 +162,7 @@ def test_the_archive_is_as_fresh_as_the_newest_manifests_say(observatory: Observ
 
 def test_a_product_is_as_fresh_as_its_newest_data(tmp_path: Path) -> None:
     from aurora_platform.config.site import load_site
-    from tests.conftest import write_site
+    from tests.site_files import write_site
 
     site = load_site(write_site(tmp_path))
     newest = {"wxcam/catalog": now() - timedelta(minutes=30), "wxcam/fish_hdr/pixels": None}

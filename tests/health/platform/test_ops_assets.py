@@ -12,10 +12,10 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from aurora_assets.definitions import build
 from aurora_platform.config.site import Site, load_site
-from tests.conftest import write_site
 from tests.daemon import Daemon, daemon_of
 from tests.health.relay import Relay
 from tests.patience import in_site_file
+from tests.site_files import write_site
 
 
 def with_mail(relay: Relay):

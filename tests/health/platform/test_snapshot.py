@@ -30,9 +30,9 @@ from aurora_platform.operations.observe import NoRecords
 from aurora_simulator.ssh_server import SshServer
 from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
-from tests.conftest import write_site
 from tests.mirror.parts import host_of
 from tests.patience import in_site_file, patient
+from tests.site_files import write_site
 from tests.troubled_hosts import accepts_and_never_answers
 
 OLD = Path(__file__).parents[1] / "old"

@@ -14,9 +14,9 @@ import pytest
 from aurora_platform.config.site import load_site
 from aurora_simulator import CameraSpec, simulate
 from tests.comparing import rows, tree
-from tests.conftest import write_site
 from tests.forking import KILLS, Forking
 from tests.patience import patient, until
+from tests.site_files import write_site
 
 ROOT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 8, 18)

@@ -41,11 +41,11 @@ from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Level, OverdueTick, Platform
 from aurora_platform.health.models import Daemon as DaemonState
 from aurora_platform.health.report import as_markdown, publish_health
-from tests.conftest import write_site
 from tests.daemon import Daemon, make_home
 from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay
 from tests.health.snapshots import MINUTES, START, settings, well
+from tests.site_files import write_site
 
 DAEMONS = {"sensor", "scheduler", "asset"}
 DAYS = timedelta(days=1)

@@ -30,8 +30,8 @@ from aurora_platform.transport.listing import (
 )
 from aurora_simulator import Report
 from aurora_simulator.ssh_server import SshServer
-from tests.daemon import answer_with
 from tests.mirror.parts import ANYTHING, DAY, Mirror, entries, host_of, stream_of
+from tests.troubled_hosts import answer_with
 
 patient = settings.get_profile("mirror")
 

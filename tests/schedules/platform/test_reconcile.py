@@ -19,7 +19,6 @@ from tests.daemon import (
     TODAY,
     YESTERDAY,
     Daemon,
-    answer_with,
     daemon_of,
     error_of,
     log_of,
@@ -27,6 +26,7 @@ from tests.daemon import (
     put,
     skipped,
 )
+from tests.troubled_hosts import answer_with
 
 OLD = TODAY - timedelta(days=40)
 MOST = 4

@@ -22,13 +22,13 @@ from tests.daemon import (
     YESTERDAY,
     Clock,
     Daemon,
-    answer_with,
     daemon_of,
     error_of,
     on_host,
     put,
     skipped,
 )
+from tests.troubled_hosts import answer_with
 
 
 @contextmanager
