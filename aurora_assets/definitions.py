@@ -1,11 +1,10 @@
 """The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
 
 import gc
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import AssetsDefinition, AssetSpec, BetaWarning, Definitions, in_process_executor
+from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
 from aurora_assets.archive.assets import archive_assets
 from aurora_assets.cameras.assets import wxcam_assets
@@ -14,7 +13,6 @@ from aurora_assets.health.assets import health_assets
 from aurora_assets.health.checks import freshness_checks
 from aurora_assets.instance.code_location import code_location_of
 from aurora_assets.jobs import jobs
-from aurora_assets.metadata import with_code_link
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
 from aurora_assets.tools_job import tools_jobs
@@ -32,17 +30,14 @@ from sensors.late_days import late_days_sensor
 def build(site: Site) -> Definitions:
     """Everything that an observatory of this site has."""
     hosts = HostsResource.of(site)
-    with warnings.catch_warnings():
-        # "Open in editor" links from the UI to the source; Dagster warns once per asset that this may still change.
-        warnings.simplefilter("ignore", BetaWarning)
-        made = [
-            *raw_assets(site),
-            *wxcam_assets(site),
-            *archive_assets(site),
-            # What there is, it asks when it looks: by then everything is bound together.
-            *health_assets(site, lambda: code_location_of(bound)),
-        ]
-        assets: list[AssetsDefinition | AssetSpec] = [*source_specs(site), *map(with_code_link, made)]
+    assets: list[AssetsDefinition | AssetSpec] = [
+        *source_specs(site),
+        *raw_assets(site),
+        *wxcam_assets(site),
+        *archive_assets(site),
+        # What there is, it asks when it looks: by then everything is bound together.
+        *health_assets(site, lambda: code_location_of(bound)),
+    ]
     bound = Definitions(
         assets=assets,
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],

@@ -1,29 +1,20 @@
-"""How things are shown in the Dagster UI: tables, pictures, units and code links, alike for every asset and check.
+"""How things are shown in the Dagster UI: tables, pictures and units, alike for every asset and check.
 
 Part of the Dagster layer. What is shown is decided by the assets and checks themselves.
 """
 
-import ast
 import base64
-import inspect
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
 from hashlib import sha256
-from types import CodeType
 from typing import Any
 
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
-    AssetsDefinition,
-    CodeReferencesMetadataValue,
-    LocalFileCodeReference,
     MetadataValue,
     TableRecord,
 )
-from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 
 from aurora_platform.check_report import Finding
 from aurora_platform.plots import coverage_strip, strip_days
@@ -100,22 +91,3 @@ def check_result(findings: Sequence[Finding]) -> AssetCheckResult:
             **({"excluded_files": names(excluded)} if excluded else {}),
         },
     )
-
-
-def with_code_link(asset: AssetsDefinition) -> AssetsDefinition:
-    """The same asset, from which the UI leads to the ``def`` of its function.
-
-    Dagster's own ``with_source_code_references`` takes the file of the function that it is given, and of ours that is
-    the one which decides about retries (:mod:`aurora_assets.retries`).
-    """
-    compute = asset.op.compute_fn
-    function = inspect.unwrap(compute.decorated_fn if isinstance(compute, DecoratedOpFunction) else compute)
-    link = CodeReferencesMetadataValue(code_references=[_place_of(function.__code__)])
-    return asset.map_asset_specs(lambda spec: spec.merge_attributes(metadata={"dagster/code_references": link}))
-
-
-@cache  # all cameras' products of a kind, and all streams' copies, have one code
-def _place_of(code: CodeType) -> LocalFileCodeReference:
-    lines, first = inspect.getsourcelines(code)  # they begin with its decorators
-    (function,) = ast.parse(textwrap.dedent("".join(lines))).body
-    return LocalFileCodeReference(file_path=code.co_filename, line_number=first + function.lineno - 1)

@@ -25,8 +25,9 @@ def open_records(site: Site) -> Iterator[tuple[DagsterRecords, list[Check]]]:
 
 
 def _code_of(site: Site) -> tuple[CodeLocation | None, Check | None]:
-    """What the code location of a site has, or why it cannot be loaded; here, because it takes most of a second."""
+    """What the code location of a site has, or why it cannot be loaded."""
     try:
+        # Not at the top: to import it is to load the code location of AURORA_SITE, and what that raises is the answer.
         from aurora_assets.definitions import build
 
         return code_location_of(build(site)), None

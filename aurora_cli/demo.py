@@ -15,6 +15,8 @@ from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
 from aurora_platform.fs.atomic import publish_file
 from aurora_platform.text import counted
+from aurora_simulator import CameraSpec, SpecError, simulate, suggested_workers
+from aurora_simulator.terminal import summary, with_bar
 
 _SITE_FILE, _STAGED = "site.yaml", ".site.yaml"
 _STREAM = "wxcam"
@@ -49,10 +51,6 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
     DIR is new, empty, or a demo that this command made: then the site file and the settings stay as they are, and the
     camera's files are written anew. Nothing is written anywhere else. It ends with what to type next.
     """
-    # The simulator loads the libraries of media, for which no other command waits.
-    from aurora_simulator import CameraSpec, SpecError, simulate, suggested_workers
-    from aurora_simulator.terminal import summary, with_bar
-
     directory, began = directory.absolute(), time.monotonic()
     _refuse_what_is_no_demo(directory)
     stream = _site_in(directory).streams[_STREAM]

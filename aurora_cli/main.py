@@ -1,21 +1,51 @@
-"""The group ``aurora`` and the option that all its commands share."""
+"""The group ``aurora``, the table of its verbs, and the option that all of them share."""
 
 from pathlib import Path
 
 import click
 
-from aurora_cli.alert import alert
-from aurora_cli.audit import audit
-from aurora_cli.demo import demo
-from aurora_cli.health import health
-from aurora_cli.ledger import ledger
-from aurora_cli.prune import prune, retire_command
-from aurora_cli.repair import repair
-from aurora_cli.status import status
-from aurora_cli.sync import sync
+from aurora_cli.lazy_group import LazyGroup, Verb
+
+VERBS = {
+    "demo": Verb(
+        "aurora_cli.demo:demo",
+        "Write a site to try below DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated "
+        "camera.",
+    ),
+    "audit": Verb(
+        "aurora_cli.audit:audit",
+        "Check, without writing anything, what the platform needs: here, on every host, and in the archive.",
+    ),
+    "status": Verb(
+        "aurora_cli.status:status", "Show each stream's newest data, at the source and here, and what is missing here."
+    ),
+    "sync": Verb(
+        "aurora_cli.sync:sync",
+        "Bring the files of STREAM here, as the asset raw/STREAM does; `all` is every enabled stream.",
+    ),
+    "health": Verb("aurora_cli.health:health", "Say what is wrong, since when, where, and what to look at next."),
+    "alert": Verb(
+        "aurora_cli.alert:alert",
+        "Evaluate the alerts from latest.json, say what is going on, and send one mail if something has changed.",
+    ),
+    "ledger": Verb(
+        "aurora_cli.ledger:ledger",
+        "Show what the ledger knows: files copied to the archive, verified there, queued, and given up.",
+    ),
+    "repair": Verb("aurora_cli.repair:repair", "Make the copies of a day of STREAM right, here and in the archive."),
+    "prune": Verb(
+        "aurora_cli.prune:prune",
+        "Say what could be pruned on the instrument hosts, of STREAM or of all, and why the rest may not be.",
+    ),
+    "retire": Verb(
+        "aurora_cli.prune:retire_command",
+        "Delete our own working copies of STREAM that are older than the site file keeps them (`retention.raw`).",
+    ),
+}
+"""What ``aurora --help`` shows, in this order. A verb is loaded when it is called, and not before."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--site",
     "file",
@@ -28,25 +58,8 @@ from aurora_cli.sync import sync
 @click.version_option(package_name="aurora-platform", prog_name="aurora")
 @click.pass_context
 def main(ctx: click.Context, file: Path | None) -> None:
-    """Look at an observatory, and mirror its streams, from a shell.
-
-    \b
-    aurora demo [DIR]    a site to try: a site file, and a day of a simulated camera
-    aurora audit         before the first start: is everything there that will be needed?
-    aurora status        how new is the newest data, there and here?
-    aurora sync STREAM   bring files now, as the asset raw/STREAM does
-    aurora health        what is wrong, since when, where, and what to look at next
-    aurora alert         what is worth a mail, and the mail; --test sends one
-    aurora ledger        what was copied to the archive, and what is queued or given up
-    aurora repair STREAM --day D   make exactly those files right that are wrong there; a dry run first
-    aurora prune --plan  what could be freed on the hosts, and why the rest may not be
-    aurora retire STREAM delete old working copies here, where the site file says so; a dry run first
-    """
+    """Look at an observatory, and mirror its streams, from a shell."""
     ctx.obj = file
-
-
-for command in (health, alert, audit, demo, status, sync, ledger, repair, prune, retire_command):
-    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_words
 from aurora_platform.archive.repair import Cure, Mend, plan_repair
+from aurora_platform.archive.reports import Certified
 from aurora_platform.archive.selection import raw_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
-from aurora_platform.archive.verify_and_publish import Certified, certify
+from aurora_platform.archive.verify_and_publish import certify
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.layout import Layout, raw_group

@@ -24,6 +24,7 @@ SUBJECTS = (
     "refresh",
     "tick",
     "verification",
+    "start_up",
     "platform",
     "hashing",
     "listing",

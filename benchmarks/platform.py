@@ -1,11 +1,10 @@
-"""The platform itself beside a bare Dagster with one empty asset: loading, idling, starting a run; and a live day.
+"""The platform itself beside a bare Dagster with one empty asset: idling, starting a run; and a live day.
 
 Ours is the observatory of eight streams, on this machine. Both are started as ``make ui`` starts Dagster.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
@@ -15,9 +14,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
-
-import yaml
 
 from benchmarks.dagster_home import ROOT, Dagster, Place
 from benchmarks.eight_streams import Windows, by_role, eight_streams, wait_for_calm, windows_of
@@ -25,29 +21,15 @@ from benchmarks.live_day import live_day
 from benchmarks.measure import WrongAnswerError
 from benchmarks.subject import Bench, Figure, Result, Row, times_longer
 
-_LOAD_GOAL, _START_GOAL = 1.5, 1.5
+_START_GOAL = 1.5
 _IDLE_GOALS = {"off": 1.2, "on": 2.5}
-_SITE = ROOT / "sites" / "gamb2le.yaml"
 _WINDOW = 60.0  # s
 _FULL_DAY = "wxcam_day"
 _QUEUE = 5.0  # s between two looks at the queue
 
-_LOADING = """
-import json, sys, time
-begun = time.perf_counter()
-from {module} import defs
-repository = defs.get_repository_def()
-seconds = time.perf_counter() - begun
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
-assets = sorted(key.to_user_string() for key in repository.asset_graph.get_all_asset_keys())
-print(json.dumps([seconds, int(peak.split()[1]) / 1024, assets, sorted(repository.job_names)]))
-"""
-
 _NOTES = [
     "Bare Dagster: one empty asset and Dagster's own settings; but no telemetry, which would leave this machine, and "
     "the in-process executor as ours has it, because Dagster's own would start one more process for the step.",
-    "Loading: a fresh process each time, from the import to a repository that can be asked; the bytecode of both is at "
-    "hand. Ours is sites/gamb2le.yaml: eight streams, three archive hosts.",
     "Idle: no file comes and no run goes, but that with all on the health is looked at every five minutes, in a run. "
     f"Windows of {_WINDOW:.0f} s, of all three at the same time; means, because work comes in bursts. The daemon is "
     "the process dagster-daemon; the whole has the code server, the web server (which nobody looks at) and the runs.",
@@ -61,53 +43,10 @@ _NOTES = [
 def run(bench: Bench) -> Result:
     """The subject of :mod:`benchmarks.__main__`."""
     with bench.directory() as directory:
-        rows = [_loading(bench, directory)]
-        rows += _at_work(bench, directory)
+        rows = _at_work(bench, directory)
         # Seven minutes at any size, and not within an hour of midnight; what it proves, the soak proves too.
         live, notes = ([], []) if bench.is_short else live_day(bench, directory)
     return Result("platform", "The platform beside a bare Dagster", [*rows, *live], [*_NOTES, *notes])
-
-
-def _loading(bench: Bench, directory: Path) -> Row:
-    places = {
-        "bare_location": Place.bare(directory / "bare"),
-        "aurora_assets.definitions": Place("aurora", directory / "home", ROOT / "workspace.yaml", _SITE),
-    }
-    found: dict[str, list[tuple[float, float]]] = {module: [] for module in places}
-    for number in range(bench.rounds + 1):
-        for module, place in places.items():
-            bench.tell(f"loading {module}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
-            seconds, peak, assets, jobs = _load(module, place)
-            _check_loaded(module, set(assets), set(jobs))
-            if number:
-                found[module].append((seconds, peak))
-    bare, ours = (Figure(tuple(s for s, _ in runs), "s", max(peak for _, peak in runs)) for runs in found.values())
-    return times_longer("loading the code location: a bare one", bare, ours, _LOAD_GOAL)
-
-
-def _load(module: str, place: Place) -> Any:
-    path = str(ROOT if place.site else place.home)
-    done = subprocess.run(
-        [sys.executable, "-c", _LOADING.format(module=module)],
-        cwd=path,
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return json.loads(done.stdout)
-
-
-def _check_loaded(module: str, assets: set[str], jobs: set[str]) -> None:
-    """What was loaded is all there is: the site file is read here once more, by YAML alone."""
-    if module == "bare_location":
-        wanted, wanted_jobs = {"nothing"}, set[str]()
-    else:
-        streams = yaml.safe_load(_SITE.read_bytes())["streams"]
-        kinds = ("source", "raw", "gws/raw", "manifests")
-        wanted = {f"{kind}/{name}" for kind in kinds for name in streams} | {"wxcam/catalog", "ops/health"}
-        wanted_jobs = {f"{job}_{name}" for job in ("push", "verify") for name in streams}
-    if len(assets) < len(wanted) or wanted - assets or wanted_jobs - jobs:
-        raise WrongAnswerError(f"{module}: not loaded: {sorted((wanted - assets) | (wanted_jobs - jobs))}")
 
 
 def _at_work(bench: Bench, directory: Path) -> list[Row]:

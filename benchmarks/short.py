@@ -20,6 +20,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "hashing": {"LARGE_FILES": 2, "SMALL_FILES": 30},
     "listing": {"FILES": 300},
     "observatory": {"DAYS": 3},
+    "start_up": {},
     "platform": {"_WINDOW": 10.0},
 }
 """What is else in each module. A module of no subject has what several subjects stand on."""

@@ -5,7 +5,6 @@ Each tick looks at this machine alone, by the ledger and the evidence, and start
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from dagster import (
     DefaultScheduleStatus,
@@ -20,12 +19,11 @@ from aurora_assets import run_tags
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import live_days, stretches
 from aurora_assets.run_requests import has_unfinished
+from aurora_platform import archive
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.reports import Due
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM
-
-if TYPE_CHECKING:
-    from aurora_platform.archive import backlog
-    from aurora_platform.archive.ledger import Ledger
 
 _DAY = timedelta(days=1)
 _MOST = 4  # runs that one tick asks for; each is for a stretch of days without a gap
@@ -52,10 +50,8 @@ def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleD
         "that a verification has found to lack something."
     )
 
-    def find(ledger: "Ledger", days: Sequence[date]) -> "backlog.Due":
-        from aurora_platform.archive import backlog
-
-        return backlog.raw_push(site, name, ledger, days)
+    def find(ledger: Ledger, days: Sequence[date]) -> Due:
+        return archive.backlog.raw_push(site, name, ledger, days)
 
     return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find, status)
 
@@ -64,10 +60,8 @@ def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinitio
     assert site.archive is not None
     what, text = "wxcam_products", "Copies the camera's new videos, thumbnails and the catalogue to the archive."
 
-    def find(ledger: "Ledger", days: Sequence[date]) -> "backlog.Due":
-        from aurora_platform.archive import backlog
-
-        return backlog.wxcam_push(site, ledger, days)
+    def find(ledger: Ledger, days: Sequence[date]) -> Due:
+        return archive.backlog.wxcam_push(site, ledger, days)
 
     return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
 
@@ -79,7 +73,7 @@ def _push_days(
     way: str,
     cron: str,
     text: str,
-    find: "Callable[[Ledger, Sequence[date]], backlog.Due]",
+    find: Callable[[Ledger, Sequence[date]], Due],
     status: DefaultScheduleStatus,
 ) -> ScheduleDefinition:
     """A schedule that asks for the days of a stream of which ``find`` says that something is to be copied."""
@@ -93,12 +87,10 @@ def _push_days(
         tags={run_tags.STREAM: stream},
     )
     def push(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_platform.archive.stores import Records
-
         days = live_days(site, stream)
         if not days:
             return SkipReason(f"{stream} begins on {site.streams[stream].start} (start in the site file)")
-        with Records(site).ledger() as ledger:
+        with archive.stores.Records(site).ledger() as ledger:
             found = find(ledger, days)
         return _requests(context, job, found, run_tags.PUSH, way, stream, days[0])
 
@@ -116,13 +108,10 @@ def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
         description="Copies the small products, and the files that other programs have registered, to the archive.",
     )
     def push_core(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_platform.archive import backlog
-        from aurora_platform.archive.stores import Records
-
         if has_unfinished(context.instance, CORE_JOB):
             return SkipReason("an earlier push of the small products has not ended")
-        with Records(site).ledger() as ledger:
-            if not backlog.core_push(site, ledger):
+        with archive.stores.Records(site).ledger() as ledger:
+            if not archive.backlog.core_push(site, ledger):
                 return SkipReason("every small product is copied")
         tags = run_tags.archive(run_tags.PUSH_SMALL, "core_products", "core")
         return [RunRequest(run_key=f"{CORE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)]
@@ -144,17 +133,14 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
         tags={run_tags.STREAM: name},
     )
     def verify(context: ScheduleEvaluationContext) -> _Answer:
-        from aurora_platform.archive import backlog
-        from aurora_platform.archive.stores import Records
-
-        days, now, records = live_days(site, name), datetime.now(UTC), Records(site)
+        days, now, records = live_days(site, name), datetime.now(UTC), archive.stores.Records(site)
         if not days:
             return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
         if site.streams[name].enabled:
-            newest = backlog.verification(records, name, days, now)
+            newest = archive.backlog.verification(records, name, days, now)
         else:  # its host is asked once a day, with what the archive has of it
-            newest = backlog.Due((), f"{name} is planned offline (enabled: false in the site file)")
-        rest = backlog.whole_verification(records, name, days[0] - _DAY, now)
+            newest = Due((), f"{name} is planned offline (enabled: false in the site file)")
+        rest = archive.backlog.whole_verification(records, name, days[0] - _DAY, now)
         asked = [_requests(context, job, found, run_tags.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
         runs = [request for answer in asked if not isinstance(answer, SkipReason) for request in answer]
         return runs or SkipReason(newest.why if isinstance(asked[0], SkipReason) else rest.why)
@@ -165,7 +151,7 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
 def _requests(
     context: ScheduleEvaluationContext,
     job: str,
-    found: "backlog.Due",
+    found: Due,
     lane: str,
     way: str,
     stream: str,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from dagster import Config, DefaultScheduleStatus, JobDefinition, OpExecutionContext, ScheduleDefinition, job, op
 from pydantic import Field
 
+from aurora_assets import instance as dagster_instance
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 
@@ -45,8 +46,7 @@ def retention_job(site: Site) -> JobDefinition:
 
     @op(description="Remove Dagster's records of superseded runs, or say what would be removed.")
     def prune(context: OpExecutionContext, config: Prune) -> None:
-        from aurora_assets.instance import record_retention
-
+        record_retention = dagster_instance.record_retention
         before = datetime.now(UTC) - timedelta(days=config.older_than_days)
         done = record_retention.Pruned()
         for pruned in record_retention.prune_runs(context.instance, before, config.dry_run, config.most):

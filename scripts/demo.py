@@ -122,6 +122,7 @@ def what(found: list[dict[str, Any]]) -> str:
 
 def checks_of(instance: DagsterInstance, key: AssetKey) -> str:
     """How many of an asset's checks passed, and the names of the others."""
+    # Not at the top: it is loaded for the site of AURORA_SITE, which main() takes out of the environment first.
     from aurora_assets.definitions import defs
 
     keys = list(defs.resolve_asset_graph().get_check_keys_for_assets({key}))

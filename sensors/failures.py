@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, SkipReason, run_failure_sensor
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from aurora_platform import health
 from aurora_platform.config.site import Site
+from aurora_platform.health.alert_rules import read_snapshot
+from aurora_platform.health.models import Run
 from aurora_platform.layout import Layout, open_state
 from resources.mailer import MailerResource
 
@@ -22,10 +25,6 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
     )
     def failed_runs(context: RunFailureSensorContext, mailer: MailerResource) -> SkipReason:
-        from aurora_platform.health.alert_rules import read_snapshot
-        from aurora_platform.health.alerts import Alerting
-        from aurora_platform.health.models import Run
-
         open_state(site.paths.state)
         run = context.dagster_run
         failed = Run(
@@ -35,7 +34,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
             since_utc=datetime.now(UTC).replace(microsecond=0),
             error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
         )
-        alerting, reading = Alerting.of(site, settings), read_snapshot(Layout.of(site).health.snapshot)
+        alerting, reading = health.alerts.Alerting.of(site, settings), read_snapshot(Layout.of(site).health.snapshot)
         outcome = alerting.evaluate(reading, mailer.of(settings), failed=[failed])
         return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
 

@@ -6,7 +6,6 @@ The same ticks keep in sight what checks have found: a newer materialization of 
 import json
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckKey,
@@ -18,11 +17,11 @@ from dagster import (
     sensor,
 )
 
+from aurora_assets import instance as dagster_instance
 from aurora_assets.health.checks import CHECK, asset_of, evaluation_of
 from aurora_platform.config.site import Site
-
-if TYPE_CHECKING:
-    from aurora_platform.health.models import Freshness
+from aurora_platform.health.freshness import age_class, all_freshness
+from aurora_platform.health.models import Freshness, Level
 
 _EVERY = 60  # s
 _RECORDS = "records"  # in the cursor: the newest of Dagster's records when it was written
@@ -40,36 +39,32 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         "Keeps the results of checks that failed in sight when their asset is materialized again.",
     )
     def freshness(context: SensorEvaluationContext) -> SensorResult:
-        from aurora_assets.instance.check_visibility import contradicts, keep_in_sight, newest_results, targets
-        from aurora_assets.instance.records import DagsterRecords
-        from aurora_platform.health.freshness import all_freshness
-        from aurora_platform.health.models import Level
-
-        instance, records = context.instance, DagsterRecords(context.instance, site)
+        visibility = dagster_instance.check_visibility
+        instance, records = context.instance, dagster_instance.records.DagsterRecords(context.instance, site)
         before = _read(context.cursor)
         now, changed, same = {_RECORDS: str(instance.event_log_storage.get_maximum_record_id())}, [], {}
         # A verdict is hidden, or written by somebody else, with a new event; without one there is nothing to look for.
         is_quiet = now[_RECORDS] == before.get(_RECORDS)
-        newest = {} if is_quiet else newest_results(instance, _checks_of(context.repository_def))
+        newest = {} if is_quiet else visibility.newest_results(instance, _checks_of(context.repository_def))
         counts = dict.fromkeys(Level, 0)
         for one in all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
             counts[one.level] += 1
             now[one.name] = _told(one)
             evaluation = evaluation_of(one)
             key = evaluation.asset_check_key
-            if before.get(one.name) != now[one.name] or contradicts(newest.get(key), evaluation):
+            if before.get(one.name) != now[one.name] or visibility.contradicts(newest.get(key), evaluation):
                 changed.append(one)
             else:
                 same[key] = evaluation
         # Of what is materialized in the second in which it is evaluated, Dagster could not tell which came first.
-        made = targets(instance, {asset_of(one) for one in changed})
+        made = visibility.targets(instance, {asset_of(one) for one in changed})
         # What has changed is written anew.
         kept = {key: one for key, one in newest.items() if key.name != CHECK or key in same}
-        shown_again = keep_in_sight(instance, kept, same)
+        shown_again = visibility.keep_in_sight(instance, kept, same)
         said = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
         return SensorResult(
             skip_reason=f"{said}; {len(changed)} changed; {shown_again} shown again",
-            asset_events=[evaluation_of(one, made.get(asset_of(one))) for one in changed],
+            asset_events=[visibility.shown_with(evaluation_of(one), made.get(asset_of(one))) for one in changed],
             cursor=json.dumps(now, sort_keys=True),
         )
 
@@ -80,11 +75,8 @@ def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheck
     return repository.asset_graph.asset_check_keys if repository else ()
 
 
-def _told(one: "Freshness") -> str:
+def _told(one: Freshness) -> str:
     """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
-    from aurora_platform.health.freshness import age_class
-    from aurora_platform.health.models import Level
-
     is_unseen = one.component == "source" and one.level is Level.GRAY
     return f"{one.level} {age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
 

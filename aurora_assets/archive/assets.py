@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckResult,
@@ -13,7 +12,6 @@ from dagster import (
     Config,
     DataVersion,
     MaterializeResult,
-    asset,
 )
 from pydantic import Field
 
@@ -33,7 +31,12 @@ from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_
 from aurora_assets.automation import last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
+from aurora_platform import archive as archiving
+from aurora_platform.archive.compare import Verdict
+from aurora_platform.archive.ledger import Counts, Ledger
+from aurora_platform.archive.reports import Certified, DayVerdict
+from aurora_platform.archive.transfer import PushReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.layout import (
@@ -50,14 +53,6 @@ from aurora_platform.layout import (
 )
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
-
-if TYPE_CHECKING:
-    from aurora_platform.archive.ledger import Counts, Ledger
-    from aurora_platform.archive.push_plan import Pushing
-    from aurora_platform.archive.stores import Records
-    from aurora_platform.archive.transfer import PushReport
-    from aurora_platform.archive.verify_and_publish import Certified
-    from aurora_platform.archive.verify_days import DayVerdict
 
 # Three pools, so that a large push of one kind never takes the place of another.
 RAW_POOL, CORE_POOL, CAMERA_POOL, VERIFY_POOL = "gws_raw", "gws_core", "gws_wxcam", "verify"
@@ -91,7 +86,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream = site.streams[name]
     there = ArchiveLayout.of(archive).raw_root(stream)
 
-    @asset(
+    @retried_asset(
         key=gws_raw_key(name),
         deps=[raw_key(name)],
         partitions_def=daily(stream.start),
@@ -99,7 +94,6 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         group_name="gws",
         kinds={"rsync"},
         pool=RAW_POOL,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(stream.stale_after),
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={"directory": there, "started_by": f"schedule push_{name} (live window), its condition (older days)"},
@@ -110,15 +104,13 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             f"earlier version is kept below `{ArchiveLayout.of(archive).replaced}`."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        from aurora_platform.archive.stores import Records
-
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
         live, old = [day for day in days if day >= live_from], [day for day in days if day < live_from]
-        with Records(site).ledger() as ledger:
-            pushing = _pushing(context, site, archive, archive_hosts, ledger)
+        with archiving.stores.Records(site).ledger() as ledger:
+            hosts = archive_hosts.of(archive, context.log)
+            pushing = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info)
             reports = [pushing.raw(name, live)] if live else []
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
@@ -132,7 +124,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
     stream, there = site.streams[WXCAM], ArchiveLayout.of(archive).camera_products
 
-    @asset(
+    @retried_asset(
         key=asset_keys.WXCAM_PRODUCTS,
         # The pixels stay here: the archive has the images that they are made of.
         deps=[asset_key(name) for name in camera_keys(DAILY_VIDEO, LATEST_VIDEO, HOURLY_THUMBNAILS)],
@@ -141,7 +133,6 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         group_name="gws",
         kinds={"rsync"},
         pool=CAMERA_POOL,
-        retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={"directory": there},
         check_specs=[parked_spec(asset_keys.WXCAM_PRODUCTS)],
@@ -151,25 +142,22 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
             "-shm files. Not the pixel Zarr: the archive has the images it is made of."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        from aurora_platform.archive.stores import Records
-
         days = [day_of_key(key) for key in context.partition_keys]
-        with Records(site).ledger() as ledger:
-            report = _pushing(context, site, archive, archive_hosts, ledger).wxcam_products(days)
+        with archiving.stores.Records(site).ledger() as ledger:
+            hosts = archive_hosts.of(archive, context.log)
+            report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).wxcam_products(days)
             return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
 
     return gws_wxcam_products
 
 
 def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=asset_keys.CORE_PRODUCTS,
         group_name="gws",
         kinds={"rsync"},
         pool=CORE_POOL,
-        retry_policy=TRY_AGAIN,
         metadata={"directory": archive.products, "started_by": "schedule push_core_products"},
         check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
         description=(
@@ -177,12 +165,10 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             f"put into the ledger, in the archive below `{archive.products}`. Small, and never behind the large ones."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        from aurora_platform.archive.stores import Records
-
-        with Records(site).ledger() as ledger:
-            report = _pushing(context, site, archive, archive_hosts, ledger).core_products()
+        with archiving.stores.Records(site).ledger() as ledger:
+            hosts = archive_hosts.of(archive, context.log)
+            report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).core_products()
             context.log.info(report.summary())
             return MaterializeResult(
                 metadata=_push_metadata([report]),
@@ -196,7 +182,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream, published = site.streams[name], Layout.of(site).finalizations
 
-    @asset(
+    @retried_asset(
         key=manifests_key(name),
         deps=[raw_key(name), gws_raw_key(name)],
         partitions_def=daily(stream.start),
@@ -204,7 +190,6 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         group_name="manifests",
         kinds={"sha256"},
         pool=VERIFY_POOL,
-        retry_policy=TRY_AGAIN,
         automation_condition=when_an_old_day_changed(stream.lookback),
         metadata={
             "latest": str(published.latest / name),
@@ -221,35 +206,30 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             f"{archive.scrub.days} days. Repairs nothing: `aurora repair`."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
-        from aurora_platform.archive.locations import places_of
-        from aurora_platform.archive.push_plan import push_words
-        from aurora_platform.archive.stores import Records
-        from aurora_platform.archive.verify_and_publish import certify
-
-        days, records = [day_of_key(key) for key in context.partition_keys], Records(site)
-        places = places_of(site, name, hosts.connections)
-        certified = certify(
+        days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
+        places = archiving.locations.places_of(site, name, hosts.connections)
+        certified = archiving.verify_and_publish.certify(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, tell=context.log.info
         )
         key, report = manifests_key(name), certified.report
         context.log.info(report.summary())
         for found in report.days:
             context.add_asset_metadata(_verdict_metadata(found), partition_key=found.day.isoformat())
-        pushed = list["PushReport"]()
+        pushed = list[PushReport]()
         if "gws" not in report.errors:  # what cannot be seen has no news of it either
             with records.ledger() as ledger:
-                pushing = _pushing(context, site, archive, archive_hosts, ledger)
-                pushed = push_words(records, pushing, name, days)
+                there = archive_hosts.of(archive, context.log)
+                pushing = archiving.push_plan.Pushing(site, archive, there, ledger, context.log.info)
+                pushed = archiving.push_plan.push_words(records, pushing, name, days)
         stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
             data_version=DataVersion(common_version([found.error or found.verdict.as_json() for found in report.days])),
             check_results=[
-                no_settled_gap(key, report, _coverage(records, name)),
+                no_settled_gap(key, report, _coverage(site, name)),
                 every_place_was_seen(key, report, stuck),
             ],
         )
@@ -257,11 +237,9 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     return manifests
 
 
-def _coverage(records: "Records", name: str) -> Metadata:
+def _coverage(site: Site, name: str) -> Metadata:
     """The last 30 days on the host, here, and proved in the archive, each against all files known of the day."""
-    from aurora_platform.archive.compare import Verdict
-
-    with records.evidence() as evidence:
+    with archiving.stores.Records(site).evidence() as evidence:
         verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
     known = {day: verdict for day, verdict in verdicts.items() if verdict.files}
     rows = {
@@ -272,19 +250,11 @@ def _coverage(records: "Records", name: str) -> Metadata:
     return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
 
 
-def _pushing(
-    context: AssetExecutionContext, site: Site, archive: Archive, hosts: ArchiveHostsResource, ledger: "Ledger"
-) -> "Pushing":
-    from aurora_platform.archive.push_plan import Pushing
-
-    return Pushing(site, archive, hosts.of(archive, context.log), ledger, context.log.info)
-
-
 def _by_day(
     context: AssetExecutionContext,
-    reports: "Sequence[PushReport]",
+    reports: Sequence[PushReport],
     days: Sequence[date],
-    ledger: "Ledger",
+    ledger: Ledger,
     archive: Archive,
     group: str,
     key: AssetKey,
@@ -306,7 +276,7 @@ def _by_day(
     )
 
 
-def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
+def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
     bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
     failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
     replaced, held, left_out = (
@@ -339,7 +309,7 @@ def _push_metadata(reports: "Sequence[PushReport]") -> Metadata:
     }
 
 
-def _counts_metadata(counts: "Counts") -> Metadata:
+def _counts_metadata(counts: Counts) -> Metadata:
     return {
         "files": counts.files,
         "bytes": counts.bytes,
@@ -350,7 +320,7 @@ def _counts_metadata(counts: "Counts") -> Metadata:
     }
 
 
-def _verdict_metadata(found: "DayVerdict") -> Metadata:
+def _verdict_metadata(found: DayVerdict) -> Metadata:
     verdict = found.verdict
     return {
         "sentence": found.error or verdict.sentence(),
@@ -368,7 +338,7 @@ def _verdict_metadata(found: "DayVerdict") -> Metadata:
     }
 
 
-def _pass_metadata(certified: "Certified") -> Metadata:
+def _pass_metadata(certified: Certified) -> Metadata:
     report, summary = certified.report, certified.summary
     return {
         "summary": report.summary(),

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
 from aurora_assets.metadata import Metadata, table
+from aurora_platform.archive.replaced import Replaced
+from aurora_platform.archive.reports import VerifyReport
+from aurora_platform.archive.transfer import PushReport
 from aurora_platform.text import SHOWN, Tally, counted
-
-if TYPE_CHECKING:
-    from aurora_platform.archive.replaced import Replaced
-    from aurora_platform.archive.transfer import PushReport
-    from aurora_platform.archive.verify_days import VerifyReport
 
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
 REPLACED_SHOWN = timedelta(days=7)
@@ -55,7 +52,7 @@ def stay_spec(key: AssetKey) -> AssetCheckSpec:
     )
 
 
-def finalized_files_stay(key: AssetKey, replaced: "Sequence[Replaced]") -> AssetCheckResult:
+def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCheckResult:
     """Whether what was finalized is still what there is."""
     said = ""
     if replaced:
@@ -78,7 +75,7 @@ def finalized_files_stay(key: AssetKey, replaced: "Sequence[Replaced]") -> Asset
     )
 
 
-def nothing_parked(key: AssetKey, reports: "Sequence[PushReport]") -> AssetCheckResult:
+def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
     """Whether every file is still tried."""
     parked = joined(r.parked for r in reports)
     return AssetCheckResult(
@@ -91,7 +88,7 @@ def nothing_parked(key: AssetKey, reports: "Sequence[PushReport]") -> AssetCheck
     )
 
 
-def no_settled_gap(key: AssetKey, report: "VerifyReport", strip: Metadata) -> AssetCheckResult:
+def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> AssetCheckResult:
     """Red only for files that should be there by now."""
     days = report.days
     bad = [found for found in days if found.verdict.gap_count or found.error]
@@ -112,7 +109,7 @@ def no_settled_gap(key: AssetKey, report: "VerifyReport", strip: Metadata) -> As
     )
 
 
-def every_place_was_seen(key: AssetKey, report: "VerifyReport", stuck: Tally) -> AssetCheckResult:
+def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Tally) -> AssetCheckResult:
     """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
     said = [f"{side}: {why}" for side, why in report.errors.items()]
     said += [f"{day}: {why}" for day, why in list(report.unsure.items())[:SHOWN]]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetDep,
@@ -13,23 +12,21 @@ from dagster import (
     DataVersion,
     LastPartitionMapping,
     MaterializeResult,
-    asset,
 )
 
 from aurora_assets.asset_keys import CATALOG, product_key, raw_key
 from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_old_day_changed
 from aurora_assets.metadata import Metadata, common_version, names, picture, rate, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
+from aurora_platform import cameras
 from aurora_platform.cameras import hours, recipes
 from aurora_platform.cameras.filenames import CAMERAS, parse_name
+from aurora_platform.cameras.reports import CatalogReport, PixelsReport, ThumbnailReport, VideoReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
 from aurora_platform.layout import WXCAM, open_state
-
-if TYPE_CHECKING:
-    from aurora_platform.cameras import pixels, refresh, thumbnails, videos
 
 
 def group_of(camera: str) -> str:
@@ -49,7 +46,7 @@ def wxcam_assets(site: Site) -> list[AssetsDefinition]:
 
 
 def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=CATALOG,
         deps=[raw_key(WXCAM)],
         partitions_def=daily(site.streams[WXCAM].start),
@@ -57,7 +54,6 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
         group_name="wxcam",
         kinds={"sqlite"},
         code_version=recipes.CATALOG,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(workspace.layout.catalog)},
@@ -68,14 +64,11 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
             "tried again when they change."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import refresh
-
         open_state(site.paths.state)
-        with refresh.refreshing(workspace) as refresh_day:
+        with cameras.refresh.refreshing(workspace) as refresh_day:
 
-            def build(key: str) -> refresh.CatalogReport:
+            def build(key: str) -> CatalogReport:
                 return refresh_day(day_of_key(key), _now())
 
             return _each_day(context, build, _catalog_metadata)
@@ -84,7 +77,7 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
 
 
 def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "daily_video"),
         deps=[CATALOG],
         partitions_def=daily(site.streams[WXCAM].start),
@@ -92,7 +85,6 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=recipes.VIDEO,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"directory": str(workspace.layout.video(camera, site.streams[WXCAM].start).parent)},
@@ -102,12 +94,9 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
             "with the reason."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import videos
-
-        def build(key: str) -> videos.VideoReport:
-            return videos.build_daily_video(workspace, camera, day_of_key(key), _now())
+        def build(key: str) -> VideoReport:
+            return cameras.videos.build_daily_video(workspace, camera, day_of_key(key), _now())
 
         _begin(context, site, workspace)
         return _each_day(context, build, lambda report: _video_metadata(report, workspace.layout.products))
@@ -116,13 +105,12 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
 
 
 def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "latest_video"),
         deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
         group_name=group_of(camera),
         kinds={"mp4"},
         code_version=recipes.VIDEO,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"file": str(workspace.layout.latest_video(camera))},
@@ -131,12 +119,9 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
             "what the dashboard plays first."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import videos
-
         _begin(context, site, workspace)
-        report = videos.build_latest_video(workspace, camera, _now())
+        report = cameras.videos.build_latest_video(workspace, camera, _now())
         return MaterializeResult(
             metadata=_video_metadata(report, workspace.layout.products), data_version=DataVersion(report.identity)
         )
@@ -145,7 +130,7 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
 
 
 def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "hourly_thumbnails"),
         deps=[CATALOG],
         partitions_def=hourly(site.streams[WXCAM].start),
@@ -153,7 +138,6 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
         group_name=group_of(camera),
         kinds={"jpeg"},
         code_version=recipes.THUMBNAIL,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=when_an_old_day_changed(site.streams[WXCAM].lookback),
         metadata={"directory": str(workspace.layout.thumbnails(camera, site.streams[WXCAM].start).parent)},
@@ -162,20 +146,17 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
             "half past. Made when the hour is over and complete; never replaced, because clients keep its URL."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import thumbnails
-
         _begin(context, site, workspace)
         keys, reports = context.partition_keys, {}
-        made = thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
+        made = cameras.thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
         for key, report in zip(keys, made, strict=True):
             reports[key] = report
             context.add_asset_metadata(_thumbnail_metadata(report, workspace.layout.products), partition_key=key)
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
-        strip = thumbnails.strip(hours.published(workspace, camera, day))
+        strip = cameras.thumbnails.strip(hours.published(workspace, camera, day))
         return MaterializeResult(
             metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
             data_version=DataVersion(common_version([report.identity for report in reports.values()])),
@@ -185,7 +166,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
 
 
 def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=product_key(camera, "pixels"),
         deps=[CATALOG],
         partitions_def=daily(site.streams[WXCAM].start),
@@ -193,7 +174,6 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
         group_name=group_of(camera),
         kinds={"zarr"},
         code_version=recipes.PIXELS,
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(site.streams[WXCAM].stale_after),
         automation_condition=WHEN_ITS_INPUT_CHANGED,
         metadata={"store": str(workspace.layout.store), "group": f"{camera}/YYYYMMDD"},
@@ -202,12 +182,9 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
             f"{recipes.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_platform.cameras import pixels
-
-        def build(key: str) -> pixels.PixelsReport:
-            return pixels.build_pixels(workspace, camera, day_of_key(key), _now())
+        def build(key: str) -> PixelsReport:
+            return cameras.pixels.build_pixels(workspace, camera, day_of_key(key), _now())
 
         _begin(context, site, workspace)
         return _each_day(context, build, _pixels_metadata)
@@ -225,7 +202,7 @@ def _begin(context: AssetExecutionContext, site: Site, workspace: CameraWorkspac
         context.log.warning(f"removed {removed} unfinished products of runs that died")
 
 
-def _each_day[Report: (pixels.PixelsReport, videos.VideoReport, refresh.CatalogReport)](
+def _each_day[Report: (PixelsReport, VideoReport, CatalogReport)](
     context: AssetExecutionContext, build: Callable[[str], Report], describe: Callable[[Report], Metadata]
 ) -> MaterializeResult:
     """Build each day of the run and attach each day's metadata to its own partition."""
@@ -239,7 +216,7 @@ def _each_day[Report: (pixels.PixelsReport, videos.VideoReport, refresh.CatalogR
     return MaterializeResult(data_version=DataVersion(common_version(identities)))
 
 
-def _catalog_metadata(report: "refresh.CatalogReport") -> Metadata:
+def _catalog_metadata(report: CatalogReport) -> Metadata:
     return {
         "images": report.images,
         "clips": report.videos,
@@ -257,13 +234,11 @@ def _catalog_metadata(report: "refresh.CatalogReport") -> Metadata:
     }
 
 
-def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
-    from aurora_platform.cameras import videos
-
+def _video_metadata(report: VideoReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.target.is_file():
         try:
-            metadata["poster"] = picture(videos.poster(report.target), report.target.name)
+            metadata["poster"] = picture(cameras.videos.poster(report.target), report.target.name)
         except MediaError as error:
             # Damaged since it was made: the check `plays` names it, and the other days of the run go on.
             metadata["poster"] = f"no picture: {error}"
@@ -287,7 +262,7 @@ def _video_metadata(report: "videos.VideoReport", products: Path) -> Metadata:
     }
 
 
-def _thumbnail_metadata(report: "thumbnails.ThumbnailReport", products: Path) -> Metadata:
+def _thumbnail_metadata(report: ThumbnailReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.path:
         shown_time = parse_name(report.path.name, CAMERAS[report.camera]).time
@@ -305,7 +280,7 @@ def _thumbnail_metadata(report: "thumbnails.ThumbnailReport", products: Path) ->
     }
 
 
-def _pixels_metadata(report: "pixels.PixelsReport") -> Metadata:
+def _pixels_metadata(report: PixelsReport) -> Metadata:
     return {
         "rebuilt": report.built,
         "frames": report.frames,

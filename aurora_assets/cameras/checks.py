@@ -15,6 +15,7 @@ from dagster import (
 from aurora_assets.asset_keys import CATALOG, product_key
 from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run, hour_of_key
+from aurora_platform import cameras
 from aurora_platform.cameras.catalog import images_by_day, newest_days, open_readonly
 from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.workspace import CameraWorkspace
@@ -90,39 +91,27 @@ def _camera_checks(workspace: CameraWorkspace, camera: str) -> list[AssetChecksD
 
 
 def _matches_raw(workspace: CameraWorkspace, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.catalog_matches_raw(workspace, day, _now()) for day in _days(context, workspace)]
+    return [cameras.checks.catalog_matches_raw(workspace, day, _now()) for day in _days(context, workspace)]
 
 
 def _no_unreadable(workspace: CameraWorkspace, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.no_unreadable_media(workspace, day) for day in _days(context, workspace)]
+    return [cameras.checks.no_unreadable_media(workspace, day) for day in _days(context, workspace)]
 
 
 def _daily_plays(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.daily_video_plays(workspace, camera, day) for day in _days(context, workspace)]
+    return [cameras.checks.daily_video_plays(workspace, camera, day) for day in _days(context, workspace)]
 
 
 def _latest_plays(workspace: CameraWorkspace, camera: str, _: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.latest_video_plays(workspace, camera)]
+    return [cameras.checks.latest_video_plays(workspace, camera)]
 
 
 def _have_thumbnails(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.hours_have_thumbnails(workspace, camera, _hours(context, workspace), _now())]
+    return [cameras.checks.hours_have_thumbnails(workspace, camera, _hours(context, workspace), _now())]
 
 
 def _pixels_match(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
-    from aurora_platform.cameras import checks as camera_checks
-
-    return [camera_checks.pixels_match_catalog(workspace, camera, day) for day in _days(context, workspace)]
+    return [cameras.checks.pixels_match_catalog(workspace, camera, day) for day in _days(context, workspace)]
 
 
 def _has_partitions(context: Context) -> bool:

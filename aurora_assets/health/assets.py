@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckResult,
@@ -12,38 +11,39 @@ from dagster import (
     AssetsDefinition,
     MaterializeResult,
     MetadataValue,
-    asset,
 )
 
 from aurora_assets.asset_keys import ALERTS, HEALTH
+from aurora_assets.health.observe import look_at
+from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.metadata import Metadata, picture, table
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
+from aurora_platform import health
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
+from aurora_platform.health.alert_rules import read_snapshot
+from aurora_platform.health.assessment import sorted_by_level
+from aurora_platform.health.models import Assessment, Level, Snapshot
 from aurora_platform.health.next_steps import TOLD_BY_ALL
 from aurora_platform.layout import Layout, open_state
+from aurora_platform.plots import ages_plot
 from resources.mailer import MailerResource
-
-if TYPE_CHECKING:
-    from aurora_assets.instance.code_location import CodeLocation
-    from aurora_platform.health.models import Assessment, Snapshot
 
 _CAN_MAIL = "mail_can_leave"
 
 
-def health_assets(site: Site, code: "Callable[[], CodeLocation]") -> list[AssetsDefinition]:
+def health_assets(site: Site, code: Callable[[], CodeLocation]) -> list[AssetsDefinition]:
     """The health of a site, and its alerts where it sends mails; ``code`` says what else the code location has."""
     return [_health(site, code)] + ([_alerts(site, site.alerts)] if site.alerts else [])
 
 
-def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
-    @asset(
+def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
+    @retried_asset(
         key=HEALTH,
         group_name="ops",
         kinds={"json"},
         pool="ops",
-        retry_policy=TRY_AGAIN,
         metadata={
             "snapshot": str(Layout.of(site).health.snapshot),
             "health": str(Layout.of(site).health.directory),
@@ -57,14 +57,10 @@ def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
             "only: it restarts, deletes and rebuilds nothing. Written as JSON and Markdown, each file replaced whole."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
-        from aurora_assets.health.observe import look_at
-        from aurora_platform.health.report import publish_health
-
         open_state(site.paths.state)
         snapshot, assessment = look_at(site, context.instance, code=code())
-        files = publish_health(site, snapshot, assessment)
+        files = health.report.publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
         return MaterializeResult(
             metadata=_metadata(snapshot, assessment) | {"files": [str(file) for file in files], **_ages(site)},
@@ -75,12 +71,13 @@ def _health(site: Site, code: "Callable[[], CodeLocation]") -> AssetsDefinition:
 
 
 def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
-    @asset(
+    @retried_asset(
         key=ALERTS,
         deps=[HEALTH],
         group_name="ops",
         kinds={"email"},
         pool="ops",
+        retry_policy=None,  # a mail that could not leave goes with the next look
         metadata={
             "directory": str(Layout.of(site).health.alerts),
             "to": ", ".join(settings.to),
@@ -95,13 +92,9 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
             "lost: the mail goes with the next look."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
-        from aurora_platform.health.alert_rules import read_snapshot
-        from aurora_platform.health.alerts import Alerting
-
         open_state(site.paths.state)
-        outcome = Alerting.of(site, settings).evaluate(
+        outcome = health.alerts.Alerting.of(site, settings).evaluate(
             read_snapshot(Layout.of(site).health.snapshot), mailer.of(settings)
         )
         for event in outcome.events:
@@ -131,21 +124,16 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
 
 
 def _ages(site: Site) -> Metadata:
-    from aurora_platform.health.report import ages_of_a_day
-    from aurora_platform.plots import ages_plot
-
     now = datetime.now(UTC)
-    plot = ages_plot(ages_of_a_day(site, now), now, "age of the newest data here, over the last 24 hours")
+    plot = ages_plot(health.report.ages_of_a_day(site, now), now, "age of the newest data here, over the last 24 hours")
     return {"ages": picture(plot, "ages of a day", "png")}
 
 
-def _metadata(snapshot: "Snapshot", assessment: "Assessment") -> Metadata:
-    from aurora_platform.health.report import as_markdown
-
+def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:
     summary = assessment.summary
     return {
         "overall_level": assessment.overall_level.value,
-        "report": MetadataValue.md(as_markdown(snapshot, assessment)),
+        "report": MetadataValue.md(health.report.as_markdown(snapshot, assessment)),
         "red": summary.red,
         "amber": summary.amber,
         "gray": summary.gray,
@@ -154,10 +142,7 @@ def _metadata(snapshot: "Snapshot", assessment: "Assessment") -> Metadata:
     }
 
 
-def _nothing_red(assessment: "Assessment") -> AssetCheckResult:
-    from aurora_platform.health.assessment import sorted_by_level
-    from aurora_platform.health.models import Level
-
+def _nothing_red(assessment: Assessment) -> AssetCheckResult:
     bad = [check for check in sorted_by_level(assessment.checks) if check.level in (Level.RED, Level.AMBER)]
     return AssetCheckResult(
         asset_key=HEALTH,

@@ -5,7 +5,6 @@ age, has changed; the newest result belongs to the newest materialization. Execu
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from dagster import (
     AssetCheckEvaluation,
@@ -19,14 +18,14 @@ from dagster import (
     multi_asset_check,
 )
 
+from aurora_assets import instance as dagster_instance
 from aurora_assets.asset_keys import asset_key, gws_raw_key, raw_key, source_key
 from aurora_assets.metadata import Metadata
 from aurora_platform.config.site import Site
+from aurora_platform.health.assessment import is_planned_offline
+from aurora_platform.health.freshness import all_freshness
+from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import WXCAM, camera_keys
-
-if TYPE_CHECKING:
-    from aurora_assets.instance.check_visibility import Target
-    from aurora_platform.health.models import Freshness
 
 CHECK = "is_fresh"
 _KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
@@ -38,7 +37,7 @@ _WHAT = {
 }
 
 
-def asset_of(one: "Freshness") -> AssetKey:
+def asset_of(one: Freshness) -> AssetKey:
     """The asset that a freshness is shown with."""
     if one.component == "product":
         return asset_key(one.name)
@@ -56,10 +55,7 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
         description="How new the newest data of every stream and product is, by the time of the data.",
     )
     def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
-        from aurora_assets.instance.records import DagsterRecords
-        from aurora_platform.health.freshness import all_freshness
-
-        records = DagsterRecords(context.instance, site)
+        records = dagster_instance.records.DagsterRecords(context.instance, site)
         chosen = context.selected_asset_check_keys
         for one in all_freshness(site, records.newest_of_products()):
             key = AssetCheckKey(asset_of(one), CHECK)
@@ -76,8 +72,8 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
     return freshness
 
 
-def evaluation_of(one: "Freshness", target: "Target | None" = None) -> AssetCheckEvaluation:
-    """What the sensor writes, without a run; ``target`` is the newest materialization of the asset."""
+def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
+    """What the sensor writes, without a run."""
     return AssetCheckEvaluation(
         asset_key=asset_of(one),
         check_name=CHECK,
@@ -85,25 +81,19 @@ def evaluation_of(one: "Freshness", target: "Target | None" = None) -> AssetChec
         severity=severity_of(one),
         description=one.sentence,
         metadata=metadata_of(one),
-        target_materialization_data=target,
     )
 
 
-def passes(one: "Freshness") -> bool:
+def passes(one: Freshness) -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    from aurora_platform.health.assessment import is_planned_offline
-    from aurora_platform.health.models import Level
-
     return one.level is Level.GREEN or is_planned_offline(one)
 
 
-def severity_of(one: "Freshness") -> AssetCheckSeverity:
-    from aurora_platform.health.models import Level
-
+def severity_of(one: Freshness) -> AssetCheckSeverity:
     return AssetCheckSeverity.ERROR if one.level is Level.RED else AssetCheckSeverity.WARN
 
 
-def metadata_of(one: "Freshness") -> Metadata:
+def metadata_of(one: Freshness) -> Metadata:
     newest = {"newest_data": one.newest_utc.isoformat()} if one.newest_utc else {}
     since = {"since": one.since_utc.isoformat()} if one.since_utc else {}
     ages = {"age_s": one.age_s} if one.age_s is not None else {}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
+from aurora_assets import instance as dagster_instance
 from aurora_assets.instance.code_location import CodeLocation
-from aurora_assets.instance.records import DagsterRecords
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import Assessment, Check, Snapshot
 from aurora_platform.operations.observe import NoRecords, observe
@@ -28,5 +28,7 @@ def look_at(
     code
         What the code location has; without it, everything of which Dagster has a record counts.
     """
-    records = NoRecords(instance) if isinstance(instance, str) else DagsterRecords(instance, site, code)
+    if isinstance(instance, str):
+        return observe(site, NoRecords(instance), known_hosts, more)
+    records = dagster_instance.records.DagsterRecords(instance, site, code)
     return observe(site, records, known_hosts, more)

@@ -58,6 +58,11 @@ def contradicts(newest: AssetCheckExecutionRecord | None, evaluation: AssetCheck
     return newest is not None and newest.status is wrong
 
 
+def shown_with(evaluation: AssetCheckEvaluation, made: Target | None) -> AssetCheckEvaluation:
+    """The same evaluation as a result of this materialization of the asset, where it has one."""
+    return replace(evaluation, target_materialization_data=made)
+
+
 def keep_in_sight(
     instance: DagsterInstance, newest: Results, evaluated: Mapping[AssetCheckKey, AssetCheckEvaluation]
 ) -> int:

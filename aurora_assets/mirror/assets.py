@@ -11,14 +11,13 @@ from dagster import (
     DataVersion,
     MaterializeResult,
     MetadataValue,
-    asset,
 )
 
 from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.automation import last_made
 from aurora_assets.metadata import Metadata, common_version, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass
+from aurora_assets.retries import retried_asset
 from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
@@ -61,7 +60,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
     stream, layout = site.streams[name], Layout.of(site)
     host, root = site.hosts[stream.host], layout.raw_root(name)
 
-    @asset(
+    @retried_asset(
         key=raw_key(name),
         deps=[source_key(name)],
         partitions_def=daily(stream.start),
@@ -69,7 +68,6 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         group_name="raw",
         kinds={"rsync"},
         pool=f"mirror_{name}",
-        retry_policy=TRY_AGAIN,
         freshness_policy=last_made(stream.stale_after),
         code_version=RECIPE,
         metadata={
@@ -83,7 +81,6 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             f"{stream.settle} is still being written and waits for the next pass."
         ),
     )
-    @fail_at_once_unless_it_may_pass
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
         open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.reports import Due
 from aurora_platform.archive.selection import catalog_item, core_items, raw_items, wxcam_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.site import Site
@@ -16,14 +16,6 @@ from aurora_platform.layout import CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS, La
 from aurora_platform.text import Tally
 
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Due:
-    """Days for which a run is due, and the reason; no days, and why there are none."""
-
-    days: Sequence[date]
-    why: str
 
 
 def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due:

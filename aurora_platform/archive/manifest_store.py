@@ -13,13 +13,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.reports import StreamSummary
 from aurora_platform.archive.set_aside import Aside
 from aurora_platform.fs.atomic import Staging, flush, publish_tree
 from aurora_platform.layout import CANDIDATES, SIDES, SUMMARY, ManifestLayout, side_manifest
@@ -27,35 +28,6 @@ from aurora_platform.text import shown
 
 CANDIDATES_HEADER = "relpath\n"
 _STAMP = "%Y%m%dT%H%M%SZ"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSummary:
-    """A stream's line in ``summary.json``: counts over all its days, as other programs read them."""
-
-    generated_at_utc: str
-    source_newest_utc: str | None
-    """mtime of the newest file that was listed there."""
-    gws_newest_utc: str | None
-    source_count: int
-    local_count: int
-    gws_count: int
-    local_missing_count: int
-    local_mismatch_count: int
-    gws_missing_count: int
-    gws_mismatch_count: int
-    pending_count: int
-    identical_count: int
-    refused_count: int
-    days: int
-    days_complete: int
-    prune_ready: bool
-    prune_why: str
-    """Why there are no candidates, or what makes them."""
-    prune_candidate_count: int
-    prune_candidate_bytes: int
-    errors: dict[str, str]
-    """Place -> why it could not be seen the last time."""
 
 
 class Publication:

@@ -6,34 +6,17 @@ Fail-closed: without evidence that is whole and fresh, of every day that is old 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.compare import DIFFERENT, Class, Verdict
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.manifest_store import StreamSummary
+from aurora_platform.archive.reports import PrunePlan, StreamSummary
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
 from aurora_platform.layout import SIDES
 
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class PrunePlan:
-    """The candidates of a stream, or why it has none."""
-
-    stream: str
-    candidates: Sequence[str]
-    bytes: int
-    why: str
-    """Why there are none, or what stands behind those there are."""
-
-    @property
-    def is_ready(self) -> bool:
-        return bool(self.candidates)
 
 
 def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> PrunePlan:

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from aurora_platform.archive.manifest_store import StreamSummary
-from aurora_platform.archive.prune_plan import PrunePlan, plan_pruning, staleness, summarize
+from aurora_platform.archive.prune_plan import plan_pruning, staleness, summarize
+from aurora_platform.archive.reports import Certified
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.verify_days import Place, VerifyReport
+from aurora_platform.archive.verify_days import Place
 from aurora_platform.layout import Side
-
-
-@dataclass(frozen=True)
-class Certified:
-    """What a pass found, what may be pruned on its host, and the stream's line in ``summary.json``."""
-
-    report: VerifyReport
-    plan: PrunePlan
-    summary: StreamSummary
-    moved_aside: str = ""
-    """What lay among the published manifests and does not read, and where it is now."""
 
 
 def certify(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.absence import doubtful_days, see_that_it_is_not_empty
@@ -20,6 +20,7 @@ from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.records import FixityRecord, Look
+from aurora_platform.archive.reports import DayVerdict, VerifyReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
@@ -73,51 +74,6 @@ def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEn
         for entry in entries:
             if entry.path.startswith(prefix) and entry.path != prefix:
                 yield entry._replace(path=entry.path[len(prefix) :])
-
-
-@dataclass
-class DayVerdict:
-    """What a pass found of one day, and what it said of it."""
-
-    day: date
-    verdict: Verdict
-    is_news: bool = False
-    """Whether it is said to be complete now and was not before, or the other way round."""
-    error: str = ""
-    """Why it could not be judged; the verdict is empty then."""
-
-
-@dataclass
-class VerifyReport:
-    """What a pass over some days did."""
-
-    days: list[DayVerdict] = field(default_factory=list)
-    hosts: dict[Side, str] = field(default_factory=dict)
-    errors: dict[Side, str] = field(default_factory=dict)
-    """Place -> why it could not be seen, or not read to its end."""
-    unsure: dict[date, str] = field(default_factory=dict)
-    """Day -> why nothing new can be said of it, although the places could be seen."""
-    read: dict[Side, int] = field(default_factory=dict)
-    """Files whose bytes were read in this pass."""
-    refused: Tally = field(default_factory=Tally)
-    left_out: dict[date, Tally] = field(default_factory=dict)
-    """Files that the source has and nobody may copy, by the day of their names."""
-    seconds: float = 0.0
-
-    @property
-    def news(self) -> list[date]:
-        return [day.day for day in self.days if day.is_news]
-
-    def summary(self) -> str:
-        """The line that an operator reads."""
-        total = sum(day.verdict.files for day in self.days)
-        proved = sum(day.verdict.proved for day in self.days)
-        gaps = sum(day.verdict.gap_count for day in self.days)
-        pending = sum(day.verdict.pending for day in self.days)
-        read = ", ".join(f"{count} {side}" for side, count in self.read.items()) or "none"
-        text = f"{proved} of {total} files proved in the archive; {gaps} gaps, {pending} pending; read: {read}"
-        text += "".join(f"; {side} NOT SEEN: {why}" for side, why in self.errors.items())
-        return text + "".join(f"; {day}: {why}" for day, why in self.unsure.items())
 
 
 class Verification:

@@ -35,12 +35,12 @@ from aurora_platform.cameras.filenames import CAMERAS, from_epoch_ns
 from aurora_platform.cameras.jpeg import END, frame_in, header_of
 from aurora_platform.cameras.media import raise_if_memory_is_short
 from aurora_platform.cameras.readers import picture
+from aurora_platform.cameras.reports import PixelsReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import flush, publish_file, publish_tree
 from aurora_platform.fs.versions import FileVersion, identity
 from aurora_platform.layout import compact
-from aurora_platform.text import Tally
 
 RECIPE = recipes.PIXELS
 IDENTITY = "aurora_inputs_sha256"
@@ -54,31 +54,6 @@ _COLOURS = {1: "grayscale", 4: "CMYK"}
 
 class _ChangedError(MediaError):
     """A file is not what was catalogued any more."""
-
-
-@dataclass
-class PixelsReport:
-    """What building one day's pixels did. Counts are frames."""
-
-    camera: str
-    day: date
-    built: bool = False
-    frames: int = 0
-    decoded: int = 0
-    """Frames that were proved decodable in this run; the others were taken over from the day's earlier version."""
-    shape: tuple[int, int] | None = None
-    """y, x (px)"""
-    bytes: int = 0
-    excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why it is not in the array (other size, same time as another, not RGB)"""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> why no reader can decode it"""
-    waiting: Tally = field(default_factory=Tally)
-    """Changed since they were catalogued: the next pass takes them."""
-    seconds: float = 0.0
-    identity: str = ""
-    span: tuple[datetime, datetime] | None = None
-    """Times of the first and last image that were considered, also where they are excluded: how new the product is."""
 
 
 def build_pixels(workspace: CameraWorkspace, camera: str, day: date, now: datetime) -> PixelsReport:

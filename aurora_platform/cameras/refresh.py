@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -27,41 +26,18 @@ from aurora_platform.cameras.filenames import MIME_TYPES, Camera, Kind, epoch_ns
 from aurora_platform.cameras.images import inspect_image
 from aurora_platform.cameras.media import inspect_clip
 from aurora_platform.cameras.raw_tree import RawFile, is_misplaced, scan_day
+from aurora_platform.cameras.reports import CatalogReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity, is_settled
 from aurora_platform.streams.state import sightings
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import shown
 
 RECIPE = recipes.CATALOG
 # How reasons begin that products of version 0.1.0 wrote of files that they only had no use for, or had not asked every
 # reader about. They are inspected again.
 _HASTY = ("decodes to ", "cannot be decoded: ", "cannot be converted: ", "a frame has no time")
-
-
-@dataclass
-class CatalogReport:
-    """What a refresh of one day found and wrote. Counts are files."""
-
-    day: date
-    images: int = 0
-    videos: int = 0
-    bytes: int = 0
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    unsettled: Tally = field(default_factory=Tally)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> reason"""
-    seconds: float = 0.0
-    identity: str = ""
-    span: tuple[datetime, datetime] | None = None
-
-    @property
-    def wrote(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
 
 
 def refresh_day(workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:

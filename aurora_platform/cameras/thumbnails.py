@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -32,11 +31,11 @@ from aurora_platform.cameras.filenames import CAMERAS, epoch_ns, parse_name
 from aurora_platform.cameras.hours import HOUR, is_closed, is_complete, published
 from aurora_platform.cameras.raw_tree import scan_day
 from aurora_platform.cameras.readers import picture
+from aurora_platform.cameras.reports import ThumbnailReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import UnreadableError
 from aurora_platform.fs.atomic import publish_file
 from aurora_platform.fs.versions import identity
-from aurora_platform.text import Tally
 
 RECIPE = recipes.THUMBNAIL
 QUALITY = 88
@@ -44,23 +43,6 @@ _HALF_PAST = timedelta(minutes=30)
 _GAP = 2
 _AT_ONCE = 4  # hours; a picture of each is in memory
 _DAYS_AT_HAND = 2
-
-
-@dataclass
-class ThumbnailReport:
-    """What became of one hour."""
-
-    camera: str
-    hour: datetime
-    path: Path | None = None
-    """The published thumbnail, if the hour has one."""
-    built: bool = False
-    note: str = ""
-    bytes: int = 0
-    unreadable: dict[str, str] = field(default_factory=dict)
-    waiting: Tally = field(default_factory=Tally)
-    seconds: float = 0.0
-    identity: str = ""
 
 
 def build_thumbnail(workspace: CameraWorkspace, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -41,12 +41,13 @@ from aurora_platform.cameras.media import (
     said,
 )
 from aurora_platform.cameras.readers import prove_playable
+from aurora_platform.cameras.reports import VideoReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import publish_file, remove
 from aurora_platform.fs.versions import identity
 from aurora_platform.layout import compact
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import shown
 
 RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px
@@ -54,32 +55,6 @@ POSTER_SIDE = 540  # px
 # stss 4, sdtp 1, co64 8). What is left over becomes a `free` box.
 _INDEX_ROOM, _INDEX_ROOM_A_FRAME = 8192, 45
 _COMMON_CLOCK = Fraction(1, 90_000)  # s; where clips count time differently
-
-
-@dataclass
-class VideoReport:
-    """What making one video did."""
-
-    camera: str
-    target: Path
-    built: bool = False
-    clips: int = 0
-    converted: int = 0
-    """Clips that were converted in this run."""
-    kept_conversions: int = 0
-    """Clips that an earlier run had converted."""
-    frames: int = 0
-    duration: float = 0.0  # s
-    bytes: int = 0
-    excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why the video leaves it out"""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> why no reader can decode it"""
-    waiting: Tally = field(default_factory=Tally)
-    seconds: float = 0.0
-    identity: str = ""
-    span: tuple[datetime, datetime] | None = None
-    """Times of the first and last clip that were considered, also where they are excluded: how new the product is."""
 
 
 def build_daily_video(workspace: CameraWorkspace, camera: str, day: date, now: datetime) -> VideoReport:

@@ -10,10 +10,10 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
-from aurora_platform.health.page_probe import Pages
 from aurora_platform.health.snapshot import Asker, Orchestrator, take_snapshot
 from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import Connections
@@ -54,7 +54,7 @@ def observe(
             site,
             ask=_asker(site, known),
             orchestrator=records,
-            fetch=Pages(site.health.within.total_seconds() / 3),
+            fetch=health.page_probe.Pages(site.health.within.total_seconds() / 3),
             dagster_version=_dagster_version(),
         )
     return snapshot, assess(snapshot, site.health, site.endpoints, more)

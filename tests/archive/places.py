@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aurora_platform.archive.reports import Certified
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.verify_and_publish import Certified, certify
+from aurora_platform.archive.verify_and_publish import certify
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Side

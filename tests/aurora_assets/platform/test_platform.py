@@ -17,6 +17,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetKey,
     AssetRecordsFilter,
+    AssetsDefinition,
     AssetSelection,
     DagsterInstance,
     DefaultScheduleStatus,
@@ -30,6 +31,7 @@ from dagster import (
 )
 
 from aurora_assets.definitions import build
+from aurora_assets.retries import TRY_AGAIN
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import WXCAM, Layout, camera_keys
@@ -453,7 +455,7 @@ def test_each_asset_leads_to_its_own_function_in_the_source() -> None:
     for file in (ROOT / "aurora_assets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef) and any(
-                "asset(" in ast.unparse(one)[:6] for one in node.decorator_list
+                ast.unparse(one).startswith("retried_asset(") for one in node.decorator_list
             ):
                 defined[node.name] = (str(file), node.lineno)
     leads = {
@@ -469,6 +471,19 @@ def test_each_asset_leads_to_its_own_function_in_the_source() -> None:
     assert leads == wanted
     assert {file.rpartition("/")[2] for file, _ in defined.values()} == {"assets.py"}
     assert {place for (place,) in leads.values()} == set(defined.values()), "no function is left out"
+
+
+def test_each_asset_is_under_the_retry_rule_and_only_the_mails_wait_for_the_next_look() -> None:
+    alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
+    site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts})
+    policies = {
+        one.key.to_user_string(): one.op.retry_policy
+        for one in build(site).assets or ()
+        if isinstance(one, AssetsDefinition)
+    }
+    assert len(policies) > 3 * len(site.streams)
+    assert policies.pop("ops/alerts") is None
+    assert set(policies.values()) == {TRY_AGAIN}
 
 
 def function_of(key: Sequence[str]) -> str:

@@ -18,15 +18,14 @@ from dagster import (
     ExecuteInProcessResult,
     Failure,
     RetryPolicy,
-    asset,
     materialize,
 )
 
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_it_may_pass, may_pass
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_transient, retried_asset
 from aurora_platform.cameras.catalog import open_readonly
 from aurora_platform.cameras.images import inspect_image
 from aurora_platform.config.site import load_site
-from aurora_platform.errors import MediaError, TransferError
+from aurora_platform.errors import MediaError, TransferError, is_transient
 from aurora_platform.fs.locks import exclusive
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
@@ -207,8 +206,7 @@ def instance() -> Iterator[DagsterInstance]:
 def run(work: Callable[[], object], instance: DagsterInstance) -> ExecuteInProcessResult:
     """A run of one asset that does ``work``, as ours are: retried by a policy like theirs, only sooner."""
 
-    @asset(retry_policy=FAST)
-    @fail_at_once_unless_it_may_pass
+    @retried_asset(retry_policy=FAST)
     def tiny() -> None:
         work()
 
@@ -241,7 +239,7 @@ def test_what_may_pass_is_tried_again_and_what_may_not_fails_at_once_with_the_pl
     with trouble(tmp_path) as raised:
         done = run(work, instance)
     assert not done.success
-    assert {may_pass(error) for error in errors} == {passes}
+    assert {is_transient(error) for error in errors} == {passes}
     assert len(errors) == (1 + RETRIES if passes else 1)
     assert re.search(message, said(done)), said(done)
 
@@ -281,7 +279,7 @@ def test_a_failure_that_an_asset_declares_itself_stays_as_it_is(instance: Dagste
 
 
 def test_the_guard_changes_nothing_of_what_goes_well() -> None:
-    @fail_at_once_unless_it_may_pass
+    @fail_at_once_unless_transient
     def double(number: int, *, plus: int = 0) -> int:
         """Twice a number."""
         return 2 * number + plus
@@ -290,7 +288,7 @@ def test_the_guard_changes_nothing_of_what_goes_well() -> None:
 
 
 def test_an_end_from_outside_is_passed_on() -> None:
-    @fail_at_once_unless_it_may_pass
+    @fail_at_once_unless_transient
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -299,7 +297,7 @@ def test_an_end_from_outside_is_passed_on() -> None:
 
 
 def test_the_cause_of_a_failure_is_kept_for_who_looks_into_it() -> None:
-    @fail_at_once_unless_it_may_pass
+    @fail_at_once_unless_transient
     def unusable() -> None:
         raise MediaError("FISH/a.jpg: the file is empty")
 
@@ -352,7 +350,7 @@ def test_how_rsync_ended_tells_whether_to_try_again(tmp_path: Path, monkeypatch:
         TransferError, match=rf"^rsync ended with {code} \(.*\): rsync: \[sender\] the reason$"
     ) as caught:
         fetch(tmp_path)
-    assert may_pass(caught.value) is (code in PASSING)
+    assert is_transient(caught.value) is (code in PASSING)
 
 
 @pytest.mark.parametrize("code", [0, 23, 24])
@@ -370,7 +368,7 @@ def test_an_rsync_that_is_ended_by_a_signal_may_be_tried_again(
     rsync_that(f"kill -{number} $$; sleep 5", tmp_path, monkeypatch)
     with pytest.raises(TransferError, match=r"\((killed|ended by a signal)\)") as caught:
         fetch(tmp_path)
-    assert may_pass(caught.value)
+    assert is_transient(caught.value)
 
 
 def test_a_machine_without_rsync_is_hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +380,7 @@ def test_a_machine_without_rsync_is_hopeless(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tools))
     with pytest.raises(TransferError, match=r"rsync ended with 127 \(rsync is not installed there\)") as caught:
         fetch(tmp_path)
-    assert not may_pass(caught.value)
+    assert not is_transient(caught.value)
 
 
 def test_an_option_that_the_real_rsync_does_not_know_is_hopeless(
@@ -391,7 +389,7 @@ def test_an_option_that_the_real_rsync_does_not_know_is_hopeless(
     rsync_that('exec rsync --no-such-option "$@"', tmp_path, monkeypatch)
     with pytest.raises(TransferError, match=r"rsync ended with 1 \(.*--no-such-option") as caught:
         fetch(tmp_path)
-    assert not may_pass(caught.value)
+    assert not is_transient(caught.value)
 
 
 def can_mount() -> bool:
@@ -408,7 +406,7 @@ def test_a_disk_that_is_full_ends_the_real_rsync_and_may_be_tried_again(
     rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
     with pytest.raises(TransferError, match=r"rsync ended with 11 \(error in file I/O: is the disk full\?\)") as caught:
         fetch(tmp_path)
-    assert may_pass(caught.value)
+    assert is_transient(caught.value)
     assert "No space left on device" in str(caught.value)
     assert list((tmp_path / "target").iterdir()) == []
 
@@ -423,4 +421,4 @@ def test_a_disk_on_which_nothing_can_be_made_is_no_fault_of_the_files(
     rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
     with pytest.raises(TransferError, match=f"could not write here: .*{said}") as caught:
         fetch(tmp_path)
-    assert may_pass(caught.value)
+    assert is_transient(caught.value)

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from aurora_assets.retries import may_pass
 from aurora_platform.cameras.catalog import open_readonly, open_writable
-from aurora_platform.errors import CatalogError
+from aurora_platform.errors import CatalogError, is_transient
 from tests.archive.parts import why_no_namespace
 from tests.cameras.making import Sky, at
 
@@ -149,6 +148,6 @@ def test_a_damaged_catalogue_is_named_with_what_to_do(sky: Sky) -> None:
                 opened,
             ):
                 pass
-            assert not may_pass(raised.value)
+            assert not is_transient(raised.value)
     sky.layout.catalog.unlink()
     assert sky.refresh().added == 1

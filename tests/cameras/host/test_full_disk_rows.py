@@ -6,8 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from aurora_assets.retries import may_pass
-from aurora_platform.errors import CatalogError
+from aurora_platform.errors import CatalogError, is_transient
 from tests.cameras.making import Sky, at, jpeg
 from tests.disks import tmpfs, with_mounts
 
@@ -48,7 +47,7 @@ def test_a_disk_that_becomes_full_while_rows_are_written_costs_no_row_and_is_nam
         try:
             sky.refresh()
         except CatalogError as error:
-            said, passes = str(error), may_pass(error)
+            said, passes = str(error), is_transient(error)
         (disk / "full").unlink()
         logging.getLogger("aurora_platform").removeHandler(kept)
         return said, kept.said, passes, rows()[0]

@@ -10,12 +10,12 @@ import imagecodecs
 import pytest
 from PIL import ImageFile
 
-from aurora_assets.retries import may_pass
 from aurora_platform.cameras import clips, exclusions, media, readers, videos
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.readers import picture, prove_playable
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
+from aurora_platform.errors import is_transient
 from tests.cameras.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
 
 CAMERA = "fish_hdr"
@@ -70,7 +70,7 @@ def test_a_video_for_which_there_is_no_memory_is_made_by_the_next_run(
         short.setattr(*place, failing(SHORT[whose]))
         with pytest.raises(MemoryError) as raised:
             build(sky)
-    assert may_pass(raised.value)
+    assert is_transient(raised.value)
     for path in (sky.layout.products / ".clips").rglob("*.mp4"):
         path.unlink()  # was made before
     assert_nothing_is_recorded(sky, 3)
@@ -139,7 +139,7 @@ def test_an_image_is_not_condemned_where_there_is_no_memory_to_decode_it(
         ):
             with pytest.raises(MemoryError) as raised:
                 build()
-            assert may_pass(raised.value)
+            assert is_transient(raised.value)
     assert_nothing_is_recorded(sky, 2)
     assert build_pixels(sky.workspace, CAMERA, DAY, NOW).frames == 2
 

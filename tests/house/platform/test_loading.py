@@ -1,4 +1,4 @@
-"""Loading the code location is cheap: what a run needs is loaded by that run, not by all that Dagster loads it for."""
+"""Loading is cheap: what a run or a verb needs is loaded by it, and neither by the code location nor by the command."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def modules_of(code: str, site: Path) -> set[str]:
         capture_output=True,
         text=True,
     )
-    return set(json.loads(done.stdout))
+    return set(json.loads(done.stdout.splitlines()[-1]))  # before it stands what the code has printed
 
 
 @pytest.mark.parametrize("site", ["gamb2le", "demo"])
@@ -39,3 +39,30 @@ def test_loading_the_code_location_loads_no_library_of_the_work(site: str) -> No
     ours = modules_of(code, file) - modules_of("import dagster", file)
     assert "aurora_assets.definitions" in ours
     assert sorted(HEAVY & {name.split(".")[0] for name in ours}) == []
+
+
+def test_the_help_of_the_command_loads_no_verb_and_nothing_of_the_library() -> None:
+    code = 'from aurora_cli.main import main; main(["--help"], standalone_mode=False)'
+    loaded = modules_of(code, ROOT / "sites" / "demo.yaml")
+    packages = {name.split(".")[0] for name in loaded}
+    assert {name for name in loaded if name.startswith("aurora_")} == {
+        "aurora_cli",
+        "aurora_cli.main",
+        "aurora_cli.lazy_group",
+    }
+    assert sorted(packages & (HEAVY | {"dagster", "pydantic", "rich", "yaml"})) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--json"]])
+def test_the_status_of_a_site_of_this_machine_loads_no_library_of_the_work(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text((ROOT / "sites" / "demo.yaml").read_text().replace("../.aurora", str(tmp_path)))
+    code = f'from aurora_cli.main import main; main(["status", *{arguments}], standalone_mode=False)'
+    loaded = modules_of(code, site)
+    assert "aurora_cli.status" in loaded
+    assert sorted({name.split(".")[0] for name in loaded} & (HEAVY | {"dagster"})) == []
+    assert {name for name in loaded if name.startswith(("aurora_cli.", "aurora_assets", "resources"))} <= {
+        *("aurora_cli.main", "aurora_cli.lazy_group", "aurora_cli.status", "aurora_cli.console", "aurora_cli.context")
+    }

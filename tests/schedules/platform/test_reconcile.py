@@ -11,8 +11,6 @@ from dagster._core.scheduler.instigation import TickStatus
 from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer
 from tests.daemon import (
-    CLOCK,
-    ENDLESS,
     LOOK,
     QUEUED,
     SUCCESS,
@@ -26,7 +24,7 @@ from tests.daemon import (
     put,
     skipped,
 )
-from tests.troubled_hosts import answer_with
+from tests.troubled_hosts import CLOCK, ENDLESS, answer_with
 
 OLD = TODAY - timedelta(days=40)
 MOST = 4

@@ -13,8 +13,6 @@ from dagster._core.scheduler.instigation import TickStatus
 from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.daemon import (
-    CLOCK,
-    ENDLESS,
     HOUR,
     LOOK,
     MINUTE,
@@ -28,7 +26,7 @@ from tests.daemon import (
     put,
     skipped,
 )
-from tests.troubled_hosts import answer_with
+from tests.troubled_hosts import CLOCK, ENDLESS, answer_with
 
 
 @contextmanager

@@ -1,0 +1,5 @@
+from . import backlog as backlog
+from . import locations as locations
+from . import push_plan as push_plan
+from . import stores as stores
+from . import verify_and_publish as verify_and_publish
