@@ -203,7 +203,7 @@ def test_an_audit_of_an_installed_package_names_steps_that_need_no_checkout(inst
     said = run(COMMAND, "audit", "--json", cwd=tmp_path, path=installed).stdout
     assert "aurora demo first" in said
     assert "make " not in said.replace("make room", "")
-    assert str(ROOT) not in said
+    assert str(ROOT) not in said.replace(sys.executable, "python"), "but for the interpreter, which may be there"
 
 
 def test_a_package_that_pip_installed_from_a_repository_knows_its_commit(installed: Path, tmp_path: Path) -> None:
