@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.replaced import Earlier
+from aurora_platform.archive.replacement_log import Earlier
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import HostError

@@ -22,11 +22,6 @@ def as_ns(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1) * 1000
 
 
-def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
-    """Whether a file was last written long enough ago; ``now_ns`` is of the clock that stamped it."""
-    return not settle or now_ns - mtime_ns >= as_ns(settle)
-
-
 def same_mtime(one_ns: int, other_ns: int) -> bool:
     """Whether two mtimes are equal, as far as the coarser of their file systems keeps them.
 

@@ -15,11 +15,12 @@ from datetime import date
 from pathlib import Path
 
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import ScannedEntry, is_settled
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Mtimes
 from aurora_platform.mirror.work_directory import incoming
 from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.streams.settled import is_settled
 from aurora_platform.text import Tally, shown
 from aurora_platform.transport.listing import ListedEntry, Listing
 

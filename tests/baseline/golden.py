@@ -1,8 +1,8 @@
 """A golden day: eight streams and an archive behind a real sshd, with a clock that stands still, through Dagster.
 
 ``make`` runs it with the code as it is. What the code before the house was moved made of it lies beside this file
-(``home.tar.xz``, with ``graph.json``), so that any later code can be held against it. ``python -m tests.before.golden``
-writes both anew: only where their content is meant to change.
+(``home.tar.xz``, with ``graph.json``), so that any later code can be held against it. ``python -m
+tests.baseline.golden`` writes both anew: only where their content is meant to change.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.push_plan import Pushing
-from aurora_platform.archive.replaced import Earlier
+from aurora_platform.archive.replacement_log import Earlier
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError

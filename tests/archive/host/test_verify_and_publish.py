@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.compare import Class, Verdict
-from aurora_platform.archive.records import FixityRecord
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.repair import Cure, plan_repair
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError, HostError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aurora_assets.definitions import build
 from aurora_platform.config.site import load_site
-from tests.before import golden
+from tests.baseline import golden
 
 
 def test_the_graph_is_the_one_of_before(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dagster import AssetRecordsFilter, DagsterInstance
 
 from aurora_simulator.ssh_server import SshServer
-from tests.before import comparing, golden
+from tests.baseline import comparing, golden
 
 
 @pytest.fixture(scope="module")

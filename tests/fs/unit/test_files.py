@@ -39,6 +39,8 @@ from aurora_platform.fs.versions import (
     FileVersion,
     ScannedEntry,
     identity,
+)
+from aurora_platform.streams.settled import (
     is_settled,
 )
 from aurora_platform.text import (

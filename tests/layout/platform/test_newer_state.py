@@ -18,7 +18,7 @@ from aurora_cli.main import main
 from aurora_platform.config.site import load_site
 from aurora_platform.errors import NewerError
 from aurora_platform.layout import VERSION
-from tests.before.golden import write_site
+from tests.baseline.golden import write_site
 
 SAID = f"layout.json: written by a newer Aurora: version 7, and this one knows up to {VERSION}."
 DAY = (datetime.now(UTC) - timedelta(days=1)).date()
