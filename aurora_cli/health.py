@@ -22,7 +22,7 @@ from aurora_platform.layout import Layout
 from aurora_platform.operations.observe import NoRecords, observe
 
 RECORDS = "aurora.records"
-"""The entry point of who has the records of a platform; see :mod:`aurora_assets.shell_records`."""
+"""The entry point of who has the records of a platform; see :mod:`aurora_assets.command_records`."""
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
 _CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}

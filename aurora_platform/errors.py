@@ -4,7 +4,12 @@ What is expected of the world (an unreadable file, an unsettled one, a name that
 counted and named in a report. These exceptions are for what stops a piece of work.
 """
 
+import errno
+import sqlite3
 from collections.abc import Sequence
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Error numbers of a disk that is full, or of a quota."""
 
 
 class AuroraError(Exception):
@@ -114,3 +119,22 @@ def newer(file: object, found: int, known: int) -> NewerError:
         f"{file}: written by a newer Aurora: version {found}, and this one knows up to {known}. Nothing was changed. "
         "Install the Aurora that wrote it, or a later one, and restart everything (docs/operating.md, Updating)."
     )
+
+
+# Full disks are emptied, network file systems come back; a missing permission stays missing.
+_TRANSIENT = {
+    *(*NO_SPACE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE),
+    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED),
+    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EBUSY),
+}
+_TRANSIENT_IN_SQLITE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an error may go away by itself: a host that is down, a full disk, a locked database, short memory."""
+    if isinstance(error, AuroraError):
+        return error.transient
+    if isinstance(error, sqlite3.Error):
+        # The low byte is the kind; the rest says more about it.
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _TRANSIENT_IN_SQLITE
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _TRANSIENT)

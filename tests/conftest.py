@@ -1,24 +1,19 @@
-"""What all tests share: a site of their own below a temporary directory, and Dagster's daemon for it."""
+"""What all tests share: a site of their own below a temporary directory, and a host."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from hypothesis import settings
 
-from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
+from aurora_platform.config.site import Site, load_site
 from aurora_simulator import CameraSpec, simulate
 from aurora_simulator.ssh_server import SshServer
-from tests import kinds, patience
-
-if TYPE_CHECKING:
-    from tests.daemon import Clock, Daemon
-
+from tests import patience
+from tests.site_files import write_site
 
 # Time says nothing of an example: other tests run beside it. What failed in CI can be repeated from the blob it prints.
 settings.register_profile("aurora", deadline=None, print_blob=True)
@@ -27,10 +22,11 @@ settings.load_profile("aurora")
 # No worker shall be left alone with the longest files at the end, so these begin (pyproject.toml has
 # --no-loadscope-reorder, else the files with the fewest tests would be last).
 _FIRST = (
-    *("test_killed_runs.py", "benchmarks/test_subjects.py", "archive/test_archive_assets.py", "cli/test_status.py"),
-    *("mirror/test_eight_streams.py", "sensors/test_hosts.py", "schedules/test_thumbnails.py", "mirror/test_survey.py"),
-    *("mirror/test_cut.py", "resources/test_launcher.py", "mirror/test_lying_host.py", "test_platform.py"),
+    *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_eight_streams.py"),
+    *("test_hosts.py", "schedules/platform/test_thumbnails.py", "test_scan.py", "test_cut.py", "test_launcher.py"),
+    *("test_lying_host.py", "test_platform.py"),
 )
+_KINDS = frozenset({"unit", "host", "platform", "kill", "soak"})
 _TESTS = Path(__file__).parent
 
 
@@ -50,18 +46,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def kind_of(path: Path) -> str:
-    """The one marker of all tests of a file."""
-    name = path.relative_to(_TESTS).as_posix()
-    if name not in kinds.KINDS:
-        raise pytest.UsageError(f"tests/{name} has no kind: name it in tests/kinds.py")
-    return kinds.KINDS[name]
+    """The one marker of all tests of a file: its folder's name, or that of one further up."""
+    for name in reversed(path.relative_to(_TESTS).parts[:-1]):
+        if name in _KINDS:
+            return name
+    raise pytest.UsageError(f"{path}: a test lies in a folder {', '.join(sorted(_KINDS))}, which is its kind")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import the files of other kinds than the asked for: ``-m unit`` shall not wait for Dagster."""
     wanted = set(config.option.markexpr.split(" or "))
     is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
-    return True if is_test and wanted <= kinds.ALL and kind_of(collection_path) not in wanted else None
+    return True if is_test and wanted <= _KINDS and kind_of(collection_path) not in wanted else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its kind, and put the tests of the longest files first."""
 
     def place(item: pytest.Item) -> int:
-        return next((n for n, name in enumerate(_FIRST) if item.path.as_posix().endswith(f"tests/{name}")), len(_FIRST))
+        return next((n for n, name in enumerate(_FIRST) if item.path.as_posix().endswith(f"/{name}")), len(_FIRST))
 
     for item in items:
         item.add_marker(kind_of(item.path))
@@ -85,34 +81,6 @@ def site_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def site(site_file: Path) -> Site:
     return load_site(site_file)
-
-
-def write_site(directory: Path, change: Callable[[dict], None] = lambda data: None) -> Path:
-    """Write a site file into ``directory``; ``change`` may alter its keys first."""
-    data = yaml.safe_load(DEFAULT_SITE.read_text())
-    data["paths"] = {name: name for name in data["paths"]}
-    data["streams"]["wxcam"]["path"] = "camera"
-    change(data)
-    file = directory / "site.yaml"
-    file.write_text(yaml.safe_dump(data))
-    return file
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """The daemon of a site with the demo's camera and a stream ``met``, both directories of this machine."""
-    from tests.daemon import daemon_of  # it takes write_site from here
-
-    with daemon_of(tmp_path) as daemon:
-        yield daemon
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time that sensors and schedules go by, which a test may set ahead."""
-    from tests.daemon import Clock
-
-    return Clock(monkeypatch)
 
 
 @pytest.fixture

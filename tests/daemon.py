@@ -2,7 +2,8 @@
 
 Sensors, schedules, conditions, the queue and the records are Dagster's own, on SQLite in a temporary home with our
 ``dagster.yaml``. Two things are not as on the station: a step is taken when a test asks for it, and a run is carried
-out in this process, when the queue's turn comes. ``tests/resources/test_launcher.py`` has the runs in processes.
+out in this process, when the queue's turn comes. ``tests/instance/platform/test_launcher.py`` has the runs in
+processes.
 """
 
 import logging
@@ -40,9 +41,9 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from aurora_assets.definitions import build
 from aurora_platform.config.site import Site, load_site
 from aurora_simulator.ssh_server import SshServer
-from tests.conftest import write_site
 from tests.mirror.parts import host_of
 from tests.patience import patient
+from tests.site_files import write_site
 
 LOOK = int(patient(5))  # s, for a look at a host; a test of one that hangs waits for it
 TODAY = datetime.now(UTC).date()
@@ -299,13 +300,14 @@ def on_host(server: SshServer, far: Path, **changes: Any) -> Callable[[dict], No
     return change
 
 
-def answer_with(server: SshServer, script: str) -> None:
-    """Makes a host answer every login with a shell script of its own, in which no double quote stands."""
-    assert server.identity
-    key = server.identity.with_suffix(".pub")
-    key.write_text(f'command="{script}" {key.read_text()}')
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """The daemon of a site with the demo's camera and a stream ``met``, both directories of this machine."""
+    with daemon_of(tmp_path) as daemon:
+        yield daemon
 
 
-ENDLESS = r"while :; do printf 'f 1 1700000000.5 ./x\0'; sleep 0.05; done"
-"""A listing that goes on and on, after its clock."""
-CLOCK = r"printf 'clock %s\0' $(date +%s); "
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that sensors and schedules go by, which a test may set ahead."""
+    return Clock(monkeypatch)

@@ -111,3 +111,15 @@ def nobody_answers(address: str) -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(place)
         yield place[1]
+
+
+def answer_with(server: SshServer, script: str) -> None:
+    """Makes a host answer every login with a shell script of its own, in which no double quote stands."""
+    assert server.identity
+    key = server.identity.with_suffix(".pub")
+    key.write_text(f'command="{script}" {key.read_text()}')
+
+
+ENDLESS = r"while :; do printf 'f 1 1700000000.5 ./x\0'; sleep 0.05; done"
+"""A listing that goes on and on, after its clock."""
+CLOCK = r"printf 'clock %s\0' $(date +%s); "

@@ -6,7 +6,7 @@ from datetime import timedelta
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
 from aurora_assets.metadata import Metadata, table
-from aurora_platform.archive.replaced import Replaced
+from aurora_platform.archive.replacement_log import Replaced
 from aurora_platform.archive.reports import VerifyReport
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.text import SHOWN, Tally, counted

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from aurora_platform.archive.records import FixityRecord, Look
+from aurora_platform.archive.fixity_record import FixityRecord, Look
 from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import Side
 from aurora_platform.text import SHOWN, shown

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
-from aurora_platform.archive.records import FixityRecord
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import Sorted
 from aurora_platform.errors import EvidenceError

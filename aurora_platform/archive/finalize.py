@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.records import FixityRecord
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.layout import ManifestLayout

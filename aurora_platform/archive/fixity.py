@@ -16,8 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
+from aurora_platform.archive.fixity_record import FixityRecord, Look
 from aurora_platform.archive.fixity_tables import GONE, LISTED, SCHEMA, TAKE
-from aurora_platform.archive.records import FixityRecord, Look
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from aurora_platform.archive.replaced import REPLACED, Replacements
+from aurora_platform.archive.replacement_log import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database, Schema
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity

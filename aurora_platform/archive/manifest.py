@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aurora_platform.archive.records import FixityRecord
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
 from aurora_platform.fs.versions import FileVersion

@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 
 from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
-from aurora_platform.archive.records import FixityRecord
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.verify_days import Verification
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Side

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.records import FixityRecord
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError

@@ -20,8 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.errors import AuroraError
-from aurora_platform.fs.atomic import NO_SPACE
+from aurora_platform.errors import NO_SPACE, AuroraError
 from aurora_platform.fs.versions import FileVersion, same_mtime
 
 YOUNG = timedelta(seconds=60)

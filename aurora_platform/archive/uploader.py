@@ -18,7 +18,7 @@ from itertools import batched
 from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.replacing import Replacing, files_there
+from aurora_platform.archive.replace_vouched import Replacing, files_there
 from aurora_platform.archive.transfer import Errand, PushReport
 from aurora_platform.archive.upload_tree import UnusableError, take
 from aurora_platform.config.archive import Archive
@@ -287,7 +287,7 @@ class _Push:
         return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
 
     def _replace(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
-        """The way of files that a finalization vouches for (:class:`aurora_platform.archive.replacing.Replacing`)."""
+        """The way of files that a finalization vouches for; see :mod:`aurora_platform.archive.replace_vouched`."""
 
         def send(paths: Sequence[str], keep_in: str | None) -> Sent:
             more = () if keep_in is None else (keep_in,)

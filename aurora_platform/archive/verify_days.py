@@ -18,8 +18,8 @@ from aurora_platform.archive.absence import doubtful_days, see_that_it_is_not_em
 from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, Compared, Verdict, compare_day
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.fixity_record import FixityRecord, Look
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.records import FixityRecord, Look
 from aurora_platform.archive.reports import DayVerdict, VerifyReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream

@@ -32,7 +32,8 @@ from aurora_platform.cameras.recipes import LATEST_CLIPS, PIXELS, VIDEO
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.check_report import Finding
 from aurora_platform.errors import MediaError
-from aurora_platform.fs.versions import FileVersion, identity, is_settled
+from aurora_platform.fs.versions import FileVersion, identity
+from aurora_platform.streams.settled import is_settled
 
 _HOUR = timedelta(hours=1)
 

@@ -30,7 +30,8 @@ from aurora_platform.cameras.reports import CatalogReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError
 from aurora_platform.fs.locks import exclusive
-from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity, is_settled
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity
+from aurora_platform.streams.settled import is_settled
 from aurora_platform.streams.state import sightings
 from aurora_platform.text import shown
 

@@ -14,9 +14,6 @@ from pathlib import Path
 from aurora_platform.errors import AuroraError, BusyError
 from aurora_platform.fs.locks import exclusive
 
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Error numbers of a disk that is full, or of a quota."""
-
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 

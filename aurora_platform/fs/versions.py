@@ -22,11 +22,6 @@ def as_ns(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1) * 1000
 
 
-def is_settled(mtime_ns: int, now_ns: int, settle: timedelta) -> bool:
-    """Whether a file was last written long enough ago; ``now_ns`` is of the clock that stamped it."""
-    return not settle or now_ns - mtime_ns >= as_ns(settle)
-
-
 def same_mtime(one_ns: int, other_ns: int) -> bool:
     """Whether two mtimes are equal, as far as the coarser of their file systems keeps them.
 
@@ -54,7 +49,7 @@ def same_mtime(one_ns: int, other_ns: int) -> bool:
 
 # What a scan may find; the letters are those of find's %y.
 FILE, DIRECTORY, SYMLINK, OTHER = "f", "d", "l", "?"
-_KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK}
+_KINDS = {stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK}
 
 
 class FileVersion(NamedTuple):
@@ -99,7 +94,8 @@ class ScannedEntry[P: (bytes, str)](NamedTuple):
     @classmethod
     def of(cls, path: P, status: os.stat_result) -> ScannedEntry[P]:
         """What is on this machine, by its ``lstat``."""
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), OTHER)
+        mode = status.st_mode
+        kind = FILE if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), OTHER)
         return cls(path, FileVersion(status.st_size, status.st_mtime_ns), kind)
 
 

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from aurora_platform.errors import TransferError
-from aurora_platform.fs.atomic import NO_SPACE, nearest
+from aurora_platform.errors import NO_SPACE, TransferError
+from aurora_platform.fs.atomic import nearest
 from aurora_platform.fs.versions import FileVersion, same_mtime
 
 RECORD = ".mtimes"

@@ -15,11 +15,12 @@ from datetime import date
 from pathlib import Path
 
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import ScannedEntry, is_settled
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Mtimes
 from aurora_platform.mirror.work_directory import incoming
 from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.streams.settled import is_settled
 from aurora_platform.text import Tally, shown
 from aurora_platform.transport.listing import ListedEntry, Listing
 
@@ -27,6 +28,7 @@ from aurora_platform.transport.listing import ListedEntry, Listing
 ON_THE_WAY = "a symlink or file stands here where a directory should"
 UNDER_ITS_NAME = "something else stands here under its name"
 _OURS = "in the directory where files are in the making here"
+_IN_THE_MAKING = f"{INCOMING}/"
 
 
 @dataclass
@@ -135,17 +137,17 @@ class Decider:
         self.mtimes = mtimes or Mtimes(incoming(raw_root, stream.raw))
 
     def __call__(self, entry: ListedEntry, plan: Plan) -> None:
-        judged = self.judge(entry)
-        plan.ours += judged.reason is not None or judged.file is not None
-        if judged.is_dated:
+        day, file, reason, is_dated = self.judge(entry)
+        plan.ours += reason is not None or file is not None
+        if is_dated:
             plan.listed(entry)
-        if judged.reason is not None:
-            self._refuse(entry, judged.day, judged.reason, plan)
-        elif judged.file is None:
+        if reason is not None:
+            self._refuse(entry, day, reason, plan)
+        elif file is None:
             plan.foreign += entry.is_regular
-        elif judged.day is not None and (asked := plan.of(judged.day)) is not None:
+        elif day is not None and (asked := plan.of(day)) is not None:
             asked.seen += 1
-            self._settle(judged.file, asked)
+            self._settle(file, asked)
 
     def _refuse(self, entry: ListedEntry, day: date | None, reason: str, plan: Plan) -> None:
         here = plan.of(day) if day else None
@@ -158,7 +160,7 @@ class Decider:
     def _settle(self, file: ScannedEntry[str], asked: DayPlan) -> None:
         if not is_settled(file.version.mtime_ns, self.clock_ns, self.stream.settle):
             asked.unsettled.add(file.path)
-        elif file.path.startswith(f"{INCOMING}/"):
+        elif file.path.startswith(_IN_THE_MAKING):
             asked.refuse(file.path, _OURS)
         elif isinstance(here := self.local.look(file.path), str):
             asked.refuse(file.path, here)

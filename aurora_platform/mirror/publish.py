@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aurora_platform.fs.atomic import NO_SPACE, remove
+from aurora_platform.errors import NO_SPACE
+from aurora_platform.fs.atomic import remove
 from aurora_platform.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
 from aurora_platform.mirror.reports import NO_ROOM
 from aurora_platform.mirror.work_directory import beside

@@ -67,11 +67,11 @@ class Directories:
             self._names[day] = matching(name for near in _around(day) for name in _names_of(self.stream, near))
         return self._names[day].fullmatch(_base(path)) is not None
 
-    def day_of(self, path: bytes) -> date | None:
+    def day_of(self, path: str) -> date | None:
         """The requested day in whose directories ``path`` lies; None where it lies elsewhere."""
         if not self.owner:
             return None
-        parts = path.decode("utf-8", "replace").split("/")
+        parts = path.split("/")
         for depth in self._depths:
             if day := self.owner.get("/".join(parts[:depth])):
                 return day
@@ -165,7 +165,7 @@ class Judge:
         if not ours and entry.kind != SYMLINK and not lies:
             return _FOREIGN
         day, reason = self._usable(text, entry, is_usual)
-        home = self.placed.day_of(entry.path)
+        home = self.placed.day_of(text)
         if reason is not None:
             # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
             rest = self.placed.newest if lies or not self.placed.owner else None
@@ -175,7 +175,7 @@ class Judge:
             return Judged(home or day, reason="in the directory of another day than its name says", is_dated=True)
         if not self.placed.would_name(entry.path, day):
             return Judged(home or day, reason="not named as day_names says of its day", is_dated=True)
-        return Judged(day, ScannedEntry(text, entry.version), is_dated=True)
+        return Judged(day, ScannedEntry(text, entry.version), None, True)
 
     def _usable(self, text: str, entry: ListedEntry, is_usual: bool) -> tuple[date | None, str | None]:
         """The day of an entry, as far as it tells one, and the reason, where it must not be used."""

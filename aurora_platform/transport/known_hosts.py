@@ -1,4 +1,5 @@
-"""``known_hosts``: which keys are known of a host, which lines cannot be read, and how the key of a new host is added.
+"""``known_hosts``: which keys are known of a host, whether the one that it shows is accepted, and how a new one is
+added.
 
 The file is read by bytes and line by line, because a damaged line may cost only the hosts that it names. OpenSSH passes
 over such a line and takes the host for a new one, whatever key it shows; Paramiko gives up the whole file, or does the
@@ -11,6 +12,7 @@ import base64
 import binascii
 import errno
 import hmac
+import logging
 import os
 import re
 import stat
@@ -20,11 +22,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from filelock import FileLock
-from paramiko import PKey
+from paramiko import BadHostKeyException, MissingHostKeyPolicy, PKey, SSHClient
 from paramiko.pkey import UnknownKeyType
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
+
+_LOG = logging.getLogger("aurora.ssh")
 
 _MOST = 1 << 20  # bytes: the keys of some thousand hosts
 _LONGEST_NAME = 255
@@ -255,3 +259,33 @@ def _is_hash_of(hashed: str, name: str) -> bool:
 
 def _text(some: bytes) -> str:
     return some.decode("ascii", "replace")
+
+
+class AcceptNew(MissingHostKeyPolicy):
+    """Remember the key of a host that was never seen, as OpenSSH's ``accept-new`` does.
+
+    Paramiko's own policy rewrites the whole file; two sessions, or an ``ssh`` beside us, would lose each other's keys.
+    """
+
+    def __init__(self, known_hosts: Path) -> None:
+        self.known_hosts = known_hosts
+
+    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
+        with lock_of(self.known_hosts):
+            # As it is now: another session may have added a key of this host meanwhile.
+            known = require_comparable(self.known_hosts, hostname)
+            if key in known.revoked:
+                raise HostKeyError(
+                    f"{hostname} shows a host key that {self.known_hosts} has as @revoked; refused.",
+                    "ask who answers at that address, and give the host another key",
+                )
+            if known.keys and key not in known.keys.values():
+                raise BadHostKeyException(hostname, key, next(iter(known.keys.values())))
+            if not known.keys:
+                remember(self.known_hosts, hostname, key)
+        client.get_host_keys().add(hostname, key.get_name(), key)
+        if known.damaged_elsewhere:
+            _LOG.warning(
+                f"{hostname} is new, and its host key is accepted: {key.get_name()} {key.fingerprint}. Its own may be "
+                f"in {named(known.damaged_elsewhere)} of known_hosts, which cannot be read: compare it with the host's"
+            )

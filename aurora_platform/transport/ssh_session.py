@@ -13,17 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
-from pathlib import Path
 from socket import IPPROTO_TCP, TCP_NODELAY, TCP_USER_TIMEOUT
 
 from fabric import Config, Connection
 from paramiko import (
-    BadHostKeyException,
     Channel,
     ChannelException,
-    MissingHostKeyPolicy,
     PKey,
-    SSHClient,
     SSHConfig,
     SSHException,
 )
@@ -33,7 +29,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.text import Tally, shown
 from aurora_platform.transport.bounds import Bounds
-from aurora_platform.transport.known_hosts import HostKeyError, lock_of, name_of, named, remember, require_comparable
+from aurora_platform.transport.known_hosts import AcceptNew, HostKeyError, name_of, require_comparable
 from aurora_platform.transport.listing import (
     CLOSED_ROOT,
     NO_SUCH_ROOT,
@@ -50,7 +46,6 @@ from aurora_platform.transport.ssh_errors import is_refusal, why_broken_off, why
 _LOG_CHANNEL = "aurora.paramiko"
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
 
-_LOG = logging.getLogger("aurora.ssh")
 
 _BLOCK = 1 << 16
 _MOST_ANSWER = 16  # blocks, of what is no listing
@@ -231,36 +226,6 @@ def connect(host: SshHost, bounds: Bounds) -> Connection:
         connection.client.close()
         raise
     return connection
-
-
-class AcceptNew(MissingHostKeyPolicy):
-    """Remember the key of a host that was never seen, as OpenSSH's ``accept-new`` does.
-
-    Paramiko's own policy rewrites the whole file; two sessions, or an ``ssh`` beside us, would lose each other's keys.
-    """
-
-    def __init__(self, known_hosts: Path) -> None:
-        self.known_hosts = known_hosts
-
-    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
-        with lock_of(self.known_hosts):
-            # As it is now: another session may have added a key of this host meanwhile.
-            known = require_comparable(self.known_hosts, hostname)
-            if key in known.revoked:
-                raise HostKeyError(
-                    f"{hostname} shows a host key that {self.known_hosts} has as @revoked; refused.",
-                    "ask who answers at that address, and give the host another key",
-                )
-            if known.keys and key not in known.keys.values():
-                raise BadHostKeyException(hostname, key, next(iter(known.keys.values())))
-            if not known.keys:
-                remember(self.known_hosts, hostname, key)
-        client.get_host_keys().add(hostname, key.get_name(), key)
-        if known.damaged_elsewhere:
-            _LOG.warning(
-                f"{hostname} is new, and its host key is accepted: {key.get_name()} {key.fingerprint}. Its own may be "
-                f"in {named(known.damaged_elsewhere)} of known_hosts, which cannot be read: compare it with the host's"
-            )
 
 
 class _Only(AuthStrategy):

@@ -18,7 +18,7 @@ from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Side
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import LocalSource
-from tests.conftest import write_site
+from tests.site_files import write_site
 
 STREAM = "met"
 DAY = date(2026, 3, 5)

@@ -26,8 +26,8 @@ from aurora_assets.instance.launcher import WORKER
 from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.config.site import Site, load_site
 from aurora_simulator.ssh_server import SshServer
-from tests.conftest import write_site
 from tests.patience import patient
+from tests.site_files import write_site
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = timedelta(seconds=10)

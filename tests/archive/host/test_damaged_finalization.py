@@ -1,0 +1,126 @@
+"""A finalization that is damaged is its day's error: the other days of the stream, and the other streams, go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aurora_platform.archive import manifest
+from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.push_plan import Pushing, push_words
+from aurora_platform.archive.retention import retire
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.archive import Retention
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.layout import ArchiveLayout
+from tests.archive.places import DAY, STREAM, Observatory
+from tests.archive.pushed import PushedSite
+
+NEXT = DAY + timedelta(days=1)
+
+
+def rubbish(said: Finalizations) -> None:
+    said.file(DAY).write_bytes(b"\xff\x00 not YAML: [")
+
+
+def cut_short(said: Finalizations) -> None:
+    said.file(DAY).write_text("complete: true\nfiles: 3\n")
+
+
+def nested(said: Finalizations) -> None:
+    said.file(DAY).write_text("[" * 100_000)
+
+
+def infinite(said: Finalizations) -> None:
+    said.file(DAY).write_text(said.file(DAY).read_text().replace("files: 3", "files: .inf"))
+
+
+def a_directory(said: Finalizations) -> None:
+    said.file(DAY).unlink()
+    said.file(DAY).mkdir()
+
+
+def without_its_manifest(said: Finalizations) -> None:
+    said.manifest(DAY, 1).unlink()
+
+
+def with_a_changed_manifest(said: Finalizations) -> None:
+    place = said.manifest(DAY, 1)
+    place.write_text(place.read_text().replace("a", "b"))
+
+
+def with_a_manifest_of_other_bytes(said: Finalizations) -> None:
+    place = said.manifest(DAY, 1)
+    place.write_bytes(manifest.HEADER.encode() + b"\xff\xfe\t1\t1.000000000\t\n")
+    data = yaml.safe_load(said.file(DAY).read_text())
+    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    said.file(DAY).write_text(yaml.safe_dump(data | {"manifest_sha256": digest}))
+
+
+DAMAGES = [rubbish, cut_short, nested, infinite, a_directory]
+DAMAGES += [without_its_manifest, with_a_changed_manifest, with_a_manifest_of_other_bytes]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_finalization_is_one_days_error(tmp_path: Path, damage: Callable[[Finalizations], None]) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(3)
+    observatory.fill(3, day=NEXT)
+    observatory.certify(DAY, NEXT)
+    damage(observatory.records.finalizations(STREAM))
+    certified = observatory.certify(DAY, NEXT)
+    days = {day.day: day for day in certified.report.days}
+    assert f"{DAY}_{STREAM}" in days[DAY].error
+    assert "verify the day again" in days[DAY].error
+    assert days[NEXT].verdict.is_final
+    assert [day for day, found in days.items() if found.error] == [DAY]
+    published = observatory.records.publication().summary()["streams"][STREAM]
+    assert (published["days_complete"], published["prune_ready"]) == (1, False)
+
+
+def test_on_a_day_with_a_damaged_finalization_nothing_of_its_stream_may_be_pruned(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(3)
+    assert observatory.certify_all().plan.candidates
+    rubbish(observatory.records.finalizations(STREAM))
+    plan = observatory.certify_all().plan
+    assert plan.candidates == ()
+    assert "1 of " in plan.why
+    assert "not compared since" in plan.why
+
+
+def test_the_words_of_the_other_days_still_go_to_the_archive(tmp_path: Path, hosts: tuple[SshHost, ...]) -> None:
+    site = PushedSite(tmp_path)
+    site.hosts = hosts[:1]
+    site.fill(3)
+    site.fill(3, day=NEXT)
+    site.certify(DAY, NEXT)
+    rubbish(site.records.finalizations(STREAM))
+    with site.ledger() as ledger:
+        pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
+        assert sum(report.files for report in push_words(site.records, pushing, STREAM, [DAY, NEXT])) == 2
+    there = Path(ArchiveLayout.of(site.archive_settings).manifests) / "finalized" / STREAM
+    assert sorted(path.name for path in there.iterdir()) == [
+        f"{NEXT}_{STREAM}_finalized.yaml",
+        f"{NEXT}_{STREAM}_manifest_r1.tsv",
+    ]
+
+
+def test_no_working_copy_of_its_day_is_deleted_and_those_of_other_days_may_be(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    names = observatory.fill(3)
+    observatory.fill(3, day=NEXT)
+    observatory.certify(DAY, NEXT)
+    rubbish(observatory.records.finalizations(STREAM))
+    retention = Retention(raw={STREAM: timedelta(days=30)})
+    records = Records(observatory.site.model_copy(update={"retention": retention}))
+    places = observatory.places()
+    done = retire(records, STREAM, places["local"][0], places["gws"][0], dry_run=False)
+    [(why, kept)] = done.kept.items()
+    assert "not a finalization" in why
+    assert (sorted(kept.first), done.files) == (sorted(names), 3)

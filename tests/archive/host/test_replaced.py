@@ -1,0 +1,248 @@
+"""A file of a finalized day that changes on its host replaces the archive's copy, and the earlier version is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.archive.replacement_log import Earlier
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.errors import ArchiveError, TransferError
+from aurora_platform.layout import ArchiveLayout, Layout, raw_group
+from aurora_platform.transport.protocols import ArchiveHost, Sent
+from tests.archive.parts import adds_up
+from tests.archive.places import DAY, STREAM
+from tests.archive.pushed import PushedSite
+
+NAME = "0/met_20260305_000.csv"
+OTHER = "1/met_20260305_001.csv"
+
+
+@pytest.fixture
+def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
+    """A day of six files that is finalized."""
+    site = PushedSite(tmp_path)
+    site.hosts = hosts
+    site.finalize()
+    return site
+
+
+def rewrite(site: PushedSite, text: bytes, *names: str) -> None:
+    """The host writes files anew, the mirror brings them, and a verification sees both."""
+    for number, name in enumerate(names):
+        for side in ("source", "local"):
+            site.write(side, name, text, number=100 + number)
+    assert site.certify().report.days[0].verdict.is_final is False
+
+
+def anywhere(site: PushedSite) -> set[bytes]:
+    """The content of every file on the archive's disk."""
+    return {place.read_bytes() for place in (site.home / "far").rglob("*") if place.is_file()}
+
+
+def kept(site: PushedSite) -> list[tuple[str, bytes]]:
+    """Every earlier version that the archive keeps: path and content, oldest first."""
+    root = Path(ArchiveLayout.of(site.archive_settings).replaced)
+    places = sorted(place for place in root.rglob("*") if place.is_file())
+    return [("/".join(place.relative_to(root).parts[1:]), place.read_bytes()) for place in places]
+
+
+def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_anew(site: PushedSite) -> None:
+    versions = [site.place("gws", NAME).read_bytes()]
+    for text in (b"anew", b"and once more"):
+        rewrite(site, text, NAME)
+        assert len(site.due().days) == 1
+        report = site.push()
+        assert set(versions) <= anywhere(site), "the good copy is still somewhere in the archive"
+        assert (report.files, report.replaced.first) == (1, [str(site.place("gws", NAME))])
+        assert adds_up(report)
+        assert report.kept_in[0] in report.summary()
+        assert kept(site) == [(f"{STREAM}/{NAME}", version) for version in versions]
+        assert site.place("gws", NAME).read_bytes() == text
+        versions.append(text)
+        assert site.certify().report.days[0].verdict.is_final, "complete again, with the version that the host has"
+        assert (site.push().files, site.push().kept_in) == (0, ())
+    with site.ledger() as ledger:
+        rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
+    assert [row.remote_path for row in rows] == [str(site.place("gws", NAME))] * 2
+    assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in ArchiveLayout.of(site.archive_settings).roots)
+
+
+def test_a_ledger_that_was_lost_sends_nothing_again_and_keeps_no_second_copy_of_what_is_there(site: PushedSite) -> None:
+    Layout.of(site.site).ledger.unlink()
+    site.place("gws", OTHER).unlink()
+    report = site.push()
+    assert (report.files, report.literal_bytes) == (6, site.place("local", OTHER).stat().st_size)
+    assert site.place("gws", OTHER).read_bytes() == site.place("local", OTHER).read_bytes()
+    assert (report.replaced.count, kept(site)) == (0, [])
+
+
+@dataclass
+class Faulty:
+    """A real host of which one part is another one: how it sends."""
+
+    host: ArchiveHost
+    send: Callable[..., Sent]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.host, name)
+
+
+def breaking(host: ArchiveHost) -> Faulty:
+    """A host whose connection breaks when everything has come, before anybody has seen it."""
+
+    def send(*arguments: Any) -> Sent:
+        sent = host.send(*arguments)
+        Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # what a second attempt would replace
+        raise TransferError(f"the connection broke: {sent}")
+
+    return Faulty(host, send)
+
+
+def dead(host: ArchiveHost) -> Faulty:
+    """A host over which nothing can be sent."""
+
+    def send(*_: Any) -> Sent:
+        raise TransferError("the connection broke")
+
+    return Faulty(host, send)
+
+
+def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_the_first_has_kept(
+    site: PushedSite,
+) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    rewrite(site, b"anew", NAME)
+    first = site.archive_settings.hosts[0].address
+    report = site.push(lambda host: breaking(host) if host.name.startswith(first) else host)
+    assert (report.files, len(report.said)) == (1, 1)
+    assert site.place("gws", NAME).read_bytes() == b"anew"
+    assert kept(site) == [(f"{STREAM}/{NAME}", good), (f"{STREAM}/{NAME}", b"half")]
+
+
+def told(site: PushedSite) -> list[str]:
+    with site.ledger() as ledger:
+        rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
+    return [row.remote_path for row in rows]
+
+
+def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
+    rewrite(site, b"anew", NAME)
+    for _ in range(2):
+        with pytest.raises(ArchiveError, match="the connection broke"):
+            site.push(dead)
+        assert told(site) == []
+    assert site.push().replaced.count == 1
+    assert told(site) == [str(site.place("gws", NAME))]
+
+
+def test_what_a_run_replaced_that_was_killed_is_told_by_the_next_one(site: PushedSite) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    rewrite(site, b"anew", NAME, OTHER)
+    keep_in = Path(ArchiveLayout.of(site.archive_settings).replaced) / "20260401T000000.000000Z_raw.met"
+    with site.ledger() as ledger:  # as the killed run left it: one file was replaced, of the other nothing is kept
+        earlier = [
+            Earlier(
+                str(site.place("gws", name)),
+                f"{STREAM}/{name}",
+                len(good),
+            )
+            for name in (NAME, OTHER)
+        ]
+        ledger.replaced.begin("gws", raw_group(STREAM), str(keep_in), earlier)
+    (keep_in / STREAM / NAME).parent.mkdir(parents=True)
+    site.place("gws", NAME).rename(keep_in / STREAM / NAME)
+    (keep_in / STREAM / OTHER).parent.mkdir(parents=True)
+    (keep_in / STREAM / OTHER).write_bytes(b"no who")
+    report = site.push()
+    assert sorted(told(site)) == sorted(str(site.place("gws", name)) for name in (NAME, OTHER))
+    assert any(f"{OTHER} is no whole copy" in note for note in report.notes)
+    assert str(keep_in) in report.kept_in
+
+
+def test_a_link_in_the_archive_where_a_finalized_file_was_is_not_replaced(site: PushedSite) -> None:
+    place = site.place("gws", NAME)
+    elsewhere = site.home / "another disk"
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    good = elsewhere.read_bytes()
+    rewrite(site, b"anew", NAME)
+    report = site.push()
+    assert (report.files, report.failed.count) == (0, 1)
+    assert "something else than a file stands there" in report.failed.first[0]
+    assert place.is_symlink()
+    assert elsewhere.read_bytes() == good
+
+
+def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
+    site = PushedSite(tmp_path)
+    site.hosts = hosts[:1]
+    site.fill(2, sides=["source", "local"])
+    assert site.push().files == 2
+    good = site.place("gws", NAME).read_bytes()
+
+    def begin(ledger: Ledger) -> Callable[..., list[Item]]:
+        asked = ledger.to_send
+
+        def to_send(*arguments: Any) -> list[Item]:
+            found = asked(*arguments)
+            with suppress(FileNotFoundError):  # at the first question the day is not finalized yet
+                (site.home / "elsewhere").rename(site.records.finalizations(STREAM).directory)
+            return found
+
+        return to_send
+
+    assert site.certify().report.days[0].verdict.is_final
+    for side in ("source", "local"):
+        site.write(side, NAME, b"anew", number=100)
+    site.certify()
+    site.records.finalizations(STREAM).directory.rename(site.home / "elsewhere")
+    with site.ledger() as ledger:
+        ledger.to_send = begin(ledger)  # type: ignore[method-assign]
+        report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).raw(STREAM, [DAY])
+    assert (report.files, report.replaced.count) == (1, 1)
+    assert kept(site) == [(f"{STREAM}/{NAME}", good)]
+
+
+def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_no_other_file(site: PushedSite) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    rewrite(site, b"anew", NAME)
+    for side in ("source", "local"):
+        site.write(side, "0/met_20260305_late.csv", b"recovered")
+    Path(ArchiveLayout.of(site.archive_settings).replaced).write_bytes(b"a file where the directory should be")
+    with pytest.raises(ArchiveError, match=r"raw\.replaced"):
+        site.push()
+    assert site.place("gws", "0/met_20260305_late.csv").read_bytes() == b"recovered"
+    assert site.place("gws", NAME).read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("places", "kept"),
+    [
+        ({"raw": "/gws/raw", "products": "/gws/products"}, "/gws/raw.replaced"),
+        ({"raw": "/gws/raw/", "products": "/gws/products"}, "/gws/raw.replaced"),
+        ({"raw": "/gws/data/raw", "products": "/gws"}, "/gws.replaced"),
+        ({"raw": "/gws/raw", "products": "/p", "manifests": "/gws"}, "/gws.replaced"),
+        ({"raw": "/gws/raw", "products": "/p", "replaced": "/other/place"}, "/other/place"),
+    ],
+)
+def test_earlier_versions_are_kept_outside_of_every_root_of_the_archive(places: dict[str, str], kept: str) -> None:
+    host = SshHost(address="127.0.0.9", user="nobody", auth="none")
+    archive = Archive(hosts=(host,), **places)
+    assert ArchiveLayout.of(archive).replaced == kept
+    for root in ArchiveLayout.of(archive).roots:
+        inside = f"{root.rstrip('/')}/below"
+        with pytest.raises(ValidationError, match="replaced: outside of"):
+            Archive(hosts=(host,), **(places | {"replaced": inside}))

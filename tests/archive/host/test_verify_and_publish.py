@@ -1,0 +1,372 @@
+"""Verifying days: what is said of them, what is read for it, and what is never said without proof."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aurora_platform.archive import manifest
+from aurora_platform.archive.compare import Class, Verdict
+from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.repair import Cure, plan_repair
+from aurora_platform.archive.verify_days import Place
+from aurora_platform.errors import EvidenceError, HostError
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import SIDES, Layout, Side
+from aurora_platform.transport.checksums import LocalHasher
+from aurora_platform.transport.listing import Listing, LocalSource
+from tests.archive.places import DAY, STREAM, Observatory, name_of
+
+
+@pytest.fixture
+def observatory(tmp_path: Path) -> Observatory:
+    return Observatory(tmp_path)
+
+
+class Down:
+    """A host that does not answer."""
+
+    def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
+        raise HostError("127.0.0.9:22: no answer in time")
+
+
+DOWN = Place("down", Down(), LocalHasher(), "/nowhere")
+
+
+def word(observatory: Observatory, day: date = DAY) -> dict:
+    return yaml.safe_load(observatory.records.finalizations(STREAM).file(day).read_text())
+
+
+def summary(observatory: Observatory) -> dict:
+    return json.loads((observatory.site.paths.manifests / "latest" / "summary.json").read_text())["streams"][STREAM]
+
+
+def verdict(observatory: Observatory, **options) -> Verdict:
+    return observatory.certify(**options).report.days[0].verdict
+
+
+def test_a_day_that_is_the_same_in_three_places_is_finalized_with_the_digests_that_sha256sum_has(
+    observatory: Observatory,
+) -> None:
+    names = observatory.fill()
+    certified = observatory.certify()
+    assert certified.report.days[0].verdict.is_final
+    said = word(observatory)
+    assert (said["complete"], said["files"], said["stream"], said["day"]) == (True, 6, STREAM, str(DAY))
+    assert said["bytes"] == sum(observatory.place("gws", name).stat().st_size for name in names)
+    assert said["sub_directories"] == ["0", "1", "2"]
+    assert said["instance"] == observatory.site.name
+    listed = observatory.records.finalizations(STREAM).directory / said["manifest"]
+    assert hashlib.sha256(listed.read_bytes()).hexdigest() == said["manifest_sha256"]
+    rows = [line.split("\t") for line in listed.read_text().splitlines()[1:]]
+    check = "".join(f"{checksum}  {path}\n" for path, _, _, checksum in rows)
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict"],
+        check=False,
+        input=check,
+        text=True,
+        cwd=observatory.place("gws"),
+        capture_output=True,
+    )
+    assert (done.returncode, len(rows)) == (0, 6), done.stderr
+
+
+def test_a_second_verification_reads_only_what_is_new(observatory: Observatory) -> None:
+    observatory.fill(6)
+    assert observatory.certify().report.read == {"source": 6, "local": 6, "gws": 6}
+    assert observatory.certify().report.read == {}
+    for side in SIDES:
+        observatory.write(side, name_of(7), b"late")
+    assert observatory.certify().report.read == {"source": 1, "local": 1, "gws": 1}
+    assert word(observatory)["revision"] == 2
+
+
+def test_what_was_read_long_ago_is_read_again_some_of_it_each_day_and_all_within_the_time(
+    observatory: Observatory,
+) -> None:
+    observatory.fill(30)
+    observatory.certify()
+    read = []
+    for days in (40, 68, 91):
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
+            db.execute("UPDATE file SET hashed_at = ?", (time.time() - days * 86400,))
+        read.append(observatory.certify().report.read.get("gws", 0))
+    assert read[0] == 0
+    assert 0 < read[1] < 30
+    assert read[2] == 30
+
+
+def test_one_flipped_byte_is_named_by_the_next_full_verification_and_the_day_is_withdrawn(
+    observatory: Observatory,
+) -> None:
+    names = observatory.fill()
+    certified = observatory.certify_all()
+    assert sorted(certified.plan.candidates) == sorted(names)
+    observatory.flip("gws", names[3])
+    assert verdict(observatory).is_final, "nothing that a listing shows has changed"
+    certified = observatory.certify(full=True)
+    found = certified.report.days[0].verdict
+    assert found.gaps == [f"{names[3]}: different checksum in the archive"]
+    assert found.archive == {Class.IDENTICAL: 5, Class.CHECKSUM: 1}
+    said = word(observatory)
+    assert said["complete"] is False
+    assert names[3] in said["why"]
+    assert certified.plan.candidates == ()
+    assert names[3] in certified.plan.why
+    assert summary(observatory)["prune_ready"] is False
+    latest = observatory.site.paths.manifests / "latest" / STREAM / "prune_candidates.tsv"
+    assert latest.read_text() == "relpath\n"
+    with observatory.records.verification(STREAM, observatory.places()) as verification:
+        mends = list(plan_repair(verification, DAY))
+    assert [(mend.path, mend.cure) for mend in mends] == [(names[3], Cure.SEND)]
+
+
+def test_a_flipped_byte_here_is_not_sent_to_the_archive_as_its_repair(observatory: Observatory) -> None:
+    names = observatory.fill()
+    observatory.certify()
+    observatory.flip("local", names[1])
+    found = verdict(observatory, full=True)
+    assert found.gaps == [f"{names[1]}: different checksum here"]
+    assert found.is_final, "the archive has what the source has"
+    with observatory.records.verification(STREAM, observatory.places()) as verification:
+        assert [(mend.path, mend.cure) for mend in plan_repair(verification, DAY)] == [(names[1], Cure.FETCH)]
+
+
+def test_where_no_two_places_agree_nothing_is_offered_as_a_cure(observatory: Observatory) -> None:
+    [name] = observatory.fill(1, sides=["local", "gws"])
+    observatory.flip("gws", name)
+    observatory.certify()
+    with observatory.records.verification(STREAM, observatory.places()) as verification:
+        [mend] = plan_repair(verification, DAY)
+    assert mend.cure is Cure.NONE
+    assert "nobody vouches" in mend.why
+
+
+def test_what_the_source_has_pruned_is_still_held_against_the_manifest_of_its_day(observatory: Observatory) -> None:
+    names = observatory.fill()
+    observatory.certify()
+    for name in names:
+        observatory.place("source", name).unlink()
+        observatory.place("local", name).unlink()
+    assert verdict(observatory, full=True).is_final
+    observatory.flip("gws", names[0])
+    observatory.place("gws", names[1]).unlink()
+    found = verdict(observatory, full=True)
+    assert sorted(found.gaps) == sorted(
+        [f"{names[0]}: different checksum in the archive", f"{names[1]}: missing in the archive"]
+    )
+    assert word(observatory)["complete"] is False
+
+
+def test_a_late_file_reopens_the_day_and_a_new_finalization_follows(observatory: Observatory) -> None:
+    observatory.fill()
+    observatory.certify()
+    for side in ("source", "local"):
+        observatory.write(side, name_of(9), b"recovered")
+    assert verdict(observatory).gaps == [f"{name_of(9)}: missing in the archive"]
+    assert word(observatory)["complete"] is False
+    observatory.mirror_to_archive()
+    assert verdict(observatory).is_final
+    said = word(observatory)
+    assert (said["complete"], said["revision"], said["files"]) == (True, 2, 7)
+
+
+def test_a_day_that_is_not_over_is_not_finalized(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    observatory = Observatory(tmp_path, {"start": str(now.date() - timedelta(days=1))})
+    for side in SIDES:
+        place = observatory.write(side, name_of(1, now.date()), b"today")
+        os.utime(place, (now.timestamp() - 7200,) * 2)
+    found = observatory.certify(now.date()).report.days[0].verdict
+    assert (found.proved, found.is_final) == (1, False)
+    assert observatory.records.finalizations(STREAM).of(now.date()) is None
+
+
+def test_what_is_young_is_pending_and_is_not_read(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    [name] = observatory.fill(1, sides=["source"])
+    os.utime(observatory.place("source", name))
+    certified = observatory.certify()
+    assert certified.report.read == {}
+    assert certified.report.days[0].verdict.pending == 2
+    assert certified.report.days[0].verdict.gap_count == 0
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_place_that_cannot_be_seen_changes_no_word_and_proves_nothing(observatory: Observatory, side: Side) -> None:
+    observatory.fill()
+    assert observatory.certify_all().plan.candidates
+    certified = observatory.certify_all(places={side: [DOWN]})
+    assert "no answer in time" in certified.report.errors[side]
+    assert word(observatory)["complete"] is True
+    assert certified.plan.candidates == ()
+    assert "could not be looked at" in certified.plan.why
+    assert summary(observatory)["errors"][side] == "127.0.0.9:22: no answer in time"
+
+
+def test_an_archive_that_is_not_mounted_is_not_an_archive_that_lost_everything(observatory: Observatory) -> None:
+    observatory.fill()
+    observatory.certify()
+    (observatory.home / "far").rename(observatory.home / "elsewhere")
+    certified = observatory.certify()
+    assert "no such directory" in certified.report.errors["gws"]
+    assert certified.report.days[0].verdict.gap_count == 0
+    assert word(observatory)["complete"] is True
+
+
+def test_a_stream_that_was_never_pushed_is_missing_in_the_archive(observatory: Observatory) -> None:
+    observatory.fill(2, sides=["source", "local"])
+    assert verdict(observatory).archive == {Class.MISSING: 2}
+
+
+def test_the_second_archive_host_is_asked_where_the_first_is_down(observatory: Observatory) -> None:
+    observatory.fill()
+    certified = observatory.certify(places={"gws": [DOWN, *observatory.places()["gws"]]})
+    assert certified.report.hosts["gws"] == "far"
+    assert certified.report.days[0].verdict.is_final
+
+
+class TestCandidates:
+    """What may be named as a candidate for pruning: by the rules, or nothing at all."""
+
+    def test_files_of_old_days_that_are_identical_in_three_places(self, observatory: Observatory) -> None:
+        names = observatory.fill()
+        recent = datetime.now(UTC).date() - timedelta(days=3)
+        observatory.fill(2, day=recent)
+        certified = observatory.certify_all()
+        assert sorted(certified.plan.candidates) == sorted(names)
+        latest = observatory.site.paths.manifests / "latest"
+        assert (latest / STREAM / "prune_candidates.tsv").read_text().splitlines() == ["relpath", *sorted(names)]
+        counts = summary(observatory)
+        assert (counts["source_count"], counts["local_count"], counts["gws_count"]) == (8, 8, 8)
+        assert (counts["prune_ready"], counts["prune_candidate_count"]) == (True, 6)
+
+    @pytest.mark.parametrize("side", ["local", "gws"])
+    def test_none_where_one_file_of_that_age_is_missing(self, observatory: Observatory, side: Side) -> None:
+        names = observatory.fill()
+        observatory.place(side, names[2]).unlink()
+        plan = observatory.certify_all().plan
+        assert plan.candidates == ()
+        assert names[2] in plan.why
+
+    def test_none_of_a_stream_that_is_never_prunable(self, tmp_path: Path) -> None:
+        observatory = Observatory(tmp_path, {"prunable": False})
+        observatory.fill()
+        assert observatory.certify_all().plan.why == "never prunable (prunable: false in the site file)"
+
+    def test_none_where_a_day_was_never_looked_at(self, observatory: Observatory) -> None:
+        observatory.fill()
+        plan = observatory.certify(DAY).plan
+        assert plan.candidates == ()
+        assert "was never looked at" in plan.why
+
+    def test_none_where_the_evidence_is_too_old(self, observatory: Observatory) -> None:
+        observatory.fill()
+        observatory.certify_all()
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
+            db.execute("UPDATE look SET at = at - 3 * 86400 WHERE day = ? AND side = 'gws'", (str(DAY),))
+        plan = observatory.certify(datetime.now(UTC).date()).plan
+        assert plan.candidates == ()
+        assert "too old" in plan.why
+
+    def test_none_of_files_whose_bytes_were_not_read_for_longer_than_scrub(self, observatory: Observatory) -> None:
+        names = observatory.fill()
+        observatory.certify_all()
+        with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
+            db.execute(
+                "UPDATE file SET hashed_at = hashed_at - 91 * 86400 WHERE path = ? AND side = 'gws'", (names[0],)
+            )
+        plan = observatory.certify(datetime.now(UTC).date()).plan
+        assert sorted(plan.candidates) == sorted(names[1:])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["../up\t1\t1.000000000\t", "/etc/passwd\t1\t1.000000000\t", "a\t-1\t1.000000000\t", "a\t1\t1\t", "a\t1\t1.0\tzz"],
+)
+def test_a_manifest_line_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+    place = tmp_path / "manifest.tsv"
+    place.write_text(manifest.HEADER + line + "\n")
+    with pytest.raises(EvidenceError, match="line 2"):
+        list(manifest.read(place))
+
+
+def test_a_manifest_that_was_written_is_read_back(tmp_path: Path) -> None:
+    files = [
+        ("a b/ü.dat", FixityRecord(FileVersion(0, 1_700_000_000_000_000_001), "0" * 64)),
+        ("z", FixityRecord(FileVersion(7, 5))),
+    ]
+    count, digest = manifest.write(tmp_path / "m", files)
+    assert (count, digest) == (2, hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest())
+    assert list(manifest.read(tmp_path / "m")) == files
+
+
+DAMAGES = ("none", "flip", "lose", "grow", "touch", "add")
+
+
+@given(damages=st.lists(st.sampled_from(DAMAGES), min_size=8, max_size=8))
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_rsync_with_checksums_agrees_with_every_verdict(
+    tmp_path_factory: pytest.TempPathFactory, damages: list[str]
+) -> None:
+    observatory = Observatory(tmp_path_factory.mktemp("damaged"))
+    names = observatory.fill(len(damages))
+    for number, (name, damage) in enumerate(zip(names, damages, strict=True)):
+        place = observatory.place("gws", name)
+        if damage == "flip":
+            observatory.flip("gws", name)
+        elif damage == "lose":
+            place.unlink()
+        elif damage == "grow":
+            observatory.write("gws", name, place.read_bytes() + b"!", number=number)
+        elif damage == "touch":
+            os.utime(place, ns=(place.stat().st_mtime_ns + 5 * 10**9,) * 2)
+        elif damage == "add":
+            observatory.write("gws", name_of(100 + number), b"only there")
+    observatory.certify()
+    with observatory.records.verification(STREAM, observatory.places()) as verification:
+        ours = {mend.path for mend in plan_repair(verification, DAY)}
+    assert ours == differences(observatory.place("local"), observatory.place("gws"))
+    by_damage = {name for name, damage in zip(names, damages, strict=True) if damage not in ("none", "add")}
+    assert ours == by_damage
+
+
+def differences(one: Path, other: Path) -> set[str]:
+    """What rsync would copy, by reading every file on both sides, and where only the time differs."""
+    done = subprocess.run(
+        ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes", f"{one}/", f"{other}/"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.split(" ", 1)[1] for line in done.stdout.splitlines() if line[1] == "f"}
+
+
+def test_the_listing_of_one_place_is_asked_for_once_for_many_days(observatory: Observatory) -> None:
+    calls = []
+
+    class Counting(LocalSource):
+        def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
+            calls.append(root)
+            return super().list(root, below, **more)
+
+    for number in range(3):
+        observatory.fill(2, day=DAY + timedelta(days=number))
+    place = Place("counting", Counting(), LocalHasher(), str(observatory.home / "far/raw"), "met")
+    observatory.certify(*(DAY + timedelta(days=n) for n in range(3)), places={"gws": [place]})
+    assert len(calls) == 1

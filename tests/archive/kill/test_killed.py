@@ -1,0 +1,115 @@
+"""Push, read, compare and publish, killed at random moments: nothing is claimed that is not so, and it ends right."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+
+from aurora_platform.archive.locations import places_of
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import load_site
+from aurora_platform.transport.connections import Connections
+from aurora_simulator.ssh_server import SshServer
+from tests.archive.dagster_site import Platform
+from tests.archive.host.test_manifest_store import read_latest
+from tests.archive.parts import LOG
+from tests.forking import KILLS, Forking
+from tests.mirror.parts import DAY, write
+
+
+def bring_for_ever(file: str) -> None:
+    """For who is killed in the middle."""
+    while True:
+        bring(Path(file))
+
+
+def bring(file: Path) -> str:
+    """What a run of `push_met` and one of `verify_met` do, without Dagster; returns what the verification says."""
+    site = load_site(file)
+    records, connections = Records(site), Connections.of(site)
+    assert site.archive is not None
+    with records.ledger() as ledger:
+        Pushing(site, site.archive, connections.archive_hosts(site.archive, LOG), ledger).raw("met", [DAY])
+    return certify(records, "met", [DAY], places_of(site, "met", connections), full=True).report.summary()
+
+
+@pytest.fixture
+def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
+    with DagsterInstance.ephemeral() as instance:
+        yield Platform(tmp_path, hosts, instance)
+
+
+def claims_that_are_not_so(home: Path) -> list[str]:
+    """Files that the ledger calls copied and that are not there in that version."""
+    database = home / "state/ledger.sqlite"
+    if not database.exists():
+        return []
+    with sqlite3.connect(database) as db:
+        rows = db.execute("SELECT remote_path, size, mtime_ns FROM file WHERE copied_at IS NOT NULL").fetchall()
+    wrong = []
+    for path, size, mtime in rows:
+        place = Path(path)
+        if not place.exists() or (place.stat().st_size, place.stat().st_mtime_ns) != (size, mtime):
+            wrong.append(path)
+    return wrong
+
+
+def add(platform: Platform, number: int) -> None:
+    """More files, as a mirror would have brought them: at the source and here."""
+    files = {f"met_20260305_{number:02}_{n}.csv": bytes([number]) * 300_000 for n in range(6)}
+    for root in ("instrument", "raw/met"):
+        write(platform.home / root, files)
+
+
+def test_killed_again_and_again_the_ledger_claims_nothing_that_is_not_there_and_a_quiet_run_converges(
+    platform: Platform,
+) -> None:
+    home, latest = platform.home, platform.site.paths.manifests / "latest"
+    add(platform, 0)
+    bring(home / "site.yaml")
+    chance = random.Random(11)
+    with Forking("tests.archive.kill.test_killed:bring_for_ever") as forking:
+        for number in range(1, KILLS + 1):
+            add(platform, number)
+            victim = forking.start(home / "site.yaml")
+            time.sleep(chance.uniform(0.05, 0.9))
+            assert forking.kill(victim) == -signal.SIGKILL
+            read_latest(latest)
+            assert not claims_that_are_not_so(home)
+    assert f"{6 * (KILLS + 1)} of {6 * (KILLS + 1)} files proved in the archive; 0 gaps, 0 pending" in bring(
+        home / "site.yaml"
+    )
+    compare = ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes"]
+    trees = [f"{home}/raw/met/", f"{home}/gws/raw/met/"]
+    done = subprocess.run([*compare, *trees], capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line[1] == "f"] == []
+    assert not [path for path in (home / "raw/.outgoing").rglob("*") if path.is_file()]
+
+
+def test_a_push_and_a_verification_log_in_as_often_for_many_files_as_for_few(
+    platform: Platform, servers: list[SshServer]
+) -> None:
+    def logins() -> int:
+        return sum(server.log().count("Accepted publickey") for server in servers)
+
+    counts = []
+    for number in (0, *range(1, 40)):
+        add(platform, number)
+        if number in (0, 39):
+            before = logins()
+            bring(platform.home / "site.yaml")
+            counts.append(logins() - before)
+    # The pooled session of this process is there the second time; a push is one login of rsync each time.
+    assert counts[0] <= 2
+    assert counts[1] <= 1

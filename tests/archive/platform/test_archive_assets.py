@@ -1,0 +1,259 @@
+"""The archive as Dagster sees it: pushes, evidence, checks and schedules, with three real hosts over one directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    RunRequest,
+)
+
+from aurora_assets.definitions import build
+from aurora_platform.archive.stores import Records
+from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.site import Site
+from tests.archive.dagster_site import FILES, Platform
+from tests.daemon import make_home
+from tests.mirror.parts import DAY, write
+
+
+@pytest.fixture
+def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
+    home = make_home(tmp_path / "dagster")  # a tick wants one that has a place on disk
+    with DagsterInstance.from_config(str(home)) as instance:
+        yield Platform(tmp_path, hosts, instance)
+
+
+@pytest.fixture
+def filled(platform: Platform) -> Platform:
+    write(platform.home / "instrument", FILES)
+    platform.run("met_day")
+    return platform
+
+
+def metadata(done: ExecuteInProcessResult, *key: str) -> dict[str, Any]:
+    [event] = [e for e in done.get_asset_materialization_events() if e.asset_key == AssetKey(list(key))]
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def checks(done: ExecuteInProcessResult) -> dict[str, Any]:
+    return {check.check_name: check for check in done.get_asset_check_evaluations()}
+
+
+def test_a_day_goes_to_the_archive_is_proved_and_finalized_here_and_there(filled: Platform) -> None:
+    done = filled.run("push_met")
+    said = metadata(done, "gws", "raw", "met")
+    assert (said["files"], said["copied"], said["queued"], said["host"]) == (5, 5, 0, said["host"])
+    assert said["host"].startswith("127.0.0.11")
+    assert said["rate_bytes_per_s"] > 0
+    assert checks(done)["nothing_parked"].passed
+    there = filled.home / "gws/raw/met"
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == FILES
+    done = filled.run("verify_met")
+    assert checks(done)["no_settled_gap"].passed
+    assert checks(done)["every_place_was_seen"].passed
+    said = metadata(done, "manifests", "met")
+    assert (said["is_final"], said["refused"]) == (True, 0)
+    words = filled.home / "gws/manifests/finalized/met"
+    said = yaml.safe_load((words / f"{DAY}_met_finalized.yaml").read_text())
+    assert (said["complete"], said["files"]) == (True, 5)
+    assert hashlib.sha256((words / said["manifest"]).read_bytes()).hexdigest() == said["manifest_sha256"]
+    here = filled.site.paths.manifests / "finalized/met"
+    assert {p.name: p.read_bytes() for p in words.iterdir()} == {p.name: p.read_bytes() for p in here.iterdir()}
+
+
+def test_a_second_push_and_a_second_verification_find_nothing_to_do_and_have_the_same_data_version(
+    filled: Platform,
+) -> None:
+    filled.run("push_met")
+    filled.run("verify_met")
+    keys = [AssetKey(["gws", "raw", "met"]), AssetKey(["manifests", "met"])]
+    before = [version(filled, key) for key in keys]
+    again = metadata(filled.run("push_met"), "gws", "raw", "met")
+    assert (again["summary"].split(";")[0], again["host"]) == (
+        "seen 5 = copied 0 + unchanged 5 + unsettled 0 + failed 0 + parked 0 + refused 0",
+        "none needed",
+    )
+    said = metadata(filled.run("verify_met"), "manifests", "met")
+    assert said["summary"].endswith("read: none")
+    assert said["days_finalized_or_withdrawn"] == "none"
+    assert before == [version(filled, key) for key in keys]
+
+
+def version(platform: Platform, key: AssetKey) -> str:
+    event = platform.instance.get_latest_data_version_record(key, partition_key=str(DAY))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization.tags["dagster/data_version"]
+
+
+def test_a_flipped_byte_there_is_red_and_the_word_is_withdrawn_there_too(filled: Platform) -> None:
+    filled.run("push_met")
+    filled.run("verify_met")
+    place = filled.home / "gws/raw/met/met_20260305_3.csv"
+    status, content = place.stat(), bytearray(place.read_bytes())
+    content[7] ^= 1
+    place.write_bytes(content)
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert checks(filled.run("verify_met"))["no_settled_gap"].passed, "nothing that a listing shows"
+    config = {"ops": {"manifests__met": {"config": {"full": True}}}}
+    done = filled.run("verify_met", config=config)
+    check = checks(done)["no_settled_gap"]
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.ERROR)
+    assert [row["gap"] for row in rows(check)] == ["met_20260305_3.csv: different checksum in the archive"]
+    word = yaml.safe_load((filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml").read_text())
+    assert word["complete"] is False
+    assert isinstance(filled.tick("push_met"), str), "nothing is asked for"
+    assert place.read_bytes() == content, "repaired by nobody who was not asked"
+
+
+def test_a_finalized_file_that_its_host_writes_anew_warns_for_days_and_says_where_the_earlier_version_is(
+    filled: Platform,
+) -> None:
+    assert checks(filled.run("push_met"))["finalized_files_stay"].passed
+    filled.run("verify_met")
+    name = "met_20260305_2.csv"
+    write(filled.home / "instrument", {name: b"anew"})
+    filled.run("met_day")
+    said = metadata(filled.run("push_met"), "gws", "raw", "met")
+    assert "copied 0 + unchanged 4" in said["summary"]
+    assert (said["refused"], said["held_back"]) == (1, 1), "nobody has seen the source since"
+    filled.run("verify_met")
+    done = filled.run("push_met")
+    said = metadata(done, "gws", "raw", "met")
+    assert "copied 1 + unchanged 4" in said["summary"]
+    assert (said["replaced"], said["held_back"]) == (1, 0)
+    assert Path(said["replaced_kept_in"], "met", name).read_bytes() == FILES[name]
+    for again in (done, filled.run("push_met")):
+        check = checks(again)["finalized_files_stay"]
+        assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
+        assert said["replaced_kept_in"] in check.description
+    assert (filled.home / "gws/raw/met" / name).read_bytes() == b"anew"
+
+
+def test_a_word_that_cannot_be_copied_to_the_archive_is_shown_and_never_given_up(filled: Platform) -> None:
+    filled.run("push_met")
+    place = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
+    place.mkdir(parents=True)
+    (place / "in the way").touch()
+    check = checks(filled.run("verify_met"))["every_place_was_seen"]
+    assert not check.passed
+    assert "1 finalizations could not be copied there" in check.description
+    with Records(filled.site).ledger() as ledger:
+        assert ledger.failed("gws", [(str(place), "no")], 1) == [str(place)]
+    (place / "in the way").unlink()
+    place.rmdir()
+    assert checks(filled.run("verify_met"))["every_place_was_seen"].passed
+    assert "complete: true" in place.read_text()
+
+
+def rows(check: Any) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in check.metadata["first"].value.records]
+
+
+def test_with_all_hosts_down_a_verification_names_each_and_is_red_of_nothing_that_it_did_not_see(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
+    dead = tuple(host.model_copy(update={"port": 1}) for host in hosts)
+    with DagsterInstance.ephemeral() as instance:
+        platform = Platform(tmp_path, dead, instance)
+        write(platform.home / "instrument", FILES)
+        platform.run("met_day")
+        done = platform.run("verify_met")
+        check = checks(done)["every_place_was_seen"]
+        assert not check.passed
+        assert all(host.address in check.description for host in dead)
+        assert checks(done)["no_settled_gap"].passed
+
+
+class TestSchedules:
+    """Ticks look at this machine, and ask for a run where there is work."""
+
+    @pytest.fixture
+    def today(self, platform: Platform) -> date:
+        today = datetime.now(UTC).date()
+        write(
+            platform.home / "instrument",
+            {f"met_{today:%Y%m%d}_{n}.csv": b"now\n" for n in range(3)},
+            at=datetime.now(UTC) - timedelta(hours=2),
+        )
+        platform.run("met_day", today)
+        return today
+
+    def test_a_push_is_asked_for_once_for_what_is_new(self, platform: Platform, today: date) -> None:
+        [request] = platform.tick("push_met")
+        assert isinstance(request, RunRequest)
+        assert request.partition_key == str(today)
+        platform.run("push_met", today)
+        assert "is copied" in platform.tick("push_met")
+
+    def test_a_verification_is_asked_for_while_something_was_not_looked_at_and_then_rests(
+        self, platform: Platform, today: date
+    ) -> None:
+        platform.run("push_met", today)
+        requests = platform.tick("verify_met")
+        assert [request.tags["aurora/lane"] for request in requests] == ["evidence", "evidence_history"]
+        for request in requests:
+            platform.definitions.resolve_job_def("verify_met").execute_in_process(
+                instance=platform.instance, partition_key=request.partition_key, tags=request.tags
+            )
+        assert "nothing is pending, and nothing was copied since" in platform.tick("verify_met")
+
+    def test_a_stream_that_is_planned_offline_is_asked_for_once_a_day(self, platform: Platform) -> None:
+        streams = platform.site.streams
+        offline = streams["met"].model_copy(update={"enabled": False})
+        platform.definitions = build(platform.site.model_copy(update={"streams": streams | {"met": offline}}))
+        [request] = platform.tick("verify_met")
+        assert request.tags["aurora/lane"] == "evidence_history"
+
+    def test_what_the_archive_has_lost_is_pushed_again_after_the_next_verification(
+        self, platform: Platform, today: date
+    ) -> None:
+        platform.run("push_met", today)
+        lost = platform.home / f"gws/raw/met/met_{today:%Y%m%d}_1.csv"
+        lost.unlink()
+        assert "is copied" in platform.tick("push_met")
+        platform.run("verify_met", today)
+        [request] = platform.tick("push_met")
+        platform.run("push_met", today)
+        assert (request.partition_key, lost.read_bytes()) == (str(today), b"now\n")
+
+    def test_small_products_are_asked_for_when_one_has_changed(self, platform: Platform) -> None:
+        assert platform.tick("push_core_products") == "every small product is copied"
+        page = platform.site.paths.products / "plots" / "today.png"
+        page.parent.mkdir(parents=True)
+        page.write_bytes(b"picture")
+        assert len(platform.tick("push_core_products")) == 1
+        platform.run("push_core_products", None)
+        assert (platform.home / "gws/products/plots/today.png").read_bytes() == b"picture"
+        assert platform.tick("push_core_products") == "every small product is copied"
+
+
+def test_a_site_without_an_archive_has_none_of_it(site: Site) -> None:
+    definitions = build(site)
+    keys = {key.path[0] for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    assert not keys & {"gws", "manifests"}
+    assert not [schedule.name for schedule in definitions.schedules or () if "push" in schedule.name]
+
+
+def test_an_old_file_that_the_ledger_never_heard_of_is_pushed_after_a_verification_missed_it(filled: Platform) -> None:
+    assert "is copied" in filled.tick("push_met"), "a day that is long ago is not looked at, and nobody asked for it"
+    (filled.home / "gws/raw").mkdir(parents=True)  # an archive that is mounted, and has nothing of this
+    filled.run("verify_met")
+    [request] = filled.tick("push_met")
+    assert request.partition_key == str(DAY)
+    filled.run("push_met")
+    there = filled.home / "gws/raw/met"
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == FILES
+    assert "is copied" in filled.tick("push_met")

@@ -1,0 +1,193 @@
+"""``aurora repair``, ``prune``, ``ledger`` and ``retire``, with real hosts: what they say, and what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster import DagsterInstance
+
+from aurora_platform.config.site import load_site
+from aurora_simulator.ssh_server import SshServer
+from schedules.reconcile import kept
+from tests.archive.dagster_site import FILES, Platform
+from tests.mirror.parts import DAY, host_of, write
+
+VICTIM = "met_20260305_3.csv"
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory: pytest.TempPathFactory, servers: list[SshServer]) -> Iterator[tuple[Platform, Path]]:
+    """A day that was pushed, verified and finalized once for all tests, and a copy of all files as they were then."""
+    home, copy = tmp_path_factory.mktemp("finalized"), tmp_path_factory.mktemp("copy") / "home"
+    with DagsterInstance.ephemeral() as instance:
+        platform = Platform(home, tuple(host_of(server) for server in servers), instance)
+        write(platform.home / "instrument", FILES)
+        for job in ("met_day", "push_met", "verify_met"):
+            platform.run(job)
+        shutil.copytree(home, copy, symlinks=True)
+        yield platform, copy
+
+
+@pytest.fixture
+def filled(finalized: tuple[Platform, Path]) -> Platform:
+    """A day that is pushed, verified and finalized, whatever an earlier test did to it."""
+    platform, copy = finalized
+    shutil.rmtree(platform.home)
+    shutil.copytree(copy, platform.home, symlinks=True)
+    return platform
+
+
+def flip(place: Path) -> None:
+    status, content = place.stat(), bytearray(place.read_bytes())
+    content[100] ^= 1
+    place.write_bytes(content)
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def inodes(root: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in root.glob("*.csv")}
+
+
+def test_repair_says_first_what_it_would_do_and_then_mends_exactly_the_file_whose_byte_was_flipped(
+    filled: Platform,
+) -> None:
+    there = filled.home / "gws/raw/met"
+    flip(there / VICTIM)
+    damaged, before = (there / VICTIM).read_bytes(), inodes(there)
+    said = filled.aurora("repair", "met", "--day", str(DAY), code=1).output
+    assert VICTIM in said
+    assert "send again" in said
+    assert "--apply" in said
+    assert (there / VICTIM).read_bytes() == damaged
+    word = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
+    assert yaml.safe_load(word.read_text())["complete"] is False, "who reads the archive must know"
+    said = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert "1 of 1 files made right" in said
+    there_said = yaml.safe_load(word.read_text())
+    assert (there_said["complete"], there_said["revision"]) == (True, 2)
+    assert (word.parent / there_said["manifest"]).exists()
+    assert there_said["directory"] == str(there)
+    assert (there / VICTIM).read_bytes() == FILES[VICTIM]
+    after = inodes(there)
+    assert {name for name in after if after[name] != before[name]} == {VICTIM}
+    assert "nothing is wrong" in filled.aurora("repair", "met", "--day", str(DAY)).output
+
+
+def test_repair_puts_a_bad_copy_here_aside_and_fetches_it_again(filled: Platform) -> None:
+    here = filled.home / "raw/met"
+    flip(here / VICTIM)
+    damaged, before = (here / VICTIM).read_bytes(), inodes(here)
+    assert "fetch again" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
+    filled.aurora("repair", "met", "--day", str(DAY), "--apply")
+    assert (here / VICTIM).read_bytes() == FILES[VICTIM]
+    assert {name for name, inode in inodes(here).items() if inode != before[name]} == {VICTIM}
+    [aside] = (filled.home / "raw/.quarantine").rglob(VICTIM)
+    assert aside.read_bytes() == damaged
+
+
+def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_where_the_archive_has_lost_its_own(
+    filled: Platform,
+) -> None:
+    filled.run("push_met")
+    filled.run("verify_met")
+    name = "met_20260305_3.csv"
+    here, there = filled.home / "raw/met" / name, filled.home / "gws/raw/met" / name
+    right = there.stat().st_mtime_ns
+    (filled.home / "instrument" / name).unlink()
+    there.unlink()
+    os.utime(here, ns=(right + 60 * 10**9, right + 60 * 10**9))
+    assert "set its mtime" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
+    assert "1 of 1 files made right" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert (here.stat().st_mtime_ns, there.stat().st_mtime_ns) == (right, right)
+    assert there.read_bytes() == FILES[name]
+
+
+def test_repair_does_nothing_where_a_place_cannot_be_seen(filled: Platform) -> None:
+    flip(filled.home / "gws/raw/met" / VICTIM)
+    (filled.home / "instrument").rename(filled.home / "gone")
+    assert "source cannot be seen" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
+
+
+@pytest.mark.parametrize("day", ["2026-03-03", "2999-01-01"])
+def test_repair_of_a_day_that_the_stream_does_not_have_is_a_mistake_and_not_green(filled: Platform, day: str) -> None:
+    assert "met has days from 2026-03-04 to" in filled.aurora("repair", "met", "--day", day, code=2).output
+
+
+def test_prune_names_what_could_be_freed_and_why_the_rest_may_not_be(filled: Platform) -> None:
+    said = filled.aurora("prune", "--plan").output
+    assert "was never looked at" in said
+    start = filled.site.streams["met"].start
+    days = [start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)]
+    filled.definitions.resolve_job_def("verify_met").execute_in_process(
+        instance=filled.instance,
+        tags={
+            "dagster/asset_partition_range_start": str(days[0]),
+            "dagster/asset_partition_range_end": str(days[-1]),
+        },
+    )
+    said = filled.aurora("prune", "met", "--plan").output
+    assert "5 files, 0.0 MB" in said
+    assert filled.aurora("prune", "met", "--plan", "--files").output.split() == sorted(FILES)
+    assert inodes(filled.home / "instrument").keys() == FILES.keys(), "nothing is pruned"
+    assert "nothing is pruned here" in filled.aurora("prune", code=2).output
+
+
+def test_the_ledger_is_filled_from_the_two_trees_after_it_was_lost_and_says_so(filled: Platform) -> None:
+    before = filled.aurora("ledger").output
+    assert "raw/met" in before
+    for file in (filled.home / "state").glob("ledger.sqlite*"):
+        file.unlink()
+    said = filled.aurora("ledger", "--rebuild").output
+    assert "raw/met: 5 files here, 5 of them newly found in the archive" in said
+    assert "rebuilt from the trees at" in said
+
+
+def test_working_copies_are_never_deleted_where_the_site_file_does_not_say_how_old(filled: Platform) -> None:
+    assert "no working copy is deleted" in filled.aurora("retire", "met", "--apply", code=1).output
+    assert inodes(filled.home / "raw/met").keys() == FILES.keys()
+
+
+class TestRetire:
+    """Deleting our own working copies: exact files, each proved at that moment."""
+
+    @pytest.fixture
+    def old(self, filled: Platform) -> Platform:
+        site = filled.home / "site.yaml"
+        site.write_text(site.read_text() + "\nretention: {raw: {met: 30d}, files_per_run: 3}\n")
+        return filled
+
+    def test_a_dry_run_deletes_nothing(self, old: Platform) -> None:
+        said = old.aurora("retire", "met").output
+        assert "would delete 3 files" in said
+        assert "there are more" in said
+        assert inodes(old.home / "raw/met").keys() == FILES.keys()
+
+    def test_each_file_goes_only_where_the_archive_has_its_bytes_at_that_moment_and_is_logged(
+        self, old: Platform
+    ) -> None:
+        flip(old.home / "gws/raw/met" / "met_20260305_0.csv")
+        there = inodes(old.home / "gws/raw/met")
+        said = old.aurora("retire", "met", "--apply").output
+        assert "deleted 2 files" in said
+        assert "DIFFERENT in the archive" in said
+        left = inodes(old.home / "raw/met").keys()
+        assert left == FILES.keys() - {"met_20260305_1.csv", "met_20260305_2.csv"}
+        assert inodes(old.home / "gws/raw/met") == there
+        lines = (old.site.paths.manifests / "retired/met.jsonl").read_text().splitlines()
+        assert [json.loads(line)["relpath"] for line in lines] == ["met_20260305_1.csv", "met_20260305_2.csv"]
+
+    def test_a_day_whose_copies_are_gone_here_stays_whole_and_is_not_brought_back(self, old: Platform) -> None:
+        old.aurora("retire", "met", "--apply")
+        old.aurora("retire", "met", "--apply")
+        assert not inodes(old.home / "raw/met")
+        assert "nothing is wrong" in old.aurora("repair", "met", "--day", str(DAY)).output
+        site = load_site(old.home / "site.yaml")
+        stream = kept(site.streams["met"], site.retention.raw["met"], datetime.now(UTC))
+        assert stream.start == datetime.now(UTC).date() - timedelta(days=30)

@@ -1,0 +1,424 @@
+"""Trouble that may pass is tried again, and the rest fails at once; each kind is brought about, none is made up."""
+
+import logging
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from dagster import (
+    Backoff,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    Failure,
+    RetryPolicy,
+    materialize,
+)
+
+from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_transient, retried_asset
+from aurora_platform.cameras.catalog import open_readonly
+from aurora_platform.cameras.images import inspect_image
+from aurora_platform.config.site import load_site
+from aurora_platform.errors import MediaError, TransferError, is_transient
+from aurora_platform.fs.locks import exclusive
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.connections import Connections
+from aurora_simulator.ssh_server import SshServer
+from tests.mirror.parts import ANYTHING, HERE, Meanwhile, Mirror, host_of, stream_of, write
+
+Trouble = Callable[[], object]
+Kind = Callable[[Path], AbstractContextManager[Trouble]]
+RETRIES = 2
+FAST = RetryPolicy(max_retries=RETRIES, delay=0.01, backoff=Backoff.EXPONENTIAL)
+
+# -- trouble that may pass ---------------------------------------------------------------------------------------------
+
+
+def mirror_of(home: Path, server: SshServer) -> Mirror:
+    (home / "far").mkdir(exist_ok=True)
+    write(home / "far", {"file": b"x"})
+    return Mirror(stream_of(home / "far", ANYTHING), home, host_of(server))
+
+
+@contextmanager
+def host_down(home: Path) -> Iterator[Trouble]:
+    with SshServer(home / "sshd") as server:
+        mirror = mirror_of(home, server)
+    yield mirror.run
+
+
+@contextmanager
+def host_gone_after_the_listing(home: Path) -> Iterator[Trouble]:
+    with SshServer(home / "sshd") as server:
+        mirror = mirror_of(home, server)
+
+        def run() -> None:
+            server.stop()
+            server.start()
+            mirror.run(source=Meanwhile(mirror.source, server.stop))
+
+        yield run
+
+
+@contextmanager
+def disk_full(home: Path) -> Iterator[Trouble]:
+    def write_where_there_is_no_room() -> None:
+        with open("/dev/full", "wb") as file:
+            file.write(b"x")
+
+    yield write_where_there_is_no_room
+
+
+@contextmanager
+def database_locked(home: Path) -> Iterator[Trouble]:
+    # A process of its own: SQLite's locks are of processes.
+    program = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "db.execute('CREATE TABLE t (x)'); db.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(home / "db")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"locked\n"
+    with closing(sqlite3.connect(home / "db", timeout=0)) as db:
+        yield lambda: db.execute("INSERT INTO t VALUES (1)")
+    holder.communicate()
+
+
+@contextmanager
+def database_full(home: Path) -> Iterator[Trouble]:
+    with closing(sqlite3.connect(home / "db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (x)")
+        db.execute("PRAGMA max_page_count = 2")
+        yield lambda: db.execute("INSERT INTO t VALUES (zeroblob(100000))")
+
+
+@contextmanager
+def another_run_at_work(home: Path) -> Iterator[Trouble]:
+    def work() -> None:
+        with exclusive(home / "locks", "catalog.2026-03-05", timedelta(0)):
+            raise AssertionError("the lock is held")
+
+    with exclusive(home / "locks", "catalog.2026-03-05", timedelta(0)):
+        yield work
+
+
+# -- trouble that stays ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def host_key_changed(home: Path) -> Iterator[Trouble]:
+    with SshServer(home / "sshd") as server:
+        mirror = mirror_of(home, server)
+        mirror.run()
+        server.rotate_host_key()
+        yield mirror.run
+
+
+@contextmanager
+def login_refused(home: Path) -> Iterator[Trouble]:
+    with SshServer(home / "sshd") as server:
+        stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
+        yield mirror_of(home, server).but(host=stranger).run
+
+
+@contextmanager
+def no_such_root_there(home: Path) -> Iterator[Trouble]:
+    with SshServer(home / "sshd") as server:
+        yield mirror_of(home, server).but(stream=stream_of(home / "unmounted", ANYTHING)).run
+
+
+@contextmanager
+def no_such_root_here(home: Path) -> Iterator[Trouble]:
+    yield Mirror(stream_of(home / "unmounted", ANYTHING), home).run
+
+
+@contextmanager
+def image_unusable(home: Path) -> Iterator[Trouble]:
+    (home / "HDR_20260305_100000.jpg").touch()
+    yield lambda: inspect_image(home / "HDR_20260305_100000.jpg")
+
+
+@contextmanager
+def no_catalogue(home: Path) -> Iterator[Trouble]:
+    def read() -> None:
+        with open_readonly(home / "wxcam_catalog.sqlite"):
+            raise AssertionError("there is none")
+
+    yield read
+
+
+@contextmanager
+def not_a_database(home: Path) -> Iterator[Trouble]:
+    (home / "db").write_bytes(b"a page of a newspaper" * 500)
+    with closing(sqlite3.connect(home / "db")) as db:
+        yield lambda: db.execute("SELECT * FROM t")
+
+
+@contextmanager
+def site_file_wrong(home: Path) -> Iterator[Trouble]:
+    (home / "site.yaml").write_text("name: a\nname: b\n")
+    yield lambda: load_site(home / "site.yaml")
+
+
+@contextmanager
+def directory_in_the_way(home: Path) -> Iterator[Trouble]:
+    yield lambda: home.open("wb")
+
+
+@contextmanager
+def mistake_of_ours(home: Path) -> Iterator[Trouble]:
+    yield lambda: {"a": 1}["b"]
+
+
+TROUBLE: list[tuple[Kind, bool, str]] = [
+    (host_down, True, r"HostError: 127\.0\.0\.2:\d+: .*Try: ssh"),
+    (host_gone_after_the_listing, True, r"TransferError: rsync ended with (255|12) .*127\.0\.0\.2"),
+    (disk_full, True, "OSError: .*No space left on device"),
+    (database_locked, True, "OperationalError: database is locked"),
+    (database_full, True, "OperationalError: database or disk is full"),
+    (another_run_at_work, True, r"BusyError: catalog\.2026-03-05: another run .*fuser -v .*catalog\.2026-03-05\.lock"),
+    (host_key_changed, False, r"HostRefusedError: 127\.0\.0\.2:\d+: the host key has CHANGED.*known_hosts"),
+    (login_refused, False, r"HostRefusedError: 127\.0\.0\.2:\d+: .*Try: ssh"),
+    (no_such_root_there, False, r"HostRefusedError: 127\.0\.0\.2: .*/unmounted does not exist there\. Is the path"),
+    (no_such_root_here, False, r"HostRefusedError: .*/unmounted: no such directory\. Is the disk mounted"),
+    (image_unusable, False, r"MediaError: the file is empty"),
+    (no_catalogue, False, r"CatalogError: .*wxcam_catalog\.sqlite: .*Materialize wxcam/catalog"),
+    (not_a_database, False, "DatabaseError: file is not a database"),
+    (site_file_wrong, False, r"SiteError: .*site\.yaml: not YAML: .*'name' stands twice"),
+    (directory_in_the_way, False, r"IsADirectoryError: .*Is a directory"),
+    (mistake_of_ours, False, "KeyError: 'b'"),
+]
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def run(work: Callable[[], object], instance: DagsterInstance) -> ExecuteInProcessResult:
+    """A run of one asset that does ``work``, as ours are: retried by a policy like theirs, only sooner."""
+
+    @retried_asset(retry_policy=FAST)
+    def tiny() -> None:
+        work()
+
+    return materialize([tiny], instance=instance, raise_on_error=False)
+
+
+def said(done: ExecuteInProcessResult) -> str:
+    """What Dagster shows of a failure: the message at its root, as ``Type: message``."""
+    (failure,) = [event for event in done.all_events if event.is_step_failure]
+    error = failure.step_failure_data.error
+    assert error is not None
+    while error.cls_name != "Failure" and error.cause:
+        error = error.cause
+    return error.message.strip()
+
+
+@pytest.mark.parametrize(("trouble", "passes", "message"), TROUBLE, ids=[kind.__name__ for kind, *_ in TROUBLE])
+def test_what_may_pass_is_tried_again_and_what_may_not_fails_at_once_with_the_place_and_the_next_step(
+    tmp_path: Path, instance: DagsterInstance, trouble: Kind, passes: bool, message: str
+) -> None:
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            raised()
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    with trouble(tmp_path) as raised:
+        done = run(work, instance)
+    assert not done.success
+    assert {is_transient(error) for error in errors} == {passes}
+    assert len(errors) == (1 + RETRIES if passes else 1)
+    assert re.search(message, said(done)), said(done)
+
+
+def test_a_host_that_comes_back_between_two_attempts_is_all_that_it_takes(
+    tmp_path: Path, instance: DagsterInstance
+) -> None:
+    with SshServer(tmp_path / "sshd") as server:
+        mirror = mirror_of(tmp_path, server)
+        server.stop()
+        attempts = []
+
+        def work() -> None:
+            attempts.append(1)
+            try:
+                mirror.run()
+            except Exception:
+                server.start()
+                raise
+
+        assert run(work, instance).success
+    assert len(attempts) == 2
+    assert (mirror.root / "file").read_bytes() == b"x"
+
+
+def test_a_failure_that_an_asset_declares_itself_stays_as_it_is(instance: DagsterInstance) -> None:
+    attempts = []
+
+    def work(allowed: bool) -> None:
+        attempts.append(1)
+        raise Failure("the checks say no", allow_retries=allowed)
+
+    for allowed, expected in ((False, 1), (True, 1 + RETRIES)):
+        attempts.clear()
+        assert "the checks say no" in said(run(lambda allowed=allowed: work(allowed), instance))
+        assert len(attempts) == expected
+
+
+def test_the_guard_changes_nothing_of_what_goes_well() -> None:
+    @fail_at_once_unless_transient
+    def double(number: int, *, plus: int = 0) -> int:
+        """Twice a number."""
+        return 2 * number + plus
+
+    assert (double(2), double(2, plus=1), double.__name__, double.__doc__) == (4, 5, "double", "Twice a number.")
+
+
+def test_an_end_from_outside_is_passed_on() -> None:
+    @fail_at_once_unless_transient
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
+def test_the_cause_of_a_failure_is_kept_for_who_looks_into_it() -> None:
+    @fail_at_once_unless_transient
+    def unusable() -> None:
+        raise MediaError("FISH/a.jpg: the file is empty")
+
+    with pytest.raises(Failure, match=r"^MediaError: FISH/a\.jpg: the file is empty$") as caught:
+        unusable()
+    assert isinstance(caught.value.__cause__, MediaError)
+    assert caught.value.allow_retries is False
+
+
+def test_the_pauses_between_attempts_grow_and_last_long_enough_for_a_switch_to_reboot() -> None:
+    pauses = [TRY_AGAIN.calculate_delay(attempt) for attempt in (1, 2, 3)]
+    assert TRY_AGAIN.max_retries == len(pauses)
+    assert sum(pauses) > 30
+    assert pauses[2] > pauses[0]
+
+
+# -- what rsync ends with ----------------------------------------------------------------------------------------------
+
+LOG = logging.getLogger("tests.failures")
+
+
+def fetch(home: Path, root: str | None = None) -> None:
+    """One transfer by the real resource of what ``rsync`` is found by PATH."""
+    write(home / "far", {"file": b"x" * 200_000})
+    (home / "target").mkdir(exist_ok=True)
+    transfer = Connections(Bounds(home / "known_hosts")).transfer(HERE, LOG)
+    transfer.fetch(
+        root or str(home / "far"), ["file"], home / "target", home / "work", home / "locks" / "lock", 1 << 20
+    )
+
+
+def rsync_that(script: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a program before rsync in the PATH; in ``script`` the rest of the PATH is as it was."""
+    tools = home / "bin"
+    tools.mkdir()
+    (tools / "rsync").write_text(f"#!/bin/sh\nPATH=${{PATH#*:}}\n{script}\n")
+    (tools / "rsync").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
+
+# Of man rsync: called wrongly, or not there at all; and what comes of networks, disks, time and signals.
+HOPELESS = [1, 2, 3, 4, 6, 127]
+PASSING = [5, 10, 11, 12, 13, 14, 20, 21, 22, 30, 35, 124, 137, 143, 255]
+
+
+@pytest.mark.parametrize("code", HOPELESS + PASSING)
+def test_how_rsync_ended_tells_whether_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    rsync_that(f"echo 'rsync: [sender] the reason' >&2; exit {code}", tmp_path, monkeypatch)
+    with pytest.raises(
+        TransferError, match=rf"^rsync ended with {code} \(.*\): rsync: \[sender\] the reason$"
+    ) as caught:
+        fetch(tmp_path)
+    assert is_transient(caught.value) is (code in PASSING)
+
+
+@pytest.mark.parametrize("code", [0, 23, 24])
+def test_an_rsync_that_could_not_copy_single_files_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    rsync_that(f"exit {code}", tmp_path, monkeypatch)
+    fetch(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["TERM", "KILL"])
+def test_an_rsync_that_is_ended_by_a_signal_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    rsync_that(f"kill -{number} $$; sleep 5", tmp_path, monkeypatch)
+    with pytest.raises(TransferError, match=r"\((killed|ended by a signal)\)") as caught:
+        fetch(tmp_path)
+    assert is_transient(caught.value)
+
+
+def test_a_machine_without_rsync_is_hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tmp_path / "few"
+    tools.mkdir()
+    for name in ("setpriv", "flock", "timeout", "prlimit"):
+        found = subprocess.run(["which", name], check=True, capture_output=True, text=True).stdout.strip()
+        (tools / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tools))
+    with pytest.raises(TransferError, match=r"rsync ended with 127 \(rsync is not installed there\)") as caught:
+        fetch(tmp_path)
+    assert not is_transient(caught.value)
+
+
+def test_an_option_that_the_real_rsync_does_not_know_is_hopeless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rsync_that('exec rsync --no-such-option "$@"', tmp_path, monkeypatch)
+    with pytest.raises(TransferError, match=r"rsync ended with 1 \(.*--no-such-option") as caught:
+        fetch(tmp_path)
+    assert not is_transient(caught.value)
+
+
+def can_mount() -> bool:
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="a small disk of its own needs root (unshare -m)")
+def test_a_disk_that_is_full_ends_the_real_rsync_and_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The mount is rsync's alone, and goes with it.
+    work = tmp_path / "work" / "new"
+    mount = f"mount -t tmpfs -o size=64k tmpfs {work}"
+    rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
+    with pytest.raises(TransferError, match=r"rsync ended with 11 \(error in file I/O: is the disk full\?\)") as caught:
+        fetch(tmp_path)
+    assert is_transient(caught.value)
+    assert "No space left on device" in str(caught.value)
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.skipif(not can_mount(), reason="a small disk of its own needs root (unshare -m)")
+@pytest.mark.parametrize(("options", "said"), [("nr_inodes=1", "No space left"), ("ro", "Read-only file system")])
+def test_a_disk_on_which_nothing_can_be_made_is_no_fault_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, said: str
+) -> None:
+    # rsync ends with 23 then, which else means that single files could not be read on the host.
+    mount = f"mount -t tmpfs -o {options} tmpfs {tmp_path / 'work' / 'new'}"
+    rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
+    with pytest.raises(TransferError, match=f"could not write here: .*{said}") as caught:
+        fetch(tmp_path)
+    assert is_transient(caught.value)

@@ -1,0 +1,203 @@
+"""A golden day: eight streams and an archive behind a real sshd, with a clock that stands still, through Dagster.
+
+``make`` runs it with the code as it is. What the code before the house was moved made of it lies beside this file
+(``home.tar.xz``, with ``graph.json``), so that any later code can be held against it. ``python -m
+tests.baseline.golden`` writes both anew: only where their content is meant to change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from typing import Any
+
+import time_machine
+import yaml
+from dagster import DagsterInstance, Definitions
+from dagster._core.instance.ref import InstanceRef
+
+from aurora_assets.definitions import build
+from aurora_platform.config.site import load_site
+from aurora_simulator import FAULTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
+from aurora_simulator.ssh_server import SshServer
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+HOME_ARCHIVE, GRAPH = HERE / "home.tar.xz", HERE / "graph.json"
+
+HOME = Path("/tmp/aurora-golden")
+"""Always the same place: the ledger and Dagster's records name the archive's directories by their whole paths."""
+DAY = date(2026, 3, 5)
+NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
+HOURS = {"first": f"{DAY}-10:00", "last": f"{DAY}-11:00"}
+SMALL_STREAMS = ("cl61", "radar", "hatpro", "vaisalamet", "asfs_logger", "asfs_fast_sonic", "power")
+
+
+@contextmanager
+def golden_home() -> Iterator[Path]:
+    """The one place of the golden day, empty, and nobody else's meanwhile."""
+    with HOME.with_suffix(".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        shutil.rmtree(HOME, ignore_errors=True)
+        try:
+            yield HOME
+        finally:
+            shutil.rmtree(HOME, ignore_errors=True)
+
+
+def write_site(home: Path, server: SshServer | None = None) -> Path:
+    """The site of the golden day: the eight streams of the observatory as directories here, and an archive by SSH.
+
+    Without a ``server`` it names one that nobody has, for who only looks at the graph.
+    """
+    data = yaml.safe_load((ROOT / "sites/instruments.yaml").read_text())
+    data["name"] = "golden"
+    data["paths"] = {name: name for name in data["paths"]}
+    for stream in data["streams"].values():
+        stream["path"] = stream["path"].removeprefix("../.aurora/instruments/")
+        stream["start"] = date(2026, 3, 1)
+    host: dict[str, Any] = {"kind": "ssh", "address": "127.0.0.2", "user": "nobody", "auth": "none"}
+    if server is not None:
+        host |= {"address": server.address, "port": server.port, "user": server.user}
+        host |= {"auth": "key", "identity": str(server.identity)}
+    data["archive"] = {"hosts": [host], **{name: str(home / "gws" / name) for name in ("raw", "products")}}
+    file = home / "site.yaml"
+    file.write_text(yaml.safe_dump(data))
+    return file
+
+
+def simulate_sources(home: Path) -> None:
+    """What the instrument hosts have: a day of seven instruments, two hours of a camera with all faults."""
+    hosts = home / "hosts"
+    camera = CameraSpec(hosts / "wxcam", DAY, hours=2, every=timedelta(minutes=20), start_hour=10, scale=0.05)
+    # One fault writes a file that is younger than the clock that stands still; it says "unsettled" for good.
+    simulate(camera, FAULTS)
+    simulate_instruments(InstrumentSpec(hosts, DAY, scale=0.0001, foreign=True))
+
+
+def materialize(home: Path, site_file: Path) -> None:
+    """Bring every stream and every product of the day up to date, copy it to the archive, and verify it there."""
+    definitions = build(load_site(site_file))
+    with open_instance(home) as instance:
+        for job, keys in jobs():
+            run(definitions, instance, job, keys)
+
+
+def jobs() -> Iterator[tuple[str, dict[str, str]]]:
+    """The jobs of a day in their order, each with its partition's tags."""
+    day = {"dagster/partition": DAY.isoformat()}
+    hours = {f"dagster/asset_partition_range_{end}": HOURS[key] for end, key in (("start", "first"), ("end", "last"))}
+    for stream in (*SMALL_STREAMS, "wxcam"):
+        yield f"{stream}_day", day
+    yield "wxcam_hours", hours
+    for what in (*SMALL_STREAMS, "wxcam", "wxcam_products"):
+        yield f"push_{what}", day
+    for stream in (*SMALL_STREAMS, "wxcam"):
+        yield f"verify_{stream}", day
+    yield "health", {}
+    yield "push_core_products", {}
+
+
+def run(definitions: Definitions, instance: DagsterInstance, job: str, tags: dict[str, str]) -> None:
+    done = definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, raise_on_error=True)
+    assert done.success, job
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator[DagsterInstance]:
+    """Dagster's records below a home, with our settings."""
+    place = home / "dagster"
+    place.mkdir(exist_ok=True)
+    if not (place / "dagster.yaml").exists():
+        shutil.copyfile(ROOT / "dagster.yaml", place / "dagster.yaml")
+    with DagsterInstance.from_ref(InstanceRef.from_dir(str(place))) as instance:
+        yield instance
+
+
+@contextmanager
+def clock() -> Iterator[None]:
+    """Stop the clock of this process at the golden moment; what is measured by ``monotonic`` goes on."""
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+def make(home: Path, server: SshServer) -> Path:
+    """Run the golden day below ``home``; returns its site file."""
+    with clock():
+        simulate_sources(home)
+        site_file = write_site(home, server)
+        materialize(home, site_file)
+    return site_file
+
+
+def graph(definitions: Definitions) -> dict[str, Any]:
+    """What other code and people rely on by name: assets, checks, jobs, schedules, sensors; how they depend."""
+    repository = definitions.get_repository_def()
+    assets = definitions.resolve_asset_graph()
+    return {
+        "assets": {
+            key.to_user_string(): {
+                "partitions": str(assets.get(key).partitions_def),
+                "depends_on": sorted(parent.to_user_string() for parent in assets.get(key).parent_keys),
+                "is_external": assets.get(key).is_external,
+                "pools": sorted(assets.get(key).pools or ()),
+                "code_version": assets.get(key).code_version,
+                "group": assets.get(key).group_name,
+            }
+            for key in sorted(assets.get_all_asset_keys())
+        },
+        "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in assets.asset_check_keys),
+        "jobs": {
+            job.name: sorted(key.to_user_string() for key in job.asset_layer.selected_asset_keys)
+            for job in sorted(repository.get_all_jobs(), key=lambda job: job.name)
+            if not job.name.startswith("__")
+        },
+        "schedules": {
+            one.name: {"cron": one.cron_schedule, "job": one.job_name, "status": one.default_status.value}
+            for one in sorted(repository.schedule_defs, key=lambda one: one.name)
+        },
+        "sensors": {
+            one.name: {
+                "type": one.sensor_type.value,
+                "jobs": sorted(target.job_name for target in one.targets),
+                "every_s": one.minimum_interval_seconds,
+                "status": one.default_status.value,
+            }
+            for one in sorted(repository.sensor_defs, key=lambda one: one.name)
+        },
+    }
+
+
+def unpack(home: Path, server: SshServer) -> Path:
+    """Lay what the code before has made below ``home``, its archive behind another server; returns its site file."""
+    subprocess.run(["tar", "-xJf", str(HOME_ARCHIVE), "-C", str(home)], check=True)
+    return write_site(home, server)
+
+
+def pack(home: Path) -> None:
+    # GNU tar with --format=posix keeps mtimes to the nanosecond, which Python's own does not.
+    command = ["tar", "--format=posix", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-C", str(home)]
+    left_out = ("--exclude=./sshd", "--exclude=./state/known_hosts", "--exclude=*.lock")
+    subprocess.run([*command, *left_out, "-I", "xz -9e", "-cf", str(HOME_ARCHIVE), "."], check=True)
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    with golden_home() as home, SshServer(home.with_name(f"{home.name}-sshd")) as server:
+        home.mkdir()
+        file = make(home, server)
+        pack(home)
+        GRAPH.write_text(json.dumps(graph(build(load_site(file))), indent=1, sort_keys=True) + "\n")
+    print(f"{HOME_ARCHIVE.stat().st_size / 1e6:.2f} MB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

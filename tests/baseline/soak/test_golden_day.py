@@ -1,0 +1,76 @@
+"""The golden day made anew is what the code before made of it, and what that code left is taken over as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import AssetRecordsFilter, DagsterInstance
+
+from aurora_simulator.ssh_server import SshServer
+from tests.baseline import comparing, golden
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with SshServer(tmp_path_factory.mktemp("golden") / "sshd") as server:
+        yield server
+
+
+def test_a_golden_day_made_anew_is_byte_for_byte_the_one_of_before(server: SshServer, tmp_path: Path) -> None:
+    golden.unpack(tmp_path, server)
+    with golden.golden_home() as home:
+        home.mkdir()
+        golden.make(home, server)
+        made, before = comparing.files_of(home), comparing.files_of(tmp_path)
+        assert len(before) > 1000
+        assert {name for name in before | made if before.get(name) != made.get(name)} == set()
+        assert comparing.reports_of(home) == comparing.reports_of(tmp_path)
+        for database in comparing.DATABASES:
+            assert comparing.rows_of(home / database) == comparing.rows_of(tmp_path / database), database
+
+
+def test_what_the_code_before_left_is_taken_over_and_nothing_is_made_again(server: SshServer) -> None:
+    with golden.golden_home() as home:
+        home.mkdir()
+        file = golden.unpack(home, server)
+        files = comparing.places_of(home)
+        rows = {name: comparing.rows_of(home / name) for name in comparing.DATABASES}
+        with golden.open_instance(home) as instance:
+            versions = _data_versions(instance)
+        assert len(files) > 900
+        assert len(versions) > 30
+        with golden.clock():
+            golden.materialize(home, file)
+        after = comparing.places_of(home)
+        assert {name for name in files | after if files.get(name) != after.get(name)} == set()
+        assert {name: comparing.rows_of(home / name) for name in comparing.DATABASES} == rows
+        with golden.open_instance(home) as instance:
+            assert _data_versions(instance) == versions
+            assert _copied(instance) == 0
+
+
+def _data_versions(instance: DagsterInstance) -> dict[str, str]:
+    """The data version of each partition, as its newest materialization has it."""
+    found: dict[str, str] = {}
+    for key in instance.get_asset_keys():
+        if key.path in (["gws", "core_products"], ["ops", "health"]):
+            continue  # the reports of health, which say something new each time
+        for record in instance.fetch_materializations(AssetRecordsFilter(asset_key=key), limit=1000).records:
+            materialization = record.asset_materialization
+            assert materialization is not None
+            name = f"{key.to_user_string()} {materialization.partition}"
+            found.setdefault(name, (materialization.tags or {}).get("dagster/data_version", ""))
+    return found
+
+
+def _copied(instance: DagsterInstance) -> int:
+    """How many files the newest passes of the mirrors have copied."""
+    total = 0
+    for key in instance.get_asset_keys():
+        if key.path[0] == "raw":
+            (record,) = instance.fetch_materializations(AssetRecordsFilter(asset_key=key), limit=1).records
+            assert record.asset_materialization is not None
+            total += int(record.asset_materialization.metadata["copied"].value)  # type: ignore[arg-type]
+    return total

@@ -1,0 +1,247 @@
+"""What pip installs: extras that are enough for what they promise, and a package that needs no checkout."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata, util
+from pathlib import Path
+
+import pytest
+
+from aurora_platform.config import package_files
+from aurora_platform.operations import audit_local
+from tests.hiding import hiding
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = {"base": PROJECT["project"]["dependencies"], **PROJECT["project"]["optional-dependencies"]}
+SHIPPED = ("aurora_platform", "aurora_assets", "resources", "sensors", "schedules", "aurora_cli", "aurora_simulator")
+OF_THE_SERVER = (
+    *("aurora_platform.transport", "aurora_platform.operations", "aurora_platform.health"),
+    "aurora_platform.archive.locations",
+)
+"""The parts of the library that only who runs a site needs: sessions, pages, mails."""
+BASE = [
+    ".".join(path.with_suffix("").relative_to(ROOT).parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "aurora_platform").rglob("*.py"))
+]
+BASE = [name for name in BASE if not any(f"{name}.".startswith(f"{part}.") for part in OF_THE_SERVER)]
+FROM = metadata.packages_distributions()
+COMES_WITH = {"dagster-shared": "dagster"}  # of the same makers, in the same version
+
+
+def named(requirement: str) -> str:
+    """The package that a requirement is about, as registries write its name."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def with_all_they_need(requirements: Iterable[str]) -> set[str]:
+    """The packages that pip would install for these, by the metadata of what is installed here."""
+    names, new = set(), {named(one) for one in requirements}
+    while new:
+        names |= new
+        needed = [one for name in new for one in metadata.requires(name) or () if "extra ==" not in one]
+        new = {name for name in map(named, needed) if _is_installed(name)} - names
+    return names
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False  # of another platform, or of an older Python
+    return True
+
+
+def packages_of(module: str) -> set[str]:
+    """The names of the packages that a top-level module is from."""
+    return {named(name) for name in FROM.get(module, ())}
+
+
+def third_party_imports(path: Path) -> set[str]:
+    """The top-level names that a file imports, anywhere in it, of neither Python nor us."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {*SHIPPED}
+
+
+def run(code: str, *arguments: str, cwd: Path = ROOT, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, with nothing said by the environment."""
+    env = {name: value for name, value in os.environ.items() if name not in ("AURORA_SITE", "DAGSTER_HOME")}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        env=env | {"PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_reads_products_and_site_files_needs_the_base_packages_alone() -> None:
+    allowed = with_all_they_need(EXTRAS["base"])
+    hidden = {name for name in FROM if not packages_of(name) & allowed} - {*SHIPPED}
+    assert {"dagster", "fabric", "paramiko", "rich", "matplotlib", "jinja2", "requests", "pytest"} <= hidden
+    loaded = "; ".join(f"import {name}" for name in BASE)
+    done = run(f"{hiding(hidden)}\n{loaded}\nfrom aurora_platform.cameras.reader import open_pixels; print('loaded')")
+    assert done.stdout == "loaded\n", done.stderr
+    assert len(BASE) > 40
+
+
+@pytest.mark.parametrize("package", SHIPPED)
+def test_what_a_module_imports_is_declared(package: str) -> None:
+    declared = {named(one) for extra in ("base", "server") for one in EXTRAS[extra]}
+    declared |= {named(one) for one in PROJECT["dependency-groups"]["locked"]}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for name in third_party_imports(path):
+            packages = {COMES_WITH.get(one, one) for one in packages_of(name)}
+            assert packages & declared, f"{path.relative_to(ROOT)} imports {name}, of no declared package"
+
+
+def test_the_lock_has_every_package_that_an_extra_or_a_group_names() -> None:
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    wanted = [one for extra in EXTRAS.values() for one in extra] + PROJECT["dependency-groups"]["locked"]
+    assert {named(one) for one in wanted} - {named(one) for one in locked} == set()
+
+
+def test_dagsters_own_command_is_told_where_the_definitions_are() -> None:
+    project = PROJECT["tool"]["dg"]["project"]
+    target = ROOT / Path(*project["code_location_target_module"].split(".")).with_suffix(".py")
+    assert target.is_file()
+    assert project["root_module"] in SHIPPED
+    workspace = (ROOT / "workspace.yaml").read_text()
+    assert f"module_name: {project['code_location_target_module']}" in workspace
+    assert f"location_name: {project['code_location_name']}" in workspace
+
+
+def test_without_dagster_shell_its_job_is_absent_and_the_log_says_so() -> None:
+    code = (
+        "from aurora_assets.definitions import defs\n"
+        "print(*(job.name for job in defs.get_repository_def().get_all_jobs()))"
+    )
+    with_it, without = run(code), run(f"{hiding({'dagster_shell'})}\n{code}")
+    assert set(with_it.stdout.split()) - set(without.stdout.split()) == {"look_at_this_machine"}
+    assert without.returncode == 0
+    assert "there is no job look_at_this_machine" in without.stderr
+    assert "look_at_this_machine" not in with_it.stderr
+
+
+@pytest.mark.parametrize(("is_installed", "level"), [(True, "ok"), (False, "warn")])
+def test_the_audit_says_whether_dagster_shell_is_there(
+    is_installed: bool, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = util.find_spec("json") if is_installed else None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    (finding,) = audit_local.dagster_shell()
+    assert finding.level.value == level
+    assert bool(finding.next_step) is not is_installed
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what pip would put into site-packages; built from a copy, as building leaves files behind."""
+    source, wheels, target = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "installed"))
+    for name in (*SHIPPED, "benchmarks", "sites", "tests"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "dagster.yaml"):
+        shutil.copy2(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels), str(source)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = wheels.glob("*.whl")
+    shutil.unpack_archive(wheel, target, "zip")
+    return target
+
+
+def test_a_package_ships_our_packages_and_the_checkouts_own_settings(installed: Path) -> None:
+    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {*SHIPPED}
+    config = installed / "aurora_platform" / "config"
+    assert (config / "demo.yaml").read_bytes() == (ROOT / "sites" / "demo.yaml").read_bytes()
+    assert (config / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+    assert package_files.CHECKOUT == ROOT
+
+
+COMMAND = "from aurora_cli.entry_point import main; main()"
+
+
+def test_an_installed_package_makes_its_demo_and_is_at_home_in_it(installed: Path, tmp_path: Path) -> None:
+    small = ("--hours", "1", "--every", "20m", "--scale", "0.05")
+    done = run(COMMAND, "demo", *small, cwd=tmp_path, path=installed)
+    assert done.returncode == 0, done.stderr
+    place = tmp_path / "aurora-demo"
+    assert f"export AURORA_SITE={place}/site.yaml DAGSTER_HOME={place}/dagster" in done.stdout
+    # Without AURORA_SITE the demo of the working directory is the site.
+    brought = run(COMMAND, "sync", "wxcam", "--day", "2026-08-18", cwd=tmp_path, path=installed)
+    assert "wxcam: seen 8 = copied 8" in brought.stdout, brought.stderr
+    assert len([*(place / "raw" / "wxcam").rglob("*.jpg")]) == 6
+    code = """
+from aurora_assets.definitions import defs
+from aurora_platform.config.site import load_site
+from aurora_platform.health.snapshot import _software
+print(load_site().paths.raw, _software("1").commit, len(list(defs.get_repository_def().get_all_jobs())) > 3)
+"""
+    loaded = run(code, cwd=tmp_path, path=installed)
+    assert loaded.stdout == f"{place}/raw None True\n", loaded.stderr
+
+
+def test_an_audit_of_an_installed_package_names_steps_that_need_no_checkout(installed: Path, tmp_path: Path) -> None:
+    said = run(COMMAND, "audit", "--json", cwd=tmp_path, path=installed).stdout
+    assert "aurora demo first" in said
+    assert "make " not in said.replace("make room", "")
+    assert str(ROOT) not in said.replace(sys.executable, "python"), "but for the interpreter, which may be there"
+
+
+def test_a_package_that_pip_installed_from_a_repository_knows_its_commit(installed: Path, tmp_path: Path) -> None:
+    shutil.copytree(installed, tmp_path / "installed")
+    (info,) = (tmp_path / "installed").glob("*.dist-info")
+    origin = {"url": "https://example.org/aurora", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef" * 2}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    code = "from aurora_platform.health.snapshot import _software; print(_software('1').commit)"
+    assert run(code, cwd=tmp_path, path=tmp_path / "installed").stdout == "0123456789ab\n"
+
+
+@pytest.fixture
+def shadows(tmp_path: Path) -> Path:
+    """A working directory with files of the names of ours, which must not be imported."""
+    for name in ("resources", "cli", "sensors", "schedules", "demo", "site_file", "health"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the file {name}.py of the working directory')\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["audit", "--json"]])
+def test_files_of_the_working_directory_with_our_names_do_not_break_the_command(
+    shadows: Path, arguments: list[str]
+) -> None:
+    # `-c` puts the working directory first into sys.path, which the installed program does not.
+    done = run(COMMAND, *arguments, cwd=shadows)
+    assert "of the working directory" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.stdout
+
+
+def test_without_the_server_extra_the_command_ends_with_one_line_that_names_it() -> None:
+    done = run(f"{hiding({'rich'})}\n{COMMAND}", "status")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == ("aurora: rich is not installed. The command needs: pip install 'aurora-platform[server]'\n")
+
+
+def test_a_module_of_ours_that_is_missing_is_a_fault_and_no_extra() -> None:
+    done = run(f"import sys; sys.modules['aurora_cli.status'] = None\n{COMMAND}", "status")
+    assert "ModuleNotFoundError" in done.stderr
+    assert "pip install" not in done.stderr

@@ -1,0 +1,96 @@
+"""The documents: their examples run, their links lead somewhere, and they name no machine."""
+
+import re
+import subprocess
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aurora_platform.cameras.pixels import build_pixels
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.workspace import CameraWorkspace
+from aurora_platform.config.site import load_site
+from aurora_platform.layout import CameraLayout
+from aurora_simulator import CameraSpec, simulate
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DAY = date(2026, 8, 18)
+
+
+@pytest.fixture
+def products(tmp_path: Path) -> Path:
+    layout = CameraLayout(tmp_path / "raw" / "wxcam", tmp_path / "products" / "wxcam")
+    workspace = CameraWorkspace(layout, tmp_path / "locks")
+    simulate(CameraSpec(root=layout.raw, day=DAY, hours=2, every=timedelta(minutes=10), scale=0.1, other=False))
+    now = datetime(2026, 8, 20, tzinfo=UTC)
+    refresh_day(workspace, DAY, now)
+    build_pixels(workspace, "fish_hdr", DAY, now)
+    return tmp_path / "products"
+
+
+def test_the_examples_for_analysts_run_from_top_to_bottom(products: Path) -> None:
+    text = (ROOT / "docs" / "analysing.md").read_text()
+    names: dict[str, object] = {"products": products}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    assert len(names["rows"]) == 12  # type: ignore[arg-type]
+    assert names["brightness"].sizes == {"time": 12}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+def test_every_key_of_the_site_file_is_explained() -> None:
+    from aurora_platform.config.archive import Archive, Retention
+    from aurora_platform.config.health import Alerts, Endpoint, Health, Smtp
+    from aurora_platform.config.hosts import SshHost
+    from aurora_platform.config.limits import Limits
+    from aurora_platform.config.live import Live
+    from aurora_platform.config.site import Paths, Site
+    from aurora_platform.config.streams import Stream
+
+    text = (ROOT / "docs" / "site-file.md").read_text()
+    for model in (Site, Paths, SshHost, Stream, Limits, Live, Archive, Retention, Health, Alerts, Smtp, Endpoint):
+        for key in model.model_fields:
+            assert re.search(rf"\b{key}\b", text), f"{model.__name__}.{key}"
+
+
+def test_the_readme_names_the_commands_that_make_has_and_ci_runs_its_test_command() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for command in re.findall(r"^    make (\w+)", readme, re.MULTILINE):
+        assert re.search(rf"^{command}:", makefile, re.MULTILINE), command
+    assert "    make test " in readme
+    ran = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
+    assert ran == ["make lint", "make test", "make soak-short", "make bench-short"]
+    for goal in ran:
+        assert re.search(rf"^{goal.removeprefix('make ')}:", makefile, re.MULTILINE), goal
+
+
+@pytest.mark.parametrize(("goal", "said"), [("setup", "ready. Next: make demo"), ("demo", "")])
+def test_make_setup_ends_with_what_to_do_next(goal: str, said: str) -> None:
+    recipe = subprocess.run(["make", "-n", goal], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (last,) = [line for line in recipe.splitlines() if line.startswith("case ")]
+    assert subprocess.run(["bash", "-c", last], capture_output=True, text=True, check=True).stdout.startswith(said)
+
+
+def test_the_readme_names_the_commands_of_aurora_and_the_site_of_all_instruments() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for text in ("aurora audit", "aurora status", "aurora sync", "python -m aurora_simulator instruments"):
+        assert f".venv/bin/{text}" in readme
+    assert "sites/instruments.yaml" in readme
+    assert (
+        readme.index("export AURORA_SITE") < readme.index(".venv/bin/aurora audit") < readme.index("Start the platform")
+    )
+
+
+def test_every_schedule_and_sensor_of_a_site_stands_in_the_table_of_what_starts_by_itself() -> None:
+    from schedules import all_schedules
+
+    table = (ROOT / "docs" / "operating.md").read_text()
+    for schedule in all_schedules(load_site()):
+        assert f"`{schedule.name.replace('wxcam', '<stream>')}`" in table, schedule.name
