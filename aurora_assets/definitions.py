@@ -1,11 +1,8 @@
 """The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
+from aurora_assets.for_good import for_good  # isort: skip - it is for what is loaded after it
 from aurora_assets.archive.assets import archive_assets
 from aurora_assets.cameras.assets import wxcam_assets
 from aurora_assets.cameras.checks import wxcam_checks
@@ -53,16 +50,5 @@ def build(site: Site) -> Definitions:
     return bound
 
 
-@contextmanager
-def _for_good() -> Iterator[None]:
-    """What is loaded here lives as long as the process: its collector looks through it neither now nor later."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-with _for_good():
+with for_good():
     defs = build(load_site())

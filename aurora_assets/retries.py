@@ -4,12 +4,10 @@ A transient error is tried again with growing pauses, the rest fails at once. Th
 which (:mod:`aurora_platform.errors`).
 """
 
-import ast
-import inspect
-import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -59,13 +57,20 @@ def retried_asset(
     return define
 
 
+@cache
+def _lines(file: str) -> list[str]:
+    return Path(file).read_text().splitlines()
+
+
 @cache  # all cameras' products of a kind, and all streams' copies, have one code
 def _code_link(code: CodeType) -> CodeReferencesMetadataValue:
-    """The line of the ``def``, below its decorators."""
-    lines, first = inspect.getsourcelines(code)  # they begin with its decorators
-    (function,) = ast.parse(textwrap.dedent("".join(lines))).body
-    place = LocalFileCodeReference(file_path=code.co_filename, line_number=first + function.lineno - 1)
-    return CodeReferencesMetadataValue(code_references=[place])
+    """The line of the ``def``; ``inspect`` would look through all modules for the file, which the code knows."""
+    below = _lines(code.co_filename)[code.co_firstlineno - 1 :]  # a function's code begins with its decorators
+    head = f"def {code.co_name}("
+    line = next(n for n, text in enumerate(below, code.co_firstlineno) if text.lstrip().startswith(head))
+    return CodeReferencesMetadataValue(
+        code_references=[LocalFileCodeReference(file_path=code.co_filename, line_number=line)]
+    )
 
 
 def fail_at_once_unless_transient[**P, R](function: Callable[P, R]) -> Callable[P, R]:

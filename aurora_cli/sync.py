@@ -23,8 +23,9 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.plan import describe_refused
+from aurora_platform.mirror.reports import DayReport, MirrorReport
 from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
-from aurora_platform.mirror.sync import DayReport, MirrorReport, mirror_days
+from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Tally, counted
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import Transfer

@@ -7,7 +7,6 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_platform import health
 from aurora_platform.config.site import Site
-from aurora_platform.health.alert_rules import read_snapshot
 from aurora_platform.health.models import Run
 from aurora_platform.layout import Layout, open_state
 from resources.mailer import MailerResource
@@ -34,7 +33,8 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
             since_utc=datetime.now(UTC).replace(microsecond=0),
             error=" ".join(context.failure_event.message.split())[:300] if context.failure_event.message else None,
         )
-        alerting, reading = health.alerts.Alerting.of(site, settings), read_snapshot(Layout.of(site).health.snapshot)
+        alerting = health.alerts.Alerting.of(site, settings)
+        reading = health.alert_rules.read_snapshot(Layout.of(site).health.snapshot)
         outcome = alerting.evaluate(reading, mailer.of(settings), failed=[failed])
         return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
 

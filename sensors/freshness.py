@@ -19,8 +19,8 @@ from dagster import (
 
 from aurora_assets import instance as dagster_instance
 from aurora_assets.health.checks import CHECK, asset_of, evaluation_of
+from aurora_platform import health
 from aurora_platform.config.site import Site
-from aurora_platform.health.freshness import age_class, all_freshness
 from aurora_platform.health.models import Freshness, Level
 
 _EVERY = 60  # s
@@ -47,7 +47,7 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         is_quiet = now[_RECORDS] == before.get(_RECORDS)
         newest = {} if is_quiet else visibility.newest_results(instance, _checks_of(context.repository_def))
         counts = dict.fromkeys(Level, 0)
-        for one in all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
+        for one in health.freshness.all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
             counts[one.level] += 1
             now[one.name] = _told(one)
             evaluation = evaluation_of(one)
@@ -78,7 +78,7 @@ def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheck
 def _told(one: Freshness) -> str:
     """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
     is_unseen = one.component == "source" and one.level is Level.GRAY
-    return f"{one.level} {age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
+    return f"{one.level} {health.freshness.age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
 
 
 def _read(cursor: str | None) -> dict[str, str]:

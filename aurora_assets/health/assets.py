@@ -22,8 +22,6 @@ from aurora_platform import health
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
-from aurora_platform.health.alert_rules import read_snapshot
-from aurora_platform.health.assessment import sorted_by_level
 from aurora_platform.health.models import Assessment, Level, Snapshot
 from aurora_platform.health.next_steps import TOLD_BY_ALL
 from aurora_platform.layout import Layout, open_state
@@ -95,7 +93,7 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
     def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
         open_state(site.paths.state)
         outcome = health.alerts.Alerting.of(site, settings).evaluate(
-            read_snapshot(Layout.of(site).health.snapshot), mailer.of(settings)
+            health.alert_rules.read_snapshot(Layout.of(site).health.snapshot), mailer.of(settings)
         )
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")
@@ -143,7 +141,8 @@ def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:
 
 
 def _nothing_red(assessment: Assessment) -> AssetCheckResult:
-    bad = [check for check in sorted_by_level(assessment.checks) if check.level in (Level.RED, Level.AMBER)]
+    by_level = health.assessment.sorted_by_level(assessment.checks)
+    bad = [check for check in by_level if check.level in (Level.RED, Level.AMBER)]
     return AssetCheckResult(
         asset_key=HEALTH,
         check_name=TOLD_BY_ALL,

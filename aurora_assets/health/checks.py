@@ -21,9 +21,8 @@ from dagster import (
 from aurora_assets import instance as dagster_instance
 from aurora_assets.asset_keys import asset_key, gws_raw_key, raw_key, source_key
 from aurora_assets.metadata import Metadata
+from aurora_platform import health
 from aurora_platform.config.site import Site
-from aurora_platform.health.assessment import is_planned_offline
-from aurora_platform.health.freshness import all_freshness
 from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import WXCAM, camera_keys
 
@@ -57,7 +56,7 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
     def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
         records = dagster_instance.records.DagsterRecords(context.instance, site)
         chosen = context.selected_asset_check_keys
-        for one in all_freshness(site, records.newest_of_products()):
+        for one in health.freshness.all_freshness(site, records.newest_of_products()):
             key = AssetCheckKey(asset_of(one), CHECK)
             if key in chosen:
                 yield AssetCheckResult(
@@ -86,7 +85,7 @@ def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
 
 def passes(one: Freshness) -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    return one.level is Level.GREEN or is_planned_offline(one)
+    return one.level is Level.GREEN or health.assessment.is_planned_offline(one)
 
 
 def severity_of(one: Freshness) -> AssetCheckSeverity:

@@ -7,9 +7,9 @@ from dagster import DagsterInstance
 
 from aurora_assets import instance as dagster_instance
 from aurora_assets.instance.code_location import CodeLocation
+from aurora_platform import operations
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import Assessment, Check, Snapshot
-from aurora_platform.operations.observe import NoRecords, observe
 
 
 def look_at(
@@ -29,6 +29,6 @@ def look_at(
         What the code location has; without it, everything of which Dagster has a record counts.
     """
     if isinstance(instance, str):
-        return observe(site, NoRecords(instance), known_hosts, more)
+        return operations.observe.observe(site, operations.observe.NoRecords(instance), known_hosts, more)
     records = dagster_instance.records.DagsterRecords(instance, site, code)
-    return observe(site, records, known_hosts, more)
+    return operations.observe.observe(site, records, known_hosts, more)

@@ -18,13 +18,14 @@ from aurora_assets.automation import last_made
 from aurora_assets.metadata import Metadata, common_version, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.retries import retried_asset
+from aurora_platform import mirror
 from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.plan import describe_refused
+from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
 from aurora_platform.mirror.scan import Survey
-from aurora_platform.mirror.sync import RECIPE, DayReport, MirrorReport, mirror_days
 from resources.hosts import HostsResource
 
 
@@ -84,7 +85,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
         open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))
-        report = mirror_days(
+        report = mirror.sync.mirror_days(
             name,
             stream,
             [day_of_key(key) for key in context.partition_keys],

@@ -15,12 +15,12 @@ from dagster import (
 from aurora_assets.asset_keys import raw_key
 from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run
+from aurora_platform import mirror
 from aurora_platform.check_report import Finding
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
 from aurora_platform.layout import Layout
-from aurora_platform.mirror import checks as mirror_checks
 from aurora_platform.mirror.scan import look, look_outside
 from aurora_platform.plots import strip_days
 from resources.hosts import HostsResource
@@ -58,11 +58,11 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {
-                check: [mirror_checks.not_seen(str(error))] for check in ("nothing_refused", "matches_source")
+                check: [mirror.checks.not_seen(str(error))] for check in ("nothing_refused", "matches_source")
             }
         return here | {
-            "nothing_refused": [mirror_checks.nothing_refused(survey, outside)],
-            "matches_source": [mirror_checks.matches_source(survey)],
+            "nothing_refused": [mirror.checks.nothing_refused(survey, outside)],
+            "matches_source": [mirror.checks.matches_source(survey)],
         }
 
     @multi_asset_check(
@@ -89,15 +89,15 @@ def _of_what_is_here(
     stream: Stream, raw_root: Path, days: Sequence[date], sharing: Mapping[str, Stream], now: datetime
 ) -> dict[str, list[Finding]]:
     try:
-        files = list(mirror_checks.local_files(stream, raw_root, days))
+        files = list(mirror.checks.local_files(stream, raw_root, days))
     except OSError as error:
-        unseen = mirror_checks.not_seen(f"{error.filename}: {error.strerror}", raw_root)
+        unseen = mirror.checks.not_seen(f"{error.filename}: {error.strerror}", raw_root)
         return {check: [unseen] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
-    written = mirror_checks.written_by_day(stream, files)
+    written = mirror.checks.written_by_day(stream, files)
     return {
-        "no_file_in_the_future": [mirror_checks.no_file_in_the_future(stream, files, now)],
-        "nothing_foreign": [mirror_checks.nothing_foreign(files, sharing)],
-        "no_gap": [mirror_checks.no_gap(stream, written.get(day, []), day, now) for day in days],
+        "no_file_in_the_future": [mirror.checks.no_file_in_the_future(stream, files, now)],
+        "nothing_foreign": [mirror.checks.nothing_foreign(files, sharing)],
+        "no_gap": [mirror.checks.no_gap(stream, written.get(day, []), day, now) for day in days],
     }
 
 
@@ -105,7 +105,7 @@ def _coverage(name: str, stream: Stream, raw_root: Path) -> Metadata:
     """How many files each of the last 30 days has here, against the fullest of them."""
     today = datetime.now(UTC).date()
     try:
-        counts = mirror_checks.files_by_day(stream, raw_root, strip_days(today))
+        counts = mirror.checks.files_by_day(stream, raw_root, strip_days(today))
     except OSError:
         return {}  # another check says that and why
     most = max(counts.values(), default=0)

@@ -1,9 +1,7 @@
 """What the site file says of the archive, and of how long working copies are kept here."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -44,7 +42,7 @@ class Archive(Settings):
     """Also where nothing changed here, the newest days are looked at again after that time."""
 
     @model_validator(mode="after")
-    def _replaced_is_apart(self) -> Archive:
+    def _replaced_is_apart(self) -> Self:
         layout = ArchiveLayout.of(self)
         if self.replaced and (root := layout.root_of(self.replaced)):
             raise ValueError(f"replaced: outside of {root}; what is kept there would be taken for the archive's own")

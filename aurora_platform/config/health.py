@@ -1,9 +1,7 @@
 """What the site file says of health and alerts."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -50,7 +48,7 @@ class Smtp(Settings):
     password_variable: VariableName | None = None
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> Smtp:
+    def _both_or_none(self) -> Self:
         if (self.user_variable is None) != (self.password_variable is None):
             raise ValueError("user_variable and password_variable go together")
         if self.user_variable is not None and not self.starttls:
@@ -77,7 +75,7 @@ class Alerts(Settings):
     checks_after: Bound = timedelta(minutes=30)
 
     @model_validator(mode="after")
-    def _file_goes_with_its_transport(self) -> Alerts:
+    def _file_goes_with_its_transport(self) -> Self:
         if (self.transport == "file") != (self.file is not None):
             raise ValueError("file goes with transport: file, and only with it")
         return self

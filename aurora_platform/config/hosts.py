@@ -1,8 +1,6 @@
 """How a host is reached: this machine, or another one over SSH. Settings of the site file."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,7 +28,7 @@ class SshHost(Settings):
     identity: UnquotedPath | None = None
 
     @model_validator(mode="after")
-    def _identity_goes_with_key(self) -> SshHost:
+    def _identity_goes_with_key(self) -> Self:
         if (self.auth == "key") != (self.identity is not None):
             raise ValueError("identity (a private key file) goes with auth: key, and only with it")
         return self

@@ -1,7 +1,5 @@
 """Limits of the site file: how long we wait for what, and how much room is left free."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from aurora_platform.config.types import Bound, Duration, Free, Look, Settings

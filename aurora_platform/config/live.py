@@ -1,7 +1,5 @@
 """What happens by itself, as the site file says: how often hosts are looked at, and when the schedules tick."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Annotated
 

@@ -5,13 +5,11 @@ holds no secrets: those are named by environment variable. ``python -m aurora_pl
 what is wrong with a file, or prints what it resolves to.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
@@ -86,7 +84,7 @@ class Site(Settings):
         return {**data, "streams": streams}
 
     @model_validator(mode="after")
-    def _streams_fit_hosts(self) -> Site:
+    def _streams_fit_hosts(self) -> Self:
         for name, stream in self.streams.items():
             if stream.host not in self.hosts:
                 known = ", ".join(self.hosts)
@@ -94,7 +92,7 @@ class Site(Settings):
         return self
 
     @model_validator(mode="after")
-    def _retention_fits_streams(self) -> Site:
+    def _retention_fits_streams(self) -> Self:
         for name in self.retention.raw:
             if name not in self.streams:
                 raise ValueError(f"retention.raw.{name}: not one of streams ({', '.join(self.streams)})")

@@ -1,11 +1,10 @@
 """A stream of the site file: which files of a host are its own, and to which UTC day each belongs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
+from typing import Self
 
 from pydantic import Field, model_validator
 from wcmatch import glob
@@ -39,7 +38,7 @@ class Stream(Settings):
     description: str = ""
 
     @model_validator(mode="after")
-    def _days_are_told_apart_once(self) -> Stream:
+    def _days_are_told_apart_once(self) -> Self:
         if self.day_dirs and self.day_names:
             raise ValueError("day_dirs or day_names, not both: where days have directories, these say what is listed")
         return self

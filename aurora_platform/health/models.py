@@ -5,8 +5,6 @@ fields may come, none goes or changes its meaning without a new ``schema_version
 seconds; what could not be seen is null, with the reason beside it.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -25,7 +23,7 @@ class Level(StrEnum):
 
 class _Record(BaseModel):
     # Extra keys are allowed, so that a reader of today takes files of tomorrow.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Filesystem(_Record):

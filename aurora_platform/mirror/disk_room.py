@@ -16,10 +16,10 @@ from aurora_platform.config.types import bytes_kept_free
 from aurora_platform.fs.atomic import nearest
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan
+from aurora_platform.mirror.reports import NO_ROOM
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.text import counted
 
-NO_ROOM = "does not fit on the disk"
 _BLOCK = 4096  # a file takes whole blocks
 _OUR_INODES = 8  # for the work directory and what is in it
 

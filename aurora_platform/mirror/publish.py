@@ -16,8 +16,8 @@ from pathlib import Path
 
 from aurora_platform.errors import NO_SPACE
 from aurora_platform.fs.atomic import remove
-from aurora_platform.mirror.disk_room import NO_ROOM
 from aurora_platform.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+from aurora_platform.mirror.reports import NO_ROOM
 from aurora_platform.mirror.work_directory import beside
 
 # Of the directory alone: what had come lay on another disk, had room there, and was asked for its size before.

@@ -16,81 +16,18 @@ from aurora_platform.config.limits import KEEP_FREE
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import ScannedEntry, identity
 from aurora_platform.layout import mirror_transfer_lock
-from aurora_platform.mirror.disk_room import NO_ROOM, Room
+from aurora_platform.mirror.disk_room import Room
 from aurora_platform.mirror.fetch import Fetch
 from aurora_platform.mirror.other_lanes import OtherLanes, held
 from aurora_platform.mirror.plan import DayPlan, Plan, make_plan
+from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.streams.state import Sighting, remember
-from aurora_platform.text import Tally, counted
+from aurora_platform.text import Tally
 from aurora_platform.transport.protocols import Source, Transfer, Transferred
 
-RECIPE = "raw/1"
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
-
-
-@dataclass
-class DayReport:
-    """What a pass did for one UTC day. seen = copied + unchanged + unsettled + refused."""
-
-    day: date
-    seen: int
-    copied: int
-    unchanged: int
-    unsettled: Tally
-    refused: dict[str, Tally]
-    bytes: int
-    identity: str
-
-    @property
-    def refused_count(self) -> int:
-        return sum(tally.count for tally in self.refused.values())
-
-
-@dataclass
-class MirrorReport:
-    """What a pass over some days did."""
-
-    days: list[DayReport]
-    foreign: int
-    unreadable: Tally
-    newest_ns: int | None
-    seconds: float
-    resumed_bytes: int = 0
-    complaints: Sequence[str] = ()
-    unmatched: int = 0
-    """See :attr:`aurora_platform.mirror.plan.Plan.unmatched`."""
-
-    def total(self, name: str) -> int:
-        return sum(getattr(day, name) for day in self.days)
-
-    @property
-    def unsettled(self) -> int:
-        return sum(day.unsettled.count for day in self.days)
-
-    @property
-    def rate(self) -> float:
-        """Bytes per second, over the whole pass."""
-        return self.total("bytes") / self.seconds if self.seconds else 0.0
-
-    @property
-    def without_room(self) -> list[str]:
-        """Why files were not fetched for which there is no room on the disk, how many, and the first of them."""
-        return [
-            f"{day.day}: {counted(tally.count, 'file')}: {reason}: {', '.join(tally.first)}"
-            for day in self.days
-            for reason, tally in day.refused.items()
-            if reason.startswith(NO_ROOM)
-        ]
-
-    def summary(self) -> str:
-        """The line that an operator reads."""
-        return (
-            f"seen {self.total('seen')} = copied {self.total('copied')} + unchanged {self.total('unchanged')}"
-            f" + unsettled {self.unsettled} + refused {self.total('refused_count')};"
-            f" {self.total('bytes')} bytes in {self.seconds:.2f} s ({self.rate / 1e6:.1f} MB/s)"
-        )
 
 
 def mirror_days(

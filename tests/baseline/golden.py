@@ -107,7 +107,9 @@ def jobs() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def run(definitions: Definitions, instance: DagsterInstance, job: str, tags: dict[str, str]) -> None:
-    done = definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, raise_on_error=True)
+    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+    definition = definitions.resolve_job_def(job)
+    done = definition.execute_in_process(instance=instance, tags=tags, run_config=quiet, raise_on_error=True)
     assert done.success, job
 
 

@@ -17,8 +17,9 @@ import pytest
 
 from aurora_platform.config.hosts import Host, LocalHost, SshHost
 from aurora_platform.config.streams import Stream
+from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.mirror.scan import Survey, look
-from aurora_platform.mirror.sync import MirrorReport, mirror_days
+from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.listing import ListedEntry, Listing

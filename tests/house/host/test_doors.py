@@ -56,6 +56,7 @@ ROUNDS = [
         ("aurora_platform.archive", "stores", "Records"),
         ("aurora_platform.archive", "verify_and_publish", "certify"),
     ],
+    [("aurora_platform.mirror", "sync", "mirror_days"), ("aurora_platform.operations", "observe", "observe")],
     [("aurora_assets.instance", "records", "DagsterRecords")],
 ]
 

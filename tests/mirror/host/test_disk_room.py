@@ -12,7 +12,8 @@ import pytest
 
 from aurora_platform.config.site import load_site
 from aurora_platform.errors import SiteError
-from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred
+from aurora_platform.mirror.reports import MirrorReport
+from aurora_platform.mirror.sync import Transfer, Transferred
 from tests.disks import mount, tmpfs, with_mounts
 from tests.mirror.parts import (
     ANYTHING,

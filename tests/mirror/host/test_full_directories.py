@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aurora_platform.errors import TransferError
-from aurora_platform.mirror.sync import MirrorReport
+from aurora_platform.mirror.reports import MirrorReport
 from tests.disks import mount, tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, SETTLED, Mirror, adds_up, left_over, stream_of, write
 

@@ -17,8 +17,9 @@ import pytest
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError, HostError, TransferError
 from aurora_platform.layout import Layout
+from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.mirror.scan import Survey, look
-from aurora_platform.mirror.sync import MirrorReport, mirror_days
+from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.errors import BusyError, HostError, TransferError
-from aurora_platform.mirror.sync import MirrorReport, Transfer, Transferred
+from aurora_platform.mirror.reports import MirrorReport
+from aurora_platform.mirror.sync import Transfer, Transferred
 from aurora_platform.streams.state import Sighting, sightings
 from aurora_platform.transport.listing import LocalSource
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, Noted, adds_up, differences, left_over, stream_of, write

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
 from aurora_platform.fs.versions import ScannedEntry, identity
-from aurora_platform.mirror.sync import MirrorReport
+from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.protocols import Source

@@ -19,8 +19,9 @@ from aurora_assets.definitions import build
 from aurora_assets.mirror.assets import raw_key
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Layout
+from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.mirror.scan import look
-from aurora_platform.mirror.sync import MirrorReport, mirror_days
+from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.connections import Connections
 from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer

@@ -1,0 +1,77 @@
+"""What a pass of the mirror says of its work: plain data, for who shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from aurora_platform.text import Tally, counted
+
+RECIPE = "raw/1"
+"""The version of how a day is mirrored; a part of the day's identity."""
+NO_ROOM = "does not fit on the disk"
+"""How the reason begins why a file was not fetched."""
+
+
+@dataclass
+class DayReport:
+    """What a pass did for one UTC day. seen = copied + unchanged + unsettled + refused."""
+
+    day: date
+    seen: int
+    copied: int
+    unchanged: int
+    unsettled: Tally
+    refused: dict[str, Tally]
+    bytes: int
+    identity: str
+
+    @property
+    def refused_count(self) -> int:
+        return sum(tally.count for tally in self.refused.values())
+
+
+@dataclass
+class MirrorReport:
+    """What a pass over some days did."""
+
+    days: list[DayReport]
+    foreign: int
+    unreadable: Tally
+    newest_ns: int | None
+    seconds: float
+    resumed_bytes: int = 0
+    complaints: Sequence[str] = ()
+    unmatched: int = 0
+    """See :attr:`aurora_platform.mirror.plan.Plan.unmatched`."""
+
+    def total(self, name: str) -> int:
+        return sum(getattr(day, name) for day in self.days)
+
+    @property
+    def unsettled(self) -> int:
+        return sum(day.unsettled.count for day in self.days)
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second, over the whole pass."""
+        return self.total("bytes") / self.seconds if self.seconds else 0.0
+
+    @property
+    def without_room(self) -> list[str]:
+        """Why files were not fetched for which there is no room on the disk, how many, and the first of them."""
+        return [
+            f"{day.day}: {counted(tally.count, 'file')}: {reason}: {', '.join(tally.first)}"
+            for day in self.days
+            for reason, tally in day.refused.items()
+            if reason.startswith(NO_ROOM)
+        ]
+
+    def summary(self) -> str:
+        """The line that an operator reads."""
+        return (
+            f"seen {self.total('seen')} = copied {self.total('copied')} + unchanged {self.total('unchanged')}"
+            f" + unsettled {self.unsettled} + refused {self.total('refused_count')};"
+            f" {self.total('bytes')} bytes in {self.seconds:.2f} s ({self.rate / 1e6:.1f} MB/s)"
+        )
