@@ -43,7 +43,7 @@ soak-short: soak ## the same with some hours, days, files and kills (ten minutes
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
 	@$(PY) -m aurora_platform.config.site check > /dev/null
 	@mkdir -p $(DAGSTER_HOME) && cp -n dagster.yaml $(DAGSTER_HOME)/
-	@cmp -s dagster.yaml $(DAGSTER_HOME)/dagster.yaml || echo "note: $(DAGSTER_HOME)/dagster.yaml is not that of this version; yours is kept (docs/operating.md, Updating)"
+	@cmp -s <(grep -v "^ *#" dagster.yaml) <(grep -v "^ *#" $(DAGSTER_HOME)/dagster.yaml) || echo "note: $(DAGSTER_HOME)/dagster.yaml is not that of this version; yours is kept (docs/operating.md, Updating)"
 	@[[ "$(PORT)" =~ ^[0-9]+$$ ]] || { echo "PORT=$(PORT) is no number"; exit 1; }
 	@! (exec 3<> /dev/tcp/127.0.0.1/$(PORT)) 2> /dev/null || { echo "port $(PORT) is taken; choose another: make ui PORT=3001"; exit 1; }
 	@echo "http://127.0.0.1:$(PORT), in some seconds; Ctrl-C ends it"

@@ -2,7 +2,7 @@
 
 from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
-from aurora_assets.for_good import for_good  # isort: skip - it is for what is loaded after it
+from aurora_assets.garbage_collection import for_good  # isort: skip - it is for what is loaded after it
 from aurora_assets.archive.assets import archive_assets
 from aurora_assets.cameras.assets import wxcam_assets
 from aurora_assets.cameras.checks import wxcam_checks

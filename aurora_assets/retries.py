@@ -59,7 +59,7 @@ def retried_asset(
 
 @cache
 def _lines(file: str) -> list[str]:
-    return Path(file).read_text().splitlines()
+    return Path(file).read_text(encoding="utf-8").splitlines()
 
 
 @cache  # all cameras' products of a kind, and all streams' copies, have one code
@@ -67,7 +67,8 @@ def _code_link(code: CodeType) -> CodeReferencesMetadataValue:
     """The line of the ``def``; ``inspect`` would look through all modules for the file, which the code knows."""
     below = _lines(code.co_filename)[code.co_firstlineno - 1 :]  # a function's code begins with its decorators
     head = f"def {code.co_name}("
-    line = next(n for n, text in enumerate(below, code.co_firstlineno) if text.lstrip().startswith(head))
+    starts = (n for n, text in enumerate(below, code.co_firstlineno) if text.lstrip().startswith(head))
+    line = next(starts, code.co_firstlineno)  # of a function that is written otherwise, its decorators
     return CodeReferencesMetadataValue(
         code_references=[LocalFileCodeReference(file_path=code.co_filename, line_number=line)]
     )

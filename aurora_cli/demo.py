@@ -14,12 +14,12 @@ from aurora_platform.config.site import Site, site_of_text
 from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
 from aurora_platform.fs.atomic import publish_file
+from aurora_platform.layout import WXCAM
 from aurora_platform.text import counted
 from aurora_simulator import CameraSpec, SpecError, simulate, suggested_workers
 from aurora_simulator.terminal import summary, with_bar
 
 _SITE_FILE, _STAGED = "site.yaml", ".site.yaml"
-_STREAM = "wxcam"
 
 
 def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
@@ -53,7 +53,7 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
     """
     directory, began = directory.absolute(), time.monotonic()
     _refuse_what_is_no_demo(directory)
-    stream = _site_in(directory).streams[_STREAM]
+    stream = _site_in(directory).streams[WXCAM]
     if day.date() < stream.start:
         raise click.UsageError(f"--day {day.date()} is before the demo's camera begins ({stream.start})")
     try:
@@ -122,6 +122,6 @@ def _say_what_next(directory: Path, day: datetime) -> None:
     tags = f'\'{{"dagster/partition": "{day.date()}"}}\''
     say("Next, in this shell:")
     say(f"    export AURORA_SITE={file} DAGSTER_HOME={home}")
-    say(f"    aurora sync {_STREAM} --day {day.date()}   # brings the files over; makes no products")
-    say(f"    dagster job execute -m aurora_assets.definitions -j {_STREAM}_day --tags {tags}   # the products")
+    say(f"    aurora sync {WXCAM} --day {day.date()}   # brings the files over; makes no products")
+    say(f"    dagster job execute -m aurora_assets.definitions -j {WXCAM}_day --tags {tags}   # the products")
     say("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")

@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +23,8 @@ from aurora_platform.operations.observe import NoRecords, observe
 
 RECORDS = "aurora.records"
 """The entry point of who has the records of a platform; see :mod:`aurora_assets.command_records`."""
+
+type OpenRecords = Callable[[Site], AbstractContextManager[tuple[Orchestrator, list[Check]]]]
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
 _CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
@@ -70,11 +72,24 @@ def _records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
     elif not Path(home, "history").is_dir():
         # Dagster would make its databases there.
         yield NoRecords("there are no records in DAGSTER_HOME: was the platform ever started there?"), []
-    elif not (doors := entry_points(group=RECORDS)):
-        yield NoRecords("the Dagster layer is not installed here: pip install 'aurora-platform[server]'"), []
+    elif (open_records := _door()) is None:
+        yield NoRecords("Dagster is not installed here: pip install 'aurora-platform[server]'"), []
     else:
-        with next(iter(doors)).load()(site) as found:
+        with open_records(site) as found:
             yield found
+
+
+def _door() -> OpenRecords | None:
+    """What opens Dagster's records of a site; None where Dagster is not installed."""
+    for door in entry_points(group=RECORDS):
+        try:
+            opened: OpenRecords = door.load()
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] != "dagster":
+                raise
+        else:
+            return opened
+    return None
 
 
 def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:

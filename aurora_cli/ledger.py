@@ -36,7 +36,7 @@ def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
                 book.requeue(archive.name, parked)
                 say(f"{len(parked)} files are queued again")
             _show(archive, book)
-    except AuroraError as error:
+    except (AuroraError, OSError) as error:
         raise click.ClickException(words_of(error)) from None
 
 

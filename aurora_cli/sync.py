@@ -19,9 +19,8 @@ from aurora_cli.console import Waiting, say, show_table, waiting
 from aurora_cli.context import begin_to_write, days_from, in_their_words, looking_only, site_of, words_of
 from aurora_cli.progress_bars import Bars
 from aurora_platform.concurrency import together
-from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
-from aurora_platform.layout import Layout
+from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.reports import DayReport, MirrorReport
 from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
@@ -32,7 +31,7 @@ from aurora_platform.transport.protocols import Transfer
 
 ALL = "all"
 _LOG = logging.getLogger("aurora.sync")
-_WITH_PRODUCTS = "wxcam"
+_WITH_PRODUCTS = WXCAM
 _NAMES = 3  # of files to fetch that a dry run shows for each day
 
 
@@ -62,8 +61,8 @@ class _Work:
 
     def _on[Result](self, host_name: str, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
         host = self.site.hosts[host_name]
-        if isinstance(host, SshHost):
-            with self.bars.waiting(f"host {host_name} ({host.address}:{host.port})"):
+        if host.where:
+            with self.bars.waiting(f"host {host_name} ({host.where})"):
                 self.connections.login(host)
         names = [name for name in self.days if self.site.streams[name].host == host_name]
         ends: dict[str, Result | Exception] = {}

@@ -22,7 +22,7 @@ settings.load_profile("aurora")
 # No worker shall be left alone with the longest files at the end, so these begin (pyproject.toml has
 # --no-loadscope-reorder, else the files with the fewest tests would be last).
 _FIRST = (
-    *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_eight_streams.py"),
+    *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_newer_state.py"),
     *("test_hosts.py", "schedules/platform/test_thumbnails.py", "test_scan.py", "test_cut.py", "test_launcher.py"),
     *("test_lying_host.py", "test_platform.py"),
 )

@@ -13,12 +13,12 @@ from dagster import (
     MetadataValue,
 )
 
+from aurora_assets import instance as dagster_instance
 from aurora_assets.asset_keys import ALERTS, HEALTH
-from aurora_assets.health.observe import look_at
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.metadata import Metadata, picture, table
 from aurora_assets.retries import retried_asset
-from aurora_platform import health
+from aurora_platform import health, operations
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
@@ -57,7 +57,8 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
     )
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
         open_state(site.paths.state)
-        snapshot, assessment = look_at(site, context.instance, code=code())
+        records = dagster_instance.records.DagsterRecords(context.instance, site, code())
+        snapshot, assessment = operations.observe.observe(site, records)
         files = health.report.publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
         return MaterializeResult(

@@ -19,7 +19,6 @@ from aurora_assets.metadata import Metadata, common_version, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_assets.retries import retried_asset
 from aurora_platform import mirror
-from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.layout import Layout, open_state
@@ -36,7 +35,7 @@ def source_specs(site: Site) -> list[AssetSpec]:
             source_key(name),
             description=_where(stream) + (" PLANNED OFFLINE: nothing looks at it." if not stream.enabled else ""),
             group_name="source",
-            kinds={"local" if isinstance(site.hosts[stream.host], LocalHost) else "ssh"},
+            kinds={site.hosts[stream.host].kind},
             metadata={
                 "host": stream.host,
                 "path": stream.path,

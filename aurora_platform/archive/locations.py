@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aurora_platform.archive.verify_days import Place
-from aurora_platform.config.hosts import Host, LocalHost, SshHost
+from aurora_platform.config.hosts import Host, LocalHost
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Side
 from aurora_platform.transport.connections import Connections
@@ -16,9 +16,8 @@ def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Seq
     stream, archive = site.streams[name], site.archive
     assert archive is not None  # who verifies has one
     host = site.hosts[stream.host]
-    address = host.address if isinstance(host, SshHost) else stream.host
     return {
-        "source": [_place(connections, address, host, stream.path)],
+        "source": [_place(connections, connections.access(host).name or stream.host, host, stream.path)],
         "local": [_place(connections, "here", _HERE, str(site.paths.raw), stream.raw)],
         "gws": [_place(connections, one.address, one, archive.raw, stream.raw) for one in archive.hosts],
     }

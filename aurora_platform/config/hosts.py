@@ -12,6 +12,11 @@ class LocalHost(Settings):
 
     kind: Literal["local"]
 
+    @property
+    def where(self) -> str:
+        """Its address and port; empty for this machine, which has none."""
+        return ""
+
 
 class SshHost(Settings):
     """A host that is reached over SSH.
@@ -26,6 +31,11 @@ class SshHost(Settings):
     user: Login
     auth: Literal["none", "key"]
     identity: UnquotedPath | None = None
+
+    @property
+    def where(self) -> str:
+        """Its address and port."""
+        return f"{self.address}:{self.port}"
 
     @model_validator(mode="after")
     def _identity_goes_with_key(self) -> Self:

@@ -1,7 +1,7 @@
 """Observe only: what is wrong, since when, where, and what to look at next. Nothing here repairs anything.
 
-The modules with heavy libraries (Jinja2, requests) are loaded when they are first used, through this package:
-``health.alerts``.
+The modules that a run alone needs, some with heavy libraries (Jinja2, requests), are loaded when they are first used,
+through this package: ``health.alerts``.
 """
 
 import lazy_loader

@@ -17,7 +17,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
 from aurora_platform.health.assessment import age, level_of_age
 from aurora_platform.health.models import Freshness, Level, Manifest
-from aurora_platform.layout import Layout
+from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.streams.state import state_of
 from aurora_platform.transport.listing import LocalSource
@@ -71,8 +71,8 @@ def unseen_stream(site: Site, name: str, why: str) -> Iterator[Freshness]:
 
 def unseen_products(site: Site, why: str) -> Iterator[Freshness]:
     """All products, where nobody could ask for them."""
-    if (stream := site.streams.get("wxcam")) is not None:
-        yield _unknown("wxcam products", "product", "wxcam", stream, None, None, why)
+    if (stream := site.streams.get(WXCAM)) is not None:
+        yield _unknown(f"{WXCAM} products", "product", WXCAM, stream, None, None, why)
 
 
 def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
@@ -118,15 +118,15 @@ def in_archive(name: str, stream: Stream, manifest: Manifest | None, now: dateti
 
 def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime) -> Iterator[Freshness]:
     """Each product of the camera, by the time of its newest data (asset key with slashes -> time)."""
-    stream = site.streams.get("wxcam")
+    stream = site.streams.get(WXCAM)
     if stream is None:
         return
     for product, time in newest.items():
         seconds = None if time is None else time.timestamp()
         if planned := _planned(stream, now):
-            yield _gray(product, "product", "wxcam", stream, seconds, planned)
+            yield _gray(product, "product", WXCAM, stream, seconds, planned)
         else:
-            yield _aged(product, "product", "wxcam", stream, seconds, now, lag=_PRODUCT_LAG)
+            yield _aged(product, "product", WXCAM, stream, seconds, now, lag=_PRODUCT_LAG)
 
 
 def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:

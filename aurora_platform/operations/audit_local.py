@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.package_files import CHECKOUT, DAGSTER_YAML, DEMO_DIRECTORY
 from aurora_platform.config.site import Site
@@ -171,7 +173,7 @@ def dagster_home() -> Iterator[Finding]:
             yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", step)
         else:
             yield Finding("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
-    elif theirs.read_bytes() != DAGSTER_YAML.read_bytes():
+    elif _settings(theirs) != _settings(DAGSTER_YAML):
         step = f"if you never edited it: {copy}; else docs/operating.md, Updating"
         yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", step)
     else:
@@ -185,6 +187,15 @@ def dagster_shell() -> Iterator[Finding]:
     else:
         step = "make setup" if CHECKOUT else "pip install --no-deps dagster-shell, if you want that job"
         yield Finding("dagster-shell", Level.WARN, "not installed: there is no job look_at_this_machine", step)
+
+
+def _settings(file: Path) -> object:
+    """What a YAML file sets, whatever its comments say; its text, where it is none."""
+    text = file.read_text(errors="replace")
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def local_sources(site: Site) -> Iterator[Finding]:

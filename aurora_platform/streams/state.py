@@ -1,8 +1,11 @@
-"""When each recent day of a stream was last seen on its host, and whether everything that had settled there was here.
+"""What is known of a stream's source, in small JSON files of the state directory.
 
-A file may be missing here because the instrument wrote none, or because nobody could look. Whoever must know which it
-is (a thumbnail is chosen once) asks here. The mirror and its sensor write it: one small JSON file a stream in
-``<state>/sources``.
+When each recent day was last seen on its host, and whether everything that had settled there was here
+(``<state>/sources``): a file may be missing here because the instrument wrote none, or because nobody could look, and
+whoever must know which it is (a thumbnail is chosen once) asks here. The mirror and its sensor write it.
+
+How new its newest file is, and since when it cannot be seen (``<state>/freshness``): the arrival sensor writes it at
+each tick, and who says how fresh a stream is reads it. A look at old days changes nothing there.
 """
 
 from __future__ import annotations

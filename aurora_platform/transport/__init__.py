@@ -1,6 +1,6 @@
 """Clients of the outside world, and the small protocols that they implement: SSH, rsync, checksums, processes, mail.
 
-The modules with heavy libraries (Fabric, Paramiko) are loaded when they are first used, through this package:
+The kinds of hosts and of mail, with their heavy libraries (Fabric, Paramiko), are loaded when first used, through here:
 ``transport.ssh_host``.
 """
 

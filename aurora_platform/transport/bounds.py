@@ -33,7 +33,10 @@ class Bounds:
         return replace(self, **changes)
 
     def within(self, seconds: float | None) -> Bounds:
-        """The same for who has only so many seconds for all of it; None: as they are."""
+        """The same for who has only so many seconds for all that is said to a host; None: as they are.
+
+        Those of transfers stay: whoever moves files has no such bound.
+        """
         if seconds is None:
             return self
         # A turn, TCP, banner, login, a channel and its program: six steps with a bound each, whatever hangs.

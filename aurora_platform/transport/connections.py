@@ -51,7 +51,7 @@ class Connections:
         return Connections(self.bounds.but(**changes))
 
     def access(self, host: Host, within: float | None = None) -> HostAccess:
-        """How ``host`` is reached; ``within`` s for all of it, where that is less than the bounds."""
+        """How ``host`` is reached; ``within`` s for what is said to it, where that is less than the bounds."""
         return _KINDS[host.kind]()(host, self.bounds.within(within))
 
     def login(self, host: Host) -> None:
@@ -72,7 +72,7 @@ class Connections:
 
     def ask(self, host: SshHost, argv: Sequence[str]) -> str:
         """What a program on ``host`` prints; :class:`HostError` where it cannot be asked, or fails."""
-        return transport.ssh_session.SshSession(host, self.bounds).ask(argv)
+        return transport.ssh_host.SshAccess(host, self.bounds).session.ask(argv)
 
     def archive_hosts(self, archive: Archive, log: Logger) -> tuple[ArchiveHost, ...]:
         """The archive's hosts in the site's order, as a push wants them."""

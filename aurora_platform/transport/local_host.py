@@ -15,7 +15,7 @@ from aurora_platform.transport.rsync import LocalEndpoint, Rsync, RsyncTransfer
 class LocalAccess:
     """See :class:`aurora_platform.transport.protocols.HostAccess`."""
 
-    name = "here"
+    name = ""
 
     def __init__(self, host: LocalHost, bounds: Bounds) -> None:
         self.bounds = bounds

@@ -1,8 +1,8 @@
 """The OpenSSH client with our options, for programs that run ``ssh`` themselves.
 
 The same rules as in our own sessions (:mod:`aurora_platform.transport.ssh_session`): no agent, no keys but the one
-named, no user or system configuration; a host key is accepted when new and
-refused when changed; every step has a bound.
+named, no user or system configuration; a host key is accepted when new and refused when changed; every step has a
+bound.
 """
 
 from __future__ import annotations

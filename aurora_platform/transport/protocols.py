@@ -143,7 +143,7 @@ class HostAccess(Protocol):
 
     @property
     def name(self) -> str:
-        """What the host is called in reports: its address, or that it is this machine."""
+        """What the host is called in reports: its address; empty where it has none."""
         ...
 
     def login(self) -> None:

@@ -201,7 +201,8 @@ class _Conversation:
         return True
 
     def _ended(self) -> HostError:
-        if not self._channel.status_event.wait(_POLL * 4) or self._channel.exit_status < 0:
+        # Its end and its exit code are two messages; a closed channel sets the event as well.
+        if not self._channel.status_event.wait(self._stall) or self._channel.exit_status < 0:
             return HostError("the connection is gone before the last answer. Was the host or its sshd restarted?")
         if self._channel.exit_status == NO_SUCH_ROOT:
             return HostRefusedError("the directory does not exist there. Is the path in the site file right?")

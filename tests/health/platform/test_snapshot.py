@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
 
 from aurora_assets.definitions import build
-from aurora_assets.health.observe import look_at
 from aurora_cli.main import main
 from aurora_platform.config.health import Health
 from aurora_platform.config.hosts import SshHost
@@ -30,6 +29,7 @@ from aurora_platform.operations.observe import NoRecords
 from aurora_simulator.ssh_server import SshServer
 from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
+from tests.health.looking import look_at
 from tests.mirror.parts import host_of
 from tests.patience import in_site_file, patient
 from tests.site_files import write_site

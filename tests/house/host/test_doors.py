@@ -108,3 +108,16 @@ def test_a_door_lists_modules_of_its_own_part_alone(stub: Path) -> None:
         assert isinstance(node, ast.ImportFrom)
         assert (node.level, node.module) == (1, None)
         assert [name.name for name in node.names if not (stub.parent / f"{name.name}.py").is_file()] == []
+
+
+def test_a_part_does_not_go_in_by_its_own_door() -> None:
+    """A circle of such accesses would be none to import-linter."""
+    found = set()
+    for stub in sorted(ROOT.glob("aurora_*/*/__init__.pyi")):
+        whole, part = stub.parent.parent.name, stub.parent.name
+        for file in sorted(stub.parent.rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module == whole:
+                    found |= {str(file.relative_to(ROOT)) for alias in node.names if alias.name == part}
+    # The one module that makes what a kind of host needs, which nothing behind the door imports.
+    assert found == {"aurora_platform/transport/connections.py"}

@@ -29,7 +29,6 @@ from dagster._core.storage.runs.schema import SecondaryIndexMigrationTable as Mi
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from aurora_assets.definitions import build
-from aurora_assets.health.observe import look_at
 from aurora_assets.instance.code_location import Automation, CodeLocation, code_location_of
 from aurora_assets.instance.records import DagsterRecords
 from aurora_assets.instance.ticks import ticks
@@ -43,6 +42,7 @@ from aurora_platform.health.models import Daemon as DaemonState
 from aurora_platform.health.report import as_markdown, publish_health
 from tests.daemon import Daemon, make_home
 from tests.health.host.test_alerts import Site as Alerted
+from tests.health.looking import look_at
 from tests.health.relay import Relay
 from tests.health.snapshots import MINUTES, START, settings, well
 from tests.site_files import write_site

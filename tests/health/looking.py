@@ -1,4 +1,4 @@
-"""The health snapshot with Dagster's own records in it."""
+"""A look at a site by Dagster's records, or without any."""
 
 from collections.abc import Sequence
 from pathlib import Path
