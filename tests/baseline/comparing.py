@@ -16,19 +16,18 @@ from pathlib import Path
 from typing import Any
 
 TREES = ("raw", "products", "manifests", "gws")
-_REPORTS = re.compile(r"(^|/)ops_monitor/|\.json$|\.jsonl$")
+_REPORT = re.compile(r"(^|/)ops_monitor/.*\.md$|\.jsonl?$")
 _DATABASE = re.compile(r"\.sqlite(-wal|-shm)?$")
-_FINALIZED = "manifests/finalized/"
-_CATALOG, _LEDGER, _EVIDENCE = "products/wxcam/wxcam_catalog.sqlite", "state/ledger.sqlite", "state/evidence.sqlite"
+_HAS_MEASURES = re.compile(r"(^|/)ops_monitor/")
+_WRITTEN_EACH_TIME = re.compile(r"(^|/)(ops_monitor|manifests/(latest|history))/")
+CATALOG, LEDGER, EVIDENCE = "products/wxcam/wxcam_catalog.sqlite", "state/ledger.sqlite", "state/evidence.sqlite"
 _NOW_NS = 1_772_798_400_000_000_000  # the golden clock, 2026-03-06 12:00 UTC
-DATABASES = (_CATALOG, "gws/" + _CATALOG, _LEDGER, _EVIDENCE)
+DATABASES = (CATALOG, "gws/" + CATALOG, LEDGER, EVIDENCE)
 
 # The version of a state directory, which 0.1.1 did not write; the test says what it is.
 LAYOUT_VERSION = "state/layout.json"
 
-# When a row was written, and what was measured; the rest is what the platform knows.
-_OF_THE_RUN = {"indexed_at", "seconds", "host"}
-_MEASURED = {
+MEASURED = {
     # How long it took, by a clock that goes on.
     "seconds",
     # Which of Dagster's runs it was: they are named at random.
@@ -62,15 +61,14 @@ def files_of(home: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in _walk(home, *TREES)
-        if not _DATABASE.search(name) and not _REPORTS.search(name)
+        if not _DATABASE.search(name) and not _REPORT.search(name)
     }
 
 
 def reports_of(home: Path) -> dict[str, Any]:
-    """Each JSON file, also of the state, and each report for people as it reads, without what is measured."""
-    found = {name: path.read_text() for name, path in _walk(home, *TREES, "state") if name != LAYOUT_VERSION}
-    kept = {name: text for name, text in found.items() if _is_report(name)}
-    return {name: read_report(name, text) for name, text in kept.items()}
+    """Each JSON file, also of the state, and each report for people as it reads; of what is measured, that it is."""
+    found = {name: path.read_text() for name, path in _walk(home, *TREES, "state") if _REPORT.search(name)}
+    return {name: read_report(name, text) for name, text in found.items() if name != LAYOUT_VERSION}
 
 
 def read_report(name: str, text: str) -> list[Any]:
@@ -83,12 +81,12 @@ def read_report(name: str, text: str) -> list[Any]:
 def places_of(home: Path) -> dict[str, tuple[int, int, int]]:
     """The inode, size and mtime (ns) of each file that no pass writes again: what is made anew differs."""
     found = {name: path.stat() for name, path in _walk(home, *TREES) if not _DATABASE.search(name)}
-    kept = {name: status for name, status in found.items() if _FINALIZED in name or not _is_written_each_time(name)}
+    kept = {name: status for name, status in found.items() if not _WRITTEN_EACH_TIME.search(name)}
     return {name: (status.st_ino, status.st_size, status.st_mtime_ns) for name, status in kept.items()}
 
 
 def rows_of(file: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of a database, its rows in order, without the columns of :data:`_OF_THE_RUN`."""
+    """Every table of a database, its rows in order."""
     with _opened(file) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY 1")]
         return {table: _rows(database, table) for table in tables if not table.startswith("sqlite_")}
@@ -111,11 +109,16 @@ def _opened(file: Path) -> closing[sqlite3.Connection]:
 
 
 def _rows(database: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
-    columns = [name for _, name, *_ in database.execute(f'PRAGMA table_info("{table}")')]
-    kept = [name for name in columns if name not in _OF_THE_RUN]
-    chosen = ", ".join(f'"{name}"' for name in kept)
-    rows = database.execute(f'SELECT {chosen} FROM "{table}"').fetchall()
-    return sorted((tuple(_stamped(value) for value in row) for row in rows), key=repr)
+    found = database.execute(f'SELECT * FROM "{table}"')
+    columns = [name for name, *_ in found.description]
+    return sorted((_row(dict(zip(columns, row, strict=True))) for row in found), key=repr)
+
+
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+    # A report that says what was measured is as long as the numbers in it.
+    if _HAS_MEASURES.search(str(row.get("remote_path"))):
+        row["size"] = "(measured)"
+    return tuple(_stamped(value) for value in row.values())
 
 
 def _stamped(value: Any) -> Any:
@@ -130,13 +133,9 @@ def _walk(home: Path, *trees: str) -> Iterator[tuple[str, Path]]:
                 yield str(path.relative_to(home)), path
 
 
-def _is_written_each_time(name: str) -> bool:
-    return "manifests/" in name or _REPORTS.search(name) is not None
-
-
 def _without_measures(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_measures(item) for key, item in value.items() if key not in _MEASURED}
+        return {key: "(measured)" if key in MEASURED else _without_measures(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_measures(item) for item in value]
     if isinstance(value, str):
