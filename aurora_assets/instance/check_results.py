@@ -30,7 +30,9 @@ from aurora_assets.partitions import day_of_key, hour_of_key
 
 LOOK_BACK = timedelta(days=14)
 """An older result counts only where it is the newest of its check."""
-_ROWS, _RESULTS = 100_000, 20_000
+MOST_RESULTS = 20_000
+"""Of the failed ones and of the passed ones each, so many are read."""
+_ROWS = 100_000
 _CHUNK = 10_000  # values in one query
 _TAGS = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 _PASSED, _FAILED = AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED
@@ -102,13 +104,13 @@ class _Covered:
 
 
 def standing_results(
-    instance: DagsterInstance, keys: Collection[AssetCheckKey], since: datetime
+    instance: DagsterInstance, keys: Collection[AssetCheckKey], since: datetime, most: int = MOST_RESULTS
 ) -> dict[AssetCheckKey, Standing]:
     """The failed results since then that stand, of each of some checks that has one.
 
-    Of very many records only the newest are read: what is older is forgotten, never taken for bad.
+    Of very many records only the newest ``most`` are read: what is older is forgotten, never taken for bad.
     """
-    results = _results(instance, keys, since)
+    results = _results(instance, keys, since, most)
     found: dict[AssetCheckKey, Standing] = {}
     looked_at: dict[AssetCheckKey, tuple[_Covered, _Covered]] = {}
     for one in sorted(results, key=lambda one: one.id, reverse=True):
@@ -171,7 +173,7 @@ def spans_of(instance: DagsterInstance, run_ids: Collection[str]) -> dict[str, S
     return {run_id: span_of(of) for run_id, of in tags.items()}
 
 
-def _results(instance: DagsterInstance, keys: Collection[AssetCheckKey], since: datetime) -> list[Result]:
+def _results(instance: DagsterInstance, keys: Collection[AssetCheckKey], since: datetime, most: int) -> list[Result]:
     """Failed results of some checks, and the passed ones that may have made them good."""
     storage, table = instance.event_log_storage, AssetCheckExecutionsTable
     if not isinstance(storage, SqlEventLogStorage):
@@ -188,7 +190,7 @@ def _results(instance: DagsterInstance, keys: Collection[AssetCheckKey], since: 
             table.c.evaluation_event_timestamp >= since.replace(tzinfo=None),
             table.c.check_name.in_(names),
         )
-        failed = [row for row in connection.execute(query.limit(_RESULTS)).all() if tuple(row[1:3]) in wanted]
+        failed = [row for row in connection.execute(query.limit(most)).all() if tuple(row[1:3]) in wanted]
         if not failed:
             return []
         bad = {tuple(row[1:3]) for row in failed}
@@ -198,9 +200,9 @@ def _results(instance: DagsterInstance, keys: Collection[AssetCheckKey], since: 
             table.c.asset_key.in_({asset for asset, _ in bad}),
             table.c.check_name.in_({name for _, name in bad}),
         )
-        read = connection.execute(query.limit(_RESULTS)).all()
+        read = connection.execute(query.limit(most)).all()
     # Beyond what was read nobody knows what passed.
-    oldest = read[-1][0] if len(read) == _RESULTS else 0
+    oldest = read[-1][0] if len(read) == most else 0
     rows = [row for row in [*failed, *read] if tuple(row[1:3]) in bad and row[0] >= oldest]
     spans = spans_of(instance, {row[3] for row in rows if row[3]})
     # What a run was about that is removed nobody knows. A sensor's result is of no run.

@@ -1,7 +1,7 @@
 """How two homes of the golden day are held against each other: what must be equal, and what may differ.
 
-What may differ is named here: how long something took, which process did it, what free room a disk has, and where a
-test's own sshd listens.
+What may differ is named here, key by key: how long something took, which process did it, what room a disk has, and
+which software it was.
 """
 
 from __future__ import annotations
@@ -16,58 +16,109 @@ from pathlib import Path
 from typing import Any
 
 TREES = ("raw", "products", "manifests", "gws")
-_REPORTS = re.compile(r"(^|/)ops_monitor/|\.json$|\.jsonl$")
+_REPORT = re.compile(r"(^|/)ops_monitor/.*\.md$|\.jsonl?$")
 _DATABASE = re.compile(r"\.sqlite(-wal|-shm)?$")
-_CATALOG, _LEDGER, _EVIDENCE = "products/wxcam/wxcam_catalog.sqlite", "state/ledger.sqlite", "state/evidence.sqlite"
+_HAS_MEASURES = re.compile(r"(^|/)ops_monitor/")
+_WRITTEN_EACH_TIME = re.compile(r"(^|/)(ops_monitor|manifests/(latest|history))/")
+CATALOG, LEDGER, EVIDENCE = "products/wxcam/wxcam_catalog.sqlite", "state/ledger.sqlite", "state/evidence.sqlite"
 _NOW_NS = 1_772_798_400_000_000_000  # the golden clock, 2026-03-06 12:00 UTC
-DATABASES = (_CATALOG, "gws/" + _CATALOG, _LEDGER, _EVIDENCE)
+DATABASES = (CATALOG, "gws/" + CATALOG, LEDGER, EVIDENCE)
 
-# When a row was written, and what was measured; the rest is what the platform knows.
-_OF_THE_RUN = {"indexed_at", "seconds", "host"}
-_MEASURED = re.compile(
-    r"seconds|_s$|rate|pid|free|used|load|uptime|memory|version|commit|is_modified|bytes_total|percent|inodes|run_id"
-)
-_MEASURED_TEXT = re.compile(r"\d+ % in use|clock [+-]")
+# The version of a state directory, which 0.1.1 did not write; the test says what it is.
+LAYOUT_VERSION = "state/layout.json"
+
+MEASURED = {
+    # How long it took, by a clock that goes on.
+    "seconds",
+    # Which of Dagster's runs it was: they are named at random.
+    "run_id",
+    # How far the host's clock, which goes on, is from ours, which stands still.
+    "clock_skew_s",
+    # The disk of the machine, which other programs fill too.
+    "total_bytes",
+    "free_bytes",
+    "used_percent",
+    "inodes_used_percent",
+    # Which software it was.
+    "version",
+    "commit",
+    "is_modified",
+    "python",
+    "dagster",
+}
+_NUMBER = r"\d+(\.\d+)?"
+# The same as people read it: of a sentence or a line of a report only that part is left out.
+_MEASURED_TEXTS = [
+    re.compile(rf"(?<=looked for ){_NUMBER}(?= s\.)"),
+    re.compile(rf"(?<=clock )[+-]{_NUMBER}(?= s against ours)"),
+    re.compile(rf"{_NUMBER} % in use(, {_NUMBER} [kMGT]?B free)?(, {_NUMBER} % of inodes)?"),
+    re.compile(r"(?<=^Software )\S+(, commit \w+)?( \(modified\))?; Dagster [^\s;]+(?=; )", re.MULTILINE),
+]
 
 
 def files_of(home: Path) -> dict[str, str]:
     """The SHA-256 of each file that is not a database or a report, by its path below ``home``."""
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in _walk(home)
-        if not _DATABASE.search(name) and not _REPORTS.search(name)
+        for name, path in _walk(home, *TREES)
+        if not _DATABASE.search(name) and not _REPORT.search(name)
     }
 
 
 def reports_of(home: Path) -> dict[str, Any]:
-    """Each JSON file as it reads, without what is measured."""
-    found = {name: path.read_text() for name, path in _walk(home) if name.endswith((".json", ".jsonl"))}
-    return {
-        name: [_without_measures(json.loads(line)) for line in (text.splitlines() if name.endswith("l") else [text])]
-        for name, text in found.items()
-    }
+    """Each JSON file, also of the state, and each report for people as it reads; of what is measured, that it is."""
+    found = {name: path.read_text() for name, path in _walk(home, *TREES, "state") if _REPORT.search(name)}
+    return {name: read_report(name, text) for name, text in found.items() if name != LAYOUT_VERSION}
+
+
+def read_report(name: str, text: str) -> list[Any]:
+    """A report as it is compared: the lines of a text, the values of a JSON file."""
+    if name.endswith(".md"):
+        return _without_measures(text).splitlines()
+    return [_without_measures(json.loads(part)) for part in (text.splitlines() if name.endswith("l") else [text])]
 
 
 def places_of(home: Path) -> dict[str, tuple[int, int, int]]:
-    """The inode, size and mtime (ns) of each file that is no database or report: what is written anew differs."""
-    found = {name: path.stat() for name, path in _walk(home) if not _DATABASE.search(name)}
-    kept = {name: status for name, status in found.items() if not _REPORTS.search(name) and "manifests/" not in name}
+    """The inode, size and mtime (ns) of each file that no pass writes again: what is made anew differs."""
+    found = {name: path.stat() for name, path in _walk(home, *TREES) if not _DATABASE.search(name)}
+    kept = {name: status for name, status in found.items() if not _WRITTEN_EACH_TIME.search(name)}
     return {name: (status.st_ino, status.st_size, status.st_mtime_ns) for name, status in kept.items()}
 
 
 def rows_of(file: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of a database, its rows in order, without the columns of :data:`_OF_THE_RUN`."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+    """Every table of a database, its rows in order."""
+    with _opened(file) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY 1")]
         return {table: _rows(database, table) for table in tables if not table.startswith("sqlite_")}
 
 
+def schema_of(file: Path) -> list[tuple[str, ...]]:
+    """Tables, indexes and whatever else a database has, as SQL."""
+    with _opened(file) as database:
+        return sorted(database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master"))
+
+
+def version_of(file: Path) -> int:
+    """``user_version``: 0 in what 0.1.1 made."""
+    with _opened(file) as database:
+        return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _opened(file: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True))
+
+
 def _rows(database: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
-    columns = [name for _, name, *_ in database.execute(f'PRAGMA table_info("{table}")')]
-    kept = [name for name in columns if name not in _OF_THE_RUN]
-    chosen = ", ".join(f'"{name}"' for name in kept)
-    rows = database.execute(f'SELECT {chosen} FROM "{table}"').fetchall()
-    return sorted((tuple(_stamped(value) for value in row) for row in rows), key=repr)
+    found = database.execute(f'SELECT * FROM "{table}"')
+    columns = [name for name, *_ in found.description]
+    return sorted((_row(dict(zip(columns, row, strict=True))) for row in found), key=repr)
+
+
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+    # A report that says what was measured is as long as the numbers in it.
+    if _HAS_MEASURES.search(str(row.get("remote_path"))):
+        row["size"] = "(measured)"
+    return tuple(_stamped(value) for value in row.values())
 
 
 def _stamped(value: Any) -> Any:
@@ -75,8 +126,8 @@ def _stamped(value: Any) -> Any:
     return "(now)" if isinstance(value, int) and value > _NOW_NS else value
 
 
-def _walk(home: Path) -> Iterator[tuple[str, Path]]:
-    for tree in TREES:
+def _walk(home: Path, *trees: str) -> Iterator[tuple[str, Path]]:
+    for tree in trees:
         for path in sorted((home / tree).rglob("*")):
             if path.is_file() and not path.is_symlink():
                 yield str(path.relative_to(home)), path
@@ -84,7 +135,10 @@ def _walk(home: Path) -> Iterator[tuple[str, Path]]:
 
 def _without_measures(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_measures(item) for key, item in value.items() if not _MEASURED.search(key)}
+        return {key: "(measured)" if key in MEASURED else _without_measures(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_measures(item) for item in value]
-    return "(measured)" if isinstance(value, str) and _MEASURED_TEXT.search(value) else value
+    if isinstance(value, str):
+        for measured in _MEASURED_TEXTS:
+            value = measured.sub("(measured)", value)
+    return value

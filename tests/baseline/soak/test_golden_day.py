@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,12 @@ def test_a_golden_day_made_anew_is_byte_for_byte_the_one_of_before(server: SshSe
         assert len(before) > 1000
         assert {name for name in before | made if before.get(name) != made.get(name)} == set()
         assert comparing.reports_of(home) == comparing.reports_of(tmp_path)
-        for database in comparing.DATABASES:
-            assert comparing.rows_of(home / database) == comparing.rows_of(tmp_path / database), database
+        for name in comparing.DATABASES:
+            assert comparing.schema_of(home / name) == comparing.schema_of(tmp_path / name), name
+            assert comparing.rows_of(home / name) == comparing.rows_of(tmp_path / name), name
+            assert (comparing.version_of(tmp_path / name), comparing.version_of(home / name)) == (0, 1), name
+        assert json.loads((home / comparing.LAYOUT_VERSION).read_text()) == {"layout": 1}
+        assert not (tmp_path / comparing.LAYOUT_VERSION).exists()
 
 
 def test_what_the_code_before_left_is_taken_over_and_nothing_is_made_again(server: SshServer) -> None:
@@ -37,15 +42,25 @@ def test_what_the_code_before_left_is_taken_over_and_nothing_is_made_again(serve
         file = golden.unpack(home, server)
         files = comparing.places_of(home)
         rows = {name: comparing.rows_of(home / name) for name in comparing.DATABASES}
+        schemas = {name: comparing.schema_of(home / name) for name in comparing.DATABASES}
         with golden.open_instance(home) as instance:
             versions = _data_versions(instance)
         assert len(files) > 900
+        assert len([name for name in files if "manifests/finalized/" in name]) == 28
         assert len(versions) > 30
         with golden.clock():
             golden.materialize(home, file)
         after = comparing.places_of(home)
         assert {name for name in files | after if files.get(name) != after.get(name)} == set()
         assert {name: comparing.rows_of(home / name) for name in comparing.DATABASES} == rows
+        assert {name: comparing.schema_of(home / name) for name in comparing.DATABASES} == schemas
+        # The number alone is no reason to write the catalogue again, and to copy it.
+        assert {name: comparing.version_of(home / name) for name in comparing.DATABASES} == {
+            comparing.CATALOG: 0,
+            f"gws/{comparing.CATALOG}": 0,
+            comparing.LEDGER: 1,
+            comparing.EVIDENCE: 1,
+        }
         with golden.open_instance(home) as instance:
             assert _data_versions(instance) == versions
             assert _copied(instance) == 0

@@ -20,6 +20,7 @@ from aurora_platform.fs.sqlite import Schema, make_whole, open_wal
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import CameraLayout
 from tests.cameras.making import Sky, at
+from tests.patience import patient
 
 ONE = "CREATE TABLE IF NOT EXISTS sky (name TEXT PRIMARY KEY); CREATE INDEX IF NOT EXISTS by_name ON sky (name);"
 
@@ -134,7 +135,7 @@ def test_of_many_that_bring_a_database_forward_at_once_each_migration_runs_once(
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(patient(120))
     assert [worker.exitcode for worker in workers] == [0] * 4, "a second ADD COLUMN would have failed"
     assert version(tmp_path / "db") == 2
 

@@ -15,7 +15,8 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from sqlalchemy import Connection
 
 from aurora_assets.definitions import build
-from aurora_assets.instance import check_results, failed_checks
+from aurora_assets.instance import failed_checks
+from aurora_assets.instance.check_results import standing_results
 from aurora_assets.instance.code_location import CodeLocation, code_location_of
 from aurora_assets.instance.records import DagsterRecords
 from aurora_cli.main import main
@@ -226,8 +227,10 @@ def test_ten_thousand_results_are_read_with_a_few_bounded_queries(
                 plan = connection.execute(sql.text(f"EXPLAIN QUERY PLAN {text}".replace(":", "\\:"))).all()
                 read = [row[3] for row in plan if row[3].startswith("SCAN asset_check_executions")]
                 assert all("USING" in step for step in read), f"reads the whole table: {text}: {plan}"
-    monkeypatch.setattr(check_results, "_RESULTS", 100)
-    assert found(records.instance, site) == {}, "what passed is not known so far back: it is forgotten, not bad"
+    ago = datetime.now(UTC) - timedelta(days=1)
+    assert list(standing_results(records.instance, [OF_DAY], ago)) == [OF_DAY]
+    few_read = standing_results(records.instance, [OF_DAY], ago, most=100)
+    assert few_read == {}, "what passed is not known so far back: it is forgotten, not bad"
 
 
 def test_freshness_and_that_something_is_red_are_no_failed_checks_of_their_own(records: Records, site: Site) -> None:

@@ -12,6 +12,7 @@ import pytest
 from aurora_platform.errors import AuroraError, LayoutError, NewerError
 from aurora_platform.layout import VERSION, check_state, open_state, version
 from aurora_platform.layout.paths import version_file
+from tests.patience import patient
 
 
 def of_version(state: Path, number: object) -> Path:
@@ -127,7 +128,7 @@ def test_a_step_that_fails_is_done_again_and_those_before_it_are_not(
 
 def _open(state: Path, barrier: object) -> None:
     version.STEPS = {0: _count}
-    barrier.wait(60)  # type: ignore[attr-defined]
+    barrier.wait(patient(60))  # type: ignore[attr-defined]
     open_state(state)
 
 
@@ -139,7 +140,7 @@ def test_of_many_that_write_first_at_once_one_does_each_step_and_all_go_on(tmp_p
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(120)
+        writer.join(patient(120))
     assert [writer.exitcode for writer in writers] == [0] * 4
     assert (state / "steps").read_text() == "step\n"
     assert check_state(state) == VERSION

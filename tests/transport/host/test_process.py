@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 from tests.patience import patient, until
 
-LOG = logging.getLogger("tests.resources")
+LOG = logging.getLogger("tests.transport")
 
 
 def run(directory: Path, argv: Sequence[str], bound: float = patient(60), wait: float = patient(20)) -> tuple[str, int]:

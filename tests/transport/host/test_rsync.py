@@ -16,7 +16,7 @@ from aurora_platform.transport.rsync import Ended, LocalEndpoint, Rsync
 from aurora_platform.transport.ssh_host import SshAccess
 from tests.mirror.parts import HERE
 
-LOG = logging.getLogger("tests.resources")
+LOG = logging.getLogger("tests.transport")
 FAR = SshHost(address="2001:db8::1", user="aurora", auth="none")
 
 

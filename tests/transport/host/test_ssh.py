@@ -25,7 +25,7 @@ from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import HERE, host_of
 from tests.patience import patient, until
 
-LOG = logging.getLogger("tests.resources")
+LOG = logging.getLogger("tests.transport")
 
 
 @pytest.fixture(scope="module")
