@@ -31,9 +31,9 @@ test-fast: ## the tests that need no host, no Dagster and no server (half a minu
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest -m unit -n 2 $(TESTS)
 
-# The same faults in eight hours and five days in place of a day and a month, and fewer kills.
-soak-short: export KILLS ?= 8
-soak-short: export SOAK_HOURS ?= 8
+# The same faults in six hours and five days in place of a day and a month, and fewer kills.
+soak-short: export KILLS ?= 5
+soak-short: export SOAK_HOURS ?= 6
 soak-short: export SOAK_HISTORY ?= 5
 soak-short: export SOAK_SILENCE ?= 30
 soak-short: export SOAK_SMALL ?= 5000

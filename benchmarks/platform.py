@@ -63,7 +63,7 @@ def _at_work(bench: Bench, directory: Path) -> list[Row]:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-    places = [Place("bare", directory / "bare", directory / "bare" / "workspace.yaml")]
+    places = [Place.bare(directory / "bare")]
     places += [Place.of_site(directory / f"home_{file.parent.name}", file) for file in (off, on)]
     bench.tell("starting three Dagsters")
     with Dagster(places[0]) as bare, Dagster(places[1]) as ours:
