@@ -51,14 +51,14 @@ ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon
 	@exec env --default-signal=INT,TERM $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 live: setup ## the UI, the daemon and a camera that writes in real time (an hour a minute); Ctrl-C ends all
-	@$(PY) scripts/live.py --port $(PORT) $(LIVE)
+	@exec env --default-signal=INT,TERM $(PY) scripts/live.py --port $(PORT) $(LIVE)
 
 soak: ## the slow lanes: killed again and again, and at scale; then a day at speed, against a quiet run (half an hour)
 	@deploy/bootstrap.sh --tests
 	@$(PY) scripts/lanes.py run kill -- $(PY) -m pytest -m kill -n 2 --timeout 900 $(SOAK)
 	@$(PY) scripts/lanes.py run soak -- $(PY) -m pytest -m soak -n 0 --timeout 3600 -s $(SOAK)
 
-lanes: ## when each slow lane was last green, and at which commit
+lanes: setup ## when each slow lane was last green, and at which commit
 	@$(PY) scripts/lanes.py show
 
 lint: setup ## ruff, mypy and import-linter

@@ -9,6 +9,6 @@ __all__ = ["FILE_NAME", "Counts", "Item", "Ledger", "Row"]
 
 warnings.warn(
     "aurora_assets.archive.ledger goes with the next release: import from aurora_platform.archive.ledger",
-    DeprecationWarning,
+    FutureWarning,
     stacklevel=2,
 )

@@ -8,6 +8,6 @@ __all__ = ["open_pixels", "original_jpeg"]
 
 warnings.warn(
     "aurora_assets.wxcam.reader goes with the next release: import from aurora_platform.cameras.reader",
-    DeprecationWarning,
+    FutureWarning,
     stacklevel=2,
 )

@@ -78,8 +78,8 @@ class Site(Settings):
                         stream = {**stream, "path": str(resolved(stream["path"], info))}
                     except ValueError as error:
                         raise ValueError(f"streams.{name}.path: {error}") from None
-                elif isinstance(host, dict) and host.get("kind") == "ssh" and not stream["path"].startswith("/"):
-                    raise ValueError(f"streams.{name}.path: absolute on a host of kind ssh")
+                elif isinstance(host, dict) and host.get("kind") and not stream["path"].startswith("/"):
+                    raise ValueError(f"streams.{name}.path: absolute on a host of kind {host['kind']}")
             streams[name] = stream
         return {**data, "streams": streams}
 
