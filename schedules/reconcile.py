@@ -34,7 +34,7 @@ _GOES_ON = "goes_on"
 
 def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
     """Lists a whole source and starts runs for the newest of the old days that have something new."""
-    stream = site.streams[name]
+    stream, layout = site.streams[name], Layout.of(site)
     job = day_job_name(name)
     most = site.live.reconcile_days
 
@@ -59,8 +59,8 @@ def reconcile_schedule(site: Site, name: str, status: DefaultScheduleStatus) -> 
         open_state(site.paths.state)
         wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
-        asked = Asked(Layout.of(site).reconciliation(name))
-        seen = look_at_history(wanted, source, Layout.of(site).raw_root(name), site.limits.look * 0.8, asked.goes_on())
+        asked = Asked(layout.reconciliation(name))
+        seen = look_at_history(wanted, source, layout.raw_root(name), site.limits.look * 0.8, asked.goes_on())
         context.log.info(f"{seen.said}; {len(seen.behind)} old days are behind")
         chosen = asked.choose(seen.behind, most, seen.goes_on)
         if not chosen:

@@ -41,7 +41,7 @@ def arrival_sensors(site: Site) -> list[SensorDefinition]:
 
 
 def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
-    stream = site.streams[name]
+    stream, layout = site.streams[name], Layout.of(site)
     job = day_job_name(name)
 
     @sensor(
@@ -68,17 +68,17 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
             survey = look(
                 stream,
                 hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
-                Layout.of(site).raw_root(name),
+                layout.raw_root(name),
                 days,
                 within=site.limits.look,
             )
         except AuroraError as error:
-            could_not_see(Layout.of(site).freshness(name), str(error))
+            could_not_see(layout.freshness(name), str(error))
             raise
-        saw(Layout.of(site).freshness(name), survey.newest_ns, survey.clock_ns)
+        saw(layout.freshness(name), survey.newest_ns, survey.clock_ns)
         if not survey.is_whole:
             raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
-        remember(Layout.of(site).sightings(name), survey.sightings())
+        remember(layout.sightings(name), survey.sightings())
         partitions = [day.isoformat() for day in days]
         attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]

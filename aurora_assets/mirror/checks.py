@@ -45,16 +45,17 @@ def raw_checks(site: Site) -> list[AssetChecksDefinition]:
 
 def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     wanted = _CHECKS | (_CADENCE if stream.every else {})
+    raw_root = Layout.of(site).raw_root(name)
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 
     def findings(days: Sequence[date], hosts: HostsResource) -> dict[str, list[Finding]]:
         now = datetime.now(UTC)
-        here = _of_what_is_here(stream, Layout.of(site).raw_root(name), days, sharing, now)
+        here = _of_what_is_here(stream, raw_root, days, sharing, now)
         try:
             bound = site.limits.look
             source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
-            survey = look(_settled(stream), source, Layout.of(site).raw_root(name), days, bound)
-            outside = look_outside(stream, source, Layout.of(site).raw_root(name), days, bound)
+            survey = look(_settled(stream), source, raw_root, days, bound)
+            outside = look_outside(stream, source, raw_root, days, bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {
@@ -77,9 +78,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         for check in wanted:
             result = check_result(found[check])
             if check == "matches_source":
-                result = result._replace(
-                    metadata={**result.metadata, **_coverage(name, stream, Layout.of(site).raw_root(name))}
-                )
+                result = result._replace(metadata={**result.metadata, **_coverage(name, stream, raw_root)})
             yield result._replace(asset_key=raw_key(name), check_name=check)
 
     return raw_stream_checks

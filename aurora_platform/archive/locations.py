@@ -17,12 +17,13 @@ def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Seq
     assert archive is not None  # who verifies has one
     host = site.hosts[stream.host]
     return {
-        "source": [_place(connections, connections.access(host).name or stream.host, host, stream.path)],
-        "local": [_place(connections, "here", _HERE, str(site.paths.raw), stream.raw)],
-        "gws": [_place(connections, one.address, one, archive.raw, stream.raw) for one in archive.hosts],
+        "source": [_place(connections, host, stream.host, stream.path)],
+        "local": [_place(connections, _HERE, "here", str(site.paths.raw), stream.raw)],
+        "gws": [_place(connections, one, one.address, archive.raw, stream.raw) for one in archive.hosts],
     }
 
 
-def _place(connections: Connections, name: str, host: Host, root: str, prefix: str = "") -> Place:
+def _place(connections: Connections, host: Host, otherwise: str, root: str, prefix: str = "") -> Place:
+    """By the name of its host, or another where that has none."""
     access = connections.access(host)
-    return Place(name, access.source(), access.hasher(), root, prefix)
+    return Place(access.name or otherwise, access.source(), access.hasher(), root, prefix)

@@ -20,7 +20,7 @@ from aurora_platform.cameras.raw_tree import around, belongs
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
-from aurora_platform.fs.sqlite import make_whole
+from aurora_platform.fs.sqlite import immediate, make_whole
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.text import Tally
 
@@ -237,15 +237,9 @@ def _has_content(path: Path) -> bool:
 
 @contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with immediate(db):
         yield
         SCHEMA.stamp(db)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # on a full disk SQLite has rolled back by itself
-            db.execute("ROLLBACK")
-        raise
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,23 @@ Migration = str | Callable[[sqlite3.Connection], None]
 """SQL statements, or a function that runs them; in a transaction of the caller's, which it must not end."""
 
 
+@contextmanager
+def immediate(db: sqlite3.Connection) -> Iterator[None]:
+    """One transaction, unless the block has ended it: all of it, or nothing where anything is raised.
+
+    The lock is taken at its begin, so that two writers wait instead of failing.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        if db.in_transaction:
+            db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # on a full disk SQLite has rolled back by itself
+            db.execute("ROLLBACK")
+        raise
+
+
 @dataclass(frozen=True)
 class Schema:
     """The tables of one kind of database: the migrations that made them, oldest first.
@@ -46,8 +63,7 @@ class Schema:
         """
         if self.check(db, file) == self.version:
             return
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with immediate(db):
             before = _changes(db)
             for migration in self.migrations[self.check(db, file) :]:  # somebody else may have done it meanwhile
                 if isinstance(migration, str):
@@ -60,11 +76,6 @@ class Schema:
                 db.execute("ROLLBACK")
                 return
             self.stamp(db)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:  # on a full disk SQLite has rolled back by itself
-                db.execute("ROLLBACK")
-            raise
 
     def stamp(self, db: sqlite3.Connection) -> None:
         """Write the number into a database that has been brought forward; in a transaction of the caller's."""
@@ -187,11 +198,5 @@ class Database:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; the lock is taken at its begin, so that two writers wait instead of failing."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with immediate(self._db):
             yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
