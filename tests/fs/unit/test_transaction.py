@@ -21,10 +21,15 @@ def rows(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM t").fetchone()[0])
 
 
+def then_raise(db: sqlite3.Connection, statement: str, error: Exception) -> None:
+    with immediate(db):
+        db.execute(statement)
+        raise error
+
+
 def test_a_block_that_raises_leaves_nothing_and_one_that_ends_leaves_all(db: sqlite3.Connection) -> None:
-    with pytest.raises(ValueError, match="no"), immediate(db):
-        db.execute("INSERT INTO t VALUES (1)")
-        raise ValueError("no")
+    with pytest.raises(ValueError, match="no"):
+        then_raise(db, "INSERT INTO t VALUES (1)", ValueError("no"))
     assert (rows(db), db.in_transaction) == (0, False)
     with immediate(db):
         db.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
@@ -36,7 +41,6 @@ def test_a_full_disk_is_what_is_raised_and_not_that_there_is_nothing_to_roll_bac
     with pytest.raises(sqlite3.OperationalError, match="full"), immediate(db):
         db.executemany("INSERT INTO t VALUES (?)", ((b"x" * 4000,) for _ in range(20)))
     assert (rows(db), db.in_transaction) == (0, False)
-    with pytest.raises(OSError, match="gone"), immediate(db):
-        db.execute("ROLLBACK")  # as SQLite does by itself
-        raise OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        then_raise(db, "ROLLBACK", OSError("gone"))  # as SQLite does by itself
     assert not db.in_transaction
