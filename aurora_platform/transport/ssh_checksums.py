@@ -72,6 +72,10 @@ class SshHasher:
                 raise HostError(why_broken_off(error, self.host)) from None
 
         yield from in_parallel(work, min(HASHING_AT_ONCE, len(paths)))
+        if refusals and shares.left:  # the channel of a question before may have been closing there
+            refusals.clear()
+            time.sleep(_POLL)
+            yield from in_parallel(work, 1)
         if refusals and shares.left:
             raise HostError(why_broken_off(refusals[0], self.host))
 
