@@ -6,6 +6,8 @@ export DAGSTER_GRPC_MAX_WORKERS ?= 32
 # s between looks for runs to be tried again, and at Dagster's own freshness, whose limits are hours: 5 and 30 by default.
 export DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS ?= 45
 export FRESHNESS_DAEMON_INTERVAL_SECONDS ?= 300
+# Dagster, the command and the tests start hundreds of processes, each of which would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 PORT ?= 3000
 LOCK ?= --upgrade

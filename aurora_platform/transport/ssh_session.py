@@ -128,6 +128,7 @@ class SshSession:
     def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
         """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
         try:
+            self.connection()  # before the turn: all who wait share one attempt, and a dead host costs its bound once
             with self.turn(), closing(self.start(command)) as channel:
                 yield channel
         except (OSError, SSHException, EOFError) as error:

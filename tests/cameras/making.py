@@ -1,14 +1,12 @@
 """Media made for one purpose each, and looks at files that owe nothing to the code under test."""
 
-import ctypes
 import hashlib
 import io
 import itertools
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -263,39 +261,6 @@ def state(root: Path) -> dict[str, tuple[int, int, bytes]]:
     """Inode, mtime and bytes of every product below ``root`` (SQLite's own files beside the catalogue are not)."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.endswith(("-wal", "-shm"))]
     return {str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in files}
-
-
-_IN_OPEN = 0x20
-
-
-@contextmanager
-def opened_below(root: Path) -> Iterator[Callable[[], list[str]]]:
-    """Names of the files below ``root`` that any program opens meanwhile, as the kernel tells them (inotify)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = libc.inotify_init1(os.O_NONBLOCK)
-    assert fd >= 0
-    names: list[str] = []
-
-    def read() -> list[str]:
-        while True:
-            try:
-                events = os.read(fd, 1 << 16)
-            except BlockingIOError:
-                return names
-            position = 0
-            while position < len(events):
-                _, mask, _, length = struct.unpack_from("iIII", events, position)
-                name = events[position + 16 : position + 16 + length].rstrip(b"\0").decode()
-                if name and not mask & 0x40000000:  # IN_ISDIR
-                    names.append(name)
-                position += 16 + length
-
-    try:
-        for directory, _, _ in os.walk(root):
-            assert libc.inotify_add_watch(fd, os.fsencode(directory), _IN_OPEN) >= 0
-        yield read
-    finally:
-        os.close(fd)
 
 
 def half_broken(film: Film) -> bytes:

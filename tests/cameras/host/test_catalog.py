@@ -23,7 +23,8 @@ from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.errors import BusyError
 from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import exclusive
-from tests.cameras.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, opened_below, touch
+from tests.cameras.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, touch
+from tests.inotify import opened_below
 
 Faulty = tuple[Sky, Callable[[str], list[str]]]
 # Table images as facts.md lists it.

@@ -32,10 +32,10 @@ from tests.cameras.making import (
     half_broken,
     in_order,
     jpeg,
-    opened_below,
     state,
     undecodable_jpeg,
 )
+from tests.inotify import opened_below
 
 CAMERA = "fish_hdr"
 GOOD = Film(options=WITHOUT_B_FRAMES, frames=7)

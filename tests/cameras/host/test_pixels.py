@@ -21,7 +21,8 @@ from PIL import Image
 from aurora_platform.cameras.pixels import PixelsReport, build_pixels, decode, prove
 from aurora_platform.cameras.reader import open_pixels
 from aurora_platform.errors import MediaError
-from tests.cameras.making import DAY, NOW, Sky, at, jpeg, opened_below, state, undecodable_jpeg
+from tests.cameras.making import DAY, NOW, Sky, at, jpeg, state, undecodable_jpeg
+from tests.inotify import opened_below
 
 # xarray says that the root of the store has no consolidated metadata; it then reads those of the day.
 pytestmark = pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated", "ignore:Consolidated")

@@ -15,7 +15,8 @@ from aurora_platform.cameras import thumbnails
 from aurora_platform.cameras.raw_tree import RawFile, scan_day
 from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail, build_thumbnails, published, strip
 from aurora_platform.fs.atomic import publish_file
-from tests.cameras.making import DAY, NOW, Sky, at, jpeg, opened_below, state, texture, undecodable_jpeg
+from tests.cameras.making import DAY, NOW, Sky, at, jpeg, state, texture, undecodable_jpeg
+from tests.inotify import opened_below
 
 HOUR = at(10)
 

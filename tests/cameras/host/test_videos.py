@@ -22,12 +22,12 @@ from tests.cameras.making import (
     frame_hashes,
     in_order,
     media_duration,
-    opened_below,
     packet_times,
     shown_times,
     state,
     touch,
 )
+from tests.inotify import opened_below
 
 
 def daily(sky: Sky, camera: str = "fish_hdr") -> Path:

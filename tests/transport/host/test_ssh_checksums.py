@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from aurora_platform.transport.checksums import Digest, LocalHasher
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
+from tests.inotify import when_it_is_read
 from tests.mirror.parts import host_of
 from tests.patience import patient, until
 
@@ -211,26 +213,11 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
 
     hasher = ssh.hasher(host_of(hosts[tool]))
     list(hasher.digests(str(sparse_home), ["nothing"]))  # the tool is known from here on
-    watcher = threading.Thread(target=lambda: when_it_is_open(path, meddle))
-    watcher.start()
-    found = list(hasher.digests(str(sparse_home), ["file"]))
-    watcher.join()
+    with when_it_is_read(path) as wait_until_it_is_read, ThreadPoolExecutor(1) as beside:
+        meddled = beside.submit(lambda: (wait_until_it_is_read(), meddle()))
+        found = list(hasher.digests(str(sparse_home), ["file"]))
+        meddled.result()
     assert [(digest.error, digest.sha256) for digest in found] == [("changed while it was read", None)]
-
-
-def when_it_is_open(path: Path, act: Callable[[], None]) -> None:
-    """Act as soon as another process has read something of a file."""
-    deadline = time.monotonic() + patient(60)
-    while time.monotonic() < deadline:
-        for link in Path("/proc").glob("[0-9]*/fd/*"):
-            with suppress(OSError):
-                if str(link.readlink()) != str(path):
-                    continue
-                position = link.parents[1] / "fdinfo" / link.name
-                if int(position.read_text().split()[1]) > 0:
-                    act()
-                    return
-    raise AssertionError(f"nobody read {path}")
 
 
 def test_three_thousand_files_are_one_login_and_three_programs(ssh: Connections, tmp_path: Path) -> None:
@@ -375,8 +362,10 @@ def test_who_does_not_read_on_ends_the_far_programs(
         sparse(sparse_home / name, 1 << 40)  # ten minutes of hashing, and more
     beat_every("0.1", monkeypatch)
     found = ssh.hasher(host_of(hosts[tool])).digests(str(sparse_home), ["small", *"abc"])
-    assert next(found).path == "small"
-    when_it_is_open(sparse_home / "a", found.close)
+    with when_it_is_read(sparse_home / "a") as wait_until_it_is_read:
+        assert next(found).path == "small"
+        wait_until_it_is_read()
+    found.close()
     until(lambda: not readers(sparse_home))
 
 
