@@ -66,8 +66,8 @@ class SshSession:
         self.host = host
         self.bounds = bounds
 
-    def start(self, argv: Sequence[str]) -> Channel:
-        """Start a program on the host. A kept session may have died unnoticed; then a new one is tried."""
+    def start(self, argv: Sequence[str], kept: bool = True) -> Channel:
+        """Start a program on the host. A session that was ``kept`` may have died unnoticed; then a new one is tried."""
         while True:
             connection, was_open = self.connection()
             try:
@@ -78,7 +78,7 @@ class SshSession:
                 raise  # refused by a host that answers: the session is good for the others
             except (OSError, SSHException, EOFError):
                 self.discard(connection)
-                if not was_open:
+                if not (kept and was_open):
                     raise
             else:
                 return channel
@@ -128,8 +128,9 @@ class SshSession:
     def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
         """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
         try:
-            self.connection()  # before the turn: all who wait share one attempt, and a dead host costs its bound once
-            with self.turn(), closing(self.start(command)) as channel:
+            # Before the turn: all who wait for one share this attempt, and a dead host costs its bound once.
+            _, kept = self.connection()
+            with self.turn(), closing(self.start(command, kept)) as channel:
                 yield channel
         except (OSError, SSHException, EOFError) as error:
             raise HostError(why_broken_off(error, self.host)) from None
