@@ -1,10 +1,10 @@
 """Dagster's records in SQLite, with what is needed to speak to a database kept from one query to the next.
 
 Dagster's own storage makes an SQLAlchemy engine for each query, which asks the database for its abilities and compiles
-the statement each time: a third of what an idle daemon does, and a part of each run. And for each tick it compares the
-databases with all of its migrations, which it loads from their files. Here a database has one engine in a process, and
-those that stay are compared once. Connections are opened and closed for each use, as by Dagster, so no lock and no file
-stays open.
+the statement each time: a third of what an idle daemon does, and a part of each run. And it loads all of its migrations
+from their files for each tick, to compare the databases with them, and for each run, whose database it makes. Here a
+database has one engine in a process, those that stay are compared once, and the migrations are loaded once. Connections
+are opened and closed for each use, as by Dagster, so no lock and no file stays open.
 
 ``dagster.yaml`` names :class:`HomeInstance`, whose records are in this storage, in the directory that the instance was
 opened by. The files are Dagster's own, in the same places: a home can be used with it and without.
@@ -13,16 +13,21 @@ opened by. The files are Dagster's own, in the same places: a home can be used w
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar
 
 import yaml
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from dagster import DagsterInstance
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sql import get_alembic_config
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import (
     DagsterSqliteStorage,
@@ -31,7 +36,8 @@ from dagster._core.storage.sqlite_storage import (
     _schedule_directory,
 )
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect, make_url, text
+from sqlalchemy.exc import DatabaseError
 
 _MOST = 64  # databases; each run has one of its own
 
@@ -97,12 +103,42 @@ class _Schedules(_Kept, SqliteScheduleStorage):
     _name = "schedules"
 
 
+@cache
+def _migrations() -> ScriptDirectory:
+    """Dagster's migrations of its event log: 88 files, which Dagster itself loads anew for each run's database."""
+    return ScriptDirectory.from_config(get_alembic_config(sqlite_event_log.__file__))
+
+
+def _is_made(engine: Engine) -> bool:
+    """Whether a database had been made already, or was empty and is made now, as Dagster makes it."""
+    with engine.connect() as connection:
+        versions = MigrationContext.configure(connection)
+        if versions.get_current_revision():
+            return True
+        if inspect(connection).get_table_names():
+            return False
+        SqlEventLogStorageMetadata.create_all(connection)
+        connection.commit()
+        connection.execute(text("PRAGMA journal_mode=WAL;"))
+        versions.stamp(_migrations(), "head")
+        connection.commit()
+    return True
+
+
 class _Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         # Of the runs' databases none is taken for known: they come and go.
         if _is_compared(self.conn_string_for_shard(INDEX_SHARD_NAME)):
             self._initialized_dbs.add(INDEX_SHARD_NAME)
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        try:
+            if _is_made(engine):
+                return
+        except DatabaseError:
+            pass  # another process makes it at this moment; Dagster's own way waits for that
+        super()._initdb(engine, for_index_shard)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -167,6 +167,39 @@ def test_a_process_compares_the_databases_with_dagsters_migrations_once(
     assert compared == []
 
 
+def test_a_runs_database_is_made_as_dagster_makes_it_and_the_migrations_are_loaded_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Config] = []
+    of_files = ScriptDirectory.from_config
+    with DagsterInstance.from_config(str(home)) as instance:
+        talk.execute_in_process(instance=instance)
+        monkeypatch.setattr(ScriptDirectory, "from_config", lambda config: loaded.append(config) or of_files(config))
+        ours = [talk.execute_in_process(instance=instance).run_id for _ in range(3)]
+    assert loaded == []
+    with stock(home) as instance:
+        theirs = talk.execute_in_process(instance=instance).run_id
+    assert loaded
+    assert len({made_as(home / "history" / "runs" / f"{run}.db") for run in (*ours, theirs)}) == 1
+
+
+def made_as(database: Path) -> str:
+    """Tables, indices, the version of Dagster's migrations and the journal's mode."""
+    with closing(sqlite3.connect(database)) as db:
+        found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+        version, mode = db.execute("SELECT * FROM alembic_version").fetchall(), db.execute("PRAGMA journal_mode")
+        return repr((found, version, mode.fetchall()))
+
+
+def test_programs_that_make_a_runs_database_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    engine = storage._engine(f"sqlite:///{tmp_path / 'one.db'}")
+    events = [storage._Events(str(tmp_path / "events")) for _ in range(3)]
+    with ThreadPoolExecutor(3) as programs:
+        list(programs.map(lambda one: one._initdb(engine), events))
+    with closing(sqlite3.connect(tmp_path / "one.db")) as db:
+        assert len(db.execute("SELECT * FROM alembic_version").fetchall()) == 1
+
+
 def test_a_home_that_is_removed_under_a_process_is_made_anew(home: Path) -> None:
     for _ in range(2):
         with DagsterInstance.from_config(str(home)) as instance:
