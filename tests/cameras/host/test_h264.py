@@ -87,7 +87,7 @@ def test_any_bytes_are_a_header_or_none(content: bytes) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_header_that_says_what_the_container_says_is_decoded_as_that_or_not_at_all(
     tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -79,7 +79,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged Exif
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(damaged())
 @example(b"")
 @example(b"\xff\xd8")
