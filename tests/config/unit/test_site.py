@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ GOOD: dict[str, Any] = {
 
 def changed(keys: str, value: object) -> dict[str, Any]:
     """The good site with one value put in place; ``...`` takes the key away."""
-    data: dict[str, Any] = yaml.safe_load(yaml.safe_dump(GOOD))
+    data = deepcopy(GOOD)
     *way, last = keys.split(".")
     place = data
     for key in way:

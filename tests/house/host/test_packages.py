@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
@@ -32,8 +33,13 @@ BASE = [
     for path in sorted((ROOT / "aurora_platform").rglob("*.py"))
 ]
 BASE = [name for name in BASE if not any(f"{name}.".startswith(f"{part}.") for part in OF_THE_SERVER)]
-FROM = metadata.packages_distributions()
 COMES_WITH = {"dagster-shared": "dagster"}  # of the same makers, in the same version
+
+
+@cache
+def providers() -> Mapping[str, list[str]]:
+    """Which installed packages an import name is of."""
+    return metadata.packages_distributions()
 
 
 def named(requirement: str) -> str:
@@ -63,7 +69,7 @@ def _is_installed(name: str) -> bool:
 
 def packages_of(module: str) -> set[str]:
     """The names of the packages that a top-level module is from."""
-    return {named(name) for name in FROM.get(module, ())}
+    return {named(name) for name in providers().get(module, ())}
 
 
 def third_party_imports(path: Path) -> set[str]:
@@ -92,7 +98,7 @@ def run(code: str, *arguments: str, cwd: Path = ROOT, path: Path = ROOT) -> subp
 
 def test_what_reads_products_and_site_files_needs_the_base_packages_alone() -> None:
     allowed = with_all_they_need(EXTRAS["base"])
-    hidden = {name for name in FROM if not packages_of(name) & allowed} - {*SHIPPED}
+    hidden = {name for name in providers() if not packages_of(name) & allowed} - {*SHIPPED}
     assert {"dagster", "fabric", "paramiko", "rich", "matplotlib", "jinja2", "requests", "pytest"} <= hidden
     loaded = "; ".join(f"import {name}" for name in BASE)
     done = run(f"{hiding(hidden)}\n{loaded}\nfrom aurora_platform.cameras.reader import open_pixels; print('loaded')")

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
-from dagster_graphql.test.utils import execute_dagster_graphql
 
 from aurora_assets.instance.check_visibility import contradicts, keep_in_sight, newest_results
 from aurora_assets.instance.failed_checks import failed_checks
@@ -41,6 +40,8 @@ class Ui:
 
     def executions(self) -> dict[str, dict[str, Any] | None]:
         """What its checks have found of the asset as it is now; None where one is "not evaluated"."""
+        from dagster_graphql.test.utils import execute_dagster_graphql  # a second, for who collects tests
+
         context = self.daemon.workspace.create_request_context()
         data = execute_dagster_graphql(context, QUERY, {"key": {"path": RAW.path}}).data
         checks = data["assetNodeOrError"]["assetChecksOrError"]["checks"]
