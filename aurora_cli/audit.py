@@ -13,14 +13,14 @@ from rich.text import Text
 from aurora_cli.console import say, show_json, show_table, waiting
 from aurora_cli.context import days_from, looking_only, not_begun
 from aurora_platform.concurrency import together
-from aurora_platform.config.hosts import LocalHost, SshHost
+from aurora_platform.config.hosts import HostSettings, SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, look, none_matches
 from aurora_platform.operations.audit_host import Place, Visit, host_keys
 from aurora_platform.operations.audit_local import looks_here
-from aurora_platform.operations.audit_result import Finding, Level
+from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
 
@@ -40,11 +40,11 @@ def audit(file: Path | None, as_json: bool) -> None:
         site = load_site(file)
     except SiteError as error:
         step = "correct the key that is named; docs/site-file.md explains each"
-        found, name = [Finding("site file", Level.FAIL, str(error), step)], "no site"
+        found, name = [AuditLine("site file", Level.FAIL, str(error), step)], "no site"
     else:
         used = file or DEFAULT_SITE
         found, name = (
-            [Finding("site file", Level.OK, f"{used}: {site.name}, {counted(len(site.streams), 'stream')}")],
+            [AuditLine("site file", Level.OK, f"{used}: {site.name}, {counted(len(site.streams), 'stream')}")],
             site.name,
         )
         found += _look(site)
@@ -64,7 +64,7 @@ def audit(file: Path | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _look(site: Site) -> list[Finding]:
+def _look(site: Site) -> list[AuditLine]:
     """All looks at the same time: what does not answer costs its own bound, and nobody else's."""
     limits = site.limits
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
@@ -78,7 +78,7 @@ def _look(site: Site) -> list[Finding]:
         local = {
             name: partial(_streams, site, connections, [name])
             for name, stream in site.streams.items()
-            if stream.enabled and isinstance(site.hosts[stream.host], LocalHost)
+            if stream.enabled and not isinstance(site.hosts[stream.host], SshHost)
         }
         turns = -(-len(site.streams) // _AT_ONCE)
         # A disk has no bound of its own: it is looked at in a thread that may be left behind.
@@ -97,12 +97,13 @@ def _look(site: Site) -> list[Finding]:
         *(finding for name in here for finding in found[name]),
         *(finding for name in local for finding in found[name]),
         *(finding for name in hosts for finding in found[name]),
+        *_other_kinds(site),
         *_offline(site),
         *_one_is_enough([found[name] for name in archive]),
     ]
 
 
-def _listed(findings: Callable[[], Iterable[Finding]]) -> list[Finding]:
+def _listed(findings: Callable[[], Iterable[AuditLine]]) -> list[AuditLine]:
     return list(findings())
 
 
@@ -112,13 +113,13 @@ def _all_of[Result](group: dict[str, Result | Exception] | Exception) -> dict[st
     return group
 
 
-def _findings(name: str, end: list[Finding] | Exception) -> list[Finding]:
+def _findings(name: str, end: list[AuditLine] | Exception) -> list[AuditLine]:
     if not isinstance(end, Exception):
         return end
     if isinstance(end, TimeoutError):
-        return [Finding(name, Level.FAIL, str(end), "is it a network file system, or a host, that is gone?")]
+        return [AuditLine(name, Level.FAIL, str(end), "is it a network file system, or a host, that is gone?")]
     # The edge that records and goes on: a look that breaks must not hide what the others saw.
-    return [Finding(name, Level.FAIL, f"{type(end).__name__}: {end}", "please report this")]
+    return [AuditLine(name, Level.FAIL, f"{type(end).__name__}: {end}", "please report this")]
 
 
 def _hosts(site: Site, connections: Connections) -> Iterator[Visit]:
@@ -130,14 +131,26 @@ def _hosts(site: Site, connections: Connections) -> Iterator[Visit]:
             yield Visit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _host(site: Site, connections: Connections, visit: Visit) -> list[Finding]:
+def _host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]:
     """A host, and what lies in those of its directories that can be read."""
     found = visit.look()
     names = [one.component.removeprefix("source ") for one in found if one.level is Level.OK]
     return [*found, *_streams(site, connections, [name for name in names if f"source {name}" in visit.places])]
 
 
-def _streams(site: Site, connections: Connections, names: list[str]) -> list[Finding]:
+def _is_of_another_kind(host: HostSettings) -> bool:
+    """Neither this machine, nor a host on which programs can be run."""
+    return not host.is_here and not isinstance(host, SshHost)
+
+
+def _other_kinds(site: Site) -> Iterator[AuditLine]:
+    for name, host in site.hosts.items():
+        if _is_of_another_kind(host):
+            what = f"of kind {host.kind}, of which nothing is asked here but what its streams list"
+            yield AuditLine(f"host {name}", Level.OFF, what)
+
+
+def _streams(site: Site, connections: Connections, names: list[str]) -> list[AuditLine]:
     """Streams whose patterns match nothing of what lies there."""
     now = datetime.now(UTC)
     looks = {
@@ -152,18 +165,19 @@ def _streams(site: Site, connections: Connections, names: list[str]) -> list[Fin
         for name in names
         if not not_begun(stream := site.streams[name], now)
     }
-    # What cannot be looked at is no finding of its own: the directory has one that says why.
-    surveys = [(name, end) for name, end in together(looks, at_once=_AT_ONCE).items() if isinstance(end, Survey)]
-    return [
-        Finding(
-            f"include {name}",
-            Level.WARN,
-            f"{none_matches(survey.unmatched)}: {', '.join(site.streams[name].include)}",
-            f"correct streams.{name}.include, or its path",
-        )
-        for name, survey in surveys
-        if survey.unmatched
-    ]
+    ends = together(looks, at_once=_AT_ONCE)
+    return [finding for name, end in ends.items() for finding in _listed_stream(site, name, end)]
+
+
+def _listed_stream(site: Site, name: str, end: Survey | Exception) -> Iterator[AuditLine]:
+    stream = site.streams[name]
+    if isinstance(end, Survey):
+        if end.unmatched:
+            what = f"{none_matches(end.unmatched)}: {', '.join(stream.include)}"
+            yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
+    elif _is_of_another_kind(site.hosts[stream.host]):  # else the directory has a finding that says why
+        step = f"correct streams.{name}.path, or hosts.{stream.host}"
+        yield AuditLine(f"source {name}", Level.FAIL, str(end), step)
 
 
 def _archive(site: Site, connections: Connections) -> Iterator[Visit]:
@@ -178,25 +192,25 @@ def _archive(site: Site, connections: Connections) -> Iterator[Visit]:
         yield Visit(name, "archive.hosts", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _offline(site: Site) -> Iterator[Finding]:
+def _offline(site: Site) -> Iterator[AuditLine]:
     for name, stream in site.streams.items():
         if not stream.enabled:
-            yield Finding(f"source {name}", Level.OFF, f"planned offline (enabled: false): {stream.path}")
+            yield AuditLine(f"source {name}", Level.OFF, f"planned offline (enabled: false): {stream.path}")
         elif begins := not_begun(stream, datetime.now(UTC)):
-            yield Finding(f"start {name}", Level.OFF, f"{begins}: until then nothing is looked at or fetched")
+            yield AuditLine(f"start {name}", Level.OFF, f"{begins}: until then nothing is looked at or fetched")
     for name in site.hosts:
         if not any(stream.enabled for stream in site.streams.values() if stream.host == name):
-            yield Finding(f"host {name}", Level.OFF, "no stream of it is on: not asked")
+            yield AuditLine(f"host {name}", Level.OFF, "no stream of it is on: not asked")
 
 
-def _one_is_enough(hosts: list[list[Finding]]) -> Iterator[Finding]:
+def _one_is_enough(hosts: list[list[AuditLine]]) -> Iterator[AuditLine]:
     """The archive's findings: the first host that answers is used, so where one is all right, others may be down."""
     is_one_good = any(Level.FAIL not in {finding.level for finding in findings} for findings in hosts)
     for finding in (finding for findings in hosts for finding in findings):
         yield replace(finding, level=Level.WARN) if is_one_good and finding.level is Level.FAIL else finding
 
 
-def _show(name: str, found: list[Finding]) -> None:
+def _show(name: str, found: list[AuditLine]) -> None:
     show_table(
         f"audit of {name}",
         ["component", "level", "what", "next step"],

@@ -1,24 +1,32 @@
 """How a host is reached: this machine, or another one over SSH. Settings of the site file."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from aurora_platform.config.types import Address, Login, Settings, UnquotedPath
 
 
-class LocalHost(Settings):
-    """This machine: the path is read directly, without ssh."""
+class HostSettings(Settings):
+    """What hosts of every kind have. A kind is a subclass whose ``kind`` is a literal, and one of :data:`Host`."""
 
-    kind: Literal["local"]
+    is_here: ClassVar[bool] = False
+    """Whether its directories are of this machine: a relative path of a stream then begins at the site file."""
 
     @property
     def where(self) -> str:
-        """Its address and port; empty for this machine, which has none."""
+        """Its address and port; empty where it has none."""
         return ""
 
 
-class SshHost(Settings):
+class LocalHost(HostSettings):
+    """This machine: the path is read directly, without ssh."""
+
+    is_here = True
+    kind: Literal["local"]
+
+
+class SshHost(HostSettings):
     """A host that is reached over SSH.
 
     ``auth: none`` is SSH's own "none" method (Tailscale SSH answers it); ``auth: key`` offers ``identity`` and nothing
@@ -45,3 +53,8 @@ class SshHost(Settings):
 
 
 Host = Annotated[LocalHost | SshHost, Field(discriminator="kind")]
+
+KINDS: dict[str, type[HostSettings]] = {
+    get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(Host)[0])
+}
+"""The kinds that a site file may name."""

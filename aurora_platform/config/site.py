@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from aurora_platform.config.archive import Archive, Retention
 from aurora_platform.config.health import Alerts, Endpoints, Health
-from aurora_platform.config.hosts import Host
+from aurora_platform.config.hosts import KINDS, Host
 from aurora_platform.config.limits import Limits
 from aurora_platform.config.live import Live
 from aurora_platform.config.package_files import CHECKOUT, DEMO_DIRECTORY, DEMO_SITE, demo_site_text
@@ -64,7 +64,7 @@ class Site(Settings):
     @model_validator(mode="before")
     @classmethod
     def _place_streams(cls, data: Any, info: ValidationInfo) -> Any:
-        """Resolve the source paths: below the site file for a local host, absolute for any other."""
+        """Resolve the source paths: below the site file where the host is this machine, absolute on any other."""
         if not isinstance(data, dict) or not isinstance(data.get("streams"), dict):
             return data
         hosts = data.get("hosts")
@@ -73,13 +73,15 @@ class Site(Settings):
         for name, stream in data["streams"].items():
             if isinstance(stream, dict) and isinstance(stream.get("path"), str):
                 host = hosts.get(str(stream.get("host")))
-                if isinstance(host, dict) and host.get("kind") == "local":
+                kind = host.get("kind") if isinstance(host, dict) else None
+                model = KINDS.get(kind) if isinstance(kind, str) else None
+                if model and model.is_here:
                     try:
                         stream = {**stream, "path": str(resolved(stream["path"], info))}
                     except ValueError as error:
                         raise ValueError(f"streams.{name}.path: {error}") from None
-                elif isinstance(host, dict) and host.get("kind") and not stream["path"].startswith("/"):
-                    raise ValueError(f"streams.{name}.path: absolute on a host of kind {host['kind']}")
+                elif kind and not stream["path"].startswith("/"):
+                    raise ValueError(f"streams.{name}.path: absolute on a host of kind {kind}")
             streams[name] = stream
         return {**data, "streams": streams}
 
@@ -168,8 +170,8 @@ _PLAIN = {
     "model_type": _KEYS,
     "model_attributes_type": _KEYS,
     "dict_type": "names with settings, as in sites/demo.yaml",
-    "union_tag_invalid": "kind is local or ssh",
-    "union_tag_not_found": "kind is missing: local or ssh",
+    "union_tag_invalid": f"kind is {' or '.join(KINDS)}",
+    "union_tag_not_found": f"kind is missing: {' or '.join(KINDS)}",
     "extra_forbidden": "unknown key: remove it, or see docs/site-file.md for the keys there are",
     "missing": "missing: it has no default",
     "too_short": "empty: at least one has to stand here",
@@ -194,8 +196,10 @@ def _explain(error: ValidationError) -> str:
     """Each mistake on a line of its own, where there are several."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
-        # A tagged union puts its tag into the location; a reader looks for the key that stands in the file.
-        key = ".".join(str(part) for part in item["loc"] if part not in ("local", "ssh")) or "the file"
+        where = list(item["loc"])
+        if where[:1] == ["hosts"] and len(where) > 2 and where[2] in KINDS:
+            del where[2]  # the kind, which pydantic puts there: a reader looks for the keys that stand in the file
+        key = ".".join(str(part) for part in where) or "the file"
         known = {name: _in_a_file(value) for name, value in item.get("ctx", {}).items()}
         plain = _PLAIN.get(item["type"])
         lines.append(f"{key}: {plain.format(**known) if plain else item['msg'].removeprefix('Value error, ')}")

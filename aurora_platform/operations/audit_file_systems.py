@@ -13,7 +13,7 @@ from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import INCOMING, STAGING, Layout
 from aurora_platform.mirror.mtime_resolution import device_of, recorded
 from aurora_platform.mirror.work_directory import incoming
-from aurora_platform.operations.audit_result import Finding, Level
+from aurora_platform.operations.audit_result import AuditLine, Level
 
 MOUNTS = Path("/proc/thread-self/mounts")
 # What file systems are known to keep of an mtime, where that is not all of it.
@@ -44,7 +44,7 @@ def _mounted(mounts: str) -> Iterator[tuple[str, str]]:
         yield re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1]), fields[2]
 
 
-def raw_mtimes(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
+def raw_mtimes(site: Site, mounts: Path = MOUNTS) -> Iterator[AuditLine]:
     """What is kept of the mtimes that the mirror compares."""
     coarse = False
     for name, stream in site.streams.items():
@@ -57,12 +57,12 @@ def raw_mtimes(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
         else:
             continue
         coarse = True
-        yield Finding("raw mtimes", Level.WARN, f"{name}: {said}", _KEEP_ON)
+        yield AuditLine("raw mtimes", Level.WARN, f"{name}: {said}", _KEEP_ON)
     if not coarse:
-        yield Finding("raw mtimes", Level.OK, f"all of an mtime is kept ({_kind(site.paths.raw, mounts)})")
+        yield AuditLine("raw mtimes", Level.OK, f"all of an mtime is kept ({_kind(site.paths.raw, mounts)})")
 
 
-def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
+def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[AuditLine]:
     """Whether what arrives can be renamed to its name: not from one device to another."""
     places = [Path(place) for place, _ in _mounted(mounts.read_text())]
     shared = Layout.of(site).raw / INCOMING
@@ -73,25 +73,25 @@ def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[Finding]:
             used_of[root] = name, incoming(root, stream.raw)
     for root, (name, used) in used_of.items():
         if used != shared:
-            yield Finding(
+            yield AuditLine(
                 "raw work directory", Level.OK, f"{name}: no rename leads there from {shared}: {used} is used"
             )
         for below in (one for one in places if one != root.resolve() and one.is_relative_to(root.resolve())):
             what = f"{name}: {below} is another disk: what arrives there is copied twice, and needs twice its room"
-            yield Finding("raw work directory", Level.WARN, what, f"mount the disk at {root}")
+            yield AuditLine("raw work directory", Level.WARN, what, f"mount the disk at {root}")
     if all(used == shared for _, used in used_of.values()):
-        yield Finding("raw work directory", Level.OK, f"{shared}, on the device of every stream")
+        yield AuditLine("raw work directory", Level.OK, f"{shared}, on the device of every stream")
 
 
-def staging(products: Path) -> Iterator[Finding]:
+def staging(products: Path) -> Iterator[AuditLine]:
     """Whether products can be renamed from where they are made."""
     device, there = device_of(products), sorted(products.iterdir()) if products.is_dir() else []
     elsewhere = [one for one in there if one.is_dir() and one.name[0] != "." and device_of(one) != device]
     for one in elsewhere:
         what = f"{one} is on another device than {products / STAGING}: no product can be published there"
-        yield Finding("products staging", Level.WARN, what, "keep all of paths.products on one file system")
+        yield AuditLine("products staging", Level.WARN, what, "keep all of paths.products on one file system")
     if not elsewhere:
-        yield Finding("products staging", Level.OK, "products are made on the device where they are published")
+        yield AuditLine("products staging", Level.OK, "products are made on the device where they are published")
 
 
 def _kind(path: Path, mounts: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
-from aurora_platform.operations.audit_result import Finding, Level, by_limits
+from aurora_platform.operations.audit_result import AuditLine, Level, by_limits
 from aurora_platform.operations.audit_rsync import judged
 from aurora_platform.text import shown
 from aurora_platform.transport.connections import Connections
@@ -82,7 +82,7 @@ class Visit:
     def _copy(self) -> str:
         return str(self.connections.bounds.known_hosts)
 
-    def look(self) -> list[Finding]:
+    def look(self) -> list[AuditLine]:
         """Everything about this host; one that cannot be asked has one finding that says why."""
         was_known = _fingerprints(self.host, self.known_hosts)
         began = time.monotonic()
@@ -92,13 +92,13 @@ class Visit:
             return self._unreachable(error, time.monotonic() - began)
         took = time.monotonic() - began
         how = f"{self.host.user}@{self.where}, auth {self.host.auth}, login in {took:.2f} s"
-        found = [Finding(self.name, Level.OK, how), self._key(was_known), *self._shell(noise)]
+        found = [AuditLine(self.name, Level.OK, how), self._key(was_known), *self._shell(noise)]
         # Each for itself: a host on which one hangs still says the rest.
         for look in (self._clock, self._tools, self._directories):
             try:
                 found += look()
             except HostError as error:
-                found.append(Finding(self.name, Level.FAIL, self._said(error), f"try by hand: {self.by_hand}"))
+                found.append(AuditLine(self.name, Level.FAIL, self._said(error), f"try by hand: {self.by_hand}"))
         return found
 
     def _ask(self, argv: Sequence[str]) -> tuple[str, str]:
@@ -109,46 +109,48 @@ class Visit:
             raise HostError(f"it does not run what we ask for, but says {said[:60]!r}")
         return answer, noise
 
-    def _shell(self, noise: str) -> list[Finding]:
+    def _shell(self, noise: str) -> list[AuditLine]:
         if not noise.strip():
             return []
         what = f"the login shell is not quiet: it prints {' '.join(noise.split())[:60]!r} before every answer"
         step = (
             f"let it print nothing where nobody looks (in .bashrc and the like: [ -t 1 ] && ...): {self.by_hand} true"
         )
-        return [Finding(f"{self.name} login shell", Level.FAIL, what, step)]
+        return [AuditLine(f"{self.name} login shell", Level.FAIL, what, step)]
 
     def _said(self, error: Exception) -> str:
         # The next step has a column of its own.
         return str(error).replace(self._copy, str(self.known_hosts)).removesuffix(f" {by_hand(self.host)}")
 
-    def _unreachable(self, error: HostError, took: float) -> list[Finding]:
+    def _unreachable(self, error: HostError, took: float) -> list[AuditLine]:
         said = self._said(error)
-        unseen = [Finding(component, Level.OFF, f"not seen: {place.path}") for component, place in self.places.items()]
+        unseen = [
+            AuditLine(component, Level.OFF, f"not seen: {place.path}") for component, place in self.places.items()
+        ]
         if "host key has CHANGED" in said:
             step = f"if it was really reinstalled: ssh-keygen -f {self.known_hosts} -R '{name_of(self.host)}'; else ask"
-            return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
+            return [AuditLine(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         if isinstance(error, HostKeyError):
             step = error.next_step.replace(self._copy, str(self.known_hosts))
             said = error.what.replace(self._copy, str(self.known_hosts))
-            return [Finding(f"{self.name} host key", Level.FAIL, said, step), *unseen]
+            return [AuditLine(f"{self.name} host key", Level.FAIL, said, step), *unseen]
         step = f"compare user, auth and identity in {self.key} with what lets you in: {self.by_hand}"
         if not isinstance(error, HostRefusedError):
             step = f"try by hand: {self.by_hand}"
-        return [Finding(self.name, Level.FAIL, f"{said} (after {took:.1f} s)", step), *unseen]
+        return [AuditLine(self.name, Level.FAIL, f"{said} (after {took:.1f} s)", step), *unseen]
 
-    def _key(self, was_known: Sequence[str]) -> Finding:
+    def _key(self, was_known: Sequence[str]) -> AuditLine:
         component = f"{self.name} host key"
         if was_known:
-            return Finding(component, Level.OK, f"known: {', '.join(was_known)}")
+            return AuditLine(component, Level.OK, f"known: {', '.join(was_known)}")
         now = ", ".join(_fingerprints(self.host, Path(self._copy))) or "unknown"
         # It may be one whose line was damaged where its name stood.
         level = Level.WARN if damaged_lines(self.known_hosts) else Level.OK
-        return Finding(
+        return AuditLine(
             component, level, f"new: {now}", "will be accepted at the first login; compare it with the host's own"
         )
 
-    def _clock(self) -> list[Finding]:
+    def _clock(self) -> list[AuditLine]:
         before = time.time()
         said, _ = self._ask(["date", "-u", "+%s.%N"])
         after = time.time()
@@ -160,30 +162,30 @@ class Visit:
             there = float(f"{seconds}.{fraction}") if is_fine else int(seconds) + 0.5
             datetime.fromtimestamp(there, UTC)
         except (ValueError, OverflowError, OSError):
-            return [Finding(component, Level.FAIL, f"date says {said[:60]!r}", f"try by hand: {self.by_hand} date")]
+            return [AuditLine(component, Level.FAIL, f"date says {said[:60]!r}", f"try by hand: {self.by_hand} date")]
         skew, error = there - (before + after) / 2, (after - before) / 2 + (0 if is_fine else 0.5)
         # The round trip is no one's skew: only what it cannot explain counts.
         level = by_limits(max(0.0, abs(skew) - error), _SKEW_WARN, _SKEW_FAIL)
         what = f"{abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} ours (known to {error:.2f} s)"
         step = "" if level is Level.OK else "set both clocks by NTP: what has settled is judged by that clock"
-        return [Finding(component, level, what, step)]
+        return [AuditLine(component, level, what, step)]
 
-    def _tools(self) -> list[Finding]:
+    def _tools(self) -> list[AuditLine]:
         lines = [shown(line) for line in self._ask(["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"])[0].splitlines()]
         has_printf, find, rsync, hashing = (lines + ["none"] * 4)[:4]
         component = f"{self.name} find"
         if has_printf == "yes":
-            found = [Finding(component, Level.OK, find)]
+            found = [AuditLine(component, Level.OK, find)]
         else:
-            found = [Finding(component, Level.FAIL, f"not GNU find: {find}", "install findutils there")]
+            found = [AuditLine(component, Level.FAIL, f"not GNU find: {find}", "install findutils there")]
         found.append(_rsync(f"{self.name} rsync", rsync))
         component = f"{self.name} hashing"
         if hashing == "none":
             what = "neither python3, openssl nor sha256sum: no copy can be compared by its content"
-            return [*found, Finding(component, Level.WARN, what, "install python3 there")]
-        return [*found, Finding(component, Level.OK, f"{hashing} is there")]
+            return [*found, AuditLine(component, Level.WARN, what, "install python3 there")]
+        return [*found, AuditLine(component, Level.OK, f"{hashing} is there")]
 
-    def _directories(self) -> list[Finding]:
+    def _directories(self) -> list[AuditLine]:
         paths = [place.path for place in self.places.values()]
         if not paths:
             return []
@@ -197,41 +199,43 @@ class Visit:
                 found.append(_space(f"{component} space", place, full))
         return found
 
-    def _directory(self, component: str, place: Place, state: str) -> Finding:
+    def _directory(self, component: str, place: Place, state: str) -> AuditLine:
         what = f"{state}: {place.path} there"
         if state == "writable" or (state == "readable" and not place.is_written):
-            return Finding(component, Level.OK, what if place.is_written else f"readable: {place.path} there")
+            return AuditLine(component, Level.OK, what if place.is_written else f"readable: {place.path} there")
         if state == "missing":
             step = f"make it there, or correct {place.key}" if place.is_written else f"correct {place.key}"
-            return Finding(component, Level.FAIL, what, step)
+            return AuditLine(component, Level.FAIL, what, step)
         if state in ("readable", "unreadable"):
             need = "write" if place.is_written else "read"
             state = "not writable" if place.is_written else "not readable"
             step = f"let {self.host.user} {need} it there"
-            return Finding(component, Level.FAIL, f"{state}: {place.path} there", step)
-        return Finding(component, Level.FAIL, f"no answer about {place.path}", f"try by hand: {self.by_hand}")
+            return AuditLine(component, Level.FAIL, f"{state}: {place.path} there", step)
+        return AuditLine(component, Level.FAIL, f"no answer about {place.path}", f"try by hand: {self.by_hand}")
 
 
-def _rsync(component: str, said: str) -> Finding:
+def _rsync(component: str, said: str) -> AuditLine:
     """Whether a host's rsync is there, understands ours, and has the known fixes."""
     least = ".".join(map(str, _RSYNC))
     if said == "none":
-        return Finding(component, Level.FAIL, "not in the PATH there", f"install rsync {least} or later there")
+        return AuditLine(component, Level.FAIL, "not in the PATH there", f"install rsync {least} or later there")
     version = re.match(r"rsync +version v?(\d+(?:\.\d+)+)", said)
     if version is None:
         step = f"rsync {least} or later is needed there: is this one as good?"
-        return Finding(component, Level.WARN, f"says no version that we know: {said[:80]}", step)
+        return AuditLine(component, Level.WARN, f"says no version that we know: {said[:80]}", step)
     if tuple(map(int, version[1].split("."))) < _RSYNC:
-        return Finding(component, Level.FAIL, f"{said}: too old", f"install rsync {least} or later there")
+        return AuditLine(component, Level.FAIL, f"{said}: too old", f"install rsync {least} or later there")
     return judged(component, said, " there")
 
 
-def _space(component: str, place: Place, full: Sequence[str]) -> Finding:
+def _space(component: str, place: Place, full: Sequence[str]) -> AuditLine:
     """How full a disk there is, from the percentages that its df says: bytes, then inodes where they are counted."""
     used = [float(percent.rstrip("%")) for percent in full]
     level = by_limits(max(used), _FULL_WARN, _FULL_FAIL)
     what = f"{used[0]:.0f} % used" + (f"; inodes {used[1]:.0f} % used" if len(used) > 1 else "")
-    return Finding(component, level, what, "" if level is Level.OK else f"make room on the disk of {place.path} there")
+    return AuditLine(
+        component, level, what, "" if level is Level.OK else f"make room on the disk of {place.path} there"
+    )
 
 
 def _fingerprints(host: SshHost, known_hosts: Path) -> list[str]:
@@ -243,17 +247,17 @@ def _fingerprints(host: SshHost, known_hosts: Path) -> list[str]:
     return [f"{kind} {key.fingerprint}" for kind, key in keys.items()]
 
 
-def host_keys(known_hosts: Path) -> Iterator[Finding]:
+def host_keys(known_hosts: Path) -> Iterator[AuditLine]:
     """The file in which host keys are kept: its lines that cannot be read."""
     try:
         damaged = damaged_lines(known_hosts)
     except HostError as error:
-        yield Finding("known_hosts", Level.FAIL, str(error), f"look at {known_hosts}")
+        yield AuditLine("known_hosts", Level.FAIL, str(error), f"look at {known_hosts}")
         return
     if not damaged:
-        yield Finding("known_hosts", Level.OK, f"{known_hosts}: every line can be read")
+        yield AuditLine("known_hosts", Level.OK, f"{known_hosts}: every line can be read")
         return
     what = f"{named(damaged)} of {known_hosts} cannot be read ({', '.join(sorted(set(damaged.values())))}); a host "
     what += "that such a line names, and no other, is refused"
     step = f"compare the key of each such host with the host's own, then: {removal(damaged, known_hosts)}"
-    yield Finding("known_hosts", Level.WARN, what, step)
+    yield AuditLine("known_hosts", Level.WARN, what, step)

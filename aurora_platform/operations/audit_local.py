@@ -13,7 +13,6 @@ from pathlib import Path
 
 import yaml
 
-from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.package_files import CHECKOUT, DAGSTER_YAML, DEMO_DIRECTORY
 from aurora_platform.config.site import Site
 from aurora_platform.errors import LayoutError, NewerError
@@ -21,7 +20,7 @@ from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import VERSION, check_state
 from aurora_platform.operations import audit_rsync
 from aurora_platform.operations.audit_file_systems import file_system, raw_mtimes, staging, work_directories
-from aurora_platform.operations.audit_result import Finding, Level, by_limits
+from aurora_platform.operations.audit_result import AuditLine, Level, by_limits
 
 _PYTHON = (3, 12)
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
@@ -54,15 +53,15 @@ TOOLS = (
 )
 
 
-def python() -> Iterator[Finding]:
+def python() -> Iterator[AuditLine]:
     """The interpreter."""
     version, least = platform.python_version(), ".".join(map(str, _PYTHON))
     is_ours = sys.version_info[:2] == _PYTHON
     step = "" if is_ours else f"make setup, with Python {least} installed"
-    yield Finding("python", Level.OK if is_ours else Level.FAIL, f"{version} ({sys.executable})", step)
+    yield AuditLine("python", Level.OK if is_ours else Level.FAIL, f"{version} ({sys.executable})", step)
 
 
-def tool(one: Tool) -> Iterator[Finding]:
+def tool(one: Tool) -> Iterator[AuditLine]:
     """One program: is it there, and new enough?"""
     missing = Level.FAIL if one.is_needed else Level.WARN
     install = f"install the package {one.package} (apt-get install {one.package})"
@@ -71,49 +70,53 @@ def tool(one: Tool) -> Iterator[Finding]:
             [one.name, one.version], capture_output=True, text=True, errors="replace", timeout=_BOUND, check=False
         )
     except FileNotFoundError:
-        yield Finding(f"tool {one.name}", missing, "not in PATH", install)
+        yield AuditLine(f"tool {one.name}", missing, "not in PATH", install)
         return
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding(f"tool {one.name}", missing, f"does not run: {error}", install)
+        yield AuditLine(f"tool {one.name}", missing, f"does not run: {error}", install)
         return
     said = next(iter((done.stdout + done.stderr).splitlines()), "")
     found = re.search(r"\d+(?:\.\d+)+", said)
     version = tuple(int(part) for part in found[0].split(".")) if found else ()
     if done.returncode != 0 or not version:
-        yield Finding(f"tool {one.name}", missing, f"says no version: {said or 'nothing'}", install)
+        yield AuditLine(f"tool {one.name}", missing, f"says no version: {said or 'nothing'}", install)
     elif version < one.least:
         least = ".".join(map(str, one.least))
-        yield Finding(
+        yield AuditLine(
             f"tool {one.name}", Level.FAIL, f"{said}; {least} is needed ({one.reason})", f"upgrade {one.package}"
         )
     elif one.name == "rsync":
         yield audit_rsync.judged(f"tool {one.name}", said)
     else:
-        yield Finding(f"tool {one.name}", Level.OK, said)
+        yield AuditLine(f"tool {one.name}", Level.OK, said)
 
 
-def directory(name: str, path: Path) -> Iterator[Finding]:
+def directory(name: str, path: Path) -> Iterator[AuditLine]:
     """One root of the site file: may we write there, is there room, and is it there at all?"""
     there = nearest(path)
     yield _rights(name, path, there)
     yield _room(name, there)
 
 
-def _rights(name: str, path: Path, there: Path) -> Finding:
+def _rights(name: str, path: Path, there: Path) -> AuditLine:
     component = f"{name} {path}"
     if not there.is_dir():
-        return Finding(component, Level.FAIL, f"{there} is not a directory", f"move it away, or change paths.{name}")
+        return AuditLine(component, Level.FAIL, f"{there} is not a directory", f"move it away, or change paths.{name}")
     if not os.access(there, os.W_OK | os.X_OK):
         make = f"mkdir -p {path} && chown $(id -un) {path}, as root"
-        return Finding(component, Level.FAIL, f"not writable: {there}", make if there != path else f"chown it: {path}")
+        return AuditLine(
+            component, Level.FAIL, f"not writable: {there}", make if there != path else f"chown it: {path}"
+        )
     if there == path:
-        return Finding(component, Level.OK, "exists, writable")
+        return AuditLine(component, Level.OK, "exists, writable")
     if there == there.parent:
-        return Finding(component, Level.WARN, "nothing of it exists, so it would be made on the root disk", "mount it")
-    return Finding(component, Level.OK, f"will be made in {there}, which is writable")
+        return AuditLine(
+            component, Level.WARN, "nothing of it exists, so it would be made on the root disk", "mount it"
+        )
+    return AuditLine(component, Level.OK, f"will be made in {there}, which is writable")
 
 
-def _room(name: str, there: Path) -> Finding:
+def _room(name: str, there: Path) -> AuditLine:
     status = os.statvfs(there)
     usable = status.f_blocks - status.f_bfree + status.f_bavail  # as df counts: without what is kept for root
     used = 100 * (1 - status.f_bavail / usable) if usable else 0.0
@@ -122,30 +125,30 @@ def _room(name: str, there: Path) -> Finding:
     level = by_limits(max(used, inodes), _FULL_WARN, _FULL_FAIL)
     free = status.f_bavail * status.f_frsize / 1e9
     what = f"{free:.1f} GB free, {used:.0f} % used; inodes {inodes:.0f} % used"
-    return Finding(f"{name} space", level, what, "" if level is Level.OK else f"make room on the disk of {there}")
+    return AuditLine(f"{name} space", level, what, "" if level is Level.OK else f"make room on the disk of {there}")
 
 
-def state_layout(state: Path) -> Iterator[Finding]:
+def state_layout(state: Path) -> Iterator[AuditLine]:
     """Which version of Aurora the state directory is of."""
     component = "state layout"
     try:
         found = check_state(state)
     except (NewerError, LayoutError) as error:
-        yield Finding(component, Level.FAIL, str(error), "docs/operating.md, Runbook: newer Aurora")
+        yield AuditLine(component, Level.FAIL, str(error), "docs/operating.md, Runbook: newer Aurora")
         return
     if found == VERSION:
-        yield Finding(component, Level.OK, f"version {found}")
+        yield AuditLine(component, Level.OK, f"version {found}")
     else:
-        yield Finding(component, Level.OK, f"version {found}: whoever writes first makes version {VERSION} of it")
+        yield AuditLine(component, Level.OK, f"version {found}: whoever writes first makes version {VERSION} of it")
 
 
-def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[Finding]:
+def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[AuditLine]:
     """Whether a rebuilt directory can change places with the old one in one step, by the type of the file system."""
     kind = file_system(nearest(products).resolve(), mounts.read_text())
     if kind in _EXCHANGING:
-        yield Finding("products file system", Level.OK, f"{kind}: directories can be exchanged")
+        yield AuditLine("products file system", Level.OK, f"{kind}: directories can be exchanged")
     else:
-        yield Finding(
+        yield AuditLine(
             "products file system",
             Level.WARN,
             f"{kind}: not known to exchange two directories in one step",
@@ -153,7 +156,7 @@ def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> It
         )
 
 
-def dagster_home() -> Iterator[Finding]:
+def dagster_home() -> Iterator[AuditLine]:
     """Dagster's own directory, and its settings in it."""
     home = os.environ.get("DAGSTER_HOME")
     copy = f"mkdir -p {home} && cp {DAGSTER_YAML} {home}/"
@@ -161,32 +164,32 @@ def dagster_home() -> Iterator[Finding]:
         step = "export DAGSTER_HOME=<a directory that is kept>"
         if CHECKOUT:
             step = f"`make ui` sets it to .aurora/dagster; for a real site, {step}"
-        yield Finding("DAGSTER_HOME", Level.WARN, "not set", step)
+        yield AuditLine("DAGSTER_HOME", Level.WARN, "not set", step)
         return
     theirs = Path(home) / "dagster.yaml"
     if not Path(home).is_absolute():
-        yield Finding("DAGSTER_HOME", Level.FAIL, f"{home}: not absolute", "export DAGSTER_HOME as an absolute path")
+        yield AuditLine("DAGSTER_HOME", Level.FAIL, f"{home}: not absolute", "export DAGSTER_HOME as an absolute path")
     elif not theirs.exists():
         there = nearest(Path(home))
         if os.access(there, os.W_OK | os.X_OK):
             step = f"`make ui` makes it; else: {copy}" if CHECKOUT else copy
-            yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", step)
+            yield AuditLine("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", step)
         else:
-            yield Finding("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
+            yield AuditLine("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
     elif _settings(theirs) != _settings(DAGSTER_YAML):
         step = f"if you never edited it: {copy}; else docs/operating.md, Updating"
-        yield Finding("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", step)
+        yield AuditLine("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", step)
     else:
-        yield Finding("DAGSTER_HOME", Level.OK, f"{home}, with our dagster.yaml")
+        yield AuditLine("DAGSTER_HOME", Level.OK, f"{home}, with our dagster.yaml")
 
 
-def dagster_shell() -> Iterator[Finding]:
+def dagster_shell() -> Iterator[AuditLine]:
     """The package of the job ``look_at_this_machine``, which no resolver can install beside our Dagster."""
     if importlib.util.find_spec("dagster_shell"):
-        yield Finding("dagster-shell", Level.OK, "installed")
+        yield AuditLine("dagster-shell", Level.OK, "installed")
     else:
         step = "make setup" if CHECKOUT else "pip install --no-deps dagster-shell, if you want that job"
-        yield Finding("dagster-shell", Level.WARN, "not installed: there is no job look_at_this_machine", step)
+        yield AuditLine("dagster-shell", Level.WARN, "not installed: there is no job look_at_this_machine", step)
 
 
 def _settings(file: Path) -> object:
@@ -198,25 +201,25 @@ def _settings(file: Path) -> object:
         return text
 
 
-def local_sources(site: Site) -> Iterator[Finding]:
+def local_sources(site: Site) -> Iterator[AuditLine]:
     """The source directories of this machine."""
     demo, make = (CHECKOUT / ".aurora", "make demo") if CHECKOUT else (Path.cwd() / DEMO_DIRECTORY, "aurora demo")
     for name, stream in site.streams.items():
-        if stream.enabled and isinstance(site.hosts[stream.host], LocalHost):
+        if stream.enabled and site.hosts[stream.host].is_here:
             path = Path(stream.path)
             if not path.is_dir():
                 step = f"mount the disk, or correct streams.{name}.path"
                 if path.is_relative_to(demo):
                     step = f"{make} first" if site.name == "demo" else "simulate it first, as the site file says"
-                yield Finding(f"source {name}", Level.FAIL, f"no such directory: {path}", step)
+                yield AuditLine(f"source {name}", Level.FAIL, f"no such directory: {path}", step)
             elif not os.access(path, os.R_OK | os.X_OK):
                 step = f"let {os.environ.get('USER', 'us')} read it (chmod o+rx)"
-                yield Finding(f"source {name}", Level.FAIL, f"not readable: {path}", step)
+                yield AuditLine(f"source {name}", Level.FAIL, f"not readable: {path}", step)
             else:
-                yield Finding(f"source {name}", Level.OK, f"readable: {path}")
+                yield AuditLine(f"source {name}", Level.OK, f"readable: {path}")
 
 
-def looks_here(site: Site) -> dict[str, Callable[[], Iterable[Finding]]]:
+def looks_here(site: Site) -> dict[str, Callable[[], Iterable[AuditLine]]]:
     """Every look at this machine, by what it is called should it not end."""
     paths = {name: getattr(site.paths, name) for name in ("raw", "products", "state", "manifests")}
     return {

@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditLine:
     """One thing that was looked at: how it stands, what was seen, and what to do where something is to do."""
 
     component: str

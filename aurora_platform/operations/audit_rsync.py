@@ -8,17 +8,17 @@ say: so an older one is no failure, and no silent OK either.
 
 import re
 
-from aurora_platform.operations.audit_result import Finding, Level
+from aurora_platform.operations.audit_result import AuditLine, Level
 
 SAFE = (3, 5, 0)
 _SAFE = ".".join(map(str, SAFE))
 
 
-def judged(component: str, said: str, where: str = "") -> Finding:
+def judged(component: str, said: str, where: str = "") -> AuditLine:
     """The finding about an rsync of a version that is enough, by its first line; ``where`` ends what is to be done."""
     found = re.search(r"(\d+(?:\.\d+)+)(pre|dev)?", said)
     if found and tuple(map(int, found[1].split("."))) >= SAFE and not found[2]:
-        return Finding(component, Level.OK, said)
+        return AuditLine(component, Level.OK, said)
     what = (
         f"{said}: below {_SAFE}, which closed 33 vulnerabilities; a distribution's package may have the fixes all the "
         "same, which this version does not say"
@@ -27,4 +27,4 @@ def judged(component: str, said: str, where: str = "") -> Finding:
         f"install rsync {_SAFE} or later{where}, or see that the package has the fixes (CVE-2026-53783 and after; "
         "Debian: zgrep CVE /usr/share/doc/rsync/changelog.Debian.gz)"
     )
-    return Finding(component, Level.WARN, what, step)
+    return AuditLine(component, Level.WARN, what, step)

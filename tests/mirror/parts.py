@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -26,9 +26,6 @@ from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source, Transfer, Transferred
 from aurora_simulator.ssh_server import Auth, SshServer, why_no_sshd
 from tests.patience import patient, until
-
-if TYPE_CHECKING:
-    pass
 
 DAY = date(2026, 3, 5)
 SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.mtime_resolution import Kept, record
 from aurora_platform.operations.audit_file_systems import raw_mtimes, staging, work_directories
-from aurora_platform.operations.audit_result import Finding, Level
+from aurora_platform.operations.audit_result import AuditLine, Level
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import CAMERA
 
@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Site:
     )
 
 
-def said(findings: list[Finding]) -> list[tuple[Level, str]]:
+def said(findings: list[AuditLine]) -> list[tuple[Level, str]]:
     return [(one.level, one.what) for one in findings]
 
 
