@@ -1,5 +1,6 @@
 """``aurora demo``: a site to try, which is a site file and a day of a simulated camera. It needs no checkout."""
 
+import json
 import shlex
 import time
 from datetime import datetime, timedelta
@@ -119,9 +120,13 @@ def _write_settings(directory: Path) -> None:
 
 def _say_what_next(directory: Path, day: datetime) -> None:
     file, home = (shlex.quote(str(directory / name)) for name in (_SITE_FILE, "dagster"))
-    tags = f'\'{{"dagster/partition": "{day.date()}"}}\''
+    of_day = {"dagster/partition": f"{day.date()}"}
+    hours = {"start": f"{day.date()}-00:00", "end": f"{day.date()}-23:00"}
+    of_hours = {f"dagster/asset_partition_range_{end}": hour for end, hour in hours.items()}
+    execute = "dagster job execute -m aurora_assets.definitions -j"
     say("Next, in this shell:")
     say(f"    export AURORA_SITE={file} DAGSTER_HOME={home}")
     say(f"    aurora sync {WXCAM} --day {day.date()}   # brings the files over; makes no products")
-    say(f"    dagster job execute -m aurora_assets.definitions -j {WXCAM}_day --tags {tags}   # the products")
+    say(f"    {execute} {WXCAM}_day --tags {shlex.quote(json.dumps(of_day))}   # the products of the day")
+    say(f"    {execute} {WXCAM}_hours --tags {shlex.quote(json.dumps(of_hours))}   # and of its hours")
     say("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")

@@ -1,0 +1,31 @@
+"""What `aurora demo` says to type next makes every product of its day."""
+
+import json
+import shlex
+from pathlib import Path
+
+from click.testing import CliRunner
+from dagster import DagsterInstance
+
+from aurora_assets.definitions import build
+from aurora_cli.main import main
+from aurora_platform.config.site import load_site
+from aurora_platform.layout import Layout
+
+SMALL = ("--hours", "1", "--every", "30m", "--scale", "0.05")
+
+
+def test_the_jobs_that_are_named_make_every_product_of_the_day(tmp_path: Path) -> None:
+    said = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), *SMALL]).stdout
+    jobs = [shlex.split(line, comments=True) for line in said.splitlines() if "dagster job execute" in line]
+    site = load_site(tmp_path / "demo" / "site.yaml")
+    definitions = build(site)
+    with DagsterInstance.ephemeral() as instance:
+        for *_, name, _tags, tags in jobs:
+            assert (
+                definitions.resolve_job_def(name).execute_in_process(instance=instance, tags=json.loads(tags)).success
+            )
+    products = Layout.of(site).camera.products
+    for one in ("wxcam_catalog.sqlite", "daily_videos/*/20260818.mp4", "hourly_thumbnails/*/20260818/*.jpg"):
+        assert list(products.glob(one)), one
+    assert list(products.glob("wxcam.zarr/*/20260818"))
