@@ -16,20 +16,25 @@ HEALTH, ALERTS = asset_key(layout.HEALTH_KEY), asset_key(layout.ALERTS_KEY)
 
 
 def source_key(stream: str) -> AssetKey:
+    """A stream on its host: what the sensors observe."""
     return asset_key(layout.source_key(stream))
 
 
 def raw_key(stream: str) -> AssetKey:
+    """A stream's raw files here."""
     return asset_key(layout.raw_key(stream))
 
 
 def gws_raw_key(stream: str) -> AssetKey:
+    """A stream's raw files in the archive."""
     return asset_key(layout.gws_raw_key(stream))
 
 
 def manifests_key(stream: str) -> AssetKey:
+    """What is proved of a stream's days."""
     return asset_key(layout.manifests_key(stream))
 
 
 def product_key(camera: str, product: str) -> AssetKey:
+    """A product of one camera."""
     return asset_key(layout.product_key(camera, product))
