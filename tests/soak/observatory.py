@@ -95,7 +95,9 @@ class Observatory:
             yield instance
 
     def start_daemon(self) -> None:
-        command = [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-m", "aurora_assets.definitions"]
+        daemon = str(Path(sys.executable).with_name("dagster-daemon"))
+        # What a script starts in the background ignores Ctrl-C's signal, by which the daemon is ended.
+        command = ["env", "--default-signal=INT", daemon, "run", "-m", "aurora_assets.definitions"]
         with (self.directory / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
                 command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True

@@ -275,14 +275,9 @@ def test_ctrl_c_ends_the_transfer_too(site_file: Path, tmp_path: Path) -> None:
     rsync.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 3600\n")
     rsync.chmod(0o755)
     env = {**os.environ, "AURORA_SITE": str(site_file), "PATH": f"{rsync.parent}:{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aurora_cli.main", "sync", "hatpro"],
-        env=env,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Who starts the tests in the background of a script has them, and all that they start, ignore the signal.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "aurora_cli.main", "sync", "hatpro"]
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     pid = int((tmp_path / "pid").read_text())
     process.send_signal(signal.SIGINT)
