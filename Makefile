@@ -33,14 +33,14 @@ test-fast: ## the tests that need no host, no Dagster and no server (half a minu
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest -m unit -n 2 $(TESTS)
 
-# The same faults in six hours and five days in place of a day and a month, and fewer kills.
+# The same faults in three hours and three days in place of a day and a month, and fewer kills.
 soak-short: export KILLS ?= 5
-soak-short: export SOAK_HOURS ?= 6
-soak-short: export SOAK_HISTORY ?= 5
-soak-short: export SOAK_SILENCE ?= 30
+soak-short: export SOAK_HOURS ?= 3
+soak-short: export SOAK_HISTORY ?= 3
+soak-short: export SOAK_SILENCE ?= 20
 soak-short: export SOAK_SMALL ?= 5000
 soak-short: export SOAK_LARGE ?= 2
-soak-short: soak ## the same with some hours, days, files and kills (ten minutes); it is not recorded
+soak-short: soak ## the same with some hours, days, files and kills (seven minutes); it is not recorded
 
 ui: setup ## the Dagster UI on http://127.0.0.1:3000 (PORT=...), with the daemon; Ctrl-C ends both
 	@$(PY) -m aurora_platform.config.site check > /dev/null
@@ -57,7 +57,7 @@ live: setup ## the UI, the daemon and a camera that writes in real time (an hour
 
 soak: ## the slow lanes: killed again and again, and at scale; then a day at speed, against a quiet run (half an hour)
 	@deploy/bootstrap.sh --tests
-	@$(PY) scripts/lanes.py run kill -- $(PY) -m pytest -m kill -n 2 --timeout 900 $(SOAK)
+	@$(PY) scripts/lanes.py run kill -- $(PY) -m pytest -m kill -n 3 --timeout 900 $(SOAK)
 	@$(PY) scripts/lanes.py run soak -- $(PY) -m pytest -m soak -n 0 --timeout 3600 -s $(SOAK)
 
 lanes: setup ## when each slow lane was last green, and at which commit
@@ -69,7 +69,7 @@ lint: setup ## ruff, mypy and import-linter
 bench: setup ## side by side with the method it replaces, and with the limits, into docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)
 
-bench-short: setup ## every subject once at a small size: only whether its answers are right (five minutes; BENCH="tick" for some)
+bench-short: setup ## every subject once at a small size: only whether its answers are right (three minutes; BENCH="tick" for some)
 	@$(PY) -m benchmarks --short $(BENCH)
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)

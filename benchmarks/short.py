@@ -19,9 +19,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "verification": {"FILES": 40, "BYTES": 1000},
     "hashing": {"LARGE_FILES": 2, "SMALL_FILES": 30},
     "listing": {"FILES": 300},
-    "observatory": {"DAYS": 3},
+    "observatory": {"DAYS": 3, "_EVERY": timedelta(minutes=30)},
+    "eight_streams": {"_CALM": 10.0},
     "start_up": {},
-    "platform": {"_WINDOW": 10.0},
+    "platform": {"_WINDOW": 5.0},
 }
 """What is else in each module. A module of no subject has what several subjects stand on."""
 SCALES = {"thumbnails": 0.2}

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 LANES = {
-    "kill": "killed again and again, many files, the simulator at length",
+    "kill": "killed or cut again and again, many files, the simulator at length, the golden day",
     "soak": "a day at speed with outages and kills, memory at scale",
 }
 RECORD = "docs/lanes.json"
