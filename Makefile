@@ -34,10 +34,10 @@ test-fast: ## the tests that need no host, no Dagster and no server (half a minu
 	@$(PY) -m pytest -m unit -n 2 $(TESTS)
 
 # The same faults in three hours and three days in place of a day and a month, and fewer kills.
-soak-short: export KILLS ?= 5
+soak-short: export KILLS ?= 4
 soak-short: export SOAK_HOURS ?= 3
 soak-short: export SOAK_HISTORY ?= 3
-soak-short: export SOAK_SILENCE ?= 20
+soak-short: export SOAK_SILENCE ?= 2
 soak-short: export SOAK_SMALL ?= 5000
 soak-short: export SOAK_LARGE ?= 2
 soak-short: soak ## the same with some hours, days, files and kills (seven minutes); it is not recorded
