@@ -3,8 +3,8 @@
 Dagster's own storage makes an SQLAlchemy engine for each query, which asks the database for its abilities and compiles
 the statement each time: a third of what an idle daemon does, and a part of each run. And it loads all of its migrations
 from their files for each tick, to compare the databases with them, and for each run, whose database it makes. Here a
-database has one engine in a process, those that stay are compared once, and the migrations are loaded once. Connections
-are opened and closed for each use, as by Dagster, so no lock and no file stays open.
+database has one engine in a process, those that stay are compared once, and a run's is a copy of an empty one that
+Dagster has made. Connections are opened and closed for each use, as by Dagster, so no lock and no file stays open.
 
 ``dagster.yaml`` names :class:`HomeInstance`, whose records are in this storage, in the directory that the instance was
 opened by. The files are Dagster's own, in the same places: a home can be used with it and without.
@@ -14,20 +14,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import yaml
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from dagster import DagsterInstance
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
-from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
-from dagster._core.storage.sql import get_alembic_config
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import (
     DagsterSqliteStorage,
@@ -36,7 +33,7 @@ from dagster._core.storage.sqlite_storage import (
     _schedule_directory,
 )
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DatabaseError
 
 _MOST = 64  # databases; each run has one of its own
@@ -104,25 +101,39 @@ class _Schedules(_Kept, SqliteScheduleStorage):
 
 
 @cache
-def _migrations() -> ScriptDirectory:
-    """Dagster's migrations of its event log: 88 files, which Dagster itself loads anew for each run's database."""
-    return ScriptDirectory.from_config(get_alembic_config(sqlite_event_log.__file__))
+def _empty() -> bytes:
+    """The file of a run's database in which nothing is recorded yet, as Dagster itself makes it."""
+    with TemporaryDirectory(prefix="aurora-records-") as directory:
+        Path(directory, f"{INDEX_SHARD_NAME}.db").touch()  # is not asked for, and would be made first
+        of_a_run = "run"
+        with SqliteEventLogStorage(directory).run_connection(of_a_run):
+            pass
+        return Path(directory, f"{of_a_run}.db").read_bytes()
+
+
+def _is_put(database: Path) -> bool:
+    """Put a new database where there is none, whole; False where there is one, or it cannot be done so."""
+    if database.exists():
+        return False
+    try:
+        with open(os.open(database.parent, os.O_TMPFILE | os.O_WRONLY, 0o644), "wb") as file:
+            file.write(_empty())
+            file.flush()
+            os.fsync(file.fileno())
+            # With a descriptor of a directory, although none is needed: else Python links the link in /proc itself.
+            os.link(f"/proc/self/fd/{file.fileno()}", database, src_dir_fd=file.fileno())
+    except OSError:  # another was faster, the disk is full, or the file system has no files without a name
+        return False
+    return True
 
 
 def _is_made(engine: Engine) -> bool:
-    """Whether a database had been made already, or was empty and is made now, as Dagster makes it."""
-    with engine.connect() as connection:
-        versions = MigrationContext.configure(connection)
-        if versions.get_current_revision():
-            return True
-        if inspect(connection).get_table_names():
-            return False
-        SqlEventLogStorageMetadata.create_all(connection)
-        connection.commit()
-        connection.execute(text("PRAGMA journal_mode=WAL;"))
-        versions.stamp(_migrations(), "head")
-        connection.commit()
-    return True
+    """Whether Dagster, or who put it there, has come to the end of making a database."""
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT 1 FROM alembic_version")).first() is not None
+    except DatabaseError:
+        return False
 
 
 class _Events(SqliteEventLogStorage):
@@ -133,11 +144,9 @@ class _Events(SqliteEventLogStorage):
             self._initialized_dbs.add(INDEX_SHARD_NAME)
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
-        try:
-            if _is_made(engine):
-                return
-        except DatabaseError:
-            pass  # another process makes it at this moment; Dagster's own way waits for that
+        database = Path(str(engine.url.database))
+        if not for_index_shard and database.stem != INDEX_SHARD_NAME and (_is_put(database) or _is_made(engine)):
+            return
         super()._initdb(engine, for_index_shard)
 
     @contextmanager

@@ -1,11 +1,13 @@
 """Dagster's records by our storage: the same files, asked with one engine for each database."""
 
+import errno
 import shutil
 import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -167,7 +169,7 @@ def test_a_process_compares_the_databases_with_dagsters_migrations_once(
     assert compared == []
 
 
-def test_a_runs_database_is_made_as_dagster_makes_it_and_the_migrations_are_loaded_once(
+def test_a_runs_database_is_as_dagster_makes_it_and_no_migration_is_loaded_for_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Config] = []
@@ -191,7 +193,28 @@ def made_as(database: Path) -> str:
         return repr((found, version, mode.fetchall()))
 
 
-def test_programs_that_make_a_runs_database_at_once_wait_for_each_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "refused", [OSError(errno.EOPNOTSUPP, "no files without a name"), OSError(errno.ENOSPC, "full")]
+)
+def test_where_no_copy_can_be_put_the_database_is_made_by_dagster_itself(
+    home: Path, monkeypatch: pytest.MonkeyPatch, refused: OSError
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise refused
+
+    with DagsterInstance.from_config(str(home)) as instance:
+        monkeypatch.setattr(storage.os, "fsync" if refused.errno == errno.ENOSPC else "link", refuse)
+        run = talk.execute_in_process(instance=instance).run_id
+        assert said(instance, run) == [f"line {number}" for number in range(20)]
+
+
+def test_an_empty_file_that_a_crash_has_left_becomes_a_database(tmp_path: Path) -> None:
+    (tmp_path / "one.db").touch()
+    storage._Events(str(tmp_path / "events"))._initdb(storage._engine(f"sqlite:///{tmp_path / 'one.db'}"))
+    assert "event_logs" in made_as(tmp_path / "one.db")
+
+
+def test_programs_that_make_a_runs_database_at_once_end_with_one(tmp_path: Path) -> None:
     engine = storage._engine(f"sqlite:///{tmp_path / 'one.db'}")
     events = [storage._Events(str(tmp_path / "events")) for _ in range(3)]
     with ThreadPoolExecutor(3) as programs:
