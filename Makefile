@@ -6,7 +6,8 @@ export DAGSTER_GRPC_MAX_WORKERS ?= 32
 # s between looks for runs to be tried again, and at Dagster's own freshness, whose limits are hours: 5 and 30 by default.
 export DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS ?= 45
 export FRESHNESS_DAEMON_INTERVAL_SECONDS ?= 300
-# Dagster, the command and the tests start hundreds of processes, each of which would compile the same modules again.
+# Dagster, the command and the tests start hundreds of processes, each of which would compile the same modules again. This is for
+# what make starts, whatever the shell says; PYTHONPYCACHEPREFIX puts the bytecode elsewhere.
 unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 PORT ?= 3000
@@ -33,7 +34,8 @@ test-fast: ## the tests that need no host, no Dagster and no server (half a minu
 	@deploy/bootstrap.sh --tests
 	@$(PY) -m pytest -m unit -n 2 $(TESTS)
 
-# The same faults in three hours and three days in place of a day and a month, and fewer kills.
+# The same faults in three hours and three days in place of a day and a month, and fewer kills. It does not show how late a file
+# comes where nothing is broken, for something always is, and of the silence only the minute in which all comes to rest.
 soak-short: export KILLS ?= 4
 soak-short: export SOAK_HOURS ?= 3
 soak-short: export SOAK_HISTORY ?= 3
@@ -69,8 +71,9 @@ lint: setup ## ruff, mypy and import-linter
 bench: setup ## side by side with the method it replaces, and with the limits, into docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)
 
-bench-short: setup ## every subject once at a small size: only whether its answers are right (three minutes; BENCH="tick" for some)
-	@$(PY) -m benchmarks --short $(BENCH)
+# The other subjects prove their answers in the kill lane (tests/benchmarks/kill), there without processes of their own.
+bench-short: setup ## subjects once at a small size: only whether their answers are right (two minutes; BENCH="pixels" for others)
+	@$(PY) -m benchmarks --short $(or $(BENCH),daily_video tick verification start_up platform)
 
 screenshots: setup ## docs/images: the Dagster UI on what the demo made (needs Debian's chromium)
 	@$(PY) scripts/screenshots.py $(SCREENSHOTS)

@@ -13,9 +13,9 @@ from rich.text import Text
 from aurora_cli.console import say, show_json, show_table, waiting
 from aurora_cli.context import days_from, looking_only, not_begun
 from aurora_platform.concurrency import together
-from aurora_platform.config.hosts import HostSettings, SshHost
+from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
-from aurora_platform.errors import SiteError
+from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, look, none_matches
 from aurora_platform.operations.audit_host import Place, Visit, host_keys
@@ -73,12 +73,14 @@ def _look(site: Site) -> list[AuditLine]:
         here = looks_here(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
         hosts = {visit.name: visit for visit in _hosts(site, connections)}
         archive = {visit.name: visit for visit in _archive(site, connections)}
+        others = {f"host {name}": partial(_other_kind, site, connections, name) for name in _of_other_kinds(site)}
         far = {name: waits.on(name, partial(_host, site, connections, visit)) for name, visit in hosts.items()}
+        far |= {name: waits.on(name, look) for name, look in others.items()}
         far |= {name: waits.on(name, visit.look) for name, visit in archive.items()}
         local = {
             name: partial(_streams, site, connections, [name])
             for name, stream in site.streams.items()
-            if stream.enabled and not isinstance(site.hosts[stream.host], SshHost)
+            if stream.enabled and site.hosts[stream.host].is_here
         }
         turns = -(-len(site.streams) // _AT_ONCE)
         # A disk has no bound of its own: it is looked at in a thread that may be left behind.
@@ -97,7 +99,7 @@ def _look(site: Site) -> list[AuditLine]:
         *(finding for name in here for finding in found[name]),
         *(finding for name in local for finding in found[name]),
         *(finding for name in hosts for finding in found[name]),
-        *_other_kinds(site),
+        *(finding for name in others for finding in found[name]),
         *_offline(site),
         *_one_is_enough([found[name] for name in archive]),
     ]
@@ -138,20 +140,46 @@ def _host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]
     return [*found, *_streams(site, connections, [name for name in names if f"source {name}" in visit.places])]
 
 
-def _is_of_another_kind(host: HostSettings) -> bool:
-    """Neither this machine, nor a host on which programs can be run."""
-    return not host.is_here and not isinstance(host, SshHost)
+def _of_other_kinds(site: Site) -> list[str]:
+    """The hosts with a stream that is on which are neither this machine nor one on which programs can be run."""
+    used = {stream.host for stream in site.streams.values() if stream.enabled}
+    return [name for name in used if not site.hosts[name].is_here and not isinstance(site.hosts[name], SshHost)]
 
 
-def _other_kinds(site: Site) -> Iterator[AuditLine]:
-    for name, host in site.hosts.items():
-        if _is_of_another_kind(host):
-            what = f"of kind {host.kind}, of which nothing is asked here but what its streams list"
-            yield AuditLine(f"host {name}", Level.OFF, what)
+def _other_kind(site: Site, connections: Connections, name: str) -> list[AuditLine]:
+    """A host that can be asked nothing but what its streams list, and those streams."""
+    host = site.hosts[name]
+    streams = [key for key, one in site.streams.items() if one.host == name and one.enabled]
+    try:
+        connections.login(host)
+    except HostError as error:
+        unseen = [AuditLine(f"source {key}", Level.OFF, f"not seen: {site.streams[key].path}") for key in streams]
+        return [AuditLine(f"host {name}", Level.FAIL, str(error), f"correct hosts.{name}, or see to the host"), *unseen]
+    what = f"of kind {host.kind}: no program can be run there, so its streams are listed, and no more is asked"
+    found = [AuditLine(f"host {name}", Level.OK, what)]
+    for key, end in _surveys(site, connections, streams).items():
+        stream = site.streams[key]
+        if isinstance(end, Survey):
+            found.append(AuditLine(f"source {key}", Level.OK, f"listed: {stream.path}"))
+            found += _unmatched(site, key, end)
+        elif isinstance(end, HostError):
+            found.append(
+                AuditLine(f"source {key}", Level.FAIL, str(end), f"correct streams.{key}.path, or hosts.{name}")
+            )
+        else:
+            found += _findings(f"source {key}", end)
+    return found
 
 
 def _streams(site: Site, connections: Connections, names: list[str]) -> list[AuditLine]:
     """Streams whose patterns match nothing of what lies there."""
+    # What cannot be looked at is no finding of its own: the directory has one that says why.
+    surveys = _surveys(site, connections, names).items()
+    return [line for name, end in surveys if isinstance(end, Survey) for line in _unmatched(site, name, end)]
+
+
+def _surveys(site: Site, connections: Connections, names: list[str]) -> dict[str, Survey | Exception]:
+    """What a look at each of these streams has seen, or why it has not; those that have not begun are left out."""
     now = datetime.now(UTC)
     looks = {
         name: partial(
@@ -165,19 +193,13 @@ def _streams(site: Site, connections: Connections, names: list[str]) -> list[Aud
         for name in names
         if not not_begun(stream := site.streams[name], now)
     }
-    ends = together(looks, at_once=_AT_ONCE)
-    return [finding for name, end in ends.items() for finding in _listed_stream(site, name, end)]
+    return together(looks, at_once=_AT_ONCE)
 
 
-def _listed_stream(site: Site, name: str, end: Survey | Exception) -> Iterator[AuditLine]:
-    stream = site.streams[name]
-    if isinstance(end, Survey):
-        if end.unmatched:
-            what = f"{none_matches(end.unmatched)}: {', '.join(stream.include)}"
-            yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
-    elif _is_of_another_kind(site.hosts[stream.host]):  # else the directory has a finding that says why
-        step = f"correct streams.{name}.path, or hosts.{stream.host}"
-        yield AuditLine(f"source {name}", Level.FAIL, str(end), step)
+def _unmatched(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]:
+    if survey.unmatched:
+        what = f"{none_matches(survey.unmatched)}: {', '.join(site.streams[name].include)}"
+        yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
 
 
 def _archive(site: Site, connections: Connections) -> Iterator[Visit]:

@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -121,7 +121,10 @@ def _write_settings(directory: Path) -> None:
 def _say_what_next(directory: Path, day: datetime) -> None:
     file, home = (shlex.quote(str(directory / name)) for name in (_SITE_FILE, "dagster"))
     of_day = {"dagster/partition": f"{day.date()}"}
-    hours = {"start": f"{day.date()}-00:00", "end": f"{day.date()}-23:00"}
+    last = min(
+        day.replace(hour=23, tzinfo=UTC), datetime.now(UTC)
+    )  # the hours of a day that is not over end with this one
+    hours = {"start": f"{day.date()}-00:00", "end": f"{last:%Y-%m-%d-%H:00}"}
     of_hours = {f"dagster/asset_partition_range_{end}": hour for end, hour in hours.items()}
     execute = "dagster job execute -m aurora_assets.definitions -j"
     say("Next, in this shell:")

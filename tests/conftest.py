@@ -24,7 +24,7 @@ settings.load_profile("aurora")
 _FIRST = (
     *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_newer_state.py"),
     *("test_hosts.py", "schedules/platform/test_thumbnails.py", "test_scan.py", "test_cut.py", "test_launcher.py"),
-    *("test_lying_host.py", "test_platform.py"),
+    *("test_lying_host.py", "test_platform.py", "test_golden_day.py", "test_hosts_apart.py"),
 )
 _KINDS = frozenset({"unit", "host", "platform", "kill", "soak"})
 _TESTS = Path(__file__).parent

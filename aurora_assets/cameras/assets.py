@@ -26,7 +26,7 @@ from aurora_platform.cameras.reports import CatalogReport, PixelsReport, Thumbna
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
-from aurora_platform.layout import WXCAM, open_state
+from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM, open_state
 
 
 def group_of(camera: str) -> str:
@@ -78,7 +78,7 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
 
 def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
-        key=product_key(camera, "daily_video"),
+        key=product_key(camera, DAILY_VIDEO),
         deps=[CATALOG],
         partitions_def=daily(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),
@@ -106,7 +106,7 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
 
 def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
-        key=product_key(camera, "latest_video"),
+        key=product_key(camera, LATEST_VIDEO),
         deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
         group_name=group_of(camera),
         kinds={"mp4"},
@@ -131,7 +131,7 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
 
 def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
-        key=product_key(camera, "hourly_thumbnails"),
+        key=product_key(camera, HOURLY_THUMBNAILS),
         deps=[CATALOG],
         partitions_def=hourly(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),
@@ -167,7 +167,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
 
 def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
     @retried_asset(
-        key=product_key(camera, "pixels"),
+        key=product_key(camera, PIXELS),
         deps=[CATALOG],
         partitions_def=daily(site.streams[WXCAM].start),
         backfill_policy=BackfillPolicy.single_run(),

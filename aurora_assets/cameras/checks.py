@@ -21,7 +21,7 @@ from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.check_report import Finding
 from aurora_platform.config.site import Site
-from aurora_platform.layout import WXCAM
+from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM
 from aurora_platform.plots import strip_days
 
 Context = AssetCheckExecutionContext
@@ -62,26 +62,26 @@ def wxcam_checks(site: Site) -> list[AssetChecksDefinition]:
 def _camera_checks(workspace: CameraWorkspace, camera: str) -> list[AssetChecksDefinition]:
     return [
         _check(
-            product_key(camera, "daily_video"),
+            product_key(camera, DAILY_VIDEO),
             "plays",
             _PLAYS,
             partial(_daily_plays, workspace, camera),
         ),
         _check(
-            product_key(camera, "latest_video"),
+            product_key(camera, LATEST_VIDEO),
             "plays",
             _PLAYS,
             partial(_latest_plays, workspace, camera),
         ),
         _check(
-            product_key(camera, "hourly_thumbnails"),
+            product_key(camera, HOURLY_THUMBNAILS),
             "every_closed_hour_has_one",
             "Every closed hour that has an image has its thumbnail.",
             partial(_have_thumbnails, workspace, camera),
             partial(_coverage, workspace, camera),
         ),
         _check(
-            product_key(camera, "pixels"),
+            product_key(camera, PIXELS),
             "times_match_catalog",
             "Times are sorted, unique and those of the catalogue's images, but for those that the group says it leaves "
             "out; every chunk has its file's size.",

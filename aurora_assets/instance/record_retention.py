@@ -94,12 +94,12 @@ def _is_newest_of_something(instance: DagsterInstance, run_id: str) -> bool:
 
 
 def _files(instance: DagsterInstance, run_id: str) -> list[Path]:
-    """The run's own event database, which Dagster empties and leaves, and its captured logs."""
+    """The run's own event database, which Dagster empties and leaves; its log first, which without it means nothing."""
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return []
     shard = Path(storage.path_for_shard(run_id))
-    return [file for suffix in ("", "-wal", "-shm") if (file := shard.with_name(shard.name + suffix)).exists()]
+    return [file for suffix in ("-wal", "-shm", "") if (file := shard.with_name(shard.name + suffix)).exists()]
 
 
 def prune_observations(instance: DagsterInstance, before: datetime, dry_run: bool) -> int:

@@ -113,7 +113,9 @@ def _empty() -> bytes:
 
 def _is_put(database: Path) -> bool:
     """Put a new database where there is none, whole; False where there is one, or it cannot be done so."""
-    if database.exists():
+    if any(
+        Path(f"{database}{suffix}").exists() for suffix in ("", "-wal", "-journal")
+    ):  # SQLite would replay the latter
         return False
     try:
         with open(os.open(database.parent, os.O_TMPFILE | os.O_WRONLY, 0o644), "wb") as file:
@@ -122,7 +124,7 @@ def _is_put(database: Path) -> bool:
             os.fsync(file.fileno())
             # With a descriptor of a directory, although none is needed: else Python links the link in /proc itself.
             os.link(f"/proc/self/fd/{file.fileno()}", database, src_dir_fd=file.fileno())
-    except OSError:  # another was faster, the disk is full, or the file system has no files without a name
+    except (OSError, DatabaseError):  # another was faster, a disk is full, the file system has no files without a name
         return False
     return True
 
@@ -145,7 +147,7 @@ class _Events(SqliteEventLogStorage):
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         database = Path(str(engine.url.database))
-        if not for_index_shard and database.stem != INDEX_SHARD_NAME and (_is_put(database) or _is_made(engine)):
+        if database.stem != INDEX_SHARD_NAME and (_is_put(database) or _is_made(engine)):
             return
         super()._initdb(engine, for_index_shard)
 

@@ -80,7 +80,7 @@ class Site(Settings):
                         stream = {**stream, "path": str(resolved(stream["path"], info))}
                     except ValueError as error:
                         raise ValueError(f"streams.{name}.path: {error}") from None
-                elif kind and not stream["path"].startswith("/"):
+                elif model and not stream["path"].startswith("/"):
                     raise ValueError(f"streams.{name}.path: absolute on a host of kind {kind}")
             streams[name] = stream
         return {**data, "streams": streams}

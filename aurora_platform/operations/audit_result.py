@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How a finding stands, as a word; the colour says the same."""
+    """How what was looked at stands, as a word; the colour says the same."""
 
     OK = "ok"
     WARN = "warn"

@@ -39,7 +39,7 @@ class Bounds:
         """
         if seconds is None:
             return self
-        # A turn, TCP, banner, login, a channel and its program: six steps with a bound each, whatever hangs.
+        # TCP, banner, login, a turn, a channel and its program: six steps with a bound each, whatever hangs.
         return self.but(
             connect_seconds=min(self.connect_seconds, seconds / 6),
             listing_seconds=min(self.listing_seconds, seconds),

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fabric import Connection
 
-# sshd's default is ten channels a session; and a host that hangs must not take every thread of who looks at it.
-AT_ONCE = 4
+AT_ONCE = 4  # sshd's default is ten channels a session
 HASHING_AT_ONCE = 3  # beside those: hashing may take hours, and a look must not wait for it
 ALIVE_SECONDS, ALIVE_TIMES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
 
@@ -42,7 +41,7 @@ class Sessions:
             turns.release()
 
     def get(self, key: Hashable, connect: Callable[[], Connection], wait: float) -> tuple[Connection, bool]:
-        """A session, and whether it was open already.
+        """A session, and whether it was open already before this was asked: then it may have died unnoticed.
 
         Parameters
         ----------
@@ -61,12 +60,13 @@ class Sessions:
         mine: Future[Connection] | None = None
         with self._lock:
             kept = self._kept.get(key)
-            if kept is None or (kept.done() and not _lives(kept)):
+            was_open = kept is not None and kept.done()
+            if kept is None or (was_open and not _lives(kept)):
                 self._kept[key] = mine = Future()
                 mine.set_running_or_notify_cancel()
         if mine is None:
             assert kept is not None
-            return kept.result(wait), True
+            return kept.result(wait), was_open
         try:
             connection = connect()
         except BaseException as error:

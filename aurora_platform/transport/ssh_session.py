@@ -66,10 +66,13 @@ class SshSession:
         self.host = host
         self.bounds = bounds
 
-    def start(self, argv: Sequence[str], kept: bool = True) -> Channel:
-        """Start a program on the host. A session that was ``kept`` may have died unnoticed; then a new one is tried."""
+    def start(self, argv: Sequence[str], login: tuple[Connection, bool] | None = None) -> Channel:
+        """Start a program on the host, in the session of ``login`` (see :meth:`connection`), or in that of a new one.
+
+        A session that was open before may have died unnoticed; then a new one is tried.
+        """
+        connection, was_open = login or self.connection()
         while True:
-            connection, was_open = self.connection()
             try:
                 channel: Channel = connection.transport.open_session(timeout=self.bounds.connect_seconds)
                 with _bounded(connection, self.bounds.connect_seconds):
@@ -78,8 +81,9 @@ class SshSession:
                 raise  # refused by a host that answers: the session is good for the others
             except (OSError, SSHException, EOFError):
                 self.discard(connection)
-                if not (kept and was_open):
+                if not was_open:
                     raise
+                connection, was_open = self.connection()
             else:
                 return channel
 
@@ -128,9 +132,9 @@ class SshSession:
     def _execute(self, command: Sequence[str]) -> Iterator[Channel]:
         """Run a program there; all that breaks off meanwhile ends as a :class:`HostError` in one line."""
         try:
-            # Before the turn: all who wait for one share this attempt, and a dead host costs its bound once.
-            _, kept = self.connection()
-            with self.turn(), closing(self.start(command, kept)) as channel:
+            # Before the turn: all who wait for one share this attempt and its end; a dead host costs its bound once.
+            login = self.connection()
+            with self.turn(), closing(self.start(command, login)) as channel:
                 yield channel
         except (OSError, SSHException, EOFError) as error:
             raise HostError(why_broken_off(error, self.host)) from None

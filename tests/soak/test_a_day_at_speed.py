@@ -1,6 +1,6 @@
 """A day of the camera in ten minutes, with outages and kills; then ten minutes in which nothing arrives.
 
-``make soak``; ``make soak-short`` has some hours and a week in place of a day and a month, with the same faults. At the
+``make soak``; ``make soak-short`` has some hours and days in place of a day and a month, with the same faults. At the
 end everything must be as if one quiet run had made it from the same camera. What it prints: the latencies from "settled
 on the host" to "row in the catalogue", and how many runs that took.
 """
@@ -93,7 +93,7 @@ def test_a_day_with_outages_and_kills_ends_as_one_quiet_run_would(capsys: pytest
 
 
 def put_history(directory: Path) -> None:
-    """A month, or a week, that lies on the host already, for the backfill; out of sight until then."""
+    """A month, or some days, that lie on the host already, for the backfill; out of sight until then."""
     for day in HISTORY:
         simulate(CameraSpec(directory, day, hours=24, every=timedelta(minutes=60), scale=0.1, other=False))
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from aurora_assets.definitions import build
 from aurora_cli.audit import _look as audit_of
+from aurora_platform.config import hosts
 from aurora_platform.config.hosts import HostSettings, LocalHost, SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import Name
@@ -96,7 +97,9 @@ def test_a_day_goes_from_a_host_of_another_kind_to_every_product(site: Site, fil
     with DagsterInstance.ephemeral() as instance:
         done = job.execute_in_process(instance=instance, partition_key=str(DAY))
     assert done.success
-    assert all(evaluation.passed for evaluation in done.get_asset_check_evaluations())
+    checked = done.get_asset_check_evaluations()
+    assert checked
+    assert all(evaluation.passed for evaluation in checked)
     camera = Layout.of(site).camera
     assert list(camera.products.rglob("*.mp4"))
     assert list((camera.products / "wxcam.zarr").rglob("c.*"))
@@ -105,9 +108,9 @@ def test_a_day_goes_from_a_host_of_another_kind_to_every_product(site: Site, fil
 def test_the_audit_says_what_it_looks_at_and_what_it_cannot_ask(site: Site, film: Callable) -> None:
     film(DAY, 1)
     asked = {one.component: one for one in audit_of(site)}
-    assert asked["host box"].level is Level.OFF
-    assert "of kind shelf" in asked["host box"].what
-    assert "source wxcam" not in asked, "it can be listed, and the patterns match"
+    assert asked["host box"].level is Level.OK
+    assert "of kind shelf: no program can be run there" in asked["host box"].what
+    assert (asked["source wxcam"].level, asked["source wxcam"].what) == (Level.OK, "listed: /camera")
     assert not asked_by_the_health(site)
 
 
@@ -115,3 +118,22 @@ def test_a_stream_that_cannot_be_listed_there_fails_the_audit_with_a_next_step(s
     asked = {one.component: one for one in audit_of(site)}
     assert (asked["source wxcam"].level, asked["source wxcam"].what) == (Level.FAIL, "shelf: /camera is not in the box")
     assert asked["source wxcam"].next_step == "correct streams.wxcam.path, or hosts.box"
+
+
+def test_a_host_none_of_whose_streams_is_on_is_not_asked(site: Site) -> None:
+    offline = site.streams["wxcam"].model_copy(update={"enabled": False})
+    said = [one for one in audit_of(site.model_copy(update={"streams": {"wxcam": offline}})) if "box" in one.component]
+    assert [(one.level, one.what) for one in said] == [(Level.OFF, "no stream of it is on: not asked")]
+
+
+def test_every_kind_that_a_site_file_may_name_can_be_reached() -> None:
+    assert hosts.KINDS.keys() == connections._KINDS.keys()
+
+
+def test_a_path_of_a_host_that_is_not_here_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(hosts.KINDS, "shelf", ShelfHost)
+    data = yaml.safe_load(write_site(tmp_path).read_text())
+    data["hosts"] = {"box": {"kind": "shelf", "box": str(tmp_path)}}
+    data["streams"]["wxcam"] |= {"host": "box", "path": "camera"}
+    with pytest.raises(ValueError, match=r"streams\.wxcam\.path: absolute on a host of kind shelf"):
+        SiteWithShelves.model_validate(data, context={"base": tmp_path})

@@ -1,12 +1,14 @@
 """Dagster's records by our storage: the same files, asked with one engine for each database."""
 
 import errno
+import os
 import shutil
 import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -193,34 +195,74 @@ def made_as(database: Path) -> str:
         return repr((found, version, mode.fetchall()))
 
 
-@pytest.mark.parametrize(
-    "refused", [OSError(errno.EOPNOTSUPP, "no files without a name"), OSError(errno.ENOSPC, "full")]
-)
+@pytest.mark.parametrize("trouble", ["no files without a name", "the disk is full", "no room to make the first"])
 def test_where_no_copy_can_be_put_the_database_is_made_by_dagster_itself(
-    home: Path, monkeypatch: pytest.MonkeyPatch, refused: OSError
+    home: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise refused
+    met = []
 
+    def refuse(*_: Any, **__: Any) -> None:
+        met.append(trouble)
+        raise OSError(errno.ENOSPC, trouble)
+
+    def open_named(path: Any, flags: int, *more: Any, **how: Any) -> int:
+        return refuse() if flags & os.O_TMPFILE == os.O_TMPFILE else opened(path, flags, *more, **how)  # type: ignore[return-value]
+
+    opened = os.open
     with DagsterInstance.from_config(str(home)) as instance:
-        monkeypatch.setattr(storage.os, "fsync" if refused.errno == errno.ENOSPC else "link", refuse)
+        if trouble == "no room to make the first":
+            storage._empty.cache_clear()
+            monkeypatch.setattr(storage, "TemporaryDirectory", refuse)
+        elif trouble == "the disk is full":
+            monkeypatch.setattr(os, "fsync", refuse)
+        else:
+            monkeypatch.setattr(os, "open", open_named)
         run = talk.execute_in_process(instance=instance).run_id
         assert said(instance, run) == [f"line {number}" for number in range(20)]
+    assert met
 
 
-def test_an_empty_file_that_a_crash_has_left_becomes_a_database(tmp_path: Path) -> None:
-    (tmp_path / "one.db").touch()
-    storage._Events(str(tmp_path / "events"))._initdb(storage._engine(f"sqlite:///{tmp_path / 'one.db'}"))
-    assert "event_logs" in made_as(tmp_path / "one.db")
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "half of it", "a log of one that is gone"])
+def test_what_a_crash_has_left_becomes_a_database(tmp_path: Path, left: str) -> None:
+    place, other = tmp_path / "one.db", tmp_path / "other.db"
+    events = storage._Events(str(tmp_path / "events"))
+    events._initdb(storage._engine(f"sqlite:///{other}"))
+    if left == "an empty file":
+        place.touch()
+    elif left == "half of it":
+        with closing(sqlite3.connect(other)) as db, closing(sqlite3.connect(place)) as half:
+            for (made,) in db.execute("SELECT sql FROM sqlite_master WHERE name = 'event_logs'").fetchall():
+                half.execute(made)
+    elif left == "a log of one that is gone":
+        with closing(sqlite3.connect(place)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("CREATE TABLE rows_of_before (x)")
+            db.commit()
+            (tmp_path / "kept").write_bytes(Path(f"{place}-wal").read_bytes())
+        place.unlink()
+        (tmp_path / "kept").rename(f"{place}-wal")
+    events._initdb(storage._engine(f"sqlite:///{place}"))
+    assert "rows_of_before" not in made_as(place)
+    assert tables_of(place) == tables_of(other)
 
 
-def test_programs_that_make_a_runs_database_at_once_end_with_one(tmp_path: Path) -> None:
-    engine = storage._engine(f"sqlite:///{tmp_path / 'one.db'}")
-    events = [storage._Events(str(tmp_path / "events")) for _ in range(3)]
-    with ThreadPoolExecutor(3) as programs:
-        list(programs.map(lambda one: one._initdb(engine), events))
-    with closing(sqlite3.connect(tmp_path / "one.db")) as db:
-        assert len(db.execute("SELECT * FROM alembic_version").fetchall()) == 1
+def tables_of(database: Path) -> set[tuple[str, str]]:
+    with closing(sqlite3.connect(database)) as db:
+        return set(db.execute("SELECT type, name FROM sqlite_master WHERE type = 'table'"))
+
+
+def test_who_makes_a_runs_database_at_the_same_time_ends_with_one(tmp_path: Path) -> None:
+    events = [storage._Events(str(tmp_path / "events")) for _ in range(4)]
+    others, begin = [storage._engine(f"sqlite:///{tmp_path / f'{number}.db'}") for number in range(20)], Barrier(4)
+
+    def make(one: storage._Events) -> None:
+        for engine in others:
+            begin.wait()
+            one._initdb(engine)
+
+    with ThreadPoolExecutor(4) as programs:
+        list(programs.map(make, events))
+    assert len({made_as(tmp_path / f"{number}.db") for number in range(20)}) == 1
 
 
 def test_a_home_that_is_removed_under_a_process_is_made_anew(home: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -207,10 +208,10 @@ class Accepting(paramiko.ServerInterface):
 
 
 @contextmanager
-def dying_after_the_login(opens: bool) -> Iterator[int]:
+def dying_after_the_login(opens: bool, transports: list[paramiko.Transport] | None = None) -> Iterator[int]:
     """A host that answers no more once somebody is logged in, or has a session; yields its port."""
     hangs = threading.Event()
-    transports = []
+    transports = [] if transports is None else transports
 
     def answer(connection: socket.socket) -> None:
         transport = paramiko.Transport(connection)
@@ -237,6 +238,18 @@ def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: 
         f"127.0.0.2:{port}: the session broke off: no answer in time to {what}. Does the host hang, or is the network "
         f"gone? Try: ssh -p {port} aurora@127.0.0.2"
     )
+
+
+def test_looks_that_share_a_login_share_its_end_too(ssh: Connections) -> None:
+    slower, logins = ssh.but(connect_seconds=patient(3)), []
+
+    def look(port: int) -> None:
+        with pytest.raises(HostError):
+            slower.source(far_host(port)).list("/data", [])
+
+    with dying_after_the_login(False, logins) as port, ThreadPoolExecutor(8) as streams:
+        list(streams.map(look, [port] * 8))
+    assert len(logins) == 1
 
 
 @pytest.mark.parametrize(
