@@ -47,6 +47,7 @@ _LOG_CHANNEL = "aurora.paramiko"
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)
 
 
+_NO_ROOM = 4  # SSH_OPEN_RESOURCE_SHORTAGE of RFC 4254
 _BLOCK = 1 << 16
 _MOST_ANSWER = 16  # blocks, of what is no listing
 _MOST_STDERR = 1 << 18
@@ -74,7 +75,7 @@ class SshSession:
         connection, was_open = login or self.connection()
         while True:
             try:
-                channel: Channel = connection.transport.open_session(timeout=self.bounds.connect_seconds)
+                channel = _open_channel(connection, self.bounds.connect_seconds)
                 with _bounded(connection, self.bounds.connect_seconds):
                     channel.exec_command(shlex.join(argv))
             except ChannelException:
@@ -232,6 +233,22 @@ def connect(host: SshHost, bounds: Bounds) -> Connection:
         connection.client.close()
         raise
     return connection
+
+
+def _open_channel(connection: Connection, seconds: float) -> Channel:
+    """A channel of the session; :class:`ChannelException` where a host that answers refuses it.
+
+    Paramiko has one place for the reason why, whoever asked. Of two who are refused at once the second finds it empty,
+    and is told what one is told whose connection is gone.
+    """
+    transport = connection.transport
+    try:
+        channel: Channel = transport.open_session(timeout=seconds)
+    except SSHException as error:
+        if str(error) == "Unable to open channel." and transport.is_active():
+            raise ChannelException(_NO_ROOM, "Resource shortage") from None
+        raise
+    return channel
 
 
 class _Only(AuthStrategy):
