@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paramiko import ChannelException
 
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
@@ -24,6 +25,7 @@ from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Digest, LocalHasher
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
+from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.inotify import when_it_is_read
 from tests.mirror.parts import host_of
@@ -244,6 +246,22 @@ def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: Connections, tmp
     host.programs, host.most_channels = ("python3",), 1
     with host:
         assert len(list(ssh.hasher(host_of(host)).digests(str(tmp_path), ["file"] * 500))) == 500
+
+
+def test_who_is_refused_a_channel_at_the_same_time_as_another_ends_no_session(
+    ssh: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path / "sshd")
+    host.programs, host.most_channels = ("python3",), 1
+    with host:
+        session = SshSession(host_of(host), ssh.bounds)
+        with session.start(["sleep", "600"]) as held:
+            transport = session.connection()[0].transport
+            monkeypatch.setattr(transport, "get_exception", lambda: None)  # the other one has taken it
+            with pytest.raises(ChannelException):
+                session.start(["true"])
+            assert transport.is_active()
+            assert not held.closed
 
 
 def test_a_look_does_not_wait_for_those_who_hash(ssh: Connections, hosts: dict[str, Host], tmp_path: Path) -> None:
