@@ -143,7 +143,9 @@ def _host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]
 def _of_other_kinds(site: Site) -> list[str]:
     """The hosts with a stream that is on which are neither this machine nor one on which programs can be run."""
     used = {stream.host for stream in site.streams.values() if stream.enabled}
-    return [name for name in used if not site.hosts[name].is_here and not isinstance(site.hosts[name], SshHost)]
+    return [
+        name for name, host in site.hosts.items() if name in used and not host.is_here and not isinstance(host, SshHost)
+    ]
 
 
 def _other_kind(site: Site, connections: Connections, name: str) -> list[AuditLine]:

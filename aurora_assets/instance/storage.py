@@ -113,9 +113,8 @@ def _empty() -> bytes:
 
 def _is_put(database: Path) -> bool:
     """Put a new database where there is none, whole; False where there is one, or it cannot be done so."""
-    if any(
-        Path(f"{database}{suffix}").exists() for suffix in ("", "-wal", "-journal")
-    ):  # SQLite would replay the latter
+    # A log that one of before has left would be replayed onto it.
+    if any(Path(f"{database}{suffix}").exists() for suffix in ("", "-wal", "-journal")):
         return False
     try:
         with open(os.open(database.parent, os.O_TMPFILE | os.O_WRONLY, 0o644), "wb") as file:

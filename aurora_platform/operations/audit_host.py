@@ -71,10 +71,6 @@ class Visit:
     """Where the platform keeps host keys; ``connections`` writes to a copy of it."""
 
     @property
-    def where(self) -> str:
-        return f"{self.host.address}:{self.host.port}"
-
-    @property
     def by_hand(self) -> str:
         return f"ssh -p {self.host.port} {self.host.user}@{self.host.address}"
 
@@ -91,7 +87,7 @@ class Visit:
         except HostError as error:
             return self._unreachable(error, time.monotonic() - began)
         took = time.monotonic() - began
-        how = f"{self.host.user}@{self.where}, auth {self.host.auth}, login in {took:.2f} s"
+        how = f"{self.host.user}@{self.host.where}, auth {self.host.auth}, login in {took:.2f} s"
         found = [AuditLine(self.name, Level.OK, how), self._key(was_known), *self._shell(noise)]
         # Each for itself: a host on which one hangs still says the rest.
         for look in (self._clock, self._tools, self._directories):

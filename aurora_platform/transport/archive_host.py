@@ -44,7 +44,7 @@ class SshArchiveHost:
     @property
     def name(self) -> str:
         """Its address, with the port where that is not the usual one."""
-        return self.host.address if self.host.port == 22 else f"{self.host.address}:{self.host.port}"
+        return self.host.address if self.host.port == 22 else self.host.where
 
     @cached_property
     def session(self) -> SshSession:
@@ -57,7 +57,7 @@ class SshArchiveHost:
         said = self.session.ask(["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if said != "ready\n":
             raise HostRefusedError(
-                f"{self.host.address}:{self.host.port}: {self.host.user} is let in, but a program cannot be run, or "
+                f"{self.host.where}: {self.host.user} is let in, but a program cannot be run, or "
                 f"something else speaks before it: {shown(said.strip()) or 'nothing'!r}. {by_hand(self.host)}"
             )
 

@@ -33,18 +33,17 @@ def is_refusal(error: Exception) -> bool:
 
 def why_no_session(error: Exception, host: SshHost, known_hosts: Path, seconds: float) -> str:
     """Why there is no session with ``host``, each of whose answers was waited for so many ``seconds``."""
-    where = f"{host.address}:{host.port}"
     if isinstance(error, BadHostKeyException):
         return (
-            f"{where}: the host key has CHANGED; refused. If the host was really reinstalled, remove its line from "
-            f"{known_hosts} and run again."
+            f"{host.where}: the host key has CHANGED; refused. If the host was really reinstalled, remove its line "
+            f"from {known_hosts} and run again."
         )
-    return f"{where}: {_before_the_login(error, host, f'{round(seconds, 1):g} s')} {by_hand(host)}"
+    return f"{host.where}: {_before_the_login(error, host, f'{round(seconds, 1):g} s')} {by_hand(host)}"
 
 
 def why_broken_off(error: Exception, host: SshHost) -> str:
     """Why a session with ``host``, which let us in, is of no use any more."""
-    return f"{host.address}:{host.port}: the session broke off: {_after_the_login(error)} {by_hand(host)}"
+    return f"{host.where}: the session broke off: {_after_the_login(error)} {by_hand(host)}"
 
 
 def by_hand(host: SshHost) -> str:

@@ -172,9 +172,7 @@ class SshSession:
                 self._key, lambda: connect(self.host, self.bounds), wait=4 * self.bounds.connect_seconds
             )
         except TimeoutError:
-            raise HostError(
-                f"{self.host.address}:{self.host.port}: no answer in time, to another look at the same host"
-            ) from None
+            raise HostError(f"{self.host.where}: no answer in time, to another look at the same host") from None
 
     def discard(self, connection: Connection) -> None:
         """Close a login that does not answer."""

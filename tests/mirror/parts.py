@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -260,3 +260,26 @@ def left_over(raw: Path) -> list[str]:
         for path in raw.rglob("*")
         if not path.is_dir() and any(part.startswith(".") for part in path.relative_to(raw).parts)
     ]
+
+
+class Looking:
+    """Looks all the time, in a thread of its own, for as long as the block lasts."""
+
+    def __init__(self) -> None:
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._loop)
+
+    def look(self) -> None:
+        raise NotImplementedError
+
+    def _loop(self) -> None:
+        while not self._ends.wait(0.001):
+            self.look()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()

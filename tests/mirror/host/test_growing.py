@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.config.site import load_site
-from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over
+from tests.mirror.parts import Looking, Meanwhile, Mirror, adds_up, left_over
 from tests.patience import until
 
 GAMB2LE = load_site(Path(__file__).parents[3] / "sites" / "gamb2le.yaml")
@@ -76,21 +75,15 @@ def power(either: Mirror) -> Mirror:
     return of(either, "power")
 
 
-class Reader:
+class Reader(Looking):
     """Looks at a copy all the time; ``wrong`` is what it saw that was no beginning of the file, or was taken back."""
 
     def __init__(self, here: Path, there: Path) -> None:
+        super().__init__()
         self.here, self.there = here, there
         self.looks = 0
         self.sizes = {0}
         self.wrong: list[str] = []
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._loop)
-
-    def _loop(self) -> None:
-        while not self._ends.is_set():
-            self.look()
-            time.sleep(0.001)
 
     def look(self) -> None:
         try:
@@ -104,14 +97,6 @@ class Reader:
             self.wrong.append(f"{len(copy)} bytes, after {max(self.sizes)}")
         self.sizes.add(len(copy))
         self.looks += 1
-
-    def __enter__(self) -> "Reader":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
 
 
 def test_a_file_that_is_appended_without_pause_is_brought_by_each_pass_and_is_always_a_beginning(

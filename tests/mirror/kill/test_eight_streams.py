@@ -25,6 +25,7 @@ from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.connections import Connections
 from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer
+from tests.aurora_simulator.host.test_instruments import PER_DAY
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
 from tests.patience import patient
 
@@ -52,16 +53,7 @@ WANTED = {
         *("/PANO/", *(f"/PANO/{d:%Y%m%d}/" for d in DAYS), *(f"/PANO/{d:%Y%m%d}/**" for d in DAYS)),
     ],
 }
-FILES_A_DAY = {
-    "cl61": 288,
-    "radar": 72,
-    "hatpro": 120,
-    "vaisalamet": 1,
-    "asfs_logger": 24,
-    "asfs_fast_sonic": 24,
-    "power": 1,
-    "wxcam": 2 * (2 + 1),  # two views, two images of one hour and its clip
-}
+FILES_A_DAY = PER_DAY | {"wxcam": 2 * (2 + 1)}  # two views, two images of one hour and its clip
 LIES = {name: instrument.directory for name, instrument in INSTRUMENTS.items()} | {"wxcam": "wxcam"}
 
 

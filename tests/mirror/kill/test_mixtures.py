@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aurora_simulator.ssh_server import SshServer
-from tests.mirror.parts import ANYTHING, Mirror, adds_up, differences, host_of, left_over, stream_of
+from tests.mirror.parts import ANYTHING, Looking, Mirror, adds_up, differences, host_of, left_over, stream_of
 from tests.patience import factor, until
 
 SIZE = 900_000  # rsync writes 256 KiB at a time
@@ -19,29 +19,19 @@ NAME = "power_data_20260305.csv"
 DAY_RULE = r"_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})\.csv$"  # not the mtime: each version has its own
 
 
-class Reader:
+class Reader(Looking):
     """Looks at the copy all the time, and keeps every content that it saw under the final name."""
 
     def __init__(self, here: Path) -> None:
+        super().__init__()
         self.here = here
         self.seen: list[bytes] = []
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._loop)
 
-    def _loop(self) -> None:
-        while not self._ends.wait(0.001):
-            with suppress(FileNotFoundError):
-                content = self.here.read_bytes()
-                if not self.seen or content != self.seen[-1]:
-                    self.seen.append(content)
-
-    def __enter__(self) -> "Reader":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
+    def look(self) -> None:
+        with suppress(FileNotFoundError):
+            content = self.here.read_bytes()
+            if not self.seen or content != self.seen[-1]:
+                self.seen.append(content)
 
 
 def in_place(path: Path, content: bytes) -> None:
