@@ -25,6 +25,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -322,6 +323,7 @@ def _make_key(path: Path) -> Path:
     return path
 
 
+@cache
 def _sshd_version() -> tuple[int, int]:
     """Return OpenSSH's version; sshd names it on standard error also where it does not know -V."""
     text = subprocess.run([_program("sshd") or "sshd", "-V"], capture_output=True, text=True, check=False).stderr
@@ -364,11 +366,11 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
 
 def _offspring(process: subprocess.Popen[bytes], mark: str) -> set[int]:
     """Return sshd and its descendants, and the processes of its sessions that have lost their parent."""
-    parents = _parents()
+    parents, marked = _parents(), f"{_MARK}={mark}\0".encode()
     found = {process.pid} if process.poll() is None else set()
     for pid in parents:
-        with suppress(OSError):  # it ended, or is somebody else's
-            if f"{_MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        with suppress(OSError), open(f"/proc/{pid}/environ", "rb", 0) as environ:  # it ended, or is somebody else's
+            if marked in environ.readall():
                 found.add(pid)
     while children := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= children
@@ -378,11 +380,11 @@ def _offspring(process: subprocess.Popen[bytes], mark: str) -> set[int]:
 def _parents() -> dict[int, int]:
     """Return the parent of every process that is alive (a zombie is not), by process id."""
     parents = {}
-    for directory in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            state, parent = (directory / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                parents[int(directory.name)] = int(parent)
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb", 0) as stat:
+            state, parent = stat.readall().rpartition(b")")[2].split()[:2]
+            if state not in b"ZX":
+                parents[int(name)] = int(parent)
     return parents
 
 

@@ -48,6 +48,7 @@ from tests.site_files import write_site
 LOOK = int(patient(5))  # s, for a look at a host; a test of one that hangs waits for it
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
+BEGIN = TODAY - timedelta(days=60)  # of every stream: what a look at all days costs shall not grow with the calendar
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 QUEUED, SUCCESS, FAILURE = DagsterRunStatus.QUEUED, DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
 
@@ -71,7 +72,7 @@ MET: dict[str, Any] = {
     "raw": "met",
     "include": ["met_*.txt"],
     "day": r"met_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
-    "start": "2026-01-12",
+    "start": BEGIN.isoformat(),
 }
 """A stream of small text files, whose runs have nothing to do but to copy."""
 
@@ -109,6 +110,7 @@ def daemon_of(directory: Path, change: Callable[[dict], None] = lambda data: Non
 
     def adapted(data: dict) -> None:
         data["live"] = {"running": True}
+        data["streams"]["wxcam"]["start"] = BEGIN.isoformat()
         data["streams"]["met"] = dict(MET)
         change(data)
 

@@ -201,6 +201,9 @@ class TestSchedules:
     def test_a_verification_is_asked_for_while_something_was_not_looked_at_and_then_rests(
         self, platform: Platform, today: date
     ) -> None:
+        streams = platform.site.streams
+        young = streams["met"].model_copy(update={"start": today - timedelta(days=20)})
+        platform.definitions = build(platform.site.model_copy(update={"streams": streams | {"met": young}}))
         platform.run("push_met", today)
         requests = platform.tick("verify_met")
         assert [request.tags["aurora/lane"] for request in requests] == ["evidence", "evidence_history"]

@@ -18,10 +18,11 @@ from dagster._core.scheduler.instigation import TickStatus
 from aurora_assets.definitions import build
 from aurora_platform.cameras import refresh
 from aurora_platform.cameras.raw_tree import RawFile
-from aurora_platform.config.site import Site
+from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Layout
-from tests.daemon import MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
+from tests.daemon import BEGIN, MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
 from tests.patience import patient
+from tests.site_files import write_site
 
 OLD = TODAY - timedelta(days=40)
 BESIDE = OLD + timedelta(days=1)
@@ -76,6 +77,12 @@ class Conditions:
     def _execute(self, job: JobDefinition, day: date, is_well: bool, **selection: Any) -> None:
         done = job.execute_in_process(instance=self.instance, partition_key=str(day), raise_on_error=False, **selection)
         assert done.success == is_well
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """The demo's, of two months."""
+    return load_site(write_site(tmp_path, lambda data: data["streams"]["wxcam"].update(start=BEGIN.isoformat())))
 
 
 @pytest.fixture
