@@ -21,7 +21,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RepositoryDefinition, RunsFilter
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
@@ -43,7 +42,7 @@ from aurora_platform.config.site import Site, load_site
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import host_of
 from tests.patience import patient
-from tests.site_files import write_site
+from tests.site_files import read_yaml, write_site, write_yaml
 
 LOOK = int(patient(5))  # s, for a look at a host; a test of one that hangs waits for it
 TODAY = datetime.now(UTC).date()
@@ -80,8 +79,8 @@ MET: dict[str, Any] = {
 def make_home(home: Path, **changes: Any) -> Path:
     """A Dagster home with our ``dagster.yaml``, of which some keys are others."""
     shutil.copytree(_empty_home().name, home)
-    settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
-    (home / "dagster.yaml").write_text(yaml.safe_dump(settings | changes))
+    settings = read_yaml(ROOT / "dagster.yaml")
+    write_yaml(home / "dagster.yaml", settings | changes)
     return home
 
 

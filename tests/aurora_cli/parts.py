@@ -17,13 +17,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from click.testing import CliRunner, Result
 
 from aurora_cli.main import main
 from aurora_simulator import INSTRUMENTS
 from aurora_simulator.ssh_server import SshServer
 from tests.patience import in_site_file, patient
+from tests.site_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT = int(patient(2))  # s; the bound on each step of a login
@@ -43,7 +43,7 @@ class Observatory:
 
     def write_site(self, directory: Path, change: Callable[[dict[str, Any]], None] = lambda data: None) -> Path:
         """A site file for it, with everything of this machine below ``directory``; ``change`` may alter its keys."""
-        data = yaml.safe_load((ROOT / "sites" / "gamb2le.yaml").read_text())
+        data = read_yaml(ROOT / "sites" / "gamb2le.yaml")
         data["paths"] = {name: name for name in data["paths"]}
         data["hosts"] = {"ass": settings(self.ass), "aps": settings(self.aps)}
         data["limits"] = {"connect": f"{CONNECT}s", "look": f"{min(48, 4 * CONNECT)}s", "lock": in_site_file(20)}
@@ -53,7 +53,7 @@ class Observatory:
             stream["start"] = FIRST
         change(data)
         file = directory / "site.yaml"
-        file.write_text(yaml.safe_dump(data, sort_keys=False))
+        write_yaml(file, data)
         return file
 
 

@@ -1,6 +1,7 @@
 """Each check passes on a good day, and says what is wrong after a real injury."""
 
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,16 +21,29 @@ HOURS = [at(hour) for hour in range(24)]
 CAMERA = "fish_hdr"
 
 
-@pytest.fixture
-def day(filled: Sky) -> Sky:
-    """A day with all of its products."""
-    filled.refresh()
-    build_daily_video(filled.workspace, CAMERA, DAY, NOW)
-    build_latest_video(filled.workspace, CAMERA, NOW)
-    build_pixels(filled.workspace, CAMERA, DAY, NOW)
+@pytest.fixture(scope="module")
+def made(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Where a day was made with all of its products, and a copy: the catalogue names files by their whole path."""
+    place, kept = tmp_path_factory.mktemp("day"), tmp_path_factory.mktemp("kept") / "day"
+    sky = Sky(place)
+    shutil.copytree(rendered, sky.layout.raw, symlinks=True)
+    sky.refresh()
+    build_daily_video(sky.workspace, CAMERA, DAY, NOW)
+    build_latest_video(sky.workspace, CAMERA, NOW)
+    build_pixels(sky.workspace, CAMERA, DAY, NOW)
     for hour in HOURS:
-        build_thumbnail(filled.workspace, CAMERA, hour, NOW)
-    return filled
+        build_thumbnail(sky.workspace, CAMERA, hour, NOW)
+    shutil.copytree(place, kept, symlinks=True)
+    return place, kept
+
+
+@pytest.fixture
+def day(made: tuple[Path, Path]) -> Sky:
+    """A day with all of its products, for a test to injure."""
+    place, kept = made
+    shutil.rmtree(place)
+    shutil.copytree(kept, place, symlinks=True)
+    return Sky(place)
 
 
 def look(sky: Sky) -> dict[str, Finding]:

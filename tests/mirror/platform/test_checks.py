@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from dagster import (
     AssetCheckEvaluation,
     AssetSelection,
@@ -29,6 +28,7 @@ from aurora_platform.config.site import load_site
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror import checks as plain_checks
 from tests.patience import in_site_file, patient
+from tests.site_files import write_yaml
 
 GAMB2LE = Path(__file__).parents[3] / "sites" / "gamb2le.yaml"
 DAY = date(2026, 3, 5)
@@ -65,7 +65,7 @@ class Observatory:
         paths = {name: name for name in ("raw", "products", "state", "manifests")}
         limits = {"connect": in_site_file(2)}
         data = {"name": "checks", "paths": paths, "hosts": hosts, "streams": streams, "limits": limits}
-        (home / "site.yaml").write_text(yaml.safe_dump(data))
+        write_yaml(home / "site.yaml", data)
         site = load_site(home / "site.yaml")
         self.definitions = build(site)
         alone = [
