@@ -32,7 +32,8 @@ def git(*arguments: str) -> str:
 
 def why_not() -> str | None:
     """Why a run tells nothing of a commit, or None where it does."""
-    shorter = sorted(name for name, value in os.environ.items() if value and name.startswith(("SOAK", "KILLS")))
+    parts = ("SOAK", "KILLS", "PYTEST_ADDOPTS")
+    shorter = sorted(name for name, value in os.environ.items() if value and name.startswith(parts))
     if shorter:
         return f"it is a part of the lane ({', '.join(shorter)})"
     try:

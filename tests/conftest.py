@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"bounds in seconds were {patience.factor()} times those of a quiet machine")
 
 
+@cache
 def kind_of(path: Path) -> str:
     """The one marker of all tests of a file: its folder's name, or that of one further up."""
     for name in reversed(path.relative_to(_TESTS).parts[:-1]):
@@ -64,12 +66,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its kind, and put the tests of the longest files first."""
 
-    def place(item: pytest.Item) -> int:
-        return next((n for n, name in enumerate(_FIRST) if item.path.as_posix().endswith(f"/{name}")), len(_FIRST))
-
     for item in items:
         item.add_marker(kind_of(item.path))
-    items.sort(key=place)
+    items.sort(key=lambda item: _place_of(item.path))
+
+
+@cache
+def _place_of(path: Path) -> int:
+    return next((n for n, name in enumerate(_FIRST) if path.as_posix().endswith(f"/{name}")), len(_FIRST))
 
 
 @pytest.fixture

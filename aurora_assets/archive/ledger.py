@@ -2,10 +2,11 @@
 
 import warnings
 
-from aurora_platform.archive.ledger import Counts, Item, Ledger, Row
+from aurora_platform.archive.ledger import DIFFERS, Counts, Item, Ledger, Row
 from aurora_platform.layout import LEDGER as FILE_NAME
+from aurora_platform.layout import REGISTERED
 
-__all__ = ["FILE_NAME", "Counts", "Item", "Ledger", "Row"]
+__all__ = ["DIFFERS", "FILE_NAME", "REGISTERED", "Counts", "Item", "Ledger", "Row"]
 
 warnings.warn(
     "aurora_assets.archive.ledger goes with the next release: import from aurora_platform.archive.ledger",

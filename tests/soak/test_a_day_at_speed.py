@@ -41,8 +41,8 @@ IS_WHOLE_DAY = HOURS == 24
 RECONCILE = "*/5 * * * *" if IS_WHOLE_DAY else "* * * * *"  # which brings the late file
 LATENCY_BOUND = 30.0  # s on a quiet machine, beside one sensor interval
 STUCK = patient(300)  # s in which runs are unfinished and none begins or ends
-CALM = 75.0  # s without any run: what there was to do is done
-AFTERMATH = 60.0  # s: retries with their pauses after a fault
+CALM = patient(75.0)  # s without any run: what there was to do is done
+AFTERMATH = patient(60.0)  # s: retries with their pauses after a fault
 
 
 @dataclass

@@ -26,6 +26,7 @@ from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.parts import LOG
 from tests.forking import KILLS, Forking
 from tests.mirror.parts import DAY, write
+from tests.patience import factor
 
 
 def bring_for_ever(file: str) -> None:
@@ -65,6 +66,11 @@ def claims_that_are_not_so(home: Path) -> list[str]:
     return wrong
 
 
+def there(home: Path) -> set[Path]:
+    """The raw files in the archive, and those that are on their way there."""
+    return {path for place in (home / "gws/raw/met", home / "raw/.outgoing") for path in place.rglob("*.csv")}
+
+
 def add(platform: Platform, number: int) -> None:
     """More files, as a mirror would have brought them: at the source and here."""
     files = {f"met_20260305_{number:02}_{n}.csv": bytes([number]) * 300_000 for n in range(6)}
@@ -80,13 +86,17 @@ def test_killed_again_and_again_the_ledger_claims_nothing_that_is_not_there_and_
     bring(home / "site.yaml")
     chance = random.Random(11)
     with Forking("tests.archive.kill.test_killed:bring_for_ever") as forking:
+        came = []
         for number in range(1, KILLS + 1):
             add(platform, number)
+            before = there(home)
             victim = forking.start(home / "site.yaml")
-            time.sleep(chance.uniform(0.05, 0.9))
+            time.sleep(chance.uniform(0.05, 0.9) * factor())
             assert forking.kill(victim) == -signal.SIGKILL
             read_latest(latest)
             assert not claims_that_are_not_so(home)
+            came.append(len(there(home) - before))
+    assert any(came), "none was killed at its work"
     assert f"{6 * (KILLS + 1)} of {6 * (KILLS + 1)} files proved in the archive; 0 gaps, 0 pending" in bring(
         home / "site.yaml"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.places import DAY, STREAM, Observatory
 from tests.forking import KILLS, Forking
+from tests.patience import factor
 
 
 def certify_for_ever(home: str) -> None:
@@ -31,7 +32,7 @@ def test_killed_again_and_again_while_it_reads_and_publishes_latest_is_whole_and
             victim = forking.start(tmp_path)
             if number == KILLS // 2:
                 observatory.flip("gws", names[5])
-            time.sleep(chance.uniform(0, 0.2))
+            time.sleep(chance.uniform(0, 0.2) * factor())
             assert forking.kill(victim) == -signal.SIGKILL
             read_latest(observatory.site.paths.manifests / "latest")
             observatory.records.finalizations(STREAM).proved(DAY)

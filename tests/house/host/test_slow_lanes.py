@@ -70,7 +70,8 @@ def test_nothing_is_recorded_where_it_would_tell_nothing_of_a_commit_and_the_rea
         (clone / "new").touch()
         reason = "the working tree has changes (new)"
     elif change == "part":
-        shorter, reason = {"SOAK_HOURS": "8", "KILLS": "8"}, "it is a part of the lane (KILLS, SOAK_HOURS)"
+        shorter = {"SOAK_HOURS": "8", "KILLS": "8", "PYTEST_ADDOPTS": "-k killed"}
+        reason = "it is a part of the lane (KILLS, PYTEST_ADDOPTS, SOAK_HOURS)"
     elif change == "while it runs":
         command = [sys.executable, "-c", "open('docs/README.md', 'w').write('otherwise')"]
     else:

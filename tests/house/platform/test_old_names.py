@@ -1,0 +1,40 @@
+"""Names of before 0.2: kept for one release with a warning, or for good where a ``dagster.yaml`` may say them."""
+
+import importlib
+import sys
+import warnings
+
+import pytest
+from dagster import DagsterInstance
+from dagster._core.launcher import RunLauncher
+
+KEPT = {
+    "aurora_assets.wxcam.reader": ("aurora_platform.cameras.reader", {"open_pixels", "original_jpeg"}),
+    "aurora_assets.wxcam.catalog": ("aurora_platform.cameras.catalog", {"open_readonly"}),
+    "aurora_assets.archive.ledger": (
+        "aurora_platform.archive.ledger",
+        {"Counts", "DIFFERS", "FILE_NAME", "Item", "Ledger", "REGISTERED", "Row"},
+    ),
+}
+
+
+@pytest.mark.parametrize("old", KEPT)
+def test_an_old_name_is_the_new_one_and_says_where_that_is(old: str) -> None:
+    new, names = KEPT[old]
+    sys.modules.pop(old, None)
+    with pytest.warns(FutureWarning, match=rf"{old} goes with the next release: import from {new}"):
+        module = importlib.import_module(old)
+    assert {*module.__all__} == names
+    for name in names - {"FILE_NAME"}:
+        assert getattr(module, name) is getattr(importlib.import_module(new), name)
+    assert getattr(module, "FILE_NAME", "ledger.sqlite") == "ledger.sqlite"
+
+
+def test_what_a_dagster_yaml_may_say_is_found_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        launcher = importlib.import_module("resources.launcher")
+        storage = importlib.import_module("resources.storage")
+    assert issubclass(launcher.ProcessRunLauncher, RunLauncher)
+    assert issubclass(storage.HomeInstance, DagsterInstance)
+    assert storage.SqliteStorage.__name__ == "SqliteStorage"
