@@ -1,8 +1,8 @@
 """The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
 
+from aurora_assets.garbage_collection import for_good  # isort: skip - it is for what is loaded after it
 from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
-from aurora_assets.garbage_collection import for_good  # isort: skip - it is for what is loaded after it
 from aurora_assets.archive.assets import archive_assets
 from aurora_assets.cameras.assets import wxcam_assets
 from aurora_assets.cameras.checks import wxcam_checks
