@@ -366,11 +366,11 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
 
 def _offspring(process: subprocess.Popen[bytes], mark: str) -> set[int]:
     """Return sshd and its descendants, and the processes of its sessions that have lost their parent."""
-    parents, marked = _parents(), f"{_MARK}={mark}\0".encode()
+    parents, marked = _parents(), f"{_MARK}={mark}".encode()
     found = {process.pid} if process.poll() is None else set()
     for pid in parents:
         with suppress(OSError), open(f"/proc/{pid}/environ", "rb", 0) as environ:  # it ended, or is somebody else's
-            if marked in environ.readall():
+            if marked in environ.readall().split(b"\0"):
                 found.add(pid)
     while children := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= children

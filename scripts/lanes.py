@@ -4,8 +4,8 @@
     scripts/lanes.py show                      what `make lanes` does
 
 It records a whole run that was green, of a commit as it is. Where a variable of the environment makes a lane shorter
-(``SOAK_HOURS=8``, ``KILLS=8``) or names some of its tests (``SOAK="-k verify"``), or where the working tree has
-changes, it records nothing and says why.
+(``SOAK_HOURS=8``, ``KILLS=8``) or names some of its tests (``SOAK="-k verify"``, ``PYTEST_ADDOPTS``), or where the
+working tree has changes, it records nothing and says why.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.patience import patient
+from tests.patience import factor, patient
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("KILLS", "20"))
@@ -81,8 +81,12 @@ class Forking:
         said = self._line(within)
         return None if said is None else int(said)
 
-    def kill(self, pid: int) -> int:
-        """Kill the last one started, unless it has ended; returns its exit code."""
+    def kill(self, pid: int, after: float = 0.0) -> int:
+        """Kill the last one started, unless it has ended; returns its exit code.
+
+        ``after`` s on a quiet machine: a slow one gets as far as that only with as much more time.
+        """
+        time.sleep(after * factor())
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         code = self.wait(patient(60))

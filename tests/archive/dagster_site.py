@@ -60,6 +60,12 @@ class Platform:
         assert done.success == ok
         return done
 
+    def alter_stream(self, **changes: object) -> None:
+        """Have another ``met``, as after a change of the site file."""
+        streams = self.site.streams
+        altered = streams["met"].model_copy(update=changes)
+        self.definitions = build(self.site.model_copy(update={"streams": streams | {"met": altered}}))
+
     def tick(self, name: str) -> Any:
         """What a schedule answers now."""
         schedule = self.definitions.resolve_schedule_def(name)

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -262,15 +263,16 @@ def left_over(raw: Path) -> list[str]:
     ]
 
 
-class Looking:
+class Looking(ABC):
     """Looks all the time, in a thread of its own, for as long as the block lasts."""
 
     def __init__(self) -> None:
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._loop)
 
+    @abstractmethod
     def look(self) -> None:
-        raise NotImplementedError
+        """Look once."""
 
     def _loop(self) -> None:
         while not self._ends.wait(0.001):

@@ -6,7 +6,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.parts import LOG
 from tests.forking import KILLS, Forking
 from tests.mirror.parts import DAY, write
-from tests.patience import factor
 
 
 def bring_for_ever(file: str) -> None:
@@ -91,8 +89,7 @@ def test_killed_again_and_again_the_ledger_claims_nothing_that_is_not_there_and_
             add(platform, number)
             before = there(home)
             victim = forking.start(home / "site.yaml")
-            time.sleep(chance.uniform(0.05, 0.9) * factor())
-            assert forking.kill(victim) == -signal.SIGKILL
+            assert forking.kill(victim, after=chance.uniform(0.05, 0.9)) == -signal.SIGKILL
             read_latest(latest)
             assert not claims_that_are_not_so(home)
             came.append(len(there(home) - before))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from pathlib import Path
 
 from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.places import DAY, STREAM, Observatory
 from tests.forking import KILLS, Forking
-from tests.patience import factor
 
 
 def certify_for_ever(home: str) -> None:
@@ -32,8 +30,7 @@ def test_killed_again_and_again_while_it_reads_and_publishes_latest_is_whole_and
             victim = forking.start(tmp_path)
             if number == KILLS // 2:
                 observatory.flip("gws", names[5])
-            time.sleep(chance.uniform(0, 0.2) * factor())
-            assert forking.kill(victim) == -signal.SIGKILL
+            assert forking.kill(victim, after=chance.uniform(0, 0.2)) == -signal.SIGKILL
             read_latest(observatory.site.paths.manifests / "latest")
             observatory.records.finalizations(STREAM).proved(DAY)
     certified = observatory.certify(full=True)

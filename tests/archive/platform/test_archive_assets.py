@@ -201,9 +201,7 @@ class TestSchedules:
     def test_a_verification_is_asked_for_while_something_was_not_looked_at_and_then_rests(
         self, platform: Platform, today: date
     ) -> None:
-        streams = platform.site.streams
-        young = streams["met"].model_copy(update={"start": today - timedelta(days=20)})
-        platform.definitions = build(platform.site.model_copy(update={"streams": streams | {"met": young}}))
+        platform.alter_stream(start=today - timedelta(days=20))  # one day more each day would cost more each day
         platform.run("push_met", today)
         requests = platform.tick("verify_met")
         assert [request.tags["aurora/lane"] for request in requests] == ["evidence", "evidence_history"]
@@ -214,9 +212,7 @@ class TestSchedules:
         assert "nothing is pending, and nothing was copied since" in platform.tick("verify_met")
 
     def test_a_stream_that_is_planned_offline_is_asked_for_once_a_day(self, platform: Platform) -> None:
-        streams = platform.site.streams
-        offline = streams["met"].model_copy(update={"enabled": False})
-        platform.definitions = build(platform.site.model_copy(update={"streams": streams | {"met": offline}}))
+        platform.alter_stream(enabled=False)
         [request] = platform.tick("verify_met")
         assert request.tags["aurora/lane"] == "evidence_history"
 

@@ -47,7 +47,7 @@ def rush(package, module, last):
 
 for package, module, last in doors:
     reader, writer = os.pipe()
-    if os.fork() == 0:
+    if os.fork() == 0:  # it ends here whatever happens, and never goes on with its parent's work
         try:
             said = rush(package, module, last)
         except BaseException as error:
@@ -62,21 +62,14 @@ for package, module, last in doors:
 """At each door, while it is cold: all threads go through it at once, and want what its module defines last."""
 
 STUBS = sorted(ROOT.glob("aurora_*/*/__init__.pyi"))
-COLD = ["aurora_platform.cameras.pixels", "aurora_platform.transport.ssh_host", "aurora_assets.instance.records"]
-"""The doors at which no library is loaded yet either: the first of Zarr, of Paramiko and of Dagster."""
+COLD = [
+    *("aurora_platform.cameras.pixels", "aurora_platform.cameras.checks", "aurora_platform.transport.ssh_host"),
+    *("aurora_platform.health.alerts", "aurora_platform.mirror.sync", "aurora_assets.instance.records"),
+]
+"""The doors at which no library is loaded yet either: Zarr, PyAV, Paramiko, Jinja2, Dagster, ..."""
 WARM = [
-    *(
-        "zarr",
-        "av",
-        "xarray",
-        "imagecodecs",
-        "fabric",
-        "jinja2",
-        "requests",
-        "dagster",
-        "dagster._core.storage.event_log",
-    ),
-    "aurora_platform.config.site",
+    *("zarr", "av", "xarray", "imagecodecs", "fabric", "jinja2", "requests", "dagster"),
+    *("dagster._core.storage.event_log", "aurora_platform.config.site"),
 ]
 """What takes a second or two, which is loaded before one goes to the doors of all the other modules."""
 

@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 from dagster import AssetSelection, DagsterInstance, Definitions, define_asset_job
 
 from aurora_assets.definitions import build
@@ -28,6 +27,7 @@ from aurora_simulator.ssh_server import SshServer
 from tests.aurora_simulator.host.test_instruments import PER_DAY
 from tests.mirror.parts import LOG, adds_up, left_over, not_in, state
 from tests.patience import patient
+from tests.site_files import read_yaml, write_yaml
 
 GAMB2LE = Path(__file__).parents[3] / "sites" / "gamb2le.yaml"
 HOSTS = {"ass": "127.0.0.2", "aps": "127.0.0.3"}
@@ -66,7 +66,7 @@ class Observatory:
 
     def site(self, home: Path) -> Site:
         """The running observatory's site file with these hosts; all that is here lies below ``home``."""
-        data = yaml.safe_load(GAMB2LE.read_text())
+        data = read_yaml(GAMB2LE)
         data["paths"] = {name: name for name in data["paths"]}
         for name, server in self.servers.items():
             reached = {"address": server.address, "port": server.port, "user": server.user}
@@ -74,7 +74,7 @@ class Observatory:
         for name, stream in data["streams"].items():
             stream["path"] = str(self.root / LIES[name])
         home.mkdir(exist_ok=True)
-        (home / "site.yaml").write_text(yaml.safe_dump(data))
+        write_yaml(home / "site.yaml", data)
         return load_site(home / "site.yaml")
 
     def logins(self) -> dict[str, int]:
