@@ -215,21 +215,43 @@ def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
 
 
 def test_the_page_cache_keeps_what_others_have_there_and_no_more(tmp_path: Path) -> None:
+    cold_and_hot(tmp_path)
+    found = digests(tmp_path, ["cold", "hot"])
+    assert not any(digest.error for digest in found.values())
+    assert cached(tmp_path / "cold") == 0
+    assert cached(tmp_path / "hot") == LARGE
+
+
+def test_a_disk_that_is_faster_than_a_look_does_not_make_a_file_somebody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold_and_hot(tmp_path)
+    look, looks = os.preadv, 0
+
+    def at_once(fd: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
+        nonlocal looks
+        looks += 1
+        return 1 if looks == 1 else look(fd, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", at_once)
+    digests(tmp_path, ["cold"])
+    assert looks > 1
+    assert cached(tmp_path / "cold") == 0
+
+
+def cold_and_hot(place: Path) -> None:
+    """A file that nobody has in the page cache, and one that is there."""
     if shutil.which("fincore") is None:
         pytest.skip("fincore (util-linux) is not installed")
     for name in ("cold", "hot"):
-        with (tmp_path / name).open("wb") as file:
+        with (place / name).open("wb") as file:
             file.write(os.urandom(LARGE))
             file.flush()
             os.fsync(file.fileno())
             if name == "cold":
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if cached(tmp_path / "cold"):
+    if cached(place / "cold"):
         pytest.skip("this file system does not drop what it is told to")
-    found = digests(tmp_path, ["cold", "hot"])
-    assert not any(digest.error for digest in found.values())
-    assert cached(tmp_path / "cold") == 0
-    assert cached(tmp_path / "hot") == LARGE
 
 
 def cached(path: Path) -> int:
