@@ -142,8 +142,8 @@ def _is_cached(fd: int, size: int) -> bool:
     """
     Whether somebody has this file in the page cache: then it is not ours to be dropped.
 
-    A look starts the reading of what is not there, and where this process is put aside meanwhile, a fast disk has it there before
-    the look is answered. So three places have to be there, far from each other.
+    A look starts the reading of what is not there, and where this process is put aside meanwhile, a fast disk has it
+    there before the look is answered. So three places have to be there, far from each other.
     """
     try:
         return all(os.preadv(fd, [bytearray(1)], size * part // 4, os.RWF_NOWAIT) == 1 for part in (1, 2, 3))
