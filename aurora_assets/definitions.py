@@ -1,6 +1,6 @@
 """The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
 
-from aurora_assets.garbage_collection import for_good  # isort: skip - it is for what is loaded after it
+from aurora_assets import garbage_collection  # isort: skip - it is for what is loaded after it
 from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
 from aurora_assets.archive.assets import archive_assets
@@ -50,5 +50,5 @@ def build(site: Site) -> Definitions:
     return bound
 
 
-with for_good():
-    defs = build(load_site())
+defs = build(load_site())
+garbage_collection.resume()

@@ -14,10 +14,9 @@ from aurora_assets.asset_keys import (
     product_key,
     raw_key,
 )
-from aurora_assets.health.checks import CHECK as FRESHNESS
 from aurora_platform import layout
 from aurora_platform.config.site import Site
-from aurora_platform.layout import CAMERAS, DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM
+from aurora_platform.layout import CAMERAS, DAILY_VIDEO, HOURLY_THUMBNAILS, IS_FRESH, LATEST_VIDEO, PIXELS, WXCAM
 
 if TYPE_CHECKING:
     # Dagster does not export the type that its own define_asset_job returns.
@@ -72,7 +71,7 @@ def _made(*keys: AssetKey) -> AssetSelection:
 
 
 def _freshness(keys: Iterable[AssetKey]) -> AssetSelection:
-    return AssetSelection.checks(*(AssetCheckKey(key, FRESHNESS) for key in keys))
+    return AssetSelection.checks(*(AssetCheckKey(key, IS_FRESH) for key in keys))
 
 
 def push_job_name(what: str) -> str:

@@ -7,7 +7,6 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from aurora_platform import health
 from aurora_platform.config.site import Site
-from aurora_platform.health.models import Run
 from aurora_platform.layout import Layout, open_state
 from resources.mailer import MailerResource
 
@@ -26,7 +25,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
     def failed_runs(context: RunFailureSensorContext, mailer: MailerResource) -> SkipReason:
         open_state(site.paths.state)
         run = context.dagster_run
-        failed = Run(
+        failed = health.models.Run(
             run_id=run.run_id,
             job=run.job_name,
             partition=run.tags.get(PARTITION_NAME_TAG),

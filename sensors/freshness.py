@@ -18,10 +18,10 @@ from dagster import (
 )
 
 from aurora_assets import instance as dagster_instance
-from aurora_assets.health.checks import CHECK, asset_of, evaluation_of
+from aurora_assets.health.checks import asset_of, evaluation_of
 from aurora_platform import health
 from aurora_platform.config.site import Site
-from aurora_platform.health.models import Freshness, Level
+from aurora_platform.layout import IS_FRESH
 
 _EVERY = 60  # s
 _RECORDS = "records"  # in the cursor: the newest of Dagster's records when it was written
@@ -46,7 +46,7 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         # A verdict is hidden, or written by somebody else, with a new event; without one there is nothing to look for.
         is_quiet = now[_RECORDS] == before.get(_RECORDS)
         newest = {} if is_quiet else visibility.newest_results(instance, _checks_of(context.repository_def))
-        counts = dict.fromkeys(Level, 0)
+        counts = dict.fromkeys(health.models.Level, 0)
         for one in health.freshness.all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
             counts[one.level] += 1
             now[one.name] = _told(one)
@@ -59,7 +59,7 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         # Of what is materialized in the second in which it is evaluated, Dagster could not tell which came first.
         made = visibility.targets(instance, {asset_of(one) for one in changed})
         # What has changed is written anew.
-        kept = {key: one for key, one in newest.items() if key.name != CHECK or key in same}
+        kept = {key: one for key, one in newest.items() if key.name != IS_FRESH or key in same}
         shown_again = visibility.keep_in_sight(instance, kept, same)
         said = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
         return SensorResult(
@@ -75,9 +75,9 @@ def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheck
     return repository.asset_graph.asset_check_keys if repository else ()
 
 
-def _told(one: Freshness) -> str:
+def _told(one: "health.models.Freshness") -> str:
     """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
-    is_unseen = one.component == "source" and one.level is Level.GRAY
+    is_unseen = one.component == "source" and one.level is health.models.Level.GRAY
     return f"{one.level} {health.freshness.age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
 
 

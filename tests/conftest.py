@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
     patience.measure()
     if config.getoption("timeout", None):  # pytest-timeout's
         config.option.timeout = patience.patient(config.option.timeout)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist starts its workers, and before anything is collected
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin after midnight (UTC) where that would come in the middle."""
+    if hasattr(session.config, "workerinput") or session.config.option.markexpr == "unit":
+        return
+    wait = patience.over_midnight(datetime.now(UTC), patience.LASTS * patience.factor())
+    if wait:
+        said = f"waits {wait:.0f} s for midnight (UTC): tests of today's files need one date from beginning to end"
+        session.config.get_terminal_writer().line(said)
+        time.sleep(wait)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

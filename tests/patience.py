@@ -19,12 +19,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 LEAST, GREATEST = 1, 10
 """The greatest is also what keeps a scaled ``limits.look`` within what a site file may have."""
 QUIET = 0.5
 """In s: twice what one round takes on two cores that have nothing else to do."""
 ROUNDS = 3
+LASTS = timedelta(minutes=6)
+"""All tests but the slow lanes, on a quiet machine."""
 GIVEN = "AURORA_PATIENCE"
 """The variable of the environment by which somebody sets the factor."""
 _MEASURED = "AURORA_PATIENCE_MEASURED"
@@ -55,6 +58,15 @@ def until(is_so: Callable[[], object]) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "this did not happen in time"
         time.sleep(0.01)
+
+
+def over_midnight(now: datetime, lasts: timedelta) -> float:
+    """How many seconds to wait so that a run which lasts so long has one date from its beginning to its end.
+
+    Tests of the newest days take today's date when they are collected, and the code under test asks the clock.
+    """
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+    return (midnight - now).total_seconds() + 1 if now + lasts >= midnight else 0
 
 
 def in_site_file(seconds: int) -> str:

@@ -22,9 +22,7 @@ from aurora_platform import health, operations
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
-from aurora_platform.health.models import Assessment, Level, Snapshot
-from aurora_platform.health.next_steps import TOLD_BY_ALL
-from aurora_platform.layout import Layout, open_state
+from aurora_platform.layout import NOTHING_IS_RED, Layout, open_state
 from aurora_platform.plots import ages_plot
 from resources.mailer import MailerResource
 
@@ -48,7 +46,7 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
             "started_by": "schedule health",
         },
         check_specs=[
-            AssetCheckSpec(TOLD_BY_ALL, asset=HEALTH, description="Nothing is red; the table has what is not green.")
+            AssetCheckSpec(NOTHING_IS_RED, asset=HEALTH, description="Nothing is red; the table has what is not green.")
         ],
         description=(
             "One look at everything: disks, hosts, freshness, manifests, Dagster's runs and daemons, pages. Observe-"
@@ -128,7 +126,7 @@ def _ages(site: Site) -> Metadata:
     return {"ages": picture(plot, "ages of a day", "png")}
 
 
-def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:
+def _metadata(snapshot: "health.models.Snapshot", assessment: "health.models.Assessment") -> Metadata:
     summary = assessment.summary
     return {
         "overall_level": assessment.overall_level.value,
@@ -141,13 +139,13 @@ def _metadata(snapshot: Snapshot, assessment: Assessment) -> Metadata:
     }
 
 
-def _nothing_red(assessment: Assessment) -> AssetCheckResult:
+def _nothing_red(assessment: "health.models.Assessment") -> AssetCheckResult:
     by_level = health.assessment.sorted_by_level(assessment.checks)
-    bad = [check for check in by_level if check.level in (Level.RED, Level.AMBER)]
+    bad = [check for check in by_level if check.level in (health.models.Level.RED, health.models.Level.AMBER)]
     return AssetCheckResult(
         asset_key=HEALTH,
-        check_name=TOLD_BY_ALL,
-        passed=assessment.overall_level is not Level.RED,
+        check_name=NOTHING_IS_RED,
+        passed=assessment.overall_level is not health.models.Level.RED,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(assessment.observations[:5]) or "nothing is wrong",
         metadata={

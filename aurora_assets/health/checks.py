@@ -23,10 +23,8 @@ from aurora_assets.asset_keys import asset_key, gws_raw_key, raw_key, source_key
 from aurora_assets.metadata import Metadata
 from aurora_platform import health
 from aurora_platform.config.site import Site
-from aurora_platform.health.models import Freshness, Level
-from aurora_platform.layout import WXCAM, camera_keys
+from aurora_platform.layout import IS_FRESH, WXCAM, camera_keys
 
-CHECK = "is_fresh"
 _KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
 _WHAT = {
     "source": "The newest data at the source is younger than `stale_after`; unknown where the source cannot be seen.",
@@ -36,7 +34,7 @@ _WHAT = {
 }
 
 
-def asset_of(one: Freshness) -> AssetKey:
+def asset_of(one: "health.models.Freshness") -> AssetKey:
     """The asset that a freshness is shown with."""
     if one.component == "product":
         return asset_key(one.name)
@@ -45,7 +43,7 @@ def asset_of(one: Freshness) -> AssetKey:
 
 def freshness_checks(site: Site) -> AssetChecksDefinition:
     """One definition for all of them, of which any part may be executed."""
-    specs = [AssetCheckSpec(CHECK, asset=key, description=_WHAT[part]) for key, part in _assets(site).items()]
+    specs = [AssetCheckSpec(IS_FRESH, asset=key, description=_WHAT[part]) for key, part in _assets(site).items()]
 
     @multi_asset_check(
         name="freshness",
@@ -57,11 +55,11 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
         records = dagster_instance.records.DagsterRecords(context.instance, site)
         chosen = context.selected_asset_check_keys
         for one in health.freshness.all_freshness(site, records.newest_of_products()):
-            key = AssetCheckKey(asset_of(one), CHECK)
+            key = AssetCheckKey(asset_of(one), IS_FRESH)
             if key in chosen:
                 yield AssetCheckResult(
                     asset_key=key.asset_key,
-                    check_name=CHECK,
+                    check_name=IS_FRESH,
                     passed=passes(one),
                     severity=severity_of(one),
                     description=one.sentence,
@@ -71,11 +69,11 @@ def freshness_checks(site: Site) -> AssetChecksDefinition:
     return freshness
 
 
-def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
+def evaluation_of(one: "health.models.Freshness") -> AssetCheckEvaluation:
     """What the sensor writes, without a run."""
     return AssetCheckEvaluation(
         asset_key=asset_of(one),
-        check_name=CHECK,
+        check_name=IS_FRESH,
         passed=passes(one),
         severity=severity_of(one),
         description=one.sentence,
@@ -83,16 +81,16 @@ def evaluation_of(one: Freshness) -> AssetCheckEvaluation:
     )
 
 
-def passes(one: Freshness) -> bool:
+def passes(one: "health.models.Freshness") -> bool:
     """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    return one.level is Level.GREEN or health.assessment.is_planned_offline(one)
+    return one.level is health.models.Level.GREEN or health.assessment.is_planned_offline(one)
 
 
-def severity_of(one: Freshness) -> AssetCheckSeverity:
-    return AssetCheckSeverity.ERROR if one.level is Level.RED else AssetCheckSeverity.WARN
+def severity_of(one: "health.models.Freshness") -> AssetCheckSeverity:
+    return AssetCheckSeverity.ERROR if one.level is health.models.Level.RED else AssetCheckSeverity.WARN
 
 
-def metadata_of(one: Freshness) -> Metadata:
+def metadata_of(one: "health.models.Freshness") -> Metadata:
     newest = {"newest_data": one.newest_utc.isoformat()} if one.newest_utc else {}
     since = {"since": one.since_utc.isoformat()} if one.since_utc else {}
     ages = {"age_s": one.age_s} if one.age_s is not None else {}

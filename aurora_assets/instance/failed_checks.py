@@ -30,8 +30,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from aurora_assets.instance.check_results import LOOK_BACK, Standing, records_of, span_of, standing_results
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import FailedCheck, Level
-from aurora_platform.health.next_steps import TOLD_AS_FRESHNESS, TOLD_BY_ALL
-from aurora_platform.layout import WXCAM, WXCAM_PRODUCTS
+from aurora_platform.layout import IS_FRESH, NOTHING_IS_RED, WXCAM, WXCAM_PRODUCTS
 
 _SHOWN, _NAMED = 20, 3
 _OF_NONE = "no partition"  # beside some
@@ -87,7 +86,7 @@ def failed_checks(
 
 def _is_told_elsewhere(key: AssetCheckKey) -> bool:
     """Freshness has its own part of the snapshot; and that something is red is no cause of its own."""
-    return key.name in (TOLD_AS_FRESHNESS, TOLD_BY_ALL)
+    return key.name in (IS_FRESH, NOTHING_IS_RED)
 
 
 def _recorded(instance: DagsterInstance) -> list[AssetCheckKey]:

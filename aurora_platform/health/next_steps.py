@@ -6,11 +6,8 @@ Every check of the code location has its line here and its entry in the runbook;
 from __future__ import annotations
 
 from aurora_platform.health.models import FailedCheck
+from aurora_platform.layout import IS_FRESH, NOTHING_IS_RED
 
-TOLD_AS_FRESHNESS = "is_fresh"
-"""Each of these is in the snapshot already, as a freshness."""
-TOLD_BY_ALL = "nothing_is_red"
-"""Fails because of everything else, and would feed itself."""
 TOLD_BY_MANIFESTS = frozenset({"no_settled_gap", "every_place_was_seen"})
 """What the manifests of a stream say too, with their own line and their own alert."""
 TOLD_BY_SOURCE = frozenset({"matches_source", "nothing_refused"})
@@ -19,8 +16,8 @@ TOLD_BY_MAIL = frozenset({"mail_can_leave"})
 """That no mail can leave is nothing to mail: what waits says it itself once it arrives."""
 
 NEXT_STEPS = {
-    TOLD_AS_FRESHNESS: "aurora status; the ticks of arrivals_{stream}",
-    TOLD_BY_ALL: "aurora health",
+    IS_FRESH: "aurora status; the ticks of arrivals_{stream}",
+    NOTHING_IS_RED: "aurora health",
     "matches_source": "aurora sync {stream} brings over what is missing; then execute the check again",
     "nothing_refused": "the table of the check names each entry and the reason; correct it on the host, or `include`",
     "nothing_foreign": "move what the table names out of the raw directory",

@@ -14,6 +14,9 @@ DAILY_PRODUCTS = (DAILY_VIDEO, PIXELS)
 CATALOG_KEY = f"{WXCAM}/catalog"
 HEALTH_KEY, ALERTS_KEY = "ops/health", "ops/alerts"
 
+IS_FRESH, NOTHING_IS_RED = "is_fresh", "nothing_is_red"
+"""The checks that the health makes of its own verdicts."""
+
 # Groups of the ledger.
 CORE_PRODUCTS, WXCAM_PRODUCTS, EVIDENCE = "core_products", "wxcam_products", "evidence"
 REGISTERED = "registered"

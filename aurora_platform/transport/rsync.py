@@ -106,7 +106,9 @@ class LocalEndpoint:
 
     def reach(self, root: str) -> tuple[str, list[str]]:
         """See :meth:`Endpoint.reach`."""
-        return f"{root.rstrip('/')}/", []
+        # Both ends are ours. The one that writes says itself why it failed: the other may see the broken pipe first,
+        # and the reason is lost.
+        return f"{root.rstrip('/')}/", ["--msgs2stderr"]
 
 
 @dataclass(frozen=True)

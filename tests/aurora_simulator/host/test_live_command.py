@@ -51,7 +51,7 @@ def test_a_signal_in_an_outage_ends_the_camera_and_the_root_is_back(
     started: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     assert started.stdout is not None
-    assert "outage begins" in started.stdout.readline()
+    assert any("outage begins" in line for line in started.stdout)  # a busy machine says first that it falls behind
     assert not (tmp_path / "camera").exists()
     started.send_signal(number)
     output, _ = started.communicate(timeout=patient(60))

@@ -61,7 +61,36 @@ for package, module, last in doors:
 """
 """At each door, while it is cold: all threads go through it at once, and want what its module defines last."""
 
+PUBLIC_RUSH = """
+import importlib, json, sys, threading
+
+import aurora_platform
+
+names = json.loads(sys.argv[1])
+assert not {module for module, _ in names} & set(sys.modules) - {"aurora_platform.layout"}
+barrier, seen = threading.Barrier(32), []
+
+def enter():
+    barrier.wait()
+    try:
+        seen.append([getattr(aurora_platform, name) for _, name in names])
+    except BaseException as error:
+        seen.append([repr(error)] * len(names))
+
+threads = [threading.Thread(target=enter) for _ in range(32)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+for number, (module, name) in enumerate(names):
+    ours = getattr(importlib.import_module(module), name)
+    strange = [row[number] for row in seen if row[number] is not ours]
+    print(f"{name}: {len(seen)} threads, {len(strange)} with something else")
+"""
+
 STUBS = sorted(ROOT.glob("aurora_*/*/__init__.pyi"))
+PUBLIC = ROOT / "aurora_platform" / "__init__.pyi"
+"""The library's own door: names, where the others have modules."""
 COLD = [
     *("aurora_platform.cameras.pixels", "aurora_platform.cameras.checks", "aurora_platform.transport.ssh_host"),
     *("aurora_platform.health.alerts", "aurora_platform.mirror.sync", "aurora_assets.instance.records"),
@@ -105,6 +134,16 @@ def test_32_threads_at_a_cold_door_get_one_object_and_no_failure(names: list[str
         text=True,
     )
     assert done.stdout.splitlines() == [f"{name}: 32 threads, 0 with something else []" for name in names]
+
+
+def test_32_threads_at_the_public_door_get_each_name_as_its_module_has_it() -> None:
+    nodes = [node for node in ast.parse(PUBLIC.read_text()).body if isinstance(node, ast.ImportFrom)]
+    names = [(f"aurora_platform.{node.module}", alias.name) for node in nodes for alias in node.names]
+    assert ("aurora_platform.cameras.reader", "open_pixels") in names
+    done = subprocess.run(
+        [sys.executable, "-c", PUBLIC_RUSH, json.dumps(names)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [f"{name}: 32 threads, 0 with something else" for _, name in names]
 
 
 def files_of_ours() -> list[Path]:

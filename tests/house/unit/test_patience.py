@@ -1,5 +1,7 @@
 """The factor by which bounds in seconds grow: measured, within its limits, or given."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests import patience
@@ -45,3 +47,12 @@ def test_a_factor_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text:
 
 def test_a_measurement_takes_some_time() -> None:
     assert patience._seconds_of_a_round() > 0
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"),
+    [("2026-11-30T12:00:00", 0), ("2026-11-30T23:53:59", 0), ("2026-11-30T23:54:00", 361), ("2026-11-30T23:59:59", 2)],
+)
+def test_a_run_that_would_go_over_midnight_begins_after_it(now: str, seconds: int) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    assert patience.over_midnight(moment, timedelta(minutes=6)) == seconds

@@ -29,7 +29,7 @@ from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.inotify import when_it_is_read
 from tests.mirror.parts import host_of
-from tests.patience import patient, until
+from tests.patience import factor, patient, until
 
 TOOLS = ("python3", "openssl", "sha256sum")
 PROGRAMS = ("python3", "sha256sum")  # the two texts that run there: openssl has the same as sha256sum
@@ -348,7 +348,7 @@ def freeze(host: SshServer) -> None:
 def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
     hosts: dict[str, Host], sparse_home: Path, tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sparse(sparse_home / "huge", 3 * LARGE[tool])
+    sparse(sparse_home / "huge", 3 * LARGE[tool] * factor())  # as much more work as there is more patience
     stall = patient(0.5)
     ssh = Connections(Bounds(tmp_path / "known_hosts", hashing_stall_seconds=stall))
     found: list[str] = []

@@ -349,7 +349,7 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
         "0 - not a regular file",
         "end 1",
     ]
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr.strip(b".")) == (0, b"")  # a dot says that it gets on
 
 
 def test_a_path_is_one_short_line() -> None:
