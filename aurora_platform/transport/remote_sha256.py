@@ -143,7 +143,8 @@ def _is_cached(fd: int, size: int) -> bool:
     Whether somebody has this file in the page cache: then it is not ours to be dropped.
 
     A look starts the reading of what is not there, and where this process is put aside meanwhile, a fast disk has it
-    there before the look is answered. So three places have to be there, far from each other.
+    there before the look is answered. So three places have to be there, far from each other; a file of which somebody
+    holds a part counts as nobody's, and its part is dropped with the rest.
     """
     try:
         return all(os.preadv(fd, [bytearray(1)], size * part // 4, os.RWF_NOWAIT) == 1 for part in (1, 2, 3))
