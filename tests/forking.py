@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.patience import factor, patient
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("KILLS", "20"))
@@ -86,7 +86,7 @@ class Forking:
 
         ``after`` s on a quiet machine: a slow one gets as far as that only with as much more time.
         """
-        time.sleep(after * factor())
+        time.sleep(patient(after))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         code = self.wait(patient(60))

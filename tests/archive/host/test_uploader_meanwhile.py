@@ -17,7 +17,7 @@ import pytest
 from aurora_platform.fs.versions import FileVersion
 from tests.archive.parts import Observatory, adds_up, arriving, receivers, running, write_raw
 from tests.mirror.parts import differences, left_over, once, write
-from tests.patience import factor, patient, until
+from tests.patience import patient, until
 
 BIG = random.Random(7).randbytes(3_000_000)
 fork = get_context("fork")
@@ -81,7 +81,7 @@ def test_runs_that_are_killed_at_any_moment_never_make_the_ledger_say_more_than_
         write_raw(observatory, {f"20260305_{attempt}_{n}.csv": chance.randbytes(50_000) for n in range(10)})
         run = fork.Process(target=observatory.but(bandwidth=2000, known_hosts=None).push_raw)
         run.start()
-        time.sleep(chance.uniform(0.05, 0.7) * factor())  # at any moment of its work, also on a slow machine
+        time.sleep(patient(chance.uniform(0.05, 0.7)))  # at any moment of its work, also on a slow machine
         run.kill()
         run.join()
         for path in observatory.raw.glob("*.csv"):

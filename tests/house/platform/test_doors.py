@@ -17,22 +17,22 @@ ALLOWED = {
 }
 
 RUSH = """
-import importlib, json, os, sys, threading
+import functools, importlib, json, os, sys, threading
 
 doors, libraries = json.loads(sys.argv[1])
 THREADS = 32
 for library in libraries:
     importlib.import_module(library)
 
-def rush(package, module, last):
+def rush(home, way, package):
     door = importlib.import_module(package)
-    assert f"{package}.{module}" not in sys.modules, f"{package}.{module} is loaded already"
+    assert home not in sys.modules, f"{home} is loaded already"
     barrier, seen = threading.Barrier(THREADS), []
 
     def enter():
         barrier.wait()
         try:
-            seen.append(getattr(getattr(door, module), last))
+            seen.append(functools.reduce(getattr, way, door))
         except BaseException as error:
             seen.append(repr(error))
 
@@ -41,52 +41,25 @@ def rush(package, module, last):
         thread.start()
     for thread in threads:
         thread.join()
-    ours = getattr(sys.modules[f"{package}.{module}"], last)
+    ours = getattr(sys.modules[home], way[-1])
     strange = [one for one in seen if one is not ours]
     return f"{len(seen)} threads, {len(strange)} with something else {strange[:3]}"
 
-for package, module, last in doors:
+for home, way, package in doors:
     reader, writer = os.pipe()
     if os.fork() == 0:  # it ends here whatever happens, and never goes on with its parent's work
         try:
-            said = rush(package, module, last)
+            said = rush(home, way, package)
         except BaseException as error:
             said = repr(error)
         os.write(writer, said.encode()[:4000])
         os._exit(0)
     os.close(writer)
     with open(reader) as answer:
-        print(f"{package}.{module}: {answer.read()}")
+        print(f"{home}: {answer.read()}")
     os.wait()
 """
 """At each door, while it is cold: all threads go through it at once, and want what its module defines last."""
-
-PUBLIC_RUSH = """
-import importlib, json, sys, threading
-
-import aurora_platform
-
-names = json.loads(sys.argv[1])
-assert not {module for module, _ in names} & set(sys.modules) - {"aurora_platform.layout"}
-barrier, seen = threading.Barrier(32), []
-
-def enter():
-    barrier.wait()
-    try:
-        seen.append([getattr(aurora_platform, name) for _, name in names])
-    except BaseException as error:
-        seen.append([repr(error)] * len(names))
-
-threads = [threading.Thread(target=enter) for _ in range(32)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-for number, (module, name) in enumerate(names):
-    ours = getattr(importlib.import_module(module), name)
-    strange = [row[number] for row in seen if row[number] is not ours]
-    print(f"{name}: {len(seen)} threads, {len(strange)} with something else")
-"""
 
 STUBS = sorted(ROOT.glob("aurora_*/*/__init__.pyi"))
 PUBLIC = ROOT / "aurora_platform" / "__init__.pyi"
@@ -109,12 +82,16 @@ def modules_of(stub: Path) -> list[str]:
     return [f"{stub.parent.parent.name}.{stub.parent.name}.{alias.name}" for node in nodes for alias in node.names]
 
 
-def door_of(name: str) -> tuple[str, str, str]:
-    """The package of a module, its own name, and the last thing that it defines."""
+Door = tuple[str, list[str], str]
+"""A module, the attributes by which one comes to the last thing that it defines, and the package where one begins."""
+
+
+def door_of(name: str) -> Door:
+    """The door of a module."""
     package, _, module = name.rpartition(".")
     body = ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_text()).body
     last = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)][-1]
-    return package, module, last
+    return name, [module, last], package
 
 
 @pytest.mark.parametrize(
@@ -125,7 +102,10 @@ def door_of(name: str) -> tuple[str, str, str]:
     ],
 )
 def test_32_threads_at_a_cold_door_get_one_object_and_no_failure(names: list[str], libraries: list[str]) -> None:
-    doors = [door_of(name) for name in names]
+    rush([door_of(name) for name in names], libraries)
+
+
+def rush(doors: list[Door], libraries: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUSH, json.dumps([doors, libraries])],
         cwd=ROOT,
@@ -133,17 +113,16 @@ def test_32_threads_at_a_cold_door_get_one_object_and_no_failure(names: list[str
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines() == [f"{name}: 32 threads, 0 with something else []" for name in names]
+    assert done.stdout.splitlines() == [f"{home}: 32 threads, 0 with something else []" for home, _, _ in doors]
 
 
 def test_32_threads_at_the_public_door_get_each_name_as_its_module_has_it() -> None:
     nodes = [node for node in ast.parse(PUBLIC.read_text()).body if isinstance(node, ast.ImportFrom)]
-    names = [(f"aurora_platform.{node.module}", alias.name) for node in nodes for alias in node.names]
-    assert ("aurora_platform.cameras.reader", "open_pixels") in names
-    done = subprocess.run(
-        [sys.executable, "-c", PUBLIC_RUSH, json.dumps(names)], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    assert done.stdout.splitlines() == [f"{name}: 32 threads, 0 with something else" for _, name in names]
+    doors = [
+        (f"aurora_platform.{node.module}", [name.name], "aurora_platform") for node in nodes for name in node.names
+    ]
+    assert ("aurora_platform.cameras.reader", ["open_pixels"], "aurora_platform") in doors
+    rush(doors, [])
 
 
 def files_of_ours() -> list[Path]:

@@ -214,7 +214,7 @@ def test_a_run_that_is_killed_at_any_moment_leaves_a_tree_that_the_next_one_comp
     mirror = Mirror(stream_of(camera[0]), tmp_path / "home")
     run = fork.Process(target=mirror.run)
     run.start()
-    time.sleep(patient(random.Random(seed).uniform(0, 0.25)))
+    time.sleep(patient(random.Random(seed).uniform(0, 0.25)))  # at any moment of its work, also on a slow machine
     run.kill()
     run.join()
     mirror.run()

@@ -31,8 +31,13 @@ def test_every_option_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> N
     (tmp_path / "files").write_bytes(b"")
     command = rsync.arguments(str(tmp_path), tmp_path / "target", tmp_path)
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "rsync:" not in done.stderr
+    assert (done.returncode, complaints(done.stderr)) == (0, [])
+
+
+def complaints(stderr: str) -> list[str]:
+    """What it says there besides the statistics, which it says there as well within one machine."""
+    statistics = ("Number of ", "Total ", "Literal data: ", "Matched data: ", "File list ", "sent ", "total size is ")
+    return [line for line in stderr.splitlines() if line and not line.startswith(statistics)]
 
 
 def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -85,8 +90,7 @@ def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: Rsync, tmp_path: 
     (tmp_path / "files").write_bytes(b"")
     command = rsync.push_arguments(tmp_path / "view", tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "rsync:" not in done.stderr
+    assert (done.returncode, complaints(done.stderr)) == (0, [])
 
 
 @pytest.mark.parametrize(

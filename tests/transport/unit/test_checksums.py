@@ -338,6 +338,8 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
     (tmp_path / "folder" / "fi\nle").write_bytes(bytes(LARGE))
     os.utime(tmp_path / "folder" / "fi\nle", ns=(0, 1_700_000_000_123_456_789))
     command = remote_command("python3", str(tmp_path))
+    # No dot on stderr, however busy this machine is.
+    command = [part.replace("_BEAT_SECONDS = 4", "_BEAT_SECONDS = 3600") for part in command]
     asked = question(["folder/fi\nle", "nothing"]) + question([]) + question(["folder"])
     done = subprocess.run([str(python / command[0]), *command[1:]], input=asked, capture_output=True, check=False)
     expected = hashlib.sha256(bytes(LARGE)).hexdigest()
@@ -349,7 +351,7 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
         "0 - not a regular file",
         "end 1",
     ]
-    assert (done.returncode, done.stderr.strip(b".")) == (0, b"")  # a dot says that it gets on
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_path_is_one_short_line() -> None:
