@@ -16,7 +16,7 @@ from dagster import (
     TableRecord,
 )
 
-from aurora_platform.check_report import Finding
+from aurora_platform.check_report import CheckReport
 from aurora_platform.plots import coverage_strip, strip_days
 
 Metadata = dict[str, Any]
@@ -57,34 +57,34 @@ def span(value: tuple[datetime, datetime] | None) -> Metadata:
     return {"first": first, "last": last}
 
 
-def common_version(identities: Sequence[str]) -> str:
+def common_version(data_versions: Sequence[str]) -> str:
     """The data version of what one run made: an identity, or one over several where the run covers a range.
 
     Dagster records one data version for all partitions of a single-run backfill; each partition's own identity is in
     its metadata.
     """
-    if len(identities) == 1:
-        return identities[0]
-    return sha256("\0".join(identities).encode()).hexdigest()
+    if len(data_versions) == 1:
+        return data_versions[0]
+    return sha256("\0".join(data_versions).encode()).hexdigest()
 
 
-def check_result(findings: Sequence[Finding]) -> AssetCheckResult:
+def check_result(reports: Sequence[CheckReport]) -> AssetCheckResult:
     """One result for all partitions of a run: numbers add up, offenders are named with their subject."""
-    failed = [finding for finding in findings if not finding.passed]
+    failed = [report for report in reports if not report.passed]
     numbers: dict[str, int | float] = {}
-    for finding in findings:
-        for name, number in finding.numbers.items():
+    for report in reports:
+        for name, number in report.numbers.items():
             numbers[name] = numbers.get(name, 0) + number
     offenders: list[dict[str, str | int | float]] = [
-        {"what": finding.subject, "wrong": kind, "count": tally.count, "first": "; ".join(tally.first)}
-        for finding in failed
-        for kind, tally in finding.wrong.items()
+        {"what": report.subject, "wrong": kind, "count": count.total, "first": "; ".join(count.first)}
+        for report in failed
+        for kind, count in report.wrong.items()
     ]
-    excluded = {name: reason for finding in findings for name, reason in finding.excluded.items()}
+    excluded = {name: reason for report in reports for name, reason in report.excluded.items()}
     return AssetCheckResult(
         passed=not failed,
         severity=AssetCheckSeverity.WARN,
-        description=" ".join(finding.sentence for finding in (failed or findings)[:5]),
+        description=" ".join(report.sentence for report in (failed or reports)[:5]),
         metadata={
             **numbers,
             "offenders": table(offenders),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from aurora_cli.console import say, show_json, show_table, waiting
 from aurora_cli.context import days_from, looking_only, not_begun
-from aurora_platform.concurrency import together
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import HostError, SiteError
@@ -48,7 +48,7 @@ def audit(file: Path | None, as_json: bool) -> None:
             site.name,
         )
         found += _look(site)
-    count = Counter(finding.level for finding in found)
+    count = Counter(line.level for line in found)
     if as_json:
         show_json(
             {
@@ -84,29 +84,29 @@ def _look(site: Site) -> list[AuditLine]:
         }
         turns = -(-len(site.streams) // _AT_ONCE)
         # A disk has no bound of its own: it is looked at in a thread that may be left behind.
-        ends = together(
+        ends = run_concurrently(
             {
                 "here": waits.on(
                     "the disks here",
-                    lambda: together({name: partial(_listed, one) for name, one in here.items()}, _DISK_BOUND),
+                    lambda: run_concurrently({name: partial(_listed, one) for name, one in here.items()}, _DISK_BOUND),
                 ),
-                "streams": lambda: together(local, 2 * limits.look.total_seconds()),
-                "far": lambda: together(far, bound + 2 * turns * limits.look.total_seconds()),
+                "streams": lambda: run_concurrently(local, 2 * limits.look.total_seconds()),
+                "far": lambda: run_concurrently(far, bound + 2 * turns * limits.look.total_seconds()),
             }
         )
     found = {name: _findings(name, end) for group in ends.values() for name, end in _all_of(group).items()}
     return [
-        *(finding for name in here for finding in found[name]),
-        *(finding for name in local for finding in found[name]),
-        *(finding for name in hosts for finding in found[name]),
-        *(finding for name in others for finding in found[name]),
+        *(line for name in here for line in found[name]),
+        *(line for name in local for line in found[name]),
+        *(line for name in hosts for line in found[name]),
+        *(line for name in others for line in found[name]),
         *_offline(site),
         *_one_is_enough([found[name] for name in archive]),
     ]
 
 
-def _listed(findings: Callable[[], Iterable[AuditLine]]) -> list[AuditLine]:
-    return list(findings())
+def _listed(lines: Callable[[], Iterable[AuditLine]]) -> list[AuditLine]:
+    return list(lines())
 
 
 def _all_of[Result](group: dict[str, Result | Exception] | Exception) -> dict[str, Result | Exception]:
@@ -195,7 +195,7 @@ def _surveys(site: Site, connections: Connections, names: list[str]) -> dict[str
         for name in names
         if not not_begun(stream := site.streams[name], now)
     }
-    return together(looks, at_once=_AT_ONCE)
+    return run_concurrently(looks, at_once=_AT_ONCE)
 
 
 def _unmatched(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]:
@@ -229,9 +229,9 @@ def _offline(site: Site) -> Iterator[AuditLine]:
 
 def _one_is_enough(hosts: list[list[AuditLine]]) -> Iterator[AuditLine]:
     """The archive's findings: the first host that answers is used, so where one is all right, others may be down."""
-    is_one_good = any(Level.FAIL not in {finding.level for finding in findings} for findings in hosts)
-    for finding in (finding for findings in hosts for finding in findings):
-        yield replace(finding, level=Level.WARN) if is_one_good and finding.level is Level.FAIL else finding
+    is_one_good = any(Level.FAIL not in {line.level for line in lines} for lines in hosts)
+    for line in (line for lines in hosts for line in lines):
+        yield replace(line, level=Level.WARN) if is_one_good and line.level is Level.FAIL else line
 
 
 def _show(name: str, found: list[AuditLine]) -> None:

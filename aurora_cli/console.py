@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from aurora_platform.text import printable
+from aurora_platform.text import printable_text
 
 _NARROWEST = 160  # columns, where nobody looks at a terminal: a log or a pipe has no edge
 
@@ -33,13 +33,13 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str |
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable_text(cell)) for cell in row))
     console().print(table)
 
 
 def say(text: str, style: str = "", *, to_stderr: bool = False) -> None:
     """Print a line, which may be long: it is not broken where no terminal asks for it."""
-    console(to_stderr=to_stderr).print(Text(printable(text), style), soft_wrap=True)
+    console(to_stderr=to_stderr).print(Text(printable_text(text), style), soft_wrap=True)
 
 
 class Waiting:
@@ -66,7 +66,7 @@ class Waiting:
         with self._lock:
             change(name)
             if self._status and self._names:
-                self._status.update(Text(printable(f"waiting for {', '.join(self._names)}")))
+                self._status.update(Text(printable_text(f"waiting for {', '.join(self._names)}")))
 
 
 @contextmanager

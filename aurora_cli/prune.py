@@ -102,8 +102,8 @@ def _show(stream: str, done: Retired) -> None:
         say(f"  {path}", "dim")
     if done.files > len(done.first):
         say(f"  and {done.files - len(done.first)} more", "dim")
-    for reason, tally in sorted(done.kept.items()):
-        say(f"  {tally.count} stay: {reason}: {', '.join(tally.first[:3])}", "yellow")
+    for reason, count in sorted(done.kept.items()):
+        say(f"  {count.total} stay: {reason}: {', '.join(count.first[:3])}", "yellow")
 
 
 def _size(count: int) -> str:

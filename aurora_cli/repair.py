@@ -29,7 +29,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.layout import Layout, raw_group
 from aurora_platform.mirror.sync import mirror_days
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.repair")
@@ -143,7 +143,7 @@ class _Repair:
         archive = archive_of(self.site)
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
         wrong = {str(root / mend.path) for mend in mends}
-        items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Tally()) if item.local_path in wrong]
+        items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Count()) if item.local_path in wrong]
         with Records(self.site).ledger() as ledger:
             ledger.offer(archive.name, raw_group(self.name), items)
             ledger.requeue(archive.name, [item.remote_path for item in items])

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from aurora_cli.console import Waiting, console, say, show_json, show_table, waiting
 from aurora_cli.context import days_from, in_their_words, looking_only, not_begun, site_of
-from aurora_platform.concurrency import together
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
 from aurora_platform.layout import Layout
@@ -93,16 +93,16 @@ def _statuses(
     def on(host_name: str) -> dict[str, Survey | Exception]:
         connections.login(site.hosts[host_name])  # one attempt for all its streams
         ours = [name for name in names if site.streams[name].host == host_name]
-        return together({name: partial(_look, site, connections, name, now) for name in ours}, at_once=_AT_ONCE)
+        return run_concurrently({name: partial(_look, site, connections, name, now) for name in ours}, at_once=_AT_ONCE)
 
     bound = site.limits.look.total_seconds()
     # A disk has no bound of its own: what hangs in it is left behind.
     local = {name: partial(newest_here, site, name, now, site.limits.look) for name in begun}
     far = {host: waits.on(f"host {host}", partial(on, host)) for host in hosts}
-    ends = together(
+    ends = run_concurrently(
         {
-            "there": lambda: together(far, _longest(site, len(names))),
-            "here": waits.on("the disks here", lambda: together(local, bound + _SLACK)),
+            "there": lambda: run_concurrently(far, _longest(site, len(names))),
+            "here": waits.on("the disks here", lambda: run_concurrently(local, bound + _SLACK)),
         }
     )
     seen, here = (_all_of(ends[where]) for where in ("there", "here"))
@@ -221,8 +221,8 @@ def _remark(survey: Survey, is_stale: bool) -> str:
         remarks.append("no file there in the live window" if survey.newest is None else "nothing new there for long")
     if survey.ahead:
         remarks.append(f"the newest file there is {_age(survey.ahead)} ahead of the host's clock")
-    if survey.unreadable.count:
-        number = counted(survey.unreadable.count, "directory", "directories")
+    if survey.unreadable.total:
+        number = counted(survey.unreadable.total, "directory", "directories")
         remarks.append(f"{number} there not readable: {survey.unreadable.first[0]}")
     return "; ".join(remarks)
 
@@ -233,11 +233,11 @@ def _since(at: datetime | None, now: datetime) -> timedelta | None:
 
 def _show(site: Site, found: list[StreamStatus]) -> None:
     """A table, and below it what is too long for one; what is the same of several streams of a host is said once."""
-    together: dict[tuple[str, str], list[str]] = {}
+    run_concurrently: dict[tuple[str, str], list[str]] = {}
     for one in found:
         if one.state == "unknown":
-            together.setdefault((one.host, one.why), []).append(one.stream)
-    shared = {key: names for key, names in together.items() if len(names) > 1}
+            run_concurrently.setdefault((one.host, one.why), []).append(one.stream)
+    shared = {key: names for key, names in run_concurrently.items() if len(names) > 1}
     title = f"{site.name}: newest data, UTC"
     if console().width >= _WIDE:
         columns = ["stream", "state", "there", "age", "here", "age", "missing", "unsettled", "refused", "remark"]

@@ -18,14 +18,14 @@ import click
 from aurora_cli.console import Waiting, say, show_table, waiting
 from aurora_cli.context import begin_to_write, days_from, in_their_words, looking_only, site_of, words_of
 from aurora_cli.progress_bars import Bars
-from aurora_platform.concurrency import together
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.reports import DayReport, MirrorReport
 from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
 from aurora_platform.mirror.sync import mirror_days
-from aurora_platform.text import Tally, counted
+from aurora_platform.text import Count, counted
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import Transfer
 
@@ -52,7 +52,9 @@ class _Work:
         A host is logged in to once, and one that does not answer costs its bound once.
         """
         hosts = {self.site.streams[name].host for name in self.days}
-        found = together({host: self.waiting.on(f"host {host}", partial(self._on, host, do)) for host in sorted(hosts)})
+        found = run_concurrently(
+            {host: self.waiting.on(f"host {host}", partial(self._on, host, do)) for host in sorted(hosts)}
+        )
         ends: dict[str, Result | Exception] = {}
         for name in self.days:
             end = found[self.site.streams[name].host]
@@ -237,8 +239,8 @@ def _show_survey(name: str, survey: Survey) -> None:
         )
     _show_unmatched(survey.unmatched)
     _show_refused(name, days, survey.unreadable)
-    if survey.refused.count:
-        say(f"  refused {survey.refused.count}, of no day: {', '.join(survey.refused.first)}", "yellow")
+    if survey.refused.total:
+        say(f"  refused {survey.refused.total}, of no day: {', '.join(survey.refused.first)}", "yellow")
 
 
 def _show_total(surveys: Sequence[Survey | Exception]) -> None:
@@ -249,7 +251,7 @@ def _show_total(surveys: Sequence[Survey | Exception]) -> None:
 
 
 def _numbers(days: Sequence[DaySurvey]) -> list[str]:
-    numbers = ((day.missing, day.missing_bytes, day.present, day.unsettled.count, day.refused_count) for day in days)
+    numbers = ((day.missing, day.missing_bytes, day.present, day.unsettled.total, day.refused_count) for day in days)
     return [str(sum(column)) for column in zip(*numbers, strict=True)]
 
 
@@ -267,10 +269,10 @@ def _show_unmatched(unmatched: int) -> None:
         say(f"  {none_matches(unmatched)}", "yellow")
 
 
-def _show_refused(name: str, days: Sequence[DayReport] | Sequence[DaySurvey], unreadable: Tally) -> None:
+def _show_refused(name: str, days: Sequence[DayReport] | Sequence[DaySurvey], unreadable: Count) -> None:
     for day in days:
         for reason, count, first in describe_refused(day.refused):
             say(f"  {day.day}: refused {count}: {reason}: {first}", "yellow")
-    if unreadable.count:
-        number = counted(unreadable.count, "directory", "directories")
+    if unreadable.total:
+        number = counted(unreadable.total, "directory", "directories")
         say(f"  {number} of {name} not readable: {', '.join(unreadable.first)}", "yellow")

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from aurora_platform.text import Tally, counted
+from aurora_platform.text import Count, counted
 
 
 @dataclass
-class Finding:
+class CheckReport:
     """What a look at one product found: a sentence, numbers, and what is wrong, by kind, with the first names.
 
     What a product leaves out and says why is shown, and is not wrong.
@@ -14,7 +14,7 @@ class Finding:
 
     subject: str
     numbers: dict[str, int | float] = field(default_factory=dict)
-    wrong: dict[str, Tally] = field(default_factory=dict)
+    wrong: dict[str, Count] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
     """input -> why the product leaves it out"""
 
@@ -28,7 +28,7 @@ class Finding:
             return f"{self.subject}: as it should be; {counted(len(self.excluded), 'input')} left out, with a reason."
         if self.passed:
             return f"{self.subject}: as it should be."
-        return f"{self.subject}: " + "; ".join(f"{t.count} {kind}" for kind, t in self.wrong.items()) + "."
+        return f"{self.subject}: " + "; ".join(f"{t.total} {kind}" for kind, t in self.wrong.items()) + "."
 
-    def offend(self, kind: str, name: str) -> None:
-        self.wrong.setdefault(kind, Tally()).add(name)
+    def add_wrong(self, kind: str, name: str) -> None:
+        self.wrong.setdefault(kind, Count()).add(name)

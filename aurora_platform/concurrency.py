@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
 
-def together[Key, Result](
+def run_concurrently[Key, Result](
     jobs: Mapping[Key, Callable[[], Result]], within: float | None = None, at_once: int = 32
 ) -> dict[Key, Result | Exception]:
     """Run jobs in threads and return what each returned or raised, in the order of ``jobs``.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SHOWN = 10  # how many offenders a report names
+MOST_NAMED = 10  # how many offenders a report names
 
 
-def shown(raw: bytes | str) -> str:
+def printable(raw: bytes | str) -> str:
     """A name from outside in a form that is safe in logs, Markdown tables and terminals."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     escaped = "".join(c if c.isprintable() else _escaped(c) for c in text)
     return escaped if len(escaped) <= 200 else escaped[:197] + "..."
 
 
-def printable(text: str) -> str:
+def printable_text(text: str) -> str:
     """Text from outside, of any length, in a form that is safe in logs and terminals: its lines stay lines.
 
     Other control characters, escape sequences and marks that turn the direction of writing are shown as what they are.
@@ -32,19 +32,19 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 @dataclass
-class Tally:
+class Count:
     """A count, with the first few names that it counts."""
 
-    count: int = 0
+    total: int = 0
     first: list[str] = field(default_factory=list)
 
     def add(self, name: bytes | str) -> None:
-        self.count += 1
-        if len(self.first) < SHOWN:
-            self.first.append(shown(name))
+        self.total += 1
+        if len(self.first) < MOST_NAMED:
+            self.first.append(printable(name))
 
     def add_many(self, count: int, text: str) -> None:
         """Count some at once, with one text for all of them."""
-        self.count += count
-        if len(self.first) < SHOWN:
+        self.total += count
+        if len(self.first) < MOST_NAMED:
             self.first.append(text)

@@ -106,8 +106,8 @@ def _check(place: Path, bench: Bench, answers: Mapping[str, Any]) -> None:
         raise WrongAnswerError("ours decodes to other frames than its clips")
     if (nearest := nearness(_old_video(place), clips, every=FRAMES // 24)) < _LIKE:
         raise WrongAnswerError(f"what was encoded again is {nearest:.1f} dB near to the clips")
-    together = b"".join(clip.read_bytes() for clip in clips)
-    if _copy(place).read_bytes() != together or answers[LIMIT] != len(together):
+    joined = b"".join(clip.read_bytes() for clip in clips)
+    if _copy(place).read_bytes() != joined or answers[LIMIT] != len(joined):
         raise WrongAnswerError("the copy is not the clips' bytes")
 
 

@@ -21,6 +21,6 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
-def together(each: Sequence[float]) -> float:
+def joined(each: Sequence[float]) -> float:
     """The ratio over several pairs of pictures of much the same size, dB: that of their mean squared error."""
     return float(-10 * np.log10(np.mean([10 ** (-one / 10) for one in each])))

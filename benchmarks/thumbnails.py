@@ -18,7 +18,7 @@ from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import build_thumbnails, shrunk
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
-from benchmarks.likeness import psnr, together
+from benchmarks.likeness import joined, psnr
 from benchmarks.measure import Method, WrongAnswerError, by_turns
 from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, Row, at_least, times_faster
 
@@ -46,7 +46,7 @@ def run(bench: Bench) -> Result:
         f"A day's {COUNT} thumbnails, both cameras",
         [
             times_faster("in use today: full decode, LANCZOS to 540 px, quality 88, optimize", old, mine, 4),
-            _like(f"likeness to those as published, all {COUNT} together", together([one.published for one in near])),
+            _like(f"likeness to those as published, all {COUNT} together", joined([one.published for one in near])),
             _like(f"likeness to those as published, the lowest of {COUNT}", published),
             _like(f"likeness to those before both are compressed, the lowest of {COUNT}", picture),
         ],

@@ -210,7 +210,7 @@ def _looks(file: Path) -> Seen:
         stream = site.streams[name]
         source = connections.source(_far(site, stream.host), within=site.limits.look.total_seconds())
         survey = look(stream, source, Layout.of(site).raw_root(name), live_days(site, name), site.limits.look)
-        if survey.unsettled or survey.refusals or survey.unreadable.count or not survey.is_whole:
+        if survey.unsettled or survey.refusals or survey.unreadable.total or not survey.is_whole:
             raise WrongAnswerError(f"{name}: {survey.summary()}")
         days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]
         return sum(day.present for day in days), sum(day.missing for day in days)

@@ -172,7 +172,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             context.log.info(report.summary())
             return MaterializeResult(
                 metadata=_push_metadata([report]),
-                data_version=DataVersion(ledger.identity(archive.name, CORE_PRODUCTS, [])),
+                data_version=DataVersion(ledger.data_version(archive.name, CORE_PRODUCTS, [])),
                 check_results=[nothing_parked(asset_keys.CORE_PRODUCTS, [report])],
             )
 
@@ -224,7 +224,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
                 there = archive_hosts.of(archive, context.log)
                 pushing = archiving.push_plan.Pushing(site, archive, there, ledger, context.log.info)
                 pushed = archiving.push_plan.push_words(records, pushing, name, days)
-        stuck = joined(tally for push in pushed for tally in (push.failed, push.parked, push.unsettled))
+        stuck = joined(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
             data_version=DataVersion(common_version([found.error or found.verdict.as_json() for found in report.days])),
@@ -265,7 +265,7 @@ def _by_day(
         context.log.info(report.summary())
     versions = []
     for day in days:
-        versions.append(ledger.identity(archive.name, group, [day]))
+        versions.append(ledger.data_version(archive.name, group, [day]))
         counts = _counts_metadata(ledger.counts_of_day(archive.name, group, day))
         context.add_asset_metadata(counts | {"outputs_sha256": versions[-1]}, partition_key=day.isoformat())
     rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
@@ -293,17 +293,17 @@ def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
         "seconds": round(seconds, 3),
         "rate_bytes_per_s": round(bytes_ / seconds) if seconds else 0,
         "unchanged": sum(r.unchanged for r in reports),
-        "unsettled": sum(r.unsettled.count for r in reports),
-        "failed": failed.count,
+        "unsettled": sum(r.unsettled.total for r in reports),
+        "failed": failed.total,
         "failed_first": "; ".join(failed.first) or "none",
-        "refused": refused.count,
+        "refused": refused.total,
         "refused_first": "; ".join(refused.first) or "none",
-        "replaced": replaced.count,
+        "replaced": replaced.total,
         "replaced_first": "; ".join(replaced.first) or "none",
         "replaced_kept_in": "\n".join(place for r in reports for place in r.kept_in) or "none",
-        "held_back": held.count,
+        "held_back": held.total,
         "held_back_first": "; ".join(held.first) or "none",
-        "left_out": left_out.count,
+        "left_out": left_out.total,
         "left_out_first": "; ".join(left_out.first) or "none",
         "notes": "\n".join(note for r in reports for note in r.notes) or "none",
     }
@@ -345,7 +345,7 @@ def _pass_metadata(certified: Certified) -> Metadata:
         "seconds": round(report.seconds, 3),
         "days_finalized_or_withdrawn": ", ".join(str(day) for day in report.news) or "none",
         "archive_host": report.hosts.get("gws", "none"),
-        "refused": report.refused.count,
+        "refused": report.refused.total,
         "refused_first": "; ".join(report.refused.first) or "none",
         "moved_aside": certified.moved_aside or "none",
         "prune_candidates": summary.prune_candidate_count,

@@ -9,7 +9,7 @@ from aurora_assets.metadata import Metadata, table
 from aurora_platform.archive.replacement_log import Replaced
 from aurora_platform.archive.reports import VerifyReport
 from aurora_platform.archive.transfer import PushReport
-from aurora_platform.text import SHOWN, Tally, counted
+from aurora_platform.text import MOST_NAMED, Count, counted
 
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
 REPLACED_SHOWN = timedelta(days=7)
@@ -69,7 +69,7 @@ def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCh
         metadata={
             "replaced": len(replaced),
             "replaced_first": table(
-                {"file": r.remote_path, "kept_in": r.kept_in, "at": r.at} for r in replaced[:SHOWN]
+                {"file": r.remote_path, "kept_in": r.kept_in, "at": r.at} for r in replaced[:MOST_NAMED]
             ),
         },
     )
@@ -81,10 +81,10 @@ def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckRe
     return AssetCheckResult(
         asset_key=key,
         check_name=_PARKED,
-        passed=not parked.count,
+        passed=not parked.total,
         severity=AssetCheckSeverity.WARN,
-        description=f"{parked.count} files are not tried any more; `aurora ledger` shows them." if parked.count else "",
-        metadata={"parked": parked.count, "first": "; ".join(parked.first) or "none"},
+        description=f"{parked.total} files are not tried any more; `aurora ledger` shows them." if parked.total else "",
+        metadata={"parked": parked.total, "first": "; ".join(parked.first) or "none"},
     )
 
 
@@ -109,12 +109,12 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> Asse
     )
 
 
-def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Tally) -> AssetCheckResult:
+def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Count) -> AssetCheckResult:
     """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
     said = [f"{side}: {why}" for side, why in report.errors.items()]
-    said += [f"{day}: {why}" for day, why in list(report.unsure.items())[:SHOWN]]
-    if stuck.count:
-        said.append(f"gws: {stuck.count} finalizations could not be copied there, the first: {stuck.first[0]}")
+    said += [f"{day}: {why}" for day, why in list(report.unsure.items())[:MOST_NAMED]]
+    if stuck.total:
+        said.append(f"gws: {stuck.total} finalizations could not be copied there, the first: {stuck.first[0]}")
     return AssetCheckResult(
         asset_key=key,
         check_name=_SEEN,
@@ -125,10 +125,10 @@ def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Tally) -> A
     )
 
 
-def joined(tallies: Iterable[Tally]) -> Tally:
+def joined(counts: Iterable[Count]) -> Count:
     """Several tallies as one."""
-    total = Tally()
-    for tally in tallies:
-        total.count += tally.count
-        total.first += tally.first
+    total = Count()
+    for count in counts:
+        total.total += count.total
+        total.first += count.first
     return total

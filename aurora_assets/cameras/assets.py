@@ -123,7 +123,7 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
         _begin(context, site, workspace)
         report = cameras.videos.build_latest_video(workspace, camera, _now())
         return MaterializeResult(
-            metadata=_video_metadata(report, workspace.layout.products), data_version=DataVersion(report.identity)
+            metadata=_video_metadata(report, workspace.layout.products), data_version=DataVersion(report.data_version)
         )
 
     return latest_video
@@ -159,7 +159,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
         strip = cameras.thumbnails.strip(hours.published(workspace, camera, day))
         return MaterializeResult(
             metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
-            data_version=DataVersion(common_version([report.identity for report in reports.values()])),
+            data_version=DataVersion(common_version([report.data_version for report in reports.values()])),
         )
 
     return hourly_thumbnails
@@ -206,14 +206,14 @@ def _each_day[Report: (PixelsReport, VideoReport, CatalogReport)](
     context: AssetExecutionContext, build: Callable[[str], Report], describe: Callable[[Report], Metadata]
 ) -> MaterializeResult:
     """Build each day of the run and attach each day's metadata to its own partition."""
-    identities = []
+    data_versions = []
     for key in context.partition_keys:
         report = build(key)
         metadata = describe(report)
         context.log.info(f"{key}: " + ", ".join(f"{k} {v}" for k, v in metadata.items() if isinstance(v, int | float)))
         context.add_asset_metadata(metadata, partition_key=key)
-        identities.append(report.identity or "empty")
-    return MaterializeResult(data_version=DataVersion(common_version(identities)))
+        data_versions.append(report.data_version or "empty")
+    return MaterializeResult(data_version=DataVersion(common_version(data_versions)))
 
 
 def _catalog_metadata(report: CatalogReport) -> Metadata:
@@ -225,11 +225,11 @@ def _catalog_metadata(report: CatalogReport) -> Metadata:
         "changed": report.changed,
         "removed": report.removed,
         "unchanged": report.unchanged,
-        "unsettled": report.unsettled.count,
+        "unsettled": report.unsettled.total,
         "unreadable": len(report.unreadable),
         "unreadable_files": names(report.unreadable),
         "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.identity,
+        "inputs_sha256": report.data_version,
         **span(report.span),
     }
 
@@ -251,13 +251,13 @@ def _video_metadata(report: VideoReport, products: Path) -> Metadata:
         "frames": report.frames,
         "duration_s": round(report.duration, 3),
         "bytes": report.bytes,
-        "waiting": report.waiting.count,
+        "waiting": report.waiting.total,
         "excluded": len(report.excluded),
         "excluded_files": names(report.excluded),
         "unreadable": len(report.unreadable),
         "unreadable_files": names(report.unreadable),
         "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.identity,
+        "inputs_sha256": report.data_version,
         **span(report.span),
     }
 
@@ -276,7 +276,7 @@ def _thumbnail_metadata(report: ThumbnailReport, products: Path) -> Metadata:
         "unreadable": len(report.unreadable),
         "unreadable_files": names(report.unreadable),
         "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.identity,
+        "inputs_sha256": report.data_version,
     }
 
 
@@ -293,8 +293,8 @@ def _pixels_metadata(report: PixelsReport) -> Metadata:
         "excluded_files": names(report.excluded),
         "unreadable": len(report.unreadable),
         "unreadable_files": names(report.unreadable),
-        "waiting": report.waiting.count,
+        "waiting": report.waiting.total,
         "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.identity,
+        "inputs_sha256": report.data_version,
         **span(report.span),
     }

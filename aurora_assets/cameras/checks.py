@@ -19,13 +19,13 @@ from aurora_platform import cameras
 from aurora_platform.cameras.catalog import images_by_day, newest_days, open_readonly
 from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.workspace import CameraWorkspace
-from aurora_platform.check_report import Finding
+from aurora_platform.check_report import CheckReport
 from aurora_platform.config.site import Site
 from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM
 from aurora_platform.plots import strip_days
 
 Context = AssetCheckExecutionContext
-Look = Callable[[Context], Sequence[Finding]]
+Look = Callable[[Context], Sequence[CheckReport]]
 
 _PLAYS = (
     "The video plays, has exactly the frames of its clips (but of those that it says it leaves out), and begins with "
@@ -90,27 +90,27 @@ def _camera_checks(workspace: CameraWorkspace, camera: str) -> list[AssetChecksD
     ]
 
 
-def _matches_raw(workspace: CameraWorkspace, context: Context) -> Sequence[Finding]:
+def _matches_raw(workspace: CameraWorkspace, context: Context) -> Sequence[CheckReport]:
     return [cameras.checks.catalog_matches_raw(workspace, day, _now()) for day in _days(context, workspace)]
 
 
-def _no_unreadable(workspace: CameraWorkspace, context: Context) -> Sequence[Finding]:
+def _no_unreadable(workspace: CameraWorkspace, context: Context) -> Sequence[CheckReport]:
     return [cameras.checks.no_unreadable_media(workspace, day) for day in _days(context, workspace)]
 
 
-def _daily_plays(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
+def _daily_plays(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[CheckReport]:
     return [cameras.checks.daily_video_plays(workspace, camera, day) for day in _days(context, workspace)]
 
 
-def _latest_plays(workspace: CameraWorkspace, camera: str, _: Context) -> Sequence[Finding]:
+def _latest_plays(workspace: CameraWorkspace, camera: str, _: Context) -> Sequence[CheckReport]:
     return [cameras.checks.latest_video_plays(workspace, camera)]
 
 
-def _have_thumbnails(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
+def _have_thumbnails(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[CheckReport]:
     return [cameras.checks.hours_have_thumbnails(workspace, camera, _hours(context, workspace), _now())]
 
 
-def _pixels_match(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[Finding]:
+def _pixels_match(workspace: CameraWorkspace, camera: str, context: Context) -> Sequence[CheckReport]:
     return [cameras.checks.pixels_match_catalog(workspace, camera, day) for day in _days(context, workspace)]
 
 

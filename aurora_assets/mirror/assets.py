@@ -108,7 +108,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             context.add_asset_metadata(_day_metadata(day), partition_key=day.day.isoformat())
         return MaterializeResult(
             metadata=_pass_metadata(report),
-            data_version=DataVersion(common_version([day.identity for day in report.days])),
+            data_version=DataVersion(common_version([day.data_version for day in report.days])),
         )
 
     return raw
@@ -128,7 +128,7 @@ def survey_metadata(survey: Survey) -> Metadata:
         "unsettled": survey.unsettled,
         "refused": survey.refusals,
         "missing_here": sum(day.missing for day in survey.behind),
-        "directories_not_readable": survey.unreadable.count,
+        "directories_not_readable": survey.unreadable.total,
         "not_readable": ", ".join(survey.unreadable.first) or "none",
         "seconds": round(survey.seconds, 3),
     }
@@ -139,7 +139,7 @@ def _source_metadata(report: MirrorReport) -> Metadata:
         **_newest(report.newest_ns),
         "files": report.total("seen"),
         "unsettled": report.unsettled,
-        "directories_not_readable": report.unreadable.count,
+        "directories_not_readable": report.unreadable.total,
         "not_readable": ", ".join(report.unreadable.first) or "none",
     }
 
@@ -151,7 +151,7 @@ def _pass_metadata(report: MirrorReport) -> Metadata:
         "rate_bytes_per_s": round(report.rate),
         "resumed_bytes": report.resumed_bytes,
         "not_of_this_stream": report.foreign,
-        "directories_not_readable": report.unreadable.count,
+        "directories_not_readable": report.unreadable.total,
         "transfer_messages": "\n".join(report.complaints) or "none",
     }
 
@@ -161,12 +161,12 @@ def _day_metadata(day: DayReport) -> Metadata:
         "seen": day.seen,
         "copied": day.copied,
         "unchanged": day.unchanged,
-        "unsettled": day.unsettled.count,
+        "unsettled": day.unsettled.total,
         "unsettled_first": ", ".join(day.unsettled.first) or "none",
         "refused": day.refused_count,
         "refused_files": table(
             {"reason": reason, "files": count, "first": first} for reason, count, first in describe_refused(day.refused)
         ),
         "bytes": day.bytes,
-        "inputs_sha256": day.identity,
+        "inputs_sha256": day.data_version,
     }

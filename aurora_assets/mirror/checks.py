@@ -16,7 +16,7 @@ from aurora_assets.asset_keys import raw_key
 from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run
 from aurora_platform import mirror
-from aurora_platform.check_report import Finding
+from aurora_platform.check_report import CheckReport
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
@@ -48,7 +48,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     raw_root = Layout.of(site).raw_root(name)
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 
-    def findings(days: Sequence[date], hosts: HostsResource) -> dict[str, list[Finding]]:
+    def reports(days: Sequence[date], hosts: HostsResource) -> dict[str, list[CheckReport]]:
         now = datetime.now(UTC)
         here = _of_what_is_here(stream, raw_root, days, sharing, now)
         try:
@@ -74,7 +74,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         ],
     )
     def raw_stream_checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
-        found = findings(days_of_run(context) or _newest(stream), hosts)
+        found = reports(days_of_run(context) or _newest(stream), hosts)
         for check in wanted:
             result = check_result(found[check])
             if check == "matches_source":
@@ -86,7 +86,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
 
 def _of_what_is_here(
     stream: Stream, raw_root: Path, days: Sequence[date], sharing: Mapping[str, Stream], now: datetime
-) -> dict[str, list[Finding]]:
+) -> dict[str, list[CheckReport]]:
     try:
         files = list(mirror.checks.local_files(stream, raw_root, days))
     except OSError as error:

@@ -36,7 +36,7 @@ def see_that_it_is_not_empty(stream: str, where: str, list_root: Callable[[tuple
     """
     listing = list_root(_SHALLOW)
     is_empty = all(entry.path == b"." for entry in listing.entries)
-    if is_empty and not listing.unreadable.count:
+    if is_empty and not listing.unreadable.total:
         raise HostRefusedError(f"{where} is empty, so nothing is known of it. {_NEXT_STEP.format(stream=stream)}")
 
 

@@ -13,7 +13,7 @@ from aurora_platform.archive.selection import catalog_item, core_items, raw_item
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.site import Site
 from aurora_platform.layout import CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS, Layout, raw_group
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 
 _DAY = timedelta(days=1)
 
@@ -22,7 +22,7 @@ def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due
     """The days of a stream with files that are not in the archive: of ``days`` by the disk, of others by the ledger."""
     archive, stream, group = site.archive, site.streams[name], raw_group(name)
     assert archive is not None
-    items = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, set(days), Tally()))
+    items = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, set(days), Count()))
     found = ledger.open_days(archive.name, group, items) | ledger.days_to_send(archive.name, group)
     held = _held_back(StreamGuard(Records(site), name), ledger, group, found, items)
     why_not = f"every file of {days[0]} to {days[-1]} is copied"
@@ -54,7 +54,7 @@ def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Due:
     """The days of which the camera's products are not in the archive; the newest, where only what has no day is new."""
     archive = site.archive
     assert archive is not None
-    items = list(wxcam_items(Layout.of(site).camera.products, archive.products, set(days), Tally()))
+    items = list(wxcam_items(Layout.of(site).camera.products, archive.products, set(days), Count()))
     catalog = catalog_item(Layout.of(site).camera.catalog, archive.products, archive.name, ledger)
     items += [catalog] if catalog else []
     open_days = ledger.open_days(archive.name, WXCAM_PRODUCTS, items)
@@ -66,7 +66,7 @@ def core_push(site: Site, ledger: Ledger) -> bool:
     """Whether a small product, or a file that somebody registered, is not in the archive."""
     archive = site.archive
     assert archive is not None
-    items = core_items(site, archive.products, Tally())
+    items = core_items(site, archive.products, Count())
     return bool(ledger.open_days(archive.name, CORE_PRODUCTS, items) or ledger.to_send(archive.name, REGISTERED))
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from aurora_platform.archive.fixity_record import FixityRecord, Look
 from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import Side
-from aurora_platform.text import SHOWN, shown
+from aurora_platform.text import MOST_NAMED, printable
 
 
 class Class(StrEnum):
@@ -123,8 +123,8 @@ class Verdict:
         self.proved += compared.is_proved
         self.strays += compared.right is None
         for where, found in (("here", compared.here), ("in the archive", compared.archive)):
-            if found in GAPS and len(self.gaps) < SHOWN:
-                self.gaps.append(f"{shown(compared.path)}: {found} {where}")
+            if found in GAPS and len(self.gaps) < MOST_NAMED:
+                self.gaps.append(f"{printable(compared.path)}: {found} {where}")
 
     def sentence(self) -> str:
         """The line that an operator reads."""

@@ -23,7 +23,7 @@ from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.layout import ManifestLayout
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
 # What reading a file may end in that somebody else has written, or that a disk has damaged.
@@ -159,7 +159,7 @@ class Finalizations:
 
 def _in_one_line(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return shown(" ".join(text.split()) or type(error).__name__)
+    return printable(" ".join(text.split()) or type(error).__name__)
 
 
 def _now() -> str:

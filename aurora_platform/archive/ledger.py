@@ -20,7 +20,7 @@ from pathlib import Path
 from aurora_platform.archive.replacement_log import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database, Schema
-from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
 from aurora_platform.layout import REGISTERED
 
 DIFFERS = "checksums differ"
@@ -229,7 +229,7 @@ class Ledger(Database):
         )
         return row.fetchone() is not None
 
-    def identity(self, archive: str, group: str, days: Sequence[date]) -> str:
+    def data_version(self, archive: str, group: str, days: Sequence[date]) -> str:
         """The identity of what of some days is in the archive."""
         rows = self._db.execute(
             "SELECT remote_path, size, mtime_ns FROM file WHERE archive = ? AND file_group = ?"
@@ -237,7 +237,9 @@ class Ledger(Database):
             " ORDER BY remote_path",
             (archive, group, json.dumps([str(day) for day in days])),
         )
-        return identity(f"{archive}/{group}", (ScannedEntry(path, FileVersion(*version)) for path, *version in rows))
+        return data_version(
+            f"{archive}/{group}", (ScannedEntry(path, FileVersion(*version)) for path, *version in rows)
+        )
 
     def counts_of_day(self, archive: str, group: str, day: date) -> Counts:
         """What was done to the files of one day."""

@@ -24,7 +24,7 @@ from aurora_platform.archive.reports import StreamSummary
 from aurora_platform.archive.set_aside import Aside
 from aurora_platform.fs.atomic import Staging, flush, publish_tree
 from aurora_platform.layout import CANDIDATES, SIDES, SUMMARY, ManifestLayout, side_manifest
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 CANDIDATES_HEADER = "relpath\n"
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -157,7 +157,7 @@ def _why_not_carried(entry: Path, summary: object) -> str | None:
     if not isinstance(summary, dict):
         return "not in summary.json"
     if isinstance(error := summary.get("error"), str):
-        return f"summary.json says of it: {shown(error)}"
+        return f"summary.json says of it: {printable(error)}"
     for name in _names():
         header = CANDIDATES_HEADER if name == CANDIDATES else manifest.HEADER
         try:

@@ -39,7 +39,7 @@ from aurora_platform.layout import (
     finalization_groups,
     raw_group,
 )
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.protocols import ArchiveHost
 
 
@@ -59,7 +59,7 @@ class Pushing:
         ``history`` is a lane of its own, for days before the live window: months that are on their way hold up nothing
         that has come now.
         """
-        refused = Tally()
+        refused = Count()
         settings, root = self.site.streams[stream], Layout.of(self.site).raw_root(stream)
         offers = {raw_group(stream): list(raw_items(settings, root, self.archive.raw, set(days), refused))}
         lane = f"raw.{stream}.history" if history else f"raw.{stream}"
@@ -69,7 +69,7 @@ class Pushing:
 
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
-        refused, left_out = Tally(), Tally()
+        refused, left_out = Count(), Count()
         camera, there = Layout.of(self.site).camera, self.archive.products
         items = list(wxcam_items(camera.products, there, set(days), refused, left_out))
         if (row := catalog_item(camera.catalog, there, self.archive.name, self.ledger)) is not None:
@@ -88,7 +88,7 @@ class Pushing:
 
     def core_products(self) -> PushReport:
         """Push all products but the camera's, and what others have registered."""
-        refused, left_out = Tally(), Tally()
+        refused, left_out = Count(), Count()
         registered = self.ledger.to_send(self.archive.name, REGISTERED)
         offers = {
             CORE_PRODUCTS: list(core_items(self.site, self.archive.products, refused, left_out)),

@@ -13,7 +13,7 @@ from aurora_platform.errors import ArchiveError, HostError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import CORE_PRODUCTS, WXCAM, WXCAM_PRODUCTS, Layout, raw_group
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.protocols import Source
 
 
@@ -33,7 +33,7 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
     today = datetime.now(UTC).date()
     for name, stream in site.streams.items():
         days = {stream.start + timedelta(days=n) for n in range((today - stream.start).days + 1)}
-        here = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, days, Tally()))
+        here = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, days, Count()))
         there = _list(sources, archive.raw, stream.raw, {item.remote_path for item in here})
         yield raw_group(name), len(here), ledger.rebuild(archive.name, raw_group(name), here, there)
     for group, items in _products(site, archive, ledger, today):
@@ -42,11 +42,11 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
 
 
 def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
-    yield CORE_PRODUCTS, list(core_items(site, archive.products, Tally()))
+    yield CORE_PRODUCTS, list(core_items(site, archive.products, Count()))
     if WXCAM in site.streams:
         start = site.streams[WXCAM].start
         days = {start + timedelta(days=n) for n in range((today - start).days + 1)}
-        items = list(wxcam_items(Layout.of(site).camera.products, archive.products, days, Tally()))
+        items = list(wxcam_items(Layout.of(site).camera.products, archive.products, days, Count()))
         catalog = catalog_item(Layout.of(site).camera.catalog, archive.products, archive.name, ledger)
         yield WXCAM_PRODUCTS, items + ([catalog] if catalog else [])
 

@@ -15,7 +15,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import ScannedEntry, in_parts
 from aurora_platform.layout import ArchiveLayout
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
@@ -32,7 +32,7 @@ class Replacing:
     is_asked_for: bool
     """Whether somebody asks for just these files: then they are sent also where this version is there."""
     tell: Callable[[str], None]
-    replaced: Tally = field(default_factory=Tally)
+    replaced: Count = field(default_factory=Count)
     kept_in: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ from datetime import date
 
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.layout import Side
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class VerifyReport:
     """Day -> why nothing new can be said of it, although the places could be seen."""
     read: dict[Side, int] = field(default_factory=dict)
     """Files whose bytes were read in this pass."""
-    refused: Tally = field(default_factory=Tally)
-    left_out: dict[date, Tally] = field(default_factory=dict)
+    refused: Count = field(default_factory=Count)
+    left_out: dict[date, Count] = field(default_factory=dict)
     """Files that the source has and nobody may copy, by the day of their names."""
     seconds: float = 0.0
 

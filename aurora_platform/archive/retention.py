@@ -22,10 +22,10 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import flush
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import verify_lock
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.checksums import Digest
 
 _BATCH = 50  # files that are read together immediately before they go
@@ -39,17 +39,17 @@ class Retired:
     files: int = 0
     bytes: int = 0
     first: list[str] = field(default_factory=list)
-    kept: dict[str, Tally] = field(default_factory=dict)
+    kept: dict[str, Count] = field(default_factory=dict)
     """Reason -> old files that stay."""
     more: bool = False
     """Whether the bound of a run was reached."""
 
     def keep(self, path: str, reason: str) -> None:
-        self.kept.setdefault(reason, Tally()).add(path)
+        self.kept.setdefault(reason, Count()).add(path)
 
     def summary(self) -> str:
         """The line that an operator reads."""
-        kept = sum(tally.count for tally in self.kept.values())
+        kept = sum(count.total for count in self.kept.values())
         verb = "would delete" if self.dry_run else "deleted"
         text = f"{verb} {self.files} files, {self.bytes} bytes; {kept} old files stay"
         return text + ("; there are more: run it again" if self.more else "")
@@ -91,7 +91,7 @@ def retire(
     result = Retired(dry_run)
     layout = records.layout
     log = layout.finalizations.retired(name)
-    with records.evidence() as evidence, exclusive(layout.locks, verify_lock(name), site.limits.lock):
+    with records.evidence() as evidence, hold_lock(layout.locks, verify_lock(name), site.limits.lock):
         old = _candidates(records, evidence, name, before, result)
         for batch in _batches(old, site.retention.files_per_run, result):
             if dry_run:

@@ -32,7 +32,7 @@ from aurora_platform.layout import (
     compact,
 )
 from aurora_platform.streams.classify import Directories, Judge, why_unusable
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, LocalSource
 
 _CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
@@ -44,7 +44,7 @@ _PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.co
 
 
 def raw_items(
-    stream: Stream, raw_root: Path, archive_raw: str, days: Collection[date], refused: Tally
+    stream: Stream, raw_root: Path, archive_raw: str, days: Collection[date], refused: Count
 ) -> Iterator[Item]:
     """The local files of some UTC days of a stream.
 
@@ -76,7 +76,7 @@ def raw_items(
 
 
 def wxcam_items(
-    products: Path, archive_products: str, days: Collection[date], refused: Tally, left_out: Tally | None = None
+    products: Path, archive_products: str, days: Collection[date], refused: Count, left_out: Count | None = None
 ) -> Iterator[Item]:
     """The videos and thumbnails of some UTC days, and of each camera its newest video, which has no day.
 
@@ -113,14 +113,14 @@ def _day_of(path: str) -> date | None:
     return None if name == LATEST_MP4.partition(".")[0] else datetime.strptime(name, "%Y%m%d").date()  # noqa: DTZ007
 
 
-def core_items(site: Site, archive_products: str, refused: Tally, left_out: Tally | None = None) -> Iterator[Item]:
+def core_items(site: Site, archive_products: str, refused: Count, left_out: Count | None = None) -> Iterator[Item]:
     """All products but the camera's: whatever lies in ``paths.products``.
 
     ``left_out`` gets the names at its root that are not copied: those of our own work, and the camera's directory where
     no stream of the site is the camera, so that nobody copies it.
     """
     root = site.paths.products
-    left_out = Tally() if left_out is None else left_out
+    left_out = Count() if left_out is None else left_out
     below = []
     for name in _names(root):
         if name in _OURS or (name == WXCAM and WXCAM not in site.streams):
@@ -164,7 +164,7 @@ def registered_items(queued: Sequence[Item]) -> list[Item]:
     return items
 
 
-def _products(root: Path, below: Sequence[str], refused: Tally) -> Iterator[tuple[ListedEntry, str]]:
+def _products(root: Path, below: Sequence[str], refused: Count) -> Iterator[tuple[ListedEntry, str]]:
     """The files below some entries of a directory of products, with their relative paths."""
     if not below or not root.is_dir():  # without any, a listing would be of everything
         return
@@ -195,7 +195,7 @@ def _item(entry: ListedEntry, root: Path, there: str, day: date | None) -> Item:
     return Item(os.path.join(root, path), f"{there}/{path}", entry.version, day)
 
 
-def _note_unreadable(unreadable: Tally, refused: Tally) -> None:
+def _note_unreadable(unreadable: Count, refused: Count) -> None:
     for name in unreadable.first:
         refused.add(name)
-    refused.count += unreadable.count - len(unreadable.first)
+    refused.total += unreadable.total - len(unreadable.first)

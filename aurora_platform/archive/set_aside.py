@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aurora_platform.fs.atomic import flush
-from aurora_platform.text import SHOWN, counted, shown
+from aurora_platform.text import MOST_NAMED, counted, printable
 
 
 @dataclass
@@ -38,12 +38,12 @@ class Aside:
         self._write(self.note)
 
     def _write(self, note: Path) -> None:
-        lines = (f"{shown(one)}: {reason}\n" for one, reason in sorted(self.names.items()))
+        lines = (f"{printable(one)}: {reason}\n" for one, reason in sorted(self.names.items()))
         note.write_text(f"Of {self.place} this is no part of a publication any more:\n" + "".join(lines))
         flush(note)
         flush(note.parent)
 
     def summary(self) -> str:
         """The line that an operator reads."""
-        first = "; ".join(f"{shown(name)}: {why}" for name, why in sorted(self.names.items())[:SHOWN])
+        first = "; ".join(f"{printable(name)}: {why}" for name, why in sorted(self.names.items())[:MOST_NAMED])
         return f"{counted(len(self.names), 'entry', 'entries')} of latest/ left behind in {self.place}: {first}"

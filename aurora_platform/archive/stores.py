@@ -14,7 +14,7 @@ from aurora_platform.archive.verify_days import Place, Verification
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout import ArchiveLayout, Layout, Side, open_state, verify_lock
 
 _HISTORY_EVERY = timedelta(minutes=10)
@@ -63,7 +63,7 @@ class Records:
         """The verification of a stream, for as long as nobody else verifies it."""
         open_state(self.layout.state)
         with (
-            exclusive(self.layout.locks, verify_lock(name), self.site.limits.lock),
+            hold_lock(self.layout.locks, verify_lock(name), self.site.limits.lock),
             self.evidence() as evidence,
             self.ledger() as ledger,
         ):

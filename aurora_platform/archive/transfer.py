@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 
 REPAIR = "repair."
 """How the lane of a push begins that somebody has asked for, of certain files."""
@@ -56,9 +56,9 @@ class Errand:
     """Directories of the archive into which none of these files may go."""
     guard: Guard | None = None
     """Says which files may not be sent; None where nothing vouches for any."""
-    refused: Tally = field(default_factory=Tally)
+    refused: Count = field(default_factory=Count)
     """What was found and may not be copied."""
-    left_out: Tally = field(default_factory=Tally)
+    left_out: Count = field(default_factory=Count)
     """What lies among the files and is no product: our own work in the making, say. Nobody misses it there."""
 
 
@@ -75,19 +75,19 @@ class PushReport:
     bytes: int
     seconds: float
     unchanged: int
-    unsettled: Tally
-    failed: Tally
+    unsettled: Count
+    failed: Count
     """Files that a transfer left out, or that cannot be read here; they are tried again."""
-    parked: Tally
+    parked: Count
     """Files that are not tried any more."""
-    refused: Tally
-    held: Tally
+    refused: Count
+    held: Count
     """Those of the refused that differ from what their day was finalized with, each with the reason."""
-    replaced: Tally
+    replaced: Count
     """Files of which the archive had another version that a finalization vouched for; it is kept."""
     kept_in: tuple[str, ...]
     """Where: directories in the archive."""
-    left_out: Tally
+    left_out: Count
     """What is no product and was left out; it is no part of what was seen."""
     notes: tuple[str, ...]
     literal_bytes: int = 0
@@ -101,9 +101,9 @@ class PushReport:
     def summary(self) -> str:
         """The line that an operator reads."""
         return (
-            f"seen {self.seen} = copied {self.files} + unchanged {self.unchanged} + unsettled {self.unsettled.count}"
-            f" + failed {self.failed.count} + parked {self.parked.count} + refused {self.refused.count};"
+            f"seen {self.seen} = copied {self.files} + unchanged {self.unchanged} + unsettled {self.unsettled.total}"
+            f" + failed {self.failed.total} + parked {self.parked.total} + refused {self.refused.total};"
             f" {self.bytes} bytes in {self.seconds:.2f} s ({self.rate / 1e6:.1f} MB/s)"
             + (f" by {self.host}" if self.host else "")
-            + (f"; {self.replaced.count} replaced, kept in {', '.join(self.kept_in)}" if self.kept_in else "")
+            + (f"; {self.replaced.total} replaced, kept in {', '.join(self.kept_in)}" if self.kept_in else "")
         )

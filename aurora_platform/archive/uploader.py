@@ -24,10 +24,10 @@ from aurora_platform.archive.upload_tree import UnusableError, take
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, remove
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
 from aurora_platform.layout import INCOMING, ArchiveLayout
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import Count, printable
 from aurora_platform.transport.protocols import ArchiveHost, Sent
 
 _NOTES = 10
@@ -102,7 +102,7 @@ class _Push:
         self.prepared: set[tuple[str, str]] = set()
         self.used: str | None = None
         self.files = self.bytes = self.literal = self.matched = 0
-        self.unsettled, self.failed = Tally(), Tally()
+        self.unsettled, self.failed = Count(), Count()
         self.held: dict[str, str] = {}
         self.vouched: set[str] = set()
         self.brought: set[str] = set()
@@ -130,7 +130,7 @@ class _Push:
         if queue:
             with staging.claim(f"push.{self.errand.lane}") as place:
                 # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it reads.
-                with exclusive(self.locks, self.transfer_lock, self.wait):
+                with hold_lock(self.locks, self.transfer_lock, self.wait):
                     pass
                 queue = self._queue()  # another run may have sent some of it meanwhile
                 report = self._counts(queue)
@@ -272,7 +272,7 @@ class _Push:
                 sent = way(host, root, ones, view)
                 there = files_there(host, root, [one.path for one in ones])
             except (HostError, TransferError) as error:
-                self.said[host.name] = shown(str(error)) if "\n" in str(error) else str(error)
+                self.said[host.name] = printable(str(error)) if "\n" in str(error) else str(error)
                 self.may_pass |= error.transient
                 self.tell(f"{host.name} does not work: {error}")
                 del self.hosts[0]
@@ -328,22 +328,22 @@ class _Push:
         queued = {item.remote_path for _, item in queue}
         rows = [row for group in self.errand.offers for row in self.ledger.parked(self.archive.name, group)]
         days = None if self.errand.days is None else {day.isoformat() for day in self.errand.days}
-        parked = Tally()
+        parked = Count()
         for row in rows:
             if days is None or row.day is None or row.day in days:
                 parked.add(f"{row.remote_path}: {row.last_error}")
         offered = {item.remote_path for items in self.errand.offers.values() for item in items}
-        held = Tally()
+        held = Count()
         for path, why in self.held.items():
             held.add(f"{path}: {why}")
         unchanged = len(offered - queued - self.held.keys() - {row.remote_path for row in rows})
-        refused = Tally(self.errand.refused.count + held.count, [*self.errand.refused.first, *held.first])
+        refused = Count(self.errand.refused.total + held.total, [*self.errand.refused.first, *held.first])
 
         def report() -> PushReport:
             return PushReport(
                 host=self.used,
                 said=self.said,
-                seen=len(queued) + unchanged + parked.count + refused.count,
+                seen=len(queued) + unchanged + parked.total + refused.total,
                 files=self.files,
                 bytes=self.bytes,
                 seconds=time.monotonic() - self.began,

@@ -27,7 +27,7 @@ from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import ScannedEntry, as_ns
 from aurora_platform.layout import SIDES, Side, raw_group
 from aurora_platform.streams.classify import Directories, Judge
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Hasher, Source
 
@@ -66,7 +66,7 @@ class Place:
 def _unreadable(listing: Listing) -> str | None:
     """What of a listing that is used up could not be read."""
     unreadable = listing.unreadable
-    return f"{unreadable.count} directories not readable: {unreadable.first[0]}" if unreadable.count else None
+    return f"{unreadable.total} directories not readable: {unreadable.first[0]}" if unreadable.total else None
 
 
 def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEntry]:
@@ -170,8 +170,8 @@ class Verification:
                 is_empty &= entry.path == b"."
                 judged = judge(entry)
                 if side == "source" and judged.reason is not None and (day := self._own_day(entry)) in wanted:
-                    left_out = report.left_out.setdefault(day, Tally())
-                    left_out.add(f"{shown(entry.path)}: {judged.reason}")
+                    left_out = report.left_out.setdefault(day, Count())
+                    left_out.add(f"{printable(entry.path)}: {judged.reason}")
                 if judged.day not in wanted:
                     continue
                 if judged.file is not None:
@@ -237,8 +237,8 @@ class Verification:
         """Compare a day, note it in the ledger, and say whether it is complete."""
         looks = self.evidence.looks(self.name, day)
         clocks = Clocks.of(looks, Bounds(self.archive.local_pending, self.archive.pending))
-        left_out = report.left_out.get(day, Tally())
-        found = DayVerdict(day, Verdict(refused=left_out.count, first_refused="".join(left_out.first[:1])))
+        left_out = report.left_out.get(day, Count())
+        found = DayVerdict(day, Verdict(refused=left_out.total, first_refused="".join(left_out.first[:1])))
         proved: list[tuple[str, FixityRecord]] = []
         here, there = (self.places[side][0].base for side in _OURS)
         notes = _Notes(self.ledger, self.archive.name, raw_group(self.name), day, here, there)

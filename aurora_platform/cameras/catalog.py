@@ -22,7 +22,7 @@ from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
 from aurora_platform.fs.sqlite import immediate, make_whole
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 
 _log = logging.getLogger(__name__)
 # A writer waits this long for another writer's transaction; each is some milliseconds.
@@ -313,7 +313,7 @@ def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, Un
     return found
 
 
-def as_catalogued(media: Iterable[Media], waiting: Tally) -> list[Media]:
+def as_catalogued(media: Iterable[Media], waiting: Count) -> list[Media]:
     """Those whose files are still what was catalogued; the others are counted in ``waiting`` for the next pass."""
     kept = []
     for item in media:

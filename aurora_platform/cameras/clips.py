@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from aurora_platform.cameras.h264 import can_stand_beside
 from aurora_platform.cameras.media import TROUBLE, Clip, is_of_the_machine, open_clip, said
 from aurora_platform.errors import MediaError
-from aurora_platform.fs.versions import ScannedEntry, identity
+from aurora_platform.fs.versions import ScannedEntry, data_version
 
 RECIPE = "clip/1"
 # H.264 parameter sets have numbers from 0 to 31; cameras and encoders use 0.
@@ -71,7 +71,7 @@ def common_dialect(clips: Sequence[Clip]) -> Dialect:
 
 def converted_name(clip: ScannedEntry[str], dialect: Dialect) -> str:
     """The file name of a converted clip: source, version of the source, and what it was made into."""
-    version = identity(RECIPE, [clip])[:16]
+    version = data_version(RECIPE, [clip])[:16]
     return f"{Path(clip.path).stem}.{version}.{dialect.width}x{dialect.height}.mp4"
 
 

@@ -23,7 +23,7 @@ _INPUTS, _EXCLUDED, _MADE_WITH = "inputs_sha256", "excluded", "made_with"
 class Inputs:
     """What a video, or the note that there is none, says of its inputs."""
 
-    identity: str
+    data_version: str
     excluded: dict[str, str] = field(default_factory=dict)
     """relative path -> why it is left out"""
     made_with: str = VERSIONS
@@ -35,7 +35,7 @@ class Inputs:
 
     def tags(self) -> dict[str, str]:
         """As metadata of an MP4."""
-        told = {"comment": f"{recipes.VIDEO} {self.identity}"}
+        told = {"comment": f"{recipes.VIDEO} {self.data_version}"}
         return told | ({"description": json.dumps(self.left_out())} if self.excluded else {})
 
     def left_out(self) -> dict[str, object]:
@@ -68,7 +68,7 @@ def inputs_of_none(workspace: CameraWorkspace, video: Path) -> Inputs | None:
 
 def note_none(workspace: CameraWorkspace, video: Path, inputs: Inputs, staged: Path) -> None:
     """Note that no video can be made from these clips."""
-    staged.write_text(json.dumps({_INPUTS: inputs.identity, **inputs.left_out()}, indent=1))
+    staged.write_text(json.dumps({_INPUTS: inputs.data_version, **inputs.left_out()}, indent=1))
     publish_file(staged, _note(workspace, video))
 
 
@@ -76,10 +76,10 @@ def _note(workspace: CameraWorkspace, video: Path) -> Path:
     return workspace.layout.conversions(video.parent.name) / f"{video.stem}.json"
 
 
-def _parsed_inputs(identity: str, said: dict[str, object]) -> Inputs:
+def _parsed_inputs(data_version: str, said: dict[str, object]) -> Inputs:
     excluded = said.get(_EXCLUDED)
     reasons = {str(path): str(reason) for path, reason in excluded.items()} if isinstance(excluded, dict) else {}
-    return Inputs(identity, reasons, str(said.get(_MADE_WITH, "")))
+    return Inputs(data_version, reasons, str(said.get(_MADE_WITH, "")))
 
 
 def _parsed(text: str) -> dict[str, object]:

@@ -39,11 +39,11 @@ from aurora_platform.cameras.reports import PixelsReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import flush, publish_file, publish_tree
-from aurora_platform.fs.versions import FileVersion, identity
+from aurora_platform.fs.versions import FileVersion, data_version
 from aurora_platform.layout import compact
 
 RECIPE = recipes.PIXELS
-IDENTITY = "aurora_inputs_sha256"
+INPUTS_SHA256 = "aurora_inputs_sha256"
 # The coordinates of a day stand in chunks of fixed length, longer than a day has frames: a reader that holds the old
 # metadata while a day is replaced still reads chunks of the size that it expects.
 COORDINATE_CHUNK = 16_384
@@ -72,10 +72,10 @@ def build_pixels(workspace: CameraWorkspace, camera: str, day: date, now: dateti
             listed = day_media(db, day, camera, "image")
         media = as_catalogued(listed, report.waiting)
         old = _Generation.read(target)
-        unchanged = old.identity == identity(RECIPE, (m.scanned for m in media))
+        unchanged = old.data_version == data_version(RECIPE, (m.scanned for m in media))
         # What waits may be in the published version: it is kept, and the next pass has all of it.
-        if media and (unchanged or (report.waiting.count and old.identity)):
-            _describe(report, media, _choose(media, report, old.excluded), old.identity)
+        if media and (unchanged or (report.waiting.total and old.data_version)):
+            _describe(report, media, _choose(media, report, old.excluded), old.data_version)
         elif media:
             _build(workspace, media, old, staged, target, report, now)
     report.seconds = time.monotonic() - started
@@ -112,7 +112,7 @@ def _build(
         (chunks / _parked(frame)).rename(chunks / _chunk(index))
     for left in chunks.glob("*.jpg"):
         left.unlink()
-    new = identity(RECIPE, (m.scanned for m in media))
+    new = data_version(RECIPE, (m.scanned for m in media))
     _write_group(staged, report, frames, new)
     _publish_ancestors(workspace, report.camera)
     publish_tree(staged, target)
@@ -249,7 +249,7 @@ class _Generation:
     """A published version of a day's group, as far as the next version can use it."""
 
     root: Path
-    identity: str = ""
+    data_version: str = ""
     index: dict[tuple[str, FileVersion], int] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
 
@@ -261,7 +261,7 @@ class _Generation:
         columns = [np.asarray(group[name]).tolist() for name in ("filename", "size_bytes", "mtime_ns")]
         rows = zip(*columns, strict=True)
         index = {(name, FileVersion(size, mtime_ns)): i for i, (name, size, mtime_ns) in enumerate(rows)}
-        return cls(root, str(group.attrs.get(IDENTITY, "")), index, excluded_from(group))
+        return cls(root, str(group.attrs.get(INPUTS_SHA256, "")), index, excluded_from(group))
 
     def chunk(self, frame: Media) -> Path | None:
         """The chunk of the same version of a file, if it is there."""
@@ -278,7 +278,7 @@ def excluded_from(group: zarr.Group) -> dict[str, str]:
     return {str(path): str(reason) for path, reason in excluded.items()} if isinstance(excluded, dict) else {}
 
 
-def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], new_identity: str) -> None:
+def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], new_version: str) -> None:
     """Write the metadata and coordinates of a day around the chunks that are there already."""
     assert report.shape is not None  # set by _choose
     camera = CAMERAS[report.camera]
@@ -288,7 +288,7 @@ def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], ne
             "title": f"WXcam {camera.label}, {report.day.isoformat()} UTC",
             "instrument": "wxcam",
             "camera": report.camera,
-            IDENTITY: new_identity,
+            INPUTS_SHA256: new_version,
             "excluded": report.excluded,
         }
     )
@@ -367,8 +367,8 @@ def _publish_ancestors(workspace: CameraWorkspace, camera: str) -> None:
             publish_file(staged / "zarr.json", metadata)
 
 
-def _describe(report: PixelsReport, media: Sequence[Media], frames: Sequence[Media], new_identity: str) -> None:
+def _describe(report: PixelsReport, media: Sequence[Media], frames: Sequence[Media], new_version: str) -> None:
     report.frames = len(frames)
     report.bytes = sum(m.version.size for m in frames)
-    report.identity = new_identity
+    report.data_version = new_version
     report.span = (from_epoch_ns(media[0].time_ns), from_epoch_ns(media[-1].time_ns))

@@ -29,11 +29,11 @@ from aurora_platform.cameras.raw_tree import RawFile, is_misplaced, scan_day
 from aurora_platform.cameras.reports import CatalogReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError
-from aurora_platform.fs.locks import exclusive
-from aurora_platform.fs.versions import FileVersion, ScannedEntry, identity
+from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
 from aurora_platform.streams.settled import is_settled
 from aurora_platform.streams.state import sightings
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 RECIPE = recipes.CATALOG
 # How reasons begin that products of version 0.1.0 wrote of files that they only had no use for, or had not asked every
@@ -60,7 +60,7 @@ def refreshing(workspace: CameraWorkspace) -> Iterator[Callable[[date, datetime]
 
         def refresh(day: date, now: datetime) -> CatalogReport:
             started = time.monotonic()
-            with exclusive(workspace.locks, f"catalog.{day}", workspace.wait):
+            with hold_lock(workspace.locks, f"catalog.{day}", workspace.wait):
                 report = _refresh(db, workspace, day, now)
             report.seconds = time.monotonic() - started
             return report
@@ -82,7 +82,7 @@ def _refresh(db: sqlite3.Connection, workspace: CameraWorkspace, day: date, now:
         path, version, _ = file.scanned
         if not _is_text(path):
             # SQLite's text cannot hold the name, so it is found again at each pass; it is never opened.
-            report.unreadable[shown(path)] = "the name is not UTF-8"
+            report.unreadable[printable(path)] = "the name is not UTF-8"
             continue
         seen.add(file.raw_path)
         old = known.get(file.raw_path)
@@ -114,7 +114,7 @@ def _refresh(db: sqlite3.Connection, workspace: CameraWorkspace, day: date, now:
             times.append(media.time_ns)
     write_difference(db, rows, failures, gone=[p for p in (known.keys() | unreadable.keys()) if p not in seen])
     report.removed = len(known.keys() - seen)
-    report.identity = identity(RECIPE, sorted(good, key=attrgetter("path")))
+    report.data_version = data_version(RECIPE, sorted(good, key=attrgetter("path")))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 
 
 @dataclass
@@ -19,11 +19,11 @@ class CatalogReport:
     changed: int = 0
     removed: int = 0
     unchanged: int = 0
-    unsettled: Tally = field(default_factory=Tally)
+    unsettled: Count = field(default_factory=Count)
     unreadable: dict[str, str] = field(default_factory=dict)
     """relative path -> reason"""
     seconds: float = 0.0
-    identity: str = ""
+    data_version: str = ""
     span: tuple[datetime, datetime] | None = None
 
     @property
@@ -50,9 +50,9 @@ class VideoReport:
     """relative path -> why the video leaves it out"""
     unreadable: dict[str, str] = field(default_factory=dict)
     """relative path -> why no reader can decode it"""
-    waiting: Tally = field(default_factory=Tally)
+    waiting: Count = field(default_factory=Count)
     seconds: float = 0.0
-    identity: str = ""
+    data_version: str = ""
     span: tuple[datetime, datetime] | None = None
     """Times of the first and last clip that were considered, also where they are excluded: how new the product is."""
 
@@ -69,9 +69,9 @@ class ThumbnailReport:
     note: str = ""
     bytes: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
-    waiting: Tally = field(default_factory=Tally)
+    waiting: Count = field(default_factory=Count)
     seconds: float = 0.0
-    identity: str = ""
+    data_version: str = ""
 
 
 @dataclass
@@ -91,9 +91,9 @@ class PixelsReport:
     """relative path -> why it is not in the array (other size, same time as another, not RGB)"""
     unreadable: dict[str, str] = field(default_factory=dict)
     """relative path -> why no reader can decode it"""
-    waiting: Tally = field(default_factory=Tally)
+    waiting: Count = field(default_factory=Count)
     """Changed since they were catalogued: the next pass takes them."""
     seconds: float = 0.0
-    identity: str = ""
+    data_version: str = ""
     span: tuple[datetime, datetime] | None = None
     """Times of the first and last image that were considered, also where they are excluded: how new the product is."""

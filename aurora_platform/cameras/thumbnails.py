@@ -35,7 +35,7 @@ from aurora_platform.cameras.reports import ThumbnailReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import UnreadableError
 from aurora_platform.fs.atomic import publish_file
-from aurora_platform.fs.versions import identity
+from aurora_platform.fs.versions import data_version
 
 RECIPE = recipes.THUMBNAIL
 QUALITY = 88
@@ -89,7 +89,7 @@ def _build_hour(
         else:
             _build(workspace, hour, now, images_of(hour.date()).get(hour.hour, set()), staged, report)
     if report.path:
-        report.identity, report.bytes = _identity_of(report.path), report.path.stat().st_size
+        report.data_version, report.bytes = _data_version_of(report.path), report.path.stat().st_size
     report.seconds = time.monotonic() - started
     return report
 
@@ -147,7 +147,7 @@ def render(media: Media) -> bytes:
     UnreadableError, OSError
         Where no reader can decode the image, or the disk fails.
     """
-    comment = f"{RECIPE} {identity(RECIPE, [media.scanned])}"
+    comment = f"{RECIPE} {data_version(RECIPE, [media.scanned])}"
     with media.path.open("rb") as file:
         try:
             with Image.open(file, formats=("JPEG",)) as image:
@@ -177,7 +177,7 @@ def encode(image: Image.Image, quality: int, comment: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def _identity_of(path: Path) -> str:
+def _data_version_of(path: Path) -> str:
     try:
         with Image.open(path, formats=("JPEG",)) as image:
             comment = image.info.get("comment", b"")

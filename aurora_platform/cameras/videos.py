@@ -45,9 +45,9 @@ from aurora_platform.cameras.reports import VideoReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
 from aurora_platform.fs.atomic import publish_file, remove
-from aurora_platform.fs.versions import identity
+from aurora_platform.fs.versions import data_version
 from aurora_platform.layout import compact
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 RECIPE = recipes.VIDEO
 POSTER_SIDE = 540  # px
@@ -82,12 +82,12 @@ def _build(
     started = time.monotonic()
     with workspace.staging.claim(f"video.{report.camera}.{name}") as staged:
         media = as_catalogued(listed, report.waiting)
-        report.identity = identity(RECIPE, (m.scanned for m in media))
+        report.data_version = data_version(RECIPE, (m.scanned for m in media))
         published = inputs_of(report.target)
-        same = published is not None and published.identity == report.identity and published.is_last_word
-        if published and (report.waiting.count or same):
+        same = published is not None and published.data_version == report.data_version and published.is_last_word
+        if published and (report.waiting.total or same):
             # It may hold what waits now; the next pass has all of it.
-            report.identity, report.excluded = published.identity, published.excluded
+            report.data_version, report.excluded = published.data_version, published.excluded
         elif media and not _cannot_be(workspace, report):
             _make(workspace, media, staged, title, report, now)
         considered = [m for m in media if m.relative_path not in report.unreadable]
@@ -101,7 +101,7 @@ def _build(
 def _cannot_be(workspace: CameraWorkspace, report: VideoReport) -> bool:
     """Whether it is known that no video can be made from these clips."""
     known = inputs_of_none(workspace, report.target)
-    if known is None or known.identity != report.identity or not known.is_last_word:
+    if known is None or known.data_version != report.data_version or not known.is_last_word:
         return False
     report.excluded = known.excluded
     return True
@@ -112,10 +112,10 @@ def _make(
 ) -> None:
     clips = _joinable(workspace, media, report, now)
     good = [m for m in media if m.relative_path not in report.unreadable]
-    report.identity = identity(RECIPE, (m.scanned for m in good))
+    report.data_version = data_version(RECIPE, (m.scanned for m in good))
     while clips:
         try:
-            join(list(clips.values()), staged, title, Inputs(report.identity, report.excluded))
+            join(list(clips.values()), staged, title, Inputs(report.data_version, report.excluded))
         except _UnjoinableError as error:
             (m,) = (m for m, clip in clips.items() if clip is error.clip)
             _leave_out(m, error, report)
@@ -130,12 +130,12 @@ def _make(
         report.built = True
     elif good:
         remove(staged)
-        note_none(workspace, report.target, Inputs(report.identity, report.excluded), staged)
+        note_none(workspace, report.target, Inputs(report.data_version, report.excluded), staged)
 
 
 def _leave_out(media: Media, error: MediaError, report: VideoReport) -> None:
     kind = report.unreadable if isinstance(error, UnreadableError) else report.excluded
-    kind[media.relative_path] = shown(str(error))
+    kind[media.relative_path] = printable(str(error))
 
 
 def _joinable(

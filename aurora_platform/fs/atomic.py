@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from aurora_platform.errors import AuroraError, BusyError
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -33,7 +33,7 @@ class Staging:
     @contextmanager
     def claim(self, name: str) -> Iterator[Path]:
         """Yield the path of an empty place (nothing exists there yet) that is ours until the block ends."""
-        with exclusive(self.locks, name, self.wait):
+        with hold_lock(self.locks, name, self.wait):
             self.directory.mkdir(parents=True, exist_ok=True)
             place = self.directory / name
             remove(place)
@@ -46,7 +46,7 @@ class Staging:
         """Remove what dead runs left behind; returns how many entries that were."""
         removed = 0
         for place in sorted(self.directory.iterdir()) if self.directory.is_dir() else ():
-            with suppress(BusyError), exclusive(self.locks, place.name, timedelta(0)):
+            with suppress(BusyError), hold_lock(self.locks, place.name, timedelta(0)):
                 removed += remove(place)
         return removed
 

@@ -13,7 +13,7 @@ from aurora_platform.errors import BusyError
 
 
 @contextmanager
-def exclusive(locks: Path, name: str, wait: timedelta) -> Iterator[None]:
+def hold_lock(locks: Path, name: str, wait: timedelta) -> Iterator[None]:
     """Hold the lock ``name`` (released by the kernel when its holder dies), or raise :class:`BusyError`."""
     locks.mkdir(parents=True, exist_ok=True)
     place = locks / f"{name}.lock"

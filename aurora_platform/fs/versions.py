@@ -115,7 +115,7 @@ def in_parts[T](
         yield part
 
 
-def identity(recipe: str, inputs: Iterable[ScannedEntry[str]]) -> str:
+def data_version(recipe: str, inputs: Iterable[ScannedEntry[str]]) -> str:
     """The identity of a product: a SHA-256 over the recipe's name and version and over its inputs, in order."""
     digest = hashlib.sha256(recipe.encode())
     for path, (size, mtime_ns), _ in inputs:

@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from aurora_platform.config.health import Alerts
 from aurora_platform.health.alert_state import Event, Outgoing
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _MOST = 50  # events that a mail names; the others are in alerts.jsonl
 _SUBJECT = 68  # characters: with its name one line of a header, so that nobody has to fold it
@@ -73,7 +73,9 @@ def _environment(*, autoescape: bool) -> Environment:
     made = Environment(undefined=StrictUndefined, autoescape=autoescape, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701
     made.filters["time"] = _time
     # All texts are shown, whoever made the state: what stands in a mail is one line each.
-    made.finalize = lambda value: shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    made.finalize = lambda value: (
+        printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    )
     return made
 
 
@@ -92,7 +94,7 @@ def compose(mail: Outgoing, site: str, settings: Alerts) -> EmailMessage:
 def trial_mail(site: str, settings: Alerts, by: str, message_id: str, now: datetime) -> EmailMessage:
     """A mail that says that mails arrive."""
     message = _addressed(f"[{one_line(site)}] test: mails of the alerts arrive", settings, message_id, now)
-    text = f"This is a test by `aurora alert --test` at {_time(now)} UTC, sent by {shown(by)}. Nothing is wrong.\n"
+    text = f"This is a test by `aurora alert --test` at {_time(now)} UTC, sent by {printable(by)}. Nothing is wrong.\n"
     _fill(message, text, _MARKED.from_string("<p>{{ text }}</p>\n").render(text=text.strip()))
     return message
 

@@ -22,7 +22,7 @@ from aurora_platform.health.next_steps import (
     details_of,
     said_of,
 )
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 STOPPED_AFTER = timedelta(minutes=15)
 """The collector writes every five minutes; a file older than this shows nothing of now."""
@@ -167,7 +167,7 @@ def of_failed_run(run: Run) -> Condition:
 def _condition(
     key: str, verdict: Verdict, sentence: str, details: str, hold: timedelta = _NOTHING, *, by_age: bool = False
 ) -> Condition:
-    return Condition(shown(key), verdict, shown(sentence), shown(details), hold, by_age)
+    return Condition(printable(key), verdict, printable(sentence), printable(details), hold, by_age)
 
 
 def _by_key(found: Sequence[Condition]) -> dict[str, Condition]:

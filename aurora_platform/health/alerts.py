@@ -22,7 +22,7 @@ from typing import Any
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MailError
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.health.alert_mail import compose
 from aurora_platform.health.alert_rules import Condition, Reading, Verdict, conditions_of, of_failed_run
 from aurora_platform.health.alert_state import Alert, Event, Moment, Outgoing, State, Store, passed
@@ -89,7 +89,7 @@ class Alerting:
         at
             Now; a test may say otherwise.
         """
-        with exclusive(self.locks, "alerts", self._wait):
+        with hold_lock(self.locks, "alerts", self._wait):
             moment = at or Moment.of_now()
             state, aside = self._store.load(moment.now)
             state, events = step(state, reading, self.settings, moment, failed)

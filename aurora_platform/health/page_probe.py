@@ -7,7 +7,7 @@ from contextlib import closing
 import requests
 
 from aurora_platform.health.models import Page
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _MOST = 1 << 16  # bytes; a title stands at the begin
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -45,7 +45,7 @@ class Pages:
 def _why(error: requests.RequestException) -> str:
     """The cause in a few words; requests wraps it several times."""
     said = re.findall(r"\[Errno -?\d+\] [^'\")]+", str(error))
-    return said[-1] if said else shown(f"{type(error).__name__}: {error}")
+    return said[-1] if said else printable(f"{type(error).__name__}: {error}")
 
 
 def _begin(answer: requests.Response, until: float) -> bytes:

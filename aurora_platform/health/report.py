@@ -14,7 +14,7 @@ from aurora_platform.fs.atomic import Staging, append_lines, publish_file
 from aurora_platform.health.assessment import age, broken_stages, sorted_by_level
 from aurora_platform.health.models import Assessment, Freshness, Level, Snapshot
 from aurora_platform.layout import STAGING, Layout
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _TEMPLATE = """\
 # {{ snapshot.site }}: {{ assessment.overall_level.upper() }}
@@ -57,7 +57,7 @@ looked for {{ "%.1f" | format(snapshot.seconds) }} s.
 
 def _line(text: str) -> str:
     """A text from anywhere in one line of Markdown that says only what it says."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in shown(text))
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in printable(text))
 
 
 _ENVIRONMENT = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701

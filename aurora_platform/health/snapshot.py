@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from aurora_platform.concurrency import together
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.package_files import CHECKOUT
 from aurora_platform.config.site import Site
@@ -39,7 +39,7 @@ from aurora_platform.health.models import (
     Snapshot,
     Software,
 )
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _SLACK = 3.0  # s of the bound, for what has come to be put together
 _GIT_SECONDS = 5.0
@@ -103,7 +103,7 @@ def take_snapshot(
         "software": lambda: _software(dagster_version),
     }
     # Each at once, so that none waits for another that hangs.
-    found = together(jobs, within=bound, at_once=len(jobs))
+    found = run_concurrently(jobs, within=bound, at_once=len(jobs))
     disks, hosts = _disks_and_hosts(site, found)
     return Snapshot(
         generated_at_utc=now.replace(microsecond=0),
@@ -147,7 +147,7 @@ def _manifests(site: Site, end: Mapping[str, Manifest] | Exception) -> list[Mani
 
 
 def _why(error: Exception) -> str:
-    return shown(str(error) or type(error).__name__)
+    return printable(str(error) or type(error).__name__)
 
 
 def _places(site: Site) -> dict[str, Path]:
@@ -219,7 +219,7 @@ def _far(lines: Sequence[str], number: int, name: str, path: str) -> Filesystem:
     space, inodes = (next(iter(lines[2 * number + one :]), "") for one in (0, 1))
     match, counted = _DF.fullmatch(space.removeprefix("space ")), _DF.fullmatch(inodes.removeprefix("inodes "))
     if match is None or "-" in match.groups():
-        return Filesystem(name=name, path=path, error=shown(space.removeprefix("space ")) or "no answer")
+        return Filesystem(name=name, path=path, error=printable(space.removeprefix("space ")) or "no answer")
     used = None if counted is None or "-" in counted.groups() else float(counted[4])
     return Filesystem(
         name=name,

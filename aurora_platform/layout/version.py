@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aurora_platform.errors import LayoutError, newer
 from aurora_platform.fs.atomic import publish_file
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout.paths import locks_directory, version_file
 
 VERSION = 1
@@ -77,7 +77,7 @@ def open_state(state: Path, wait: timedelta = _WAIT) -> None:
     """
     if check_state(state) == VERSION:
         return
-    with exclusive(locks_directory(state), _LOCK, wait):
+    with hold_lock(locks_directory(state), _LOCK, wait):
         for version in range(check_state(state), VERSION):
             STEPS[version](state)
             _write(state, version + 1)

@@ -10,14 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from aurora_platform.check_report import Finding
+from aurora_platform.check_report import CheckReport
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey
 from aurora_platform.mirror.work_directory import BESIDE
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 
 # A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
 _TWICE = 2
@@ -64,77 +64,77 @@ def files_by_day(stream: Stream, raw_root: Path, days: Sequence[date]) -> dict[d
     return counts
 
 
-def not_seen(why: str, what: Path | str = "the host") -> Finding:
+def not_seen(why: str, what: Path | str = "the host") -> CheckReport:
     """The host, or another place, could not be looked at."""
-    finding = Finding(str(what))
-    finding.offend("not seen", why)
-    return finding
+    report = CheckReport(str(what))
+    report.add_wrong("not seen", why)
+    return report
 
 
-def _not_all(finding: Finding, survey: Survey) -> None:
+def _not_all(report: CheckReport, survey: Survey) -> None:
     if not survey.is_whole:
-        finding.offend("not all seen", f"time (limits.look) was up; until then: {survey.summary()}")
+        report.add_wrong("not all seen", f"time (limits.look) was up; until then: {survey.summary()}")
 
 
-def nothing_refused(survey: Survey, outside: Survey) -> Finding:
+def nothing_refused(survey: Survey, outside: Survey) -> CheckReport:
     """No entry of the host had to be refused, neither of the days nor ``outside`` of what their look lists."""
-    finding = Finding("entries of the host")
+    report = CheckReport("entries of the host")
     seen = 0
     for day in survey.days.values():
         seen += day.seen
         for reason, count, first in describe_refused(day.refused):
-            finding.wrong.setdefault(f"refused: {reason}", Tally()).add_many(count, f"{day.day}: {first}")
-    if survey.refused.count:
-        finding.wrong["refused, of no day"] = survey.refused
-    if outside.refused.count:
-        finding.wrong["refused, outside of these days' directories and names"] = outside.refused
+            report.wrong.setdefault(f"refused: {reason}", Count()).add_many(count, f"{day.day}: {first}")
+    if survey.refused.total:
+        report.wrong["refused, of no day"] = survey.refused
+    if outside.refused.total:
+        report.wrong["refused, outside of these days' directories and names"] = outside.refused
     for one in (survey, outside):
-        if one.unreadable.count:
-            finding.wrong.setdefault("directories not readable", one.unreadable)
-        _not_all(finding, one)
-    finding.numbers = {"seen": seen, "refused": survey.refusals + outside.refusals}
-    return finding
+        if one.unreadable.total:
+            report.wrong.setdefault("directories not readable", one.unreadable)
+        _not_all(report, one)
+    report.numbers = {"seen": seen, "refused": survey.refusals + outside.refusals}
+    return report
 
 
-def matches_source(survey: Survey) -> Finding:
+def matches_source(survey: Survey) -> CheckReport:
     """Every settled file of the host is here in the same version, by size and mtime."""
-    finding = Finding("copy against host")
+    report = CheckReport("copy against host")
     present = 0
     for day in survey.days.values():
         if not isinstance(day, DaySurvey):
             continue
         present += day.present
         if day.missing:
-            finding.wrong.setdefault("settled there, and not so here", Tally()).add_many(
+            report.wrong.setdefault("settled there, and not so here", Count()).add_many(
                 day.missing, f"{day.day}: {', '.join(day.first_missing)}"
             )
-    _not_all(finding, survey)
-    finding.numbers = {"present": present, "missing": sum(day.missing for day in survey.behind)}
-    return finding
+    _not_all(report, survey)
+    report.numbers = {"present": present, "missing": sum(day.missing for day in survey.behind)}
+    return report
 
 
-def no_file_in_the_future(stream: Stream, files: Sequence[ScannedEntry[str]], now: datetime) -> Finding:
+def no_file_in_the_future(stream: Stream, files: Sequence[ScannedEntry[str]], now: datetime) -> CheckReport:
     """No file here is dated, or was written, after tomorrow."""
-    finding = Finding("times of the files here")
+    report = CheckReport("times of the files here")
     latest_ns = int((now + _AHEAD).timestamp()) * 10**9
     for file in files:
         day = stream.day_of(file.path, file.version.mtime_ns) if stream.includes(file.path) else None
         if file.version.mtime_ns > latest_ns or (day is not None and day > (now + _AHEAD).date()):
-            finding.offend("in the future", file.path)
-    finding.numbers = {"files": len(files)}
-    return finding
+            report.add_wrong("in the future", file.path)
+    report.numbers = {"files": len(files)}
+    return report
 
 
-def nothing_foreign(files: Sequence[ScannedEntry[str]], sharing: Mapping[str, Stream]) -> Finding:
+def nothing_foreign(files: Sequence[ScannedEntry[str]], sharing: Mapping[str, Stream]) -> CheckReport:
     """Everything in the raw directory is a regular file of a stream that is mirrored to it."""
-    finding = Finding("contents of the raw directory")
+    report = CheckReport("contents of the raw directory")
     for file in files:
         if not file.is_regular:
-            finding.offend("not a regular file", file.path)
+            report.add_wrong("not a regular file", file.path)
         elif not any(stream.includes(file.path) for stream in sharing.values()):
-            finding.offend("of no stream", file.path)
-    finding.numbers = {"files": len(files)}
-    return finding
+            report.add_wrong("of no stream", file.path)
+    report.numbers = {"files": len(files)}
+    return report
 
 
 def written_by_day(stream: Stream, files: Iterable[ScannedEntry[str]]) -> dict[date, list[int]]:
@@ -146,21 +146,21 @@ def written_by_day(stream: Stream, files: Iterable[ScannedEntry[str]]) -> dict[d
     return written
 
 
-def no_gap(stream: Stream, written_ns: Sequence[int], day: date, until: datetime) -> Finding:
+def no_gap(stream: Stream, written_ns: Sequence[int], day: date, until: datetime) -> CheckReport:
     """The files of a day came at the stream's cadence (``every``), from the day's begin to its end or to ``until``.
 
     By their mtimes, ``written_ns``, which are those that the instrument's host gave them. One from outside of the day,
     as a file has that was written again later, counts for the day's begin or end.
     """
-    finding = Finding(f"cadence of {day}")
+    report = CheckReport(f"cadence of {day}")
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
     end = min(begin + timedelta(days=1), until - stream.settle)
     if stream.every is None or end <= begin:
-        return finding
+        return report
     longest = _TWICE * stream.every
     written = sorted(min(max(begin, datetime.fromtimestamp(ns / 1e9, UTC)), end) for ns in written_ns)
     for one, other in pairwise([begin, *written, end]):
         if other - one > longest:
-            finding.offend(f"gaps of more than {longest}", f"{one:%H:%M:%S} to {other:%H:%M:%S}")
-    finding.numbers = {"files": len(written)}
-    return finding
+            report.add_wrong(f"gaps of more than {longest}", f"{one:%H:%M:%S} to {other:%H:%M:%S}")
+    report.numbers = {"files": len(written)}
+    return report

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aurora_platform.errors import BusyError
 from aurora_platform.fs.atomic import remove
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout import mirror_lock, mirror_transfer_lock
 from aurora_platform.mirror.work_directory import KEEP_PARTIAL, WorkPlace
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
@@ -33,8 +33,8 @@ def held(locks: Path, lane: str, wait: timedelta) -> Iterator[None]:
     BusyError
         When it is not free after ``wait``.
     """
-    with exclusive(locks, mirror_lock(lane), wait):
-        with exclusive(locks, mirror_transfer_lock(lane), wait):
+    with hold_lock(locks, mirror_lock(lane), wait):
+        with hold_lock(locks, mirror_transfer_lock(lane), wait):
             pass
         yield
 

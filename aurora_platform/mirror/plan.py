@@ -21,7 +21,7 @@ from aurora_platform.mirror.mtime_resolution import Mtimes
 from aurora_platform.mirror.work_directory import incoming
 from aurora_platform.streams.classify import Directories, Judge
 from aurora_platform.streams.settled import is_settled
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 
 # Why a file cannot be written here.
@@ -39,8 +39,8 @@ class DayPlan:
     seen: int = 0
     fetch: list[ScannedEntry[str]] = field(default_factory=list)
     unchanged: list[ScannedEntry[str]] = field(default_factory=list)
-    unsettled: Tally = field(default_factory=Tally)
-    refused: dict[str, Tally] = field(default_factory=dict)
+    unsettled: Count = field(default_factory=Count)
+    refused: dict[str, Count] = field(default_factory=dict)
 
     def take(self, file: ScannedEntry[str]) -> None:
         """The file is settled, and not here in this version."""
@@ -51,11 +51,11 @@ class DayPlan:
         self.unchanged.append(file)
 
     def refuse(self, name: bytes | str, reason: str) -> None:
-        self.refused.setdefault(reason, Tally()).add(name)
+        self.refused.setdefault(reason, Count()).add(name)
 
     @property
     def refused_count(self) -> int:
-        return sum(tally.count for tally in self.refused.values())
+        return sum(count.total for count in self.refused.values())
 
 
 @dataclass
@@ -202,8 +202,8 @@ class _LocalTree:
         return self._sound[directory]
 
 
-def describe_refused(refused: dict[str, Tally]) -> list[tuple[str, int, str]]:
+def describe_refused(refused: dict[str, Count]) -> list[tuple[str, int, str]]:
     """Rows for a table: reason, count, first names."""
     return [
-        (reason, tally.count, ", ".join(shown(n) for n in tally.first)) for reason, tally in sorted(refused.items())
+        (reason, count.total, ", ".join(printable(n) for n in count.first)) for reason, count in sorted(refused.items())
     ]

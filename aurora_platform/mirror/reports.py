@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from aurora_platform.text import Tally, counted
+from aurora_platform.text import Count, counted
 
 RECIPE = "raw/1"
 """The version of how a day is mirrored; a part of the day's identity."""
@@ -22,14 +22,14 @@ class DayReport:
     seen: int
     copied: int
     unchanged: int
-    unsettled: Tally
-    refused: dict[str, Tally]
+    unsettled: Count
+    refused: dict[str, Count]
     bytes: int
-    identity: str
+    data_version: str
 
     @property
     def refused_count(self) -> int:
-        return sum(tally.count for tally in self.refused.values())
+        return sum(count.total for count in self.refused.values())
 
 
 @dataclass
@@ -38,7 +38,7 @@ class MirrorReport:
 
     days: list[DayReport]
     foreign: int
-    unreadable: Tally
+    unreadable: Count
     newest_ns: int | None
     seconds: float
     resumed_bytes: int = 0
@@ -51,7 +51,7 @@ class MirrorReport:
 
     @property
     def unsettled(self) -> int:
-        return sum(day.unsettled.count for day in self.days)
+        return sum(day.unsettled.total for day in self.days)
 
     @property
     def rate(self) -> float:
@@ -62,9 +62,9 @@ class MirrorReport:
     def without_room(self) -> list[str]:
         """Why files were not fetched for which there is no room on the disk, how many, and the first of them."""
         return [
-            f"{day.day}: {counted(tally.count, 'file')}: {reason}: {', '.join(tally.first)}"
+            f"{day.day}: {counted(count.total, 'file')}: {reason}: {', '.join(count.first)}"
             for day in self.days
-            for reason, tally in day.refused.items()
+            for reason, count in day.refused.items()
             if reason.startswith(NO_ROOM)
         ]
 

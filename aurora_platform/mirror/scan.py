@@ -20,7 +20,7 @@ from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan, Decider, Plan
 from aurora_platform.streams.classify import Directories, directories_of_any_day
 from aurora_platform.streams.state import Sighting
-from aurora_platform.text import SHOWN, Tally, counted, shown
+from aurora_platform.text import MOST_NAMED, Count, counted, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source
 
@@ -43,9 +43,9 @@ class DaySurvey(DayPlan):
         size, mtime_ns = file.version
         self.missing += 1
         self.missing_bytes += size
-        if len(self.first_missing) < SHOWN or file.path < self.first_missing[-1]:
-            insort(self.first_missing, shown(file.path))
-            del self.first_missing[SHOWN:]
+        if len(self.first_missing) < MOST_NAMED or file.path < self.first_missing[-1]:
+            insort(self.first_missing, printable(file.path))
+            del self.first_missing[MOST_NAMED:]
         # A sum, so that the order in which a host lists its files does not matter, and none is kept.
         record = f"{file.path}\0{size}\0{mtime_ns}".encode("utf-8", "surrogateescape")
         self._sum = (self._sum + int.from_bytes(blake2b(record, digest_size=8).digest())) % (1 << 64)
@@ -70,9 +70,9 @@ class Survey(Plan):
     """The host's clock when it was listed."""
     files: int = 0
     bytes: int = 0
-    refused: Tally = field(default_factory=Tally)
+    refused: Count = field(default_factory=Count)
     """Entries that may not be used, and that tell no day."""
-    unreadable: Tally = field(default_factory=Tally)
+    unreadable: Count = field(default_factory=Count)
     is_whole: bool = True
     """False where time was up before the listing's end; what was seen is true all the same."""
     seconds: float = 0.0
@@ -98,11 +98,11 @@ class Survey(Plan):
 
     @property
     def unsettled(self) -> int:
-        return sum(day.unsettled.count for day in self.days.values())
+        return sum(day.unsettled.total for day in self.days.values())
 
     @property
     def refusals(self) -> int:
-        return self.refused.count + sum(day.refused_count for day in self.days.values())
+        return self.refused.total + sum(day.refused_count for day in self.days.values())
 
     @property
     def newest(self) -> datetime | None:
@@ -127,7 +127,7 @@ class Survey(Plan):
         if self.is_empty:
             return {}
         return {
-            day.day: Sighting(self.clock_ns, day.missing, day.unsettled.count)
+            day.day: Sighting(self.clock_ns, day.missing, day.unsettled.total)
             for day in self.days.values()
             if isinstance(day, DaySurvey)
         }
@@ -143,8 +143,8 @@ class Survey(Plan):
         parts += [none_matches(self.unmatched)] * bool(self.unmatched)
         parts += [f"{self.unsettled} unsettled"] * bool(self.unsettled)
         parts += [f"{self.refusals} refused"] * bool(self.refusals)
-        parts += [f"{counted(self.unreadable.count, 'directory', 'directories')} not readable"] * bool(
-            self.unreadable.count
+        parts += [f"{counted(self.unreadable.total, 'directory', 'directories')} not readable"] * bool(
+            self.unreadable.total
         )
         return "; ".join(parts)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aurora_platform.config.limits import KEEP_FREE
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import ScannedEntry, identity
+from aurora_platform.fs.versions import ScannedEntry, data_version
 from aurora_platform.layout import mirror_transfer_lock
 from aurora_platform.mirror.disk_room import Room
 from aurora_platform.mirror.fetch import Fetch
@@ -24,7 +24,7 @@ from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.streams.state import Sighting, remember
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.protocols import Source, Transfer, Transferred
 
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
@@ -98,22 +98,22 @@ class _Pass:
     days: list[DayReport]
     done: Transferred
     clock_ns: int
-    unreadable: Tally
+    unreadable: Count
 
     def sightings(self) -> dict[date, Sighting]:
         """What to remember of each day; nothing where the source had nothing at all: its disk may not be mounted."""
         if self.plan.is_empty:
             return {}
         return {
-            day.day: Sighting(self.clock_ns, len(self.plan.days[day.day].fetch) - day.copied, day.unsettled.count)
+            day.day: Sighting(self.clock_ns, len(self.plan.days[day.day].fetch) - day.copied, day.unsettled.total)
             for day in self.days
         }
 
 
 def _join(passes: Sequence[_Pass], seconds: float) -> MirrorReport:
-    unreadable = Tally()
+    unreadable = Count()
     for one in passes:
-        unreadable.count += one.unreadable.count
+        unreadable.total += one.unreadable.total
         unreadable.first += one.unreadable.first
     return MirrorReport(
         days=[day for one in passes for day in one.days],
@@ -174,5 +174,5 @@ def _report(day: DayPlan, copied: list[ScannedEntry[str]]) -> DayReport:
         unsettled=day.unsettled,
         refused=day.refused,
         bytes=sum(file.version.size for file in copied),
-        identity=identity(RECIPE, sorted([*day.unchanged, *copied])),
+        data_version=data_version(RECIPE, sorted([*day.unchanged, *copied])),
     )

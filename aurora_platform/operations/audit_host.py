@@ -11,7 +11,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.operations.audit_result import AuditLine, Level, by_limits
 from aurora_platform.operations.audit_rsync import judged
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
 from aurora_platform.transport.ssh_errors import by_hand
@@ -167,7 +167,7 @@ class Visit:
         return [AuditLine(component, level, what, step)]
 
     def _tools(self) -> list[AuditLine]:
-        lines = [shown(line) for line in self._ask(["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"])[0].splitlines()]
+        lines = [printable(line) for line in self._ask(["sh", "-c", _TOOLS_SCRIPT, "aurora-audit"])[0].splitlines()]
         has_printf, find, rsync, hashing = (lines + ["none"] * 4)[:4]
         component = f"{self.name} find"
         if has_printf == "yes":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostRefusedError, TransferError
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.protocols import NEW, PARTIAL, Sent
 from aurora_platform.transport.rsync import VANISHED, write_wanted
@@ -58,7 +58,7 @@ class SshArchiveHost:
         if said != "ready\n":
             raise HostRefusedError(
                 f"{self.host.where}: {self.host.user} is let in, but a program cannot be run, or "
-                f"something else speaks before it: {shown(said.strip()) or 'nothing'!r}. {by_hand(self.host)}"
+                f"something else speaks before it: {printable(said.strip()) or 'nothing'!r}. {by_hand(self.host)}"
             )
 
     def list(self, root: str, below: Sequence[str]) -> Listing:

@@ -19,7 +19,7 @@ from queue import Full, Queue
 
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 from aurora_platform.transport import remote_sha256
 from aurora_platform.transport.remote_sha256 import NOT_BELOW, Tree, Unusable
 
@@ -307,7 +307,7 @@ class Answers:
             raise HostError(_strange(line))
         self._open.remove(number)
         if found["error"]:
-            return refused(self._paths[number], shown(found["error"]))
+            return refused(self._paths[number], printable(found["error"]))
         sha256 = found["sha256"].decode("ascii")
         return Digest(self._paths[number], FileVersion(int(found["size"]), int(found["mtime"])), sha256)
 
@@ -319,4 +319,4 @@ _ANSWER = re.compile(
 
 
 def _strange(line: bytes) -> str:
-    return f"this is no answer to what was asked: {shown(line[:80])!r}. Is the login shell there quiet?"
+    return f"this is no answer to what was asked: {printable(line[:80])!r}. Is the login shell there quiet?"

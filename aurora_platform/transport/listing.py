@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import DIRECTORY, FILE, SYMLINK, FileVersion, ScannedEntry
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import Count, printable
 
 _KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}
 
@@ -69,7 +69,7 @@ class Listing:
     clock_ns: int
     entries: Generator[ListedEntry]
     """To be closed where it is not used up: that ends the session."""
-    unreadable: Tally = field(default_factory=Tally)
+    unreadable: Count = field(default_factory=Count)
 
 
 def remote_command(
@@ -100,7 +100,7 @@ def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
             raise HostError(f"the listing has a record of more than {_MAX_RECORD} bytes: this is not find's output")
 
 
-def parse_listing(records: Iterator[bytes], unreadable: Tally) -> Listing:
+def parse_listing(records: Iterator[bytes], unreadable: Count) -> Listing:
     """Read the records of :data:`REMOTE_SCRIPT`; the entries raise :class:`HostError` where the end is missing."""
     first = next(records, b"")
     if not re.fullmatch(rb"clock [0-9]{1,11}", first):
@@ -112,7 +112,7 @@ def _entries(records: Iterator[bytes]) -> Generator[ListedEntry]:
     for record in records:
         if record.startswith(b"end "):
             if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
-                raise HostError(f"find failed on the host ({shown(record[4:])})")
+                raise HostError(f"find failed on the host ({printable(record[4:])})")
             # Asking for more lets the session end in order: its exit code and complaints come after its output.
             if next(records, None) is not None:
                 raise HostError("the listing goes on after its end")
@@ -132,7 +132,7 @@ def _entry(record: bytes) -> ListedEntry:
         raise HostError(f"the listing has a line that is not find's: {record[:80]!r}") from None
 
 
-def complaints(stderr: bytes, unreadable: Tally) -> None:
+def complaints(stderr: bytes, unreadable: Count) -> None:
     """Count what find could not look into; a file that went away meanwhile is no complaint, and other noise is none.
 
     Raises
@@ -144,7 +144,7 @@ def complaints(stderr: bytes, unreadable: Tally) -> None:
     found = (match[1] for line in lines if (match := _COMPLAINT.fullmatch(line)))
     for text in islice((one for one in found if not one.endswith(": No such file or directory")), _MAX_COMPLAINTS):
         if of_the_root := _OF_THE_ROOT.fullmatch(text):
-            raise HostRefusedError(shown(of_the_root[1]))
+            raise HostRefusedError(printable(of_the_root[1]))
         unreadable.add(os.fsencode(text))
 
 
@@ -157,7 +157,7 @@ class LocalSource:
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.Source.list`."""
         _see(root, is_listed=not below)
-        unreadable = Tally()
+        unreadable = Count()
         skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]
         names = matching(named) if named else None
         entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], _Wanted(skipped, names), unreadable)
@@ -198,7 +198,7 @@ class _Wanted(NamedTuple):
         return self.names is None or self.names.fullmatch(item.name) is not None or item.is_symlink()
 
 
-def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Tally) -> Generator[ListedEntry]:
+def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Count) -> Generator[ListedEntry]:
     pending: list[bytes] = []
     for start in below or [b""]:
         try:

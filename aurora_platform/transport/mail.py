@@ -24,10 +24,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Literal
 
-from aurora_platform.concurrency import together
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.health import Alerts, Smtp
 from aurora_platform.errors import MailError
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")  # no credential of ours is a program's business
 _LOOK = 3.0  # s of the bound at most, for a look whether a relay answers
@@ -106,7 +106,7 @@ def _why_no_relay(smtp: Smtp, seconds: float) -> str | None:
             return greeting
 
     # In a thread, as is the mail itself: a name may take longer to look up than any socket is allowed to.
-    said = together({"relay": greet}, within=seconds)["relay"]
+    said = run_concurrently({"relay": greet}, within=seconds)["relay"]
     if isinstance(said, Exception):
         return f"does not answer ({_reason(said)})"
     return None if said.startswith(b"220") else "is no relay that is ready"
@@ -142,7 +142,7 @@ class _Progress:
 def _by_smtp(message: EmailMessage, alerts: Alerts, seconds: float) -> str:
     progress = _Progress()
     where = f"{alerts.smtp.host}:{alerts.smtp.port}"
-    end = together({"mail": lambda: _talk(message, alerts, seconds, progress)}, within=seconds)["mail"]
+    end = run_concurrently({"mail": lambda: _talk(message, alerts, seconds, progress)}, within=seconds)["mail"]
     if isinstance(end, str):
         return end
     may_have_left = progress.give_up() and not isinstance(end, _REFUSED)
@@ -218,7 +218,7 @@ def _by_program(program: str, message: EmailMessage, alerts: Alerts, seconds: fl
         said.seek(0)
         last = said.read(4096).decode("utf-8", "replace").strip()
     if code:
-        raise MailError(f"{found} ends with {code}: {shown(last) or 'no word'}")
+        raise MailError(f"{found} ends with {code}: {printable(last) or 'no word'}")
     return ""
 
 
@@ -263,11 +263,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"the relay says {_answer(error.smtp_code, error.smtp_error)}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {shown(error.verify_message)}"
+        return f"its certificate is not trusted: {printable(error.verify_message)}"
     if isinstance(error, OSError) and error.strerror:
-        return shown(error.strerror)
-    return shown(str(error) or type(error).__name__)
+        return printable(error.strerror)
+    return printable(str(error) or type(error).__name__)
 
 
 def _answer(code: int, words: bytes | str) -> str:
-    return f"{code} {shown(words)}"
+    return f"{code} {printable(words)}"

@@ -16,7 +16,7 @@ from datetime import timedelta
 from logging import Logger
 from pathlib import Path
 
-from aurora_platform.text import printable
+from aurora_platform.text import printable_text
 from aurora_platform.transport.output import Output
 from aurora_platform.transport.stall import READS, Life
 
@@ -79,7 +79,7 @@ def run_program(
     with Output(matching) as output:
         code = _run(guarded, output, Path(argv[0]).name, stall, life)
     said = output.ends.text()
-    log.info(printable(said))
+    log.info(printable_text(said))
     return said, code
 
 

@@ -13,7 +13,7 @@ from logging import Logger
 from pathlib import Path
 from typing import Protocol
 
-from aurora_platform.text import SHOWN
+from aurora_platform.text import MOST_NAMED
 from aurora_platform.transport.checksums import Digest
 from aurora_platform.transport.listing import Listing
 
@@ -71,7 +71,7 @@ class Transferred:
         return Transferred(
             self.literal_bytes + other.literal_bytes,
             self.matched_bytes + other.matched_bytes,
-            [*self.complaints, *other.complaints][:SHOWN],
+            [*self.complaints, *other.complaints][:MOST_NAMED],
         )
 
 

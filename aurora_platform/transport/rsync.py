@@ -13,7 +13,7 @@ from typing import Protocol
 
 from aurora_platform.errors import BusyError, OversizeError, TransferError
 from aurora_platform.fs.atomic import remove
-from aurora_platform.text import SHOWN, shown
+from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, Transferred
@@ -57,12 +57,12 @@ class Ended:
     def complaints(self) -> tuple[str, ...]:
         """What it said of single files, or of what it could not do."""
         said = ("rsync: ", "rsync error: ", "rsync warning: ", "ssh: ", "file has vanished: ")
-        return tuple(shown(line) for line in self.lines if line.startswith(said))
+        return tuple(printable(line) for line in self.lines if line.startswith(said))
 
     @property
     def disk_failed(self) -> str | None:
         """What it said of the receiving side's disk, if that failed: full, over quota, read-only, broken."""
-        return next((shown(line) for line in self.lines if _DISK_FAILED.search(line)), None)
+        return next((printable(line) for line in self.lines if _DISK_FAILED.search(line)), None)
 
     @property
     def is_full(self) -> bool:
@@ -72,14 +72,14 @@ class Ended:
     @property
     def writing_denied(self) -> str | None:
         """What it said of a place on the receiving side where it may not write."""
-        return next((shown(line) for line in self.lines if _WRITING_DENIED.search(line)), None)
+        return next((printable(line) for line in self.lines if _WRITING_DENIED.search(line)), None)
 
     def check(self) -> None:
         """Raise :class:`TransferError` unless it has done all, or all but single files."""
         if self.code in _DONE:
             return
         # ssh says why in a line of its own, before rsync says that the connection is gone.
-        said = "; ".join(shown(line) for line in self.lines[-3:])
+        said = "; ".join(printable(line) for line in self.lines[-3:])
         meaning = _MEANINGS.get(self.code, "see man rsync")
         raise TransferError(
             f"rsync ended with {self.code} ({meaning}): {said}",
@@ -219,9 +219,10 @@ class RsyncTransfer:
                 f"rsync could not write here: {ours}", transient=ended.disk_failed is not None, is_full=ended.is_full
             )
         if ended.code and (oversize := _oversize(work, paths, largest)):
+            names = ", ".join(printable(path) for path in oversize[:MOST_NAMED])
             raise OversizeError(
-                f"more than {largest} bytes came of {', '.join(shown(path) for path in oversize[:SHOWN])}: the host "
-                "had listed less. The transfer was ended; the next pass lists it again.",
+                f"more than {largest} bytes came of {names}: the host had listed less. "
+                "The transfer was ended; the next pass lists it again.",
                 oversize,
             )
         ended.check()

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from paramiko import Channel, ChannelException, SSHException, Transport
 
 from aurora_platform.errors import HostError, HostRefusedError
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 from aurora_platform.transport.checksums import (
     TOOLS,
     WHICH_TOOL,
@@ -211,5 +211,5 @@ class _Conversation:
         if self._channel.exit_status == NO_SUCH_ROOT:
             return HostRefusedError("the directory does not exist there. Is the path in the site file right?")
         self._take_stderr()
-        said = shown(bytes(self._stderr).strip(b".\n ")[-200:]) or "no message"
+        said = printable(bytes(self._stderr).strip(b".\n ")[-200:]) or "no message"
         return HostError(f"the program there ended with exit code {self._channel.exit_status}: {said}")

@@ -11,7 +11,7 @@ from paramiko.auth_strategy import AuthFailure
 from paramiko.ssh_exception import NoValidConnectionsError
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.text import shown
+from aurora_platform.text import printable
 
 _NETWORK = "Is the host up, and is the network (VPN, Tailscale) there?"
 # What paramiko says when its time for the banner and the keys was up, and when it read an end or rubbish instead.
@@ -56,7 +56,7 @@ def _before_the_login(error: Exception, host: SshHost, bound: str) -> str:
     if isinstance(error, AuthFailure):
         return _before_the_login(next(reversed(_tried(error)), SSHException(text)), host, bound)
     if isinstance(error, BadAuthenticationType):
-        offered = shown(", ".join(error.allowed_types)) or "nothing"
+        offered = printable(", ".join(error.allowed_types)) or "nothing"
         return f"{host.user} is not let in by auth: {host.auth}; the host offers {offered}. See auth in the site file."
     if text == _DENIED:
         return f"the login of {host.user} by auth: {host.auth} is denied. Are user and identity right?"
@@ -109,4 +109,4 @@ def _tried(error: AuthFailure) -> list[Exception]:
 
 
 def _text(error: Exception) -> str:
-    return shown(" ".join(str(error).split())) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__

@@ -27,7 +27,7 @@ from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey,
 
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostError, HostRefusedError
-from aurora_platform.text import Tally, shown
+from aurora_platform.text import Count, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.known_hosts import AcceptNew, HostKeyError, name_of, require_comparable
 from aurora_platform.transport.listing import (
@@ -90,7 +90,7 @@ class SshSession:
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.Source.list`."""
-        unreadable = Tally()
+        unreadable = Count()
         return parse_listing(self._records(root, remote_command(root, below, without, named), unreadable), unreadable)
 
     def ask(self, argv: Sequence[str]) -> str:
@@ -104,7 +104,7 @@ class SshSession:
             raise HostError(f"{self.host.address}: {argv[0]} ended with exit code {status}: {text or 'no message'}")
         return said.decode("utf-8", "replace")
 
-    def _records(self, root: str, command: Sequence[str], unreadable: Tally) -> Iterator[bytes]:
+    def _records(self, root: str, command: Sequence[str], unreadable: Count) -> Iterator[bytes]:
         deadline = time.monotonic() + self.bounds.listing_seconds
         stderr = bytearray()
         with self._execute(command) as channel:
@@ -272,7 +272,7 @@ def _credentials(host: SshHost) -> AuthSource:
 
 def _said(stderr: bytearray) -> str:
     """What a host has said, in one line that is safe for a terminal."""
-    return shown(bytes(stderr[:300]).strip())
+    return printable(bytes(stderr[:300]).strip())
 
 
 @contextmanager

@@ -158,9 +158,9 @@ def as_json(result: Result) -> dict[str, Any]:
     return found
 
 
-def findings(result: Result) -> dict[str, dict[str, str]]:
+def lines_of(result: Result) -> dict[str, dict[str, str]]:
     """What an audit found, by component."""
-    return {finding["component"]: finding for finding in as_json(result)["findings"]}
+    return {line["component"]: line for line in as_json(result)["findings"]}
 
 
 def streams(result: Result) -> dict[str, dict[str, Any]]:

@@ -204,7 +204,7 @@ class Mirror:
 
 
 def adds_up(report: MirrorReport) -> bool:
-    return all(day.seen == day.copied + day.unchanged + day.unsettled.count + day.refused_count for day in report.days)
+    return all(day.seen == day.copied + day.unchanged + day.unsettled.total + day.refused_count for day in report.days)
 
 
 CAMERA_FILES = ("*/", "HDR_*.jpg", "HDR_*.JPG", "HDR_*.mp4")

@@ -119,9 +119,9 @@ def counts(survey: Survey) -> dict[date, dict[str, int]]:
     found = {}
     for day in survey.days.values():
         assert isinstance(day, DaySurvey)
-        numbers = (day.seen, day.present, day.missing, day.unsettled.count, day.refused_count)
+        numbers = (day.seen, day.present, day.missing, day.unsettled.total, day.refused_count)
         found[day.day] = {**dict(zip(COUNTS, numbers, strict=True)), "bytes": day.missing_bytes}
-        assert day.seen == day.present + day.missing + day.unsettled.count + day.refused_count
+        assert day.seen == day.present + day.missing + day.unsettled.total + day.refused_count
     return found
 
 

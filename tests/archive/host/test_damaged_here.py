@@ -184,6 +184,6 @@ def test_a_file_that_somebody_registers_does_not_go_into_the_directory_of_a_stre
     with site.ledger() as ledger:
         ledger.add_file(other, str(place), "gws")
         report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).core_products()
-    assert (report.files, report.parked.count) == (0, 1)
+    assert (report.files, report.parked.total) == (0, 1)
     assert "to which only the stream's own files go" in report.parked.first[0]
     assert place.read_bytes() == good

@@ -212,7 +212,7 @@ def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
     with site.ledger() as ledger:
         ledger.to_send = begin(ledger)  # type: ignore[method-assign]
         report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).raw(STREAM, [DAY])
-    assert (report.files, report.replaced.count) == (1, 1)
+    assert (report.files, report.replaced.total) == (1, 1)
     assert kept(site) == [(f"{STREAM}/{NAME}", good)]
 
 

@@ -24,7 +24,7 @@ import zarr
 from aurora_platform.archive.ledger import REGISTERED
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.errors import BusyError, LedgerError, TransferError
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import same_mtime
 from aurora_platform.layout import ArchiveLayout, Layout
 from aurora_platform.transport.protocols import ArchiveHost, Sent
@@ -292,7 +292,7 @@ def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: O
 def test_two_runs_of_one_lane_do_not_work_at_once(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"x"})
     with (
-        exclusive(Layout.of(observatory.site).locks, "push.raw.met", timedelta(0)),
+        hold_lock(Layout.of(observatory.site).locks, "push.raw.met", timedelta(0)),
         pytest.raises(BusyError, match=r"push\.raw\.met: another run still works on this"),
     ):
         observatory.but(wait=0).push_raw()

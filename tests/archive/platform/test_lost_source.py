@@ -17,7 +17,7 @@ from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.layout import Side
 from aurora_platform.mirror.scan import look
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.connections import Connections
@@ -117,7 +117,7 @@ def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observa
         """A source of which one directory cannot be read."""
 
         def list(self, root: str, below: Any, without: Any = (), named: Any = ()) -> Listing:
-            unreadable = Tally()
+            unreadable = Count()
 
             def entries() -> Generator[ListedEntry]:
                 yield from ()
@@ -149,7 +149,7 @@ def test_of_a_day_that_was_lost_among_others_nothing_new_is_said(observatory: Ob
     assert report.errors == {}
     assert list(report.unsure) == [DAY]
     assert [day.verdict.is_final for day in report.days] == [False, True]
-    check = every_place_was_seen(manifests_key(STREAM), report, Tally())
+    check = every_place_was_seen(manifests_key(STREAM), report, Count())
     assert not check.passed
     assert check.description is not None
     assert f"{DAY}: here:" in check.description

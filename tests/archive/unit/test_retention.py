@@ -54,7 +54,7 @@ def test_what_the_archive_is_found_not_to_have_stays_and_withdraws_the_word_at_t
     observatory.flip("gws", names[0])
     observatory.place("gws", names[1]).unlink()
     done = retire_all(observatory)
-    assert (done.files, {reason: tally.first for reason, tally in done.kept.items()}) == (
+    assert (done.files, {reason: count.first for reason, count in done.kept.items()}) == (
         len(names) - 2,
         {"DIFFERENT in the archive": [names[0]], "cannot be read in the archive": [names[1]]},
     )

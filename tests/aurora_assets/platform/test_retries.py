@@ -26,7 +26,7 @@ from aurora_platform.cameras.catalog import open_readonly
 from aurora_platform.cameras.images import inspect_image
 from aurora_platform.config.site import load_site
 from aurora_platform.errors import MediaError, TransferError, is_transient
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
@@ -102,10 +102,10 @@ def database_full(home: Path) -> Iterator[Trouble]:
 @contextmanager
 def another_run_at_work(home: Path) -> Iterator[Trouble]:
     def work() -> None:
-        with exclusive(home / "locks", "catalog.2026-03-05", timedelta(0)):
+        with hold_lock(home / "locks", "catalog.2026-03-05", timedelta(0)):
             raise AssertionError("the lock is held")
 
-    with exclusive(home / "locks", "catalog.2026-03-05", timedelta(0)):
+    with hold_lock(home / "locks", "catalog.2026-03-05", timedelta(0)):
         yield work
 
 

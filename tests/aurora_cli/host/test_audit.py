@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aurora_platform.concurrency import together
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import DEFAULT_SITE, load_site
 from aurora_platform.operations import audit_local
 from aurora_platform.operations.audit_host import Visit
@@ -27,7 +27,7 @@ from tests.aurora_cli.parts import (
     deaf,
     elsewhere,
     everything,
-    findings,
+    lines_of,
     settings,
 )
 from tests.patience import in_site_file, patient
@@ -64,7 +64,7 @@ def level_of_our_rsync() -> str:
 
 def test_where_all_is_well_every_line_is_ok_and_the_exit_code_is_0(site_file: Path) -> None:
     result = aurora(site_file, "audit", "--json")
-    found = findings(result)
+    found = lines_of(result)
     for name in ("tool rsync", "host ass rsync", "host aps rsync"):
         assert found.pop(name)["level"] == level_of_our_rsync(), name
     assert {name: one for name, one in found.items() if one["level"] != "ok" and not name.endswith(" space")} == {}
@@ -76,14 +76,14 @@ def test_where_all_is_well_every_line_is_ok_and_the_exit_code_is_0(site_file: Pa
 
 
 def test_a_host_that_asks_for_nothing_is_reached_by_that(site_file: Path, observatory: Observatory) -> None:
-    what = findings(aurora(site_file, "audit", "--json"))["host aps"]["what"]
+    what = lines_of(aurora(site_file, "audit", "--json"))["host aps"]["what"]
     assert f"{observatory.aps.user}@127.0.0.4:{observatory.aps.port}, auth {observatory.aps.auth}" in what
 
 
 def test_an_audit_writes_nothing(site_file: Path, observatory: Observatory, dagster_home: Path) -> None:
     before = everything(site_file.parent, observatory.far, dagster_home)
     for _ in range(2):
-        assert "new: " in findings(aurora(site_file, "audit", "--json"))["host ass host key"]["what"]
+        assert "new: " in lines_of(aurora(site_file, "audit", "--json"))["host ass host key"]["what"]
     assert everything(site_file.parent, observatory.far, dagster_home) == before
 
 
@@ -92,7 +92,7 @@ def test_a_host_that_was_seen_before_has_a_known_key_and_nothing_is_written_eith
 ) -> None:
     assert aurora(site_file, "sync", "power").exit_code == 0
     before = everything(site_file.parent, observatory.far)
-    found = findings(aurora(site_file, "audit", "--json"))
+    found = lines_of(aurora(site_file, "audit", "--json"))
     assert "known: ssh-ed25519 SHA256:" in found["host aps host key"]["what"]
     assert "new: ssh-ed25519 SHA256:" in found["host ass host key"]["what"]
     assert everything(site_file.parent, observatory.far) == before
@@ -106,7 +106,7 @@ def test_a_changed_host_key_fails_and_names_the_file_that_is_kept(
     server.rotate_host_key()
     before = everything(tmp_path / "state")
     result = aurora(file, "audit", "--json")
-    key = findings(result)["host ass host key"]
+    key = lines_of(result)["host ass host key"]
     assert result.exit_code == 1
     assert "CHANGED" in key["what"]
     assert str(tmp_path / "state" / "known_hosts") in key["what"]
@@ -121,7 +121,7 @@ def test_a_damaged_line_of_known_hosts_is_named_and_its_host_fails_and_no_other(
     known.parent.mkdir()
     known.write_bytes(b"caf\xe9\n[127.0.0.4]:%d ssh-ed25519 AAAA" % observatory.aps.port)
     before = everything(known.parent)
-    found = findings(aurora(site_file, "audit", "--json"))
+    found = lines_of(aurora(site_file, "audit", "--json"))
     file = found["known_hosts"]
     assert file["level"] == "warn"
     assert f"lines 1, 2 of {known} cannot be read (it is cut off, its key is cut off or damaged)" in file["what"]
@@ -149,7 +149,7 @@ def test_hosts_that_are_dead_or_deaf_cost_their_bound_once_and_hide_nothing(
 
     with deaf(3) as silent:
         result = aurora(observatory.write_site(tmp_path, change), "audit", "--json")
-    found = findings(result)
+    found = lines_of(result)
     assert result.exit_code == 1
     assert f"127.0.0.9:{port}: Unable to connect: Connection refused" in found["host dead"]["what"]
     assert found["host dead"]["next_step"].startswith(f"try by hand: ssh -p {port} ")
@@ -166,7 +166,7 @@ def test_a_login_that_is_refused_fails_with_the_keys_of_the_site_file_to_look_at
 ) -> None:
     wrong = settings(server) | {"identity": str(observatory.ass.identity)}
     file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=wrong))
-    found = findings(aurora(file, "audit", "--json"))["host ass"]
+    found = lines_of(aurora(file, "audit", "--json"))["host ass"]
     assert found["level"] == "FAIL"
     assert "compare user, auth and identity in hosts.ass" in found["next_step"]
 
@@ -181,7 +181,7 @@ def test_directories_that_are_missing_unreadable_or_planned_offline(observatory:
 
         (closed / "power").mkdir(mode=0o000)
         result = aurora(observatory.write_site(tmp_path, change), "audit", "--json")
-    found = findings(result)
+    found = lines_of(result)
     assert found["source cl61"]["level"] == "FAIL"
     assert found["source cl61"]["next_step"] == "correct streams.cl61.path"
     assert found["source radar"]["level"] == "off"
@@ -195,7 +195,7 @@ def test_a_host_none_of_whose_streams_is_on_is_not_asked(observatory: Observator
         data["hosts"]["aps"] = elsewhere(observatory.ass, "127.0.0.9", dead_port())
         data["streams"]["power"]["enabled"] = False
 
-    found = findings(aurora(observatory.write_site(tmp_path, change), "audit", "--json"))
+    found = lines_of(aurora(observatory.write_site(tmp_path, change), "audit", "--json"))
     assert found["host aps"]["level"] == "off"
 
 
@@ -204,14 +204,14 @@ def test_the_clock_of_a_host_is_compared_with_ours(
     observatory: Observatory, tmp_path: Path, ahead: str, level: str
 ) -> None:
     script(tmp_path / "fake", "date", f'exec /bin/date -d "now {ahead} seconds" "$@"')
-    clock = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass clock"]
+    clock = lines_of(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass clock"]
     assert clock["level"] == level, clock
 
 
 def test_a_host_without_gnu_find_or_rsync_fails(observatory: Observatory, tmp_path: Path) -> None:
     script(tmp_path / "fake", "find", 'echo "find: unrecognized: $1" >&2; exit 1')
     script(tmp_path / "fake", "rsync", "exit 127")
-    found = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))
+    found = lines_of(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))
     assert found["host ass find"]["level"] == found["host ass rsync"]["level"] == "FAIL"
     assert found["source cl61"]["level"] == "ok", "the rest is looked at all the same"
 
@@ -230,7 +230,7 @@ def test_the_version_of_a_hosts_rsync_is_shown_and_one_that_does_not_understand_
     observatory: Observatory, tmp_path: Path, said: str, level: str, what: str
 ) -> None:
     script(tmp_path / "fake", "rsync", f"echo '{said}'; echo 'Copyright'")
-    found = findings(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass rsync"]
+    found = lines_of(aurora(with_odd_host(observatory, tmp_path), "audit", "--json"))["host ass rsync"]
     assert (found["level"], found["what"]) == (level, what)
     assert ("3.5.0 or later there, or see that the package has the fixes" in found["next_step"]) == (BELOW in what)
     assert ("3.1.0 or later" in found["next_step"]) == (level != "ok" and BELOW not in what)
@@ -251,7 +251,7 @@ def test_a_host_says_by_what_it_would_hash_a_file(
     for name in ("sh", "true", "date", "find", "rsync", "head", "grep", *there):
         (tmp_path / "fake" / name).symlink_to("/usr/bin/false" if name in there else str(shutil.which(name)))
     file = with_odd_host(observatory, tmp_path, besides="")
-    found = findings(aurora(file, "audit", "--json"))
+    found = lines_of(aurora(file, "audit", "--json"))
     assert (found["host ass hashing"]["level"], found["host ass hashing"]["what"]) == (level, what)
     assert found["host ass rsync"]["level"] == level_of_our_rsync(), "it has no programs but those"
 
@@ -273,7 +273,7 @@ def test_how_full_the_archive_is_says_its_own_df(
     server = odd_host(tmp_path)
     keys = {key: value for key, value in settings(server).items() if key != "kind"}
     archive = {"hosts": [keys], "raw": str(tmp_path / "archive"), "products": str(tmp_path / "archive")}
-    found = findings(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
+    found = lines_of(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
     assert found["archive 127.0.0.5 rsync"]["level"] == "warn", "the archive's are judged too"
     space = found["archive 127.0.0.5 raw space"]
     assert (space["level"], space["what"]) == (level, what)
@@ -283,7 +283,7 @@ def test_how_full_the_archive_is_says_its_own_df(
 def test_how_full_a_real_disk_is_says_its_own_df(observatory: Observatory, tmp_path: Path) -> None:
     keys = {key: value for key, value in settings(observatory.ass).items() if key != "kind"}
     archive = {"hosts": [keys], "raw": str(tmp_path), "products": str(tmp_path)}
-    found = findings(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
+    found = lines_of(aurora(observatory.write_site(tmp_path, lambda d: d.update(archive=archive)), "audit", "--json"))
     used = subprocess.run(["df", "-P", "-k", tmp_path], capture_output=True, text=True, check=True).stdout
     now = int(used.splitlines()[1].split()[4].rstrip("%"))
     said = int(found["archive 127.0.0.2 products space"]["what"].split(" % used")[0])
@@ -333,11 +333,11 @@ def test_a_login_shell_that_is_not_quiet_is_one_finding_and_shifts_no_answer(
     observatory: Observatory, tmp_path: Path, server: SshServer, welcome: str
 ) -> None:
     file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=settings(server)))
-    quiet = findings(aurora(file, "audit", "--json"))
+    quiet = lines_of(aurora(file, "audit", "--json"))
     assert "host ass login shell" not in quiet
     answer_with(server, rf"{welcome}; eval \"$SSH_ORIGINAL_COMMAND\"")
     result = aurora(file, "audit", "--json")
-    noisy = findings(result)
+    noisy = lines_of(result)
     shell = noisy.pop("host ass login shell")
     assert result.exit_code == 1
     assert shell["level"] == "FAIL"
@@ -353,7 +353,7 @@ def test_a_path_of_the_site_file_is_never_a_command(observatory: Observatory, tm
         path = far / "$(touch owned); `touch owned` '\"&| *\\"
         path.mkdir()
         file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(path=str(path)))
-        assert findings(aurora(file, "audit", "--json"))["source cl61"]["what"] == f"readable: {path} there"
+        assert lines_of(aurora(file, "audit", "--json"))["source cl61"]["what"] == f"readable: {path} there"
         assert [*far.iterdir()] == [path]
 
 
@@ -363,7 +363,7 @@ def test_an_archive_needs_one_host_of_several(observatory: Observatory, tmp_path
     def archive(*hosts: dict[str, Any]) -> dict[str, dict[str, str]]:
         plain = [{key: value for key, value in host.items() if key != "kind"} for host in hosts]
         keys = {"hosts": plain, "raw": str(tmp_path / "archive"), "products": str(tmp_path / "none")}
-        return findings(
+        return lines_of(
             aurora(observatory.write_site(tmp_path, lambda data: data.update(archive=keys)), "audit", "--json")
         )
 
@@ -382,8 +382,8 @@ def test_a_wrong_site_file_is_one_failure_and_exit_code_1(tmp_path: Path) -> Non
     (tmp_path / "site.yaml").write_text("name: x\ncolour: blue\n")
     result = aurora(tmp_path / "site.yaml", "audit", "--json")
     assert result.exit_code == 1
-    assert list(findings(result)) == ["site file"]
-    assert "colour: unknown key" in findings(result)["site file"]["what"]
+    assert list(lines_of(result)) == ["site file"]
+    assert "colour: unknown key" in lines_of(result)["site file"]["what"]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_an_rsync_without_fsync_fails_and_one_without_the_known_fixes_is_worth_a
 ) -> None:
     script(tmp_path / "bin", "rsync", f"echo '{version}'")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    found = findings(aurora(site_file, "audit", "--json"))["tool rsync"]
+    found = lines_of(aurora(site_file, "audit", "--json"))["tool rsync"]
     assert found["level"] == level
     assert ("3.5.0 or later, or see that the package has the fixes" in found["next_step"]) == (level == "warn")
 
@@ -442,7 +442,7 @@ def test_an_include_that_matches_nothing_and_a_stream_that_has_not_begun_are_tol
         data["streams"]["power"] |= {"include": ["*.scv"], "host": "here"}
         data["streams"]["radar"]["start"] = "2999-01-01"
 
-    found = findings(aurora(observatory.write_site(tmp_path, change), "audit", "--json"))
+    found = lines_of(aurora(observatory.write_site(tmp_path, change), "audit", "--json"))
     assert {name for name in found if name.startswith("include")} == {"include cl61", "include power"}
     assert found["include cl61"] == {
         "component": "include cl61",
@@ -481,7 +481,7 @@ def test_a_look_that_never_ends_is_given_up() -> None:
     is_over = threading.Event()
     began = time.monotonic()
     try:
-        ends = together({"slow": lambda: is_over.wait(patient(120)), "quick": lambda: None}, within=patient(1))
+        ends = run_concurrently({"slow": lambda: is_over.wait(patient(120)), "quick": lambda: None}, within=patient(1))
     finally:
         is_over.set()
     assert isinstance(ends["slow"], TimeoutError)

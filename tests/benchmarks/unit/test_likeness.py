@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.likeness import psnr, together
+from benchmarks.likeness import joined, psnr
 
 
 def test_one_step_everywhere_is_48_decibels() -> None:
@@ -23,4 +23,4 @@ def test_several_pairs_together_are_those_pictures_side_by_side() -> None:
     gray = np.full((20, 30), 100, np.uint8)
     others = [gray + np.uint8(1), gray + np.uint8(4)]
     side_by_side = psnr(np.hstack([gray, gray]), np.hstack(others))
-    assert together([psnr(gray, other) for other in others]) == pytest.approx(side_by_side, abs=1e-4)
+    assert joined([psnr(gray, other) for other in others]) == pytest.approx(side_by_side, abs=1e-4)

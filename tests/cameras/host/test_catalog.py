@@ -22,7 +22,7 @@ from aurora_platform.cameras.checks import catalog_matches_raw
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.errors import BusyError
 from aurora_platform.fs.atomic import flush
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from tests.cameras.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, touch
 from tests.inotify import opened_below
 
@@ -200,7 +200,7 @@ def test_a_good_file_that_breaks_leaves_the_table_that_readers_read(sky: Sky) ->
 def test_a_file_is_taken_when_it_has_settled_and_not_before(sky: Sky) -> None:
     path = sky.image(at(10))
     touch(path, NOW, ns=0)
-    assert sky.refresh(now=NOW + timedelta(minutes=4, seconds=59)).unsettled.count == 1
+    assert sky.refresh(now=NOW + timedelta(minutes=4, seconds=59)).unsettled.total == 1
     assert catalogued(sky) == set()
     assert sky.refresh(now=NOW + timedelta(minutes=5)).added == 1
 
@@ -308,7 +308,7 @@ def test_a_name_that_is_not_text_is_named_and_stops_nothing(sky: Sky) -> None:
         report = sky.refresh()
         assert report.unreadable == {"FISH/20260818/10/HDR_20260818_10\\udcff500.jpg": "the name is not UTF-8"}
     assert catalogued(sky) == {"FISH/20260818/10/HDR_20260818_100000.jpg"}
-    assert catalog_matches_raw(sky.workspace, DAY, NOW).wrong["files without a row"].count == 1
+    assert catalog_matches_raw(sky.workspace, DAY, NOW).wrong["files without a row"].total == 1
 
 
 def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,5 +420,5 @@ def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(
 
 def test_a_day_that_somebody_else_refreshes_is_left_to_them(sky: Sky) -> None:
     workspace = replace(sky.workspace, wait=timedelta(seconds=0.1))
-    with exclusive(workspace.locks, f"catalog.{DAY}", timedelta(0)), pytest.raises(BusyError, match=f"catalog.{DAY}"):
+    with hold_lock(workspace.locks, f"catalog.{DAY}", timedelta(0)), pytest.raises(BusyError, match=f"catalog.{DAY}"):
         refresh_day(workspace, DAY, NOW)

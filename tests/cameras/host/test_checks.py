@@ -11,7 +11,7 @@ import zarr
 
 from aurora_platform.cameras import checks
 from aurora_platform.cameras.catalog import open_writable
-from aurora_platform.cameras.checks import Finding
+from aurora_platform.cameras.checks import CheckReport
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import build_daily_video, build_latest_video
@@ -46,7 +46,7 @@ def day(made: tuple[Path, Path]) -> Sky:
     return Sky(place)
 
 
-def look(sky: Sky) -> dict[str, Finding]:
+def look(sky: Sky) -> dict[str, CheckReport]:
     return {
         "catalog": checks.catalog_matches_raw(sky.workspace, DAY, NOW),
         "media": checks.no_unreadable_media(sky.workspace, DAY),
@@ -60,9 +60,9 @@ def look(sky: Sky) -> dict[str, Finding]:
 def failing(sky: Sky) -> dict[str, dict[str, list[str]]]:
     """Check -> kind of offence -> names."""
     return {
-        check: {kind: tally.first for kind, tally in finding.wrong.items()}
-        for check, finding in look(sky).items()
-        if not finding.passed
+        check: {kind: count.first for kind, count in report.wrong.items()}
+        for check, report in look(sky).items()
+        if not report.passed
     }
 
 
@@ -73,15 +73,15 @@ def execute(sky: Sky, query: str, *values: object) -> None:
 
 def test_a_good_day_passes_every_check_and_is_not_touched(day: Sky) -> None:
     before = state(day.layout.products)
-    findings = look(day)
-    assert all(finding.passed for finding in findings.values())
-    assert all(finding.sentence.endswith("as it should be.") for finding in findings.values())
+    reports = look(day)
+    assert all(report.passed for report in reports.values())
+    assert all(report.sentence.endswith("as it should be.") for report in reports.values())
     assert state(day.layout.products) == before
-    assert findings["catalog"].numbers == {"files": 42, "rows": 42, "unreadable": 0}
-    assert findings["daily"].numbers["frames"] == findings["daily"].numbers["frames_of_clips"] == 18
-    assert findings["daily"].numbers["duration_s"] == pytest.approx(18 / 25)
-    assert findings["thumbnails"].numbers == {"closed_hours": 24, "thumbnails": 3}
-    assert findings["pixels"].numbers == {"images": 18, "frames": 18, "excluded": 0}
+    assert reports["catalog"].numbers == {"files": 42, "rows": 42, "unreadable": 0}
+    assert reports["daily"].numbers["frames"] == findings["daily"].numbers["frames_of_clips"] == 18
+    assert reports["daily"].numbers["duration_s"] == pytest.approx(18 / 25)
+    assert reports["thumbnails"].numbers == {"closed_hours": 24, "thumbnails": 3}
+    assert reports["pixels"].numbers == {"images": 18, "frames": 18, "excluded": 0}
 
 
 def test_a_day_with_nothing_passes(sky: Sky) -> None:
@@ -140,10 +140,10 @@ def test_a_removed_thumbnail_is_named_by_its_hour(day: Sky) -> None:
 def test_an_open_hour_needs_no_thumbnail(day: Sky) -> None:
     for path in (day.layout.products / "hourly_thumbnails/fish_hdr/20260818").glob("*.jpg"):
         path.unlink()
-    finding = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 5))
-    assert finding.passed
-    finding = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 10))
-    assert finding.sentence == "thumbnails of 11 closed hours: 1 hours with images and no thumbnail."
+    report = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 5))
+    assert report.passed
+    report = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 10))
+    assert report.sentence == "thumbnails of 11 closed hours: 1 hours with images and no thumbnail."
 
 
 def test_a_truncated_video_does_not_play(day: Sky) -> None:
@@ -253,10 +253,10 @@ def test_an_excluded_image_is_named_and_is_no_fault(day: Sky, content: bytes, re
     assert failing(day) == {"pixels": offence}, "the group does not know of it yet"
     build_pixels(day.workspace, CAMERA, DAY, NOW)
     assert failing(day) == {}
-    finding = look(day)["pixels"]
-    assert finding.excluded == {f"FISH/20260818/10/{path.name}": reason}
-    assert finding.numbers == {"images": 19, "frames": 18, "excluded": 1}
-    assert finding.sentence == "pixels of 2026-08-18: as it should be; 1 input left out, with a reason."
+    report = look(day)["pixels"]
+    assert report.excluded == {f"FISH/20260818/10/{path.name}": reason}
+    assert report.numbers == {"images": 19, "frames": 18, "excluded": 1}
+    assert report.sentence == "pixels of 2026-08-18: as it should be; 1 input left out, with a reason."
     day.image(at(10, 5), day.image_path(at(10)).read_bytes())
     day.refresh()
     assert failing(day) == {"pixels": offence}, "what the group says is of the earlier version"

@@ -84,11 +84,11 @@ def inputs(recipe: str, *paths: Path) -> str:
 def test_what_leaves_nothing_out_is_what_it_was_and_is_not_built_again(sky: Sky) -> None:
     image, clip = sky.image(at(10)), sky.clip(at(10), GOOD)
     sky.refresh()
-    assert pixels(sky).identity == inputs("pixels/1", image)
+    assert pixels(sky).data_version == inputs("pixels/1", image)
     report = daily(sky)
-    assert report.identity == inputs("video/1", clip)
+    assert report.data_version == inputs("video/1", clip)
     with av.open(str(report.target)) as container:
-        assert container.metadata["comment"] == f"video/1 {report.identity}"
+        assert container.metadata["comment"] == f"video/1 {report.data_version}"
         assert "description" not in container.metadata
 
 
@@ -108,7 +108,12 @@ def test_an_image_that_is_not_rgb_stays_catalogued_and_is_left_out_of_the_pixels
         sky.refresh()
         again = pixels(sky)
         assert looked_at() == []
-    assert (again.built, again.decoded, again.excluded, again.identity) == (False, 0, report.excluded, report.identity)
+    assert (again.built, again.decoded, again.excluded, again.data_version) == (
+        False,
+        0,
+        report.excluded,
+        report.data_version,
+    )
     thumbnail = build_thumbnail(sky.workspace, CAMERA, at(10), NOW)
     assert thumbnail.path is not None
     assert thumbnail.path.name == odd.name, "it is the nearest to half past, and somebody can decode it"
@@ -136,7 +141,7 @@ def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None
     with opened_below(sky.layout.raw) as looked_at:
         again = pixels(sky)
         assert looked_at() == []
-    assert (again.built, again.identity, again.excluded) == (False, report.identity, report.excluded)
+    assert (again.built, again.data_version, again.excluded) == (False, report.data_version, report.excluded)
     assert state(sky.layout.products) == before
     assert checks.pixels_match_catalog(sky.workspace, CAMERA, DAY).passed
     with xr.open_zarr(sky.layout.store, group=f"{CAMERA}/20260818") as group:
@@ -277,10 +282,10 @@ def test_a_clip_that_cannot_be_converted_is_left_out_and_stays_catalogued(sky: S
         sky.refresh()
         again = daily(sky)
         assert looked_at() == []
-    assert (again.built, again.excluded, again.identity) == (False, report.excluded, report.identity)
-    finding = checks.daily_video_plays(sky.workspace, CAMERA, DAY)
-    assert (finding.passed, finding.excluded) == (True, report.excluded)
-    assert (finding.numbers["clips"], finding.numbers["frames"], finding.numbers["excluded"]) == (4, 14, 2)
+    assert (again.built, again.excluded, again.data_version) == (False, report.excluded, report.data_version)
+    check = checks.daily_video_plays(sky.workspace, CAMERA, DAY)
+    assert (check.passed, check.excluded) == (True, report.excluded)
+    assert (check.numbers["clips"], check.numbers["frames"], check.numbers["excluded"]) == (4, 14, 2)
 
 
 def test_a_clip_that_was_left_out_is_not_decoded_again_for_another_video(
@@ -319,11 +324,11 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
         with opened_below(sky.layout.raw) as looked_at:
             assert build(sky).excluded == report.excluded
             assert looked_at() == []
-    for finding in (
+    for check in (
         checks.daily_video_plays(sky.workspace, CAMERA, DAY),
         checks.latest_video_plays(sky.workspace, CAMERA),
     ):
-        assert (finding.passed, finding.excluded) == (True, report.excluded)
+        assert (check.passed, check.excluded) == (True, report.excluded)
     assert catalogue(sky) == ([clip.name], {})
     good = sky.clip(at(11), GOOD)
     sky.refresh()

@@ -309,7 +309,7 @@ def test_a_file_has_settled_by_the_later_of_our_clock_and_the_hosts(
     if hosts:
         remember(workspace.seen_at, {DAY: Sighting(ns(hosts), 0, 0), NEXT: Sighting(ns(at(23)), 0, 0)})
     report = refresh_day(workspace, DAY, ours)
-    assert (report.images, report.unsettled.count) == ((1, 0) if catalogued else (0, 1))
+    assert (report.images, report.unsettled.total) == ((1, 0) if catalogued else (0, 1))
 
 
 def test_a_file_that_has_just_come_over_is_catalogued_though_our_clock_is_behind_the_hosts(sites: Observatory) -> None:
@@ -317,4 +317,4 @@ def test_a_file_that_has_just_come_over_is_catalogued_though_our_clock_is_behind
     assert sites.workspace.seen_at
     sites.mirror.run(DAY, source=LocalSource(lambda: ns(at(10, 25))), live_from=DAY, seen_at=sites.workspace.seen_at)
     report = refresh_day(sites.workspace, DAY, at(10, 20))
-    assert (report.added, report.unsettled.count) == (1, 0)
+    assert (report.added, report.unsettled.total) == (1, 0)

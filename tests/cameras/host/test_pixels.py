@@ -260,7 +260,7 @@ def test_a_late_frame_costs_one_decode_and_moves_the_others(sky: Sky) -> None:
         report = build(sky)
         assert set(looked_at()) == {late.name}
     assert (report.built, report.decoded, report.frames) == (True, 1, 3)
-    assert report.identity != first.identity
+    assert report.data_version != first.data_version
     assert names(opened(sky)) == [early.name, late.name, last.name]
     assert [chunk(sky, index).stat().st_ino for index in (0, 2)] == inodes
     for index, path in enumerate((early, late, last)):

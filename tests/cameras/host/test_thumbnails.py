@@ -86,7 +86,7 @@ def test_a_published_thumbnail_is_kept_when_its_image_is_gone(sky: Sky) -> None:
     first = build(sky)
     path.unlink()
     again = build(sky)
-    assert (again.built, again.path, again.identity) == (False, first.path, first.identity)
+    assert (again.built, again.path, again.data_version) == (False, first.path, first.data_version)
 
 
 def test_a_thumbnail_of_the_scripts_before_us_is_kept(sky: Sky) -> None:
@@ -95,7 +95,7 @@ def test_a_thumbnail_of_the_scripts_before_us_is_kept(sky: Sky) -> None:
     sky.put(old, jpeg())
     report = build(sky)
     assert (report.built, report.path) == (False, old)
-    assert report.identity
+    assert report.data_version
 
 
 def test_a_thumbnail_that_was_damaged_after_it_was_published_stops_nothing(sky: Sky) -> None:
@@ -184,7 +184,7 @@ def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
     sky.refresh()
     path.write_bytes(b"being written")
     report = build_thumbnail(sky.workspace, "fish_hdr", HOUR, NOW)
-    assert report.waiting.count == 1
+    assert report.waiting.total == 1
     assert report.path is not None
     assert report.path.name == "HDR_20260818_104500.jpg"
 
@@ -229,16 +229,16 @@ def test_many_hours_give_what_each_gives_alone(sky: Sky) -> None:
     sky.refresh()
     reports = list(build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW))
     assert [report.hour for report in reports] == hours_of_the_day()
-    together = {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()}
+    run_concurrently = {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()}
     assert [list(report.unreadable) for report in reports if report.unreadable] == [
         ["FISH/20260818/05/HDR_20260818_053100.jpg"]
     ]
-    for path in together:
+    for path in run_concurrently:
         path.unlink()
     alone = [build_thumbnail(sky.workspace, "fish_hdr", hour, NOW) for hour in hours_of_the_day()]
     assert [report.path for report in alone] == [report.path for report in reports]
-    assert {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()} == together
-    assert len(together) == 5
+    assert {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()} == run_concurrently
+    assert len(run_concurrently) == 5
 
 
 def test_many_hours_of_two_days_wait_for_the_catalogue_of_the_day_that_is_behind(sky: Sky) -> None:

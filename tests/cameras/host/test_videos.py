@@ -204,7 +204,7 @@ def test_a_clip_that_cannot_be_decoded_for_conversion_is_recorded_and_left_out(s
     with opened_below(sky.layout.raw) as opened:
         second = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
         assert opened() == []
-    assert (second.built, second.identity) == (False, report.identity)
+    assert (second.built, second.data_version) == (False, report.data_version)
 
 
 @pytest.mark.parametrize("good_hours", [(), (11,), (11, 12)])

@@ -22,7 +22,7 @@ def test_pixels_keep_all_their_frames_while_a_new_version_of_one_waits(sky: Sky)
     before = version(group)
     sky.put(paths[1], jpeg(99), ns=5)
     waiting = build_pixels(sky.workspace, "fish_hdr", DAY, NOW)
-    assert (waiting.built, waiting.waiting.count) == (False, 1)
+    assert (waiting.built, waiting.waiting.total) == (False, 1)
     assert version(group) == before
     sky.refresh()
     after = build_pixels(sky.workspace, "fish_hdr", DAY, NOW)
@@ -37,7 +37,7 @@ def test_a_video_keeps_all_its_clips_while_a_new_version_of_one_waits(sky: Sky) 
     before = version(target)
     sky.put(paths[1], Film().encode(99), ns=5)
     waiting = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
-    assert (waiting.built, waiting.waiting.count) == (False, 1)
+    assert (waiting.built, waiting.waiting.total) == (False, 1)
     assert version(target) == before
     sky.refresh()
     assert build_daily_video(sky.workspace, "fish_hdr", DAY, NOW).built
@@ -56,7 +56,7 @@ def test_a_video_of_a_clip_that_was_replaced_while_it_was_joined_is_not_publishe
 
     monkeypatch.setattr(videos, "join", replaced_meanwhile)
     report = build_daily_video(sky.workspace, "fish_hdr", DAY, NOW)
-    assert (report.built, report.waiting.count) == (False, 1)
+    assert (report.built, report.waiting.total) == (False, 1)
     assert not sky.layout.video("fish_hdr", DAY).exists()
     monkeypatch.undo()
     sky.refresh()

@@ -28,7 +28,7 @@ from aurora_platform.fs.atomic import (
     remove,
 )
 from aurora_platform.fs.locks import (
-    exclusive,
+    hold_lock,
 )
 from aurora_platform.fs.paths import (
     UnsafePathError,
@@ -38,15 +38,15 @@ from aurora_platform.fs.paths import (
 from aurora_platform.fs.versions import (
     FileVersion,
     ScannedEntry,
-    identity,
+    data_version,
 )
 from aurora_platform.streams.settled import (
     is_settled,
 )
 from aurora_platform.text import (
-    SHOWN,
-    Tally,
-    shown,
+    MOST_NAMED,
+    Count,
+    printable,
 )
 from tests.patience import patient, until
 
@@ -130,7 +130,7 @@ def test_the_longest_allowed_name_leaves_room_for_a_temporary_one(tmp_path: Path
 @example(b"\x1b]0;title\x07|\n")
 @example("\ud800")
 def test_a_shown_name_is_printable_and_short(raw: bytes | str) -> None:
-    text = shown(raw)
+    text = printable(raw)
     assert text.isprintable()
     assert len(text) <= 200
     text.encode()
@@ -143,10 +143,10 @@ def test_settled_is_old_enough_to_the_nanosecond(now: int, settle: int, offset: 
 
 
 def test_a_tally_counts_all_and_names_the_first() -> None:
-    tally = Tally()
+    count = Count()
     for number in range(25):
-        tally.add(f"file {number}\n")
-    assert (tally.count, tally.first) == (25, [f"file {number}\\n" for number in range(SHOWN)])
+        count.add(f"file {number}\n")
+    assert (count.total, count.first) == (25, [f"file {number}\\n" for number in range(MOST_NAMED)])
 
 
 VERSIONS = st.builds(FileVersion, st.integers(0), st.integers(0))
@@ -160,8 +160,8 @@ def test_another_set_of_inputs_is_another_identity(
 ) -> None:
     # NUL cannot stand in a path, and is what separates the parts.
     clean = [[f for f in files if "\0" not in f.path] for files in (one, other)]
-    assert (identity("r/1", clean[0]) == identity("r/1", clean[1])) == (clean[0] == clean[1])
-    assert identity("r/1", clean[0]) != identity("r/2", clean[0])
+    assert (data_version("r/1", clean[0]) == data_version("r/1", clean[1])) == (clean[0] == clean[1])
+    assert data_version("r/1", clean[0]) != data_version("r/2", clean[0])
 
 
 @contextmanager
@@ -358,7 +358,7 @@ def test_what_fails_inside_a_claim_leaves_nothing(staging: Staging) -> None:
 
 def count(locks: Path, counter: Path, rounds: int) -> None:
     for _ in range(rounds):
-        with exclusive(locks, "counter", timedelta(seconds=patient(60))):
+        with hold_lock(locks, "counter", timedelta(seconds=patient(60))):
             value = int(counter.read_text())
             time.sleep(random.random() / 1000)
             counter.write_text(str(value + 1))
@@ -375,20 +375,20 @@ def test_processes_that_count_under_a_lock_lose_no_count(tmp_path: Path) -> None
 
 
 def test_threads_of_one_process_exclude_each_other_too(tmp_path: Path) -> None:
-    with exclusive(tmp_path, "stream", timedelta(0)):
-        with pytest.raises(BusyError), exclusive(tmp_path, "stream", timedelta(0)):
+    with hold_lock(tmp_path, "stream", timedelta(0)):
+        with pytest.raises(BusyError), hold_lock(tmp_path, "stream", timedelta(0)):
             pass
-        with exclusive(tmp_path, "other", timedelta(0)):
+        with hold_lock(tmp_path, "other", timedelta(0)):
             pass
-    with exclusive(tmp_path, "stream", timedelta(0)):
+    with hold_lock(tmp_path, "stream", timedelta(0)):
         pass
 
 
 def test_a_program_that_was_started_under_a_lock_does_not_keep_it(tmp_path: Path) -> None:
-    with exclusive(tmp_path, "stream", timedelta(0)):
+    with hold_lock(tmp_path, "stream", timedelta(0)):
         sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], close_fds=False)
     try:
-        with exclusive(tmp_path, "stream", timedelta(0)):
+        with hold_lock(tmp_path, "stream", timedelta(0)):
             pass
     finally:
         sleeper.kill()

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_platform.fs.versions import DIRECTORY, FILE, OTHER, SYMLINK, FileVersion, ScannedEntry, identity
+from aurora_platform.fs.versions import DIRECTORY, FILE, OTHER, SYMLINK, FileVersion, ScannedEntry, data_version
 
 SECOND = 10**9
 SIZES, MTIMES = st.integers(0, 10**12), st.integers(10**18, 4 * 10**18)
@@ -49,7 +49,7 @@ def test_a_scanned_entry_says_what_lies_there_and_follows_no_symlink(tmp_path: P
 def test_the_identity_of_a_product_is_the_one_that_products_on_disk_have() -> None:
     files = [ScannedEntry("a b/ü", FileVersion(5, 7)), ScannedEntry("c", FileVersion(0, 1_700_000_000_123_456_789))]
     text = "raw/1\0a b/ü\x005\x007\0c\x000\x001700000000123456789"
-    assert identity("raw/1", files) == hashlib.sha256(text.encode()).hexdigest()
+    assert data_version("raw/1", files) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_entries_are_sorted_by_path_then_size_then_mtime() -> None:

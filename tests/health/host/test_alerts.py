@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.errors import BusyError, MailError
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.health.alert_rules import Reading, conditions_of, read_snapshot
 from aurora_platform.health.alert_state import Moment, State
 from aurora_platform.health.alerts import Alerting, Outcome
@@ -457,7 +457,7 @@ def test_a_preview_writes_and_sends_nothing(site: Site, relay: Relay) -> None:
 
 def test_two_evaluations_take_turns(site: Site) -> None:
     alerts = alerting(site.home, site.settings, lock_slack=timedelta(seconds=0.1) - site.settings.within)
-    with exclusive(site.home / "locks", "alerts", timedelta(0)), pytest.raises(BusyError):
+    with hold_lock(site.home / "locks", "alerts", timedelta(0)), pytest.raises(BusyError):
         alerts.evaluate(reading(START), Mailer(site.settings), at=Moment(START))
 
 

@@ -150,9 +150,9 @@ def test_the_audit_says_whether_dagster_shell_is_there(
 ) -> None:
     spec = util.find_spec("json") if is_installed else None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    (finding,) = audit_local.dagster_shell()
-    assert finding.level.value == level
-    assert bool(finding.next_step) is not is_installed
+    (report,) = audit_local.dagster_shell()
+    assert report.level.value == level
+    assert bool(report.next_step) is not is_installed
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,7 @@ def test_a_file_that_no_look_at_its_day_would_list_is_refused_and_not_asked_for_
     mirror = Mirror(stream_of(far, FLAT), tmp_path)
     assert mirror.run(DAY).total("copied") == 1
     outside = look_outside(mirror.stream, mirror.source, mirror.root, [DAY])
-    assert outside.refused.count == 3
+    assert outside.refused.total == 3
     assert set(outside.refused.first) == {"met_20260305.dat", "nothing.dat", "met_20990101_.dat"}
     whole = mirror.look()
     assert whole.behind == [], "a run for that day would not see it"

@@ -9,7 +9,7 @@ import pytest
 
 from aurora_platform.archive.selection import raw_items
 from aurora_platform.mirror.checks import local_files, nothing_foreign
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, DAY, SETTLED, Mirror, Noted, adds_up, differences, left_over, stream_of, write
 
@@ -100,9 +100,9 @@ def test_the_work_directory_below_a_stream_is_no_file_of_it_for_anybody(mirror: 
     here = list(local_files(mirror.stream, mirror.root, []))
     assert sorted(file.path for file in here) == sorted(FILES)
     assert nothing_foreign(here, {"all": mirror.stream}).wrong == {}
-    refused, days = Tally(), {DAY, datetime.now(UTC).date()}
+    refused, days = Count(), {DAY, datetime.now(UTC).date()}
     items = raw_items(mirror.stream, mirror.root, "/gws", days, refused)
-    assert (sorted(item.remote_path for item in items), refused.count) == (["/gws/all/b", "/gws/all/in/deep/a"], 0)
+    assert (sorted(item.remote_path for item in items), refused.total) == (["/gws/all/b", "/gws/all/in/deep/a"], 0)
 
 
 def test_a_host_cannot_write_into_our_work_directory(far: Path, tmp_path: Path) -> None:

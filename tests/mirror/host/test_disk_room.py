@@ -48,7 +48,7 @@ def numbers(report: MirrorReport) -> dict[str, Any]:
     return {
         "copied": day.copied,
         "unchanged": day.unchanged,
-        "refused": {reason: tally.first for reason, tally in day.refused.items()},
+        "refused": {reason: count.first for reason, count in day.refused.items()},
     }
 
 

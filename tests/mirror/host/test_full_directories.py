@@ -30,7 +30,7 @@ def here(mirror: Mirror) -> list[str]:
 
 def refused(report: MirrorReport) -> dict[str, list[str]]:
     assert adds_up(report)
-    return {reason: tally.first for day in report.days for reason, tally in day.refused.items()}
+    return {reason: count.first for day in report.days for reason, count in day.refused.items()}
 
 
 @pytest.mark.parametrize("what", ["bytes", "inodes"])

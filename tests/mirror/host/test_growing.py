@@ -103,22 +103,22 @@ def test_a_file_that_is_appended_without_pause_is_brought_by_each_pass_and_is_al
     station: Mirror,
 ) -> None:
     there, here = Path(station.stream.path) / STATION, station.root / STATION
-    identities = []
+    data_versions = []
     with at_work(APPENDS, there), Reader(here, there) as reader:
         for _ in range(6):
             before = there.stat().st_size
             report = station.run(DAY)
             (day,) = report.days
             assert (day.seen, day.copied, day.unchanged) == (1, 1, 0)
-            assert (day.unsettled.count, day.refused, report.complaints) == (0, {}, [])
+            assert (day.unsettled.total, day.refused, report.complaints) == (0, {}, [])
             assert day.bytes == here.stat().st_size >= before
             assert adds_up(report)
-            identities.append(day.identity)
+            data_versions.append(day.data_version)
             wait_for_more(there, here)
     assert reader.wrong == []
     assert reader.looks > 20
     assert len(reader.sizes) >= 4, "it saw most of the versions"
-    assert len(set(identities)) == len(identities)
+    assert len(set(data_versions)) == len(data_versions)
     assert here.read_bytes() != there.read_bytes()
 
     assert station.run(DAY).total("copied") == 1
@@ -139,7 +139,7 @@ def test_a_look_asks_for_a_growing_file_whenever_it_has_grown_and_never_else(sta
         with there.open("ab") as file:
             file.write(b"a line\n")
         (day,) = station.look(DAY).behind
-        assert (day.missing, day.missing_bytes, day.unsettled.count) == (1, 7 * (number + 1), 0)
+        assert (day.missing, day.missing_bytes, day.unsettled.total) == (1, 7 * (number + 1), 0)
         digests.add(day.digest)
         station.run(DAY)
         assert station.look(DAY).behind == []
@@ -159,7 +159,7 @@ def test_lines_appended_between_the_listing_and_the_transfer_come_with_it(statio
     assert here.read_bytes() == b"one\ntwo\n"
     assert (first.total("copied"), first.unsettled, first.total("bytes")) == (1, 0, 8)
     second = station.run(DAY)
-    assert (second.total("unchanged"), second.days[0].identity) == (1, first.days[0].identity)
+    assert (second.total("unchanged"), second.days[0].data_version) == (1, first.days[0].data_version)
 
 
 @pytest.mark.parametrize("new", [b"one\ntwo\n", b"1\n"], ids=["longer", "shorter"])
@@ -184,7 +184,7 @@ VERSIONS = [b"x" * 1000, b"y" * 1000, b"z" * 5000, b"a" * 10, b""]
 
 def test_each_version_of_a_file_that_is_rewritten_in_place_is_brought_also_a_shorter_one(power: Mirror) -> None:
     there, here = Path(power.stream.path) / POWER, power.root / POWER
-    identities = set()
+    data_versions = set()
     for content in VERSIONS:
         with there.open("r+b" if there.exists() else "wb") as file:
             file.write(content)
@@ -192,9 +192,9 @@ def test_each_version_of_a_file_that_is_rewritten_in_place_is_brought_also_a_sho
         report = power.run(DAY)
         assert (report.total("copied"), report.unsettled, report.total("refused_count")) == (1, 0, 0)
         assert here.read_bytes() == content
-        identities.add(report.days[0].identity)
+        data_versions.add(report.days[0].data_version)
         time.sleep(0.02)
-    assert len(identities) == len(VERSIONS)
+    assert len(data_versions) == len(VERSIONS)
     assert power.run(DAY).total("unchanged") == 1
 
 

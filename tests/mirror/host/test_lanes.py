@@ -98,9 +98,9 @@ def test_days_of_both_kinds_are_two_transfers_with_places_of_their_own_and_one_r
     assert left_over(mirror.raw) == []
     again = mirror.run(*OLD, *LIVE, live_from=LIVE_FROM)
     assert again.total("unchanged") == 4
-    assert [day.identity for day in again.days] == [day.identity for day in report.days]
-    assert {day.day: day.identity for day in mirror.run(*OLD, *LIVE).days} == {
-        day.day: day.identity for day in report.days
+    assert [day.data_version for day in again.days] == [day.data_version for day in report.days]
+    assert {day.day: day.data_version for day in mirror.run(*OLD, *LIVE).days} == {
+        day.day: day.data_version for day in report.days
     }, "a lane is no part of what a day is"
 
 

@@ -17,7 +17,7 @@ from aurora_platform.errors import AuroraError, HostError, HostRefusedError
 from aurora_platform.fs.versions import DIRECTORY, FILE, OTHER, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.mirror.plan import make_plan
 from aurora_platform.streams.classify import directories
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.listing import (
     NO_SUCH_ROOT,
     ListedEntry,
@@ -84,7 +84,7 @@ def by_shell(root: Path | str | bytes, below: Sequence[str] = (), named: Sequenc
     command = remote_command(os.fsdecode(root), below, named=named)
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    unreadable = Tally()
+    unreadable = Count()
     complaints(done.stderr, unreadable)
     return parse_listing(split_records([done.stdout]), unreadable)
 
@@ -119,7 +119,7 @@ def test_the_script_says_over_ssh_what_find_says(odd: Path, server: SshServer, t
     mirror = Mirror(stream_of(odd), tmp_path, host_of(server))
     listing = mirror.source.list(str(odd), [])
     same(listing, by_find(odd))
-    assert listing.unreadable.count == 0
+    assert listing.unreadable.total == 0
     assert f"Accepted {'none' if server.auth == 'none' else 'publickey'} for {server.user}" in server.log()
 
 
@@ -128,7 +128,7 @@ def test_only_the_asked_directories_are_listed_and_missing_ones_are_none(odd: Pa
     expected = by_find(odd, [b"in", b"dir -exec", b"dir #hash", b"dir *"])
     for listing in (LocalSource().list(str(odd), below), by_shell(odd, below)):
         same(listing, expected, [b"in", b"dir -exec", b"dir #hash", b"dir *"])
-        assert listing.unreadable.count <= 1  # "plain/under a file": Not a directory
+        assert listing.unreadable.total <= 1  # "plain/under a file": Not a directory
 
 
 @pytest.mark.parametrize("name", ["link to directory", "link to nowhere", "plain", "pipe"])
@@ -208,7 +208,7 @@ def test_a_directory_that_may_not_be_read_is_counted_and_the_rest_is_listed(
     found = entries(listing)
     assert b"plain" in found
     assert not any(path.startswith(b"in/") for path in found)
-    assert (listing.unreadable.count, listing.unreadable.first) == (1, ["'./in': Permission denied"])
+    assert (listing.unreadable.total, listing.unreadable.first) == (1, ["'./in': Permission denied"])
 
 
 def test_an_asked_directory_behind_one_that_may_not_be_entered_is_counted(
@@ -220,7 +220,7 @@ def test_an_asked_directory_behind_one_that_may_not_be_entered_is_counted(
     (odd / "closed").chmod(0o700)
     listing = Mirror(stream_of(odd), tmp_path, host_of(server)).source.list(str(odd), ["closed/day", "in"])
     assert len(entries(listing)) >= len(ODD_NAMES)
-    assert listing.unreadable.count == 1
+    assert listing.unreadable.total == 1
 
 
 @pytest.mark.parametrize("complaint", ["find: unrecognized: -printf", "find: -printf: unknown primary or operator"])
@@ -235,7 +235,7 @@ def test_a_host_without_gnu_find_is_an_error_and_no_empty_listing(far: Path, tmp
         capture_output=True, check=False, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
     )  # fmt: skip
     with pytest.raises(HostError):
-        list(parse_listing(split_records([done.stdout]), Tally()).entries)
+        list(parse_listing(split_records([done.stdout]), Count()).entries)
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def real_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def read(blocks: Sequence[bytes]) -> list[ListedEntry]:
-    return list(parse_listing(split_records(blocks), Tally()).entries)
+    return list(parse_listing(split_records(blocks), Count()).entries)
 
 
 @settings(patient, max_examples=300)
@@ -276,7 +276,7 @@ def test_whatever_bytes_a_host_sends_give_entries_or_a_host_error(
     content = real_bytes[:at] + noise + real_bytes[at + data.draw(st.integers(0, 8)) :]
     stream = stream_of("/", ANYTHING)
     try:
-        listing = parse_listing(split_records([content]), Tally())
+        listing = parse_listing(split_records([content]), Count())
         make_plan(stream, [DAY], listing, tmp_path_factory.getbasetemp() / "raw")
     except AuroraError as error:
         assert isinstance(error, HostError)  # noqa: PT017 - any other exception fails as well
@@ -334,12 +334,12 @@ def test_an_entry_that_lies_about_its_path_is_refused_and_counted(tmp_path: Path
     plan = make_plan(
         stream_of("/", ANYTHING, include=["**/*", "**/.*", "**/.*/**"]),
         [DAY],
-        parse_listing(split_records([content]), Tally()),
+        parse_listing(split_records([content]), Count()),
         tmp_path,
     )
     day = plan.days[DAY]
     assert [file.path for file in day.fetch] == ["good"]
-    assert {reason: tally.count for reason, tally in day.refused.items()} == {reason: 1}
+    assert {reason: count.total for reason, count in day.refused.items()} == {reason: 1}
 
 
 def test_a_nul_cannot_smuggle_an_end_into_a_listing() -> None:
@@ -367,24 +367,24 @@ def test_files_that_go_away_meanwhile_are_no_error(tmp_path: Path) -> None:
 
     listing = LocalSource().list(str(tmp_path), [])
     assert len(list(vanishing(listing.entries))) >= 50
-    assert listing.unreadable.count == 0
+    assert listing.unreadable.total == 0
 
 
 def test_complaints_are_counted_but_for_files_that_went_away() -> None:
-    unreadable = Tally()
+    unreadable = Count()
     complaints(b"find: './a': Permission denied\nfind: './b': No such file or directory\n\n", unreadable)
-    assert (unreadable.count, unreadable.first) == (1, ["'./a': Permission denied"])
+    assert (unreadable.total, unreadable.first) == (1, ["'./a': Permission denied"])
 
 
 def test_what_a_login_shell_says_besides_is_no_complaint_of_our_find() -> None:
-    unreadable = Tally()
+    unreadable = Count()
     noise = "Warning: quota is nearly used up\npyenv: cannot rehash\nfind: '/home/x': Permission denied\n"
     complaints((noise + "find: ‘./x’: Permission denied\nfind: `./y': Input/output error\n").encode(), unreadable)
-    assert unreadable.count == 2
+    assert unreadable.total == 2
     assert unreadable.first == ["‘./x’: Permission denied", "`./y': Input/output error"]
-    many = Tally()
+    many = Count()
     complaints(noise.encode() * 2000 + b"find: './x': Permission denied", many)
-    assert many.count == 1, "however much it says"
+    assert many.total == 1, "however much it says"
 
 
 def test_the_noise_of_a_login_shell_counts_for_nothing_in_a_listing(own_server: SshServer, far: Path) -> None:
@@ -392,7 +392,7 @@ def test_the_noise_of_a_login_shell_counts_for_nothing_in_a_listing(own_server: 
     answer_with(own_server, r"echo 'Warning: quota' >&2; eval \"$SSH_ORIGINAL_COMMAND\"")
     listing = Mirror(stream_of(far), own_server.directory, host_of(own_server)).source.list(str(far), [])
     assert b"file" in entries(listing)
-    assert listing.unreadable.count == 0
+    assert listing.unreadable.total == 0
 
 
 @pytest.mark.parametrize("below", [[], ["day"]])

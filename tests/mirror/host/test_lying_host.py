@@ -66,7 +66,7 @@ def plain_files(mirror: Mirror) -> set[str]:
 
 def refused(report: object) -> dict[str, int]:
     (day,) = report.days  # type: ignore[attr-defined]
-    return {reason: tally.count for reason, tally in day.refused.items()}
+    return {reason: count.count for reason, count in day.refused.items()}
 
 
 def counted(reasons: Sequence[str]) -> dict[str, int]:
@@ -94,7 +94,7 @@ def test_every_lie_of_a_listing_is_refused_by_name_and_writes_nothing_elsewhere(
     assert report.total("copied") == 2
     (day,) = report.days
     assert all(
-        tally.first and all(n.isprintable() and len(n) <= 200 for n in tally.first) for tally in day.refused.values()
+        count.first and all(n.isprintable() and len(n) <= 200 for n in count.first) for count in day.refused.values()
     )
     assert around(either, far) == before
     assert plain_files(either) == {"good", "in/file"}
@@ -143,7 +143,7 @@ def test_what_becomes_a_link_to_etc_after_the_listing_brings_no_link_and_nothing
     before = around(either, far)
     report = either.run(source=Meanwhile(either.source, swap))
     (day,) = report.days
-    assert (report.total("copied"), day.unsettled.count + day.refused_count) == (1, 1)
+    assert (report.total("copied"), day.unsettled.total + day.refused_count) == (1, 1)
     assert adds_up(report)
     assert plain_files(either) == {"stays"}
     assert around(either, far) == before

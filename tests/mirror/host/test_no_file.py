@@ -65,7 +65,7 @@ def test_what_is_no_file_any_more_when_it_is_copied_is_refused_and_takes_no_name
 
     report = either.run(source=Meanwhile(either.source, swap))
     (day,) = report.days
-    assert (day.copied, {why: tally.first for why, tally in day.refused.items()}) == (1, {reason: ["in/swapped"]})
+    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {reason: ["in/swapped"]})
     assert adds_up(report)
     assert sorted(os.listdir(either.root / "in")) == ["stays"]
     assert left_over(either.raw) == []
@@ -79,7 +79,7 @@ def test_what_takes_a_files_name_here_during_the_transfer_stays_and_the_file_is_
     (either.root / "in").mkdir(parents=True)
     report = either.run(transfer=Then(either.transfer, lambda: stands(either.root / "in/taken")))
     (day,) = report.days
-    assert (day.copied, {why: tally.first for why, tally in day.refused.items()}) == (1, {UNDER_ITS_NAME: ["in/taken"]})
+    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {UNDER_ITS_NAME: ["in/taken"]})
     assert adds_up(report)
     assert not os.path.isfile(either.root / "in/taken") or os.path.islink(either.root / "in/taken")
     assert left_over(either.raw) == []
@@ -102,7 +102,7 @@ def test_what_stands_on_the_way_since_the_plan_leads_nothing_out_of_the_raw_root
 
     report = either.run(transfer=Then(either.transfer, stand))
     (day,) = report.days
-    assert (day.copied, {why: tally.first for why, tally in day.refused.items()}) == (1, {ON_THE_WAY: ["in/led/away"]})
+    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {ON_THE_WAY: ["in/led/away"]})
     assert adds_up(report)
     assert os.listdir(outside) == []
     assert left_over(either.raw) == []

@@ -59,7 +59,7 @@ def test_a_host_that_says_more_on_stderr_than_its_window_holds_is_listed_all_the
 ) -> None:
     with saying(tmp_path, image, FLOOD) as mirror:
         survey = mirror.look(DAY)
-    assert (survey.files, survey.unreadable.count) == (1, 0)
+    assert (survey.files, survey.unreadable.total) == (1, 0)
 
 
 def test_a_host_that_never_ends_its_noise_on_stderr_ends_in_the_listings_bound(image: Path, tmp_path: Path) -> None:

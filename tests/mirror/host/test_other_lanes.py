@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aurora_platform.fs.locks import exclusive
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.mirror.work_directory import KEEP_PARTIAL
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, DAY, Mirror, left_over, stream_of, write
@@ -53,7 +53,7 @@ def test_parts_that_nobody_came_back_for_go_whosever_they_are(mirror: Mirror) ->
 @pytest.mark.parametrize("lock", ["mirror.another", "mirror.another.transfer"])
 def test_a_lane_in_which_somebody_works_is_left_alone(mirror: Mirror, lock: str) -> None:
     part = leave(mirror, "another", "partial/old", 1, OLD)
-    with exclusive(mirror.locks, lock, timedelta(0)):
+    with hold_lock(mirror.locks, lock, timedelta(0)):
         assert mirror.run().total("copied") == 1
         assert part.exists()
     mirror.run()
@@ -80,7 +80,7 @@ def test_parts_of_the_streams_history_make_room_for_what_is_live_unless_they_are
 ) -> None:
     def passes() -> Any:
         part = leave(mirror, lane, "partial/of_history.dat", 6 * MB, timedelta(0))
-        with exclusive(mirror.locks, lock, timedelta(0)):
+        with hold_lock(mirror.locks, lock, timedelta(0)):
             report = mirror.run(live_from=DAY)
         return report.total("copied"), report.total("refused_count"), part.exists(), left_over(mirror.raw)
 

@@ -63,7 +63,7 @@ def check_whole(survey: Survey, tree: Tree) -> None:
     assert (survey.files, survey.bytes) == (tree.total["files"], tree.total["bytes"])
     assert (survey.unsettled, survey.foreign) == (tree.total["unsettled"], tree.total["foreign"])
     assert survey.refusals == tree.total["refused"] + tree.total["refused, no day"]
-    assert survey.refused.count == tree.total["refused, no day"]
+    assert survey.refused.total == tree.total["refused, no day"]
     assert survey.newest_ns == (tree.newest_ns or None)
     assert survey.is_whole
 
@@ -218,7 +218,7 @@ def test_counts_add_up_whatever_a_host_says(
     survey = look(stream, said(entries), tmp_path_factory.getbasetemp() / "none", None)
     found = counts(survey)
     assert all(START <= day <= date(2026, 3, 9) for day in found), "no day before the start, and none of the future"
-    assert sum(day["seen"] for day in found.values()) + survey.refused.count + survey.foreign <= len(entries)
+    assert sum(day["seen"] for day in found.values()) + survey.refused.total + survey.foreign <= len(entries)
     assert all(day.missing_bytes >= 0 for day in survey.behind)
     assert survey.summary().isprintable()
 
@@ -299,7 +299,7 @@ def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, ser
         make_readable(far / path)
     (far / f"FISH/{DAY:%Y%m%d}/10").chmod(0o700)
     survey = Mirror(stream_of(far), tmp_path, host_of(server)).look(DAY)
-    assert (survey.files, survey.unreadable.count) == (1, 1)
+    assert (survey.files, survey.unreadable.total) == (1, 1)
     assert survey.summary().endswith("; 1 directory not readable")
 
 

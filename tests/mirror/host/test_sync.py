@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.errors import AuroraError, BusyError, HostError, TransferError
-from aurora_platform.fs.versions import ScannedEntry, identity
+from aurora_platform.fs.versions import ScannedEntry, data_version
 from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.openssh import openssh_command
@@ -67,7 +67,7 @@ def check_first_and_second_pass(mirror: Mirror, camera: tuple[Path, Report]) -> 
     assert (len(source.calls), transfer.paths) == (1, []), "it lists once and fetches nothing"
     assert (second.total("copied"), second.total("bytes")) == (0, 0)
     assert second.total("unchanged") == second.total("seen") == first.total("seen")
-    assert [day.identity for day in second.days] == [day.identity for day in first.days]
+    assert [day.data_version for day in second.days] == [day.data_version for day in first.days]
     assert left_over(mirror.raw) == []
     return first
 
@@ -77,7 +77,7 @@ def test_a_local_camera_is_copied_whole_and_a_second_pass_does_nothing(
 ) -> None:
     report = check_first_and_second_pass(local, camera)
     files = [ScannedEntry.of(str(p.relative_to(local.root)), p.stat()) for p in local.root.rglob("HDR_*")]
-    assert report.days[0].identity == identity("raw/1", sorted(files))
+    assert report.days[0].data_version == data_version("raw/1", sorted(files))
 
 
 def test_a_camera_behind_ssh_is_copied_whole_and_a_second_pass_does_nothing(
@@ -105,10 +105,10 @@ def test_a_range_of_days_makes_one_listing_one_transfer_and_one_listing_of_what_
     assert len(listed[1]) == 2 * 7, "five days and their two neighbours, both views"
     assert len(again[1]) == 15, "what was fetched, and nothing else"
     assert [(day.day, day.copied) for day in report.days] == [(day, 3) for day in days]
-    assert len({day.identity for day in report.days}) == 5
+    assert len({day.data_version for day in report.days}) == 5
     assert differences(far, mirror.root) == []
     alone = mirror.run(days[2])
-    assert alone.days[0].identity == report.days[2].identity, "a day is the same alone and in a range"
+    assert alone.days[0].data_version == report.days[2].data_version, "a day is the same alone and in a range"
 
 
 ODD = ["#hash.jpg", ";semi.jpg", "-dash.jpg", "--delete", "two words", " leading", "trailing ", "$HOME `id` $(id)", "'",

@@ -24,7 +24,7 @@ PROGRAM = """
 import json, sys
 from datetime import date
 from pathlib import Path
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.listing import LocalSource, parse_listing, remote_command, split_records
 from aurora_platform.mirror.plan import make_plan
 from aurora_platform.config.streams import Stream
@@ -37,7 +37,7 @@ if way == "local":
 else:
     import subprocess
     host = subprocess.Popen(remote_command(root, []), stdout=subprocess.PIPE)
-    listing = parse_listing(split_records(iter(lambda: host.stdout.read1(1 << 16), b"")), Tally())
+    listing = parse_listing(split_records(iter(lambda: host.stdout.read1(1 << 16), b"")), Count())
 plan = make_plan(stream, [date(2026, 3, 5), date(2026, 3, 6)], listing, Path(raw))
 fetched = sum(len(day.fetch) for day in plan.days.values())
 print(json.dumps([fetched, plan.foreign, peak(), "dagster" in sys.modules]))

@@ -77,11 +77,11 @@ class Observatory:
             for name, stream in site.streams.items()
             if stream.enabled
         ]
-        together = [
+        run_concurrently = [
             define_asset_job(f"{name}_and_checks", selection=AssetSelection.assets(raw_key(name)))
             for name in site.streams
         ]
-        self.definitions = Definitions.merge(self.definitions, Definitions(jobs=[*alone, *together]))
+        self.definitions = Definitions.merge(self.definitions, Definitions(jobs=[*alone, *run_concurrently]))
 
     def mirror(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
         """Mirror a day, and the checks with it: as when it is materialized in the UI."""

@@ -15,7 +15,7 @@ from aurora_platform.fs.paths import safe_relative
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
 from aurora_platform.mirror.plan import DayPlan, Plan, describe_refused, make_plan
 from aurora_platform.streams.classify import directories
-from aurora_platform.text import Tally
+from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator import FAULTS, Report
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, Mirror, adds_up, left_over, not_in, stream_of, write
@@ -40,8 +40,8 @@ def one(stream: Stream, entry: ListedEntry, root: Path, clock: int = CLOCK) -> s
     """What becomes of a single entry."""
     plan = plan_of(stream, [entry], root, clock=clock)
     day = plan.days[DAY]
-    outcomes = ["fetch"] * len(day.fetch) + ["unchanged"] * len(day.unchanged) + ["unsettled"] * day.unsettled.count
-    outcomes += [reason for reason, tally in day.refused.items() for _ in range(tally.count)]
+    outcomes = ["fetch"] * len(day.fetch) + ["unchanged"] * len(day.unchanged) + ["unsettled"] * day.unsettled.total
+    outcomes += [reason for reason, count in day.refused.items() for _ in range(count.total)]
     outcomes += ["foreign"] * plan.foreign
     assert day.seen == len(outcomes) - plan.foreign
     return outcomes[0] if outcomes else "passed over"
@@ -90,9 +90,9 @@ def test_a_day_with_every_fault_is_complete_and_its_counts_add_up(
     (day,) = report.days
     outcomes = [outcome for outcomes in EXPECTED.values() for outcome in outcomes]
     refused = {o: outcomes.count(o) for o in outcomes if o not in ("copied", "unsettled", "foreign")}
-    assert {reason: tally.count for reason, tally in day.refused.items()} == refused
+    assert {reason: count.total for reason, count in day.refused.items()} == refused
     assert day.copied == simulated.images + simulated.clips + outcomes.count("copied")
-    assert (day.unsettled.count, day.unchanged) == (outcomes.count("unsettled"), 0)
+    assert (day.unsettled.total, day.unchanged) == (outcomes.count("unsettled"), 0)
     assert day.unsettled.first == simulated.faults["in-flight"]
     assert report.foreign == simulated.others + outcomes.count("foreign")
     assert adds_up(report)
@@ -179,7 +179,7 @@ def test_counts_add_up_and_only_safe_paths_are_fetched_whatever_a_host_says(
     asked = [DAY + timedelta(days=n) for n in range(days)]
     plan = plan_of(stream_of("/", stream), entries, tmp_path_factory.getbasetemp() / "none", asked, clock * SECOND)
     for day in plan.days.values():
-        outcomes = len(day.fetch) + len(day.unchanged) + day.unsettled.count + day.refused_count
+        outcomes = len(day.fetch) + len(day.unchanged) + day.unsettled.total + day.refused_count
         assert day.seen == outcomes
         assert all(safe_relative(file.path.encode()) == file.path for file in day.fetch)
         assert all(min(file.version) >= 0 for file in day.fetch)
@@ -229,7 +229,7 @@ def test_what_is_refused_in_a_flat_source_is_counted_once_also_in_a_range(tmp_pa
     ]
     days = [date(2026, 3, 4), DAY]
     plan = plan_of(stream, entries, tmp_path, days)
-    assert {d: {r: t.count for r, t in day_of(plan, d).refused.items()} for d in days} == {
+    assert {d: {r: t.total for r, t in day_of(plan, d).refused.items()} for d in days} == {
         date(2026, 3, 4): {"symlink": 1},
         DAY: {"control character in the name": 1, "no day in its name": 1, "dated in the future": 1},
     }
@@ -292,7 +292,7 @@ def test_what_stands_in_the_way_here_is_refused_and_nothing_is_written_elsewhere
     report = mirror.run()
     (day,) = report.days
     assert (day.seen, day.copied) == (2, 1)
-    assert {r: t.count for r, t in day.refused.items()} == {"a symlink or file stands here where a directory should": 1}
+    assert {r: t.total for r, t in day.refused.items()} == {"a symlink or file stands here where a directory should": 1}
     assert list(outside.iterdir()) == []
     assert obstacle.is_symlink() == (kind != "file")
 
@@ -307,7 +307,7 @@ def test_something_else_under_a_files_own_name_is_refused(far: Path, tmp_path: P
     {"symlink": lambda: (mirror.root / name).symlink_to(outside), "directory": (mirror.root / name).mkdir,
      "pipe": lambda: os.mkfifo(mirror.root / name)}[kind]()  # fmt: skip
     (day,) = mirror.run().days
-    assert {r: t.count for r, t in day.refused.items()} == {"something else stands here under its name": 1}
+    assert {r: t.total for r, t in day.refused.items()} == {"something else stands here under its name": 1}
     assert outside.read_text() == "keep me"
 
 
@@ -341,7 +341,7 @@ def test_a_tally_of_refusals_keeps_reasons_apart() -> None:
     for name, reason in ((b"b", "symlink"), (b"a", "symlink"), (b"\xff", "name is not UTF-8")):
         day.refuse(name, reason)
     assert describe_refused(day.refused) == [("name is not UTF-8", 1, "\\xff"), ("symlink", 2, "b, a")]
-    assert isinstance(day.refused["symlink"], Tally)
+    assert isinstance(day.refused["symlink"], Count)
 
 
 def test_planning_a_day_does_not_look_at_other_days_of_the_copy(far: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_small_files_that_grow_while_they_are_sent_take_no_room_that_a_large_one
     def passes() -> Any:
         report = mirror.run(source=Meanwhile(mirror.source, grow))
         (day,) = report.days
-        return day.copied, {reason: sorted(tally.first) for reason, tally in day.refused.items()}, left_over(mirror.raw)
+        return day.copied, {reason: sorted(count.first) for reason, count in day.refused.items()}, left_over(mirror.raw)
 
     copied, refused, parts = with_mounts([tmpfs(mirror.raw, "8m")], passes)
     assert (copied, parts) == (2, [])

@@ -110,10 +110,10 @@ def test_lines_of_other_hosts_that_cannot_be_read_stop_no_host_and_are_named(
     assert list(found) == list(range(len(WHOLE) + 1, len(WHOLE) + len(DAMAGE) + 1))
     for why, (_, wanted) in zip(found.values(), DAMAGE.values(), strict=True):
         assert wanted in why
-    (finding,) = host_keys(known)
-    assert finding.level is Level.WARN
-    assert f"lines 7, 8, 9, 10, 11 and 10 more of {known} cannot be read" in finding.what
-    assert finding.next_step.endswith(f"sed -i '7d;8d;9d;10d;11d' {known}")
+    (report,) = host_keys(known)
+    assert report.level is Level.WARN
+    assert f"lines 7, 8, 9, 10, 11 and 10 more of {known} cannot be read" in report.what
+    assert report.next_step.endswith(f"sed -i '7d;8d;9d;10d;11d' {known}")
 
 
 def test_ssh_does_not_add_a_key_to_the_rest_of_a_line(far: SshServer, ssh: Connections, known: Path) -> None:
