@@ -17,7 +17,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
-from aurora_platform.mirror.scan import Survey, look, none_matches
+from aurora_platform.mirror.scan import Survey, none_matches, scan
 from aurora_platform.operations.audit_host import Place, Visit, host_keys
 from aurora_platform.operations.audit_local import looks_here
 from aurora_platform.operations.audit_result import AuditLine, Level
@@ -76,7 +76,7 @@ def _look(site: Site) -> list[AuditLine]:
         others = {f"host {name}": partial(_other_kind, site, connections, name) for name in _of_other_kinds(site)}
         far = {name: waits.on(name, partial(_host, site, connections, visit)) for name, visit in hosts.items()}
         far |= {name: waits.on(name, look) for name, look in others.items()}
-        far |= {name: waits.on(name, visit.look) for name, visit in archive.items()}
+        far |= {name: waits.on(name, visit.audit) for name, visit in archive.items()}
         local = {
             name: partial(_streams, site, connections, [name])
             for name, stream in site.streams.items()
@@ -135,7 +135,7 @@ def _hosts(site: Site, connections: Connections) -> Iterator[Visit]:
 
 def _host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]:
     """A host, and what lies in those of its directories that can be read."""
-    found = visit.look()
+    found = visit.audit()
     names = [one.component.removeprefix("source ") for one in found if one.level is Level.OK]
     return [*found, *_streams(site, connections, [name for name in names if f"source {name}" in visit.places])]
 
@@ -185,7 +185,7 @@ def _surveys(site: Site, connections: Connections, names: list[str]) -> dict[str
     now = datetime.now(UTC)
     looks = {
         name: partial(
-            look,
+            scan,
             stream,
             connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
             Layout.of(site).raw_root(name),

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from aurora_cli.console import console
-from aurora_platform.transport.protocols import ARRIVED, NEW, Transfer, Transferred
+from aurora_platform.transport.protocols import ARRIVED, NEW, Transfer, TransferResult
 
 _TICK = 0.25  # s
 
@@ -101,7 +101,9 @@ class _Watched:
     transfer: Transfer
     bar: Bar
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
         over = threading.Event()
 

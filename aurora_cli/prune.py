@@ -8,7 +8,7 @@ import click
 from aurora_cli.console import say, show_table
 from aurora_cli.context import archive_of, begin_to_write, site_of, words_of
 from aurora_platform.archive.locations import places_of
-from aurora_platform.archive.prune_plan import plan_pruning
+from aurora_platform.archive.prune_plan import plan_prune
 from aurora_platform.archive.retention import Retired, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.types import format_duration
@@ -40,7 +40,7 @@ def prune(file: Path | None, stream: str | None, is_plan: bool, are_listed: bool
     begin_to_write(site)  # it may make the evidence
     with Records(site).evidence() as evidence:
         for name in [stream] if stream else site.streams:
-            plan = plan_pruning(name, site.streams[name], archive, evidence, now)
+            plan = plan_prune(name, site.streams[name], archive, evidence, now)
             if are_listed:
                 for path in plan.candidates:
                     click.echo(path)
@@ -90,7 +90,7 @@ def retire_command(file: Path | None, stream: str, is_applied: bool) -> None:
     places = places_of(site, stream, Connections.of(site))
     [here], (there, *_) = places["local"], places["gws"]
     try:
-        done = retire(Records(site), stream, here, there, dry_run=not is_applied, tell=lambda text: say(text, "dim"))
+        done = retire(Records(site), stream, here, there, dry_run=not is_applied, log=lambda text: say(text, "dim"))
     except AuroraError as error:
         raise click.ClickException(words_of(error)) from None
     _show(stream, done)

@@ -18,13 +18,13 @@ from aurora_cli.console import say, show_table
 from aurora_cli.context import archive_of, site_of, words_of
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
-from aurora_platform.archive.push_plan import Pushing, push_words
+from aurora_platform.archive.push_plan import Pushing, push_finalizations
 from aurora_platform.archive.repair import Cure, Mend, plan_repair
-from aurora_platform.archive.reports import Certified
+from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.selection import raw_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
-from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.layout import Layout, raw_group
@@ -98,14 +98,14 @@ class _Repair:
         say(f"{len(mends) - len(left)} of {len(mends)} files made right", "red" if left else "green")
         return len(left)
 
-    def _verify(self, *, full: bool) -> Certified:
+    def _verify(self, *, full: bool) -> VerifyOutcome:
         records = Records(self.site)
-        certified = certify(
+        certified = verify_and_publish(
             records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
         )
         if "gws" not in certified.report.errors:
             with records.ledger() as ledger:
-                push_words(records, self._pushing(ledger), self.name, [self.day])
+                push_finalizations(records, self._pushing(ledger), self.name, [self.day])
         for side, why in certified.report.errors.items():
             raise click.ClickException(f"{side} cannot be seen, so nothing is proved: {why}")
         return certified
@@ -115,7 +115,7 @@ class _Repair:
         with Records(self.site).verification(self.name, places) as verification:
             return list(plan_repair(verification, self.day))
 
-    def _show(self, mends: Sequence[Mend], found: Certified, is_applied: bool) -> None:
+    def _show(self, mends: Sequence[Mend], found: VerifyOutcome, is_applied: bool) -> None:
         if not mends:
             say(f"nothing is wrong: {found.report.days[0].verdict.sentence()}", "green")
             return

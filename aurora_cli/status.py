@@ -18,7 +18,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.checks import local_files
-from aurora_platform.mirror.scan import Survey, look, none_matches
+from aurora_platform.mirror.scan import Survey, none_matches, scan
 from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
 
@@ -71,7 +71,7 @@ def status(file: Path | None, as_json: bool) -> None:
     """Show each stream's newest data, at the source and here, and what is missing here.
 
     Looks at the days of the live window; writes nothing. A host that does not answer is `unknown`, with the reason.
-    No look, there or here, takes longer than `limits.look`; one that was cut says so. The exit code is 0 whatever was
+    No look, there or here, takes longer than `limits.scan`; one that was cut says so. The exit code is 0 whatever was
     found.
     """
     site, now = site_of(file), datetime.now(UTC)
@@ -172,7 +172,7 @@ def _window(site: Site, name: str, now: datetime) -> list[date]:
 def _look(site: Site, connections: Connections, name: str, now: datetime) -> Survey:
     stream, within = site.streams[name], site.limits.look
     source = connections.source(site.hosts[stream.host], within=within.total_seconds())
-    survey = look(stream, source, Layout.of(site).raw_root(name), _window(site, name, now), within)
+    survey = scan(stream, source, Layout.of(site).raw_root(name), _window(site, name, now), within)
     if not survey.is_whole:
         raise HostError(f"{stream.host}: the listing took longer than limits.look; seen: {survey.summary()}")
     return survey

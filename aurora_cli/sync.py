@@ -23,7 +23,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.reports import DayReport, MirrorReport
-from aurora_platform.mirror.scan import DaySurvey, Survey, look, none_matches
+from aurora_platform.mirror.scan import DaySurvey, Survey, none_matches, scan
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Count, counted
 from aurora_platform.transport.connections import Connections
@@ -42,7 +42,7 @@ class _Work:
     site: Site
     connections: Connections
     days: Mapping[str, Sequence[date]]
-    tell: Callable[[Exception], str] = words_of
+    log: Callable[[Exception], str] = words_of
     bars: Bars = field(default_factory=Bars)
     waiting: Waiting = field(default_factory=Waiting)
 
@@ -75,11 +75,11 @@ class _Work:
                 ends[name] = error
         return ends
 
-    def look(self, name: str) -> Survey:
+    def scan(self, name: str) -> Survey:
         """What would be fetched."""
         stream = self.site.streams[name]
         source = self.connections.source(self.site.hosts[stream.host])
-        return look(stream, source, Layout.of(self.site).raw_root(name), self.days[name])
+        return scan(stream, source, Layout.of(self.site).raw_root(name), self.days[name])
 
     def mirror(self, name: str) -> MirrorReport:
         """What the asset does."""
@@ -89,7 +89,7 @@ class _Work:
         with ExitStack() as stack:
             if self.bars.are_shown:
                 bar = stack.enter_context(self.bars.of(name))
-                bar.expect(sum(day.missing_bytes for day in self.look(name).behind))
+                bar.expect(sum(day.missing_bytes for day in self.scan(name).behind))
                 transfer = bar.watch(transfer)
             return mirror_days(
                 name,
@@ -102,7 +102,7 @@ class _Work:
                 wait=site.limits.lock,
                 keep_free=site.limits.keep_free,
                 live_from=stream.live_from(datetime.now(UTC)),
-                seen_at=Layout.of(site).sightings(name),
+                seen_at=Layout.of(site).days_at_source(name),
             )
 
 
@@ -139,17 +139,17 @@ def sync(file: Path | None, stream: str | None, day: date | None, since: date | 
         with looking_only(site) as (connections, copy):
             with waiting() as waits:
                 work = _Work(site, connections, days, lambda error: in_their_words(error, site, copy), waiting=waits)
-                surveys = work.each(work.look)
+                surveys = work.each(work.scan)
             _show_ends(surveys, _show_survey)
             _show_total(list(surveys.values()))
-            _end(surveys, work.tell)
+            _end(surveys, work.log)
     else:
         begin_to_write(site)
         with Bars.on_a_terminal() as bars:
             work = _Work(site, Connections.of(site), days, bars=bars)
             reports = work.each(work.mirror)
         _show_ends(reports, _show_report)
-        _end(reports, work.tell)
+        _end(reports, work.log)
 
 
 def _days(site: Site, stream: str, day: date | None, since: date | None, now: datetime) -> dict[str, list[date]]:
@@ -198,11 +198,11 @@ def _show_ends[Result](ends: Mapping[str, Result | Exception], show: Callable[[s
             show(name, end)
 
 
-def _end[Result](ends: Mapping[str, Result | Exception], tell: Callable[[Exception], str]) -> None:
+def _end[Result](ends: Mapping[str, Result | Exception], log: Callable[[Exception], str]) -> None:
     """Say what failed, and end with 1 where something did."""
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     for name, error in failed.items():
-        say(f"{name}: FAILED: {tell(error)}", "red", to_stderr=True)
+        say(f"{name}: FAILED: {log(error)}", "red", to_stderr=True)
     if failed:
         if len(ends) > 1:
             say(f"{len(failed)} of {len(ends)} streams failed: {', '.join(failed)}", "red", to_stderr=True)

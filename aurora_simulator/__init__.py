@@ -14,7 +14,7 @@ Nothing here knows Dagster or the code location.
 from aurora_simulator.camera import Report, simulate, suggested_workers
 from aurora_simulator.faults import FAULTS
 from aurora_simulator.instrument_spec import INSTRUMENTS, Instrument, InstrumentSpec
-from aurora_simulator.instruments import Change, InstrumentReport, advance, foreign_files, simulate_instruments
+from aurora_simulator.instruments import Change, InstrumentReport, advance, simulate_instruments, unexpected_files
 from aurora_simulator.live import LiveReport, run_live
 from aurora_simulator.live_instruments import run_instruments
 from aurora_simulator.live_spec import LiveSpec
@@ -33,10 +33,10 @@ __all__ = [
     "Report",
     "SpecError",
     "advance",
-    "foreign_files",
     "run_instruments",
     "run_live",
     "simulate",
     "simulate_instruments",
     "suggested_workers",
+    "unexpected_files",
 ]

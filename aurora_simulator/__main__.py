@@ -179,7 +179,7 @@ def live(begin: datetime | None, behind: timedelta, **options: Any) -> None:
     try:
         begin = begin or (now - behind).replace(minute=0, second=0, microsecond=0)
         with until_signal() as sleep:
-            report = run_live(LiveSpec(begin=begin, **options), tell=click.echo, sleep=sleep)
+            report = run_live(LiveSpec(begin=begin, **options), log=click.echo, sleep=sleep)
     except SpecError as error:
         raise click.UsageError(str(error)) from error
     click.echo(live_summary(report, time.monotonic() - began))
@@ -200,7 +200,12 @@ ONLY_LIVE = ("begin", "speed", "flight")
 )
 @click.option("--scale", type=float, default=0.01, show_default=True, help="Multiplies sizes; 1 is real, 3.8 GB a day.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed is other weather.")
-@click.option("--foreign/--no-foreign", default=False, help="With files that belong to no stream; by default without.")
+@click.option(
+    "--foreign/--no-foreign",
+    "unexpected",
+    default=False,
+    help="With files that belong to no stream; by default without.",
+)
 @click.option("--until", metavar="TIME", callback=moment, help="Sky time to write up to; default: all is whole.")
 @click.option("--live/--no-live", "is_live", default=False, help="In real time, until Ctrl-C or the days are over.")
 @click.option("--begin", metavar="TIME", callback=moment, help="With --live: sky time of the start; default: --day.")
@@ -232,7 +237,7 @@ def instruments(
             spec = InstrumentSpec(**options)
             with until_signal() as sleep:
                 report = run_instruments(
-                    spec, begin or spec.start, speed=speed, flight=flight, tell=click.echo, sleep=sleep
+                    spec, begin or spec.start, speed=speed, flight=flight, log=click.echo, sleep=sleep
                 )
         else:
             report = simulate_instruments(InstrumentSpec(**options | {"days": options["days"] or 1}), until)

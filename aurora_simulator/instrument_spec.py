@@ -176,7 +176,7 @@ class InstrumentSpec:
     streams: tuple[str, ...] = tuple(INSTRUMENTS)
     scale: float = 0.01
     seed: int = 0
-    foreign: bool = False
+    unexpected: bool = False
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.streams) - set(INSTRUMENTS))

@@ -24,7 +24,7 @@ from aurora_simulator.growth import AT_ONCE, last_change, may_change, state
 from aurora_simulator.instrument_spec import CLOSING, DataFile, InstrumentSpec
 from aurora_simulator.spec import SpecError, mtime_ns
 
-FOREIGN = "foreign"
+UNEXPECTED = "unexpected"
 """Stands in place of a stream for files that belong to none."""
 
 type Kind = Literal["new", "appended", "rewritten"]
@@ -137,12 +137,12 @@ def advance(
         for file in spec.files(instrument, first, until):
             if since is None or may_change(file, since, until):
                 changes += _bring(spec, file, until, flight, mtimes)
-    if spec.foreign and since is None and until >= spec.start:
-        changes += _add_foreign(spec)
+    if spec.unexpected and since is None and until >= spec.start:
+        changes += _add_unexpected(spec)
     return tuple(changes)
 
 
-def foreign_files(spec: InstrumentSpec) -> dict[str, bytes]:
+def unexpected_files(spec: InstrumentSpec) -> dict[str, bytes]:
     """Files that belong to no stream, as found on real hosts; by path relative to the root."""
     found = {}
     for instrument in spec.instruments:
@@ -172,13 +172,13 @@ def _bring(
     yield Change(file.instrument.stream, file.path, kind, written)
 
 
-def _add_foreign(spec: InstrumentSpec) -> Iterator[Change]:
-    for path, content in foreign_files(spec).items():
+def _add_unexpected(spec: InstrumentSpec) -> Iterator[Change]:
+    for path, content in unexpected_files(spec).items():
         target = f"{spec.root}/{path}"
         kind, written = _write(target, content)
         if kind is not None:
             _date(target, mtime_ns(spec.start, path))
-            yield Change(FOREIGN, path, kind, written)
+            yield Change(UNEXPECTED, path, kind, written)
 
 
 def _write(target: str, content: bytes) -> tuple[Kind | None, int]:

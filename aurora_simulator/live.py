@@ -51,7 +51,7 @@ BEHIND = 2.0  # s; a file that is begun later than this after its time is told
 ON_TIME = 0.5  # s; and below this it is told that all is well again
 MOST_IN_FLIGHT = 200  # files are open and in memory; a camera that begins more of them falls behind
 
-type Tell = Callable[[str], object]
+type Log = Callable[[str], object]
 type Action = Callable[[], None]
 
 
@@ -85,7 +85,7 @@ def say(line: str) -> None:
 def run_live(
     spec: LiveSpec,
     *,
-    tell: Tell = say,
+    log: Log = say,
     clock: Callable[[], float] = wall_clock.time,
     sleep: Callable[[float], None] = wall_clock.sleep,
 ) -> LiveReport:
@@ -118,12 +118,12 @@ def run_live(
     if spec.journal is not None:
         spec.journal.parent.mkdir(parents=True, exist_ok=True)
     with open(spec.journal, "a", encoding="utf-8") if spec.journal is not None else nullcontext() as journal:
-        camera = _Camera(spec, SkyClock(spec.begin, spec.speed, started), tell, clock, sleep, journal)
+        camera = _Camera(spec, SkyClock(spec.begin, spec.speed, started), log, clock, sleep, journal)
         camera.start()
         try:
             camera.run()
         except KeyboardInterrupt:
-            camera.tell("stopped")
+            camera.log("stopped")
         finally:
             camera.end()
         return camera.report()
@@ -148,13 +148,13 @@ class _Camera:
         self,
         spec: LiveSpec,
         sky_clock: SkyClock,
-        tell: Tell,
+        log: Log,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         journal: TextIO | None,
     ) -> None:
         self._spec, self._sky_clock, self._journal = spec, sky_clock, journal
-        self._tell, self._clock, self._sleep = tell, clock, sleep
+        self._log, self._clock, self._sleep = log, clock, sleep
         self._root = self._home = plain(spec.root)
         self._heap: list[tuple[float, int, Action]] = []
         self._order = count()
@@ -169,7 +169,7 @@ class _Camera:
     def start(self) -> None:
         """Have a root, at its own place, and plan what comes first."""
         if self._put_back():
-            self.tell(f"{self._spec.offline} of a camera that was killed in an outage is {self._home} again")
+            self.log(f"{self._spec.offline} of a camera that was killed in an outage is {self._home} again")
         self._home.mkdir(parents=True, exist_ok=True)
         if self._spec.late_by:
             self._at(self._sky_clock.wall(self._spec.begin + self._spec.late_after), self._recover_late)
@@ -189,7 +189,7 @@ class _Camera:
         for flight in self._flights.values():
             flight.file.close()
         if self._put_back():
-            self.tell("outage ends with the camera")
+            self.log("outage ends with the camera")
 
     def report(self) -> LiveReport:
         """What was written so far."""
@@ -199,11 +199,11 @@ class _Camera:
         unfinished = tuple(flight.path for flight in self._flights.values())
         return LiveReport(images, clips, others, late, size, unfinished, self._lag)
 
-    def tell(self, text: str, sky_time: datetime | None = None) -> None:
+    def log(self, text: str, sky_time: datetime | None = None) -> None:
         """One line with clock time and sky time, both UTC."""
         now = self._clock()
         times = (datetime.fromtimestamp(now, UTC), sky_time or self._sky_clock.sky(now))
-        self._tell("{:%Y-%m-%d %H:%M:%S}  sky {:%Y-%m-%d %H:%M:%S}  ".format(*times) + text)
+        self._log("{:%Y-%m-%d %H:%M:%S}  sky {:%Y-%m-%d %H:%M:%S}  ".format(*times) + text)
 
     def _every_file(self) -> Iterator[tuple[datetime, Action]]:
         """What the camera does at which sky time, in order."""
@@ -239,13 +239,13 @@ class _Camera:
         self._lag = max(self._lag, lag)
         if not self._is_behind and lag > BEHIND:
             self._is_behind = True
-            self.tell(f"falls behind: {lag:.1f} s late; goes on as fast as it can, skips nothing", time)
+            self.log(f"falls behind: {lag:.1f} s late; goes on as fast as it can, skips nothing", time)
         elif self._is_behind and lag < ON_TIME:
             self._is_behind = False
-            self.tell("is on time again", time)
+            self.log("is on time again", time)
         if not self._has_caught_up and due <= time.timestamp():
             self._has_caught_up = True
-            self.tell("sky time has caught up with the clock; speed is 1 from here", time)
+            self.log("sky time has caught up with the clock; speed is 1 from here", time)
 
     def _take_image(self, view: View, time: datetime) -> None:
         frame = sky(view, *view.size(self._spec.scale), self._spec.seed).render(time)
@@ -265,7 +265,7 @@ class _Camera:
         done = self.report()
         text = f"hour {hour:%H} over: so far {done.images} images, {done.clips} clips, {done.others} other whole"
         text += f" ({done.bytes / 1e6:.1f} MB), {len(done.unfinished)} in flight"
-        self.tell(
+        self.log(
             text + f"; {self._clock() - self._sky_clock.wall(hour + HOUR):.1f} s late" * self._is_behind, hour + HOUR
         )
 
@@ -305,17 +305,17 @@ class _Camera:
         modified = mtime_ns(time + IMAGE_DELAY, path)
         os.utime(target, ns=(modified, modified))
         self._record("late", path, len(content))
-        self.tell(f"late file: {path}")
+        self.log(f"late file: {path}")
 
     def _go_offline(self) -> None:
         _rename(self._home, self._spec.offline)
         self._root = self._spec.offline
         self._at(self._clock() + self._spec.outage.total_seconds(), self._come_back)
-        self.tell(f"outage begins: {self._home} is {self._root}")
+        self.log(f"outage begins: {self._home} is {self._root}")
 
     def _come_back(self) -> None:
         self._put_back()
-        self.tell(f"outage ends: {self._home} is back")
+        self.log(f"outage ends: {self._home} is back")
 
     def _put_back(self) -> bool:
         """Give the root its name again; whether it had lost it. The disk is asked, not the loop: it may be killed."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from aurora_simulator.instrument_spec import CLOSING, InstrumentSpec
 from aurora_simulator.instruments import InstrumentReport, advance
-from aurora_simulator.live import Tell, say
+from aurora_simulator.live import Log, say
 from aurora_simulator.live_spec import SkyClock
 from aurora_simulator.spec import HOUR, SpecError
 
@@ -32,7 +32,7 @@ def run_instruments(
     speed: float = 60.0,
     flight: timedelta = timedelta(seconds=1),
     tick: timedelta = TICK,
-    tell: Tell = say,
+    log: Log = say,
     clock: Callable[[], float] = wall_clock.time,
     sleep: Callable[[float], None] = wall_clock.sleep,
 ) -> InstrumentReport:
@@ -70,7 +70,7 @@ def run_instruments(
     sky_clock = SkyClock(begin, speed, started)
     over = None if spec.end is None else max(begin, spec.end + CLOSING)
     report = InstrumentReport.of(advance(spec, begin))
-    tell(_line(started, begin, f"begins; {_so_far(report)} from before"))
+    log(_line(started, begin, f"begins; {_so_far(report)} from before"))
     until = whole = begin  # all up to here is begun; and whole
     try:
         while over is None or whole < over:
@@ -80,9 +80,9 @@ def run_instruments(
             since, whole = whole, max(whole, _at_most(sky_clock.sky(now - flight.total_seconds()), over))
             report += InstrumentReport.of(advance(spec, until, since=since, flight=until - whole, mtimes="clock"))
             if _hour(until) > hour:
-                tell(_line(now, until, f"so far {_so_far(report)}"))
+                log(_line(now, until, f"so far {_so_far(report)}"))
     except KeyboardInterrupt:
-        tell(_line(clock(), until, "stopped"))
+        log(_line(clock(), until, "stopped"))
     return report
 
 

@@ -76,12 +76,12 @@ def main(names: tuple[str, ...], rounds: int, saves: bool, out: Path, scratch: P
     for name in names or SUBJECTS:
         with console.status(name) as status:
 
-            def tell(what: str, name: str = name, status: Status = status) -> None:
+            def log(what: str, name: str = name, status: Status = status) -> None:
                 status.update(f"{name}: {what}")
 
             subject = import_module(f"benchmarks.{name}")
             short.shorten_if_asked()
-            results.append(subject.run(Bench(rounds, tell, scratch, is_short)))
+            results.append(subject.run(Bench(rounds, log, scratch, is_short)))
         console.print(as_table(results[-1]))
         if saves:
             save(results[-1], machine, out)

@@ -28,14 +28,14 @@ _LIKE = 35.0  # dB; what is encoded at CRF 18 is nearer to its source than this
 def run(bench: Bench) -> Result:
     """Measure it."""
     with bench.directory() as place:
-        bench.tell("making a camera's day")
+        bench.log("making a camera's day")
         refresh_day(camera_day(place, EVERY), DAY, NOW)
         methods = {
             REPLACED: Method(replaced, (place,), forget_replaced),
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(copied, (place,), forget_copy),
         }
-        found = by_turns(methods, partial(_check, place, bench), bench.rounds, bench.tell)
+        found = by_turns(methods, partial(_check, place, bench), bench.rounds, bench.log)
         megabytes = sum(clip.stat().st_size for clip in clips_in(place)) / 1e6
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     return Result(
@@ -98,7 +98,7 @@ def _copy(place: Path) -> Path:
 
 def _check(place: Path, bench: Bench, answers: Mapping[str, Any]) -> None:
     """Ours has the clips' own frames in their order, what was encoded again looks like them, the copy is whole."""
-    bench.tell("decoding what was made")
+    bench.log("decoding what was made")
     clips = clips_in(place)
     if answers[OURS] != FRAMES or answers[REPLACED] != FRAMES:
         raise WrongAnswerError(f"{FRAMES} frames there; done: {answers}")

@@ -36,7 +36,7 @@ def wait_for_calm(bench: Bench, dagster: Dagster, days: int) -> None:
     while time.monotonic() < deadline:
         runs = dagster.runs()
         going = [job for job, status in runs if status != "SUCCESS"]
-        bench.tell(f"waiting until nothing is left to do: {len(runs)} runs, {len(going)} going")
+        bench.log(f"waiting until nothing is left to do: {len(runs)} runs, {len(going)} going")
         if len(runs) != before or going:
             before, since = len(runs), time.monotonic()
         elif time.monotonic() - since > _CALM and len({job for job, _ in runs if job.endswith("_day")}) >= days:
@@ -54,7 +54,7 @@ def windows_of(bench: Bench, parts: Mapping[str, Dagster], seconds: float, said:
     found: dict[str, Windows] = {name: [] for name in parts}
     before, then = {name: one.used() for name, one in parts.items()}, time.monotonic()
     for number in range(bench.rounds):
-        bench.tell(f"{said}, window {number + 1} of {bench.rounds}")
+        bench.log(f"{said}, window {number + 1} of {bench.rounds}")
         time.sleep(seconds)
         now, at = {name: one.used() for name, one in parts.items()}, time.monotonic()
         for name in parts:

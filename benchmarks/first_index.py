@@ -20,14 +20,14 @@ FILES = 100_000
 def run(bench: Bench) -> Result:
     """Measure it."""
     with bench.directory() as place:
-        bench.tell(f"making {FILES:,} files")
+        bench.log(f"making {FILES:,} files")
         many_images(place, FILES)
         methods = {
             REPLACED: Method(replaced, (place,), forget_replaced),
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(limit, (place,), be_ready),
         }
-        found = by_turns(methods, partial(_check, place), bench.rounds, bench.tell)
+        found = by_turns(methods, partial(_check, place), bench.rounds, bench.log)
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     return Result(
         "first_index",

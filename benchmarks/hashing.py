@@ -33,7 +33,7 @@ _NOTES = [
 def run(bench: Bench) -> Result:
     """Measure."""
     with bench.directory() as root:
-        bench.tell("making the files")
+        bench.log("making the files")
         large = make_files(root, "large", LARGE_FILES, LARGE_BYTES)
         small = make_files(root, "small", SMALL_FILES, SMALL_BYTES)
         of_large = _measure(bench, root, large, Method(hash_memory, (root / large[0], LARGE_FILES)))
@@ -63,9 +63,9 @@ def make_files(root: Path, kind: str, count: int, size: int) -> list[str]:
     return paths
 
 
-def sum_of(digests: Iterable[tuple[str, str]]) -> str:
+def sum_of(checksums: Iterable[tuple[str, str]]) -> str:
     """One digest of the digests of many files (path, SHA-256), in whatever order they come."""
-    return hashlib.sha256("".join(f"{sha256}  {path}\n" for path, sha256 in sorted(digests)).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{sha256}  {path}\n" for path, sha256 in sorted(checksums)).encode()).hexdigest()
 
 
 def by_sha256sum(root: Path, paths: Sequence[str]) -> dict[str, str]:
@@ -83,7 +83,7 @@ def _measure(bench: Bench, root: Path, paths: list[str], limit: Method) -> dict[
         if answers[LIMIT] not in (LARGE_FILES, expected):
             raise WrongAnswerError(f"the limit has not hashed as much: {answers[LIMIT]}")
 
-    return by_turns({LIMIT: limit, OURS: Method(_hash, (root, paths))}, check, bench.rounds, bench.tell)
+    return by_turns({LIMIT: limit, OURS: Method(_hash, (root, paths))}, check, bench.rounds, bench.log)
 
 
 def _row(
@@ -100,8 +100,8 @@ def _row(
 
 
 def _hash(root: Path, paths: list[str]) -> str:
-    found = list(LocalHasher().digests(str(root), paths))
-    return sum_of((digest.path, digest.sha256 or digest.error or "") for digest in found)
+    found = list(LocalHasher().checksums(str(root), paths))
+    return sum_of((checksum.path, checksum.sha256 or checksum.error or "") for checksum in found)
 
 
 def hash_memory(file: Path, times: int) -> int:

@@ -28,16 +28,16 @@ _LIKE = 35.0  # dB; what is encoded at CRF 18 is nearer to its source than this
 def run(bench: Bench) -> Result:
     """Measure it."""
     with bench.directory() as place:
-        bench.tell("making a camera's day")
+        bench.log("making a camera's day")
         camera_day(place, EVERY, codec="mpeg4")
-        bench.tell("converting all clips but the newest")
+        bench.log("converting all clips but the newest")
         _make_the_hour_before(place)
         methods = {
             REPLACED: Method(replaced, (place,), forget_replaced),
             OURS: Method(ours, (place,), back_to_the_hour_before),
             LIMIT: Method(one_encoded, (place,), forget_one),
         }
-        found = by_turns(methods, partial(_check, place, bench), bench.rounds, bench.tell)
+        found = by_turns(methods, partial(_check, place, bench), bench.rounds, bench.log)
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     return Result(
         "latest_video",
@@ -112,7 +112,7 @@ def _one(place: Path) -> Path:
 
 def _check(place: Path, bench: Bench, answers: Mapping[str, Any]) -> None:
     """Each video has all frames of its clips, in their order, and looks like them; one clip was converted in ours."""
-    bench.tell("decoding what was made")
+    bench.log("decoding what was made")
     clips, in_one = clips_in(place), FRAMES // LATEST_CLIPS
     if answers != {REPLACED: FRAMES, OURS: (FRAMES, 1, LATEST_CLIPS - 1), LIMIT: in_one}:
         raise WrongAnswerError(f"{FRAMES} frames in {LATEST_CLIPS} clips there; done: {answers}")

@@ -25,7 +25,7 @@ def run(bench: Bench) -> Result:
     """Measure."""
     with bench.directory() as directory:
         root = directory / "source"
-        bench.tell(f"making {FILES:,} files")
+        bench.log(f"making {FILES:,} files")
         written = time.time() - _LONG_AGO
         for number in range(FILES):
             place = root / "FISH" / f"{DAY:%Y%m%d}" / f"{number // _A_DIRECTORY:02d}"
@@ -33,7 +33,7 @@ def run(bench: Bench) -> Result:
             file = place / f"HDR_{DAY:%Y%m%d}_{number:06d}.jpg"
             file.touch()
             os.utime(file, (written, written))
-        found = by_turns({OURS: Method(_plan, (root,))}, _check, bench.rounds, bench.tell)[OURS]
+        found = by_turns({OURS: Method(_plan, (root,))}, _check, bench.rounds, bench.log)[OURS]
     return Result("listing", "Listing and planning a source", [_row(found)], _NOTES)
 
 

@@ -44,7 +44,7 @@ def live_day(bench: Bench, directory: Path) -> tuple[list[Row], list[str]]:
         raise HomeError("the live day is not measured within an hour of midnight, UTC")
     site = eight_streams(directory / "live", _live)
     camera = Camera(directory / "live" / "hosts" / "wxcam", directory / "live" / "raw" / "wxcam")
-    bench.tell(f"writing {2 * _IMAGES} images at the real geometry")
+    bench.log(f"writing {2 * _IMAGES} images at the real geometry")
     camera.fill(now)
     place = Place.of_site(directory / "home_live", site)
     with Dagster(place) as dagster:
@@ -55,14 +55,14 @@ def live_day(bench: Bench, directory: Path) -> tuple[list[Row], list[str]]:
         # is now seen and now not, and then two come in one run.
         dagster.wait_for_tick("arrivals_wxcam")
         with camera:
-            bench.tell("the camera writes; warming up")
+            bench.log("the camera writes; warming up")
             time.sleep(_WARM_UP)
             before = dagster.runs().count(_DONE)
             windows = windows_of(bench, {"live": dagster}, _WINDOW, "live day")["live"]
             runs, minutes = dagster.runs().count(_DONE) - before, len(windows) * _WINDOW / _EVERY
         if runs < minutes - 1:
             raise WrongAnswerError(f"{runs} runs of a day in {minutes:.0f} minutes: the images were not followed")
-        bench.tell("until the last image has gone all the way")
+        bench.log("until the last image has gone all the way")
         _wait_for(camera, directory / "live" / "products" / "wxcam")
         wait_for_calm(bench, dagster, 1)  # which is also the proof that no run has failed
     figure = Figure(tuple(sum(window.values()) / _CORES for window in windows), "% of two cores", by_mean=True)

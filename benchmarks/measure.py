@@ -94,7 +94,7 @@ def by_turns(
     methods: Mapping[str, Method],
     check: Callable[[Mapping[str, Any]], None],
     rounds: int = ROUNDS,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Measured]:
     """Measure several methods of doing the same.
 
@@ -110,22 +110,22 @@ def by_turns(
     with ExitStack() as stack:
         workers = {}
         for name, method in methods.items():
-            tell(f"{name}, warming up")
+            log(f"{name}, warming up")
             workers[name] = stack.enter_context(_Worker(name, method))
         first = {}
         for name, worker in workers.items():
-            tell(f"{name}, warming up")
+            log(f"{name}, warming up")
             first[name] = worker.run().answer
         check(first)
         runs: dict[str, list[Run]] = {name: [] for name in methods}
         for number in range(rounds):
             for name, worker in workers.items():
-                tell(f"{name}, round {number + 1} of {rounds}")
+                log(f"{name}, round {number + 1} of {rounds}")
                 run = worker.run()
                 if run.answer != first[name]:
                     raise WrongAnswerError(f"{name}: answered {run.answer!r}, and {first[name]!r} before")
                 runs[name].append(run)
-        tell("looking at what the last round has left")
+        log("looking at what the last round has left")
         check({name: found[-1].answer if found else first[name] for name, found in runs.items()})
     return {name: Measured(tuple(found)) for name, found in runs.items()}
 

@@ -33,7 +33,7 @@ OLD_CHUNKS = (1, 1024, 1024, 3)
 def run(bench: Bench) -> Result:
     """Measure making the store of a day."""
     with bench.directory() as place:
-        bench.tell("the camera writes a day")
+        bench.log("the camera writes a day")
         workspace = camera_day(place, EVERY)
         refresh_day(workspace, DAY, NOW)
         files = fish_images(place)
@@ -43,7 +43,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(limit, (place,)),
         }
-        found = by_turns(methods, partial(_check, place), bench.rounds, bench.tell)
+        found = by_turns(methods, partial(_check, place), bench.rounds, bench.log)
         size, old_size = (size_of(root) for root in (ours_root(place), replaced_root(place)))
     frames = {name: per_second(measured.seconds, len(files), measured.peak_mb) for name, measured in found.items()}
     mine, old, most = frames[OURS], frames[REPLACED], frames[LIMIT]

@@ -66,7 +66,7 @@ def _at_work(bench: Bench, directory: Path) -> list[Row]:
         )
     places = [Place.bare(directory / "bare")]
     places += [Place.of_site(directory / f"home_{file.parent.name}", file) for file in (off, on)]
-    bench.tell("starting three Dagsters")
+    bench.log("starting three Dagsters")
     with Dagster(places[0]) as bare, Dagster(places[1]) as ours:
         with Dagster(places[2]) as all_on:
             for one in (bare, ours, all_on):
@@ -99,7 +99,7 @@ def _start_row(bench: Bench, bare: Dagster, ours: Dagster, day: str) -> Row:
     starts: dict[str, list[float]] = {"bare": [], "aurora": []}
     for number in range(bench.rounds + 1):
         for one in (bare, ours):
-            bench.tell(f"starting a run of {one.place.name}, " + (f"{number} of {bench.rounds}" if number else "first"))
+            bench.log(f"starting a run of {one.place.name}, " + (f"{number} of {bench.rounds}" if number else "first"))
             time.sleep(_QUEUE * chance.random())
             asked = time.time()
             if one is bare:

@@ -42,14 +42,14 @@ def run(bench: Bench) -> Result:
     """Measure each of ``WHAT`` from both stores."""
     rows = []
     with bench.directory() as place:
-        bench.tell("making both stores")
+        bench.log("making both stores")
         refresh_day(camera_day(place, EVERY), DAY, NOW)
         if ours(place) != replaced(place):
             raise WrongAnswerError("the stores do not hold the same frames")
         for what in WHAT:
-            bench.tell(what)
-            methods = {name: Method(read, (place, name, what), open_store, digest) for name in (REPLACED, OURS)}
-            found = by_turns(methods, partial(_check, place, what), bench.rounds, bench.tell)
+            bench.log(what)
+            methods = {name: Method(read, (place, name, what), open_store, hash_of) for name in (REPLACED, OURS)}
+            found = by_turns(methods, partial(_check, place, what), bench.rounds, bench.log)
             old, mine = (Figure.of(found[name]) for name in (REPLACED, OURS))
             rows.append(times_longer(f"in use today: {what}", old, mine, LONGEST))
     return Result(
@@ -84,7 +84,7 @@ def read(place: Path, name: str, what: str) -> np.ndarray:
     return pixels
 
 
-def digest(pixels: np.ndarray) -> str:
+def hash_of(pixels: np.ndarray) -> str:
     """What tells an array from another."""
     return f"{pixels.shape} {hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()}"
 
@@ -92,6 +92,6 @@ def digest(pixels: np.ndarray) -> str:
 def _check(place: Path, what: str, answers: Mapping[str, str]) -> None:
     """Both gave what Pillow sees."""
     time, y, x = WHAT[what]
-    expected = digest(np.stack([np.asarray(Image.open(path))[y, x] for path in fish_images(place)[time]]))
+    expected = hash_of(np.stack([np.asarray(Image.open(path))[y, x] for path in fish_images(place)[time]]))
     if set(answers.values()) != {expected}:
         raise WrongAnswerError(f"{what}: {answers}, and Pillow says {expected}")

@@ -31,7 +31,7 @@ FLAT = 1.5
 def run(bench: Bench) -> Result:
     """Measure a refresh beside a rescan, and at three sizes of the catalogue."""
     with bench.directory() as place:
-        bench.tell(f"making {FILES:,} files, and both catalogues of them")
+        bench.log(f"making {FILES:,} files, and both catalogues of them")
         workspace = many_images(place, FILES)
         with refreshing(workspace) as refresh:
             for day in days_of(FILES):
@@ -42,7 +42,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(limit, (place,)),
         }
-        found = by_turns(methods, partial(_check, place), bench.rounds, bench.tell)
+        found = by_turns(methods, partial(_check, place), bench.rounds, bench.log)
     by_size = _by_size(bench)
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     small, middle, large = (Figure.of(by_size[f"{size:,} rows"]) for size in SIZES)
@@ -68,14 +68,14 @@ def _by_size(bench: Bench) -> dict[str, Measured]:
     with bench.directory() as place:
         methods = {}
         for size in SIZES:
-            bench.tell(f"making a catalogue of {size:,} rows")
+            bench.log(f"making a catalogue of {size:,} rows")
             here = place / str(size)
             here.mkdir()
             workspace = many_images(here, _A_DAY)
             refresh_day(workspace, DAY, NOW)
             fill(workspace, size)
             methods[f"{size:,} rows"] = Method(ours, (here,), forget_ours)
-        return by_turns(methods, _check_counts, bench.rounds, bench.tell)
+        return by_turns(methods, _check_counts, bench.rounds, bench.log)
 
 
 _A_DAY = 2 * timedelta(days=1) // timedelta(minutes=5)

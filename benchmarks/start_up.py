@@ -61,7 +61,7 @@ def _loading(bench: Bench, directory: Path) -> list[Row]:
     peaks = dict.fromkeys(places, 0.0)
     for number in range(bench.rounds + 1):
         for module, place in places.items():
-            bench.tell(f"loading {module}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
+            bench.log(f"loading {module}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
             seconds, used, peak, assets, jobs = _load(module, place)
             _check_loaded(module, set(assets), set(jobs))
             if number:
@@ -110,7 +110,7 @@ def _commands(bench: Bench, directory: Path) -> list[Row]:
     for verb, answer in (("--help", "status"), ("status", "wxcam")):
         found = []
         for number in range(bench.rounds + 1):
-            bench.tell(f"aurora {verb}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
+            bench.log(f"aurora {verb}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
             used, said = _cores_of(_command, verb, place)
             if answer not in said:
                 raise WrongAnswerError(f"aurora {verb} says nothing of {answer}: {said[:300]}")

@@ -112,7 +112,7 @@ class Bench:
     """What a subject's ``run`` is given."""
 
     rounds: int = ROUNDS
-    tell: Callable[[str], None] = lambda _: None
+    log: Callable[[str], None] = lambda _: None
     scratch: Path | None = None
     """Where directories are made; by default the system's place for temporary files."""
     is_short: bool = False

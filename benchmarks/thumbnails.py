@@ -32,13 +32,13 @@ def run(bench: Bench) -> Result:
     """Measure it."""
     near: list[Likeness] = []
     with bench.directory() as place:
-        bench.tell("making a camera's day")
+        bench.log("making a camera's day")
         refresh_day(camera_day(place, EVERY), DAY, NOW)
         methods = {
             REPLACED: Method(replaced, (place,), forget_replaced),
             OURS: Method(ours, (place,), forget_ours),
         }
-        found = by_turns(methods, partial(_check, place, near), bench.rounds, bench.tell)
+        found = by_turns(methods, partial(_check, place, near), bench.rounds, bench.log)
     old, mine = (Figure.of(found[name]) for name in (REPLACED, OURS))
     published, picture, rounded, compressed = (min(getattr(one, f.name) for one in near) for f in fields(Likeness))
     return Result(

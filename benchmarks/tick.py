@@ -26,7 +26,7 @@ from aurora_assets.partitions import live_days
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
-from aurora_platform.mirror.scan import DaySurvey, look
+from aurora_platform.mirror.scan import DaySurvey, scan
 from aurora_platform.streams.classify import directories
 from aurora_platform.transport.connections import Connections
 from benchmarks.far import log_grew, logins, openssh, said_by
@@ -47,7 +47,7 @@ _AT_ONCE = f"{REPLACED}, all at once"
 def run(bench: Bench) -> Result:
     """Measure."""
     with bench.directory() as directory:
-        bench.tell("making the trees of eight streams")
+        bench.log("making the trees of eight streams")
         with observatory(directory) as there:
             home = directory / "dagster"
             home.mkdir()
@@ -64,7 +64,7 @@ def run(bench: Bench) -> Result:
                 },
                 lambda answers: _check(answers, there),
                 bench.rounds,
-                bench.tell,
+                bench.log,
             )
             # Three keep their session, and two log in for each stream; so they did in the proof, without the limit.
             for name, server in there.servers.items():
@@ -209,7 +209,7 @@ def _looks(file: Path) -> Seen:
     def one(name: str) -> tuple[int, int]:
         stream = site.streams[name]
         source = connections.source(_far(site, stream.host), within=site.limits.look.total_seconds())
-        survey = look(stream, source, Layout.of(site).raw_root(name), live_days(site, name), site.limits.look)
+        survey = scan(stream, source, Layout.of(site).raw_root(name), live_days(site, name), site.limits.look)
         if survey.unsettled or survey.refusals or survey.unreadable.total or not survey.is_whole:
             raise WrongAnswerError(f"{name}: {survey.summary()}")
         days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]

@@ -30,7 +30,7 @@ _ADDRESS = "127.0.0.21"
 def run(bench: Bench) -> Result:
     """Measure."""
     with bench.directory() as directory, far_host(directory, _ADDRESS) as (host, server):
-        bench.tell(f"making {FILES} files")
+        bench.log(f"making {FILES} files")
         root, known = directory / "far", directory / "known_hosts"
         paths = make_files(root, "images", FILES, BYTES)
         expected = by_sha256sum(root, paths)
@@ -51,7 +51,7 @@ def run(bench: Bench) -> Result:
             },
             check,
             bench.rounds,
-            bench.tell,
+            bench.log,
         )
         # Ours: one login a run, and one before the first, which is what that run finds open and has to close.
         log_grew(server, len(paths[::EVERY]) * (bench.rounds + 1) + bench.rounds + 2)
@@ -85,8 +85,8 @@ def _one_by_one(root: Path, paths: list[str], host: SshHost, known_hosts: Path) 
 
 
 def _by_session(root: Path, paths: list[str], host: SshHost, known_hosts: Path) -> str:
-    found = Connections(Bounds(known_hosts)).hasher(host).digests(str(root), paths)
-    return sum_of((digest.path, digest.sha256 or digest.error) for digest in found)
+    found = Connections(Bounds(known_hosts)).hasher(host).checksums(str(root), paths)
+    return sum_of((checksum.path, checksum.sha256 or checksum.error) for checksum in found)
 
 
 def _forget_session(root: Path, paths: list[str], host: SshHost, known_hosts: Path) -> None:

@@ -21,7 +21,7 @@ from aurora_assets.partitions import live_days, stretches
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform import archive
 from aurora_platform.archive.ledger import Ledger
-from aurora_platform.archive.reports import Due
+from aurora_platform.archive.reports import Backlog
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM
 
@@ -50,7 +50,7 @@ def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleD
         "that a verification has found to lack something."
     )
 
-    def find(ledger: Ledger, days: Sequence[date]) -> Due:
+    def find(ledger: Ledger, days: Sequence[date]) -> Backlog:
         return archive.backlog.raw_push(site, name, ledger, days)
 
     return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find, status)
@@ -60,7 +60,7 @@ def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinitio
     assert site.archive is not None
     what, text = "wxcam_products", "Copies the camera's new videos, thumbnails and the catalogue to the archive."
 
-    def find(ledger: Ledger, days: Sequence[date]) -> Due:
+    def find(ledger: Ledger, days: Sequence[date]) -> Backlog:
         return archive.backlog.wxcam_push(site, ledger, days)
 
     return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
@@ -73,7 +73,7 @@ def _push_days(
     way: str,
     cron: str,
     text: str,
-    find: Callable[[Ledger, Sequence[date]], Due],
+    find: Callable[[Ledger, Sequence[date]], Backlog],
     status: DefaultScheduleStatus,
 ) -> ScheduleDefinition:
     """A schedule that asks for the days of a stream of which ``find`` says that something is to be copied."""
@@ -139,7 +139,7 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
         if site.streams[name].enabled:
             newest = archive.backlog.verification(records, name, days, now)
         else:  # its host is asked once a day, with what the archive has of it
-            newest = Due((), f"{name} is planned offline (enabled: false in the site file)")
+            newest = Backlog((), f"{name} is planned offline (enabled: false in the site file)")
         rest = archive.backlog.whole_verification(records, name, days[0] - _DAY, now)
         asked = [_requests(context, job, found, run_tags.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
         runs = [request for answer in asked if not isinstance(answer, SkipReason) for request in answer]
@@ -151,7 +151,7 @@ def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDef
 def _requests(
     context: ScheduleEvaluationContext,
     job: str,
-    found: Due,
+    found: Backlog,
     lane: str,
     way: str,
     stream: str,

@@ -23,7 +23,7 @@ from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.layout import Layout, open_state
-from aurora_platform.mirror.scan import DaySurvey, look
+from aurora_platform.mirror.scan import DaySurvey, scan
 from aurora_platform.transport.protocols import Source
 from resources.hosts import HostsResource
 
@@ -98,7 +98,7 @@ def look_at_history(
     """
     last = stream.live_from(datetime.now(UTC)) - _DAY
     if not stream.day_dirs:
-        survey = look(stream, source, raw_root, None, within)
+        survey = scan(stream, source, raw_root, None, within)
         text = survey.summary() + ("" if survey.is_whole else f" (NOT ALL: {within} were not enough)")
         return History([day for day in survey.behind if day.day <= last], text)
     first_of_all = stream.start
@@ -109,7 +109,7 @@ def look_at_history(
     while day >= first_of_all and time.monotonic() - began < within.total_seconds():
         batch = [day - n * _DAY for n in range(_BATCH) if day - n * _DAY >= first_of_all]
         left = within - timedelta(seconds=time.monotonic() - began)
-        survey = look(stream, source, raw_root, batch, left)
+        survey = scan(stream, source, raw_root, batch, left)
         behind += survey.behind
         files += survey.files
         if not survey.is_whole:
@@ -137,13 +137,13 @@ class Asked:
     def choose(self, days: Sequence[DaySurvey], most: int, goes_on: date | None = None) -> list[DaySurvey]:
         """The days to ask for now; first those of which something else is missing than when they were asked for."""
         before = self._read()
-        days = sorted(days, key=lambda day: before.get(str(day.day)) == day.digest)
+        days = sorted(days, key=lambda day: before.get(str(day.day)) == day.fingerprint)
         chosen = list(days[:most])
         behind = {str(day.day) for day in days}
-        kept = {day: digest for day, digest in before.items() if day in behind}
+        kept = {day: fingerprint for day, fingerprint in before.items() if day in behind}
         self.place.parent.mkdir(parents=True, exist_ok=True)
         where = {_GOES_ON: str(goes_on)} if goes_on else {}
-        self.place.write_text(json.dumps(kept | {str(day.day): day.digest for day in chosen} | where))
+        self.place.write_text(json.dumps(kept | {str(day.day): day.fingerprint for day in chosen} | where))
         return chosen
 
     def _read(self) -> dict[str, str]:
@@ -161,7 +161,7 @@ def _requests(name: str, days: Sequence[DaySurvey], tick: datetime) -> list[RunR
             run_key=f"reconcile/{name}/{first}/{last}/{tick.isoformat()}",
             partition_key=str(first) if first == last else None,
             tags=run_tags.history(name)
-            | {run_tags.LISTING: asked[last].digest}
+            | {run_tags.LISTING: asked[last].fingerprint}
             | ({} if first == last else run_tags.range_tags(str(first), str(last))),
         )
         for first, last in reversed(stretches(asked, _DAY))

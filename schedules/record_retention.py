@@ -14,7 +14,7 @@ from aurora_assets import instance as dagster_instance
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 
-_TELL_EVERY = 500
+_LOG_EVERY = 500
 JOB = "prune_records"
 
 
@@ -51,7 +51,7 @@ def retention_job(site: Site) -> JobDefinition:
         done = record_retention.Pruned()
         for pruned in record_retention.prune_runs(context.instance, before, config.dry_run, config.most):
             done = pruned
-            if done.looked_at % _TELL_EVERY == 0:
+            if done.looked_at % _LOG_EVERY == 0:
                 context.log.info(f"{done.looked_at} runs looked at, {done.removed} removed")
         done.observations = record_retention.prune_observations(context.instance, before, config.dry_run)
         done.checks = record_retention.prune_checks(context.instance, before, config.dry_run)

@@ -27,7 +27,7 @@ STATE = ROOT / ".aurora" / "live"
 SITE = ROOT / "sites" / "live.yaml"
 LOG = STATE / "dagster.log"
 CATALOG = STATE / "products" / "wxcam" / "wxcam_catalog.sqlite"
-TELL_EVERY = 30  # s
+LOG_EVERY = 30  # s
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
         )
         stack.callback(end, camera)
         while dagster.poll() is None and camera.poll() in (None, 0):
-            time.sleep(TELL_EVERY if camera.poll() is None else 1)
+            time.sleep(LOG_EVERY if camera.poll() is None else 1)
             console.print(progress())
         if camera.poll():
             sys.exit("the camera ended; it has said why above")

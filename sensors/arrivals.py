@@ -27,7 +27,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
 from aurora_platform.layout import Layout, open_state
-from aurora_platform.mirror.scan import DaySurvey, Survey, look
+from aurora_platform.mirror.scan import DaySurvey, Survey, scan
 from aurora_platform.streams.state import could_not_see, remember, saw
 from resources.hosts import HostsResource
 
@@ -65,7 +65,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
             return SensorResult(skip_reason=f"{name} begins on {stream.start} (start in the site file)")
         open_state(site.paths.state)
         try:
-            survey = look(
+            survey = scan(
                 stream,
                 hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
                 layout.raw_root(name),
@@ -78,7 +78,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         saw(layout.freshness(name), survey.newest_ns, survey.clock_ns)
         if not survey.is_whole:
             raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
-        remember(layout.sightings(name), survey.sightings())
+        remember(layout.days_at_source(name), survey.days_at_source())
         partitions = [day.isoformat() for day in days]
         attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]
@@ -102,7 +102,7 @@ def _days(survey: Survey) -> list[DaySurvey]:
 
 
 def _request(name: str, day: DaySurvey, attempts: Attempts) -> RunRequest | None:
-    attempt = attempts.next(day.day.isoformat(), day.digest if day.missing else None)
+    attempt = attempts.next(day.day.isoformat(), day.fingerprint if day.missing else None)
     if attempt is None:
         return None
     return RunRequest(

@@ -153,7 +153,7 @@ class Daemon:
     def repository(self) -> RemoteRepository:
         return next(iter(self.location.get_repositories().values()))
 
-    def look(self, *streams: str) -> InstigatorTick:
+    def sense_arrivals(self, *streams: str) -> InstigatorTick:
         """The arrival sensors of these streams look once, of ``met`` where none is named; the first one's tick."""
         return self.sense(*(f"arrivals_{stream}" for stream in streams or ("met",)))
 

@@ -35,7 +35,7 @@ from aurora_assets.retries import retried_asset
 from aurora_platform import archive as archiving
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.ledger import Counts, Ledger
-from aurora_platform.archive.reports import Certified, DayVerdict
+from aurora_platform.archive.reports import DayVerdict, VerifyOutcome
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
@@ -211,8 +211,8 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     ) -> MaterializeResult:
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)
-        certified = archiving.verify_and_publish.certify(
-            records, name, days, places, full=config.full, accept_loss=config.accept_loss, tell=context.log.info
+        certified = archiving.verify_and_publish.verify_and_publish(
+            records, name, days, places, full=config.full, accept_loss=config.accept_loss, log=context.log.info
         )
         key, report = manifests_key(name), certified.report
         context.log.info(report.summary())
@@ -223,7 +223,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             with records.ledger() as ledger:
                 there = archive_hosts.of(archive, context.log)
                 pushing = archiving.push_plan.Pushing(site, archive, there, ledger, context.log.info)
-                pushed = archiving.push_plan.push_words(records, pushing, name, days)
+                pushed = archiving.push_plan.push_finalizations(records, pushing, name, days)
         stuck = joined(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
@@ -338,7 +338,7 @@ def _verdict_metadata(found: DayVerdict) -> Metadata:
     }
 
 
-def _pass_metadata(certified: Certified) -> Metadata:
+def _pass_metadata(certified: VerifyOutcome) -> Metadata:
     report, summary = certified.report, certified.summary
     return {
         "summary": report.summary(),

@@ -94,9 +94,9 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             locks=layout.locks,
             wait=site.limits.lock,
             live_from=live_from,
-            seen_at=layout.sightings(name),
+            seen_at=layout.days_at_source(name),
             keep_free=site.limits.keep_free,
-            tell=context.log.info,
+            log=context.log.info,
         )
         context.log.info(report.summary())
         for line in report.without_room:
@@ -150,7 +150,7 @@ def _pass_metadata(report: MirrorReport) -> Metadata:
         "seconds": round(report.seconds, 3),
         "rate_bytes_per_s": round(report.rate),
         "resumed_bytes": report.resumed_bytes,
-        "not_of_this_stream": report.foreign,
+        "not_of_this_stream": report.unexpected,
         "directories_not_readable": report.unreadable.total,
         "transfer_messages": "\n".join(report.complaints) or "none",
     }

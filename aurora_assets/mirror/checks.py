@@ -21,7 +21,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
 from aurora_platform.layout import Layout
-from aurora_platform.mirror.scan import look, look_outside
+from aurora_platform.mirror.scan import scan, scan_outside
 from aurora_platform.plots import strip_days
 from resources.hosts import HostsResource
 
@@ -54,8 +54,8 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         try:
             bound = site.limits.look
             source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
-            survey = look(_settled(stream), source, raw_root, days, bound)
-            outside = look_outside(stream, source, raw_root, days, bound)
+            survey = scan(_settled(stream), source, raw_root, days, bound)
+            outside = scan_outside(stream, source, raw_root, days, bound)
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {
@@ -95,7 +95,7 @@ def _of_what_is_here(
     written = mirror.checks.written_by_day(stream, files)
     return {
         "no_file_in_the_future": [mirror.checks.no_file_in_the_future(stream, files, now)],
-        "nothing_foreign": [mirror.checks.nothing_foreign(files, sharing)],
+        "nothing_foreign": [mirror.checks.nothing_unexpected(files, sharing)],
         "no_gap": [mirror.checks.no_gap(stream, written.get(day, []), day, now) for day in days],
     }
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.reports import Due
+from aurora_platform.archive.reports import Backlog
 from aurora_platform.archive.selection import catalog_item, core_items, raw_items, wxcam_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.site import Site
@@ -18,7 +18,7 @@ from aurora_platform.text import Count
 _DAY = timedelta(days=1)
 
 
-def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due:
+def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Backlog:
     """The days of a stream with files that are not in the archive: of ``days`` by the disk, of others by the ledger."""
     archive, stream, group = site.archive, site.streams[name], raw_group(name)
     assert archive is not None
@@ -29,7 +29,7 @@ def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Due
     if held:
         listed = ", ".join(sorted(str(day) for day in held))
         why_not += f", but those that are held back of {listed}: see the check no_settled_gap"
-    return _due(found - held, why_not)
+    return _backlog(found - held, why_not)
 
 
 def _held_back(
@@ -50,7 +50,7 @@ def _held_back(
     return doubtful - {item.day for item in guard.sendable(rest)}
 
 
-def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Due:
+def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Backlog:
     """The days of which the camera's products are not in the archive; the newest, where only what has no day is new."""
     archive = site.archive
     assert archive is not None
@@ -59,7 +59,7 @@ def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Due:
     items += [catalog] if catalog else []
     open_days = ledger.open_days(archive.name, WXCAM_PRODUCTS, items)
     found = {day or max(days) for day in open_days} | ledger.days_to_send(archive.name, WXCAM_PRODUCTS)
-    return _due(found, f"the catalogue and every product of {days[0]} to {days[-1]} is copied")
+    return _backlog(found, f"the catalogue and every product of {days[0]} to {days[-1]} is copied")
 
 
 def core_push(site: Site, ledger: Ledger) -> bool:
@@ -70,7 +70,7 @@ def core_push(site: Site, ledger: Ledger) -> bool:
     return bool(ledger.open_days(archive.name, CORE_PRODUCTS, items) or ledger.to_send(archive.name, REGISTERED))
 
 
-def verification(records: Records, name: str, days: Sequence[date], now: datetime) -> Due:
+def verification(records: Records, name: str, days: Sequence[date], now: datetime) -> Backlog:
     """The newest days, where something is not proved yet, was copied since, or was not looked at for a while."""
     at_least = records.archive.verify_at_least.total_seconds()
     with records.evidence() as evidence:
@@ -78,31 +78,31 @@ def verification(records: Records, name: str, days: Sequence[date], now: datetim
         verdicts = evidence.verdicts(name)
     pending = sum(Verdict.from_json(verdicts[day]).pending for day in days if day in verdicts)
     if now.timestamp() - oldest >= at_least:
-        return Due(days, "the newest days were not looked at for a while")
+        return Backlog(days, "the newest days were not looked at for a while")
     if pending:
-        return Due(days, f"{pending} files were pending")
+        return Backlog(days, f"{pending} files were pending")
     with records.ledger() as ledger:
         if ledger.copied_since(records.archive.name, raw_group(name), oldest):
-            return Due(days, "files were copied since")
-    return Due((), f"looked at less than {at_least:.0f} s ago; nothing is pending, and nothing was copied since")
+            return Backlog(days, "files were copied since")
+    return Backlog((), f"looked at less than {at_least:.0f} s ago; nothing is pending, and nothing was copied since")
 
 
-def whole_verification(records: Records, name: str, until: date, now: datetime) -> Due:
+def whole_verification(records: Records, name: str, until: date, now: datetime) -> Backlog:
     """All days of a stream up to one, where the oldest look has used half of the time for which it is evidence."""
     first = records.site.streams[name].start
     if until < first:
-        return Due((), "no day is before the live window")
+        return Backlog((), "no day is before the live window")
     with records.evidence() as evidence:
         oldest = evidence.oldest_attempt(name, first, until)
     # A place that could not be seen is not asked for all days at each tick.
     if now.timestamp() - oldest < records.archive.evidence_valid.total_seconds() / 2:
-        return Due(
+        return Backlog(
             (), f"every day up to {until} was looked at since {datetime.fromtimestamp(oldest, UTC):%Y-%m-%d %H:%M}"
         )
     days = [first + n * _DAY for n in range((until - first).days + 1)]
-    return Due(days, f"a day up to {until} was not looked at for long")
+    return Backlog(days, f"a day up to {until} was not looked at for long")
 
 
-def _due(found: set[date] | set[date | None], why_not: str) -> Due:
+def _backlog(found: set[date] | set[date | None], why_not: str) -> Backlog:
     days = sorted(day for day in found if day is not None)
-    return Due(days, f"{len(days)} days have files that are not in the archive" if days else why_not)
+    return Backlog(days, f"{len(days)} days have files that are not in the archive" if days else why_not)

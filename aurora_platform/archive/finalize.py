@@ -118,8 +118,8 @@ class Finalizations:
         with self.staging.claim(f"finalized.{self.stream}.{day}") as place:
             place.mkdir()
             listed = list(files)
-            count, digest = manifest.write(place / "manifest", listed)
-            if said is not None and said.complete and said.manifest_sha256 == digest:
+            count, sha256 = manifest.write(place / "manifest", listed)
+            if said is not None and said.complete and said.manifest_sha256 == sha256:
                 return False
             revision = said.revision + 1 if said else 1
             publish_file(place / "manifest", self.manifest(day, revision))
@@ -131,7 +131,7 @@ class Finalizations:
                 "bytes": sum(record.version.size for _, record in listed),
                 "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
                 "manifest": self.manifest(day, revision).name,
-                "manifest_sha256": digest,
+                "manifest_sha256": sha256,
                 "directory": self.there,
                 "instance": self.instance,
                 "finalized_at": _now(),

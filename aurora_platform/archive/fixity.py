@@ -22,7 +22,7 @@ from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
 from aurora_platform.layout import SIDES, Side
-from aurora_platform.transport.checksums import Digest
+from aurora_platform.transport.checksums import Checksum
 
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files that are asked for together
@@ -170,16 +170,16 @@ class Evidence(Database):
             after = rows[-1][0]
             yield [path for (path,) in rows]
 
-    def read(self, stream: str, side: Side, digests: Iterable[Digest]) -> int:
+    def read(self, stream: str, side: Side, checksums: Iterable[Checksum]) -> int:
         """Remember checksums as they come, each for the version that was read; returns how many could not be had.
 
-        What came before ``digests`` broke off is kept. One that changed since it was listed keeps none: the next
+        What came before ``checksums`` broke off is kept. One that changed since it was listed keeps none: the next
         listing will say what it is now.
         """
-        failed, waiting, since = 0, list[Digest](), time.monotonic()
+        failed, waiting, since = 0, list[Checksum](), time.monotonic()
         try:
-            for digest in digests:
-                waiting.append(digest)
+            for checksum in checksums:
+                waiting.append(checksum)
                 # Not one transaction over all of them: reading may take hours, and others write here too.
                 if len(waiting) >= _BATCH or time.monotonic() - since > _KEEP_SECONDS:
                     failed += self._keep(stream, side, waiting)
@@ -188,10 +188,10 @@ class Evidence(Database):
             failed += self._keep(stream, side, waiting)
         return failed
 
-    def _keep(self, stream: str, side: Side, digests: Sequence[Digest]) -> int:
+    def _keep(self, stream: str, side: Side, checksums: Sequence[Checksum]) -> int:
         now, failed = time.time(), 0
         with self._writing() as db:
-            for one in digests:
+            for one in checksums:
                 row = db.execute(
                     "SELECT size, mtime_ns FROM file WHERE stream = ? AND side = ? AND path = ?",
                     (stream, side, one.path),

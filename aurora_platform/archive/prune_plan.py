@@ -19,7 +19,7 @@ from aurora_platform.layout import SIDES
 _DAY = timedelta(days=1)
 
 
-def plan_pruning(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> PrunePlan:
+def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> PrunePlan:
     """The files of a stream that are old enough, and proved to be the same in all three places.
 
     None at all where a place could not be seen, a day's evidence is missing or old, or a file of that age has a gap.

@@ -22,7 +22,7 @@ from aurora_platform.archive.selection import (
     wxcam_items,
 )
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.transfer import Errand, PushReport
+from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.uploader import push
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
@@ -51,7 +51,7 @@ class Pushing:
     archive: Archive
     hosts: Sequence[ArchiveHost]
     ledger: Ledger
-    tell: Callable[[str], None] = lambda text: None
+    log: Callable[[str], None] = lambda text: None
 
     def raw(self, stream: str, days: Sequence[date], *, history: bool = False) -> PushReport:
         """Push a stream's local files of some UTC days; see :func:`aurora_platform.archive.uploader.push`.
@@ -65,7 +65,7 @@ class Pushing:
         lane = f"raw.{stream}.history" if history else f"raw.{stream}"
         guard = StreamGuard(Records(self.site), stream)
         outgoing = self.site.paths.raw / OUTGOING
-        return self._push(Errand(lane, outgoing, offers, set(days), refused=refused, guard=guard))
+        return self._push(TransferRequest(lane, outgoing, offers, set(days), refused=refused, guard=guard))
 
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
@@ -75,7 +75,7 @@ class Pushing:
         if (row := catalog_item(camera.catalog, there, self.archive.name, self.ledger)) is not None:
             items.append(row)
         return self._push(
-            Errand(
+            TransferRequest(
                 WXCAM,
                 camera.products / OUTGOING,  # large, so it must be on their own disk, wherever that is
                 {WXCAM_PRODUCTS: items},
@@ -97,7 +97,7 @@ class Pushing:
         outgoing = self.site.paths.products / OUTGOING
         closed = tuple(f"{self.archive.raw.rstrip('/')}/{stream.raw}" for stream in self.site.streams.values())
         return self._push(
-            Errand("core", outgoing, offers, in_place=True, closed=closed, refused=refused, left_out=left_out)
+            TransferRequest("core", outgoing, offers, in_place=True, closed=closed, refused=refused, left_out=left_out)
         )
 
     def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
@@ -107,28 +107,28 @@ class Pushing:
             items.append(Item(str(place), remote, FileVersion.of(place.lstat()), day))
         days = None if day is None else {day}
         lane = group.replace("/", ".")
-        return self._push(Errand(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
+        return self._push(TransferRequest(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
 
     def exactly(self, stream: str, lane: str, items: Sequence[Item]) -> PushReport:
         """Push these files of a stream, and nothing else that may be queued."""
         only = frozenset(item.remote_path for item in items)
         guard = StreamGuard(Records(self.site), stream)
         outgoing = self.site.paths.raw / OUTGOING
-        return self._push(Errand(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard))
+        return self._push(TransferRequest(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard))
 
-    def _push(self, errand: Errand) -> PushReport:
+    def _push(self, request: TransferRequest) -> PushReport:
         return push(
-            errand,
+            request,
             archive=self.archive,
             hosts=self.hosts,
             ledger=self.ledger,
             locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
-            tell=self.tell,
+            log=self.log,
         )
 
 
-def push_words(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:
+def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:
     """Copy the finalizations of some days of a stream to the archive: each manifest before the word that names it.
 
     Raises

@@ -16,7 +16,7 @@ from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import ScannedEntry, in_parts
 from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Count
-from aurora_platform.transport.protocols import ArchiveHost, Sent
+from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 
 _MOST_NAMED_BYTES = 50_000  # names on one command line of a far shell
 _NO_FILE = "something else than a file stands there under its name"
@@ -31,7 +31,7 @@ class Replacing:
     lane: str
     is_asked_for: bool
     """Whether somebody asks for just these files: then they are sent also where this version is there."""
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     replaced: Count = field(default_factory=Count)
     kept_in: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -41,8 +41,8 @@ class Replacing:
         host: ArchiveHost,
         root: str,
         files: Mapping[str, tuple[str, Item]],
-        send: Callable[[Sequence[str], str | None], Sent],
-    ) -> Sent:
+        send: Callable[[Sequence[str], str | None], TransferResult],
+    ) -> TransferResult:
         """Send files. What stands in the way of one is a complaint of the transfer.
 
         What is there in this very version is not sent again: a copy of each would be kept.
@@ -67,10 +67,10 @@ class Replacing:
         complaints = [f'{_NO_FILE}: "{path}"' for path in sorted(in_the_way)]
         earlier = [path for path in paths if path in before]
         if not earlier:
-            return _with(send(paths, None) if paths else Sent(0, 0), complaints)
+            return _with(send(paths, None) if paths else TransferResult(0, 0), complaints)
         # One for each attempt: a second one in the same would put what the first has sent over what it has kept.
         keep_in = f"{ArchiveLayout.of(self.archive).replaced}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
-        self.tell(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
+        self.log(f"{len(earlier)} of them replace what a finalization vouches for; that is kept in {keep_in}")
         groups = {files[path][0] for path in earlier}
         for group in groups:
             versions = [
@@ -110,7 +110,7 @@ class Replacing:
                 self.kept_in += [keep_in] if whole else []
 
 
-def _with(sent: Sent, complaints: Sequence[str]) -> Sent:
+def _with(sent: TransferResult, complaints: Sequence[str]) -> TransferResult:
     return replace(sent, complaints=[*complaints, *sent.complaints])
 
 

@@ -15,7 +15,7 @@ from aurora_platform.text import Count
 
 
 @dataclass(frozen=True)
-class Due:
+class Backlog:
     """Days for which a run is due, and the reason; no days, and why there are none."""
 
     days: Sequence[date]
@@ -112,7 +112,7 @@ class PrunePlan:
 
 
 @dataclass(frozen=True)
-class Certified:
+class VerifyOutcome:
     """What a pass found, what may be pruned on its host, and the stream's line in ``summary.json``."""
 
     report: VerifyReport

@@ -26,7 +26,7 @@ from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import verify_lock
 from aurora_platform.text import Count
-from aurora_platform.transport.checksums import Digest
+from aurora_platform.transport.checksums import Checksum
 
 _BATCH = 50  # files that are read together immediately before they go
 
@@ -63,7 +63,7 @@ def retire(
     *,
     dry_run: bool = True,
     now: datetime | None = None,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Retired:
     """Delete working copies of a stream that are older than the site file keeps them, or say which.
 
@@ -90,7 +90,7 @@ def retire(
     before = (now or datetime.now(UTC)) - age
     result = Retired(dry_run)
     layout = records.layout
-    log = layout.finalizations.retired(name)
+    retired_file = layout.finalizations.retired(name)
     with records.evidence() as evidence, hold_lock(layout.locks, verify_lock(name), site.limits.lock):
         old = _candidates(records, evidence, name, before, result)
         for batch in _batches(old, site.retention.files_per_run, result):
@@ -99,8 +99,8 @@ def retire(
                     _count(result, path, record)
                 continue
             _refuse_one_place(name, here, there)
-            tell(f"reading {len(batch)} files here and in the archive")
-            _delete(name, batch, here, there, evidence, log, result)
+            log(f"reading {len(batch)} files here and in the archive")
+            _delete(name, batch, here, there, evidence, retired_file, result)
     return result
 
 
@@ -162,18 +162,18 @@ def _delete(
     here: Place,
     there: Place,
     evidence: Evidence,
-    log: Path,
+    retired_file: Path,
     result: Retired,
 ) -> None:
     paths = [path for path, _, _ in batch]
-    ours = {digest.path: digest for digest in here.hasher.digests(here.base, paths)}
-    theirs = {digest.path: digest for digest in there.hasher.digests(there.base, paths)}
+    ours = {checksum.path: checksum for checksum in here.hasher.checksums(here.base, paths)}
+    theirs = {checksum.path: checksum for checksum in there.hasher.checksums(there.base, paths)}
     for path, day, record in batch:
         if why := _why_not(record, ours.get(path), theirs.get(path)):
             result.keep(path, why)
             evidence.forget(name, [path])  # the next verification reads it again, and says what is wrong
             continue
-        _note(log, name, day, path, record, there.host)
+        _note(retired_file, name, day, path, record, there.host)
         evidence.release(name, day, path, record)
         if _unlink(here.base, path, ours[path]):
             _count(result, path, record)
@@ -181,7 +181,7 @@ def _delete(
             result.keep(path, "changed since it was read")
 
 
-def _why_not(record: FixityRecord, ours: Digest | None, theirs: Digest | None) -> str | None:
+def _why_not(record: FixityRecord, ours: Checksum | None, theirs: Checksum | None) -> str | None:
     """Why a file stays; None where both sides have, read just now, what the day was finalized with."""
     if ours is None or ours.sha256 is None:
         return "cannot be read here"
@@ -192,7 +192,7 @@ def _why_not(record: FixityRecord, ours: Digest | None, theirs: Digest | None) -
     return None if theirs.sha256 == ours.sha256 else "DIFFERENT in the archive"
 
 
-def _unlink(base: str, path: str, read: Digest) -> bool:
+def _unlink(base: str, path: str, read: Checksum) -> bool:
     """Delete exactly that file, if it is still the version that was read; no symlink on the way is followed."""
     *folders, leaf = path.split("/")
     opened = [os.open(base, os.O_RDONLY | os.O_DIRECTORY)]
@@ -211,9 +211,9 @@ def _unlink(base: str, path: str, read: Digest) -> bool:
     return True
 
 
-def _note(log: Path, name: str, day: date, path: str, record: FixityRecord, host: str) -> None:
+def _note(retired_file: Path, name: str, day: date, path: str, record: FixityRecord, host: str) -> None:
     """A line for each deletion, on disk before it is done."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    retired_file.parent.mkdir(parents=True, exist_ok=True)
     line = {
         "at_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "stream": name,
@@ -224,9 +224,9 @@ def _note(log: Path, name: str, day: date, path: str, record: FixityRecord, host
         "sha256": record.sha256,
         "read_in_the_archive_by": host,
     }
-    with log.open("a") as out:
+    with retired_file.open("a") as out:
         out.write(json.dumps(line) + "\n")
-    flush(log)
+    flush(retired_file)
 
 
 def _count(result: Retired, path: str, record: FixityRecord) -> None:

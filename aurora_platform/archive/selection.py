@@ -31,7 +31,7 @@ from aurora_platform.layout import (
     WXCAM,
     compact,
 )
-from aurora_platform.streams.classify import Directories, Judge, why_unusable
+from aurora_platform.streams.classify import Classifier, Directories, why_unusable
 from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, LocalSource
 
@@ -65,9 +65,9 @@ def raw_items(
         return
     placed = Directories(stream, sorted(days))
     listing = placed.listing(LocalSource(), str(raw_root))
-    judge = Judge(stream, placed, listing.clock_ns)
+    classify = Classifier(stream, placed, listing.clock_ns)
     for entry in listing.entries:
-        judged = judge(entry)
+        judged = classify(entry)
         if judged.reason is not None and (judged.day is None or judged.day in days):
             refused.add(entry.path)
         elif judged.file is not None and judged.day in days:

@@ -56,7 +56,7 @@ class Records:
         self,
         name: str,
         places: dict[Side, Sequence[Place]],
-        tell: Callable[[str], None] = lambda text: None,
+        log: Callable[[str], None] = lambda text: None,
         *,
         accept_loss: bool = False,
     ) -> Iterator[Verification]:
@@ -75,6 +75,6 @@ class Records:
                 evidence,
                 self.finalizations(name),
                 ledger,
-                tell,
+                log,
                 accept_loss,
             )

@@ -35,7 +35,7 @@ class Guard(Protocol):
 
 
 @dataclass(frozen=True)
-class Errand:
+class TransferRequest:
     """What a push is to bring."""
 
     lane: str

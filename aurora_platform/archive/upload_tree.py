@@ -106,7 +106,7 @@ def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item
     return replace(item, version=version)
 
 
-def _is_of_a_full_disk(error: sqlite3.Error, database: Path, view: Path) -> bool:
+def _is_of_a_full_disk(error: sqlite3.Error, database: Path, upload_tree: Path) -> bool:
     """Whether there was no room: SQLite has many names for it, and most of them may mean something else too."""
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_FULL:
@@ -116,7 +116,7 @@ def _is_of_a_full_disk(error: sqlite3.Error, database: Path, view: Path) -> bool
     wal = database.with_name(database.name + "-wal")
     # SQLite may have taken back what it had written, so the disk has room again, though not for a whole backup.
     wanted = _BESIDE + sum(path.stat().st_size for path in (database, wal) if path.is_file())
-    disk = os.statvfs(view)
+    disk = os.statvfs(upload_tree)
     return disk.f_bavail * disk.f_frsize < wanted or (disk.f_files > 0 and disk.f_favail == 0)
 
 

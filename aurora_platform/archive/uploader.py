@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.replace_vouched import Replacing, files_there
-from aurora_platform.archive.transfer import Errand, PushReport
+from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.upload_tree import UnusableError, take
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
@@ -28,21 +28,21 @@ from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
 from aurora_platform.layout import INCOMING, ArchiveLayout
 from aurora_platform.text import Count, printable
-from aurora_platform.transport.protocols import ArchiveHost, Sent
+from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 
 _NOTES = 10
 _ASKED = 500  # files of which it is asked together whether a finalization vouches for them
 
 
 def push(
-    errand: Errand,
+    request: TransferRequest,
     *,
     archive: Archive,
     hosts: Sequence[ArchiveHost],
     ledger: Ledger,
     locks: Path,
     wait: timedelta,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> PushReport:
     """Bring the archive up to date with an errand.
 
@@ -68,7 +68,7 @@ def push(
     BusyError
         When another run on this lane takes longer than ``wait``.
     """
-    return _Push(errand, archive, list(hosts), ledger, locks, wait, tell).run()
+    return _Push(request, archive, list(hosts), ledger, locks, wait, log).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +81,19 @@ class _Ready:
     path: str
 
 
-_Way = Callable[[ArchiveHost, str, Sequence[_Ready], Path], Sent]
+_Way = Callable[[ArchiveHost, str, Sequence[_Ready], Path], TransferResult]
 """How files of the view get to a directory of a host."""
 
 
 @dataclass
 class _Push:
-    errand: Errand
+    request: TransferRequest
     archive: Archive
     hosts: list[ArchiveHost]
     ledger: Ledger
     locks: Path
     wait: timedelta
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
@@ -106,12 +106,14 @@ class _Push:
         self.held: dict[str, str] = {}
         self.vouched: set[str] = set()
         self.brought: set[str] = set()
-        self.replacing = Replacing(self.archive, self.ledger, self.errand.lane, self.errand.only is not None, self.tell)
+        self.replacing = Replacing(
+            self.archive, self.ledger, self.request.lane, self.request.only is not None, self.log
+        )
         self.roots = ArchiveLayout.of(self.archive).roots
         self.notes: list[str] = []
 
     def _work(self, root: str) -> str:
-        return ArchiveLayout.work(root, self.errand.lane)
+        return ArchiveLayout.work(root, self.request.lane)
 
     @property
     def _lock(self) -> Path:
@@ -119,16 +121,16 @@ class _Push:
 
     @property
     def transfer_lock(self) -> str:
-        return f"push.{self.errand.lane}.transfer"
+        return f"push.{self.request.lane}.transfer"
 
     def run(self) -> PushReport:
-        for group, items in self.errand.offers.items():
+        for group, items in self.request.offers.items():
             self.ledger.offer(self.archive.name, group, self._without_held(group, items))
-        staging = Staging(self.errand.outgoing, self.locks, self.wait)
+        staging = Staging(self.request.outgoing, self.locks, self.wait)
         queue = self._queue()
         report = self._counts(queue)
         if queue:
-            with staging.claim(f"push.{self.errand.lane}") as place:
+            with staging.claim(f"push.{self.request.lane}") as place:
                 # Of a run that was killed the rsync may still be ending; it holds this lock for as long as it reads.
                 with hold_lock(self.locks, self.transfer_lock, self.wait):
                     pass
@@ -143,16 +145,16 @@ class _Push:
 
     def _without_held(self, group: str, items: Sequence[Item]) -> Iterable[Item]:
         """What may be put into the queue: the row of a file that is held back stays that of what the archive has."""
-        if self.errand.guard is None:
+        if self.request.guard is None:
             return items
         held = set(self._hold(self.ledger.open_items(self.archive.name, group, items)))
         return (item for item in items if item not in held)
 
     def _hold(self, items: Iterable[Item]) -> list[Item]:
         """Those of some files that may not be sent; the report names them."""
-        if self.errand.guard is None:
+        if self.request.guard is None:
             return []
-        found = self.errand.guard.sort(items)
+        found = self.request.guard.sort(items)
         self.held |= {item.remote_path: why for item, why in found.held}
         self.vouched |= {item.remote_path for item in found.vouched}
         return [item for item, _ in found.held]
@@ -165,11 +167,11 @@ class _Push:
 
     def _queued(self) -> list[tuple[str, Item]]:
         queue = []
-        for group in self.errand.offers:
+        for group in self.request.offers:
             for item in self.ledger.to_send(self.archive.name, group):
-                if self.errand.days is not None and item.day is not None and item.day not in self.errand.days:
+                if self.request.days is not None and item.day is not None and item.day not in self.request.days:
                     continue
-                if self.errand.only is not None and item.remote_path not in self.errand.only:
+                if self.request.only is not None and item.remote_path not in self.request.only:
                     continue
                 if why := self._why_nowhere(item.remote_path):
                     self.ledger.failed(self.archive.name, [(item.remote_path, why)], max_attempts=1)
@@ -180,7 +182,7 @@ class _Push:
     def _why_nowhere(self, path: str) -> str | None:
         if self._root_of(path) is None:
             return _ELSEWHERE
-        return _CLOSED if any(path.startswith(f"{closed}/") for closed in self.errand.closed) else None
+        return _CLOSED if any(path.startswith(f"{closed}/") for closed in self.request.closed) else None
 
     def _root_of(self, path: str) -> str | None:
         """The directory of the archive in which a remote path lies; the nearest, where one lies in another."""
@@ -210,7 +212,7 @@ class _Push:
     def _bring(self, part: Sequence[tuple[str, Item]], place: Path, way: _Way) -> None:
         """Send a part in some way, by the first host that works, and note what is there then."""
         try:
-            ready = self._view(part, place)
+            ready = self._hardlink_tree(part, place)
         except OSError as error:
             raise TransferError(f"{place}: the view cannot be made here: {error.strerror}. Is the disk full?") from None
         if not ready:
@@ -223,7 +225,7 @@ class _Push:
             self._note(ones, sent, there, place)
         remove(place)
 
-    def _view(self, part: Sequence[tuple[str, Item]], place: Path) -> list[_Ready]:
+    def _hardlink_tree(self, part: Sequence[tuple[str, Item]], place: Path) -> list[_Ready]:
         """Take files into the view; where one is another version by now, the ledger gets to know."""
         ready: list[_Ready] = []
         newer: dict[str, list[Item]] = {}
@@ -236,8 +238,8 @@ class _Push:
                 taken = take(
                     item,
                     self._tree(place, root) / path,
-                    in_place=self.errand.in_place,
-                    is_database=item.local_path in self.errand.databases,
+                    in_place=self.request.in_place,
+                    is_database=item.local_path in self.request.databases,
                 )
             except UnusableError as error:
                 errors.append((item.remote_path, str(error)))
@@ -258,23 +260,23 @@ class _Push:
 
     def _deliver(
         self, root: str, ones: Sequence[_Ready], place: Path, way: _Way
-    ) -> tuple[Sent, dict[str, ScannedEntry[str]]]:
+    ) -> tuple[TransferResult, dict[str, ScannedEntry[str]]]:
         """Copy files below a directory of the archive, by the first host that works; returns what is there then."""
-        view = self._tree(place, root)
+        upload_tree = self._tree(place, root)
         size = sum(one.item.version.size for one in ones)
         while self.hosts:
             host = self.hosts[0]
-            self.tell(f"{len(ones)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
+            self.log(f"{len(ones)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
             try:
                 if (host.name, root) not in self.prepared:
                     host.prepare(root, self._work(root))
                     self.prepared.add((host.name, root))
-                sent = way(host, root, ones, view)
+                sent = way(host, root, ones, upload_tree)
                 there = files_there(host, root, [one.path for one in ones])
             except (HostError, TransferError) as error:
                 self.said[host.name] = printable(str(error)) if "\n" in str(error) else str(error)
                 self.may_pass |= error.transient
-                self.tell(f"{host.name} does not work: {error}")
+                self.log(f"{host.name} does not work: {error}")
                 del self.hosts[0]
                 continue
             self.used = host.name
@@ -282,21 +284,23 @@ class _Push:
         why = "; ".join(f"{name}: {said}" for name, said in self.said.items())
         raise ArchiveError(f"no host of archive {self.archive.name} works. {why}", transient=self.may_pass)
 
-    def _copy(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+    def _copy(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], upload_tree: Path) -> TransferResult:
         """The way of most files: the newest version takes the place of whatever is there."""
-        return host.send(view, [one.path for one in ones], root, self._work(root), self._lock)
+        return host.send(upload_tree, [one.path for one in ones], root, self._work(root), self._lock)
 
-    def _replace(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], view: Path) -> Sent:
+    def _replace(self, host: ArchiveHost, root: str, ones: Sequence[_Ready], upload_tree: Path) -> TransferResult:
         """The way of files that a finalization vouches for; see :mod:`aurora_platform.archive.replace_vouched`."""
 
-        def send(paths: Sequence[str], keep_in: str | None) -> Sent:
+        def send(paths: Sequence[str], keep_in: str | None) -> TransferResult:
             more = () if keep_in is None else (keep_in,)
-            return host.send(view, paths, root, self._work(root), self._lock, *more)
+            return host.send(upload_tree, paths, root, self._work(root), self._lock, *more)
 
         files = {one.path: (one.group, one.item) for one in ones}
         return self.replacing.send(host, root, files, send)
 
-    def _note(self, ones: Sequence[_Ready], sent: Sent, there: Mapping[str, ScannedEntry[str]], place: Path) -> None:
+    def _note(
+        self, ones: Sequence[_Ready], sent: TransferResult, there: Mapping[str, ScannedEntry[str]], place: Path
+    ) -> None:
         """Note what is there in the version that was sent, and what is not."""
         copied, errors = [], []
         for one in ones:
@@ -326,18 +330,18 @@ class _Push:
     def _counts(self, queue: Sequence[tuple[str, Item]]) -> Callable[[], PushReport]:
         """Count what is not in the queue now; the rest of the report is known at the end."""
         queued = {item.remote_path for _, item in queue}
-        rows = [row for group in self.errand.offers for row in self.ledger.parked(self.archive.name, group)]
-        days = None if self.errand.days is None else {day.isoformat() for day in self.errand.days}
+        rows = [row for group in self.request.offers for row in self.ledger.parked(self.archive.name, group)]
+        days = None if self.request.days is None else {day.isoformat() for day in self.request.days}
         parked = Count()
         for row in rows:
             if days is None or row.day is None or row.day in days:
                 parked.add(f"{row.remote_path}: {row.last_error}")
-        offered = {item.remote_path for items in self.errand.offers.values() for item in items}
+        offered = {item.remote_path for items in self.request.offers.values() for item in items}
         held = Count()
         for path, why in self.held.items():
             held.add(f"{path}: {why}")
         unchanged = len(offered - queued - self.held.keys() - {row.remote_path for row in rows})
-        refused = Count(self.errand.refused.total + held.total, [*self.errand.refused.first, *held.first])
+        refused = Count(self.request.refused.total + held.total, [*self.request.refused.first, *held.first])
 
         def report() -> PushReport:
             return PushReport(
@@ -355,7 +359,7 @@ class _Push:
                 held=held,
                 replaced=self.replacing.replaced,
                 kept_in=tuple(self.replacing.kept_in),
-                left_out=self.errand.left_out,
+                left_out=self.request.left_out,
                 notes=tuple([*self.replacing.notes, *self.notes][:_NOTES]),
                 literal_bytes=self.literal,
                 matched_bytes=self.matched,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
-from aurora_platform.archive.prune_plan import plan_pruning, staleness, summarize
-from aurora_platform.archive.reports import Certified
+from aurora_platform.archive.prune_plan import plan_prune, staleness, summarize
+from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.layout import Side
 
 
-def certify(
+def verify_and_publish(
     records: Records,
     name: str,
     days: Sequence[date],
@@ -20,8 +20,8 @@ def certify(
     *,
     full: bool = False,
     accept_loss: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
-) -> Certified:
+    log: Callable[[str], None] = lambda text: None,
+) -> VerifyOutcome:
     """Verify some days of a stream and publish its manifests.
 
     Parameters
@@ -37,11 +37,11 @@ def certify(
     accept_loss
         Believe a source that is empty, or has lost most of what it had (:mod:`aurora_platform.archive.absence`).
     """
-    with records.verification(name, places, tell, accept_loss=accept_loss) as verification:
+    with records.verification(name, places, log, accept_loss=accept_loss) as verification:
         report = verification.verify_days(days, full=full)
         now = datetime.now(UTC)
         stream, known = verification.stream, verification.evidence
-        plan = plan_pruning(name, stream, records.archive, known, now)
+        plan = plan_prune(name, stream, records.archive, known, now)
         summary = summarize(name, plan, known, max(days))
         others = {other: one for other, one in records.site.streams.items() if other != name}
         stale = {o: why for o, s in others.items() if (why := staleness(o, s, records.archive, known, now))}
@@ -50,5 +50,5 @@ def certify(
         stale |= dict.fromkeys(gone, "no stream of the site file any more")
         aside = publication.publish(name, summary, known, plan.candidates, stale)
     if aside is not None:
-        tell(aside.summary())
-    return Certified(report, plan, summary, aside.summary() if aside is not None else "")
+        log(aside.summary())
+    return VerifyOutcome(report, plan, summary, aside.summary() if aside is not None else "")

@@ -26,7 +26,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import ScannedEntry, as_ns
 from aurora_platform.layout import SIDES, Side, raw_group
-from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Hasher, Source
@@ -88,7 +88,7 @@ class Verification:
         evidence: Evidence,
         finalizations: Finalizations,
         ledger: Ledger,
-        tell: Callable[[str], None] = lambda text: None,
+        log: Callable[[str], None] = lambda text: None,
         accept_loss: bool = False,
     ) -> None:
         """``places`` has one way to each place, or several to the archive, in order of preference.
@@ -102,7 +102,7 @@ class Verification:
         self.evidence = evidence
         self.finalizations = finalizations
         self.ledger = ledger
-        self.tell = tell
+        self.log = log
         self.accept_loss = accept_loss
 
     def verify_days(self, days: Sequence[date], *, full: bool = False) -> VerifyReport:
@@ -151,7 +151,7 @@ class Verification:
             else:
                 return True
         report.errors[side] = "; ".join(said)
-        self.tell(f"{side} could not be {done}: {report.errors[side]}")
+        self.log(f"{side} could not be {done}: {report.errors[side]}")
         return False
 
     def _take(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
@@ -159,7 +159,7 @@ class Verification:
         # The instrument's not by the names of the days: what lies there under other names has to be seen, because it
         # was never mirrored. So it is in neither copy, and these are asked for the names alone.
         listing = place.list(placed.below, () if side == "source" else placed.named)
-        judge = Judge(self.stream, placed, listing.clock_ns)
+        classify = Classifier(self.stream, placed, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)
         is_empty = True
@@ -168,7 +168,7 @@ class Verification:
             nonlocal is_empty
             for entry in listing.entries:
                 is_empty &= entry.path == b"."
-                judged = judge(entry)
+                judged = classify(entry)
                 if side == "source" and judged.reason is not None and (day := self._own_day(entry)) in wanted:
                     left_out = report.left_out.setdefault(day, Count())
                     left_out.add(f"{printable(entry.path)}: {judged.reason}")
@@ -228,7 +228,7 @@ class Verification:
                 scrub=self.archive.scrub,
                 again_before=again_before,
             ):
-                self.evidence.read(self.name, side, place.hasher.digests(place.base, batch))
+                self.evidence.read(self.name, side, place.hasher.checksums(place.base, batch))
                 report.read[side] = report.read.get(side, 0) + len(batch)
 
         self._by_first(side, "read to its end", work, report)

@@ -29,7 +29,7 @@ class Inputs:
     made_with: str = VERSIONS
 
     @property
-    def is_last_word(self) -> bool:
+    def is_final(self) -> bool:
         """Whether what is left out would be left out again: another version of FFmpeg may take it."""
         return not self.excluded or self.made_with == VERSIONS
 

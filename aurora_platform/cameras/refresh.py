@@ -32,7 +32,7 @@ from aurora_platform.errors import MediaError
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
 from aurora_platform.streams.settled import is_settled
-from aurora_platform.streams.state import sightings
+from aurora_platform.streams.state import days_at_source
 from aurora_platform.text import printable
 
 RECIPE = recipes.CATALOG
@@ -148,7 +148,7 @@ def _clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> int:
     """The later of this machine's clock and the camera host's when it was last seen: a file that has settled by the
     clock that stamped it is not kept waiting because ours is behind."""
     ours = int(now.timestamp() * 1e9)
-    seen = sightings(workspace.seen_at).get(day) if workspace.seen_at else None
+    seen = days_at_source(workspace.seen_at).get(day) if workspace.seen_at else None
     return max(ours, seen.clock_ns) if seen else ours
 
 

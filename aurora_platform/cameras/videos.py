@@ -84,7 +84,7 @@ def _build(
         media = as_catalogued(listed, report.waiting)
         report.data_version = data_version(RECIPE, (m.scanned for m in media))
         published = inputs_of(report.target)
-        same = published is not None and published.data_version == report.data_version and published.is_last_word
+        same = published is not None and published.data_version == report.data_version and published.is_final
         if published and (report.waiting.total or same):
             # It may hold what waits now; the next pass has all of it.
             report.data_version, report.excluded = published.data_version, published.excluded
@@ -101,7 +101,7 @@ def _build(
 def _cannot_be(workspace: CameraWorkspace, report: VideoReport) -> bool:
     """Whether it is known that no video can be made from these clips."""
     known = inputs_of_none(workspace, report.target)
-    if known is None or known.data_version != report.data_version or not known.is_last_word:
+    if known is None or known.data_version != report.data_version or not known.is_final:
         return False
     report.excluded = known.excluded
     return True

@@ -39,7 +39,7 @@ class CameraWorkspace:
             wait=site.limits.lock,
             hour_closes_after=site.live.hour_closes_after,
             lookback=stream.lookback,
-            seen_at=layout.sightings(WXCAM),
+            seen_at=layout.days_at_source(WXCAM),
         )
 
     @cached_property

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.config.types import Bound, Cron, Duration, FarPath, Name, Settings
+from aurora_platform.config.types import Bound, Cron, Duration, Name, RemotePath, Settings
 from aurora_platform.layout import ArchiveLayout
 
 
@@ -14,11 +14,11 @@ class Archive(Settings):
     """Where the copies go: hosts in order of preference over one shared file system."""
 
     hosts: tuple[SshHost, ...] = Field(min_length=1)
-    raw: FarPath
-    products: FarPath
-    manifests: FarPath | None = None
+    raw: RemotePath
+    products: RemotePath
+    manifests: RemotePath | None = None
     """Where finalizations go; unset: ``manifests`` beside ``raw``."""
-    replaced: FarPath | None = None
+    replaced: RemotePath | None = None
     """Where earlier versions of finalized files are kept when they are replaced; unset: beside ``raw``."""
     name: Name = "gws"
     max_attempts: int = Field(default=5, ge=1, le=100)

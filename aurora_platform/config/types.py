@@ -195,5 +195,5 @@ Address = Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
 Login = Annotated[str, _matching(_USER, "a login name")]
 Cron = Annotated[str, AfterValidator(_cron)]
 """When a schedule ticks, in UTC, as in a crontab."""
-FarPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")]
+RemotePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")]
 """An absolute path of another machine."""

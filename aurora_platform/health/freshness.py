@@ -18,7 +18,7 @@ from aurora_platform.errors import HostError
 from aurora_platform.health.assessment import age, level_of_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
-from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import state_of
 from aurora_platform.transport.listing import LocalSource
 
@@ -136,9 +136,9 @@ def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> floa
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     placed = Directories(stream, days)
     listing = placed.listing(LocalSource(), str(raw_root))
-    judge, newest = Judge(stream, placed, listing.clock_ns), None
+    classify, newest = Classifier(stream, placed, listing.clock_ns), None
     for entry in listing.entries:
-        judged = judge(entry)
+        judged = classify(entry)
         if judged.file is not None and judged.day is not None and judged.day >= first:
             newest = max(newest or 0, judged.file.version.mtime_ns)
     return None if newest is None else newest / 1e9

@@ -107,7 +107,7 @@ class Layout:
         """The evidence: what is known of each file on each side."""
         return self.state / FIXITY
 
-    def sightings(self, stream: str) -> Path:
+    def days_at_source(self, stream: str) -> Path:
         """When each day of a stream's source was last seen (:mod:`aurora_platform.streams.state`)."""
         return self.state / "sources" / f"{stream}.json"
 

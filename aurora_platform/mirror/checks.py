@@ -125,7 +125,7 @@ def no_file_in_the_future(stream: Stream, files: Sequence[ScannedEntry[str]], no
     return report
 
 
-def nothing_foreign(files: Sequence[ScannedEntry[str]], sharing: Mapping[str, Stream]) -> CheckReport:
+def nothing_unexpected(files: Sequence[ScannedEntry[str]], sharing: Mapping[str, Stream]) -> CheckReport:
     """Everything in the raw directory is a regular file of a stream that is mirrored to it."""
     report = CheckReport("contents of the raw directory")
     for file in files:

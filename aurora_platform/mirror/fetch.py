@@ -23,7 +23,7 @@ from aurora_platform.mirror.publish import CannotPublishError, came, publish
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
 from aurora_platform.text import counted
-from aurora_platform.transport.protocols import Source, Transfer, Transferred
+from aurora_platform.transport.protocols import Source, Transfer, TransferResult
 
 NOT_COPIED = "not copied: gone from the host, or not readable"
 OVERSIZE = "not copied: larger than the host had listed it"
@@ -52,10 +52,10 @@ class Fetch:
     lock: Path
     """What the transfer holds locked for as long as any part of it lives."""
     room: Room
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     copied: dict[date, list[ScannedEntry[str]]] = field(default_factory=dict)
 
-    def run(self, plan: Plan) -> Transferred:
+    def run(self, plan: Plan) -> TransferResult:
         """Fetch what a plan wants, the newest day first; what does not fit on the disk is refused.
 
         Raises
@@ -63,7 +63,7 @@ class Fetch:
         HostError, TransferError
             Where the host, or a transfer, ended early. What had come whole and could be proved is published.
         """
-        total, self.copied = Transferred(0, 0), {day: [] for day in plan.days}
+        total, self.copied = TransferResult(0, 0), {day: [] for day in plan.days}
         wanted = [file for _, file in _newest_first(plan)]
         self.work.begin(wanted, [file for day in plan.days.values() for file in day.unchanged])
         for part in in_parts(_newest_first(plan), lambda one: one[1].version.size):
@@ -72,13 +72,13 @@ class Fetch:
         self.work.end()
         return total
 
-    def _bring(self, part: _Part) -> Transferred:
+    def _bring(self, part: _Part) -> TransferResult:
         self.work.arrived.mkdir(parents=True, exist_ok=True)
         missing = [one for one in part if not self.work.has(one[1])]  # the others came to a run that was cut
         groups = self._by_size(missing)
         bounds = {file.path: most for most, group in groups for _, file in group}
         oversize: set[str] = set()
-        done = Transferred(0, 0)
+        done = TransferResult(0, 0)
         try:
             for most, group in groups:
                 done += self._send(group, most, oversize)
@@ -108,7 +108,7 @@ class Fetch:
             part = [one for one in part if one[1].version.size < least]
         return groups
 
-    def _send(self, part: _Part, most: int, oversize: set[str]) -> Transferred:
+    def _send(self, part: _Part, most: int, oversize: set[str]) -> TransferResult:
         """Have a part sent. One of which more comes than was listed is refused, and the others are sent without it."""
         while paths := [file.path for _, file in part]:
             try:
@@ -116,7 +116,7 @@ class Fetch:
                     self.stream.path, paths, self.work.arrived, self.work.path, self.lock, largest=most
                 )
             except OversizeError as error:
-                self.tell(str(error))
+                self.log(str(error))
                 for day, file in part:
                     if file.path in error.paths:
                         self.work.drop_part(file.path)
@@ -125,7 +125,7 @@ class Fetch:
                 if len(oversize) >= _MOST_OVERSIZE:
                     raise
             part = [one for one in part if one[1].path not in oversize and not self.work.has(one[1])]
-        return Transferred(0, 0)
+        return TransferResult(0, 0)
 
     def _save(self, part: _Part, bounds: dict[str, int]) -> None:
         """Publish what came whole of a part before its transfer ended early, if the host can be listed."""
@@ -133,7 +133,7 @@ class Fetch:
         with suppress(HostError):  # why the transfer ended is what the run says; what came waits for the next
             if whole:
                 self._publish_all(whole, self._list_again(whole), bounds)
-                self.tell(f"{counted(len(whole), 'file')} had come whole before the transfer ended, and counted")
+                self.log(f"{counted(len(whole), 'file')} had come whole before the transfer ended, and counted")
 
     def _list_again(self, part: _Part) -> dict[str, ScannedEntry[str]]:
         """The fetched files as they are on the host now."""

@@ -19,7 +19,7 @@ from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import Mtimes
 from aurora_platform.mirror.work_directory import incoming
-from aurora_platform.streams.classify import Directories, Judge
+from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.settled import is_settled
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
@@ -63,7 +63,7 @@ class Plan:
     """The plans of all requested days, and what else the listing held."""
 
     days: dict[date, DayPlan]
-    foreign: int = 0
+    unexpected: int = 0
     """Files of the host that the stream does not include (AUTO, LONG and SHORT images)."""
     newest_ns: int | None = None
     """mtime of the newest file of the stream that was listed, ns since epoch, UTC."""
@@ -73,12 +73,12 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether no file was listed, of whatever stream."""
-        return not self.ours and not self.foreign
+        return not self.ours and not self.unexpected
 
     @property
     def unmatched(self) -> int:
         """How many files were listed where not one of them is the stream's: ``include`` may be wrong."""
-        return 0 if self.ours else self.foreign
+        return 0 if self.ours else self.unexpected
 
     def of(self, day: date) -> DayPlan | None:
         """The plan of a day, if it is asked for."""
@@ -132,19 +132,19 @@ class Decider:
     ) -> None:
         self.stream = stream
         self.clock_ns = clock_ns
-        self.judge = Judge(stream, placed, clock_ns)
+        self.classify = Classifier(stream, placed, clock_ns)
         self.local = _LocalTree(raw_root)
         self.mtimes = mtimes or Mtimes(incoming(raw_root, stream.raw))
 
     def __call__(self, entry: ListedEntry, plan: Plan) -> None:
-        day, file, reason, is_dated = self.judge(entry)
+        day, file, reason, is_dated = self.classify(entry)
         plan.ours += reason is not None or file is not None
         if is_dated:
             plan.listed(entry)
         if reason is not None:
             self._refuse(entry, day, reason, plan)
         elif file is None:
-            plan.foreign += entry.is_regular
+            plan.unexpected += entry.is_regular
         elif day is not None and (asked := plan.of(day)) is not None:
             asked.seen += 1
             self._settle(file, asked)

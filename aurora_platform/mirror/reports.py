@@ -37,7 +37,7 @@ class MirrorReport:
     """What a pass over some days did."""
 
     days: list[DayReport]
-    foreign: int
+    unexpected: int
     unreadable: Count
     newest_ns: int | None
     seconds: float

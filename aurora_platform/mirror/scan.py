@@ -19,7 +19,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan, Decider, Plan
 from aurora_platform.streams.classify import Directories, directories_of_any_day
-from aurora_platform.streams.state import Sighting
+from aurora_platform.streams.state import DayAtSource
 from aurora_platform.text import MOST_NAMED, Count, counted, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source
@@ -54,7 +54,7 @@ class DaySurvey(DayPlan):
         self.present += 1
 
     @property
-    def digest(self) -> str:
+    def fingerprint(self) -> str:
         """What tells one set of missing files from another."""
         return f"{self._sum:016x}"
 
@@ -122,12 +122,12 @@ class Survey(Plan):
         ahead_ns = (self.newest_ns or 0) - self.clock_ns
         return timedelta(seconds=ahead_ns // 10**9) if ahead_ns > _AHEAD_NS else None
 
-    def sightings(self) -> dict[date, Sighting]:
-        """What to remember of each day that was asked for; see :meth:`aurora_platform.mirror.sync._Pass.sightings`."""
+    def days_at_source(self) -> dict[date, DayAtSource]:
+        """What to remember of each day that was asked for; see :class:`aurora_platform.streams.state.DayAtSource`."""
         if self.is_empty:
             return {}
         return {
-            day.day: Sighting(self.clock_ns, day.missing, day.unsettled.total)
+            day.day: DayAtSource(self.clock_ns, day.missing, day.unsettled.total)
             for day in self.days.values()
             if isinstance(day, DaySurvey)
         }
@@ -154,7 +154,7 @@ def none_matches(unmatched: int) -> str:
     return f"{counted(unmatched, 'file')} there, none matches include in the site file"
 
 
-def look(
+def scan(
     stream: Stream, source: Source, raw_root: Path, days: Sequence[date] | None, within: timedelta | None = None
 ) -> Survey:
     """List a source and compare it with its local copy.
@@ -183,12 +183,12 @@ def look(
     return _filled(survey, listing, Decider(stream, placed, listing.clock_ns, raw_root), began, within)
 
 
-def look_outside(
+def scan_outside(
     stream: Stream, source: Source, raw_root: Path, days: Sequence[date], within: timedelta | None = None
 ) -> Survey:
     """List what the look at ``days`` passes over and no look at another day may see either, to find what is refused.
 
-    Parameters are those of :func:`look`. With ``day_dirs`` it is what lies outside of all days' directories: every file
+    Parameters are those of :func:`scan`. With ``day_dirs`` it is what lies outside of all days' directories: every file
     there is refused. With ``day_names`` it is whatever has another name. Without either, a look passes over nothing.
     """
     placed = Directories(stream, days)

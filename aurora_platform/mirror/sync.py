@@ -23,9 +23,9 @@ from aurora_platform.mirror.plan import DayPlan, Plan, make_plan
 from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
 from aurora_platform.mirror.work_directory import WorkPlace
 from aurora_platform.streams.classify import Directories
-from aurora_platform.streams.state import Sighting, remember
+from aurora_platform.streams.state import DayAtSource, remember
 from aurora_platform.text import Count
-from aurora_platform.transport.protocols import Source, Transfer, Transferred
+from aurora_platform.transport.protocols import Source, Transfer, TransferResult
 
 HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
 
@@ -43,7 +43,7 @@ def mirror_days(
     live_from: date = date.min,
     seen_at: Path | None = None,
     keep_free: str = KEEP_FREE,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> MirrorReport:
     """Bring the local copy of some days of a stream up to date.
 
@@ -79,12 +79,12 @@ def mirror_days(
     started = time.monotonic()
     live = [day for day in days if day >= live_from]
     history = [day for day in days if day < live_from]
-    mirror = _Mirror(stream, source, transfer, raw, locks, wait, tell, keep_free)
+    mirror = _Mirror(stream, source, transfer, raw, locks, wait, log, keep_free)
     passes = []
     if live:
         passes.append(mirror.bring(live, name))
         if seen_at:
-            remember(seen_at, passes[0].sightings())
+            remember(seen_at, passes[0].days_at_source())
     if history:
         passes.append(mirror.bring(history, name + HISTORY))
     return _join(passes, time.monotonic() - started)
@@ -96,16 +96,16 @@ class _Pass:
 
     plan: Plan
     days: list[DayReport]
-    done: Transferred
+    done: TransferResult
     clock_ns: int
     unreadable: Count
 
-    def sightings(self) -> dict[date, Sighting]:
+    def days_at_source(self) -> dict[date, DayAtSource]:
         """What to remember of each day; nothing where the source had nothing at all: its disk may not be mounted."""
         if self.plan.is_empty:
             return {}
         return {
-            day.day: Sighting(self.clock_ns, len(self.plan.days[day.day].fetch) - day.copied, day.unsettled.total)
+            day.day: DayAtSource(self.clock_ns, len(self.plan.days[day.day].fetch) - day.copied, day.unsettled.total)
             for day in self.days
         }
 
@@ -117,7 +117,7 @@ def _join(passes: Sequence[_Pass], seconds: float) -> MirrorReport:
         unreadable.first += one.unreadable.first
     return MirrorReport(
         days=[day for one in passes for day in one.days],
-        foreign=sum(one.plan.foreign for one in passes),
+        unexpected=sum(one.plan.unexpected for one in passes),
         unreadable=unreadable,
         newest_ns=max((one.plan.newest_ns for one in passes if one.plan.newest_ns is not None), default=None),
         seconds=seconds,
@@ -138,7 +138,7 @@ class _Mirror:
     raw: Path
     locks: Path
     wait: timedelta
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     keep_free: str
 
     def bring(self, days: Sequence[date], lane: str) -> _Pass:
@@ -149,7 +149,7 @@ class _Mirror:
             others = OtherLanes(work, self.locks, "" if lane.endswith(HISTORY) else lane + HISTORY)
             others.sweep()
             plan = make_plan(self.stream, days, listing, root, work.mtimes)
-            self.tell(plan.intent())
+            self.log(plan.intent())
             fetch = Fetch(
                 self.stream,
                 self.source,
@@ -158,7 +158,7 @@ class _Mirror:
                 work,
                 self.locks / f"{mirror_transfer_lock(lane)}.lock",
                 Room(work, self.keep_free, others.give_up),
-                self.tell,
+                self.log,
             )
             done = fetch.run(plan)
             reports = [_report(day, fetch.copied[day.day]) for day in plan.days.values()]

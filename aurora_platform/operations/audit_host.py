@@ -13,7 +13,7 @@ from aurora_platform.operations.audit_result import AuditLine, Level, by_limits
 from aurora_platform.operations.audit_rsync import judged
 from aurora_platform.text import printable
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, name_of, named, removal
+from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, host_keys_of, name_of, named, removal
 from aurora_platform.transport.ssh_errors import by_hand
 
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
@@ -78,7 +78,7 @@ class Visit:
     def _copy(self) -> str:
         return str(self.connections.bounds.known_hosts)
 
-    def look(self) -> list[AuditLine]:
+    def audit(self) -> list[AuditLine]:
         """Everything about this host; one that cannot be asked has one finding that says why."""
         was_known = _fingerprints(self.host, self.known_hosts)
         began = time.monotonic()
@@ -90,9 +90,9 @@ class Visit:
         how = f"{self.host.user}@{self.host.where}, auth {self.host.auth}, login in {took:.2f} s"
         found = [AuditLine(self.name, Level.OK, how), self._key(was_known), *self._shell(noise)]
         # Each for itself: a host on which one hangs still says the rest.
-        for look in (self._clock, self._tools, self._directories):
+        for audit in (self._clock, self._tools, self._directories):
             try:
-                found += look()
+                found += audit()
             except HostError as error:
                 found.append(AuditLine(self.name, Level.FAIL, self._said(error), f"try by hand: {self.by_hand}"))
         return found
@@ -237,7 +237,7 @@ def _space(component: str, place: Place, full: Sequence[str]) -> AuditLine:
 def _fingerprints(host: SshHost, known_hosts: Path) -> list[str]:
     """The keys that are known of a host: type and SHA-256."""
     try:
-        keys = known_of(known_hosts, name_of(host)).keys
+        keys = host_keys_of(known_hosts, name_of(host)).keys
     except HostError:  # which the login says too, and why
         return []
     return [f"{kind} {key.fingerprint}" for kind, key in keys.items()]

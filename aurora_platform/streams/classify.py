@@ -1,7 +1,7 @@
 """Where an entry of a listing belongs: to which UTC day of a stream, or to none, and why it may not be used.
 
-Whatever a host says is hostile until it has passed through :class:`Judge`. The mirror and the archive's evidence judge
-alike, so that what one refuses the other does not miss.
+Whatever a host says is hostile until it has passed through :class:`Classifier`. The mirror and the archive's evidence
+use the same one, so that the evidence never misses a file that the mirror refuses.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def directories(stream: Stream, days: Sequence[date]) -> list[str]:
 _NO_FILE = {SYMLINK: "symlink", DIRECTORY: "directory named like a file"}
 
 
-class Judged(NamedTuple):
+class Classification(NamedTuple):
     """What an entry is to its stream: a file, refused for a reason, or, with neither, not of this stream."""
 
     day: date | None = None
@@ -144,10 +144,10 @@ class Judged(NamedTuple):
     """Whether it is a regular file of the stream with a day, also where it lies in the wrong directory."""
 
 
-_FOREIGN = Judged()
+_UNEXPECTED = Classification()
 
 
-class Judge:
+class Classifier:
     """Judges one entry of a listing at a time."""
 
     def __init__(self, stream: Stream, placed: Directories, clock_ns: int) -> None:
@@ -156,26 +156,28 @@ class Judge:
         self.clock_ns = clock_ns
         self.today = datetime.fromtimestamp(clock_ns / 1e9, UTC).date()
 
-    def __call__(self, entry: ListedEntry) -> Judged:
+    def __call__(self, entry: ListedEntry) -> Classification:
         text = entry.path.decode("utf-8", "surrogateescape")
         ours = self.stream.names_a_file(text) if entry.kind == DIRECTORY else self.stream.includes(text)
         is_usual = is_plain(entry.path)
         lies = not is_usual and text != "." and not _NEVER_SAID.isdisjoint(text.split("/"))
         # Nobody knows what is behind a link, so a link is shown whatever its name; so is what find would never say.
         if not ours and entry.kind != SYMLINK and not lies:
-            return _FOREIGN
+            return _UNEXPECTED
         day, reason = self._usable(text, entry, is_usual)
         home = self.placed.day_of(text)
         if reason is not None:
             # A listing of the whole source is every day's: what has no day there is shown with the newest asked one.
             rest = self.placed.newest if lies or not self.placed.owner else None
-            return Judged(home or day or rest, reason=reason)
+            return Classification(home or day or rest, reason=reason)
         assert day is not None  # else there was a reason
         if home != day and not self.placed.would_list(text, day):
-            return Judged(home or day, reason="in the directory of another day than its name says", is_dated=True)
+            return Classification(
+                home or day, reason="in the directory of another day than its name says", is_dated=True
+            )
         if not self.placed.would_name(entry.path, day):
-            return Judged(home or day, reason="not named as day_names says of its day", is_dated=True)
-        return Judged(day, ScannedEntry(text, entry.version), None, True)
+            return Classification(home or day, reason="not named as day_names says of its day", is_dated=True)
+        return Classification(day, ScannedEntry(text, entry.version), None, True)
 
     def _usable(self, text: str, entry: ListedEntry, is_usual: bool) -> tuple[date | None, str | None]:
         """The day of an entry, as far as it tells one, and the reason, where it must not be used."""

@@ -26,7 +26,7 @@ _KEPT = 60  # days; a day that nobody looked at for longer is history, about whi
 
 
 @dataclass(frozen=True)
-class Sighting:
+class DayAtSource:
     """A look at one UTC day of a source."""
 
     clock_ns: int
@@ -42,14 +42,14 @@ class Sighting:
         return not self.missing and not self.unsettled
 
 
-def remember(place: Path, seen: Mapping[date, Sighting]) -> None:
+def remember(place: Path, seen: Mapping[date, DayAtSource]) -> None:
     """Write what was seen, unless something later is known of that day."""
-    known = sightings(place)
+    known = days_at_source(place)
     latest = time.time_ns() + _AHEAD_NS
-    for day, sighting in seen.items():
+    for day, day_at_source in seen.items():
         # A host's clock that was ahead once must not have the last word until real time has passed it.
-        if day not in known or known[day].clock_ns <= sighting.clock_ns or known[day].clock_ns > latest:
-            known[day] = sighting
+        if day not in known or known[day].clock_ns <= day_at_source.clock_ns or known[day].clock_ns > latest:
+            known[day] = day_at_source
     place.parent.mkdir(parents=True, exist_ok=True)
     rows = {str(day): astuple(known[day]) for day in sorted(known)[-_KEPT:]}
     # A name of its own: a sensor and a run may both write, and what one of them loses is seen again in two minutes.
@@ -63,11 +63,11 @@ def remember(place: Path, seen: Mapping[date, Sighting]) -> None:
         raise
 
 
-def sightings(place: Path) -> dict[date, Sighting]:
+def days_at_source(place: Path) -> dict[date, DayAtSource]:
     """What is known of each day; nothing where the file is not there, or is not ours."""
     try:
         rows = json.loads(place.read_bytes())
-        found = {date.fromisoformat(day): Sighting(*map(int, row)) for day, row in rows.items()}
+        found = {date.fromisoformat(day): DayAtSource(*map(int, row)) for day, row in rows.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
     return found

@@ -12,7 +12,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostRefusedError, TransferError
 from aurora_platform.text import printable
 from aurora_platform.transport.listing import Listing
-from aurora_platform.transport.protocols import NEW, PARTIAL, Sent
+from aurora_platform.transport.protocols import NEW, PARTIAL, TransferResult
 from aurora_platform.transport.rsync import VANISHED, write_wanted
 from aurora_platform.transport.ssh_errors import by_hand
 from aurora_platform.transport.ssh_host import SshAccess
@@ -66,19 +66,19 @@ class SshArchiveHost:
         return self.session.list(root, below)
 
     def send(
-        self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
-    ) -> Sent:
+        self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
+    ) -> TransferResult:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.send`."""
         if keep_in is not None:
             self.session.ask(["mkdir", "-p", "--", keep_in])
-        wanted = view.with_name(f"{view.name}.files")
+        wanted = upload_tree.with_name(f"{upload_tree.name}.files")
         write_wanted(wanted, paths)
         rsync = self.access.rsync()
-        arguments = rsync.push_arguments(view, wanted, root, work, keep_in)
+        arguments = rsync.push_arguments(upload_tree, wanted, root, work, keep_in)
         ended = rsync.run(arguments, self.log, lock, DELIVERS)
         if ended.code and (full := ended.disk_failed):
             raise TransferError(f"rsync could not write there: {full}")
         ended.check()
-        return Sent(
+        return TransferResult(
             ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:1000], ended.code == VANISHED
         )

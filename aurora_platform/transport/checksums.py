@@ -110,7 +110,7 @@ done
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class Checksum:
     """One file: path as asked for, the version that was read, SHA-256 in hex.
 
     Where there is no digest, ``error`` says why, ``sha256`` is None, and size and mtime are 0.
@@ -133,9 +133,9 @@ def why_unusable(path: str) -> str:
     return ""
 
 
-def refused(path: str, why: str) -> Digest:
+def refused(path: str, why: str) -> Checksum:
     """The digest of a file that has none."""
-    return Digest(path, FileVersion(0, 0), None, why)
+    return Checksum(path, FileVersion(0, 0), None, why)
 
 
 class LocalHasher:
@@ -144,8 +144,8 @@ class LocalHasher:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
 
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        """See :meth:`aurora_platform.transport.protocols.Hasher.digests`."""
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
+        """See :meth:`aurora_platform.transport.protocols.Hasher.checksums`."""
         if not os.path.isdir(root):
             raise HostRefusedError(
                 f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
@@ -159,19 +159,19 @@ class LocalHasher:
         def work(outlet: Outlet) -> None:
             with closing(Tree(os.fsencode(root))) as tree:
                 while portion := take():
-                    outlet.put([_digest(tree, path, outlet.check) for path in portion])
+                    outlet.put([_checksum(tree, path, outlet.check) for path in portion])
 
         return in_parallel(work, min(self.threads, len(paths)))
 
 
-def _digest(tree: Tree, path: str, check: Callable[[], None]) -> Digest:
+def _checksum(tree: Tree, path: str, check: Callable[[], None]) -> Checksum:
     if why := why_unusable(path):
         return refused(path, why)
     try:
-        sha256, size, mtime_ns = tree.digest(os.fsencode(path), check)
+        sha256, size, mtime_ns = tree.sha256(os.fsencode(path), check)
     except Unusable as unusable:
         return refused(path, str(unusable))
-    return Digest(path, FileVersion(size, mtime_ns), sha256)
+    return Checksum(path, FileVersion(size, mtime_ns), sha256)
 
 
 def _portions(root: str, paths: Sequence[str]) -> Iterator[list[str]]:
@@ -201,14 +201,14 @@ class Outlet:
     """Where threads put what they find, for one who reads; they wait when that one is slow."""
 
     def __init__(self) -> None:
-        self.found: Queue[list[Digest] | Exception | None] = Queue(_WAITING)
+        self.found: Queue[list[Checksum] | Exception | None] = Queue(_WAITING)
         self.abandoned = threading.Event()
         self.failed = threading.Event()
 
-    def put(self, digests: list[Digest]) -> None:
+    def put(self, checksums: list[Checksum]) -> None:
         """Hand over; raises :class:`Stopped` where nobody reads any more."""
-        if digests:
-            self._put(digests)
+        if checksums:
+            self._put(checksums)
 
     def check(self) -> None:
         """Raise :class:`Stopped` where the rest is of no use any more."""
@@ -230,7 +230,7 @@ class Outlet:
         except Stopped:
             return
 
-    def _put(self, item: list[Digest] | Exception | None) -> None:
+    def _put(self, item: list[Checksum] | Exception | None) -> None:
         while not self.abandoned.is_set():
             try:
                 return self.found.put(item, timeout=_POLL)
@@ -239,7 +239,7 @@ class Outlet:
         raise Stopped
 
 
-def in_parallel(work: Callable[[Outlet], None], threads: int) -> Iterator[Digest]:
+def in_parallel(work: Callable[[Outlet], None], threads: int) -> Iterator[Checksum]:
     """What so many threads find that all do ``work``, as it comes; an error of one is raised after what came before."""
     outlet = Outlet()
     workers = [threading.Thread(target=outlet.run, args=(work,), daemon=True) for _ in range(threads)]
@@ -289,15 +289,15 @@ class Answers:
         self._open = set(range(len(paths)))
         self._rest = b""
 
-    def feed(self, block: bytes) -> list[Digest]:
+    def feed(self, block: bytes) -> list[Checksum]:
         """The digests of a block of bytes; :class:`HostError` where it is no answer to what was asked."""
         *lines, self._rest = (self._rest + block).split(b"\n")
-        digests = [digest for line in lines if (digest := self._digest(line))]
+        checksums = [checksum for line in lines if (checksum := self._checksum(line))]
         if len(self._rest) > _MAX_LINE:
             raise HostError(_strange(self._rest))
-        return digests
+        return checksums
 
-    def _digest(self, line: bytes) -> Digest | None:
+    def _checksum(self, line: bytes) -> Checksum | None:
         if line == b"end %d" % len(self._paths) and not self._open and not self.is_whole:
             self.is_whole = True
             return None
@@ -309,7 +309,7 @@ class Answers:
         if found["error"]:
             return refused(self._paths[number], printable(found["error"]))
         sha256 = found["sha256"].decode("ascii")
-        return Digest(self._paths[number], FileVersion(int(found["size"]), int(found["mtime"])), sha256)
+        return Checksum(self._paths[number], FileVersion(int(found["size"]), int(found["mtime"])), sha256)
 
 
 _ANSWER = re.compile(

@@ -74,7 +74,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Known:
+class HostKeys:
     """What the file says of one host."""
 
     keys: dict[str, PKey]
@@ -101,7 +101,7 @@ def damaged_lines(file: Path) -> dict[int, str]:
     return {line.number: line.damage for line in lines_of(file) if line.damage}
 
 
-def known_of(file: Path, name: str) -> Known:
+def host_keys_of(file: Path, name: str) -> HostKeys:
     """What is known of a host."""
     lines = lines_of(file)
     about = [line for line in lines if line.is_about(name)]
@@ -111,12 +111,12 @@ def known_of(file: Path, name: str) -> Known:
         if line.key and not line.marker and line.key not in revoked:
             keys.setdefault(line.key.get_name(), line.key)
     damaged = tuple(line.number for line in about if line.damage)
-    return Known(keys, revoked, damaged, tuple(line.number for line in lines if line.damage and line not in about))
+    return HostKeys(keys, revoked, damaged, tuple(line.number for line in lines if line.damage and line not in about))
 
 
-def require_comparable(file: Path, name: str) -> Known:
+def require_comparable(file: Path, name: str) -> HostKeys:
     """What is known of a host; :class:`HostKeyError` where what it shows could not be compared."""
-    known = known_of(file, name)
+    known = host_keys_of(file, name)
     if known.keys or not known.damaged:
         return known
     raise HostKeyError(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aurora_platform.text import MOST_NAMED
-from aurora_platform.transport.checksums import Digest
+from aurora_platform.transport.checksums import Checksum
 from aurora_platform.transport.listing import Listing
 
 # In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
@@ -44,7 +44,7 @@ class Source(Protocol):
 class Hasher(Protocol):
     """A place whose files can be hashed; here by threads, on a remote host by a program there."""
 
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
         """One digest for each of the relative ``paths`` below ``root``, in any order, as they come.
 
         No symlink below ``root`` is followed. A file that cannot be hashed is a digest with an error. An iterator that
@@ -59,26 +59,31 @@ class Hasher(Protocol):
 
 
 @dataclass(frozen=True)
-class Transferred:
-    """What a transfer says of itself: bytes of file data sent, and bytes that a cut transfer had left here."""
+class TransferResult:
+    """Result of a transfer: bytes of file data sent, and bytes that the receiver had from an interrupted one."""
 
     literal_bytes: int
     matched_bytes: int
     complaints: Sequence[str] = ()
     """What it said of single files that it could not copy."""
+    vanished: bool = False
+    """Whether files went away at the sender while it ran."""
 
-    def __add__(self, other: Transferred) -> Transferred:
-        return Transferred(
+    def __add__(self, other: TransferResult) -> TransferResult:
+        return TransferResult(
             self.literal_bytes + other.literal_bytes,
             self.matched_bytes + other.matched_bytes,
             [*self.complaints, *other.complaints][:MOST_NAMED],
+            self.vanished or other.vanished,
         )
 
 
 class Transfer(Protocol):
     """Something that copies files of a source to here."""
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         """Copy ``paths`` (relative to ``root`` on the source) to the same places below ``target``.
 
         Files come under their names whole or not at all, with their mtimes. ``work`` is for what is in the making;
@@ -93,17 +98,6 @@ class Transfer(Protocol):
             Where it ended early; what has arrived whole is in place.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a transfer says of itself: bytes sent, bytes that were there of a cut one, and what it complains of."""
-
-    literal_bytes: int
-    matched_bytes: int
-    complaints: Sequence[str] = ()
-    vanished: bool = False
-    """Whether files went away here while it ran."""
 
 
 class ArchiveHost(Protocol):
@@ -127,9 +121,9 @@ class ArchiveHost(Protocol):
         ...
 
     def send(
-        self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
-    ) -> Sent:
-        """Copy ``paths`` (relative to ``view``) to the same places below ``root``.
+        self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
+    ) -> TransferResult:
+        """Copy ``paths`` (relative to ``upload_tree``) to the same places below ``root``.
 
         Files come under their names whole or not at all, with their mtimes. ``work`` is a directory there for what is
         in the making; ``lock`` is a file here that is held locked for as long as any part of the transfer lives here.

@@ -53,7 +53,7 @@ class Tree:
         self._leave()
         os.close(self._root)
 
-    def digest(self, path: bytes, beat: "Callable[[], None]") -> "tuple[str, int, int]":
+    def sha256(self, path: bytes, beat: "Callable[[], None]") -> "tuple[str, int, int]":
         """SHA-256 (hex), size (bytes) and mtime (ns since epoch) of the version that was read, or :class:`Unusable`.
 
         ``beat`` is called after every block.
@@ -63,7 +63,7 @@ class Tree:
             raise Unusable(NOT_BELOW)
         try:
             self._enter(folder)
-            return self._digest(path, name, beat)
+            return self._hash(path, name, beat)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise Unusable(NOT_THERE) from None
@@ -71,7 +71,7 @@ class Tree:
                 raise Unusable(SYMLINK) from None
             raise Unusable(f"cannot be read ({error.strerror})") from None
 
-    def _digest(self, path: bytes, name: bytes, beat: "Callable[[], None]") -> "tuple[str, int, int]":
+    def _hash(self, path: bytes, name: bytes, beat: "Callable[[], None]") -> "tuple[str, int, int]":
         mode = os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_mode
         if not stat.S_ISREG(mode):
             raise Unusable(SYMLINK if stat.S_ISLNK(mode) else NOT_REGULAR)
@@ -91,7 +91,7 @@ class Tree:
         return sha256, before.st_size, before.st_mtime_ns
 
     def _read(self, fd: int, size: int, beat: "Callable[[], None]") -> "tuple[str, int]":
-        digest, count, kept = hashlib.sha256(), 0, 0
+        hashed, count, kept = hashlib.sha256(), 0, 0
         ours = size >= _LARGE and not _is_cached(fd, size)
         if ours:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -99,13 +99,13 @@ class Tree:
             got = os.readv(fd, [self._view])
             if not got:
                 break
-            digest.update(self._view[:got])
+            hashed.update(self._view[:got])
             count += got
             if ours and (count - kept >= _WINDOW or count >= size):
                 os.posix_fadvise(fd, kept, count - kept, os.POSIX_FADV_DONTNEED)
                 kept = count
             beat()
-        return digest.hexdigest(), count
+        return hashed.hexdigest(), count
 
     def _enter(self, path: bytes) -> None:
         """Hold the folder ``path`` open; it is kept, because the next file is often in the same one."""
@@ -182,7 +182,7 @@ def main(root: bytes) -> int:
             continue
         for number, path in enumerate(asked):
             try:
-                sha256, size, mtime_ns = tree.digest(decoded(path), beat)
+                sha256, size, mtime_ns = tree.sha256(decoded(path), beat)
                 answer = f"{number} {sha256} {size} {mtime_ns}"
             except Unusable as why:
                 answer = f"{number} - {why}"

@@ -16,7 +16,7 @@ from aurora_platform.fs.atomic import remove
 from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
-from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, Transferred
+from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, TransferResult
 from aurora_platform.transport.stall import READS, Life
 
 # rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
@@ -137,8 +137,10 @@ class Rsync:
             f"{target}/",
         ]
 
-    def push_arguments(self, view: Path, wanted: Path, root: str, work: str, keep_in: str | None = None) -> list[str]:
-        """The argument vector that copies the files that ``wanted`` names from ``view`` to ``root`` there.
+    def push_arguments(
+        self, upload_tree: Path, wanted: Path, root: str, work: str, keep_in: str | None = None
+    ) -> list[str]:
+        """The argument vector that copies the files that ``wanted`` names from ``upload_tree`` to ``root`` there.
 
         ``work`` is a directory there, with one for files in the making and one for cut files in it; ``keep_in`` is one
         for the files that are replaced.
@@ -153,7 +155,7 @@ class Rsync:
             *(() if keep_in is None else ("--backup", "--backup-dir", keep_in)),
             *remote,
             "--",
-            f"{view}/",
+            f"{upload_tree}/",
             target,
         ]
 
@@ -208,7 +210,9 @@ class RsyncTransfer:
     log: Logger
     basis: Path | None = None
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
         _prepare(work, paths)
         arguments = self.rsync.arguments(root, target, work, self.basis, largest)
@@ -226,7 +230,7 @@ class RsyncTransfer:
                 oversize,
             )
         ended.check()
-        return Transferred(ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:10])
+        return TransferResult(ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:10])
 
 
 def _oversize(work: Path, paths: Sequence[str], largest: int) -> list[str]:

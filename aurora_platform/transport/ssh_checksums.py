@@ -20,7 +20,7 @@ from aurora_platform.transport.checksums import (
     TOOLS,
     WHICH_TOOL,
     Answers,
-    Digest,
+    Checksum,
     Outlet,
     in_parallel,
     question,
@@ -55,8 +55,8 @@ class SshHasher:
         self.session = session
         self.host, self.bounds = session.host, session.bounds
 
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        """See :meth:`aurora_platform.transport.protocols.Hasher.digests`."""
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
+        """See :meth:`aurora_platform.transport.protocols.Hasher.checksums`."""
         if not paths:
             return
         shares, deadline = _Shares(paths), time.monotonic() + self.bounds.hashing_seconds
@@ -110,8 +110,8 @@ class SshHasher:
 
     def _exchange(self, conversation: _Conversation, paths: Sequence[str], outlet: Outlet) -> None:
         try:
-            for digests in conversation.ask(paths):
-                outlet.put(digests)
+            for checksums in conversation.ask(paths):
+                outlet.put(checksums)
         except HostError as error:
             raise type(error)(f"{self.host.address}: hashing: {error}") from None
 
@@ -163,7 +163,7 @@ class _Conversation:
         self._check = check
         self._stderr = bytearray()
 
-    def ask(self, paths: Sequence[str]) -> Iterator[list[Digest]]:
+    def ask(self, paths: Sequence[str]) -> Iterator[list[Checksum]]:
         """The digests of ``paths``, as they come."""
         answers = Answers(paths)
         self._send(question(paths))

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.reports import Certified
+from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Side
@@ -96,20 +96,20 @@ class Observatory:
             "gws": [Place("far", LocalSource(), LocalHasher(), str(self.home / "far/raw"), "met")],
         }
 
-    def certify(
+    def verify_and_publish(
         self,
         *days: date,
         full: bool = False,
         accept_loss: bool = False,
         places: dict[Side, Sequence[Place]] | None = None,
-    ) -> Certified:
+    ) -> VerifyOutcome:
         ways = {**self.places(), **(places or {})}
-        return certify(self.records, STREAM, days or [DAY], ways, full=full, accept_loss=accept_loss)
+        return verify_and_publish(self.records, STREAM, days or [DAY], ways, full=full, accept_loss=accept_loss)
 
-    def certify_all(self, **options: Any) -> Certified:
+    def certify_all(self, **options: Any) -> VerifyOutcome:
         """All days from the stream's start to today, as the daily pass does."""
         start = self.site.streams[STREAM].start
-        return self.certify(
+        return self.verify_and_publish(
             *(start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)), **options
         )
 

@@ -44,10 +44,10 @@ class PushedSite(Observatory):
         """Six files of a day in all three places, finalized; returns their names."""
         names = self.fill(sides=["source", "local"])
         assert self.push().files == len(names)
-        assert self.certify().report.days[0].verdict.is_final
+        assert self.verify_and_publish().report.days[0].verdict.is_final
         return names
 
-    def due(self) -> backlog.Due:
+    def raw_backlog(self) -> backlog.Backlog:
         with self.records.ledger() as ledger:
             return backlog.raw_push(self.site, STREAM, ledger, [DAY])
 

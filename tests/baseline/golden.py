@@ -80,7 +80,7 @@ def simulate_sources(home: Path) -> None:
     camera = CameraSpec(hosts / "wxcam", DAY, hours=2, every=timedelta(minutes=20), start_hour=10, scale=0.05)
     # One fault writes a file that is younger than the clock that stands still; it says "unsettled" for good.
     simulate(camera, FAULTS)
-    simulate_instruments(InstrumentSpec(hosts, DAY, scale=0.0001, foreign=True))
+    simulate_instruments(InstrumentSpec(hosts, DAY, scale=0.0001, unexpected=True))
 
 
 def materialize(home: Path, site_file: Path) -> None:

@@ -19,12 +19,12 @@ import pytest
 from aurora_platform.config.hosts import Host, LocalHost, SshHost
 from aurora_platform.config.streams import Stream
 from aurora_platform.mirror.reports import MirrorReport
-from aurora_platform.mirror.scan import Survey, look
+from aurora_platform.mirror.scan import Survey, scan
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.listing import ListedEntry, Listing
-from aurora_platform.transport.protocols import Source, Transfer, Transferred
+from aurora_platform.transport.protocols import Source, Transfer, TransferResult
 from aurora_simulator.ssh_server import Auth, SshServer, why_no_sshd
 from tests.patience import patient, until
 
@@ -116,7 +116,9 @@ class Noted:
     paths: list[list[str]] = field(default_factory=list)
     places: list[tuple[Path, Path]] = field(default_factory=list)
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         self.paths.append(sorted(paths))
         self.places.append((work, lock))
         return self.transfer.fetch(root, paths, target, work, lock, largest)
@@ -195,9 +197,9 @@ class Mirror:
             **more,
         )
 
-    def look(self, *days: date, source: Source | None = None, within: timedelta | None = None) -> Survey:
+    def scan(self, *days: date, source: Source | None = None, within: timedelta | None = None) -> Survey:
         """A look at these days; at the whole source where none are named."""
-        return look(self.stream, source or self.source, self.root, days or None, within)
+        return scan(self.stream, source or self.source, self.root, days or None, within)
 
     def but(self, **changes: Any) -> Mirror:
         return replace(self, **changes)
@@ -271,12 +273,12 @@ class Looking(ABC):
         self._thread = threading.Thread(target=self._loop)
 
     @abstractmethod
-    def look(self) -> None:
+    def scan(self) -> None:
         """Look once."""
 
     def _loop(self) -> None:
         while not self._ends.wait(0.001):
-            self.look()
+            self.scan()
 
     def __enter__(self) -> Self:
         self._thread.start()

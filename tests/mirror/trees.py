@@ -98,7 +98,7 @@ KINDS = {
     "its name is a directory's at home": "refused",
     "in a far day's directory": "refused",
     "dated in the future": "refused, no day",
-    "of another kind": "foreign",
+    "of another kind": "unexpected",
     "before the start": "before",
 }
 # Files of the stream, also those of other days; what is refused for its name alone is none.

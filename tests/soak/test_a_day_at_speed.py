@@ -22,7 +22,7 @@ from rich.table import Table
 from aurora_assets.instance.launcher import WORKER
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
-from aurora_platform.mirror.scan import look
+from aurora_platform.mirror.scan import scan
 from aurora_platform.transport.listing import LocalSource
 from aurora_simulator import CameraSpec, simulate
 from aurora_simulator.ssh_server import SshServer, readable_directory
@@ -283,7 +283,7 @@ def check_every_file_is_in_one_state(site: Site) -> None:
     """Each file of the host is mirrored, unsettled or refused: counted by Aurora, and told apart by hand."""
     stream = site.streams["wxcam"]
     camera, here = Path(stream.path), Layout.of(site).raw_root("wxcam")
-    survey = look(stream, LocalSource(), here, None)
+    survey = scan(stream, LocalSource(), here, None)
     assert (survey.unsettled, len(survey.behind), survey.refusals) == (0, 0, 1)
     found = [path for path in camera.rglob("*") if path.is_symlink() or path.is_file()]
     mirrored = set()

@@ -12,7 +12,7 @@ import yaml
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.finalize import Finalizations
-from aurora_platform.archive.push_plan import Pushing, push_words
+from aurora_platform.archive.push_plan import Pushing, push_finalizations
 from aurora_platform.archive.retention import retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Retention
@@ -71,9 +71,9 @@ def test_a_damaged_finalization_is_one_days_error(tmp_path: Path, damage: Callab
     observatory = Observatory(tmp_path)
     observatory.fill(3)
     observatory.fill(3, day=NEXT)
-    observatory.certify(DAY, NEXT)
+    observatory.verify_and_publish(DAY, NEXT)
     damage(observatory.records.finalizations(STREAM))
-    certified = observatory.certify(DAY, NEXT)
+    certified = observatory.verify_and_publish(DAY, NEXT)
     days = {day.day: day for day in certified.report.days}
     assert f"{DAY}_{STREAM}" in days[DAY].error
     assert "verify the day again" in days[DAY].error
@@ -99,11 +99,11 @@ def test_the_words_of_the_other_days_still_go_to_the_archive(tmp_path: Path, hos
     site.hosts = hosts[:1]
     site.fill(3)
     site.fill(3, day=NEXT)
-    site.certify(DAY, NEXT)
+    site.verify_and_publish(DAY, NEXT)
     rubbish(site.records.finalizations(STREAM))
     with site.ledger() as ledger:
         pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
-        assert sum(report.files for report in push_words(site.records, pushing, STREAM, [DAY, NEXT])) == 2
+        assert sum(report.files for report in push_finalizations(site.records, pushing, STREAM, [DAY, NEXT])) == 2
     there = Path(ArchiveLayout.of(site.archive_settings).manifests) / "finalized" / STREAM
     assert sorted(path.name for path in there.iterdir()) == [
         f"{NEXT}_{STREAM}_finalized.yaml",
@@ -115,7 +115,7 @@ def test_no_working_copy_of_its_day_is_deleted_and_those_of_other_days_may_be(tm
     observatory = Observatory(tmp_path)
     names = observatory.fill(3)
     observatory.fill(3, day=NEXT)
-    observatory.certify(DAY, NEXT)
+    observatory.verify_and_publish(DAY, NEXT)
     rubbish(observatory.records.finalizations(STREAM))
     retention = Retention(raw={STREAM: timedelta(days=30)})
     records = Records(observatory.site.model_copy(update={"retention": retention}))

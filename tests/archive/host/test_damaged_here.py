@@ -55,14 +55,14 @@ def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gap
     for name, damage in damages.items():
         damage(site.place("local", name))
     for _ in ("pushed before a verification", "pushed after it"):
-        due = site.due()
-        assert not due.days
-        assert "held back of 2026-03-05" in due.why
+        backlog = site.raw_backlog()
+        assert not backlog.days
+        assert "held back of 2026-03-05" in backlog.why
         report = site.push()
         assert (report.files, report.held.count, report.host) == (0, 4, None)
         assert "differs from what its day was finalized with" in report.held.first[0]
         assert adds_up(report)
-        found = site.certify().report.days[0].verdict
+        found = site.verify_and_publish().report.days[0].verdict
         different = {"different size": 2, "different mtime": 2}
         assert {str(kind): count for kind, count in found.here.items()} == different | {"extra": 2}
         assert found.gap_count == 4
@@ -76,9 +76,9 @@ def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_
 ) -> None:
     name = "0/met_20260305_003.csv"
     site.flip("local", name)
-    site.certify(full=True)
+    site.verify_and_publish(full=True)
     site.place("gws", name).unlink()
-    found = site.certify().report.days[0].verdict
+    found = site.verify_and_publish().report.days[0].verdict
     assert sorted(found.gaps) == [f"{name}: different checksum here", f"{name}: missing in the archive"]
     with site.ledger() as ledger:
         ledger.requeue("gws", [str(site.place("gws", name))])
@@ -90,7 +90,7 @@ def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_
 def test_a_repair_says_that_only_the_archive_has_the_good_copy(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
-    site.certify()
+    site.verify_and_publish()
     with site.records.verification(STREAM, site.places()) as verification:
         [mend] = plan_repair(verification, DAY)
     assert (mend.path, mend.cure) == (name, Cure.NONE)
@@ -101,7 +101,7 @@ def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_b
     cut(site.place("local", "0/met_20260305_000.csv"))
     for side in ("source", "local"):
         site.write(side, "met_20260305_late.csv", b"recovered")
-    assert site.due().days == [DAY]
+    assert site.raw_backlog().days == [DAY]
     report = site.push()
     assert (report.files, report.held.count) == (1, 1)
     assert adds_up(report)
@@ -119,7 +119,7 @@ def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site
         ledger.offer(
             "gws", f"raw/{STREAM}", [Item(str(place), row.remote_path, FileVersion(3, place.stat().st_mtime_ns), DAY)]
         )
-    assert not site.due().days
+    assert not site.raw_backlog().days
     assert site.push().held.count == 1
     assert site.place("gws", name).read_bytes() == good
 
@@ -132,7 +132,7 @@ def incomplete(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
     site.fill(sides=["source", "local"])
     site.write("source", "met_20260305_not_here_yet.csv", b"so the day is not complete")
     assert site.push().files == 6
-    assert not site.certify().report.days[0].verdict.is_final
+    assert not site.verify_and_publish().report.days[0].verdict.is_final
     return site
 
 
@@ -143,12 +143,12 @@ def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had
     good = site.place("gws", name).read_bytes()
     site.place("source", name).unlink()
     cut(site.place("local", name))
-    site.certify()
+    site.verify_and_publish()
     report = site.push()
     assert (report.files, report.held.count) == (0, 1)
     assert "is not the version that the archive has" in report.held.first[0]
     assert site.place("gws", name).read_bytes() == good
-    assert not site.due().days
+    assert not site.raw_backlog().days
 
 
 def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_finalization(site: PushedSite) -> None:
@@ -157,11 +157,11 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
     site.write("local", "met_20260305_late.csv", b"recovered")
     evidence = Layout.of(site.site).fixity
     evidence.write_bytes(b"rubbish" * 1000)
-    assert site.due().days == [DAY]
+    assert site.raw_backlog().days == [DAY]
     report = site.push()
     assert (report.files, report.held.count) == (1, 1)
     with pytest.raises(EvidenceError, match=f"{evidence}: not the evidence .* Move it away"):
-        site.certify()
+        site.verify_and_publish()
 
 
 def test_what_is_known_to_be_damaged_here_is_not_sent_over_the_archives_copy_when_the_ledger_was_lost(
@@ -169,7 +169,7 @@ def test_what_is_known_to_be_damaged_here_is_not_sent_over_the_archives_copy_whe
 ) -> None:
     site, name = incomplete, "0/met_20260305_000.csv"
     site.flip("local", name)
-    assert site.certify(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum here"
+    assert site.verify_and_publish(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum here"
     good = site.place("gws", name).read_bytes()
     (site.site.paths.state / "ledger.sqlite").unlink()
     assert site.push().held.count == 1

@@ -34,7 +34,7 @@ def read_latest(latest: Path) -> dict[str, int]:
 def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
-    observatory.certify()
+    observatory.verify_and_publish()
     seen, wrong, stop = set(), list[Exception](), threading.Event()
 
     def watch() -> None:
@@ -51,7 +51,7 @@ def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> No
     for number in range(3, 15):
         for side in ("source", "local", "gws"):
             observatory.write(side, name_of(number), b"more")
-        observatory.certify()
+        observatory.verify_and_publish()
     stop.set()
     reader.join()
     assert not wrong
@@ -61,7 +61,7 @@ def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> No
 def test_what_other_streams_have_stays_the_same_file(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     publication = observatory.records.publication()
     with observatory.records.evidence() as evidence:
         publication.publish("other", certified.summary, evidence, [], {})
@@ -114,7 +114,7 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_p
     }
     summary = {"generated_at": "2026-05-01T00:00:00+00:00", "gws_available": True, "streams": lines | {"gone": {}}}
     (latest / "summary.json").write_text(json.dumps(summary))
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     assert "8 entries of latest/ left behind in" in certified.moved_aside
     assert "failed: summary.json says of it: ssh timed out" in certified.moved_aside
     assert sorted(path.name for path in latest.iterdir()) == [STREAM, "summary.json", "whole"]
@@ -128,7 +128,7 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_p
     assert {path.name for path in aside.iterdir()} == {*names, "whole", "summary.json"}
     assert (aside / "stray.txt").read_text() == "notes"
     assert all(f"\n{name}: " in note.read_text() for name in {*names, "gone"})
-    again = observatory.certify()
+    again = observatory.verify_and_publish()
     assert (again.moved_aside, again.report.days[0].verdict.is_final) == ("", True)
 
 
@@ -139,20 +139,20 @@ def test_a_summary_that_is_none_stops_no_publication(tmp_path: Path, text: str) 
     latest = observatory.site.paths.manifests / "latest"
     latest.mkdir(parents=True)
     (latest / "summary.json").write_text(text)
-    assert observatory.certify().moved_aside
+    assert observatory.verify_and_publish().moved_aside
     assert list(json.loads((latest / "summary.json").read_bytes())["streams"]) == [STREAM]
 
 
 def test_a_latest_that_is_a_link_to_an_older_publication_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(2)
-    observatory.certify()
+    observatory.verify_and_publish()
     latest = observatory.site.paths.manifests / "latest"
     old = latest.with_name("by_another_system")
     latest.rename(old)
     latest.symlink_to(old.name)
     before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
-    assert observatory.certify().moved_aside == ""
+    assert observatory.verify_and_publish().moved_aside == ""
     assert not latest.is_symlink()
     assert read_latest(latest)["gws"] == 2
     assert before == {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
@@ -205,7 +205,7 @@ def test_no_strange_latest_stops_a_publication_and_what_lay_in_it_is_somewhere(
     latest.mkdir(parents=True)
     strange(latest)
     leads_to = latest.resolve()
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     assert "of latest/ left behind in" in certified.moved_aside
     assert read_latest(latest)["gws"] == 2
     places = [place for root in (latest.parent, leads_to) for place in root.rglob("*")]
@@ -213,13 +213,13 @@ def test_no_strange_latest_stops_a_publication_and_what_lay_in_it_is_somewhere(
     assert bool(left) is (strange is not a_link_to_nowhere)
     if strange is on_another_file_system:
         shutil.rmtree(leads_to)
-    assert observatory.certify().moved_aside == ""
+    assert observatory.verify_and_publish().moved_aside == ""
 
 
 def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(1)
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     publication = observatory.records.publication()
     history = publication.layout.history
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):

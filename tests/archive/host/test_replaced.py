@@ -19,7 +19,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError
 from aurora_platform.layout import ArchiveLayout, Layout, raw_group
-from aurora_platform.transport.protocols import ArchiveHost, Sent
+from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
@@ -42,7 +42,7 @@ def rewrite(site: PushedSite, text: bytes, *names: str) -> None:
     for number, name in enumerate(names):
         for side in ("source", "local"):
             site.write(side, name, text, number=100 + number)
-    assert site.certify().report.days[0].verdict.is_final is False
+    assert site.verify_and_publish().report.days[0].verdict.is_final is False
 
 
 def anywhere(site: PushedSite) -> set[bytes]:
@@ -61,7 +61,7 @@ def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_a
     versions = [site.place("gws", NAME).read_bytes()]
     for text in (b"anew", b"and once more"):
         rewrite(site, text, NAME)
-        assert len(site.due().days) == 1
+        assert len(site.raw_backlog().days) == 1
         report = site.push()
         assert set(versions) <= anywhere(site), "the good copy is still somewhere in the archive"
         assert (report.files, report.replaced.first) == (1, [str(site.place("gws", NAME))])
@@ -70,7 +70,9 @@ def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_a
         assert kept(site) == [(f"{STREAM}/{NAME}", version) for version in versions]
         assert site.place("gws", NAME).read_bytes() == text
         versions.append(text)
-        assert site.certify().report.days[0].verdict.is_final, "complete again, with the version that the host has"
+        assert site.verify_and_publish().report.days[0].verdict.is_final, (
+            "complete again, with the version that the host has"
+        )
         assert (site.push().files, site.push().kept_in) == (0, ())
     with site.ledger() as ledger:
         rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
@@ -92,7 +94,7 @@ class Faulty:
     """A real host of which one part is another one: how it sends."""
 
     host: ArchiveHost
-    send: Callable[..., Sent]
+    send: Callable[..., TransferResult]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.host, name)
@@ -101,7 +103,7 @@ class Faulty:
 def breaking(host: ArchiveHost) -> Faulty:
     """A host whose connection breaks when everything has come, before anybody has seen it."""
 
-    def send(*arguments: Any) -> Sent:
+    def send(*arguments: Any) -> TransferResult:
         sent = host.send(*arguments)
         Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # what a second attempt would replace
         raise TransferError(f"the connection broke: {sent}")
@@ -112,7 +114,7 @@ def breaking(host: ArchiveHost) -> Faulty:
 def dead(host: ArchiveHost) -> Faulty:
     """A host over which nothing can be sent."""
 
-    def send(*_: Any) -> Sent:
+    def send(*_: Any) -> TransferResult:
         raise TransferError("the connection broke")
 
     return Faulty(host, send)
@@ -204,10 +206,10 @@ def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
 
         return to_send
 
-    assert site.certify().report.days[0].verdict.is_final
+    assert site.verify_and_publish().report.days[0].verdict.is_final
     for side in ("source", "local"):
         site.write(side, NAME, b"anew", number=100)
-    site.certify()
+    site.verify_and_publish()
     site.records.finalizations(STREAM).directory.rename(site.home / "elsewhere")
     with site.ledger() as ledger:
         ledger.to_send = begin(ledger)  # type: ignore[method-assign]

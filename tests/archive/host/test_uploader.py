@@ -27,7 +27,7 @@ from aurora_platform.errors import BusyError, LedgerError, TransferError
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import same_mtime
 from aurora_platform.layout import ArchiveLayout, Layout
-from aurora_platform.transport.protocols import ArchiveHost, Sent
+from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 from aurora_platform.transport.ssh_host import SshAccess
 from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import (
@@ -314,8 +314,8 @@ class Losing:
     def list(self, root: str, below: Sequence[str]) -> Any:
         return self.host.list(root, below)
 
-    def send(self, view: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> Sent:
-        sent = self.host.send(view, paths, root, work, lock)
+    def send(self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> TransferResult:
+        sent = self.host.send(upload_tree, paths, root, work, lock)
         for place in Path(root).rglob("*lost*.csv"):
             place.unlink()
         for place in Path(root).rglob("*stale*.csv"):

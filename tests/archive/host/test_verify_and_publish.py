@@ -54,14 +54,14 @@ def summary(observatory: Observatory) -> dict:
 
 
 def verdict(observatory: Observatory, **options) -> Verdict:
-    return observatory.certify(**options).report.days[0].verdict
+    return observatory.verify_and_publish(**options).report.days[0].verdict
 
 
 def test_a_day_that_is_the_same_in_three_places_is_finalized_with_the_digests_that_sha256sum_has(
     observatory: Observatory,
 ) -> None:
     names = observatory.fill()
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     assert certified.report.days[0].verdict.is_final
     said = word(observatory)
     assert (said["complete"], said["files"], said["stream"], said["day"]) == (True, 6, STREAM, str(DAY))
@@ -85,11 +85,11 @@ def test_a_day_that_is_the_same_in_three_places_is_finalized_with_the_digests_th
 
 def test_a_second_verification_reads_only_what_is_new(observatory: Observatory) -> None:
     observatory.fill(6)
-    assert observatory.certify().report.read == {"source": 6, "local": 6, "gws": 6}
-    assert observatory.certify().report.read == {}
+    assert observatory.verify_and_publish().report.read == {"source": 6, "local": 6, "gws": 6}
+    assert observatory.verify_and_publish().report.read == {}
     for side in SIDES:
         observatory.write(side, name_of(7), b"late")
-    assert observatory.certify().report.read == {"source": 1, "local": 1, "gws": 1}
+    assert observatory.verify_and_publish().report.read == {"source": 1, "local": 1, "gws": 1}
     assert word(observatory)["revision"] == 2
 
 
@@ -97,12 +97,12 @@ def test_what_was_read_long_ago_is_read_again_some_of_it_each_day_and_all_within
     observatory: Observatory,
 ) -> None:
     observatory.fill(30)
-    observatory.certify()
+    observatory.verify_and_publish()
     read = []
     for days in (40, 68, 91):
         with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE file SET hashed_at = ?", (time.time() - days * 86400,))
-        read.append(observatory.certify().report.read.get("gws", 0))
+        read.append(observatory.verify_and_publish().report.read.get("gws", 0))
     assert read[0] == 0
     assert 0 < read[1] < 30
     assert read[2] == 30
@@ -116,7 +116,7 @@ def test_one_flipped_byte_is_named_by_the_next_full_verification_and_the_day_is_
     assert sorted(certified.plan.candidates) == sorted(names)
     observatory.flip("gws", names[3])
     assert verdict(observatory).is_final, "nothing that a listing shows has changed"
-    certified = observatory.certify(full=True)
+    certified = observatory.verify_and_publish(full=True)
     found = certified.report.days[0].verdict
     assert found.gaps == [f"{names[3]}: different checksum in the archive"]
     assert found.archive == {Class.IDENTICAL: 5, Class.CHECKSUM: 1}
@@ -135,7 +135,7 @@ def test_one_flipped_byte_is_named_by_the_next_full_verification_and_the_day_is_
 
 def test_a_flipped_byte_here_is_not_sent_to_the_archive_as_its_repair(observatory: Observatory) -> None:
     names = observatory.fill()
-    observatory.certify()
+    observatory.verify_and_publish()
     observatory.flip("local", names[1])
     found = verdict(observatory, full=True)
     assert found.gaps == [f"{names[1]}: different checksum here"]
@@ -147,7 +147,7 @@ def test_a_flipped_byte_here_is_not_sent_to_the_archive_as_its_repair(observator
 def test_where_no_two_places_agree_nothing_is_offered_as_a_cure(observatory: Observatory) -> None:
     [name] = observatory.fill(1, sides=["local", "gws"])
     observatory.flip("gws", name)
-    observatory.certify()
+    observatory.verify_and_publish()
     with observatory.records.verification(STREAM, observatory.places()) as verification:
         [mend] = plan_repair(verification, DAY)
     assert mend.cure is Cure.NONE
@@ -156,7 +156,7 @@ def test_where_no_two_places_agree_nothing_is_offered_as_a_cure(observatory: Obs
 
 def test_what_the_source_has_pruned_is_still_held_against_the_manifest_of_its_day(observatory: Observatory) -> None:
     names = observatory.fill()
-    observatory.certify()
+    observatory.verify_and_publish()
     for name in names:
         observatory.place("source", name).unlink()
         observatory.place("local", name).unlink()
@@ -172,7 +172,7 @@ def test_what_the_source_has_pruned_is_still_held_against_the_manifest_of_its_da
 
 def test_a_late_file_reopens_the_day_and_a_new_finalization_follows(observatory: Observatory) -> None:
     observatory.fill()
-    observatory.certify()
+    observatory.verify_and_publish()
     for side in ("source", "local"):
         observatory.write(side, name_of(9), b"recovered")
     assert verdict(observatory).gaps == [f"{name_of(9)}: missing in the archive"]
@@ -189,7 +189,7 @@ def test_a_day_that_is_not_over_is_not_finalized(tmp_path: Path) -> None:
     for side in SIDES:
         place = observatory.write(side, name_of(1, now.date()), b"today")
         os.utime(place, (now.timestamp() - 7200,) * 2)
-    found = observatory.certify(now.date()).report.days[0].verdict
+    found = observatory.verify_and_publish(now.date()).report.days[0].verdict
     assert (found.proved, found.is_final) == (1, False)
     assert observatory.records.finalizations(STREAM).of(now.date()) is None
 
@@ -198,7 +198,7 @@ def test_what_is_young_is_pending_and_is_not_read(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     [name] = observatory.fill(1, sides=["source"])
     os.utime(observatory.place("source", name))
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     assert certified.report.read == {}
     assert certified.report.days[0].verdict.pending == 2
     assert certified.report.days[0].verdict.gap_count == 0
@@ -218,9 +218,9 @@ def test_a_place_that_cannot_be_seen_changes_no_word_and_proves_nothing(observat
 
 def test_an_archive_that_is_not_mounted_is_not_an_archive_that_lost_everything(observatory: Observatory) -> None:
     observatory.fill()
-    observatory.certify()
+    observatory.verify_and_publish()
     (observatory.home / "far").rename(observatory.home / "elsewhere")
-    certified = observatory.certify()
+    certified = observatory.verify_and_publish()
     assert "no such directory" in certified.report.errors["gws"]
     assert certified.report.days[0].verdict.gap_count == 0
     assert word(observatory)["complete"] is True
@@ -233,7 +233,7 @@ def test_a_stream_that_was_never_pushed_is_missing_in_the_archive(observatory: O
 
 def test_the_second_archive_host_is_asked_where_the_first_is_down(observatory: Observatory) -> None:
     observatory.fill()
-    certified = observatory.certify(places={"gws": [DOWN, *observatory.places()["gws"]]})
+    certified = observatory.verify_and_publish(places={"gws": [DOWN, *observatory.places()["gws"]]})
     assert certified.report.hosts["gws"] == "far"
     assert certified.report.days[0].verdict.is_final
 
@@ -268,7 +268,7 @@ class TestCandidates:
 
     def test_none_where_a_day_was_never_looked_at(self, observatory: Observatory) -> None:
         observatory.fill()
-        plan = observatory.certify(DAY).plan
+        plan = observatory.verify_and_publish(DAY).plan
         assert plan.candidates == ()
         assert "was never looked at" in plan.why
 
@@ -277,7 +277,7 @@ class TestCandidates:
         observatory.certify_all()
         with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE look SET at = at - 3 * 86400 WHERE day = ? AND side = 'gws'", (str(DAY),))
-        plan = observatory.certify(datetime.now(UTC).date()).plan
+        plan = observatory.verify_and_publish(datetime.now(UTC).date()).plan
         assert plan.candidates == ()
         assert "too old" in plan.why
 
@@ -288,7 +288,7 @@ class TestCandidates:
             db.execute(
                 "UPDATE file SET hashed_at = hashed_at - 91 * 86400 WHERE path = ? AND side = 'gws'", (names[0],)
             )
-        plan = observatory.certify(datetime.now(UTC).date()).plan
+        plan = observatory.verify_and_publish(datetime.now(UTC).date()).plan
         assert sorted(plan.candidates) == sorted(names[1:])
 
 
@@ -338,7 +338,7 @@ def test_rsync_with_checksums_agrees_with_every_verdict(
             os.utime(place, ns=(place.stat().st_mtime_ns + 5 * 10**9,) * 2)
         elif damage == "add":
             observatory.write("gws", name_of(100 + number), b"only there")
-    observatory.certify()
+    observatory.verify_and_publish()
     with observatory.records.verification(STREAM, observatory.places()) as verification:
         ours = {mend.path for mend in plan_repair(verification, DAY)}
     assert ours == differences(observatory.place("local"), observatory.place("gws"))
@@ -368,5 +368,5 @@ def test_the_listing_of_one_place_is_asked_for_once_for_many_days(observatory: O
     for number in range(3):
         observatory.fill(2, day=DAY + timedelta(days=number))
     place = Place("counting", Counting(), LocalHasher(), str(observatory.home / "far/raw"), "met")
-    observatory.certify(*(DAY + timedelta(days=n) for n in range(3)), places={"gws": [place]})
+    observatory.verify_and_publish(*(DAY + timedelta(days=n) for n in range(3)), places={"gws": [place]})
     assert len(calls) == 1

@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import load_site
 from aurora_platform.transport.connections import Connections
@@ -40,7 +40,7 @@ def bring(file: Path) -> str:
     assert site.archive is not None
     with records.ledger() as ledger:
         Pushing(site, site.archive, connections.archive_hosts(site.archive, LOG), ledger).raw("met", [DAY])
-    return certify(records, "met", [DAY], places_of(site, "met", connections), full=True).report.summary()
+    return verify_and_publish(records, "met", [DAY], places_of(site, "met", connections), full=True).report.summary()
 
 
 @pytest.fixture

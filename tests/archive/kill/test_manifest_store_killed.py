@@ -15,7 +15,7 @@ def certify_for_ever(home: str) -> None:
     """For who is killed in the middle."""
     observatory = Observatory(Path(home))
     while True:
-        observatory.certify(full=True)
+        observatory.verify_and_publish(full=True)
 
 
 def test_killed_again_and_again_while_it_reads_and_publishes_latest_is_whole_and_a_quiet_pass_ends_right(
@@ -23,7 +23,7 @@ def test_killed_again_and_again_while_it_reads_and_publishes_latest_is_whole_and
 ) -> None:
     observatory = Observatory(tmp_path)
     names = observatory.fill(40)
-    observatory.certify()
+    observatory.verify_and_publish()
     chance = random.Random(5)
     with Forking("tests.archive.kill.test_manifest_store_killed:certify_for_ever") as forking:
         for number in range(KILLS):
@@ -33,7 +33,7 @@ def test_killed_again_and_again_while_it_reads_and_publishes_latest_is_whole_and
             assert forking.kill(victim, after=chance.uniform(0, 0.2)) == -signal.SIGKILL
             read_latest(observatory.site.paths.manifests / "latest")
             observatory.records.finalizations(STREAM).proved(DAY)
-    certified = observatory.certify(full=True)
+    certified = observatory.verify_and_publish(full=True)
     assert certified.report.days[0].verdict.gaps == [f"{names[5]}: different checksum in the archive"]
     with observatory.records.ledger() as ledger:
         assert not ledger.counts("gws"), "a verification claims nothing of files that nobody offered"

@@ -16,7 +16,7 @@ from aurora_assets.archive.checks import every_place_was_seen
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.layout import Side
-from aurora_platform.mirror.scan import look
+from aurora_platform.mirror.scan import scan
 from aurora_platform.text import Count
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import LocalHasher
@@ -35,7 +35,7 @@ def observatory(tmp_path: Path) -> Observatory:
     for name in observatory.fill(10)[6:]:
         for side in ("local", "gws"):
             observatory.place(side, name).unlink()
-    verdict = observatory.certify().report.days[0].verdict
+    verdict = observatory.verify_and_publish().report.days[0].verdict
     assert (verdict.proved, verdict.gap_count, verdict.is_final) == (6, 8, False)
     return observatory
 
@@ -74,25 +74,25 @@ def test_a_source_that_lost_what_only_it_had_counts_as_not_seen_and_completes_no
 ) -> None:
     lose(observatory)
     for _ in range(2):  # what is not believed does not become the last listing either
-        report = observatory.certify().report
+        report = observatory.verify_and_publish().report
         assert said in report.errors["source"]
         assert "Is the disk mounted there?" in report.errors["source"]
         assert report.days[0].verdict.source == 10
         assert not report.days[0].verdict.is_final
         assert observatory.records.finalizations(STREAM).of(DAY) is None
-    believed = observatory.certify(accept_loss=True).report
+    believed = observatory.verify_and_publish(accept_loss=True).report
     assert believed.errors == {}
-    assert observatory.certify().report.days[0].verdict.is_final is (lose is not lose_all_but_one)
+    assert observatory.verify_and_publish().report.days[0].verdict.is_final is (lose is not lose_all_but_one)
 
 
 def test_a_disk_that_is_mounted_again_is_believed(observatory: Observatory) -> None:
     unmount(observatory)
-    assert observatory.certify().report.errors
+    assert observatory.verify_and_publish().report.errors
     observatory.place("source").rmdir()
     (observatory.home / "unmounted").rename(observatory.place("source"))
     shutil.copytree(observatory.place("source"), observatory.place("local"), dirs_exist_ok=True)
     observatory.mirror_to_archive()
-    report = observatory.certify().report
+    report = observatory.verify_and_publish().report
     assert (report.errors, report.days[0].verdict.proved, report.days[0].verdict.is_final) == ({}, 10, True)
 
 
@@ -100,14 +100,14 @@ def test_an_empty_source_that_was_accepted_stays_accepted_until_something_was_se
     observatory: Observatory,
 ) -> None:
     unmount(observatory)
-    observatory.certify(accept_loss=True)
-    assert observatory.certify().report.errors == {}
+    observatory.verify_and_publish(accept_loss=True)
+    assert observatory.verify_and_publish().report.errors == {}
     observatory.write("source", name_of(12), b"new")
-    assert observatory.certify().report.errors == {}
+    assert observatory.verify_and_publish().report.errors == {}
     observatory.place("source", name_of(12)).unlink()
     for directory in observatory.place("source").iterdir():
         directory.rmdir()
-    assert "is empty" in observatory.certify().report.errors["source"]
+    assert "is empty" in observatory.verify_and_publish().report.errors["source"]
 
 
 def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observatory: Observatory) -> None:
@@ -128,24 +128,24 @@ def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observa
     for number in range(10):
         observatory.place("source", name_of(number)).unlink()
     closed = replace(source, source=Closed())
-    error = observatory.certify(places={"source": [closed]}).report.errors["source"]
+    error = observatory.verify_and_publish(places={"source": [closed]}).report.errors["source"]
     assert error == "1 directories not readable: 0: Permission denied"
 
 
 def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Observatory) -> None:
     for number in range(6):
         observatory.place("source", name_of(number)).unlink()
-    report = observatory.certify().report
+    report = observatory.verify_and_publish().report
     assert report.errors == {}
     assert (report.days[0].verdict.source, report.days[0].verdict.gap_count) == (4, 8)
 
 
 def test_of_a_day_that_was_lost_among_others_nothing_new_is_said(observatory: Observatory) -> None:
     observatory.fill(20, day=NEXT, sides=["source", "local"])
-    assert observatory.certify(DAY, NEXT).report.unsure == {}
+    assert observatory.verify_and_publish(DAY, NEXT).report.unsure == {}
     lose_what_nobody_else_has(observatory)
     shutil.copytree(observatory.place("local"), observatory.place("gws"), dirs_exist_ok=True)
-    report = observatory.certify(DAY, NEXT).report
+    report = observatory.verify_and_publish(DAY, NEXT).report
     assert report.errors == {}
     assert list(report.unsure) == [DAY]
     assert [day.verdict.is_final for day in report.days] == [False, True]
@@ -163,16 +163,16 @@ def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_dire
     connections = Connections(bounds)
     place = Place("far", connections.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
     far: dict[Side, list[Place]] = {"source": [place]}
-    assert "is empty" in observatory.certify(places=far).report.errors["source"]
+    assert "is empty" in observatory.verify_and_publish(places=far).report.errors["source"]
     observatory.place("source", "2026/03/04").mkdir(parents=True)
-    assert observatory.certify(places=far).report.errors == {}, "no file yet of a day, and that is all"
+    assert observatory.verify_and_publish(places=far).report.errors == {}, "no file yet of a day, and that is all"
 
 
 def test_a_look_at_an_empty_source_does_not_tell_that_everything_has_come(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     stream = observatory.site.streams[STREAM]
-    survey = look(stream, LocalSource(), observatory.place("local"), [DAY])
-    assert survey.sightings() == {}
+    survey = scan(stream, LocalSource(), observatory.place("local"), [DAY])
+    assert survey.days_at_source() == {}
     observatory.write("source", "met_20260306_another_day.csv", b"x", NEXT)
-    survey = look(stream, LocalSource(), observatory.place("local"), [DAY])
-    assert survey.sightings()[DAY].is_complete
+    survey = scan(stream, LocalSource(), observatory.place("local"), [DAY])
+    assert survey.days_at_source()[DAY].is_complete

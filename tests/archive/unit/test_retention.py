@@ -14,7 +14,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Retention
 from aurora_platform.errors import EvidenceError
-from aurora_platform.transport.checksums import Digest, LocalHasher
+from aurora_platform.transport.checksums import Checksum, LocalHasher
 from tests.archive.places import DAY, STREAM, Observatory
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_deleted_where_the_archive_is_the_very_directory_of_the_worki
 ) -> None:
     names = observatory.fill(sides=["source", "local"])
     observatory.place("gws").symlink_to(observatory.place("local"))
-    assert observatory.certify().report.days[0].verdict.is_final, "every byte is the same"
+    assert observatory.verify_and_publish().report.days[0].verdict.is_final, "every byte is the same"
     with pytest.raises(EvidenceError, match="is the same directory as"):
         retire_all(observatory)
     assert left(observatory) == sorted(names)
@@ -50,7 +50,7 @@ def test_what_the_archive_is_found_not_to_have_stays_and_withdraws_the_word_at_t
     observatory: Observatory,
 ) -> None:
     names = observatory.fill()
-    observatory.certify()
+    observatory.verify_and_publish()
     observatory.flip("gws", names[0])
     observatory.place("gws", names[1]).unlink()
     done = retire_all(observatory)
@@ -59,7 +59,7 @@ def test_what_the_archive_is_found_not_to_have_stays_and_withdraws_the_word_at_t
         {"DIFFERENT in the archive": [names[0]], "cannot be read in the archive": [names[1]]},
     )
     assert left(observatory) == sorted(names[:2])
-    verdict = observatory.certify().report.days[0].verdict
+    verdict = observatory.verify_and_publish().report.days[0].verdict
     assert {gap.split(": ")[0] for gap in verdict.gaps} == set(names[:2])
     said = observatory.records.finalizations(STREAM).of(DAY)
     assert said is not None
@@ -72,8 +72,8 @@ class Meanwhile:
     def __init__(self, observatory: Observatory, newer: str, linked: str) -> None:
         self.observatory, self.newer, self.linked = observatory, newer, linked
 
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        yield from LocalHasher().digests(root, paths)
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
+        yield from LocalHasher().checksums(root, paths)
         self.observatory.write("local", self.newer, b"newer", number=77)
         place = self.observatory.place("local", self.linked)
         os.rename(place, self.observatory.home / "elsewhere")
@@ -82,7 +82,7 @@ class Meanwhile:
 
 def test_what_changes_between_the_reading_and_the_deletion_stays(observatory: Observatory) -> None:
     names = observatory.fill()
-    observatory.certify()
+    observatory.verify_and_publish()
     [here] = observatory.places()["local"]
     changing = Place(here.host, here.source, Meanwhile(observatory, names[0], names[1]), here.root, here.below)
     done = retire_all(observatory, changing)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.archive import backlog
-from aurora_platform.archive.prune_plan import plan_pruning
+from aurora_platform.archive.prune_plan import plan_prune
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.verify_and_publish import certify
+from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.layout import SIDES, Layout, Side
-from aurora_platform.transport.checksums import Digest, LocalHasher
+from aurora_platform.transport.checksums import Checksum, LocalHasher
 from aurora_platform.transport.listing import LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
@@ -37,8 +37,8 @@ def database(observatory: Observatory) -> sqlite3.Connection:
 class Dies:
     """A hasher whose program is killed while it reads."""
 
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        yield next(LocalHasher().digests(root, paths))
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
+        yield next(LocalHasher().checksums(root, paths))
         raise RuntimeError("killed")
 
 
@@ -65,10 +65,10 @@ def test_a_file_of_the_source_that_may_not_be_copied_keeps_its_day_open_and_its_
 def test_a_file_that_day_names_does_not_tell_keeps_its_day_open(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path, {"day_names": ["met_%Y%m%d_*"]})
     observatory.fill()
-    assert observatory.certify().report.days[0].verdict.is_final
+    assert observatory.verify_and_publish().report.days[0].verdict.is_final
     # Of that day by `day`, and no look of the mirror at that day asks for it: it was never copied.
     observatory.write("source", f"met_{DAY:%Y%m%d}.csv", b"never mirrored")
-    verdict = observatory.certify().report.days[0].verdict
+    verdict = observatory.verify_and_publish().report.days[0].verdict
     assert (verdict.refused, verdict.is_final) == (1, False)
     assert "not named as day_names says of its day" in verdict.sentence()
 
@@ -79,7 +79,7 @@ def test_a_streams_directory_may_be_a_symlink_to_another_disk(observatory: Obser
     place = observatory.place(side)
     place.rename(observatory.home / "other_disk")
     place.symlink_to(observatory.home / "other_disk")
-    assert observatory.certify().report.days[0].verdict.is_final
+    assert observatory.verify_and_publish().report.days[0].verdict.is_final
 
 
 def test_a_day_is_not_over_because_the_instruments_clock_is_ahead(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_day_is_not_over_because_the_instruments_clock_is_ahead(tmp_path: Path
             os.utime(place, (written, written))
     ahead = LocalSource(lambda: time.time_ns() + 2 * A_DAY * 10**9)
     source = Place("ahead", ahead, LocalHasher(), str(observatory.place("source")))
-    verdict = observatory.certify(TODAY, places={"source": [source]}).report.days[0].verdict
+    verdict = observatory.verify_and_publish(TODAY, places={"source": [source]}).report.days[0].verdict
     assert (verdict.proved, verdict.is_final) == (3, False)
     assert observatory.records.finalizations(STREAM).of(TODAY) is None
 
@@ -104,8 +104,8 @@ def test_days_that_were_listed_by_a_run_that_died_before_it_compared_them_give_n
     [there] = observatory.places()["gws"]
     dying = Place(there.host, there.source, Dies(), there.root, there.below)
     with pytest.raises(RuntimeError, match="killed"):
-        observatory.certify(full=True, places={"gws": [dying]})
-    plan = observatory.certify(TODAY).plan
+        observatory.verify_and_publish(full=True, places={"gws": [dying]})
+    plan = observatory.verify_and_publish(TODAY).plan
     assert plan.candidates == ()
     assert "not compared since" in plan.why
     assert observatory.certify_all().plan.candidates
@@ -125,7 +125,7 @@ def test_what_was_read_in_one_archive_proves_nothing_of_another(observatory: Obs
     observatory.flip("gws", names[0])
     (observatory.home / "far").rename(observatory.home / "elsewhere")
     there = Place("far", LocalSource(), LocalHasher(), str(observatory.home / "elsewhere/raw"), "met")
-    certified = observatory.certify(places={"gws": [there]})
+    certified = observatory.verify_and_publish(places={"gws": [there]})
     assert certified.report.read == {"gws": len(names)}
     assert certified.report.days[0].verdict.gaps == [f"{names[0]}: different checksum in the archive"]
     assert certified.plan.candidates == ()
@@ -141,7 +141,7 @@ def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_agai
         assert evidence.oldest_look(STREAM, DAY, DAY)[0] == 0
         assert evidence.oldest_attempt(STREAM, DAY, DAY) == 0
     assert backlog.whole_verification(observatory.records, STREAM, DAY, datetime.now(UTC)).days
-    plan = observatory.certify(TODAY).plan
+    plan = observatory.verify_and_publish(TODAY).plan
     assert plan.candidates == ()
     assert "clock was set back" in plan.why
     assert observatory.certify_all().report.read == dict.fromkeys(SIDES, 6)
@@ -157,7 +157,7 @@ def test_a_clock_of_ours_that_is_ahead_makes_nothing_old_enough_to_be_pruned(obs
         db.execute("UPDATE file SET hashed_at = hashed_at + ?", (5 * A_DAY,))
     with observatory.records.evidence() as evidence, pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", ahead.timestamp)
-        plan = plan_pruning(STREAM, site.streams[STREAM], observatory.records.archive, evidence, ahead)
+        plan = plan_prune(STREAM, site.streams[STREAM], observatory.records.archive, evidence, ahead)
     assert sorted(plan.candidates) == sorted(old), f"and none of {new}"
 
 
@@ -167,5 +167,5 @@ def test_a_stream_that_the_site_file_no_longer_has_keeps_no_candidates(observato
     candidates = observatory.site.paths.manifests / "latest" / STREAM / "prune_candidates.tsv"
     assert name_of(0) in candidates.read_text()
     site = observatory.site.model_copy(update={"streams": {"other": observatory.site.streams[STREAM]}})
-    certify(Records(site), "other", [DAY], observatory.places())
+    verify_and_publish(Records(site), "other", [DAY], observatory.places())
     assert candidates.read_text() == "relpath\n"

@@ -23,10 +23,10 @@ from aurora_platform.layout import Layout
 from aurora_platform.operations.audit_result import Level
 from aurora_platform.transport import connections
 from aurora_platform.transport.bounds import Bounds
-from aurora_platform.transport.checksums import Digest
+from aurora_platform.transport.checksums import Checksum
 from aurora_platform.transport.listing import Listing, LocalSource
 from aurora_platform.transport.local_host import LocalAccess
-from aurora_platform.transport.protocols import Transferred
+from aurora_platform.transport.protocols import TransferResult
 from tests.site_files import write_site
 
 DAY = datetime.now(UTC).date() - timedelta(days=3)
@@ -65,14 +65,14 @@ class Shelf(LocalAccess):
     def hasher(self) -> Any:
         return self
 
-    def digests(self, root: str, paths: Sequence[str]) -> Iterator[Digest]:
-        return super().hasher().digests(self.there(root), paths)
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
+        return super().hasher().checksums(self.there(root), paths)
 
     def transfer(self, log: Logger, basis: Path | None = None) -> Any:
         plain, there = super().transfer(log, basis), self.there
 
         class Carried:
-            def fetch(self, root: str, *arguments: Any, **bounds: Any) -> Transferred:
+            def fetch(self, root: str, *arguments: Any, **bounds: Any) -> TransferResult:
                 return plain.fetch(there(root), *arguments, **bounds)
 
         return Carried()

@@ -493,7 +493,7 @@ def test_what_a_host_says_cannot_drive_the_terminal(
     site_file: Path, monkeypatch: pytest.MonkeyPatch, observatory: Observatory
 ) -> None:
     said = audit_local.AuditLine("host ass", Level.OK, "[red]not markup[/] \x1b[2J\x07")
-    monkeypatch.setattr(Visit, "look", lambda self: [said])
+    monkeypatch.setattr(Visit, "audit", lambda self: [said])
     shown = aurora(site_file, "audit").stdout
     assert "[red]not markup[/] \\x1b[2J\\x07" in shown
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from aurora_cli.progress_bars import Bars
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.mirror.sync import Transferred
+from aurora_platform.mirror.sync import TransferResult
 from aurora_platform.transport import ssh_session
 from aurora_platform.transport.bounds import Bounds
 from aurora_simulator.ssh_server import SshServer
@@ -251,7 +251,7 @@ def test_a_bar_shows_whole_files_and_those_in_the_making(tmp_path: Path) -> None
     seen: list[float] = []
 
     class Slow:
-        def fetch(self, root: str, paths: Any, target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+        def fetch(self, root: str, paths: Any, target: Path, work: Path, lock: Path, largest: int) -> TransferResult:
             for name, size in (("arrived/a", 70), ("new/.b", 30)):
                 (work / name).parent.mkdir(exist_ok=True)
                 (work / name).write_bytes(b"x" * size)
@@ -259,7 +259,7 @@ def test_a_bar_shows_whole_files_and_those_in_the_making(tmp_path: Path) -> None
             until(lambda: task.completed == bar.before + 100)
             seen.append(task.completed)
             (work / "new" / ".b").rename(work / "arrived" / "b")
-            return Transferred(0, 0)
+            return TransferResult(0, 0)
 
     with Bars(Progress(console=Console(file=io.StringIO()))).of("cl61") as bar:
         watched = bar.watch(Slow())

@@ -23,8 +23,8 @@ from aurora_simulator import (
     InstrumentReport,
     InstrumentSpec,
     SpecError,
-    foreign_files,
     simulate_instruments,
+    unexpected_files,
 )
 from aurora_simulator.__main__ import simulator
 
@@ -52,7 +52,7 @@ Tree = dict[str, tuple[int, str]]
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> InstrumentSpec:
     """Two days of all instruments, small, with foreign files between theirs."""
-    return InstrumentSpec(tmp_path_factory.mktemp("instruments"), DAY, days=2, scale=0.001, foreign=True)
+    return InstrumentSpec(tmp_path_factory.mktemp("instruments"), DAY, days=2, scale=0.001, unexpected=True)
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +112,16 @@ def test_every_stream_but_the_camera_lies_where_the_site_looks_for_it(site: Site
 
 def test_each_file_belongs_to_one_stream_and_each_day_has_as_many_as_it_should(root: Path, site: Site) -> None:
     found: Counter[tuple[str, date]] = Counter()
-    foreign = set()
+    unexpected = set()
     for path in tree(root):
         owners = claims(site, path)
         assert len(owners) <= 1, path
         found.update(owners)
-        foreign |= set() if owners else {path}
+        unexpected |= set() if owners else {path}
     assert found == {(stream, day): count for stream, count in PER_DAY.items() for day in (DAY, NEXT_DAY)}
     assert {name: instrument.files_per_day for name, instrument in INSTRUMENTS.items()} == PER_DAY
-    assert {Path(path).parent.name for path in foreign} > {"lost+found"}
-    assert {path for path in foreign if path.endswith(("notes.txt", ".tmp")) or "lost+found" in path} == foreign
+    assert {Path(path).parent.name for path in unexpected} > {"lost+found"}
+    assert {path for path in unexpected if path.endswith(("notes.txt", ".tmp")) or "lost+found" in path} == unexpected
 
 
 @pytest.mark.parametrize("stream", ["radar", "hatpro"])
@@ -140,8 +140,8 @@ def test_files_are_where_and_named_as_the_instruments_name_them(root: Path) -> N
 
 
 def test_the_report_counts_files_and_bytes(spec: InstrumentSpec, report: InstrumentReport, root: Path) -> None:
-    foreign = foreign_files(spec)
-    assert report.new == {stream: 2 * count for stream, count in PER_DAY.items()} | {"foreign": len(foreign)}
+    unexpected = unexpected_files(spec)
+    assert report.new == {stream: 2 * count for stream, count in PER_DAY.items()} | {"unexpected": len(unexpected)}
     assert (report.appended, report.rewritten) == (0, 0)
     assert report.bytes == sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
@@ -286,14 +286,14 @@ def test_the_same_options_give_the_same_bytes_and_times_and_another_seed_gives_o
     assert simulate_instruments(one).new == simulate_instruments(other).new
     both, first, others = tree(root), tree(one.root), tree(other.root)
     assert first == {path: both[path] for path in first}  # of two days the first is the same
-    foreign = set(foreign_files(one))
-    assert {path for path in first if first[path][1] == others[path][1]} == foreign
+    unexpected = set(unexpected_files(one))
+    assert {path for path in first if first[path][1] == others[path][1]} == unexpected
 
 
 def test_a_stream_asked_for_alone_is_as_it_is_among_the_others(
     spec: InstrumentSpec, root: Path, tmp_path: Path
 ) -> None:
-    alone = replace(spec, root=tmp_path, streams=("power", "cl61"), foreign=False)
+    alone = replace(spec, root=tmp_path, streams=("power", "cl61"), unexpected=False)
     assert simulate_instruments(alone).new == {"cl61": 576, "power": 2}
     both = tree(root)
     assert tree(tmp_path) == {path: both[path] for path in tree(tmp_path)}

@@ -250,7 +250,7 @@ def test_a_stream_that_was_recovered_late_comes_with_its_old_times(only: Callabl
 
 
 def test_nothing_is_deleted_and_nothing_comes_before_the_first_day(spec: InstrumentSpec) -> None:
-    assert advance(replace(spec, foreign=True), NOON - 13 * HOUR) == ()
+    assert advance(replace(spec, unexpected=True), NOON - 13 * HOUR) == ()
     assert not spec.root.exists()
     advance(spec, NOON)
     paths = set(tree(spec.root))

@@ -54,7 +54,7 @@ def tree(root: Path) -> Tree:
 def run(spec: InstrumentSpec, clock: Clock, begin: datetime = BEGIN) -> tuple[InstrumentReport, list[str]]:
     """Report and lines of a run on a clock that is not the real one."""
     lines: list[str] = []
-    return run_instruments(spec, begin, tell=lines.append, clock=clock, sleep=clock.sleep), lines
+    return run_instruments(spec, begin, log=lines.append, clock=clock, sleep=clock.sleep), lines
 
 
 def stop_at(clock: Clock, seconds: float) -> None:
@@ -116,7 +116,7 @@ def test_half_written_files_are_seen_under_their_final_names(spec: InstrumentSpe
         torn += not (spec.root / POWER).read_bytes().endswith(b"\n")
 
     clock = Clock(watch)
-    run_instruments(spec, BEGIN + 1.9 * HOUR, tick=timedelta(seconds=0.4), tell=str, clock=clock, sleep=clock.sleep)
+    run_instruments(spec, BEGIN + 1.9 * HOUR, tick=timedelta(seconds=0.4), log=str, clock=clock, sleep=clock.sleep)
     assert sorted(halves) == sorted(last)
     assert torn
 

@@ -80,7 +80,7 @@ def run(spec: LiveSpec, clock: Clock | None = None) -> tuple[LiveReport, list[st
     """Report and lines of a run on a clock that is not the real one."""
     lines: list[str] = []
     clock = clock or Clock()
-    return run_live(spec, tell=lines.append, clock=clock, sleep=clock.sleep), lines
+    return run_live(spec, log=lines.append, clock=clock, sleep=clock.sleep), lines
 
 
 def journal(spec: LiveSpec) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ def test_a_good_day_passes_every_check_and_is_not_touched(day: Sky) -> None:
     assert all(report.sentence.endswith("as it should be.") for report in reports.values())
     assert state(day.layout.products) == before
     assert reports["catalog"].numbers == {"files": 42, "rows": 42, "unreadable": 0}
-    assert reports["daily"].numbers["frames"] == findings["daily"].numbers["frames_of_clips"] == 18
+    assert reports["daily"].numbers["frames"] == reports["daily"].numbers["frames_of_clips"] == 18
     assert reports["daily"].numbers["duration_s"] == pytest.approx(18 / 25)
     assert reports["thumbnails"].numbers == {"closed_hours": 24, "thumbnails": 3}
     assert reports["pixels"].numbers == {"images": 18, "frames": 18, "excluded": 0}

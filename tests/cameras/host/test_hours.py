@@ -11,7 +11,7 @@ from aurora_platform.cameras.hours import is_closed, is_complete, pending
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail
 from aurora_platform.cameras.workspace import CameraWorkspace
-from aurora_platform.streams.state import Sighting, remember, sightings
+from aurora_platform.streams.state import DayAtSource, days_at_source, remember
 from aurora_platform.transport.listing import LocalSource
 from tests.cameras.making import DAY, NOON, TREES, Film, Sky, at, jpeg
 from tests.mirror.parts import Mirror, stream_of
@@ -53,7 +53,7 @@ class Observatory:
     def looks(self, now: datetime, *days: date) -> None:
         """What a sensor does: it remembers what it saw, and brings nothing."""
         assert self.workspace.seen_at
-        remember(self.workspace.seen_at, self.mirror.look(*days, source=LocalSource(lambda: ns(now))).sightings())
+        remember(self.workspace.seen_at, self.mirror.scan(*days, source=LocalSource(lambda: ns(now))).days_at_source())
 
     def pending(self, now: datetime, *days: date) -> list[datetime]:
         return pending(self.workspace, days or [DAY], now)
@@ -61,9 +61,9 @@ class Observatory:
     def build(self, hour: datetime, now: datetime, camera: str = "fish_hdr") -> ThumbnailReport:
         return build_thumbnail(self.workspace, camera, hour, now)
 
-    def known(self, day: date = DAY) -> Sighting:
+    def known(self, day: date = DAY) -> DayAtSource:
         assert self.workspace.seen_at
-        return sightings(self.workspace.seen_at)[day]
+        return days_at_source(self.workspace.seen_at)[day]
 
     def is_held_back(self, hour: datetime, now: datetime) -> bool:
         """Whether neither the schedule asks for an hour, nor who asks for it all the same gets it."""
@@ -107,7 +107,7 @@ def test_an_hour_of_which_half_arrived_before_an_outage_waits_for_the_rest(sites
         assert sites.is_held_back(at(10), now)
     # At 12:20 it is up again.
     sites.looks(at(12, 20), DAY)
-    assert sites.known() == Sighting(ns(at(12, 20)), 10, 0)
+    assert sites.known() == DayAtSource(ns(at(12, 20)), 10, 0)
     assert sites.is_held_back(at(10), at(12, 20)), "seen, but not here"
     sites.run(at(12, 21), DAY)
     assert sites.pending(at(12, 21)) == [at(10), at(11)]
@@ -184,12 +184,12 @@ def test_an_image_that_was_written_late_keeps_its_hour_open_for_as_long_after_it
 
 
 @pytest.mark.parametrize(
-    ("state", "is_held"), [(Sighting(ns(at(12)), 1, 0), True), (Sighting(ns(at(12)), 0, 1), True),
-                           (Sighting(ns(at(12)), 0, 0), False), (Sighting(ns(at(11, 9, 59)), 0, 0), True),
-                           (Sighting(ns(at(11, 10)), 0, 0), False)],
+    ("state", "is_held"), [(DayAtSource(ns(at(12)), 1, 0), True), (DayAtSource(ns(at(12)), 0, 1), True),
+                           (DayAtSource(ns(at(12)), 0, 0), False), (DayAtSource(ns(at(11, 9, 59)), 0, 0), True),
+                           (DayAtSource(ns(at(11, 10)), 0, 0), False)],
 )  # fmt: skip
 def test_a_file_that_is_missing_or_unsettled_holds_back_an_hour_of_which_nothing_later_is_here(
-    sites: Observatory, state: Sighting, is_held: bool
+    sites: Observatory, state: DayAtSource, is_held: bool
 ) -> None:
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
@@ -241,7 +241,7 @@ def test_a_day_of_history_gets_its_thumbnails_though_nothing_was_remembered_of_i
     now = NOON + timedelta(days=30)
     sites.run(now, DAY)
     assert sites.workspace.seen_at
-    assert sightings(sites.workspace.seen_at) == {}
+    assert days_at_source(sites.workspace.seen_at) == {}
     assert sites.pending(now) == [at(10)]
 
 
@@ -282,7 +282,7 @@ def test_the_site_says_how_long_an_hour_stays_open(sites: Observatory, after: ti
     sites.run(at(10, 40), DAY)
     assert workspace.seen_at
     for clock, complete in ((closes - timedelta(seconds=1), False), (closes, True)):
-        remember(workspace.seen_at, {DAY: Sighting(ns(clock), 0, 0)})
+        remember(workspace.seen_at, {DAY: DayAtSource(ns(clock), 0, 0)})
         with open_readonly(workspace.layout.catalog) as db:
             assert is_complete(db, workspace, "fish_hdr", at(10), at(14)) is complete
 
@@ -307,7 +307,7 @@ def test_a_file_has_settled_by_the_later_of_our_clock_and_the_hosts(
     assert workspace.seen_at
     sky.put(sky.image_path(at(10, 20)), jpeg(), at(10, 20))
     if hosts:
-        remember(workspace.seen_at, {DAY: Sighting(ns(hosts), 0, 0), NEXT: Sighting(ns(at(23)), 0, 0)})
+        remember(workspace.seen_at, {DAY: DayAtSource(ns(hosts), 0, 0), NEXT: DayAtSource(ns(at(23)), 0, 0)})
     report = refresh_day(workspace, DAY, ours)
     assert (report.images, report.unsettled.total) == ((1, 0) if catalogued else (0, 1))
 

@@ -385,8 +385,8 @@ def test_the_live_window_begins_where_the_lookback_ends_but_never_before_the_str
 def test_where_sightings_are_remembered_is_below_the_state_of_the_site(site_file: Callable[[object], Path]) -> None:
     path = site_file(GOOD)
     site = load_site(path)
-    assert Layout.of(site).sightings("wxcam") == path.parent / "state/sources/wxcam.json"
-    assert Layout.of(site).sightings("power") == path.parent / "state/sources/power.json"
+    assert Layout.of(site).days_at_source("wxcam") == path.parent / "state/sources/wxcam.json"
+    assert Layout.of(site).days_at_source("power") == path.parent / "state/sources/power.json"
 
 
 def test_several_mistakes_are_told_at_once_on_a_line_each(site_file: Callable[[object], Path]) -> None:

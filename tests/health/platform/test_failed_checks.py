@@ -70,7 +70,7 @@ def test_a_mirror_s_check_that_fails_is_in_the_snapshot_until_it_passes(daemon: 
     check = failed["raw/met:matches_source"]
     assert (check.level, check.stream, check.is_evaluated) == (Level.AMBER, "met", True)
     assert check.sentence == "copy against host: 1 settled there, and not so here."
-    daemon.look()
+    daemon.sense_arrivals()
     daemon.work()
     assert job.execute_in_process(instance=daemon.instance).success
     assert found(daemon.instance, daemon.site, code) == {}

@@ -155,7 +155,7 @@ def test_a_stream_that_is_planned_offline_is_gray(tmp_path: Path) -> None:
 def test_the_archive_is_as_fresh_as_the_newest_manifests_say(observatory: Observatory) -> None:
     assert fresh(observatory, "archive").sentence == "unknown so far: it was never verified"
     put(observatory, timedelta(minutes=50), sides=("source", "local", "gws"))
-    observatory.certify(TODAY)
+    observatory.verify_and_publish(TODAY)
     found = fresh(observatory, "archive")
     assert (found.level, found.sentence) == (Level.GREEN, "fresh: newest data 50 min old")
 

@@ -76,7 +76,7 @@ def test_a_run_that_fails_is_mailed_at_once_and_once(platform: Daemon, relay: Re
     day = datetime.now(UTC)
     (source / f"met_{day:%Y%m%d}.txt").write_text("data")
     os.utime(source / f"met_{day:%Y%m%d}.txt", (day.timestamp() - 3600,) * 2)
-    platform.look()
+    platform.sense_arrivals()
     source.rename(source.with_name("gone"))
     [run] = platform.work()
     assert run.status is DagsterRunStatus.FAILURE

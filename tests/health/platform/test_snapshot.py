@@ -292,14 +292,14 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
 ) -> None:
     copies: list[Path] = []
 
-    def look(site: Site, _: object, copy: Path, more: object) -> tuple[Snapshot, Assessment]:
+    def sense_arrivals(site: Site, _: object, copy: Path, more: object) -> tuple[Snapshot, Assessment]:
         copies.append(copy)
         if len(copies) == 3:
             raise KeyboardInterrupt
         return look_at(site, "none", copy)
 
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("aurora_cli.health.observe", look)
+    monkeypatch.setattr("aurora_cli.health.observe", sense_arrivals)
     monkeypatch.setattr("aurora_cli.health.time.sleep", lambda _: None)
     CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
     assert len(copies) == 3

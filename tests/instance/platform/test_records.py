@@ -28,7 +28,7 @@ def failing(daemon: Daemon, ahead: timedelta = timedelta(0)) -> list[str]:
 def test_a_tick_that_fails_is_shown_until_one_has_not_and_one_that_goes_on_hides_nothing(daemon: Daemon) -> None:
     source = daemon.directory / "met"
     source.rename(source.with_name("gone"))
-    tick = daemon.look()
+    tick = daemon.sense_arrivals()
     assert tick.status is TickStatus.FAILURE
     assert failing(daemon) == ["arrivals_met"]
     going = TickData(
@@ -42,13 +42,13 @@ def test_a_tick_that_fails_is_shown_until_one_has_not_and_one_that_goes_on_hides
     daemon.instance.create_tick(going)
     assert failing(daemon) == ["arrivals_met"]
     source.with_name("gone").rename(source)
-    daemon.look()
+    daemon.sense_arrivals()
     assert failing(daemon) == []
 
 
 def test_a_tick_that_failed_long_ago_is_of_a_sensor_that_is_gone(daemon: Daemon) -> None:
     (daemon.directory / "met").rmdir()
-    daemon.look()
+    daemon.sense_arrivals()
     assert failing(daemon, timedelta(hours=47)) == ["arrivals_met"]
     assert failing(daemon, timedelta(hours=49)) == []
 

@@ -106,7 +106,7 @@ def test_a_real_sensor_is_overdue_when_it_has_not_been_evaluated_for_three_inter
     code, name = code_location_of(build(daemon.site)), "arrivals_met"
     daemon.sense("freshness")
     (daemon.directory / "met").rmdir()
-    tick = daemon.look()
+    tick = daemon.sense_arrivals()
     last = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
 
     def overdue(now: datetime) -> list[OverdueTick]:

@@ -48,12 +48,12 @@ def passes(mirror: Mirror, far: Path, really: Callable[[bool], None]) -> dict[st
     put("odd", b"1", even + S + 678_567_678)
     put("whole", b"1", even + 3 * S)
     first, second = mirror.run(), mirror.run()
-    behind = mirror.look().behind
+    behind = mirror.scan().behind
     put("odd", b"2", even + 4 * S + 678_567_678)  # no step is longer than that
     put("whole", b"2", even + 6 * S)
-    changed = sum(day.missing for day in mirror.look().behind)
+    changed = sum(day.missing for day in mirror.scan().behind)
     third = mirror.run()
-    fourth, seen = mirror.run(), mirror.look().behind
+    fourth, seen = mirror.run(), mirror.scan().behind
     return {
         "copied": [report.total("copied") for report in (first, second, third, fourth)],
         "unchanged": [report.total("unchanged") for report in (first, second, third, fourth)],
@@ -170,7 +170,7 @@ def test_where_all_of_an_mtime_is_kept_one_ns_is_another_version(far: Path, tmp_
     mirror.run(DAY)
     (far / name).write_bytes(b"2")
     os.utime(far / name, ns=(mtime + 1, mtime + 1))
-    assert [day.missing for day in mirror.look(DAY).behind] == [1]
+    assert [day.missing for day in mirror.scan(DAY).behind] == [1]
     assert mirror.run(DAY).total("copied") == 1
     assert (mirror.root / name).read_bytes() == b"2"
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.config.site import load_site
-from aurora_platform.mirror.scan import look, look_outside
+from aurora_platform.mirror.scan import scan, scan_outside
 from aurora_platform.streams.classify import Directories
 from aurora_platform.transport.listing import FILE, LocalSource, matching, remote_command
 from aurora_simulator.ssh_server import SshServer
@@ -57,7 +57,7 @@ def test_only_files_of_the_days_and_of_those_beside_are_listed(
     assert found == {path: expected[path] for path in found}
     report = mirror.run(DAY)
     assert (report.total("seen"), report.total("copied"), report.total("bytes")) == (1, 1, 1)
-    survey = mirror.look(DAY)
+    survey = mirror.scan(DAY)
     assert survey.files == 3
     assert (survey.days[DAY].seen, survey.behind) == (1, [])
 
@@ -150,9 +150,9 @@ def test_what_a_look_and_the_look_beside_it_refuse_is_what_a_look_at_all_refuses
             path.symlink_to("nowhere") if is_link else write(far, {path.name: b"x"})
         clock = LocalSource(lambda: int(datetime(2026, 3, 9, tzinfo=UTC).timestamp()) * 10**9)
         stream, days = stream_of(far, FLAT), [DAY - ONE_DAY, DAY]
-        seen = look(stream, clock, Path(directory, "near"), days)
-        beside = look_outside(stream, clock, Path(directory, "near"), days)
-        whole = look(stream.model_copy(update={"start": date.min}), clock, Path(directory, "near"), None)
+        seen = scan(stream, clock, Path(directory, "near"), days)
+        beside = scan_outside(stream, clock, Path(directory, "near"), days)
+        whole = scan(stream.model_copy(update={"start": date.min}), clock, Path(directory, "near"), None)
     assert seen.refusals + beside.refusals == whole.refusals
     for day in days:
         there = whole.days.get(day)
@@ -167,10 +167,10 @@ def test_a_file_that_no_look_at_its_day_would_list_is_refused_and_not_asked_for_
     write(far, {"met_20260305_a.dat": b"x", "met_20260305.dat": b"x", "nothing.dat": b"x", "met_20990101_.dat": b"x"})
     mirror = Mirror(stream_of(far, FLAT), tmp_path)
     assert mirror.run(DAY).total("copied") == 1
-    outside = look_outside(mirror.stream, mirror.source, mirror.root, [DAY])
+    outside = scan_outside(mirror.stream, mirror.source, mirror.root, [DAY])
     assert outside.refused.total == 3
     assert set(outside.refused.first) == {"met_20260305.dat", "nothing.dat", "met_20990101_.dat"}
-    whole = mirror.look()
+    whole = mirror.scan()
     assert whole.behind == [], "a run for that day would not see it"
     assert whole.days[DAY].refused["not named as day_names says of its day"].first == ["met_20260305.dat"]
     assert whole.refusals == 3
@@ -184,7 +184,7 @@ def test_for_more_days_than_names_are_cheap_the_whole_source_is_listed(far: Path
     assert Directories(stream_of(far), [DAY]).named == []
     names = flat(far)
     assert len([e for e in many.listing(LocalSource(), str(far)).entries if e.kind == FILE]) == len(names)
-    assert look_outside(stream, LocalSource(), far, [DAY + n * ONE_DAY for n in range(63)]).files == 0
+    assert scan_outside(stream, LocalSource(), far, [DAY + n * ONE_DAY for n in range(63)]).files == 0
 
 
 @pytest.mark.parametrize("file", ["gamb2le.yaml", "instruments.yaml"])

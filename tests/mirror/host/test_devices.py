@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aurora_platform.archive.selection import raw_items
-from aurora_platform.mirror.checks import local_files, nothing_foreign
+from aurora_platform.mirror.checks import local_files, nothing_unexpected
 from aurora_platform.text import Count
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, DAY, SETTLED, Mirror, Noted, adds_up, differences, left_over, stream_of, write
@@ -36,7 +36,7 @@ def passes(mirror: Mirror, far: Path) -> Any:
         assert report.total("refused_count") == 0
         assert differences(far, mirror.root) == []
         assert left_over(mirror.raw) == []
-        assert mirror.look().behind == []
+        assert mirror.scan().behind == []
         found.append((report.total("copied"), [str(work.relative_to(mirror.raw)) for work, _ in transfer.places]))
     return found
 
@@ -99,7 +99,7 @@ def test_the_work_directory_below_a_stream_is_no_file_of_it_for_anybody(mirror: 
     write(mirror.root / "in/deep", {".a.aurora": b"half"})
     here = list(local_files(mirror.stream, mirror.root, []))
     assert sorted(file.path for file in here) == sorted(FILES)
-    assert nothing_foreign(here, {"all": mirror.stream}).wrong == {}
+    assert nothing_unexpected(here, {"all": mirror.stream}).wrong == {}
     refused, days = Count(), {DAY, datetime.now(UTC).date()}
     items = raw_items(mirror.stream, mirror.root, "/gws", days, refused)
     assert (sorted(item.remote_path for item in items), refused.total) == (["/gws/all/b", "/gws/all/in/deep/a"], 0)

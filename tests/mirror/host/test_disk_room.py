@@ -13,7 +13,7 @@ import pytest
 from aurora_platform.config.site import load_site
 from aurora_platform.errors import SiteError
 from aurora_platform.mirror.reports import MirrorReport
-from aurora_platform.mirror.sync import Transfer, Transferred
+from aurora_platform.mirror.sync import Transfer, TransferResult
 from tests.disks import mount, tmpfs, with_mounts
 from tests.mirror.parts import (
     ANYTHING,
@@ -142,7 +142,7 @@ def test_a_disk_that_gets_full_during_the_transfer_is_given_back_and_what_had_co
     class Filling:
         """A real transfer during which somebody else fills the disk."""
 
-        def fetch(self, root: str, paths: Sequence[str], *places: Any, **more: Any) -> Transferred:
+        def fetch(self, root: str, paths: Sequence[str], *places: Any, **more: Any) -> TransferResult:
             (mirror.raw / "another").write_bytes(bytes(5 * MB))
             return mirror.transfer.fetch(root, paths, *places, **more)
 

@@ -85,7 +85,7 @@ class Reader(Looking):
         self.sizes = {0}
         self.wrong: list[str] = []
 
-    def look(self) -> None:
+    def scan(self) -> None:
         try:
             copy = self.here.read_bytes()
         except FileNotFoundError:
@@ -134,16 +134,16 @@ def test_a_file_that_is_appended_without_pause_is_brought_by_each_pass_and_is_al
 
 def test_a_look_asks_for_a_growing_file_whenever_it_has_grown_and_never_else(station: Mirror) -> None:
     there = Path(station.stream.path) / STATION
-    digests = set()
+    fingerprints = set()
     for number in range(2):
         with there.open("ab") as file:
             file.write(b"a line\n")
-        (day,) = station.look(DAY).behind
+        (day,) = station.scan(DAY).behind
         assert (day.missing, day.missing_bytes, day.unsettled.total) == (1, 7 * (number + 1), 0)
-        digests.add(day.digest)
+        fingerprints.add(day.fingerprint)
         station.run(DAY)
-        assert station.look(DAY).behind == []
-    assert len(digests) == 2
+        assert station.scan(DAY).behind == []
+    assert len(fingerprints) == 2
 
 
 def test_lines_appended_between_the_listing_and_the_transfer_come_with_it(station: Mirror) -> None:

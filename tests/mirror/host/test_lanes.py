@@ -10,8 +10,8 @@ import pytest
 
 from aurora_platform.errors import BusyError, HostError, TransferError
 from aurora_platform.mirror.reports import MirrorReport
-from aurora_platform.mirror.sync import Transfer, Transferred
-from aurora_platform.streams.state import Sighting, sightings
+from aurora_platform.mirror.sync import Transfer, TransferResult
+from aurora_platform.streams.state import DayAtSource, days_at_source
 from aurora_platform.transport.listing import LocalSource
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, Noted, adds_up, differences, left_over, stream_of, write
 from tests.patience import patient
@@ -44,7 +44,9 @@ class Hanging(Noted):
         super().__init__(transfer)
         self.began, self.may_go_on = threading.Event(), threading.Event()
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         self.began.set()
         assert self.may_go_on.wait(patient(120))
         return super().fetch(root, paths, target, work, lock, largest)
@@ -53,7 +55,9 @@ class Hanging(Noted):
 class Broken(Noted):
     """A transfer that fails for history."""
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         if "history" in work.name:
             raise TransferError("rsync ended with 12")
         return super().fetch(root, paths, target, work, lock, largest)
@@ -109,7 +113,7 @@ def test_a_report_of_two_lanes_has_what_each_of_them_met(mirror: Mirror, far: Pa
     for day in (OLD[1], LIVE[1]):
         (far / image_of(day, 2)).symlink_to("/etc/hostname")
     report = mirror.run(*OLD, *LIVE, live_from=LIVE_FROM)
-    assert (report.foreign, report.total("refused_count"), report.total("seen")) == (2, 2, 6)
+    assert (report.unexpected, report.total("refused_count"), report.total("seen")) == (2, 2, 6)
     assert report.newest_ns == max((far / image_of(day)).stat().st_mtime_ns for day in OLD + LIVE)
     assert adds_up(report)
 
@@ -155,7 +159,7 @@ def test_only_live_days_are_remembered_as_seen(mirror: Mirror, seen_at: Path) ->
     mirror.run(*OLD, live_from=LIVE_FROM, seen_at=seen_at, source=source)
     assert not seen_at.exists()
     mirror.run(*OLD, *LIVE, live_from=LIVE_FROM, seen_at=seen_at, source=source)
-    assert sightings(seen_at) == dict.fromkeys(LIVE, Sighting(1_780_000_000 * 10**9, 0, 0))
+    assert days_at_source(seen_at) == dict.fromkeys(LIVE, DayAtSource(1_780_000_000 * 10**9, 0, 0))
 
 
 def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, far: Path, seen_at: Path) -> None:
@@ -165,7 +169,7 @@ def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, f
     source = Meanwhile(LocalSource(lambda: clock), (far / image_of(LIVE[1], 1)).unlink)
     report = mirror.run(*LIVE, live_from=LIVE_FROM, seen_at=seen_at, source=source)
     assert (report.total("copied"), report.unsettled, report.total("refused_count")) == (3, 1, 1)
-    assert sightings(seen_at) == {LIVE[0]: Sighting(clock, 0, 0), LIVE[1]: Sighting(clock, 1, 1)}
+    assert days_at_source(seen_at) == {LIVE[0]: DayAtSource(clock, 0, 0), LIVE[1]: DayAtSource(clock, 1, 1)}
 
 
 def test_a_pass_that_fails_is_not_remembered_but_a_live_one_is_although_history_fails(
@@ -176,12 +180,12 @@ def test_a_pass_that_fails_is_not_remembered_but_a_live_one_is_although_history_
     assert not seen_at.exists()
     with pytest.raises(TransferError):
         mirror.run(*OLD, *LIVE, transfer=Broken(mirror.transfer), live_from=LIVE_FROM, seen_at=seen_at)
-    assert sightings(seen_at).keys() == set(LIVE)
-    assert all(sighting.is_complete for sighting in sightings(seen_at).values())
+    assert days_at_source(seen_at).keys() == set(LIVE)
+    assert all(day_at_source.is_complete for day_at_source in days_at_source(seen_at).values())
 
 
 def test_where_no_live_window_is_told_every_day_is_live(mirror: Mirror, seen_at: Path) -> None:
     transfer = Noted(mirror.transfer)
     mirror.run(*OLD, *LIVE, transfer=transfer, seen_at=seen_at)
     assert len(transfer.paths) == 1
-    assert sightings(seen_at).keys() == {*OLD, *LIVE}
+    assert days_at_source(seen_at).keys() == {*OLD, *LIVE}

@@ -9,7 +9,7 @@ import pytest
 
 from aurora_platform.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
 from aurora_platform.mirror.publish import NO_REGULAR_FILE
-from aurora_platform.mirror.sync import Transfer, Transferred
+from aurora_platform.mirror.sync import Transfer, TransferResult
 from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over, write
 
 NOT_COPIED = "not copied: gone from the host, or not readable"
@@ -38,7 +38,9 @@ class Then:
     transfer: Transfer
     happens: Callable[[], object]
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         done = self.transfer.fetch(root, paths, target, work, lock, largest)
         self.happens()
         return done

@@ -58,14 +58,14 @@ def test_a_host_that_says_more_on_stderr_than_its_window_holds_is_listed_all_the
     image: Path, tmp_path: Path
 ) -> None:
     with saying(tmp_path, image, FLOOD) as mirror:
-        survey = mirror.look(DAY)
+        survey = mirror.scan(DAY)
     assert (survey.files, survey.unreadable.total) == (1, 0)
 
 
 def test_a_host_that_never_ends_its_noise_on_stderr_ends_in_the_listings_bound(image: Path, tmp_path: Path) -> None:
     with saying(tmp_path, image, "yes noise >&2", bound=1) as mirror:
         with pytest.raises(HostError, match="the listing took longer than 1 s"):
-            mirror.look(DAY)
+            mirror.scan(DAY)
         with pytest.raises(HostError, match="took longer than 1 s"):
             mirror.connections.ask(mirror.host, ["true"])  # type: ignore[arg-type]
 
@@ -73,6 +73,6 @@ def test_a_host_that_never_ends_its_noise_on_stderr_ends_in_the_listings_bound(i
 def test_what_a_find_ends_with_is_said_in_a_printable_line(image: Path, tmp_path: Path) -> None:
     lies = "printf 'clock 1780000000\\0end \\033[2J%9000d\\0'; exit 0"
     with saying(tmp_path, image, lies) as mirror, pytest.raises(HostError, match="find failed on the host") as caught:
-        mirror.look(DAY)
+        mirror.scan(DAY)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror.plan import make_plan
-from aurora_platform.mirror.scan import DaySurvey, Survey, look, look_outside
+from aurora_platform.mirror.scan import DaySurvey, Survey, scan, scan_outside
 from aurora_platform.streams.classify import directories
-from aurora_platform.streams.state import Sighting
+from aurora_platform.streams.state import DayAtSource
 from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator.ssh_server import SshServer, make_readable
 from tests.mirror.parts import (
@@ -61,7 +61,7 @@ def check_whole(survey: Survey, tree: Tree) -> None:
     assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in tree.days}
     assert [day.day for day in survey.behind] == sorted((d for d in tree.days if tree.days[d]["missing"]), reverse=True)
     assert (survey.files, survey.bytes) == (tree.total["files"], tree.total["bytes"])
-    assert (survey.unsettled, survey.foreign) == (tree.total["unsettled"], tree.total["foreign"])
+    assert (survey.unsettled, survey.unexpected) == (tree.total["unsettled"], tree.total["unexpected"])
     assert survey.refusals == tree.total["refused"] + tree.total["refused, no day"]
     assert survey.refused.total == tree.total["refused, no day"]
     assert survey.newest_ns == (tree.newest_ns or None)
@@ -74,7 +74,7 @@ def test_every_file_of_a_whole_source_is_counted_once_and_as_what_it_is(content:
     with tempfile.TemporaryDirectory() as home:
         tree = tree_of(content, Path(home, "far"), Path(home, "near"))
         stream = stream_of(tree.far, start=START)
-        check_whole(look(stream, LocalSource(lambda: CLOCK), tree.near, None), tree)
+        check_whole(scan(stream, LocalSource(lambda: CLOCK), tree.near, None), tree)
 
 
 def test_over_ssh_a_whole_source_is_counted_the_same(far: Path, tmp_path: Path, server: SshServer) -> None:
@@ -84,12 +84,12 @@ def test_over_ssh_a_whole_source_is_counted_the_same(far: Path, tmp_path: Path, 
     for directory in (p for p in far.rglob("*") if p.is_dir()):
         make_readable(directory)
     began = time.monotonic()
-    survey = mirror.look()
+    survey = mirror.scan()
     took = time.monotonic() - began
     check_whole(survey, tree)
-    local = mirror.but(host=Mirror.host).look()
+    local = mirror.but(host=Mirror.host).scan()
     assert counts(local) == counts(survey)
-    assert [day.digest for day in local.behind] == [day.digest for day in survey.behind]
+    assert [day.fingerprint for day in local.behind] == [day.fingerprint for day in survey.behind]
     assert 0 < survey.seconds <= took
 
 
@@ -103,7 +103,7 @@ def test_asked_for_by_name_a_day_is_counted_as_in_the_whole_and_as_a_pass_would_
         content = [(k, day) for k, day in content if k not in ("in a far day's directory", "dated in the future")]
         tree = tree_of(content, Path(home, "far"), Path(home, "near"))
         stream, source = stream_of(tree.far, start=START), LocalSource(lambda: CLOCK)
-        survey = look(stream, source, tree.near, DAYS)
+        survey = scan(stream, source, tree.near, DAYS)
         assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in DAYS}
         plan = make_plan(stream, DAYS, source.list(stream.path, directories(stream, DAYS)), tree.near)
         for day in survey.days.values():
@@ -122,10 +122,10 @@ def test_what_a_look_finds_missing_is_what_passes_bring_so_nothing_is_asked_for_
         mirror = Mirror(stream_of(Path(home, "far"), start=START), Path(home))
         tree = tree_of(content, Path(home, "far"), mirror.root)
         source = LocalSource(lambda: CLOCK)
-        behind = mirror.look(source=source).behind
+        behind = mirror.scan(source=source).behind
         for day in behind:
             assert mirror.run(day.day, source=source).total("copied") == day.missing
-        after = mirror.look(source=source)
+        after = mirror.scan(source=source)
         assert after.behind == []
         assert after.refusals == tree.total["refused"] + tree.total["refused, no day"]
 
@@ -134,27 +134,27 @@ def test_what_a_look_finds_missing_is_what_passes_bring_so_nothing_is_asked_for_
 
 
 def survey_of(entries: Sequence[ListedEntry], near: Path, **changes: Any) -> Survey:
-    return look(stream_of("/", **changes), said(entries), near, None)
+    return scan(stream_of("/", **changes), said(entries), near, None)
 
 
-def digest(entries: Sequence[ListedEntry], near: Path) -> str:
+def fingerprint(entries: Sequence[ListedEntry], near: Path) -> str:
     """The digest of ``DAY``."""
-    (day,) = look(stream_of("/"), said(entries), near, [DAY]).days.values()
+    (day,) = scan(stream_of("/"), said(entries), near, [DAY]).days.values()
     assert isinstance(day, DaySurvey)
-    return day.digest
+    return day.fingerprint
 
 
 def test_the_digest_does_not_depend_on_the_order_of_a_listing(tmp_path: Path) -> None:
     entries = [image(DAY, number) for number in range(30)]
     chance = random.Random(5)
     shuffled = [chance.sample(entries, len(entries)) for _ in range(20)]
-    assert len({digest(order, tmp_path) for order in [entries, *shuffled]}) == 1
+    assert len({fingerprint(order, tmp_path) for order in [entries, *shuffled]}) == 1
 
 
 def test_no_two_sets_of_missing_files_have_the_same_digest(tmp_path: Path) -> None:
     entries = [image(DAY, number) for number in range(7)]
     sets = [some for size in range(8) for some in itertools.combinations(entries, size)]
-    assert len({digest(some, tmp_path) for some in sets}) == len(sets) == 2**7
+    assert len({fingerprint(some, tmp_path) for some in sets}) == len(sets) == 2**7
 
 
 def test_the_digest_tells_versions_of_a_file_apart(tmp_path: Path) -> None:
@@ -165,22 +165,24 @@ def test_the_digest_tells_versions_of_a_file_apart(tmp_path: Path) -> None:
         one._replace(version=one.version._replace(mtime_ns=one.version.mtime_ns + 1)),
         one._replace(path=one.path.replace(b"/10/", b"/11/")),
     ]
-    assert len({digest([version, other], tmp_path) for version in versions}) == len(versions)
+    assert len({fingerprint([version, other], tmp_path) for version in versions}) == len(versions)
 
 
 def test_the_digest_is_of_what_is_missing_alone(far: Path, tmp_path: Path) -> None:
     mirror = Mirror(stream_of(far), tmp_path)
     names = [f"FISH/{DAY:%Y%m%d}/10/HDR_{DAY:%Y%m%d}_10{minute:02}00.jpg" for minute in range(3)]
     write(far, dict.fromkeys(names[:2], b"x"))
-    before = mirror.look(DAY).behind[0].digest
+    before = mirror.scan(DAY).behind[0].fingerprint
     mirror.run()
-    assert mirror.look(DAY).behind == []
+    assert mirror.scan(DAY).behind == []
     write(far, {names[2]: b"x", names[2].replace("HDR_", "AUTO_"): b"x"})
-    alone = mirror.look(DAY).behind[0]
+    alone = mirror.scan(DAY).behind[0]
     assert (alone.missing, alone.present) == (1, 2)
-    assert alone.digest != before
+    assert alone.fingerprint != before
     (far / names[0]).unlink()
-    assert mirror.look(DAY).behind[0].digest == alone.digest, "what is here does not count, nor what is gone there"
+    assert mirror.scan(DAY).behind[0].fingerprint == alone.fingerprint, (
+        "what is here does not count, nor what is gone there"
+    )
 
 
 def test_a_day_before_the_start_is_none_of_a_whole_source_but_may_be_asked_for(tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_a_day_before_the_start_is_none_of_a_whole_source_but_may_be_asked_for(t
     whole = survey_of(entries, tmp_path, start=START)
     assert [day.day for day in whole.behind] == [START + timedelta(days=1), START]
     assert (whole.files, whole.refusals) == (4, 0)
-    asked = look(stream_of("/", start=START), said(entries), tmp_path, days[:2])
+    asked = scan(stream_of("/", start=START), said(entries), tmp_path, days[:2])
     assert [(day.day, day.missing) for day in asked.behind] == [(days[1], 1), (days[0], 1)]
 
 
@@ -215,10 +217,10 @@ def test_counts_add_up_whatever_a_host_says(
     tmp_path_factory: pytest.TempPathFactory, entries: list[ListedEntry], settings: dict[str, Any]
 ) -> None:
     stream = stream_of("/", {**settings, "start": START})
-    survey = look(stream, said(entries), tmp_path_factory.getbasetemp() / "none", None)
+    survey = scan(stream, said(entries), tmp_path_factory.getbasetemp() / "none", None)
     found = counts(survey)
     assert all(START <= day <= date(2026, 3, 9) for day in found), "no day before the start, and none of the future"
-    assert sum(day["seen"] for day in found.values()) + survey.refused.total + survey.foreign <= len(entries)
+    assert sum(day["seen"] for day in found.values()) + survey.refused.total + survey.unexpected <= len(entries)
     assert all(day.missing_bytes >= 0 for day in survey.behind)
     assert survey.summary().isprintable()
 
@@ -230,12 +232,12 @@ def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_asks_
     write(far, {misfiled: b"x", f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg": b"of a neighbour"})
     mirror = Mirror(stream_of(far), tmp_path)
     for _ in range(2):
-        (behind,) = mirror.look().behind
+        (behind,) = mirror.scan().behind
         assert (behind.day, behind.missing, behind.refused_count) == (DAY, 1, 1)
         assert behind.refused["in the directory of another day than its name says"].first == [misfiled]
         mirror.run(DAY)
-        assert mirror.look().behind == []
-        assert mirror.look(date(2026, 2, 25)).refusals == 1, "its directory's day shows it as well"
+        assert mirror.scan().behind == []
+        assert mirror.scan(date(2026, 2, 25)).refusals == 1, "its directory's day shows it as well"
         (mirror.root / f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg").unlink()
 
 
@@ -298,7 +300,7 @@ def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, ser
     for path in ("FISH", f"FISH/{DAY:%Y%m%d}", f"FISH/{DAY:%Y%m%d}/11"):
         make_readable(far / path)
     (far / f"FISH/{DAY:%Y%m%d}/10").chmod(0o700)
-    survey = Mirror(stream_of(far), tmp_path, host_of(server)).look(DAY)
+    survey = Mirror(stream_of(far), tmp_path, host_of(server)).scan(DAY)
     assert (survey.files, survey.unreadable.total) == (1, 1)
     assert survey.summary().endswith("; 1 directory not readable")
 
@@ -306,11 +308,11 @@ def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, ser
 def test_what_is_remembered_of_a_look_is_every_day_that_was_asked_for(tmp_path: Path) -> None:
     today = date(2026, 3, 9)
     entries = [image(DAY, 1), image(DAY, 2), file("FISH/20260309/11/HDR_20260309_115800.jpg", 1, CLOCK - 60 * SECOND)]
-    survey = look(stream_of("/"), said(entries), tmp_path, [DAY, date(2026, 3, 8), today])
-    assert survey.sightings() == {
-        DAY: Sighting(CLOCK, 2, 0),
-        date(2026, 3, 8): Sighting(CLOCK, 0, 0),
-        today: Sighting(CLOCK, 0, 1),
+    survey = scan(stream_of("/"), said(entries), tmp_path, [DAY, date(2026, 3, 8), today])
+    assert survey.days_at_source() == {
+        DAY: DayAtSource(CLOCK, 2, 0),
+        date(2026, 3, 8): DayAtSource(CLOCK, 0, 0),
+        today: DayAtSource(CLOCK, 0, 1),
     }
 
 
@@ -336,20 +338,20 @@ def test_a_look_whose_time_is_up_ends_with_what_was_seen_and_says_that_it_is_not
     source = Said(a_second_each)
     with monkeypatch.context() as patched:
         patched.setattr("aurora_platform.mirror.scan.time.monotonic", lambda: float(seen))
-        survey = look(stream_of("/", start=START), source, tmp_path, None, timedelta(seconds=300))
+        survey = scan(stream_of("/", start=START), source, tmp_path, None, timedelta(seconds=300))
     assert (seen, survey.files, survey.seconds) == (301, 301, 301)
     assert not survey.is_whole
     assert source.is_closed
     # What was seen is the beginning of what there is, and true.
     first = list(itertools.islice(endless(), survey.files))
-    expected = look(stream_of("/", start=START), said(first), tmp_path, None)
+    expected = scan(stream_of("/", start=START), said(first), tmp_path, None)
     assert counts(survey) == counts(expected)
-    assert [day.digest for day in survey.behind] == [day.digest for day in expected.behind]
+    assert [day.fingerprint for day in survey.behind] == [day.fingerprint for day in expected.behind]
 
 
 def test_a_look_that_was_fast_enough_is_whole_and_ends_its_listing(tmp_path: Path) -> None:
     source = said([image(DAY, 1)])
-    assert look(stream_of("/"), source, tmp_path, None, timedelta(seconds=patient(30))).is_whole
+    assert scan(stream_of("/"), source, tmp_path, None, timedelta(seconds=patient(30))).is_whole
     assert source.is_closed
 
 
@@ -364,11 +366,11 @@ def test_what_lies_outside_of_all_days_directories_is_refused_by_name_and_no_day
     make_readable(far)
     stream = stream_of(far, ANYTHING, day=r"(^|/)Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/", day_dirs=[template])
     mirror = Mirror(stream, tmp_path, host_of(server)) if way == "remote" else Mirror(stream, tmp_path)
-    survey = look_outside(stream, mirror.source, tmp_path, [DAY])
+    survey = scan_outside(stream, mirror.source, tmp_path, [DAY])
     assert sorted(survey.refused.first) == sorted(strays)
-    assert (survey.refusals, survey.foreign, survey.is_whole) == (len(strays), 0, True)
+    assert (survey.refusals, survey.unexpected, survey.is_whole) == (len(strays), 0, True)
     flat = stream_of(far, ANYTHING)
-    assert look_outside(flat, mirror.source, tmp_path, [DAY]).refusals == 0, "it is listed as a whole by every look"
+    assert scan_outside(flat, mirror.source, tmp_path, [DAY]).refusals == 0, "it is listed as a whole by every look"
 
 
 def working_in(directory: Path) -> set[int]:
@@ -407,12 +409,12 @@ def test_a_look_that_is_cut_over_ssh_leaves_no_session_and_no_find_behind(
             seen.append(working_in(large))
             return replace(listing, entries=_with(first, listing.entries))
 
-    survey = mirror.look(source=Watched(mirror.source), within=timedelta(seconds=0.1))
+    survey = mirror.scan(source=Watched(mirror.source), within=timedelta(seconds=0.1))
     assert seen[0], "the find was at work when the time was up"
     assert (survey.is_whole, survey.files) == (False, 0)
     until(lambda: not working_in(large))
     until(lambda: "Close session" in own_server.log())
-    assert mirror.look(within=timedelta(seconds=patient(30))).files == 20_000
+    assert mirror.scan(within=timedelta(seconds=patient(30))).files == 20_000
 
 
 def _with(first: ListedEntry, rest: Generator[ListedEntry]) -> Generator[ListedEntry]:
@@ -435,4 +437,4 @@ def test_a_host_that_goes_down_in_the_middle_of_a_look_is_an_error_and_no_half_s
             return listing
 
     with pytest.raises(HostError, match=r"^127\.0\.0\.2: the listing"):
-        mirror.look(source=Ended(mirror.source))
+        mirror.scan(source=Ended(mirror.source))

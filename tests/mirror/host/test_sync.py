@@ -55,7 +55,7 @@ def check_first_and_second_pass(mirror: Mirror, camera: tuple[Path, Report]) -> 
     first = mirror.run()
     assert differences(root, mirror.root, CAMERA_FILES) == []
     assert first.total("copied") == simulated.images + simulated.clips
-    assert (first.foreign, first.unsettled, first.total("refused_count")) == (simulated.others, 0, 0)
+    assert (first.unexpected, first.unsettled, first.total("refused_count")) == (simulated.others, 0, 0)
     assert first.total("bytes") == sum(path.stat().st_size for path in root.rglob("HDR_*"))
     assert adds_up(first)
     copies = {path for path in mirror.root.rglob("*") if path.is_file()}

@@ -19,7 +19,7 @@ from aurora_assets.mirror.assets import raw_key
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.reports import MirrorReport
-from aurora_platform.mirror.scan import look
+from aurora_platform.mirror.scan import scan
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.connections import Connections
 from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
@@ -94,7 +94,7 @@ def roomy_directory() -> Iterator[Path]:
 def observatory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observatory]:
     servers = {name: SshServer(tmp_path_factory.mktemp(name), address=address) for name, address in HOSTS.items()}
     with roomy_directory() as root, servers["ass"], servers["aps"]:
-        simulate_instruments(InstrumentSpec(root, THERE[0], days=len(THERE), scale=0.0001, foreign=True))
+        simulate_instruments(InstrumentSpec(root, THERE[0], days=len(THERE), scale=0.0001, unexpected=True))
         for number, day in enumerate(THERE):
             every = timedelta(minutes=30)
             hour = CameraSpec(
@@ -175,7 +175,7 @@ def test_files_before_a_streams_start_are_outside_of_its_window_and_are_no_gap(c
         older = [p.name for p in Path(stream.path).iterdir() if stream.includes(p.name) and "_202604" in p.name]
         assert len(older) == 24 * 12, "the host has them"
         assert [path for path in older if (Layout.of(site).raw_root(name) / path).exists()] == []
-        survey = look(stream, Connections.of(site).source(site.hosts["ass"]), Layout.of(site).raw_root(name), None)
+        survey = scan(stream, Connections.of(site).source(site.hosts["ass"]), Layout.of(site).raw_root(name), None)
         # Of the whole source from the start on: the one day that was not asked for above is all that is missing.
         assert [(day.day, day.missing) for day in survey.behind] == [(THERE[-1], 24)]
         assert min(survey.days) == ASFS_START
@@ -201,8 +201,8 @@ def test_two_streams_that_share_a_directory_neither_take_nor_verify_each_others_
     assert (again.total("seen"), again.total("unchanged")) == (72, 72)
     assert [day.data_version for day in again.days] == [day.data_version for day in logger.days]
     source = connections.source(site.hosts["ass"])
-    assert look(site.streams["asfs_logger"], source, here, days).behind == []
-    assert sum(day.missing for day in look(site.streams["asfs_fast_sonic"], source, here, days).behind) == 72
+    assert scan(site.streams["asfs_logger"], source, here, days).behind == []
+    assert sum(day.missing for day in scan(site.streams["asfs_fast_sonic"], source, here, days).behind) == 72
 
 
 def test_one_sync_of_all_with_nothing_new_is_one_login_a_host_and_little_work(

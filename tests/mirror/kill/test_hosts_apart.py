@@ -18,7 +18,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError, HostError, TransferError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.reports import MirrorReport
-from aurora_platform.mirror.scan import Survey, look
+from aurora_platform.mirror.scan import Survey, scan
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
@@ -72,7 +72,7 @@ class Observatory:
         """What a sensor does."""
         stream, within = self.site.streams[name], self.site.limits.look
         source = self.connections.source(self.site.hosts[stream.host], within=within.total_seconds())
-        return look(stream, source, Layout.of(self.site).raw_root(name), [DAY], within=within)
+        return scan(stream, source, Layout.of(self.site).raw_root(name), [DAY], within=within)
 
     def ended(self, act: Callable[[str], Any], name: str) -> "Ended":
         """Do something for a stream, to its end."""

@@ -40,7 +40,7 @@ else:
     listing = parse_listing(split_records(iter(lambda: host.stdout.read1(1 << 16), b"")), Count())
 plan = make_plan(stream, [date(2026, 3, 5), date(2026, 3, 6)], listing, Path(raw))
 fetched = sum(len(day.fetch) for day in plan.days.values())
-print(json.dumps([fetched, plan.foreign, peak(), "dagster" in sys.modules]))
+print(json.dumps([fetched, plan.unexpected, peak(), "dagster" in sys.modules]))
 """
 
 # A camera writes three other images for each that is ours.
@@ -50,7 +50,7 @@ from datetime import date
 from pathlib import Path
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.transport.listing import Listing
-from aurora_platform.mirror.scan import look
+from aurora_platform.mirror.scan import scan
 from aurora_platform.config.streams import Stream
 
 stream = Stream(host="camera", path="/camera", raw="wxcam", include=["FISH/**/HDR_*.jpg"], start=date(2026, 1, 12),
@@ -69,8 +69,8 @@ class Camera:
 
 found = []
 for files in (100_000, 1_000_000):
-    survey = look(stream, Camera(files), Path(sys.argv[1]), None)
-    found.append([len(survey.behind), sum(day.missing for day in survey.behind), survey.foreign, peak()])
+    survey = scan(stream, Camera(files), Path(sys.argv[1]), None)
+    found.append([len(survey.behind), sum(day.missing for day in survey.behind), survey.unexpected, peak()])
 print(json.dumps(found))
 """
 
@@ -100,8 +100,8 @@ def run(program: str, *arguments: str) -> list:
 
 @pytest.mark.parametrize("way", ["local", "remote"])
 def test_a_listing_of_100000_files_is_handled_in_less_than_300_mb(many: Path, tmp_path: Path, way: str) -> None:
-    fetched, foreign, peak, has_dagster = run(PROGRAM, way, str(many), str(tmp_path / "raw"))
-    assert (fetched, foreign, has_dagster) == (FILES, 0, False)
+    fetched, unexpected, peak, has_dagster = run(PROGRAM, way, str(many), str(tmp_path / "raw"))
+    assert (fetched, unexpected, has_dagster) == (FILES, 0, False)
     assert peak < LARGEST
 
 

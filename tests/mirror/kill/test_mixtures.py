@@ -27,7 +27,7 @@ class Reader(Looking):
         self.here = here
         self.seen: list[bytes] = []
 
-    def look(self) -> None:
+    def scan(self) -> None:
         with suppress(FileNotFoundError):
             content = self.here.read_bytes()
             if not self.seen or content != self.seen[-1]:

@@ -235,8 +235,8 @@ def test_a_file_outside_of_all_days_directories_where_no_pass_looks_is_named_too
 def test_a_host_whose_listing_takes_too_long_passes_no_check_by_what_was_not_seen(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = checks.look
-    monkeypatch.setattr(checks, "look", lambda *arguments: real(*arguments[:-1], timedelta(0)))
+    real = checks.scan
+    monkeypatch.setattr(checks, "scan", lambda *arguments: real(*arguments[:-1], timedelta(0)))
     found = observatory.check("sci")
     assert {name for name, check in found.items() if not check.passed} == {"nothing_refused", "matches_source"}
     for name in ("nothing_refused", "matches_source"):

@@ -42,8 +42,8 @@ def one(stream: Stream, entry: ListedEntry, root: Path, clock: int = CLOCK) -> s
     day = plan.days[DAY]
     outcomes = ["fetch"] * len(day.fetch) + ["unchanged"] * len(day.unchanged) + ["unsettled"] * day.unsettled.total
     outcomes += [reason for reason, count in day.refused.items() for _ in range(count.total)]
-    outcomes += ["foreign"] * plan.foreign
-    assert day.seen == len(outcomes) - plan.foreign
+    outcomes += ["unexpected"] * plan.unexpected
+    assert day.seen == len(outcomes) - plan.unexpected
     return outcomes[0] if outcomes else "passed over"
 
 
@@ -57,7 +57,7 @@ EXPECTED: dict[str, list[str]] = {
     "odd-size-clip": ["copied"],
     "in-flight": ["unsettled"],
     "late": ["copied"],
-    "odd-names": ["copied", "control character in the name", "copied", "foreign", "copied"],
+    "odd-names": ["copied", "control character in the name", "copied", "unexpected", "copied"],
     "symlink-out": ["symlink", "symlink"],
     "upper-case": ["copied"],
     "future-date": ["dated in the future"],
@@ -89,12 +89,12 @@ def test_a_day_with_every_fault_is_complete_and_its_counts_add_up(
     report = Mirror(stream_of(root), tmp_path).run()
     (day,) = report.days
     outcomes = [outcome for outcomes in EXPECTED.values() for outcome in outcomes]
-    refused = {o: outcomes.count(o) for o in outcomes if o not in ("copied", "unsettled", "foreign")}
+    refused = {o: outcomes.count(o) for o in outcomes if o not in ("copied", "unsettled", "unexpected")}
     assert {reason: count.total for reason, count in day.refused.items()} == refused
     assert day.copied == simulated.images + simulated.clips + outcomes.count("copied")
     assert (day.unsettled.total, day.unchanged) == (outcomes.count("unsettled"), 0)
     assert day.unsettled.first == simulated.faults["in-flight"]
-    assert report.foreign == simulated.others + outcomes.count("foreign")
+    assert report.unexpected == simulated.others + outcomes.count("unexpected")
     assert adds_up(report)
     assert not_in(root, tmp_path / "raw" / "wxcam") == [], "all that came is the source's, byte for byte"
     came = {str(p.relative_to(tmp_path / "raw" / "wxcam")) for p in (tmp_path / "raw" / "wxcam").rglob("*.*")}
@@ -118,7 +118,7 @@ def test_the_refused_are_named_in_a_form_that_a_table_can_hold(
     [
         (image("FISH/20260305/12/HDR_20260305_120000.jpg"), "fetch"),
         (image("FISH/20260305/12/HDR_20260305_120000.JPG"), "fetch"),
-        (image("FISH/20260305/12/AUTO_20260305_120000.jpg"), "foreign"),
+        (image("FISH/20260305/12/AUTO_20260305_120000.jpg"), "unexpected"),
         (image("FISH/20260305/12/HDR_20260305_120000.jpg", size=-1), "impossible size or mtime"),
         (image("FISH/20260305/12/HDR_20260305_120000.jpg", mtime_ns=-1), "impossible size or mtime"),
         (image("FISH/20260305/12/HDR_20260305_120000.jpg", mtime_ns=10**30), "impossible size or mtime"),
@@ -183,7 +183,7 @@ def test_counts_add_up_and_only_safe_paths_are_fetched_whatever_a_host_says(
         assert day.seen == outcomes
         assert all(safe_relative(file.path.encode()) == file.path for file in day.fetch)
         assert all(min(file.version) >= 0 for file in day.fetch)
-    assert sum(day.seen for day in plan.days.values()) + plan.foreign <= len(entries)
+    assert sum(day.seen for day in plan.days.values()) + plan.unexpected <= len(entries)
 
 
 def day_of(plan: Plan, day: date) -> DayPlan:

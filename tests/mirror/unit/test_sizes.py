@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.errors import TransferError
-from aurora_platform.mirror.sync import Transfer, Transferred
+from aurora_platform.mirror.sync import Transfer, TransferResult
 from tests.disks import tmpfs, with_mounts
 from tests.mirror.parts import ANYTHING, Meanwhile, Mirror, left_over, stream_of, write
 
@@ -27,9 +27,11 @@ class Asked:
     sizes: dict[str, int]
     asked: list[tuple[list[int], int]] = field(default_factory=list)
 
-    def fetch(self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int) -> Transferred:
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
         self.asked.append(([self.sizes[path] for path in paths], largest))
-        return Transferred(0, 0)
+        return TransferResult(0, 0)
 
 
 def asked(mirror: Mirror, far: Path, sizes: Sequence[int]) -> list[tuple[list[int], int]]:
@@ -109,7 +111,7 @@ def test_parts_are_given_up_where_the_disk_was_full_although_it_says_that_it_has
     class FullForAWhile:
         """A real transfer to a disk that is full meanwhile; a quota looks like that: nobody asks it for its room."""
 
-        def fetch(self, root: str, paths: Sequence[str], *places: Any, **more: Any) -> Transferred:
+        def fetch(self, root: str, paths: Sequence[str], *places: Any, **more: Any) -> TransferResult:
             (mirror.raw / "another").write_bytes(bytes(5 * MB))
             try:
                 return mirror.transfer.fetch(root, paths, *places, **more)

@@ -61,7 +61,7 @@ def asked(daemon: Daemon) -> list[tuple[str, str]]:
 
 def test_a_file_recovered_with_an_old_mtime_is_brought_over_in_the_lane_of_history(daemon: Daemon, met: Path) -> None:
     (day,) = recovered(met, 0)
-    assert "nothing new" in skipped(daemon.look())
+    assert "nothing new" in skipped(daemon.sense_arrivals())
     assert daemon.tick("reconcile_met").status == TickStatus.SUCCESS
     (run,) = daemon.runs(QUEUED)
     assert run.job_name == "met_day"
@@ -114,7 +114,7 @@ def test_while_an_earlier_reconciliation_has_not_ended_none_begins(daemon: Daemo
 def test_a_live_run_does_not_hold_up_a_reconciliation(daemon: Daemon, met: Path) -> None:
     put(met, YESTERDAY)
     recovered(met, 0)
-    daemon.look()
+    daemon.sense_arrivals()
     daemon.tick("reconcile_met")
     assert [run.tags["aurora/lane"] for run in daemon.runs(QUEUED)] == ["live", "history"]
 

@@ -112,7 +112,7 @@ def test_superseded_runs_go_with_every_trace_and_what_is_newest_of_a_day_stays(
     assert daemon.instance.all_logs(third.run_id)
     assert sorted(daemon.site.paths.raw.rglob("*")) == data
     # The day is what it was for those who decide by the records.
-    assert daemon.look().status == TickStatus.SKIPPED
+    assert daemon.sense_arrivals().status == TickStatus.SKIPPED
 
 
 def test_a_dry_run_removes_nothing_and_says_the_same_numbers(daemon: Daemon, history: list[DagsterRun]) -> None:
@@ -146,10 +146,10 @@ def test_more_runs_than_a_page_are_all_looked_at_once_the_oldest_first_and_no_mo
 
 def test_observations_of_sensors_go_and_the_newest_of_each_source_stays(daemon: Daemon, clock: Clock) -> None:
     met = Path(daemon.site.streams["met"].path)
-    daemon.look("wxcam")
+    daemon.sense_arrivals("wxcam")
     for n in range(4):
         put(met, part=f"_{n}")
-        daemon.look()
+        daemon.sense_arrivals()
         clock.ahead += 11 * MINUTE
     observed = "dagster_event_type = 'ASSET_OBSERVATION'"
     of_met = f"{observed} AND asset_key = '{AssetKey(['source', 'met']).to_string()}'"
@@ -205,7 +205,7 @@ def test_a_failed_result_stays_under_a_newer_one_that_is_only_planned() -> None:
 
 
 def test_logs_of_ticks_go_when_dagster_has_forgotten_the_tick(daemon: Daemon) -> None:
-    ticks = [daemon.look() for _ in range(3)]
+    ticks = [daemon.sense_arrivals() for _ in range(3)]
     logs = home(daemon) / "storage" / "__repository__" / "arrivals_met"
     assert {path.stem for path in logs.iterdir()} == {str(tick.tick_id) for tick in ticks}
     assert prune_tick_logs(daemon.instance, False) == 0

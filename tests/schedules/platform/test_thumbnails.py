@@ -33,9 +33,9 @@ def bring(film: Callable[..., None], daemon: Daemon) -> Callable[..., None]:
     def film_and_bring(*what: tuple[date, int, int]) -> None:
         for day, first, hours in what:
             film(day, hours, first)
-        daemon.look("wxcam")
+        daemon.sense_arrivals("wxcam")
         assert {run.status for run in daemon.work()} == {SUCCESS}
-        daemon.look("wxcam")
+        daemon.sense_arrivals("wxcam")
 
     return film_and_bring
 
@@ -89,7 +89,7 @@ def test_an_hour_of_which_a_file_is_still_on_its_way_is_waited_for(
     image = next(camera.glob(f"FISH/{YESTERDAY:%Y%m%d}/**/HDR_{YESTERDAY:%Y%m%d}_11*.jpg"))
     image.with_name(f"HDR_{YESTERDAY:%Y%m%d}_115500.jpg").write_bytes(image.read_bytes())
     # Just written: the host has something that is not here yet, so the last hour may still get more.
-    daemon.look("wxcam")
+    daemon.sense_arrivals("wxcam")
     daemon.tick("thumbnails")
     assert stretches(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]
 

@@ -56,7 +56,7 @@ def observations(daemon: Daemon) -> list[AssetObservation]:
 
 def test_a_new_settled_file_queues_one_run_of_its_day_in_the_live_lane(daemon: Daemon, met: Path) -> None:
     put(met)
-    assert daemon.look().status == TickStatus.SUCCESS
+    assert daemon.sense_arrivals().status == TickStatus.SUCCESS
     (run,) = daemon.runs()
     assert (run.job_name, run.status) == ("met_day", QUEUED)
     wanted = {
@@ -74,9 +74,9 @@ def test_a_new_settled_file_queues_one_run_of_its_day_in_the_live_lane(daemon: D
 def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_is(daemon: Daemon, met: Path) -> None:
     put(met, text="abc", part="_1", age=3 * HOUR)
     newest = put(met, text="defgh", part="_2", age=2 * HOUR)
-    daemon.look()
+    daemon.sense_arrivals()
     daemon.work()
-    said = skipped(daemon.look())
+    said = skipped(daemon.sense_arrivals())
     written = datetime.fromtimestamp(int(newest.stat().st_mtime), UTC)
     assert f"nothing new: 2 files seen (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2:00:" in said
     assert len(daemon.runs()) == 1
@@ -84,9 +84,9 @@ def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_i
 
 def test_a_file_that_is_still_being_written_is_waited_for(daemon: Daemon, met: Path) -> None:
     put(met, age=MINUTE)
-    assert "1 unsettled" in skipped(daemon.look())
+    assert "1 unsettled" in skipped(daemon.sense_arrivals())
     put(met, age=6 * MINUTE)
-    assert daemon.look().status == TickStatus.SUCCESS
+    assert daemon.sense_arrivals().status == TickStatus.SUCCESS
 
 
 def test_the_same_listing_has_the_same_run_key_and_another_one_has_not(daemon: Daemon, met: Path) -> None:
@@ -106,11 +106,11 @@ def test_a_request_that_a_dying_daemon_had_already_carried_out_is_not_carried_ou
     daemon: Daemon, met: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(met)
-    daemon.look()
+    daemon.sense_arrivals()
     with monkeypatch.context() as patched:
         # The sensor answers as it did before the run was there; the run key is all that tells.
         patched.setattr(type(daemon.instance), "get_run_records", lambda *_, **__: [])
-        tick = daemon.look()
+        tick = daemon.sense_arrivals()
     assert tick.run_keys == run_keys(daemon)
     assert len(daemon.runs()) == 1
 
@@ -119,7 +119,7 @@ def test_a_day_with_a_run_that_has_not_ended_gets_no_other(daemon: Daemon, met: 
     put(met)
     for status in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"):
         run = daemon.record("met_day", DagsterRunStatus(status), **{"dagster/partition": YESTERDAY.isoformat()})
-        assert f"{YESTERDAY} has a run that is {status.lower()}" in skipped(daemon.look())
+        assert f"{YESTERDAY} has a run that is {status.lower()}" in skipped(daemon.sense_arrivals())
         daemon.instance.report_run_failed(run)
     assert len(daemon.runs()) == 5
 
@@ -128,7 +128,7 @@ def test_a_run_that_waits_behind_one_that_has_ended_counts(daemon: Daemon, met: 
     put(met)
     daemon.record("met_day", QUEUED, **{"dagster/partition": YESTERDAY.isoformat()})
     daemon.record("met_day", FAILURE, **{"dagster/partition": YESTERDAY.isoformat()})
-    assert f"{YESTERDAY} has a run that is queued" in skipped(daemon.look())
+    assert f"{YESTERDAY} has a run that is queued" in skipped(daemon.sense_arrivals())
 
 
 def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_history_does_not(
@@ -147,34 +147,34 @@ def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_histor
     first, last = str(YESTERDAY - timedelta(days=5)), str(TODAY)
     for tags in ({"dagster/partition": str(YESTERDAY)}, run_tags.range_tags(first, last)):
         run = run_by_hand(tags)
-        assert f"{YESTERDAY} has a run that is started" in skipped(daemon.look())
+        assert f"{YESTERDAY} has a run that is started" in skipped(daemon.sense_arrivals())
         daemon.instance.report_run_failed(run)
     run_by_hand({"dagster/partition": str(TODAY)})
     run_by_hand(run_tags.range_tags(first, last) | {"dagster/backfill": "a_month"})
     run_by_hand(run_tags.range_tags(first, last) | run_tags.history("met"))
-    daemon.look()
+    daemon.sense_arrivals()
     assert [run.tags["dagster/partition"] for run in daemon.runs() if run.job_name == "met_day"] == [str(YESTERDAY)]
 
 
 def test_two_days_with_something_new_are_asked_for_newest_first(daemon: Daemon, met: Path) -> None:
     for day in (YESTERDAY - timedelta(days=1), TODAY, YESTERDAY):
         put(met, day)
-    daemon.look()
+    daemon.sense_arrivals()
     days = [run.tags["dagster/partition"] for run in daemon.runs()]
     assert days == [(TODAY - timedelta(days=n)).isoformat() for n in range(3)]
 
 
 def test_a_day_before_the_live_window_is_left_to_the_reconcile_schedule(daemon: Daemon, met: Path) -> None:
     put(met, TODAY - timedelta(days=3))
-    assert "nothing new" in skipped(daemon.look())
+    assert "nothing new" in skipped(daemon.sense_arrivals())
 
 
 def test_a_stream_that_is_planned_offline_is_quiet_whatever_is_there(tmp_path: Path) -> None:
     with daemon_of(tmp_path, lambda data: data["streams"]["met"].update(enabled=False)) as daemon:
         put(Path(daemon.site.streams["met"].path))
-        assert skipped(daemon.look()) == "met is planned offline (enabled: false in the site file)"
+        assert skipped(daemon.sense_arrivals()) == "met is planned offline (enabled: false in the site file)"
         assert observations(daemon) == []
-        assert not Layout.of(daemon.site).sightings("met").exists()
+        assert not Layout.of(daemon.site).days_at_source("met").exists()
 
 
 def test_a_run_that_failed_is_asked_for_again_after_a_pause_as_another_run(
@@ -185,17 +185,17 @@ def test_a_run_that_failed_is_asked_for_again_after_a_pause_as_another_run(
     open_state(daemon.site.paths.state)
     remove(locks)
     locks.write_text("no directory")
-    daemon.look()
+    daemon.sense_arrivals()
     (failed,) = daemon.work()
     assert failed.status == FAILURE
     locks.unlink()
-    said = skipped(daemon.look())
+    said = skipped(daemon.sense_arrivals())
     assert f"{YESTERDAY} failed 1 times, last in run {failed.run_id[:8]}; tried again after" in said
     clock.ahead = daemon.site.live.every
-    assert daemon.look().status == TickStatus.SUCCESS
+    assert daemon.sense_arrivals().status == TickStatus.SUCCESS
     assert [run.status for run in daemon.work()] == [SUCCESS]
     assert len({*run_keys(daemon)}) == 2
-    assert "nothing new" in skipped(daemon.look())
+    assert "nothing new" in skipped(daemon.sense_arrivals())
 
 
 def test_the_pause_doubles_with_each_failure_up_to_an_hour(daemon: Daemon, met: Path, clock: Clock) -> None:
@@ -223,9 +223,9 @@ def test_new_files_do_not_wait_an_hour_because_a_product_of_their_day_fails(
 def test_a_run_that_was_cancelled_is_asked_for_again(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met)
     daemon.record("met_day", DagsterRunStatus.CANCELED, **{"dagster/partition": YESTERDAY.isoformat()})
-    assert skipped(daemon.look())
+    assert skipped(daemon.sense_arrivals())
     clock.ahead = daemon.site.live.every
-    assert daemon.look().status == TickStatus.SUCCESS
+    assert daemon.sense_arrivals().status == TickStatus.SUCCESS
 
 
 def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_nothing_is_missing(
@@ -239,33 +239,33 @@ def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_not
 
     with monkeypatch.context() as patched:
         patched.setattr(refresh, "scan_day", dies)
-        daemon.look("wxcam")
+        daemon.sense_arrivals("wxcam")
         assert [run.status for run in daemon.work()] == [FAILURE]
     assert len([*Layout.of(daemon.site).raw_root("wxcam").rglob("*.jpg")]) == 4
-    assert "failed 1 times" in skipped(daemon.look("wxcam"))
+    assert "failed 1 times" in skipped(daemon.sense_arrivals("wxcam"))
     clock.ahead = daemon.site.live.every
-    assert daemon.look("wxcam").status == TickStatus.SUCCESS
+    assert daemon.sense_arrivals("wxcam").status == TickStatus.SUCCESS
     assert [run.status for run in daemon.work()] == [SUCCESS]
     with closing(sqlite3.connect(Layout.of(daemon.site).camera.products / "wxcam_catalog.sqlite")) as db:
         assert db.execute("SELECT count(*) FROM images").fetchone() == (2 * (2 + 1),)
     clock.ahead *= 100
-    assert "nothing new" in skipped(daemon.look("wxcam"))
+    assert "nothing new" in skipped(daemon.sense_arrivals("wxcam"))
 
 
 def test_a_local_file_that_was_deleted_is_fetched_again(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met, part="_1")
     local = Layout.of(daemon.site).raw_root("met") / put(met, part="_2").name
-    daemon.look()
+    daemon.sense_arrivals()
     daemon.work()
     local.unlink()
-    daemon.look()
+    daemon.sense_arrivals()
     assert [run.status for run in daemon.work()] == [SUCCESS]
     assert local.exists()
     # Twice in a row it looks like a file that cannot be copied.
     local.unlink()
-    assert "could not copy some files" in skipped(daemon.look())
+    assert "could not copy some files" in skipped(daemon.sense_arrivals())
     clock.ahead = HOUR
-    assert daemon.look().status == TickStatus.SUCCESS
+    assert daemon.sense_arrivals().status == TickStatus.SUCCESS
     daemon.work()
     assert local.exists()
 
@@ -276,7 +276,7 @@ def test_the_source_is_observed_when_it_has_changed_and_every_ten_minutes_at_mos
     put(met, text="abc")
     put(met, text="defgh", part="_2", age=2 * HOUR)
     newest = put(met, text="i", day=TODAY, age=MINUTE)
-    daemon.look()
+    daemon.sense_arrivals()
     (seen,) = observations(daemon)
     values = {name: value.value for name, value in seen.metadata.items()}
     assert (values["files"], values["bytes"], values["unsettled"], values["missing_here"]) == (3, 9, 1, 2)
@@ -284,13 +284,13 @@ def test_the_source_is_observed_when_it_has_changed_and_every_ten_minutes_at_mos
 
     put(met, part="_3")
     clock.ahead = 9 * MINUTE
-    daemon.look()
+    daemon.sense_arrivals()
     assert len(observations(daemon)) == 1
     clock.ahead = 10 * MINUTE
-    daemon.look()
+    daemon.sense_arrivals()
     assert [seen.metadata["files"].value for seen in observations(daemon)] == [4, 3]
     clock.ahead = HOUR
-    daemon.look()
+    daemon.sense_arrivals()
     assert len(observations(daemon)) == 2
 
 
@@ -313,10 +313,10 @@ def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
     with monkeypatch.context() as patched:
         seconds = count(step=15)
         patched.setattr(scan.time, "monotonic", lambda: next(seconds))
-        tick = daemon.look()
+        tick = daemon.sense_arrivals()
     assert "TimeoutError: met: the listing took longer than limits.look; seen until then: " in error_of(tick)
     assert daemon.runs() == []
-    assert not Layout.of(daemon.site).sightings("met").exists()
+    assert not Layout.of(daemon.site).days_at_source("met").exists()
 
 
 def test_of_each_stream_one_live_run_goes_before_history_of_which_one_goes_too(

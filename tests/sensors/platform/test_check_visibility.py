@@ -64,7 +64,7 @@ def test_a_failed_check_and_a_stale_asset_are_failed_after_each_new_materializat
 
     def arrives(number: int) -> None:
         put(daemon.directory / "met", age=4 * HOUR + number * timedelta(seconds=1), part=f"_{number}")
-        daemon.look()
+        daemon.sense_arrivals()
         daemon.work()
 
     put(daemon.directory / "met", age=4 * HOUR)

@@ -40,7 +40,7 @@ def deaf() -> Iterator[int]:
 def fails_alone(daemon: Daemon) -> str:
     """One look, in which ``met`` fails within its limit and ``here`` gets its run; the line that ``met`` shows."""
     put(daemon.directory / "met")
-    tick = daemon.look("met", "here")
+    tick = daemon.sense_arrivals("met", "here")
     assert tick.end_timestamp
     # A look may take patient(5); a second one after the first had failed would take this long.
     assert tick.end_timestamp - tick.timestamp < patient(10)
@@ -54,9 +54,9 @@ def test_a_file_on_a_host_starts_a_run_as_one_of_this_machine_does(server: SshSe
     far.mkdir()
     with daemon_of(tmp_path, on_host(server, far)) as daemon:
         put(far)
-        daemon.look()
+        daemon.sense_arrivals()
         assert [run.status for run in daemon.work()] == [SUCCESS]
-        assert "1 file seen" in skipped(daemon.look())
+        assert "1 file seen" in skipped(daemon.sense_arrivals())
 
 
 def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_another_when_it_died(
@@ -74,13 +74,13 @@ def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_anot
     with daemon_of(tmp_path, three) as daemon:
         before = logins()
         for number in range(3):
-            daemon.look(*streams)
+            daemon.sense_arrivals(*streams)
             ticks = [daemon.last_tick(f"arrivals_{name}") for name in streams]
             assert [tick.status for tick in ticks] == [TickStatus.SKIPPED] * 3, number
             assert logins() - before == 1
         server.stop()
         server.start()
-        daemon.look(*streams)
+        daemon.sense_arrivals(*streams)
         assert [daemon.last_tick(f"arrivals_{name}").status for name in streams] == [TickStatus.SKIPPED] * 3
         assert logins() - before == 2
 
@@ -90,7 +90,7 @@ def test_a_host_on_which_nothing_listens_fails_its_own_sensor_with_one_line(serv
         server.stop()
         assert re.search(rf"127\.0\.0\.2:{server.port}: .*Unable to connect", fails_alone(daemon))
         server.start()
-        assert daemon.look().status == TickStatus.SKIPPED
+        assert daemon.sense_arrivals().status == TickStatus.SKIPPED
 
 
 def test_a_host_that_never_answers_fails_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_host_that_never_answers_fails_its_own_sensor_with_one_line(server: Ss
 
 def test_a_host_whose_key_has_changed_fails_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
-        assert daemon.look().status == TickStatus.SKIPPED
+        assert daemon.sense_arrivals().status == TickStatus.SKIPPED
         server.rotate_host_key()
         said = fails_alone(daemon)
         assert "the host key has CHANGED; refused" in said
@@ -150,16 +150,16 @@ def test_a_file_that_cannot_be_copied_is_tried_once_an_hour(tmp_path: Path, cloc
         put(far, part="_secret").chmod(0o000)
         for part in ("_1", "_2"):
             put(far, part=part)
-            while daemon.look().status == TickStatus.SUCCESS:
+            while daemon.sense_arrivals().status == TickStatus.SUCCESS:
                 assert [run.status for run in daemon.work()] == [SUCCESS]
         # One for each that is new, and one that tried what was left by the first.
         assert len(daemon.runs()) == 3
         tried = daemon.runs()[1].run_id[:8]
         for minutes in (2, 59):
             clock.ahead = minutes * MINUTE
-            said = skipped(daemon.look())
+            said = skipped(daemon.sense_arrivals())
             assert f"{YESTERDAY}: run {tried} could not copy some files (see its refused_files)" in said
         clock.ahead = HOUR
-        assert daemon.look().status == TickStatus.SUCCESS
+        assert daemon.sense_arrivals().status == TickStatus.SUCCESS
         copied = {path.name[12:] for path in Layout.of(daemon.site).raw_root("met").iterdir()}
         assert copied == {"_1.txt", "_2.txt"}

@@ -18,7 +18,7 @@ from aurora_platform.operations.audit_result import Level
 from aurora_platform.transport import ssh_session
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, known_of, lock_of, remember
+from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, host_keys_of, lock_of, remember
 from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.ssh_session import connect
 from aurora_simulator.ssh_server import SshServer, readable_directory
@@ -138,7 +138,7 @@ def test_a_host_whose_only_line_cannot_be_read_is_refused_and_not_taken_for_a_ne
     assert known.read_bytes() == text
     # Beside another line it is compared by that.
     known.write_bytes(text + line_of(far) + b"\n")
-    assert list(known_of(known, name_of(far).decode()).keys) == ["ssh-ed25519"]
+    assert list(host_keys_of(known, name_of(far).decode()).keys) == ["ssh-ed25519"]
 
 
 def test_a_refused_host_is_a_new_one_when_the_operator_has_done_what_the_message_says(
@@ -241,7 +241,7 @@ def test_what_is_no_file_of_host_keys_is_named_with_the_next_step(
 
 def test_a_key_is_added_whole_or_not_at_all(far: SshServer, known: Path, tmp_path: Path) -> None:
     known.write_bytes(line_of(far) + b"\n")
-    (key,) = known_of(known, name_of(far).decode()).keys.values()
+    (key,) = host_keys_of(known, name_of(far).decode()).keys.values()
     full = tmp_path / "full"
     full.write_bytes(b"# no newline at its end")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

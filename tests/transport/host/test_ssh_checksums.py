@@ -22,7 +22,7 @@ from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import checksums as plain
 from aurora_platform.transport import ssh_checksums
 from aurora_platform.transport.bounds import Bounds
-from aurora_platform.transport.checksums import Digest, LocalHasher
+from aurora_platform.transport.checksums import Checksum, LocalHasher
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
 from aurora_platform.transport.ssh_session import SshSession
@@ -86,10 +86,10 @@ def sparse_home(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def by_path(found: Iterator[Digest], count: int) -> dict[str, Digest]:
-    digests = list(found)
-    assert len(digests) == count
-    return {digest.path: digest for digest in digests}
+def by_path(found: Iterator[Checksum], count: int) -> dict[str, Checksum]:
+    checksums = list(found)
+    assert len(checksums) == count
+    return {checksum.path: checksum for checksum in checksums}
 
 
 def sha256sum(path: Path) -> str:
@@ -121,11 +121,11 @@ def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
     for number, name in enumerate(names):
         (root / name).write_bytes(b"" if name == "empty" else os.urandom(1 + number * 7000))
         os.utime(root / name, ns=(0, 1_700_000_000_123_456_789 + number))
-    found = by_path(ssh.hasher(host_of(hosts[tool])).digests(str(root), names), len(names))
+    found = by_path(ssh.hasher(host_of(hosts[tool])).checksums(str(root), names), len(names))
     for number, name in enumerate(names):
         path = root / name
         size, mtime = path.stat().st_size, 1_700_000_000_123_456_789 + number
-        assert found[name] == Digest(name, FileVersion(size, mtime), sha256sum(path))
+        assert found[name] == Checksum(name, FileVersion(size, mtime), sha256sum(path))
     assert not list(tmp_path.rglob("PWNED"))
 
 
@@ -160,9 +160,9 @@ def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
         "nul\0": NOT_BELOW,
         "\ud800": NOT_BELOW,
     }
-    found = by_path(ssh.hasher(host_of(hosts[tool])).digests(str(root), list(why)), len(why))
-    assert {path: digest.error for path, digest in found.items()} == why
-    assert {digest.sha256 for digest in found.values() if digest.error} == {None}
+    found = by_path(ssh.hasher(host_of(hosts[tool])).checksums(str(root), list(why)), len(why))
+    assert {path: checksum.error for path, checksum in found.items()} == why
+    assert {checksum.sha256 for checksum in found.values() if checksum.error} == {None}
 
 
 NAMES = st.lists(
@@ -187,9 +187,9 @@ def test_no_name_is_too_strange_for_the_real_shell(
         names = [os.fsdecode(name) for name in raw]
         for name in names:
             (root / name).write_text(repr(name))
-        found = by_path(hasher.digests(str(root), names), len(names))
-        assert found == {digest.path: digest for digest in LocalHasher().digests(str(root), names)}
-        assert not any(digest.error for digest in found.values())
+        found = by_path(hasher.checksums(str(root), names), len(names))
+        assert found == {checksum.path: checksum for checksum in LocalHasher().checksums(str(root), names)}
+        assert not any(checksum.error for checksum in found.values())
 
     check()
 
@@ -214,12 +214,12 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
             path.symlink_to("real")
 
     hasher = ssh.hasher(host_of(hosts[tool]))
-    list(hasher.digests(str(sparse_home), ["nothing"]))  # the tool is known from here on
+    list(hasher.checksums(str(sparse_home), ["nothing"]))  # the tool is known from here on
     with when_it_is_read(path) as wait_until_it_is_read, ThreadPoolExecutor(1) as beside:
         meddled = beside.submit(lambda: (wait_until_it_is_read(), meddle()))
-        found = list(hasher.digests(str(sparse_home), ["file"]))
+        found = list(hasher.checksums(str(sparse_home), ["file"]))
         meddled.result()
-    assert [(digest.error, digest.sha256) for digest in found] == [("changed while it was read", None)]
+    assert [(checksum.error, checksum.sha256) for checksum in found] == [("changed while it was read", None)]
 
 
 def test_three_thousand_files_are_one_login_and_three_programs(ssh: Connections, tmp_path: Path) -> None:
@@ -232,12 +232,12 @@ def test_three_thousand_files_are_one_login_and_three_programs(ssh: Connections,
     host.programs = ("python3",)
     with host:
         hasher = ssh.hasher(host_of(host))
-        found = by_path(hasher.digests(str(root), names), 3000)
-        assert found == {digest.path: digest for digest in LocalHasher().digests(str(root), names)}
+        found = by_path(hasher.checksums(str(root), names), 3000)
+        assert found == {checksum.path: checksum for checksum in LocalHasher().checksums(str(root), names)}
         assert (logins(host), programs_started(host)) == (1, 1 + 3), "one asks what there is"
-        assert len(list(hasher.digests(str(root), names[:2]))) == 2
+        assert len(list(hasher.checksums(str(root), names[:2]))) == 2
         assert (logins(host), programs_started(host)) == (1, 1 + 3 + 2), "which is asked once"
-        assert list(hasher.digests(str(root), [])) == []
+        assert list(hasher.checksums(str(root), [])) == []
 
 
 def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: Connections, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: Connections, tmp
     host = Host(tmp_path / "sshd")
     host.programs, host.most_channels = ("python3",), 1
     with host:
-        assert len(list(ssh.hasher(host_of(host)).digests(str(tmp_path), ["file"] * 500))) == 500
+        assert len(list(ssh.hasher(host_of(host)).checksums(str(tmp_path), ["file"] * 500))) == 500
 
 
 def test_who_is_refused_a_channel_at_the_same_time_as_another_ends_no_session(
@@ -270,14 +270,14 @@ def test_a_look_does_not_wait_for_those_who_hash(ssh: Connections, hosts: dict[s
     for name in "abcdef":
         sparse(tmp_path / "tree" / name, 1 << 40)
     host = host_of(hosts["python3"])
-    found = ssh.hasher(host).digests(str(tmp_path / "tree"), ["small", *"abcdef"])
+    found = ssh.hasher(host).checksums(str(tmp_path / "tree"), ["small", *"abcdef"])
     assert next(found).path == "small"
     assert len(list(ssh.source(host).list(str(tmp_path / "tree"), []).entries)) == 8
-    in_vain = ssh.hasher(host, within=1.2).digests(str(tmp_path / "tree"), ["small"])
+    in_vain = ssh.hasher(host, within=1.2).checksums(str(tmp_path / "tree"), ["small"])
     with pytest.raises(HostError, match="no turn in time"):
         list(in_vain)
     found.close()
-    assert len(list(ssh.hasher(host).digests(str(tmp_path / "tree"), ["small"]))) == 1, "and gives its turns back"
+    assert len(list(ssh.hasher(host).checksums(str(tmp_path / "tree"), ["small"]))) == 1, "and gives its turns back"
 
 
 def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refused(
@@ -285,10 +285,10 @@ def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refuse
 ) -> None:
     bare = Host(tmp_path / "sshd")
     with bare, pytest.raises(HostRefusedError, match="nothing there that hashes: install python3"):
-        list(ssh.hasher(host_of(bare)).digests("/etc", ["passwd"]))
+        list(ssh.hasher(host_of(bare)).checksums("/etc", ["passwd"]))
     for host in hosts.values():
         with pytest.raises(HostRefusedError, match=r"hashing: the directory does not exist there.*site file"):
-            list(ssh.hasher(host_of(host)).digests("/no/such/root", ["file"] * 100))
+            list(ssh.hasher(host_of(host)).checksums("/no/such/root", ["file"] * 100))
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
@@ -304,7 +304,7 @@ def test_what_another_user_may_not_read_says_so(tool: str, ssh: Connections) -> 
         host.programs = (tool,)
         with host:
             paths = ["open", "private", "closed/file"]
-            found = by_path(ssh.hasher(host_of(host)).digests(str(home), paths), 3)
+            found = by_path(ssh.hasher(host_of(host)).checksums(str(home), paths), 3)
     assert found["open"].error == ""
     assert found["private"].error.startswith("cannot be read")
     assert found["closed/file"].error.startswith("cannot be read")
@@ -322,7 +322,7 @@ def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
         sparse(tmp_path / name, 1 << 40)
         (tmp_path / f"small {name}").touch()
     with host:
-        far = ssh.hasher(host_of(host)).digests(str(tmp_path), ["small a", "small b", "small c", *"abc"])
+        far = ssh.hasher(host_of(host)).checksums(str(tmp_path), ["small a", "small b", "small c", *"abc"])
         before = {next(far).path for _ in range(3)}
         threading.Timer(0.2, host.stop if how == "killed" else lambda: freeze(host)).start()
         began = time.monotonic()
@@ -355,7 +355,9 @@ def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
     for beat in ("0.1", "3600"):
         beat_every(beat, monkeypatch)
         try:
-            found += [digest.error for digest in ssh.hasher(host_of(hosts[tool])).digests(str(sparse_home), ["huge"])]
+            found += [
+                checksum.error for checksum in ssh.hasher(host_of(hosts[tool])).checksums(str(sparse_home), ["huge"])
+            ]
         except HostError as error:
             found.append(str(error).partition("hashing: ")[2].partition(". ")[0])
     assert found == ["", f"nothing was heard for {stall:g} s"]
@@ -379,7 +381,7 @@ def test_who_does_not_read_on_ends_the_far_programs(
     for name in "abc":
         sparse(sparse_home / name, 1 << 40)  # ten minutes of hashing, and more
     beat_every("0.1", monkeypatch)
-    found = ssh.hasher(host_of(hosts[tool])).digests(str(sparse_home), ["small", *"abc"])
+    found = ssh.hasher(host_of(hosts[tool])).checksums(str(sparse_home), ["small", *"abc"])
     with when_it_is_read(sparse_home / "a") as wait_until_it_is_read:
         assert next(found).path == "small"
         wait_until_it_is_read()
@@ -421,7 +423,7 @@ def test_a_far_program_that_lies_ends_in_time_with_one_clear_line(
     ssh = Connections(bounds)
     began = time.monotonic()
     with pytest.raises(HostError, match=lie[1]) as caught:
-        list(ssh.hasher(host_of(hosts["openssl"])).digests(str(tmp_path), ["a", "b", "c"]))
+        list(ssh.hasher(host_of(hosts["openssl"])).checksums(str(tmp_path), ["a", "b", "c"]))
     assert time.monotonic() - began < patient(2 + 30)
     assert str(caught.value).startswith("127.0.0.21: hashing: ")
     assert "\n" not in str(caught.value)
@@ -433,10 +435,10 @@ def test_twenty_thousand_names_neither_block_nor_pile_up(
 ) -> None:
     names = Names(20_000)
     ssh = Connections(Bounds(tmp_path / "known_hosts"))
-    count, most, asked = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).digests("/etc", names))
-    for digest in asked:
+    count, most, asked = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).checksums("/etc", names))
+    for checksum in asked:
         count += 1
-        assert digest.error == NOT_THERE
+        assert checksum.error == NOT_THERE
         most = max(most, names.given - count)
     assert count == 20_000
     assert most <= (3 + 1 + plain._WAITING) * ssh_checksums._MOST_PATHS + 3, "no more is asked than waits to be read"

@@ -31,15 +31,15 @@ def peak():
 
 found = []
 for count in (10_000, 100_000):
-    digests = LocalHasher().digests(sys.argv[1], Names(count))
-    found.append([sum(1 for digest in digests if digest.sha256), peak()])
+    checksums = LocalHasher().checksums(sys.argv[1], Names(count))
+    found.append([sum(1 for checksum in checksums if checksum.sha256), peak()])
 print(json.dumps([*found, "dagster" in sys.modules]))
 """
 
 
 def test_a_hundred_thousand_files_take_no_more_memory_than_a_tenth_of_them(tmp_path: Path) -> None:
     shared = Path("/dev/shm")
-    home = (shared if os.access(shared, os.W_OK) else tmp_path) / f"aurora-digests-{os.getpid()}"
+    home = (shared if os.access(shared, os.W_OK) else tmp_path) / f"aurora-checksums-{os.getpid()}"
     try:
         for folder in range(50):
             (home / f"{folder:02}").mkdir(parents=True)

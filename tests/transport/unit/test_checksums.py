@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import remote_sha256
-from aurora_platform.transport.checksums import Answers, Digest, LocalHasher, encoded, question, remote_command
+from aurora_platform.transport.checksums import Answers, Checksum, LocalHasher, encoded, question, remote_command
 from aurora_platform.transport.remote_sha256 import (
     CHANGED,
     NOT_BELOW,
@@ -33,8 +33,8 @@ SUM = "0" * 64
 LARGE = 5 << 20
 
 
-def digests(root: Path, paths: Sequence[str]) -> dict[str, Digest]:
-    found = list(LocalHasher().digests(str(root), paths))
+def checksums(root: Path, paths: Sequence[str]) -> dict[str, Checksum]:
+    found = list(LocalHasher().checksums(str(root), paths))
     assert len(found) == len(paths)
     return {digest.path: digest for digest in found}
 
@@ -54,10 +54,10 @@ def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path
         size = sizes[number] if number < len(sizes) else number
         (tmp_path / name).write_bytes(os.urandom(size))
         os.utime(tmp_path / name, ns=(0, 1_700_000_000_123_456_789 + number))
-    found = digests(tmp_path, names)
+    found = checksums(tmp_path, names)
     for number, name in enumerate(names):
         path = tmp_path / name
-        expected = Digest(name, FileVersion(path.stat().st_size, 1_700_000_000_123_456_789 + number), sha256sum(path))
+        expected = Checksum(name, FileVersion(path.stat().st_size, 1_700_000_000_123_456_789 + number), sha256sum(path))
         assert found[name] == expected
 
 
@@ -91,7 +91,7 @@ def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) 
         "\ud800": NOT_BELOW,
         "long" * 2000: NOT_BELOW,
     }
-    found = digests(root, list(why))
+    found = checksums(root, list(why))
     assert {path: digest.error for path, digest in found.items()} == why
     assert {digest.sha256 for digest in found.values() if digest.error} == {None}
     assert found["folder/file"].sha256 == sha256sum(root / "folder" / "file")
@@ -100,12 +100,12 @@ def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything; see test_hashing for another user")
 def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch(mode=0)
-    assert digests(tmp_path, ["file"])["file"].error == "cannot be read (Permission denied)"
+    assert checksums(tmp_path, ["file"])["file"].error == "cannot be read (Permission denied)"
 
 
 def test_a_root_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(HostRefusedError, match="no such directory"):
-        list(LocalHasher().digests(str(tmp_path / "nowhere"), ["file"]))
+        list(LocalHasher().checksums(str(tmp_path / "nowhere"), ["file"]))
 
 
 def replaces(path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
 
     tree = Tree(os.fsencode(tmp_path))
     with pytest.raises(Unusable, match=why):
-        tree.digest(b"folder/file", beat)
+        tree.sha256(b"folder/file", beat)
     tree.close()
     assert beats
 
@@ -196,7 +196,7 @@ def test_the_largest_files_come_first_and_the_small_ones_in_order(tmp_path: Path
     for name, size in sizes.items():
         (tmp_path / name).touch()
         os.truncate(tmp_path / name, size)
-    found = LocalHasher(threads=1).digests(str(tmp_path), list(sizes))
+    found = LocalHasher(threads=1).checksums(str(tmp_path), list(sizes))
     assert [digest.path for digest in found] == ["d", "f", "b", "a", "c", "e"]
 
 
@@ -206,7 +206,7 @@ def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
         os.truncate(tmp_path / name, 1 << 40)  # sparse; ten minutes of hashing
     (tmp_path / "small").write_text("small")
     before = threading.active_count()
-    found = LocalHasher(threads=3).digests(str(tmp_path), ["one", "small", "two"])
+    found = LocalHasher(threads=3).checksums(str(tmp_path), ["one", "small", "two"])
     assert next(found).path == "small"
     assert threading.active_count() > before
     found.close()
@@ -216,7 +216,7 @@ def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
 
 def test_the_page_cache_keeps_what_others_have_there_and_no_more(tmp_path: Path) -> None:
     cold_and_hot(tmp_path)
-    found = digests(tmp_path, ["cold", "hot"])
+    found = checksums(tmp_path, ["cold", "hot"])
     assert not any(digest.error for digest in found.values())
     assert cached(tmp_path / "cold") == 0
     assert cached(tmp_path / "hot") == LARGE
@@ -234,7 +234,7 @@ def test_a_disk_that_is_faster_than_a_look_does_not_make_a_file_somebody_elses(
         return 1 if looks == 1 else look(fd, buffers, offset, flags)
 
     monkeypatch.setattr(os, "preadv", at_once)
-    digests(tmp_path, ["cold"])
+    checksums(tmp_path, ["cold"])
     assert looks > 1
     assert cached(tmp_path / "cold") == 0
 
@@ -277,9 +277,9 @@ def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> No
         found += answers.feed(text[start:end])
         assert answers.is_whole == (end == len(text))
     assert found == [
-        Digest("b", FileVersion(5, 17), SUM),
-        Digest("a", FileVersion(0, 0), None, NOT_THERE),
-        Digest("c", FileVersion(0, -1), SUM),
+        Checksum("b", FileVersion(5, 17), SUM),
+        Checksum("a", FileVersion(0, 0), None, NOT_THERE),
+        Checksum("c", FileVersion(0, -1), SUM),
     ]
 
 
