@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import begin_to_write, site_of, words_of
+from aurora_cli.context import begin_to_write, message_of, site_of
 from aurora_platform.config.health import Alerts
 from aurora_platform.errors import AuroraError, MailError
 from aurora_platform.health.alert_mail import trial_mail
@@ -55,7 +55,7 @@ def alert(ctx: click.Context, is_test: bool, is_dry: bool, latest: Path | None) 
     try:
         outcome = alerting.evaluate(reading, mailer)
     except (AuroraError, OSError) as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
     _show(site.name, outcome)
     if outcome.error:
         say(f"{_waiting(outcome)} could not leave: {outcome.error}", "red", to_stderr=True)

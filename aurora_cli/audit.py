@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from aurora_cli.console import say, show_json, show_table, waiting
-from aurora_cli.context import days_from, looking_only, not_begun
+from aurora_cli.context import days_from, not_begun, read_only_connections
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
@@ -19,7 +19,7 @@ from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, none_matches, scan
 from aurora_platform.operations.audit_host import Place, Visit, host_keys
-from aurora_platform.operations.audit_local import looks_here
+from aurora_platform.operations.audit_local import local_audits
 from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
@@ -69,8 +69,8 @@ def _look(site: Site) -> list[AuditLine]:
     limits = site.limits
     # Three steps of connecting and a start of a program, and a bound for what each of the four says.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
-    with looking_only(site, within=limits.look) as (connections, _), waiting() as waits:
-        here = looks_here(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
+    with read_only_connections(site, within=limits.look) as (connections, _), waiting() as waits:
+        here = local_audits(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
         hosts = {visit.name: visit for visit in _hosts(site, connections)}
         archive = {visit.name: visit for visit in _archive(site, connections)}
         others = {f"host {name}": partial(_other_kind, site, connections, name) for name in _of_other_kinds(site)}
@@ -80,7 +80,7 @@ def _look(site: Site) -> list[AuditLine]:
         local = {
             name: partial(_streams, site, connections, [name])
             for name, stream in site.streams.items()
-            if stream.enabled and site.hosts[stream.host].is_here
+            if stream.enabled and site.hosts[stream.host].is_local
         }
         turns = -(-len(site.streams) // _AT_ONCE)
         # A disk has no bound of its own: it is looked at in a thread that may be left behind.
@@ -144,7 +144,9 @@ def _of_other_kinds(site: Site) -> list[str]:
     """The hosts with a stream that is on which are neither this machine nor one on which programs can be run."""
     used = {stream.host for stream in site.streams.values() if stream.enabled}
     return [
-        name for name, host in site.hosts.items() if name in used and not host.is_here and not isinstance(host, SshHost)
+        name
+        for name, host in site.hosts.items()
+        if name in used and not host.is_local and not isinstance(host, SshHost)
     ]
 
 

@@ -33,7 +33,7 @@ def begin_to_write(site: Site) -> None:
     try:
         open_state(site.paths.state)
     except (AuroraError, OSError) as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
 
 
 def archive_of(site: Site) -> Archive:
@@ -44,7 +44,7 @@ def archive_of(site: Site) -> Archive:
 
 
 @contextmanager
-def looking_only(site: Site, within: timedelta | None = None) -> Iterator[tuple[Connections, Path]]:
+def read_only_connections(site: Site, within: timedelta | None = None) -> Iterator[tuple[Connections, Path]]:
     """Connections for who writes nothing: keys of new hosts go to a copy of ``known_hosts`` that is thrown away.
 
     Yields them and the copy. What is said on a host takes ``within`` at most; without it, ``limits.listing``.
@@ -68,12 +68,12 @@ def days_from(first: date, now: datetime) -> list[date]:
     return [first + timedelta(days=n) for n in range((now.astimezone(UTC).date() - first).days + 1)]
 
 
-def in_their_words(error: Exception, site: Site, copy: Path) -> str:
+def errors_of_hosts(error: Exception, site: Site, copy: Path) -> str:
     """A message in which the copy of ``known_hosts`` is called what it is a copy of."""
-    return words_of(error).replace(str(copy), str(Layout.of(site).known_hosts))
+    return message_of(error).replace(str(copy), str(Layout.of(site).known_hosts))
 
 
-def words_of(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """One line: our own errors are sentences, those of files get a next step; of any other the type says the most."""
     if isinstance(error, AuroraError):
         return str(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say
-from aurora_cli.context import words_of
+from aurora_cli.context import message_of
 from aurora_platform.config.package_files import DAGSTER_YAML, DEMO_DIRECTORY, DEMO_MARK, demo_site_text
 from aurora_platform.config.site import Site, site_of_text
 from aurora_platform.config.types import format_duration, parse_duration
@@ -73,7 +73,7 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
         _write_settings(directory)
         report = with_bar(lambda progress: simulate(spec, workers=suggested_workers(spec), progress=progress))
     except OSError as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
     say(f"{spec.root}: {summary(report, time.monotonic() - began)}")
     _say_what_next(directory, day)
 
@@ -89,7 +89,7 @@ def _refuse_what_is_no_demo(directory: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
     raise click.ClickException(f"{directory} is not empty, and no demo: name an empty directory, or one to be made")
 
 

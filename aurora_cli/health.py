@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from aurora_cli.console import console, say, show_json, show_table
-from aurora_cli.context import looking_only, site_of
+from aurora_cli.context import read_only_connections, site_of
 from aurora_platform.config.site import Site
 from aurora_platform.health.alert_rules import collector_check
 from aurora_platform.health.assessment import sorted_by_level
@@ -43,7 +43,7 @@ def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bo
     """
     site = site_of(file)
     # One copy of the host keys for all looks: a session with a host is kept by it, and is there for the next.
-    with looking_only(site) as (_, copy):
+    with read_only_connections(site) as (_, copy):
         while True:
             snapshot, assessment = _look(site, copy)
             if as_json:

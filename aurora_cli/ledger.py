@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, site_of, words_of
+from aurora_cli.context import archive_of, message_of, site_of
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.rebuild_ledger import rebuild
 from aurora_platform.archive.stores import Records
@@ -37,7 +37,7 @@ def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
                 say(f"{len(parked)} files are queued again")
             _show(archive, book)
     except (AuroraError, OSError) as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
 
 
 def _rebuild(site: Site, archive: Archive, book: Ledger) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, begin_to_write, site_of, words_of
+from aurora_cli.context import archive_of, begin_to_write, message_of, site_of
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.prune_plan import plan_prune
 from aurora_platform.archive.retention import Retired, retire
@@ -92,7 +92,7 @@ def retire_command(file: Path | None, stream: str, is_applied: bool) -> None:
     try:
         done = retire(Records(site), stream, here, there, dry_run=not is_applied, log=lambda text: say(text, "dim"))
     except AuroraError as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
     _show(stream, done)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, site_of, words_of
+from aurora_cli.context import archive_of, message_of, site_of
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
@@ -62,7 +62,7 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
     try:
         left = _Repair(site, stream, day.date(), Connections.of(site)).run(is_applied)
     except AuroraError as error:
-        raise click.ClickException(words_of(error)) from None
+        raise click.ClickException(message_of(error)) from None
     raise click.exceptions.Exit(1 if left else 0)
 
 

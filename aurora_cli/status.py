@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from aurora_cli.console import Waiting, console, say, show_json, show_table, waiting
-from aurora_cli.context import days_from, in_their_words, looking_only, not_begun, site_of
+from aurora_cli.context import days_from, errors_of_hosts, not_begun, read_only_connections, site_of
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
@@ -57,7 +57,7 @@ class StreamStatus:
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalState:
     """When the newest file that was seen here was last written, and whether all were seen in time."""
 
     newest: datetime | None
@@ -75,8 +75,8 @@ def status(file: Path | None, as_json: bool) -> None:
     found.
     """
     site, now = site_of(file), datetime.now(UTC)
-    with looking_only(site) as (connections, copy), waiting() as waits:
-        found = _statuses(site, connections, now, lambda error: in_their_words(error, site, copy), waits)
+    with read_only_connections(site) as (connections, copy), waiting() as waits:
+        found = _statuses(site, connections, now, lambda error: errors_of_hosts(error, site, copy), waits)
     if as_json:
         show_json({"site": site.name, "at": now, "streams": [asdict(one) for one in found]})
     else:
@@ -132,14 +132,14 @@ def _status(
     site: Site,
     name: str,
     survey: Survey | Exception | None,
-    here: Here | Exception,
+    here: LocalState | Exception,
     now: datetime,
     words: Callable[[Exception], str],
 ) -> StreamStatus:
     if isinstance(here, OSError) and not isinstance(here, TimeoutError):
         why = f"{here.filename}: {here.strerror}"
         return StreamStatus(name, site.streams[name].host, "unknown", why=why, is_here_whole=False)
-    newest = here.newest if isinstance(here, Here) else None
+    newest = here.newest if isinstance(here, LocalState) else None
     if isinstance(survey, Survey):
         known = _known(site, name, survey, newest)
     else:
@@ -151,14 +151,14 @@ def _status(
             age_here=_since(newest, now),
             why=words(survey) if survey else "",
         )
-    if isinstance(here, Here) and here.is_whole:
+    if isinstance(here, LocalState) and here.is_whole:
         return known
     return replace(known, is_here_whole=False, why="; ".join(filter(None, (known.why, _cut(site, name, here)))))
 
 
-def _cut(site: Site, name: str, here: Here | Exception) -> str:
+def _cut(site: Site, name: str, here: LocalState | Exception) -> str:
     root, bound = Layout.of(site).raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
-    if isinstance(here, Here):
+    if isinstance(here, LocalState):
         return f"not all of {root} was looked at within {bound}: newer files may be here"
     if isinstance(here, TimeoutError):
         return f"{root} gave no answer within {bound}: is it a network file system that is gone?"
@@ -178,7 +178,7 @@ def _look(site: Site, connections: Connections, name: str, now: datetime) -> Sur
     return survey
 
 
-def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> Here:
+def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> LocalState:
     """When the newest file of a stream that is here was last written.
 
     Looks at the live window's directories, those of the newest day first, for ``within`` at most.
@@ -191,7 +191,7 @@ def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> Here
             break
         if file.is_regular and stream.includes(file.path):
             newest = max(newest or 0, file.version.mtime_ns)
-    return Here(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_whole)
+    return LocalState(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_whole)
 
 
 def _known(site: Site, name: str, survey: Survey, here: datetime | None) -> StreamStatus:

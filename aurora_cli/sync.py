@@ -16,7 +16,7 @@ from typing import cast
 import click
 
 from aurora_cli.console import Waiting, say, show_table, waiting
-from aurora_cli.context import begin_to_write, days_from, in_their_words, looking_only, site_of, words_of
+from aurora_cli.context import begin_to_write, days_from, errors_of_hosts, message_of, read_only_connections, site_of
 from aurora_cli.progress_bars import Bars
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
@@ -42,7 +42,7 @@ class _Work:
     site: Site
     connections: Connections
     days: Mapping[str, Sequence[date]]
-    log: Callable[[Exception], str] = words_of
+    log: Callable[[Exception], str] = message_of
     bars: Bars = field(default_factory=Bars)
     waiting: Waiting = field(default_factory=Waiting)
 
@@ -102,7 +102,7 @@ class _Work:
                 wait=site.limits.lock,
                 keep_free=site.limits.keep_free,
                 live_from=stream.live_from(datetime.now(UTC)),
-                seen_at=Layout.of(site).days_at_source(name),
+                source_days=Layout.of(site).days_at_source(name),
             )
 
 
@@ -136,9 +136,9 @@ def sync(file: Path | None, stream: str | None, day: date | None, since: date | 
     if stream != ALL and not site.streams[stream].enabled:
         say(f"{stream} is planned offline (enabled: false in the site file); trying all the same", "yellow")
     if dry_run:
-        with looking_only(site) as (connections, copy):
+        with read_only_connections(site) as (connections, copy):
             with waiting() as waits:
-                work = _Work(site, connections, days, lambda error: in_their_words(error, site, copy), waiting=waits)
+                work = _Work(site, connections, days, lambda error: errors_of_hosts(error, site, copy), waiting=waits)
                 surveys = work.each(work.scan)
             _show_ends(surveys, _show_survey)
             _show_total(list(surveys.values()))

@@ -14,7 +14,7 @@ from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.videos import build_daily_video
 from aurora_platform.fs.atomic import publish_file
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.old_videos import clips_in, encode, frames_of, nearness
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 
@@ -35,7 +35,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(copied, (place,), forget_copy),
         }
-        found = by_turns(methods, partial(_check, place, bench), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, place, bench), bench.rounds, bench.log)
         megabytes = sum(clip.stat().st_size for clip in clips_in(place)) / 1e6
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     return Result(

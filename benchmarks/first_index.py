@@ -10,7 +10,7 @@ from typing import Any
 
 from aurora_platform.cameras.refresh import refreshing
 from benchmarks.inputs import NOW, days_of, into_page_cache, many_images, workspace_in
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.old_catalog import index_all, rows_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 
@@ -27,7 +27,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(limit, (place,), be_ready),
         }
-        found = by_turns(methods, partial(_check, place), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, place), bench.rounds, bench.log)
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     return Result(
         "first_index",

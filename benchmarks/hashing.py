@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_platform.transport.checksums import LocalHasher
-from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
+from benchmarks.measure import Measured, Method, WrongAnswerError, alternately
 from benchmarks.subject import LIMIT, OURS, Bench, Figure, Result, Row, at_least
 
 LARGE_FILES, LARGE_BYTES = 64, 16 << 20
@@ -83,7 +83,7 @@ def _measure(bench: Bench, root: Path, paths: list[str], limit: Method) -> dict[
         if answers[LIMIT] not in (LARGE_FILES, expected):
             raise WrongAnswerError(f"the limit has not hashed as much: {answers[LIMIT]}")
 
-    return by_turns({LIMIT: limit, OURS: Method(_hash, (root, paths))}, check, bench.rounds, bench.log)
+    return alternately({LIMIT: limit, OURS: Method(_hash, (root, paths))}, check, bench.rounds, bench.log)
 
 
 def _row(

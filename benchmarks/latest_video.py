@@ -13,7 +13,7 @@ from aurora_platform.cameras.recipes import LATEST_CLIPS
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.videos import build_latest_video
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.old_videos import QUALITY, clips_in, encode, nearness
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 
@@ -37,7 +37,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), back_to_the_hour_before),
             LIMIT: Method(one_encoded, (place,), forget_one),
         }
-        found = by_turns(methods, partial(_check, place, bench), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, place, bench), bench.rounds, bench.log)
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     return Result(
         "latest_video",

@@ -12,7 +12,7 @@ from aurora_platform.config.site import load_site
 from aurora_platform.mirror.plan import make_plan
 from aurora_platform.transport.listing import LocalSource
 from benchmarks.inputs import DAY
-from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
+from benchmarks.measure import Measured, Method, WrongAnswerError, alternately
 from benchmarks.subject import OURS, Bench, Figure, Result, Row, at_most
 
 FILES = 100_000
@@ -33,7 +33,7 @@ def run(bench: Bench) -> Result:
             file = place / f"HDR_{DAY:%Y%m%d}_{number:06d}.jpg"
             file.touch()
             os.utime(file, (written, written))
-        found = by_turns({OURS: Method(_plan, (root,))}, _check, bench.rounds, bench.log)[OURS]
+        found = alternately({OURS: Method(_plan, (root,))}, _check, bench.rounds, bench.log)[OURS]
     return Result("listing", "Listing and planning a source", [_row(found)], _NOTES)
 
 

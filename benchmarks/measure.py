@@ -90,7 +90,7 @@ class Measured:
         return max(run.peak_mb for run in self.runs)
 
 
-def by_turns(
+def alternately(
     methods: Mapping[str, Method],
     check: Callable[[Mapping[str, Any]], None],
     rounds: int = ROUNDS,

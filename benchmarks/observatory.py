@@ -23,7 +23,7 @@ import yaml
 from aurora_platform.config.site import Site, load_site
 from aurora_simulator import CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer
-from benchmarks.far import far_host
+from benchmarks.remote import remote_host
 
 HOSTS = {"ass": "127.0.0.22", "aps": "127.0.0.23"}
 DAYS = 37
@@ -77,7 +77,10 @@ def observatory(directory: Path) -> Iterator[Observatory]:
     """The two hosts, as long as the block lasts, and all that is here below ``directory``."""
     far = directory / "far"
     _write_trees(far, datetime.now(UTC) - _SETTLED)
-    with far_host(directory, HOSTS["ass"]) as (ass, ass_server), far_host(directory, HOSTS["aps"]) as (aps, aps_server):
+    with (
+        remote_host(directory, HOSTS["ass"]) as (ass, ass_server),
+        remote_host(directory, HOSTS["aps"]) as (aps, aps_server),
+    ):
         data = yaml.safe_load(_GAMB2LE.read_text())
         del data["archive"]
         data["paths"] = {name: name for name in data["paths"]}

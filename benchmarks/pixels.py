@@ -21,7 +21,7 @@ from PIL import Image
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.refresh import refresh_day
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, Row, at_least, at_most
 
 CAMERA = "fish_hdr"
@@ -43,7 +43,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(limit, (place,)),
         }
-        found = by_turns(methods, partial(_check, place), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, place), bench.rounds, bench.log)
         size, old_size = (size_of(root) for root in (ours_root(place), replaced_root(place)))
     frames = {name: per_second(measured.seconds, len(files), measured.peak_mb) for name, measured in found.items()}
     mine, old, most = frames[OURS], frames[REPLACED], frames[LIMIT]

@@ -15,7 +15,7 @@ from PIL import Image
 from aurora_platform.cameras.reader import open_pixels
 from aurora_platform.cameras.refresh import refresh_day
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.pixels import CAMERA, fish_images, ours, replaced, replaced_root
 from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, times_longer
 
@@ -49,7 +49,7 @@ def run(bench: Bench) -> Result:
         for what in WHAT:
             bench.log(what)
             methods = {name: Method(read, (place, name, what), open_store, hash_of) for name in (REPLACED, OURS)}
-            found = by_turns(methods, partial(_check, place, what), bench.rounds, bench.log)
+            found = alternately(methods, partial(_check, place, what), bench.rounds, bench.log)
             old, mine = (Figure.of(found[name]) for name in (REPLACED, OURS))
             rows.append(times_longer(f"in use today: {what}", old, mine, LONGEST))
     return Result(

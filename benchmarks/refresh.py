@@ -17,7 +17,7 @@ from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.layout import compact
 from benchmarks.first_index import old_database
 from benchmarks.inputs import DAY, NOW, days_of, many_images, workspace_in
-from benchmarks.measure import Measured, Method, WrongAnswerError, by_turns
+from benchmarks.measure import Measured, Method, WrongAnswerError, alternately
 from benchmarks.old_catalog import index_all, rescan_all, rows_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 
@@ -42,7 +42,7 @@ def run(bench: Bench) -> Result:
             OURS: Method(ours, (place,), forget_ours),
             LIMIT: Method(limit, (place,)),
         }
-        found = by_turns(methods, partial(_check, place), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, place), bench.rounds, bench.log)
     by_size = _by_size(bench)
     old, mine, least = (Figure.of(found[name]) for name in (REPLACED, OURS, LIMIT))
     small, middle, large = (Figure.of(by_size[f"{size:,} rows"]) for size in SIZES)
@@ -75,7 +75,7 @@ def _by_size(bench: Bench) -> dict[str, Measured]:
             refresh_day(workspace, DAY, NOW)
             fill(workspace, size)
             methods[f"{size:,} rows"] = Method(ours, (here,), forget_ours)
-        return by_turns(methods, _check_counts, bench.rounds, bench.log)
+        return alternately(methods, _check_counts, bench.rounds, bench.log)
 
 
 _A_DAY = 2 * timedelta(days=1) // timedelta(minutes=5)

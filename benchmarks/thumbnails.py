@@ -19,7 +19,7 @@ from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import build_thumbnails, shrunk
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.likeness import joined, psnr
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, Row, at_least, times_faster
 
 EVERY = timedelta(minutes=5)
@@ -38,7 +38,7 @@ def run(bench: Bench) -> Result:
             REPLACED: Method(replaced, (place,), forget_replaced),
             OURS: Method(ours, (place,), forget_ours),
         }
-        found = by_turns(methods, partial(_check, place, near), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, place, near), bench.rounds, bench.log)
     old, mine = (Figure.of(found[name]) for name in (REPLACED, OURS))
     published, picture, rounded, compressed = (min(getattr(one, f.name) for one in near) for f in fields(Likeness))
     return Result(

@@ -29,9 +29,9 @@ from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import DaySurvey, scan
 from aurora_platform.streams.classify import directories
 from aurora_platform.transport.connections import Connections
-from benchmarks.far import log_grew, logins, openssh, said_by
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.observatory import DAYS, Observatory, observatory, site_of
+from benchmarks.remote import log_grew, logins, openssh, output_of
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 from resources.hosts import HostsResource
 
@@ -54,7 +54,7 @@ def run(bench: Bench) -> Result:
             shutil.copy(_DAGSTER, home)
             before = {name: logins(server) for name, server in there.servers.items()}
             _prove(there, home)
-            found = by_turns(
+            found = alternately(
                 {
                     REPLACED: Method(_one_by_one, (there.file,)),
                     _AT_ONCE: Method(_eight_logins, (there.file,)),
@@ -115,7 +115,7 @@ def _prove(there: Observatory, home: Path) -> None:
     }
     for path in taken:
         path.rename(f"{path}.taken")
-    by_turns(methods, check, rounds=0)
+    alternately(methods, check, rounds=0)
     for path in taken:
         Path(f"{path}.taken").rename(path)
 
@@ -159,13 +159,13 @@ def _far(site: Site, host: str) -> SshHost:
 
 def _one_by_one(file: Path) -> Seen:
     site = site_of(file)
-    return {name: _compare(site, name, said_by(_list(site, name)).decode()) for name in site.streams}
+    return {name: _compare(site, name, output_of(_list(site, name)).decode()) for name in site.streams}
 
 
 def _eight_logins(file: Path) -> Seen:
     site = site_of(file)
     listings = {name: _list(site, name) for name in site.streams}
-    return {name: _compare(site, name, said_by(process).decode()) for name, process in listings.items()}
+    return {name: _compare(site, name, output_of(process).decode()) for name, process in listings.items()}
 
 
 def _list(site: Site, name: str) -> subprocess.Popen[bytes]:

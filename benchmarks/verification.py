@@ -15,9 +15,9 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.ssh_session import SshSession
-from benchmarks.far import far_host, log_grew, openssh, said_by
 from benchmarks.hashing import by_sha256sum, hash_memory, make_files, sum_of
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
+from benchmarks.remote import log_grew, openssh, output_of, remote_host
 from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, times_faster, times_longer
 
 FILES, BYTES = 1000, 1_000_000
@@ -29,7 +29,7 @@ _ADDRESS = "127.0.0.21"
 
 def run(bench: Bench) -> Result:
     """Measure."""
-    with bench.directory() as directory, far_host(directory, _ADDRESS) as (host, server):
+    with bench.directory() as directory, remote_host(directory, _ADDRESS) as (host, server):
         bench.log(f"making {FILES} files")
         root, known = directory / "far", directory / "known_hosts"
         paths = make_files(root, "images", FILES, BYTES)
@@ -43,7 +43,7 @@ def run(bench: Bench) -> Result:
             if answers[LIMIT] != FILES:
                 raise WrongAnswerError(f"the limit has hashed {answers[LIMIT]} of {FILES}")
 
-        found = by_turns(
+        found = alternately(
             {
                 REPLACED: Method(_one_by_one, (root, paths[::EVERY], host, known)),
                 LIMIT: Method(hash_memory, (root / paths[0], FILES)),
@@ -79,7 +79,7 @@ _NOTES = [
 def _one_by_one(root: Path, paths: list[str], host: SshHost, known_hosts: Path) -> str:
     found = []
     for path in paths:
-        said = said_by(openssh(host, known_hosts, shlex.join(["sha256sum", "--", f"{root}/{path}"]))).decode()
+        said = output_of(openssh(host, known_hosts, shlex.join(["sha256sum", "--", f"{root}/{path}"]))).decode()
         found.append((said[66:].rstrip("\n").removeprefix(f"{root}/"), said[:64]))
     return sum_of(found)
 

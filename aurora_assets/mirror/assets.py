@@ -94,7 +94,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             locks=layout.locks,
             wait=site.limits.lock,
             live_from=live_from,
-            seen_at=layout.days_at_source(name),
+            source_days=layout.days_at_source(name),
             keep_free=site.limits.keep_free,
             log=context.log.info,
         )

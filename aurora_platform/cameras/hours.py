@@ -44,7 +44,7 @@ def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str,
     the next day says nothing: after an outage that one is brought first. Of an hour before the live window nobody looks
     any more: what is catalogued is what there is.
     """
-    if hour.date() < (now - workspace.lookback).date() or workspace.seen_at is None:
+    if hour.date() < (now - workspace.lookback).date() or workspace.source_days is None:
         return True
     later = (
         "SELECT 1 FROM images WHERE image_type = ? AND media_kind IN ('image', 'video')"
@@ -53,7 +53,7 @@ def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str,
     midnight = datetime.combine(hour.date(), time(), UTC) + timedelta(days=1)
     if db.execute(later, (camera, epoch_ns(hour + HOUR), epoch_ns(midnight))).fetchone():
         return True
-    seen = days_at_source(workspace.seen_at).get(hour.date())
+    seen = days_at_source(workspace.source_days).get(hour.date())
     images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
     quiet_from = max([epoch_ns(hour + HOUR), *(image.version.mtime_ns for image in images)])
     wait_ns = int(workspace.hour_closes_after.total_seconds()) * 10**9

@@ -148,7 +148,7 @@ def _clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> int:
     """The later of this machine's clock and the camera host's when it was last seen: a file that has settled by the
     clock that stamped it is not kept waiting because ours is behind."""
     ours = int(now.timestamp() * 1e9)
-    seen = days_at_source(workspace.seen_at).get(day) if workspace.seen_at else None
+    seen = days_at_source(workspace.source_days).get(day) if workspace.source_days else None
     return max(ours, seen.clock_ns) if seen else ours
 
 

@@ -25,7 +25,7 @@ class CameraWorkspace:
     """After its end an hour stays open for this long."""
     lookback: timedelta = timedelta(days=2)
     """How far back the camera's host is listed."""
-    seen_at: Path | None = None
+    source_days: Path | None = None
     """The file that says when that was last done (:mod:`aurora_platform.streams.state`); None where nobody does."""
 
     @classmethod
@@ -39,7 +39,7 @@ class CameraWorkspace:
             wait=site.limits.lock,
             hour_closes_after=site.live.hour_closes_after,
             lookback=stream.lookback,
-            seen_at=layout.days_at_source(WXCAM),
+            source_days=layout.days_at_source(WXCAM),
         )
 
     @cached_property

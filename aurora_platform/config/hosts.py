@@ -10,7 +10,7 @@ from aurora_platform.config.types import Address, Login, Settings, UnquotedPath
 class HostSettings(Settings):
     """What hosts of every kind have. A kind is a subclass whose ``kind`` is a literal, and one of :data:`Host`."""
 
-    is_here: ClassVar[bool] = False
+    is_local: ClassVar[bool] = False
     """Whether its directories are of this machine: a relative path of a stream then begins at the site file."""
 
     @property
@@ -22,7 +22,7 @@ class HostSettings(Settings):
 class LocalHost(HostSettings):
     """This machine: the path is read directly, without ssh."""
 
-    is_here = True
+    is_local = True
     kind: Literal["local"]
 
 

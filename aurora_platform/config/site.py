@@ -75,7 +75,7 @@ class Site(Settings):
                 host = hosts.get(str(stream.get("host")))
                 kind = host.get("kind") if isinstance(host, dict) else None
                 model = KINDS.get(kind) if isinstance(kind, str) else None
-                if model and model.is_here:
+                if model and model.is_local:
                     try:
                         stream = {**stream, "path": str(resolved(stream["path"], info))}
                     except ValueError as error:

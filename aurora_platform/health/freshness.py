@@ -94,7 +94,7 @@ def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By the files of the live window here."""
     planned = _planned(stream, now)
     try:
-        newest = newest_here(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
+        newest = newest_local(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
     except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if planned:
@@ -129,7 +129,7 @@ def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime
             yield _aged(product, "product", WXCAM, stream, seconds, now, lag=_PRODUCT_LAG)
 
 
-def newest_here(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
+def newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
     """mtime of the newest local file of some days, in s since epoch."""
     if first > last or not raw_root.is_dir():
         return None

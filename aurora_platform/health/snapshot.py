@@ -45,7 +45,7 @@ _SLACK = 3.0  # s of the bound, for what has come to be put together
 _GIT_SECONDS = 5.0
 
 # One line each: the clock, then for each directory its file system in kB and in inodes, by POSIX's df.
-FAR_SCRIPT = r"""
+REMOTE_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 echo "aurora $(date +%s.%N)"
 for place in "$@"; do
@@ -197,7 +197,7 @@ def _host(
 ) -> Callable[[], tuple[HostState, list[Filesystem]]]:
     def look() -> tuple[HostState, list[Filesystem]]:
         before = time.time()
-        said = ask(host, ["sh", "-c", FAR_SCRIPT, "aurora-health", *(path for _, path in places)])
+        said = ask(host, ["sh", "-c", REMOTE_SCRIPT, "aurora-health", *(path for _, path in places)])
         after = time.time()
         lines = said.split("\n")
         # A login shell may speak first; our own first line is known.

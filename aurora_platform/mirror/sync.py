@@ -41,7 +41,7 @@ def mirror_days(
     locks: Path,
     wait: timedelta,
     live_from: date = date.min,
-    seen_at: Path | None = None,
+    source_days: Path | None = None,
     keep_free: str = KEEP_FREE,
     log: Callable[[str], None] = lambda text: None,
 ) -> MirrorReport:
@@ -83,8 +83,8 @@ def mirror_days(
     passes = []
     if live:
         passes.append(mirror.bring(live, name))
-        if seen_at:
-            remember(seen_at, passes[0].days_at_source())
+        if source_days:
+            remember(source_days, passes[0].days_at_source())
     if history:
         passes.append(mirror.bring(history, name + HISTORY))
     return _join(passes, time.monotonic() - started)

@@ -205,7 +205,7 @@ def local_sources(site: Site) -> Iterator[AuditLine]:
     """The source directories of this machine."""
     demo, make = (CHECKOUT / ".aurora", "make demo") if CHECKOUT else (Path.cwd() / DEMO_DIRECTORY, "aurora demo")
     for name, stream in site.streams.items():
-        if stream.enabled and site.hosts[stream.host].is_here:
+        if stream.enabled and site.hosts[stream.host].is_local:
             path = Path(stream.path)
             if not path.is_dir():
                 step = f"mount the disk, or correct streams.{name}.path"
@@ -219,7 +219,7 @@ def local_sources(site: Site) -> Iterator[AuditLine]:
                 yield AuditLine(f"source {name}", Level.OK, f"readable: {path}")
 
 
-def looks_here(site: Site) -> dict[str, Callable[[], Iterable[AuditLine]]]:
+def local_audits(site: Site) -> dict[str, Callable[[], Iterable[AuditLine]]]:
     """Every look at this machine, by what it is called should it not end."""
     paths = {name: getattr(site.paths, name) for name in ("raw", "products", "state", "manifests")}
     return {

@@ -131,7 +131,7 @@ def files_below(root: Path) -> dict[str, bytes]:
 
 def adds_up(report: Any) -> bool:
     parts = (report.unsettled, report.failed, report.parked, report.refused)
-    return report.seen == report.files + report.unchanged + sum(part.count for part in parts)
+    return report.seen == report.files + report.unchanged + sum(part.total for part in parts)
 
 
 def receivers(root: Path) -> list[int]:

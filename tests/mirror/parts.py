@@ -180,7 +180,7 @@ class Mirror:
         transfer: Transfer | None = None,
         wait: float = patient(20),
         live_from: date = date.min,
-        seen_at: Path | None = None,
+        source_days: Path | None = None,
         **more: Any,
     ) -> MirrorReport:
         return mirror_days(
@@ -193,7 +193,7 @@ class Mirror:
             locks=self.locks,
             wait=timedelta(seconds=wait),
             live_from=live_from,
-            seen_at=seen_at,
+            source_days=source_days,
             **more,
         )
 

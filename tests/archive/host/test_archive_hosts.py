@@ -147,7 +147,7 @@ def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
     assert re.search(why, report.said[f"{bad.address}:{bad.port}"]), report.said
     assert "\n" not in str(report.said)
     assert took < bound + SLACK
-    assert (report.files, report.bytes, report.failed.count) == (2, len(BIG) + 1, 0)
+    assert (report.files, report.bytes, report.failed.total) == (2, len(BIG) + 1, 0)
     assert files_below(there) == {"20260305.csv": BIG, "a/20260305_b.csv": b"b"}
     row = observatory.row(there / "20260305.csv")
     assert row is not None

@@ -59,7 +59,7 @@ def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gap
         assert not backlog.days
         assert "held back of 2026-03-05" in backlog.why
         report = site.push()
-        assert (report.files, report.held.count, report.host) == (0, 4, None)
+        assert (report.files, report.held.total, report.host) == (0, 4, None)
         assert "differs from what its day was finalized with" in report.held.first[0]
         assert adds_up(report)
         found = site.verify_and_publish().report.days[0].verdict
@@ -83,7 +83,7 @@ def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_
     with site.ledger() as ledger:
         ledger.requeue("gws", [str(site.place("gws", name))])
     report = site.push()
-    assert (report.files, report.held.count) == (0, 1)
+    assert (report.files, report.held.total) == (0, 1)
     assert not site.place("gws", name).exists()
 
 
@@ -103,7 +103,7 @@ def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_b
         site.write(side, "met_20260305_late.csv", b"recovered")
     assert site.raw_backlog().days == [DAY]
     report = site.push()
-    assert (report.files, report.held.count) == (1, 1)
+    assert (report.files, report.held.total) == (1, 1)
     assert adds_up(report)
     assert site.place("gws", "met_20260305_late.csv").read_bytes() == b"recovered"
 
@@ -120,7 +120,7 @@ def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site
             "gws", f"raw/{STREAM}", [Item(str(place), row.remote_path, FileVersion(3, place.stat().st_mtime_ns), DAY)]
         )
     assert not site.raw_backlog().days
-    assert site.push().held.count == 1
+    assert site.push().held.total == 1
     assert site.place("gws", name).read_bytes() == good
 
 
@@ -145,7 +145,7 @@ def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had
     cut(site.place("local", name))
     site.verify_and_publish()
     report = site.push()
-    assert (report.files, report.held.count) == (0, 1)
+    assert (report.files, report.held.total) == (0, 1)
     assert "is not the version that the archive has" in report.held.first[0]
     assert site.place("gws", name).read_bytes() == good
     assert not site.raw_backlog().days
@@ -159,7 +159,7 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
     evidence.write_bytes(b"rubbish" * 1000)
     assert site.raw_backlog().days == [DAY]
     report = site.push()
-    assert (report.files, report.held.count) == (1, 1)
+    assert (report.files, report.held.total) == (1, 1)
     with pytest.raises(EvidenceError, match=f"{evidence}: not the evidence .* Move it away"):
         site.verify_and_publish()
 
@@ -172,7 +172,7 @@ def test_what_is_known_to_be_damaged_here_is_not_sent_over_the_archives_copy_whe
     assert site.verify_and_publish(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum here"
     good = site.place("gws", name).read_bytes()
     (site.site.paths.state / "ledger.sqlite").unlink()
-    assert site.push().held.count == 1
+    assert site.push().held.total == 1
     assert site.place("gws", name).read_bytes() == good
 
 

@@ -86,7 +86,7 @@ def test_a_ledger_that_was_lost_sends_nothing_again_and_keeps_no_second_copy_of_
     report = site.push()
     assert (report.files, report.literal_bytes) == (6, site.place("local", OTHER).stat().st_size)
     assert site.place("gws", OTHER).read_bytes() == site.place("local", OTHER).read_bytes()
-    assert (report.replaced.count, kept(site)) == (0, [])
+    assert (report.replaced.total, kept(site)) == (0, [])
 
 
 @dataclass
@@ -144,7 +144,7 @@ def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
         with pytest.raises(ArchiveError, match="the connection broke"):
             site.push(dead)
         assert told(site) == []
-    assert site.push().replaced.count == 1
+    assert site.push().replaced.total == 1
     assert told(site) == [str(site.place("gws", NAME))]
 
 
@@ -180,7 +180,7 @@ def test_a_link_in_the_archive_where_a_finalized_file_was_is_not_replaced(site: 
     good = elsewhere.read_bytes()
     rewrite(site, b"anew", NAME)
     report = site.push()
-    assert (report.files, report.failed.count) == (0, 1)
+    assert (report.files, report.failed.total) == (0, 1)
     assert "something else than a file stands there" in report.failed.first[0]
     assert place.is_symlink()
     assert elsewhere.read_bytes() == good

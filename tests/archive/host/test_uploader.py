@@ -115,7 +115,7 @@ def test_a_directory_there_that_is_a_symlink_to_another_disk_is_kept(observatory
     report = observatory.push_raw()
     assert (observatory.gws / "raw" / "met").is_symlink()
     # rsync of late writes through no symlink; an older one does. Either way it is said as it is.
-    assert (report.files, report.failed.count) == (len(files_below(observatory.gws / "other")), 1 - report.files)
+    assert (report.files, report.failed.total) == (len(files_below(observatory.gws / "other")), 1 - report.files)
 
 
 @pytest.mark.parametrize("name", ["gws", 'g w\'s "$(id)" [a]*?;&|`x`~!'])
@@ -145,7 +145,7 @@ def test_what_is_no_plain_file_or_has_no_sound_name_is_refused_by_name(observato
     os.mkfifo(observatory.raw / "20260305_pipe.csv")
     (observatory.raw / "20260305\n.csv").write_bytes(b"")
     report = observatory.push_raw()
-    assert (report.files, report.refused.count) == (1, 3)
+    assert (report.files, report.refused.total) == (1, 3)
     assert adds_up(report)
     assert "20260305_link.csv" in report.refused.first
     assert set(files_below(observatory.gws / "raw" / "met")) == {"20260305.csv"}
@@ -156,7 +156,7 @@ def test_only_the_directories_of_the_days_are_read(observatory: Observatory) -> 
     observatory = observatory.but(streams={"met": met})
     write_raw(observatory, {"2026/03/05/20260305.csv": b"one", "2026/01/20/20260305.csv": b"strayed"})
     report = observatory.push_raw()
-    assert (report.files, report.refused.count) == (1, 0)
+    assert (report.files, report.refused.total) == (1, 0)
 
 
 def test_a_view_that_cannot_link_copies(observatory: Observatory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +285,7 @@ def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: O
         observatory.products / "wxcam", {"wxcam_catalog.sqlite": b"rubbish" * 1000, "daily_videos/c/latest.mp4": b"v"}
     )
     report = observatory.push_wxcam()
-    assert (report.files, report.failed.count) == (1, 1)
+    assert (report.files, report.failed.total) == (1, 1)
     assert "no backup of this database can be made: file is not a database" in report.failed.first[0]
 
 
@@ -329,7 +329,7 @@ def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(obser
     hosts = [Losing(host) for host in observatory.archive_hosts]
     for attempt in (1, 2, 3):
         report = observatory.push_raw(hosts=hosts)
-        assert report.failed.count == 2
+        assert report.failed.total == 2
         assert adds_up(report)
         for name in ("lost", "stale"):
             row = observatory.row(there / f"20260305_{name}.csv")
@@ -338,10 +338,10 @@ def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(obser
             assert row.last_error == "after the transfer it is not there in the version that was sent"
     assert f"{there}/20260305_lost.csv is not tried any more" in report.notes
     report = observatory.push_raw(hosts=hosts)
-    assert (report.host, report.parked.count, report.unchanged, report.seen) == (None, 2, 1, 3)
+    assert (report.host, report.parked.total, report.unchanged, report.seen) == (None, 2, 1, 3)
     write_raw(observatory, {"20260305_lost.csv": b"another version"})
     report = observatory.push_raw()
-    assert (report.files, report.parked.count) == (1, 1)
+    assert (report.files, report.parked.total) == (1, 1)
 
 
 def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_parked(observatory: Observatory) -> None:
@@ -358,7 +358,7 @@ def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_park
     report = observatory.push_core()
     assert files_below(gws) == {"raw/daq/run1.dat": b"one", "products/daq/2.dat": b"grown since"}
     assert not Path("/etc/cron.d/run1.dat").exists()
-    assert (report.files, report.failed.count, report.parked.count) == (2, 1, 3)
+    assert (report.files, report.failed.total, report.parked.total) == (2, 1, 3)
     assert adds_up(report)
     assert "its remote path is in none of the archive's directories" in report.parked.first[0]
     assert report.failed.first == [f"{gws}/manifests/daq/gone.dat: gone from here"]

@@ -106,7 +106,7 @@ def test_a_file_that_goes_away_here_while_it_is_sent_is_a_success_with_a_note(ob
     with once(lambda: arriving(observatory.gws) > 500_000, vanish):
         report = slow.push_raw()
     assert report.said == {}
-    assert (report.files, report.failed.count) == (1, 1)
+    assert (report.files, report.failed.total) == (1, 1)
     assert "files went away here while they were sent (rsync's exit code 24)" in report.notes
     assert any("vanished" in note for note in report.notes)
     row = observatory.row(observatory.gws / "raw" / "met" / "20260305_z.csv")
@@ -144,7 +144,7 @@ def test_a_product_that_is_written_in_place_meanwhile_is_whole_there_or_waits(ob
 
     with once(lambda: arriving(observatory.gws) > 500_000, write_in_place):
         report = observatory.but(bandwidth=3000).push_core()
-    assert (report.files, report.unsettled.first, report.failed.count) == (1, [str(old)], 0)
+    assert (report.files, report.unsettled.first, report.failed.total) == (1, [str(old)], 0)
     assert adds_up(report)
     assert (observatory.gws / "products" / "young.nc").read_bytes() == BIG
     assert observatory.push_core().files == 2
@@ -168,7 +168,7 @@ def test_a_log_that_is_appended_without_pause_is_always_there_as_it_once_was(obs
             until(log.exists)
             for _ in range(3):
                 report = observatory.push_core()
-                assert (report.files, report.unsettled.count) == (1, 0)
+                assert (report.files, report.unsettled.total) == (1, 0)
                 copy = (observatory.gws / "products" / "ops" / "events.jsonl").read_bytes()
                 assert copy == line * (len(copy) // len(line)) + line[: len(copy) % len(line)]
                 sizes.append(len(copy))

@@ -341,7 +341,7 @@ def test_the_command_writes_the_tree_and_says_so_in_one_line(tmp_path: Path, roo
     assert result.exit_code == 0
     counts = ", ".join(f"{count} {stream}" for stream, count in PER_DAY.items())
     assert re.fullmatch(
-        rf"553 files \({counts}, 23 foreign; 0 appends, 0 rewrites\), \d+ bytes \(.* MB\), .* s\n", result.output
+        rf"553 files \({counts}, 23 unexpected; 0 appends, 0 rewrites\), \d+ bytes \(.* MB\), .* s\n", result.output
     )
     written, both = tree(tmp_path), tree(root)
     assert written == {path: both[path] for path in written}

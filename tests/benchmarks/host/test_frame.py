@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import __main__ as command
 from benchmarks import listing, report
-from benchmarks.measure import Method, WrongAnswerError, by_turns
+from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.subject import Bench, Figure, Result, Row, at_least, at_most, times_faster, times_longer
 from tests.patience import patient
 
@@ -61,13 +61,13 @@ def fine(answers: Any) -> None:
 def test_methods_take_turns_and_are_made_ready_before_each(tmp_path: Path) -> None:
     log = tmp_path / "log"
     methods = {name: Method(append, (log, name), fresh) for name in ("a", "b")}
-    found = by_turns(methods, fine, rounds=2)
+    found = alternately(methods, fine, rounds=2)
     assert log.read_text().split("\n")[:-1] == ["before a", "a", "before b", "b"] * 3
     assert [len(measured.seconds) for measured in found.values()] == [2, 2]
 
 
 def test_the_clock_the_cores_and_the_memory_are_those_of_the_work(tmp_path: Path) -> None:
-    found = by_turns(
+    found = alternately(
         {"rest": Method(rest, (0.2,)), "small": Method(take, (1,)), "large": Method(take, (60,))}, fine, rounds=1
     )
     assert 0.2 <= found["rest"].median < patient(10)
@@ -82,7 +82,7 @@ def test_a_wrong_answer_is_refused_before_anything_is_measured(tmp_path: Path) -
         raise WrongAnswerError("nothing was done")
 
     with pytest.raises(WrongAnswerError, match="nothing was done"):
-        by_turns({"a": Method(append, (log, "a"))}, check, rounds=3)
+        alternately({"a": Method(append, (log, "a"))}, check, rounds=3)
     assert log.read_text() == "a\n"
 
 
@@ -94,30 +94,30 @@ def test_what_the_last_round_has_left_is_looked_at_too(tmp_path: Path) -> None:
             raise WrongAnswerError("it was left otherwise")
 
     with pytest.raises(WrongAnswerError, match="left otherwise"):
-        by_turns({"a": Method(append, (log, "a"))}, check, rounds=2)
+        alternately({"a": Method(append, (log, "a"))}, check, rounds=2)
     assert log.read_text() == "a\n" * 3
 
 
 def test_an_answer_that_changes_from_round_to_round_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongAnswerError, match="answered 4, and 2 before"):
-        by_turns({"a": Method(grow, (tmp_path / "log",))}, fine, rounds=3)
+        alternately({"a": Method(grow, (tmp_path / "log",))}, fine, rounds=3)
 
 
 def test_a_method_that_fails_ends_the_benchmark_with_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
-        by_turns({"a": Method(die, (tmp_path,))}, fine)
+        alternately({"a": Method(die, (tmp_path,))}, fine)
 
 
 def test_an_error_that_cannot_cross_a_pipe_arrives_as_what_it_says(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="Particular: the disk is gone 5"):
-        by_turns({"a": Method(die_particularly, (tmp_path,))}, fine)
+        alternately({"a": Method(die_particularly, (tmp_path,))}, fine)
 
 
 def test_an_answer_is_summed_up_outside_of_the_measurement(tmp_path: Path) -> None:
     def check(answers: Any) -> None:
         assert answers == {"a": 3}
 
-    by_turns({"a": Method(bytes, (3,), sums_up=len)}, check, rounds=1)
+    alternately({"a": Method(bytes, (3,), sums_up=len)}, check, rounds=1)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def files() -> int:
 def test_the_processes_of_a_short_run_are_of_a_small_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AURORA_BENCH_SHORT", "1")
     answers = []
-    by_turns({"a": Method(files)}, answers.append, rounds=1)
+    alternately({"a": Method(files)}, answers.append, rounds=1)
     assert answers == [{"a": 300}] * 2
 
 

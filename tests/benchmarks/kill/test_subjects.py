@@ -56,7 +56,7 @@ def test_a_subject_refuses_who_did_nothing_and_misses_what_is_not_left_on_disk(
             _undo(methods, check, answers)
         return {name: Measured(tuple(found[1:])) for name, found in runs.items()}
 
-    monkeypatch.setattr(subject, "by_turns", in_this_process)
+    monkeypatch.setattr(subject, "alternately", in_this_process)
     result = subject.run(Bench(rounds=1, scratch=tmp_path))
     assert result.rows
     assert refused

@@ -40,20 +40,23 @@ class Observatory:
 
     def run(self, now: datetime, *days: date) -> None:
         """What a live run does: the days come over and are catalogued. The host's clock and ours are the same."""
-        assert self.workspace.seen_at
+        assert self.workspace.source_days
         self.mirror.run(
             *days,
             source=LocalSource(lambda: ns(now)),
             live_from=(now - LOOKBACK).date(),
-            seen_at=self.workspace.seen_at,
+            source_days=self.workspace.source_days,
         )
         for day in days:
             refresh_day(self.workspace, day, now)
 
     def looks(self, now: datetime, *days: date) -> None:
         """What a sensor does: it remembers what it saw, and brings nothing."""
-        assert self.workspace.seen_at
-        remember(self.workspace.seen_at, self.mirror.scan(*days, source=LocalSource(lambda: ns(now))).days_at_source())
+        assert self.workspace.source_days
+        remember(
+            self.workspace.source_days,
+            self.mirror.scan(*days, source=LocalSource(lambda: ns(now))).days_at_source(),
+        )
 
     def pending(self, now: datetime, *days: date) -> list[datetime]:
         return pending(self.workspace, days or [DAY], now)
@@ -62,8 +65,8 @@ class Observatory:
         return build_thumbnail(self.workspace, camera, hour, now)
 
     def known(self, day: date = DAY) -> DayAtSource:
-        assert self.workspace.seen_at
-        return days_at_source(self.workspace.seen_at)[day]
+        assert self.workspace.source_days
+        return days_at_source(self.workspace.source_days)[day]
 
     def is_held_back(self, hour: datetime, now: datetime) -> bool:
         """Whether neither the schedule asks for an hour, nor who asks for it all the same gets it."""
@@ -81,7 +84,7 @@ def sites(tmp_path: Path) -> Observatory:
     mirror = Mirror(stream_of(camera.layout.raw), tmp_path)
     workspace = Sky(tmp_path).workspace
     layout = replace(workspace.layout, raw=mirror.root)
-    workspace = replace(workspace, layout=layout, seen_at=tmp_path / "state" / "wxcam.json")
+    workspace = replace(workspace, layout=layout, source_days=tmp_path / "state" / "wxcam.json")
     return Observatory(camera, mirror, workspace)
 
 
@@ -193,8 +196,8 @@ def test_a_file_that_is_missing_or_unsettled_holds_back_an_hour_of_which_nothing
 ) -> None:
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
-    assert sites.workspace.seen_at
-    remember(sites.workspace.seen_at, {DAY: state})
+    assert sites.workspace.source_days
+    remember(sites.workspace.source_days, {DAY: state})
     assert sites.is_held_back(at(10), at(14)) is is_held
 
 
@@ -240,8 +243,8 @@ def test_a_day_of_history_gets_its_thumbnails_though_nothing_was_remembered_of_i
     sites.writes(at(10, 20))
     now = NOON + timedelta(days=30)
     sites.run(now, DAY)
-    assert sites.workspace.seen_at
-    assert days_at_source(sites.workspace.seen_at) == {}
+    assert sites.workspace.source_days
+    assert days_at_source(sites.workspace.source_days) == {}
     assert sites.pending(now) == [at(10)]
 
 
@@ -249,7 +252,7 @@ def test_where_nobody_looks_at_the_host_the_clock_alone_decides(sites: Observato
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
     assert sites.is_held_back(at(10), at(14))
-    sites.workspace = replace(sites.workspace, seen_at=None)
+    sites.workspace = replace(sites.workspace, source_days=None)
     assert sites.pending(at(11, 9, 59)) == []
     assert sites.pending(at(11, 10)) == [at(10)]
 
@@ -280,9 +283,9 @@ def test_the_site_says_how_long_an_hour_stays_open(sites: Observatory, after: ti
     assert [is_closed(workspace, at(10), closes + timedelta(seconds=n)) for n in (-1, 0, 1)] == [False, True, True]
     sites.writes(at(10, 20))
     sites.run(at(10, 40), DAY)
-    assert workspace.seen_at
+    assert workspace.source_days
     for clock, complete in ((closes - timedelta(seconds=1), False), (closes, True)):
-        remember(workspace.seen_at, {DAY: DayAtSource(ns(clock), 0, 0)})
+        remember(workspace.source_days, {DAY: DayAtSource(ns(clock), 0, 0)})
         with open_readonly(workspace.layout.catalog) as db:
             assert is_complete(db, workspace, "fish_hdr", at(10), at(14)) is complete
 
@@ -303,18 +306,23 @@ def test_the_site_says_how_long_an_hour_stays_open(sites: Observatory, after: ti
 def test_a_file_has_settled_by_the_later_of_our_clock_and_the_hosts(
     sky: Sky, tmp_path: Path, ours: datetime, hosts: datetime | None, catalogued: bool
 ) -> None:
-    workspace = replace(sky.workspace, seen_at=tmp_path / "state" / "wxcam.json")
-    assert workspace.seen_at
+    workspace = replace(sky.workspace, source_days=tmp_path / "state" / "wxcam.json")
+    assert workspace.source_days
     sky.put(sky.image_path(at(10, 20)), jpeg(), at(10, 20))
     if hosts:
-        remember(workspace.seen_at, {DAY: DayAtSource(ns(hosts), 0, 0), NEXT: DayAtSource(ns(at(23)), 0, 0)})
+        remember(workspace.source_days, {DAY: DayAtSource(ns(hosts), 0, 0), NEXT: DayAtSource(ns(at(23)), 0, 0)})
     report = refresh_day(workspace, DAY, ours)
     assert (report.images, report.unsettled.total) == ((1, 0) if catalogued else (0, 1))
 
 
 def test_a_file_that_has_just_come_over_is_catalogued_though_our_clock_is_behind_the_hosts(sites: Observatory) -> None:
     sites.writes(at(10, 19))
-    assert sites.workspace.seen_at
-    sites.mirror.run(DAY, source=LocalSource(lambda: ns(at(10, 25))), live_from=DAY, seen_at=sites.workspace.seen_at)
+    assert sites.workspace.source_days
+    sites.mirror.run(
+        DAY,
+        source=LocalSource(lambda: ns(at(10, 25))),
+        live_from=DAY,
+        source_days=sites.workspace.source_days,
+    )
     report = refresh_day(sites.workspace, DAY, at(10, 20))
     assert (report.added, report.unsettled.total) == (1, 0)

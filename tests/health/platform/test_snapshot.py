@@ -158,7 +158,7 @@ def test_a_stream_whose_files_hang_is_gray_and_the_others_are_seen(
     def hang(*_: object) -> None:
         is_over.wait(HANGS)
 
-    monkeypatch.setattr("aurora_platform.health.freshness.newest_here", hang)
+    monkeypatch.setattr("aurora_platform.health.freshness.newest_local", hang)
     site = observatory.site.model_copy(update={"health": Health(within=timedelta(seconds=patient(4)))})
     began = time.monotonic()
     try:

@@ -33,7 +33,7 @@ def mirror(far: Path, tmp_path: Path) -> Mirror:
 
 
 @pytest.fixture
-def seen_at(tmp_path: Path) -> Path:
+def source_days(tmp_path: Path) -> Path:
     return tmp_path / "state" / "sources" / "wxcam.json"
 
 
@@ -154,38 +154,38 @@ def test_both_lanes_at_once_leave_what_one_quiet_pass_leaves(mirror: Mirror, far
     assert left_over(mirror.raw) == []
 
 
-def test_only_live_days_are_remembered_as_seen(mirror: Mirror, seen_at: Path) -> None:
+def test_only_live_days_are_remembered_as_seen(mirror: Mirror, source_days: Path) -> None:
     source = LocalSource(lambda: 1_780_000_000 * 10**9)
-    mirror.run(*OLD, live_from=LIVE_FROM, seen_at=seen_at, source=source)
-    assert not seen_at.exists()
-    mirror.run(*OLD, *LIVE, live_from=LIVE_FROM, seen_at=seen_at, source=source)
-    assert days_at_source(seen_at) == dict.fromkeys(LIVE, DayAtSource(1_780_000_000 * 10**9, 0, 0))
+    mirror.run(*OLD, live_from=LIVE_FROM, source_days=source_days, source=source)
+    assert not source_days.exists()
+    mirror.run(*OLD, *LIVE, live_from=LIVE_FROM, source_days=source_days, source=source)
+    assert days_at_source(source_days) == dict.fromkeys(LIVE, DayAtSource(1_780_000_000 * 10**9, 0, 0))
 
 
-def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, far: Path, seen_at: Path) -> None:
+def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, far: Path, source_days: Path) -> None:
     write(far, {image_of(LIVE[1], minute): b"x" for minute in (1, 2)})
     write(far, {image_of(LIVE[1], 3): b"x"}, at=SETTLED + timedelta(hours=1))
     clock = (far / image_of(LIVE[1], 3)).stat().st_mtime_ns + 299 * 10**9
     source = Meanwhile(LocalSource(lambda: clock), (far / image_of(LIVE[1], 1)).unlink)
-    report = mirror.run(*LIVE, live_from=LIVE_FROM, seen_at=seen_at, source=source)
+    report = mirror.run(*LIVE, live_from=LIVE_FROM, source_days=source_days, source=source)
     assert (report.total("copied"), report.unsettled, report.total("refused_count")) == (3, 1, 1)
-    assert days_at_source(seen_at) == {LIVE[0]: DayAtSource(clock, 0, 0), LIVE[1]: DayAtSource(clock, 1, 1)}
+    assert days_at_source(source_days) == {LIVE[0]: DayAtSource(clock, 0, 0), LIVE[1]: DayAtSource(clock, 1, 1)}
 
 
 def test_a_pass_that_fails_is_not_remembered_but_a_live_one_is_although_history_fails(
-    mirror: Mirror, seen_at: Path, tmp_path: Path
+    mirror: Mirror, source_days: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(HostError):
-        mirror.but(stream=stream_of(tmp_path / "none")).run(*LIVE, live_from=LIVE_FROM, seen_at=seen_at)
-    assert not seen_at.exists()
+        mirror.but(stream=stream_of(tmp_path / "none")).run(*LIVE, live_from=LIVE_FROM, source_days=source_days)
+    assert not source_days.exists()
     with pytest.raises(TransferError):
-        mirror.run(*OLD, *LIVE, transfer=Broken(mirror.transfer), live_from=LIVE_FROM, seen_at=seen_at)
-    assert days_at_source(seen_at).keys() == set(LIVE)
-    assert all(day_at_source.is_complete for day_at_source in days_at_source(seen_at).values())
+        mirror.run(*OLD, *LIVE, transfer=Broken(mirror.transfer), live_from=LIVE_FROM, source_days=source_days)
+    assert days_at_source(source_days).keys() == set(LIVE)
+    assert all(day_at_source.is_complete for day_at_source in days_at_source(source_days).values())
 
 
-def test_where_no_live_window_is_told_every_day_is_live(mirror: Mirror, seen_at: Path) -> None:
+def test_where_no_live_window_is_told_every_day_is_live(mirror: Mirror, source_days: Path) -> None:
     transfer = Noted(mirror.transfer)
-    mirror.run(*OLD, *LIVE, transfer=transfer, seen_at=seen_at)
+    mirror.run(*OLD, *LIVE, transfer=transfer, source_days=source_days)
     assert len(transfer.paths) == 1
-    assert days_at_source(seen_at).keys() == {*OLD, *LIVE}
+    assert days_at_source(source_days).keys() == {*OLD, *LIVE}

@@ -66,7 +66,7 @@ def plain_files(mirror: Mirror) -> set[str]:
 
 def refused(report: object) -> dict[str, int]:
     (day,) = report.days  # type: ignore[attr-defined]
-    return {reason: count.count for reason, count in day.refused.items()}
+    return {reason: count.total for reason, count in day.refused.items()}
 
 
 def counted(reasons: Sequence[str]) -> dict[str, int]:

@@ -52,7 +52,7 @@ def hurried(ssh: Connections) -> Connections:
     return ssh.but(connect_seconds=BOUND)
 
 
-def far_host(port: int, address: str = "127.0.0.2") -> SshHost:
+def remote_host(port: int, address: str = "127.0.0.2") -> SshHost:
     return SshHost(address=address, port=port, user="aurora", auth="none")
 
 
@@ -139,7 +139,7 @@ def transfer(ssh: Connections, host: SshHost, home: Path) -> Callable[[], object
 
 def test_a_host_where_nothing_listens_is_refused_at_once(ssh: Connections, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.2", 0)) as listener:
-        host = far_host(listener.getsockname()[1])
+        host = remote_host(listener.getsockname()[1])
     message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError)
     assert message.startswith(f"127.0.0.2:{host.port}: ")
     assert "Connection refused, nothing listens there" in message
@@ -152,10 +152,10 @@ def test_a_host_that_does_not_speak_ssh_ends_in_time(
     hurried: Connections, tmp_path: Path, answer: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
 ) -> None:
     with listening(answer) as port:
-        message = fails_in_time(lambda: hurried.source(far_host(port)).list("/data", []), HostError)
+        message = fails_in_time(lambda: hurried.source(remote_host(port)).list("/data", []), HostError)
         assert message.startswith(f"127.0.0.2:{port}: ")
         assert caplog.records == [], "and no traceback beside it"
-        message = fails_in_time(transfer(hurried, far_host(port), tmp_path), TransferError)
+        message = fails_in_time(transfer(hurried, remote_host(port), tmp_path), TransferError)
         assert message.startswith("rsync ended with ")
 
 
@@ -182,7 +182,7 @@ def test_a_host_that_is_half_open_or_hangs_up_is_a_plain_sentence_with_what_to_l
     by = hurried if why == HALF_OPEN else ssh
     with listening(answer) as port:
         for _ in range(2):  # paramiko says some of them now in these words, now in those
-            message = fails_in_time(lambda: by.source(far_host(port)).list("/data", []), HostError)
+            message = fails_in_time(lambda: by.source(remote_host(port)).list("/data", []), HostError)
             assert message.startswith(f"127.0.0.2:{port}: {why}")
             assert message.endswith(f"? Try: ssh -p {port} aurora@127.0.0.2")
 
@@ -232,7 +232,7 @@ def dying_after_the_login(opens: bool, transports: list[paramiko.Transport] | No
 def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: bool) -> None:
     slower = ssh.but(connect_seconds=patient(3))  # for the login takes a while here
     with dying_after_the_login(opens) as port:
-        message = fails_in_time(lambda: slower.source(far_host(port)).list("/data", []), HostError)
+        message = fails_in_time(lambda: slower.source(remote_host(port)).list("/data", []), HostError)
     what = "the start of a program" if opens else "the request for a channel"
     assert message == (
         f"127.0.0.2:{port}: the session broke off: no answer in time to {what}. Does the host hang, or is the network "
@@ -245,7 +245,7 @@ def test_looks_that_share_a_login_share_its_end_too(ssh: Connections) -> None:
 
     def look(port: int) -> None:
         with pytest.raises(HostError):
-            slower.source(far_host(port)).list("/data", [])
+            slower.source(remote_host(port)).list("/data", [])
 
     with dying_after_the_login(False, logins) as port, ThreadPoolExecutor(8) as streams:
         list(streams.map(look, [port] * 8))
@@ -259,7 +259,7 @@ def test_a_look_waits_for_no_longer_than_it_may_although_a_run_would(tmp_path: P
     a_run = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=2 * IN_TIME, listing_seconds=3600))
     within = patient(6)  # six steps of a second, of which one is waited for here
     with host() as port:
-        fails_in_time(lambda: a_run.source(far_host(port), within=within).list("/data", []), HostError, within)
+        fails_in_time(lambda: a_run.source(remote_host(port), within=within).list("/data", []), HostError, within)
 
 
 def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_an_identity_that_cannot_be_used_is_named(
 
 
 def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: Connections) -> None:
-    host = far_host(22, "no-such-host.invalid")
+    host = remote_host(22, "no-such-host.invalid")
     assert "no-such-host.invalid:22: this name cannot be resolved (" in fails_in_time(
         lambda: ssh.source(host).list("/", []), HostError
     )

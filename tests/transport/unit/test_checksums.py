@@ -187,7 +187,7 @@ def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None
         os.truncate(path, path.stat().st_size + remote_sha256._BLOCK)
 
     with pytest.raises(Unusable, match=CHANGED):
-        Tree(os.fsencode(tmp_path)).digest(b"file", beat)
+        Tree(os.fsencode(tmp_path)).sha256(b"file", beat)
     assert len(blocks) == 2
 
 

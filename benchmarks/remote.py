@@ -23,7 +23,7 @@ _PATIENCE = 5.0  # s
 
 
 @contextmanager
-def far_host(directory: Path, address: str) -> Iterator[tuple[SshHost, SshServer]]:
+def remote_host(directory: Path, address: str) -> Iterator[tuple[SshHost, SshServer]]:
     """A host that is reached by key authentication, and its server."""
     with SshServer(directory / address, address=address) as server:
         yield (
@@ -39,7 +39,7 @@ def openssh(host: SshHost, known_hosts: Path, command: str) -> subprocess.Popen[
     return subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
-def said_by(process: subprocess.Popen[bytes]) -> bytes:
+def output_of(process: subprocess.Popen[bytes]) -> bytes:
     """What that command prints; it has to end well."""
     said, _ = process.communicate()
     if process.returncode:
