@@ -1,6 +1,6 @@
-"""The one place where everything is bound together: the site, its assets, checks, jobs and the outside world."""
+"""Collects everything that Dagster loads: the assets, checks, jobs, schedules, sensors and resources of a site."""
 
-from aurora_assets import garbage_collection  # isort: skip - it is for what is loaded after it
+from aurora_assets import garbage_collection  # isort: skip - it must come before what it is for
 from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
 from aurora_assets.archive.assets import archive_assets
@@ -12,6 +12,7 @@ from aurora_assets.instance.code_location import code_location_of
 from aurora_assets.jobs import jobs
 from aurora_assets.mirror.assets import raw_assets, source_specs
 from aurora_assets.mirror.checks import raw_checks
+from aurora_assets.policies import with_policies
 from aurora_assets.tools_job import tools_jobs
 from aurora_platform.config.site import Site, load_site
 from resources.archive_hosts import ArchiveHostsResource
@@ -25,18 +26,18 @@ from sensors.late_days import late_days_sensor
 
 
 def build(site: Site) -> Definitions:
-    """Everything that an observatory of this site has."""
+    """The definitions of a site."""
     hosts = HostsResource.of(site)
     assets: list[AssetsDefinition | AssetSpec] = [
         *source_specs(site),
         *raw_assets(site),
         *wxcam_assets(site),
         *archive_assets(site),
-        # What there is, it asks when it looks: by then everything is bound together.
-        *health_assets(site, lambda: code_location_of(bound)),
+        # Called when a run takes a snapshot: by then the definitions are complete.
+        *health_assets(site, lambda: code_location_of(definitions)),
     ]
-    bound = Definitions(
-        assets=assets,
+    definitions = Definitions(
+        assets=with_policies(site, assets),
         asset_checks=[*raw_checks(site), *wxcam_checks(site), freshness_checks(site)],
         schedules=all_schedules(site),
         sensors=[*arrival_sensors(site), late_days_sensor(site), freshness_sensor(site), *failure_sensors(site)],
@@ -44,10 +45,10 @@ def build(site: Site) -> Definitions:
         resources={"hosts": hosts}
         | ({"archive_hosts": ArchiveHostsResource(hosts=hosts)} if site.archive else {})
         | ({"mailer": MailerResource()} if site.alerts else {}),
-        # One process a run: the steps of a day are short, and a process for each would cost seconds of start-up.
+        # One process per run: the steps of a day are short, and a process per step would cost seconds of start-up.
         executor=in_process_executor,
     )
-    return bound
+    return definitions
 
 
 defs = build(load_site())

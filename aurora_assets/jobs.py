@@ -1,4 +1,7 @@
-"""The jobs an operator starts: what belongs to one partition shares one run, so that Dagster's start is paid once."""
+"""The jobs that an operator, a sensor or a schedule starts.
+
+What belongs to one partition shares one run, because every run costs the start of a process.
+"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -31,42 +34,38 @@ _OF_A_DAY = (DAILY_VIDEO, LATEST_VIDEO, PIXELS)
 
 
 def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
-    """A job for a day of each stream, and the hours of the sky camera."""
+    """One job per stream and day, the hours of the sky camera, the checks, the health, and the archive's jobs."""
     raws = [raw_key(name) for name in site.streams]
-    mirrors = [
-        define_asset_job(
+    found = [
+        _job(
             day_job_name(name),
-            selection=AssetSelection.assets(raw_key(name)).without_checks(),
-            description=f"A UTC day of {name}, from its host to the mirror.",
+            AssetSelection.assets(raw_key(name)).without_checks(),
+            f"Mirror: copies the new files of {name} of one UTC day from their host.",
         )
         for name in site.streams
         if name != WXCAM
     ]
-    mirrors.append(
-        define_asset_job(
-            CHECK_JOB,
-            selection=AssetSelection.checks_for_assets(*raws) - _freshness(raws),
-            description="Looks at every host and every mirror: is the copy of today and yesterday what the host has?",
-        )
-    )
-    mirrors.append(
-        define_asset_job(
-            HEALTH_JOB,
-            selection=AssetSelection.groups("ops"),
-            description="One look at everything, read-only, and the files and mails that tell of it.",
-        )
-    )
-    jobs = mirrors + (_camera_jobs() if WXCAM in site.streams else [])
-    return jobs + (_archive_jobs(site) if site.archive else [])
+    checks = AssetSelection.checks_for_assets(*raws) - _freshness(raws)
+    found += [
+        _job(CHECK_JOB, checks, "Checks: compares the local copies of today and yesterday with what every host has."),
+        _job(HEALTH_JOB, AssetSelection.groups("ops"), "Health: examines everything, writes the report, mails alerts."),
+        *(_camera_jobs() if WXCAM in site.streams else []),
+        *(_archive_jobs(site) if site.archive else []),
+    ]
+    return found
+
+
+def _job(name: str, selection: AssetSelection, description: str) -> "UnresolvedAssetJobDefinition":
+    return define_asset_job(name, selection=selection, description=description)
 
 
 def day_job_name(stream: str) -> str:
-    """The job that brings a day of a stream up to date, with all that is made from it."""
+    """The job that brings one day of a stream up to date, with all products made from it."""
     return f"{stream}_day"
 
 
 def _made(*keys: AssetKey) -> AssetSelection:
-    """Assets with their checks, but for freshness: that is of now, whatever day a run is about; a sensor says it."""
+    """Assets with their checks, except freshness: that is about now, whatever day a run is about."""
     return AssetSelection.assets(*keys) - _freshness(keys)
 
 
@@ -75,61 +74,37 @@ def _freshness(keys: Iterable[AssetKey]) -> AssetSelection:
 
 
 def push_job_name(what: str) -> str:
-    """The job that copies a stream's raw files, or a kind of products, to the archive."""
+    """The job that copies the raw files of a stream, or a kind of products, to the archive."""
     return f"push_{what}"
 
 
 def verify_job_name(stream: str) -> str:
-    """The job that holds a stream against its host and the archive."""
+    """The job that verifies a stream at its source, local and in the archive."""
     return f"verify_{stream}"
 
 
 def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
-    jobs = [
-        define_asset_job(
-            push_job_name(name),
-            selection=_made(gws_raw_key(name)),
-            description=f"A UTC day of {name}, from here to the archive.",
-        )
-        for name in site.streams
+    found = [
+        _job(CORE_JOB, AssetSelection.assets(CORE_PRODUCTS), "Archive: copies all new small products to the archive.")
     ]
-    jobs += [
-        define_asset_job(
-            verify_job_name(name),
-            selection=AssetSelection.assets(manifests_key(name)),
-            description=f"A UTC day of {name}, held against its host and the archive: manifests and finalization.",
-        )
-        for name in site.streams
-    ]
-    jobs.append(
-        define_asset_job(
-            CORE_JOB, selection=AssetSelection.assets(CORE_PRODUCTS), description="The small products, to the archive."
-        )
-    )
+    for name in site.streams:
+        push, verify = _made(gws_raw_key(name)), AssetSelection.assets(manifests_key(name))
+        copies = f"Archive: copies the new files of {name} of one UTC day to the archive."
+        proves = f"Archive: verifies one UTC day of {name} in all three places; finalizes a complete day."
+        found += [_job(push_job_name(name), push, copies), _job(verify_job_name(name), verify, proves)]
     if WXCAM in site.streams:
-        jobs.append(
-            define_asset_job(
-                push_job_name(layout.WXCAM_PRODUCTS),
-                selection=AssetSelection.assets(WXCAM_PRODUCTS),
-                description="A UTC day of the camera's products, to the archive.",
-            )
-        )
-    return jobs
+        text = "Archive: copies the sky camera's videos, thumbnails and catalogue of one UTC day to the archive."
+        found.append(_job(push_job_name(layout.WXCAM_PRODUCTS), AssetSelection.assets(WXCAM_PRODUCTS), text))
+    return found
 
 
 def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
     daily = [raw_key(WXCAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _OF_A_DAY)]
     hourly = [product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS]
+    # The mirror's checks would list the host once more, and no row of the catalogue should wait for that.
+    day = _made(*daily) - AssetSelection.checks_for_assets(raw_key(WXCAM))
+    text = "Camera: copies one UTC day from the camera host; makes catalogue, videos and pixels."
     return [
-        define_asset_job(
-            day_job_name(WXCAM),
-            # The mirror's checks list the host once more; no row of the catalogue waits for that.
-            selection=_made(*daily) - AssetSelection.checks_for_assets(raw_key(WXCAM)),
-            description="A UTC day of the sky camera, from the camera host to catalogue, videos and pixels.",
-        ),
-        define_asset_job(
-            HOURS_JOB,
-            selection=_made(*hourly),
-            description="Hourly thumbnails of the sky camera, for hours that have closed.",
-        ),
+        _job(day_job_name(WXCAM), day, text),
+        _job(HOURS_JOB, _made(*hourly), "Camera: makes the hourly thumbnails of hours that have closed."),
     ]

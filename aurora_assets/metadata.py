@@ -13,7 +13,9 @@ from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
     MetadataValue,
+    TableColumn,
     TableRecord,
+    TableSchema,
 )
 
 from aurora_platform.check_report import CheckReport
@@ -37,6 +39,12 @@ def table(rows: Iterable[Mapping[str, str | int | float]]) -> MetadataValue:
     """Rows with the same keys as a table; the word "none" where there are no rows."""
     records = [TableRecord(dict(row)) for row in rows]
     return MetadataValue.table(records) if records else MetadataValue.text("none")
+
+
+def column_schema(columns: Mapping[str, tuple[str, str]]) -> Metadata:
+    """The columns of a table or file: name -> (type, meaning)."""
+    found = [TableColumn(name, kind, description=meaning) for name, (kind, meaning) in columns.items()]
+    return {"dagster/column_schema": TableSchema(columns=found)}
 
 
 def names(reasons: Mapping[str, str], most: int = 10) -> MetadataValue:

@@ -2,6 +2,7 @@
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
+from aurora_assets.automation import default_status
 from aurora_assets.jobs import CHECK_JOB
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM
@@ -13,23 +14,18 @@ from schedules.thumbnails import thumbnails_schedule
 
 
 def all_schedules(site: Site) -> list[ScheduleDefinition]:
-    """Every schedule of a site; they run from the start where the site file says so."""
-    status = DefaultScheduleStatus.RUNNING if site.live.running else DefaultScheduleStatus.STOPPED
-    schedules = [reconcile_schedule(site, name, status) for name in site.streams]
-    if WXCAM in site.streams:
-        schedules.append(thumbnails_schedule(site, status))
-    schedules.append(
+    """Every schedule of a site."""
+    return [
+        *(reconcile_schedule(site, name) for name in site.streams),
+        *([thumbnails_schedule(site)] if WXCAM in site.streams else []),
         ScheduleDefinition(
             name="mirror_checks",
             job_name=CHECK_JOB,
             cron_schedule=site.live.checks,
-            default_status=status,
-            description="Looks once a day at every host and mirror, today and yesterday: is all here as it is there?",
-        )
-    )
-    return [
-        *schedules,
-        *archive_schedules(site, status),
-        health_schedule(site, status),
-        retention_schedule(site, status),
+            default_status=default_status(site, DefaultScheduleStatus),
+            description="Checks once a day, for today and yesterday, that every local copy is what its host has.",
+        ),
+        *archive_schedules(site),
+        health_schedule(site),
+        retention_schedule(site),
     ]

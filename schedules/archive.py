@@ -1,19 +1,12 @@
-"""What goes to the archive by the clock: raw files, small products, camera products, and the proof that they are there.
+"""Schedules of the archive: copying raw files, small products and camera products, and verifying the copies.
 
-Each tick looks at this machine alone, by the ledger and the evidence, and starts no run where nothing is due.
+A tick reads only the ledger and the evidence on this machine, and starts no run where there is nothing to do.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from dagster import (
-    DefaultScheduleStatus,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    SkipReason,
-    schedule,
-)
+from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 
 from aurora_assets import run_tags
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
@@ -24,46 +17,48 @@ from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.reports import Backlog
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM
+from schedules.aurora_schedule import aurora_schedule
 
 _DAY = timedelta(days=1)
-_MOST = 4  # runs that one tick asks for; each is for a stretch of days without a gap
+_MOST = 4  # runs per tick; each is for consecutive days
 
 _Answer = Sequence[RunRequest] | SkipReason
 
 
-def archive_schedules(site: Site, status: DefaultScheduleStatus) -> list[ScheduleDefinition]:
+def archive_schedules(site: Site) -> list[ScheduleDefinition]:
     """The schedules of a site with an archive."""
     if site.archive is None:
         return []
-    made = [_push_raw(site, name, status) for name in site.streams]
-    made += [_verify(site, name, status) for name in site.streams]
-    made.append(_push_core(site, status))
+    made = [_push_raw(site, name) for name in site.streams]
+    made += [_verify(site, name) for name in site.streams]
+    made.append(_push_core(site))
     if WXCAM in site.streams:
-        made.append(_push_camera(site, status))
+        made.append(_push_camera(site))
     return made
 
 
-def _push_raw(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
+def _push_raw(site: Site, name: str) -> ScheduleDefinition:
     assert site.archive is not None
     text = (
-        f"Copies to the archive what is here of {name} and not there, by the ledger: the live window, and older days "
-        "that a verification has found to lack something."
+        f"Copies new files of {name} to the archive: those of the live window, and those of older days for which a "
+        "verification has found files missing."
     )
 
     def find(ledger: Ledger, days: Sequence[date]) -> Backlog:
         return archive.backlog.raw_push(site, name, ledger, days)
 
-    return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find, status)
+    return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find)
 
 
-def _push_camera(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
+def _push_camera(site: Site) -> ScheduleDefinition:
     assert site.archive is not None
-    what, text = "wxcam_products", "Copies the camera's new videos, thumbnails and the catalogue to the archive."
+    what = "wxcam_products"
+    text = "Copies the sky camera's new videos and thumbnails, and the catalogue, to the archive."
 
     def find(ledger: Ledger, days: Sequence[date]) -> Backlog:
         return archive.backlog.wxcam_push(site, ledger, days)
 
-    return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find, status)
+    return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find)
 
 
 def _push_days(
@@ -74,18 +69,10 @@ def _push_days(
     cron: str,
     text: str,
     find: Callable[[Ledger, Sequence[date]], Backlog],
-    status: DefaultScheduleStatus,
 ) -> ScheduleDefinition:
-    """A schedule that asks for the days of a stream of which ``find`` says that something is to be copied."""
+    """A schedule that asks for a run for the days of a stream for which ``find`` finds files to copy."""
 
-    @schedule(
-        name=job,
-        job_name=job,
-        cron_schedule=cron,
-        default_status=status,
-        description=text,
-        tags={run_tags.STREAM: stream},
-    )
+    @aurora_schedule(site, job, cron, job=job, description=text, stream=stream)
     def push(context: ScheduleEvaluationContext) -> _Answer:
         days = live_days(site, stream)
         if not days:
@@ -97,48 +84,41 @@ def _push_days(
     return push
 
 
-def _push_core(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
+def _push_core(site: Site) -> ScheduleDefinition:
     assert site.archive is not None
 
-    @schedule(
-        name=CORE_JOB,
-        job_name=CORE_JOB,
-        cron_schedule=site.archive.push_core,
-        default_status=status,
-        description="Copies the small products, and the files that other programs have registered, to the archive.",
-    )
+    text = "Copies new small products, and files that other programs have put into the ledger, to the archive."
+
+    @aurora_schedule(site, CORE_JOB, site.archive.push_core, job=CORE_JOB, description=text)
     def push_core(context: ScheduleEvaluationContext) -> _Answer:
         if has_unfinished(context.instance, CORE_JOB):
             return SkipReason("an earlier push of the small products has not ended")
         with archive.stores.Records(site).ledger() as ledger:
             if not archive.backlog.core_push(site, ledger):
-                return SkipReason("every small product is copied")
+                return SkipReason("all small products are copied")
         tags = run_tags.archive(run_tags.PUSH_SMALL, "core_products", "core")
         return [RunRequest(run_key=f"{CORE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)]
 
     return push_core
 
 
-def _verify(site: Site, name: str, status: DefaultScheduleStatus) -> ScheduleDefinition:
+def _verify(site: Site, name: str) -> ScheduleDefinition:
     assert site.archive is not None
     job = verify_job_name(name)
 
-    @schedule(
-        name=f"verify_{name}",
-        job_name=job,
-        cron_schedule=site.archive.verify,
-        default_status=status,
-        description=f"Holds {name} here against its host and the archive: the newest days while something is on its "
-        "way, all others once a day.",
-        tags={run_tags.STREAM: name},
+    text = (
+        f"Verifies the files of {name} at their source, local and in the archive: the newest days while files are on "
+        "their way, all other days once a day."
     )
+
+    @aurora_schedule(site, job, site.archive.verify, job=job, description=text, stream=name)
     def verify(context: ScheduleEvaluationContext) -> _Answer:
         days, now, records = live_days(site, name), datetime.now(UTC), archive.stores.Records(site)
         if not days:
             return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
         if site.streams[name].enabled:
             newest = archive.backlog.verification(records, name, days, now)
-        else:  # its host is asked once a day, with what the archive has of it
+        else:  # its host is listed once a day, with the archive
             newest = Backlog((), f"{name} is planned offline (enabled: false in the site file)")
         rest = archive.backlog.whole_verification(records, name, days[0] - _DAY, now)
         asked = [_requests(context, job, found, run_tags.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
@@ -157,7 +137,7 @@ def _requests(
     stream: str,
     live_from: date,
 ) -> _Answer:
-    """Runs for what is due: of the live window and of older days apart, each while no such run is unfinished."""
+    """Runs for a backlog: for the live window and for older days apart, and none while such a run is unfinished."""
     requests, waiting = [], []
     for old in (False, True):
         tags = run_tags.archive(lane, way, stream, old=old)

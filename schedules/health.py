@@ -1,33 +1,22 @@
-"""The health of the site, every five minutes."""
+"""Schedule of the health report, every five minutes by default."""
 
-from dagster import (
-    DefaultScheduleStatus,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    SkipReason,
-    schedule,
-)
+from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 
 from aurora_assets import run_tags
 from aurora_assets.jobs import HEALTH_JOB
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
+from schedules.aurora_schedule import aurora_schedule
 
 
-def health_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
-    """Asks for a look, unless one is going on."""
+def health_schedule(site: Site) -> ScheduleDefinition:
+    """Asks for a run, unless one is unfinished."""
+    text = "Examines the whole observatory, read-only; writes the health report and mails alerts."
 
-    @schedule(
-        name="health",
-        job_name=HEALTH_JOB,
-        cron_schedule=site.health.every,
-        default_status=status,
-        description="Looks at everything, read-only, and writes what is wrong: latest.json, the health report.",
-    )
+    @aurora_schedule(site, "health", site.health.every, job=HEALTH_JOB, description=text)
     def health(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         if has_unfinished(context.instance, HEALTH_JOB):
-            return SkipReason("an earlier look has not ended")
+            return SkipReason("an earlier run has not ended")
         return RunRequest(
             run_key=context.scheduled_execution_time.isoformat(),
             tags=run_tags.archive(run_tags.OPS, "health", "ops") | {run_tags.PRIORITY: "20"},

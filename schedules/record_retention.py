@@ -1,7 +1,7 @@
-"""Dagster's own records, bounded: a year of runs and observations every two minutes must not fill the disk.
+"""Record retention: removes old records of Dagster, so that years of runs and observations do not fill the disk.
 
-What a run that is superseded said is removed after ``live.keep_runs``. Kept for ever is the newest materialization of
-each partition, with its run: it is what the UI and the automation conditions know of a day.
+Records of superseded runs go after ``live.keep_runs``. The newest materialization of every partition stays for ever,
+with its run: the UI and the automation conditions need it.
 """
 
 from dataclasses import asdict
@@ -11,6 +11,7 @@ from dagster import Config, DefaultScheduleStatus, JobDefinition, OpExecutionCon
 from pydantic import Field
 
 from aurora_assets import instance as dagster_instance
+from aurora_assets.automation import default_status
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 
@@ -18,33 +19,33 @@ _LOG_EVERY = 500
 JOB = "prune_records"
 
 
-def retention_schedule(site: Site, status: DefaultScheduleStatus) -> ScheduleDefinition:
-    """Prunes once a day."""
+def retention_schedule(site: Site) -> ScheduleDefinition:
+    """Removes old records once a day."""
     return ScheduleDefinition(
         name="retention",
         job=retention_job(site),
         cron_schedule=site.live.retention,
-        default_status=status,
+        default_status=default_status(site, DefaultScheduleStatus),
         description=(
-            f"Removes Dagster's records of runs older than {format_duration(site.live.keep_runs)} that a newer run has "
-            "superseded. Touches no data: nothing of the mirror, the products or the archive."
+            f"Removes Dagster's records of superseded runs older than {format_duration(site.live.keep_runs)}. Deletes "
+            "no data: neither in the mirror, the products nor the archive."
         ),
     )
 
 
 def retention_job(site: Site) -> JobDefinition:
-    """The job that prunes; an operator may start it with ``dry_run``."""
+    """The job that removes old records; an operator may start it with ``dry_run``."""
     days = site.live.keep_runs / timedelta(days=1)
 
     # Its defaults are the site's. As configuration of the job, Dagster would resolve them whenever the code is loaded.
     class Prune(Config):
-        """What to prune, as the launchpad asks for it."""
+        """What to remove, as the launchpad asks for it."""
 
-        dry_run: bool = Field(default=False, description="Only say what would be removed.")
-        older_than_days: float = Field(default=days, description="Runs that began longer ago than this.", ge=1)
-        most: int = Field(default=100_000, description="Look at no more runs than this in one go.", ge=1)
+        dry_run: bool = Field(default=False, description="List what would be removed; remove nothing.")
+        older_than_days: float = Field(default=days, description="Remove runs that began longer ago than this.", ge=1)
+        most: int = Field(default=100_000, description="Examine no more runs than this.", ge=1)
 
-    @op(description="Remove Dagster's records of superseded runs, or say what would be removed.")
+    @op(description="Remove Dagster's records of superseded runs, or list what would be removed.")
     def prune(context: OpExecutionContext, config: Prune) -> None:
         record_retention = dagster_instance.record_retention
         before = datetime.now(UTC) - timedelta(days=config.older_than_days)
@@ -65,7 +66,7 @@ def retention_job(site: Site) -> JobDefinition:
         )
         context.add_output_metadata(asdict(done))
 
-    @job(name=JOB, description="Prune Dagster's own records of old, superseded runs. Data is never touched.")
+    @job(name=JOB, description="Remove Dagster's records of old, superseded runs. Deletes no data.")
     def prune_records() -> None:
         prune()
 

@@ -1,7 +1,7 @@
-"""One sensor a stream: it looks at the instrument host and asks for a run for each day that has something new.
+"""The arrival sensors, one per stream: list the live window on the host and request a run per day with new files.
 
-A look is one listing of the live window. It fetches nothing; it decides by what it sees and by Dagster's own records of
-runs, so it needs no memory for that, and a daemon that was restarted decides alike.
+A tick is one listing and copies nothing. It decides by the listing and by Dagster's records of runs, without a memory
+of its own: a restarted daemon decides alike.
 """
 
 import json
@@ -19,6 +19,7 @@ from dagster import (
 
 from aurora_assets import run_tags
 from aurora_assets.asset_keys import raw_key, source_key
+from aurora_assets.automation import default_status
 from aurora_assets.jobs import day_job_name
 from aurora_assets.mirror.assets import survey_metadata
 from aurora_assets.partitions import live_days
@@ -36,7 +37,7 @@ _OBSERVE_EVERY = timedelta(minutes=10)
 
 
 def arrival_sensors(site: Site) -> list[SensorDefinition]:
-    """A sensor for each stream of the site file."""
+    """One sensor per stream of the site file."""
     return [_arrival_sensor(site, name) for name in site.streams]
 
 
@@ -48,12 +49,12 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         name=f"arrivals_{name}",
         job_name=job,
         minimum_interval_seconds=int(site.live.every.total_seconds()),
-        default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
+        default_status=default_status(site, DefaultSensorStatus),
         description=(
-            f"Looks at {name} on host {stream.host} and starts {job} for each day of the last "
-            f"{format_duration(stream.lookback)} that has a new settled file. Where there is none, it says what it saw."
+            f"Lists the last {format_duration(stream.lookback)} of {name} on host {stream.host} every "
+            f"{format_duration(site.live.every)} and starts {job} for every day with new files."
             if stream.enabled
-            else "Planned offline (`enabled: false` in the site file): looks at nothing."
+            else f"Planned offline (`enabled: false` in the site file): does not list {name}."
         ),
         tags={run_tags.STREAM: name},
     )
@@ -77,17 +78,19 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
             raise
         saw(layout.freshness(name), survey.newest_ns, survey.clock_ns)
         if not survey.is_whole:
-            raise TimeoutError(f"{name}: the listing took longer than limits.look; seen until then: {survey.summary()}")
+            raise TimeoutError(
+                f"{name}: the listing took longer than limits.look; listed until then: {survey.summary()}"
+            )
         remember(layout.days_at_source(name), survey.days_at_source())
         partitions = [day.isoformat() for day in days]
         attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]
         observation, cursor = _observe(name, survey, context.cursor)
-        said = "; ".join([survey.summary(), *attempts.remarks])
-        context.log.info(said)
+        text = "; ".join([survey.summary(), *attempts.remarks])
+        context.log.info(text)
         return SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else f"nothing new: {said}" if not attempts.remarks else said,
+            skip_reason=None if requests else f"nothing new: {text}" if not attempts.remarks else text,
             asset_events=observation,
             cursor=cursor,
         )
@@ -96,7 +99,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
 
 
 def _days(survey: Survey) -> list[DaySurvey]:
-    """All days of the window, the newest first: it has what everybody waits for."""
+    """All days of the window, newest first: everybody waits for that one."""
     days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]
     return sorted(days, key=lambda day: day.day, reverse=True)
 
@@ -113,7 +116,7 @@ def _request(name: str, day: DaySurvey, attempts: Attempts) -> RunRequest | None
 
 
 def _observe(name: str, survey: Survey, cursor: str | None) -> tuple[list[AssetObservation], str | None]:
-    """An observation of the source, where it is not what was last observed, and that is a while ago."""
+    """An observation of the source, where it has changed since the last one, and that is a while ago."""
     state = f"{survey.files} {survey.bytes} {survey.newest_ns} {survey.unsettled} {survey.refusals}"
     now = datetime.now(UTC)
     try:
@@ -123,5 +126,5 @@ def _observe(name: str, survey: Survey, cursor: str | None) -> tuple[list[AssetO
         is_due = True
     if not is_due:
         return [], cursor
-    seen = AssetObservation(source_key(name), metadata=survey_metadata(survey))
-    return [seen], json.dumps({"state": state, "at": now.isoformat(timespec="seconds")})
+    observation = AssetObservation(source_key(name), metadata=survey_metadata(survey))
+    return [observation], json.dumps({"state": state, "at": now.isoformat(timespec="seconds")})

@@ -1,10 +1,11 @@
-"""A run that fails reaches who is to know without waiting for the next look: by the alerts' own path, one mail."""
+"""The sensor that mails a failed run at once, through the alerts, without waiting for the next health run."""
 
 from datetime import UTC, datetime
 
 from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, SkipReason, run_failure_sensor
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from aurora_assets.automation import default_status
 from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout, open_state
@@ -12,15 +13,15 @@ from resources.mailer import MailerResource
 
 
 def failure_sensors(site: Site) -> list[SensorDefinition]:
-    """The sensor of a site that sends mails; none where it sends none."""
+    """The sensor of a site with alerts; none where it has none."""
     settings = site.alerts
     if settings is None:
         return []
 
     @run_failure_sensor(
         name="failed_runs",
-        default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
-        description="Evaluates the alerts when a run has failed, with that run: the mail waits for no look.",
+        default_status=default_status(site, DefaultSensorStatus),
+        description="Evaluates the alerts as soon as a run has failed: the mail does not wait for the next health run.",
     )
     def failed_runs(context: RunFailureSensorContext, mailer: MailerResource) -> SkipReason:
         open_state(site.paths.state)

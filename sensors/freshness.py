@@ -1,6 +1,6 @@
-"""How new the newest data is, evaluated without a run, and written only where somebody would want to hear of it.
+"""The freshness sensor: evaluates the age of the newest data without a run; writes a result only when it changes.
 
-The same ticks keep in sight what checks have found: a newer materialization of the asset hides it in the UI.
+The same ticks keep failed check results visible: in the UI a newer materialization of the asset hides them.
 """
 
 import json
@@ -18,6 +18,7 @@ from dagster import (
 )
 
 from aurora_assets import instance as dagster_instance
+from aurora_assets.automation import default_status
 from aurora_assets.health.checks import asset_of, evaluation_of
 from aurora_platform import health
 from aurora_platform.config.site import Site
@@ -28,42 +29,41 @@ _RECORDS = "records"  # in the cursor: the newest of Dagster's records when it w
 
 
 def freshness_sensor(site: Site) -> SensorDefinition:
-    """One sensor for all streams and products; its cursor is what it has written last of each, and what it has seen."""
+    """One sensor for all streams and products; its cursor is the last state written for each, and the newest record."""
 
     @sensor(
         name="freshness",
         minimum_interval_seconds=_EVERY,
-        default_status=DefaultSensorStatus.RUNNING if site.live.running else DefaultSensorStatus.STOPPED,
-        description="Says how new the newest data of each stream (at its source, here, in the archive) and each "
-        "product is. Starts no run; a check's result is written when its verdict or the class of its age changes. "
-        "Keeps the results of checks that failed in sight when their asset is materialized again.",
+        default_status=default_status(site, DefaultSensorStatus),
+        description="Evaluates the check is_fresh of every stream (source, local, archive) and product, without a run. "
+        "Keeps failed check results visible when their asset is materialized again.",
     )
     def freshness(context: SensorEvaluationContext) -> SensorResult:
         visibility = dagster_instance.check_visibility
         instance, records = context.instance, dagster_instance.records.DagsterRecords(context.instance, site)
         before = _read(context.cursor)
         now, changed, same = {_RECORDS: str(instance.event_log_storage.get_maximum_record_id())}, [], {}
-        # A verdict is hidden, or written by somebody else, with a new event; without one there is nothing to look for.
+        # Only a new event can hide a verdict, or be one of somebody else's; without one there is nothing to search.
         is_quiet = now[_RECORDS] == before.get(_RECORDS)
         newest = {} if is_quiet else visibility.newest_results(instance, _checks_of(context.repository_def))
         counts = dict.fromkeys(health.models.Level, 0)
         for one in health.freshness.all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
             counts[one.level] += 1
-            now[one.name] = _told(one)
+            now[one.name] = _state(one)
             evaluation = evaluation_of(one)
             key = evaluation.asset_check_key
             if before.get(one.name) != now[one.name] or visibility.contradicts(newest.get(key), evaluation):
                 changed.append(one)
             else:
                 same[key] = evaluation
-        # Of what is materialized in the second in which it is evaluated, Dagster could not tell which came first.
+        # Dagster could not tell the order of a materialization and an evaluation in the same second.
         made = visibility.targets(instance, {asset_of(one) for one in changed})
-        # What has changed is written anew.
+        # Changed verdicts are written anew.
         kept = {key: one for key, one in newest.items() if key.name != IS_FRESH or key in same}
-        shown_again = visibility.keep_in_sight(instance, kept, same)
-        said = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
+        repeated = visibility.keep_in_sight(instance, kept, same)
+        text = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
         return SensorResult(
-            skip_reason=f"{said}; {len(changed)} changed; {shown_again} shown again",
+            skip_reason=f"{text}; {len(changed)} changed; {repeated} shown again",
             asset_events=[visibility.shown_with(evaluation_of(one), made.get(asset_of(one))) for one in changed],
             cursor=json.dumps(now, sort_keys=True),
         )
@@ -75,8 +75,8 @@ def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheck
     return repository.asset_graph.asset_check_keys if repository else ()
 
 
-def _told(one: "health.models.Freshness") -> str:
-    """What is worth a line when it changes; since when it is stale moves with each late file and look at a clock."""
+def _state(one: "health.models.Freshness") -> str:
+    """The state whose change is worth a result. (The time since when it is stale moves with every late file.)"""
     is_unseen = one.component == "source" and one.level is health.models.Level.GRAY
     return f"{one.level} {health.freshness.age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
 

@@ -8,10 +8,10 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
-    BackfillPolicy,
     Config,
     DataVersion,
     MaterializeResult,
+    MetadataValue,
 )
 from pydantic import Field
 
@@ -28,17 +28,18 @@ from aurora_assets.archive.checks import (
     stay_spec,
 )
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
-from aurora_assets.automation import last_made, when_an_old_day_changed
-from aurora_assets.metadata import Metadata, common_version, coverage, table
+from aurora_assets.aurora_asset import aurora_asset
+from aurora_assets.metadata import Metadata, column_schema, common_version, coverage, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.retries import retried_asset
 from aurora_platform import archive as archiving
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.ledger import Counts, Ledger
+from aurora_platform.archive.manifest import COLUMNS as MANIFEST_COLUMNS
 from aurora_platform.archive.reports import DayVerdict, VerifyOutcome
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
 from aurora_platform.layout import (
     CORE_PRODUCTS,
     DAILY_VIDEO,
@@ -83,28 +84,24 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
 
 
 def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
-    stream = site.streams[name]
-    there = ArchiveLayout.of(archive).raw_root(stream)
+    stream, layout = site.streams[name], ArchiveLayout.of(archive)
 
-    @retried_asset(
-        key=gws_raw_key(name),
+    @aurora_asset(
+        gws_raw_key(name),
         deps=[raw_key(name)],
         partitions_def=daily(stream.start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name="gws",
-        kinds={"rsync"},
         pool=RAW_POOL,
-        freshness_policy=last_made(stream.stale_after),
-        automation_condition=when_an_old_day_changed(stream.lookback),
-        metadata={"directory": there, "started_by": f"schedule push_{name} (live window), its condition (older days)"},
+        place=layout.raw_root(stream),
+        words={"description": stream.description, "replaced": layout.replaced},
+        metadata={"started_by": f"schedule push_{name} (live window), its condition (older days)"},
         check_specs=[parked_spec(gws_raw_key(name)), stay_spec(gws_raw_key(name))],
-        description=(
-            f"The files of {name}, as they are here, in the archive below `{there}`. By the first of its hosts that "
-            "works. Additive: nothing is ever deleted there, and where a file of a finalized day is replaced, the "
-            f"earlier version is kept below `{ArchiveLayout.of(archive).replaced}`."
-        ),
     )
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
+        """{description} The copy in the archive, one partition per UTC day.
+
+        Copied from the local files by rsync, through the first archive host that works; nothing is ever deleted. Where
+        a file of a finalized day is replaced, the earlier version is kept in `{replaced}`.
+        """
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
         live, old = [day for day in days if day >= live_from], [day for day in days if day < live_from]
@@ -122,27 +119,21 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 
 def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
-    stream, there = site.streams[WXCAM], ArchiveLayout.of(archive).camera_products
-
-    @retried_asset(
-        key=asset_keys.WXCAM_PRODUCTS,
-        # The pixels stay here: the archive has the images that they are made of.
+    @aurora_asset(
+        asset_keys.WXCAM_PRODUCTS,
+        # Without the pixels: the archive has the images that they are made of.
         deps=[asset_key(name) for name in camera_keys(DAILY_VIDEO, LATEST_VIDEO, HOURLY_THUMBNAILS)],
-        partitions_def=daily(stream.start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name="gws",
-        kinds={"rsync"},
+        partitions_def=daily(site.streams[WXCAM].start),
         pool=CAMERA_POOL,
-        automation_condition=when_an_old_day_changed(stream.lookback),
-        metadata={"directory": there},
+        place=ArchiveLayout.of(archive).camera_products,
         check_specs=[parked_spec(asset_keys.WXCAM_PRODUCTS)],
-        description=(
-            f"The camera's videos and thumbnails of a UTC day in the archive, below `{there}`; with "
-            "each push the newest videos and a backup of the catalogue, which is readable there without its -wal and "
-            "-shm files. Not the pixel Zarr: the archive has the images it is made of."
-        ),
     )
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
+        """The sky camera's videos, thumbnails and catalogue in the archive, one partition per UTC day.
+
+        Copied from the local products by rsync. Every run also copies the newest videos and a backup of the catalogue.
+        The pixel store is not copied: the archive has the images that it is made of.
+        """
         days = [day_of_key(key) for key in context.partition_keys]
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
@@ -153,19 +144,20 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
 
 
 def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
-    @retried_asset(
-        key=asset_keys.CORE_PRODUCTS,
-        group_name="gws",
-        kinds={"rsync"},
+    @aurora_asset(
+        asset_keys.CORE_PRODUCTS,
         pool=CORE_POOL,
-        metadata={"directory": archive.products, "started_by": "schedule push_core_products"},
+        place=archive.products,
+        words={"products": site.paths.products},
+        metadata={"started_by": "schedule push_core_products"},
         check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
-        description=(
-            f"Everything in `{site.paths.products}` but the camera's products, and the files that other programs have "
-            f"put into the ledger, in the archive below `{archive.products}`. Small, and never behind the large ones."
-        ),
     )
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
+        """All small products in the archive: everything except those of the sky camera.
+
+        Copied from `{products}` by rsync, together with the files that other programs have put into the ledger. These
+        copies never wait for large ones.
+        """
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).core_products()
@@ -182,33 +174,29 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     stream, published = site.streams[name], Layout.of(site).finalizations
 
-    @retried_asset(
-        key=manifests_key(name),
+    @aurora_asset(
+        manifests_key(name),
         deps=[raw_key(name), gws_raw_key(name)],
         partitions_def=daily(stream.start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name="manifests",
-        kinds={"sha256"},
         pool=VERIFY_POOL,
-        automation_condition=when_an_old_day_changed(stream.lookback),
+        place=published.latest / name,
+        words={"name": name, "scrub": format_duration(archive.scrub)},
         metadata={
-            "latest": str(published.latest / name),
-            "finalizations": str(published.finalized(name)),
+            "finalizations": MetadataValue.path(str(published.finalized(name))),
             "started_by": f"schedule verify_{name}",
+            **column_schema(MANIFEST_COLUMNS),
         },
-        check_specs=[
-            *evidence_specs(manifests_key(name)),
-        ],
-        description=(
-            f"The files of {name} on its host, here and in the archive, by size, mtime and SHA-256; for each UTC day "
-            "that is over and whole in the archive a finalization, here and there; and what could be pruned on the "
-            "host. Reads only what is new, and every file again within "
-            f"{archive.scrub.days} days. Repairs nothing: `aurora repair`."
-        ),
+        check_specs=evidence_specs(manifests_key(name)),
     )
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
+        """The proof for {name}: every file at its source, local and in the archive, with size, mtime and SHA-256.
+
+        Made by listing the three places and reading what is new; every file is read again within {scrub}. A UTC day
+        that is over and complete in the archive gets a finalization. Lists what could be pruned on the host. Repairs
+        nothing: `aurora repair` does that.
+        """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)
         certified = archiving.verify_and_publish.verify_and_publish(

@@ -1,37 +1,33 @@
 """The sky camera's products as assets: catalogue, daily and latest video, hourly thumbnails, pixels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dagster import (
     AssetDep,
     AssetExecutionContext,
+    AssetKey,
     AssetsDefinition,
-    BackfillPolicy,
     DataVersion,
     LastPartitionMapping,
     MaterializeResult,
 )
 
 from aurora_assets.asset_keys import CATALOG, product_key, raw_key
-from aurora_assets.automation import WHEN_ITS_INPUT_CHANGED, last_made, when_an_old_day_changed
-from aurora_assets.metadata import Metadata, common_version, names, picture, rate, span
+from aurora_assets.aurora_asset import aurora_asset
+from aurora_assets.metadata import Metadata, column_schema, common_version, names, picture, rate, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
-from aurora_assets.retries import retried_asset
 from aurora_platform import cameras
 from aurora_platform.cameras import hours, recipes
+from aurora_platform.cameras.catalog_tables import IMAGES_COLUMNS
 from aurora_platform.cameras.filenames import CAMERAS, parse_name
 from aurora_platform.cameras.reports import CatalogReport, PixelsReport, ThumbnailReport, VideoReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
 from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM, open_state
-
-
-def group_of(camera: str) -> str:
-    """A group for each camera: the graph shows an asset's last name only, and both cameras have the same products."""
-    return f"wxcam_{camera}"
 
 
 def wxcam_assets(site: Site) -> list[AssetsDefinition]:
@@ -46,25 +42,21 @@ def wxcam_assets(site: Site) -> list[AssetsDefinition]:
 
 
 def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
-    @retried_asset(
-        key=CATALOG,
+    @aurora_asset(
+        CATALOG,
         deps=[raw_key(WXCAM)],
         partitions_def=daily(site.streams[WXCAM].start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name="wxcam",
-        kinds={"sqlite"},
         code_version=recipes.CATALOG,
-        freshness_policy=last_made(site.streams[WXCAM].stale_after),
-        automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"file": str(workspace.layout.catalog)},
-        description=(
-            "Every readable image and clip of both cameras: the SQLite table `images` in "
-            f"`{workspace.layout.catalog}`, which the dashboard reads. Files that no reader can decode stand in "
-            "`unreadable_media` with the reason and are "
-            "tried again when they change."
-        ),
+        place=workspace.layout.catalog,
+        metadata=column_schema(IMAGES_COLUMNS),
     )
     def wxcam_catalog(context: AssetExecutionContext) -> MaterializeResult:
+        """The catalogue of both cameras: one row per readable image and hourly clip, with time, size and path.
+
+        Made from the mirrored raw files. An SQLite database: the table `images` is what the dashboard reads; the table
+        `unreadable_media` names every file that no reader can decode, with the reason. Such a file is tried again when
+        it changes.
+        """
         open_state(site.paths.state)
         with cameras.refresh.refreshing(workspace) as refresh_day:
 
@@ -76,25 +68,34 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
     return wxcam_catalog
 
 
-def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @retried_asset(
-        key=product_key(camera, DAILY_VIDEO),
-        deps=[CATALOG],
-        partitions_def=daily(site.streams[WXCAM].start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name=group_of(camera),
-        kinds={"mp4"},
-        code_version=recipes.VIDEO,
-        freshness_policy=last_made(site.streams[WXCAM].stale_after),
-        automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"directory": str(workspace.layout.video(camera, site.streams[WXCAM].start).parent)},
-        description=(
-            f"The day's hourly clips of {CAMERAS[camera].label} joined into one MP4 (H.264, yuv420p, faststart) by "
-            "copying their frames; only clips that do not fit are converted, once. What cannot be is left out, "
-            "with the reason."
-        ),
+def _camera_asset(
+    camera: str,
+    product: str,
+    recipe: str,
+    place: Path,
+    deps: Sequence[AssetKey | AssetDep] = (CATALOG,),
+    **options: Any,
+) -> Callable[[Callable[..., MaterializeResult]], AssetsDefinition]:
+    """A product of one camera, made from the catalogue and the files that it lists."""
+    label = CAMERAS[camera].label
+    words = {"label": label, "clips": recipes.LATEST_CLIPS, "side": recipes.THUMBNAIL_SIDE}
+    return aurora_asset(
+        product_key(camera, product), deps=deps, code_version=recipe, place=place, words=words, **options
     )
+
+
+def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
+    start = site.streams[WXCAM].start
+    place = workspace.layout.video(camera, start).with_name("YYYYMMDD.mp4")
+
+    @_camera_asset(camera, DAILY_VIDEO, recipes.VIDEO, place, partitions_def=daily(start))
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
+        """The sky of one UTC day as one video from the {label}: H.264, plays in every browser.
+
+        Made from the day's hourly clips: their frames are copied, not encoded again. A clip with other settings is
+        converted once; a clip that cannot be used is left out, with the reason.
+        """
+
         def build(key: str) -> VideoReport:
             return cameras.videos.build_daily_video(workspace, camera, day_of_key(key), _now())
 
@@ -105,21 +106,15 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
 
 
 def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @retried_asset(
-        key=product_key(camera, LATEST_VIDEO),
-        deps=[AssetDep(CATALOG, partition_mapping=LastPartitionMapping())],
-        group_name=group_of(camera),
-        kinds={"mp4"},
-        code_version=recipes.VIDEO,
-        freshness_policy=last_made(site.streams[WXCAM].stale_after),
-        automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"file": str(workspace.layout.latest_video(camera))},
-        description=(
-            f"The newest {recipes.LATEST_CLIPS} hourly clips of {CAMERAS[camera].label}, across midnight, as one MP4: "
-            "what the dashboard plays first."
-        ),
-    )
+    place = workspace.layout.latest_video(camera)
+    newest = AssetDep(CATALOG, partition_mapping=LastPartitionMapping())
+
+    @_camera_asset(camera, LATEST_VIDEO, recipes.VIDEO, place, deps=[newest])
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
+        """The newest hours of the sky as one video from the {label}: what the dashboard plays first.
+
+        Made from the newest {clips} hourly clips, also across midnight, like the daily video.
+        """
         _begin(context, site, workspace)
         report = cameras.videos.build_latest_video(workspace, camera, _now())
         return MaterializeResult(
@@ -130,23 +125,16 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
 
 
 def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @retried_asset(
-        key=product_key(camera, HOURLY_THUMBNAILS),
-        deps=[CATALOG],
-        partitions_def=hourly(site.streams[WXCAM].start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name=group_of(camera),
-        kinds={"jpeg"},
-        code_version=recipes.THUMBNAIL,
-        freshness_policy=last_made(site.streams[WXCAM].stale_after),
-        automation_condition=when_an_old_day_changed(site.streams[WXCAM].lookback),
-        metadata={"directory": str(workspace.layout.thumbnails(camera, site.streams[WXCAM].start).parent)},
-        description=(
-            f"One JPEG of at most {recipes.THUMBNAIL_SIDE} px an hour of {CAMERAS[camera].label}: the image nearest to "
-            "half past. Made when the hour is over and complete; never replaced, because clients keep its URL."
-        ),
-    )
+    start = site.streams[WXCAM].start
+    place = workspace.layout.thumbnails(camera, start).with_name("YYYYMMDD")
+
+    @_camera_asset(camera, HOURLY_THUMBNAILS, recipes.THUMBNAIL, place, partitions_def=hourly(start))
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
+        """One small picture of the sky per hour from the {label}: a JPEG of at most {side} px.
+
+        Made from the image nearest to half past, when the hour is over and all its images have arrived. Never replaced,
+        because web pages keep its URL.
+        """
         _begin(context, site, workspace)
         keys, reports = context.partition_keys, {}
         made = cameras.thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
@@ -166,23 +154,17 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
 
 
 def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefinition:
-    @retried_asset(
-        key=product_key(camera, PIXELS),
-        deps=[CATALOG],
-        partitions_def=daily(site.streams[WXCAM].start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name=group_of(camera),
-        kinds={"zarr"},
-        code_version=recipes.PIXELS,
-        freshness_policy=last_made(site.streams[WXCAM].stale_after),
-        automation_condition=WHEN_ITS_INPUT_CHANGED,
-        metadata={"store": str(workspace.layout.store), "group": f"{camera}/YYYYMMDD"},
-        description=(
-            f"The day's images of {CAMERAS[camera].label} as a Zarr v3 group: `image` (time, y, x, channel) uint8 RGB. "
-            f"{recipes.STORAGE_POLICY} Read it with `open_pixels` or `xarray.open_zarr`."
-        ),
-    )
+    start = site.streams[WXCAM].start
+    place = workspace.layout.store / camera / "YYYYMMDD"
+
+    @_camera_asset(camera, PIXELS, recipes.PIXELS, place, partitions_def=daily(start))
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
+        """All images of one UTC day from the {label} as one array: `image` (time, y, x, channel), uint8 RGB.
+
+        Made from the catalogued images. A Zarr v3 group in which every chunk is the original JPEG, byte for byte: read
+        it with `aurora_platform.open_pixels` or `xarray.open_zarr`.
+        """
+
         def build(key: str) -> PixelsReport:
             return cameras.pixels.build_pixels(workspace, camera, day_of_key(key), _now())
 

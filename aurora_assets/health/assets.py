@@ -15,9 +15,9 @@ from dagster import (
 
 from aurora_assets import instance as dagster_instance
 from aurora_assets.asset_keys import ALERTS, HEALTH
+from aurora_assets.aurora_asset import aurora_asset
 from aurora_assets.instance.code_location import CodeLocation
 from aurora_assets.metadata import Metadata, picture, table
-from aurora_assets.retries import retried_asset
 from aurora_platform import health, operations
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
@@ -35,25 +35,26 @@ def health_assets(site: Site, code: Callable[[], CodeLocation]) -> list[AssetsDe
 
 
 def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
-    @retried_asset(
-        key=HEALTH,
-        group_name="ops",
-        kinds={"json"},
+    @aurora_asset(
+        HEALTH,
         pool="ops",
+        place=Layout.of(site).health.directory,
         metadata={
-            "snapshot": str(Layout.of(site).health.snapshot),
-            "health": str(Layout.of(site).health.directory),
+            "snapshot": MetadataValue.path(str(Layout.of(site).health.snapshot)),
             "started_by": "schedule health",
         },
         check_specs=[
-            AssetCheckSpec(NOTHING_IS_RED, asset=HEALTH, description="Nothing is red; the table has what is not green.")
+            AssetCheckSpec(
+                NOTHING_IS_RED, asset=HEALTH, description="No component is red; a table lists every problem."
+            )
         ],
-        description=(
-            "One look at everything: disks, hosts, freshness, manifests, Dagster's runs and daemons, pages. Observe-"
-            "only: it restarts, deletes and rebuilds nothing. Written as JSON and Markdown, each file replaced whole."
-        ),
     )
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
+        """The health of the whole observatory: what is wrong, since when, and what to do next.
+
+        Made from the disks, the hosts, the age of all data, the manifests, Dagster's runs and daemons, and the web
+        pages. It only observes: nothing is restarted, deleted or rebuilt. Written as JSON and Markdown.
+        """
         open_state(site.paths.state)
         records = dagster_instance.records.DagsterRecords(context.instance, site, code())
         snapshot, assessment = operations.observe.observe(site, records)
@@ -68,28 +69,24 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
 
 
 def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
-    @retried_asset(
-        key=ALERTS,
+    @aurora_asset(
+        ALERTS,
         deps=[HEALTH],
-        group_name="ops",
-        kinds={"email"},
         pool="ops",
-        retry_policy=None,  # a mail that could not leave goes with the next look
-        metadata={
-            "directory": str(Layout.of(site).health.alerts),
-            "to": ", ".join(settings.to),
-            "started_by": "schedule health",
-        },
+        place=Layout.of(site).health.alerts,
+        retry_policy=None,  # the next run sends a mail that could not leave
+        words={"repeat": format_duration(settings.repeat)},
+        metadata={"to": ", ".join(settings.to), "started_by": "schedule health"},
         check_specs=[
-            AssetCheckSpec(_CAN_MAIL, asset=ALERTS, description="What was to be mailed has left; else it waits.")
+            AssetCheckSpec(_CAN_MAIL, asset=ALERTS, description="Every mail that was due has left; none is waiting.")
         ],
-        description=(
-            "The rules over `latest.json`: one mail when something begins, again while it lasts "
-            f"(every {format_duration(settings.repeat)}), and when it is over. Where the relay is down nothing is "
-            "lost: the mail goes with the next look."
-        ),
     )
     def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
+        """The alerts by mail: one when a problem begins, one every {repeat} while it lasts, one when it is over.
+
+        Made from the health snapshot `latest.json`. Where the mail relay is down, nothing is lost: the next run sends
+        the mail.
+        """
         open_state(site.paths.state)
         outcome = health.alerts.Alerting.of(site, settings).evaluate(
             health.alert_rules.read_snapshot(Layout.of(site).health.snapshot), mailer.of(settings)

@@ -30,7 +30,8 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from aurora_assets.instance.check_results import LOOK_BACK, Standing, records_of, span_of, standing_results
 from aurora_platform.config.site import Site
 from aurora_platform.health.models import FailedCheck, Level
-from aurora_platform.layout import IS_FRESH, NOTHING_IS_RED, WXCAM, WXCAM_PRODUCTS
+from aurora_platform.layout import IS_FRESH, NOTHING_IS_RED
+from aurora_platform.layout.key_parts import parts_of
 
 _SHOWN, _NAMED = 20, 3
 _OF_NONE = "no partition"  # beside some
@@ -196,7 +197,8 @@ def _first_failed(instance: DagsterInstance, key: AssetCheckKey) -> datetime | N
 
 def _stream_of(asset: AssetKey, site: Site) -> str | None:
     """The stream whose data an asset is, or is made from."""
-    if asset.path[-1] in site.streams:
-        return asset.path[-1]
-    is_of_camera = asset.path[0] == WXCAM or asset.path[-1] == WXCAM_PRODUCTS
-    return WXCAM if is_of_camera and WXCAM in site.streams else None
+    try:
+        stream = parts_of(asset.to_user_string()).stream
+    except ValueError:
+        return None  # a record of an asset that the code does not have any more
+    return stream if stream in site.streams else None

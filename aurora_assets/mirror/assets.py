@@ -7,20 +7,18 @@ from dagster import (
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
-    BackfillPolicy,
     DataVersion,
     MaterializeResult,
     MetadataValue,
 )
 
 from aurora_assets.asset_keys import raw_key, source_key
-from aurora_assets.automation import last_made
+from aurora_assets.aurora_asset import aurora_asset
 from aurora_assets.metadata import Metadata, common_version, table
 from aurora_assets.partitions import daily, day_of_key
-from aurora_assets.retries import retried_asset
 from aurora_platform import mirror
 from aurora_platform.config.site import Site
-from aurora_platform.config.streams import Stream
+from aurora_platform.config.types import format_duration
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
@@ -29,59 +27,53 @@ from resources.hosts import HostsResource
 
 
 def source_specs(site: Site) -> list[AssetSpec]:
-    """The instrument hosts' own directories: observed, never written."""
+    """The directories on the instrument hosts: observed, never written."""
     return [
         AssetSpec(
             source_key(name),
-            description=_where(stream) + (" PLANNED OFFLINE: nothing looks at it." if not stream.enabled else ""),
-            group_name="source",
-            kinds={site.hosts[stream.host].kind},
+            description=f"{stream.description} The original files on their host, which Aurora only reads."
+            + ("" if stream.enabled else " PLANNED OFFLINE: not listed.")
+            + f"\n\nPath: `{stream.path}` on host `{stream.host}`",
             metadata={
                 "host": stream.host,
-                "path": stream.path,
-                "start": stream.start.isoformat(),
-                "planned_offline": not stream.enabled,
+                "path": MetadataValue.path(stream.path),
+                "first_day": stream.start.isoformat(),
+                **({} if stream.enabled else {"planned_offline": True}),
             },
         )
         for name, stream in site.streams.items()
     ]
 
 
-def _where(stream: Stream) -> str:
-    return f"{stream.description} As it lies on host `{stream.host}` in `{stream.path}`."
-
-
 def raw_assets(site: Site) -> list[AssetsDefinition]:
-    """One mirror for each stream of the site file."""
+    """One mirror per stream of the site file."""
     return [_raw_asset(site, name) for name in site.streams]
 
 
 def _raw_asset(site: Site, name: str) -> AssetsDefinition:
     stream, layout = site.streams[name], Layout.of(site)
     host, root = site.hosts[stream.host], layout.raw_root(name)
+    settle = format_duration(stream.settle)
 
-    @retried_asset(
-        key=raw_key(name),
+    @aurora_asset(
+        raw_key(name),
         deps=[source_key(name)],
         partitions_def=daily(stream.start),
-        backfill_policy=BackfillPolicy.single_run(),
-        group_name="raw",
-        kinds={"rsync"},
         pool=f"mirror_{name}",
-        freshness_policy=last_made(stream.stale_after),
         code_version=RECIPE,
+        place=root,
+        words={"description": stream.description, "host": stream.host, "settle": settle},
         metadata={
-            "directory": str(root),
-            "settle": str(stream.settle),
+            "settle": settle,
             "started_by": f"sensor arrivals_{name} (live window), schedule reconcile_{name} (older days)",
         },
-        description=(
-            f"{stream.description} Copied from host `{stream.host}` to `{root}` with the same relative "
-            "paths and times. Additive: nothing is ever deleted here. A file younger than "
-            f"{stream.settle} is still being written and waits for the next pass."
-        ),
     )
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
+        """{description} The local copy of the original files, one partition per UTC day.
+
+        Copied by rsync from host `{host}` with the same relative paths and mtimes; nothing is ever deleted. A file that
+        changed less than {settle} ago is still being written: a later run copies it.
+        """
         open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))
         report = mirror.sync.mirror_days(

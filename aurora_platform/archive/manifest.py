@@ -16,7 +16,14 @@ from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
 from aurora_platform.fs.versions import FileVersion
 
-HEADER = "relpath\tsize\tmtime\tchecksum\n"
+COLUMNS = {
+    "relpath": ("text", "Path relative to the stream's directory"),
+    "size": ("integer", "Size in bytes"),
+    "mtime": ("decimal", "mtime in s since the epoch, UTC, with nine decimals"),
+    "checksum": ("text", "SHA-256 in hex; empty where the file was not read"),
+}
+"""Type and meaning of every column."""
+HEADER = "\t".join(COLUMNS) + "\n"
 _BILLION = 1_000_000_000
 _LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|)")
 

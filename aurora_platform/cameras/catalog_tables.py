@@ -32,3 +32,23 @@ CREATE INDEX IF NOT EXISTS images_by_day ON images (day_utc, image_type, media_k
 CREATE INDEX IF NOT EXISTS images_by_time ON images (image_type, media_kind, time_epoch_ns, raw_path);
 """
 SCHEMA = Schema((_TABLES,))
+
+IMAGES_COLUMNS = {
+    "raw_path": ("TEXT", "Path of the file on this machine; the primary key"),
+    "image_type": ("TEXT", "Camera: fish_hdr or pano_hdr"),
+    "media_kind": ("TEXT", "image or video (an hourly clip)"),
+    "mime_type": ("TEXT", "image/jpeg or video/mp4"),
+    "stream": ("TEXT", "Directory of the camera: FISH or PANO"),
+    "label": ("TEXT", "Name of the camera for people"),
+    "time_utc": ("TEXT", "Time of the image, or begin of the clip: ISO 8601, UTC"),
+    "time_epoch_ns": ("INTEGER", "The same time in ns since the epoch, UTC"),
+    "day_utc": ("TEXT", "UTC day of that time: YYYY-MM-DD"),
+    "relative_path": ("TEXT", "Path relative to the stream's raw directory"),
+    "filename": ("TEXT", "File name"),
+    "width": ("INTEGER", "Width in px"),
+    "height": ("INTEGER", "Height in px"),
+    "size_bytes": ("INTEGER", "Size of the file in bytes"),
+    "mtime_ns": ("INTEGER", "mtime of the file in ns since the epoch, UTC"),
+    "indexed_at": ("TEXT", "When the row was written: ISO 8601, UTC"),
+}
+"""Type and meaning of every column of ``images``."""

@@ -22,6 +22,7 @@ from aurora_platform.config.live import Live
 from aurora_platform.config.package_files import CHECKOUT, DEMO_DIRECTORY, DEMO_SITE, demo_site_text
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import (
+    Contact,
     Name,
     Settings,
     SitePath,
@@ -50,6 +51,8 @@ class Site(Settings):
     """An observatory: its paths, hosts, streams and archive."""
 
     name: Name
+    contact: Contact | None = None
+    """Who looks after the site: a mail address, or ``team:<name>``; the owner of every asset in the UI."""
     paths: Paths
     hosts: dict[Name, Host] = Field(min_length=1)
     streams: dict[Name, Stream] = Field(min_length=1)

@@ -33,6 +33,7 @@ _FREE = re.compile(r"[0-9]{1,2}%|[0-9]{1,6}[MGT]")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OF_A_DAY = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
+_CONTACT = re.compile(r"team:[A-Za-z0-9_-]{1,63}|[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,7}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
 
 
@@ -192,6 +193,7 @@ DayRule = Annotated[str, AfterValidator(_day_rule)]
 DayName = Annotated[str, AfterValidator(_day_name)]
 UnquotedPath = Annotated[SitePath, AfterValidator(_unquoted)]
 Address = Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
+Contact = Annotated[str, _matching(_CONTACT, "a mail address (name@example.org) or team:<name>")]
 Login = Annotated[str, _matching(_USER, "a login name")]
 Cron = Annotated[str, AfterValidator(_cron)]
 """When a schedule ticks, in UTC, as in a crontab."""

@@ -30,8 +30,8 @@ from dagster import (
     partition_loading_context,
 )
 
+from aurora_assets.aurora_asset import TRY_AGAIN
 from aurora_assets.definitions import build
-from aurora_assets.retries import TRY_AGAIN
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import WXCAM, Layout, camera_keys
@@ -455,7 +455,7 @@ def test_each_asset_leads_to_its_own_function_in_the_source() -> None:
     for file in (ROOT / "aurora_assets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef) and any(
-                ast.unparse(one).startswith("retried_asset(") for one in node.decorator_list
+                ast.unparse(one).startswith(("aurora_asset(", "_camera_asset(")) for one in node.decorator_list
             ):
                 defined[node.name] = (str(file), node.lineno)
     leads = {

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from dagster import (
+    AssetKey,
     Backoff,
     DagsterInstance,
     ExecuteInProcessResult,
@@ -21,7 +22,7 @@ from dagster import (
     materialize,
 )
 
-from aurora_assets.retries import TRY_AGAIN, fail_at_once_unless_transient, retried_asset
+from aurora_assets.aurora_asset import TRY_AGAIN, aurora_asset, fail_at_once_unless_transient
 from aurora_platform.cameras.catalog import open_readonly
 from aurora_platform.cameras.images import inspect_image
 from aurora_platform.config.site import load_site
@@ -206,7 +207,7 @@ def instance() -> Iterator[DagsterInstance]:
 def run(work: Callable[[], object], instance: DagsterInstance) -> ExecuteInProcessResult:
     """A run of one asset that does ``work``, as ours are: retried by a policy like theirs, only sooner."""
 
-    @retried_asset(retry_policy=FAST)
+    @aurora_asset(AssetKey("tiny"), retry_policy=FAST)
     def tiny() -> None:
         work()
 

@@ -69,7 +69,7 @@ def test_a_file_recovered_with_an_old_mtime_is_brought_over_in_the_lane_of_histo
     assert [run.status for run in daemon.work()] == [SUCCESS]
     assert (Layout.of(daemon.site).raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
     said = skipped(daemon.tick("reconcile_met"))
-    assert said.startswith("nothing of before the live window is missing here: 1 file seen (0.0 MB); newest ")
+    assert said.startswith("no file of before the live window is missing: 1 file seen (0.0 MB); newest ")
 
 
 def test_days_without_a_gap_share_a_run_and_the_newest_go_first(daemon: Daemon, met: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_listing_that_takes_too_long_gives_what_was_seen_and_says_that_it_is_n
         tick = daemon.tick("reconcile_met")
         assert asked(daemon) == [(f"{OLD}", f"{OLD}")]
         assert "1 file seen (0.0 MB)" in log_of(daemon, tick)
-        assert f"(NOT ALL: {timedelta(seconds=0.8 * LOOK)} were not enough); 1 old days are behind" in log_of(
+        assert f"(incomplete: the time was up after {0.8 * LOOK:.0f} s); 1 old day with missing files" in log_of(
             daemon, tick
         )
 

@@ -54,7 +54,7 @@ def test_closed_hours_get_one_run_a_stretch_and_are_not_asked_for_again(daemon: 
     hours = [f"{BEFORE:%Y%m%d}_23", *(f"{YESTERDAY:%Y%m%d}_{n}" for n in ("00", "05", "06"))]
     assert thumbnails(daemon) == {f"{camera}/{hour}" for camera in ("fish_hdr", "pano_hdr") for hour in hours}
     said = skipped(daemon.tick("thumbnails"))
-    assert "that is over and complete has its thumbnails" in said
+    assert "every closed and complete hour since " in said
 
 
 def test_while_a_run_for_hours_has_not_ended_none_is_asked_for(daemon: Daemon, bring: Callable) -> None:

@@ -314,7 +314,7 @@ def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
         seconds = count(step=15)
         patched.setattr(scan.time, "monotonic", lambda: next(seconds))
         tick = daemon.sense_arrivals()
-    assert "TimeoutError: met: the listing took longer than limits.look; seen until then: " in error_of(tick)
+    assert "TimeoutError: met: the listing took longer than limits.look; listed until then: " in error_of(tick)
     assert daemon.runs() == []
     assert not Layout.of(daemon.site).days_at_source("met").exists()
 

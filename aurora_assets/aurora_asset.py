@@ -1,0 +1,106 @@
+"""The decorator of every asset: partitions, backfills, retries, and the docstring as the description in the UI.
+
+Part of the Dagster layer. What holds for whole selections of assets (owners, tags, automation) is in
+:mod:`aurora_assets.policies`.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    BackfillPolicy,
+    Backoff,
+    BetaWarning,
+    Failure,
+    Jitter,
+    MetadataValue,
+    PartitionsDefinition,
+    RetryPolicy,
+    asset,
+)
+
+from aurora_platform.errors import is_transient
+
+# 10, 20 and 40 s: an interrupted connection and the reboot of a switch pass in that time. In longer trouble the run
+# fails, and the sensors ask for another.
+TRY_AGAIN = RetryPolicy(max_retries=3, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+
+
+def aurora_asset(
+    key: AssetKey,
+    *,
+    words: Mapping[str, object] | None = None,
+    place: Path | str = "",
+    partitions_def: PartitionsDefinition | None = None,
+    retry_policy: RetryPolicy | None = TRY_AGAIN,
+    metadata: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], AssetsDefinition]:
+    """Define an asset from a function.
+
+    The function's docstring is the description in the UI: what the asset is, then where it comes from. A transient
+    error is tried again with growing pauses; any other fails at once (:func:`fail_at_once_unless_transient`).
+
+    Parameters
+    ----------
+    key
+        The asset's key.
+    words
+        Values for the ``{names}`` in the docstring.
+    place
+        Where the asset is on disk or in the archive; the description ends with it, and the metadata have it as a path.
+    partitions_def
+        With partitions, a backfill of any range is a single run.
+    retry_policy
+        None for an asset that the next run makes up for anyway.
+    metadata, options
+        What :func:`dagster.asset` takes.
+    """
+
+    def define(function: Callable[..., Any]) -> AssetsDefinition:
+        with warnings.catch_warnings():
+            # Dagster warns once per asset that single-run backfills may still change.
+            warnings.simplefilter("ignore", BetaWarning)
+            made: AssetsDefinition = asset(
+                key=key,
+                partitions_def=partitions_def,
+                backfill_policy=BackfillPolicy.single_run() if partitions_def else None,
+                retry_policy=retry_policy,
+                description=description_of(function, words or {}, place),
+                metadata={**({"path": MetadataValue.path(str(place))} if place else {}), **(metadata or {})},
+                **options,
+            )(fail_at_once_unless_transient(function))
+        return made
+
+    return define
+
+
+def description_of(function: Callable[..., Any], words: Mapping[str, object], place: Path | str = "") -> str:
+    """A function's docstring with its ``{names}`` filled in, and the place as its last line."""
+    text = inspect.cleandoc(function.__doc__ or "").format(**words)
+    return f"{text}\n\nPath: `{place}`" if place else text
+
+
+def fail_at_once_unless_transient[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function fail at once, whatever its retry policy, unless trying again may help.
+
+    The errors themselves decide whether it may (:mod:`aurora_platform.errors`).
+    """
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if is_transient(error) or isinstance(error, Failure):
+                raise
+            # The message names the file or host and the next step; the chain below it has the place in the source.
+            raise Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+
+    return guarded
