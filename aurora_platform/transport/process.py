@@ -2,8 +2,9 @@
 
 :func:`run_program` starts a program by ``subprocess``, not by ``dagster-shell``: that forks with Python code to run
 in the child (``preexec_fn``), and in a process with threads such a child can hang before the program, so before any
-bound, begins. Seen with PyAV's threads; ``docs/decisions.md`` tells the story. ``dagster-shell`` runs what an operator
-starts by itself, in a run that does nothing else (:mod:`aurora_assets.tools_job`).
+bound, begins. Seen with PyAV's threads; ``docs/decisions/0015-start-programs-with-subprocess.md`` tells the story.
+``dagster-shell`` runs what an operator starts by itself, in a run that does nothing else
+(:mod:`aurora_assets.tools_job`).
 """
 
 import os

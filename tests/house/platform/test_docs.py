@@ -15,7 +15,7 @@ from aurora_platform.layout import CameraLayout
 from aurora_simulator import CameraSpec, simulate
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DAY = date(2026, 8, 18)
 
 
@@ -39,7 +39,7 @@ def test_the_examples_for_analysts_run_from_top_to_bottom(products: Path) -> Non
     assert names["brightness"].sizes == {"time": 12}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         assert target.startswith("https://") or (document.parent / target).exists(), target
