@@ -7,6 +7,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -20,6 +21,8 @@ from dagster import (
 
 from aurora_platform.check_report import CheckReport
 from aurora_platform.plots import coverage_strip, strip_days
+from aurora_platform.report_fields import Show, shown_fields
+from aurora_platform.text import Count, human_size
 
 Metadata = dict[str, Any]
 
@@ -39,6 +42,45 @@ def table(rows: Iterable[Mapping[str, str | int | float]]) -> MetadataValue:
     """Rows with the same keys as a table; the word "none" where there are no rows."""
     records = [TableRecord(dict(row)) for row in rows]
     return MetadataValue.table(records) if records else MetadataValue.text("none")
+
+
+def metadata_of(report: object) -> Metadata:
+    """The shown fields of a report (:mod:`aurora_platform.report_fields`) as metadata; empty ones are left out.
+
+    Sizes come twice: for people where their field stands, and as a number, which the UI can plot, at the end.
+    """
+    found: Metadata = {}
+    numbers: Metadata = {}
+    for name, show, value in shown_fields(report):
+        if show.unit == "bytes":
+            found[name.replace("bytes", "size")] = human_size(value)
+            numbers[name] = value
+        else:
+            found |= _entries(name, value, show)
+    return found | numbers
+
+
+def _entries(name: str, value: Any, show: Show) -> Metadata:
+    """One value as metadata; a count comes with its first names, a ``path -> reason`` with a table."""
+    if value is None or value == "" or (show.rare and not (value.total if isinstance(value, Count) else value)):
+        return {}
+    match value:
+        case Count():
+            return {name: value.total} | ({f"{name}_first": "; ".join(value.first)} if value.first else {})
+        case Mapping():
+            return {name: len(value)} | ({f"{name}_files": names(value)} if value else {})
+        case Path():
+            return {name: MetadataValue.path(str(value))}
+        case (datetime(), datetime()):
+            return span(value)
+        case float():
+            return {name: round(value, 3)}
+        case bool() | int() | str():
+            return {name: value}
+    if isinstance(value, Iterable):
+        texts = [str(one) for one in value]
+        return {name: "\n".join(texts)} if texts else {}
+    raise TypeError(f"{name}: {type(value).__name__} cannot be shown")
 
 
 def column_schema(columns: Mapping[str, tuple[str, str]]) -> Metadata:

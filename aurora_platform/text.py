@@ -31,6 +31,16 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def human_size(count: float) -> str:
+    """A number of bytes for people, in powers of 1000: 512 B, 3.8 GB."""
+    # `rich` has the same, but only a server has `rich`.
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 @dataclass
 class Count:
     """A count, with the first few names that it counts."""

@@ -1,0 +1,92 @@
+"""Reports as metadata: what matters stands first, sizes are readable, empty values are left out."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from dagster import MetadataValue
+
+from aurora_assets.metadata import metadata_of
+from aurora_platform.report_fields import Show
+from aurora_platform.text import Count
+
+NAMED = Show()
+
+
+@dataclass
+class Report:
+    """As reports of the library are."""
+
+    internal: str = "not shown"
+    copied: Annotated[int, NAMED] = 3
+    bytes: Annotated[int, Show(unit="bytes")] = 1_300_000_000
+    unsettled: Annotated[Count, NAMED] = field(default_factory=Count)
+    parked: Annotated[Count, Show(rare=True)] = field(default_factory=Count)
+    excluded: Annotated[dict[str, str], NAMED] = field(default_factory=dict)
+    target: Annotated[Path | None, Show("path")] = None
+    note: Annotated[str, NAMED] = ""
+    days: Annotated[list[date], NAMED] = field(default_factory=list)
+    seconds: Annotated[float, Show(unit="s")] = 1.2346
+
+    @property
+    def rate(self) -> Annotated[float, Show("rate_bytes_per_s")]:
+        return self.bytes / self.seconds
+
+
+def test_values_come_in_the_order_of_the_class_and_numbers_of_bytes_at_the_end() -> None:
+    assert metadata_of(Report()) == {
+        "copied": 3,
+        "size": "1.3 GB",
+        "unsettled": 0,
+        "excluded": 0,
+        "seconds": 1.235,
+        "rate_bytes_per_s": pytest.approx(1_300_000_000 / 1.2346, rel=1e-6),
+        "bytes": 1_300_000_000,
+    }
+    assert list(metadata_of(Report())) == [
+        "copied", "size", "unsettled", "excluded", "seconds", "rate_bytes_per_s", "bytes"
+    ]  # fmt: skip
+
+
+def test_a_rare_count_is_shown_once_it_is_there_with_its_first_names() -> None:
+    report = Report()
+    report.parked.add("a.nc")
+    report.parked.add("b.nc")
+    shown = metadata_of(report)
+    assert (shown["parked"], shown["parked_first"]) == (2, "a.nc; b.nc")
+
+
+def test_paths_days_and_reasons_have_forms_of_their_own() -> None:
+    shown = metadata_of(
+        Report(target=Path("/data/20260305.mp4"), days=[date(2026, 3, 5), date(2026, 3, 6)], excluded={"a.jpg": "gray"})
+    )
+    assert shown["path"] == MetadataValue.path("/data/20260305.mp4")
+    assert shown["days"] == "2026-03-05\n2026-03-06"
+    assert shown["excluded"] == 1
+    assert [dict(record.data) for record in shown["excluded_files"].value.records] == [
+        {"file": "a.jpg", "reason": "gray"}
+    ]
+
+
+def test_a_time_span_is_first_and_last() -> None:
+    @dataclass
+    class Spanned:
+        span: Annotated[tuple[datetime, datetime] | None, NAMED] = None
+
+    first, last = datetime(2026, 3, 5, 1, tzinfo=UTC), datetime(2026, 3, 5, 2, 30, tzinfo=UTC)
+    assert metadata_of(Spanned((first, last))) == {
+        "first": "2026-03-05 01:00:00 UTC",
+        "last": "2026-03-05 02:30:00 UTC",
+    }
+    assert metadata_of(Spanned()) == {}
+
+
+def test_a_value_of_another_type_is_an_error_and_is_not_left_out_in_silence() -> None:
+    @dataclass
+    class Odd:
+        value: Annotated[object, NAMED]
+
+    with pytest.raises(TypeError, match="value: object cannot be shown"):
+        metadata_of(Odd(object()))
