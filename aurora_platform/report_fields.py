@@ -24,13 +24,13 @@ class Show:
 
 def shown_fields(report: object) -> Iterator[tuple[str, Show, Any]]:
     """Name, annotation and value of every shown field: fields first, then properties, in the order of the class."""
-    kind: type[Any] = type(report)
+    kind: Any = type(report)
     for attribute, show in _shown(kind):
         yield show.name or attribute, show, getattr(report, attribute)
 
 
 @cache
-def _shown(kind: type[Any]) -> list[tuple[str, Show]]:
+def _shown(kind: Any) -> list[tuple[str, Show]]:
     hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
     for name, value in vars(kind).items():
         if isinstance(value, property) and value.fget is not None:
