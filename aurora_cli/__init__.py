@@ -1,1 +1,1 @@
-"""The command ``aurora``: what an operator does from a shell. The assets do the same work by themselves."""
+"""The command ``aurora``: what an operator does from a shell. Runs of Dagster do the same work on their own."""

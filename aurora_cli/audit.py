@@ -1,4 +1,4 @@
-"""``aurora audit``: everything that a first deployment trips over, looked at before it does. It writes nothing."""
+"""``aurora audit``: check everything that can make a first deployment fail. It writes nothing."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from aurora_cli.console import say, show_json, show_table, waiting
-from aurora_cli.context import days_from, not_begun, read_only_connections
+from aurora_cli.console import print_json, print_line, print_table, wait_display
+from aurora_cli.context import days_until_today, describe_later_start, read_only_connections
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
@@ -24,124 +24,138 @@ from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
 
-_AT_ONCE = 8  # looks at one host at the same time, as sshd has ten sessions for a connection (MaxSessions)
-_DISK_BOUND = 20  # s; a network file system whose server is gone would hold us for ever
+_AT_ONCE = 8  # scans per host at the same time; sshd allows ten sessions per connection (MaxSessions)
+_DISK_BOUND = 20  # s; a network file system whose server is down would block us for ever
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For another program.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 @click.pass_obj
 def audit(file: Path | None, as_json: bool) -> None:
-    """Check, without writing anything, what the platform needs: here, on every host, and in the archive.
+    """Check that this machine, every host and the archive are ready for use.
 
-    Exit code 1 where something is FAIL: the platform would not work. `warn` is worth a look, `off` is planned offline.
+    Writes nothing. Run it before the first start, and when something does not work. Levels: `ok`; `warn`: check it;
+    `FAIL`: the platform would not work; `off`: planned offline, not begun, or not checked.
+
+    \b
+    Exit codes: 0 nothing is FAIL; 1 something is FAIL.
+    Example: aurora --site /srv/aurora/site.yaml audit
     """
     try:
         site = load_site(file)
     except SiteError as error:
-        step = "correct the key that is named; docs/site-file.md explains each"
-        found, name = [AuditLine("site file", Level.FAIL, str(error), step)], "no site"
+        step = "correct the key in the message; docs/site-file.md explains all keys"
+        lines, name = [AuditLine("site file", Level.FAIL, str(error), step)], "no site"
     else:
-        used = file or DEFAULT_SITE
-        found, name = (
-            [AuditLine("site file", Level.OK, f"{used}: {site.name}, {counted(len(site.streams), 'stream')}")],
-            site.name,
-        )
-        found += _look(site)
-    count = Counter(line.level for line in found)
+        result = f"{file or DEFAULT_SITE}: {site.name}, {counted(len(site.streams), 'stream')}"
+        lines, name = [AuditLine("site file", Level.OK, result), *audit_site(site)], site.name
+    count = Counter(line.level for line in lines)
     if as_json:
-        show_json(
+        print_json(
             {
                 "site": name,
                 "count": {level.value: count[level] for level in Level},
-                "findings": [asdict(one) for one in found],
+                "findings": [asdict(line) for line in lines],
             }
         )
     else:
-        _show(name, found)
-        say(", ".join(f"{count[level]} {level.value}" for level in Level), "red" if count[Level.FAIL] else "green")
+        _show(name, lines)
+        print_line(
+            ", ".join(f"{count[level]} {level.value}" for level in Level), "red" if count[Level.FAIL] else "green"
+        )
     if count[Level.FAIL]:
         raise click.exceptions.Exit(1)
 
 
-def _look(site: Site) -> list[AuditLine]:
-    """All looks at the same time: what does not answer costs its own bound, and nobody else's."""
+def audit_site(site: Site) -> list[AuditLine]:
+    """Audit this machine, the hosts and the archive at the same time, so that a slow host delays no other check."""
     limits = site.limits
-    # Three steps of connecting and a start of a program, and a bound for what each of the four says.
+    # Per host: three steps of connecting, the start of a program, and the answers of four programs.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
-    with read_only_connections(site, within=limits.look) as (connections, _), waiting() as waits:
-        here = local_audits(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
-        hosts = {visit.name: visit for visit in _hosts(site, connections)}
-        archive = {visit.name: visit for visit in _archive(site, connections)}
-        others = {f"host {name}": partial(_other_kind, site, connections, name) for name in _of_other_kinds(site)}
-        far = {name: waits.on(name, partial(_host, site, connections, visit)) for name, visit in hosts.items()}
-        far |= {name: waits.on(name, look) for name, look in others.items()}
-        far |= {name: waits.on(name, visit.audit) for name, visit in archive.items()}
-        local = {
-            name: partial(_streams, site, connections, [name])
+    with read_only_connections(site, within=limits.look) as (connections, _), wait_display() as display:
+        machine = local_audits(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
+        ssh_hosts = {visit.name: visit for visit in _ssh_visits(site, connections)}
+        archive = {visit.name: visit for visit in _archive_visits(site, connections)}
+        other_hosts = {
+            f"host {name}": partial(_audit_other_host, site, connections, name) for name in _other_host_names(site)
+        }
+        remote = {
+            name: display.track(name, partial(_audit_ssh_host, site, connections, visit))
+            for name, visit in ssh_hosts.items()
+        }
+        remote |= {name: display.track(name, job) for name, job in other_hosts.items()}
+        remote |= {name: display.track(name, visit.audit) for name, visit in archive.items()}
+        local_streams = {
+            name: partial(_audit_includes, site, connections, [name])
             for name, stream in site.streams.items()
             if stream.enabled and site.hosts[stream.host].is_local
         }
-        turns = -(-len(site.streams) // _AT_ONCE)
-        # A disk has no bound of its own: it is looked at in a thread that may be left behind.
-        ends = run_concurrently(
+        batches = -(-len(site.streams) // _AT_ONCE)
+        # A disk has no bound of its own: it is checked in a thread that may be left behind.
+        results = run_concurrently(
             {
-                "here": waits.on(
-                    "the disks here",
-                    lambda: run_concurrently({name: partial(_listed, one) for name, one in here.items()}, _DISK_BOUND),
+                "machine": display.track(
+                    "the local disks",
+                    lambda: run_concurrently(
+                        {name: partial(_as_list, job) for name, job in machine.items()}, _DISK_BOUND
+                    ),
                 ),
-                "streams": lambda: run_concurrently(local, 2 * limits.look.total_seconds()),
-                "far": lambda: run_concurrently(far, bound + 2 * turns * limits.look.total_seconds()),
+                "streams": lambda: run_concurrently(local_streams, 2 * limits.look.total_seconds()),
+                "remote": lambda: run_concurrently(remote, bound + 2 * batches * limits.look.total_seconds()),
             }
         )
-    found = {name: _findings(name, end) for group in ends.values() for name, end in _all_of(group).items()}
+    lines = {
+        name: _lines_or_failure(name, result)
+        for group in results.values()
+        for name, result in _results_or_raise(group).items()
+    }
     return [
-        *(line for name in here for line in found[name]),
-        *(line for name in local for line in found[name]),
-        *(line for name in hosts for line in found[name]),
-        *(line for name in others for line in found[name]),
-        *_offline(site),
-        *_one_is_enough([found[name] for name in archive]),
+        *(line for name in machine for line in lines[name]),
+        *(line for name in local_streams for line in lines[name]),
+        *(line for name in ssh_hosts for line in lines[name]),
+        *(line for name in other_hosts for line in lines[name]),
+        *_audit_offline(site),
+        *_relax_if_one_host_works([lines[name] for name in archive]),
     ]
 
 
-def _listed(lines: Callable[[], Iterable[AuditLine]]) -> list[AuditLine]:
-    return list(lines())
+def _as_list(job: Callable[[], Iterable[AuditLine]]) -> list[AuditLine]:
+    return list(job())
 
 
-def _all_of[Result](group: dict[str, Result | Exception] | Exception) -> dict[str, Result | Exception]:
+def _results_or_raise[Result](group: dict[str, Result | Exception] | Exception) -> dict[str, Result | Exception]:
     if isinstance(group, Exception):
         raise group
     return group
 
 
-def _findings(name: str, end: list[AuditLine] | Exception) -> list[AuditLine]:
-    if not isinstance(end, Exception):
-        return end
-    if isinstance(end, TimeoutError):
-        return [AuditLine(name, Level.FAIL, str(end), "is it a network file system, or a host, that is gone?")]
-    # The edge that records and goes on: a look that breaks must not hide what the others saw.
-    return [AuditLine(name, Level.FAIL, f"{type(end).__name__}: {end}", "please report this")]
+def _lines_or_failure(name: str, result: list[AuditLine] | Exception) -> list[AuditLine]:
+    if not isinstance(result, Exception):
+        return result
+    if isinstance(result, TimeoutError):
+        return [AuditLine(name, Level.FAIL, str(result), "check the host, or the network file system: is it down?")]
+    # The edge that records and goes on: an audit that fails must not hide the results of the others.
+    return [AuditLine(name, Level.FAIL, f"{type(result).__name__}: {result}", "report this as a bug")]
 
 
-def _hosts(site: Site, connections: Connections) -> Iterator[Visit]:
-    """The hosts with a stream that is on, and where its files lie there."""
+def _ssh_visits(site: Site, connections: Connections) -> Iterator[Visit]:
+    """Yield the SSH hosts that have an enabled stream, with the directories of these streams."""
     for name, host in site.hosts.items():
-        streams = {key: one for key, one in site.streams.items() if one.host == name and one.enabled}
+        streams = {key: stream for key, stream in site.streams.items() if stream.host == name and stream.enabled}
         if streams and isinstance(host, SshHost):
-            places = {f"source {key}": Place(one.path, f"streams.{key}.path") for key, one in streams.items()}
+            places = {f"source {key}": Place(stream.path, f"streams.{key}.path") for key, stream in streams.items()}
             yield Visit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]:
-    """A host, and what lies in those of its directories that can be read."""
-    found = visit.audit()
-    names = [one.component.removeprefix("source ") for one in found if one.level is Level.OK]
-    return [*found, *_streams(site, connections, [name for name in names if f"source {name}" in visit.places])]
+def _audit_ssh_host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]:
+    """Audit a host, and the `include` of the streams whose directories can be read."""
+    lines = visit.audit()
+    names = [line.component.removeprefix("source ") for line in lines if line.level is Level.OK]
+    return [*lines, *_audit_includes(site, connections, [name for name in names if f"source {name}" in visit.places])]
 
 
-def _of_other_kinds(site: Site) -> list[str]:
-    """The hosts with a stream that is on which are neither this machine nor one on which programs can be run."""
+def _other_host_names(site: Site) -> list[str]:
+    """List the hosts with an enabled stream that are neither this machine nor reached over SSH."""
     used = {stream.host for stream in site.streams.values() if stream.enabled}
     return [
         name
@@ -150,64 +164,66 @@ def _of_other_kinds(site: Site) -> list[str]:
     ]
 
 
-def _other_kind(site: Site, connections: Connections, name: str) -> list[AuditLine]:
-    """A host that can be asked nothing but what its streams list, and those streams."""
+def _audit_other_host(site: Site, connections: Connections, name: str) -> list[AuditLine]:
+    """Audit a host on which no program can run: log in and list its streams."""
     host = site.hosts[name]
-    streams = [key for key, one in site.streams.items() if one.host == name and one.enabled]
+    streams = [key for key, stream in site.streams.items() if stream.host == name and stream.enabled]
     try:
         connections.login(host)
     except HostError as error:
-        unseen = [AuditLine(f"source {key}", Level.OFF, f"not seen: {site.streams[key].path}") for key in streams]
-        return [AuditLine(f"host {name}", Level.FAIL, str(error), f"correct hosts.{name}, or see to the host"), *unseen]
-    what = f"of kind {host.kind}: no program can be run there, so its streams are listed, and no more is asked"
-    found = [AuditLine(f"host {name}", Level.OK, what)]
-    for key, end in _surveys(site, connections, streams).items():
+        sources = [AuditLine(f"source {key}", Level.OFF, f"not checked: {site.streams[key].path}") for key in streams]
+        return [AuditLine(f"host {name}", Level.FAIL, str(error), f"correct hosts.{name}, or check the host"), *sources]
+    what = f"kind {host.kind}: no program can run on it, so only its streams are listed"
+    lines = [AuditLine(f"host {name}", Level.OK, what)]
+    for key, result in _scan_streams(site, connections, streams).items():
         stream = site.streams[key]
-        if isinstance(end, Survey):
-            found.append(AuditLine(f"source {key}", Level.OK, f"listed: {stream.path}"))
-            found += _unmatched(site, key, end)
-        elif isinstance(end, HostError):
-            found.append(
-                AuditLine(f"source {key}", Level.FAIL, str(end), f"correct streams.{key}.path, or hosts.{name}")
+        if isinstance(result, Survey):
+            lines.append(AuditLine(f"source {key}", Level.OK, f"listed: {stream.path}"))
+            lines += _audit_include(site, key, result)
+        elif isinstance(result, HostError):
+            lines.append(
+                AuditLine(f"source {key}", Level.FAIL, str(result), f"correct streams.{key}.path, or hosts.{name}")
             )
         else:
-            found += _findings(f"source {key}", end)
-    return found
+            lines += _lines_or_failure(f"source {key}", result)
+    return lines
 
 
-def _streams(site: Site, connections: Connections, names: list[str]) -> list[AuditLine]:
-    """Streams whose patterns match nothing of what lies there."""
-    # What cannot be looked at is no finding of its own: the directory has one that says why.
-    surveys = _surveys(site, connections, names).items()
-    return [line for name, end in surveys if isinstance(end, Survey) for line in _unmatched(site, name, end)]
+def _audit_includes(site: Site, connections: Connections, names: list[str]) -> list[AuditLine]:
+    """Report the streams whose `include` matches no file."""
+    # A directory that cannot be listed has an audit line of its own with the reason.
+    surveys = _scan_streams(site, connections, names).items()
+    return [
+        line for name, result in surveys if isinstance(result, Survey) for line in _audit_include(site, name, result)
+    ]
 
 
-def _surveys(site: Site, connections: Connections, names: list[str]) -> dict[str, Survey | Exception]:
-    """What a look at each of these streams has seen, or why it has not; those that have not begun are left out."""
+def _scan_streams(site: Site, connections: Connections, names: list[str]) -> dict[str, Survey | Exception]:
+    """Scan these streams, except those that begin later; returns a survey or an error per stream."""
     now = datetime.now(UTC)
-    looks = {
+    scans = {
         name: partial(
             scan,
             stream,
             connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
             Layout.of(site).raw_root(name),
-            days_from(stream.live_from(now), now),
+            days_until_today(stream.live_from(now), now),
             site.limits.look,
         )
         for name in names
-        if not not_begun(stream := site.streams[name], now)
+        if not describe_later_start(stream := site.streams[name], now)
     }
-    return run_concurrently(looks, at_once=_AT_ONCE)
+    return run_concurrently(scans, at_once=_AT_ONCE)
 
 
-def _unmatched(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]:
+def _audit_include(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]:
     if survey.unmatched:
         what = f"{none_matches(survey.unmatched)}: {', '.join(site.streams[name].include)}"
         yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
 
 
-def _archive(site: Site, connections: Connections) -> Iterator[Visit]:
-    """The archive's hosts, and its directories as each of them sees them."""
+def _archive_visits(site: Site, connections: Connections) -> Iterator[Visit]:
+    """Yield the hosts of the archive, with the directories of the archive."""
     for host in site.archive.hosts if site.archive else ():
         assert site.archive is not None
         name = f"archive {host.address}"
@@ -218,27 +234,30 @@ def _archive(site: Site, connections: Connections) -> Iterator[Visit]:
         yield Visit(name, "archive.hosts", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _offline(site: Site) -> Iterator[AuditLine]:
+def _audit_offline(site: Site) -> Iterator[AuditLine]:
     for name, stream in site.streams.items():
         if not stream.enabled:
             yield AuditLine(f"source {name}", Level.OFF, f"planned offline (enabled: false): {stream.path}")
-        elif begins := not_begun(stream, datetime.now(UTC)):
-            yield AuditLine(f"start {name}", Level.OFF, f"{begins}: until then nothing is looked at or fetched")
+        elif begins := describe_later_start(stream, datetime.now(UTC)):
+            yield AuditLine(f"start {name}", Level.OFF, f"{begins}: until then nothing is listed or fetched")
     for name in site.hosts:
         if not any(stream.enabled for stream in site.streams.values() if stream.host == name):
-            yield AuditLine(f"host {name}", Level.OFF, "no stream of it is on: not asked")
+            yield AuditLine(f"host {name}", Level.OFF, "no stream of this host is enabled: not checked")
 
 
-def _one_is_enough(hosts: list[list[AuditLine]]) -> Iterator[AuditLine]:
-    """The archive's findings: the first host that answers is used, so where one is all right, others may be down."""
-    is_one_good = any(Level.FAIL not in {line.level for line in lines} for lines in hosts)
+def _relax_if_one_host_works(hosts: list[list[AuditLine]]) -> Iterator[AuditLine]:
+    """Lower FAIL to warn if one host of the archive has no FAIL: the first host that answers is used."""
+    has_working_host = any(Level.FAIL not in {line.level for line in lines} for lines in hosts)
     for line in (line for lines in hosts for line in lines):
-        yield replace(line, level=Level.WARN) if is_one_good and line.level is Level.FAIL else line
+        yield replace(line, level=Level.WARN) if has_working_host and line.level is Level.FAIL else line
 
 
-def _show(name: str, found: list[AuditLine]) -> None:
-    show_table(
+def _show(name: str, lines: list[AuditLine]) -> None:
+    print_table(
         f"audit of {name}",
-        ["component", "level", "what", "next step"],
-        [[one.component, Text(one.level.value, f"bold {one.level.colour}"), one.what, one.next_step] for one in found],
+        ["component", "level", "result", "next step"],
+        [
+            [line.component, Text(line.level.value, f"bold {line.level.colour}"), line.what, line.next_step]
+            for line in lines
+        ],
     )

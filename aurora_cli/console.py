@@ -1,4 +1,4 @@
-"""How the command speaks: tables and lines that are safe whatever a host says, and JSON for other programs."""
+"""Output of the command: tables and lines in which text of a host is harmless, and JSON for other programs."""
 
 import json
 import sys
@@ -16,19 +16,19 @@ from rich.text import Text
 
 from aurora_platform.text import printable_text
 
-_NARROWEST = 160  # columns, where nobody looks at a terminal: a log or a pipe has no edge
+_MIN_WIDTH = 160  # columns, in a log or a pipe, which have no width of their own
 
 
 def console(*, to_stderr: bool = False) -> Console:
-    """A console that is as wide as the terminal, and wide where there is none."""
+    """Make a console: as wide as the terminal, or at least 160 columns where there is none."""
     made = Console(stderr=to_stderr, highlight=False)
     if not made.is_terminal:
-        made.width = max(made.width, _NARROWEST)
+        made.width = max(made.width, _MIN_WIDTH)
     return made
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table to stdout; nothing in it is taken for markup, and nothing is cut off."""
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table to stdout; no cell is read as markup, and none is cut off."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -37,30 +37,30 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str |
     console().print(table)
 
 
-def say(text: str, style: str = "", *, to_stderr: bool = False) -> None:
-    """Print a line, which may be long: it is not broken where no terminal asks for it."""
+def print_line(text: str, style: str = "", *, to_stderr: bool = False) -> None:
+    """Print a line of any length; only a terminal wraps it."""
     console(to_stderr=to_stderr).print(Text(printable_text(text), style), soft_wrap=True)
 
 
-class Waiting:
-    """What is being waited for, said on a terminal and nowhere else."""
+class WaitDisplay:
+    """Shows the names of running jobs on a terminal; without a terminal it shows nothing."""
 
     def __init__(self, status: Status | None = None) -> None:
         self._status = status
         self._names: list[str] = []
         self._lock = threading.Lock()
 
-    def on[Result](self, name: str, job: Callable[[], Result]) -> Callable[[], Result]:
-        """The same job, and its name is shown until it has ended."""
+    def track[Result](self, name: str, job: Callable[[], Result]) -> Callable[[], Result]:
+        """Show ``name`` from now on; the returned job removes it when it ends."""
 
-        def do() -> Result:
+        def run() -> Result:
             try:
                 return job()
             finally:
                 self._change(self._names.remove, name)
 
         self._change(self._names.append, name)
-        return do
+        return run
 
     def _change(self, change: Callable[[str], None], name: str) -> None:
         with self._lock:
@@ -70,17 +70,17 @@ class Waiting:
 
 
 @contextmanager
-def waiting() -> Iterator[Waiting]:
-    """While the block runs, say on stderr what is waited for, where that is a terminal."""
+def wait_display() -> Iterator[WaitDisplay]:
+    """Show on stderr, if that is a terminal, which jobs the block waits for."""
     screen = console(to_stderr=True)
     if not screen.is_terminal:
-        yield Waiting()
+        yield WaitDisplay()
         return
     with screen.status("") as status:
-        yield Waiting(status)
+        yield WaitDisplay(status)
 
 
-def show_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     """Print JSON to stdout."""
     json.dump(data, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
@@ -93,4 +93,4 @@ def _plain(value: object) -> object:
         return value.isoformat()
     if isinstance(value, timedelta):
         return round(value.total_seconds(), 3)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,4 +1,4 @@
-"""Ways to the hosts of a site, and which days to ask them about."""
+"""What the verbs share: the site, read-only connections, ranges of days, and errors as one line."""
 
 import os
 import shutil
@@ -18,8 +18,8 @@ from aurora_platform.layout import Layout, check_state, open_state
 from aurora_platform.transport.connections import Connections
 
 
-def site_of(file: Path | None) -> Site:
-    """The site of the group's option; an error in it, or state of a newer Aurora, ends the command with one line."""
+def load_site_or_exit(file: Path | None) -> Site:
+    """Load the site file; an error in it, or state of a newer Aurora, ends the command with one line."""
     try:
         site = load_site(file)
         check_state(site.paths.state)
@@ -28,61 +28,62 @@ def site_of(file: Path | None) -> Site:
     return site
 
 
-def begin_to_write(site: Site) -> None:
-    """Bring the state directory to the version of this Aurora; where that fails, the command ends with one line."""
+def open_state_or_exit(site: Site) -> None:
+    """Bring the state directory to the version of this Aurora; an error ends the command with one line."""
     try:
         open_state(site.paths.state)
     except (AuroraError, OSError) as error:
-        raise click.ClickException(message_of(error)) from None
+        raise click.ClickException(describe_error(error)) from None
 
 
-def archive_of(site: Site) -> Archive:
-    """The archive of a site; without one the command ends with one line."""
+def require_archive(site: Site) -> Archive:
+    """Return the archive of a site; without one the command ends with one line."""
     if site.archive is None:
-        raise click.ClickException(f"{site.name} has no archive: the site file has no key `archive`")
+        raise click.ClickException(f"{site.name} has no archive: add the key `archive` to the site file")
     return site.archive
 
 
 @contextmanager
 def read_only_connections(site: Site, within: timedelta | None = None) -> Iterator[tuple[Connections, Path]]:
-    """Connections for who writes nothing: keys of new hosts go to a copy of ``known_hosts`` that is thrown away.
+    """Connect without writing: keys of new hosts go to a temporary copy of ``known_hosts``.
 
-    Yields them and the copy. What is said on a host takes ``within`` at most; without it, ``limits.listing``.
+    Yields the connections and the path of the copy. A program on a host may run for ``within``; by default for
+    ``limits.listing``.
     """
     with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
-        known = Path(directory) / "known_hosts"
+        copy = Path(directory) / "known_hosts"
         try:
-            shutil.copyfile(Layout.of(site).known_hosts, known)
+            shutil.copyfile(Layout.of(site).known_hosts, copy)
         except FileNotFoundError:
-            known.touch()
+            copy.touch()
         except OSError as error:
             raise click.ClickException(
-                f"{Layout.of(site).known_hosts}: {error.strerror}. Are you the user that runs the platform?"
+                f"{Layout.of(site).known_hosts}: {error.strerror}. Run this as the user that runs the platform."
             ) from None
         limits = site.limits.model_copy(update={"listing": within or site.limits.listing})
-        yield Connections.of(site.model_copy(update={"limits": limits}), known), known
+        yield Connections.of(site.model_copy(update={"limits": limits}), copy), copy
 
 
-def days_from(first: date, now: datetime) -> list[date]:
-    """The UTC days from ``first`` to today."""
+def days_until_today(first: date, now: datetime) -> list[date]:
+    """List the UTC days from ``first`` to today."""
     return [first + timedelta(days=n) for n in range((now.astimezone(UTC).date() - first).days + 1)]
 
 
-def errors_of_hosts(error: Exception, site: Site, copy: Path) -> str:
-    """A message in which the copy of ``known_hosts`` is called what it is a copy of."""
-    return message_of(error).replace(str(copy), str(Layout.of(site).known_hosts))
+def describe_host_error(error: Exception, site: Site, copy: Path) -> str:
+    """Describe an error in one line that names the site's ``known_hosts`` and not its temporary copy."""
+    return describe_error(error).replace(str(copy), str(Layout.of(site).known_hosts))
 
 
-def message_of(error: Exception) -> str:
-    """One line: our own errors are sentences, those of files get a next step; of any other the type says the most."""
+def describe_error(error: Exception) -> str:
+    """Describe an error in one line: our own as they are, those of files with a next step, others with their type."""
     if isinstance(error, AuroraError):
         return str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
-        may_not = "The user that runs this may not do that there. " * isinstance(error, PermissionError)
-        return f"{os.fsdecode(error.filename)}: {error.strerror}. {may_not}What is wrong here, `aurora audit` says."
+        cause = "The user that runs this command is not allowed to do that. " * isinstance(error, PermissionError)
+        return f"{os.fsdecode(error.filename)}: {error.strerror}. {cause}Run `aurora audit` to find the cause."
     return f"{type(error).__name__}: {error}"
 
 
-def not_begun(stream: Stream, now: datetime) -> str:
-    """That a stream begins later, where it does."""
+def describe_later_start(stream: Stream, now: datetime) -> str:
+    """Describe when a stream begins if that is in the future; else an empty text."""
     return f"begins on {stream.start} (start in the site file)" if stream.start > now.astimezone(UTC).date() else ""

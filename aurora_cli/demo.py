@@ -1,4 +1,4 @@
-"""``aurora demo``: a site to try, which is a site file and a day of a simulated camera. It needs no checkout."""
+"""``aurora demo``: create a demo site, which is a site file and a day of a simulated camera. It needs no checkout."""
 
 import json
 import shlex
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from aurora_cli.console import say
-from aurora_cli.context import message_of
+from aurora_cli.console import print_line
+from aurora_cli.context import describe_error
 from aurora_platform.config.package_files import DAGSTER_YAML, DEMO_DIRECTORY, DEMO_MARK, demo_site_text
 from aurora_platform.config.site import Site, site_of_text
 from aurora_platform.config.types import format_duration, parse_duration
@@ -23,7 +23,7 @@ from aurora_simulator.terminal import summary, with_bar
 _SITE_FILE, _STAGED = "site.yaml", ".site.yaml"
 
 
-def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
+def _parse_interval(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
     try:
         return parse_duration(value)
     except ValueError as error:
@@ -38,48 +38,60 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> timed
     metavar="YYYY-MM-DD",
     default="2026-08-18",
     show_default=True,
-    help="UTC day that the camera writes.",
+    help="UTC day of the camera data.",
 )
 @click.option("--hours", type=click.IntRange(min=1), default=24, show_default=True, help="Hours of camera data.")
 @click.option(
-    "--every", callback=_interval, metavar="DURATION", default="15m", show_default=True, help="Time between images."
+    "--every",
+    callback=_parse_interval,
+    metavar="DURATION",
+    default="15m",
+    show_default=True,
+    help="Time between images.",
 )
-@click.option("--scale", type=float, default=1.0, show_default=True, help="Of the images' sides; 1 is real.")
-@click.option("--dry-run", "-n", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option(
+    "--scale", type=float, default=1.0, show_default=True, help="Scale of the image width and height; 1 is full size."
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Show what would be written; write nothing.")
 def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: float, dry_run: bool) -> None:
-    """Write a site to try below DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated camera.
+    """Create a demo site in DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated camera.
 
-    DIR is new, empty, or a demo that this command made: then the site file and the settings stay as they are, and the
-    camera's files are written anew. Nothing is written anywhere else. It ends with what to type next.
+    DIR must be new, empty, or a demo that this command made. In such a demo the site file and the settings stay as they
+    are, and the camera's files are written again. Writes below DIR alone. At the end it prints the commands to type
+    next.
+
+    \b
+    Exit codes: 0 done; 1 DIR cannot be used or written; 2 a wrong argument.
+    Example: aurora demo /tmp/demo --hours 2 --scale 0.25
     """
     directory, began = directory.absolute(), time.monotonic()
-    _refuse_what_is_no_demo(directory)
-    stream = _site_in(directory).streams[WXCAM]
+    _require_empty_or_demo(directory)
+    stream = _demo_site(directory).streams[WXCAM]
     if day.date() < stream.start:
-        raise click.UsageError(f"--day {day.date()} is before the demo's camera begins ({stream.start})")
+        raise click.UsageError(f"--day {day.date()} is before the first day of the demo's camera ({stream.start})")
     try:
         spec = CameraSpec(Path(stream.path), day.date(), hours, every, scale=scale)
     except SpecError as error:
         raise click.UsageError(str(error)) from None
     if dry_run:
-        say(f"would write below {directory} (dry run):")
-        say(f"  {_SITE_FILE} and dagster/{DAGSTER_YAML.name}, where they are not there yet")
+        print_line(f"would write below {directory} (dry run):")
+        print_line(f"  {_SITE_FILE} and dagster/{DAGSTER_YAML.name}, if they do not exist yet")
         images = sum(len(spec.image_times(hour)) for hour in spec.hour_starts())
         files = f"{counted(images, 'image')} and {counted(hours, 'clip')}"
-        said = f"{files} of each of two views, one image every {format_duration(every)}"
-        say(f"  {spec.root.name}/: {day.date()}, {hours} h: {said}")
+        content = f"{files} of each of two views, one image every {format_duration(every)}"
+        print_line(f"  {spec.root.name}/: {day.date()}, {hours} h: {content}")
         return
     try:
         _write_settings(directory)
         report = with_bar(lambda progress: simulate(spec, workers=suggested_workers(spec), progress=progress))
     except OSError as error:
-        raise click.ClickException(message_of(error)) from None
-    say(f"{spec.root}: {summary(report, time.monotonic() - began)}")
-    _say_what_next(directory, day)
+        raise click.ClickException(describe_error(error)) from None
+    print_line(f"{spec.root}: {summary(report, time.monotonic() - began)}")
+    _print_next_steps(directory, day)
 
 
-def _refuse_what_is_no_demo(directory: Path) -> None:
-    """End the command where something lies in the directory that this command did not write."""
+def _require_empty_or_demo(directory: Path) -> None:
+    """End the command if the directory holds files that are not of a demo."""
     try:
         names = {path.name for path in directory.iterdir()} - {_STAGED}
         if not names:
@@ -89,14 +101,14 @@ def _refuse_what_is_no_demo(directory: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise click.ClickException(message_of(error)) from None
-    raise click.ClickException(f"{directory} is not empty, and no demo: name an empty directory, or one to be made")
+        raise click.ClickException(describe_error(error)) from None
+    raise click.ClickException(f"{directory} is not empty and is not a demo: name an empty or a new directory")
 
 
-def _site_in(directory: Path) -> Site:
-    """The site as it is written there, whatever was edited since: the camera never leaves the directory.
+def _demo_site(directory: Path) -> Site:
+    """Return the demo's site without later edits of its file, so that the camera writes below the directory.
 
-    A directory whose name no site file may hold ends the command.
+    Ends the command if the name of the directory cannot stand in a site file.
     """
     try:
         return site_of_text(demo_site_text(), directory / _SITE_FILE, directory)
@@ -105,7 +117,7 @@ def _site_in(directory: Path) -> Site:
 
 
 def _write_settings(directory: Path) -> None:
-    """The site file first: with it the directory is known as a demo, should the rest be interrupted."""
+    """Write the site file first: it marks the directory as a demo, even if the rest is interrupted."""
     home = directory / "dagster"
     for target, text in (
         (directory / _SITE_FILE, demo_site_text()),
@@ -118,18 +130,20 @@ def _write_settings(directory: Path) -> None:
             publish_file(staged, target)
 
 
-def _say_what_next(directory: Path, day: datetime) -> None:
+def _print_next_steps(directory: Path, day: datetime) -> None:
     file, home = (shlex.quote(str(directory / name)) for name in (_SITE_FILE, "dagster"))
-    of_day = {"dagster/partition": f"{day.date()}"}
-    last = min(
-        day.replace(hour=23, tzinfo=UTC), datetime.now(UTC)
-    )  # the hours of a day that is not over end with this one
+    day_tags = {"dagster/partition": f"{day.date()}"}
+    last = min(day.replace(hour=23, tzinfo=UTC), datetime.now(UTC))  # of a day that is not over: the hour of now
     hours = {"start": f"{day.date()}-00:00", "end": f"{last:%Y-%m-%d-%H:00}"}
-    of_hours = {f"dagster/asset_partition_range_{end}": hour for end, hour in hours.items()}
+    hour_tags = {f"dagster/asset_partition_range_{end}": hour for end, hour in hours.items()}
     execute = "dagster job execute -m aurora_assets.definitions -j"
-    say("Next, in this shell:")
-    say(f"    export AURORA_SITE={file} DAGSTER_HOME={home}")
-    say(f"    aurora sync {WXCAM} --day {day.date()}   # brings the files over; makes no products")
-    say(f"    {execute} {WXCAM}_day --tags {shlex.quote(json.dumps(of_day))}   # the products of the day")
-    say(f"    {execute} {WXCAM}_hours --tags {shlex.quote(json.dumps(of_hours))}   # and of its hours")
-    say("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")
+    print_line("Next, in this shell:")
+    print_line(f"    export AURORA_SITE={file} DAGSTER_HOME={home}")
+    print_line(f"    aurora sync {WXCAM} --day {day.date()}   # copies the files; makes no products")
+    print_line(
+        f"    {execute} {WXCAM}_day --tags {shlex.quote(json.dumps(day_tags))}   # makes the products of the day"
+    )
+    print_line(
+        f"    {execute} {WXCAM}_hours --tags {shlex.quote(json.dumps(hour_tags))}   # makes the products of its hours"
+    )
+    print_line("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")

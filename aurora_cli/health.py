@@ -1,4 +1,4 @@
-"""``aurora health``: the table of everything that was looked at, now, in a terminal. It writes nothing."""
+"""``aurora health``: observe the site now and show the checks in a terminal. It writes nothing."""
 
 import os
 import time
@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from aurora_cli.console import console, say, show_json, show_table
-from aurora_cli.context import read_only_connections, site_of
+from aurora_cli.console import console, print_json, print_line, print_table
+from aurora_cli.context import load_site_or_exit, read_only_connections
 from aurora_platform.config.site import Site
 from aurora_platform.health.alert_rules import collector_check
 from aurora_platform.health.assessment import sorted_by_level
@@ -22,73 +22,78 @@ from aurora_platform.layout import Layout
 from aurora_platform.operations.observe import NoRecords, observe
 
 RECORDS = "aurora.records"
-"""The entry point of who has the records of a platform; see :mod:`aurora_assets.command_records`."""
+"""Group of the entry point that opens Dagster's records of a site; see :mod:`aurora_assets.command_records`."""
 
 type OpenRecords = Callable[[Site], AbstractContextManager[tuple[Orchestrator, list[Check]]]]
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
-_CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
+_EXIT_CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Look again and again until Ctrl-C.")
-@click.option("--every", type=click.IntRange(5, 3600), default=60, show_default=True, help="Seconds between two looks.")
-@click.option("--all", "is_all", is_flag=True, help="Also what is green.")
-@click.option("--json", "as_json", is_flag=True, help="The assessment as JSON (docs/schemas/latest_health.json).")
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option("--every", type=click.IntRange(5, 3600), default=60, show_default=True, help="Seconds between refreshes.")
+@click.option("--all", "is_all", is_flag=True, help="Show green checks too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the assessment as JSON (docs/schemas/latest_health.json).")
 @click.pass_obj
 def health(file: Path | None, watch: bool, every: int, is_all: bool, as_json: bool) -> None:
-    """Say what is wrong, since when, where, and what to look at next. Writes nothing.
+    """Show what is wrong at the site, since when, and what to do next.
 
-    Exit code 0: green (or nothing is known to be bad), 1: amber, 2: red.
+    Observes the hosts, disks, streams, archive and, with DAGSTER_HOME set, Dagster's runs and daemons. Writes nothing.
+
+    \b
+    Exit codes: 0 green, or gray (unknown); 1 amber, or an error (see the last
+    line); 2 red.
+    Example: aurora health --watch --every 30
     """
-    site = site_of(file)
-    # One copy of the host keys for all looks: a session with a host is kept by it, and is there for the next.
+    site = load_site_or_exit(file)
+    # One copy of the host keys for all refreshes: the session pool is found by it, so sessions are used again.
     with read_only_connections(site) as (_, copy):
         while True:
-            snapshot, assessment = _look(site, copy)
+            snapshot, assessment = _observe(site, copy)
             if as_json:
-                show_json(assessment.model_dump(mode="json"))
+                print_json(assessment.model_dump(mode="json"))
             else:
                 if watch:
                     console().clear()
                 _show(snapshot, assessment, is_all)
             if not watch:
-                raise click.exceptions.Exit(_CODES[assessment.overall_level])
+                raise click.exceptions.Exit(_EXIT_CODES[assessment.overall_level])
             time.sleep(every)
 
 
-def _look(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
-    more = [collector_check(Layout.of(site).health.snapshot, datetime.now(UTC))]
-    with _records(site) as (records, broken):
-        return observe(site, records, copy, [*more, *broken])
+def _observe(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
+    checks = [collector_check(Layout.of(site).health.snapshot, datetime.now(UTC))]
+    with _open_records(site) as (records, platform_checks):
+        return observe(site, records, copy, [*checks, *platform_checks])
 
 
 @contextmanager
-def _records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
-    """Dagster's records, where there are any, and what else is wrong with the platform."""
+def _open_records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
+    """Open Dagster's records, if there are any; yields them and more checks of the platform."""
     home = os.environ.get("DAGSTER_HOME")
     if not home or not Path(home).is_dir():
-        yield NoRecords("DAGSTER_HOME is not set, or no directory"), []
+        yield NoRecords("DAGSTER_HOME is not set, or is not a directory"), []
     elif not Path(home, "history").is_dir():
-        # Dagster would make its databases there.
-        yield NoRecords("there are no records in DAGSTER_HOME: was the platform ever started there?"), []
-    elif (open_records := _door()) is None:
-        yield NoRecords("Dagster is not installed here: pip install 'aurora-platform[server]'"), []
+        # If opened, Dagster would create its databases in it.
+        yield NoRecords("DAGSTER_HOME has no records: was the platform ever started with it?"), []
+    elif (open_records := _load_opener()) is None:
+        yield NoRecords("Dagster is not installed: pip install 'aurora-platform[server]'"), []
     else:
-        with open_records(site) as found:
-            yield found
+        with open_records(site) as opened:
+            yield opened
 
 
-def _door() -> OpenRecords | None:
-    """What opens Dagster's records of a site; None where Dagster is not installed."""
-    for door in entry_points(group=RECORDS):
+def _load_opener() -> OpenRecords | None:
+    """Load the function that opens Dagster's records of a site; None if Dagster is not installed."""
+    for entry_point in entry_points(group=RECORDS):
         try:
-            opened: OpenRecords = door.load()
+            opener: OpenRecords = entry_point.load()
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] != "dagster":
                 raise
         else:
-            return opened
+            return opener
     return None
 
 
@@ -99,13 +104,13 @@ def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:
         for check in sorted_by_level(assessment.checks)
         if is_all or check.level is not Level.GREEN
     ]
-    show_table(
+    print_table(
         f"{snapshot.site}: {assessment.overall_level.upper()} at {snapshot.generated_at_utc:%Y-%m-%d %H:%M:%S} UTC",
-        ["", "what", "how it stands", "look at"],
+        ["level", "component", "message", "details"],
         rows,
     )
-    say(
+    print_line(
         f"{summary.checks} checks: {summary.red} red, {summary.amber} amber, {summary.gray} gray, {summary.green} green"
-        + ("" if is_all else " (--all shows the green ones)"),
+        + ("" if is_all else " (--all shows green checks too)"),
         "dim",
     )

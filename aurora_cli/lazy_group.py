@@ -1,4 +1,4 @@
-"""A group of commands that loads a command's module when it is called: ``--help`` needs the table alone."""
+"""A group of commands that loads the module of a command when it is called: ``--help`` needs the table alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ import click
 
 @dataclass(frozen=True)
 class Verb:
-    """Where a command is, and the line that the group's help has for it."""
+    """The entry point of a command, and its line in the group's help."""
 
-    place: str
-    """``module:attribute``, as an entry point has it."""
+    entry_point: str
+    """``module:attribute``."""
     help: str
     """The first sentence of the command's own help; a test compares them."""
 
     def load(self) -> click.Command:
-        """The command itself."""
-        module, _, attribute = self.place.partition(":")
+        """Import the command."""
+        module, _, attribute = self.entry_point.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
@@ -32,15 +32,15 @@ class LazyGroup(click.Group):
         self.verbs = verbs
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, without loading anything."""
+        """Return the names of the commands; nothing is loaded."""
         return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, loaded now; None where there is none."""
+        """Load the command of that name; None if there is none."""
         verb = self.verbs.get(cmd_name)
         return verb.load() if verb else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table into the group's help."""
+        """Write the table of commands into the group's help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.help) for name, verb in self.verbs.items()])

@@ -1,59 +1,65 @@
-"""``aurora ledger``: what was copied to the archive, what is queued, what was given up; and how to make it anew."""
+"""``aurora ledger``: show which files were copied to the archive, are queued, or are parked; and rebuild the ledger."""
 
 from pathlib import Path
 
 import click
 
-from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, message_of, site_of
+from aurora_cli.console import print_line, print_table
+from aurora_cli.context import describe_error, load_site_or_exit, require_archive
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.rebuild_ledger import rebuild
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
+from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
 
 
 @click.command()
-@click.option("--rebuild", "is_rebuilt", is_flag=True, help="Fill it from the two trees, here and there.")
-@click.option("--retry", "is_retried", is_flag=True, help="Put the files that were given up into the queue again.")
+@click.option("--rebuild", "is_rebuilt", is_flag=True, help="Fill it from the local and the archive tree.")
+@click.option("--retry", "is_retried", is_flag=True, help="Queue the parked files again.")
 @click.pass_obj
 def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
-    """Show what the ledger knows: files copied to the archive, verified there, queued, and given up.
+    """Show the ledger: files copied to the archive, verified, queued and parked.
 
-    It is no evidence, and may be lost: --rebuild lists the trees here and in the archive and takes what is in both, by
-    size and mtime, for copied. What is in the archive is not touched.
+    A file is parked when its copy has failed too often (`archive.max_attempts`). The ledger is not evidence and may be
+    lost: --rebuild lists the local and the archive tree, and records a file as copied if size and mtime are the same in
+    both. Writes the ledger in `paths.state` alone; the archive is never changed.
+
+    \b
+    Exit codes: 0 done; 1 an error (see the last line).
+    Example: aurora ledger --retry
     """
-    site = site_of(file)
-    archive = archive_of(site)
+    site = load_site_or_exit(file)
+    archive = require_archive(site)
     try:
-        with Records(site).ledger() as book:
+        with Records(site).ledger() as ledger:
             if is_rebuilt:
-                _rebuild(site, archive, book)
+                _rebuild(site, archive, ledger)
             if is_retried:
-                parked = [row.remote_path for row in book.parked(archive.name)]
-                book.requeue(archive.name, parked)
-                say(f"{len(parked)} files are queued again")
-            _show(archive, book)
+                parked = [row.remote_path for row in ledger.parked(archive.name)]
+                ledger.requeue(archive.name, parked)
+                print_line(f"queued {len(parked)} parked files again")
+            _show(archive, ledger)
     except (AuroraError, OSError) as error:
-        raise click.ClickException(message_of(error)) from None
+        raise click.ClickException(describe_error(error)) from None
 
 
-def _rebuild(site: Site, archive: Archive, book: Ledger) -> None:
+def _rebuild(site: Site, archive: Archive, ledger: Ledger) -> None:
     connections = Connections.of(site)
-    for group, here, both in rebuild(site, archive, book, [connections.source(host) for host in archive.hosts]):
-        say(f"{group}: {here} files here, {both} of them newly found in the archive in the same version")
+    for group, local, both in rebuild(site, archive, ledger, [connections.source(host) for host in archive.hosts]):
+        print_line(f"{group}: {local} local files, {both} of them newly found in the archive in the same version")
 
 
-def _show(archive: Archive, book: Ledger) -> None:
-    show_table(
-        f"archive {archive.name}" + (f"; rebuilt from the trees at {book.rebuilt_at}" if book.rebuilt_at else ""),
-        ["group", "files", "bytes", "copied", "verified", "queued", "given up"],
+def _show(archive: Archive, ledger: Ledger) -> None:
+    print_table(
+        f"archive {archive.name}" + (f"; rebuilt from the trees at {ledger.rebuilt_at}" if ledger.rebuilt_at else ""),
+        ["group", "files", "bytes", "copied", "verified", "queued", "parked"],
         [
             [c.group, *map(str, (c.files, c.bytes, c.copied, c.verified, c.queued, c.parked))]
-            for c in book.counts(archive.name)
+            for c in ledger.counts(archive.name)
         ],
     )
-    for row in book.parked(archive.name)[:50]:
-        say(f"  given up after {row.attempts}: {row.remote_path}: {row.last_error}", "yellow")
+    for row in ledger.parked(archive.name)[:50]:
+        print_line(f"  parked after {counted(row.attempts, 'attempt')}: {row.remote_path}: {row.last_error}", "yellow")

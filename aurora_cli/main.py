@@ -9,37 +9,30 @@ from aurora_cli.lazy_group import LazyGroup, Verb
 VERBS = {
     "demo": Verb(
         "aurora_cli.demo:demo",
-        "Write a site to try below DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated "
-        "camera.",
+        "Create a demo site in DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated camera.",
     ),
-    "audit": Verb(
-        "aurora_cli.audit:audit",
-        "Check, without writing anything, what the platform needs: here, on every host, and in the archive.",
-    ),
+    "audit": Verb("aurora_cli.audit:audit", "Check that this machine, every host and the archive are ready for use."),
     "status": Verb(
-        "aurora_cli.status:status", "Show each stream's newest data, at the source and here, and what is missing here."
+        "aurora_cli.status:status",
+        "Show the newest file of every stream, at the source and local, and how many files are missing.",
     ),
-    "sync": Verb(
-        "aurora_cli.sync:sync",
-        "Bring the files of STREAM here, as the asset raw/STREAM does; `all` is every enabled stream.",
-    ),
-    "health": Verb("aurora_cli.health:health", "Say what is wrong, since when, where, and what to look at next."),
+    "sync": Verb("aurora_cli.sync:sync", "Copy missing and changed files of STREAM from its host."),
+    "health": Verb("aurora_cli.health:health", "Show what is wrong at the site, since when, and what to do next."),
     "alert": Verb(
-        "aurora_cli.alert:alert",
-        "Evaluate the alerts from latest.json, say what is going on, and send one mail if something has changed.",
+        "aurora_cli.alert:alert", "Evaluate the alerts from latest.json, and send one mail if something has changed."
     ),
     "ledger": Verb(
-        "aurora_cli.ledger:ledger",
-        "Show what the ledger knows: files copied to the archive, verified there, queued, and given up.",
+        "aurora_cli.ledger:ledger", "Show the ledger: files copied to the archive, verified, queued and parked."
     ),
-    "repair": Verb("aurora_cli.repair:repair", "Make the copies of a day of STREAM right, here and in the archive."),
+    "repair": Verb(
+        "aurora_cli.repair:repair", "Repair wrong files of STREAM on one day, in the local copy and in the archive."
+    ),
     "prune": Verb(
         "aurora_cli.prune:prune",
-        "Say what could be pruned on the instrument hosts, of STREAM or of all, and why the rest may not be.",
+        "Show what could be pruned on the instrument hosts, and why the rest may not be.",
     ),
     "retire": Verb(
-        "aurora_cli.prune:retire_command",
-        "Delete our own working copies of STREAM that are older than the site file keeps them (`retention.raw`).",
+        "aurora_cli.prune:retire_command", "Delete local copies of STREAM that are older than `retention.raw.STREAM`."
     ),
 }
 """What ``aurora --help`` shows, in this order. A verb is loaded when it is called, and not before."""
@@ -53,12 +46,15 @@ VERBS = {
     envvar="AURORA_SITE",
     show_envvar=True,
     metavar="FILE",
-    help="The site file; without it the demo's.",
+    help="Site file.  [default: the demo's]",
 )
 @click.version_option(package_name="aurora-platform", prog_name="aurora")
 @click.pass_context
 def main(ctx: click.Context, file: Path | None) -> None:
-    """Look at an observatory, and mirror its streams, from a shell."""
+    """Inspect an observatory and mirror its streams from a shell.
+
+    `aurora COMMAND --help` describes a command: what it writes, its exit codes, and an example.
+    """
     ctx.obj = file
 
 

@@ -1,4 +1,4 @@
-"""Bars that grow while a transfer runs: a thread looks at what has come into its work directory."""
+"""Progress bars of transfers: a thread measures the bytes in the work directory of a running transfer."""
 
 import os
 import threading
@@ -24,19 +24,19 @@ _TICK = 0.25  # s
 
 
 @dataclass(frozen=True)
-class Bars:
-    """The bars of a command; none where nobody looks."""
+class ProgressBars:
+    """The progress bars of a command; without a terminal there are none."""
 
     progress: Progress | None = None
 
     @property
-    def are_shown(self) -> bool:
+    def are_enabled(self) -> bool:
         return self.progress is not None
 
     @classmethod
     @contextmanager
-    def on_a_terminal(cls) -> Iterator["Bars"]:
-        """Bars on stderr, while the block runs, where that is a terminal."""
+    def on_terminal(cls) -> Iterator["ProgressBars"]:
+        """Show bars on stderr while the block runs, if stderr is a terminal."""
         screen = console(to_stderr=True)
         if not screen.is_terminal:
             yield cls()
@@ -52,8 +52,8 @@ class Bars:
             yield cls(progress)
 
     @contextmanager
-    def waiting(self, name: str) -> Iterator[None]:
-        """Say, while the block runs, that something is waited for."""
+    def show_waiting(self, name: str) -> Iterator[None]:
+        """Show ``waiting for <name>`` while the block runs."""
         if self.progress is None:
             yield
             return
@@ -64,75 +64,76 @@ class Bars:
             self.progress.remove_task(task)
 
     @contextmanager
-    def of(self, name: str) -> Iterator["Bar"]:
-        """The bar of one stream, while the block runs."""
+    def show_bar(self, name: str) -> Iterator["ProgressBar"]:
+        """Show the bar of one stream while the block runs."""
         assert self.progress is not None
         task = self.progress.add_task(name, total=None)
         try:
-            yield Bar(self.progress, task)
+            yield ProgressBar(self.progress, task)
         finally:
             self.progress.remove_task(task)
 
 
-class Bar:
-    """One stream's bar, in bytes."""
+class ProgressBar:
+    """The bar of one stream, in bytes."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress = progress
         self.task = task
-        self.before = 0  # bytes of the parts that are done
+        self.finished_bytes = 0  # of transfers that have ended
 
-    def expect(self, size: int) -> None:
-        """Say how many bytes there are to come."""
+    def set_total(self, size: int) -> None:
+        """Set how many bytes are expected."""
         self.progress.update(self.task, total=size)
 
     def watch(self, transfer: Transfer) -> Transfer:
-        """The same transfer, seen while it runs."""
-        return _Watched(transfer, self)
+        """Wrap a transfer, so that the bar follows it while it runs."""
+        return _WatchedTransfer(transfer, self)
 
-    def show(self, size: int) -> None:
-        self.progress.update(self.task, completed=self.before + size)
+    def update(self, size: int) -> None:
+        """Show that the running transfer has written ``size`` bytes."""
+        self.progress.update(self.task, completed=self.finished_bytes + size)
 
 
 @dataclass
-class _Watched:
-    """A transfer with somebody who looks at its work directory."""
+class _WatchedTransfer:
+    """A transfer that updates a bar while it runs."""
 
     transfer: Transfer
-    bar: Bar
+    bar: ProgressBar
 
     def fetch(
         self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
     ) -> TransferResult:
         """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
-        over = threading.Event()
+        has_ended = threading.Event()
 
         def tick() -> None:
-            while not over.wait(_TICK):
-                self.bar.show(size_of(work))
+            while not has_ended.wait(_TICK):
+                self.bar.update(received_bytes(work))
 
         ticker = threading.Thread(target=tick, daemon=True)
         ticker.start()
         try:
             return self.transfer.fetch(root, paths, target, work, lock, largest)
         finally:
-            over.set()
+            has_ended.set()
             ticker.join()
-            self.bar.before += size_of(work)
-            self.bar.show(0)
+            self.bar.finished_bytes += received_bytes(work)
+            self.bar.update(0)
 
 
-def size_of(work: Path) -> int:
-    """Bytes that a running transfer has written, of whole files and of those in the making."""
-    return sum(_size_below(work / name) for name in (NEW, ARRIVED))
+def received_bytes(work: Path) -> int:
+    """Sum the bytes that a running transfer has written: whole files and partial ones."""
+    return sum(_bytes_below(work / name) for name in (NEW, ARRIVED))
 
 
-def _size_below(directory: Path) -> int:
+def _bytes_below(directory: Path) -> int:
     size = 0
-    for place, _, names in os.walk(directory):
+    for parent, _, names in os.walk(directory):
         for name in names:
             try:
-                size += os.lstat(os.path.join(place, name)).st_size
+                size += os.lstat(os.path.join(parent, name)).st_size
             except OSError:
-                continue  # renamed since
+                continue  # renamed since it was listed
     return size

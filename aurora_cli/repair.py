@@ -1,7 +1,7 @@
-"""``aurora repair``: makes exactly those files of a day right that are wrong, where it is proved which bytes are right.
+"""``aurora repair``: repair exactly the wrong files of a day, if it is proved which bytes are right.
 
-Not a part of the health side, which never repairs anything: somebody asks for it, for one day of one stream, and sees
-first what would be done.
+Health observes and never repairs. An operator runs this command, for one day of one stream, after a dry run has shown
+what would be done.
 """
 
 import logging
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from aurora_cli.console import say, show_table
-from aurora_cli.context import archive_of, message_of, site_of
+from aurora_cli.console import print_line, print_table
+from aurora_cli.context import describe_error, load_site_or_exit, require_archive
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
@@ -37,32 +37,41 @@ _LOG = logging.getLogger("aurora.repair")
 
 @click.command()
 @click.argument("stream")
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", required=True, help="The UTC day.")
-@click.option("--apply", "is_applied", is_flag=True, help="Do it. Without this it is only said what would be done.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", required=True, help="UTC day.")
+@click.option("--apply", "is_applied", is_flag=True, help="Repair. Without it the wrong files are only shown.")
 @click.pass_obj
 def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> None:
-    """Make the copies of a day of STREAM right, here and in the archive.
+    """Repair wrong files of STREAM on one day, in the local copy and in the archive.
 
-    First every file of the day is read again, on its host, here and in the archive. A file that is wrong in the archive
-    is sent again where the copy here is what the source has, or what the day was finalized with. One that is wrong here
-    is put aside and fetched again where source and archive agree. Where no two places agree nothing is done.
+    Reads every file of the day again: at the source, local and in the archive. Then, with --apply:
 
-    The dry run is a verification of that day as well: what it finds stands in the manifests, and in the day's word here
-    and in the archive. It touches no file of the stream.
+    \b
+    - wrong in the archive: sent again, if the local file is the same as at the
+      source, or as in the finalization of the day;
+    - wrong local bytes: moved to .quarantine in `paths.raw` and fetched again, if
+      source and archive are the same, or source and finalization;
+    - wrong local mtime, right bytes: the mtime is corrected;
+    - no two sides agree: not changed.
 
-    Exit code 1: something is wrong, and it was not asked for, or it could not be made right.
+    Without --apply no file of the stream is changed. But the day is verified: the result is written to the manifests,
+    and to the finalization of the day, local and in the archive.
+
+    \b
+    Exit codes: 0 nothing is wrong any more; 1 a file is wrong, or an error (see
+    the last line); 2 a wrong argument.
+    Example: aurora repair wxcam --day 2026-08-18 --apply
     """
-    site = site_of(file)
-    archive_of(site)
+    site = load_site_or_exit(file)
+    require_archive(site)
     if stream not in site.streams:
-        raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}")
+        raise click.UsageError(f"{stream!r} is not a stream of {site.name}; choose one of {', '.join(site.streams)}")
     start, today = site.streams[stream].start, datetime.now(UTC).date()
     if not start <= day.date() <= today:
         raise click.UsageError(f"{stream} has days from {start} to {today} (UTC)")
     try:
         left = _Repair(site, stream, day.date(), Connections.of(site)).run(is_applied)
     except AuroraError as error:
-        raise click.ClickException(message_of(error)) from None
+        raise click.ClickException(describe_error(error)) from None
     raise click.exceptions.Exit(1 if left else 0)
 
 
@@ -74,11 +83,13 @@ class _Repair:
     connections: Connections
 
     def run(self, is_applied: bool) -> int:
-        """Returns how many files are wrong in the end."""
-        say(f"reading every file of {self.name} of {self.day}, on its host, here and in the archive ...", "dim")
-        before = self._verify(full=True)
-        mends = self._mends()
-        self._show(mends, before, is_applied)
+        """Show what is wrong, repair it if ``is_applied``, and return how many files are still wrong."""
+        print_line(
+            f"reading every file of {self.name} on {self.day}, at the source, local and in the archive ...", "dim"
+        )
+        outcome = self._verify(full=True)
+        mends = self._plan()
+        self._show(mends, outcome, is_applied)
         curable = [mend for mend in mends if mend.cure is not Cure.NONE]
         if not curable or not is_applied:
             return len(mends)
@@ -88,69 +99,69 @@ class _Repair:
         with Records(self.site).evidence() as evidence:
             evidence.forget(self.name, [mend.path for mend in curable])
         self._verify(full=False)
-        left = self._mends()
+        left = self._plan()
         if sends := [mend for mend in left if mend.cure is Cure.SEND and mend not in curable]:
             self._send(sends)  # what could be sent only after its mtime was set
             self._verify(full=False)
-            left = self._mends()
+            left = self._plan()
         for mend in left:
-            say(f"  still wrong: {mend.path}: {mend.wrong}; {mend.why}", "red")
-        say(f"{len(mends) - len(left)} of {len(mends)} files made right", "red" if left else "green")
+            print_line(f"  still wrong: {mend.path}: {mend.wrong}; {mend.why}", "red")
+        print_line(f"repaired {len(mends) - len(left)} of {len(mends)} files", "red" if left else "green")
         return len(left)
 
     def _verify(self, *, full: bool) -> VerifyOutcome:
         records = Records(self.site)
-        certified = verify_and_publish(
+        outcome = verify_and_publish(
             records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
         )
-        if "gws" not in certified.report.errors:
+        if "gws" not in outcome.report.errors:
             with records.ledger() as ledger:
                 push_finalizations(records, self._pushing(ledger), self.name, [self.day])
-        for side, why in certified.report.errors.items():
-            raise click.ClickException(f"{side} cannot be seen, so nothing is proved: {why}")
-        return certified
+        for side, why in outcome.report.errors.items():
+            raise click.ClickException(f"{side} cannot be read, so no file can be proved right: {why}")
+        return outcome
 
-    def _mends(self) -> list[Mend]:
+    def _plan(self) -> list[Mend]:
         places = places_of(self.site, self.name, self.connections)
         with Records(self.site).verification(self.name, places) as verification:
             return list(plan_repair(verification, self.day))
 
-    def _show(self, mends: Sequence[Mend], found: VerifyOutcome, is_applied: bool) -> None:
+    def _show(self, mends: Sequence[Mend], outcome: VerifyOutcome, is_applied: bool) -> None:
         if not mends:
-            say(f"nothing is wrong: {found.report.days[0].verdict.sentence()}", "green")
+            print_line(f"nothing is wrong: {outcome.report.days[0].verdict.sentence()}", "green")
             return
-        show_table(
+        print_table(
             f"{self.name} {self.day}: {len(mends)} files are wrong" + ("" if is_applied else " (dry run)"),
-            ["file", "bytes", "what is wrong", "what is done" if is_applied else "what would be done", "why"],
+            ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
             [[mend.path, str(mend.right.size if mend.right else 0), mend.wrong, mend.cure, mend.why] for mend in mends],
         )
         if not is_applied and any(mend.cure is not Cure.NONE for mend in mends):
-            say(f"to do it: aurora repair {self.name} --day {self.day} --apply")
+            print_line(f"next: aurora repair {self.name} --day {self.day} --apply")
 
     def _set_mtimes(self, mends: Sequence[Mend]) -> None:
-        """Give files that are right in every byte the mtime that their day was finalized with."""
+        """Set the mtime of files whose bytes are right to the mtime in the finalization of the day."""
         for mend in mends:
             assert mend.right is not None  # its mtime is the cure
-            place = Layout.of(self.site).raw_root(self.name) / mend.path
-            os.utime(place, ns=(mend.right.mtime_ns, mend.right.mtime_ns), follow_symlinks=False)
+            local = Layout.of(self.site).raw_root(self.name) / mend.path
+            os.utime(local, ns=(mend.right.mtime_ns, mend.right.mtime_ns), follow_symlinks=False)
         if mends:
-            say(f"the mtimes of {len(mends)} files set to those that the day was finalized with")
+            print_line(f"set the mtime of {len(mends)} files to that in the finalization of the day")
 
     def _send(self, mends: Sequence[Mend]) -> None:
-        """Send exactly these files again, whatever size and mtime say there."""
+        """Send exactly these files again, even if size and mtime are the same in the archive."""
         if not mends:
             return
-        archive = archive_of(self.site)
+        archive = require_archive(self.site)
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
         wrong = {str(root / mend.path) for mend in mends}
         items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Count()) if item.local_path in wrong]
         with Records(self.site).ledger() as ledger:
             ledger.offer(archive.name, raw_group(self.name), items)
             ledger.requeue(archive.name, [item.remote_path for item in items])
-            say(self._pushing(ledger).exactly(self.name, self._lane, items).summary())
+            print_line(self._pushing(ledger).exactly(self.name, self._lane, items).summary())
 
     def _pushing(self, ledger: Ledger) -> Pushing:
-        archive = archive_of(self.site)
+        archive = require_archive(self.site)
         return Pushing(self.site, archive, self.connections.archive_hosts(archive, _LOG), ledger)
 
     @property
@@ -158,16 +169,16 @@ class _Repair:
         return f"{REPAIR}{self.name}"
 
     def _fetch(self, mends: Sequence[Mend]) -> None:
-        """Put these files aside and let the mirror bring them again."""
+        """Move these files to the quarantine, and let the mirror fetch them again."""
         if not mends:
             return
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
-        aside = Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
+        quarantine = Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
         for mend in mends:
-            place = aside / mend.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / mend.path, place)  # a stream's directory may be on a device of its own
-        say(f"{len(mends)} files put aside below {aside}")
+            target = quarantine / mend.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(root / mend.path, target)  # a stream's directory may be on another device
+        print_line(f"moved {len(mends)} files to {quarantine}")
         host = self.site.hosts[stream.host]
         report = mirror_days(
             self.name,
@@ -181,4 +192,4 @@ class _Repair:
             keep_free=self.site.limits.keep_free,
             live_from=stream.live_from(datetime.now(UTC)),
         )
-        say(report.summary())
+        print_line(report.summary())

@@ -1,4 +1,4 @@
-"""``aurora status``: how new is the newest data of each stream, there and here? It writes nothing."""
+"""``aurora status``: the age of the newest file of every stream, at the source and local. It writes nothing."""
 
 import time
 from collections.abc import Callable
@@ -11,8 +11,14 @@ from typing import Any
 import click
 from rich.text import Text
 
-from aurora_cli.console import Waiting, console, say, show_json, show_table, waiting
-from aurora_cli.context import days_from, errors_of_hosts, not_begun, read_only_connections, site_of
+from aurora_cli.console import WaitDisplay, console, print_json, print_line, print_table, wait_display
+from aurora_cli.context import (
+    days_until_today,
+    describe_host_error,
+    describe_later_start,
+    load_site_or_exit,
+    read_only_connections,
+)
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
@@ -22,10 +28,10 @@ from aurora_platform.mirror.scan import Survey, none_matches, scan
 from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
 
-# Looks at one host at the same time: sshd has ten sessions for a connection (MaxSessions), and others may want some.
+# Listings per host at the same time. sshd allows ten sessions per connection (MaxSessions); some are left for others.
 _AT_ONCE = 8
-_SLACK = 2.0  # s, for who ends by itself to do so
-_WIDE = 120  # columns, for a table with everything in it
+_SLACK = 2.0  # s, for a local listing to stop by its own bound
+_WIDE = 120  # columns that the full table needs
 _STYLE = {
     "up to date": "green",
     "behind": "yellow",
@@ -38,7 +44,10 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One stream: times of the newest file by mtime, ages by the host's clock (ours where it was not seen)."""
+    """The status of one stream, as `--json` prints it: ``there`` is the source, ``here`` the local copy.
+
+    Times are mtimes. Ages are by the host's clock, or by ours if the host was not listed.
+    """
 
     stream: str
     host: str
@@ -48,81 +57,87 @@ class StreamStatus:
     newest_here: datetime | None = None
     age_here: timedelta | None = None
     missing: int | None = None
-    """Settled files of the live window that are not here, or in another version."""
+    """Settled files of the live window that are not local, or differ."""
     unsettled: int | None = None
     refused: int | None = None
     why: str = ""
     is_here_whole: bool = True
-    """False where time was up before all files here were looked at: there may be newer ones."""
+    """False if the time was over before all local files were listed: there may be newer ones."""
 
 
 @dataclass(frozen=True)
-class LocalState:
-    """When the newest file that was seen here was last written, and whether all were seen in time."""
+class LocalListing:
+    """The mtime of the newest local file that was listed, and whether all were listed in time."""
 
     newest: datetime | None
-    is_whole: bool
+    is_complete: bool
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For another program.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 @click.pass_obj
 def status(file: Path | None, as_json: bool) -> None:
-    """Show each stream's newest data, at the source and here, and what is missing here.
+    """Show the newest file of every stream, at the source and local, and how many files are missing.
 
-    Looks at the days of the live window; writes nothing. A host that does not answer is `unknown`, with the reason.
-    No look, there or here, takes longer than `limits.scan`; one that was cut says so. The exit code is 0 whatever was
-    found.
+    Lists the days of the live window (`lookback`). Writes nothing. If a host does not answer, its streams are `unknown`
+    and the reason is shown. Every listing ends after `limits.look`; an incomplete one is marked.
+
+    \b
+    Exit codes: 0 whatever was found; 1 the site file has an error.
+    Example: aurora status --json
     """
-    site, now = site_of(file), datetime.now(UTC)
-    with read_only_connections(site) as (connections, copy), waiting() as waits:
-        found = _statuses(site, connections, now, lambda error: errors_of_hosts(error, site, copy), waits)
+    site, now = load_site_or_exit(file), datetime.now(UTC)
+    with read_only_connections(site) as (connections, copy), wait_display() as display:
+        statuses = _statuses(site, connections, now, lambda error: describe_host_error(error, site, copy), display)
     if as_json:
-        show_json({"site": site.name, "at": now, "streams": [asdict(one) for one in found]})
+        print_json({"site": site.name, "at": now, "streams": [asdict(status) for status in statuses]})
     else:
-        _show(site, found)
+        _show(site, statuses)
 
 
 def _statuses(
-    site: Site, connections: Connections, now: datetime, words: Callable[[Exception], str], waits: Waiting
+    site: Site, connections: Connections, now: datetime, describe: Callable[[Exception], str], display: WaitDisplay
 ) -> list[StreamStatus]:
-    begun = [name for name, stream in site.streams.items() if not not_begun(stream, now)]
+    begun = [name for name, stream in site.streams.items() if not describe_later_start(stream, now)]
     names = [name for name in begun if site.streams[name].enabled]
     hosts = sorted({site.streams[name].host for name in names})
 
-    def on(host_name: str) -> dict[str, Survey | Exception]:
+    def scan_streams_of(host_name: str) -> dict[str, Survey | Exception]:
         connections.login(site.hosts[host_name])  # one attempt for all its streams
-        ours = [name for name in names if site.streams[name].host == host_name]
-        return run_concurrently({name: partial(_look, site, connections, name, now) for name in ours}, at_once=_AT_ONCE)
+        of_host = [name for name in names if site.streams[name].host == host_name]
+        return run_concurrently(
+            {name: partial(_scan, site, connections, name, now) for name in of_host}, at_once=_AT_ONCE
+        )
 
     bound = site.limits.look.total_seconds()
-    # A disk has no bound of its own: what hangs in it is left behind.
-    local = {name: partial(newest_here, site, name, now, site.limits.look) for name in begun}
-    far = {host: waits.on(f"host {host}", partial(on, host)) for host in hosts}
-    ends = run_concurrently(
+    # A disk has no bound of its own: a thread that hangs is left behind.
+    local_jobs = {name: partial(find_newest_local, site, name, now, site.limits.look) for name in begun}
+    source_jobs = {host: display.track(f"host {host}", partial(scan_streams_of, host)) for host in hosts}
+    results = run_concurrently(
         {
-            "there": lambda: run_concurrently(far, _longest(site, len(names))),
-            "here": waits.on("the disks here", lambda: run_concurrently(local, bound + _SLACK)),
+            "source": lambda: run_concurrently(source_jobs, _max_scan_seconds(site, len(names))),
+            "local": display.track("the local disks", lambda: run_concurrently(local_jobs, bound + _SLACK)),
         }
     )
-    seen, here = (_all_of(ends[where]) for where in ("there", "here"))
-    found = []
+    surveys, local = (_result_or_raise(results[side]) for side in ("source", "local"))
+    statuses = []
     for name, stream in site.streams.items():
         if name not in begun:
-            found.append(StreamStatus(name, stream.host, "not begun", why=not_begun(stream, now)))
+            statuses.append(StreamStatus(name, stream.host, "not begun", why=describe_later_start(stream, now)))
             continue
-        end = seen[stream.host] if stream.enabled else None
-        found.append(_status(site, name, end[name] if isinstance(end, dict) else end, here[name], now, words))
-    return found
+        survey = surveys[stream.host] if stream.enabled else None
+        survey = survey[name] if isinstance(survey, dict) else survey
+        statuses.append(_status(site, name, survey, local[name], now, describe))
+    return statuses
 
 
-def _longest(site: Site, streams: int) -> float:
-    """How long the looks at one host may take, in s: a login, and its streams in turns."""
-    limits, turns = site.limits, -(-streams // _AT_ONCE)
-    return (4 * limits.connect + 2 * turns * limits.look).total_seconds()
+def _max_scan_seconds(site: Site, streams: int) -> float:
+    """Return how long scans of one host may take, in s: a login, and its streams in batches."""
+    limits, batches = site.limits, -(-streams // _AT_ONCE)
+    return (4 * limits.connect + 2 * batches * limits.look).total_seconds()
 
 
-def _all_of(group: Any) -> dict[str, Any]:
+def _result_or_raise(group: Any) -> dict[str, Any]:
     if isinstance(group, Exception):
         raise group
     return dict(group)
@@ -132,69 +147,70 @@ def _status(
     site: Site,
     name: str,
     survey: Survey | Exception | None,
-    here: LocalState | Exception,
+    local: LocalListing | Exception,
     now: datetime,
-    words: Callable[[Exception], str],
+    describe: Callable[[Exception], str],
 ) -> StreamStatus:
-    if isinstance(here, OSError) and not isinstance(here, TimeoutError):
-        why = f"{here.filename}: {here.strerror}"
+    if isinstance(local, OSError) and not isinstance(local, TimeoutError):
+        why = f"{local.filename}: {local.strerror}"
         return StreamStatus(name, site.streams[name].host, "unknown", why=why, is_here_whole=False)
-    newest = here.newest if isinstance(here, LocalState) else None
+    newest = local.newest if isinstance(local, LocalListing) else None
     if isinstance(survey, Survey):
-        known = _known(site, name, survey, newest)
+        status = _status_of_survey(site, name, survey, newest)
     else:
-        known = StreamStatus(
+        status = StreamStatus(
             stream=name,
             host=site.streams[name].host,
             state="unknown" if survey else "planned offline",
             newest_here=newest,
-            age_here=_since(newest, now),
-            why=words(survey) if survey else "",
+            age_here=_elapsed(newest, now),
+            why=describe(survey) if survey else "",
         )
-    if isinstance(here, LocalState) and here.is_whole:
-        return known
-    return replace(known, is_here_whole=False, why="; ".join(filter(None, (known.why, _cut(site, name, here)))))
+    if isinstance(local, LocalListing) and local.is_complete:
+        return status
+    reason = _describe_incomplete(site, name, local)
+    return replace(status, is_here_whole=False, why="; ".join(filter(None, (status.why, reason))))
 
 
-def _cut(site: Site, name: str, here: LocalState | Exception) -> str:
+def _describe_incomplete(site: Site, name: str, local: LocalListing | Exception) -> str:
     root, bound = Layout.of(site).raw_root(name), f"{site.limits.look.total_seconds():.0f} s"
-    if isinstance(here, LocalState):
-        return f"not all of {root} was looked at within {bound}: newer files may be here"
-    if isinstance(here, TimeoutError):
-        return f"{root} gave no answer within {bound}: is it a network file system that is gone?"
-    return f"{root}: {type(here).__name__}: {here}"
+    if isinstance(local, LocalListing):
+        return f"{root} was not listed completely within {bound}: there may be newer local files"
+    if isinstance(local, TimeoutError):
+        return f"{root} did not answer within {bound}: is it on a network file system that is down?"
+    return f"{root}: {type(local).__name__}: {local}"
 
 
-def _window(site: Site, name: str, now: datetime) -> list[date]:
-    return days_from(site.streams[name].live_from(now), now)
+def _live_window(site: Site, name: str, now: datetime) -> list[date]:
+    return days_until_today(site.streams[name].live_from(now), now)
 
 
-def _look(site: Site, connections: Connections, name: str, now: datetime) -> Survey:
+def _scan(site: Site, connections: Connections, name: str, now: datetime) -> Survey:
     stream, within = site.streams[name], site.limits.look
     source = connections.source(site.hosts[stream.host], within=within.total_seconds())
-    survey = scan(stream, source, Layout.of(site).raw_root(name), _window(site, name, now), within)
+    survey = scan(stream, source, Layout.of(site).raw_root(name), _live_window(site, name, now), within)
     if not survey.is_whole:
-        raise HostError(f"{stream.host}: the listing took longer than limits.look; seen: {survey.summary()}")
+        raise HostError(f"{stream.host}: the listing took longer than limits.look; listed: {survey.summary()}")
     return survey
 
 
-def newest_here(site: Site, name: str, now: datetime, within: timedelta) -> LocalState:
-    """When the newest file of a stream that is here was last written.
+def find_newest_local(site: Site, name: str, now: datetime, within: timedelta) -> LocalListing:
+    """Find the mtime of the newest local file of a stream.
 
-    Looks at the live window's directories, those of the newest day first, for ``within`` at most.
+    Lists the directories of the live window, newest day first, for ``within`` at most.
     """
     stream, newest, until = site.streams[name], None, time.monotonic() + within.total_seconds()
-    is_whole = True
-    for file in local_files(stream, Layout.of(site).raw_root(name), _window(site, name, now)):
+    is_complete = True
+    for file in local_files(stream, Layout.of(site).raw_root(name), _live_window(site, name, now)):
         if time.monotonic() > until:
-            is_whole = False
+            is_complete = False
             break
         if file.is_regular and stream.includes(file.path):
             newest = max(newest or 0, file.version.mtime_ns)
-    return LocalState(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_whole)
+    return LocalListing(None if newest is None else datetime.fromtimestamp(newest // 10**9, UTC), is_complete)
 
 
-def _known(site: Site, name: str, survey: Survey, here: datetime | None) -> StreamStatus:
+def _status_of_survey(site: Site, name: str, survey: Survey, newest_local: datetime | None) -> StreamStatus:
     stream, clock = site.streams[name], datetime.fromtimestamp(survey.clock_ns // 10**9, UTC)
     missing = sum(day.missing for day in survey.behind)
     is_stale = survey.age is None or survey.age > stream.stale_after
@@ -203,92 +219,95 @@ def _known(site: Site, name: str, survey: Survey, here: datetime | None) -> Stre
         host=stream.host,
         state="behind" if missing else "stale" if is_stale else "ahead" if survey.ahead else "up to date",
         newest_there=survey.newest,
-        age_there=-survey.ahead if survey.ahead else _since(survey.newest, clock),
-        newest_here=here,
-        age_here=_since(here, clock),
+        age_there=-survey.ahead if survey.ahead else _elapsed(survey.newest, clock),
+        newest_here=newest_local,
+        age_here=_elapsed(newest_local, clock),
         missing=missing,
         unsettled=survey.unsettled,
         refused=survey.refusals,
-        why=_remark(survey, is_stale),
+        why=_describe_survey(survey, is_stale),
     )
 
 
-def _remark(survey: Survey, is_stale: bool) -> str:
+def _describe_survey(survey: Survey, is_stale: bool) -> str:
     remarks = []
     if survey.unmatched:
         remarks.append(none_matches(survey.unmatched))
     elif is_stale:
-        remarks.append("no file there in the live window" if survey.newest is None else "nothing new there for long")
+        is_empty = survey.newest is None
+        remarks.append(
+            "no file at the source in the live window" if is_empty else "no new file at the source for `stale_after`"
+        )
     if survey.ahead:
-        remarks.append(f"the newest file there is {_age(survey.ahead)} ahead of the host's clock")
+        remarks.append(f"the newest file at the source is {_age(survey.ahead)} ahead of the host's clock")
     if survey.unreadable.total:
         number = counted(survey.unreadable.total, "directory", "directories")
-        remarks.append(f"{number} there not readable: {survey.unreadable.first[0]}")
+        remarks.append(f"{number} at the source not readable: {survey.unreadable.first[0]}")
     return "; ".join(remarks)
 
 
-def _since(at: datetime | None, now: datetime) -> timedelta | None:
+def _elapsed(at: datetime | None, now: datetime) -> timedelta | None:
     return None if at is None else max(timedelta(0), now - at)
 
 
-def _show(site: Site, found: list[StreamStatus]) -> None:
-    """A table, and below it what is too long for one; what is the same of several streams of a host is said once."""
-    run_concurrently: dict[tuple[str, str], list[str]] = {}
-    for one in found:
-        if one.state == "unknown":
-            run_concurrently.setdefault((one.host, one.why), []).append(one.stream)
-    shared = {key: names for key, names in run_concurrently.items() if len(names) > 1}
-    title = f"{site.name}: newest data, UTC"
+def _show(site: Site, statuses: list[StreamStatus]) -> None:
+    """Print a table, and long texts below it; an error that several streams of a host share is printed once."""
+    streams_by_error: dict[tuple[str, str], list[str]] = {}
+    for status in statuses:
+        if status.state == "unknown":
+            streams_by_error.setdefault((status.host, status.why), []).append(status.stream)
+    shared = {key: names for key, names in streams_by_error.items() if len(names) > 1}
+    title = f"{site.name}: newest file of every stream (UTC)"
     if console().width >= _WIDE:
-        columns = ["stream", "state", "there", "age", "here", "age", "missing", "unsettled", "refused", "remark"]
-        show_table(title, columns, [_wide(one, (one.host, one.why) in shared) for one in found])
+        columns = ["stream", "state", "at source", "age", "local", "age", "missing", "unsettled", "refused", "remark"]
+        print_table(title, columns, [_wide_row(status, (status.host, status.why) in shared) for status in statuses])
         remarks = []
     else:
-        columns = ["stream", "state", "there", "age there", "age here", "missing"]
-        show_table(title, columns, [_narrow(one) for one in found])
-        remarks = [(one.stream, _besides(one, (one.host, one.why) in shared)) for one in found]
+        columns = ["stream", "state", "at source", "source age", "local age", "missing"]
+        print_table(title, columns, [_narrow_row(status) for status in statuses])
+        remarks = [(status.stream, _describe_rest(status, (status.host, status.why) in shared)) for status in statuses]
     for (host, why), names in shared.items():
-        say(f"host {host} ({', '.join(names)}): {why}", "red")
+        print_line(f"host {host} ({', '.join(names)}): {why}", "red")
     for name, remark in remarks:
         if remark:
-            say(f"{name}: {remark}")
+            print_line(f"{name}: {remark}")
 
 
-def _wide(one: StreamStatus, is_shared: bool) -> list[str | Text]:
+def _wide_row(status: StreamStatus, is_shared: bool) -> list[str | Text]:
     return [
-        one.stream,
-        _state(one),
-        _time(one.newest_there, "%Y-%m-%d %H:%M:%S"),
-        _age(one.age_there),
-        _time(one.newest_here, "%Y-%m-%d %H:%M:%S"),
-        _age(one.age_here),
-        *("" if number is None else str(number) for number in (one.missing, one.unsettled, one.refused)),
-        f"see host {one.host} below" if is_shared else one.why,
+        status.stream,
+        _state(status),
+        _time(status.newest_there, "%Y-%m-%d %H:%M:%S"),
+        _age(status.age_there),
+        _time(status.newest_here, "%Y-%m-%d %H:%M:%S"),
+        _age(status.age_here),
+        *("" if number is None else str(number) for number in (status.missing, status.unsettled, status.refused)),
+        f"see host {status.host} below" if is_shared else status.why,
     ]
 
 
-def _narrow(one: StreamStatus) -> list[str | Text]:
-    """What 80 columns have room for."""
-    missing = "" if one.missing is None else str(one.missing)
+def _narrow_row(status: StreamStatus) -> list[str | Text]:
+    """Return the cells that fit into 80 columns."""
+    missing = "" if status.missing is None else str(status.missing)
     return [
-        one.stream,
-        _state(one),
-        _time(one.newest_there, "%m-%d %H:%M"),
-        _age(one.age_there),
-        _age(one.age_here),
+        status.stream,
+        _state(status),
+        _time(status.newest_there, "%m-%d %H:%M"),
+        _age(status.age_there),
+        _age(status.age_here),
         missing,
     ]
 
 
-def _besides(one: StreamStatus, is_shared: bool) -> str:
-    """What a narrow table does not show of a stream."""
-    numbers = ((one.unsettled, "unsettled"), (one.refused, "refused"))
-    remarks = [f"{number} {word}" for number, word in numbers if number]
-    return "; ".join(remarks + ([one.why] if one.why and not is_shared else []))
+def _describe_rest(status: StreamStatus, is_shared: bool) -> str:
+    """Describe what the narrow table does not show of a stream."""
+    numbers = ((status.unsettled, "unsettled"), (status.refused, "refused"))
+    remarks = [f"{number} {label}" for number, label in numbers if number]
+    return "; ".join(remarks + ([status.why] if status.why and not is_shared else []))
 
 
-def _state(one: StreamStatus) -> Text:
-    return Text(one.state, _STYLE.get(one.state, "red"))
+def _state(status: StreamStatus) -> Text:
+    return Text(status.state, _STYLE.get(status.state, "red"))
 
 
 def _time(at: datetime | None, form: str) -> str:
@@ -296,7 +315,7 @@ def _time(at: datetime | None, form: str) -> str:
 
 
 def _age(age: timedelta | None) -> str:
-    """The two largest units: 3d 4h, 4h 5m, 5m 6s; with a minus for what is ahead of the clock."""
+    """Write an age in its two largest units: 3d 4h, 4h 5m, 5m 6s; negative if ahead of the clock."""
     if age is None:
         return "-"
     if age < timedelta(0):

@@ -1,7 +1,7 @@
-"""``aurora sync``: the pass that the asset ``raw/<stream>`` makes, from a shell.
+"""``aurora sync``: copy the files of streams from their hosts, as the asset ``raw/<stream>`` does.
 
 It takes the same locks as a run of Dagster, so both may work at the same time. But it makes no products and leaves no
-record in Dagster, and no sensor asks for a run for files that are here already: whoever wants those is told what to do.
+record in Dagster, and no sensor starts a run for files that are local already: the output names the job to materialize.
 """
 
 import logging
@@ -15,9 +15,16 @@ from typing import cast
 
 import click
 
-from aurora_cli.console import Waiting, say, show_table, waiting
-from aurora_cli.context import begin_to_write, days_from, errors_of_hosts, message_of, read_only_connections, site_of
-from aurora_cli.progress_bars import Bars
+from aurora_cli.console import WaitDisplay, print_line, print_table, wait_display
+from aurora_cli.context import (
+    days_until_today,
+    describe_error,
+    describe_host_error,
+    load_site_or_exit,
+    open_state_or_exit,
+    read_only_connections,
+)
+from aurora_cli.progress_bars import ProgressBars
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM, Layout
@@ -32,64 +39,64 @@ from aurora_platform.transport.protocols import Transfer
 ALL = "all"
 _LOG = logging.getLogger("aurora.sync")
 _WITH_PRODUCTS = WXCAM
-_NAMES = 3  # of files to fetch that a dry run shows for each day
+_MOST_NAMES = 3  # names of files to fetch that a dry run shows per day
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What is to be done: the days of each stream, and how its host is reached."""
+class _SyncPlan:
+    """The days of every stream to sync, and the connections to the hosts."""
 
     site: Site
     connections: Connections
     days: Mapping[str, Sequence[date]]
-    log: Callable[[Exception], str] = message_of
-    bars: Bars = field(default_factory=Bars)
-    waiting: Waiting = field(default_factory=Waiting)
+    describe: Callable[[Exception], str] = describe_error
+    bars: ProgressBars = field(default_factory=ProgressBars)
+    display: WaitDisplay = field(default_factory=WaitDisplay)
 
-    def each[Result](self, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
-        """Do something for each stream: hosts at the same time, the streams of one host after each other.
+    def for_each_stream[Result](self, action: Callable[[str], Result]) -> dict[str, Result | Exception]:
+        """Call ``action`` for every stream: hosts at the same time, the streams of a host one after another.
 
-        A host is logged in to once, and one that does not answer costs its bound once.
+        Each host is logged in to once, so a host that does not answer costs its bound once.
         """
         hosts = {self.site.streams[name].host for name in self.days}
-        found = run_concurrently(
-            {host: self.waiting.on(f"host {host}", partial(self._on, host, do)) for host in sorted(hosts)}
+        by_host = run_concurrently(
+            {host: self.display.track(f"host {host}", partial(self._run_on, host, action)) for host in sorted(hosts)}
         )
-        ends: dict[str, Result | Exception] = {}
+        results: dict[str, Result | Exception] = {}
         for name in self.days:
-            end = found[self.site.streams[name].host]
-            ends[name] = end if isinstance(end, Exception) else end[name]
-        return ends
+            result = by_host[self.site.streams[name].host]
+            results[name] = result if isinstance(result, Exception) else result[name]
+        return results
 
-    def _on[Result](self, host_name: str, do: Callable[[str], Result]) -> dict[str, Result | Exception]:
+    def _run_on[Result](self, host_name: str, action: Callable[[str], Result]) -> dict[str, Result | Exception]:
         host = self.site.hosts[host_name]
         if host.where:
-            with self.bars.waiting(f"host {host_name} ({host.where})"):
+            with self.bars.show_waiting(f"host {host_name} ({host.where})"):
                 self.connections.login(host)
         names = [name for name in self.days if self.site.streams[name].host == host_name]
-        ends: dict[str, Result | Exception] = {}
+        results: dict[str, Result | Exception] = {}
         for name in names:
             try:
-                ends[name] = do(name)
+                results[name] = action(name)
             except Exception as error:  # the edge that records and goes on
-                ends[name] = error
-        return ends
+                results[name] = error
+        return results
 
     def scan(self, name: str) -> Survey:
-        """What would be fetched."""
+        """Scan a stream: which files would be fetched?"""
         stream = self.site.streams[name]
         source = self.connections.source(self.site.hosts[stream.host])
         return scan(stream, source, Layout.of(self.site).raw_root(name), self.days[name])
 
     def mirror(self, name: str) -> MirrorReport:
-        """What the asset does."""
+        """Copy the files of a stream, as its asset does."""
         site, stream = self.site, self.site.streams[name]
         host = site.hosts[stream.host]
         transfer: Transfer = self.connections.transfer(host, _LOG, basis=Layout.of(site).raw_root(name))
         with ExitStack() as stack:
-            if self.bars.are_shown:
-                bar = stack.enter_context(self.bars.of(name))
-                bar.expect(sum(day.missing_bytes for day in self.scan(name).behind))
+            if self.bars.are_enabled:
+                bar = stack.enter_context(self.bars.show_bar(name))
+                bar.set_total(sum(day.missing_bytes for day in self.scan(name).behind))
                 transfer = bar.watch(transfer)
             return mirror_days(
                 name,
@@ -106,7 +113,7 @@ class _Work:
             )
 
 
-def _a_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+def _parse_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
     try:
         return None if value is None else datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
@@ -115,139 +122,149 @@ def _a_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 
 @click.command()
 @click.argument("stream", required=False)
-@click.option("--day", callback=_a_day, metavar="YYYY-MM-DD", help="This UTC day alone.")
-@click.option("--since", callback=_a_day, metavar="YYYY-MM-DD", help="All days from this one on.")
-@click.option("--dry-run", "-n", is_flag=True, help="Say what would be fetched, and write nothing.")
+@click.option("--day", callback=_parse_day, metavar="YYYY-MM-DD", help="Copy this UTC day only.")
+@click.option("--since", callback=_parse_day, metavar="YYYY-MM-DD", help="Copy all UTC days from this one to today.")
+@click.option("--dry-run", "-n", is_flag=True, help="Show what would be fetched; write nothing.")
 @click.pass_obj
 def sync(file: Path | None, stream: str | None, day: date | None, since: date | None, dry_run: bool) -> None:
-    """Bring the files of STREAM here, as the asset raw/STREAM does; `all` is every enabled stream.
+    """Copy missing and changed files of STREAM from its host.
 
-    Without --day or --since these are the days of the live window (`lookback` in the site file). Nothing is ever
-    deleted here, and running it again is always safe. Exit code 1: something failed; the others are done all the same.
+    `all` stands for every enabled stream. Without --day or --since it copies the days of the live window (`lookback` in
+    the site file). Does the same as the asset raw/STREAM. Writes below `paths.raw` and `paths.state`; deletes nothing.
+    It is safe to run it again, and while Dagster works.
 
-    Products are not made: a sensor asks for no run for files that are here already. For these, materialize the days.
+    It makes no products, and no sensor starts a run for files that are local already: materialize their days.
+
+    \b
+    Exit codes: 0 done; 1 a stream failed (the others are copied) or an error;
+    2 a wrong argument.
+    Example: aurora sync all --since 2026-08-01 --dry-run
     """
-    site, now = site_of(file), datetime.now(UTC)
+    site, now = load_site_or_exit(file), datetime.now(UTC)
     if stream is None:
-        raise click.UsageError(f"which STREAM? {site.name} has {', '.join(site.streams)}; or {ALL}")
+        raise click.UsageError(f"missing STREAM: choose one of {', '.join(site.streams)}, or {ALL}")
     days = _days(site, stream, day, since, now)
-    for remark in _begins(site, stream, days, since, now):
-        say(remark, "yellow", to_stderr=True)
+    for remark in _skipped_days(site, stream, days, since, now):
+        print_line(remark, "yellow", to_stderr=True)
     if stream != ALL and not site.streams[stream].enabled:
-        say(f"{stream} is planned offline (enabled: false in the site file); trying all the same", "yellow")
+        print_line(f"{stream} is planned offline (enabled: false in the site file); trying anyway", "yellow")
     if dry_run:
         with read_only_connections(site) as (connections, copy):
-            with waiting() as waits:
-                work = _Work(site, connections, days, lambda error: errors_of_hosts(error, site, copy), waiting=waits)
-                surveys = work.each(work.scan)
-            _show_ends(surveys, _show_survey)
+            with wait_display() as display:
+                plan = _SyncPlan(
+                    site, connections, days, lambda error: describe_host_error(error, site, copy), display=display
+                )
+                surveys = plan.for_each_stream(plan.scan)
+            _show_results(surveys, _show_survey)
             _show_total(list(surveys.values()))
-            _end(surveys, work.log)
+            _exit_if_failed(surveys, plan.describe)
     else:
-        begin_to_write(site)
-        with Bars.on_a_terminal() as bars:
-            work = _Work(site, Connections.of(site), days, bars=bars)
-            reports = work.each(work.mirror)
-        _show_ends(reports, _show_report)
-        _end(reports, work.log)
+        open_state_or_exit(site)
+        with ProgressBars.on_terminal() as bars:
+            plan = _SyncPlan(site, Connections.of(site), days, bars=bars)
+            reports = plan.for_each_stream(plan.mirror)
+        _show_results(reports, _show_report)
+        _exit_if_failed(reports, plan.describe)
 
 
 def _days(site: Site, stream: str, day: date | None, since: date | None, now: datetime) -> dict[str, list[date]]:
-    """The days that are asked for, of each stream."""
+    """Return the days to sync of every stream."""
     if day and since:
-        raise click.UsageError("--day is one day, --since all from that one on: give one of them")
-    if (asked := day or since) and asked > now.date():
-        raise click.UsageError(f"{asked} has not begun yet; today is {now.date()} (UTC)")
+        raise click.UsageError("use --day (one day) or --since (all days from that day), not both")
+    if (wanted := day or since) and wanted > now.date():
+        raise click.UsageError(f"{wanted} is in the future; today is {now.date()} (UTC)")
     if stream != ALL and stream not in site.streams:
-        raise click.UsageError(f"{stream!r} is no stream of {site.name}: {', '.join(site.streams)}, or {ALL}")
-    names = _names(site, stream)
+        raise click.UsageError(
+            f"{stream!r} is not a stream of {site.name}; choose one of {', '.join(site.streams)}, or {ALL}"
+        )
+    names = _stream_names(site, stream)
     if not names:
         raise click.UsageError("every stream of the site file is planned offline (enabled: false)")
-    chosen = {}
+    days_by_stream = {}
     for name in names:
         start = site.streams[name].start
         first = max(start, day or since or site.streams[name].live_from(now))
-        days = [first] if day else days_from(first, now)
+        days = [first] if day else days_until_today(first, now)
         if days and (day is None or day >= start):
-            chosen[name] = days
+            days_by_stream[name] = days
         elif stream != ALL:
-            raise click.UsageError(f"{name} begins on {start} (start in the site file); {day or now.date()} is before")
-    if not chosen:
+            raise click.UsageError(f"{name} begins on {start} (start in the site file); {day or now.date()} is earlier")
+    if not days_by_stream:
         raise click.UsageError(f"no stream has begun by {day or now.date()} (start in the site file)")
-    return chosen
+    return days_by_stream
 
 
-def _names(site: Site, stream: str) -> list[str]:
-    return [stream] if stream != ALL else [name for name, one in site.streams.items() if one.enabled]
+def _stream_names(site: Site, stream: str) -> list[str]:
+    return [stream] if stream != ALL else [name for name, settings in site.streams.items() if settings.enabled]
 
 
-def _begins(
+def _skipped_days(
     site: Site, stream: str, days: Mapping[str, Sequence[date]], since: date | None, now: datetime
 ) -> Iterator[str]:
-    """What of the days that were asked for is before a stream's begin, and so is not done."""
-    starts = {name: site.streams[name].start for name in _names(site, stream)}
-    if out := [f"{name} ({start})" for name, start in starts.items() if name not in days]:
-        yield f"left out, because they begin later (start in the site file): {', '.join(out)}"
-    if late := [f"{name} ({starts[name]})" for name in days if since and since < starts[name]]:
-        yield f"looked at from their begin on, which is after {since} (start in the site file): {', '.join(late)}"
+    """Yield a line for days that are skipped because a stream begins later."""
+    starts = {name: site.streams[name].start for name in _stream_names(site, stream)}
+    if skipped := [f"{name} ({start})" for name, start in starts.items() if name not in days]:
+        yield f"skipped, because they begin later (start in the site file): {', '.join(skipped)}"
+    if shortened := [f"{name} ({starts[name]})" for name in days if since and since < starts[name]]:
+        yield f"copied from their first day, which is after {since} (start in the site file): {', '.join(shortened)}"
 
 
-def _show_ends[Result](ends: Mapping[str, Result | Exception], show: Callable[[str, Result], None]) -> None:
-    for name, end in ends.items():
-        if not isinstance(end, Exception):
-            show(name, end)
+def _show_results[Result](results: Mapping[str, Result | Exception], show: Callable[[str, Result], None]) -> None:
+    for name, result in results.items():
+        if not isinstance(result, Exception):
+            show(name, result)
 
 
-def _end[Result](ends: Mapping[str, Result | Exception], log: Callable[[Exception], str]) -> None:
-    """Say what failed, and end with 1 where something did."""
-    failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
+def _exit_if_failed[Result](results: Mapping[str, Result | Exception], describe: Callable[[Exception], str]) -> None:
+    """Print which streams failed, and exit with 1 if there are any."""
+    failed = {name: result for name, result in results.items() if isinstance(result, Exception)}
     for name, error in failed.items():
-        say(f"{name}: FAILED: {log(error)}", "red", to_stderr=True)
+        print_line(f"{name}: FAILED: {describe(error)}", "red", to_stderr=True)
     if failed:
-        if len(ends) > 1:
-            say(f"{len(failed)} of {len(ends)} streams failed: {', '.join(failed)}", "red", to_stderr=True)
+        if len(results) > 1:
+            print_line(f"{len(failed)} of {len(results)} streams failed: {', '.join(failed)}", "red", to_stderr=True)
         raise click.exceptions.Exit(1)
 
 
 def _show_report(name: str, report: MirrorReport) -> None:
-    say(f"{name}: {report.summary()}")
+    print_line(f"{name}: {report.summary()}")
     if name == _WITH_PRODUCTS and (copied := [day.day for day in report.days if day.copied]):
         days = str(copied[0]) if len(copied) == 1 else f"{len(copied)} days, {min(copied)} to {max(copied)}"
-        say(f"  no run starts for these: for their products, materialize {name}_day for {days}", "dim")
+        print_line(f"  no run starts for these files: to make their products, materialize {name}_day for {days}", "dim")
     _show_unmatched(report.unmatched)
     _show_refused(name, report.days, report.unreadable)
     for line in report.complaints:
-        say(f"  {line}", "yellow")
+        print_line(f"  {line}", "yellow")
 
 
 def _show_survey(name: str, survey: Survey) -> None:
     days = sorted((cast(DaySurvey, day) for day in survey.days.values()), key=lambda day: day.day)
     behind = [day for day in days if day.missing]
-    said = f"{name}: would fetch {_amount(days)} (dry run)"
+    summary = f"{name}: would fetch {_amount(days)} (dry run)"
     if behind:
-        total = [f"{counted(len(days), 'day')} looked at", *_numbers(days), ""]
-        show_table(
-            said,
-            ["day", "to fetch", "bytes", "here already", "unsettled", "refused", "first to fetch"],
+        total = [f"{counted(len(days), 'day')} listed", *_numbers(days), ""]
+        print_table(
+            summary,
+            ["day (UTC)", "to fetch", "bytes", "present", "unsettled", "refused", "first files to fetch"],
             [*([str(day.day), *_numbers([day]), _first(day)] for day in behind), *([total] if len(days) > 1 else [])],
         )
     else:
         _, _, present, unsettled, refused = _numbers(days)
-        say(
-            f"{said}; {counted(len(days), 'day')} looked at: {present} here already, {unsettled} unsettled, "
+        print_line(
+            f"{summary}; {counted(len(days), 'day')} listed: {present} present, {unsettled} unsettled, "
             f"{refused} refused"
         )
     _show_unmatched(survey.unmatched)
     _show_refused(name, days, survey.unreadable)
     if survey.refused.total:
-        say(f"  refused {survey.refused.total}, of no day: {', '.join(survey.refused.first)}", "yellow")
+        print_line(f"  refused {survey.refused.total} without a day: {', '.join(survey.refused.first)}", "yellow")
 
 
 def _show_total(surveys: Sequence[Survey | Exception]) -> None:
-    seen = [survey for survey in surveys if isinstance(survey, Survey)]
-    if len(seen) > 1:
-        days = [cast(DaySurvey, day) for survey in seen for day in survey.days.values()]
-        say(f"{len(seen)} streams: would fetch {_amount(days)} (dry run)")
+    scanned = [survey for survey in surveys if isinstance(survey, Survey)]
+    if len(scanned) > 1:
+        days = [cast(DaySurvey, day) for survey in scanned for day in survey.days.values()]
+        print_line(f"{len(scanned)} streams: would fetch {_amount(days)} (dry run)")
 
 
 def _numbers(days: Sequence[DaySurvey]) -> list[str]:
@@ -261,18 +278,18 @@ def _amount(days: Sequence[DaySurvey]) -> str:
 
 
 def _first(day: DaySurvey) -> str:
-    return ", ".join(day.first_missing[:_NAMES]) + (", ..." if day.missing > _NAMES else "")
+    return ", ".join(day.first_missing[:_MOST_NAMES]) + (", ..." if day.missing > _MOST_NAMES else "")
 
 
 def _show_unmatched(unmatched: int) -> None:
     if unmatched:
-        say(f"  {none_matches(unmatched)}", "yellow")
+        print_line(f"  {none_matches(unmatched)}", "yellow")
 
 
 def _show_refused(name: str, days: Sequence[DayReport] | Sequence[DaySurvey], unreadable: Count) -> None:
     for day in days:
         for reason, count, first in describe_refused(day.refused):
-            say(f"  {day.day}: refused {count}: {reason}: {first}", "yellow")
+            print_line(f"  {day.day}: refused {count}: {reason}: {first}", "yellow")
     if unreadable.total:
         number = counted(unreadable.total, "directory", "directories")
-        say(f"  {number} of {name} not readable: {', '.join(unreadable.first)}", "yellow")
+        print_line(f"  {number} of {name} not readable: {', '.join(unreadable.first)}", "yellow")

@@ -13,15 +13,15 @@ from tests.aurora_cli.parts import FIRST, Observatory
 
 @pytest.fixture(scope="session")
 def observatory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observatory]:
-    """Two days of seven instruments behind two hosts: one takes a key, the other asks for nothing where that can be."""
+    """Two days of seven instruments on two hosts: one with auth `key`, the other with `none` where that is possible."""
     auth = "key" if why_no_sshd("none") else "none"
     with (
-        readable_directory() as far,
+        readable_directory() as source,
         SshServer(tmp_path_factory.mktemp("ass")) as ass,
         SshServer(tmp_path_factory.mktemp("aps"), address="127.0.0.4", auth=auth) as aps,
     ):
-        simulate_instruments(InstrumentSpec(far, FIRST, days=2, scale=0.001))
-        yield Observatory(far, ass, aps)
+        simulate_instruments(InstrumentSpec(source, FIRST, days=2, scale=0.001))
+        yield Observatory(source, ass, aps)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def site_file(observatory: Observatory, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def dagster_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Dagster home as `make ui` would make it."""
+    """A Dagster home as `make ui` creates it."""
     home = tmp_path_factory.mktemp("dagster_home")
     (home / "dagster.yaml").write_bytes(DAGSTER_YAML.read_bytes())
     monkeypatch.setenv("DAGSTER_HOME", str(home))

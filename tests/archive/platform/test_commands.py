@@ -69,7 +69,7 @@ def test_repair_says_first_what_it_would_do_and_then_mends_exactly_the_file_whos
     word = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
     assert yaml.safe_load(word.read_text())["complete"] is False, "who reads the archive must know"
     said = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
-    assert "1 of 1 files made right" in said
+    assert "repaired 1 of 1 files" in said
     there_said = yaml.safe_load(word.read_text())
     assert (there_said["complete"], there_said["revision"]) == (True, 2)
     assert (word.parent / there_said["manifest"]).exists()
@@ -104,7 +104,7 @@ def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_where_the_arch
     there.unlink()
     os.utime(here, ns=(right + 60 * 10**9, right + 60 * 10**9))
     assert "set its mtime" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
-    assert "1 of 1 files made right" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert "repaired 1 of 1 files" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
     assert (here.stat().st_mtime_ns, there.stat().st_mtime_ns) == (right, right)
     assert there.read_bytes() == FILES[name]
 
@@ -112,7 +112,7 @@ def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_where_the_arch
 def test_repair_does_nothing_where_a_place_cannot_be_seen(filled: Platform) -> None:
     flip(filled.home / "gws/raw/met" / VICTIM)
     (filled.home / "instrument").rename(filled.home / "gone")
-    assert "source cannot be seen" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
+    assert "source cannot be read" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
 
 
 @pytest.mark.parametrize("day", ["2026-03-03", "2999-01-01"])
@@ -136,7 +136,7 @@ def test_prune_names_what_could_be_freed_and_why_the_rest_may_not_be(filled: Pla
     assert "5 files, 0.0 MB" in said
     assert filled.aurora("prune", "met", "--plan", "--files").output.split() == sorted(FILES)
     assert inodes(filled.home / "instrument").keys() == FILES.keys(), "nothing is pruned"
-    assert "nothing is pruned here" in filled.aurora("prune", code=2).output
+    assert "Aurora never prunes" in filled.aurora("prune", code=2).output
 
 
 def test_the_ledger_is_filled_from_the_two_trees_after_it_was_lost_and_says_so(filled: Platform) -> None:
@@ -145,7 +145,7 @@ def test_the_ledger_is_filled_from_the_two_trees_after_it_was_lost_and_says_so(f
     for file in (filled.home / "state").glob("ledger.sqlite*"):
         file.unlink()
     said = filled.aurora("ledger", "--rebuild").output
-    assert "raw/met: 5 files here, 5 of them newly found in the archive" in said
+    assert "raw/met: 5 local files, 5 of them newly found in the archive" in said
     assert "rebuilt from the trees at" in said
 
 

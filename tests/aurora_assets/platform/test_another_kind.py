@@ -12,7 +12,7 @@ from dagster import DagsterInstance
 from pydantic import Field
 
 from aurora_assets.definitions import build
-from aurora_cli.audit import _look as audit_of
+from aurora_cli.audit import audit_site
 from aurora_platform.config import hosts
 from aurora_platform.config.hosts import HostSettings, LocalHost, SshHost
 from aurora_platform.config.site import Site
@@ -107,23 +107,25 @@ def test_a_day_goes_from_a_host_of_another_kind_to_every_product(site: Site, fil
 
 def test_the_audit_says_what_it_looks_at_and_what_it_cannot_ask(site: Site, film: Callable) -> None:
     film(DAY, 1)
-    asked = {one.component: one for one in audit_of(site)}
+    asked = {one.component: one for one in audit_site(site)}
     assert asked["host box"].level is Level.OK
-    assert "of kind shelf: no program can be run there" in asked["host box"].what
+    assert "kind shelf: no program can run on it" in asked["host box"].what
     assert (asked["source wxcam"].level, asked["source wxcam"].what) == (Level.OK, "listed: /camera")
     assert not asked_by_the_health(site)
 
 
 def test_a_stream_that_cannot_be_listed_there_fails_the_audit_with_a_next_step(site: Site) -> None:
-    asked = {one.component: one for one in audit_of(site)}
+    asked = {one.component: one for one in audit_site(site)}
     assert (asked["source wxcam"].level, asked["source wxcam"].what) == (Level.FAIL, "shelf: /camera is not in the box")
     assert asked["source wxcam"].next_step == "correct streams.wxcam.path, or hosts.box"
 
 
 def test_a_host_none_of_whose_streams_is_on_is_not_asked(site: Site) -> None:
     offline = site.streams["wxcam"].model_copy(update={"enabled": False})
-    said = [one for one in audit_of(site.model_copy(update={"streams": {"wxcam": offline}})) if "box" in one.component]
-    assert [(one.level, one.what) for one in said] == [(Level.OFF, "no stream of it is on: not asked")]
+    said = [
+        one for one in audit_site(site.model_copy(update={"streams": {"wxcam": offline}})) if "box" in one.component
+    ]
+    assert [(one.level, one.what) for one in said] == [(Level.OFF, "no stream of this host is enabled: not checked")]
 
 
 def test_every_kind_that_a_site_file_may_name_can_be_reached() -> None:

@@ -1,4 +1,4 @@
-"""``aurora health`` where Dagster is not installed: its part is not known, and the rest is said."""
+"""``aurora health`` without Dagster: Dagster's part is unknown, and all other checks are shown."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.site_files import write_site
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_health_without_dagster_says_so_and_everything_else(tmp_path: Path) -> None:
+def test_health_without_dagster_names_the_cause_and_shows_the_other_checks(tmp_path: Path) -> None:
     home = tmp_path / "dagster"
     (home / "history").mkdir(parents=True)
     file = write_site(tmp_path)
@@ -25,8 +25,8 @@ def test_health_without_dagster_says_so_and_everything_else(tmp_path: Path) -> N
         text=True,
         check=False,
     )
-    found = {check["component"]: check for check in json.loads(done.stdout)["checks"]}
-    assert "Dagster is not installed here" in found["dagster"]["message"]
-    assert "aurora-platform[server]" in found["dagster"]["message"]
-    assert len(found) > 3
+    checks = {check["component"]: check for check in json.loads(done.stdout)["checks"]}
+    assert "Dagster is not installed" in checks["dagster"]["message"]
+    assert "aurora-platform[server]" in checks["dagster"]["message"]
+    assert len(checks) > 3
     assert list(home.iterdir()) == [home / "history"], "nothing is written"

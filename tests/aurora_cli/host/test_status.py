@@ -1,4 +1,4 @@
-"""``aurora status`` says how new the newest data is, there and here, and what it could not see."""
+"""``aurora status`` shows the age of the newest files, at the source and local, and what it could not list."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aurora_cli.status import newest_here
+from aurora_cli.status import find_newest_local
 from aurora_platform.config.site import load_site
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import Layout
@@ -22,159 +22,163 @@ from tests.aurora_cli.parts import (
     FIRST,
     SECOND,
     Observatory,
-    aurora,
-    aurora_process,
-    dead_port,
-    deaf,
-    elsewhere,
-    everything,
-    on_a_terminal,
-    streams,
+    closed_port,
+    host_settings_at,
+    run_aurora,
+    run_aurora_process,
+    run_on_terminal,
+    silent_hosts,
+    stat_trees,
+    stream_statuses,
 )
 from tests.patience import in_site_file, patient
 
 
-def newest(root: Path, pattern: str) -> str:
-    """The mtime of the newest file by its name, as ISO 8601 to the second."""
+def newest_mtime(root: Path, pattern: str) -> str:
+    """Return the newest mtime of the files that match, in ISO 8601 to the second."""
     at = max(path.stat().st_mtime for path in root.rglob(pattern))
     return datetime.fromtimestamp(int(at), UTC).isoformat()
 
 
-def test_newest_times_and_what_is_missing_before_and_after_a_sync(site_file: Path, observatory: Observatory) -> None:
-    before = streams(aurora(site_file, "status", "--json"))
+def test_newest_files_and_missing_counts_before_and_after_a_sync(site_file: Path, observatory: Observatory) -> None:
+    before = stream_statuses(run_aurora(site_file, "status", "--json"))
     assert list(before) == list(FILES)
-    assert before["cl61"]["newest_there"] == newest(observatory.far / "cl61", "gamb2le_*.nc")
+    assert before["cl61"]["newest_there"] == newest_mtime(observatory.source / "cl61", "gamb2le_*.nc")
     assert before["cl61"]["newest_here"] is None
     assert (before["cl61"]["state"], before["cl61"]["missing"]) == ("behind", FILES["cl61"])
-    assert aurora(site_file, "sync", "all").exit_code == 0
-    after = streams(aurora(site_file, "status", "--json"))
-    assert {one["missing"] for one in after.values()} == {0}
-    assert all(one["newest_here"] == one["newest_there"] for one in after.values())
+    assert run_aurora(site_file, "sync", "all").exit_code == 0
+    after = stream_statuses(run_aurora(site_file, "status", "--json"))
+    assert {stream["missing"] for stream in after.values()} == {0}
+    assert all(stream["newest_here"] == stream["newest_there"] for stream in after.values())
     assert after["cl61"]["state"] == "stale", "its newest file is two days old"
     age = datetime.now(UTC) - datetime.fromisoformat(after["cl61"]["newest_there"])
     assert abs(after["cl61"]["age_there"] - age / timedelta(seconds=1)) < patient(30)
     assert after["cl61"]["age_here"] == after["cl61"]["age_there"]
 
 
-def test_two_streams_in_one_directory_have_times_of_their_own(site_file: Path, observatory: Observatory) -> None:
-    assert aurora(site_file, "sync", "asfs_logger", "--since", str(FIRST)).exit_code == 0
-    found = streams(aurora(site_file, "status", "--json"))
-    assert found["asfs_logger"]["newest_here"] == newest(observatory.far / "asfs", "aurora_asfs_data_sci_*.dat")
-    assert found["asfs_fast_sonic"]["newest_here"] is None
+def test_two_streams_in_one_directory_have_their_own_times(site_file: Path, observatory: Observatory) -> None:
+    assert run_aurora(site_file, "sync", "asfs_logger", "--since", str(FIRST)).exit_code == 0
+    statuses = stream_statuses(run_aurora(site_file, "status", "--json"))
+    assert statuses["asfs_logger"]["newest_here"] == newest_mtime(
+        observatory.source / "asfs", "aurora_asfs_data_sci_*.dat"
+    )
+    assert statuses["asfs_fast_sonic"]["newest_here"] is None
 
 
 def test_a_status_writes_nothing(site_file: Path, observatory: Observatory) -> None:
-    before = everything(site_file.parent, observatory.far)
-    assert aurora(site_file, "status").exit_code == 0
-    assert everything(site_file.parent, observatory.far) == before
+    before = stat_trees(site_file.parent, observatory.source)
+    assert run_aurora(site_file, "status").exit_code == 0
+    assert stat_trees(site_file.parent, observatory.source) == before
 
 
-def test_hosts_that_are_down_are_unknown_with_the_reason_and_the_others_go_on(
+def test_hosts_that_are_down_are_unknown_with_the_reason_and_other_hosts_are_listed(
     observatory: Observatory, tmp_path: Path
 ) -> None:
-    assert aurora(observatory.write_site(tmp_path), "sync", "cl61").exit_code == 0
+    assert run_aurora(observatory.write_site(tmp_path), "sync", "cl61").exit_code == 0
 
     def change(data: dict[str, Any]) -> None:
-        data["hosts"]["ass"] = elsewhere(observatory.ass, "127.0.0.3", silent.port)
-        data["hosts"]["dead"] = elsewhere(observatory.ass, "127.0.0.9", dead_port())
+        data["hosts"]["ass"] = host_settings_at(observatory.ass, "127.0.0.3", silent.port)
+        data["hosts"]["dead"] = host_settings_at(observatory.ass, "127.0.0.9", closed_port())
         data["streams"]["on_dead"] = data["streams"]["power"] | {"host": "dead", "raw": "on_dead"}
 
-    with deaf() as silent:
-        result = aurora(observatory.write_site(tmp_path, change), "status", "--json")
-    found = streams(result)
+    with silent_hosts() as silent:
+        result = run_aurora(observatory.write_site(tmp_path, change), "status", "--json")
+    statuses = stream_statuses(result)
     assert result.exit_code == 0
-    assert {found[name]["state"] for name in FILES if name != "power"} == {"unknown"}
-    assert f"127.0.0.3:{silent.port}" in found["cl61"]["why"]
-    assert found["cl61"]["newest_here"] == newest(tmp_path / "raw" / "cl61", "*.nc"), (
-        "what is here is known all the same"
+    assert {statuses[name]["state"] for name in FILES if name != "power"} == {"unknown"}
+    assert f"127.0.0.3:{silent.port}" in statuses["cl61"]["why"]
+    assert statuses["cl61"]["newest_here"] == newest_mtime(tmp_path / "raw" / "cl61", "*.nc"), (
+        "local files are listed even if the host is down"
     )
-    assert "127.0.0.9" in found["on_dead"]["why"]
-    assert found["power"]["state"] == "behind"
-    assert silent.connections == 1, "six streams of a deaf host wait for it once"
+    assert "127.0.0.9" in statuses["on_dead"]["why"]
+    assert statuses["power"]["state"] == "behind"
+    assert silent.connections == 1, "six streams of a silent host wait for it once"
 
 
-def screen(monkeypatch: pytest.MonkeyPatch, width: int, *arguments: Any) -> str:
-    """What the command shows on a terminal of so many columns, without its colours."""
+def run_with_width(monkeypatch: pytest.MonkeyPatch, width: int, *arguments: Any) -> str:
+    """Return what the command prints on a terminal of ``width`` columns, without colours."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(width))
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", aurora(*arguments).stdout)
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run_aurora(*arguments).stdout)
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
-def test_a_table_fits_its_terminal_and_a_hosts_error_is_said_once(
+def test_a_table_fits_its_terminal_and_a_hosts_error_is_printed_once(
     observatory: Observatory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    port = dead_port()
+    port = closed_port()
 
     def change(data: dict[str, Any]) -> None:
-        data["hosts"]["aps"] = elsewhere(observatory.ass, "127.0.0.9", port)
+        data["hosts"]["aps"] = host_settings_at(observatory.ass, "127.0.0.9", port)
         data["streams"]["other"] = data["streams"]["power"] | {"raw": "other"}
         data["streams"]["asfs_fast_sonic"]["include"] = ["*.nothing"]
         data["streams"]["asfs_logger"]["enabled"] = False
 
-    shown = screen(monkeypatch, width, observatory.write_site(tmp_path, change), "status")
-    assert shown.count(f"127.0.0.9:{port}: Unable to connect") == 1
-    row = next(line.split() for line in shown.splitlines() if line.startswith((" cl61 ", "cl61 ")))
+    output = run_with_width(monkeypatch, width, observatory.write_site(tmp_path, change), "status")
+    assert output.count(f"127.0.0.9:{port}: Unable to connect") == 1
+    row = next(line.split() for line in output.splitlines() if line.startswith((" cl61 ", "cl61 ")))
     assert "behind" in row
-    table, _, below = shown.partition("\nhost aps (power, other): ")
-    assert len(table.rstrip().splitlines()) == 4 + len(FILES) + 1, "one line a stream"
+    table, _, below = output.partition("\nhost aps (power, other): ")
+    assert len(table.rstrip().splitlines()) == 4 + len(FILES) + 1, "one line per stream"
     assert {len(line) <= width for line in table.splitlines()} == {True}
     assert "none matches include" in (table if width == 160 else below)
     assert re.search(r"asfs_logger +planned offline ", table)
 
 
-def test_what_is_waited_for_is_said_on_a_terminal(observatory: Observatory, tmp_path: Path) -> None:
-    with deaf() as silent:
-        host = elsewhere(observatory.ass, "127.0.0.3", silent.port)
+def test_a_terminal_shows_which_hosts_are_waited_for(observatory: Observatory, tmp_path: Path) -> None:
+    with silent_hosts() as silent:
+        host = host_settings_at(observatory.ass, "127.0.0.3", silent.port)
         file = observatory.write_site(tmp_path, lambda data: data["hosts"].update(ass=host))
         commands = (["status"], ["audit"], ["sync", "all"], ["sync", "all", "--dry-run"])
-        with ThreadPoolExecutor() as pool:  # each waits for its bound, so all at once
-            for done in pool.map(lambda command: on_a_terminal(file, *command), commands):
-                assert "waiting for " in done.drawn
-                assert "host ass" in done.drawn
-        assert "waiting" not in aurora_process(file, "status").stderr
+        with ThreadPoolExecutor() as pool:  # each waits for its bound, so they run at the same time
+            for done in pool.map(lambda command: run_on_terminal(file, *command), commands):
+                assert "waiting for " in done.terminal
+                assert "host ass" in done.terminal
+        assert "waiting" not in run_aurora_process(file, "status").stderr
 
 
-def test_what_is_odd_about_a_source_is_its_remark(observatory: Observatory, tmp_path: Path) -> None:
-    begin = datetime.now(UTC).date() + timedelta(days=9)
-    with readable_directory() as far:
+def test_problems_of_a_source_are_shown_as_its_remark(observatory: Observatory, tmp_path: Path) -> None:
+    start = datetime.now(UTC).date() + timedelta(days=9)
+    with readable_directory() as source:
 
         def change(data: dict[str, Any]) -> None:
             data["streams"]["cl61"]["include"] = ["*.nb"]
-            data["streams"]["radar"]["start"] = begin
-            data["streams"]["power"]["path"] = str(far)
+            data["streams"]["radar"]["start"] = start
+            data["streams"]["power"]["path"] = str(source)
 
         at = datetime.now(UTC) + timedelta(hours=2, seconds=59)
-        path = far / f"power_data_{datetime.now(UTC):%Y%m%d}.csv"
+        path = source / f"power_data_{datetime.now(UTC):%Y%m%d}.csv"
         path.write_bytes(b"x")
         os.utime(path, (at.timestamp(), at.timestamp()))
         file = observatory.write_site(tmp_path, change)
-        assert aurora(file, "sync", "power").exit_code == 0
-        found = streams(aurora(file, "status", "--json"))
-        assert f"{2 * FILES['cl61']} files there, none matches include in the site file" in found["cl61"]["why"]
-        assert (found["radar"]["state"], found["radar"]["why"]) == (
+        assert run_aurora(file, "sync", "power").exit_code == 0
+        statuses = stream_statuses(run_aurora(file, "status", "--json"))
+        assert f"{2 * FILES['cl61']} files there, none matches include in the site file" in statuses["cl61"]["why"]
+        assert (statuses["radar"]["state"], statuses["radar"]["why"]) == (
             "not begun",
-            f"begins on {begin} (start in the site file)",
+            f"begins on {start} (start in the site file)",
         )
-        assert found["power"]["state"] == "ahead"
-        assert found["power"]["why"].startswith("the newest file there is 2h 0m ahead of the host's clock")
-        assert -7261 < found["power"]["age_there"] < -7200
-        said = aurora(file, "status").stdout
-        assert "-2h 0m" in said
-        assert "begins on" in said
+        assert statuses["power"]["state"] == "ahead"
+        assert statuses["power"]["why"].startswith("the newest file at the source is 2h 0m ahead of the host's clock")
+        assert -7261 < statuses["power"]["age_there"] < -7200
+        output = run_aurora(file, "status").stdout
+        assert "-2h 0m" in output
+        assert "begins on" in output
 
 
-def test_a_stream_that_is_off_is_planned_offline_and_not_asked_for(observatory: Observatory, tmp_path: Path) -> None:
+def test_a_disabled_stream_is_planned_offline_and_its_host_is_not_contacted(
+    observatory: Observatory, tmp_path: Path
+) -> None:
     def change(data: dict[str, Any]) -> None:
-        data["hosts"]["aps"] = elsewhere(observatory.ass, "127.0.0.9", dead_port())
+        data["hosts"]["aps"] = host_settings_at(observatory.ass, "127.0.0.9", closed_port())
         data["streams"]["power"]["enabled"] = False
 
     file = observatory.write_site(tmp_path, change)
-    assert streams(aurora(file, "status", "--json"))["power"]["state"] == "planned offline"
-    assert "planned offline" in aurora(file, "status").stdout
+    assert stream_statuses(run_aurora(file, "status", "--json"))["power"]["state"] == "planned offline"
+    assert "planned offline" in run_aurora(file, "status").stdout
 
 
-def test_a_directory_here_that_cannot_be_read_is_that_streams_alone(
+def test_a_local_directory_that_cannot_be_read_affects_its_own_stream_only(
     site_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.scandir
@@ -185,54 +189,60 @@ def test_a_directory_here_that_cannot_be_read_is_that_streams_alone(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    found = streams(aurora(site_file, "status", "--json"))
-    assert found["cl61"]["state"] == "unknown"
-    assert found["cl61"]["why"] == f"{site_file.parent / 'raw' / 'cl61'}: Permission denied"
-    assert found["power"]["state"] == "behind"
+    statuses = stream_statuses(run_aurora(site_file, "status", "--json"))
+    assert statuses["cl61"]["state"] == "unknown"
+    assert statuses["cl61"]["why"] == f"{site_file.parent / 'raw' / 'cl61'}: Permission denied"
+    assert statuses["power"]["state"] == "behind"
 
 
 @pytest.fixture(scope="module")
 def synced(observatory: Observatory, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site file of a site that has all, for tests of a look, which writes nothing."""
+    """The site file of a site with every file synced, for tests that only read."""
     home = tmp_path_factory.mktemp("synced")
     file = observatory.write_site(home, lambda data: data["limits"].update(look=in_site_file(2)))
-    assert aurora(file, "sync", "all").exit_code == 0
+    assert run_aurora(file, "sync", "all").exit_code == 0
     return file
 
 
-def test_a_directory_here_that_takes_long_is_looked_at_for_its_bound_and_the_cut_is_told(
+def test_a_slow_local_directory_is_listed_for_its_bound_and_marked_as_incomplete(
     synced: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk so slow that the names of a day would take a minute."""
+    """The disk is so slow that listing a day would take a minute."""
     file = synced
-    whole = streams(aurora(file, "status", "--json"))
-    assert {one["is_here_whole"] for one in whole.values()} == {True}
-    real, looked_at = checks._local_file, list[str]()
+    complete = stream_statuses(run_aurora(file, "status", "--json"))
+    assert {stream["is_here_whole"] for stream in complete.values()} == {True}
+    real, listed = checks._local_file, list[str]()
 
     def slow(item: os.DirEntry[str], path: str) -> ScannedEntry[str] | None:
         if path.startswith("gamb2le_depolarisation"):
-            looked_at.append(path)
+            listed.append(path)
             time.sleep(patient(0.2))
         return real(item, path)
 
     monkeypatch.setattr(checks, "_local_file", slow)
-    cut = streams(aurora(file, "status", "--json"))
-    assert 0 < len(looked_at) <= 2 / 0.2 + 1, "of 288"
-    assert cut["cl61"]["why"].endswith(
-        f"not all of {file.parent / 'raw' / 'cl61'} was looked at within {patient(2):g} s: newer files may be here"
+    partial = stream_statuses(run_aurora(file, "status", "--json"))
+    assert 0 < len(listed) <= 2 / 0.2 + 1, "of 288"
+    assert partial["cl61"]["why"].endswith(
+        f"{file.parent / 'raw' / 'cl61'} was not listed completely within {patient(2):g} s: "
+        "there may be newer local files"
     )
-    assert not cut["cl61"]["is_here_whole"]
-    assert cut["cl61"]["newest_here"] is not None, "what was seen is told"
-    assert cut["cl61"]["newest_there"] == whole["cl61"]["newest_there"]
+    assert not partial["cl61"]["is_here_whole"]
+    assert partial["cl61"]["newest_here"] is not None, "the files listed so far count"
+    assert partial["cl61"]["newest_there"] == complete["cl61"]["newest_there"]
     for name in FILES.keys() - {"cl61"}:
-        assert (cut[name]["newest_here"], cut[name]["why"]) == (whole[name]["newest_here"], whole[name]["why"])
-    assert "newer files may be here" in " ".join(aurora(file, "status").stdout.split())
+        assert (partial[name]["newest_here"], partial[name]["why"]) == (
+            complete[name]["newest_here"],
+            complete[name]["why"],
+        )
+    assert "there may be newer local files" in " ".join(run_aurora(file, "status").stdout.split())
 
 
-def test_a_disk_here_that_does_not_answer_holds_up_nothing(synced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a network file system does whose server is gone."""
+def test_a_local_disk_that_does_not_answer_delays_no_other_stream(
+    synced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network file system whose server is down."""
     file = synced
-    whole, real, is_over = streams(aurora(file, "status", "--json")), os.scandir, threading.Event()
+    complete, real, is_over = stream_statuses(run_aurora(file, "status", "--json")), os.scandir, threading.Event()
 
     def hanging(path: Any) -> Any:
         if str(path).endswith("raw/power/level1"):
@@ -242,26 +252,26 @@ def test_a_disk_here_that_does_not_answer_holds_up_nothing(synced: Path, monkeyp
     monkeypatch.setattr(os, "scandir", hanging)
     try:
         began = time.monotonic()
-        found = streams(aurora(file, "status", "--json"))
+        statuses = stream_statuses(run_aurora(file, "status", "--json"))
         assert time.monotonic() - began < patient(60)
     finally:
         is_over.set()
     root = file.parent / "raw" / "power" / "level1"
     assert (
-        f"{root} gave no answer within {patient(2):g} s: is it a network file system that is gone?"
-        in found["power"]["why"]
+        f"{root} did not answer within {patient(2):g} s: is it on a network file system that is down?"
+        in statuses["power"]["why"]
     )
-    assert found["power"]["newest_here"] is None
-    assert found["power"]["newest_there"] == whole["power"]["newest_there"]
-    assert found["cl61"] | {"age_there": 0, "age_here": 0} == whole["cl61"] | {"age_there": 0, "age_here": 0}
+    assert statuses["power"]["newest_here"] is None
+    assert statuses["power"]["newest_there"] == complete["power"]["newest_there"]
+    assert statuses["cl61"] | {"age_there": 0, "age_here": 0} == complete["cl61"] | {"age_there": 0, "age_here": 0}
 
 
-def test_in_a_tree_by_day_the_newest_day_is_looked_at_first(site_file: Path) -> None:
-    assert aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
+def test_in_a_tree_by_day_the_newest_day_is_listed_first(site_file: Path) -> None:
+    assert run_aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
     site = load_site(site_file)
     stream, root, now = site.streams["radar"], Layout.of(site).raw_root("radar"), datetime.now(UTC)
-    days = [file.path for file in checks.local_files(stream, root, [FIRST, SECOND])]
-    assert len(days) == 2 * FILES["radar"]
-    assert {f"{SECOND:Y%Y/M%m/D%d}" in path for path in days[: FILES["radar"]]} == {True}
-    cut = newest_here(site, "radar", now, timedelta(microseconds=1))
-    assert not cut.is_whole
+    paths = [file.path for file in checks.local_files(stream, root, [FIRST, SECOND])]
+    assert len(paths) == 2 * FILES["radar"]
+    assert {f"{SECOND:Y%Y/M%m/D%d}" in path for path in paths[: FILES["radar"]]} == {True}
+    listing = find_newest_local(site, "radar", now, timedelta(microseconds=1))
+    assert not listing.is_complete

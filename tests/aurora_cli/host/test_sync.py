@@ -1,4 +1,4 @@
-"""``aurora sync`` does what the asset does: the same files, the same records, each stream for itself."""
+"""``aurora sync`` copies what the asset copies, with the same records; a stream that fails affects no other."""
 
 import io
 import os
@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from aurora_cli.progress_bars import Bars
+from aurora_cli.progress_bars import ProgressBars
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.mirror.sync import TransferResult
 from aurora_platform.transport import ssh_session
@@ -30,19 +30,19 @@ from tests.aurora_cli.parts import (
     TODAY,
     WITHOUT_RIGHTS,
     Observatory,
-    aurora,
-    aurora_process,
-    dead_port,
-    elsewhere,
-    everything,
-    on_a_terminal,
+    closed_port,
+    host_settings_at,
+    run_aurora,
+    run_aurora_process,
+    run_on_terminal,
+    stat_trees,
 )
 from tests.mirror.parts import differences, left_over
 from tests.patience import patient, until
 
 
-def copied(result_text: str) -> dict[str, int]:
-    """How many files of each stream the totals say were copied."""
+def copied_counts(result_text: str) -> dict[str, int]:
+    """Return how many files of every stream were copied, by the totals in the output."""
     return {
         name: int(count) for name, count in re.findall(r"^(\w+): seen \d+ = copied (\d+)", result_text, re.MULTILINE)
     }
@@ -52,135 +52,140 @@ def logins(server: SshServer) -> int:
     return len(re.findall(r"^Accepted \w+ for ", server.log(), re.MULTILINE))
 
 
-def test_all_streams_come_as_they_are_on_their_hosts(site_file: Path, observatory: Observatory) -> None:
-    result = aurora(site_file, "sync", "all", "--since", str(FIRST))
+def test_all_streams_are_copied_as_they_are_on_their_hosts(site_file: Path, observatory: Observatory) -> None:
+    result = run_aurora(site_file, "sync", "all", "--since", str(FIRST))
     assert result.exit_code == 0, result.output
-    assert copied(result.stdout) == {name: 2 * count for name, count in FILES.items()}
+    assert copied_counts(result.stdout) == {name: 2 * count for name, count in FILES.items()}
     raw = site_file.parent / "raw"
-    # Here rpgfmcw94/ and the rest have the names that the simulator gave them, but for the flux station's directory.
-    for there, here in {"cl61": "cl61", "rpgfmcw94": "rpgfmcw94", "asfs/raw/crd": "asfs/crd", "power": "power"}.items():
-        assert differences(observatory.far / there, raw / here) == []
+    # Local directories have the names that the simulator gave them, except the one of the flux station.
+    for source, local in {
+        "cl61": "cl61",
+        "rpgfmcw94": "rpgfmcw94",
+        "asfs/raw/crd": "asfs/crd",
+        "power": "power",
+    }.items():
+        assert differences(observatory.source / source, raw / local) == []
     assert left_over(raw) == []
 
 
-def test_without_days_it_is_the_live_window(site_file: Path) -> None:
-    # hatpro looks back two days, in which the simulator wrote one.
-    result = aurora(site_file, "sync", "hatpro")
-    assert copied(result.stdout) == {"hatpro": FILES["hatpro"]}
+def test_without_days_the_live_window_is_copied(site_file: Path) -> None:
+    # The lookback of hatpro is two days, and the simulator wrote one of them.
+    result = run_aurora(site_file, "sync", "hatpro")
+    assert copied_counts(result.stdout) == {"hatpro": FILES["hatpro"]}
     assert "materialize" not in result.stdout, "it has no products"
-    assert copied(aurora(site_file, "sync", "hatpro").stdout) == {"hatpro": 0}
+    assert copied_counts(run_aurora(site_file, "sync", "hatpro").stdout) == {"hatpro": 0}
 
 
-def test_a_dry_run_writes_nothing_and_says_what_a_sync_then_does(site_file: Path, observatory: Observatory) -> None:
-    before = everything(site_file.parent, observatory.far)
-    dry = aurora(site_file, "sync", "cl61", "--since", str(FIRST), "--dry-run")
-    assert everything(site_file.parent, observatory.far) == before
+def test_a_dry_run_writes_nothing_and_shows_what_a_sync_then_copies(site_file: Path, observatory: Observatory) -> None:
+    before = stat_trees(site_file.parent, observatory.source)
+    dry = run_aurora(site_file, "sync", "cl61", "--since", str(FIRST), "--dry-run")
+    assert stat_trees(site_file.parent, observatory.source) == before
     assert dry.exit_code == 0, dry.output
-    size = sum(path.stat().st_size for path in (observatory.far / "cl61").glob("gamb2le_*.nc"))
+    size = sum(path.stat().st_size for path in (observatory.source / "cl61").glob("gamb2le_*.nc"))
     assert f"cl61: would fetch {2 * FILES['cl61']} files, {size} bytes (dry run)" in dry.stdout
     assert re.search(rf"^ ?{FIRST} +288 .*gamb2le_depolarisation", dry.stdout, re.MULTILINE), dry.stdout
-    assert f"; {size} bytes in" in aurora(site_file, "sync", "cl61", "--since", str(FIRST)).stdout
-    assert "would fetch 0 files, 0 bytes" in aurora(site_file, "sync", "cl61", "--dry-run").stdout
+    assert f"; {size} bytes in" in run_aurora(site_file, "sync", "cl61", "--since", str(FIRST)).stdout
+    assert "would fetch 0 files, 0 bytes" in run_aurora(site_file, "sync", "cl61", "--dry-run").stdout
 
 
-def test_days_with_nothing_to_fetch_are_left_out_and_all_is_summed_up(site_file: Path) -> None:
-    dry = aurora(site_file, "sync", "all", "--since", str(FIRST), "--dry-run").stdout
-    assert len(re.findall(r"^ ?4 days looked at +\d+", dry, re.MULTILINE)) == len(FILES)
+def test_days_with_nothing_to_fetch_are_not_shown_and_totals_are_printed(site_file: Path) -> None:
+    dry = run_aurora(site_file, "sync", "all", "--since", str(FIRST), "--dry-run").stdout
+    assert len(re.findall(r"^ ?4 days listed +\d+", dry, re.MULTILINE)) == len(FILES)
     assert not re.search(rf"^ ?{TODAY} ", dry, re.MULTILINE)
-    *each, total = re.findall(r"would fetch (\d+) files, (\d+) bytes \(dry run\)", dry)
-    assert total == tuple(str(sum(int(one[column]) for one in each)) for column in (0, 1))
+    *per_stream, total = re.findall(r"would fetch (\d+) files, (\d+) bytes \(dry run\)", dry)
+    assert total == tuple(str(sum(int(amounts[column]) for amounts in per_stream)) for column in (0, 1))
     assert int(total[0]) == 2 * sum(FILES.values())
-    assert aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
-    again = aurora(site_file, "sync", "radar", "--since", str(FIRST), "--dry-run").stdout
+    assert run_aurora(site_file, "sync", "radar", "--since", str(FIRST)).exit_code == 0
+    again = run_aurora(site_file, "sync", "radar", "--since", str(FIRST), "--dry-run").stdout
     assert again == (
-        f"radar: would fetch 0 files, 0 bytes (dry run); 4 days looked at: {2 * FILES['radar']} here already, "
+        f"radar: would fetch 0 files, 0 bytes (dry run); 4 days listed: {2 * FILES['radar']} present, "
         "0 unsettled, 0 refused\n"
     )
 
 
-def test_what_is_before_a_streams_begin_is_told(observatory: Observatory, tmp_path: Path) -> None:
+def test_days_before_a_stream_begins_are_skipped_with_a_message(observatory: Observatory, tmp_path: Path) -> None:
     def change(data: dict[str, Any]) -> None:
         data["streams"]["power"]["start"] = SECOND
         data["streams"]["radar"]["start"] = TODAY + timedelta(days=9)
 
     file = observatory.write_site(tmp_path, change)
-    day = aurora(file, "sync", "all", "--day", str(FIRST))
-    assert copied(day.stdout).keys() == FILES.keys() - {"power", "radar"}
+    day = run_aurora(file, "sync", "all", "--day", str(FIRST))
+    assert copied_counts(day.stdout).keys() == FILES.keys() - {"power", "radar"}
     later = f"radar ({TODAY + timedelta(days=9)})"
-    assert f"left out, because they begin later (start in the site file): {later}, power ({SECOND})" in day.stderr
-    since = aurora(file, "sync", "all", "--since", str(FIRST), "--dry-run")
-    assert f"left out, because they begin later (start in the site file): {later}\n" in since.stderr
-    assert f"from their begin on, which is after {FIRST} (start in the site file): power ({SECOND})\n" in since.stderr
-    assert "begin" not in aurora(file, "sync", "cl61", "--since", str(FIRST)).output
+    assert f"skipped, because they begin later (start in the site file): {later}, power ({SECOND})" in day.stderr
+    since = run_aurora(file, "sync", "all", "--since", str(FIRST), "--dry-run")
+    assert f"skipped, because they begin later (start in the site file): {later}\n" in since.stderr
+    assert f"from their first day, which is after {FIRST} (start in the site file): power ({SECOND})\n" in since.stderr
+    assert "begin" not in run_aurora(file, "sync", "cl61", "--since", str(FIRST)).output
 
 
-def test_files_none_of_which_matches_include_are_told(observatory: Observatory, tmp_path: Path) -> None:
+def test_files_that_match_no_include_are_reported(observatory: Observatory, tmp_path: Path) -> None:
     file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(include=["*.nb"]))
     for arguments in ([], ["--dry-run"]):
-        said = aurora(file, "sync", "cl61", *arguments).stdout
-        assert f"  {2 * FILES['cl61']} files there, none matches include in the site file" in said
+        output = run_aurora(file, "sync", "cl61", *arguments).stdout
+        assert f"  {2 * FILES['cl61']} files there, none matches include in the site file" in output
 
 
-def test_a_target_that_may_not_be_written_fails_with_the_next_step(observatory: Observatory, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_fails_with_the_next_step(observatory: Observatory, tmp_path: Path) -> None:
     file = observatory.write_site(tmp_path)
     (tmp_path / "raw").mkdir(mode=0o555)
-    done = aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
+    done = run_aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
     assert done.returncode == 1
     assert f"power: FAILED: {tmp_path / 'raw'}" in done.stderr
     assert (
-        "Permission denied. The user that runs this may not do that there. What is wrong here, `aurora audit` says."
-        in (done.stderr)
+        "Permission denied. The user that runs this command is not allowed to do that. "
+        "Run `aurora audit` to find the cause." in done.stderr
     )
 
 
-def test_what_is_refused_or_still_written_is_named(observatory: Observatory, tmp_path: Path) -> None:
-    far = tmp_path / "far"
-    far.mkdir()
-    file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(path=str(far)))
+def test_refused_and_unsettled_files_are_reported(observatory: Observatory, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(path=str(source)))
     day = f"{TODAY:%Y%m%d}"
-    (far / f"gamb2le_depolarisation_lidar_ceilometer_aurora_{day}_000000.nc").symlink_to("/etc/passwd")
-    (far / f"gamb2le_depolarisation_lidar_ceilometer_aurora_{day}_000500.nc").write_bytes(b"now")
+    (source / f"gamb2le_depolarisation_lidar_ceilometer_aurora_{day}_000000.nc").symlink_to("/etc/passwd")
+    (source / f"gamb2le_depolarisation_lidar_ceilometer_aurora_{day}_000500.nc").write_bytes(b"now")
     for arguments in (["--dry-run"], []):
-        result = aurora(file, "sync", "cl61", *arguments)
+        result = run_aurora(file, "sync", "cl61", *arguments)
         assert result.exit_code == 0
         assert re.search(rf"{TODAY}: refused 1: symlink: gamb2le_.*_000000\.nc", result.stdout)
     assert "seen 2 = copied 0 + unchanged 0 + unsettled 1 + refused 1" in result.stdout
 
 
-def test_a_dead_host_costs_its_bound_once_and_fails_its_own_streams_only(
+def test_a_host_that_is_down_costs_its_bound_once_and_fails_its_own_streams_only(
     observatory: Observatory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def change(data: dict[str, Any]) -> None:
-        data["hosts"]["ass"] = elsewhere(observatory.ass, "127.0.0.9", dead_port())
+        data["hosts"]["ass"] = host_settings_at(observatory.ass, "127.0.0.9", closed_port())
 
-    tried: Counter[str] = Counter()
+    attempts: Counter[str] = Counter()
     connect = ssh_session.connect
 
-    def counting(host: SshHost, bounds: Bounds) -> Any:
-        tried[host.address] += 1
+    def connect_and_count(host: SshHost, bounds: Bounds) -> Any:
+        attempts[host.address] += 1
         return connect(host, bounds)
 
-    monkeypatch.setattr(ssh_session, "connect", counting)
-    result = aurora(observatory.write_site(tmp_path, change), "sync", "all", "--since", str(FIRST))
-    assert tried == {"127.0.0.9": 1, observatory.aps.address: 1}
+    monkeypatch.setattr(ssh_session, "connect", connect_and_count)
+    result = run_aurora(observatory.write_site(tmp_path, change), "sync", "all", "--since", str(FIRST))
+    assert attempts == {"127.0.0.9": 1, observatory.aps.address: 1}
     assert result.exit_code == 1
-    assert copied(result.stdout) == {"power": 2}
+    assert copied_counts(result.stdout) == {"power": 2}
     assert len(re.findall(r"^\w+: FAILED: 127\.0\.0\.9:\d+: .*Try: ssh -p", result.stderr, re.MULTILINE)) == 6
     assert "6 of 7 streams failed: cl61, radar" in result.stderr
     assert "Traceback" not in result.output
 
 
-def test_one_stream_that_fails_does_not_fail_its_neighbours(observatory: Observatory, tmp_path: Path) -> None:
+def test_a_stream_that_fails_does_not_fail_other_streams_of_its_host(observatory: Observatory, tmp_path: Path) -> None:
     file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(path="/nowhere"))
-    result = aurora(file, "sync", "all", "--since", str(SECOND))
+    result = run_aurora(file, "sync", "all", "--since", str(SECOND))
     assert result.exit_code == 1
-    assert copied(result.stdout) == {name: count for name, count in FILES.items() if name != "cl61"}
+    assert copied_counts(result.stdout) == {name: count for name, count in FILES.items() if name != "cl61"}
     assert (
         "cl61: FAILED: 127.0.0.2: /nowhere does not exist there. Is the path in the site file right?" in result.stderr
     )
 
 
-def test_a_source_here_that_may_not_be_read_is_a_failure_and_no_empty_source(
+def test_a_local_source_that_cannot_be_read_is_a_failure_and_not_an_empty_source(
     observatory: Observatory, tmp_path: Path
 ) -> None:
     def change(data: dict[str, Any]) -> None:
@@ -189,84 +194,84 @@ def test_a_source_here_that_may_not_be_read_is_a_failure_and_no_empty_source(
 
     file = observatory.write_site(tmp_path, change)
     (tmp_path / "closed").mkdir()
-    assert aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS).returncode == 0
+    assert run_aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS).returncode == 0
     (tmp_path / "closed").chmod(0o000)
-    done = aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
+    done = run_aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
     assert done.returncode == 1
     assert f"power: FAILED: {tmp_path / 'closed'} is not readable: Permission denied. Let the user" in done.stderr
 
 
-def test_with_nothing_new_a_pass_over_all_is_one_login_a_host(site_file: Path, observatory: Observatory) -> None:
-    assert aurora(site_file, "sync", "all").exit_code == 0
+def test_a_sync_of_all_with_nothing_new_takes_one_login_per_host(site_file: Path, observatory: Observatory) -> None:
+    assert run_aurora(site_file, "sync", "all").exit_code == 0
     before = [logins(server) for server in (observatory.ass, observatory.aps)]
-    done = aurora_process(site_file, "sync", "all")
+    done = run_aurora_process(site_file, "sync", "all")
     assert done.returncode == 0, done.stderr
-    assert set(copied(done.stdout).values()) == {0}
+    assert set(copied_counts(done.stdout).values()) == {0}
     assert [logins(server) for server in (observatory.ass, observatory.aps)] == [count + 1 for count in before]
 
 
-def test_a_stream_that_is_planned_offline_is_left_out_of_all(observatory: Observatory, tmp_path: Path) -> None:
+def test_a_stream_that_is_planned_offline_is_not_part_of_all(observatory: Observatory, tmp_path: Path) -> None:
     file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(enabled=False))
-    assert "cl61" not in aurora(file, "sync", "all", "--dry-run").output
-    assert "planned offline" in aurora(file, "sync", "cl61", "--dry-run").output
+    assert "cl61" not in run_aurora(file, "sync", "all", "--dry-run").output
+    assert "planned offline" in run_aurora(file, "sync", "cl61", "--dry-run").output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["nothing"], "'nothing' is no stream of gamb2le: cl61, radar, "),
-        (["cl61", "--day", "9999-01-01"], "9999-01-01 has not begun yet"),
+        (["nothing"], "'nothing' is not a stream of gamb2le; choose one of cl61, radar, "),
+        (["cl61", "--day", "9999-01-01"], "9999-01-01 is in the future"),
         (["cl61", "--day", "2020-01-01"], f"cl61 begins on {FIRST}"),
         (["all", "--day", "2020-01-01"], "no stream has begun by 2020-01-01"),
-        (["cl61", "--day", str(FIRST), "--since", str(FIRST)], "give one of them"),
+        (["cl61", "--day", str(FIRST), "--since", str(FIRST)], "not both"),
         (["cl61", "--day", "yesterday"], "'yesterday' is not a day; write YYYY-MM-DD"),
         (["cl61", "--since", "18.8.2026"], "'18.8.2026' is not a day; write YYYY-MM-DD"),
-        ([], "which STREAM? gamb2le has cl61, radar, hatpro, "),
+        ([], "missing STREAM: choose one of cl61, radar, hatpro, "),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_any_host_is_asked(
-    site_file: Path, arguments: list[str], said: str
+def test_wrong_arguments_are_refused_before_any_host_is_contacted(
+    site_file: Path, arguments: list[str], message: str
 ) -> None:
-    result = aurora(site_file, "sync", *arguments)
+    result = run_aurora(site_file, "sync", *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_wrong_site_file_ends_with_one_line(tmp_path: Path) -> None:
-    result = aurora(tmp_path / "none.yaml", "sync", "cl61")
+    result = run_aurora(tmp_path / "none.yaml", "sync", "cl61")
     assert result.exit_code == 1
     assert "No such file or directory. Set AURORA_SITE" in result.stderr
 
 
-def test_on_a_terminal_a_bar_grows_to_the_bytes_that_come(site_file: Path, observatory: Observatory) -> None:
-    done = on_a_terminal(site_file, "sync", "hatpro")
-    assert done.code == 0
-    assert "copied 120" in done.said
-    size = sum(path.stat().st_size for path in (observatory.far / f"hatprog5/{SECOND:Y%Y/M%m/D%d}").iterdir())
+def test_on_a_terminal_a_bar_shows_the_bytes_to_copy(site_file: Path, observatory: Observatory) -> None:
+    done = run_on_terminal(site_file, "sync", "hatpro")
+    assert done.exit_code == 0
+    assert "copied 120" in done.stdout
+    size = sum(path.stat().st_size for path in (observatory.source / f"hatprog5/{SECOND:Y%Y/M%m/D%d}").iterdir())
     total = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    assert f"/{total}" in done.drawn, done.drawn[-500:]
+    assert f"/{total}" in done.terminal, done.terminal[-500:]
 
 
-def test_a_bar_shows_whole_files_and_those_in_the_making(tmp_path: Path) -> None:
-    seen: list[float] = []
+def test_a_bar_counts_whole_and_partial_files(tmp_path: Path) -> None:
+    bar_values: list[float] = []
 
-    class Slow:
+    class SlowTransfer:
         def fetch(self, root: str, paths: Any, target: Path, work: Path, lock: Path, largest: int) -> TransferResult:
             for name, size in (("arrived/a", 70), ("new/.b", 30)):
                 (work / name).parent.mkdir(exist_ok=True)
                 (work / name).write_bytes(b"x" * size)
             task = bar.progress.tasks[0]
-            until(lambda: task.completed == bar.before + 100)
-            seen.append(task.completed)
+            until(lambda: task.completed == bar.finished_bytes + 100)
+            bar_values.append(task.completed)
             (work / "new" / ".b").rename(work / "arrived" / "b")
             return TransferResult(0, 0)
 
-    with Bars(Progress(console=Console(file=io.StringIO()))).of("cl61") as bar:
-        watched = bar.watch(Slow())
+    with ProgressBars(Progress(console=Console(file=io.StringIO()))).show_bar("cl61") as bar:
+        watched = bar.watch(SlowTransfer())
         for _ in range(2):
             watched.fetch("/", [], tmp_path / "arrived", tmp_path, tmp_path / "lock", 1 << 20)
-            shutil.rmtree(tmp_path / "arrived")  # as the mirror does, when it gives the files their names
-    assert seen == [100, 200]
+            shutil.rmtree(tmp_path / "arrived")  # as the mirror does when it publishes the files
+    assert bar_values == [100, 200]
 
 
 def test_ctrl_c_ends_the_transfer_too(site_file: Path, tmp_path: Path) -> None:
@@ -275,13 +280,13 @@ def test_ctrl_c_ends_the_transfer_too(site_file: Path, tmp_path: Path) -> None:
     rsync.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 3600\n")
     rsync.chmod(0o755)
     env = {**os.environ, "AURORA_SITE": str(site_file), "PATH": f"{rsync.parent}:{os.environ['PATH']}"}
-    # Who starts the tests in the background of a script has them, and all that they start, ignore the signal.
+    # Tests that a script starts in the background, and their child processes, would ignore the signal.
     command = ["env", "--default-signal=INT", sys.executable, "-m", "aurora_cli.main", "sync", "hatpro"]
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     pid = int((tmp_path / "pid").read_text())
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=patient(60))
+    _, stderr = process.communicate(timeout=patient(60))
     assert process.returncode == 1
-    assert said.strip() == "Aborted!"
+    assert stderr.strip() == "Aborted!"
     until(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())

@@ -1,4 +1,4 @@
-"""What `aurora demo` says to type next makes every product of its day."""
+"""The commands that `aurora demo` prints make every product of its day."""
 
 import json
 import shlex
@@ -15,9 +15,9 @@ from aurora_platform.layout import Layout
 SMALL = ("--hours", "1", "--every", "30m", "--scale", "0.05")
 
 
-def test_the_jobs_that_are_named_make_every_product_of_the_day(tmp_path: Path) -> None:
-    said = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), *SMALL]).stdout
-    jobs = [shlex.split(line, comments=True) for line in said.splitlines() if "dagster job execute" in line]
+def test_the_printed_jobs_make_every_product_of_the_day(tmp_path: Path) -> None:
+    output = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), *SMALL]).stdout
+    jobs = [shlex.split(line, comments=True) for line in output.splitlines() if "dagster job execute" in line]
     site = load_site(tmp_path / "demo" / "site.yaml")
     definitions = build(site)
     with DagsterInstance.ephemeral() as instance:
@@ -26,6 +26,6 @@ def test_the_jobs_that_are_named_make_every_product_of_the_day(tmp_path: Path) -
                 definitions.resolve_job_def(name).execute_in_process(instance=instance, tags=json.loads(tags)).success
             )
     products = Layout.of(site).camera.products
-    for one in ("wxcam_catalog.sqlite", "daily_videos/*/20260818.mp4", "hourly_thumbnails/*/20260818/*.jpg"):
-        assert list(products.glob(one)), one
+    for pattern in ("wxcam_catalog.sqlite", "daily_videos/*/20260818.mp4", "hourly_thumbnails/*/20260818/*.jpg"):
+        assert list(products.glob(pattern)), pattern
     assert list(products.glob("wxcam.zarr/*/20260818"))

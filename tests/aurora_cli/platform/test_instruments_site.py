@@ -1,4 +1,4 @@
-"""The site of all simulated instruments: what its file says to type brings every file of a day."""
+"""The site of all simulated instruments: the commands in its file copy every file of a day."""
 
 import re
 import shlex
@@ -21,24 +21,24 @@ SITE = ROOT / "sites" / "instruments.yaml"
 COMMANDS = {".venv/bin/python -m aurora_simulator": simulator, ".venv/bin/aurora": main}
 
 
-def test_its_streams_are_those_of_the_observatory_on_this_machine() -> None:
-    theirs = yaml.safe_load((ROOT / "sites" / "gamb2le.yaml").read_text())["streams"]
-    ours = yaml.safe_load(SITE.read_text())["streams"]
-    assert ours.keys() == theirs.keys() == INSTRUMENTS.keys() | {"wxcam"}
-    for name, stream in ours.items():
+def test_its_streams_have_the_settings_of_the_observatory() -> None:
+    observatory = yaml.safe_load((ROOT / "sites" / "gamb2le.yaml").read_text())["streams"]
+    local = yaml.safe_load(SITE.read_text())["streams"]
+    assert local.keys() == observatory.keys() == INSTRUMENTS.keys() | {"wxcam"}
+    for name, stream in local.items():
         for key in ("raw", "include", "day", "day_dirs", "day_names", "settle", "append"):
-            assert stream.get(key) == theirs[name].get(key), f"{name}.{key}"
+            assert stream.get(key) == observatory[name].get(key), f"{name}.{key}"
 
 
-def test_what_the_file_says_to_type_simulates_and_brings_a_day_of_all_eight(
+def test_the_commands_in_the_file_simulate_and_copy_a_day_of_all_eight_streams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sites").mkdir()
     shutil.copy(SITE, tmp_path / "sites")
-    typed = re.findall(r"^#     (.*)$", SITE.read_text(), re.MULTILINE)
-    assert len(typed) == 3
-    for line in typed:
+    commands = re.findall(r"^#     (.*)$", SITE.read_text(), re.MULTILINE)
+    assert len(commands) == 3
+    for line in commands:
         start, command = next((start, command) for start, command in COMMANDS.items() if line.startswith(start))
         result = CliRunner().invoke(command, shlex.split(line.removeprefix(start)))
         assert result.exit_code == 0, result.output

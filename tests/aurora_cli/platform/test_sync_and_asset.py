@@ -1,4 +1,4 @@
-"""``aurora sync`` brings what the asset ``raw/<stream>`` brings."""
+"""``aurora sync`` copies the same files as the asset ``raw/<stream>``."""
 
 from pathlib import Path
 
@@ -9,30 +9,27 @@ from aurora_platform.config.site import load_site
 from aurora_platform.layout import Layout
 from aurora_platform.streams.state import days_at_source
 from resources.hosts import HostsResource
-from tests.aurora_cli.parts import (
-    FILES,
-    SECOND,
-    Observatory,
-    aurora,
-)
+from tests.aurora_cli.parts import FILES, SECOND, Observatory, run_aurora
 from tests.mirror.parts import differences
 
 
-def test_a_day_is_what_the_asset_makes_of_it(observatory: Observatory, tmp_path: Path) -> None:
+def test_sync_and_asset_copy_a_day_to_the_same_result(observatory: Observatory, tmp_path: Path) -> None:
     sites = []
     for name in ("shell", "dagster"):
         (tmp_path / name).mkdir()
         sites.append(load_site(observatory.write_site(tmp_path / name)))
     shell, dagster = sites
-    assert aurora(tmp_path / "shell" / "site.yaml", "sync", "hatpro", "--day", str(SECOND)).exit_code == 0
-    hatpro = next(one for one in raw_assets(dagster) if one.key.path == ["raw", "hatpro"])
+    assert run_aurora(tmp_path / "shell" / "site.yaml", "sync", "hatpro", "--day", str(SECOND)).exit_code == 0
+    hatpro = next(asset for asset in raw_assets(dagster) if asset.key.path == ["raw", "hatpro"])
     with DagsterInstance.ephemeral() as instance:
         resources = {"hosts": HostsResource.of(dagster)}
         assert materialize([hatpro], partition_key=str(SECOND), resources=resources, instance=instance).success
     assert len([path for path in shell.paths.raw.rglob("*") if path.is_file()]) == FILES["hatpro"]
     assert differences(shell.paths.raw, dagster.paths.raw) == []
-    ours, theirs = (days_at_source(Layout.of(site).days_at_source("hatpro")) for site in sites)
-    assert ours.keys() == theirs.keys() == {SECOND}
+    of_shell, of_dagster = (days_at_source(Layout.of(site).days_at_source("hatpro")) for site in sites)
+    assert of_shell.keys() == of_dagster.keys() == {SECOND}
     assert (
-        (ours[SECOND].missing, ours[SECOND].unsettled) == (theirs[SECOND].missing, theirs[SECOND].unsettled) == (0, 0)
+        (of_shell[SECOND].missing, of_shell[SECOND].unsettled)
+        == (of_dagster[SECOND].missing, of_dagster[SECOND].unsettled)
+        == (0, 0)
     )

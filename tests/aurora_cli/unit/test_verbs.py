@@ -1,4 +1,4 @@
-"""The table of verbs: what ``aurora --help`` says of each is what the verb says of itself."""
+"""The table of verbs: ``aurora --help`` shows the first sentence of every verb's own help."""
 
 import click
 import pytest
@@ -14,14 +14,14 @@ def test_the_table_has_the_first_sentence_of_each_verbs_own_help(name: str) -> N
     assert command.get_short_help_str(limit=1000) == VERBS[name].help
 
 
-def test_help_names_each_verb_with_its_sentence_and_an_unknown_verb_ends_with_2() -> None:
-    said = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
-    assert [name for name, verb in VERBS.items() if f"{name} {verb.help}" not in said] == []
+def test_help_lists_each_verb_with_its_sentence_and_an_unknown_verb_exits_with_2() -> None:
+    output = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert [name for name, verb in VERBS.items() if f"{name} {verb.help}" not in output] == []
     unknown = CliRunner().invoke(main, ["mend"])
     assert (unknown.exit_code, "No such command 'mend'" in unknown.output) == (2, True)
 
 
-def test_a_verb_that_is_called_is_the_one_of_its_module() -> None:
+def test_the_group_returns_the_command_of_the_verbs_module() -> None:
     context = click.Context(main)
     for name, verb in VERBS.items():
         assert main.get_command(context, name) is verb.load()

@@ -51,7 +51,7 @@ def test_where_nothing_is_wrong_it_says_so_and_ends_with_0(
 ) -> None:
     write_latest(tmp_path)
     done = aurora()
-    assert (done.exit_code, done.stdout) == (0, "demo: nothing is wrong that alerts are about\n")
+    assert (done.exit_code, done.stdout) == (0, "demo: no alert is active or pending\n")
     assert relay.mails == []
 
 
@@ -64,9 +64,9 @@ def test_what_is_going_on_stands_in_a_table_with_its_times_and_is_mailed_once(
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     rows = {key: line for line in done.stdout.splitlines() for key in ("disk raw", "source cl61") if f" {key} " in line}
     assert rows["disk raw"].count(today) == 3, "since when, when it began, when it was mailed"
-    assert "not yet: watched" in rows["source cl61"]
+    assert " pending " in rows["source cl61"]
     assert "STALE" in rows["source cl61"]
-    assert "one mail to operator@example.org about disk raw, by smtp (127.0.0.1" in done.stdout
+    assert "sent one mail to operator@example.org about disk raw, by smtp (127.0.0.1" in done.stdout
     again = aurora()
     assert again.exit_code == 1
     assert "one mail" not in again.stdout
@@ -87,7 +87,7 @@ def test_a_mail_that_cannot_leave_waits_and_the_code_is_2(
     done = aurora()
     assert done.exit_code == 2
     assert "disk raw" in done.stdout
-    assert "a mail about 1 event could not leave: no way out for mail" in done.stderr
+    assert "could not send a mail about 1 event: no way out for mail" in done.stderr
     relay.start()
     assert aurora().exit_code == 1
     assert relay.subjects == ["[demo] 1 begin: disk raw"]
@@ -102,7 +102,7 @@ def test_a_dry_run_shows_the_mail_and_writes_and_sends_nothing(
     assert done.exit_code == 1
     assert "[demo] 1 begin: disk raw" in done.stdout
     assert "See: df -h /raw" in done.stdout
-    assert f"would leave by smtp (127.0.0.1:{relay.port} answers)" in done.stdout
+    assert f"Transport: smtp (127.0.0.1:{relay.port} answers)" in done.stdout
     assert relay.mails == []
     assert everything(tmp_path) == before
 
@@ -114,7 +114,7 @@ def test_a_test_mail_leaves_by_the_chosen_transport_which_is_named(
     assert (done.exit_code, relay.mails) == (0, [])
     done = aurora("--test")
     answers = f"smtp (127.0.0.1:{relay.port} answers)"
-    assert done.stdout == f"a test mail to operator@example.org left by {answers}\n"
+    assert done.stdout == f"sent a test mail to operator@example.org by {answers}\n"
     assert done.exit_code == 0
     assert answers in text_of(relay.mails[0])
     assert not (tmp_path / "products").exists(), "a test is no evaluation"
@@ -122,7 +122,7 @@ def test_a_test_mail_leaves_by_the_chosen_transport_which_is_named(
     relay.stop()
     done = aurora("--test")
     assert done.exit_code == 2
-    assert "did not leave: no way out for mail" in done.stderr
+    assert "could not send the test mail to operator@example.org: no way out for mail" in done.stderr
 
 
 def test_a_latest_json_that_is_missing_is_watched_and_then_told(aurora: Callable[..., Result], tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_nothing_from_outside_reaches_the_terminal_as_a_command(aurora: Callable
 def test_a_site_without_the_key_alerts_says_so(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "alert"])
     assert done.exit_code == 1
-    assert done.stderr == "Error: demo sends no mails: the site file has no key `alerts`\n"
+    assert done.stderr == "Error: demo sends no mails: add the key `alerts` to the site file\n"
 
 
 def test_an_old_file_shows_that_the_collector_has_stopped(aurora: Callable[..., Result], tmp_path: Path) -> None:
