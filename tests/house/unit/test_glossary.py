@@ -1,0 +1,47 @@
+"""The glossary: which words no identifier may have, and that none has them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts import glossary
+
+TERMS: dict[str, Any] = yaml.safe_load(glossary.GLOSSARY.read_text())
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("far_host = 1\n", ["far_host"]),
+        ("class FarHost: pass\n", ["FarHost"]),
+        ("def f(here): return there\n", ["here", "there"]),
+        ("x = 'far away'  # here\n", []),
+        ("def test_no_file_is_there(): pass\n", []),
+        ("def test_a_tally(): pass\n", ["test_a_tally"]),
+        ("from hashlib import file_digest\n", []),
+        ("fare = hereditary = 1\n", []),
+        ("print(f'{far} away')\n", ["far"]),
+    ],
+)
+def test_a_banned_word_is_found_as_a_part_of_an_identifier_and_nowhere_else(source: str, found: list[str]) -> None:
+    assert [identifier for _, identifier, _ in glossary.offences(source, TERMS)] == found
+
+
+def test_the_script_names_the_place_and_the_word_to_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("\n\nerrand = 1\n")
+    assert glossary.main([str(file)]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"module\.py:3: errand: say 'transfer request, transfer result', not 'errand'", out)
+    file.write_text("request = 1\n")
+    assert glossary.main([str(file)]) == 0
+
+
+def test_every_term_has_a_meaning_and_no_term_is_banned_by_another() -> None:
+    assert all(term["say"] and term["means"] for term in TERMS["terms"])
+    said = {word for term in TERMS["terms"] for word in re.split(r",? +", term["say"])}
+    assert not said & glossary.banned_words(TERMS).keys()
+    assert set(TERMS["plain_in_sentences"]) <= glossary.banned_words(TERMS).keys()
