@@ -16,7 +16,7 @@ from PIL import Image
 
 from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.refresh import refresh_day
-from aurora_platform.cameras.thumbnails import build_thumbnails, shrunk
+from aurora_platform.cameras.thumbnails import build_thumbnails, shrink
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
 from benchmarks.likeness import joined, psnr
 from benchmarks.measure import Method, WrongAnswerError, alternately
@@ -142,7 +142,7 @@ def _check(place: Path, near: list[Likeness], answers: Mapping[str, Any]) -> Non
 def _likeness(source: Path, mine: np.ndarray, old: np.ndarray) -> Likeness:
     whole = np.asarray(_small(source))
     with Image.open(source) as image:
-        scaled = np.asarray(shrunk(image))
+        scaled = np.asarray(shrink(image))
     rounded = _pixels(io.BytesIO(_saved(_small(source, "YCbCr"))))
     return Likeness(psnr(mine, old), psnr(scaled, whole), psnr(rounded, old), psnr(whole, old))
 

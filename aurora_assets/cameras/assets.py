@@ -144,7 +144,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
-        strip = cameras.thumbnails.strip(hours.published(workspace, camera, day))
+        strip = cameras.thumbnails.render_hour_strip(hours.published(workspace, camera, day))
         return MaterializeResult(
             metadata={f"hours_of_{day}": picture(strip, f"hours of {day}"), "made_in_this_run": built},
             data_version=DataVersion(common_version([report.data_version for report in reports.values()])),
@@ -220,7 +220,7 @@ def _video_metadata(report: VideoReport, products: Path) -> Metadata:
     metadata: Metadata = {}
     if report.target.is_file():
         try:
-            metadata["poster"] = picture(cameras.videos.poster(report.target), report.target.name)
+            metadata["poster"] = picture(cameras.videos.render_poster(report.target), report.target.name)
         except MediaError as error:
             # Damaged since it was made: the check `plays` names it, and the other days of the run go on.
             metadata["poster"] = f"no picture: {error}"

@@ -1,7 +1,7 @@
-"""Raw media of a sky camera -> catalogue, daily videos, hourly thumbnails and pixels.
+"""The products of a sky camera, made from its raw media: catalogue, daily videos, hourly thumbnails and pixels.
 
-The modules with heavy libraries (PyAV, Pillow, Zarr) are loaded when they are first used, through this package:
-``cameras.videos``. What they say of their work is in :mod:`aurora_platform.cameras.reports`, which loads none.
+The modules with heavy libraries (PyAV, Pillow, Zarr) are loaded on first use, through this package: ``cameras.videos``.
+Their reports are in :mod:`aurora_platform.cameras.reports`, which loads no heavy library.
 """
 
 import lazy_loader

@@ -1,8 +1,7 @@
 """The catalogue: one row for every readable image and clip, in the SQLite table that the dashboard reads.
 
-Settled files that no reader can read stand in ``unreadable_media`` and are opened again only when their size or mtime
-changes. Here are the tables, how they are opened, and what is asked of them; :mod:`aurora_platform.cameras.refresh`
-fills them.
+Settled files that no decoder can read have a row in ``unreadable_media``. They are opened again only when their size or
+mtime changes. This module opens the catalogue and holds its queries; :mod:`aurora_platform.cameras.refresh` fills it.
 """
 
 import logging
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 from aurora_platform.cameras.catalog_tables import SCHEMA
 from aurora_platform.cameras.filenames import CAMERAS, MIME_TYPES, Kind
-from aurora_platform.cameras.raw_tree import around, belongs
+from aurora_platform.cameras.raw_tree import belongs_to_day, directories_around
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
@@ -25,22 +24,22 @@ from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.text import Count
 
 _log = logging.getLogger(__name__)
-# A writer waits this long for another writer's transaction; each is some milliseconds.
+# A writer waits this long for another writer's transaction; a transaction takes some milliseconds.
 _BUSY_SECONDS = 60.0
-# And this long at its end, for readers to let go of the log before it is folded into the main file.
+# At its end a writer waits this long for readers to release the log, before SQLite merges it into the main file.
 _CHECKPOINT_SECONDS = 2
-_LASTING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
-# The log is folded in at the end; only a backfill of many days reaches this before (4 kB each).
-_LOG_PAGES = 10_000
+_PERMANENT_ERRORS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
+# The log is merged at the end. Only a backfill of many days reaches this number of pages (4 kB each) earlier.
+_AUTOCHECKPOINT_PAGES = 10_000
 
 _COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
 )  # fmt: skip
-_NONE_YET = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
+_NO_CATALOG = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
 _UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_MEDIA = "relative_path, image_type, media_kind, time_epoch_ns, width, height, raw_path, size_bytes, mtime_ns"
-_ORDER = "ORDER BY time_epoch_ns, raw_path"
+_MEDIA_COLUMNS = "relative_path, image_type, media_kind, time_epoch_ns, width, height, raw_path, size_bytes, mtime_ns"
+_BY_TIME = "ORDER BY time_epoch_ns, raw_path"
 
 
 Row = tuple[object, ...]
@@ -79,7 +78,7 @@ class Media(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A settled file that no reader can read in this version, and why."""
+    """A version of a settled file that no decoder can read, and the reason."""
 
     version: FileVersion
     reason: str
@@ -90,65 +89,63 @@ class Unreadable(NamedTuple):
 
 @contextmanager
 def open_writable(workspace: CameraWorkspace) -> Iterator[sqlite3.Connection]:
-    """The catalogue for writing; made when missing.
+    """Open the catalogue for writing; create it if it is missing.
 
-    At its end all that was committed is on the disk, also where the work in between has failed, and the main file is
-    whole: a copy of it alone is enough.
+    On exit all commits are on the disk, also after an error, and the main file is complete: a copy needs no other file.
 
     Raises
     ------
     CatalogError
-        Where it cannot be made, opened or written; the message says what to do.
+        If the catalogue cannot be created, opened or written. The message says what to do.
     """
     if _is_missing(workspace.layout.catalog):
-        _make(workspace)
+        _create(workspace)
     with _connect(workspace.layout.catalog) as db:
         try:
             yield db
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake in a statement
                 raise
-            raise _refused(
-                workspace.layout.catalog, error, "cannot be written", "Days that were not finished are"
+            raise _operation_error(
+                workspace.layout.catalog, error, "cannot be written", "Unfinished days are unchanged"
             ) from None
         finally:
-            _settle(db, workspace.layout.catalog)
+            _checkpoint(db, workspace.layout.catalog)
 
 
-def _settle(db: sqlite3.Connection, catalog: Path) -> None:
+def _checkpoint(db: sqlite3.Connection, catalog: Path) -> None:
     if (log := catalog.with_name(f"{catalog.name}-wal")).is_file():
         flush(log)
         flush(log.parent)  # the log may be new
-    # A reader that stays in a transaction holds this up; whoever writes next makes up for it.
+    # A reader with an open transaction blocks the checkpoint; the next writer does it then.
     db.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}")
     try:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.OperationalError as error:
-        # What is committed is in the log, and that is on the disk: no reason to fail, but a copy of the main file alone
-        # has to wait.
+        # All commits are in the log on the disk, so this is no failure. Only a copy of the main file alone must wait.
         _log.warning(
-            "%s: its -wal could not be folded into it (%s). All rows are there for readers; until the next run that "
-            "writes, a copy needs the -wal too. If the disk is full, make room (`df` shows it).",
+            "%s: SQLite could not merge the -wal file into the catalogue (%s). Readers see all rows. Until the next "
+            "run that writes, a copy needs the -wal file too. If the disk is full, make room (`df` shows it).",
             catalog,
             error,
         )
 
 
-def _refused(catalog: Path, error: sqlite3.OperationalError, what: str, untouched: str) -> CatalogError:
+def _operation_error(catalog: Path, error: sqlite3.OperationalError, problem: str, effect: str) -> CatalogError:
     return CatalogError(
-        f"{catalog}: the catalogue {what} ({error}). {untouched} as before. If the disk is full, make room (`df` shows "
-        f"it) and materialize wxcam/catalog again; `fuser -v {catalog}` names who else has it open.",
-        transient=error.sqlite_errorcode & 0xFF not in _LASTING,
+        f"{catalog}: the catalogue {problem} ({error}). {effect}. If the disk is full, make room (`df` shows it) and "
+        f"materialize wxcam/catalog again. `fuser -v {catalog}` lists the processes that have it open.",
+        transient=error.sqlite_errorcode & 0xFF not in _PERMANENT_ERRORS,
     )
 
 
 def _is_missing(catalog: Path) -> bool:
-    """Whether there is no catalogue, or a file without a byte: SQLite makes one before it finds the disk full."""
+    """Whether there is no catalogue or an empty file: SQLite creates an empty file before it finds the disk full."""
     return not catalog.is_file() or catalog.stat().st_size == 0
 
 
-def _make(workspace: CameraWorkspace) -> None:
-    """Publish an empty catalogue whole, so that no reader ever finds a database without its tables."""
+def _create(workspace: CameraWorkspace) -> None:
+    """Publish an empty catalogue atomically, so that readers never find a database without its tables."""
     with workspace.staging.claim("catalog") as staged:
         if not _is_missing(workspace.layout.catalog):
             return
@@ -157,13 +154,13 @@ def _make(workspace: CameraWorkspace) -> None:
             make_whole(staged / workspace.layout.catalog.name, SCHEMA)
         except sqlite3.Error as error:
             raise CatalogError(
-                f"{workspace.layout.catalog}: the catalogue could not be made ({error}); nothing was published. Make "
-                "room on that disk (`df` shows it) and materialize wxcam/catalog again.",
+                f"{workspace.layout.catalog}: the catalogue could not be created ({error}); nothing was published. "
+                "Make room on that disk (`df` shows it) and materialize wxcam/catalog again.",
                 transient=True,
             ) from None
-        # A log without its database is of one that was deleted: SQLite would play it into the new one.
-        for left in ("-wal", "-shm"):
-            remove(workspace.layout.catalog.with_name(workspace.layout.catalog.name + left))
+        # A log without its database belongs to a deleted catalogue: SQLite would replay it into the new one.
+        for suffix in ("-wal", "-shm"):
+            remove(workspace.layout.catalog.with_name(workspace.layout.catalog.name + suffix))
         publish_file(staged / workspace.layout.catalog.name, workspace.layout.catalog)
 
 
@@ -172,63 +169,63 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            # A commit waits for no disk: open_writable does, once, at its end. A crash before loses whole transactions
-            # and never a part of one; the next refresh finds what is not there.
+            # Commits do not wait for the disk: open_writable flushes once, at its end. A crash before that loses whole
+            # transactions, never a part of one; the next refresh adds the missing rows.
             db.execute("PRAGMA synchronous = NORMAL")
-            db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            # A number alone is no reason to send the whole catalogue to the archive again.
+            db.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
+            # A new schema number alone must not make the uploader send the whole catalogue again.
             SCHEMA.migrate(db, path, lazily=True)
         except sqlite3.OperationalError as error:
-            raise _refused(path, error, "cannot be opened for writing", "It is") from None
+            raise _operation_error(path, error, "cannot be opened for writing", "It is unchanged") from None
         except sqlite3.DatabaseError as error:
-            raise _damaged(path, error) from None
+            raise _damage_error(path, error) from None
         yield db
 
 
-def _damaged(path: Path, error: sqlite3.DatabaseError) -> CatalogError:
+def _damage_error(path: Path, error: sqlite3.DatabaseError) -> CatalogError:
     return CatalogError(
-        f"{path}: the catalogue is damaged ({error}). Move it away, with its -wal and -shm, and materialize "
-        "wxcam/catalog for all days: it is made again from the raw tree."
+        f"{path}: the catalogue is damaged ({error}). Move it away, with its -wal and -shm files, and materialize "
+        "wxcam/catalog for all days: this makes it again from the raw tree."
     )
 
 
 @contextmanager
 def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
-    """The catalogue for reading, also from a read-only copy without its ``-wal`` and ``-shm`` files.
+    """Open the catalogue for reading, also a read-only copy without its ``-wal`` and ``-shm`` files.
 
     Raises
     ------
     CatalogError
-        Where there is no catalogue, or it is damaged.
+        If there is no catalogue, or it is damaged.
     """
     if _is_missing(path):
-        raise CatalogError(f"{path}: {_NONE_YET}")
+        raise CatalogError(f"{path}: {_NO_CATALOG}")
     location = path.absolute().as_uri()
     with closing(sqlite3.connect(f"{location}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
         try:
-            _expect_tables(db, path)
+            _check_tables(db, path)
         except sqlite3.OperationalError:
-            # SQLite cannot make its -shm file beside a read-only copy. Nobody writes to such a copy: it is immutable.
+            # SQLite cannot create its -shm file beside a read-only copy. Nothing writes such a copy: it is immutable.
             if _has_content(path.with_name(f"{path.name}-wal")):
                 raise
         else:
             yield db
             return
     with closing(sqlite3.connect(f"{location}?mode=ro&immutable=1", uri=True)) as db:
-        _expect_tables(db, path)
+        _check_tables(db, path)
         yield db
 
 
-def _expect_tables(db: sqlite3.Connection, path: Path) -> None:
+def _check_tables(db: sqlite3.Connection, path: Path) -> None:
     try:
         found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
         SCHEMA.check(db, path)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
     if found is None:
-        raise CatalogError(f"{path}: {_NONE_YET}")
+        raise CatalogError(f"{path}: {_NO_CATALOG}")
 
 
 def _has_content(path: Path) -> bool:
@@ -246,29 +243,30 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def day_media(db: sqlite3.Connection, day: date, camera: str | None = None, kind: Kind | None = None) -> list[Media]:
-    """The catalogued files of a UTC day, by time."""
+    """List the catalogued files of a UTC day, by time."""
     return _select(
         db,
-        f"SELECT {_MEDIA} FROM images WHERE day_utc = ? AND image_type IN (?, ?) AND media_kind IN (?, ?) {_ORDER}",
+        f"SELECT {_MEDIA_COLUMNS} FROM images"
+        f" WHERE day_utc = ? AND image_type IN (?, ?) AND media_kind IN (?, ?) {_BY_TIME}",
         (day.isoformat(), *([camera] * 2 if camera else CAMERAS), *([kind] * 2 if kind else MIME_TYPES)),
     )
 
 
 def media_between(db: sqlite3.Connection, camera: str, kind: Kind, start_ns: int, stop_ns: int) -> list[Media]:
-    """The catalogued files of a camera with start <= time < stop (ns since epoch, UTC), by time."""
+    """List the catalogued files of a camera with start <= time < stop (ns since epoch, UTC), by time."""
     return _select(
         db,
-        f"SELECT {_MEDIA} FROM images WHERE image_type = ? AND media_kind = ?"
-        f" AND time_epoch_ns >= ? AND time_epoch_ns < ? {_ORDER}",
+        f"SELECT {_MEDIA_COLUMNS} FROM images WHERE image_type = ? AND media_kind = ?"
+        f" AND time_epoch_ns >= ? AND time_epoch_ns < ? {_BY_TIME}",
         (camera, kind, start_ns, stop_ns),
     )
 
 
 def newest_clips(db: sqlite3.Connection, camera: str, count: int) -> list[Media]:
-    """The newest ``count`` clips of a camera, by time."""
+    """List the newest ``count`` clips of a camera, by time."""
     newest = _select(
         db,
-        f"SELECT {_MEDIA} FROM images WHERE image_type = ? AND media_kind = 'video'"
+        f"SELECT {_MEDIA_COLUMNS} FROM images WHERE image_type = ? AND media_kind = 'video'"
         " ORDER BY time_epoch_ns DESC, raw_path DESC LIMIT ?",
         (camera, count),
     )
@@ -276,7 +274,7 @@ def newest_clips(db: sqlite3.Connection, camera: str, count: int) -> list[Media]
 
 
 def newest_days(db: sqlite3.Connection, count: int) -> list[date]:
-    """The newest ``count`` days of which there is something, by time."""
+    """List the newest ``count`` days that have catalogued files, by time."""
     days: list[date] = []
     before = "9999-12-31"
     while len(days) < count:
@@ -289,7 +287,7 @@ def newest_days(db: sqlite3.Connection, count: int) -> list[date]:
 
 
 def images_by_day(db: sqlite3.Connection, camera: str, first: date) -> dict[date, int]:
-    """How many images of a camera each day from ``first`` on has; days without any are not in it."""
+    """Count the images of a camera per day, from ``first`` on. Days without images are not included."""
     rows = db.execute(
         "SELECT day_utc, count(*) FROM images WHERE day_utc >= ? AND image_type = ? AND media_kind = 'image'"
         " GROUP BY day_utc",
@@ -299,29 +297,32 @@ def images_by_day(db: sqlite3.Connection, camera: str, first: date) -> dict[date
 
 
 def day_unreadable(db: sqlite3.Connection, raw: Path, day: date) -> dict[str, Unreadable]:
-    """The unreadable files of a day, by raw path."""
+    """List the unreadable files of a day, by raw path."""
     found: dict[str, Unreadable] = {}
-    for camera, step, directory in around(raw, day):
+    for camera, step, directory in directories_around(raw, day):
         # A range over the primary key; "0" is the character after "/".
         rows = db.execute(
             "SELECT raw_path, size_bytes, mtime_ns, error FROM unreadable_media WHERE raw_path >= ? AND raw_path < ?",
             (f"{directory}/", f"{directory}0"),
         )
         for path, size, mtime_ns, reason in rows:
-            if belongs(os.path.basename(path), camera, day, step):
+            if belongs_to_day(os.path.basename(path), camera, day, step):
                 found[path] = Unreadable(FileVersion(size, mtime_ns), reason)
     return found
 
 
-def as_catalogued(media: Iterable[Media], waiting: Count) -> list[Media]:
-    """Those whose files are still what was catalogued; the others are counted in ``waiting`` for the next pass."""
-    kept = []
+def select_unchanged(media: Iterable[Media], waiting: Count) -> list[Media]:
+    """Return the media whose files are unchanged since they were catalogued; count the others in ``waiting``.
+
+    The next run handles the files that wait.
+    """
+    unchanged = []
     for item in media:
         if item.is_unchanged():
-            kept.append(item)
+            unchanged.append(item)
         else:
             waiting.add(item.relative_path)
-    return kept
+    return unchanged
 
 
 def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
@@ -331,9 +332,9 @@ def _select(db: sqlite3.Connection, query: str, values: Row) -> list[Media]:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row], gone: list[str]) -> None:
-    """Write a day's difference in one transaction; none at all where there is no difference."""
-    if not (rows or failures or gone):
+def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row], removed: list[str]) -> None:
+    """Write the changes of a day in one transaction; open none if nothing changed."""
+    if not (rows or failures or removed):
         return
     with _transaction(db):
         db.executemany(_UPSERT, rows)
@@ -341,7 +342,7 @@ def write_difference(db: sqlite3.Connection, rows: list[Row], failures: list[Row
             db.executemany("DELETE FROM unreadable_media WHERE raw_path = ?", [(row[0],) for row in rows])
         _record_failures(db, failures)
         for table in ("images", "unreadable_media"):
-            db.executemany(f"DELETE FROM {table} WHERE raw_path = ?", [(path,) for path in gone])
+            db.executemany(f"DELETE FROM {table} WHERE raw_path = ?", [(path,) for path in removed])
 
 
 def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
@@ -354,10 +355,10 @@ def _record_failures(db: sqlite3.Connection, failures: list[Row]) -> None:
 
 
 def mark_unreadable(workspace: CameraWorkspace, failures: Iterable[tuple[Media, str]], now: datetime) -> None:
-    """Record files that no reader can decode (:mod:`aurora_platform.cameras.readers`), so that nobody tries them again.
+    """Record files that no decoder can read (:mod:`aurora_platform.cameras.decoders`), so that no run tries them again.
 
-    What a product only has no use for is not for here: it stays catalogued for the others. Of a file that has changed
-    since, or is catalogued anew, nothing is known.
+    Do not call it for a file that only one product cannot use: such a file stays catalogued for the other products. A
+    file that changed meanwhile, or has a new row, is not recorded.
     """
     stamp = now.isoformat(timespec="seconds")
     bad = [(m, reason) for m, reason in failures if m.is_unchanged()]

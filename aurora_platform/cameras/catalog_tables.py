@@ -1,4 +1,4 @@
-"""The tables of the catalogue. The dashboard reads ``images`` as it is here: a column may come, and none goes."""
+"""The tables of the catalogue. The dashboard reads ``images``: columns may be added, but never removed."""
 
 from aurora_platform.fs.sqlite import Schema
 

@@ -1,4 +1,4 @@
-"""What a WXcam file's name says: camera, kind of media and time (UTC, to the second)."""
+"""The file names of the sky camera: camera, kind of media and time (UTC, to the second)."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Camera:
     """Its directory below the raw root; also the catalogue's ``stream``."""
     label: str
     suffix: str
-    """What stands in its file names after the time."""
+    """The part of its file names after the time."""
 
 
 CAMERAS: dict[str, Camera] = {
@@ -46,13 +46,13 @@ class MediaName(NamedTuple):
 
 
 def parse_name(filename: str, camera: Camera) -> MediaName:
-    """Read a file name such as ``HDR_20260818_120000_PANO.jpg``; ``ValueError`` says what is wrong with it."""
+    """Parse a file name such as ``HDR_20260818_120000_PANO.jpg``; raise ``ValueError`` with the reason if invalid."""
     match = _NAME.fullmatch(filename)
     text, suffix, extension = match.groups("") if match else ("", None, "")
     if suffix != camera.suffix:
         raise ValueError(f"the name is not HDR_YYYYMMDD_HHMMSS{camera.suffix}.jpg or .mp4")
     try:
-        # Eight digits and six are a time in ISO 8601's basic form, whatever stands between them.
+        # Eight digits and six digits are a time in ISO 8601's basic format, with any separator between them.
         time = datetime.fromisoformat(f"{text}Z")
     except ValueError:
         raise ValueError("the name's date or time does not exist") from None
@@ -60,9 +60,10 @@ def parse_name(filename: str, camera: Camera) -> MediaName:
 
 
 def epoch_ns(time: datetime) -> int:
-    """ns since epoch, UTC; exact for whole seconds."""
+    """Convert a time to ns since epoch, UTC; exact for whole seconds."""
     return int(time.timestamp()) * 1_000_000_000
 
 
 def from_epoch_ns(time_ns: int) -> datetime:
+    """Convert ns since epoch to a time, UTC, without the fraction of a second."""
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)

@@ -1,7 +1,7 @@
-"""The hours of the sky camera: which are over, which of those are known to be complete, and which have a thumbnail.
+"""The hours of the sky camera: closed hours, complete hours, and hours with a thumbnail.
 
-A thumbnail is chosen once, so the clock alone is not enough: while the camera host cannot be reached, an hour goes by
-of which half the images are still there. An hour counts as complete when the camera was seen past it.
+A thumbnail is chosen once, so the clock alone is not enough: while the camera host cannot be reached, an hour may pass
+with half of its images still on the host. An hour is complete when later media or a later listing prove it.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 
 
 def published(workspace: CameraWorkspace, camera: str, day: date) -> dict[int, Path]:
-    """The thumbnails that a day has, by hour (0 to 23)."""
+    """List the published thumbnails of a day, by hour (0 to 23)."""
     found: dict[int, Path] = {}
     directory = workspace.layout.thumbnails(camera, day)
     for path in sorted(directory.glob("HDR_*")) if directory.is_dir() else ():
@@ -32,17 +32,20 @@ def published(workspace: CameraWorkspace, camera: str, day: date) -> dict[int, P
 
 
 def is_closed(workspace: CameraWorkspace, hour: datetime, now: datetime) -> bool:
-    """Whether an hour is over by the clock, and its last image has had the time to arrive."""
+    """Whether an hour is over by the clock, and its last image has had time to arrive."""
     return now >= hour + HOUR + workspace.hour_closes_after
 
 
 def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str, hour: datetime, now: datetime) -> bool:
-    """Whether no image of a closed hour is still to come, as far as anybody can know.
+    """Whether no more images of a closed hour are expected.
 
-    Either the catalogue has a later image or clip of the camera on that day (one listing of the host shows both), or
-    the host was listed long enough after the hour and after its last image, with nothing missing here. What came of
-    the next day says nothing: after an outage that one is brought first. Of an hour before the live window nobody looks
-    any more: what is catalogued is what there is.
+    An hour is complete in one of two cases:
+
+    - The catalogue has a later image or clip of the camera on that day (one listing of the host shows both).
+    - The host was listed long enough after the hour and after its last image, and no file is missing locally.
+
+    Media of the next day prove nothing: after an outage they are copied first. An hour before the live window is
+    complete as it is, because its day is no longer listed.
     """
     if hour.date() < (now - workspace.lookback).date() or workspace.source_days is None:
         return True
@@ -53,24 +56,24 @@ def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str,
     midnight = datetime.combine(hour.date(), time(), UTC) + timedelta(days=1)
     if db.execute(later, (camera, epoch_ns(hour + HOUR), epoch_ns(midnight))).fetchone():
         return True
-    seen = days_at_source(workspace.source_days).get(hour.date())
+    at_source = days_at_source(workspace.source_days).get(hour.date())
     images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
     quiet_from = max([epoch_ns(hour + HOUR), *(image.version.mtime_ns for image in images)])
     wait_ns = int(workspace.hour_closes_after.total_seconds()) * 10**9
-    return seen is not None and seen.is_complete and seen.clock_ns >= quiet_from + wait_ns
+    return at_source is not None and at_source.is_complete and at_source.clock_ns >= quiet_from + wait_ns
 
 
 def pending(workspace: CameraWorkspace, days: Iterable[date], now: datetime) -> list[datetime]:
-    """The hours that are complete and have images but, of one camera at least, no thumbnail; in order."""
+    """List the complete hours in which a camera has images but no thumbnail, in order."""
     if not workspace.layout.catalog.exists():
         return []
     found = set()
     with open_readonly(workspace.layout.catalog) as db:
         for day in days:
             for camera in CAMERAS:
-                have = published(workspace, camera, day)
+                thumbnails = published(workspace, camera, day)
                 hours = {from_epoch_ns(image.time_ns).hour for image in day_media(db, day, camera, "image")}
-                for hour in (datetime.combine(day, time(number), UTC) for number in sorted(hours - have.keys())):
+                for hour in (datetime.combine(day, time(number), UTC) for number in sorted(hours - thumbnails.keys())):
                     if is_closed(workspace, hour, now) and is_complete(db, workspace, camera, hour, now):
                         found.add(hour)
     return sorted(found)

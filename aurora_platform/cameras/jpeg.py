@@ -1,9 +1,8 @@
-"""The header of a plain JPEG, read in a few microseconds; whatever is not plain is left to Pillow.
+"""Read the header of a plain JPEG in a few microseconds. All other files are left to Pillow; nothing is decoded.
 
-A catalogue that begins with an archive opens a hundred thousand images, and Pillow's parser, which is in Python and
-reads every table, took most of that time. This one steps from segment to segment and reads one of them. It believes
-nothing: it accepts only what Pillow accepts too (a test holds the two against each other), and says "don't know" to the
-rest, of which Pillow then says what is wrong. Nothing is decoded here.
+The first refresh of an archive opens a hundred thousand images. Pillow's parser, which is in Python and reads every
+table, took most of that time. This parser goes from segment to segment and reads only the frame header. It accepts only
+files that Pillow accepts too (a test compares the two). For other files it returns None; Pillow then finds the reason.
 """
 
 import os
@@ -11,169 +10,171 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _START, END = b"\xff\xd8", b"\xff\xd9"
-_BLOCK = 4096  # bytes; what cameras write before the picture fits
-_MOST_SEGMENTS = 256
+_BLOCK_SIZE = 4096  # bytes; all that cameras write before the picture fits
+_MAX_SEGMENTS = 256
 _MARKER = 0xFF
-_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive; Huffman-coded all of them
-# And those that some decoder knows besides: lossless, and coded arithmetically.
-_ANY_FRAMES = _FRAMES | {0xC3, 0xC9, 0xCA, 0xCB}
+_PLAIN_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive; all Huffman-coded
+# Other frames that some decoder supports: lossless, and arithmetic-coded.
+_ANY_FRAMES = _PLAIN_FRAMES | {0xC3, 0xC9, 0xCA, 0xCB}
 _PROGRESSIVE, _SCAN, _QUANTIZATION = 0xC2, 0xDA, 0xDB
-# DHT, DRI, APP0, APP1, APP14 and comments: told by their length alone. Not APP2 and APP13, in which Pillow looks for
-# more, nor what we have not seen.
-_STEPPED_OVER = frozenset((0xC4, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE))
-# JFIF's and Adobe's blocks, in which Pillow reads a version; where they are too short for it, Pillow shall say so.
-_SHORTEST = {0xE0: 2 + 7, 0xEE: 2 + 7}
+# DHT, DRI, APP0, APP1, APP14 and comments: only their length is read. Not APP2 and APP13, which Pillow parses, and no
+# segment that our cameras do not write.
+_SKIPPED = frozenset((0xC4, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE))
+# Pillow reads a version from the JFIF and Adobe segments; if they are too short, Pillow reports the error.
+_MIN_LENGTHS = {0xE0: 2 + 7, 0xEE: 2 + 7}
 _COMPONENTS = frozenset((1, 3))
-_MOST_SAMPLES = 4  # of a component, along each side of the smallest coded unit
-_HEIGHT_AT = 5  # bytes into a frame header, its marker included
-# A marker with its length, and the longest segment that is looked into: four quantization tables of 16 bits.
-_LONGEST_READ = 4 + 4 * 129
+_MAX_SAMPLES = 4  # of a component, along each side of the smallest coded unit
+_HEIGHT_OFFSET = 5  # bytes from the start of a frame header, its marker included
+# A marker with its length, and the longest segment that is parsed: four quantization tables of 16 bits.
+_MAX_PARSED = 4 + 4 * 129
 
-# Not through a symlink, and not waiting for the writer of what has become a pipe.
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Does not follow a symlink, and does not wait for the writer of a file that became a pipe.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-MARGIN = 16
-"""Rows below the last wanted one that have to be decoded with it: colours are interpolated between rows."""
+ROW_MARGIN = 16
+"""Rows to decode below the last wanted row: decoders interpolate colours between rows."""
 
 
 class Header(NamedTuple):
-    """What a plain JPEG says of itself before its picture."""
+    """The header of a plain JPEG."""
 
     width: int  # px
     height: int  # px
-    at: int  # where in the file its frame header begins (bytes)
+    frame_offset: int  # of its frame header in the file (bytes)
     is_sequential: bool  # not progressive: a decoder may stop at any row
 
 
-class Frame(NamedTuple):
-    """What any JPEG says of its samples."""
+class FrameHeader(NamedTuple):
+    """The frame header of any JPEG."""
 
-    bits: int
-    """of a sample"""
+    bits: int  # per sample
     height: int  # px
     width: int  # px
     components: int
 
 
-# The last header, from the first segment that is looked into up to the picture, and what was read from it (``at`` is
-# counted from there): a camera's images differ at most in what stands before, where some say when they were taken. At
-# first it is what no segment begins with.
-_before = [(b"\0", Header(0, 0, 0, is_sequential=False))]
+# A cache: the bytes of the last header, from the first parsed segment to the picture, and the header read from them
+# (``frame_offset`` counts from there). The images of a camera differ only before that segment, where some cameras store
+# the time. The initial bytes match no segment.
+_last_header = [(b"\0", Header(0, 0, 0, is_sequential=False))]
 
-Read = Callable[[int, int], bytes]
-"""``read(count, offset)``: as many bytes of a file as there are from there on."""
+ReadAt = Callable[[int, int], bytes]
+"""``read(count, offset)``: up to ``count`` bytes of a file from ``offset``."""
 
 
-def plain_size(path: str) -> tuple[int, int] | None:
-    """Width and height (px) of a file that begins and ends as a plain JPEG; None where that is not sure.
+def read_plain_size(path: str) -> tuple[int, int] | None:
+    """Read width and height (px) of a file that begins and ends as a plain JPEG; None if it is not plain.
 
     Raises
     ------
     OSError
-        Where the file cannot be opened or read.
+        If the file cannot be opened or read.
     """
-    fd = os.open(path, _FLAGS)
+    fd = os.open(path, _OPEN_FLAGS)
     try:
         end = os.lseek(fd, 0, os.SEEK_END)
         if os.pread(fd, 2, max(0, end - 2)) != END:
             return None
-        header = header_of(lambda count, offset: os.pread(fd, count, offset))
+        header = read_header(lambda count, offset: os.pread(fd, count, offset))
         return (header.width, header.height) if header else None
     finally:
         os.close(fd)
 
 
-def frame_in(path: str) -> Frame | None:
-    """As :func:`frame_of`, of a file; OSError where it cannot be opened or read."""
-    fd = os.open(path, _FLAGS)
+def read_file_frame_header(path: str) -> FrameHeader | None:
+    """As :func:`read_frame_header`, for a file; OSError if it cannot be opened or read."""
+    fd = os.open(path, _OPEN_FLAGS)
     try:
-        return frame_of(lambda count, offset: os.pread(fd, count, offset))
+        return read_frame_header(lambda count, offset: os.pread(fd, count, offset))
     finally:
         os.close(fd)
 
 
-def frame_of(read: Read) -> Frame | None:
-    """What a JPEG says of its samples, plain or not; None where that cannot be found."""
+def read_frame_header(read: ReadAt) -> FrameHeader | None:
+    """Read the frame header of any JPEG; None if there is none."""
     if read(len(_START), 0) != _START:
         return None
-    place = len(_START)
-    for _ in range(_MOST_SEGMENTS):
-        segment = read(10, place)
+    offset = len(_START)
+    for _ in range(_MAX_SEGMENTS):
+        segment = read(10, offset)
         if len(segment) < 10 or segment[0] != _MARKER or segment[1] == _SCAN:
             return None
         if segment[1] in _ANY_FRAMES:
-            return Frame(segment[4], int.from_bytes(segment[5:7]), int.from_bytes(segment[7:9]), segment[9])
-        place += 2 + int.from_bytes(segment[2:4])
+            return FrameHeader(segment[4], int.from_bytes(segment[5:7]), int.from_bytes(segment[7:9]), segment[9])
+        offset += 2 + int.from_bytes(segment[2:4])
     return None
 
 
-def header_of(read: Read) -> Header | None:
-    """The header of a JPEG; None where it is not plain."""
-    block = read(_BLOCK, 0)
+def read_header(read: ReadAt) -> Header | None:
+    """Read the header of a JPEG; None if it is not plain."""
+    block = read(_BLOCK_SIZE, 0)
     if not block.startswith(_START):
         return None
-    start, place = 0, len(_START)
-    tables, header = -1, None
-    for _ in range(_MOST_SEGMENTS):
-        if place + _LONGEST_READ > start + len(block):
-            start, block = place, read(_BLOCK, place)
-        at = place - start
+    start, offset = 0, len(_START)
+    parsed_from, header = -1, None
+    for _ in range(_MAX_SEGMENTS):
+        if offset + _MAX_PARSED > start + len(block):
+            start, block = offset, read(_BLOCK_SIZE, offset)
+        at = offset - start
         if at + 4 > len(block) or block[at] != _MARKER:
             return None
         marker, length = block[at + 1], block[at + 2] << 8 | block[at + 3]
-        if length < _SHORTEST.get(marker, 2):
+        if length < _MIN_LENGTHS.get(marker, 2):
             return None
-        if marker not in _STEPPED_OVER:
-            if tables < 0:
-                text, known = _before[0]
-                if block.startswith(text, at):
-                    return Header(known.width, known.height, place + known.at, known.is_sequential)
-                tables = place
+        if marker not in _SKIPPED:
+            if parsed_from < 0:
+                content, cached = _last_header[0]
+                if block.startswith(content, at):
+                    return Header(cached.width, cached.height, offset + cached.frame_offset, cached.is_sequential)
+                parsed_from = offset
             segment = block[at + 4 : at + 2 + length]
             if len(segment) != length - 2:
                 return None
             if marker == _SCAN:
-                if header and start <= tables:
-                    _before[0] = block[tables - start : at + 2 + length], header._replace(at=header.at - tables)
+                if header and start <= parsed_from:
+                    content = block[parsed_from - start : at + 2 + length]
+                    _last_header[0] = content, header._replace(frame_offset=header.frame_offset - parsed_from)
                 return header
-            if marker in _FRAMES and header is None and (size := _size_in_frame(segment)):
-                header = Header(*size, place, marker != _PROGRESSIVE)
-            elif marker != _QUANTIZATION or not _is_whole(segment):
+            if marker in _PLAIN_FRAMES and header is None and (size := _parse_frame_size(segment)):
+                header = Header(*size, offset, marker != _PROGRESSIVE)
+            elif marker != _QUANTIZATION or not _holds_whole_tables(segment):
                 return None
-        place += 2 + length
+        offset += 2 + length
     return None
 
 
-def shortened(data: bytes, rows: int) -> bytes | None:
-    """The same JPEG with fewer rows: a decoder stops below them. None where that cannot be.
+def shorten(data: bytes, rows: int) -> bytes | None:
+    """Return the same JPEG with fewer rows, so that a decoder stops below them; None if that is not possible.
 
-    The last of them are not as in the whole picture where colours are subsampled: see :data:`MARGIN`.
+    With subsampled colours the last rows differ from those of the whole picture: see :data:`ROW_MARGIN`.
     """
-    header = header_of(lambda count, offset: data[offset : offset + count])
+    header = read_header(lambda count, offset: data[offset : offset + count])
     if header is None or not header.is_sequential or not 0 < rows <= header.height:
         return None
-    place = header.at + _HEIGHT_AT
-    return b"".join((data[:place], rows.to_bytes(2), data[place + 2 :]))
+    offset = header.frame_offset + _HEIGHT_OFFSET
+    return b"".join((data[:offset], rows.to_bytes(2), data[offset + 2 :]))
 
 
-def _size_in_frame(segment: bytes) -> tuple[int, int] | None:
+def _parse_frame_size(segment: bytes) -> tuple[int, int] | None:
     if len(segment) < 6 or segment[0] != 8 or segment[5] not in _COMPONENTS or len(segment) != 6 + 3 * segment[5]:
         return None
     height, width = segment[1] << 8 | segment[2], segment[3] << 8 | segment[4]
-    samples = segment[7::3]  # of each component: along, and down
-    is_simple = _divide_the_most([one >> 4 for one in samples]) and _divide_the_most([one & 0xF for one in samples])
+    sampling = segment[7::3]  # per component: horizontal and vertical factor, 4 bits each
+    is_simple = _divide_max([factors >> 4 for factors in sampling]) and _divide_max(
+        [factors & 0xF for factors in sampling]
+    )
     return (width, height) if width and height and is_simple else None
 
 
-def _divide_the_most(samples: list[int]) -> bool:
-    """Whether no component has to be resampled by a fraction, which decoders in colour refuse."""
-    most = max(samples)
-    return most <= _MOST_SAMPLES and all(one and most % one == 0 for one in samples)
+def _divide_max(factors: list[int]) -> bool:
+    """Whether no component needs resampling by a fraction, which colour decoders refuse."""
+    largest = max(factors)
+    return largest <= _MAX_SAMPLES and all(factor and largest % factor == 0 for factor in factors)
 
 
-def _is_whole(tables: bytes) -> bool:
+def _holds_whole_tables(tables: bytes) -> bool:
     """Whether a segment holds whole quantization tables."""
-    place = 0
-    while place < len(tables):
-        place += 65 if tables[place] < 16 else 129
-    return place == len(tables)
+    offset = 0
+    while offset < len(tables):
+        offset += 65 if tables[offset] < 16 else 129
+    return offset == len(tables)

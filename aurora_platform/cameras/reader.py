@@ -1,9 +1,9 @@
-"""For analysts: the pixel store as an xarray Dataset, and the camera's own files out of it.
+"""Read the pixel store: as an xarray Dataset, or as the camera's original files. For analysts.
 
     >>> ds = open_pixels("/data/aurora/products/wxcam/wxcam.zarr", "fish_hdr", "2026-08-18T06", "2026-08-18T18")
     >>> ds.image.sel(channel=0).mean(("y", "x")).plot()
 
-Frames are decoded when they are looked at, a frame to a dask chunk, so memory does not grow with the period.
+Frames are decoded on access, one frame per dask chunk, so memory does not grow with the period.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from aurora_platform.cameras.jpeg import MARGIN, shortened
+from aurora_platform.cameras.jpeg import ROW_MARGIN, shorten
 from aurora_platform.cameras.pixels import decode
 from aurora_platform.errors import PixelsError
 from aurora_platform.layout import compact
 
 type Time = str | datetime | np.datetime64 | pd.Timestamp
-# A day that is replaced while it is opened is opened again; the live day is replaced once in minutes.
+# If a day is replaced while it is being opened, it is opened again; the live day is replaced every few minutes.
 _TRIES = 10
 
 
 def open_pixels(
     path: str | Path, camera: str, start: Time, stop: Time, *, y: slice = slice(None), x: slice = slice(None)
 ) -> xr.Dataset:
-    """The images of a camera with start <= time < stop.
+    """Open the images of a camera with start <= time < stop.
 
     Parameters
     ----------
@@ -41,21 +41,21 @@ def open_pixels(
     camera
         ``fish_hdr`` or ``pano_hdr``.
     start, stop
-        Times, UTC; anything that pandas reads as a time stamp.
+        Times, UTC; anything that pandas parses as a time stamp.
     y, x
-        A window of the picture (px, without a step). It saves memory, and the decoding of all that lies below it:
-        what lies above and beside it has to be read, because a JPEG can only be read from its beginning.
+        A window of the picture (px, without a step). It saves memory, and the decoding of all rows below the window.
+        The rows above it and beside it must be decoded, because a JPEG can only be read from its beginning.
 
     Returns
     -------
     xarray.Dataset
         Dimensions ``time, y, x, channel``; ``time`` sorted and unique (datetime64[ns], UTC); variables ``image`` (uint8
-        RGB, lazy), ``filename`` and ``size_bytes``. Of a window also the coordinates ``y`` and ``x``.
+        RGB, lazy), ``filename`` and ``size_bytes``. With a window also the coordinates ``y`` and ``x``.
 
     Raises
     ------
     PixelsError
-        Where there are no images in that period, or the days have images of different sizes.
+        If there are no images in that period, or the days have images of different sizes.
     """
     first, last = _utc(start), _utc(stop)
     if not first < last:
@@ -63,11 +63,13 @@ def open_pixels(
     days = [_Day.open(directory) for directory in _days(Path(path), camera, first, last)]
     days = [day for day in (d.between(first, last) for d in days) if len(day.times)]
     if not days:
-        raise PixelsError(f"{path}: no {camera} images from {first} to {last}. Has wxcam/{camera}/pixels been made?")
+        raise PixelsError(
+            f"{path}: no {camera} images from {first} to {last}. Materialize wxcam/{camera}/pixels first."
+        )
     shapes = {day.shape for day in days}
     if len(shapes) > 1:
-        raise PixelsError(f"{path}: images of different sizes {sorted(shapes)} in that period; open it in parts")
-    rows, columns = (_window(along, length) for along, length in zip((y, x), days[0].shape, strict=True))
+        raise PixelsError(f"{path}: images of different sizes {sorted(shapes)} in that period; open shorter periods")
+    rows, columns = (_resolve_window(window, length) for window, length in zip((y, x), days[0].shape, strict=True))
     image = da.concatenate([day.image(rows, columns) for day in days])
     coordinates = {"time": np.concatenate([day.times for day in days])}
     if (y, x) != (slice(None), slice(None)):
@@ -84,7 +86,7 @@ def open_pixels(
 
 
 def original_jpeg(path: str | Path, camera: str, time: Time) -> bytes:
-    """The camera's own file of exactly that time (UTC), byte for byte; :class:`PixelsError` if there is none."""
+    """Return the camera's file of exactly that time (UTC), byte for byte; :class:`PixelsError` if there is none."""
     moment = _utc(time)
     for directory in _days(Path(path), camera, moment, moment + pd.Timedelta(1, "ns")):
         day = _Day.open(directory)
@@ -92,16 +94,16 @@ def original_jpeg(path: str | Path, camera: str, time: Time) -> bytes:
         if found.size:
             index = int(found[0])
             return frame_bytes(directory, day.version, index, str(day.names[index]), int(day.sizes[index]))
-    raise PixelsError(f"{path}: no {camera} image of {moment}. open_pixels(...).time lists those that there are.")
+    raise PixelsError(f"{path}: no {camera} image of {moment}. open_pixels(...).time lists the times of all images.")
 
 
-def _window(along: slice, length: int) -> slice:
-    """A slice with a beginning and an end that lie in the picture."""
-    if not isinstance(along, slice) or along.step not in (None, 1):
-        raise PixelsError(f"a window is a slice without a step, such as slice(100, 110), and not {along}")
-    start, stop, _ = along.indices(length)
+def _resolve_window(window: slice, length: int) -> slice:
+    """Return the window with a start and a stop within the picture."""
+    if not isinstance(window, slice) or window.step not in (None, 1):
+        raise PixelsError(f"a window must be a slice without a step, such as slice(100, 110), not {window}")
+    start, stop, _ = window.indices(length)
     if start >= stop:
-        raise PixelsError(f"the window {along} is empty: the picture has {length} px along it")
+        raise PixelsError(f"the window {window} is empty: the picture has {length} px in this direction")
     return slice(start, stop)
 
 
@@ -113,7 +115,7 @@ def _utc(time: Time) -> pd.Timestamp:
 
 
 def _days(path: Path, camera: str, first: pd.Timestamp, last: pd.Timestamp) -> list[Path]:
-    """The directories of the days from ``first`` to ``last`` that exist."""
+    """List the existing directories of the days from ``first`` to ``last``."""
     root = path / camera
     if not root.is_dir():
         raise PixelsError(f"{root}: there is no such camera in this store")
@@ -123,7 +125,7 @@ def _days(path: Path, camera: str, first: pd.Timestamp, last: pd.Timestamp) -> l
     return [directory for directory in wanted if (directory / "zarr.json").is_file()]
 
 
-# What tells one version of a day's group from the next: a published directory is never written to again.
+# Inode and mtime identify the version of a day's group: a published directory is never written to again.
 Version = tuple[int, int]
 
 
@@ -133,7 +135,7 @@ def _version(root: Path) -> Version:
 
 
 class _Day:
-    """One day's group: its coordinates, read as one consistent version, and its frames, read when wanted."""
+    """One day's group: its coordinates, read from one version, and its frames, read on access."""
 
     def __init__(
         self, root: Path, version: Version, shape: tuple[int, int], times: Any, names: Any, sizes: Any, index: Any
@@ -151,7 +153,7 @@ class _Day:
             if _version(root) == version:
                 times = times.astype("datetime64[ns]")
                 return cls(root, version, (shape[1], shape[2]), times, names, sizes, np.arange(len(times)))
-        raise PixelsError(f"{root}: replaced again and again while it was opened; try again")
+        raise PixelsError(f"{root}: replaced repeatedly while it was being opened; try again")
 
     def between(self, first: pd.Timestamp, last: pd.Timestamp) -> _Day:
         keep = (self.times >= first.to_datetime64()) & (self.times < last.to_datetime64())
@@ -159,7 +161,7 @@ class _Day:
         return _Day(self.root, self.version, self.shape, *columns)
 
     def image(self, rows: slice, columns: slice) -> da.Array:
-        """uint8 (time, y, x, 3) of a window, a frame to a chunk."""
+        """Return the lazy pixels of a window: uint8 (time, y, x, 3), one frame per chunk."""
         frames = np.empty(len(self.index), dtype=object)
         frames[:] = list(zip(self.index.tolist(), self.names.tolist(), self.sizes.tolist(), strict=True))
         image: da.Array = da.map_blocks(
@@ -183,16 +185,16 @@ def _read_block(
 ) -> np.ndarray:
     index, name, size = block[0]
     data, height = frame_bytes(root, version, index, name, size), shape[0]
-    wanted = rows.stop + MARGIN
-    if wanted < height and (short := shortened(data, wanted)):
+    wanted = rows.stop + ROW_MARGIN
+    if wanted < height and (short := shorten(data, wanted)):
         data, height = short, wanted
     pixels = decode(data, (height, shape[1]))[np.newaxis, rows, columns]
-    # A view would keep the whole picture in memory.
+    # A NumPy view would keep the whole picture in memory.
     return pixels if pixels.shape[1:3] == shape else pixels.copy()
 
 
 def frame_bytes(root: Path, version: Version, index: int, name: str, size: int) -> bytes:
-    """The bytes of a frame, also where the day was replaced since it was opened and the frame has another index now."""
+    """Read the bytes of a frame, also if the day was replaced since it was opened and the frame's index changed."""
     for _ in range(_TRIES):
         if _version(root) != version:
             day = _Day.open(root)
@@ -208,4 +210,4 @@ def frame_bytes(root: Path, version: Version, index: int, name: str, size: int) 
             if len(data) == size:
                 return data
             break
-    raise PixelsError(f"{root}: {name} is not what it was when the store was opened; open it again")
+    raise PixelsError(f"{root}: {name} changed after the store was opened; open it again")

@@ -1,7 +1,7 @@
-"""How each product is made, as a version: what is made by another recipe counts as changed, and is made anew.
+"""The recipe versions of the products: a product of another recipe version counts as changed and is made again.
 
-And what the assets say of the products before any is made. Apart from the modules that make them, because those need
-libraries that nobody needs who only wants to know what there is.
+Also holds the constants that the asset descriptions use. They are not in the modules that make the products, because
+those modules load heavy libraries.
 """
 
 CATALOG = "catalog/1"
@@ -10,11 +10,11 @@ THUMBNAIL = "thumbnail/1"
 PIXELS = "pixels/1"
 
 LATEST_CLIPS = 24
-"""Of how many hourly clips the latest video is."""
+"""Number of hourly clips in the latest video."""
 THUMBNAIL_SIDE = 540
 """px, at most"""
 STORAGE_POLICY = (
     "Each chunk of 'image' is one JPEG file of the camera, byte for byte; nothing is re-encoded. "
     "A day is a group, written whole and replaced whole; days are independent."
 )
-"""What the pixel store says of itself."""
+"""An attribute of the pixel store."""

@@ -1,7 +1,7 @@
-"""Refreshing the catalogue, a UTC day at a time.
+"""Refresh the catalogue, one UTC day at a time.
 
-A refresh takes time that depends on its day only: it looks into the day's directories, compares with the day's rows by
-an index, opens what is new or changed, and writes the difference in one transaction.
+The work of a refresh depends on its day only: it lists the day's directories, compares them with the day's rows by an
+index, opens new and changed files, and writes the changes in one transaction.
 """
 
 import sqlite3
@@ -36,18 +36,18 @@ from aurora_platform.streams.state import days_at_source
 from aurora_platform.text import printable
 
 RECIPE = recipes.CATALOG
-# How reasons begin that products of version 0.1.0 wrote of files that they only had no use for, or had not asked every
-# reader about. They are inspected again.
-_HASTY = ("decodes to ", "cannot be decoded: ", "cannot be converted: ", "a frame has no time")
+# The first words of reasons that version 0.1.0 recorded for files that one product could not use, or that not every
+# decoder had tried. Such files are inspected again.
+_OUTDATED_REASONS = ("decodes to ", "cannot be decoded: ", "cannot be converted: ", "a frame has no time")
 
 
 def refresh_day(workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:
-    """Make the rows of one UTC day equal to what lies in the raw tree.
+    """Make the rows of one UTC day agree with the files in the raw tree.
 
     Raises
     ------
     BusyError, CatalogError
-        Where another run works on the same day for too long, or the catalogue cannot be written.
+        If another run works on the same day for too long, or the catalogue cannot be written.
     """
     with refreshing(workspace) as refresh:
         return refresh(day, now)
@@ -55,7 +55,7 @@ def refresh_day(workspace: CameraWorkspace, day: date, now: datetime) -> Catalog
 
 @contextmanager
 def refreshing(workspace: CameraWorkspace) -> Iterator[Callable[[date, datetime], CatalogReport]]:
-    """:func:`refresh_day` for several days: each is there whole or not at all, and all are on the disk at the end."""
+    """:func:`refresh_day` for several days: each is written completely or not at all; the exit flushes all."""
     with open_writable(workspace) as db:
 
         def refresh(day: date, now: datetime) -> CatalogReport:
@@ -70,50 +70,51 @@ def refreshing(workspace: CameraWorkspace) -> Iterator[Callable[[date, datetime]
 
 def _refresh(db: sqlite3.Connection, workspace: CameraWorkspace, day: date, now: datetime) -> CatalogReport:
     report = CatalogReport(day)
-    known = {media.raw_path: media for media in day_media(db, day)}
+    catalogued = {media.raw_path: media for media in day_media(db, day)}
     unreadable = day_unreadable(db, workspace.layout.raw, day)
-    now_ns, stamp = _clock_ns(workspace, day, now), now.isoformat(timespec="seconds")
+    now_ns, stamp = _latest_clock_ns(workspace, day, now), now.isoformat(timespec="seconds")
     rows: list[Row] = []
     failures: list[Row] = []
     good: list[ScannedEntry[str]] = []
     times: list[int] = []
-    seen = set()
+    listed = set()
     for file in scan_day(workspace.layout.raw, day):
         path, version, _ = file.scanned
-        if not _is_text(path):
-            # SQLite's text cannot hold the name, so it is found again at each pass; it is never opened.
+        if not _is_utf8(path):
+            # SQLite's text cannot hold the name, so every run finds the file again; it is never opened.
             report.unreadable[printable(path)] = "the name is not UTF-8"
             continue
-        seen.add(file.raw_path)
-        old = known.get(file.raw_path)
+        listed.add(file.raw_path)
+        old = catalogued.get(file.raw_path)
         if old and old.version == version:
             report.unchanged += 1
-            _count(report, old.kind, version.size)
+            _add_to_counts(report, old.kind, version.size)
             good.append(old.scanned)
             times.append(old.time_ns)
-        elif _is_known_bad(unreadable.get(file.raw_path), version):
+        elif _is_recorded_unreadable(unreadable.get(file.raw_path), version):
             report.unreadable[path] = unreadable[file.raw_path].reason
         elif not is_settled(version.mtime_ns, now_ns, workspace.settle):
             report.unsettled.add(path)
         else:
             try:
-                media = _inspect(file, day)
+                media = _inspect_file(file, day)
             except MediaError as error:
                 report.unreadable[path] = str(error)
                 failures.append((file.raw_path, *version, str(error), stamp))
                 continue
             except (OSError, MemoryError) as error:
-                # The fault of the disk, the permissions or the memory: shown, and tried again at the next pass.
+                # The disk, the permissions or the memory failed: the file is reported, and the next run tries it again.
                 report.unreadable[path] = getattr(error, "strerror", None) or str(error) or "no memory"
                 continue
             rows.append(_row(media, file.camera, stamp))
             report.changed += old is not None
             report.added += old is None
-            _count(report, media.kind, version.size)
+            _add_to_counts(report, media.kind, version.size)
             good.append(media.scanned)
             times.append(media.time_ns)
-    write_difference(db, rows, failures, gone=[p for p in (known.keys() | unreadable.keys()) if p not in seen])
-    report.removed = len(known.keys() - seen)
+    removed = [path for path in (catalogued.keys() | unreadable.keys()) if path not in listed]
+    write_difference(db, rows, failures, removed)
+    report.removed = len(catalogued.keys() - listed)
     report.data_version = data_version(RECIPE, sorted(good, key=attrgetter("path")))
     report.span = (from_epoch_ns(min(times)), from_epoch_ns(max(times))) if times else None
     return report
@@ -140,19 +141,21 @@ def _row(media: Media, camera: Camera, stamp: str) -> Row:
     )
 
 
-def _is_known_bad(row: Unreadable | None, version: FileVersion) -> bool:
-    return row is not None and row.version == version and not row.reason.startswith(_HASTY)
+def _is_recorded_unreadable(row: Unreadable | None, version: FileVersion) -> bool:
+    return row is not None and row.version == version and not row.reason.startswith(_OUTDATED_REASONS)
 
 
-def _clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> int:
-    """The later of this machine's clock and the camera host's when it was last seen: a file that has settled by the
-    clock that stamped it is not kept waiting because ours is behind."""
-    ours = int(now.timestamp() * 1e9)
-    seen = days_at_source(workspace.source_days).get(day) if workspace.source_days else None
-    return max(ours, seen.clock_ns) if seen else ours
+def _latest_clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> int:
+    """Return the later of the local clock and the camera host's clock when the host was last listed (ns).
+
+    A file that has settled by the host's clock, which stamped it, must not wait because the local clock is behind.
+    """
+    local_ns = int(now.timestamp() * 1e9)
+    at_source = days_at_source(workspace.source_days).get(day) if workspace.source_days else None
+    return max(local_ns, at_source.clock_ns) if at_source else local_ns
 
 
-def _is_text(path: str) -> bool:
+def _is_utf8(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -160,13 +163,13 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _count(report: CatalogReport, kind: Kind, size: int) -> None:
+def _add_to_counts(report: CatalogReport, kind: Kind, size: int) -> None:
     report.images += kind == "image"
     report.videos += kind == "video"
     report.bytes += size
 
 
-def _inspect(file: RawFile, day: date) -> Media:
+def _inspect_file(file: RawFile, day: date) -> Media:
     path, version, _ = file.scanned
     if not file.scanned.is_regular:
         raise MediaError("not a regular file")

@@ -1,4 +1,4 @@
-"""What the camera's steps say of their work: plain data, for who shows it. Loads no library of media or arrays."""
+"""Reports of the camera's steps: plain data for display. Loads no media or array library."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -9,7 +9,7 @@ from aurora_platform.text import Count
 
 @dataclass
 class CatalogReport:
-    """What a refresh of one day found and wrote. Counts are files."""
+    """The result of refreshing one day of the catalogue. Counts are files."""
 
     day: date
     images: int = 0
@@ -33,7 +33,7 @@ class CatalogReport:
 
 @dataclass
 class VideoReport:
-    """What making one video did."""
+    """The result of making one video."""
 
     camera: str
     target: Path
@@ -47,19 +47,19 @@ class VideoReport:
     duration: float = 0.0  # s
     bytes: int = 0
     excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why the video leaves it out"""
+    """relative path -> why the video excludes it"""
     unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> why no reader can decode it"""
+    """relative path -> why no decoder can read it"""
     waiting: Count = field(default_factory=Count)
     seconds: float = 0.0
     data_version: str = ""
     span: tuple[datetime, datetime] | None = None
-    """Times of the first and last clip that were considered, also where they are excluded: how new the product is."""
+    """Times of the first and last clip, excluded clips included: how new the product is."""
 
 
 @dataclass
 class ThumbnailReport:
-    """What became of one hour."""
+    """The result of making the thumbnail of one hour."""
 
     camera: str
     hour: datetime
@@ -76,24 +76,24 @@ class ThumbnailReport:
 
 @dataclass
 class PixelsReport:
-    """What building one day's pixels did. Counts are frames."""
+    """The result of building one day's pixels. Counts are frames."""
 
     camera: str
     day: date
     built: bool = False
     frames: int = 0
     decoded: int = 0
-    """Frames that were proved decodable in this run; the others were taken over from the day's earlier version."""
+    """Frames that this run checked to be decodable; the others come from the day's earlier version."""
     shape: tuple[int, int] | None = None
     """y, x (px)"""
     bytes: int = 0
     excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why it is not in the array (other size, same time as another, not RGB)"""
+    """relative path -> why it is not in the array (other size, same time as another image, not RGB)"""
     unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> why no reader can decode it"""
+    """relative path -> why no decoder can read it"""
     waiting: Count = field(default_factory=Count)
-    """Changed since they were catalogued: the next pass takes them."""
+    """Files that changed since they were catalogued: the next run uses them."""
     seconds: float = 0.0
     data_version: str = ""
     span: tuple[datetime, datetime] | None = None
-    """Times of the first and last image that were considered, also where they are excluded: how new the product is."""
+    """Times of the first and last image, excluded images included: how new the product is."""

@@ -1,4 +1,4 @@
-"""What building a camera's products works with: where its files are, its locks, and the rules of when and how long."""
+"""The paths, locks and time limits for making a camera's products."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from aurora_platform.layout import WXCAM, CameraLayout, Layout
 
 @dataclass(frozen=True)
 class CameraWorkspace:
-    """The camera's files and the rules under which its products are written."""
+    """The camera's paths and locks, and the time limits for its products."""
 
     layout: CameraLayout
     locks: Path
     settle: timedelta = timedelta(minutes=5)
     wait: timedelta = timedelta(minutes=10)
-    """How long to wait for another run that works on the same product."""
+    """Longest wait for another run that works on the same product."""
     hour_closes_after: timedelta = timedelta(minutes=10)
-    """After its end an hour stays open for this long."""
+    """Time that an hour stays open after its end."""
     lookback: timedelta = timedelta(days=2)
-    """How far back the camera's host is listed."""
+    """The part of the past in which the camera's host is listed."""
     source_days: Path | None = None
-    """The file that says when that was last done (:mod:`aurora_platform.streams.state`); None where nobody does."""
+    """The state file of these listings (:mod:`aurora_platform.streams.state`); None if the host is never listed."""
 
     @classmethod
     def of(cls, site: Site) -> CameraWorkspace:
-        """The workspace of a site that has the camera's stream."""
+        """Return the workspace of a site that has the camera's stream."""
         stream, layout = site.streams[WXCAM], Layout.of(site)
         return cls(
             layout.camera,
@@ -44,5 +44,5 @@ class CameraWorkspace:
 
     @cached_property
     def staging(self) -> Staging:
-        """Where products are written before they get their names."""
+        """The directory in which products are written before they are published."""
         return Staging(self.layout.staging, self.locks, self.wait)

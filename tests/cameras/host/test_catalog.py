@@ -1,4 +1,4 @@
-"""The catalogue says what lies in the raw tree, as SQLite's own client and Pillow see it."""
+"""The rows of the catalogue agree with the raw tree, compared by plain SQL, Pillow and PyAV."""
 
 import io
 import os
@@ -23,11 +23,11 @@ from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.errors import BusyError
 from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import hold_lock
-from tests.cameras.making import DAY, NOW, SETTLED, Film, Sky, at, jpeg, touch
+from tests.cameras.sample_media import DAY, NOW, SETTLED, Film, Sky, at, jpeg, set_mtime
 from tests.inotify import opened_below
 
 Faulty = tuple[Sky, Callable[[str], list[str]]]
-# Table images as facts.md lists it.
+# The columns of table images, as facts.md lists them.
 COLUMNS = [
     "raw_path",
     "image_type",
@@ -49,15 +49,15 @@ COLUMNS = [
 
 
 def rows(path: Path, query: str = "SELECT * FROM images ORDER BY time_epoch_ns, raw_path", *values: object) -> list:
-    """What SQLite reads from the main file alone."""
+    """The rows that SQLite reads from the main file alone."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as db:
         return db.execute(query, values).fetchall()
 
 
 def unreadable(sky: Sky) -> dict[str, str]:
     """Relative path -> reason."""
-    found = rows(sky.layout.catalog, "SELECT raw_path, error FROM unreadable_media")
-    return {str(Path(path).relative_to(sky.layout.raw)): reason for path, reason in found}
+    entries = rows(sky.layout.catalog, "SELECT raw_path, error FROM unreadable_media")
+    return {str(Path(path).relative_to(sky.layout.raw)): reason for path, reason in entries}
 
 
 def catalogued(sky: Sky) -> set[str]:
@@ -65,7 +65,7 @@ def catalogued(sky: Sky) -> set[str]:
 
 
 def expected_row(root: Path, relative: str, stamp: str) -> tuple[object, ...]:
-    """A row as facts.md describes it, from Pillow, PyAV, stat and the file's name."""
+    """The row that facts.md specifies, made with Pillow, PyAV, stat and the file's name."""
     path = root / relative
     tree, name = relative.split("/")[0], path.name
     key, label = {"FISH": ("fish_hdr", "FISH HDR"), "PANO": ("pano_hdr", "PANO HDR")}[tree]
@@ -108,7 +108,7 @@ def test_the_tables_have_the_columns_of_the_dashboard_and_none_may_be_null(sky: 
     assert described == [(n, 1) for n in ("raw_path", "size_bytes", "mtime_ns", "error", "indexed_at")]
 
 
-def test_a_readers_own_sql_gives_the_images_of_a_camera_by_time(filled: Sky) -> None:
+def test_sql_of_a_reader_returns_the_images_of_a_camera_by_time(filled: Sky) -> None:
     filled.refresh()
     query = (
         "SELECT filename FROM images WHERE image_type = ? AND media_kind = ? AND {} ORDER BY time_epoch_ns, raw_path"
@@ -127,10 +127,10 @@ def test_a_readers_own_sql_gives_the_images_of_a_camera_by_time(filled: Sky) -> 
     assert [step[3].split(" (")[0] for step in plan] == ["SEARCH images USING INDEX images_by_day"]
 
 
-def test_each_fault_of_a_camera_ends_in_a_row_or_a_reason(faulty: Faulty) -> None:
-    sky, of = faulty
+def test_every_fault_of_a_camera_results_in_a_row_or_a_reason(faulty: Faulty) -> None:
+    sky, files_with = faulty
     report = sky.refresh()
-    outcomes = unreadable(sky)
+    reasons = unreadable(sky)
     good = catalogued(sky)
     for name, reason in {
         "truncated-jpeg": "cannot be read as JPEG: image file is truncated",
@@ -138,29 +138,29 @@ def test_each_fault_of_a_camera_ends_in_a_row_or_a_reason(faulty: Faulty) -> Non
         "no-moov": "cannot be read as MP4",
         "future-date": "named 2031-01-01, but in the directory of 2026-08-18",
     }.items():
-        (path,) = of(name)
-        assert reason in outcomes.pop(path)
-    for path in of("symlink-out"):
-        assert outcomes.pop(path) == "not a regular file"
-    *misnamed, fine = of("odd-names")
+        (path,) = files_with(name)
+        assert reason in reasons.pop(path)
+    for path in files_with("symlink-out"):
+        assert reasons.pop(path) == "not a regular file"
+    *misnamed, valid = files_with("odd-names")
     for path in misnamed:
-        assert "the name is not HDR_" in outcomes.pop(path)
-    assert outcomes == {}
+        assert "the name is not HDR_" in reasons.pop(path)
+    assert reasons == {}
     for name in ("odd-size-jpeg", "odd-codec-clip", "odd-size-clip", "late", "upper-case"):
-        assert set(of(name)) <= good
-    assert fine in good
-    assert report.unsettled.first == of("in-flight")
-    assert not set(of("in-flight")) & (good | set(unreadable(sky)))
+        assert set(files_with(name)) <= good
+    assert valid in good
+    assert report.unsettled.first == files_with("in-flight")
+    assert not set(files_with("in-flight")) & (good | set(unreadable(sky)))
     regular = {str(p.relative_to(sky.layout.raw)) for p in sky.layout.raw.rglob("HDR_20260818_10?000*.jpg")}
     assert regular <= good
     assert set(report.unreadable) == set(unreadable(sky))
 
 
-def test_what_could_not_be_read_is_not_opened_again(faulty: Faulty) -> None:
+def test_an_unreadable_file_is_not_opened_again(faulty: Faulty) -> None:
     sky, _ = faulty
     with opened_below(sky.layout.raw) as opened:
         first = sky.refresh()
-        assert len(opened()) > 10  # the look at the looker: the first pass opens what it inspects
+        assert len(opened()) > 10  # the recorder works: the first refresh opens the files that it inspects
     before = unreadable(sky)
     with opened_below(sky.layout.raw) as opened:
         report = sky.refresh(now=NOW + timedelta(minutes=1))
@@ -174,53 +174,53 @@ def test_an_unreadable_file_is_tried_again_when_its_size_or_mtime_changes(sky: S
     path = sky.image(at(10), jpeg(1)[:400])
     sky.refresh()
     assert list(unreadable(sky)) == ["FISH/20260818/10/HDR_20260818_100000.jpg"]
-    touch(path, SETTLED, ns=1)
+    set_mtime(path, SETTLED, ns=1)
     with opened_below(sky.layout.raw) as opened:
         sky.refresh()
         assert path.name in opened()
     assert len(unreadable(sky)) == 1
     path.write_bytes(jpeg(1))
-    touch(path, SETTLED, ns=1)
+    set_mtime(path, SETTLED, ns=1)
     sky.refresh()
     assert unreadable(sky) == {}
     assert catalogued(sky) == {"FISH/20260818/10/HDR_20260818_100000.jpg"}
 
 
-def test_a_good_file_that_breaks_leaves_the_table_that_readers_read(sky: Sky) -> None:
+def test_a_good_file_that_becomes_damaged_is_removed_from_the_images_table(sky: Sky) -> None:
     path = sky.image(at(10))
     sky.refresh()
-    touch(path, SETTLED, ns=5)
+    set_mtime(path, SETTLED, ns=5)
     path.write_bytes(b"not an image any more")
-    touch(path, SETTLED, ns=5)
+    set_mtime(path, SETTLED, ns=5)
     sky.refresh()
     assert catalogued(sky) == set()
     assert list(unreadable(sky).values()) == ["not a JPEG image"]
 
 
-def test_a_file_is_taken_when_it_has_settled_and_not_before(sky: Sky) -> None:
+def test_a_file_is_catalogued_when_it_has_settled_and_not_before(sky: Sky) -> None:
     path = sky.image(at(10))
-    touch(path, NOW, ns=0)
+    set_mtime(path, NOW, ns=0)
     assert sky.refresh(now=NOW + timedelta(minutes=4, seconds=59)).unsettled.total == 1
     assert catalogued(sky) == set()
     assert sky.refresh(now=NOW + timedelta(minutes=5)).added == 1
 
 
-def test_changed_and_removed_files_are_followed(sky: Sky) -> None:
+def test_changed_and_removed_files_are_updated_in_the_catalogue(sky: Sky) -> None:
     kept, changed, removed = (sky.image(at(10, minute)) for minute in (0, 5, 10))
     sky.refresh()
     changed.write_bytes(jpeg(99, size=(32, 32)))
-    touch(changed, SETTLED, ns=9)
+    set_mtime(changed, SETTLED, ns=9)
     removed.unlink()
     report = sky.refresh(now=NOW + timedelta(hours=1))
     assert (report.unchanged, report.changed, report.removed, report.added) == (1, 1, 1, 0)
-    found = rows(sky.layout.catalog, "SELECT filename, width, mtime_ns, indexed_at FROM images ORDER BY time_epoch_ns")
-    assert found == [
+    query = "SELECT filename, width, mtime_ns, indexed_at FROM images ORDER BY time_epoch_ns"
+    assert rows(sky.layout.catalog, query) == [
         (kept.name, 64, kept.stat().st_mtime_ns, "2026-08-20T12:00:00+00:00"),
         (changed.name, 32, changed.stat().st_mtime_ns, "2026-08-20T13:00:00+00:00"),
     ]
 
 
-def test_an_unreadable_file_that_is_removed_is_forgotten(sky: Sky) -> None:
+def test_the_entry_of_an_unreadable_file_that_was_removed_is_removed(sky: Sky) -> None:
     path = sky.image(at(10), b"")
     sky.refresh()
     path.unlink()
@@ -229,15 +229,15 @@ def test_an_unreadable_file_that_is_removed_is_forgotten(sky: Sky) -> None:
 
 
 def test_a_clip_named_by_its_end_belongs_to_the_day_in_its_name(sky: Sky) -> None:
-    beyond = sky.put(sky.layout.raw / "FISH/20260818/HDR_20260819_000000.mp4", Film().encode(1))
+    clip = sky.put(sky.layout.raw / "FISH/20260818/HDR_20260819_000000.mp4", Film().encode(1))
     sky.refresh()
     assert catalogued(sky) == set()
     sky.refresh(DAY + timedelta(days=1))
-    assert catalogued(sky) == {str(beyond.relative_to(sky.layout.raw))}
+    assert catalogued(sky) == {str(clip.relative_to(sky.layout.raw))}
     assert unreadable(sky) == {}
 
 
-def test_a_clip_whose_codec_nobody_knows_is_unreadable_and_stops_nothing(sky: Sky) -> None:
+def test_a_clip_with_an_unknown_codec_is_unreadable_and_the_other_clips_are_catalogued(sky: Sky) -> None:
     content = Film().encode(1)
     assert content.count(b"avc1") == 2  # a brand in ftyp, and the sample entry
     head, _, tail = content.rpartition(b"avc1")
@@ -249,8 +249,8 @@ def test_a_clip_whose_codec_nobody_knows_is_unreadable_and_stops_nothing(sky: Sk
 
 
 @pytest.mark.parametrize("extra", [-3, 0, 7])
-def test_a_clip_that_was_cut_behind_its_index_is_unreadable(sky: Sky, extra: int) -> None:
-    """Cut within a frame, or exactly behind one."""
+def test_a_clip_that_was_truncated_after_its_index_is_unreadable(sky: Sky, extra: int) -> None:
+    """Truncated within a frame, or exactly after a frame."""
     content = Film(faststart=True).encode(1)
     assert content.index(b"moov") < content.index(b"mdat")
     with av.open(io.BytesIO(content)) as container:
@@ -259,7 +259,7 @@ def test_a_clip_that_was_cut_behind_its_index_is_unreadable(sky: Sky, extra: int
     sky.clip(at(10), content[: end + extra])
     sky.refresh()
     (reason,) = unreadable(sky).values()
-    assert reason.startswith("cut: ")
+    assert reason.startswith("truncated: ")
     assert reason.endswith(" of its 6 frames are in the file")
 
 
@@ -298,7 +298,7 @@ def test_a_link_out_of_the_tree_is_not_followed(sky: Sky, tmp_path: Path) -> Non
     assert catalogued(sky) == set()
 
 
-def test_a_name_that_is_not_text_is_named_and_stops_nothing(sky: Sky) -> None:
+def test_a_name_that_is_not_utf_8_is_reported_and_the_other_files_are_catalogued(sky: Sky) -> None:
     good = sky.image(at(10))
     odd = os.fsencode(good.parent) + b"/HDR_20260818_10\xff500.jpg"
     with open(odd, "wb") as file:
@@ -311,17 +311,17 @@ def test_a_name_that_is_not_text_is_named_and_stops_nothing(sky: Sky) -> None:
     assert catalog_matches_raw(sky.workspace, DAY, NOW).wrong["files without a row"].total == 1
 
 
-def test_a_file_that_vanishes_while_the_day_is_listed_is_not_there(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = sky.image(at(10))
+def test_a_file_that_is_deleted_while_the_day_is_listed_is_ignored(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted = sky.image(at(10))
     kept = sky.image(at(10, 30))
 
-    def vanish(directory: str, part: str) -> Iterator[os.DirEntry[str]]:
-        for item in files_below(directory, part):
-            gone.unlink(missing_ok=True)
+    def delete_while_listing(directory: str, name_part: str) -> Iterator[os.DirEntry[str]]:
+        for item in files_below(directory, name_part):
+            deleted.unlink(missing_ok=True)
             yield item
 
     files_below = raw_tree._files_below
-    monkeypatch.setattr(raw_tree, "_files_below", vanish)
+    monkeypatch.setattr(raw_tree, "_files_below", delete_while_listing)
     assert sky.refresh().added == 1
     assert catalogued(sky) == {f"FISH/20260818/10/{kept.name}"}
 
@@ -333,10 +333,10 @@ def test_an_image_of_impossible_size_is_refused_before_it_is_decoded(sky: Sky) -
     sky.image(at(10), bytes(content))
     sky.refresh()
     (reason,) = unreadable(sky).values()
-    assert reason == "8000 x 9000 px is more than the 64000000 px that we read"
+    assert reason == "8000 x 9000 px is not supported: the limit is 64000000 px"
 
 
-def test_a_padded_image_is_an_image(sky: Sky) -> None:
+def test_a_padded_image_is_catalogued(sky: Sky) -> None:
     sky.image(at(10), jpeg() + bytes(512))
     sky.refresh()
     assert len(catalogued(sky)) == 1
@@ -352,7 +352,7 @@ def test_a_second_refresh_writes_nothing(filled: Sky) -> None:
     assert [path.name for path in file.parent.glob("wxcam_catalog*")] == [file.name]
 
 
-def test_the_main_file_alone_is_whole_after_a_refresh(filled: Sky, tmp_path: Path) -> None:
+def test_the_main_file_alone_is_complete_after_a_refresh(filled: Sky, tmp_path: Path) -> None:
     filled.layout.products.mkdir(parents=True)
     filled.refresh(DAY - timedelta(days=1))
     with closing(sqlite3.connect(filled.layout.catalog)) as dashboard:  # keeps -wal and -shm alive
@@ -364,20 +364,20 @@ def test_the_main_file_alone_is_whole_after_a_refresh(filled: Sky, tmp_path: Pat
         assert len(rows(copy)) == 42
 
 
-def test_what_was_committed_before_an_error_is_on_the_disk_and_in_the_main_file(
+def test_commits_before_an_error_are_on_the_disk_and_in_the_main_file(
     filled: Sky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
 
-    def noting(path: Path) -> None:
+    def record_flush(path: Path) -> None:
         flush(path)
         flushed.append(path.name)
 
     log = f"{filled.layout.catalog.name}-wal"
     filled.refresh()
-    with closing(sqlite3.connect(filled.layout.catalog)) as dashboard:  # or SQLite would tidy up when we close
+    with closing(sqlite3.connect(filled.layout.catalog)) as dashboard:  # else SQLite would remove the log on closing
         dashboard.execute("SELECT count(*) FROM images").fetchone()
-        monkeypatch.setattr(catalog, "flush", noting)
+        monkeypatch.setattr(catalog, "flush", record_flush)
         with pytest.raises(sqlite3.OperationalError, match="nowhere"), open_writable(filled.workspace) as db:
             db.executescript("DELETE FROM images WHERE media_kind = 'video'; DELETE FROM nowhere")
         copy = tmp_path / "copy.sqlite"
@@ -386,12 +386,10 @@ def test_what_was_committed_before_an_error_is_on_the_disk_and_in_the_main_file(
     assert rows(copy, "SELECT DISTINCT media_kind FROM images") == [("image",)]
 
 
-def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(
-    sky: Sky, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_with_an_open_transaction_does_not_delay_a_refresh(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
 
-    class Noting(sqlite3.Connection):
+    class RecordingConnection(sqlite3.Connection):
         def execute(self, statement: str, /, *values: object) -> sqlite3.Cursor:
             if "wal_checkpoint" in statement:
                 waits.extend(super().execute("PRAGMA busy_timeout").fetchone())
@@ -404,10 +402,10 @@ def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(
         assert reader.execute("SELECT count(*) FROM images").fetchone() == (1,)
         sky.image(at(11))
         with monkeypatch.context() as patched:
-            patched.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Noting))
+            patched.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=RecordingConnection))
             report = sky.refresh()
-        # No clock: this reader ends after the refresh, so a write that waited for it would fail. Only the checkpoint
-        # waits, and is given up; what is held here is how long SQLite lets it (ms), not how busy the machine is.
+        # No time is measured: this reader ends after the refresh, so a write that waited for it would fail. Only the
+        # checkpoint waits and gives up; asserted is the timeout that SQLite gets (ms), which no busy machine changes.
         assert report.added == 1
         assert len(waits) == 1
         assert waits[0] <= 5_000
@@ -418,7 +416,7 @@ def test_a_reader_that_stays_in_a_transaction_does_not_hold_up_a_refresh(
     assert len(rows(sky.layout.catalog)) == 2
 
 
-def test_a_day_that_somebody_else_refreshes_is_left_to_them(sky: Sky) -> None:
+def test_a_day_that_another_process_refreshes_raises_a_busy_error(sky: Sky) -> None:
     workspace = replace(sky.workspace, wait=timedelta(seconds=0.1))
     with hold_lock(workspace.locks, f"catalog.{DAY}", timedelta(0)), pytest.raises(BusyError, match=f"catalog.{DAY}"):
         refresh_day(workspace, DAY, NOW)

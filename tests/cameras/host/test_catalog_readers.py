@@ -1,4 +1,4 @@
-"""The catalogue among others: read-only copies, other users, several writers, tables that were there before."""
+"""Other users of the catalogue: read-only copies, unprivileged readers, several writers, tables of earlier scripts."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ import pytest
 
 from aurora_platform.cameras.catalog import day_media, media_between, newest_clips, open_readonly
 from aurora_platform.errors import CatalogError
-from tests.cameras.making import DAY, NOW, Film, Sky, at
+from tests.cameras.sample_media import DAY, NOW, Film, Sky, at
 from tests.patience import patient
 
 NOBODY = 65534
@@ -24,8 +24,8 @@ ROUNDS = 8
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def as_nobody(look: Callable[[], object]) -> str:
-    """What an unprivileged process gets from ``look``."""
+def as_nobody(call: Callable[[], object]) -> str:
+    """What an unprivileged process gets from ``call``."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:
@@ -33,7 +33,7 @@ def as_nobody(look: Callable[[], object]) -> str:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-            answer = repr(look())
+            answer = repr(call())
         except BaseException as error:
             answer = f"{type(error).__name__}: {error}"
         os.write(writable, answer.encode())
@@ -47,7 +47,7 @@ def as_nobody(look: Callable[[], object]) -> str:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that everybody may enter and read."""
+    """A directory that all users may enter and read."""
     path = Path(tempfile.mkdtemp(prefix="aurora-public-"))
     path.chmod(0o755)
     yield path
@@ -94,14 +94,14 @@ def test_a_reader_cannot_write(sky: Sky) -> None:
         db.execute("DELETE FROM images")
 
 
-def test_a_catalogue_that_does_not_exist_is_an_error_that_says_what_to_do(sky: Sky) -> None:
+def test_a_missing_catalogue_is_an_error_with_the_next_step(sky: Sky) -> None:
     with pytest.raises(CatalogError, match="Materialize wxcam/catalog"), open_readonly(sky.layout.catalog):
         pass
     assert not sky.layout.catalog.exists()
 
 
-def refresh_together(root: Path, day_number: int, barrier: Barrier) -> None:
-    """In a process of its own: refresh one day in each of some new products, at the same moment as another process."""
+def refresh_concurrently(root: Path, day_number: int, barrier: Barrier) -> None:
+    """In its own process: refresh one day in several new product trees, at the same time as another process."""
     for number in range(ROUNDS):
         sky = Sky(root / str(number))
         barrier.wait(patient(60))
@@ -115,7 +115,7 @@ def test_two_processes_refresh_two_days_of_a_new_catalogue_at_once(tmp_path: Pat
                 Sky(tmp_path / str(number)).image(at(hour, day=day))
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(2)
-    processes = [spawn.Process(target=refresh_together, args=(tmp_path, n, barrier)) for n in (0, 1)]
+    processes = [spawn.Process(target=refresh_concurrently, args=(tmp_path, n, barrier)) for n in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:
@@ -125,12 +125,12 @@ def test_two_processes_refresh_two_days_of_a_new_catalogue_at_once(tmp_path: Pat
         assert len(filenames(Sky(tmp_path / str(number)).layout.catalog)) == 10
 
 
-def test_a_catalogue_of_the_scripts_before_us_is_taken_over(sky: Sky) -> None:
-    known, new = sky.image(at(10)), sky.image(at(11))
+def test_a_catalogue_of_the_earlier_scripts_is_used_and_extended(sky: Sky) -> None:
+    catalogued, new = sky.image(at(10)), sky.image(at(11))
     broken = sky.image(at(12), b"")
     sky.layout.products.mkdir(parents=True)
     with closing(sqlite3.connect(sky.layout.catalog)) as old:
-        # The same columns in another order, one of their own, no index.
+        # The same columns in another order, one more column, no index.
         old.execute(
             "CREATE TABLE images (image_type TEXT NOT NULL, media_kind TEXT NOT NULL, mime_type TEXT NOT NULL,"
             " stream TEXT NOT NULL, label TEXT NOT NULL, raw_path TEXT PRIMARY KEY, time_utc TEXT NOT NULL,"
@@ -142,13 +142,13 @@ def test_a_catalogue_of_the_scripts_before_us_is_taken_over(sky: Sky) -> None:
             "CREATE TABLE unreadable_media (error TEXT NOT NULL, raw_path TEXT PRIMARY KEY, indexed_at TEXT NOT NULL,"
             " size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL)"
         )
-        status = known.stat()
+        status = catalogued.stat()
         old.execute(
             "INSERT INTO images VALUES ('fish_hdr', 'image', 'image/jpeg', 'FISH', 'FISH HDR', ?,"
             " '2026-08-18 10:00:00', ?, '2026-08-18', ?, ?, 64, 48, ?, ?, '2026-08-18T10:10:00+00:00', 'kept')",
             (
-                str(known), int(at(10).timestamp()) * 10**9, known.name, f"FISH/20260818/10/{known.name}",
-                status.st_size, status.st_mtime_ns,
+                str(catalogued), int(at(10).timestamp()) * 10**9, catalogued.name,
+                f"FISH/20260818/10/{catalogued.name}", status.st_size, status.st_mtime_ns,
             ),
         )  # fmt: skip
         old.commit()
@@ -156,7 +156,7 @@ def test_a_catalogue_of_the_scripts_before_us_is_taken_over(sky: Sky) -> None:
     assert (report.unchanged, report.added, list(report.unreadable.values())) == (1, 1, ["the file is empty"])
     with closing(sqlite3.connect(sky.layout.catalog)) as db:
         assert db.execute("SELECT filename, note FROM images ORDER BY time_epoch_ns").fetchall() == [
-            (known.name, "kept"),
+            (catalogued.name, "kept"),
             (new.name, None),
         ]
         assert db.execute("SELECT raw_path, size_bytes, error FROM unreadable_media").fetchall() == [
@@ -187,18 +187,18 @@ def test_clips_and_images_are_found_by_time_across_midnight(sky: Sky) -> None:
 _scanned: list[str] | None = None
 
 
-def _listen(event: str, args: tuple) -> None:
+def _record_scandir(event: str, args: tuple) -> None:
     if _scanned is not None and event == "os.scandir":
         _scanned.append(os.fspath(args[0]))
 
 
-sys.addaudithook(_listen)
+sys.addaudithook(_record_scandir)
 
 
 @contextmanager
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[int], list[str]]]:
-    """Counts the steps of SQLite's machine in every connection, and the directories that are listed."""
-    global _scanned  # noqa: PLW0603 - an audit hook cannot be taken away, only told to rest
+    """Count the steps of SQLite's virtual machine in all connections, and record the directories that are listed."""
+    global _scanned  # noqa: PLW0603 - an audit hook cannot be removed, only disabled
     steps, _scanned = [0], []
     connect = sqlite3.connect
 
@@ -219,7 +219,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[int], list[s
 
 
 def fill_with_other_days(sky: Sky, count: int) -> None:
-    """Rows of days that are over, as the refresh of those days would have left them."""
+    """Add rows of past days, as their refreshes would have written them."""
     with closing(sqlite3.connect(sky.layout.catalog)) as db:
         db.executemany(
             "INSERT INTO images VALUES (?, 'fish_hdr', 'image', 'image/jpeg', 'FISH', 'FISH HDR', ?, ?, ?, ?, ?,"
@@ -241,7 +241,7 @@ def fill_with_other_days(sky: Sky, count: int) -> None:
 
 
 def work_of_a_day(root: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str]]]:
-    """SQLite's steps and the listed directories of four passes: new, unchanged, changed, removed."""
+    """SQLite's steps and the listed directories of four refreshes: new, unchanged, changed, removed files."""
     sky = Sky(root)
     sky.refresh(DAY - timedelta(days=1000))
     fill_with_other_days(sky, rows)

@@ -1,4 +1,4 @@
-"""Clips that do not fit the others are converted, once, and only they; the others stay bit for bit what they were."""
+"""Only clips with another format are converted, once; the frames of the others stay bit-identical."""
 
 import itertools
 from fractions import Fraction
@@ -11,7 +11,7 @@ import pytest
 from aurora_platform.cameras.checks import daily_video_plays
 from aurora_platform.cameras.clips import CONVERTED_SPS_ID
 from aurora_platform.cameras.videos import VideoReport, build_daily_video
-from tests.cameras.making import (
+from tests.cameras.sample_media import (
     DAY,
     NOW,
     WITH_B_FRAMES,
@@ -20,12 +20,12 @@ from tests.cameras.making import (
     Sky,
     assert_times_in_order,
     at,
+    frame_hash,
     frame_hashes,
-    in_order,
+    frame_hashes_of_all,
     media_duration,
-    planes,
-    shown_times,
-    state,
+    presentation_times,
+    snapshot,
     sync_samples,
     trimmed,
 )
@@ -50,13 +50,13 @@ def build(sky: Sky) -> VideoReport:
 
 
 def pictures(path: Path) -> np.ndarray:
-    """All frames in limited-range RGB, as float (frame, y, x, 3)."""
+    """All frames as RGB of limited range, float (frame, y, x, 3)."""
     with av.open(str(path)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(float)
 
 
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / max(np.mean((one - other) ** 2), 1e-9)))
+def psnr(first: np.ndarray, second: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / max(np.mean((first - second) ** 2), 1e-9)))
 
 
 def assert_one_h264_stream(path: Path, frames: int, seconds: Fraction) -> None:
@@ -80,30 +80,30 @@ def test_only_the_odd_clip_is_converted(sky: Sky, kind: str, position: int) -> N
     frames = [film.frames for film in films]
     assert_one_h264_stream(report.target, sum(frames), sum(map(media_duration, clips), Fraction(0)))
     start = sum(frames[:position])
-    found = frame_hashes(report.target)
+    hashes = frame_hashes(report.target)
     others = [clip for clip in clips if clip != clips[position]]
-    assert found[:start] + found[start + frames[position] :] == in_order(others)
+    assert hashes[:start] + hashes[start + frames[position] :] == frame_hashes_of_all(others)
     lengths = [media_duration(clip) for clip in clips]
     begins = [sum(lengths[:n], Fraction(0)) for n in range(len(clips))]
-    wanted = [begin + time for begin, clip in zip(begins, clips, strict=True) for time in shown_times(clip)]
+    wanted = [begin + time for begin, clip in zip(begins, clips, strict=True) for time in presentation_times(clip)]
     assert all(
         abs(time - expected) <= Fraction(1, 90_000)
-        for time, expected in zip(shown_times(report.target), wanted, strict=True)
+        for time, expected in zip(presentation_times(report.target), wanted, strict=True)
     )
-    before = state(sky.layout.products)
+    before = snapshot(sky.layout.products)
     again = build(sky)
     assert (again.built, again.converted) == (False, 0)
-    assert state(sky.layout.products) == before
+    assert snapshot(sky.layout.products) == before
 
 
 @pytest.mark.parametrize("kind", ["another codec", "b-frames", "full range", "4:2:2"])
-def test_a_converted_clip_looks_as_it_did(sky: Sky, kind: str) -> None:
+def test_a_converted_clip_shows_the_same_pictures(sky: Sky, kind: str) -> None:
     odd = sky.clip(at(10), ODD[kind])
     for hour in (11, 12):
         sky.clip(at(hour), GOOD)
     converted = pictures(build(sky).target)[: ODD[kind].frames]
-    for mine, source in zip(converted, pictures(odd), strict=True):
-        assert psnr(mine, source) > 30
+    for picture, source in zip(converted, pictures(odd), strict=True):
+        assert psnr(picture, source) > 30
 
 
 def test_a_clip_of_another_shape_keeps_its_proportions_in_black_borders(sky: Sky) -> None:
@@ -121,16 +121,16 @@ def test_a_conversion_is_kept_when_another_clip_arrives(sky: Sky) -> None:
     for hour in (11, 12):
         sky.clip(at(hour), GOOD)
     build(sky)
-    kept = state(sky.layout.products / ".clips")
+    kept = snapshot(sky.layout.products / ".clips")
     assert len(kept) == 1
     clip = sky.clip(at(13), GOOD)
     report = build(sky)
     assert (report.built, report.converted, report.kept_conversions) == (True, 0, 1)
-    assert state(sky.layout.products / ".clips") == kept
+    assert snapshot(sky.layout.products / ".clips") == kept
     assert frame_hashes(report.target)[-7:] == frame_hashes(clip)
 
 
-def test_the_conversion_of_a_clip_that_is_gone_is_removed(sky: Sky) -> None:
+def test_the_conversion_of_a_removed_clip_is_removed(sky: Sky) -> None:
     odd = sky.clip(at(10), ODD["another codec"])
     for hour in (11, 12):
         sky.clip(at(hour), GOOD)
@@ -138,7 +138,7 @@ def test_the_conversion_of_a_clip_that_is_gone_is_removed(sky: Sky) -> None:
     odd.unlink()
     report = build(sky)
     assert len(frame_hashes(report.target)) == 14
-    assert state(sky.layout.products / ".clips") == {}
+    assert snapshot(sky.layout.products / ".clips") == {}
 
 
 def test_a_day_of_mpeg_4_part_2_becomes_h264(sky: Sky) -> None:
@@ -146,8 +146,10 @@ def test_a_day_of_mpeg_4_part_2_becomes_h264(sky: Sky) -> None:
     report = build(sky)
     assert report.converted == 4
     assert_one_h264_stream(report.target, 20, Fraction(20, 25))
-    for mine, source in zip(pictures(report.target), np.concatenate([pictures(clip) for clip in clips]), strict=True):
-        assert psnr(mine, source) > 30
+    for picture, source in zip(
+        pictures(report.target), np.concatenate([pictures(clip) for clip in clips]), strict=True
+    ):
+        assert psnr(picture, source) > 30
     assert build(sky).converted == 0
 
 
@@ -158,29 +160,31 @@ def test_a_day_of_odd_sizes_is_converted_to_even_ones(sky: Sky) -> None:
     assert_one_h264_stream(report.target, 6, Fraction(6, 25))
 
 
-def test_most_clips_with_b_frames_stay_and_the_one_without_is_converted(sky: Sky) -> None:
+def test_if_most_clips_have_b_frames_the_clip_without_is_converted(sky: Sky) -> None:
     reordered = Film(options=WITH_B_FRAMES, frames=9)
     clips = [sky.clip(at(10 + n), film) for n, film in enumerate([reordered, GOOD, reordered, reordered])]
     report = build(sky)
     assert report.converted == 1
     assert_one_h264_stream(report.target, 34, Fraction(34, 25))
-    found = frame_hashes(report.target)
-    assert found[:9] + found[16:] == in_order([clips[0], *clips[2:]])
+    hashes = frame_hashes(report.target)
+    assert hashes[:9] + hashes[16:] == frame_hashes_of_all([clips[0], *clips[2:]])
 
 
-def test_cameras_that_use_the_number_of_our_parameter_sets_are_converted(sky: Sky) -> None:
+def test_clips_with_the_parameter_set_id_of_converted_clips_are_converted(sky: Sky) -> None:
     film = Film(options=(("x264-params", f"sps-id={CONVERTED_SPS_ID}:bframes=0"),), frames=4)
     clips = [sky.clip(at(10), film), sky.clip(at(11), film), sky.clip(at(12), ODD["another codec"])]
     report = build(sky)
     assert report.converted == 3
     assert_one_h264_stream(report.target, 13, sum(map(media_duration, clips), Fraction(0)))
-    for mine, source in zip(pictures(report.target), np.concatenate([pictures(clip) for clip in clips]), strict=True):
-        assert psnr(mine, source) > 30
+    for picture, source in zip(
+        pictures(report.target), np.concatenate([pictures(clip) for clip in clips]), strict=True
+    ):
+        assert psnr(picture, source) > 30
 
 
 @pytest.mark.parametrize(("hidden", "converted"), [(2, 1), (5, 1), (6, 0)])
 def test_frames_that_an_edit_list_hides_stay_hidden(sky: Sky, hidden: int, converted: int) -> None:
-    """What begins at a keyframe is joined as it is; what begins between two of them is converted."""
+    """A clip that begins at a keyframe is joined without conversion; one that begins between keyframes is converted."""
     film = Film(options=(("x264-params", "bframes=0:keyint=6:min-keyint=6:scenecut=0"),), frames=9)
     clip = sky.clip(at(10), trimmed(film.encode(1), hidden))
     good = [sky.clip(at(hour), film) for hour in (11, 12)]
@@ -189,7 +193,7 @@ def test_frames_that_an_edit_list_hides_stay_hidden(sky: Sky, hidden: int, conve
     report = build(sky)
     assert (report.converted, report.unreadable) == (converted, {})
     assert_one_h264_stream(report.target, left + 18, Fraction(left + 18, 25))
-    assert frame_hashes(report.target)[left:] == in_order(good)
+    assert frame_hashes(report.target)[left:] == frame_hashes_of_all(good)
     assert psnr(pictures(report.target)[0], pictures(clip)[0]) > 30
     assert daily_video_plays(sky.workspace, "fish_hdr", DAY).passed
 
@@ -209,23 +213,23 @@ def test_full_range_becomes_limited_range(sky: Sky) -> None:
 
 
 @pytest.mark.parametrize("kind", ["another codec", "another size", "b-frames"])
-def test_a_mixed_video_can_be_entered_where_its_index_says(sky: Sky, kind: str) -> None:
+def test_decoding_of_a_mixed_video_can_begin_at_every_keyframe_of_its_index(sky: Sky, kind: str) -> None:
     film = Film(options=(("x264-params", "bframes=0:keyint=6:min-keyint=6"),), frames=14)
     films = [film, ODD[kind], film, ODD[kind], film]
-    clips = [sky.clip(at(10 + n), each) for n, each in enumerate(films)]
+    clips = [sky.clip(at(10 + n), source) for n, source in enumerate(films)]
     video = build(sky).target
     entries = sync_samples(video)
     assert entries is not None
     begins = list(itertools.accumulate((f.frames for f in films), initial=0))
-    for clip, begin, each in zip(clips, begins, films, strict=False):
-        own = sync_samples(clip) if each == film else [0]
-        assert own is not None
-        assert [n - begin for n in entries if begin <= n < begin + each.frames] == own
+    for clip, begin, source in zip(clips, begins, films, strict=False):
+        expected = sync_samples(clip) if source == film else [0]
+        assert expected is not None
+        assert [n - begin for n in entries if begin <= n < begin + source.frames] == expected
     assert_every_entry_plays(video, entries)
 
 
-def test_frames_that_stand_alone_but_are_no_beginning_are_not_marked_as_one(sky: Sky) -> None:
-    """x264 codes a change of scene as an I frame that later frames look behind; FFmpeg's parser calls it a keyframe."""
+def test_i_frames_at_which_decoding_cannot_begin_are_not_marked_as_keyframes(sky: Sky) -> None:
+    """x264 codes a scene change as an I frame, but later frames need earlier ones; FFmpeg's parser marks it anyway."""
     film = Film(options=(("x264-params", "bframes=0:keyint=100:min-keyint=50:scenecut=40"),), frames=14)
     clips = [sky.clip(at(hour), film) for hour in (10, 11)]
     assert [sync_samples(clip) for clip in clips] == [[0], [0]]
@@ -240,9 +244,9 @@ def assert_every_entry_plays(video: Path, entries: list[int]) -> None:
     hashes = frame_hashes(video)
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
-        shown = [packet.pts for packet in container.demux(stream) if packet.size]
+        times = [packet.pts for packet in container.demux(stream) if packet.size]
         for entry in reversed(entries):
-            container.seek(shown[entry], stream=stream)
+            container.seek(times[entry], stream=stream)
             frames = list(container.decode(stream))
-            assert frames[0].pts == shown[entry]
-            assert [planes(frame) for frame in frames] == hashes[entry:]
+            assert frames[0].pts == times[entry]
+            assert [frame_hash(frame) for frame in frames] == hashes[entry:]

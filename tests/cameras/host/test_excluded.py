@@ -1,4 +1,4 @@
-"""A product leaves out what it has no use for, with a reason, and condemns it for nobody else."""
+"""A product excludes an input that it cannot use, with a reason; other products still use the input."""
 
 import hashlib
 import sqlite3
@@ -16,12 +16,12 @@ from PIL import Image
 from aurora_platform.cameras import checks, clips, videos
 from aurora_platform.cameras import pixels as pixels_module
 from aurora_platform.cameras.catalog import open_writable
+from aurora_platform.cameras.decoders import decode_image
 from aurora_platform.cameras.pixels import PixelsReport, build_pixels
-from aurora_platform.cameras.readers import picture
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from aurora_platform.errors import MediaError
-from tests.cameras.making import (
+from tests.cameras.sample_media import (
     DAY,
     NOW,
     WITHOUT_B_FRAMES,
@@ -29,10 +29,10 @@ from tests.cameras.making import (
     Sky,
     at,
     frame_hashes,
-    half_broken,
-    in_order,
+    frame_hashes_of_all,
     jpeg,
-    state,
+    partly_broken,
+    snapshot,
     undecodable_jpeg,
 )
 from tests.inotify import opened_below
@@ -43,7 +43,7 @@ FLAT = Film(codec="mpeg4", size=(2000, 2), frames=3)  # at 64 px wide it would b
 
 
 def deep(bits: int, shape: tuple[int, ...], **options: object) -> bytes:
-    """A JPEG of more than 8 bits a sample, all of them three quarters of white."""
+    """A JPEG with more than 8 bits per sample; every sample is three quarters of white."""
     return imagecodecs.jpeg8_encode(np.full(shape, 3 << (bits - 2), np.uint16), bitspersample=bits, **options)
 
 
@@ -65,28 +65,28 @@ def daily(sky: Sky) -> VideoReport:
 
 
 def catalogue(sky: Sky) -> tuple[list[str], dict[str, str]]:
-    """File names that are catalogued, and file name -> why it is unreadable, by SQLite's own client."""
+    """The catalogued file names, and file name -> why it is unreadable, read with plain SQL."""
     with closing(sqlite3.connect(sky.layout.catalog)) as db:
         names = [name for (name,) in db.execute("SELECT filename FROM images ORDER BY time_epoch_ns, filename")]
         return names, {Path(path).name: e for path, e in db.execute("SELECT raw_path, error FROM unreadable_media")}
 
 
-def inputs(recipe: str, *paths: Path) -> str:
-    """The identity of a product, as it has been since version 0.1.0."""
-    digest = hashlib.sha256(recipe.encode())
+def expected_version(recipe: str, *paths: Path) -> str:
+    """The data version of a product, as defined since version 0.1.0."""
+    checksum = hashlib.sha256(recipe.encode())
     for path in paths:
         status = path.stat()
         relative = "/".join(path.parts[path.parts.index("FISH") :])
-        digest.update(f"\0{relative}\0{status.st_size}\0{status.st_mtime_ns}".encode())
-    return digest.hexdigest()
+        checksum.update(f"\0{relative}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+    return checksum.hexdigest()
 
 
-def test_what_leaves_nothing_out_is_what_it_was_and_is_not_built_again(sky: Sky) -> None:
+def test_a_product_without_exclusions_keeps_its_data_version_and_tags(sky: Sky) -> None:
     image, clip = sky.image(at(10)), sky.clip(at(10), GOOD)
     sky.refresh()
-    assert pixels(sky).data_version == inputs("pixels/1", image)
+    assert pixels(sky).data_version == expected_version("pixels/1", image)
     report = daily(sky)
-    assert report.data_version == inputs("video/1", clip)
+    assert report.data_version == expected_version("video/1", clip)
     with av.open(str(report.target)) as container:
         assert container.metadata["comment"] == f"video/1 {report.data_version}"
         assert "description" not in container.metadata
@@ -96,7 +96,7 @@ def test_what_leaves_nothing_out_is_what_it_was_and_is_not_built_again(sky: Sky)
 
 
 @pytest.mark.parametrize("reason", NOT_RGB)
-def test_an_image_that_is_not_rgb_stays_catalogued_and_is_left_out_of_the_pixels(sky: Sky, reason: str) -> None:
+def test_an_image_that_is_not_rgb_stays_catalogued_and_is_excluded_from_the_pixels(sky: Sky, reason: str) -> None:
     odd = sky.image(at(10, 30), NOT_RGB[reason])
     good = [sky.image(at(10, minute)) for minute in (0, 50)]
     sky.refresh()
@@ -104,10 +104,10 @@ def test_an_image_that_is_not_rgb_stays_catalogued_and_is_left_out_of_the_pixels
     assert (report.excluded, report.unreadable) == ({f"FISH/20260818/10/{odd.name}": reason}, {})
     assert (report.frames, report.decoded) == (2, 2)
     assert catalogue(sky) == ([good[0].name, odd.name, good[1].name], {})
-    with opened_below(sky.layout.raw) as looked_at:
+    with opened_below(sky.layout.raw) as opened_files:
         sky.refresh()
         again = pixels(sky)
-        assert looked_at() == []
+        assert opened_files() == []
     assert (again.built, again.decoded, again.excluded, again.data_version) == (
         False,
         0,
@@ -116,7 +116,7 @@ def test_an_image_that_is_not_rgb_stays_catalogued_and_is_left_out_of_the_pixels
     )
     thumbnail = build_thumbnail(sky.workspace, CAMERA, at(10), NOW)
     assert thumbnail.path is not None
-    assert thumbnail.path.name == odd.name, "it is the nearest to half past, and somebody can decode it"
+    assert thumbnail.path.name == odd.name, "it is the nearest to half past, and a decoder can read it"
 
 
 def test_the_thumbnail_of_a_deep_image_has_its_brightness(sky: Sky) -> None:
@@ -131,18 +131,18 @@ def test_the_thumbnail_of_a_deep_image_has_its_brightness(sky: Sky) -> None:
             assert np.abs(np.asarray(image, dtype=int) - 192).max() <= 3
 
 
-def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None:
+def test_a_monochrome_day_keeps_its_rows_and_is_read_once(sky: Sky) -> None:
     images = [sky.image(at(10, minute), jpeg(minute, mode="L")) for minute in range(0, 60, 10)]
     sky.refresh()
     report = pixels(sky)
     assert (report.frames, report.decoded, len(report.excluded), report.unreadable) == (0, 0, 6, {})
     assert catalogue(sky) == ([path.name for path in images], {})
-    before = state(sky.layout.products)
-    with opened_below(sky.layout.raw) as looked_at:
+    before = snapshot(sky.layout.products)
+    with opened_below(sky.layout.raw) as opened_files:
         again = pixels(sky)
-        assert looked_at() == []
+        assert opened_files() == []
     assert (again.built, again.data_version, again.excluded) == (False, report.data_version, report.excluded)
-    assert state(sky.layout.products) == before
+    assert snapshot(sky.layout.products) == before
     assert checks.pixels_match_catalog(sky.workspace, CAMERA, DAY).passed
     with xr.open_zarr(sky.layout.store, group=f"{CAMERA}/20260818") as group:
         assert group.image.shape == (0, 48, 64, 3)
@@ -158,7 +158,7 @@ def test_a_monochrome_day_keeps_its_rows_and_is_looked_at_once(sky: Sky) -> None
     assert checks.pixels_match_catalog(sky.workspace, CAMERA, DAY).passed
 
 
-def test_gray_images_have_no_say_in_the_size_of_a_day_and_take_no_colour_images_time(sky: Sky) -> None:
+def test_gray_images_do_not_count_for_the_size_of_a_day_and_do_not_displace_colour_images(sky: Sky) -> None:
     for minute in range(5):
         sky.image(at(10, minute), jpeg(minute, size=(32, 24), mode="L"))
     gray = sky.put(sky.image_path(at(11)).with_suffix(".JPG"), jpeg(1, mode="L"))
@@ -172,7 +172,7 @@ def test_gray_images_have_no_say_in_the_size_of_a_day_and_take_no_colour_images_
     assert chunk.read_bytes() == colour.read_bytes()
 
 
-def test_the_same_images_give_the_same_group_whenever_the_gray_ones_came(tmp_path: Path) -> None:
+def test_the_same_images_give_the_same_group_in_any_order_of_arrival(tmp_path: Path) -> None:
     contents = {10: jpeg(1, size=(32, 24), mode="L"), 11: jpeg(2), 12: jpeg(3, mode="CMYK"), 13: jpeg(4)}
     groups = []
     for number, order in enumerate([(10, 11, 12, 13), (13, 12, 11, 10)]):
@@ -181,17 +181,17 @@ def test_the_same_images_give_the_same_group_whenever_the_gray_ones_came(tmp_pat
             sky.image(at(hour), contents[hour])
             sky.refresh()
             pixels(sky)
-        groups.append({name: found[2] for name, found in state(sky.layout.store).items()})
+        groups.append({name: content for name, (_, _, content) in snapshot(sky.layout.store).items()})
     assert groups[0] == groups[1]
 
 
-def test_whatever_product_is_made_first_the_catalogue_is_the_same(tmp_path: Path) -> None:
+def test_the_order_in_which_products_are_made_does_not_change_the_catalogue(tmp_path: Path) -> None:
     makers: dict[str, Callable[[Sky], object]] = {
         "pixels": pixels,
         "thumbnails": lambda sky: [build_thumbnail(sky.workspace, CAMERA, at(hour), NOW) for hour in (10, 11, 12)],
         "video": daily,
     }
-    found = []
+    results = []
     for number, order in enumerate((list(makers), list(makers)[::-1])):
         sky = Sky(tmp_path / str(number))
         sky.image(at(10, 30), jpeg(1, mode="L"))
@@ -206,31 +206,33 @@ def test_whatever_product_is_made_first_the_catalogue_is_the_same(tmp_path: Path
             makers[name](sky)
         sky.refresh()
         names = sorted(path.name for path in sky.layout.products.glob("hourly_thumbnails/*/*/*"))
-        found.append((catalogue(sky), names))
-    assert all(one == found[0] for one in found)
-    (listed, unreadable), thumbnails = found[0]
+        results.append((catalogue(sky), names))
+    assert all(result == results[0] for result in results)
+    (listed, unreadable), thumbnails = results[0]
     assert len(listed) == 5
     assert list(unreadable) == ["HDR_20260818_104500.jpg", "HDR_20260818_113000.jpg"]
     assert thumbnails == ["HDR_20260818_103000.jpg", "HDR_20260818_114000.jpg", "HDR_20260818_123000.jpg"]
 
 
-def test_a_truncated_image_is_unreadable_as_before(sky: Sky) -> None:
+def test_a_truncated_image_is_unreadable(sky: Sky) -> None:
     for minute, content in enumerate((jpeg(1), deep(12, (48, 64)))):
         sky.image(at(10, minute), content[: len(content) * 2 // 3])
     assert len(sky.refresh().unreadable) == 2
     assert catalogue(sky)[0] == []
 
 
-def test_an_image_that_was_replaced_meanwhile_is_not_condemned(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_was_replaced_meanwhile_is_not_recorded_as_unreadable(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sky.image(at(10), undecodable_jpeg())
     sky.refresh()
 
-    def replaced(data: bytes) -> Image.Image:
+    def replace_file_and_decode(data: bytes) -> Image.Image:
         sky.put(sky.image_path(at(10)), jpeg(5), ns=1)
         sky.refresh()
-        return picture(data)
+        return decode_image(data)
 
-    monkeypatch.setattr(pixels_module, "picture", replaced)
+    monkeypatch.setattr(pixels_module, "decode_image", replace_file_and_decode)
     assert pixels(sky).frames == 0
     assert catalogue(sky) == ([sky.image_path(at(10)).name], {})
 
@@ -243,7 +245,7 @@ def test_an_image_that_was_replaced_meanwhile_is_not_condemned(sky: Sky, monkeyp
         "cannot be converted: [Errno 22]",
     ],
 )
-def test_what_an_earlier_version_had_condemned_in_haste_is_catalogued_again(sky: Sky, reason: str) -> None:
+def test_a_file_that_version_0_1_0_recorded_as_unreadable_too_early_is_catalogued_again(sky: Sky, reason: str) -> None:
     good = sky.image(at(10), jpeg(mode="L"))
     bad = sky.image(at(11), undecodable_jpeg())
     sky.refresh()
@@ -256,46 +258,44 @@ def test_what_an_earlier_version_had_condemned_in_haste_is_catalogued_again(sky:
     assert (report.added, report.unreadable) == (2, {})
     pixels(sky)
     assert catalogue(sky)[0] == [good.name]
-    with opened_below(sky.layout.raw) as looked_at:
+    with opened_below(sky.layout.raw) as opened_files:
         assert list(sky.refresh().unreadable) == [f"FISH/20260818/11/{bad.name}"]
-        assert looked_at() == [], "the new verdict is not looked at again"
+        assert opened_files() == [], "a file with a new reason is not opened again"
 
 
 # -- clips -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_clip_that_cannot_be_converted_is_left_out_and_stays_catalogued(sky: Sky) -> None:
+def test_a_clip_that_cannot_be_converted_is_excluded_and_stays_catalogued(sky: Sky) -> None:
     good = [sky.clip(at(hour), GOOD) for hour in (10, 12)]
     flat = sky.clip(at(11), FLAT)
-    broken = sky.clip(at(13), half_broken(Film(codec="mpeg4", frames=9)))
+    broken = sky.clip(at(13), partly_broken(Film(codec="mpeg4", frames=9)))
     assert len(frame_hashes(flat)) > 0
     sky.refresh()
     report = daily(sky)
     assert (report.built, report.clips, report.unreadable) == (True, 2, {})
     assert set(report.excluded) == {f"FISH/20260818/{path.name}" for path in (flat, broken)}
     for reason in report.excluded.values():
-        assert "/" not in reason.replace("I/O", ""), f"no path of ours: {reason}"
+        assert "/" not in reason.replace("I/O", ""), f"the reason contains no path: {reason}"
         assert ".staging" not in reason
-    assert frame_hashes(report.target) == in_order(good)
+    assert frame_hashes(report.target) == frame_hashes_of_all(good)
     assert catalogue(sky) == ([good[0].name, flat.name, good[1].name, broken.name], {})
-    with opened_below(sky.layout.raw) as looked_at:
+    with opened_below(sky.layout.raw) as opened_files:
         sky.refresh()
         again = daily(sky)
-        assert looked_at() == []
+        assert opened_files() == []
     assert (again.built, again.excluded, again.data_version) == (False, report.excluded, report.data_version)
     check = checks.daily_video_plays(sky.workspace, CAMERA, DAY)
     assert (check.passed, check.excluded) == (True, report.excluded)
     assert (check.numbers["clips"], check.numbers["frames"], check.numbers["excluded"]) == (4, 14, 2)
 
 
-def test_a_clip_that_was_left_out_is_not_decoded_again_for_another_video(
-    sky: Sky, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_excluded_clip_is_not_decoded_again_for_another_video(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
     sky.clip(at(10), GOOD)
     flat = sky.clip(at(11), FLAT)
     sky.refresh()
     reason = daily(sky).excluded[f"FISH/20260818/{flat.name}"]
-    monkeypatch.setattr(clips, "_encode", None)  # whoever calls it fails
+    monkeypatch.setattr(clips, "_encode", None)  # any call fails
     later = sky.clip(at(12), GOOD)
     sky.refresh()
     for report in (daily(sky), build_latest_video(sky.workspace, CAMERA, NOW)):
@@ -308,7 +308,9 @@ def test_a_clip_that_was_left_out_is_not_decoded_again_for_another_video(
     assert list((sky.layout.products / ".clips").rglob("*.txt")) == []
 
 
-def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_all_clips_are_excluded_there_is_no_video_and_the_reason_is_recorded(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> int:
         raise av.error.ExternalError(1, "Generic error in an external library", "/home/.staging/clip")
 
@@ -321,9 +323,9 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
         assert (report.built, report.clips, report.unreadable) == (False, 0, {})
         assert report.excluded == {f"FISH/20260818/{clip.name}": reason}
         assert not report.target.exists()
-        with opened_below(sky.layout.raw) as looked_at:
+        with opened_below(sky.layout.raw) as opened_files:
             assert build(sky).excluded == report.excluded
-            assert looked_at() == []
+            assert opened_files() == []
     for check in (
         checks.daily_video_plays(sky.workspace, CAMERA, DAY),
         checks.latest_video_plays(sky.workspace, CAMERA),
@@ -335,7 +337,7 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
     report = daily(sky)
     assert (report.built, list(report.excluded)) == (True, [f"FISH/20260818/{clip.name}"])
     assert frame_hashes(report.target) == frame_hashes(good)
-    # What the runbook says: with the notes gone, and the video, it is tried again.
+    # As the runbook says: delete the notes and the video, and the conversion is tried again.
     monkeypatch.undo()
     for path in (sky.layout.products / ".clips").rglob("*.txt"):
         path.unlink()
@@ -344,40 +346,40 @@ def test_where_no_clip_is_left_there_is_no_video_and_it_is_known_why(sky: Sky, m
     assert (report.clips, report.converted, report.excluded) == (2, 1, {})
 
 
-def test_a_clip_that_cannot_stand_behind_the_others_is_left_out(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_cannot_be_joined_is_excluded(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
     joined = [sky.clip(at(hour), GOOD) for hour in (10, 11, 12)]
-    unlucky, append = joined.pop(1), videos._append
+    unjoinable, append = joined.pop(1), videos._append_clip
 
-    def refusing(output: object, stream: object, clip: videos.Clip, *rest: object) -> int | None:
-        if clip.path == unlucky:
-            raise MediaError("its frames' times cannot be put behind the clip before")
+    def refuse_one_clip(output: object, stream: object, clip: videos.Clip, *rest: object) -> int | None:
+        if clip.path == unjoinable:
+            raise MediaError("its frame times cannot follow the previous clip")
         return append(output, stream, clip, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(videos, "_append", refusing)
+    monkeypatch.setattr(videos, "_append_clip", refuse_one_clip)
     sky.refresh()
     report = daily(sky)
-    assert list(report.excluded) == [f"FISH/20260818/{unlucky.name}"]
-    assert frame_hashes(report.target) == in_order(joined)
+    assert list(report.excluded) == [f"FISH/20260818/{unjoinable.name}"]
+    assert frame_hashes(report.target) == frame_hashes_of_all(joined)
     assert checks.daily_video_plays(sky.workspace, CAMERA, DAY).passed
 
 
-def test_clips_that_are_left_out_have_no_say_in_the_size_of_the_others(sky: Sky) -> None:
+def test_excluded_clips_do_not_count_for_the_common_size(sky: Sky) -> None:
     for hour in (10, 11, 12):
-        sky.clip(at(hour), half_broken(Film(codec="mpeg4", size=(96, 64), frames=9)))
+        sky.clip(at(hour), partly_broken(Film(codec="mpeg4", size=(96, 64), frames=9)))
     good = [sky.clip(at(hour), GOOD) for hour in (13, 14)]
     sky.refresh()
     report = daily(sky)
     assert len(report.excluded) == 3
-    assert frame_hashes(report.target) == in_order(good)
+    assert frame_hashes(report.target) == frame_hashes_of_all(good)
     again = daily(sky)
     assert (again.built, again.converted) == (False, 0)
 
 
-def test_a_full_disk_leaves_no_clip_out(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
+def test_a_full_disk_excludes_no_clip(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_with_full_disk(*_: object) -> int:
         raise av.error.OSError(28, "No space left on device", "/home/.staging/clip")
 
-    monkeypatch.setattr(clips, "_encode", full)
+    monkeypatch.setattr(clips, "_encode", fail_with_full_disk)
     for hour, film in ((10, Film(codec="mpeg4")), (11, GOOD), (12, GOOD)):
         sky.clip(at(hour), film)
     sky.refresh()
@@ -387,17 +389,17 @@ def test_a_full_disk_leaves_no_clip_out(sky: Sky, monkeypatch: pytest.MonkeyPatc
     assert daily(sky).converted == 1
 
 
-def test_a_conversion_that_was_damaged_since_is_made_again(sky: Sky) -> None:
+def test_a_damaged_conversion_is_made_again(sky: Sky) -> None:
     odd = sky.clip(at(10), Film(codec="mpeg4", frames=5))
     for hour in (11, 12):
         sky.clip(at(hour), GOOD)
     sky.refresh()
     first = daily(sky)
-    (kept,) = (sky.layout.products / ".clips").rglob("*.mp4")
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:500])
+    (conversion,) = (sky.layout.products / ".clips").rglob("*.mp4")
+    content = conversion.read_bytes()
+    conversion.write_bytes(content[:500])
     first.target.unlink()
     report = daily(sky)
     assert (report.converted, report.excluded) == (1, {})
     assert catalogue(sky)[0][0] == odd.name
-    assert kept.read_bytes() == whole
+    assert conversion.read_bytes() == content

@@ -1,4 +1,4 @@
-"""A disk that is full when a database is first made: nothing is left that a later run cannot use."""
+"""A disk that is full when a database is created leaves nothing that a later run cannot use."""
 
 import json
 import sqlite3
@@ -13,11 +13,11 @@ import pytest
 from aurora_platform.cameras.catalog import open_readonly, open_writable
 from aurora_platform.errors import CatalogError, is_transient
 from tests.archive.parts import why_no_namespace
-from tests.cameras.making import Sky, at
+from tests.cameras.sample_media import Sky, at
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# Runs alone in a mount namespace, on a file system of 1 MB of which a number of pages is free.
+# Runs in its own mount namespace, on a file system of 1 MB with a given number of free pages.
 ON_A_FULL_DISK = """
 import json, os, shutil, sqlite3, sys
 from pathlib import Path
@@ -36,24 +36,24 @@ def make(kind, file):
     with (Ledger if kind == "ledger" else Evidence)(file):
         return
 
-def said(*of):
+def try_to_make(*arguments):
     try:
-        make(*of)
+        make(*arguments)
     except Exception as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         transient = getattr(error, "transient", code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR))
         return {"error": str(error), "transient": transient}
     return {}
 
-def look(kind, file):
-    # A copy of the main file, as whoever replicates it has it; and of the log, where there is one.
+def inspect(kind, file):
+    # Copies the main file, as a replication does, and the log if there is one; the catalogue needs no log.
     if not file.is_file():
         return None
     for old in elsewhere.glob("copy*"):
         old.unlink()
-    for end in ("",) if kind == "catalog" else ("", "-wal"):
-        if (found := Path(f"{file}{end}")).is_file():
-            shutil.copyfile(found, elsewhere / f"copy{end}")
+    for suffix in ("",) if kind == "catalog" else ("", "-wal"):
+        if (source := Path(f"{file}{suffix}")).is_file():
+            shutil.copyfile(source, elsewhere / f"copy{suffix}")
     db = sqlite3.connect(elsewhere / "copy")
     try:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
@@ -70,11 +70,11 @@ for kind, name in files.items():
             shutil.rmtree(old) if old.is_dir() else old.unlink()
         free = os.statvfs(disk).f_bavail * 4096
         (disk / "full").write_bytes(bytes(free - pages * 4096))
-        of = kind, disk / name
-        found = {"kind": kind, "first": said(*of), "left": look(*of)}
+        database = kind, disk / name
+        result = {"kind": kind, "first": try_to_make(*database), "left": inspect(*database)}
         (disk / "full").unlink()
-        print(json.dumps(found | {"later": said(*of), "then": look(*of)}))
-        if not found["first"]:
+        print(json.dumps(result | {"later": try_to_make(*database), "then": inspect(*database)}))
+        if not result["first"]:
             break
 """
 
@@ -85,29 +85,29 @@ TABLES = {
 }
 
 
-def test_a_disk_that_is_full_when_a_database_is_first_made_leaves_nothing_that_is_broken(tmp_path: Path) -> None:
+def test_a_full_disk_while_a_database_is_created_leaves_no_broken_database(tmp_path: Path) -> None:
     if reason := why_no_namespace():
         pytest.skip(reason)
-    within = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m none /mnt && exec "$@"', "sh"]
-    command = [*within, sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path)]
+    in_namespace = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m none /mnt && exec "$@"', "sh"]
+    command = [*in_namespace, sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     tries: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     for kind, tables in TABLES.items():
-        *failed, last = (one for one in tries if one["kind"] == kind)
-        assert len(failed) > 8, "at the first page, at every other, and at the log that the first opening needs"
-        assert not last["first"], "at last there was room enough"
-        assert all(one["first"]["transient"] for one in failed)
-        # The catalogue is whole or not there; the others are made in place, and are whole with what they have by then.
-        assert {str(one["left"]) for one in failed} <= {"None", str(["ok", tables])} or kind != "catalog"
-        assert {one["left"][0] for one in failed if one["left"]} == {"ok"}
-        for one in (*failed, last):
-            assert (one["later"], one["then"]) == ({}, ["ok", tables]), one
-    said = [one["first"]["error"] for one in tries if one["kind"] == "catalog" and one["first"]]
-    assert all("/mnt/wxcam/wxcam_catalog.sqlite: the catalogue" in text and "`df`" in text for text in said)
+        *failed, last = (attempt for attempt in tries if attempt["kind"] == kind)
+        assert len(failed) > 8, "creation fails at every page, and at the log that the first opening needs"
+        assert not last["first"], "the last attempt had enough room"
+        assert all(attempt["first"]["transient"] for attempt in failed)
+        # The catalogue is complete or missing; the others are made in place, and have no damage at any time.
+        assert {str(attempt["left"]) for attempt in failed} <= {"None", str(["ok", tables])} or kind != "catalog"
+        assert {attempt["left"][0] for attempt in failed if attempt["left"]} == {"ok"}
+        for attempt in (*failed, last):
+            assert (attempt["later"], attempt["then"]) == ({}, ["ok", tables]), attempt
+    messages = [attempt["first"]["error"] for attempt in tries if attempt["kind"] == "catalog" and attempt["first"]]
+    assert all("/mnt/wxcam/wxcam_catalog.sqlite: the catalogue" in text and "`df`" in text for text in messages)
 
 
 @pytest.mark.parametrize("tables", ["", "CREATE TABLE other (a); DROP TABLE other"])
-def test_a_catalogue_without_a_byte_or_without_tables_is_none_and_is_made(sky: Sky, tables: str) -> None:
+def test_an_empty_catalogue_file_or_one_without_tables_counts_as_missing_and_is_created(sky: Sky, tables: str) -> None:
     sky.layout.products.mkdir(parents=True)
     with closing(sqlite3.connect(sky.layout.catalog)) as db:
         db.executescript(tables)
@@ -120,7 +120,7 @@ def test_a_catalogue_without_a_byte_or_without_tables_is_none_and_is_made(sky: S
         assert db.execute("SELECT count(*) FROM images").fetchone() == (1,)
 
 
-def test_the_log_of_a_catalogue_that_was_deleted_is_not_played_into_the_new_one(sky: Sky) -> None:
+def test_the_log_of_a_deleted_catalogue_is_not_replayed_into_the_new_one(sky: Sky) -> None:
     sky.image(at(10))
     sky.refresh()
     log = sky.layout.catalog.with_name(f"{sky.layout.catalog.name}-wal")
@@ -136,7 +136,7 @@ def test_the_log_of_a_catalogue_that_was_deleted_is_not_played_into_the_new_one(
         assert db.execute("SELECT count(*) FROM unreadable_media").fetchone() == (0,)
 
 
-def test_a_damaged_catalogue_is_named_with_what_to_do(sky: Sky) -> None:
+def test_a_damaged_catalogue_is_reported_with_the_next_step(sky: Sky) -> None:
     sky.image(at(10))
     sky.refresh()
     whole = sky.layout.catalog.read_bytes()

@@ -1,4 +1,4 @@
-"""The pixel store holds the camera's own bytes and decodes to what Pillow says; zarr and xarray read it."""
+"""The pixel store holds the camera's own bytes and decodes to Pillow's pixels; zarr and xarray read it."""
 
 import errno
 import json
@@ -18,13 +18,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aurora_platform.cameras.pixels import PixelsReport, build_pixels, decode, prove
+from aurora_platform.cameras.pixels import PixelsReport, build_pixels, check_decodable, decode
 from aurora_platform.cameras.reader import open_pixels
 from aurora_platform.errors import MediaError
-from tests.cameras.making import DAY, NOW, Sky, at, jpeg, state, undecodable_jpeg
+from tests.cameras.sample_media import DAY, NOW, Sky, at, jpeg, snapshot, undecodable_jpeg
 from tests.inotify import opened_below
 
-# xarray says that the root of the store has no consolidated metadata; it then reads those of the day.
+# xarray warns that the root of the store has no consolidated metadata; it then reads the metadata of the day.
 pytestmark = pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated", "ignore:Consolidated")
 
 
@@ -51,7 +51,7 @@ def names(dataset: xr.Dataset) -> list[str]:
     return dataset.filename.values.tolist()
 
 
-# -- what is in it -----------------------------------------------------------------------------------------------------
+# -- frames and metadata -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("camera", "tree"), [("fish_hdr", "FISH"), ("pano_hdr", "PANO")])
@@ -80,7 +80,7 @@ def test_times_are_those_of_the_names_sorted_and_unique(filled: Sky) -> None:
     assert time.values.tolist() == np.array(wanted, dtype="datetime64[ns]").tolist()
 
 
-def test_the_groups_say_what_they_are(filled: Sky) -> None:
+def test_the_groups_have_descriptive_attributes(filled: Sky) -> None:
     build(filled)
     root = json.loads((filled.layout.store / "zarr.json").read_text())
     assert (root["zarr_format"], root["node_type"]) == (3, "group")
@@ -93,7 +93,7 @@ def test_the_groups_say_what_they_are(filled: Sky) -> None:
     assert sorted(day.array_keys()) == ["filename", "image", "mtime_ns", "size_bytes", "time"]  # type: ignore[union-attr]
 
 
-def test_the_store_is_hardly_larger_than_the_images(sky: Sky, large: Path) -> None:
+def test_the_store_is_at_most_one_percent_larger_than_the_images(sky: Sky, large: Path) -> None:
     source = sorted((large / "FISH").rglob("*.jpg"))
     for index in range(9):
         sky.image(at(10, index), source[index % 3].read_bytes())
@@ -116,7 +116,7 @@ def test_any_rgb_jpeg_decodes_as_pillow_decodes_it(sky: Sky, options: dict[str, 
     assert np.array_equal(opened(sky).image[0].values, decoded(path))
 
 
-def test_a_jpeg_that_was_cut_and_closed_again_is_what_pillow_makes_of_it(sky: Sky) -> None:
+def test_a_truncated_jpeg_with_an_end_marker_decodes_as_in_pillow(sky: Sky) -> None:
     content = jpeg(1)
     path = sky.image(at(10), content[: len(content) * 2 // 3] + b"\xff\xd9")
     build(sky)
@@ -124,7 +124,7 @@ def test_a_jpeg_that_was_cut_and_closed_again_is_what_pillow_makes_of_it(sky: Sk
     assert chunk(sky, 0).read_bytes() == path.read_bytes()
 
 
-# -- what is not in it -------------------------------------------------------------------------------------------------
+# -- excluded and unreadable images ------------------------------------------------------------------------------------
 
 
 def test_an_image_of_another_size_is_excluded_by_name(sky: Sky) -> None:
@@ -147,20 +147,20 @@ def test_a_second_image_of_one_time_is_excluded_by_name(sky: Sky) -> None:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A JPEG with some bytes changed, a part cut out, or both."""
+    """A JPEG with some bytes changed, a part removed, or both."""
     options = draw(st.sampled_from([{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}]))
     data = bytearray(jpeg(1, **options))
-    for place in draw(st.lists(st.integers(0, len(data) - 1), max_size=5)):
-        data[place] = draw(st.integers(0, 255))
+    for offset in draw(st.lists(st.integers(0, len(data) - 1), max_size=5)):
+        data[offset] = draw(st.integers(0, 255))
     if draw(st.booleans()):
         first = draw(st.integers(0, len(data)))
         del data[first : first + draw(st.sampled_from((1, 2, 50, 5000)))]
     return bytes(data)
 
 
-def verdict(judge: Callable[[bytes, tuple[int, int]], object], data: bytes) -> str:
+def error_of(call: Callable[[bytes, tuple[int, int]], object], data: bytes) -> str:
     try:
-        judge(data, (48, 64))
+        call(data, (48, 64))
     except MediaError as error:
         return str(error)
     return ""
@@ -169,38 +169,38 @@ def verdict(judge: Callable[[bytes, tuple[int, int]], object], data: bytes) -> s
 @settings(max_examples=400)
 @given(damaged())
 @example(jpeg(1)[:-1] + b"\xda")
-def test_what_is_proved_by_a_small_picture_is_what_can_be_decoded_in_full(data: bytes) -> None:
-    assert verdict(prove, data) == verdict(decode, data)
+def test_the_check_at_an_eighth_of_the_size_agrees_with_a_full_decode(data: bytes) -> None:
+    assert error_of(check_decodable, data) == error_of(decode, data)
 
 
 @settings(max_examples=500)
 @given(samples=st.tuples(*[st.sampled_from([f"{along}{down}" for along in range(5) for down in range(5)])] * 3))
 @example(samples=("31", "21", "21"))
 @example(samples=("12", "11", "12"))
-def test_what_is_proved_can_be_decoded_whatever_the_sampling_of_its_colours(samples: tuple[str, str, str]) -> None:
+def test_the_check_agrees_with_a_full_decode_for_any_colour_sampling(samples: tuple[str, str, str]) -> None:
     data = bytearray(jpeg(1))
-    place = data.index(b"\xff\xc0") + 11
-    data[place : place + 9 : 3] = bytes.fromhex("".join(samples))
-    assert verdict(prove, bytes(data)) == verdict(decode, bytes(data))
+    offset = data.index(b"\xff\xc0") + 11
+    data[offset : offset + 9 : 3] = bytes.fromhex("".join(samples))
+    assert error_of(check_decodable, bytes(data)) == error_of(decode, bytes(data))
 
 
-def test_what_no_reader_can_decode_is_recorded_and_never_tried_again(sky: Sky) -> None:
+def test_an_image_that_no_decoder_can_read_is_recorded_and_never_tried_again(sky: Sky) -> None:
     bad = sky.image(at(10, 5), undecodable_jpeg())
     good = [sky.image(at(10, minute)) for minute in (0, 10)]
     assert sky.refresh().unreadable == {}
     report = build(sky)
     assert list(report.unreadable) == [f"FISH/20260818/10/{bad.name}"]
-    assert "no reader can decode it" in report.unreadable[f"FISH/20260818/10/{bad.name}"]
+    assert "no decoder can read it" in report.unreadable[f"FISH/20260818/10/{bad.name}"]
     assert names(opened(sky)) == [path.name for path in good]
-    before = state(sky.layout.products)
-    with opened_below(sky.layout.raw) as looked_at:
+    before = snapshot(sky.layout.products)
+    with opened_below(sky.layout.raw) as opened_files:
         assert list(sky.refresh().unreadable) == list(report.unreadable)
         assert not build_pixels(sky.workspace, "fish_hdr", DAY, NOW).built
-        assert looked_at() == []
-    assert state(sky.layout.products) == before
+        assert opened_files() == []
+    assert snapshot(sky.layout.products) == before
 
 
-def test_the_other_image_of_a_time_takes_the_place_of_one_that_cannot_be_decoded(sky: Sky) -> None:
+def test_another_image_of_the_same_time_replaces_an_image_that_cannot_be_decoded(sky: Sky) -> None:
     first = sky.image(at(10), undecodable_jpeg())
     second = sky.put(first.with_suffix(".JPG"), undecodable_jpeg())
     third = sky.put(first.parent / "again" / first.name, jpeg(8))
@@ -210,7 +210,7 @@ def test_the_other_image_of_a_time_takes_the_place_of_one_that_cannot_be_decoded
     assert chunk(sky, 0).read_bytes() == third.read_bytes()
 
 
-def test_the_size_of_a_day_is_that_of_most_images_that_can_be_decoded(sky: Sky) -> None:
+def test_the_size_of_a_day_is_the_most_common_size_of_decodable_images(sky: Sky) -> None:
     other = sky.image(at(10), jpeg(1, size=(32, 24)))
     for minute in (1, 2):
         sky.image(at(10, minute), undecodable_jpeg(size=(32, 24)))
@@ -222,7 +222,7 @@ def test_the_size_of_a_day_is_that_of_most_images_that_can_be_decoded(sky: Sky) 
     assert sorted(path.name for path in chunk(sky, 0).parent.iterdir()) == ["c.0.0.0.0", "c.1.0.0.0", "zarr.json"]
 
 
-def test_a_day_of_which_nothing_can_be_decoded_has_no_group(sky: Sky) -> None:
+def test_a_day_without_decodable_images_has_no_group(sky: Sky) -> None:
     sky.image(at(10), undecodable_jpeg())
     report = build(sky)
     assert (report.built, report.frames) == (False, 0)
@@ -241,14 +241,14 @@ def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
 # -- building again ----------------------------------------------------------------------------------------------------
 
 
-def test_an_unchanged_day_is_not_touched(filled: Sky) -> None:
+def test_an_unchanged_day_is_not_read_or_written(filled: Sky) -> None:
     build(filled)
-    before = state(filled.layout.products)
-    with opened_below(filled.layout.raw) as looked_at:
+    before = snapshot(filled.layout.products)
+    with opened_below(filled.layout.raw) as opened_files:
         report = build(filled)
-        assert looked_at() == []
+        assert opened_files() == []
     assert (report.built, report.decoded, report.frames) == (False, 0, 18)
-    assert state(filled.layout.products) == before
+    assert snapshot(filled.layout.products) == before
 
 
 def test_a_late_frame_costs_one_decode_and_moves_the_others(sky: Sky) -> None:
@@ -256,9 +256,9 @@ def test_a_late_frame_costs_one_decode_and_moves_the_others(sky: Sky) -> None:
     first = build(sky)
     inodes = [chunk(sky, index).stat().st_ino for index in (0, 1)]
     late = sky.image(at(11))
-    with opened_below(sky.layout.raw) as looked_at:
+    with opened_below(sky.layout.raw) as opened_files:
         report = build(sky)
-        assert set(looked_at()) == {late.name}
+        assert set(opened_files()) == {late.name}
     assert (report.built, report.decoded, report.frames) == (True, 1, 3)
     assert report.data_version != first.data_version
     assert names(opened(sky)) == [early.name, late.name, last.name]
@@ -268,7 +268,7 @@ def test_a_late_frame_costs_one_decode_and_moves_the_others(sky: Sky) -> None:
     assert not list(sky.layout.store.rglob("*.jpg"))
 
 
-def test_a_replaced_image_and_a_removed_one_are_followed(sky: Sky) -> None:
+def test_a_replaced_image_and_a_removed_image_are_updated_in_the_group(sky: Sky) -> None:
     first, second, third = (sky.image(at(hour)) for hour in (10, 11, 12))
     build(sky)
     second.unlink()
@@ -287,11 +287,11 @@ def test_the_same_images_give_the_same_bytes_in_one_step_or_in_many(sky: Sky, tm
         at_once.image(at(hour))
         build(sky)
     build(at_once)
-    one, other = ({k: v[2] for k, v in state(s.layout.store).items()} for s in (sky, at_once))
-    assert one == other
+    in_steps, in_one_step = ({k: v[2] for k, v in snapshot(s.layout.store).items()} for s in (sky, at_once))
+    assert in_steps == in_one_step
 
 
-def test_days_and_cameras_are_built_side_by_side(sky: Sky) -> None:
+def test_days_and_cameras_are_built_concurrently(sky: Sky) -> None:
     days = [DAY + timedelta(days=n) for n in range(3)]
     for day in days:
         for camera in ("fish_hdr", "pano_hdr"):
@@ -309,28 +309,28 @@ def test_days_and_cameras_are_built_side_by_side(sky: Sky) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    mount_point = tmp_path / "small"
+    mount_point.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount_point)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("only root may mount a file system")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    yield mount_point
+    subprocess.run(["umount", "--lazy", str(mount_point)], check=True)
 
 
-def test_a_full_disk_leaves_the_old_version_and_the_next_run_clears_up(sky: Sky, small_disk: Path) -> None:
+def test_a_full_disk_keeps_the_old_version_and_the_next_run_cleans_up(sky: Sky, small_disk: Path) -> None:
     sky.layout.products.parent.mkdir(parents=True)
     sky.layout.products.symlink_to(small_disk)
     images = [sky.image(at(10, minute)) for minute in range(3)]
     build(sky)
-    before = state(sky.layout.store)
+    before = snapshot(sky.layout.store)
     images += [sky.image(at(11, minute), jpeg(minute) + bytes(200_000)) for minute in range(8)]
     sky.refresh()
     for _ in range(2):
-        with pytest.raises(OSError) as raised:  # noqa: PT011 - the number says it
+        with pytest.raises(OSError) as raised:  # noqa: PT011 - the errno is asserted
             build_pixels(sky.workspace, "fish_hdr", DAY, NOW)
         assert raised.value.errno == errno.ENOSPC
-        assert state(sky.layout.store) == before
+        assert snapshot(sky.layout.store) == before
         assert names(opened(sky)) == [path.name for path in images[:3]]
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     assert build(sky).frames == 11
@@ -349,26 +349,26 @@ def test_readers_never_fail_and_never_mix_versions_while_days_are_rebuilt(sky: S
 
     add(minutes[0])
     done = threading.Event()
-    looks = {"xarray": 0, "open_pixels": 0}
+    reads = {"xarray": 0, "open_pixels": 0}
 
-    def plain() -> None:
+    def read_with_xarray() -> None:
         while not done.is_set():
             with opened(sky) as dataset:
                 assert dataset.time.to_index().is_monotonic_increasing
                 assert dataset.image[-1].values.shape == (48, 64, 3)
                 assert len(names(dataset)) == len(dataset.time)
-            looks["xarray"] += 1
+            reads["xarray"] += 1
 
-    def ours() -> None:
+    def read_with_open_pixels() -> None:
         while not done.is_set():
             dataset = open_pixels(sky.layout.store, "fish_hdr", "2026-08-18", "2026-08-19")
             frames = dataset.image.values
             for name, frame in zip(names(dataset), frames, strict=True):
                 assert np.array_equal(frame, wanted[name]), name
-            looks["open_pixels"] += 1
+            reads["open_pixels"] += 1
 
     with ThreadPoolExecutor(2) as pool:
-        readers = [pool.submit(plain), pool.submit(ours)]
+        readers = [pool.submit(read_with_xarray), pool.submit(read_with_open_pixels)]
         try:
             for minute in minutes[1:]:
                 add(minute)
@@ -376,5 +376,5 @@ def test_readers_never_fail_and_never_mix_versions_while_days_are_rebuilt(sky: S
             done.set()
         for reader in readers:
             reader.result()
-    assert all(count > 3 for count in looks.values()), looks
+    assert all(count > 3 for count in reads.values()), reads
     assert names(opened(sky)) == sorted(wanted)

@@ -1,4 +1,4 @@
-"""What analysts get from ``open_pixels`` and ``original_jpeg``, compared with the camera's files."""
+"""``open_pixels`` and ``original_jpeg`` return the camera's pictures and files."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from PIL import Image
 from aurora_platform.cameras.pixels import build_pixels
 from aurora_platform.cameras.reader import open_pixels, original_jpeg
 from aurora_platform.errors import PixelsError
-from tests.cameras.making import DAY, NOW, Sky, at, jpeg
+from tests.cameras.sample_media import DAY, NOW, Sky, at, jpeg
 
 NEXT = DAY + timedelta(days=1)
 
@@ -33,7 +33,7 @@ def decoded(path: Path) -> np.ndarray:
 
 @pytest.fixture
 def night(sky: Sky) -> tuple[Sky, list[Path]]:
-    """Images around a midnight, an hour apart."""
+    """Six images around midnight, one per hour."""
     moments = [at(hour) for hour in (21, 22, 23)] + [at(hour, day=NEXT) for hour in (0, 1, 2)]
     paths = [sky.image(moment) for moment in moments]
     build(sky)
@@ -65,7 +65,7 @@ def test_a_night_is_one_dataset(night: tuple[Sky, list[Path]]) -> None:
         (slice(30, 31), slice(0, 1)),
     ],
 )
-def test_a_window_has_the_pixels_of_the_whole_and_says_where_they_lie(
+def test_a_window_has_the_pixels_of_the_whole_picture_and_their_coordinates(
     night: tuple[Sky, list[Path]], y: slice, x: slice
 ) -> None:
     sky, paths = night
@@ -77,7 +77,7 @@ def test_a_window_has_the_pixels_of_the_whole_and_says_where_they_lie(
 
 
 @pytest.mark.parametrize(
-    ("window", "said"),
+    ("window", "message"),
     [
         ({"y": slice(48, 60)}, "empty: the picture has 48 px"),
         ({"x": slice(3, 3)}, "empty: the picture has 64 px"),
@@ -85,13 +85,13 @@ def test_a_window_has_the_pixels_of_the_whole_and_says_where_they_lie(
         ({"y": 5}, "a slice without a step, such as"),
     ],
 )
-def test_an_impossible_window_is_refused(night: tuple[Sky, list[Path]], window: dict[str, Any], said: str) -> None:
-    with pytest.raises(PixelsError, match=said):
+def test_an_impossible_window_is_refused(night: tuple[Sky, list[Path]], window: dict[str, Any], message: str) -> None:
+    with pytest.raises(PixelsError, match=message):
         open_pixels(night[0].layout.store, "fish_hdr", "2026-08-18", "2026-08-20", **window)
 
 
 @pytest.mark.parametrize(
-    ("start", "stop", "found"),
+    ("start", "stop", "expected"),
     [
         ("2026-08-18T22:00", "2026-08-19T01:00", slice(1, 4)),
         ("2026-08-18T22:00:01", "2026-08-19T01:00:01", slice(2, 5)),
@@ -110,15 +110,15 @@ def test_an_impossible_window_is_refused(night: tuple[Sky, list[Path]], window: 
     ],
 )
 def test_the_start_is_included_and_the_stop_is_not(
-    night: tuple[Sky, list[Path]], start: object, stop: object, found: slice
+    night: tuple[Sky, list[Path]], start: object, stop: object, expected: slice
 ) -> None:
     sky, paths = night
     dataset = open_pixels(sky.layout.store, "fish_hdr", start, stop)  # type: ignore[arg-type]
-    assert dataset.filename.values.tolist() == [path.name for path in paths[found]]
-    assert np.array_equal(dataset.image[-1].values, decoded(paths[found][-1]))
+    assert dataset.filename.values.tolist() == [path.name for path in paths[expected]]
+    assert np.array_equal(dataset.image[-1].values, decoded(paths[expected][-1]))
 
 
-def test_an_original_is_the_cameras_file(night: tuple[Sky, list[Path]]) -> None:
+def test_original_jpeg_returns_the_cameras_file(night: tuple[Sky, list[Path]]) -> None:
     sky, paths = night
     for path in paths:
         moment = datetime.strptime(path.stem, "HDR_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
@@ -140,19 +140,19 @@ def test_an_original_is_the_cameras_file(night: tuple[Sky, list[Path]]) -> None:
         ("nobody", "2026-08-18", "2026-08-19", "no such camera"),
     ],
 )
-def test_what_is_not_there_is_an_error_that_says_so(
+def test_a_missing_period_or_camera_is_an_error_with_the_reason(
     night: tuple[Sky, list[Path]], camera: str, start: str, stop: str, message: str
 ) -> None:
     with pytest.raises(PixelsError, match=message):
         open_pixels(night[0].layout.store, camera, start, stop)
 
 
-def test_a_store_that_does_not_exist_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_missing_store_is_an_error_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(PixelsError, match="no such camera in this store"):
         open_pixels(tmp_path / "nowhere.zarr", "fish_hdr", "2026-08-18", "2026-08-19")
 
 
-def test_days_of_different_sizes_are_not_put_into_one_array(sky: Sky) -> None:
+def test_days_with_images_of_different_sizes_are_refused(sky: Sky) -> None:
     sky.image(at(10))
     sky.image(at(10, day=NEXT), jpeg(size=(32, 32)))
     build(sky)
@@ -175,7 +175,9 @@ def test_a_dataset_opened_before_a_late_frame_arrives_still_gives_its_own_frames
     assert after.sizes["time"] == 10
 
 
-def test_a_frame_that_was_replaced_since_is_an_error_and_not_another_picture(night: tuple[Sky, list[Path]]) -> None:
+def test_a_frame_that_was_replaced_after_opening_is_an_error_and_not_another_picture(
+    night: tuple[Sky, list[Path]],
+) -> None:
     sky, paths = night
     before = open_pixels(sky.layout.store, "fish_hdr", "2026-08-18", "2026-08-20")
     sky.put(paths[1], jpeg(4711), ns=1)
@@ -199,7 +201,7 @@ print(peak() - before, dataset.image.nbytes, mean)
 """
 
 
-def test_a_mean_over_a_day_does_not_hold_the_day(sky: Sky) -> None:
+def test_a_mean_over_a_day_does_not_hold_the_whole_day_in_memory(sky: Sky) -> None:
     content = jpeg(1, size=(1500, 1000))
     for minute in range(60):
         sky.image(at(10, minute), content)

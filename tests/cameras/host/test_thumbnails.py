@@ -1,4 +1,4 @@
-"""Hourly thumbnails: which image, when, how large, how good; and once published, for ever."""
+"""Hourly thumbnails: the choice of the image, the time, the size and the quality; a published one never changes."""
 
 import errno
 import io
@@ -13,9 +13,15 @@ from PIL import Image
 
 from aurora_platform.cameras import thumbnails
 from aurora_platform.cameras.raw_tree import RawFile, scan_day
-from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail, build_thumbnails, published, strip
+from aurora_platform.cameras.thumbnails import (
+    ThumbnailReport,
+    build_thumbnail,
+    build_thumbnails,
+    published,
+    render_hour_strip,
+)
 from aurora_platform.fs.atomic import publish_file
-from tests.cameras.making import DAY, NOW, Sky, at, jpeg, state, texture, undecodable_jpeg
+from tests.cameras.sample_media import DAY, NOW, Sky, at, jpeg, snapshot, texture, undecodable_jpeg
 from tests.inotify import opened_below
 
 HOUR = at(10)
@@ -26,8 +32,8 @@ def build(sky: Sky, now: datetime = NOW) -> ThumbnailReport:
     return build_thumbnail(sky.workspace, "fish_hdr", HOUR, now)
 
 
-def psnr(one: Image.Image, other: Image.Image) -> float:
-    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+def psnr(first: Image.Image, second: Image.Image) -> float:
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     return float(10 * np.log10(255**2 / np.mean(difference**2)))
 
 
@@ -35,13 +41,13 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
     ("minutes", "nearest"),
     [
         ((0, 10, 20, 31, 50), 31),
-        ((29, 31), 29),  # a tie goes to the earlier
+        ((29, 31), 29),  # at the same distance the earlier image is used
         ((0, 59), 59),
         ((0,), 0),
         ((25, 36), 25),
     ],
 )
-def test_the_image_nearest_to_half_past_is_shown(sky: Sky, minutes: tuple[int, ...], nearest: int) -> None:
+def test_the_image_nearest_to_half_past_is_used(sky: Sky, minutes: tuple[int, ...], nearest: int) -> None:
     for minute in minutes:
         sky.image(at(10, minute))
     sky.image(at(9, 59, 59))
@@ -74,11 +80,11 @@ def test_a_published_thumbnail_is_kept_when_a_better_image_arrives(sky: Sky) -> 
     sky.image(at(10, 10))
     build(sky)
     products = sky.layout.products / "hourly_thumbnails"
-    before = state(products)
+    before = snapshot(products)
     sky.image(at(10, 30))
     report = build(sky)
     assert (report.built, report.path) == (False, products / "fish_hdr/20260818/HDR_20260818_101000.jpg")
-    assert state(products) == before
+    assert snapshot(products) == before
 
 
 def test_a_published_thumbnail_is_kept_when_its_image_is_gone(sky: Sky) -> None:
@@ -89,7 +95,7 @@ def test_a_published_thumbnail_is_kept_when_its_image_is_gone(sky: Sky) -> None:
     assert (again.built, again.path, again.data_version) == (False, first.path, first.data_version)
 
 
-def test_a_thumbnail_of_the_scripts_before_us_is_kept(sky: Sky) -> None:
+def test_a_thumbnail_of_the_earlier_scripts_is_kept(sky: Sky) -> None:
     sky.image(at(10, 30))
     old = sky.layout.products / "hourly_thumbnails/fish_hdr/20260818/HDR_20260818_101000.jpg"
     sky.put(old, jpeg())
@@ -98,14 +104,14 @@ def test_a_thumbnail_of_the_scripts_before_us_is_kept(sky: Sky) -> None:
     assert report.data_version
 
 
-def test_a_thumbnail_that_was_damaged_after_it_was_published_stops_nothing(sky: Sky) -> None:
+def test_a_damaged_published_thumbnail_causes_no_error(sky: Sky) -> None:
     sky.image(at(10, 30))
     path = build(sky).path
     assert path is not None
     path.write_bytes(b"")
     report = build(sky)
     assert (report.built, report.path, report.bytes) == (False, path, 0)
-    assert strip({10: path}) == strip({})
+    assert render_hour_strip({10: path}) == render_hour_strip({})
 
 
 def test_an_hour_without_images_has_no_thumbnail(sky: Sky) -> None:
@@ -125,7 +131,7 @@ def test_a_thumbnail_has_at_most_540_px_and_the_shape_of_its_image(
     report = build(sky)
     assert report.path is not None
     with Image.open(report.path) as image:
-        assert all(abs(mine - wanted) <= 1 for mine, wanted in zip(image.size, small, strict=True))
+        assert all(abs(side - wanted) <= 1 for side, wanted in zip(image.size, small, strict=True))
         assert max(image.size) <= 540
         assert image.format == "JPEG"
         assert image.mode == "RGB"
@@ -135,8 +141,8 @@ def test_a_thumbnail_has_quality_88(sky: Sky) -> None:
     sky.image(at(10))
     report = build(sky)
     assert report.path is not None
-    with Image.open(report.path) as mine, Image.open(io.BytesIO(jpeg(quality=88))) as wanted:
-        assert mine.quantization == wanted.quantization  # type: ignore[attr-defined]
+    with Image.open(report.path) as thumbnail, Image.open(io.BytesIO(jpeg(quality=88))) as wanted:
+        assert thumbnail.quantization == wanted.quantization  # type: ignore[attr-defined]
 
 
 def test_scaling_while_decoding_is_as_good_as_scaling_afterwards(sky: Sky, large: Path) -> None:
@@ -148,11 +154,11 @@ def test_scaling_while_decoding_is_as_good_as_scaling_afterwards(sky: Sky, large
         wanted = image.convert("RGB").resize((540, 526), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     wanted.save(buffer, "JPEG", quality=88)
-    with Image.open(report.path) as mine, Image.open(buffer) as compressed:
-        assert mine.size == wanted.size
-        # Against a full decode that went through the same compression, and against one that did not.
-        assert 45 <= psnr(mine, compressed) < 100  # not the same: the decoder has scaled
-        assert psnr(mine, wanted) >= psnr(compressed, wanted) - 0.5
+    with Image.open(report.path) as thumbnail, Image.open(buffer) as compressed:
+        assert thumbnail.size == wanted.size
+        # Compared with a full decode after the same compression, and with one without compression.
+        assert 45 <= psnr(thumbnail, compressed) < 100  # not the same: the decoder has scaled
+        assert psnr(thumbnail, wanted) >= psnr(compressed, wanted) - 0.5
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -164,7 +170,7 @@ def test_an_image_that_is_not_rgb_has_a_thumbnail_too(sky: Sky, mode: str) -> No
         image.load()
 
 
-def test_the_next_nearest_is_shown_where_the_nearest_cannot_be_decoded(sky: Sky) -> None:
+def test_if_the_nearest_image_cannot_be_decoded_the_next_nearest_is_used(sky: Sky) -> None:
     sky.image(at(10, 30), undecodable_jpeg())
     sky.image(at(10, 45))
     report = build(sky)
@@ -189,12 +195,12 @@ def test_an_image_that_changed_since_it_was_catalogued_waits(sky: Sky) -> None:
     assert report.path.name == "HDR_20260818_104500.jpg"
 
 
-def test_the_strip_shows_24_hours_and_the_empty_ones_gray(tmp_path: Path) -> None:
-    shown = {}
+def test_the_hour_strip_shows_24_hours_with_the_empty_hours_gray(tmp_path: Path) -> None:
+    thumbnails_by_hour = {}
     for hour, colour in {0: (200, 0, 0), 7: (0, 200, 0), 23: (0, 0, 200)}.items():
-        shown[hour] = tmp_path / f"{hour}.jpg"
-        Image.new("RGB", (540, 526), colour).save(shown[hour], quality=95)
-    with Image.open(io.BytesIO(strip(shown, cell=60))) as picture:
+        thumbnails_by_hour[hour] = tmp_path / f"{hour}.jpg"
+        Image.new("RGB", (540, 526), colour).save(thumbnails_by_hour[hour], quality=95)
+    with Image.open(io.BytesIO(render_hour_strip(thumbnails_by_hour, cell=60))) as picture:
         assert picture.size == (24 * 60, 60 + 14)
         middles = [picture.getpixel((hour * 60 + 30, 14 + 30)) for hour in range(24)]
     for hour, pixel in enumerate(middles):
@@ -221,7 +227,7 @@ def hours_of_the_day() -> list[datetime]:
     return [at(hour) for hour in range(24)]
 
 
-def test_many_hours_give_what_each_gives_alone(sky: Sky) -> None:
+def test_many_hours_at_once_give_the_same_thumbnails_as_single_hours(sky: Sky) -> None:
     for hour in (0, 5, 6, 7, 23):
         for minute in (5, 25, 45):
             sky.image(at(hour, minute))
@@ -229,19 +235,19 @@ def test_many_hours_give_what_each_gives_alone(sky: Sky) -> None:
     sky.refresh()
     reports = list(build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW))
     assert [report.hour for report in reports] == hours_of_the_day()
-    run_concurrently = {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()}
+    made_at_once = {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()}
     assert [list(report.unreadable) for report in reports if report.unreadable] == [
         ["FISH/20260818/05/HDR_20260818_053100.jpg"]
     ]
-    for path in run_concurrently:
+    for path in made_at_once:
         path.unlink()
     alone = [build_thumbnail(sky.workspace, "fish_hdr", hour, NOW) for hour in hours_of_the_day()]
     assert [report.path for report in alone] == [report.path for report in reports]
-    assert {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()} == run_concurrently
-    assert len(run_concurrently) == 5
+    assert {path: path.read_bytes() for path in published(sky.workspace, "fish_hdr", DAY).values()} == made_at_once
+    assert len(made_at_once) == 5
 
 
-def test_many_hours_of_two_days_wait_for_the_catalogue_of_the_day_that_is_behind(sky: Sky) -> None:
+def test_hours_wait_only_if_the_catalogue_of_their_own_day_is_behind(sky: Sky) -> None:
     next_day = DAY + timedelta(days=1)
     for day in (DAY, next_day):
         sky.image(at(10, 10, day=day))
@@ -254,39 +260,39 @@ def test_many_hours_of_two_days_wait_for_the_catalogue_of_the_day_that_is_behind
     assert "the catalogue is behind" in second.note
 
 
-def test_the_directories_of_a_day_are_looked_into_once_for_all_of_its_hours_and_not_for_those_that_are_made(
+def test_a_day_is_scanned_once_for_all_its_hours_and_not_for_hours_with_a_thumbnail(
     sky: Sky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_into: list[date] = []
+    scanned: list[date] = []
 
-    def scanning(raw: Path, day: date) -> Iterator[RawFile]:
-        looked_into.append(day)
-        time.sleep(0.05)  # long enough for the other hours to ask for it
+    def record_scan(raw: Path, day: date) -> Iterator[RawFile]:
+        scanned.append(day)
+        time.sleep(0.05)  # long enough for the other hours to request the day too
         return scan_day(raw, day)
 
-    monkeypatch.setattr(thumbnails, "scan_day", scanning)
+    monkeypatch.setattr(thumbnails, "scan_day", record_scan)
     for hour in range(6):
         sky.image(at(hour))
     sky.refresh()
     assert sum(report.built for report in build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW)) == 6
-    assert looked_into == [DAY]
+    assert scanned == [DAY]
     assert not any(report.built for report in build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day()[:6], NOW))
-    assert looked_into == [DAY]
+    assert scanned == [DAY]
 
 
-def test_an_error_in_one_hour_is_raised_in_its_turn_and_nothing_is_left_half(
+def test_an_error_in_one_hour_is_raised_in_order_and_leaves_no_partial_file(
     sky: Sky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for hour in range(24):
         sky.image(at(hour))
     sky.refresh()
 
-    def full(staged: Path, target: Path) -> None:
+    def fail_in_hour_2(staged: Path, target: Path) -> None:
         if "_02" in target.name:
             raise OSError(errno.ENOSPC, "No space left on device")
         publish_file(staged, target)
 
-    monkeypatch.setattr(thumbnails, "publish_file", full)
+    monkeypatch.setattr(thumbnails, "publish_file", fail_in_hour_2)
     reports = build_thumbnails(sky.workspace, "fish_hdr", hours_of_the_day(), NOW)
     assert [next(reports).built, next(reports).built] == [True, True]
     with pytest.raises(OSError, match="No space left"):
@@ -295,7 +301,7 @@ def test_an_error_in_one_hour_is_raised_in_its_turn_and_nothing_is_left_half(
     assert list((sky.layout.products / ".staging").iterdir()) == []
 
 
-def test_nothing_is_chosen_while_the_catalogue_is_behind_the_raw_tree(sky: Sky) -> None:
+def test_no_image_is_chosen_while_the_catalogue_is_behind_the_raw_tree(sky: Sky) -> None:
     sky.image(at(10, 10))
     sky.refresh()
     nearer = sky.image(at(10, 30))
@@ -303,6 +309,6 @@ def test_nothing_is_chosen_while_the_catalogue_is_behind_the_raw_tree(sky: Sky) 
     assert (behind.built, behind.path) == (False, None)
     assert "the catalogue is behind" in behind.note
     sky.refresh()
-    now = build_thumbnail(sky.workspace, "fish_hdr", HOUR, NOW)
-    assert now.path is not None
-    assert now.path.stem == nearer.stem
+    built = build_thumbnail(sky.workspace, "fish_hdr", HOUR, NOW)
+    assert built.path is not None
+    assert built.path.stem == nearer.stem

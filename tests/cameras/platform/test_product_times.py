@@ -1,9 +1,9 @@
-"""How new a product is: the times in its metadata, which freshness reads."""
+"""The times in a product's metadata, which the freshness check reads."""
 
 from aurora_assets.metadata import span
 from aurora_platform.cameras.pixels import PixelsReport, build_pixels
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
-from tests.cameras.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
+from tests.cameras.sample_media import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, jpeg, partly_broken
 
 CAMERA = "fish_hdr"
 GOOD = Film(options=WITHOUT_B_FRAMES, frames=7)
@@ -21,8 +21,8 @@ def latest(sky: Sky) -> VideoReport:
     return build_latest_video(sky.workspace, CAMERA, NOW)
 
 
-def test_an_input_that_is_left_out_makes_its_product_as_new_as_another(sky: Sky) -> None:
-    # By `last` freshness tells whether a product is stale: a camera in night mode must not make it so.
+def test_an_excluded_input_counts_for_the_time_of_its_product(sky: Sky) -> None:
+    # Freshness uses `last`: a camera in night mode must not make its product stale.
     for hour in (8, 9):
         sky.image(at(hour))
         sky.clip(at(hour), GOOD)
@@ -30,7 +30,7 @@ def test_an_input_that_is_left_out_makes_its_product_as_new_as_another(sky: Sky)
     pixels(sky)
     daily(sky)
     sky.image(at(20), jpeg(1, mode="L"))
-    sky.clip(at(20), half_broken(Film(codec="mpeg4", frames=9)))
+    sky.clip(at(20), partly_broken(Film(codec="mpeg4", frames=9)))
     sky.refresh()
     until_night = {"first": "2026-08-18 08:00:00 UTC", "last": "2026-08-18 20:00:00 UTC"}
     for build in (pixels, daily, latest):

@@ -1,4 +1,4 @@
-"""File names of the sky camera are read exactly, or not at all."""
+"""File names of the sky camera are parsed exactly, or refused."""
 
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ extensions = st.sampled_from(["jpg", "mp4"]).flatmap(
 
 
 @given(moment=moments, camera=st.sampled_from(sorted(SUFFIXES)), extension=extensions)
-def test_a_name_gives_back_what_it_was_written_from(moment: datetime, camera: str, extension: str) -> None:
+def test_a_parsed_name_gives_back_its_time_camera_and_kind(moment: datetime, camera: str, extension: str) -> None:
     stem = f"HDR_{moment.year:04}{moment.month:02}{moment.day:02}_{moment.hour:02}{moment.minute:02}{moment.second:02}"
     name = parse_name(f"{stem}{SUFFIXES[camera]}.{extension}", CAMERAS[camera])
     assert name.time == moment
@@ -30,7 +30,7 @@ def test_a_name_gives_back_what_it_was_written_from(moment: datetime, camera: st
 
 
 @given(moment=moments, camera=st.sampled_from(sorted(SUFFIXES)), other=st.sampled_from(sorted(SUFFIXES)))
-def test_only_its_own_camera_reads_a_name(moment: datetime, camera: str, other: str) -> None:
+def test_a_name_is_valid_only_for_its_own_camera(moment: datetime, camera: str, other: str) -> None:
     filename = f"HDR_{moment:%Y%m%d_%H%M%S}{SUFFIXES[camera]}.jpg"
     if camera == other:
         assert parse_name(filename, CAMERAS[other]).time == moment
@@ -40,7 +40,7 @@ def test_only_its_own_camera_reads_a_name(moment: datetime, camera: str, other: 
 
 
 @given(moment=moments)
-def test_a_time_is_the_exact_number_of_nanoseconds(moment: datetime) -> None:
+def test_epoch_ns_is_the_exact_number_of_nanoseconds(moment: datetime) -> None:
     whole = moment - datetime(1970, 1, 1, tzinfo=UTC)
     assert epoch_ns(moment) == (whole.days * 86_400 + whole.seconds) * 10**9
     assert from_epoch_ns(epoch_ns(moment)) == moment
@@ -65,7 +65,7 @@ def test_any_other_text_is_refused_with_a_reason(text: str) -> None:
         "HDR_20250229_000000.mp4",
     ],
 )
-def test_a_date_or_time_that_does_not_exist_is_refused_as_such(filename: str) -> None:
+def test_a_date_or_time_that_does_not_exist_is_refused_with_that_reason(filename: str) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         parse_name(filename, FISH)
 
@@ -90,6 +90,6 @@ def test_a_date_or_time_that_does_not_exist_is_refused_as_such(filename: str) ->
     ],
 )
 @pytest.mark.parametrize("camera", [FISH, PANO])
-def test_what_only_looks_like_a_name_is_refused(filename: str, camera: object) -> None:
+def test_a_name_that_differs_slightly_from_the_pattern_is_refused(filename: str, camera: object) -> None:
     with pytest.raises(ValueError, match="the name is not"):
         parse_name(filename, camera)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The size of a plain JPEG, read from its header: held against Pillow, which reads all of it."""
+"""The size of a plain JPEG, read from its header, agrees with Pillow, which reads all of it."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aurora_platform.cameras.images import inspect_image
-from aurora_platform.cameras.jpeg import MARGIN, header_of, plain_size, shortened
+from aurora_platform.cameras.jpeg import ROW_MARGIN, read_header, read_plain_size, shorten
 from aurora_platform.cameras.pixels import decode
 
 KINDS = ("baseline", "progressive", "gray", "with Exif", "with a profile", "restarts", "optimized")
@@ -36,12 +36,12 @@ def jpeg(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes) -> tuple[int, int] | None:
-    header = header_of(lambda count, offset: data[offset : offset + count])
+def size_by_our_parser(data: bytes) -> tuple[int, int] | None:
+    header = read_header(lambda count, offset: data[offset : offset + count])
     return (header.width, header.height) if header else None
 
 
-def as_pillow_sees_it(data: bytes) -> tuple[int, int] | None:
+def size_by_pillow(data: bytes) -> tuple[int, int] | None:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return image.size
@@ -50,16 +50,16 @@ def as_pillow_sees_it(data: bytes) -> tuple[int, int] | None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "with a profile"])
-def test_what_cameras_write_is_plain(kind: str, tmp_path: Path) -> None:
+def test_jpegs_that_cameras_write_are_plain(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(jpeg(kind))
-    assert plain_size(str(path)) == (40, 24) == as_pillow_sees_it(jpeg(kind))
+    assert read_plain_size(str(path)) == (40, 24) == size_by_pillow(jpeg(kind))
 
 
 def test_a_header_that_is_not_plain_is_left_to_pillow(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(jpeg("with a profile"))
-    assert plain_size(str(path)) is None
+    assert read_plain_size(str(path)) is None
     assert inspect_image(path) == (40, 24)
 
 
@@ -70,9 +70,9 @@ def with_block(marker: bytes, content: bytes, plain: bytes = jpeg("baseline")) -
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     data = bytearray(jpeg(draw(st.sampled_from(KINDS))))
-    # The header is where a parser can be led astray.
-    for place in draw(st.lists(st.integers(0, min(len(data), 700) - 1), max_size=6)):
-        data[place] = draw(st.sampled_from((0, 1, 2, 8, 0xC0, 0xC4, 0xD8, 0xDA, 0xDB, 0xE0, 0xFE, 0xFF)))
+    # Damage only the header, the part that the parser reads.
+    for offset in draw(st.lists(st.integers(0, min(len(data), 700) - 1), max_size=6)):
+        data[offset] = draw(st.sampled_from((0, 1, 2, 8, 0xC0, 0xC4, 0xD8, 0xDA, 0xDB, 0xE0, 0xFE, 0xFF)))
     if draw(st.booleans()):
         del data[draw(st.integers(0, len(data))) :]
     return bytes(data)
@@ -92,14 +92,14 @@ def damaged(draw: st.DrawFn) -> bytes:
 @example(with_block(b"\xe1", b"Exif\0\0"))
 @example(with_block(b"\xe1", b"Exif\0\0II*\0"))
 @example(with_block(b"\xe1", b"http"))
-def test_it_never_accepts_what_pillow_does_not_and_never_differs(data: bytes) -> None:
-    found = from_bytes(data)
-    assert found is None or found == as_pillow_sees_it(data)
+def test_the_parser_accepts_only_what_pillow_accepts_and_finds_the_same_size(data: bytes) -> None:
+    size = size_by_our_parser(data)
+    assert size is None or size == size_by_pillow(data)
 
 
 @given(st.binary(max_size=2000))
-def test_any_bytes_end_in_an_answer(data: bytes) -> None:
-    assert from_bytes(b"\xff\xd8" + data) in (None, as_pillow_sees_it(b"\xff\xd8" + data))
+def test_any_bytes_give_a_size_or_none(data: bytes) -> None:
+    assert size_by_our_parser(b"\xff\xd8" + data) in (None, size_by_pillow(b"\xff\xd8" + data))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:1:1"])
@@ -109,44 +109,44 @@ def test_a_shortened_jpeg_decodes_to_the_first_rows_of_the_whole(subsampling: st
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG", subsampling=subsampling, restart_marker_blocks=restarts)
     whole = decode(buffer.getvalue(), (97, 61))
-    for rows in range(1, 97 - MARGIN):
-        short = shortened(buffer.getvalue(), rows + MARGIN)
+    for rows in range(1, 97 - ROW_MARGIN):
+        short = shorten(buffer.getvalue(), rows + ROW_MARGIN)
         assert short is not None
-        assert np.array_equal(decode(short, (rows + MARGIN, 61))[:rows], whole[:rows])
+        assert np.array_equal(decode(short, (rows + ROW_MARGIN, 61))[:rows], whole[:rows])
 
 
 @pytest.mark.parametrize("comment", [1, 100, 4000, 4094, 4600, 65_000])
 @pytest.mark.parametrize("kind", ["baseline", "gray", "optimized"])
-def test_an_image_that_begins_otherwise_and_goes_on_as_the_one_before_is_read_alike(kind: str, comment: int) -> None:
+def test_images_that_differ_only_in_their_first_segments_are_parsed_alike(kind: str, comment: int) -> None:
     plain = jpeg(kind)
     longer = with_block(b"\xfe", b"c" * comment, plain)
     block = longer[2 : -len(plain) + 2]
-    for _ in range(2):  # each after the other
-        short, of_longer = shortened(plain, 20), shortened(longer, 20)
+    for _ in range(2):  # each is parsed once after the other
+        short, short_of_longer = shorten(plain, 20), shorten(longer, 20)
         assert short is not None
-        assert of_longer == short[:2] + block + short[2:]
-        assert as_pillow_sees_it(of_longer) == (40, 20)
-    assert shortened(jpeg("baseline" if kind == "gray" else "gray"), 20) != short
+        assert short_of_longer == short[:2] + block + short[2:]
+        assert size_by_pillow(short_of_longer) == (40, 20)
+    assert shorten(jpeg("baseline" if kind == "gray" else "gray"), 20) != short
 
 
-def test_a_picture_that_does_not_come_from_top_to_bottom_is_not_shortened() -> None:
-    assert shortened(jpeg("progressive"), 8) is None
-    assert shortened(jpeg("baseline"), 25) is None
-    assert shortened(b"no JPEG", 8) is None
+def test_only_a_sequential_jpeg_with_more_rows_is_shortened() -> None:
+    assert shorten(jpeg("progressive"), 8) is None
+    assert shorten(jpeg("baseline"), 25) is None
+    assert shorten(b"no JPEG", 8) is None
 
 
-def test_a_file_that_does_not_end_as_a_jpeg_is_not_plain(tmp_path: Path) -> None:
+def test_a_file_without_an_end_marker_at_its_end_is_not_plain(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     for data in (b"", jpeg("baseline")[:-1], jpeg("baseline") + b"\0"):
         path.write_bytes(data)
-        assert plain_size(str(path)) is None
+        assert read_plain_size(str(path)) is None
 
 
-def test_a_pipe_and_a_symlink_are_not_waited_for_or_followed(tmp_path: Path) -> None:
+def test_a_pipe_is_not_waited_for_and_a_symlink_is_not_followed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(OSError, match="Illegal seek"):
-        plain_size(str(tmp_path / "pipe.jpg"))
+        read_plain_size(str(tmp_path / "pipe.jpg"))
     (tmp_path / "image.jpg").write_bytes(jpeg("baseline"))
     (tmp_path / "link.jpg").symlink_to(tmp_path / "image.jpg")
     with pytest.raises(OSError, match="symbolic links"):
-        plain_size(str(tmp_path / "link.jpg"))
+        read_plain_size(str(tmp_path / "link.jpg"))

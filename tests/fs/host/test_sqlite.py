@@ -19,7 +19,7 @@ from aurora_platform.errors import NewerError
 from aurora_platform.fs.sqlite import Schema, make_whole, open_wal
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import CameraLayout
-from tests.cameras.making import Sky, at
+from tests.cameras.sample_media import Sky, at
 from tests.patience import patient
 
 ONE = "CREATE TABLE IF NOT EXISTS sky (name TEXT PRIMARY KEY); CREATE INDEX IF NOT EXISTS by_name ON sky (name);"

@@ -1,4 +1,4 @@
-"""A machine that was short of memory says nothing about a file: nothing is recorded, and the next run has it all."""
+"""A lack of memory is no fault of a file: nothing is recorded, and the next run succeeds."""
 
 import errno
 import sqlite3
@@ -10,13 +10,13 @@ import imagecodecs
 import pytest
 from PIL import ImageFile
 
-from aurora_platform.cameras import clips, exclusions, media, readers, videos
+from aurora_platform.cameras import clips, decoders, media, video_inputs, videos
+from aurora_platform.cameras.decoders import check_playable, decode_image
 from aurora_platform.cameras.pixels import build_pixels
-from aurora_platform.cameras.readers import picture, prove_playable
 from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from aurora_platform.errors import is_transient
-from tests.cameras.making import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, half_broken, jpeg
+from tests.cameras.sample_media import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, jpeg, partly_broken
 
 CAMERA = "fish_hdr"
 GOOD = Film(options=WITHOUT_B_FRAMES, frames=7)
@@ -54,32 +54,32 @@ def assert_nothing_is_recorded(sky: Sky, catalogued: int) -> None:
 @pytest.mark.parametrize("whose", SHORT)
 @pytest.mark.parametrize("build", [daily, latest])
 @pytest.mark.parametrize(
-    "place", [(clips, "_encode"), (videos, "_append"), (videos, "open_clip"), (clips, "open_clip")]
+    "function", [(clips, "_encode"), (videos, "_append_clip"), (videos, "open_clip"), (clips, "open_clip")]
 )
-def test_a_video_for_which_there_is_no_memory_is_made_by_the_next_run(
+def test_a_video_that_failed_for_lack_of_memory_is_made_by_the_next_run(
     sky: Sky,
     monkeypatch: pytest.MonkeyPatch,
     whose: str,
     build: Callable[[Sky], VideoReport],
-    place: tuple[object, str],
+    function: tuple[object, str],
 ) -> None:
     for hour, film in ((9, GOOD), (10, OTHER), (11, GOOD)):
         sky.clip(at(hour), film)
     sky.refresh()
     with monkeypatch.context() as short:
-        short.setattr(*place, failing(SHORT[whose]))
+        short.setattr(*function, failing(SHORT[whose]))
         with pytest.raises(MemoryError) as raised:
             build(sky)
     assert is_transient(raised.value)
     for path in (sky.layout.products / ".clips").rglob("*.mp4"):
-        path.unlink()  # was made before
+        path.unlink()  # made before the failure
     assert_nothing_is_recorded(sky, 3)
     report = build(sky)
     assert (report.built, report.clips, report.excluded, report.unreadable) == (True, 3, {}, {})
 
 
 @pytest.mark.parametrize("whose", SHORT)
-def test_a_clip_is_not_condemned_where_there_is_no_memory_to_play_it(
+def test_a_lack_of_memory_while_a_clip_is_decoded_does_not_make_it_unreadable(
     sky: Sky, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     class Packet:
@@ -98,16 +98,16 @@ def test_a_clip_is_not_condemned_where_there_is_no_memory_to_play_it(
             def __exit__(self, *_: object) -> None:
                 pass
 
-        monkeypatch.setattr(readers, "open_clip", lambda *_, **__: Source())
+        monkeypatch.setattr(decoders, "open_clip", lambda *_, **__: Source())
         with pytest.raises(MemoryError):
-            prove_playable(clip)
-    monkeypatch.setattr(readers, "open_clip", failing(SHORT[whose]))
+            check_playable(clip)
+    monkeypatch.setattr(decoders, "open_clip", failing(SHORT[whose]))
     with pytest.raises(MemoryError):
-        prove_playable(clip)
+        check_playable(clip)
 
 
 @pytest.mark.parametrize("whose", SHORT)
-def test_the_catalogue_names_a_file_for_which_there_is_no_memory_and_reads_it_at_its_next_pass(
+def test_a_refresh_reports_a_file_that_failed_for_lack_of_memory_and_the_next_refresh_reads_it(
     sky: Sky, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     clip, image, other = sky.clip(at(10), GOOD), sky.image(at(10), jpeg() + bytes(9)), sky.image(at(11))
@@ -122,20 +122,20 @@ def test_the_catalogue_names_a_file_for_which_there_is_no_memory_and_reads_it_at
     assert other.exists()
 
 
-@pytest.mark.parametrize("said", [LIBJPEG, MemoryError()])
-def test_an_image_is_not_condemned_where_there_is_no_memory_to_decode_it(
-    sky: Sky, monkeypatch: pytest.MonkeyPatch, said: Exception
+@pytest.mark.parametrize("error", [LIBJPEG, MemoryError()])
+def test_a_lack_of_memory_while_an_image_is_decoded_does_not_make_it_unreadable(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     for minute in (0, 30):
         sky.image(at(10, minute))
     sky.refresh()
     with monkeypatch.context() as short:
-        short.setattr(imagecodecs, "jpeg8_decode", failing(said))
+        short.setattr(imagecodecs, "jpeg8_decode", failing(error))
         short.setattr(ImageFile.ImageFile, "load", failing(OSError("broken data stream")))
         for build in (
             lambda: build_pixels(sky.workspace, CAMERA, DAY, NOW),
             lambda: build_thumbnail(sky.workspace, CAMERA, at(10), NOW),
-            lambda: picture(jpeg()),
+            lambda: decode_image(jpeg()),
         ):
             with pytest.raises(MemoryError) as raised:
                 build()
@@ -144,40 +144,40 @@ def test_an_image_is_not_condemned_where_there_is_no_memory_to_decode_it(
     assert build_pixels(sky.workspace, CAMERA, DAY, NOW).frames == 2
 
 
-def test_one_reader_without_memory_leaves_it_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_one_decoder_gets_no_memory_the_other_decodes_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     content = jpeg()
     monkeypatch.setattr(ImageFile.ImageFile, "load", failing(PILLOW))
-    assert picture(content).size == (64, 48)
+    assert decode_image(content).size == (64, 48)
     monkeypatch.setattr(imagecodecs, "jpeg8_decode", failing(imagecodecs.Jpeg8Error("broken")))
     with pytest.raises(MemoryError):
-        picture(content)
+        decode_image(content)
 
 
 @pytest.mark.parametrize("with_others", [True, False])
-def test_what_could_not_be_converted_is_tried_again_by_another_version_and_only_then(
+def test_a_failed_conversion_is_tried_again_only_by_another_library_version(
     sky: Sky, monkeypatch: pytest.MonkeyPatch, with_others: bool
 ) -> None:
     hours = (9, 11) if with_others else ()
     for hour in hours:
         sky.clip(at(hour), GOOD)
     odd = sky.clip(at(10), OTHER)
-    broken = sky.clip(at(12), half_broken(Film(codec="mpeg4", frames=9)))
+    broken = sky.clip(at(12), partly_broken(Film(codec="mpeg4", frames=9)))
     sky.refresh()
     calls: list[object] = []
-    real = clips._encode
+    encode = clips._encode
 
-    def refusing(clip: media.Clip, *rest: object) -> int:
+    def refuse_odd_clip_twice(clip: media.Clip, *rest: object) -> int:
         calls.append(clip.path.name)
         if clip.path == odd and len(calls) < 3:
             raise av.error.ExternalError(1, "Generic error in an external library")
-        return real(clip, *rest)  # type: ignore[arg-type]
+        return encode(clip, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(clips, "_encode", refusing)
+    monkeypatch.setattr(clips, "_encode", refuse_odd_clip_twice)
     for build in (daily, latest, daily):
         assert len(build(sky).excluded) == 2
     assert sorted(calls) == sorted([odd.name, broken.name])
-    for module in (exclusions, videos):
-        monkeypatch.setattr(module, "VERSIONS", "PyAV 99, FFmpeg 99")
+    for module in (video_inputs, videos):
+        monkeypatch.setattr(module, "LIBRARY_VERSIONS", "PyAV 99, FFmpeg 99")
     for build in (daily, latest, daily):
         report = build(sky)
         assert [path.rsplit("/")[-1] for path in report.excluded] == [broken.name]

@@ -1,4 +1,4 @@
-"""Media made for one purpose each, and looks at files that owe nothing to the code under test."""
+"""Sample media, a raw tree to fill, and helpers that read files independently of the code under test."""
 
 import hashlib
 import io
@@ -32,14 +32,14 @@ def at(hour: int, minute: int = 0, second: int = 0, day: date = DAY) -> datetime
     return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=UTC)
 
 
-def touch(path: Path, moment: datetime = SETTLED, ns: int = 0) -> Path:
+def set_mtime(path: Path, moment: datetime = SETTLED, ns: int = 0) -> Path:
     stamp = int(moment.timestamp()) * 1_000_000_000 + ns
     os.utime(path, ns=(stamp, stamp))
     return path
 
 
 def texture(seed: int, size: tuple[int, int], mode: str = "RGB") -> Image.Image:
-    """A smooth picture that no other seed gives."""
+    """A smooth picture, different for every seed."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
@@ -52,7 +52,7 @@ def jpeg(seed: int = 0, size: tuple[int, int] = (64, 48), mode: str = "RGB", **o
 
 
 def undecodable_jpeg(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A JPEG with a sound header, size and end that no decoder can decode: its quantization table is a comment."""
+    """A JPEG with a valid header, size and end that no decoder can read: its quantization table is a comment."""
     content = bytearray(jpeg(seed, size))
     content[content.index(b"\xff\xdb") + 1] = 0xFE
     return bytes(content)
@@ -60,7 +60,7 @@ def undecodable_jpeg(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
 
 @dataclass(frozen=True)
 class Film:
-    """How a clip is encoded."""
+    """The encoding parameters of a clip."""
 
     codec: str = "libx264"
     size: tuple[int, int] = (64, 48)
@@ -152,7 +152,7 @@ class Sky:
     def put(self, path: Path, content: bytes, written: datetime = SETTLED, ns: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        return touch(path, written, ns)
+        return set_mtime(path, written, ns)
 
     def image(self, time: datetime, content: bytes | None = None, camera: str = "fish_hdr") -> Path:
         content = content if content is not None else jpeg(int(time.timestamp()) % 1_000_000)
@@ -166,31 +166,31 @@ class Sky:
         return refresh_day(self.workspace, day, now)
 
 
-# -- looking ----------------------------------------------------------------------------------------------------------
+# -- reading files ----------------------------------------------------------------------------------------------------
 
 
-def planes(frame: av.VideoFrame) -> str:
+def frame_hash(frame: av.VideoFrame) -> str:
     """A hash of a decoded frame's samples."""
     return hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()
 
 
 def frame_hashes(path: Path) -> list[str]:
     with av.open(str(path)) as container:
-        return [planes(frame) for frame in container.decode(video=0)]
+        return [frame_hash(frame) for frame in container.decode(video=0)]
 
 
-def in_order(paths: Sequence[Path]) -> list[str]:
-    return [found for path in paths for found in frame_hashes(path)]
+def frame_hashes_of_all(paths: Sequence[Path]) -> list[str]:
+    return [frame for path in paths for frame in frame_hashes(path)]
 
 
-def shown_times(path: Path) -> list[Fraction]:
+def presentation_times(path: Path) -> list[Fraction]:
     """Presentation times of a video's frames, in s, as they are decoded."""
     with av.open(str(path)) as container:
         return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
 
 
 def sync_samples(path: Path) -> list[int] | None:
-    """Numbers (from 0) of the frames where decoding may begin, by the sync sample box; None: all."""
+    """Numbers (from 0) of the frames at which decoding may begin, by the sync sample box; None: all frames."""
     content = path.read_bytes()
     table = box(content, "moov", "trak", "mdia", "minf", "stbl")
     for found in boxes(content, table.start, table.end):
@@ -207,8 +207,8 @@ def packet_times(path: Path) -> list[tuple[int, int]]:
 
 
 def assert_times_in_order(path: Path) -> None:
-    """What every joined video must hold: shown from 0 on, strictly one after the other, none before it is decoded."""
-    times = shown_times(path)
+    """Assert for a joined video: times start at 0 and increase strictly; no frame is shown before it is decoded."""
+    times = presentation_times(path)
     assert times[0] == 0
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
     packets = packet_times(path)
@@ -246,7 +246,7 @@ def box(content: bytes, *path: str) -> Box:
 
 
 def media_duration(path: Path) -> Fraction:
-    """The duration of the first track in s, as its media header says (mdhd, version 0 or 1)."""
+    """The duration of the first track in s, by its media header (mdhd, version 0 or 1)."""
     content = path.read_bytes()
     header = box(content, "moov", "trak", "mdia", "mdhd")
     timescale, duration = (
@@ -257,14 +257,14 @@ def media_duration(path: Path) -> Fraction:
     return Fraction(duration, timescale)
 
 
-def state(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Inode, mtime and bytes of every product below ``root`` (SQLite's own files beside the catalogue are not)."""
+def snapshot(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Inode, mtime and bytes of every product below ``root``, without SQLite's own files beside the catalogue."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.endswith(("-wal", "-shm"))]
     return {str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in files}
 
 
-def half_broken(film: Film) -> bytes:
-    """A clip of which some frames can be decoded and the last cannot."""
+def partly_broken(film: Film) -> bytes:
+    """A clip whose last frame cannot be decoded, while other frames can."""
     content = bytearray(film.encode(1))
     with av.open(io.BytesIO(bytes(content))) as container:
         last = [packet for packet in container.demux(video=0) if packet.size][-1]
