@@ -16,10 +16,13 @@ class Show:
 
     name: str = ""
     """Its name; the field's where empty."""
-    unit: Literal["", "bytes", "s"] = ""
-    """``bytes``: also in a form for people (1.3 GB). ``s``: with milliseconds."""
+    unit: Literal["", "bytes"] = ""
+    """``bytes``: also in a form for people (1.3 GB)."""
     rare: bool = False
     """Left out where it is zero: a count that is hardly ever anything else."""
+
+
+SHOWN, BYTES, RARE = Show(), Show(unit="bytes"), Show(rare=True)
 
 
 def shown_fields(report: object) -> Iterator[tuple[str, Show, Any]]:

@@ -17,7 +17,7 @@ from dagster import (
 
 from aurora_assets.asset_keys import CATALOG, product_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import Metadata, column_schema, common_version, names, picture, rate, span
+from aurora_assets.metadata import Metadata, column_schema, common_version, metadata_of, picture, span
 from aurora_assets.partitions import daily, day_of_key, hour_of_key, hourly
 from aurora_platform import cameras
 from aurora_platform.cameras import hours, recipes
@@ -63,7 +63,7 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
             def build(key: str) -> CatalogReport:
                 return refresh_day(day_of_key(key), _now())
 
-            return _each_day(context, build, _catalog_metadata)
+            return _each_day(context, build, metadata_of)
 
     return wxcam_catalog
 
@@ -100,7 +100,7 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
             return cameras.videos.build_daily_video(workspace, camera, day_of_key(key), _now())
 
         _begin(context, site, workspace)
-        return _each_day(context, build, lambda report: _video_metadata(report, workspace.layout.products))
+        return _each_day(context, build, _video_metadata)
 
     return daily_video
 
@@ -117,9 +117,7 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
         """
         _begin(context, site, workspace)
         report = cameras.videos.build_latest_video(workspace, camera, _now())
-        return MaterializeResult(
-            metadata=_video_metadata(report, workspace.layout.products), data_version=DataVersion(report.data_version)
-        )
+        return MaterializeResult(metadata=_video_metadata(report), data_version=DataVersion(report.data_version))
 
     return latest_video
 
@@ -140,7 +138,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
         made = cameras.thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
         for key, report in zip(keys, made, strict=True):
             reports[key] = report
-            context.add_asset_metadata(_thumbnail_metadata(report, workspace.layout.products), partition_key=key)
+            context.add_asset_metadata(_thumbnail_metadata(report), partition_key=key)
         built = sum(report.built for report in reports.values())
         context.log.info(f"{built} thumbnails made for {len(reports)} hours")
         day = hour_of_key(max(reports)).date()
@@ -169,7 +167,7 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
             return cameras.pixels.build_pixels(workspace, camera, day_of_key(key), _now())
 
         _begin(context, site, workspace)
-        return _each_day(context, build, _pixels_metadata)
+        return _each_day(context, build, metadata_of)
 
     return pixel_store
 
@@ -198,85 +196,20 @@ def _each_day[Report: (PixelsReport, VideoReport, CatalogReport)](
     return MaterializeResult(data_version=DataVersion(common_version(data_versions)))
 
 
-def _catalog_metadata(report: CatalogReport) -> Metadata:
-    return {
-        "images": report.images,
-        "clips": report.videos,
-        "bytes": report.bytes,
-        "added": report.added,
-        "changed": report.changed,
-        "removed": report.removed,
-        "unchanged": report.unchanged,
-        "unsettled": report.unsettled.total,
-        "unreadable": len(report.unreadable),
-        "unreadable_files": names(report.unreadable),
-        "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.data_version,
-        **span(report.span),
-    }
+def _video_metadata(report: VideoReport) -> Metadata:
+    metadata = metadata_of(report)
+    if report.path is None:
+        return metadata
+    try:
+        return {"poster": picture(cameras.videos.render_poster(report.path), report.path.name), **metadata}
+    except MediaError as error:
+        # Damaged since it was made: the check `plays` names it, and the other days of the run go on.
+        return {"poster": f"no picture: {error}", **metadata}
 
 
-def _video_metadata(report: VideoReport, products: Path) -> Metadata:
-    metadata: Metadata = {}
-    if report.target.is_file():
-        try:
-            metadata["poster"] = picture(cameras.videos.render_poster(report.target), report.target.name)
-        except MediaError as error:
-            # Damaged since it was made: the check `plays` names it, and the other days of the run go on.
-            metadata["poster"] = f"no picture: {error}"
-        metadata["file"] = str(report.target.relative_to(products))
-    return metadata | {
-        "rebuilt": report.built,
-        "clips": report.clips,
-        "clips_converted": report.converted,
-        "clips_converted_before": report.kept_conversions,
-        "frames": report.frames,
-        "duration_s": round(report.duration, 3),
-        "bytes": report.bytes,
-        "waiting": report.waiting.total,
-        "excluded": len(report.excluded),
-        "excluded_files": names(report.excluded),
-        "unreadable": len(report.unreadable),
-        "unreadable_files": names(report.unreadable),
-        "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.data_version,
-        **span(report.span),
-    }
-
-
-def _thumbnail_metadata(report: ThumbnailReport, products: Path) -> Metadata:
-    metadata: Metadata = {}
-    if report.path:
-        shown_time = parse_name(report.path.name, CAMERAS[report.camera]).time
-        metadata["thumbnail"] = picture(report.path.read_bytes(), report.path.name)
-        metadata |= span((shown_time, shown_time))
-        metadata["file"] = str(report.path.relative_to(products))
-    return metadata | {
-        "made": report.built,
-        "note": report.note or "made",
-        "bytes": report.bytes,
-        "unreadable": len(report.unreadable),
-        "unreadable_files": names(report.unreadable),
-        "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.data_version,
-    }
-
-
-def _pixels_metadata(report: PixelsReport) -> Metadata:
-    return {
-        "rebuilt": report.built,
-        "frames": report.frames,
-        "frames_decoded": report.decoded,
-        "decoded_per_s": rate(report.decoded, report.seconds),
-        "height_px": report.shape[0] if report.shape else 0,
-        "width_px": report.shape[1] if report.shape else 0,
-        "bytes": report.bytes,
-        "excluded": len(report.excluded),
-        "excluded_files": names(report.excluded),
-        "unreadable": len(report.unreadable),
-        "unreadable_files": names(report.unreadable),
-        "waiting": report.waiting.total,
-        "seconds": round(report.seconds, 3),
-        "inputs_sha256": report.data_version,
-        **span(report.span),
-    }
+def _thumbnail_metadata(report: ThumbnailReport) -> Metadata:
+    if report.path is None:
+        return metadata_of(report)
+    time = parse_name(report.path.name, CAMERAS[report.camera]).time
+    thumbnail = {"thumbnail": picture(report.path.read_bytes(), report.path.name)}
+    return thumbnail | metadata_of(report) | span((time, time))

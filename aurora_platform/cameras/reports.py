@@ -3,8 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Annotated
 
+from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import Count
+
+_DATA_VERSION = Show("inputs_sha256")
+Reasons = dict[str, str]
+"""relative path -> reason"""
+Span = tuple[datetime, datetime] | None
+"""Times of the first and last input, excluded ones included: how new the product is."""
 
 
 @dataclass
@@ -12,23 +20,18 @@ class CatalogReport:
     """The result of refreshing one day of the catalogue. Counts are files."""
 
     day: date
-    images: int = 0
-    videos: int = 0
-    bytes: int = 0
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    unsettled: Count = field(default_factory=Count)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> reason"""
-    seconds: float = 0.0
-    data_version: str = ""
-    span: tuple[datetime, datetime] | None = None
-
-    @property
-    def wrote(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
+    images: Annotated[int, SHOWN] = 0
+    videos: Annotated[int, Show("clips")] = 0
+    unreadable: Annotated[Reasons, SHOWN] = field(default_factory=dict)
+    unsettled: Annotated[Count, SHOWN] = field(default_factory=Count)
+    bytes: Annotated[int, BYTES] = 0
+    added: Annotated[int, SHOWN] = 0
+    changed: Annotated[int, SHOWN] = 0
+    removed: Annotated[int, SHOWN] = 0
+    unchanged: Annotated[int, SHOWN] = 0
+    span: Annotated[Span, SHOWN] = None
+    seconds: Annotated[float, SHOWN] = 0.0
+    data_version: Annotated[str, _DATA_VERSION] = ""
 
 
 @dataclass
@@ -37,24 +40,28 @@ class VideoReport:
 
     camera: str
     target: Path
-    built: bool = False
-    clips: int = 0
-    converted: int = 0
+    frames: Annotated[int, SHOWN] = 0
+    duration: Annotated[float, Show("duration_s")] = 0.0
+    clips: Annotated[int, SHOWN] = 0
+    excluded: Annotated[Reasons, SHOWN] = field(default_factory=dict)
+    """Why the video excludes a clip."""
+    built: Annotated[bool, Show("rebuilt")] = False
+    bytes: Annotated[int, BYTES] = 0
+    converted: Annotated[int, Show("clips_converted", rare=True)] = 0
     """Clips that were converted in this run."""
-    kept_conversions: int = 0
+    kept_conversions: Annotated[int, Show("clips_converted_before", rare=True)] = 0
     """Clips that an earlier run had converted."""
-    frames: int = 0
-    duration: float = 0.0  # s
-    bytes: int = 0
-    excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why the video excludes it"""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> why no decoder can read it"""
-    waiting: Count = field(default_factory=Count)
-    seconds: float = 0.0
-    data_version: str = ""
-    span: tuple[datetime, datetime] | None = None
-    """Times of the first and last clip, excluded clips included: how new the product is."""
+    unreadable: Annotated[Reasons, RARE] = field(default_factory=dict)
+    """Why no decoder can read a clip."""
+    waiting: Annotated[Count, RARE] = field(default_factory=Count)
+    span: Annotated[Span, SHOWN] = None
+    seconds: Annotated[float, SHOWN] = 0.0
+    data_version: Annotated[str, _DATA_VERSION] = ""
+
+    @property
+    def path(self) -> Annotated[Path | None, SHOWN]:
+        """The video; None where there is none."""
+        return self.target if self.bytes else None
 
 
 @dataclass
@@ -63,15 +70,15 @@ class ThumbnailReport:
 
     camera: str
     hour: datetime
-    path: Path | None = None
+    built: Annotated[bool, Show("made")] = False
+    note: Annotated[str, SHOWN] = ""
+    bytes: Annotated[int, BYTES] = 0
+    path: Annotated[Path | None, SHOWN] = None
     """The published thumbnail, if the hour has one."""
-    built: bool = False
-    note: str = ""
-    bytes: int = 0
-    unreadable: dict[str, str] = field(default_factory=dict)
-    waiting: Count = field(default_factory=Count)
-    seconds: float = 0.0
-    data_version: str = ""
+    unreadable: Annotated[Reasons, RARE] = field(default_factory=dict)
+    waiting: Annotated[Count, RARE] = field(default_factory=Count)
+    seconds: Annotated[float, SHOWN] = 0.0
+    data_version: Annotated[str, _DATA_VERSION] = ""
 
 
 @dataclass
@@ -80,20 +87,34 @@ class PixelsReport:
 
     camera: str
     day: date
-    built: bool = False
-    frames: int = 0
-    decoded: int = 0
-    """Frames that this run checked to be decodable; the others come from the day's earlier version."""
+    frames: Annotated[int, SHOWN] = 0
     shape: tuple[int, int] | None = None
     """y, x (px)"""
-    bytes: int = 0
-    excluded: dict[str, str] = field(default_factory=dict)
-    """relative path -> why it is not in the array (other size, same time as another image, not RGB)"""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """relative path -> why no decoder can read it"""
-    waiting: Count = field(default_factory=Count)
+    excluded: Annotated[Reasons, SHOWN] = field(default_factory=dict)
+    """Why an image is not in the array (other size, same time as another image, not RGB)."""
+    bytes: Annotated[int, BYTES] = 0
+    built: Annotated[bool, Show("rebuilt")] = False
+    decoded: Annotated[int, Show("frames_decoded")] = 0
+    """Frames that this run checked to be decodable; the others come from the day's earlier version."""
+    unreadable: Annotated[Reasons, RARE] = field(default_factory=dict)
+    """Why no decoder can read an image."""
+    waiting: Annotated[Count, RARE] = field(default_factory=Count)
     """Files that changed since they were catalogued: the next run uses them."""
-    seconds: float = 0.0
-    data_version: str = ""
-    span: tuple[datetime, datetime] | None = None
-    """Times of the first and last image, excluded images included: how new the product is."""
+    span: Annotated[Span, SHOWN] = None
+    seconds: Annotated[float, SHOWN] = 0.0
+    data_version: Annotated[str, _DATA_VERSION] = ""
+
+    @property
+    def height_px(self) -> Annotated[int, SHOWN]:
+        """Height of the frames; 0 without any."""
+        return self.shape[0] if self.shape else 0
+
+    @property
+    def width_px(self) -> Annotated[int, SHOWN]:
+        """Width of the frames; 0 without any."""
+        return self.shape[1] if self.shape else 0
+
+    @property
+    def decoded_per_s(self) -> Annotated[float, RARE]:
+        """Decoded frames per second of the whole build."""
+        return self.decoded / self.seconds if self.seconds else 0.0

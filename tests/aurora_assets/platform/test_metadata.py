@@ -28,7 +28,7 @@ class Report:
     target: Annotated[Path | None, Show("path")] = None
     note: Annotated[str, NAMED] = ""
     days: Annotated[list[date], NAMED] = field(default_factory=list)
-    seconds: Annotated[float, Show(unit="s")] = 1.2346
+    seconds: Annotated[float, NAMED] = 1.2346
 
     @property
     def rate(self) -> Annotated[float, Show("rate_bytes_per_s")]:

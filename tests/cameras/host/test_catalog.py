@@ -167,7 +167,7 @@ def test_an_unreadable_file_is_not_opened_again(faulty: Faulty) -> None:
         assert opened() == []
     assert unreadable(sky) == before
     assert report.unreadable == first.unreadable
-    assert not report.wrote
+    assert (report.added, report.changed, report.removed) == (0, 0, 0)
 
 
 def test_an_unreadable_file_is_tried_again_when_its_size_or_mtime_changes(sky: Sky) -> None:
@@ -347,7 +347,7 @@ def test_a_second_refresh_writes_nothing(filled: Sky) -> None:
     file = filled.layout.catalog
     before = (file.read_bytes(), file.stat().st_mtime_ns, file.stat().st_ino)
     report = filled.refresh(now=NOW + timedelta(hours=1))
-    assert (report.unchanged, report.wrote) == (42, False)
+    assert (report.unchanged, report.added, report.changed, report.removed) == (42, 0, 0, 0)
     assert (file.read_bytes(), file.stat().st_mtime_ns, file.stat().st_ino) == before
     assert [path.name for path in file.parent.glob("wxcam_catalog*")] == [file.name]
 
