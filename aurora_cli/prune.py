@@ -9,7 +9,7 @@ from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, open_state_or_exit, require_archive
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.prune_plan import plan_prune
-from aurora_platform.archive.retention import Retired, retire
+from aurora_platform.archive.retention import RetireReport, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
@@ -109,7 +109,7 @@ def retire_command(file: Path | None, stream: str, is_applied: bool) -> None:
     _show(stream, result)
 
 
-def _show(stream: str, result: Retired) -> None:
+def _show(stream: str, result: RetireReport) -> None:
     print_line(f"{stream}: {result.summary()}" + (" (dry run; --apply deletes)" if result.dry_run else ""))
     for path in result.first:
         print_line(f"  {path}", "dim")

@@ -19,7 +19,7 @@ from aurora_cli.context import describe_error, load_site_or_exit, require_archiv
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
-from aurora_platform.archive.repair import Cure, Mend, plan_repair
+from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
 from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.selection import raw_items
 from aurora_platform.archive.stores import Records
@@ -88,25 +88,25 @@ class _Repair:
             f"reading every file of {self.name} on {self.day}, at the source, local and in the archive ...", "dim"
         )
         outcome = self._verify(full=True)
-        mends = self._plan()
-        self._show(mends, outcome, is_applied)
-        curable = [mend for mend in mends if mend.cure is not Cure.NONE]
+        steps = self._plan()
+        self._show(steps, outcome, is_applied)
+        curable = [step for step in steps if step.kind is not RepairKind.NONE]
         if not curable or not is_applied:
-            return len(mends)
-        self._set_mtimes([mend for mend in curable if mend.cure is Cure.TIME])
-        self._fetch([mend for mend in curable if mend.cure is Cure.FETCH])
-        self._send([mend for mend in curable if mend.cure is Cure.SEND])
+            return len(steps)
+        self._set_mtimes([step for step in curable if step.kind is RepairKind.TIME])
+        self._fetch([step for step in curable if step.kind is RepairKind.FETCH])
+        self._send([step for step in curable if step.kind is RepairKind.SEND])
         with Records(self.site).evidence() as evidence:
-            evidence.forget(self.name, [mend.path for mend in curable])
+            evidence.forget_checksums(self.name, [step.path for step in curable])
         self._verify(full=False)
         left = self._plan()
-        if sends := [mend for mend in left if mend.cure is Cure.SEND and mend not in curable]:
+        if sends := [step for step in left if step.kind is RepairKind.SEND and step not in curable]:
             self._send(sends)  # what could be sent only after its mtime was set
             self._verify(full=False)
             left = self._plan()
-        for mend in left:
-            print_line(f"  still wrong: {mend.path}: {mend.wrong}; {mend.why}", "red")
-        print_line(f"repaired {len(mends) - len(left)} of {len(mends)} files", "red" if left else "green")
+        for step in left:
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
+        print_line(f"repaired {len(steps) - len(left)} of {len(steps)} files", "red" if left else "green")
         return len(left)
 
     def _verify(self, *, full: bool) -> VerifyOutcome:
@@ -121,39 +121,39 @@ class _Repair:
             raise click.ClickException(f"{side} cannot be read, so no file can be proved right: {why}")
         return outcome
 
-    def _plan(self) -> list[Mend]:
+    def _plan(self) -> list[RepairStep]:
         places = places_of(self.site, self.name, self.connections)
         with Records(self.site).verification(self.name, places) as verification:
             return list(plan_repair(verification, self.day))
 
-    def _show(self, mends: Sequence[Mend], outcome: VerifyOutcome, is_applied: bool) -> None:
-        if not mends:
+    def _show(self, steps: Sequence[RepairStep], outcome: VerifyOutcome, is_applied: bool) -> None:
+        if not steps:
             print_line(f"nothing is wrong: {outcome.report.days[0].verdict.sentence()}", "green")
             return
         print_table(
-            f"{self.name} {self.day}: {len(mends)} files are wrong" + ("" if is_applied else " (dry run)"),
+            f"{self.name} {self.day}: {len(steps)} files are wrong" + ("" if is_applied else " (dry run)"),
             ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
-            [[mend.path, str(mend.right.size if mend.right else 0), mend.wrong, mend.cure, mend.why] for mend in mends],
+            [[step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, step.why] for step in steps],
         )
-        if not is_applied and any(mend.cure is not Cure.NONE for mend in mends):
+        if not is_applied and any(step.kind is not RepairKind.NONE for step in steps):
             print_line(f"next: aurora repair {self.name} --day {self.day} --apply")
 
-    def _set_mtimes(self, mends: Sequence[Mend]) -> None:
+    def _set_mtimes(self, steps: Sequence[RepairStep]) -> None:
         """Set the mtime of files whose bytes are right to the mtime in the finalization of the day."""
-        for mend in mends:
-            assert mend.right is not None  # its mtime is the cure
-            local = Layout.of(self.site).raw_root(self.name) / mend.path
-            os.utime(local, ns=(mend.right.mtime_ns, mend.right.mtime_ns), follow_symlinks=False)
-        if mends:
-            print_line(f"set the mtime of {len(mends)} files to that in the finalization of the day")
+        for step in steps:
+            assert step.right is not None  # its mtime is the cure
+            local = Layout.of(self.site).raw_root(self.name) / step.path
+            os.utime(local, ns=(step.right.mtime_ns, step.right.mtime_ns), follow_symlinks=False)
+        if steps:
+            print_line(f"set the mtime of {len(steps)} files to that in the finalization of the day")
 
-    def _send(self, mends: Sequence[Mend]) -> None:
+    def _send(self, steps: Sequence[RepairStep]) -> None:
         """Send exactly these files again, even if size and mtime are the same in the archive."""
-        if not mends:
+        if not steps:
             return
         archive = require_archive(self.site)
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
-        wrong = {str(root / mend.path) for mend in mends}
+        wrong = {str(root / step.path) for step in steps}
         items = [item for item in raw_items(stream, root, archive.raw, {self.day}, Count()) if item.local_path in wrong]
         with Records(self.site).ledger() as ledger:
             ledger.offer(archive.name, raw_group(self.name), items)
@@ -168,17 +168,17 @@ class _Repair:
     def _lane(self) -> str:
         return f"{REPAIR}{self.name}"
 
-    def _fetch(self, mends: Sequence[Mend]) -> None:
+    def _fetch(self, steps: Sequence[RepairStep]) -> None:
         """Move these files to the quarantine, and let the mirror fetch them again."""
-        if not mends:
+        if not steps:
             return
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
         quarantine = Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
-        for mend in mends:
-            target = quarantine / mend.path
+        for step in steps:
+            target = quarantine / step.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / mend.path, target)  # a stream's directory may be on another device
-        print_line(f"moved {len(mends)} files to {quarantine}")
+            shutil.move(root / step.path, target)  # a stream's directory may be on another device
+        print_line(f"moved {len(steps)} files to {quarantine}")
         host = self.site.hosts[stream.host]
         report = mirror_days(
             self.name,

@@ -275,7 +275,9 @@ def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
     return {
         "summary": " | ".join(report.summary() for report in reports),
         "host": ", ".join(sorted({r.host for r in reports if r.host})) or "none needed",
-        "hosts_that_did_not_work": table({"host": h, "said": said} for r in reports for h, said in r.said.items()),
+        "hosts_that_did_not_work": table(
+            {"host": h, "said": said} for r in reports for h, said in r.host_errors.items()
+        ),
         "files": sum(r.files for r in reports),
         "bytes": bytes_,
         "seconds": round(seconds, 3),
@@ -317,7 +319,7 @@ def _verdict_metadata(found: DayVerdict) -> Metadata:
         "bytes": verdict.bytes,
         "proved": verdict.proved,
         "pending": verdict.pending,
-        "gaps": verdict.gap_count,
+        "gaps": verdict.problem_count,
         "gaps_first": "\n".join(verdict.gaps) or "none",
         "source_files": verdict.source,
         "local_files": verdict.local,
@@ -331,7 +333,7 @@ def _pass_metadata(certified: VerifyOutcome) -> Metadata:
     return {
         "summary": report.summary(),
         "seconds": round(report.seconds, 3),
-        "days_finalized_or_withdrawn": ", ".join(str(day) for day in report.news) or "none",
+        "days_finalized_or_withdrawn": ", ".join(str(day) for day in report.changed_days) or "none",
         "archive_host": report.hosts.get("gws", "none"),
         "refused": report.refused.total,
         "refused_first": "; ".join(report.refused.first) or "none",

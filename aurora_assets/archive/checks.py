@@ -91,7 +91,7 @@ def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckRe
 def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> AssetCheckResult:
     """Red only for files that should be there by now."""
     days = report.days
-    bad = [found for found in days if found.verdict.gap_count or found.error]
+    bad = [found for found in days if found.verdict.problem_count or found.error]
     return AssetCheckResult(
         asset_key=key,
         check_name=_GAPS,
@@ -102,7 +102,7 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> Asse
             "files": sum(found.verdict.files for found in days),
             "proved": sum(found.verdict.proved for found in days),
             "pending": sum(found.verdict.pending for found in days),
-            "gaps": sum(found.verdict.gap_count for found in days),
+            "gaps": sum(found.verdict.problem_count for found in days),
             "first": table({"day": str(f.day), "gap": gap} for f in bad[:10] for gap in f.verdict.gaps or [f.error]),
             **strip,
         },
@@ -112,7 +112,7 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> Asse
 def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Count) -> AssetCheckResult:
     """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
     said = [f"{side}: {why}" for side, why in report.errors.items()]
-    said += [f"{day}: {why}" for day, why in list(report.unsure.items())[:MOST_NAMED]]
+    said += [f"{day}: {why}" for day, why in list(report.suspect_days.items())[:MOST_NAMED]]
     if stuck.total:
         said.append(f"gws: {stuck.total} finalizations could not be copied there, the first: {stuck.first[0]}")
     return AssetCheckResult(

@@ -1,7 +1,7 @@
-"""Raw and products -> the archive, and the evidence that what is there is whole.
+"""Copies raw files and products to the archive, and keeps the evidence that the copies are complete.
 
-What only runs need is loaded when it is first used, through this package: ``archive.stores``. What it says of its work
-is in :mod:`aurora_platform.archive.reports`.
+The modules that only runs need are loaded lazily through this package, as ``archive.stores``. The reports of its steps
+are in :mod:`aurora_platform.archive.reports`.
 """
 
 import lazy_loader

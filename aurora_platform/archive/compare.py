@@ -1,8 +1,8 @@
-"""Comparing a day in its three places, path by path: what is identical, and what is not, and whether that is a gap.
+"""Compares a day on its three sides, path by path: identical, missing, different or pending.
 
-Two questions are asked of each file. Is it **here** as the source has it? Is it in the **archive** as it is here? Of a
-file that the source or this machine no longer has, what is known to have been right stands in: the finalized manifest,
-and the record of working copies that were released.
+Each file is compared twice: the **local** copy with the source, and the **archive** copy with the local one. Where the
+source or the local file no longer exists, the record of the right version takes its place: the finalized manifest, or
+the record of deleted local copies.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from aurora_platform.archive.fixity_record import FixityRecord, Look
+from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import Side
 from aurora_platform.text import MOST_NAMED, printable
 
 
-class Class(StrEnum):
-    """What a path is in one place, held against another."""
+class MatchClass(StrEnum):
+    """The result of comparing a path on one side with another."""
 
     IDENTICAL = "identical"  # size, mtime and SHA-256, all three read
     MISSING = "missing"
@@ -28,72 +28,72 @@ class Class(StrEnum):
     MTIME = "different mtime"
     CHECKSUM = "different checksum"
     UNREAD = "not readable"
-    PENDING = "pending"  # younger than the bound up to which nobody expects it, or not read yet
-    EXTRA = "extra"  # where it should have come from does not have it (any more)
+    PENDING = "pending"  # younger than the bound for its arrival, or not read yet
+    EXTRA = "extra"  # the side that it comes from does not have it (any more)
 
 
-GAPS = (Class.MISSING, Class.SIZE, Class.MTIME, Class.CHECKSUM, Class.UNREAD)
-_ALL = 1 << 63  # as a newest mtime: every file is expected
-DIFFERENT = (Class.SIZE, Class.MTIME, Class.CHECKSUM, Class.UNREAD)
+PROBLEMS = (MatchClass.MISSING, MatchClass.SIZE, MatchClass.MTIME, MatchClass.CHECKSUM, MatchClass.UNREAD)
+_EXPECT_ALL_NS = 1 << 63  # as a newest mtime: every file is expected
+DIFFERENT = (MatchClass.SIZE, MatchClass.MTIME, MatchClass.CHECKSUM, MatchClass.UNREAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Files younger than that, by the source's clock, are on their way and no gap."""
+    """Younger files, by the source's clock, are still on their way and count as pending."""
 
-    here: timedelta
+    local: timedelta
     archive: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A path of a day: what it is here and in the archive, and the version that should be there."""
+    """A path of a day: the comparison of its local and archive copies, and the version that the archive should have."""
 
     path: str
-    here: Class
-    archive: Class
+    local: MatchClass
+    archive: MatchClass
     right: FixityRecord | None
-    """The version that the archive should have; None where nobody can tell."""
+    """The version that the archive should have; None where it is unknown."""
     is_vouched: bool = True
-    """Whether that is what the source has, or once had, as far as anybody knows."""
+    """Whether the source has, or once had, this version, by all evidence."""
 
     @property
     def is_proved(self) -> bool:
-        """Whether the archive has the right version, and that was read."""
-        return self.archive is Class.IDENTICAL and self.is_vouched
+        """Whether the archive has the right version, by a checksum that was read."""
+        return self.archive is MatchClass.IDENTICAL and self.is_vouched
 
 
 @dataclass
 class Verdict:
-    """A day, counted."""
+    """The comparison of a day as counts. The field names are the keys of its JSON, except :data:`_JSON_KEYS`."""
 
     files: int = 0
     bytes: int = 0
     source: int = 0
     local: int = 0
     gws: int = 0
-    here: dict[str, int] = field(default_factory=dict)
-    archive: dict[str, int] = field(default_factory=dict)
+    local_classes: dict[str, int] = field(default_factory=dict)
+    archive_classes: dict[str, int] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
-    """The first of them, with what is wrong."""
+    """The first files that are missing or different, each with what is wrong."""
     proved: int = 0
     """Files of which the archive has the right version, all read."""
     strays: int = 0
-    """Files that only the archive has, and of which nobody knows what they should be."""
+    """Files that only the archive has, whose right version is unknown."""
     refused: int = 0
-    """Files that the source has and nobody may copy, for their names, say: the archive cannot have them."""
+    """Files of the source that may not be copied, for example because of their names: the archive cannot have them."""
     first_refused: str = ""
 
     is_final: bool = False
-    """Whether the day is said to be complete (:mod:`aurora_platform.archive.finalize`)."""
+    """Whether the day is finalized as complete (:mod:`aurora_platform.archive.finalize`)."""
 
     @property
-    def gap_count(self) -> int:
-        return sum(self.here.get(gap, 0) + self.archive.get(gap, 0) for gap in GAPS)
+    def problem_count(self) -> int:
+        return sum(self.local_classes.get(name, 0) + self.archive_classes.get(name, 0) for name in PROBLEMS)
 
     @property
     def pending(self) -> int:
-        return self.here.get(Class.PENDING, 0) + self.archive.get(Class.PENDING, 0)
+        return self.local_classes.get(MatchClass.PENDING, 0) + self.archive_classes.get(MatchClass.PENDING, 0)
 
     @property
     def is_whole(self) -> bool:
@@ -102,67 +102,74 @@ class Verdict:
 
     @property
     def has_all(self) -> bool:
-        """Whether nothing that the source has is missing here or in the archive, or different, or on its way."""
-        return not (self.gap_count or self.pending or self.refused)
+        """Whether no file is missing, different or pending, local or in the archive, and none is refused."""
+        return not (self.problem_count or self.pending or self.refused)
 
     @property
     def first_reason(self) -> str:
-        """Why the day is not whole, in few words."""
+        """A short reason why the day is not complete."""
         if self.gaps:
             return self.gaps[0]
         return f"refused: {self.first_refused}" if self.refused else f"{self.pending} files are pending"
 
-    def add(self, compared: Compared, places: Mapping[Side, FixityRecord]) -> None:
+    def add(self, compared: Compared, by_side: Mapping[Side, FixityRecord]) -> None:
         self.files += 1
         self.bytes += compared.right.version.size if compared.right else 0
-        self.source += "source" in places
-        self.local += "local" in places
-        self.gws += "gws" in places
-        self.here[compared.here] = self.here.get(compared.here, 0) + 1
-        self.archive[compared.archive] = self.archive.get(compared.archive, 0) + 1
+        self.source += "source" in by_side
+        self.local += "local" in by_side
+        self.gws += "gws" in by_side
+        self.local_classes[compared.local] = self.local_classes.get(compared.local, 0) + 1
+        self.archive_classes[compared.archive] = self.archive_classes.get(compared.archive, 0) + 1
         self.proved += compared.is_proved
         self.strays += compared.right is None
-        for where, found in (("here", compared.here), ("in the archive", compared.archive)):
-            if found in GAPS and len(self.gaps) < MOST_NAMED:
-                self.gaps.append(f"{printable(compared.path)}: {found} {where}")
+        for side, found in (("locally", compared.local), ("in the archive", compared.archive)):
+            if found in PROBLEMS and len(self.gaps) < MOST_NAMED:
+                self.gaps.append(f"{printable(compared.path)}: {found} {side}")
 
     def sentence(self) -> str:
-        """The line that an operator reads."""
+        """The comparison in one line, for the operator."""
         if not self.files and not self.refused:
             return "no files"
-        parts = [f"{count} {name}" for name, count in sorted(self.archive.items())]
-        behind = [f"{count} {name}" for name, count in sorted(self.here.items()) if name != Class.IDENTICAL]
+        parts = [f"{count} {name}" for name, count in sorted(self.archive_classes.items())]
+        behind = [
+            f"{count} {name}" for name, count in sorted(self.local_classes.items()) if name != MatchClass.IDENTICAL
+        ]
         text = f"{self.files} files, {self.bytes} bytes; in the archive: {', '.join(parts)}"
-        text += f"; here: {', '.join(behind)}" if behind else ""
+        text += f"; locally: {', '.join(behind)}" if behind else ""
         return text + (f"; {self.refused} refused, the first {self.first_refused}" if self.refused else "")
 
     def as_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps({_JSON_KEYS.get(name, name): value for name, value in asdict(self).items()})
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
-        return cls(**json.loads(text))
+        data = json.loads(text)
+        return cls(**{_FIELDS.get(key, key): value for key, value in data.items()})
+
+
+_JSON_KEYS = {"local_classes": "here", "archive_classes": "archive"}
+_FIELDS = {key: name for name, key in _JSON_KEYS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The newest mtimes (ns since epoch) of what is expected here, and in the archive, by now."""
+    """The newest mtimes (ns since epoch) of the files that are expected by now, local and in the archive."""
 
-    here_ns: int
+    local_ns: int
     archive_ns: int
 
     @classmethod
-    def of(cls, looks: Mapping[Side, Look], bounds: Bounds) -> Clocks:
-        """By the clock of the host that stamped the files where it was seen, else by ours.
+    def of(cls, listings: Mapping[Side, ListingRecord], bounds: Bounds) -> Clocks:
+        """By the clock of the host that stamped the files, where it was listed, else by the local clock.
 
-        In a place that could not be seen nothing is expected: what is not known to be there is not missing.
+        On a side that could not be listed no file is expected, so none counts as missing.
         """
-        look = looks.get("source") or looks.get("local")
-        now = look.clock_ns if look else 0
-        unseen = {side for side, look in looks.items() if look.error is not None}
+        listing = listings.get("source") or listings.get("local")
+        now = listing.clock_ns if listing else 0
+        unlisted = {side for side, listing in listings.items() if listing.error is not None}
         return cls(
-            -1 if "local" in unseen else now - as_ns(bounds.here),
-            -1 if "gws" in unseen else now - as_ns(bounds.archive),
+            -1 if "local" in unlisted else now - as_ns(bounds.local),
+            -1 if "gws" in unlisted else now - as_ns(bounds.archive),
         )
 
 
@@ -175,57 +182,63 @@ def compare_day(
 ) -> Iterator[tuple[Compared, Mapping[Side, FixityRecord]]]:
     """Compare each path of a day, in the order of ``files``, then those that only the finalized manifest has.
 
-    ``finalized`` is what was proved to be in the archive when the day was complete, ``released`` what was deleted here.
+    ``finalized`` has the files that were proved in the archive when the day was complete, ``released`` the local copies
+    that were deleted.
     """
-    seen = set()
-    for path, places in files:
+    compared = set()
+    for path, by_side in files:
         if path in finalized:
-            seen.add(path)
-        yield _compare(path, places, clocks, finalized.get(path), released.get(path)), places
-    for path, known in finalized.items():
-        if path not in seen:
-            yield _compare(path, {}, clocks, known, released.get(path)), {}
+            compared.add(path)
+        yield _compare(path, by_side, clocks, finalized.get(path), released.get(path)), by_side
+    for path, record in finalized.items():
+        if path not in compared:
+            yield _compare(path, {}, clocks, record, released.get(path)), {}
 
 
 def _compare(
     path: str,
-    places: Mapping[Side, FixityRecord],
+    by_side: Mapping[Side, FixityRecord],
     clocks: Clocks,
     finalized: FixityRecord | None,
     released: FixityRecord | None,
 ) -> Compared:
-    source, local, gws = (places.get(side) for side in ("source", "local", "gws"))
-    mine = local or released
-    if source is None and finalized is not None and mine is not None:
-        # Nobody is left but the manifest to say what is right, so age excuses no difference.
-        altered = _class(finalized, mine, expected_ns=_ALL)
+    source, local, gws = (by_side.get(side) for side in ("source", "local", "gws"))
+    own = local or released
+    if source is None and finalized is not None and own is not None:
+        # Only the manifest still tells the right version, so a young file counts as different too, not as pending.
+        altered = _class(finalized, own, expected_ns=_EXPECT_ALL_NS)
         if altered in DIFFERENT:
-            here = altered if local is not None and clocks.here_ns >= 0 else Class.EXTRA
-            return Compared(path, here, _class(finalized, gws, clocks.archive_ns), finalized)
+            local_class = altered if local is not None and clocks.local_ns >= 0 else MatchClass.EXTRA
+            return Compared(path, local_class, _class(finalized, gws, clocks.archive_ns), finalized)
     reference = source or finalized
-    here = Class.EXTRA if source is None else _class(source, mine, clocks.here_ns)
-    # Where the bytes here are the odd ones out of three, they are not what the archive should have.
-    outvoted = here is Class.CHECKSUM and gws is not None and reference is not None and gws.sha256 == reference.sha256
-    right = reference if mine is None or outvoted else mine
+    local_class = MatchClass.EXTRA if source is None else _class(source, own, clocks.local_ns)
+    # Where only the local bytes differ from those of the other two sides, the archive should not get them.
+    is_outvoted = (
+        local_class is MatchClass.CHECKSUM
+        and gws is not None
+        and reference is not None
+        and gws.sha256 == reference.sha256
+    )
+    right = reference if own is None or is_outvoted else own
     if right is None:
-        return Compared(path, here, Class.EXTRA, None)
-    vouched = right is reference or here in (Class.IDENTICAL, Class.EXTRA)
-    return Compared(path, here, _class(right, gws, clocks.archive_ns), right, vouched)
+        return Compared(path, local_class, MatchClass.EXTRA, None)
+    is_vouched = right is reference or local_class in (MatchClass.IDENTICAL, MatchClass.EXTRA)
+    return Compared(path, local_class, _class(right, gws, clocks.archive_ns), right, is_vouched)
 
 
-def _class(right: FixityRecord, other: FixityRecord | None, expected_ns: int) -> Class:
-    """What ``other`` is, held against the version that it should be."""
-    young = right.version.mtime_ns > expected_ns
+def _class(right: FixityRecord, other: FixityRecord | None, expected_ns: int) -> MatchClass:
+    """Compare ``other`` with the version that it should be."""
+    is_young = right.version.mtime_ns > expected_ns
     if other is None:
-        return Class.PENDING if young else Class.MISSING
+        return MatchClass.PENDING if is_young else MatchClass.MISSING
     if right.version.size != other.version.size:
-        found = Class.SIZE
+        found = MatchClass.SIZE
     elif not right.version.same_as(other.version):
-        found = Class.MTIME
+        found = MatchClass.MTIME
     elif right.sha256 and other.sha256:
-        found = Class.IDENTICAL if right.sha256 == other.sha256 else Class.CHECKSUM
+        found = MatchClass.IDENTICAL if right.sha256 == other.sha256 else MatchClass.CHECKSUM
     elif right.error or other.error:
-        found = Class.UNREAD
+        found = MatchClass.UNREAD
     else:
-        return Class.PENDING
-    return Class.PENDING if young and found in (Class.SIZE, Class.MTIME, Class.UNREAD) else found
+        return MatchClass.PENDING
+    return MatchClass.PENDING if is_young and found in (MatchClass.SIZE, MatchClass.MTIME, MatchClass.UNREAD) else found

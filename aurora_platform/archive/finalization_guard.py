@@ -1,9 +1,9 @@
-"""What a finalization vouches for, held against what is about to be sent over it.
+"""Guards finalized files: decides which local files a push may send, so that no damaged copy replaces a good one.
 
-The finalized manifest says what is right. A local file that differs from it is sent only where the source has that very
-version: then the instrument has written it anew. Where the source does not have it (any more), the local file is the
-one that is damaged, and the archive keeps the good copy. So it does with a file of a day that was never finalized, when
-the source had it once and has it no more.
+The finalized manifest has the right version of each file. A local file that differs from it is sent only where the
+source has the same version: then the instrument rewrote the file. Where the source does not have it (any more), the
+local file counts as damaged, and the archive keeps the good copy. The same holds for a file of a day that was never
+finalized, when the source once had the file and no longer has it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ from datetime import date
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.transfer import Sorted
+from aurora_platform.archive.transfer import GuardDecision
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Side
 
-_ALTERED = "differs from what its day was finalized with, and its source is not known to have it so"
-_LEFT_ALONE = "is not the version that the archive has, and its source does not have it any more"
-_ROTTEN = "its bytes are known to be others than those that the source, its day's finalization or the archive has"
+_NOT_AS_FINALIZED = (
+    "differs from the version that its day was finalized with, and the source does not have this version"
+)
+_NOT_AS_ARCHIVED = "differs from the version in the archive, and the source does not have the file any more"
+_BYTES_DIFFER = "its checksum differs from that of the source, of the finalized manifest or of the archive"
 
 
 class StreamGuard:
-    """The finalizations of one stream, and what was last seen of its files, for one push."""
+    """Decides for the files of one stream whether a push may send them, by finalizations and evidence."""
 
     def __init__(self, records: Records, stream: str) -> None:
         self._records = records
         self._stream = stream
         self._finalizations = records.finalizations(stream)
-        self._known: dict[date, dict[str, FixityRecord] | str] = {}
-        self._said: dict[date, int] = {}
+        self._proved: dict[date, dict[str, FixityRecord] | str] = {}
+        self._read_mtimes: dict[date, int] = {}
 
     @property
     def archive(self) -> str:
@@ -40,80 +42,82 @@ class StreamGuard:
         return self._records.archive.name
 
     def sendable(self, items: Iterable[Item]) -> list[Item]:
-        """Those of some files that may be sent, with care or without."""
-        found = self.sort(items)
-        return [*found.free, *found.vouched]
+        """Return the files that may be sent, protected by a finalization or not."""
+        decision = self.decide(items)
+        return [*decision.unprotected, *decision.vouched]
 
-    def sort(self, items: Iterable[Item]) -> Sorted:
-        """Say of each file whether it may be sent."""
-        found, asked = Sorted(), list[tuple[Item, FixityRecord | None]]()
+    def decide(self, items: Iterable[Item]) -> GuardDecision:
+        """Decide for each file whether it may be sent."""
+        decision, to_check = GuardDecision(), list[tuple[Item, FixityRecord | None]]()
         for item in items:
-            known = self._of_day(item.day)
-            if isinstance(known, str):
-                found.held.append((item, known))
+            proved = self._read_proved(item.day)
+            if isinstance(proved, str):
+                decision.held.append((item, proved))
             else:
-                asked.append((item, known.get(self._path(item))))
-        if asked:
+                to_check.append((item, proved.get(self._path(item))))
+        if to_check:
             try:
                 with self._records.evidence() as evidence:
-                    places = [evidence.of_file(self._stream, self._path(item)) for item, _ in asked]
+                    evidence_of_files = [evidence.records_of(self._stream, self._path(item)) for item, _ in to_check]
             except EvidenceError as error:
-                return self._without_evidence(asked, str(error), found)
-            for (item, finalized), known_places in zip(asked, places, strict=True):
-                if why := _why_not(item.version, finalized, known_places):
-                    found.held.append((item, why))
+                return self._decide_without_evidence(to_check, str(error), decision)
+            for (item, finalized), by_side in zip(to_check, evidence_of_files, strict=True):
+                if why := _why_not(item.version, finalized, by_side):
+                    decision.held.append((item, why))
                 else:
-                    (found.free if finalized is None else found.vouched).append(item)
-        return found
+                    (decision.unprotected if finalized is None else decision.vouched).append(item)
+        return decision
 
-    def _without_evidence(self, asked: Sequence[tuple[Item, FixityRecord | None]], why: str, found: Sorted) -> Sorted:
-        """Where nothing is known of the source, a file that differs from its finalization may be damaged."""
-        for item, finalized in asked:
+    def _decide_without_evidence(
+        self, to_check: Sequence[tuple[Item, FixityRecord | None]], why: str, decision: GuardDecision
+    ) -> GuardDecision:
+        """Without evidence about the source, a file that differs from its finalization may be damaged: hold it back."""
+        for item, finalized in to_check:
             if finalized is None:
-                found.free.append(item)
+                decision.unprotected.append(item)
             elif finalized.version.same_as(item.version):
-                found.vouched.append(item)
+                decision.vouched.append(item)
             else:
-                found.held.append((item, why))
-        return found
+                decision.held.append((item, why))
+        return decision
 
     def _path(self, item: Item) -> str:
-        return item.remote_path.removeprefix(f"{self._finalizations.there}/")
+        return item.remote_path.removeprefix(f"{self._finalizations.archive_root}/")
 
-    def _of_day(self, day: date | None) -> dict[str, FixityRecord] | str:
-        """What a day was finalized with, by path; or why nobody can tell. Read again when something else is said."""
+    def _read_proved(self, day: date | None) -> dict[str, FixityRecord] | str:
+        """Return the finalized files of a day by path, or the read error; reads again when the file has changed."""
         try:
-            said = None if day is None else self._finalizations.file(day).lstat().st_mtime_ns
+            mtime_ns = None if day is None else self._finalizations.file(day).lstat().st_mtime_ns
         except OSError:
-            said = None
-        if day is None or said is None:
+            mtime_ns = None
+        if day is None or mtime_ns is None:
             return {}
-        if self._said.get(day) != said:
+        if self._read_mtimes.get(day) != mtime_ns:
             try:
-                self._known[day] = self._finalizations.proved(day)
+                self._proved[day] = self._finalizations.proved(day)
             except EvidenceError as error:
-                self._known[day] = str(error)
-            self._said[day] = said
-        return self._known[day]
+                self._proved[day] = str(error)
+            self._read_mtimes[day] = mtime_ns
+        return self._proved[day]
 
 
-def _why_not(version: FileVersion, finalized: FixityRecord | None, places: Mapping[Side, FixityRecord]) -> str | None:
-    """Why a version of a local file may not take the place of what the archive has; None where it may."""
-    source, local, gws = places.get("source"), places.get("local"), places.get("gws")
+def _why_not(version: FileVersion, finalized: FixityRecord | None, by_side: Mapping[Side, FixityRecord]) -> str | None:
+    """Why a version of a local file may not replace the version in the archive; None where it may."""
+    source, local, gws = by_side.get("source"), by_side.get("local"), by_side.get("gws")
     sha256 = local.sha256 if local is not None and local.version.same_as(version) else None
     if source is not None and source.version.same_as(version):
-        # What the source has is right, unless its bytes are known to be others.
-        return _ROTTEN if _differ(sha256, source.sha256) else None
+        # The version of the source is right, unless the local checksum is known to differ.
+        return _BYTES_DIFFER if _differ(sha256, source.sha256) else None
     if finalized is not None:
         if not finalized.version.same_as(version):
-            return _ALTERED
-        return _ROTTEN if _differ(sha256, finalized.sha256) else None
+            return _NOT_AS_FINALIZED
+        return _BYTES_DIFFER if _differ(sha256, finalized.sha256) else None
     if gws is None or source is not None:
         return None
     if not gws.version.same_as(version):
-        return _LEFT_ALONE
-    return _ROTTEN if _differ(sha256, gws.sha256) else None
+        return _NOT_AS_ARCHIVED
+    return _BYTES_DIFFER if _differ(sha256, gws.sha256) else None
 
 
-def _differ(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
+def _differ(first: str | None, second: str | None) -> bool:
+    return first is not None and second is not None and first != second

@@ -1,10 +1,10 @@
-"""Finalizations: the word, here and in the archive, that a UTC day is complete there, with its manifest.
+"""Finalizations: files, local and in the archive, which say that a UTC day is complete in the archive.
 
-``<manifests>/finalized/<stream>/<day>_<stream>_finalized.yaml`` says ``complete: true`` with the number of files and
-bytes, the sub-directories, and the name and digest of the day's manifest beside it. When a late file reopens the day,
-or the archive no longer has what was proved, the same file says ``complete: false`` and why, until the day is complete
-again. It is never deleted, here or there: whoever reads the archive reads ``complete``. Each revision has a manifest of
-its own name, so no word ever stands beside a manifest that it was not written for.
+``<manifests>/finalized/<stream>/<day>_<stream>_finalized.yaml`` has ``complete: true``, the number of files and bytes,
+the sub-directories, and the name and checksum of the day's manifest beside it. When a late file reopens the day, or the
+archive no longer has a proved file, the same file has ``complete: false`` and the reason, until the day is complete
+again. It is never deleted, neither local nor in the archive: readers of the archive check ``complete``. Each revision
+has a manifest of its own name, so a finalization never stands beside a manifest of another revision.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aurora_platform.layout import ManifestLayout
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
-# What reading a file may end in that somebody else has written, or that a disk has damaged.
+# The errors of reading a file that another program wrote, or that a disk damaged.
 _DAMAGE = (
     *(yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),
     OSError,
@@ -35,7 +35,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Finalization:
-    """What is said of a day."""
+    """The finalization of one day, as read from its file."""
 
     complete: bool
     manifest_sha256: str
@@ -47,13 +47,13 @@ class Finalization:
 class Finalizations:
     """The finalizations of one stream."""
 
-    def __init__(self, layout: ManifestLayout, stream: str, instance: str, there: str, staging: Staging) -> None:
-        """``there`` is the stream's directory in the archive, below which the manifests' paths are."""
+    def __init__(self, layout: ManifestLayout, stream: str, instance: str, archive_root: str, staging: Staging) -> None:
+        """``archive_root`` is the stream's directory in the archive; the paths in the manifests are relative to it."""
         self.layout = layout
         self.directory = layout.finalized(stream)
         self.stream = stream
         self.instance = instance
-        self.there = there
+        self.archive_root = archive_root
         self.staging = staging
 
     def file(self, day: date) -> Path:
@@ -62,8 +62,8 @@ class Finalizations:
     def manifest(self, day: date, revision: int) -> Path:
         return self.layout.manifest(self.stream, day, revision)
 
-    def of(self, day: date) -> Finalization | None:
-        """What is said of a day; :class:`EvidenceError` where that cannot be read."""
+    def read(self, day: date) -> Finalization | None:
+        """Read the finalization of a day; None without one; :class:`EvidenceError` where it cannot be read."""
         try:
             with self.file(day).open("rb") as file:
                 data = yaml.safe_load(file.read(_MAX_BYTES))
@@ -78,51 +78,51 @@ class Finalizations:
             return None
         except _DAMAGE as error:
             raise EvidenceError(
-                f"{self.file(day)}: not a finalization ({_in_one_line(error)}). Put the archive's copy in its place, "
+                f"{self.file(day)}: not a finalization ({_in_one_line(error)}). Replace it with the archive's copy, "
                 "or move it away, and verify the day again."
             ) from None
 
     def files(self, day: date) -> list[Path]:
-        """What there is to copy to the archive: the manifest first, then the word about it."""
-        said = self.of(day)
-        if said is None:
+        """Return the files to copy to the archive: the manifest first, then the finalization that names it."""
+        finalization = self.read(day)
+        if finalization is None:
             return []
-        if not self.manifest(day, said.revision).is_file():
-            raise self._not_its_manifest(day, said)
-        return [self.manifest(day, said.revision), self.file(day)]
+        if not self.manifest(day, finalization.revision).is_file():
+            raise self._manifest_error(day, finalization)
+        return [self.manifest(day, finalization.revision), self.file(day)]
 
     def proved(self, day: date) -> dict[str, FixityRecord]:
-        """The files that were proved to be in the archive when the day was last complete."""
-        said = self.of(day)
-        if said is None:
+        """Return the files that were proved in the archive when the day was last complete."""
+        finalization = self.read(day)
+        if finalization is None:
             return {}
-        place = self.manifest(day, said.revision)
+        path = self.manifest(day, finalization.revision)
         try:
-            # Published after its manifest and never without; so somebody else has been at it.
-            if manifest.digest_of(place) != said.manifest_sha256:
-                raise self._not_its_manifest(day, said)
-            return dict(manifest.read(place))
+            # A finalization is published after its manifest, never without; so another program changed the manifest.
+            if manifest.sha256_of(path) != finalization.manifest_sha256:
+                raise self._manifest_error(day, finalization)
+            return dict(manifest.read(path))
         except _DAMAGE as error:
-            raise self._not_its_manifest(day, said, _in_one_line(error)) from None
+            raise self._manifest_error(day, finalization, _in_one_line(error)) from None
 
-    def _not_its_manifest(self, day: date, said: Finalization, why: str = "") -> EvidenceError:
+    def _manifest_error(self, day: date, finalization: Finalization, why: str = "") -> EvidenceError:
         return EvidenceError(
-            f"{self.manifest(day, said.revision)}: not the manifest that {self.file(day).name} was written for"
-            f"{f' ({why})' if why else ''}. Put the archive's copy in its place, or move both away, and verify the day "
-            "again."
+            f"{self.manifest(day, finalization.revision)}: not the manifest that {self.file(day).name} was written for"
+            f"{f' ({why})' if why else ''}. Replace it with the archive's copy, or move both files away, and verify "
+            "the day again."
         )
 
     def complete(self, day: date, files: Iterable[tuple[str, FixityRecord]]) -> bool:
-        """Say that a day is complete; returns whether that was news."""
-        said = self.of(day)
-        with self.staging.claim(f"finalized.{self.stream}.{day}") as place:
-            place.mkdir()
+        """Publish that a day is complete; returns whether that changed anything."""
+        earlier = self.read(day)
+        with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
+            staged.mkdir()
             listed = list(files)
-            count, sha256 = manifest.write(place / "manifest", listed)
-            if said is not None and said.complete and said.manifest_sha256 == sha256:
+            count, sha256 = manifest.write(staged / "manifest", listed)
+            if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
                 return False
-            revision = said.revision + 1 if said else 1
-            publish_file(place / "manifest", self.manifest(day, revision))
+            revision = earlier.revision + 1 if earlier else 1
+            publish_file(staged / "manifest", self.manifest(day, revision))
             data = {
                 "stream": self.stream,
                 "day": day.isoformat(),
@@ -132,29 +132,29 @@ class Finalizations:
                 "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
                 "manifest": self.manifest(day, revision).name,
                 "manifest_sha256": sha256,
-                "directory": self.there,
+                "directory": self.archive_root,
                 "instance": self.instance,
                 "finalized_at": _now(),
                 "revision": revision,
             }
-            self._say(place, day, data)
+            self._publish(staged, day, data)
         return True
 
     def withdraw(self, day: date, why: str) -> bool:
-        """Say that a day is not complete any more; returns whether that was news."""
-        said = self.of(day)
-        if said is None or not said.complete:
+        """Publish that a day is not complete any more; returns whether that changed anything."""
+        earlier = self.read(day)
+        if earlier is None or not earlier.complete:
             return False
-        with self.staging.claim(f"finalized.{self.stream}.{day}") as place:
-            place.mkdir()
+        with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
+            staged.mkdir()
             data = yaml.safe_load(self.file(day).read_bytes())
-            self._say(place, day, data | {"complete": False, "why": why, "withdrawn_at": _now()})
+            self._publish(staged, day, data | {"complete": False, "why": why, "withdrawn_at": _now()})
         return True
 
-    def _say(self, place: Path, day: date, data: dict[str, Any]) -> None:
-        staged = place / "word"
-        staged.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-        publish_file(staged, self.file(day))
+    def _publish(self, staged: Path, day: date, data: dict[str, Any]) -> None:
+        path = staged / "finalization"
+        path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        publish_file(path, self.file(day))
 
 
 def _in_one_line(error: Exception) -> str:

@@ -1,8 +1,8 @@
-"""What is known of each file of a stream in its three places, and when that was seen: source, here, and the archive.
+"""The evidence: a database of the fixity records and the last listings of each stream, per side.
 
-SQLite in ``paths.state``. A listing replaces what was known of its days; a checksum is kept for as long as path, size
-and mtime are the same, so a second verification reads only what is new. It is a memory that saves work: lost, it is
-made again by listing and reading all three places.
+SQLite in ``paths.state``. A new listing replaces the records of its days. A checksum is kept while path, size and mtime
+stay the same, so a second verification reads only new files. The database only saves work: when it is lost, the next
+verifications rebuild it by listing and reading all three sides.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from aurora_platform.archive.fixity_record import FixityRecord, Look
-from aurora_platform.archive.fixity_tables import GONE, LISTED, SCHEMA, TAKE
+from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
+from aurora_platform.archive.fixity_tables import CREATE_LISTED, DELETE_GONE, INSERT_LISTED, SCHEMA
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
@@ -25,9 +25,9 @@ from aurora_platform.layout import SIDES, Side
 from aurora_platform.transport.checksums import Checksum
 
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
-_BATCH = 2000  # files that are asked for together
-_AHEAD_SECONDS = 60.0  # what is dated further ahead was noted before our clock was set back, and has no known age
-_KEEP_SECONDS = 5.0  # for so long checksums are collected before they are written: what a killed run reads again
+_BATCH = 2000  # files per query
+_AHEAD_SECONDS = 60.0  # a record dated further ahead is from before the local clock was set back: its age is unknown
+_KEEP_SECONDS = 5.0  # between two writes of checksums: a killed run loses those since its last write
 
 
 class Evidence(Database):
@@ -36,23 +36,23 @@ class Evidence(Database):
     def __init__(self, path: Path) -> None:
         def not_ours(error: sqlite3.Error) -> EvidenceError:
             return EvidenceError(
-                f"{path}: not the evidence ({error}). Move it away, with its -wal and -shm: the next "
-                "verifications make it again, and read every file once more."
+                f"{path}: not an evidence database ({error}). Move it away, with its -wal and -shm: the next "
+                "verifications rebuild it, and read every file once more."
             )
 
-        # Whole after a crash, but perhaps without the last second: it would be found out again.
-        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {LISTED}"
+        # Consistent after a crash, but perhaps without the last second: the next verification reads that again.
+        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_LISTED}"
         self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 
-    def at(self, stream: str, side: Side, base: str) -> None:
-        """Say where a place is. Of one that is elsewhere now nothing is known: no look and no checksum is of there."""
-        known = self._db.execute("SELECT base FROM place WHERE stream = ? AND side = ?", (stream, side)).fetchone()
-        if known == (base,):
+    def set_location(self, stream: str, side: Side, base: str) -> None:
+        """Store the location of a side; a new location deletes its listings and checksums, which are of the old one."""
+        stored = self._db.execute("SELECT base FROM place WHERE stream = ? AND side = ?", (stream, side)).fetchone()
+        if stored == (base,):
             return
         with self._writing() as db:
-            if known is not None:
+            if stored is not None:
                 db.execute("DELETE FROM look WHERE stream = ? AND side = ?", (stream, side))
                 db.execute(
                     "UPDATE file SET sha256 = NULL, hashed_at = NULL, error = NULL WHERE stream = ? AND side = ?",
@@ -60,33 +60,33 @@ class Evidence(Database):
                 )
             db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?)", (stream, side, base))
 
-    def take(
+    def replace_listing(
         self,
         stream: str,
         side: Side,
         days: Sequence[date],
         files: Iterable[tuple[date, ScannedEntry[str]]],
-        believed: Callable[[], Sequence[date]] | None = None,
+        trusted_days: Callable[[], Sequence[date]] | None = None,
     ) -> None:
-        """Replace what is known of some days of a place by a listing of it; ``files`` is used up before that.
+        """Replace the records of some days of a side by a new listing; consumes ``files`` first.
 
-        ``believed`` says of which of the days the listing is to be believed, and may ask :meth:`at_risk`; what is known
-        of the others stays. Where it raises, all stays.
+        ``trusted_days`` returns the days whose listing is trusted, and may call :meth:`at_risk`; the records of the
+        other days stay. Where it raises, all records stay.
         """
         self._db.execute("DELETE FROM listed")
         rows = ((file.path, day.isoformat(), *file.version) for day, file in files)
-        # Outside of the transaction: a host may take minutes to say what it has.
+        # Outside of the transaction: a host may take minutes to list its files.
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
-        taken = _json(days if believed is None else believed())
+        trusted = _json(days if trusted_days is None else trusted_days())
         with self._writing() as db:
-            db.execute(GONE, (stream, side, taken))
-            db.execute(TAKE, (stream, side, taken))
+            db.execute(DELETE_GONE, (stream, side, trusted))
+            db.execute(INSERT_LISTED, (stream, side, trusted))
         self._db.execute("DELETE FROM listed")
 
     def at_risk(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
-        """What a source had of some days when it was last listed, and the archive is not known to have.
+        """Return the files of a source, by its last listing, that are not proved in the archive.
 
-        Returns day, path, and whether the listing that :meth:`take` is about has it no more; in order of the days.
+        Yields day, path, and whether the new listing of :meth:`replace_listing` lacks the file; in order of the days.
         """
         rows = self._db.execute(
             "SELECT s.day, s.path, l.path IS NULL FROM file s LEFT JOIN listed l ON l.path = s.path"
@@ -99,7 +99,7 @@ class Evidence(Database):
         return ((date.fromisoformat(day), path, bool(is_gone)) for day, path, is_gone in rows)
 
     def accept_empty(self, stream: str, is_accepted: bool) -> None:
-        """Say that the source of a stream may have nothing at all, because an operator has said so; or not any more."""
+        """Store whether the source of a stream may be empty, because an operator accepted the loss."""
         if is_accepted == self.may_be_empty(stream):
             return
         with self._writing() as db:
@@ -109,28 +109,28 @@ class Evidence(Database):
                 db.execute("DELETE FROM accepted_empty WHERE stream = ?", (stream,))
 
     def may_be_empty(self, stream: str) -> bool:
-        """Whether that was said, and nothing was seen there since."""
+        """Whether an operator accepted an empty source, and no file was listed there since."""
         row = self._db.execute("SELECT 1 FROM accepted_empty WHERE stream = ?", (stream,))
         return row.fetchone() is not None
 
-    def looked(self, stream: str, side: Side, looks: Mapping[date, Look]) -> None:
-        """Remember when days were listed in a place, or why they could not be."""
+    def save_listings(self, stream: str, side: Side, listings: Mapping[date, ListingRecord]) -> None:
+        """Store when days were listed on a side, or why they could not be listed."""
         with self._writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (stream, str(day), side, look.at, look.clock_ns, look.host, look.refused, look.error)
-                    for day, look in looks.items()
+                    (stream, str(day), side, record.at, record.clock_ns, record.host, record.refused, record.error)
+                    for day, record in listings.items()
                 ),
             )
 
-    def looks(self, stream: str, day: date) -> dict[Side, Look]:
-        """The last look at each place of a day."""
+    def listings(self, stream: str, day: date) -> dict[Side, ListingRecord]:
+        """The last listing of a day on each side."""
         rows = self._db.execute(
             "SELECT side, at, clock_ns, host, refused, error FROM look WHERE stream = ? AND day = ?",
             (stream, str(day)),
         )
-        return {side: Look(*rest) for side, *rest in rows}
+        return {side: ListingRecord(*rest) for side, *rest in rows}
 
     def to_read(
         self,
@@ -142,17 +142,17 @@ class Evidence(Database):
         scrub: timedelta,
         again_before: float,
     ) -> Iterator[list[str]]:
-        """Batches of paths whose bytes are to be read: never read in this version, or not for long.
+        """Yield batches of paths to read: never read in this version, or read too long ago.
 
         Parameters
         ----------
         older_than_ns
             Younger files (by mtime) may still change and wait.
         scrub
-            Each file is read again within that time. Which day that is depends on its path, so that the files of one
-            day are spread over the second half of it.
+            Each file is read again within that time. A hash of the path spreads the files of one day over the second
+            half of it.
         again_before
-            Seconds since epoch: whatever was read before that is read again.
+            Seconds since epoch: files that were read before that are read again.
         """
         after, spread_over = "", scrub.total_seconds()
         while True:
@@ -170,46 +170,46 @@ class Evidence(Database):
             after = rows[-1][0]
             yield [path for (path,) in rows]
 
-    def read(self, stream: str, side: Side, checksums: Iterable[Checksum]) -> int:
-        """Remember checksums as they come, each for the version that was read; returns how many could not be had.
+    def save_checksums(self, stream: str, side: Side, checksums: Iterable[Checksum]) -> int:
+        """Store checksums as they arrive, each for the version that was read; returns how many files were not read.
 
-        What came before ``checksums`` broke off is kept. One that changed since it was listed keeps none: the next
-        listing will say what it is now.
+        Checksums that arrived before ``checksums`` raised are kept. A file that changed since it was listed gets none:
+        the next listing has its new version.
         """
         failed, waiting, since = 0, list[Checksum](), time.monotonic()
         try:
             for checksum in checksums:
                 waiting.append(checksum)
-                # Not one transaction over all of them: reading may take hours, and others write here too.
+                # Not one transaction for all: reading may take hours, and other processes write too.
                 if len(waiting) >= _BATCH or time.monotonic() - since > _KEEP_SECONDS:
-                    failed += self._keep(stream, side, waiting)
+                    failed += self._save(stream, side, waiting)
                     waiting, since = [], time.monotonic()
         finally:
-            failed += self._keep(stream, side, waiting)
+            failed += self._save(stream, side, waiting)
         return failed
 
-    def _keep(self, stream: str, side: Side, checksums: Sequence[Checksum]) -> int:
+    def _save(self, stream: str, side: Side, checksums: Sequence[Checksum]) -> int:
         now, failed = time.time(), 0
         with self._writing() as db:
-            for one in checksums:
+            for checksum in checksums:
                 row = db.execute(
                     "SELECT size, mtime_ns FROM file WHERE stream = ? AND side = ? AND path = ?",
-                    (stream, side, one.path),
+                    (stream, side, checksum.path),
                 ).fetchone()
                 if row is None:
                     continue
-                sha256, error = one.sha256, one.error or None
-                if sha256 and not FileVersion(*row).same_as(one.version):
+                sha256, error = checksum.sha256, checksum.error or None
+                if sha256 and not FileVersion(*row).same_as(checksum.version):
                     sha256, error = None, "changed since it was listed"
                 failed += sha256 is None
                 db.execute(
                     "UPDATE file SET sha256 = ?, error = ?, hashed_at = ? WHERE stream = ? AND side = ? AND path = ?",
-                    (sha256, error, now if sha256 else None, stream, side, one.path),
+                    (sha256, error, now if sha256 else None, stream, side, checksum.path),
                 )
         return failed
 
     def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, FixityRecord]]]:
-        """The files of a day in order of their paths, each with the places that have it."""
+        """Yield the files of a day in order of their paths, each with its record per side."""
         rows = self._db.execute(
             "SELECT path, side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND day = ? ORDER BY path",
             (stream, str(day)),
@@ -217,33 +217,33 @@ class Evidence(Database):
         for path, group in groupby(rows, key=lambda row: row[0]):
             yield path, {side: _record(*rest) for _, side, *rest in group}
 
-    def of_file(self, stream: str, path: str) -> dict[Side, FixityRecord]:
-        """What is known of one file, in each place that has it."""
+    def records_of(self, stream: str, path: str) -> dict[Side, FixityRecord]:
+        """Return the records of one file, per side that has it."""
         rows = self._db.execute(
             "SELECT side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND path = ?", (stream, path)
         )
         return {side: _record(*rest) for side, *rest in rows}
 
-    def side(self, stream: str, side: Side) -> Iterator[tuple[str, FixityRecord]]:
-        """All files of a stream in one place, in order of their paths."""
+    def records_on(self, stream: str, side: Side) -> Iterator[tuple[str, FixityRecord]]:
+        """Return all files of a stream on one side, in order of their paths."""
         rows = self._db.execute(
             "SELECT path, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND side = ? ORDER BY path",
             (stream, side),
         )
         return ((path, _record(*rest)) for path, *rest in rows)
 
-    def unjudged(self, stream: str, days: Iterable[date]) -> None:
-        """Forget the verdict of some days: they are looked at now, and a run that dies meanwhile has none."""
+    def clear_verdicts(self, stream: str, days: Iterable[date]) -> None:
+        """Delete the verdicts of some days before they are verified, so that a killed run leaves no old verdict."""
         with self._writing() as db:
             db.executemany("DELETE FROM verdict WHERE stream = ? AND day = ?", ((stream, str(day)) for day in days))
 
     def newest(self, stream: str, side: Side) -> int | None:
-        """mtime (ns since epoch) of the newest file of a stream in one place; None where there is none."""
+        """mtime (ns since epoch) of the newest file of a stream on one side; None without files."""
         row = self._db.execute("SELECT max(mtime_ns) FROM file WHERE stream = ? AND side = ?", (stream, side))
         return cast(int | None, row.fetchone()[0])
 
-    def judged(self, stream: str, counts: dict[date, str]) -> None:
-        """Remember the verdict of some days, as JSON."""
+    def save_verdicts(self, stream: str, counts: dict[date, str]) -> None:
+        """Store the verdicts of some days, as JSON."""
         with self._writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)",
@@ -256,12 +256,12 @@ class Evidence(Database):
         return {date.fromisoformat(day): counts for day, counts in rows}
 
     def refused(self, stream: str) -> int:
-        """Entries of the source that may not be used, over all days."""
+        """The number of entries of the source that were refused, over all days."""
         row = self._db.execute("SELECT sum(refused) FROM look WHERE stream = ? AND side = 'source'", (stream,))
         return int(row.fetchone()[0] or 0)
 
     def source_clock(self, stream: str) -> datetime | None:
-        """The latest that the clock of a stream's source has shown; None where it was never asked."""
+        """The latest time that the clock of a stream's source has shown; None where it was never listed."""
         row = self._db.execute(
             "SELECT max(clock_ns) FROM look WHERE stream = ? AND side = 'source' AND error IS NULL", (stream,)
         )
@@ -269,19 +269,19 @@ class Evidence(Database):
         return None if clock_ns is None else datetime.fromtimestamp(clock_ns / 1e9, UTC)
 
     def oldest_attempt(self, stream: str, first: date, last: date) -> float:
-        """When the day was tried to be looked at that was not for longest, in s since epoch; 0 where one never was."""
+        """The oldest of the last attempts to list each day, in s since epoch; 0 where a day was never tried."""
         count, at, newest = self._db.execute(
             "SELECT count(*), min(at), max(at) FROM look WHERE stream = ? AND day BETWEEN ? AND ?",
             (stream, str(first), str(last)),
         ).fetchone()
-        is_known = count == len(SIDES) * ((last - first).days + 1) and newest <= time.time() + _AHEAD_SECONDS
-        return float(at) if is_known else 0.0
+        is_complete = count == len(SIDES) * ((last - first).days + 1) and newest <= time.time() + _AHEAD_SECONDS
+        return float(at) if is_complete else 0.0
 
-    def oldest_look(self, stream: str, first: date, last: date) -> tuple[float, str]:
-        """Of days from ``first`` to ``last``: when the one was looked at that was not for longest, in any place.
+    def oldest_listing(self, stream: str, first: date, last: date) -> tuple[float, str]:
+        """Return the time of the oldest last listing of any day from ``first`` to ``last``, on any side.
 
-        Returns seconds since epoch, and words for it; 0 where a day was never looked at in a place, or could not be,
-        or was not compared since.
+        Returns seconds since epoch, and a message; 0 where a side never listed a day, could not list it, or where the
+        day was not compared since.
         """
         days = (last - first).days + 1
         if days <= 0:
@@ -291,28 +291,28 @@ class Evidence(Database):
             " FROM look WHERE stream = ? AND day BETWEEN ? AND ? GROUP BY side",
             (stream, str(first), str(last)),
         )
-        seen = {side: rest for side, *rest in rows}
+        by_side = {side: rest for side, *rest in rows}
         oldest = time.time()
         for side in SIDES:
-            count, at, newest, bad_day, error = seen.get(side, (0, 0, 0, None, None))
+            count, at, newest, bad_day, error = by_side.get(side, (0, 0, 0, None, None))
             if bad_day is not None:
-                return 0, f"{side} could not be looked at on {bad_day}: {error}"
+                return 0, f"{side} could not be listed on {bad_day}: {error}"
             if count < days:
-                return 0, f"{side} was never looked at on {days - count} of {days} days"
+                return 0, f"{side} was never listed on {days - count} of {days} days"
             if newest > time.time() + _AHEAD_SECONDS:
-                return 0, f"a look at {side} is dated in the future: this machine's clock was set back"
+                return 0, f"a listing of {side} is dated in the future: this machine's clock was set back"
             oldest = min(oldest, at)
         compared, *_ = self._db.execute(
             "SELECT count(*) FROM verdict WHERE stream = ? AND day BETWEEN ? AND ?", (stream, str(first), str(last))
         ).fetchone()
         if compared < days:
-            return 0, f"{days - compared} of {days} days were looked at and not compared since"
-        return oldest, f"the oldest look is of {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+            return 0, f"{days - compared} of {days} days were listed and not compared since"
+        return oldest, f"the oldest listing is of {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
     def identical_everywhere(
         self, stream: str, *, first: date, until: date, older_than_ns: int, read_since: float
     ) -> Iterator[tuple[str, int]]:
-        """Path and size of each file of some days that is the same in all three places, read there not long ago."""
+        """Return path and size of the files that are identical on all three sides and were read recently."""
         return iter(
             self._db.execute(
                 "SELECT s.path, s.size FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
@@ -326,8 +326,8 @@ class Evidence(Database):
             )
         )
 
-    def forget(self, stream: str, paths: Iterable[str]) -> None:
-        """Forget the checksums of some files in all places: they are read again, whatever a listing shows."""
+    def forget_checksums(self, stream: str, paths: Iterable[str]) -> None:
+        """Delete the checksums of some files on all sides, so that they are read again whatever a listing shows."""
         with self._writing() as db:
             db.executemany(
                 "UPDATE file SET sha256 = NULL, hashed_at = NULL, error = NULL WHERE stream = ? AND path = ?",
@@ -335,7 +335,7 @@ class Evidence(Database):
             )
 
     def old_files(self, stream: str, until: date) -> tuple[int, int, int, int]:
-        """What the source has: files and bytes of days up to one, and files and bytes of later days."""
+        """Count files and bytes of the source: of days up to ``until``, then of later days."""
         row = self._db.execute(
             "SELECT sum(day <= ?1), sum(CASE WHEN day <= ?1 THEN size END), sum(day > ?1),"
             " sum(CASE WHEN day > ?1 THEN size END) FROM file WHERE stream = ?2 AND side = 'source'",
@@ -345,7 +345,7 @@ class Evidence(Database):
         return old, old_bytes, young, young_bytes
 
     def release(self, stream: str, day: date, path: str, record: FixityRecord) -> None:
-        """Remember that our working copy of a file is deleted, and what it was."""
+        """Store that the local copy of a file is deleted, with its record."""
         with self._writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO released VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -354,7 +354,7 @@ class Evidence(Database):
             db.execute("DELETE FROM file WHERE stream = ? AND path = ? AND side = 'local'", (stream, path))
 
     def released(self, stream: str, day: date) -> dict[str, FixityRecord]:
-        """The working copies of a day that were deleted."""
+        """Return the records of the deleted local copies of a day."""
         rows = self._db.execute(
             "SELECT path, size, mtime_ns, sha256 FROM released WHERE stream = ? AND day = ?", (stream, str(day))
         )
@@ -370,5 +370,5 @@ def _json(days: Iterable[date]) -> str:
 
 
 def _spread(path: str) -> float:
-    """A number from 0 to 1 that is the same for a path each time."""
+    """Return a number from 0 to 1 that is always the same for a path."""
     return zlib.crc32(path.encode("utf-8", "surrogateescape")) / 0xFFFFFFFF

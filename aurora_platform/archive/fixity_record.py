@@ -1,4 +1,4 @@
-"""What is known of a file in one place, and of a look at a place: the words in which evidence is told."""
+"""The records of evidence: of a file on one side, and of the last listing of a day on one side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aurora_platform.fs.versions import FileVersion
 
 @dataclass(frozen=True, slots=True)
 class FixityRecord:
-    """A file in one place: its version, the SHA-256 of its bytes where they were read, and why they were not."""
+    """A file on one side: its version, its SHA-256 where it was read, and the error where reading failed."""
 
     version: FileVersion
     sha256: str | None = None
@@ -17,8 +17,8 @@ class FixityRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """When a day was last listed in one place (s since epoch, by our clock), by which host, and what went wrong."""
+class ListingRecord:
+    """The last listing of a day on one side: when (s since epoch, local clock), by which host, and its error."""
 
     at: float
     clock_ns: int

@@ -1,4 +1,4 @@
-"""The tables of the evidence, and the two statements that take a listing into them."""
+"""The SQL tables of the evidence, and the two statements that store a listing in them."""
 
 from aurora_platform.fs.sqlite import Schema
 
@@ -49,13 +49,13 @@ CREATE TABLE IF NOT EXISTS released (
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
 """
 SCHEMA = Schema((_TABLES,))
-LISTED = """
+CREATE_LISTED = """
 CREATE TEMP TABLE IF NOT EXISTS listed (
     path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-# A second version of a file keeps no checksum of the first.
-TAKE = """
+# A new version of a file does not keep the checksum of the old one.
+INSERT_LISTED = """
 INSERT INTO file (stream, path, side, day, size, mtime_ns)
 SELECT ?, path, ?, day, size, mtime_ns FROM listed WHERE day IN (SELECT value FROM json_each(?))
 ON CONFLICT (stream, path, side) DO UPDATE SET
@@ -63,7 +63,7 @@ ON CONFLICT (stream, path, side) DO UPDATE SET
     sha256 = NULL, hashed_at = NULL, error = NULL
 WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != day
 """
-GONE = """
+DELETE_GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
 AND path NOT IN (SELECT path FROM listed)
 """

@@ -1,10 +1,10 @@
-"""The ledger: one row for each file and destination, with what was done to it and what is proved of it.
+"""The ledger: one row per file and destination, with its state: queued, copied, verified or parked.
 
-SQLite in WAL mode in ``paths.state``, shared by several archives and several writers: the runs that push, those that
-verify, and an acquisition program that registers its own files (:meth:`Ledger.add_file`). It saves work and shows what
-is going on; it is no evidence. A row says ``copied`` after the archive was listed and has the file in this version, and
-``verified`` after both sides were read. What it does not know is found out again, so it may be lost:
-:meth:`Ledger.rebuild` fills it from the two trees.
+SQLite in WAL mode in ``paths.state``, shared by several archives and several writers: the runs that push, the runs that
+verify, and acquisition programs that register their own files (:meth:`Ledger.add_file`). It saves work and shows
+progress; it is no evidence. A row is ``copied`` after a listing of the archive has the file in this version, and
+``verified`` after both sides were read. It may be lost: :meth:`Ledger.rebuild` fills it from the local tree and the
+archive.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _ROW = (
 )
 _WAIT = timedelta(seconds=60)  # for another writer
 _OTHER_VERSION = "excluded.size != size OR excluded.mtime_ns != mtime_ns"
-# Another version is another file: what was done to the old one, or went wrong with it, says nothing of it.
+# A new version is a new file: the state and the errors of the old version do not apply to it.
 _OFFER = f"""
 INSERT INTO file (archive, remote_path, local_path, file_group, day, size, mtime_ns, queued_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -74,7 +74,7 @@ WHERE {_OTHER_VERSION}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file and where it goes: local path, absolute remote path, version, UTC day."""
+    """A file to copy: local path, absolute remote path, version, UTC day."""
 
     local_path: str
     remote_path: str
@@ -84,7 +84,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the ledger knows of a file; times are ISO 8601, UTC."""
+    """The row of a file in the ledger; times are ISO 8601, UTC."""
 
     archive: str
     remote_path: str
@@ -104,7 +104,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Files of one group of an archive, by what was done to them. files = queued + parked + copied."""
+    """The files of one group of an archive, counted by state. files = queued + parked + copied."""
 
     group: str
     files: int
@@ -121,44 +121,46 @@ class Ledger(Database):
     def __init__(self, path: Path) -> None:
         def not_ours(error: sqlite3.Error) -> LedgerError:
             return LedgerError(
-                f"{path}: not a ledger ({error}). Move it away and run `aurora ledger --rebuild`: it is made again "
-                "from the two trees."
+                f"{path}: not a ledger ({error}). Move it away and run `aurora ledger --rebuild`: it is filled again "
+                "from the local tree and the archive."
             )
 
         self.path = path
         self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
         self.replaced = Replacements(self._db, self._writing)
-        """What was replaced in the archives although a finalization vouched for it."""
+        """The finalized files that were replaced in the archives."""
 
     def add_file(self, local_path: str | os.PathLike[str], remote_path: str, archive: str) -> None:
-        """Register a file of one's own, to be copied with the next push of the small products.
+        """Register a file of another program; the next push of the small products copies it.
 
         Parameters
         ----------
         local_path
-            A regular file of this machine, whole by now.
+            A regular local file, completely written.
         remote_path
-            Where it goes: absolute, below one of the archive's directories.
+            The destination: an absolute path below one of the archive's directories.
         archive
             The archive's name in the site file (``archive.name``).
 
         Raises
         ------
         OSError
-            Where the file is not there.
+            Where the file does not exist.
         LedgerError
-            Where it is no regular file, or the remote path may not be used.
+            Where it is not a regular file, or the remote path is not allowed.
         """
-        place = Path(local_path).absolute()
-        status = place.lstat()
-        if not place.is_file() or place.is_symlink():
-            raise LedgerError(f"{place}: not a regular file")
+        path = Path(local_path).absolute()
+        status = path.lstat()
+        if not path.is_file() or path.is_symlink():
+            raise LedgerError(f"{path}: not a regular file")
         if not remote_path.startswith("/") or not _is_plain(remote_path):
-            raise LedgerError(f"{remote_path!r}: an absolute path without '..', empty parts or control characters")
-        self.offer(archive, REGISTERED, [Item(str(place), remote_path, FileVersion.of(status))])
+            raise LedgerError(
+                f"{remote_path!r}: must be an absolute path without '..', empty parts or control characters"
+            )
+        self.offer(archive, REGISTERED, [Item(str(path), remote_path, FileVersion.of(status))])
 
     def offer(self, archive: str, group: str, items: Iterable[Item]) -> None:
-        """Put files into the queue; one that is known in this version stays as it is."""
+        """Put files into the queue; a file that has a row in this version keeps it unchanged."""
         now = _now()
         rows = (
             (archive, i.remote_path, i.local_path, group, i.day and i.day.isoformat(), *i.version, now) for i in items
@@ -167,33 +169,33 @@ class Ledger(Database):
             db.executemany(_OFFER, rows)
 
     def to_send(self, archive: str, group: str, days: Sequence[date] | None = None) -> list[Item]:
-        """What is queued of a group, newest day first; parked files are not."""
+        """Return the queued files of a group, newest day first, without parked files."""
         rows = self._db.execute(
             "SELECT local_path, remote_path, size, mtime_ns, day FROM file WHERE archive = ? AND file_group = ?"
             " AND copied_at IS NULL AND parked_at IS NULL ORDER BY day DESC, remote_path",
             (archive, group),
         )
         items = (
-            Item(here, there, FileVersion(size, mtime), day and date.fromisoformat(day))
-            for here, there, size, mtime, day in rows
+            Item(local_path, remote_path, FileVersion(size, mtime), day and date.fromisoformat(day))
+            for local_path, remote_path, size, mtime, day in rows
         )
         wanted = None if days is None else set(days)
         return [item for item in items if wanted is None or item.day in wanted]
 
     def first_to_send(self, archive: str, group: str) -> list[Item]:
-        """One queued file of each day that has any."""
+        """Return one queued file per day that has queued files."""
         rows = self._db.execute(
             "SELECT local_path, min(remote_path), size, mtime_ns, day FROM file WHERE archive = ? AND file_group = ?"
             " AND copied_at IS NULL AND parked_at IS NULL AND day IS NOT NULL GROUP BY day",
             (archive, group),
         )
         return [
-            Item(here, there, FileVersion(size, mtime), date.fromisoformat(day))
-            for here, there, size, mtime, day in rows
+            Item(local_path, remote_path, FileVersion(size, mtime), date.fromisoformat(day))
+            for local_path, remote_path, size, mtime, day in rows
         ]
 
     def days_to_send(self, archive: str, group: str) -> set[date]:
-        """The days of which something is queued."""
+        """Return the days that have queued files."""
         rows = self._db.execute(
             "SELECT DISTINCT day FROM file WHERE archive = ? AND file_group = ? AND copied_at IS NULL"
             " AND parked_at IS NULL AND day IS NOT NULL",
@@ -202,7 +204,7 @@ class Ledger(Database):
         return {date.fromisoformat(day) for (day,) in rows}
 
     def open_items(self, archive: str, group: str, items: Iterable[Item]) -> Iterator[Item]:
-        """Those files that are not copied in this version; one that is parked in it does not count."""
+        """Yield the files that are not copied in this version; a file that is parked in it is skipped."""
         for item in items:
             row = self._db.execute(
                 "SELECT size, mtime_ns, copied_at, parked_at FROM file"
@@ -213,15 +215,15 @@ class Ledger(Database):
                 yield item
 
     def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
-        """The days of those files that are not copied in this version; see :meth:`open_items`."""
+        """Return the days of the files that are not copied in this version; see :meth:`open_items`."""
         found: set[date | None] = set()
-        rest = (item for item in items if item.day not in found)  # one such file of a day is enough
+        rest = (item for item in items if item.day not in found)  # one such file per day is enough
         for item in self.open_items(archive, group, rest):
             found.add(item.day)
         return found
 
     def copied_since(self, archive: str, group: str, seconds: float) -> bool:
-        """Whether a file of a group was copied since then (seconds since epoch)."""
+        """Whether a file of a group was copied after a time (seconds since epoch)."""
         since = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
         row = self._db.execute(
             "SELECT 1 FROM file WHERE archive = ? AND file_group = ? AND copied_at > ? LIMIT 1",
@@ -230,7 +232,7 @@ class Ledger(Database):
         return row.fetchone() is not None
 
     def data_version(self, archive: str, group: str, days: Sequence[date]) -> str:
-        """The identity of what of some days is in the archive."""
+        """Return the data version of the files of some days that are in the archive."""
         rows = self._db.execute(
             "SELECT remote_path, size, mtime_ns FROM file WHERE archive = ? AND file_group = ?"
             " AND copied_at IS NOT NULL AND (day IS NULL OR day IN (SELECT value FROM json_each(?)))"
@@ -242,18 +244,18 @@ class Ledger(Database):
         )
 
     def counts_of_day(self, archive: str, group: str, day: date) -> Counts:
-        """What was done to the files of one day."""
+        """Count the files of one day by state."""
         row = self._db.execute(
             f"SELECT {_COUNTED} FROM file WHERE archive = ? AND file_group = ? AND day = ?", (archive, group, str(day))
         ).fetchone()
         return Counts(group, *(value or 0 for value in row))
 
-    def copied(self, archive: str, there: Iterable[ScannedEntry[str]]) -> int:
-        """Note what the archive has, by a listing of it; returns how many rows that changed.
+    def mark_copied(self, archive: str, listed: Iterable[ScannedEntry[str]]) -> int:
+        """Mark files as copied by a listing of the archive; returns how many rows changed.
 
-        ``path`` of each is absolute; only a row of the same size and mtime is taken for that file.
+        The ``path`` of each entry is absolute. Only a row of the same size and mtime is changed.
         """
-        return self._stamp(archive, there, "copied_at = ?, parked_at = NULL, last_error = NULL")
+        return self._stamp(archive, listed, "copied_at = ?, parked_at = NULL, last_error = NULL")
 
     def _stamp(self, archive: str, files: Iterable[ScannedEntry[str]], assignment: str) -> int:
         now, changed = _now(), 0
@@ -271,8 +273,8 @@ class Ledger(Database):
                     changed += 1
         return changed
 
-    def failed(self, archive: str, errors: Iterable[tuple[str, str]], max_attempts: int) -> list[str]:
-        """Count an attempt for each (remote path, reason); returns those that are parked from now on."""
+    def mark_failed(self, archive: str, errors: Iterable[tuple[str, str]], max_attempts: int) -> list[str]:
+        """Count a failed attempt per (remote path, reason); returns the paths that are now parked."""
         now, parked = _now(), []
         with self._writing() as db:
             for remote_path, reason in errors:
@@ -286,30 +288,33 @@ class Ledger(Database):
                     parked.append(remote_path)
         return parked
 
-    def verified(self, archive: str, proofs: Iterable[tuple[ScannedEntry[str], str, str]]) -> None:
-        """Note the digests of both sides: (file with absolute remote path, local SHA-256, remote SHA-256).
+    def mark_verified(self, archive: str, proofs: Iterable[tuple[ScannedEntry[str], str, str]]) -> None:
+        """Store the checksums of both sides: (file with absolute remote path, local SHA-256, remote SHA-256).
 
-        Only a row of the same size and mtime is taken for that file: another version may have been queued meanwhile.
-        Only where they are equal the row is verified; where not, it says so and is not sent again by itself: which side
-        is right is for ``aurora repair``.
+        Only a row of the same size and mtime is changed: another version may have been queued meanwhile. Where the
+        checksums are equal, the row is verified. Where they differ, the row gets an error and the file is not sent
+        again by itself: ``aurora repair`` finds which side is right.
         """
         now = _now()
         with self._writing() as db:
-            for file, here, there in proofs:
+            for file, local_sha256, remote_sha256 in proofs:
                 row = db.execute(
                     "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ?", (archive, file.path)
                 ).fetchone()
                 if row is None or not FileVersion(*row).same_as(file.version):
                     continue
-                good = here == there
+                is_equal = local_sha256 == remote_sha256
                 db.execute(
                     "UPDATE file SET local_sha256 = ?, remote_sha256 = ?, verified_at = ?, last_error = ?,"
                     " copied_at = coalesce(copied_at, ?) WHERE archive = ? AND remote_path = ?",
-                    (here, there, now if good else None, None if good else DIFFERS, now, archive, file.path),
+                    (
+                        *(local_sha256, remote_sha256, now if is_equal else None, None if is_equal else DIFFERS),
+                        *(now, archive, file.path),
+                    ),
                 )
 
-    def lost(self, archive: str, remote_paths: Iterable[str], reason: str) -> None:
-        """Put files back into the queue that a listing of the archive does not have in this version."""
+    def requeue_lost(self, archive: str, remote_paths: Iterable[str], reason: str) -> None:
+        """Put files back into the queue that a listing of the archive lacks in this version."""
         with self._writing() as db:
             db.executemany(
                 "UPDATE file SET copied_at = NULL, verified_at = NULL, remote_sha256 = NULL, last_error = ?,"
@@ -318,7 +323,7 @@ class Ledger(Database):
             )
 
     def requeue(self, archive: str, remote_paths: Iterable[str]) -> None:
-        """Put files back into the queue, parked or not, with a clean slate."""
+        """Put files back into the queue, parked or not, without errors and attempts."""
         with self._writing() as db:
             db.executemany(
                 "UPDATE file SET copied_at = NULL, verified_at = NULL, parked_at = NULL, attempts = 0,"
@@ -327,11 +332,11 @@ class Ledger(Database):
             )
 
     def row(self, archive: str, remote_path: str) -> Row | None:
-        """What is known of a file."""
+        """Return the row of a file; None without one."""
         return next(iter(self._rows("archive = ? AND remote_path = ?", (archive, remote_path))), None)
 
     def parked(self, archive: str, group: str | None = None) -> list[Row]:
-        """The files that are not tried any more."""
+        """Return the parked files, which are not tried any more."""
         if group is None:
             return list(self._rows("archive = ? AND parked_at IS NOT NULL", (archive,)))
         return list(self._rows("archive = ? AND file_group = ? AND parked_at IS NOT NULL", (archive, group)))
@@ -341,34 +346,34 @@ class Ledger(Database):
         return (Row(*(*row[:-2], FileVersion(*row[-2:]))) for row in rows)
 
     def counts(self, archive: str) -> list[Counts]:
-        """A line for each group."""
+        """Return the counts of each group."""
         rows = self._db.execute(
             f"SELECT file_group, {_COUNTED} FROM file WHERE archive = ? GROUP BY file_group ORDER BY file_group",
             (archive,),
         )
         return [Counts(*row) for row in rows]
 
-    def rebuild(self, archive: str, group: str, here: Iterable[Item], there: Iterable[ScannedEntry[str]]) -> int:
-        """Fill the ledger from the two trees; returns how many files are in both in one version.
+    def rebuild(self, archive: str, group: str, local: Iterable[Item], listed: Iterable[ScannedEntry[str]]) -> int:
+        """Fill the ledger from local files and a listing of the archive; returns how many files both have.
 
-        ``here`` are the local files and where they belong, ``there`` the archive's, by absolute path. The ledger says
-        from now on when that was done (:attr:`rebuilt_at`).
+        ``local`` has the local files and their destinations, ``listed`` the files of the archive, by absolute path. The
+        time of the rebuild is stored (:attr:`rebuilt_at`).
         """
-        self.offer(archive, group, here)
-        found = self.copied(archive, there)
+        self.offer(archive, group, local)
+        found = self.mark_copied(archive, listed)
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('rebuilt_at', ?)", (_now(),))
         return found
 
     @property
     def rebuilt_at(self) -> str | None:
-        """When it was last rebuilt from the trees, ISO 8601, UTC; None where it has grown with what was done."""
+        """When the ledger was last rebuilt, ISO 8601, UTC; None where it never was."""
         row = self._db.execute("SELECT value FROM meta WHERE key = 'rebuilt_at'").fetchone()
         return row and str(row[0])
 
     @property
     def is_empty(self) -> bool:
-        """Whether it knows nothing: new, or lost."""
+        """Whether the ledger has no rows: it is new, or was lost."""
         return self._db.execute("SELECT 1 FROM file LIMIT 1").fetchone() is None
 
 

@@ -1,4 +1,4 @@
-"""The three places of a stream, for who verifies them: its host, this machine, and the archive by each of its hosts."""
+"""Returns access to the three places of a stream: its host, the local tree, and the archive by each of its hosts."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,22 @@ from aurora_platform.config.site import Site
 from aurora_platform.layout import Side
 from aurora_platform.transport.connections import Connections
 
-_HERE = LocalHost(kind="local")
+_LOCAL = LocalHost(kind="local")
 
 
 def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Sequence[Place]]:
-    """The ways to a stream's files; those to the archive in the site's order of preference."""
+    """Return the places of a stream's files; those of the archive in the site's order of preference."""
     stream, archive = site.streams[name], site.archive
-    assert archive is not None  # who verifies has one
-    host = site.hosts[stream.host]
+    assert archive is not None  # only sites with an archive verify
+    source_host = site.hosts[stream.host]
     return {
-        "source": [_place(connections, host, stream.host, stream.path)],
-        "local": [_place(connections, _HERE, "here", str(site.paths.raw), stream.raw)],
-        "gws": [_place(connections, one, one.address, archive.raw, stream.raw) for one in archive.hosts],
+        "source": [_place(connections, source_host, stream.host, stream.path)],
+        "local": [_place(connections, _LOCAL, "here", str(site.paths.raw), stream.raw)],
+        "gws": [_place(connections, host, host.address, archive.raw, stream.raw) for host in archive.hosts],
     }
 
 
-def _place(connections: Connections, host: Host, otherwise: str, root: str, prefix: str = "") -> Place:
-    """By the name of its host, or another where that has none."""
+def _place(connections: Connections, host: Host, default_name: str, root: str, prefix: str = "") -> Place:
+    """Return the place under the name of its host, or ``default_name`` where the host has none."""
     access = connections.access(host)
-    return Place(access.name or otherwise, access.source(), access.hasher(), root, prefix)
+    return Place(access.name or default_name, access.source(), access.hasher(), root, prefix)

@@ -1,7 +1,7 @@
-"""Manifests on disk: ``relpath size mtime checksum``, tab-separated, one file a place or a finalized day.
+"""Manifests on disk: ``relpath size mtime checksum``, tab-separated; one file per side, and one per finalized day.
 
 ``mtime`` is seconds since epoch, UTC, with nine decimals; ``checksum`` is SHA-256 in hex, empty where the file was not
-read. A path has no tab or newline: such names are refused where they are listed.
+read. No path has a tab or a newline: a listing refuses such names.
 """
 
 from __future__ import annotations
@@ -28,46 +28,46 @@ _BILLION = 1_000_000_000
 _LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|)")
 
 
-def write(place: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, str]:
-    """Write a manifest; returns how many files it has, and the SHA-256 of its bytes."""
-    digest, count = hashlib.sha256(HEADER.encode()), 0
-    with place.open("wb") as out:
+def write(path: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, str]:
+    """Write a manifest; returns its number of files, and the SHA-256 of its bytes."""
+    sha256, count = hashlib.sha256(HEADER.encode()), 0
+    with path.open("wb") as out:
         out.write(HEADER.encode())
-        for path, record in files:
+        for relpath, record in files:
             size, mtime_ns = record.version
-            line = f"{path}\t{size}\t{_seconds(mtime_ns)}\t{record.sha256 or ''}\n".encode()
-            digest.update(line)
+            line = f"{relpath}\t{size}\t{_seconds(mtime_ns)}\t{record.sha256 or ''}\n".encode()
+            sha256.update(line)
             out.write(line)
             count += 1
-    return count, digest.hexdigest()
+    return count, sha256.hexdigest()
 
 
-def read(place: Path) -> Iterator[tuple[str, FixityRecord]]:
+def read(path: Path) -> Iterator[tuple[str, FixityRecord]]:
     """Read a manifest, line by line.
 
     Raises
     ------
     EvidenceError
-        Where a line is none of a manifest; what lies on disk may have been written by anybody.
+        Where a line is not valid: another program may have written the file.
     """
-    with place.open(encoding="utf-8", newline="\n") as lines:
+    with path.open(encoding="utf-8", newline="\n") as lines:
         if next(lines, "") != HEADER:
-            raise EvidenceError(f"{place}: not a manifest: its first line is not {HEADER.strip()!r}")
+            raise EvidenceError(f"{path}: not a manifest: its first line is not {HEADER.strip()!r}")
         for number, line in enumerate(lines, 2):
             match = _LINE.fullmatch(line.rstrip("\n"))
             try:
                 if match is None:
                     raise ValueError("not four columns: relpath, size, mtime, checksum")
-                path = safe_relative(match[1].encode())
+                relpath = safe_relative(match[1].encode())
             except (ValueError, UnsafePathError) as error:
-                raise EvidenceError(f"{place}: line {number}: {error}") from None
+                raise EvidenceError(f"{path}: line {number}: {error}") from None
             version = FileVersion(int(match[2]), int(match[3]) * _BILLION + int(match[4]))
-            yield path, FixityRecord(version, match[5] or None)
+            yield relpath, FixityRecord(version, match[5] or None)
 
 
-def digest_of(place: Path) -> str:
-    """The SHA-256 of a manifest's bytes."""
-    with place.open("rb") as file:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a manifest's bytes."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

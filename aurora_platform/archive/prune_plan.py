@@ -1,6 +1,6 @@
-"""What might be pruned on the instrument hosts, and why the rest may not be. Nothing is pruned here.
+"""Plans which files may be pruned on the instrument hosts, and gives the reason for the rest. Prunes nothing itself.
 
-Fail-closed: without evidence that is whole and fresh, of every day that is old enough, there are no candidates at all.
+Fail-closed: without complete and recent evidence for every day that is old enough, there are no candidates.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_platform.archive.compare import DIFFERENT, Class, Verdict
+from aurora_platform.archive.compare import DIFFERENT, MatchClass, Verdict
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.reports import PrunePlan, StreamSummary
 from aurora_platform.config.archive import Archive
@@ -20,9 +20,10 @@ _DAY = timedelta(days=1)
 
 
 def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> PrunePlan:
-    """The files of a stream that are old enough, and proved to be the same in all three places.
+    """Find the files of a stream that are old enough, and proved identical on all three sides.
 
-    None at all where a place could not be seen, a day's evidence is missing or old, or a file of that age has a gap.
+    There are no candidates where a side could not be listed, where evidence of a day is missing or old, or where a file
+    of that age is missing or different.
     """
 
     def none(why: str) -> PrunePlan:
@@ -30,7 +31,7 @@ def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, 
 
     if not stream.prunable:
         return none("never prunable (prunable: false in the site file)")
-    # A day is old enough when its last second is, by our clock and by that which stamped the files.
+    # A day is old enough when its last second is, by the local clock and by the clock that stamped the files.
     ripe = min(now, evidence.source_clock(name) or now) - archive.prune_after
     last = ripe.astimezone(UTC).date() - _DAY
     if last < stream.start:
@@ -44,11 +45,11 @@ def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, 
     ]
     if bad:
         day, verdict = bad[0]
-        return none(f"{len(bad)} of its days are not whole, the first {day}: {verdict.first_reason}")
+        return none(f"{len(bad)} of its days are not complete, the first {day}: {verdict.first_reason}")
     found = list(
         evidence.identical_everywhere(
             name,
-            first=stream.start,  # what was known of days before it is not looked at any more
+            first=stream.start,  # earlier days are not verified any more
             until=last,
             older_than_ns=int(ripe.timestamp()) * 10**9,
             read_since=(now - archive.scrub).timestamp(),
@@ -60,14 +61,14 @@ def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, 
         sum(size for _, size in found),
         f"identical in all three places up to {last}"
         if found
-        else f"no file of the source up to {last} is in all three places (a working copy that was retired is in two)",
+        else f"no file of the source up to {last} is in all three places (a retired file is only in two)",
     )
 
 
 def staleness(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> str | None:
-    """In what way the evidence of a stream's old days is no evidence; None where it is."""
+    """Why the evidence of a stream's old days is not valid; None where it is."""
     last = (now - archive.prune_after).astimezone(UTC).date() - _DAY
-    oldest, text = evidence.oldest_look(name, stream.start, last)
+    oldest, text = evidence.oldest_listing(name, stream.start, last)
     if oldest == 0:
         return text
     if now.timestamp() - oldest > archive.evidence_valid.total_seconds():
@@ -76,12 +77,12 @@ def staleness(name: str, stream: Stream, archive: Archive, evidence: Evidence, n
 
 
 def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> StreamSummary:
-    """A stream's line in ``summary.json``, from the verdicts of its days."""
+    """Count a stream's line of ``summary.json`` from the verdicts of its days."""
     verdicts = [Verdict.from_json(text) for text in evidence.verdicts(name).values()]
-    looks = evidence.looks(name, today)
+    listings = evidence.listings(name, today)
 
-    def total(place: str, *classes: Class) -> int:
-        return sum(getattr(verdict, place).get(one, 0) for verdict in verdicts for one in classes)
+    def total(counts: str, *classes: MatchClass) -> int:
+        return sum(getattr(verdict, counts).get(name, 0) for verdict in verdicts for name in classes)
 
     return StreamSummary(
         generated_at_utc=datetime.fromtimestamp(int(time.time()), UTC).isoformat(),
@@ -90,10 +91,10 @@ def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> St
         source_count=sum(verdict.source for verdict in verdicts),
         local_count=sum(verdict.local for verdict in verdicts),
         gws_count=sum(verdict.gws for verdict in verdicts),
-        local_missing_count=total("here", Class.MISSING),
-        local_mismatch_count=total("here", *DIFFERENT),
-        gws_missing_count=total("archive", Class.MISSING),
-        gws_mismatch_count=total("archive", *DIFFERENT),
+        local_missing_count=total("local_classes", MatchClass.MISSING),
+        local_mismatch_count=total("local_classes", *DIFFERENT),
+        gws_missing_count=total("archive_classes", MatchClass.MISSING),
+        gws_mismatch_count=total("archive_classes", *DIFFERENT),
         pending_count=sum(verdict.pending for verdict in verdicts),
         identical_count=sum(verdict.proved for verdict in verdicts),
         refused_count=evidence.refused(name),
@@ -103,7 +104,7 @@ def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> St
         prune_why=plan.why,
         prune_candidate_count=len(plan.candidates),
         prune_candidate_bytes=plan.bytes,
-        errors={side: look.error for side in SIDES if (look := looks.get(side)) and look.error},
+        errors={side: record.error for side in SIDES if (record := listings.get(side)) and record.error},
     )
 
 

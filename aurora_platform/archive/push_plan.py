@@ -1,7 +1,7 @@
-"""The pushes of a site: a stream's raw files, the camera's products, all other products. Each is a lane of its own.
+"""The pushes of a site: a stream's raw files, the camera's products, and all other products. Each has its own lane.
 
-They hold each other up nowhere: each has its own locks, its own view and its own directory for what is in the making,
-so while the camera's large tree is on its way, the small products go out on time.
+No lane waits for another: each has its own locks, its own upload tree and its own directory for files in transfer. So
+the small products arrive on time while the camera's large tree is being copied.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from aurora_platform.transport.protocols import ArchiveHost
 
 @dataclass(frozen=True)
 class Pushing:
-    """How a site's files get to its archive."""
+    """Pushes the files of a site to its archive."""
 
     site: Site
     archive: Archive
@@ -56,8 +56,7 @@ class Pushing:
     def raw(self, stream: str, days: Sequence[date], *, history: bool = False) -> PushReport:
         """Push a stream's local files of some UTC days; see :func:`aurora_platform.archive.uploader.push`.
 
-        ``history`` is a lane of its own, for days before the live window: months that are on their way hold up nothing
-        that has come now.
+        ``history`` uses a separate lane, for days before the live window: a push of months does not delay new files.
         """
         refused = Count()
         settings, root = self.site.streams[stream], Layout.of(self.site).raw_root(stream)
@@ -70,14 +69,14 @@ class Pushing:
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
         refused, left_out = Count(), Count()
-        camera, there = Layout.of(self.site).camera, self.archive.products
-        items = list(wxcam_items(camera.products, there, set(days), refused, left_out))
-        if (row := catalog_item(camera.catalog, there, self.archive.name, self.ledger)) is not None:
-            items.append(row)
+        camera, destination = Layout.of(self.site).camera, self.archive.products
+        items = list(wxcam_items(camera.products, destination, set(days), refused, left_out))
+        if (catalog := catalog_item(camera.catalog, destination, self.archive.name, self.ledger)) is not None:
+            items.append(catalog)
         return self._push(
             TransferRequest(
                 WXCAM,
-                camera.products / OUTGOING,  # large, so it must be on their own disk, wherever that is
+                camera.products / OUTGOING,  # the files are large, so it must be on the same disk
                 {WXCAM_PRODUCTS: items},
                 set(days),
                 databases=frozenset({str(camera.catalog)}),
@@ -87,7 +86,7 @@ class Pushing:
         )
 
     def core_products(self) -> PushReport:
-        """Push all products but the camera's, and what others have registered."""
+        """Push all products except the camera's, and the files that other programs registered."""
         refused, left_out = Count(), Count()
         registered = self.ledger.to_send(self.archive.name, REGISTERED)
         offers = {
@@ -101,16 +100,16 @@ class Pushing:
         )
 
     def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
-        """Push some files of our own, each to its absolute remote path; all must be there, published by rename."""
+        """Push our own files, each to its absolute remote path; all must exist and be published by rename."""
         items = []
-        for place, remote in files.items():
-            items.append(Item(str(place), remote, FileVersion.of(place.lstat()), day))
+        for path, remote_path in files.items():
+            items.append(Item(str(path), remote_path, FileVersion.of(path.lstat()), day))
         days = None if day is None else {day}
         lane = group.replace("/", ".")
         return self._push(TransferRequest(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
 
     def exactly(self, stream: str, lane: str, items: Sequence[Item]) -> PushReport:
-        """Push these files of a stream, and nothing else that may be queued."""
+        """Push exactly these files of a stream, and no other queued files."""
         only = frozenset(item.remote_path for item in items)
         guard = StreamGuard(Records(self.site), stream)
         outgoing = self.site.paths.raw / OUTGOING
@@ -129,27 +128,27 @@ class Pushing:
 
 
 def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:
-    """Copy the finalizations of some days of a stream to the archive: each manifest before the word that names it.
+    """Copy the finalizations of some days of a stream to the archive: each manifest before the finalization naming it.
 
     Raises
     ------
     ArchiveError
-        Where no host of the archive works; the next pass over these days tries again.
+        Where no host of the archive works; the next verification of these days tries again.
     """
-    archive, ledger, there = records.archive, pushing.ledger, ArchiveLayout.of(records.archive)
+    archive, ledger, layout = records.archive, pushing.ledger, ArchiveLayout.of(records.archive)
     finalizations = records.finalizations(name)
-    manifests, words = dict[Path, str](), dict[Path, str]()
+    manifests, statements = dict[Path, str](), dict[Path, str]()
     for file in (file for day in days for file in _files(finalizations, day)):
-        remote = f"{there.manifests}/{file.relative_to(records.site.paths.manifests)}"
-        (words if file.suffix == ".yaml" else manifests)[file] = remote
+        remote_path = f"{layout.manifests}/{file.relative_to(records.site.paths.manifests)}"
+        (statements if file.suffix == ".yaml" else manifests)[file] = remote_path
     groups = finalization_groups(name)
-    for group in groups:  # never given up: an old word in the archive may be wrong
+    for group in groups:  # never parked: an old finalization in the archive may be wrong
         ledger.requeue(archive.name, [row.remote_path for row in ledger.parked(archive.name, group)])
-    return [pushing.files(group, files) for group, files in zip(groups, (manifests, words), strict=True) if files]
+    return [pushing.files(group, files) for group, files in zip(groups, (manifests, statements), strict=True) if files]
 
 
 def _files(finalizations: Finalizations, day: date) -> Sequence[Path]:
     try:
         return finalizations.files(day)
-    except EvidenceError:  # one day's error: its verification has said so, and the other days go on
+    except EvidenceError:  # the error of one day: its verification reported it, and the other days go on
         return ()

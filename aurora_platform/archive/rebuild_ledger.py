@@ -1,4 +1,4 @@
-"""Filling the ledger from the two trees, after it was lost: what is here, and what of it the archive has."""
+"""Fills a lost ledger again, from the local files and a listing of the archive."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from aurora_platform.transport.protocols import Source
 
 
 def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Source]) -> Iterator[tuple[str, int, int]]:
-    """List both trees, a group at a time; yields (group, files here, of these newly found in the archive).
+    """List local files and archive, group by group; yields (group, local files, those newly found in the archive).
 
     Parameters
     ----------
     sources
-        The archive's hosts in order of preference; the first that answers is asked.
+        The archive's hosts in order of preference; the first that answers is used.
 
     Raises
     ------
@@ -33,12 +33,12 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
     today = datetime.now(UTC).date()
     for name, stream in site.streams.items():
         days = {stream.start + timedelta(days=n) for n in range((today - stream.start).days + 1)}
-        here = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, days, Count()))
-        there = _list(sources, archive.raw, stream.raw, {item.remote_path for item in here})
-        yield raw_group(name), len(here), ledger.rebuild(archive.name, raw_group(name), here, there)
+        items = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, days, Count()))
+        listed = _list(sources, archive.raw, stream.raw, {item.remote_path for item in items})
+        yield raw_group(name), len(items), ledger.rebuild(archive.name, raw_group(name), items, listed)
     for group, items in _products(site, archive, ledger, today):
-        there = _list(sources, archive.products, "", {item.remote_path for item in items})
-        yield group, len(items), ledger.rebuild(archive.name, group, items, there)
+        listed = _list(sources, archive.products, "", {item.remote_path for item in items})
+        yield group, len(items), ledger.rebuild(archive.name, group, items, listed)
 
 
 def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
@@ -52,16 +52,16 @@ def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iter
 
 
 def _list(sources: Sequence[Source], root: str, below: str, wanted: set[str]) -> Iterable[ScannedEntry[str]]:
-    """The files of a directory of the archive that are wanted, by absolute path."""
+    """List the wanted files of a directory of the archive, by absolute path."""
     if not wanted:
         return []
-    said = []
+    errors = []
     for source in sources:
         try:
             return list(_files(source, root, below, wanted))
         except HostError as error:
-            said.append(str(error))
-    raise ArchiveError(f"no host of the archive can list {root}. {'; '.join(said)}")
+            errors.append(str(error))
+    raise ArchiveError(f"no host of the archive can list {root}. {'; '.join(errors)}")
 
 
 def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[ScannedEntry[str]]:
@@ -71,6 +71,6 @@ def _files(source: Source, root: str, below: str, wanted: set[str]) -> Iterator[
         try:
             path = f"{root.rstrip('/')}/{safe_relative(entry.path)}"
         except UnsafePathError:
-            continue  # nothing of ours has such a name
+            continue  # no file of ours has such a name
         if path in wanted:
             yield ScannedEntry(path, entry.version)

@@ -1,7 +1,7 @@
-"""Repairing a day's copy in the archive: exactly the files that are wrong there, and only where the right one is known.
+"""Plans the repair of a day: only files that are wrong, and only where the right version is proved.
 
-A file here is right when another place says so too: the source has the same bytes, or the manifest with which the day
-was finalized. Two that differ, and nobody else, is no proof, and nothing is done.
+A local file is right when a second witness agrees: the source, or the finalized manifest, has the same bytes. Where two
+sides differ and there is no third witness, nothing is proved and nothing is done.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from aurora_platform.archive.compare import GAPS, Bounds, Class, Clocks, compare_day
+from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, MatchClass, compare_day
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.verify_days import Verification
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Side
 
 
-class Cure(StrEnum):
-    """What would make a file right."""
+class RepairKind(StrEnum):
+    """The action that makes a file right."""
 
     SEND = "send again"
     FETCH = "fetch again"
@@ -28,78 +28,84 @@ class Cure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
-    """A file of a day that is not right in one of our two places."""
+class RepairStep:
+    """A file of a day that is wrong, local or in the archive, and the action that makes it right."""
 
     path: str
     wrong: str
-    cure: Cure
+    kind: RepairKind
     why: str
     right: FileVersion | None
-    """What it should be; None where nobody can tell."""
+    """The version that it should be; None where it is unknown."""
 
 
-def plan_repair(verification: Verification, day: date) -> Iterator[Mend]:
-    """What is wrong with a day's files, by the evidence of now, and what would cure it."""
+def plan_repair(verification: Verification, day: date) -> Iterator[RepairStep]:
+    """Yield a step for each wrong file of a day, by the evidence in the database."""
     evidence, archive = verification.evidence, verification.archive
     clocks = Clocks.of(
-        evidence.looks(verification.name, day), Bounds(here=archive.local_pending, archive=archive.pending)
+        evidence.listings(verification.name, day), Bounds(local=archive.local_pending, archive=archive.pending)
     )
     proved = verification.finalizations.proved(day)
-    for compared, places in compare_day(
+    for compared, by_side in compare_day(
         evidence.files(verification.name, day),
         clocks,
         finalized=proved,
         released=evidence.released(verification.name, day),
     ):
         right = compared.right
-        if compared.here in GAPS:
-            cure, why = _cure_here(compared.here, places, proved.get(compared.path))
-            if cure is Cure.TIME:
+        if compared.local in PROBLEMS:
+            kind, why = _step_for_local(compared.local, by_side, proved.get(compared.path))
+            if kind is RepairKind.TIME:
                 right = proved.get(compared.path)
-            yield Mend(compared.path, f"{compared.here} here", cure, why, right.version if right else None)
-        elif compared.archive in GAPS:
-            cure, why = _cure_there(places, proved.get(compared.path))
-            yield Mend(compared.path, f"{compared.archive} in the archive", cure, why, right.version if right else None)
+            yield RepairStep(compared.path, f"{compared.local} locally", kind, why, right.version if right else None)
+        elif compared.archive in PROBLEMS:
+            kind, why = _step_for_archive(by_side, proved.get(compared.path))
+            wrong = f"{compared.archive} in the archive"
+            yield RepairStep(compared.path, wrong, kind, why, right.version if right else None)
 
 
-def _cure_there(places: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> tuple[Cure, str]:
-    local = places.get("local")
+def _step_for_archive(by_side: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> tuple[RepairKind, str]:
+    local = by_side.get("local")
     if local is None:
-        return Cure.NONE, "there is no copy here to send"
+        return RepairKind.NONE, "there is no local copy to send"
     if local.sha256 is None:
-        return Cure.NONE, f"the copy here could not be read ({local.error or 'not yet'})"
-    source = places.get("source")
+        return RepairKind.NONE, f"the local copy could not be read ({local.error or 'not yet'})"
+    source = by_side.get("source")
     if source is not None and source.sha256 == local.sha256:
-        return Cure.SEND, "the source has the same bytes as the copy here"
+        return RepairKind.SEND, "the source has the same bytes as the local copy"
     if finalized is not None and finalized.sha256 == local.sha256:
-        return Cure.SEND, "the copy here is what the day was finalized with"
-    return Cure.NONE, "nobody vouches for the copy here: the source does not have it, and the day was never complete"
+        return RepairKind.SEND, "the local copy is the finalized version"
+    return (
+        RepairKind.NONE,
+        "the local copy is not proved right: the source does not have it, and its day was never complete",
+    )
 
 
-def _cure_here(found: Class, places: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> tuple[Cure, str]:
-    source, gws = places.get("source"), places.get("gws")
+def _step_for_local(
+    found: MatchClass, by_side: Mapping[Side, FixityRecord], finalized: FixityRecord | None
+) -> tuple[RepairKind, str]:
+    source, gws = by_side.get("source"), by_side.get("gws")
     if source is None:
-        if found is Class.MTIME and _has(places.get("local"), finalized):
-            return Cure.TIME, "its bytes are those that the day was finalized with"
-        return Cure.NONE, _BY_HAND if _has(gws, finalized) else "the source does not have it, and no good copy is known"
-    if found is not Class.CHECKSUM:
-        return Cure.NONE, "the mirror brings it: `aurora sync`"
+        if found is MatchClass.MTIME and _has_finalized_bytes(by_side.get("local"), finalized):
+            return RepairKind.TIME, "its bytes are those of the finalized version"
+        return RepairKind.NONE, _BY_HAND if _has_finalized_bytes(gws, finalized) else _NO_GOOD_COPY
+    if found is not MatchClass.CHECKSUM:
+        return RepairKind.NONE, "the mirror copies it: `aurora sync`"
     if gws is not None and source.sha256 == gws.sha256:
-        return Cure.FETCH, "source and archive have the same bytes, other than the copy here"
+        return RepairKind.FETCH, "source and archive have the same bytes, the local copy has others"
     if finalized is not None and source.sha256 == finalized.sha256:
-        return Cure.FETCH, "the source has what the day was finalized with, the copy here has not"
-    if _has(gws, finalized):
-        return Cure.NONE, "the archive has what the day was finalized with, the source has not: look at the file"
-    return Cure.NONE, "of three places no two agree: look at the file"
+        return RepairKind.FETCH, "the source has the finalized version, the local copy has not"
+    if _has_finalized_bytes(gws, finalized):
+        return RepairKind.NONE, "the archive has the finalized version, the source has not: inspect the file"
+    return RepairKind.NONE, "source, local copy and archive all differ: inspect the file"
 
 
+_NO_GOOD_COPY = "the source does not have it, and no good copy is known"
 _BY_HAND = (
-    "the source does not have it; the archive has what the day was finalized with: move the copy here away and copy "
-    "that one back"
+    "the source does not have it; the archive has the finalized version: move the local copy away and copy the "
+    "archive's copy back"
 )
 
 
-def _has(place: FixityRecord | None, finalized: FixityRecord | None) -> bool:
-    """Whether a place has the bytes that a day was finalized with."""
-    return place is not None and finalized is not None and place.sha256 == finalized.sha256
+def _has_finalized_bytes(record: FixityRecord | None, finalized: FixityRecord | None) -> bool:
+    return record is not None and finalized is not None and record.sha256 == finalized.sha256

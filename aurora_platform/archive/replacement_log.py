@@ -1,7 +1,7 @@
-"""What was replaced in an archive although a finalization vouched for it, and where the earlier version is kept.
+"""The log of finalized files that were replaced in an archive, and where their earlier versions are kept.
 
-A table of the ledger. A row is written before a transfer, because of a run that is killed nobody else would know; it
-says nothing until it is settled: until the archive was listed, and has the earlier version whole where it is kept.
+A table of the ledger. A row is written before the transfer, so that a killed run leaves a record. It counts only when
+it is settled: after a listing of the archive shows that the earlier version is kept completely.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS replaced (
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A file that took the place of a finalized one, the directory that keeps the earlier version, and when (UTC)."""
+    """A finalized file that was replaced, the directory that keeps the earlier version, and when (UTC)."""
 
     remote_path: str
     kept_in: str
@@ -37,8 +37,8 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """A version that is about to be replaced: where it is, where it goes below its directory, and its size in bytes."""
+class EarlierVersion:
+    """A version that will be replaced: its path, its path below the directory that keeps it, and its size in bytes."""
 
     remote_path: str
     kept_path: str
@@ -51,12 +51,12 @@ class Replacements:
     def __init__(
         self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
     ) -> None:
-        """``writing`` is one transaction of ``db``."""
+        """``writing`` opens one transaction of ``db``."""
         self._db = db
         self._writing = writing
 
-    def begin(self, archive: str, group: str, kept_in: str, files: Iterable[Earlier]) -> None:
-        """Note files of a group that are about to be replaced."""
+    def begin(self, archive: str, group: str, kept_in: str, files: Iterable[EarlierVersion]) -> None:
+        """Store the files of a group that will be replaced."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._writing() as db:
             db.executemany(
@@ -64,25 +64,26 @@ class Replacements:
                 ((archive, file.remote_path, group, kept_in, file.kept_path, file.size, now) for file in files),
             )
 
-    def open(self, archive: str, group: str) -> dict[str, list[Earlier]]:
-        """Directory -> the files of which nobody knows yet whether it keeps an earlier version."""
+    def open(self, archive: str, group: str) -> dict[str, list[EarlierVersion]]:
+        """Return directory -> files for which it is not yet known whether the earlier version is kept."""
         rows = self._db.execute(
             "SELECT kept_in, remote_path, kept_path, size FROM replaced"
             " WHERE archive = ? AND file_group = ? AND NOT is_settled ORDER BY kept_in, remote_path",
             (archive, group),
         ).fetchall()
-        found: dict[str, list[Earlier]] = {}
+        found: dict[str, list[EarlierVersion]] = {}
         for kept_in, *rest in rows:
-            found.setdefault(kept_in, []).append(Earlier(*rest))
+            found.setdefault(kept_in, []).append(EarlierVersion(*rest))
         return found
 
-    def settle(self, archive: str, kept_in: str, kept: Collection[str], *, is_told: bool) -> None:
-        """Say of which remote paths a directory keeps the earlier version whole; of all others nothing was replaced.
+    def settle(self, archive: str, kept_in: str, kept: Collection[str], *, is_reported: bool) -> None:
+        """Settle the rows of a directory: ``kept`` are the remote paths whose earlier version it keeps completely.
 
-        Where somebody has asked for it, nobody need be told (``is_told``), and the rows go.
+        Of the other paths nothing was replaced, and their rows are deleted. Without ``is_reported`` (an operator
+        requested the replacement) all rows of the directory are deleted.
         """
         with self._writing() as db:
-            if not is_told:
+            if not is_reported:
                 kept = ()
             db.executemany(
                 "UPDATE replaced SET is_settled = 1 WHERE archive = ? AND kept_in = ? AND remote_path = ?",
@@ -91,7 +92,7 @@ class Replacements:
             db.execute("DELETE FROM replaced WHERE archive = ? AND kept_in = ? AND NOT is_settled", (archive, kept_in))
 
     def since(self, archive: str, group: str, time: datetime) -> list[Replaced]:
-        """What was replaced of a group since then, newest first."""
+        """Return the files of a group that were replaced since a time, newest first."""
         rows = self._db.execute(
             "SELECT remote_path, kept_in, at FROM replaced WHERE archive = ? AND file_group = ? AND at >= ?"
             " AND is_settled ORDER BY at DESC, remote_path",

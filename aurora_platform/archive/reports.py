@@ -1,6 +1,6 @@
-"""What the archive's steps say of their work: plain data, for who shows it.
+"""The reports of the archive's steps, as plain data without output.
 
-What a push says is in :mod:`aurora_platform.archive.transfer`.
+The report of a push is in :mod:`aurora_platform.archive.transfer`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aurora_platform.text import Count
 
 @dataclass(frozen=True)
 class Backlog:
-    """Days for which a run is due, and the reason; no days, and why there are none."""
+    """The days that need a run, with the reason; or no days, with the reason why there are none."""
 
     days: Sequence[date]
     why: str
@@ -24,47 +24,48 @@ class Backlog:
 
 @dataclass
 class DayVerdict:
-    """What a pass found of one day, and what it said of it."""
+    """The result of verifying one day."""
 
     day: date
     verdict: Verdict
-    is_news: bool = False
-    """Whether it is said to be complete now and was not before, or the other way round."""
+    is_changed: bool = False
+    """Whether this verification finalized the day, or withdrew its finalization."""
     error: str = ""
-    """Why it could not be judged; the verdict is empty then."""
+    """Why the day could not be compared; the verdict is empty then."""
 
 
 @dataclass
 class VerifyReport:
-    """What a pass over some days did."""
+    """The result of verifying some days."""
 
     days: list[DayVerdict] = field(default_factory=list)
     hosts: dict[Side, str] = field(default_factory=dict)
     errors: dict[Side, str] = field(default_factory=dict)
-    """Place -> why it could not be seen, or not read to its end."""
-    unsure: dict[date, str] = field(default_factory=dict)
-    """Day -> why nothing new can be said of it, although the places could be seen."""
+    """Side -> why it could not be listed, or not completely read."""
+    suspect_days: dict[date, str] = field(default_factory=dict)
+    """Day -> why the listing of its source is not trusted, so that its old records stay."""
     read: dict[Side, int] = field(default_factory=dict)
-    """Files whose bytes were read in this pass."""
+    """Side -> number of files that were read."""
     refused: Count = field(default_factory=Count)
     left_out: dict[date, Count] = field(default_factory=dict)
-    """Files that the source has and nobody may copy, by the day of their names."""
+    """Files of the source that may not be copied, by the day of their names."""
     seconds: float = 0.0
 
     @property
-    def news(self) -> list[date]:
-        return [day.day for day in self.days if day.is_news]
+    def changed_days(self) -> list[date]:
+        return [day.day for day in self.days if day.is_changed]
 
     def summary(self) -> str:
-        """The line that an operator reads."""
+        """The report in one line, for the operator."""
         total = sum(day.verdict.files for day in self.days)
         proved = sum(day.verdict.proved for day in self.days)
-        gaps = sum(day.verdict.gap_count for day in self.days)
+        problems = sum(day.verdict.problem_count for day in self.days)
         pending = sum(day.verdict.pending for day in self.days)
         read = ", ".join(f"{count} {side}" for side, count in self.read.items()) or "none"
-        text = f"{proved} of {total} files proved in the archive; {gaps} gaps, {pending} pending; read: {read}"
-        text += "".join(f"; {side} NOT SEEN: {why}" for side, why in self.errors.items())
-        return text + "".join(f"; {day}: {why}" for day, why in self.unsure.items())
+        text = f"{proved} of {total} files proved in the archive; {problems} missing or different, {pending} pending"
+        text += f"; read: {read}"
+        text += "".join(f"; {side} NOT LISTED: {why}" for side, why in self.errors.items())
+        return text + "".join(f"; {day}: {why}" for day, why in self.suspect_days.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class StreamSummary:
 
     generated_at_utc: str
     source_newest_utc: str | None
-    """mtime of the newest file that was listed there."""
+    """mtime of the newest file that was listed at the source."""
     gws_newest_utc: str | None
     source_count: int
     local_count: int
@@ -89,11 +90,11 @@ class StreamSummary:
     days_complete: int
     prune_ready: bool
     prune_why: str
-    """Why there are no candidates, or what makes them."""
+    """Why there are no candidates, or the evidence for them."""
     prune_candidate_count: int
     prune_candidate_bytes: int
     errors: dict[str, str]
-    """Place -> why it could not be seen the last time."""
+    """Side -> why the last listing failed."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class PrunePlan:
     candidates: Sequence[str]
     bytes: int
     why: str
-    """Why there are none, or what stands behind those there are."""
+    """Why there are no candidates, or the evidence for them."""
 
     @property
     def is_ready(self) -> bool:
@@ -113,10 +114,10 @@ class PrunePlan:
 
 @dataclass(frozen=True)
 class VerifyOutcome:
-    """What a pass found, what may be pruned on its host, and the stream's line in ``summary.json``."""
+    """The report of a verification, the prune plan, and the stream's line in ``summary.json``."""
 
     report: VerifyReport
     plan: PrunePlan
     summary: StreamSummary
     moved_aside: str = ""
-    """What lay among the published manifests and does not read, and where it is now."""
+    """The entries of ``latest/`` that were moved aside, and where they are now; empty without any."""

@@ -1,8 +1,8 @@
-"""Deleting our own working copies of raw files that are old enough: the only place where Aurora deletes data.
+"""Deletes local copies of raw files that are old enough: the only module where Aurora deletes data.
 
-Switched off unless the site file says how old (``retention.raw.<stream>``). Exact files, one by one: each is held
-against its copy in the archive immediately before, by reading both; its day must be finalized; each deletion is logged
-before it is done. Directories stay. What the source still has is not fetched again for that.
+Off unless the site file sets an age (``retention.raw.<stream>``). Deletes exact files, one by one: the local file and
+its copy in the archive are both read immediately before, its day must be finalized, and each deletion is logged before
+it is done. Directories stay. The mirror does not fetch a deleted file again, even where the source still has it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from aurora_platform.layout import verify_lock
 from aurora_platform.text import Count
 from aurora_platform.transport.checksums import Checksum
 
-_BATCH = 50  # files that are read together immediately before they go
+_BATCH = 50  # files that are read together immediately before they are deleted
 
 
 @dataclass
-class Retired:
-    """What was deleted here, or would be, and what stays although it is old enough."""
+class RetireReport:
+    """The local files that were deleted (or would be), and the old files that stay."""
 
     dry_run: bool
     files: int = 0
@@ -48,7 +48,7 @@ class Retired:
         self.kept.setdefault(reason, Count()).add(path)
 
     def summary(self) -> str:
-        """The line that an operator reads."""
+        """The report in one line, for the operator."""
         kept = sum(count.total for count in self.kept.values())
         verb = "would delete" if self.dry_run else "deleted"
         text = f"{verb} {self.files} files, {self.bytes} bytes; {kept} old files stay"
@@ -58,37 +58,39 @@ class Retired:
 def retire(
     records: Records,
     name: str,
-    here: Place,
-    there: Place,
+    local: Place,
+    archive: Place,
     *,
     dry_run: bool = True,
     now: datetime | None = None,
     log: Callable[[str], None] = lambda text: None,
-) -> Retired:
-    """Delete working copies of a stream that are older than the site file keeps them, or say which.
+) -> RetireReport:
+    """Delete local copies of a stream that are older than its retention, or only list them.
 
     Parameters
     ----------
     records, name
         The site's records, and the stream.
-    here, there
-        The working copy and the archive.
+    local, archive
+        The local tree and the archive.
     dry_run
-        Delete nothing, and read nothing: say what would be looked at and deleted.
+        Delete nothing and read nothing: list the files that would be read and deleted.
 
     Raises
     ------
     EvidenceError
-        Where the site file does not say that working copies of this stream may go, or the archive is where they are.
+        Where the site file sets no retention for this stream, or the archive is the same directory as the local tree.
     HostError
-        Where the archive cannot be read; nothing more is deleted then.
+        Where the archive cannot be read; no more files are deleted then.
     """
     site = records.site
     age = site.retention.raw.get(name)
     if age is None:
-        raise EvidenceError(f"{name}: no working copy is deleted: retention.raw.{name} would say from which age on")
+        raise EvidenceError(
+            f"{name}: nothing to do: set retention.raw.{name} (for example 90d) to allow deleting local copies"
+        )
     before = (now or datetime.now(UTC)) - age
-    result = Retired(dry_run)
+    result = RetireReport(dry_run)
     layout = records.layout
     retired_file = layout.finalizations.retired(name)
     with records.evidence() as evidence, hold_lock(layout.locks, verify_lock(name), site.limits.lock):
@@ -98,9 +100,9 @@ def retire(
                 for path, _, record in batch:
                     _count(result, path, record)
                 continue
-            _refuse_one_place(name, here, there)
-            log(f"reading {len(batch)} files here and in the archive")
-            _delete(name, batch, here, there, evidence, retired_file, result)
+            _refuse_same_directory(name, local, archive)
+            log(f"reading {len(batch)} files, local and in the archive")
+            _delete(name, batch, local, archive, evidence, retired_file, result)
     return result
 
 
@@ -108,9 +110,9 @@ _Candidate = tuple[str, date, FixityRecord]
 
 
 def _candidates(
-    records: Records, evidence: Evidence, name: str, before: datetime, result: Retired
+    records: Records, evidence: Evidence, name: str, before: datetime, result: RetireReport
 ) -> Iterator[_Candidate]:
-    """Files here of finalized days that are old enough, as the last verification saw them; oldest days first."""
+    """Yield local files of finalized days that are old enough, by the last verification; oldest days first."""
     finalizations, last = records.finalizations(name), before.date() - timedelta(days=1)
     old_ns = int(before.timestamp()) * 10**9
     for day in sorted(evidence.verdicts(name)):
@@ -118,82 +120,83 @@ def _candidates(
             return
         why = "its day is not finalized"
         try:
-            said = finalizations.of(day)
-            proved = finalizations.proved(day) if said and said.complete else {}
-        except EvidenceError as error:  # one day's error: the others go on
-            said, proved, why = None, {}, str(error)
-        for path, places in evidence.files(name, day):
-            local = places.get("local")
+            finalization = finalizations.read(day)
+            proved = finalizations.proved(day) if finalization and finalization.complete else {}
+        except EvidenceError as error:  # the error of one day: the others go on
+            finalization, proved, why = None, {}, str(error)
+        for path, by_side in evidence.files(name, day):
+            local = by_side.get("local")
             if local is None:
                 continue
-            if said is None or not said.complete:
+            if finalization is None or not finalization.complete:
                 result.keep(path, why)
             elif local.version.mtime_ns > old_ns:
                 result.keep(path, "written later than its day")
             elif path not in proved or proved[path].sha256 != local.sha256:
-                result.keep(path, "not what its day was finalized with")
+                result.keep(path, "not the finalized version")
             else:
                 yield path, day, local
 
 
-def _batches(candidates: Iterator[_Candidate], most: int, result: Retired) -> Iterator[Sequence[_Candidate]]:
-    # All of them before the first is deleted: the evidence is being read meanwhile.
+def _batches(candidates: Iterator[_Candidate], most: int, result: RetireReport) -> Iterator[Sequence[_Candidate]]:
+    # Collects all candidates before the first deletion: deleting changes the evidence that this iterates over.
     chosen = list(islice(candidates, most))
     result.more = next(candidates, None) is not None
     return batched(chosen, _BATCH)
 
 
-def _refuse_one_place(name: str, here: Place, there: Place) -> None:
-    """Refuse where the archive has what is only here: then it is this directory, and no copy of it."""
+def _refuse_same_directory(name: str, local: Place, archive: Place) -> None:
+    """Refuse where the archive lists a new local file: then it is the same directory, and not a copy."""
     try:
-        with NamedTemporaryFile(dir=here.base, prefix=".aurora-retire-") as mark:
-            found = list(there.list([os.path.basename(mark.name)]).entries)
+        with NamedTemporaryFile(dir=local.base, prefix=".aurora-retire-") as mark:
+            listed = list(archive.list([os.path.basename(mark.name)]).entries)
     except OSError as error:
-        raise EvidenceError(f"{here.base}: nothing can be deleted there: {error.strerror}") from None
-    if found:
+        raise EvidenceError(f"{local.base}: cannot delete files in it: {error.strerror}") from None
+    if listed:
         raise EvidenceError(
-            f"{name}: {there.base} on {there.host} is the same directory as {here.base} here: no copy in an archive"
+            f"{name}: {archive.base} on {archive.host} is the same directory as the local {local.base}, not a copy: "
+            "nothing is deleted"
         )
 
 
 def _delete(
     name: str,
     batch: Sequence[_Candidate],
-    here: Place,
-    there: Place,
+    local: Place,
+    archive: Place,
     evidence: Evidence,
     retired_file: Path,
-    result: Retired,
+    result: RetireReport,
 ) -> None:
     paths = [path for path, _, _ in batch]
-    ours = {checksum.path: checksum for checksum in here.hasher.checksums(here.base, paths)}
-    theirs = {checksum.path: checksum for checksum in there.hasher.checksums(there.base, paths)}
+    local_read = {checksum.path: checksum for checksum in local.hasher.checksums(local.base, paths)}
+    archive_read = {checksum.path: checksum for checksum in archive.hasher.checksums(archive.base, paths)}
     for path, day, record in batch:
-        if why := _why_not(record, ours.get(path), theirs.get(path)):
+        if why := _why_not(record, local_read.get(path), archive_read.get(path)):
             result.keep(path, why)
-            evidence.forget(name, [path])  # the next verification reads it again, and says what is wrong
+            evidence.forget_checksums(name, [path])  # the next verification reads it again, and reports what is wrong
             continue
-        _note(retired_file, name, day, path, record, there.host)
+        _log_deletion(retired_file, name, day, path, record, archive.host)
         evidence.release(name, day, path, record)
-        if _unlink(here.base, path, ours[path]):
+        if _unlink(local.base, path, local_read[path]):
             _count(result, path, record)
         else:
             result.keep(path, "changed since it was read")
 
 
-def _why_not(record: FixityRecord, ours: Checksum | None, theirs: Checksum | None) -> str | None:
-    """Why a file stays; None where both sides have, read just now, what the day was finalized with."""
-    if ours is None or ours.sha256 is None:
-        return "cannot be read here"
-    if theirs is None or theirs.sha256 is None:
+def _why_not(record: FixityRecord, local: Checksum | None, archive: Checksum | None) -> str | None:
+    """Why a file stays; None where both sides, read just now, have the finalized bytes."""
+    if local is None or local.sha256 is None:
+        return "cannot be read locally"
+    if archive is None or archive.sha256 is None:
         return "cannot be read in the archive"
-    if ours.sha256 != record.sha256:
-        return "not what was verified here"
-    return None if theirs.sha256 == ours.sha256 else "DIFFERENT in the archive"
+    if local.sha256 != record.sha256:
+        return "not the version that was verified"
+    return None if archive.sha256 == local.sha256 else "DIFFERENT in the archive"
 
 
 def _unlink(base: str, path: str, read: Checksum) -> bool:
-    """Delete exactly that file, if it is still the version that was read; no symlink on the way is followed."""
+    """Delete exactly this file, if it is still the version that was read; follows no symlink in its path."""
     *folders, leaf = path.split("/")
     opened = [os.open(base, os.O_RDONLY | os.O_DIRECTORY)]
     try:
@@ -211,8 +214,8 @@ def _unlink(base: str, path: str, read: Checksum) -> bool:
     return True
 
 
-def _note(retired_file: Path, name: str, day: date, path: str, record: FixityRecord, host: str) -> None:
-    """A line for each deletion, on disk before it is done."""
+def _log_deletion(retired_file: Path, name: str, day: date, path: str, record: FixityRecord, host: str) -> None:
+    """Write a line per deletion, flushed to disk before the deletion."""
     retired_file.parent.mkdir(parents=True, exist_ok=True)
     line = {
         "at_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -229,7 +232,7 @@ def _note(retired_file: Path, name: str, day: date, path: str, record: FixityRec
     flush(retired_file)
 
 
-def _count(result: Retired, path: str, record: FixityRecord) -> None:
+def _count(result: RetireReport, path: str, record: FixityRecord) -> None:
     result.files += 1
     result.bytes += record.version.size
     if len(result.first) < 10:

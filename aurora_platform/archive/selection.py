@@ -1,8 +1,8 @@
-"""What belongs into the archive, and where: the files of a stream's days, the camera's products, all other products.
+"""Selects the files for the archive and their destinations: raw files of a stream, camera products, other products.
 
-Only regular files with sound names are passed on; whatever else lies there is counted as refused, with its name. What
-begins with a dot is a name like any other: a Zarr v2 store keeps its metadata in such files. Left out, and counted, is
-only what the platform itself makes at the root of a tree of products, and what is no product.
+Only regular files with valid names are selected; other entries are counted as refused, with their names. Names that
+begin with a dot are selected too: a Zarr v2 store keeps its metadata in such files. Two kinds are left out and counted:
+the platform's own work files at the root of a product tree, and files that are not products.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, LocalSource
 
 _CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
-# What the platform makes at the root of a tree of products: files in the making, here and in the archive, and the view
-# of a push. The health files are in the making beside themselves.
+# The platform's own directories at the root of a product tree: staged files, local and in the archive, and the upload
+# trees of pushes. The health files are staged beside themselves.
 _OURS = frozenset({STAGING, OUTGOING, INCOMING})
 _OURS_BELOW = tuple(f"{OPS_MONITOR}/{part}/{STAGING}/".encode() for part in ("health", "alerts"))
 _PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.compile("[0-9]{8}")}
@@ -46,12 +46,12 @@ _PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.co
 def raw_items(
     stream: Stream, raw_root: Path, archive_raw: str, days: Collection[date], refused: Count
 ) -> Iterator[Item]:
-    """The local files of some UTC days of a stream.
+    """Yield the local files of some UTC days of a stream.
 
     Parameters
     ----------
     stream
-        Its settings; of a stream with ``day_dirs`` only these days' directories are read.
+        Its settings; with ``day_dirs`` only the directories of these days are read.
     raw_root
         Its local directory (``Layout.of(site).raw_root(name)``).
     archive_raw
@@ -59,29 +59,29 @@ def raw_items(
     days
         UTC days.
     refused
-        Gets what may not be copied.
+        Counts the entries that may not be copied.
     """
-    if not raw_root.is_dir():  # nothing has come yet
+    if not raw_root.is_dir():  # nothing is mirrored yet
         return
-    placed = Directories(stream, sorted(days))
-    listing = placed.listing(LocalSource(), str(raw_root))
-    classify = Classifier(stream, placed, listing.clock_ns)
+    directories = Directories(stream, sorted(days))
+    listing = directories.listing(LocalSource(), str(raw_root))
+    classify = Classifier(stream, directories, listing.clock_ns)
     for entry in listing.entries:
-        judged = classify(entry)
-        if judged.reason is not None and (judged.day is None or judged.day in days):
+        classified = classify(entry)
+        if classified.reason is not None and (classified.day is None or classified.day in days):
             refused.add(entry.path)
-        elif judged.file is not None and judged.day in days:
-            yield _item(entry, raw_root, f"{archive_raw}/{stream.raw}", judged.day)
-    _note_unreadable(listing.unreadable, refused)
+        elif classified.file is not None and classified.day in days:
+            yield _item(entry, raw_root, f"{archive_raw}/{stream.raw}", classified.day)
+    _count_unreadable(listing.unreadable, refused)
 
 
 def wxcam_items(
     products: Path, archive_products: str, days: Collection[date], refused: Count, left_out: Count | None = None
 ) -> Iterator[Item]:
-    """The videos and thumbnails of some UTC days, and of each camera its newest video, which has no day.
+    """Yield the videos and thumbnails of some UTC days, and the newest video of each camera, which has no day.
 
-    ``products`` is the camera's own directory, ``archive_products`` that of all products in the archive.
-    ``left_out`` gets what lies there and is no product that is copied: the pixels, say, or files of another program.
+    ``products`` is the camera's own directory, ``archive_products`` that of all products in the archive. ``left_out``
+    counts the entries that are not copied: the pixels, for example, or files of another program.
     """
     names = {compact(day) for day in days}
     below = [f"{VIDEOS}/{camera}/{LATEST_MP4}" for camera in _directories(products / VIDEOS)]
@@ -90,22 +90,22 @@ def wxcam_items(
         f"{THUMBNAILS}/{camera}/{name}" for camera in _directories(products / THUMBNAILS) for name in sorted(names)
     ]
     if left_out is not None:
-        for name in _no_products(products):
+        for name in _other_entries(products):
             left_out.add(name)
-    for entry, there in _products(products, below, refused):
-        yield _item(entry, products, f"{archive_products}/{WXCAM}", _day_of(there))
+    for entry, path in _products(products, below, refused):
+        yield _item(entry, products, f"{archive_products}/{WXCAM}", _day_of(path))
 
 
-def _no_products(products: Path) -> Iterator[str]:
-    """What lies in the camera's directories of products under the name of none that is copied."""
+def _other_entries(products: Path) -> Iterator[str]:
+    """Yield the entries of the camera's product directories whose names are not of products that are copied."""
     yield from (name for name in _names(products) if name not in {*_PRODUCTS, *_CATALOG_FILES})
     for kind, pattern in _PRODUCTS.items():
         for camera in _names(products / kind):
-            place = products / kind / camera
-            if place.is_symlink() or not place.is_dir():
+            directory = products / kind / camera
+            if directory.is_symlink() or not directory.is_dir():
                 yield f"{kind}/{camera}"
             else:
-                yield from (f"{kind}/{camera}/{name}" for name in _names(place) if not pattern.fullmatch(name))
+                yield from (f"{kind}/{camera}/{name}" for name in _names(directory) if not pattern.fullmatch(name))
 
 
 def _day_of(path: str) -> date | None:
@@ -114,10 +114,10 @@ def _day_of(path: str) -> date | None:
 
 
 def core_items(site: Site, archive_products: str, refused: Count, left_out: Count | None = None) -> Iterator[Item]:
-    """All products but the camera's: whatever lies in ``paths.products``.
+    """Yield all products except the camera's: every other file in ``paths.products``.
 
-    ``left_out`` gets the names at its root that are not copied: those of our own work, and the camera's directory where
-    no stream of the site is the camera, so that nobody copies it.
+    ``left_out`` counts the names at its root that are not copied: the platform's own directories, and the camera's
+    directory where the site has no camera stream, so that no push copies it.
     """
     root = site.paths.products
     left_out = Count() if left_out is None else left_out
@@ -127,32 +127,32 @@ def core_items(site: Site, archive_products: str, refused: Count, left_out: Coun
             left_out.add(name)
         elif name != WXCAM:
             below.append(name)
-    for entry, there in _products(root, below, refused):
+    for entry, path in _products(root, below, refused):
         if entry.path.startswith(_OURS_BELOW):
-            left_out.add(there)
+            left_out.add(path)
         else:
             yield _item(entry, root, archive_products, None)
 
 
 def catalog_item(catalog: Path, archive_products: str, archive: str, ledger: Ledger) -> Item | None:
-    """The camera's catalogue; None where there is none yet.
+    """Return the camera's catalogue; None where it does not exist yet.
 
-    What goes there is a backup, whose size is not known before it is made. So where the ledger knows one of this mtime,
-    it is that one.
+    The archive gets a backup, whose size is not known before it is made. So where the ledger has a row of this mtime,
+    its size is used.
     """
-    remote = f"{archive_products}/{WXCAM}/{CATALOG}"
+    remote_path = f"{archive_products}/{WXCAM}/{CATALOG}"
     try:
         size, mtime = catalog.stat().st_size, database_mtime(catalog)
     except FileNotFoundError:
         return None
-    known = ledger.row(archive, remote)
-    if known and known.version.mtime_ns == mtime:
-        size = known.version.size
-    return Item(str(catalog), remote, FileVersion(size, mtime))
+    row = ledger.row(archive, remote_path)
+    if row and row.version.mtime_ns == mtime:
+        size = row.version.size
+    return Item(str(catalog), remote_path, FileVersion(size, mtime))
 
 
 def registered_items(queued: Sequence[Item]) -> list[Item]:
-    """Files that somebody registered, as they are by now; one that is gone stays as it was."""
+    """Return registered files with their current versions; a file that is gone keeps its queued version."""
     items = []
     for item in queued:
         try:
@@ -165,8 +165,8 @@ def registered_items(queued: Sequence[Item]) -> list[Item]:
 
 
 def _products(root: Path, below: Sequence[str], refused: Count) -> Iterator[tuple[ListedEntry, str]]:
-    """The files below some entries of a directory of products, with their relative paths."""
-    if not below or not root.is_dir():  # without any, a listing would be of everything
+    """Yield the files below some entries of a product directory, with their relative paths."""
+    if not below or not root.is_dir():  # without entries, a listing would have the whole directory
         return
     listing = LocalSource().list(str(root), below)
     for entry in listing.entries:
@@ -176,7 +176,7 @@ def _products(root: Path, below: Sequence[str], refused: Count) -> Iterator[tupl
             refused.add(entry.path)
             continue
         yield entry, entry.path.decode()
-    _note_unreadable(listing.unreadable, refused)
+    _count_unreadable(listing.unreadable, refused)
 
 
 def _directories(root: Path) -> list[str]:
@@ -190,12 +190,12 @@ def _names(root: Path) -> list[str]:
         return []
 
 
-def _item(entry: ListedEntry, root: Path, there: str, day: date | None) -> Item:
+def _item(entry: ListedEntry, root: Path, destination: str, day: date | None) -> Item:
     path = entry.path.decode()
-    return Item(os.path.join(root, path), f"{there}/{path}", entry.version, day)
+    return Item(os.path.join(root, path), f"{destination}/{path}", entry.version, day)
 
 
-def _note_unreadable(unreadable: Count, refused: Count) -> None:
+def _count_unreadable(unreadable: Count, refused: Count) -> None:
     for name in unreadable.first:
         refused.add(name)
     refused.total += unreadable.total - len(unreadable.first)

@@ -1,4 +1,4 @@
-"""Where the evidence of a site is: ledger and evidence in the state directory, manifests, finalizations."""
+"""Opens the records of a site: ledger and evidence in the state directory, manifests and finalizations."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _HISTORY_EVERY = timedelta(minutes=10)
 
 
 class Records:
-    """Where the evidence of a site is: databases in ``paths.state``, what is published in ``paths.manifests``.
+    """The records of a site: databases in ``paths.state``, published files in ``paths.manifests``.
 
-    Whoever opens a database here may write: a state directory of another version is brought forward, or refused.
+    Opening a database may write: a state directory of another version is migrated, or refused.
     """
 
     def __init__(self, site: Site) -> None:
@@ -33,7 +33,7 @@ class Records:
 
     @property
     def archive(self) -> Archive:
-        assert self.site.archive is not None  # without it there are no assets and no commands
+        assert self.site.archive is not None  # without an archive there are no archive assets and commands
         return self.site.archive
 
     def ledger(self) -> Ledger:
@@ -45,8 +45,8 @@ class Records:
         return Evidence(self.layout.fixity)
 
     def finalizations(self, stream: str) -> Finalizations:
-        there = ArchiveLayout.of(self.archive).raw_root(self.site.streams[stream])
-        return Finalizations(self.layout.finalizations, stream, self.site.name, there, self.staging)
+        archive_root = ArchiveLayout.of(self.archive).raw_root(self.site.streams[stream])
+        return Finalizations(self.layout.finalizations, stream, self.site.name, archive_root, self.staging)
 
     def publication(self) -> Publication:
         return Publication(self.layout.finalizations, self.staging, self.archive.keep_history, _HISTORY_EVERY)
@@ -60,7 +60,7 @@ class Records:
         *,
         accept_loss: bool = False,
     ) -> Iterator[Verification]:
-        """The verification of a stream, for as long as nobody else verifies it."""
+        """Open the verification of a stream, under a lock that keeps out other verifications of it."""
         open_state(self.layout.state)
         with (
             hold_lock(self.layout.locks, verify_lock(name), self.site.limits.lock),

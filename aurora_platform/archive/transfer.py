@@ -1,4 +1,4 @@
-"""What a push is given and what it says: the errand, the archive's hosts as it sees them, and its report."""
+"""The input and output of a push: the transfer request, the guard of finalized files, and the push report."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from aurora_platform.archive.ledger import Item
 from aurora_platform.text import Count
 
 REPAIR = "repair."
-"""How the lane of a push begins that somebody has asked for, of certain files."""
+"""The prefix of the lane of a push of certain files that an operator requested."""
 
 
 @dataclass
-class Sorted:
-    """Files that may be sent, those of them that a finalization vouches for, and those that may not be sent."""
+class GuardDecision:
+    """The decision of a guard: files to send, finalized files to send with care, and files to hold back."""
 
-    free: list[Item] = field(default_factory=list)
+    unprotected: list[Item] = field(default_factory=list)
     vouched: list[Item] = field(default_factory=list)
-    """To be sent with care: a finalization names a file of this path."""
+    """A finalization has a file of this path: a version in the archive that they replace is kept."""
     held: list[tuple[Item, str]] = field(default_factory=list)
-    """Each with the reason."""
+    """Files that may not be sent, each with the reason."""
 
 
 class Guard(Protocol):
-    """Who knows what is not to be replaced; :mod:`aurora_platform.archive.finalization_guard` implements it."""
+    """Decides which files may be sent; :mod:`aurora_platform.archive.finalization_guard` implements it."""
 
-    def sort(self, items: Iterable[Item]) -> Sorted:
-        """Say of each file whether it may be sent."""
+    def decide(self, items: Iterable[Item]) -> GuardDecision:
+        """Decide for each file whether it may be sent."""
         ...
 
 
 @dataclass(frozen=True)
 class TransferRequest:
-    """What a push is to bring."""
+    """The files of a push and how to send them."""
 
     lane: str
-    """Names its locks and its private directories, here and there; two of one name wait for each other."""
+    """Names its locks and private directories, local and in the archive; pushes of one lane wait for each other."""
     outgoing: Path
-    """Where its view is made: a directory on the file system of the originals."""
+    """The directory of its upload tree, on the file system of the originals."""
     offers: Mapping[str, Sequence[Item]]
     """Group of the ledger -> its files, as they are now."""
     days: Collection[date] | None = None
-    """Of what is queued only these days, and what has no day; None: everything."""
+    """Send only queued files of these days and those without a day; None: all."""
     only: Collection[str] | None = None
-    """Of what is queued only these remote paths; None: everything."""
+    """Send only queued files with these remote paths; None: all."""
     in_place: bool = False
     """Whether files may be written in place, and not only replaced."""
     databases: Collection[str] = ()
-    """Local paths of which a backup is sent."""
+    """Local paths of databases, of which a backup is sent."""
     closed: Collection[str] = ()
     """Directories of the archive into which none of these files may go."""
     guard: Guard | None = None
-    """Says which files may not be sent; None where nothing vouches for any."""
+    """Decides which files may be sent; None where no finalization protects them."""
     refused: Count = field(default_factory=Count)
-    """What was found and may not be copied."""
+    """Entries that were found and may not be copied."""
     left_out: Count = field(default_factory=Count)
-    """What lies among the files and is no product: our own work in the making, say. Nobody misses it there."""
+    """Entries that are not products, such as our own staged files; the archive does not need them."""
 
 
 @dataclass(frozen=True)
 class PushReport:
-    """What a push did. seen = files + unchanged + unsettled + failed + parked + refused."""
+    """The result of a push. seen = files + unchanged + unsettled + failed + parked + refused."""
 
     host: str | None
-    """The host that was used last; None where nothing was to be sent."""
-    said: Mapping[str, str]
-    """The hosts that did not work, and what each of them said."""
+    """The host that was used last; None where no file was to be sent."""
+    host_errors: Mapping[str, str]
+    """The hosts that did not work, each with its error."""
     seen: int
     files: int
     bytes: int
@@ -77,29 +77,29 @@ class PushReport:
     unchanged: int
     unsettled: Count
     failed: Count
-    """Files that a transfer left out, or that cannot be read here; they are tried again."""
+    """Files that a transfer left out, or that cannot be read locally; they are tried again."""
     parked: Count
     """Files that are not tried any more."""
     refused: Count
     held: Count
-    """Those of the refused that differ from what their day was finalized with, each with the reason."""
+    """The refused files that the guard holds back, each with the reason."""
     replaced: Count
-    """Files of which the archive had another version that a finalization vouched for; it is kept."""
+    """Files that replaced a finalized version in the archive; that version is kept."""
     kept_in: tuple[str, ...]
-    """Where: directories in the archive."""
+    """The directories in the archive that keep replaced versions."""
     left_out: Count
-    """What is no product and was left out; it is no part of what was seen."""
+    """Entries that are not products and were left out; ``seen`` does not include them."""
     notes: tuple[str, ...]
     literal_bytes: int = 0
     matched_bytes: int = 0
 
     @property
     def rate(self) -> float:
-        """Bytes per second, over the whole push."""
+        """Bytes per second over the whole push."""
         return self.bytes / self.seconds if self.seconds else 0.0
 
     def summary(self) -> str:
-        """The line that an operator reads."""
+        """The report in one line, for the operator."""
         return (
             f"seen {self.seen} = copied {self.files} + unchanged {self.unchanged} + unsettled {self.unsettled.total}"
             f" + failed {self.failed.total} + parked {self.parked.total} + refused {self.refused.total};"

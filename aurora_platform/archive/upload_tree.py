@@ -1,9 +1,9 @@
-"""A consistent view of what is about to be copied: what the archive gets is whole, whatever happens here meanwhile.
+"""Builds the upload tree: consistent versions of the files to copy, whatever happens to the originals meanwhile.
 
-Files that are published by rename are linked: the link keeps the version that it was made of. Files that may be
-written in place are copied, until a copy is proved to be one version; of a file that only grows, the part that was
-there first is one. A database is backed up. All of it lies in a private directory beside the originals, at the relative
-paths that the files have there, and is gone after the push.
+Files that are published by rename are hard-linked: the link keeps its version. Files that may be written in place are
+copied, until a copy is proved to be one version; of a file that only grows, its first part is one version. A database
+is backed up. The tree is a private directory beside the originals, with the relative paths of the archive. It is
+removed after the push.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from aurora_platform.errors import NO_SPACE, AuroraError
 from aurora_platform.fs.versions import FileVersion, same_mtime
 
 YOUNG = timedelta(seconds=60)
-"""A younger file of those that may be written in place is copied, and not linked."""
+"""A file that may be written in place and is younger than this is copied instead of linked."""
 _ATTEMPTS = 3
 _BLOCK = 1 << 20
-# A kernel stamps files with the time of its last tick: what is written within one tick may not change the mtime.
+# A kernel stamps files with the time of its last tick: a second write within one tick may not change the mtime.
 _TICK_NS = 20_000_000
 # Another file system, another owner (protected_hardlinks), too many links, a file system without links.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-# What SQLite says where it cannot write or make a file; of a full disk as well.
+# SQLite's errors where it cannot write or create a file, also on a full disk.
 _WRITING = {
     *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC),
     *(sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE),
@@ -42,79 +42,79 @@ _FULL = NO_SPACE | {errno.EROFS}
 
 
 class UnusableError(AuroraError):
-    """A file cannot be taken into the view; the message is the reason."""
+    """A file cannot be added to the upload tree; the message is the reason."""
 
 
 def database_mtime(database: Path) -> int:
-    """When a database was last written, ns since epoch: the file itself, or what it has not taken in from its -wal."""
+    """When a database was last written, ns since epoch: the newer mtime of the file and of its non-empty -wal."""
     newest = database.stat().st_mtime_ns
     try:
         wal = database.with_name(database.name + "-wal").stat()
     except FileNotFoundError:
         return newest
-    return max(newest, wal.st_mtime_ns) if wal.st_size else newest  # an empty one is of a reader
+    return max(newest, wal.st_mtime_ns) if wal.st_size else newest  # an empty -wal is from a reader
 
 
-def take(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item | None:
-    """Take a file into the view.
+def add_to_upload_tree(item: Item, target: Path, *, in_place: bool, is_database: bool) -> Item | None:
+    """Add a file to the upload tree.
 
     Parameters
     ----------
     item
-        The file, as it was when it was queued.
+        The file, in the version that was queued.
     target
-        Its place in the view; nothing is there yet.
+        Its path in the upload tree; it must not exist yet.
     in_place
-        Whether it may be written in place, and not only replaced.
+        Whether the file may be written in place, and not only replaced.
     is_database
-        Whether it is an SQLite database, of which a backup is made.
+        Whether it is an SQLite database, which is backed up.
 
     Returns
     -------
     Item or None
-        It as it is in the view; None where it was written all the while, and no copy is one version.
+        The file in the version of the upload tree; None where it was written during every copy.
 
     Raises
     ------
     UnusableError
-        Where it is gone, is no regular file, or cannot be read.
+        Where it is gone, is not a regular file, or cannot be read.
     OSError
-        Where the view cannot be written: the disk is full, say.
+        Where the upload tree cannot be written, for example because the disk is full.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_database:
-            _back_up(Path(item.local_path), target)
+            _back_up_database(Path(item.local_path), target)
         elif not (in_place and _is_young(item.local_path)) and _link(item.local_path, target):
             pass
         elif not _copy(item.local_path, target):
             return None
     except (FileNotFoundError, NotADirectoryError):
-        raise UnusableError("gone from here") from None
+        raise UnusableError("the local file is gone") from None
     except sqlite3.Error as error:
-        if _is_of_a_full_disk(error, Path(item.local_path), target.parent):
+        if _is_disk_full(error, Path(item.local_path), target.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
-        raise UnusableError(f"no backup of this database can be made: {error}") from None
+        raise UnusableError(f"this database cannot be backed up: {error}") from None
     except OSError as error:
         if error.errno in _FULL:
             raise
-        raise UnusableError(f"cannot be taken into the view here: {error.strerror}") from None
+        raise UnusableError(f"cannot be added to the upload tree: {error.strerror}") from None
     status = target.lstat()
-    # The view may be on another file system, which keeps less of an mtime: it is the same version all the same.
-    queued_ns, taken_ns = item.version.mtime_ns, status.st_mtime_ns
-    version = FileVersion(status.st_size, queued_ns if same_mtime(queued_ns, taken_ns) else taken_ns)
+    # The upload tree may be on a file system with coarser mtimes: that is still the same version.
+    queued_ns, tree_ns = item.version.mtime_ns, status.st_mtime_ns
+    version = FileVersion(status.st_size, queued_ns if same_mtime(queued_ns, tree_ns) else tree_ns)
     return replace(item, version=version)
 
 
-def _is_of_a_full_disk(error: sqlite3.Error, database: Path, upload_tree: Path) -> bool:
-    """Whether there was no room: SQLite has many names for it, and most of them may mean something else too."""
+def _is_disk_full(error: sqlite3.Error, database: Path, upload_tree: Path) -> bool:
+    """Whether the disk was full: SQLite has many errors for it, and most of them may mean something else too."""
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_FULL:
         return True
     if code not in _WRITING:
         return False
     wal = database.with_name(database.name + "-wal")
-    # SQLite may have taken back what it had written, so the disk has room again, though not for a whole backup.
+    # SQLite may have removed what it had written, so the disk has room again, but not for a complete backup.
     wanted = _BESIDE + sum(path.stat().st_size for path in (database, wal) if path.is_file())
     disk = os.statvfs(upload_tree)
     return disk.f_bavail * disk.f_frsize < wanted or (disk.f_files > 0 and disk.f_favail == 0)
@@ -125,7 +125,7 @@ def _is_young(path: str) -> bool:
 
 
 def _link(path: str, target: Path) -> bool:
-    """Link a file; False where that cannot be done."""
+    """Hard-link a file; False where the file system does not allow it."""
     try:
         os.link(path, target, follow_symlinks=False)
     except OSError as error:
@@ -139,7 +139,7 @@ def _link(path: str, target: Path) -> bool:
 
 
 def _copy(path: str, target: Path) -> bool:
-    """Copy one version of a file; False where it was written in every attempt."""
+    """Copy one version of a file; False where it was written during every attempt."""
     try:
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -170,21 +170,21 @@ def _copy_once(source: int, target: Path) -> bool:
 
 
 def _begins_with(source: int, copy: Path, size: int) -> bool:
-    """Whether a file that has grown still begins with what was copied of it: then it was only appended to."""
+    """Whether a file that has grown still begins with its copy: then it was only appended to."""
     with copy.open("rb") as part:
         return all(block == part.read(len(block)) for block in _blocks(source, size)) and not part.read(1)
 
 
 def _blocks(source: int, size: int) -> Iterator[bytes]:
-    at = 0
-    while at < size and (block := os.pread(source, min(_BLOCK, size - at), at)):
-        at += len(block)
+    offset = 0
+    while offset < size and (block := os.pread(source, min(_BLOCK, size - offset), offset)):
+        offset += len(block)
         yield block
 
 
-def _back_up(database: Path, target: Path) -> None:
-    """Back up a database, so that it can be read where nobody may write, without -wal and -shm."""
-    mtime = database_mtime(database)  # before: what is committed meanwhile may be in the backup, and makes a new one
+def _back_up_database(database: Path, target: Path) -> None:
+    """Back up a database, so that it can be read on a read-only file system, without -wal and -shm."""
+    mtime = database_mtime(database)  # before the backup: a later commit may be in it, and gets a new backup
     with (
         closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as source,
         closing(sqlite3.connect(target)) as copy,

@@ -1,4 +1,4 @@
-"""A pass that ends in published evidence: verify some days of a stream, then publish what is known of all of them."""
+"""Verifies some days of a stream, then publishes the manifests of all its days."""
 
 from __future__ import annotations
 
@@ -27,28 +27,32 @@ def verify_and_publish(
     Parameters
     ----------
     records
-        Where evidence is kept and published.
+        The records of the site.
     name, days
         The stream and the UTC days to verify.
     places
-        The ways to source, local copy and archive.
+        The places of source, local tree and archive.
     full
         Read every file again.
     accept_loss
-        Believe a source that is empty, or has lost most of what it had (:mod:`aurora_platform.archive.absence`).
+        Trust a source that is empty, or has lost most of its files (:mod:`aurora_platform.archive.absence`).
     """
     with records.verification(name, places, log, accept_loss=accept_loss) as verification:
         report = verification.verify_days(days, full=full)
         now = datetime.now(UTC)
-        stream, known = verification.stream, verification.evidence
-        plan = plan_prune(name, stream, records.archive, known, now)
-        summary = summarize(name, plan, known, max(days))
-        others = {other: one for other, one in records.site.streams.items() if other != name}
-        stale = {o: why for o, s in others.items() if (why := staleness(o, s, records.archive, known, now))}
+        stream, evidence = verification.stream, verification.evidence
+        plan = plan_prune(name, stream, records.archive, evidence, now)
+        summary = summarize(name, plan, evidence, max(days))
+        others = {other: settings for other, settings in records.site.streams.items() if other != name}
+        stale = {
+            other: why
+            for other, settings in others.items()
+            if (why := staleness(other, settings, records.archive, evidence, now))
+        }
         publication = records.publication()
         gone = set(publication.summary().get("streams", {})) - set(records.site.streams)
-        stale |= dict.fromkeys(gone, "no stream of the site file any more")
-        aside = publication.publish(name, summary, known, plan.candidates, stale)
+        stale |= dict.fromkeys(gone, "not in the site file any more")
+        aside = publication.publish(name, summary, evidence, plan.candidates, stale)
     if aside is not None:
         log(aside.summary())
     return VerifyOutcome(report, plan, summary, aside.summary() if aside is not None else "")

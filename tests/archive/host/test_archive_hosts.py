@@ -143,9 +143,9 @@ def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
         report = observatory.push_raw()
         took = time.monotonic() - began
     assert report.host == f"{servers[1].address}:{servers[1].port}"
-    assert list(report.said) == [f"{bad.address}:{bad.port}"]
-    assert re.search(why, report.said[f"{bad.address}:{bad.port}"]), report.said
-    assert "\n" not in str(report.said)
+    assert list(report.host_errors) == [f"{bad.address}:{bad.port}"]
+    assert re.search(why, report.host_errors[f"{bad.address}:{bad.port}"]), report.host_errors
+    assert "\n" not in str(report.host_errors)
     assert took < bound + SLACK
     assert (report.files, report.bytes, report.failed.total) == (2, len(BIG) + 1, 0)
     assert files_below(there) == {"20260305.csv": BIG, "a/20260305_b.csv": b"b"}
@@ -197,7 +197,7 @@ def test_the_first_host_of_the_site_is_used_while_it_works(observatory: Observat
     for number in range(2):
         write_raw(observatory, {f"20260305_{number}.csv": b"x"})
         report = observatory.push_raw()
-        assert (report.host, report.said) == (f"127.0.0.11:{servers[0].port}", {})
+        assert (report.host, report.host_errors) == (f"127.0.0.11:{servers[0].port}", {})
 
 
 def test_a_far_side_that_is_frozen_half_way_is_left_although_its_sshd_and_kernel_answer(
@@ -221,7 +221,7 @@ def test_a_far_side_that_is_frozen_half_way_is_left_although_its_sshd_and_kernel
             os.kill(pid, signal.SIGKILL)
     assert frozen
     assert report.host == f"127.0.0.12:{servers[1].port}"
-    assert "nothing moved for too long" in next(iter(report.said.values()))
+    assert "nothing moved for too long" in next(iter(report.host_errors.values()))
     assert report.files == 1
     assert time.monotonic() - began < STALL + SLACK  # the slow line takes 1.5 s for the whole file
 
@@ -236,4 +236,4 @@ def test_a_slow_line_is_no_dead_one_although_all_is_written_long_before_it_has_a
         began = time.monotonic()
         report = observatory.but(hosts=(slow,), stall=patient(2)).push_raw()
     assert time.monotonic() - began > patient(3), "the line has a pace of its own, whatever this machine does"
-    assert (report.files, report.said) == (1, {})
+    assert (report.files, report.host_errors) == (1, {})

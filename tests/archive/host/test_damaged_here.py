@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aurora_platform.archive.compare import Class
+from aurora_platform.archive.compare import MatchClass
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.push_plan import Pushing
-from aurora_platform.archive.repair import Cure, plan_repair
+from aurora_platform.archive.repair import RepairKind, plan_repair
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.versions import FileVersion
@@ -65,8 +65,8 @@ def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gap
         found = site.verify_and_publish().report.days[0].verdict
         different = {"different size": 2, "different mtime": 2}
         assert {str(kind): count for kind, count in found.here.items()} == different | {"extra": 2}
-        assert found.gap_count == 4
-        assert found.archive == {Class.IDENTICAL: 6}
+        assert found.problem_count == 4
+        assert found.archive == {MatchClass.IDENTICAL: 6}
         assert found.is_final, "the archive has the day as it was finalized"
         assert {name: site.place("gws", name).read_bytes() for name in damages} == good
 
@@ -93,7 +93,7 @@ def test_a_repair_says_that_only_the_archive_has_the_good_copy(site: PushedSite)
     site.verify_and_publish()
     with site.records.verification(STREAM, site.places()) as verification:
         [mend] = plan_repair(verification, DAY)
-    assert (mend.path, mend.cure) == (name, Cure.NONE)
+    assert (mend.path, mend.kind) == (name, RepairKind.NONE)
     assert "the archive has what the day was finalized with" in mend.why
 
 

@@ -43,7 +43,7 @@ def test_what_is_queued_comes_newest_day_first_until_it_is_copied(place: Path) -
         assert ledger.to_send("gws", "met") == [b, c, a]
         assert ledger.to_send("gws", "met", [BEFORE]) == [a]
         assert ledger.days_to_send("gws", "met") == {DAY, BEFORE}
-        assert ledger.copied("gws", [there(b)]) == 1
+        assert ledger.mark_copied("gws", [there(b)]) == 1
         assert ledger.to_send("gws", "met") == [c, a]
         ledger.offer("gws", "met", [a, b, c])
         assert ledger.to_send("gws", "met") == [c, a], "known in this version"
@@ -57,8 +57,8 @@ def test_only_the_same_version_counts_as_copied(place: Path) -> None:
         ledger.offer("gws", "met", [item("a", size=5, mtime_ns=7 * SECOND + 3)])
         others = [("/gws/a", 4, 7 * SECOND + 3), ("/gws/a", 5, 7 * SECOND + 4), ("/gws/other", 5, 7 * SECOND + 3)]
         for path, size, mtime_ns in others:
-            assert ledger.copied("gws", [ScannedEntry(path, FileVersion(size, mtime_ns))]) == 0
-        assert ledger.copied("gws", [ScannedEntry("/gws/a", FileVersion(5, 7 * SECOND))]) == 1, (
+            assert ledger.mark_copied("gws", [ScannedEntry(path, FileVersion(size, mtime_ns))]) == 0
+        assert ledger.mark_copied("gws", [ScannedEntry("/gws/a", FileVersion(5, 7 * SECOND))]) == 1, (
             "a file system that keeps seconds"
         )
 
@@ -67,10 +67,10 @@ def test_a_file_that_fails_too_often_is_parked_until_it_changes(place: Path) -> 
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        assert ledger.failed("gws", [(a.remote_path, "no"), ("/gws/unknown", "no")], 3) == []
-        assert ledger.failed("gws", [(a.remote_path, "no")], 3) == []
+        assert ledger.mark_failed("gws", [(a.remote_path, "no"), ("/gws/unknown", "no")], 3) == []
+        assert ledger.mark_failed("gws", [(a.remote_path, "no")], 3) == []
         assert ledger.to_send("gws", "met") == [a]
-        assert ledger.failed("gws", [(a.remote_path, "still no")], 3) == [a.remote_path]
+        assert ledger.mark_failed("gws", [(a.remote_path, "still no")], 3) == [a.remote_path]
         assert ledger.to_send("gws", "met") == []
         (row,) = ledger.parked("gws")
         assert (row.attempts, row.last_error) == (3, "still no")
@@ -89,7 +89,7 @@ def test_a_parked_file_can_be_queued_again(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.failed("gws", [(a.remote_path, "no")], 1)
+        ledger.mark_failed("gws", [(a.remote_path, "no")], 1)
         ledger.requeue("gws", [a.remote_path])
         assert ledger.to_send("gws", "met") == [a]
         assert ledger.parked("gws") == []
@@ -99,8 +99,8 @@ def test_another_version_forgets_what_was_proved_of_the_old_one(place: Path) -> 
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.copied("gws", [there(a)])
-        ledger.verified("gws", [(there(a), "11", "11")])
+        ledger.mark_copied("gws", [there(a)])
+        ledger.mark_verified("gws", [(there(a), "11", "11")])
         row = ledger.row("gws", a.remote_path)
         assert row is not None
         assert row.verified_at
@@ -115,9 +115,9 @@ def test_what_is_proved_of_one_version_says_nothing_of_another_of_the_same_size_
     with Ledger(place) as ledger:
         old, new = item("a"), item("a", mtime_ns=9 * SECOND)
         ledger.offer("gws", "met", [old])
-        ledger.copied("gws", [there(old)])
+        ledger.mark_copied("gws", [there(old)])
         ledger.offer("gws", "met", [new])  # while a verification reads the old one, on both sides
-        ledger.verified("gws", [(there(old), "11", "11")])
+        ledger.mark_verified("gws", [(there(old), "11", "11")])
         row = ledger.row("gws", new.remote_path)
         assert row is not None
         assert (row.copied_at, row.verified_at) == (None, None)
@@ -128,7 +128,7 @@ def test_checksums_that_differ_are_no_proof(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.verified("gws", [(there(a), "11", "22")])
+        ledger.mark_verified("gws", [(there(a), "11", "22")])
         row = ledger.row("gws", a.remote_path)
     assert row is not None
     assert (row.verified_at, row.last_error) == (None, DIFFERS)
@@ -138,8 +138,8 @@ def test_what_a_listing_does_not_have_is_queued_again(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.copied("gws", [there(a)])
-        ledger.lost("gws", [a.remote_path], "gone from there")
+        ledger.mark_copied("gws", [there(a)])
+        ledger.requeue_lost("gws", [a.remote_path], "gone from there")
         assert ledger.to_send("gws", "met") == [a]
 
 
@@ -148,7 +148,7 @@ def test_archives_do_not_know_of_each_other(place: Path) -> None:
         a = item("a")
         for archive in ("gws", "tape"):
             ledger.offer(archive, "met", [a])
-        ledger.copied("gws", [there(a)])
+        ledger.mark_copied("gws", [there(a)])
         assert ledger.to_send("tape", "met") == [a]
         assert [(count.files, count.copied, count.queued) for count in ledger.counts("tape")] == [(1, 0, 1)]
 
@@ -157,9 +157,9 @@ def test_counts_add_up(place: Path) -> None:
     with Ledger(place) as ledger:
         items = [item(str(n), size=n) for n in range(6)]
         ledger.offer("gws", "met", items)
-        ledger.copied("gws", [there(one) for one in items[:3]])
-        ledger.verified("gws", [(there(items[0]), "1", "1")])
-        ledger.failed("gws", [(items[5].remote_path, "no")], 1)
+        ledger.mark_copied("gws", [there(one) for one in items[:3]])
+        ledger.mark_verified("gws", [(there(items[0]), "1", "1")])
+        ledger.mark_failed("gws", [(items[5].remote_path, "no")], 1)
         (count,) = ledger.counts("gws")
     assert (count.files, count.bytes, count.copied, count.parked, count.queued, count.verified) == (6, 15, 3, 1, 2, 1)
 
@@ -198,7 +198,7 @@ def write_rows(place: Path, name: str) -> None:
         for number in range(40):
             one = item(f"{name}/{number}")
             ledger.offer("gws", name, [one])
-            ledger.copied("gws", [there(one)])
+            ledger.mark_copied("gws", [there(one)])
 
 
 def test_two_processes_write_at_once_and_nothing_is_lost(place: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.push_plan import Pushing
-from aurora_platform.archive.replacement_log import Earlier
+from aurora_platform.archive.replacement_log import EarlierVersion
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError
@@ -127,7 +127,7 @@ def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_
     rewrite(site, b"anew", NAME)
     first = site.archive_settings.hosts[0].address
     report = site.push(lambda host: breaking(host) if host.name.startswith(first) else host)
-    assert (report.files, len(report.said)) == (1, 1)
+    assert (report.files, len(report.host_errors)) == (1, 1)
     assert site.place("gws", NAME).read_bytes() == b"anew"
     assert kept(site) == [(f"{STREAM}/{NAME}", good), (f"{STREAM}/{NAME}", b"half")]
 
@@ -154,7 +154,7 @@ def test_what_a_run_replaced_that_was_killed_is_told_by_the_next_one(site: Pushe
     keep_in = Path(ArchiveLayout.of(site.archive_settings).replaced) / "20260401T000000.000000Z_raw.met"
     with site.ledger() as ledger:  # as the killed run left it: one file was replaced, of the other nothing is kept
         earlier = [
-            Earlier(
+            EarlierVersion(
                 str(site.place("gws", name)),
                 f"{STREAM}/{name}",
                 len(good),

@@ -105,7 +105,7 @@ def test_a_file_that_goes_away_here_while_it_is_sent_is_a_success_with_a_note(ob
     slow = observatory.but(bandwidth=2000)
     with once(lambda: arriving(observatory.gws) > 500_000, vanish):
         report = slow.push_raw()
-    assert report.said == {}
+    assert report.host_errors == {}
     assert (report.files, report.failed.total) == (1, 1)
     assert "files went away here while they were sent (rsync's exit code 24)" in report.notes
     assert any("vanished" in note for note in report.notes)

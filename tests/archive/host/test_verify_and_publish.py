@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.compare import Class, Verdict
+from aurora_platform.archive.compare import MatchClass, Verdict
 from aurora_platform.archive.fixity_record import FixityRecord
-from aurora_platform.archive.repair import Cure, plan_repair
+from aurora_platform.archive.repair import RepairKind, plan_repair
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import FileVersion
@@ -119,7 +119,7 @@ def test_one_flipped_byte_is_named_by_the_next_full_verification_and_the_day_is_
     certified = observatory.verify_and_publish(full=True)
     found = certified.report.days[0].verdict
     assert found.gaps == [f"{names[3]}: different checksum in the archive"]
-    assert found.archive == {Class.IDENTICAL: 5, Class.CHECKSUM: 1}
+    assert found.archive == {MatchClass.IDENTICAL: 5, MatchClass.CHECKSUM: 1}
     said = word(observatory)
     assert said["complete"] is False
     assert names[3] in said["why"]
@@ -130,7 +130,7 @@ def test_one_flipped_byte_is_named_by_the_next_full_verification_and_the_day_is_
     assert latest.read_text() == "relpath\n"
     with observatory.records.verification(STREAM, observatory.places()) as verification:
         mends = list(plan_repair(verification, DAY))
-    assert [(mend.path, mend.cure) for mend in mends] == [(names[3], Cure.SEND)]
+    assert [(mend.path, mend.kind) for mend in mends] == [(names[3], RepairKind.SEND)]
 
 
 def test_a_flipped_byte_here_is_not_sent_to_the_archive_as_its_repair(observatory: Observatory) -> None:
@@ -141,7 +141,7 @@ def test_a_flipped_byte_here_is_not_sent_to_the_archive_as_its_repair(observator
     assert found.gaps == [f"{names[1]}: different checksum here"]
     assert found.is_final, "the archive has what the source has"
     with observatory.records.verification(STREAM, observatory.places()) as verification:
-        assert [(mend.path, mend.cure) for mend in plan_repair(verification, DAY)] == [(names[1], Cure.FETCH)]
+        assert [(mend.path, mend.kind) for mend in plan_repair(verification, DAY)] == [(names[1], RepairKind.FETCH)]
 
 
 def test_where_no_two_places_agree_nothing_is_offered_as_a_cure(observatory: Observatory) -> None:
@@ -150,7 +150,7 @@ def test_where_no_two_places_agree_nothing_is_offered_as_a_cure(observatory: Obs
     observatory.verify_and_publish()
     with observatory.records.verification(STREAM, observatory.places()) as verification:
         [mend] = plan_repair(verification, DAY)
-    assert mend.cure is Cure.NONE
+    assert mend.kind is RepairKind.NONE
     assert "nobody vouches" in mend.why
 
 
@@ -191,7 +191,7 @@ def test_a_day_that_is_not_over_is_not_finalized(tmp_path: Path) -> None:
         os.utime(place, (now.timestamp() - 7200,) * 2)
     found = observatory.verify_and_publish(now.date()).report.days[0].verdict
     assert (found.proved, found.is_final) == (1, False)
-    assert observatory.records.finalizations(STREAM).of(now.date()) is None
+    assert observatory.records.finalizations(STREAM).read(now.date()) is None
 
 
 def test_what_is_young_is_pending_and_is_not_read(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_what_is_young_is_pending_and_is_not_read(tmp_path: Path) -> None:
     certified = observatory.verify_and_publish()
     assert certified.report.read == {}
     assert certified.report.days[0].verdict.pending == 2
-    assert certified.report.days[0].verdict.gap_count == 0
+    assert certified.report.days[0].verdict.problem_count == 0
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -222,13 +222,13 @@ def test_an_archive_that_is_not_mounted_is_not_an_archive_that_lost_everything(o
     (observatory.home / "far").rename(observatory.home / "elsewhere")
     certified = observatory.verify_and_publish()
     assert "no such directory" in certified.report.errors["gws"]
-    assert certified.report.days[0].verdict.gap_count == 0
+    assert certified.report.days[0].verdict.problem_count == 0
     assert word(observatory)["complete"] is True
 
 
 def test_a_stream_that_was_never_pushed_is_missing_in_the_archive(observatory: Observatory) -> None:
     observatory.fill(2, sides=["source", "local"])
-    assert verdict(observatory).archive == {Class.MISSING: 2}
+    assert verdict(observatory).archive == {MatchClass.MISSING: 2}
 
 
 def test_the_second_archive_host_is_asked_where_the_first_is_down(observatory: Observatory) -> None:

@@ -151,7 +151,7 @@ def test_a_word_that_cannot_be_copied_to_the_archive_is_shown_and_never_given_up
     assert not check.passed
     assert "1 finalizations could not be copied there" in check.description
     with Records(filled.site).ledger() as ledger:
-        assert ledger.failed("gws", [(str(place), "no")], 1) == [str(place)]
+        assert ledger.mark_failed("gws", [(str(place), "no")], 1) == [str(place)]
     (place / "in the way").unlink()
     place.rmdir()
     assert checks(filled.run("verify_met"))["every_place_was_seen"].passed

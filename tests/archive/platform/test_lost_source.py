@@ -36,7 +36,7 @@ def observatory(tmp_path: Path) -> Observatory:
         for side in ("local", "gws"):
             observatory.place(side, name).unlink()
     verdict = observatory.verify_and_publish().report.days[0].verdict
-    assert (verdict.proved, verdict.gap_count, verdict.is_final) == (6, 8, False)
+    assert (verdict.proved, verdict.problem_count, verdict.is_final) == (6, 8, False)
     return observatory
 
 
@@ -79,7 +79,7 @@ def test_a_source_that_lost_what_only_it_had_counts_as_not_seen_and_completes_no
         assert "Is the disk mounted there?" in report.errors["source"]
         assert report.days[0].verdict.source == 10
         assert not report.days[0].verdict.is_final
-        assert observatory.records.finalizations(STREAM).of(DAY) is None
+        assert observatory.records.finalizations(STREAM).read(DAY) is None
     believed = observatory.verify_and_publish(accept_loss=True).report
     assert believed.errors == {}
     assert observatory.verify_and_publish().report.days[0].verdict.is_final is (lose is not lose_all_but_one)
@@ -137,17 +137,17 @@ def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Obser
         observatory.place("source", name_of(number)).unlink()
     report = observatory.verify_and_publish().report
     assert report.errors == {}
-    assert (report.days[0].verdict.source, report.days[0].verdict.gap_count) == (4, 8)
+    assert (report.days[0].verdict.source, report.days[0].verdict.problem_count) == (4, 8)
 
 
 def test_of_a_day_that_was_lost_among_others_nothing_new_is_said(observatory: Observatory) -> None:
     observatory.fill(20, day=NEXT, sides=["source", "local"])
-    assert observatory.verify_and_publish(DAY, NEXT).report.unsure == {}
+    assert observatory.verify_and_publish(DAY, NEXT).report.suspect_days == {}
     lose_what_nobody_else_has(observatory)
     shutil.copytree(observatory.place("local"), observatory.place("gws"), dirs_exist_ok=True)
     report = observatory.verify_and_publish(DAY, NEXT).report
     assert report.errors == {}
-    assert list(report.unsure) == [DAY]
+    assert list(report.suspect_days) == [DAY]
     assert [day.verdict.is_final for day in report.days] == [False, True]
     check = every_place_was_seen(manifests_key(STREAM), report, Count())
     assert not check.passed

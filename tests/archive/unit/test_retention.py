@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_platform.archive.retention import Retired, retire
+from aurora_platform.archive.retention import RetireReport, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Retention
@@ -23,7 +23,7 @@ def observatory(tmp_path: Path) -> Observatory:
     return Observatory(tmp_path)
 
 
-def retire_all(observatory: Observatory, here: Place | None = None) -> Retired:
+def retire_all(observatory: Observatory, here: Place | None = None) -> RetireReport:
     retention = Retention(raw={STREAM: timedelta(days=30)})
     records = Records(observatory.site.model_copy(update={"retention": retention}))
     places = observatory.places()
@@ -61,7 +61,7 @@ def test_what_the_archive_is_found_not_to_have_stays_and_withdraws_the_word_at_t
     assert left(observatory) == sorted(names[:2])
     verdict = observatory.verify_and_publish().report.days[0].verdict
     assert {gap.split(": ")[0] for gap in verdict.gaps} == set(names[:2])
-    said = observatory.records.finalizations(STREAM).of(DAY)
+    said = observatory.records.finalizations(STREAM).read(DAY)
     assert said is not None
     assert not said.complete
 

@@ -53,9 +53,9 @@ def test_a_file_of_the_source_that_may_not_be_copied_keeps_its_day_open_and_its_
     observatory.write("source", name, b"nobody may copy this")
     certified = observatory.certify_all()
     verdict = next(found.verdict for found in certified.report.days if found.day == DAY)
-    assert (verdict.refused, verdict.gap_count, verdict.is_final) == (1, 0, False)
+    assert (verdict.refused, verdict.problem_count, verdict.is_final) == (1, 0, False)
     assert "1 refused, the first met_" in verdict.sentence()
-    said = observatory.records.finalizations(STREAM).of(DAY)
+    said = observatory.records.finalizations(STREAM).read(DAY)
     assert said is not None
     assert (said.complete, said.why[:12]) == (False, "refused: met")
     assert certified.plan.candidates == ()
@@ -93,7 +93,7 @@ def test_a_day_is_not_over_because_the_instruments_clock_is_ahead(tmp_path: Path
     source = Place("ahead", ahead, LocalHasher(), str(observatory.place("source")))
     verdict = observatory.verify_and_publish(TODAY, places={"source": [source]}).report.days[0].verdict
     assert (verdict.proved, verdict.is_final) == (3, False)
-    assert observatory.records.finalizations(STREAM).of(TODAY) is None
+    assert observatory.records.finalizations(STREAM).read(TODAY) is None
 
 
 def test_days_that_were_listed_by_a_run_that_died_before_it_compared_them_give_no_candidates(
@@ -138,7 +138,7 @@ def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_agai
         db.execute("UPDATE look SET at = at + ?", (400 * A_DAY,))
         db.execute("UPDATE file SET hashed_at = hashed_at + ?", (400 * A_DAY,))
     with observatory.records.evidence() as evidence:
-        assert evidence.oldest_look(STREAM, DAY, DAY)[0] == 0
+        assert evidence.oldest_listing(STREAM, DAY, DAY)[0] == 0
         assert evidence.oldest_attempt(STREAM, DAY, DAY) == 0
     assert backlog.whole_verification(observatory.records, STREAM, DAY, datetime.now(UTC)).days
     plan = observatory.verify_and_publish(TODAY).plan

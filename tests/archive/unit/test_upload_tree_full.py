@@ -11,7 +11,7 @@ import pytest
 
 from aurora_platform.archive import upload_tree
 from aurora_platform.archive.ledger import Item
-from aurora_platform.archive.upload_tree import UnusableError, take
+from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tree
 from aurora_platform.fs.versions import FileVersion
 from tests.disks import tmpfs, with_mounts
 
@@ -28,7 +28,7 @@ def database(path: Path) -> Item:
 
 def outcome(item: Item, target: Path) -> str:
     try:
-        take(item, target, in_place=True, is_database=True)
+        add_to_upload_tree(item, target, in_place=True, is_database=True)
     except OSError as error:
         return errno.errorcode[error.errno or 0]
     except UnusableError as error:

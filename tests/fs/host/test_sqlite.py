@@ -12,7 +12,7 @@ import pytest
 
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.upload_tree import take
+from aurora_platform.archive.upload_tree import add_to_upload_tree
 from aurora_platform.cameras.catalog import open_readonly, open_writable
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import NewerError
@@ -228,7 +228,7 @@ def test_the_copy_of_a_catalogue_for_the_archive_has_its_version(tmp_path: Path)
     open_catalog(file)
     status = file.stat()
     item = Item(str(file), "/gws/wxcam_catalog.sqlite", FileVersion(status.st_size, status.st_mtime_ns))
-    assert take(item, tmp_path / "copy", in_place=False, is_database=True) is not None
+    assert add_to_upload_tree(item, tmp_path / "copy", in_place=False, is_database=True) is not None
     assert version(tmp_path / "copy") == 1
     with open_readonly(tmp_path / "copy") as db:
         assert db.execute("SELECT count(*) FROM images").fetchone() == (0,)

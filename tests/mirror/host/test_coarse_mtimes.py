@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.archive.upload_tree import take
+from aurora_platform.archive.upload_tree import add_to_upload_tree
 from aurora_platform.fs.versions import FileVersion, same_mtime
 from aurora_platform.mirror.mtime_resolution import Kept, Way, learn
 from tests.disks import with_mounts
@@ -154,7 +154,7 @@ def test_a_pushs_view_on_a_disk_that_keeps_less_makes_no_other_version_of_a_file
     view = tmp_path / "outgoing" / "file"
 
     def act() -> Any:
-        return take(item, view, in_place=False, is_database=False), view.stat().st_mtime_ns
+        return add_to_upload_tree(item, view, in_place=False, is_database=False), view.stat().st_mtime_ns
 
     taken, there = on_a_disk_of_seconds(view.parent, tmp_path / "disk", act)
     assert there != item.version.mtime_ns
