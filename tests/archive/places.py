@@ -106,7 +106,7 @@ class Observatory:
         ways = {**self.places(), **(places or {})}
         return verify_and_publish(self.records, STREAM, days or [DAY], ways, full=full, accept_loss=accept_loss)
 
-    def certify_all(self, **options: Any) -> VerifyOutcome:
+    def verify_all(self, **options: Any) -> VerifyOutcome:
         """All days from the stream's start to today, as the daily pass does."""
         start = self.site.streams[STREAM].start
         return self.verify_and_publish(

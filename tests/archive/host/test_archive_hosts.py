@@ -131,7 +131,7 @@ TROUBLES: dict[str, tuple[Callable[[Place], AbstractContextManager[SshHost]], st
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
+def test_after_a_host_fails_the_push_uses_the_next_host_within_the_time_limit(
     observatory: Observatory, servers: list[SshServer], tmp_path: Path, trouble: str
 ) -> None:
     make, why, bound = TROUBLES[trouble]
@@ -156,7 +156,7 @@ def test_a_host_in_trouble_ends_in_the_next_one_within_its_bound(
     assert left_over(observatory.home / "raw") == []
 
 
-def test_what_a_lost_connection_had_brought_is_taken_up_by_the_next_host(
+def test_the_next_host_resumes_a_transfer_that_a_lost_connection_interrupted(
     observatory: Observatory, servers: list[SshServer], tmp_path: Path
 ) -> None:
     write_raw(observatory, {"20260305.csv": BIG})
@@ -167,7 +167,7 @@ def test_what_a_lost_connection_had_brought_is_taken_up_by_the_next_host(
     assert left_over(observatory.gws) == []
 
 
-def test_when_no_host_works_the_error_says_of_each_why_not(
+def test_when_no_host_works_the_error_has_the_reason_of_each(
     observatory: Observatory, servers: list[SshServer], tmp_path: Path
 ) -> None:
     write_raw(observatory, {"20260305.csv": b"x"})
@@ -200,7 +200,7 @@ def test_the_first_host_of_the_site_is_used_while_it_works(observatory: Observat
         assert (report.host, report.host_errors) == (f"127.0.0.11:{servers[0].port}", {})
 
 
-def test_a_far_side_that_is_frozen_half_way_is_left_although_its_sshd_and_kernel_answer(
+def test_a_frozen_remote_rsync_is_abandoned_although_its_sshd_and_kernel_still_answer(
     observatory: Observatory, servers: list[SshServer]
 ) -> None:
     write_raw(observatory, {"20260305.csv": BIG[:3_000_000]})
@@ -226,7 +226,7 @@ def test_a_far_side_that_is_frozen_half_way_is_left_although_its_sshd_and_kernel
     assert time.monotonic() - began < STALL + SLACK  # the slow line takes 1.5 s for the whole file
 
 
-def test_a_slow_line_is_no_dead_one_although_all_is_written_long_before_it_has_arrived(
+def test_a_slow_connection_is_not_dead_although_all_bytes_are_written_long_before_they_arrive(
     observatory: Observatory, servers: list[SshServer]
 ) -> None:
     content = BIG[:900_000]

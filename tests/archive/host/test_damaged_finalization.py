@@ -67,14 +67,16 @@ DAMAGES += [without_its_manifest, with_a_changed_manifest, with_a_manifest_of_ot
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_finalization_is_one_days_error(tmp_path: Path, damage: Callable[[Finalizations], None]) -> None:
+def test_a_damaged_finalization_is_an_error_of_its_day_only(
+    tmp_path: Path, damage: Callable[[Finalizations], None]
+) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
     observatory.fill(3, day=NEXT)
     observatory.verify_and_publish(DAY, NEXT)
     damage(observatory.records.finalizations(STREAM))
-    certified = observatory.verify_and_publish(DAY, NEXT)
-    days = {day.day: day for day in certified.report.days}
+    outcome = observatory.verify_and_publish(DAY, NEXT)
+    days = {day.day: day for day in outcome.report.days}
     assert f"{DAY}_{STREAM}" in days[DAY].error
     assert "verify the day again" in days[DAY].error
     assert days[NEXT].verdict.is_final
@@ -83,18 +85,20 @@ def test_a_damaged_finalization_is_one_days_error(tmp_path: Path, damage: Callab
     assert (published["days_complete"], published["prune_ready"]) == (1, False)
 
 
-def test_on_a_day_with_a_damaged_finalization_nothing_of_its_stream_may_be_pruned(tmp_path: Path) -> None:
+def test_a_damaged_finalization_leaves_its_stream_without_prune_candidates(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
-    assert observatory.certify_all().plan.candidates
+    assert observatory.verify_all().plan.candidates
     rubbish(observatory.records.finalizations(STREAM))
-    plan = observatory.certify_all().plan
+    plan = observatory.verify_all().plan
     assert plan.candidates == ()
     assert "1 of " in plan.why
     assert "not compared since" in plan.why
 
 
-def test_the_words_of_the_other_days_still_go_to_the_archive(tmp_path: Path, hosts: tuple[SshHost, ...]) -> None:
+def test_the_finalizations_of_the_other_days_are_still_copied_to_the_archive(
+    tmp_path: Path, hosts: tuple[SshHost, ...]
+) -> None:
     site = PushedSite(tmp_path)
     site.hosts = hosts[:1]
     site.fill(3)
@@ -111,7 +115,7 @@ def test_the_words_of_the_other_days_still_go_to_the_archive(tmp_path: Path, hos
     ]
 
 
-def test_no_working_copy_of_its_day_is_deleted_and_those_of_other_days_may_be(tmp_path: Path) -> None:
+def test_no_local_copy_of_its_day_is_deleted_but_those_of_other_days_are(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     names = observatory.fill(3)
     observatory.fill(3, day=NEXT)

@@ -36,7 +36,7 @@ def there(one: Item) -> ScannedEntry[str]:
     return ScannedEntry(one.remote_path, one.version)
 
 
-def test_what_is_queued_comes_newest_day_first_until_it_is_copied(place: Path) -> None:
+def test_queued_files_are_listed_newest_day_first_until_they_are_copied(place: Path) -> None:
     with Ledger(place) as ledger:
         a, b, c = item("a", day=BEFORE), item("b"), item("c")
         ledger.offer("gws", "met", [a, c, b])
@@ -95,7 +95,7 @@ def test_a_parked_file_can_be_queued_again(place: Path) -> None:
         assert ledger.parked("gws") == []
 
 
-def test_another_version_forgets_what_was_proved_of_the_old_one(place: Path) -> None:
+def test_a_new_version_clears_the_proof_of_the_old_version(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
@@ -111,7 +111,7 @@ def test_another_version_forgets_what_was_proved_of_the_old_one(place: Path) -> 
         assert (row.copied_at, row.verified_at, row.local_sha256, row.remote_sha256) == (None, None, None, None)
 
 
-def test_what_is_proved_of_one_version_says_nothing_of_another_of_the_same_size_that_waits(place: Path) -> None:
+def test_a_proof_of_one_version_does_not_apply_to_a_queued_version_of_the_same_size(place: Path) -> None:
     with Ledger(place) as ledger:
         old, new = item("a"), item("a", mtime_ns=9 * SECOND)
         ledger.offer("gws", "met", [old])
@@ -124,7 +124,7 @@ def test_what_is_proved_of_one_version_says_nothing_of_another_of_the_same_size_
         assert ledger.to_send("gws", "met") == [new]
 
 
-def test_checksums_that_differ_are_no_proof(place: Path) -> None:
+def test_different_checksums_do_not_verify_a_file(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
@@ -134,7 +134,7 @@ def test_checksums_that_differ_are_no_proof(place: Path) -> None:
     assert (row.verified_at, row.last_error) == (None, DIFFERS)
 
 
-def test_what_a_listing_does_not_have_is_queued_again(place: Path) -> None:
+def test_a_file_that_a_listing_lacks_is_queued_again(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
@@ -143,7 +143,7 @@ def test_what_a_listing_does_not_have_is_queued_again(place: Path) -> None:
         assert ledger.to_send("gws", "met") == [a]
 
 
-def test_archives_do_not_know_of_each_other(place: Path) -> None:
+def test_each_archive_has_its_own_rows(place: Path) -> None:
     with Ledger(place) as ledger:
         a = item("a")
         for archive in ("gws", "tape"):
@@ -176,7 +176,7 @@ def test_an_acquisition_program_registers_its_own_files(place: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("remote", ["relative", "", "/a/../b", "/a//b", "/a/./b", "/a/b/", "/a\nb", "/a/\x00"])
-def test_a_remote_path_that_may_not_be_used_is_refused(place: Path, tmp_path: Path, remote: str) -> None:
+def test_an_invalid_remote_path_is_refused(place: Path, tmp_path: Path, remote: str) -> None:
     (tmp_path / "file").touch()
     with Ledger(place) as ledger, pytest.raises(LedgerError, match="an absolute path"):
         ledger.add_file(tmp_path / "file", remote, "gws")
@@ -201,7 +201,7 @@ def write_rows(place: Path, name: str) -> None:
             ledger.mark_copied("gws", [there(one)])
 
 
-def test_two_processes_write_at_once_and_nothing_is_lost(place: Path) -> None:
+def test_three_processes_write_concurrently_and_no_row_is_lost(place: Path) -> None:
     writers = [fork.Process(target=write_rows, args=(place, name)) for name in ("one", "two", "three")]
     for writer in writers:
         writer.start()
@@ -219,7 +219,7 @@ def open_at_once(place: Path, gate: Barrier) -> None:
             pass
 
 
-def test_programs_that_make_the_databases_at_once_wait_for_each_other(place: Path) -> None:
+def test_programs_that_create_the_databases_concurrently_wait_for_each_other(place: Path) -> None:
     for attempt in range(10):
         gate = fork.Barrier(8)
         makers = [fork.Process(target=open_at_once, args=(place / str(attempt) / "db", gate)) for _ in range(8)]
@@ -230,7 +230,7 @@ def test_programs_that_make_the_databases_at_once_wait_for_each_other(place: Pat
         assert [maker.exitcode for maker in makers] == [0] * 8
 
 
-def test_a_writer_that_fails_half_way_has_written_nothing(place: Path) -> None:
+def test_a_writer_that_fails_in_the_middle_writes_no_row(place: Path) -> None:
     def items():  # type: ignore[no-untyped-def]
         yield item("a")
         raise RuntimeError("the disk went away")
@@ -243,7 +243,7 @@ def test_a_writer_that_fails_half_way_has_written_nothing(place: Path) -> None:
         assert not ledger.is_empty
 
 
-def test_a_ledger_that_was_made_again_from_the_two_trees_says_so(place: Path) -> None:
+def test_a_ledger_that_was_rebuilt_from_the_trees_has_the_time_of_the_rebuild(place: Path) -> None:
     both, here_only, other_version = item("both"), item("here"), item("other", size=9)
     with Ledger(place) as ledger:
         assert ledger.is_empty
@@ -262,14 +262,14 @@ def test_a_ledger_that_was_made_again_from_the_two_trees_says_so(place: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"rubbish" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_corrupt_file_is_named_with_what_to_do(place: Path, content: bytes) -> None:
+def test_a_corrupt_file_is_named_with_the_next_step(place: Path, content: bytes) -> None:
     place.parent.mkdir()
     place.write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger\.sqlite: not a ledger .*aurora ledger --rebuild"):
         Ledger(place)
 
 
-def test_a_database_of_somebody_else_is_not_taken_for_a_ledger(place: Path) -> None:
+def test_a_database_of_another_program_is_refused(place: Path) -> None:
     place.parent.mkdir()
     with sqlite3.connect(place) as database:
         database.execute("CREATE TABLE file (name TEXT)")

@@ -58,32 +58,32 @@ def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> No
     assert len(seen) > 1
 
 
-def test_what_other_streams_have_stays_the_same_file(tmp_path: Path) -> None:
+def test_the_manifests_of_other_streams_stay_the_same_files(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
-    certified = observatory.verify_and_publish()
+    outcome = observatory.verify_and_publish()
     publication = observatory.records.publication()
     with observatory.records.evidence() as evidence:
-        publication.publish("other", certified.summary, evidence, [], {})
+        publication.publish("other", outcome.summary, evidence, [], {})
         before = {path: path.stat().st_ino for path in (publication.latest / STREAM).iterdir()}
-        publication.publish("other", certified.summary, evidence, [], {})
+        publication.publish("other", outcome.summary, evidence, [], {})
     assert before == {path: path.stat().st_ino for path in (publication.latest / STREAM).iterdir()}
     assert sorted(publication.summary()["streams"]) == [STREAM, "other"]
 
 
-def test_another_stream_whose_evidence_has_become_too_old_loses_its_candidates(tmp_path: Path) -> None:
+def test_another_stream_loses_its_candidates_when_its_evidence_is_too_old(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
-    certified = observatory.certify_all()
-    assert certified.plan.is_ready
+    outcome = observatory.verify_all()
+    assert outcome.plan.is_ready
     publication = observatory.records.publication()
     with observatory.records.evidence() as evidence:
-        publication.publish("other", certified.summary, evidence, [], {STREAM: "the evidence is too old"})
+        publication.publish("other", outcome.summary, evidence, [], {STREAM: "the evidence is too old"})
     assert (publication.latest / STREAM / "prune_candidates.tsv").read_text() == "relpath\n"
     assert publication.summary()["streams"][STREAM]["prune_ready"] is False
 
 
-def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_put_aside_where_not(
+def test_entries_of_another_system_in_latest_are_kept_where_readable_and_moved_aside_otherwise(
     tmp_path: Path,
 ) -> None:
     observatory = Observatory(tmp_path)
@@ -114,9 +114,9 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_p
     }
     summary = {"generated_at": "2026-05-01T00:00:00+00:00", "gws_available": True, "streams": lines | {"gone": {}}}
     (latest / "summary.json").write_text(json.dumps(summary))
-    certified = observatory.verify_and_publish()
-    assert "8 entries of latest/ left behind in" in certified.moved_aside
-    assert "failed: summary.json says of it: ssh timed out" in certified.moved_aside
+    outcome = observatory.verify_and_publish()
+    assert "8 entries of latest/ moved aside to" in outcome.moved_aside
+    assert "failed: summary.json has an error for it: ssh timed out" in outcome.moved_aside
     assert sorted(path.name for path in latest.iterdir()) == [STREAM, "summary.json", "whole"]
     published = json.loads((latest / "summary.json").read_bytes())["streams"]
     assert sorted(published) == [STREAM, "whole"]
@@ -133,7 +133,7 @@ def test_what_another_system_left_in_latest_is_carried_over_where_it_reads_and_p
 
 
 @pytest.mark.parametrize("text", ["rubbish", "[]", '{"streams": []}', '{"streams": {"a": 1}}', "", "[" * 100_000])
-def test_a_summary_that_is_none_stops_no_publication(tmp_path: Path, text: str) -> None:
+def test_an_invalid_summary_does_not_stop_a_publication(tmp_path: Path, text: str) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(1)
     latest = observatory.site.paths.manifests / "latest"
@@ -196,7 +196,7 @@ STRANGE += [a_link_to_nowhere, a_file, many_entries]
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_no_strange_latest_stops_a_publication_and_what_lay_in_it_is_somewhere(
+def test_an_unusual_latest_does_not_stop_a_publication_and_its_content_is_kept(
     tmp_path: Path, strange: Callable[[Path], None]
 ) -> None:
     observatory = Observatory(tmp_path)
@@ -205,8 +205,8 @@ def test_no_strange_latest_stops_a_publication_and_what_lay_in_it_is_somewhere(
     latest.mkdir(parents=True)
     strange(latest)
     leads_to = latest.resolve()
-    certified = observatory.verify_and_publish()
-    assert "of latest/ left behind in" in certified.moved_aside
+    outcome = observatory.verify_and_publish()
+    assert "of latest/ moved aside to" in outcome.moved_aside
     assert read_latest(latest)["gws"] == 2
     places = [place for root in (latest.parent, leads_to) for place in root.rglob("*")]
     left = [one for one in places if "theirs" in one.name or (one.is_file() and one.read_bytes() == b"theirs")]
@@ -216,17 +216,17 @@ def test_no_strange_latest_stops_a_publication_and_what_lay_in_it_is_somewhere(
     assert observatory.verify_and_publish().moved_aside == ""
 
 
-def test_history_keeps_the_newest_and_no_more(tmp_path: Path) -> None:
+def test_history_keeps_only_the_newest_entries(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(1)
-    certified = observatory.verify_and_publish()
+    outcome = observatory.verify_and_publish()
     publication = observatory.records.publication()
     history = publication.layout.history
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
         (history / name).mkdir()
     keeping = Publication(publication.layout, publication.staging, 2, timedelta(minutes=10))
     with observatory.records.evidence() as evidence:
-        keeping.publish(STREAM, certified.summary, evidence, [], {})
+        keeping.publish(STREAM, outcome.summary, evidence, [], {})
     kept = stamps(history)
     assert len(kept) == 2
     assert "20260103T000000Z" not in kept[1:]

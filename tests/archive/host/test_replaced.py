@@ -57,7 +57,7 @@ def kept(site: PushedSite) -> list[tuple[str, bytes]]:
     return [("/".join(place.relative_to(root).parts[1:]), place.read_bytes()) for place in places]
 
 
-def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_anew(site: PushedSite) -> None:
+def test_the_finalized_version_is_kept_when_the_host_rewrites_the_file(site: PushedSite) -> None:
     versions = [site.place("gws", NAME).read_bytes()]
     for text in (b"anew", b"and once more"):
         rewrite(site, text, NAME)
@@ -80,7 +80,7 @@ def test_what_a_finalization_vouched_for_is_kept_when_its_host_writes_the_file_a
     assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in ArchiveLayout.of(site.archive_settings).roots)
 
 
-def test_a_ledger_that_was_lost_sends_nothing_again_and_keeps_no_second_copy_of_what_is_there(site: PushedSite) -> None:
+def test_after_a_lost_ledger_archived_files_are_not_sent_again_and_get_no_second_copy(site: PushedSite) -> None:
     Layout.of(site.site).ledger.unlink()
     site.place("gws", OTHER).unlink()
     report = site.push()
@@ -120,7 +120,7 @@ def dead(host: ArchiveHost) -> Faulty:
     return Faulty(host, send)
 
 
-def test_a_second_attempt_over_another_host_does_not_put_its_own_file_over_what_the_first_has_kept(
+def test_a_second_attempt_by_another_host_does_not_overwrite_the_versions_kept_by_the_first(
     site: PushedSite,
 ) -> None:
     good = site.place("gws", NAME).read_bytes()
@@ -138,7 +138,7 @@ def told(site: PushedSite) -> list[str]:
     return [row.remote_path for row in rows]
 
 
-def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
+def test_a_failed_transfer_is_not_reported_as_a_replacement(site: PushedSite) -> None:
     rewrite(site, b"anew", NAME)
     for _ in range(2):
         with pytest.raises(ArchiveError, match="the connection broke"):
@@ -148,7 +148,7 @@ def test_a_transfer_that_fails_is_no_replacement(site: PushedSite) -> None:
     assert told(site) == [str(site.place("gws", NAME))]
 
 
-def test_what_a_run_replaced_that_was_killed_is_told_by_the_next_one(site: PushedSite) -> None:
+def test_the_replacements_of_a_killed_run_are_reported_by_the_next_run(site: PushedSite) -> None:
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME, OTHER)
     keep_in = Path(ArchiveLayout.of(site.archive_settings).replaced) / "20260401T000000.000000Z_raw.met"
@@ -168,11 +168,11 @@ def test_what_a_run_replaced_that_was_killed_is_told_by_the_next_one(site: Pushe
     (keep_in / STREAM / OTHER).write_bytes(b"no who")
     report = site.push()
     assert sorted(told(site)) == sorted(str(site.place("gws", name)) for name in (NAME, OTHER))
-    assert any(f"{OTHER} is no whole copy" in note for note in report.notes)
+    assert any(f"{OTHER} is not a complete copy" in note for note in report.notes)
     assert str(keep_in) in report.kept_in
 
 
-def test_a_link_in_the_archive_where_a_finalized_file_was_is_not_replaced(site: PushedSite) -> None:
+def test_a_symlink_in_the_archive_in_place_of_a_finalized_file_is_not_replaced(site: PushedSite) -> None:
     place = site.place("gws", NAME)
     elsewhere = site.home / "another disk"
     place.rename(elsewhere)
@@ -181,14 +181,12 @@ def test_a_link_in_the_archive_where_a_finalized_file_was_is_not_replaced(site: 
     rewrite(site, b"anew", NAME)
     report = site.push()
     assert (report.files, report.failed.total) == (0, 1)
-    assert "something else than a file stands there" in report.failed.first[0]
+    assert "an entry of this name that is not a file" in report.failed.first[0]
     assert place.is_symlink()
     assert elsewhere.read_bytes() == good
 
 
-def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
-    tmp_path: Path, hosts: tuple[SshHost, ...]
-) -> None:
+def test_a_day_that_is_finalized_during_a_push_keeps_its_version(tmp_path: Path, hosts: tuple[SshHost, ...]) -> None:
     site = PushedSite(tmp_path)
     site.hosts = hosts[:1]
     site.fill(2, sides=["source", "local"])
@@ -218,7 +216,7 @@ def test_a_day_that_is_finalized_while_a_push_is_running_keeps_its_version(
     assert kept(site) == [(f"{STREAM}/{NAME}", good)]
 
 
-def test_a_place_for_earlier_versions_that_cannot_be_made_is_named_and_holds_up_no_other_file(site: PushedSite) -> None:
+def test_a_failed_directory_for_earlier_versions_is_named_and_stops_no_other_file(site: PushedSite) -> None:
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME)
     for side in ("source", "local"):

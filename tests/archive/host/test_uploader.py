@@ -46,7 +46,7 @@ def logins(servers: Sequence[SshServer]) -> int:
     return sum(server.log().count("Accepted publickey") for server in servers)
 
 
-def test_a_days_files_arrive_with_their_times_and_the_ledger_says_so(observatory: Observatory) -> None:
+def test_the_files_of_a_day_arrive_with_their_mtimes_and_are_copied_in_the_ledger(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two", "20260306.csv": b"another day"})
     report = observatory.push_raw()
     there = observatory.gws / "raw" / "met"
@@ -67,7 +67,7 @@ def test_a_days_files_arrive_with_their_times_and_the_ledger_says_so(observatory
     assert left_over(observatory.gws) == []
 
 
-def test_where_nothing_changed_nothing_is_sent_and_no_host_is_asked(
+def test_without_changes_no_file_is_sent_and_no_host_is_contacted(
     observatory: Observatory, servers: list[SshServer]
 ) -> None:
     write_raw(observatory, {"20260305.csv": b"one"})
@@ -78,7 +78,9 @@ def test_where_nothing_changed_nothing_is_sent_and_no_host_is_asked(
     assert logins(servers) == before
 
 
-def test_a_push_is_one_login_of_rsync_however_many_files(observatory: Observatory, servers: list[SshServer]) -> None:
+def test_a_push_needs_one_rsync_login_for_any_number_of_files(
+    observatory: Observatory, servers: list[SshServer]
+) -> None:
     observatory.push_raw()
     write_raw(observatory, {"20260305_warm.csv": b""})
     observatory.push_raw()  # the session that is kept is open from now on
@@ -88,7 +90,7 @@ def test_a_push_is_one_login_of_rsync_however_many_files(observatory: Observator
     assert logins(servers) == before + 1
 
 
-def test_a_file_that_is_missing_here_stays_there(observatory: Observatory) -> None:
+def test_a_file_that_is_deleted_locally_stays_in_the_archive(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305_a.csv": b"a", "20260305_b.csv": b"b"})
     observatory.push_raw()
     there = observatory.gws / "raw" / "met"
@@ -107,7 +109,7 @@ def test_no_option_that_deletes_is_ever_built(observatory: Observatory) -> None:
     assert not [option for option in ours if "delete" in option or "remove" in option or "force" in option]
 
 
-def test_a_directory_there_that_is_a_symlink_to_another_disk_is_kept(observatory: Observatory) -> None:
+def test_an_archive_directory_that_is_a_symlink_to_another_disk_is_kept(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"one"})
     (observatory.gws / "raw").mkdir(parents=True)
     (observatory.gws / "other").mkdir()
@@ -119,7 +121,7 @@ def test_a_directory_there_that_is_a_symlink_to_another_disk_is_kept(observatory
 
 
 @pytest.mark.parametrize("name", ["gws", 'g w\'s "$(id)" [a]*?;&|`x`~!'])
-def test_names_with_characters_of_shells_and_patterns_arrive(observatory: Observatory, name: str) -> None:
+def test_names_with_shell_and_pattern_characters_arrive(observatory: Observatory, name: str) -> None:
     observatory = observatory.but(gws_name=name)
     names = ["-rf 20260305.csv", "#20260305.csv", "20260305 $(touch pwned) `id` ;&|<>.csv", "20260305'\".csv"]
     names += [
@@ -139,7 +141,7 @@ def test_names_with_characters_of_shells_and_patterns_arrive(observatory: Observ
     assert not list(observatory.home.rglob("pwned"))
 
 
-def test_what_is_no_plain_file_or_has_no_sound_name_is_refused_by_name(observatory: Observatory) -> None:
+def test_entries_that_are_not_regular_files_or_have_invalid_names_are_refused_by_name(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"one"})
     (observatory.raw / "20260305_link.csv").symlink_to("/etc/passwd")
     os.mkfifo(observatory.raw / "20260305_pipe.csv")
@@ -159,7 +161,9 @@ def test_only_the_directories_of_the_days_are_read(observatory: Observatory) -> 
     assert (report.files, report.refused.total) == (1, 0)
 
 
-def test_a_view_that_cannot_link_copies(observatory: Observatory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_tree_copies_where_hard_links_are_refused(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
@@ -169,7 +173,7 @@ def test_a_view_that_cannot_link_copies(observatory: Observatory, monkeypatch: p
     assert differences(observatory.raw, observatory.gws / "raw" / "met") == []
 
 
-def test_core_products_are_all_but_the_cameras_and_what_is_in_the_making_at_the_root(observatory: Observatory) -> None:
+def test_core_products_are_all_except_the_cameras_and_staged_files_at_the_root(observatory: Observatory) -> None:
     files = {
         "a.nc": b"a",
         "ops/health/latest.json": b"{}",
@@ -215,7 +219,9 @@ def every_file(root: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".incoming/")}
 
 
-def test_the_cameras_products_of_a_day_go_with_its_newest_videos_and_not_the_pixels(observatory: Observatory) -> None:
+def test_the_camera_push_has_the_products_of_a_day_and_the_newest_videos_but_no_pixels(
+    observatory: Observatory,
+) -> None:
     wanted = {f"daily_videos/{c}/{n}.mp4": b"v" for c in ("fish_hdr", "pano_hdr") for n in ("20260305", "latest")}
     wanted |= {f"hourly_thumbnails/fish_hdr/20260305/HDR_20260305_{h:02}3000.jpg": b"t" for h in range(3)}
     others = {"daily_videos/fish_hdr/20260304.mp4": b"", "hourly_thumbnails/fish_hdr/20260304/x.jpg": b""}
@@ -243,7 +249,7 @@ with sqlite3.connect(sys.argv[1], uri=True) as database:
 """
 
 
-def test_the_catalogue_goes_as_a_backup_that_can_be_read_where_nobody_may_write(observatory: Observatory) -> None:
+def test_the_catalogue_is_sent_as_a_backup_that_can_be_read_read_only(observatory: Observatory) -> None:
     catalog = observatory.products / "wxcam" / "wxcam_catalog.sqlite"
     catalog.parent.mkdir(parents=True)
     there = observatory.gws / "products" / "wxcam" / catalog.name
@@ -280,16 +286,16 @@ def rows_where_nobody_may_write(database: Path, how: str) -> int:
         database.parent.chmod(0o755)
 
 
-def test_a_catalogue_that_is_none_fails_and_holds_up_nothing_else(observatory: Observatory) -> None:
+def test_an_invalid_catalogue_fails_and_delays_no_other_file(observatory: Observatory) -> None:
     write(
         observatory.products / "wxcam", {"wxcam_catalog.sqlite": b"rubbish" * 1000, "daily_videos/c/latest.mp4": b"v"}
     )
     report = observatory.push_wxcam()
     assert (report.files, report.failed.total) == (1, 1)
-    assert "no backup of this database can be made: file is not a database" in report.failed.first[0]
+    assert "this database cannot be backed up: file is not a database" in report.failed.first[0]
 
 
-def test_two_runs_of_one_lane_do_not_work_at_once(observatory: Observatory) -> None:
+def test_two_runs_of_one_lane_do_not_work_concurrently(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"x"})
     with (
         hold_lock(Layout.of(observatory.site).locks, "push.raw.met", timedelta(0)),
@@ -323,7 +329,7 @@ class Losing:
         return sent
 
 
-def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(observatory: Observatory) -> None:
+def test_only_files_listed_in_the_archive_count_as_copied_and_others_get_parked(observatory: Observatory) -> None:
     write_raw(observatory, {f"20260305_{name}.csv": b"x" for name in ("good", "lost", "stale")})
     there = observatory.gws / "raw" / "met"
     hosts = [Losing(host) for host in observatory.archive_hosts]
@@ -335,7 +341,7 @@ def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(obser
             row = observatory.row(there / f"20260305_{name}.csv")
             assert row is not None
             assert (row.copied_at, row.attempts, bool(row.parked_at)) == (None, attempt, attempt == 3)
-            assert row.last_error == "after the transfer it is not there in the version that was sent"
+            assert row.last_error == "after the transfer the archive does not have it in the version that was sent"
     assert f"{there}/20260305_lost.csv is not tried any more" in report.notes
     report = observatory.push_raw(hosts=hosts)
     assert (report.host, report.parked.total, report.unchanged, report.seen) == (None, 2, 1, 3)
@@ -344,7 +350,9 @@ def test_only_what_is_listed_there_is_copied_and_what_never_is_gets_parked(obser
     assert (report.files, report.parked.total) == (1, 1)
 
 
-def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_parked(observatory: Observatory) -> None:
+def test_registered_files_are_sent_with_the_core_products_and_forbidden_paths_are_parked(
+    observatory: Observatory,
+) -> None:
     write(observatory.home / "daq", {"run1.dat": b"one", "run2.dat": b"two", "gone.dat": b""})
     daq, gws = observatory.home / "daq", observatory.gws
     with observatory.ledger() as ledger:
@@ -361,12 +369,12 @@ def test_registered_files_go_with_the_core_products_and_one_that_may_not_is_park
     assert (report.files, report.failed.total, report.parked.total) == (2, 1, 3)
     assert adds_up(report)
     assert "its remote path is in none of the archive's directories" in report.parked.first[0]
-    assert report.failed.first == [f"{gws}/manifests/daq/gone.dat: gone from here"]
+    assert report.failed.first == [f"{gws}/manifests/daq/gone.dat: the local file is gone"]
     with observatory.ledger() as ledger:
         assert len(ledger.parked("gws", REGISTERED)) == 3
 
 
-def test_files_of_our_own_go_where_they_are_told(observatory: Observatory) -> None:
+def test_our_own_files_are_sent_to_the_given_paths(observatory: Observatory) -> None:
     word = observatory.home / "manifests" / "finalized" / "met" / "2026-03-05_met_finalized.yaml"
     write(word.parent, {word.name: b"complete: true\n"})
     remote = f"{ArchiveLayout.of(observatory.archive).manifests}/finalized/met/{word.name}"
@@ -376,7 +384,7 @@ def test_files_of_our_own_go_where_they_are_told(observatory: Observatory) -> No
     assert observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote})).unchanged == 1
 
 
-def test_a_repaired_file_is_sent_again_although_size_and_mtime_are_equal_there(observatory: Observatory) -> None:
+def test_a_requeued_file_is_sent_again_although_the_archive_has_equal_size_and_mtime(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": BIG, "20260305_b.csv": b"b"})
     observatory.push_raw()
     there = observatory.gws / "raw" / "met" / "20260305.csv"
@@ -402,7 +410,7 @@ def test_a_ledger_that_cannot_be_read_is_named(observatory: Observatory) -> None
         observatory.push_raw()
 
 
-def test_a_disk_here_that_is_full_ends_the_push_and_is_no_files_fault(
+def test_a_full_local_disk_ends_the_push_and_counts_no_attempt_of_a_file(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -411,7 +419,7 @@ def test_a_disk_here_that_is_full_ends_the_push_and_is_no_files_fault(
     write_raw(observatory, {"20260305.csv": b"x"})
     with monkeypatch.context() as full:
         full.setattr(os, "link", refuse)
-        with pytest.raises(TransferError, match=r"the view cannot be made here: No space left on device"):
+        with pytest.raises(TransferError, match=r"cannot build the upload tree: No space left on device"):
             observatory.push_raw()
     row = observatory.row(observatory.gws / "raw" / "met" / "20260305.csv")
     assert row is not None
@@ -419,14 +427,14 @@ def test_a_disk_here_that_is_full_ends_the_push_and_is_no_files_fault(
     assert observatory.push_raw().files == 1
 
 
-def test_a_site_that_has_nothing_yet_pushes_nothing_and_makes_no_directory(observatory: Observatory) -> None:
+def test_a_site_without_files_pushes_nothing_and_creates_no_directory(observatory: Observatory) -> None:
     for report in (observatory.push_raw(), observatory.push_core(), observatory.push_wxcam()):
         assert (report.seen, report.host) == (0, None)
     assert not (observatory.home / "raw").exists()
     assert not observatory.products.exists()
 
 
-def test_a_push_says_what_it_is_about_to_do_and_what_it_did(observatory: Observatory) -> None:
+def test_a_push_logs_each_transfer_before_it_and_summarizes_the_result(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": BIG})
     told: list[str] = []
     with observatory.ledger() as ledger:

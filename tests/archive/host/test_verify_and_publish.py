@@ -57,12 +57,12 @@ def verdict(observatory: Observatory, **options) -> Verdict:
     return observatory.verify_and_publish(**options).report.days[0].verdict
 
 
-def test_a_day_that_is_the_same_in_three_places_is_finalized_with_the_digests_that_sha256sum_has(
+def test_a_day_that_is_identical_in_three_places_is_finalized_with_the_checksums_of_sha256sum(
     observatory: Observatory,
 ) -> None:
     names = observatory.fill()
-    certified = observatory.verify_and_publish()
-    assert certified.report.days[0].verdict.is_final
+    outcome = observatory.verify_and_publish()
+    assert outcome.report.days[0].verdict.is_final
     said = word(observatory)
     assert (said["complete"], said["files"], said["stream"], said["day"]) == (True, 6, STREAM, str(DAY))
     assert said["bytes"] == sum(observatory.place("gws", name).stat().st_size for name in names)
@@ -83,7 +83,7 @@ def test_a_day_that_is_the_same_in_three_places_is_finalized_with_the_digests_th
     assert (done.returncode, len(rows)) == (0, 6), done.stderr
 
 
-def test_a_second_verification_reads_only_what_is_new(observatory: Observatory) -> None:
+def test_a_second_verification_reads_only_new_files(observatory: Observatory) -> None:
     observatory.fill(6)
     assert observatory.verify_and_publish().report.read == {"source": 6, "local": 6, "gws": 6}
     assert observatory.verify_and_publish().report.read == {}
@@ -93,7 +93,7 @@ def test_a_second_verification_reads_only_what_is_new(observatory: Observatory) 
     assert word(observatory)["revision"] == 2
 
 
-def test_what_was_read_long_ago_is_read_again_some_of_it_each_day_and_all_within_the_time(
+def test_old_checksums_are_read_again_some_each_day_and_all_within_the_scrub_time(
     observatory: Observatory,
 ) -> None:
     observatory.fill(30)
@@ -108,53 +108,55 @@ def test_what_was_read_long_ago_is_read_again_some_of_it_each_day_and_all_within
     assert read[2] == 30
 
 
-def test_one_flipped_byte_is_named_by_the_next_full_verification_and_the_day_is_withdrawn(
+def test_a_flipped_byte_is_found_by_the_next_full_verification_and_the_finalization_is_withdrawn(
     observatory: Observatory,
 ) -> None:
     names = observatory.fill()
-    certified = observatory.certify_all()
-    assert sorted(certified.plan.candidates) == sorted(names)
+    outcome = observatory.verify_all()
+    assert sorted(outcome.plan.candidates) == sorted(names)
     observatory.flip("gws", names[3])
     assert verdict(observatory).is_final, "nothing that a listing shows has changed"
-    certified = observatory.verify_and_publish(full=True)
-    found = certified.report.days[0].verdict
+    outcome = observatory.verify_and_publish(full=True)
+    found = outcome.report.days[0].verdict
     assert found.gaps == [f"{names[3]}: different checksum in the archive"]
-    assert found.archive == {MatchClass.IDENTICAL: 5, MatchClass.CHECKSUM: 1}
+    assert found.archive_classes == {MatchClass.IDENTICAL: 5, MatchClass.CHECKSUM: 1}
     said = word(observatory)
     assert said["complete"] is False
     assert names[3] in said["why"]
-    assert certified.plan.candidates == ()
-    assert names[3] in certified.plan.why
+    assert outcome.plan.candidates == ()
+    assert names[3] in outcome.plan.why
     assert summary(observatory)["prune_ready"] is False
     latest = observatory.site.paths.manifests / "latest" / STREAM / "prune_candidates.tsv"
     assert latest.read_text() == "relpath\n"
     with observatory.records.verification(STREAM, observatory.places()) as verification:
-        mends = list(plan_repair(verification, DAY))
-    assert [(mend.path, mend.kind) for mend in mends] == [(names[3], RepairKind.SEND)]
+        steps = list(plan_repair(verification, DAY))
+    assert [(step.path, step.kind) for step in steps] == [(names[3], RepairKind.SEND)]
 
 
-def test_a_flipped_byte_here_is_not_sent_to_the_archive_as_its_repair(observatory: Observatory) -> None:
+def test_a_locally_flipped_byte_is_not_sent_to_the_archive_as_a_repair(observatory: Observatory) -> None:
     names = observatory.fill()
     observatory.verify_and_publish()
     observatory.flip("local", names[1])
     found = verdict(observatory, full=True)
-    assert found.gaps == [f"{names[1]}: different checksum here"]
+    assert found.gaps == [f"{names[1]}: different checksum locally"]
     assert found.is_final, "the archive has what the source has"
     with observatory.records.verification(STREAM, observatory.places()) as verification:
-        assert [(mend.path, mend.kind) for mend in plan_repair(verification, DAY)] == [(names[1], RepairKind.FETCH)]
+        assert [(step.path, step.kind) for step in plan_repair(verification, DAY)] == [(names[1], RepairKind.FETCH)]
 
 
-def test_where_no_two_places_agree_nothing_is_offered_as_a_cure(observatory: Observatory) -> None:
+def test_where_no_two_places_agree_no_repair_is_offered(observatory: Observatory) -> None:
     [name] = observatory.fill(1, sides=["local", "gws"])
     observatory.flip("gws", name)
     observatory.verify_and_publish()
     with observatory.records.verification(STREAM, observatory.places()) as verification:
-        [mend] = plan_repair(verification, DAY)
-    assert mend.kind is RepairKind.NONE
-    assert "nobody vouches" in mend.why
+        [step] = plan_repair(verification, DAY)
+    assert step.kind is RepairKind.NONE
+    assert "is not proved right" in step.why
 
 
-def test_what_the_source_has_pruned_is_still_held_against_the_manifest_of_its_day(observatory: Observatory) -> None:
+def test_files_that_the_source_pruned_are_still_compared_with_the_manifest_of_their_day(
+    observatory: Observatory,
+) -> None:
     names = observatory.fill()
     observatory.verify_and_publish()
     for name in names:
@@ -194,48 +196,50 @@ def test_a_day_that_is_not_over_is_not_finalized(tmp_path: Path) -> None:
     assert observatory.records.finalizations(STREAM).read(now.date()) is None
 
 
-def test_what_is_young_is_pending_and_is_not_read(tmp_path: Path) -> None:
+def test_young_files_are_pending_and_are_not_read(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     [name] = observatory.fill(1, sides=["source"])
     os.utime(observatory.place("source", name))
-    certified = observatory.verify_and_publish()
-    assert certified.report.read == {}
-    assert certified.report.days[0].verdict.pending == 2
-    assert certified.report.days[0].verdict.problem_count == 0
+    outcome = observatory.verify_and_publish()
+    assert outcome.report.read == {}
+    assert outcome.report.days[0].verdict.pending == 2
+    assert outcome.report.days[0].verdict.problem_count == 0
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_place_that_cannot_be_seen_changes_no_word_and_proves_nothing(observatory: Observatory, side: Side) -> None:
+def test_a_place_that_cannot_be_listed_changes_no_finalization_and_proves_nothing(
+    observatory: Observatory, side: Side
+) -> None:
     observatory.fill()
-    assert observatory.certify_all().plan.candidates
-    certified = observatory.certify_all(places={side: [DOWN]})
-    assert "no answer in time" in certified.report.errors[side]
+    assert observatory.verify_all().plan.candidates
+    outcome = observatory.verify_all(places={side: [DOWN]})
+    assert "no answer in time" in outcome.report.errors[side]
     assert word(observatory)["complete"] is True
-    assert certified.plan.candidates == ()
-    assert "could not be looked at" in certified.plan.why
+    assert outcome.plan.candidates == ()
+    assert "could not be listed" in outcome.plan.why
     assert summary(observatory)["errors"][side] == "127.0.0.9:22: no answer in time"
 
 
-def test_an_archive_that_is_not_mounted_is_not_an_archive_that_lost_everything(observatory: Observatory) -> None:
+def test_an_unmounted_archive_does_not_count_as_an_archive_that_lost_all_files(observatory: Observatory) -> None:
     observatory.fill()
     observatory.verify_and_publish()
     (observatory.home / "far").rename(observatory.home / "elsewhere")
-    certified = observatory.verify_and_publish()
-    assert "no such directory" in certified.report.errors["gws"]
-    assert certified.report.days[0].verdict.problem_count == 0
+    outcome = observatory.verify_and_publish()
+    assert "no such directory" in outcome.report.errors["gws"]
+    assert outcome.report.days[0].verdict.problem_count == 0
     assert word(observatory)["complete"] is True
 
 
 def test_a_stream_that_was_never_pushed_is_missing_in_the_archive(observatory: Observatory) -> None:
     observatory.fill(2, sides=["source", "local"])
-    assert verdict(observatory).archive == {MatchClass.MISSING: 2}
+    assert verdict(observatory).archive_classes == {MatchClass.MISSING: 2}
 
 
-def test_the_second_archive_host_is_asked_where_the_first_is_down(observatory: Observatory) -> None:
+def test_the_second_archive_host_is_used_where_the_first_is_down(observatory: Observatory) -> None:
     observatory.fill()
-    certified = observatory.verify_and_publish(places={"gws": [DOWN, *observatory.places()["gws"]]})
-    assert certified.report.hosts["gws"] == "far"
-    assert certified.report.days[0].verdict.is_final
+    outcome = observatory.verify_and_publish(places={"gws": [DOWN, *observatory.places()["gws"]]})
+    assert outcome.report.hosts["gws"] == "far"
+    assert outcome.report.days[0].verdict.is_final
 
 
 class TestCandidates:
@@ -245,8 +249,8 @@ class TestCandidates:
         names = observatory.fill()
         recent = datetime.now(UTC).date() - timedelta(days=3)
         observatory.fill(2, day=recent)
-        certified = observatory.certify_all()
-        assert sorted(certified.plan.candidates) == sorted(names)
+        outcome = observatory.verify_all()
+        assert sorted(outcome.plan.candidates) == sorted(names)
         latest = observatory.site.paths.manifests / "latest"
         assert (latest / STREAM / "prune_candidates.tsv").read_text().splitlines() == ["relpath", *sorted(names)]
         counts = summary(observatory)
@@ -257,33 +261,33 @@ class TestCandidates:
     def test_none_where_one_file_of_that_age_is_missing(self, observatory: Observatory, side: Side) -> None:
         names = observatory.fill()
         observatory.place(side, names[2]).unlink()
-        plan = observatory.certify_all().plan
+        plan = observatory.verify_all().plan
         assert plan.candidates == ()
         assert names[2] in plan.why
 
     def test_none_of_a_stream_that_is_never_prunable(self, tmp_path: Path) -> None:
         observatory = Observatory(tmp_path, {"prunable": False})
         observatory.fill()
-        assert observatory.certify_all().plan.why == "never prunable (prunable: false in the site file)"
+        assert observatory.verify_all().plan.why == "never prunable (prunable: false in the site file)"
 
-    def test_none_where_a_day_was_never_looked_at(self, observatory: Observatory) -> None:
+    def test_none_where_a_day_was_never_listed(self, observatory: Observatory) -> None:
         observatory.fill()
         plan = observatory.verify_and_publish(DAY).plan
         assert plan.candidates == ()
-        assert "was never looked at" in plan.why
+        assert "was never listed" in plan.why
 
     def test_none_where_the_evidence_is_too_old(self, observatory: Observatory) -> None:
         observatory.fill()
-        observatory.certify_all()
+        observatory.verify_all()
         with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute("UPDATE look SET at = at - 3 * 86400 WHERE day = ? AND side = 'gws'", (str(DAY),))
         plan = observatory.verify_and_publish(datetime.now(UTC).date()).plan
         assert plan.candidates == ()
         assert "too old" in plan.why
 
-    def test_none_of_files_whose_bytes_were_not_read_for_longer_than_scrub(self, observatory: Observatory) -> None:
+    def test_none_of_files_whose_checksum_is_older_than_scrub(self, observatory: Observatory) -> None:
         names = observatory.fill()
-        observatory.certify_all()
+        observatory.verify_all()
         with sqlite3.connect(Layout.of(observatory.site).fixity) as db:
             db.execute(
                 "UPDATE file SET hashed_at = hashed_at - 91 * 86400 WHERE path = ? AND side = 'gws'", (names[0],)
@@ -296,7 +300,7 @@ class TestCandidates:
     "line",
     ["../up\t1\t1.000000000\t", "/etc/passwd\t1\t1.000000000\t", "a\t-1\t1.000000000\t", "a\t1\t1\t", "a\t1\t1.0\tzz"],
 )
-def test_a_manifest_line_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+def test_an_invalid_manifest_line_is_refused(tmp_path: Path, line: str) -> None:
     place = tmp_path / "manifest.tsv"
     place.write_text(manifest.HEADER + line + "\n")
     with pytest.raises(EvidenceError, match="line 2"):
@@ -340,7 +344,7 @@ def test_rsync_with_checksums_agrees_with_every_verdict(
             observatory.write("gws", name_of(100 + number), b"only there")
     observatory.verify_and_publish()
     with observatory.records.verification(STREAM, observatory.places()) as verification:
-        ours = {mend.path for mend in plan_repair(verification, DAY)}
+        ours = {step.path for step in plan_repair(verification, DAY)}
     assert ours == differences(observatory.place("local"), observatory.place("gws"))
     by_damage = {name for name, damage in zip(names, damages, strict=True) if damage not in ("none", "add")}
     assert ours == by_damage
@@ -357,7 +361,7 @@ def differences(one: Path, other: Path) -> set[str]:
     return {line.split(" ", 1)[1] for line in done.stdout.splitlines() if line[1] == "f"}
 
 
-def test_the_listing_of_one_place_is_asked_for_once_for_many_days(observatory: Observatory) -> None:
+def test_one_listing_of_a_place_serves_many_days(observatory: Observatory) -> None:
     calls = []
 
     class Counting(LocalSource):

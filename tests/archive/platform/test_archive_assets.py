@@ -51,7 +51,7 @@ def checks(done: ExecuteInProcessResult) -> dict[str, Any]:
     return {check.check_name: check for check in done.get_asset_check_evaluations()}
 
 
-def test_a_day_goes_to_the_archive_is_proved_and_finalized_here_and_there(filled: Platform) -> None:
+def test_a_day_is_pushed_proved_and_finalized_locally_and_in_the_archive(filled: Platform) -> None:
     done = filled.run("push_met")
     said = metadata(done, "gws", "raw", "met")
     assert (said["files"], said["copied"], said["queued"], said["host"]) == (5, 5, 0, said["host"])
@@ -73,7 +73,7 @@ def test_a_day_goes_to_the_archive_is_proved_and_finalized_here_and_there(filled
     assert {p.name: p.read_bytes() for p in words.iterdir()} == {p.name: p.read_bytes() for p in here.iterdir()}
 
 
-def test_a_second_push_and_a_second_verification_find_nothing_to_do_and_have_the_same_data_version(
+def test_a_second_push_and_verification_find_no_work_and_have_the_same_data_version(
     filled: Platform,
 ) -> None:
     filled.run("push_met")
@@ -98,7 +98,7 @@ def version(platform: Platform, key: AssetKey) -> str:
     return event.asset_materialization.tags["dagster/data_version"]
 
 
-def test_a_flipped_byte_there_is_red_and_the_word_is_withdrawn_there_too(filled: Platform) -> None:
+def test_a_flipped_byte_in_the_archive_is_red_and_its_finalization_is_withdrawn_there_too(filled: Platform) -> None:
     filled.run("push_met")
     filled.run("verify_met")
     place = filled.home / "gws/raw/met/met_20260305_3.csv"
@@ -118,7 +118,7 @@ def test_a_flipped_byte_there_is_red_and_the_word_is_withdrawn_there_too(filled:
     assert place.read_bytes() == content, "repaired by nobody who was not asked"
 
 
-def test_a_finalized_file_that_its_host_writes_anew_warns_for_days_and_says_where_the_earlier_version_is(
+def test_a_rewritten_finalized_file_warns_for_days_and_names_where_the_earlier_version_is(
     filled: Platform,
 ) -> None:
     assert checks(filled.run("push_met"))["finalized_files_stay"].passed
@@ -142,7 +142,7 @@ def test_a_finalized_file_that_its_host_writes_anew_warns_for_days_and_says_wher
     assert (filled.home / "gws/raw/met" / name).read_bytes() == b"anew"
 
 
-def test_a_word_that_cannot_be_copied_to_the_archive_is_shown_and_never_given_up(filled: Platform) -> None:
+def test_a_finalization_that_cannot_be_copied_to_the_archive_is_reported_and_never_parked(filled: Platform) -> None:
     filled.run("push_met")
     place = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
     place.mkdir(parents=True)
@@ -162,7 +162,7 @@ def rows(check: Any) -> list[dict[str, Any]]:
     return [dict(record.data) for record in check.metadata["first"].value.records]
 
 
-def test_with_all_hosts_down_a_verification_names_each_and_is_red_of_nothing_that_it_did_not_see(
+def test_with_all_hosts_down_a_verification_names_each_and_reports_no_missing_files(
     tmp_path: Path, hosts: tuple[SshHost, ...]
 ) -> None:
     dead = tuple(host.model_copy(update={"port": 1}) for host in hosts)
@@ -191,16 +191,14 @@ class TestSchedules:
         platform.run("met_day", today)
         return today
 
-    def test_a_push_is_asked_for_once_for_what_is_new(self, platform: Platform, today: date) -> None:
+    def test_a_push_is_requested_once_for_new_files(self, platform: Platform, today: date) -> None:
         [request] = platform.tick("push_met")
         assert isinstance(request, RunRequest)
         assert request.partition_key == str(today)
         platform.run("push_met", today)
         assert "is copied" in platform.tick("push_met")
 
-    def test_a_verification_is_asked_for_while_something_was_not_looked_at_and_then_rests(
-        self, platform: Platform, today: date
-    ) -> None:
+    def test_a_verification_is_requested_until_every_day_was_verified(self, platform: Platform, today: date) -> None:
         platform.alter_stream(start=today - timedelta(days=20))  # one day more each day would cost more each day
         platform.run("push_met", today)
         requests = platform.tick("verify_met")
@@ -211,12 +209,12 @@ class TestSchedules:
             )
         assert "nothing is pending, and nothing was copied since" in platform.tick("verify_met")
 
-    def test_a_stream_that_is_planned_offline_is_asked_for_once_a_day(self, platform: Platform) -> None:
+    def test_a_stream_that_is_planned_offline_is_verified_once_a_day(self, platform: Platform) -> None:
         platform.alter_stream(enabled=False)
         [request] = platform.tick("verify_met")
         assert request.tags["aurora/lane"] == "evidence_history"
 
-    def test_what_the_archive_has_lost_is_pushed_again_after_the_next_verification(
+    def test_a_file_that_the_archive_lost_is_pushed_again_after_the_next_verification(
         self, platform: Platform, today: date
     ) -> None:
         platform.run("push_met", today)
@@ -228,7 +226,7 @@ class TestSchedules:
         platform.run("push_met", today)
         assert (request.partition_key, lost.read_bytes()) == (str(today), b"now\n")
 
-    def test_small_products_are_asked_for_when_one_has_changed(self, platform: Platform) -> None:
+    def test_a_push_of_small_products_is_requested_when_one_has_changed(self, platform: Platform) -> None:
         assert platform.tick("push_core_products") == "every small product is copied"
         page = platform.site.paths.products / "plots" / "today.png"
         page.parent.mkdir(parents=True)
@@ -239,14 +237,14 @@ class TestSchedules:
         assert platform.tick("push_core_products") == "every small product is copied"
 
 
-def test_a_site_without_an_archive_has_none_of_it(site: Site) -> None:
+def test_a_site_without_an_archive_has_no_archive_assets(site: Site) -> None:
     definitions = build(site)
     keys = {key.path[0] for key in definitions.resolve_asset_graph().get_all_asset_keys()}
     assert not keys & {"gws", "manifests"}
     assert not [schedule.name for schedule in definitions.schedules or () if "push" in schedule.name]
 
 
-def test_an_old_file_that_the_ledger_never_heard_of_is_pushed_after_a_verification_missed_it(filled: Platform) -> None:
+def test_an_old_file_without_a_ledger_row_is_pushed_after_a_verification_found_it_missing(filled: Platform) -> None:
     assert "is copied" in filled.tick("push_met"), "a day that is long ago is not looked at, and nobody asked for it"
     (filled.home / "gws/raw").mkdir(parents=True)  # an archive that is mounted, and has nothing of this
     filled.run("verify_met")

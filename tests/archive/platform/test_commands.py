@@ -55,7 +55,7 @@ def inodes(root: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in root.glob("*.csv")}
 
 
-def test_repair_says_first_what_it_would_do_and_then_mends_exactly_the_file_whose_byte_was_flipped(
+def test_repair_lists_its_plan_first_and_then_repairs_exactly_the_file_with_the_flipped_byte(
     filled: Platform,
 ) -> None:
     there = filled.home / "gws/raw/met"
@@ -80,7 +80,7 @@ def test_repair_says_first_what_it_would_do_and_then_mends_exactly_the_file_whos
     assert "nothing is wrong" in filled.aurora("repair", "met", "--day", str(DAY)).output
 
 
-def test_repair_puts_a_bad_copy_here_aside_and_fetches_it_again(filled: Platform) -> None:
+def test_repair_moves_a_bad_local_copy_aside_and_fetches_it_again(filled: Platform) -> None:
     here = filled.home / "raw/met"
     flip(here / VICTIM)
     damaged, before = (here / VICTIM).read_bytes(), inodes(here)
@@ -92,7 +92,7 @@ def test_repair_puts_a_bad_copy_here_aside_and_fetches_it_again(filled: Platform
     assert aside.read_bytes() == damaged
 
 
-def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_where_the_archive_has_lost_its_own(
+def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_to_an_archive_that_lost_it(
     filled: Platform,
 ) -> None:
     filled.run("push_met")
@@ -109,20 +109,20 @@ def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_where_the_arch
     assert there.read_bytes() == FILES[name]
 
 
-def test_repair_does_nothing_where_a_place_cannot_be_seen(filled: Platform) -> None:
+def test_repair_does_nothing_where_a_place_cannot_be_listed(filled: Platform) -> None:
     flip(filled.home / "gws/raw/met" / VICTIM)
     (filled.home / "instrument").rename(filled.home / "gone")
     assert "source cannot be read" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
 
 
 @pytest.mark.parametrize("day", ["2026-03-03", "2999-01-01"])
-def test_repair_of_a_day_that_the_stream_does_not_have_is_a_mistake_and_not_green(filled: Platform, day: str) -> None:
+def test_repair_of_a_day_that_the_stream_does_not_have_is_a_usage_error(filled: Platform, day: str) -> None:
     assert "met has days from 2026-03-04 to" in filled.aurora("repair", "met", "--day", day, code=2).output
 
 
-def test_prune_names_what_could_be_freed_and_why_the_rest_may_not_be(filled: Platform) -> None:
+def test_prune_lists_the_candidates_and_the_reason_for_the_rest(filled: Platform) -> None:
     said = filled.aurora("prune", "--plan").output
-    assert "was never looked at" in said
+    assert "was never listed" in said
     start = filled.site.streams["met"].start
     days = [start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)]
     filled.definitions.resolve_job_def("verify_met").execute_in_process(
@@ -139,7 +139,7 @@ def test_prune_names_what_could_be_freed_and_why_the_rest_may_not_be(filled: Pla
     assert "Aurora never prunes" in filled.aurora("prune", code=2).output
 
 
-def test_the_ledger_is_filled_from_the_two_trees_after_it_was_lost_and_says_so(filled: Platform) -> None:
+def test_a_lost_ledger_is_rebuilt_from_the_two_trees_and_shows_that(filled: Platform) -> None:
     before = filled.aurora("ledger").output
     assert "raw/met" in before
     for file in (filled.home / "state").glob("ledger.sqlite*"):
@@ -149,8 +149,8 @@ def test_the_ledger_is_filled_from_the_two_trees_after_it_was_lost_and_says_so(f
     assert "rebuilt from the trees at" in said
 
 
-def test_working_copies_are_never_deleted_where_the_site_file_does_not_say_how_old(filled: Platform) -> None:
-    assert "no working copy is deleted" in filled.aurora("retire", "met", "--apply", code=1).output
+def test_local_copies_are_never_deleted_without_a_retention_in_the_site_file(filled: Platform) -> None:
+    assert "set retention.raw.met" in filled.aurora("retire", "met", "--apply", code=1).output
     assert inodes(filled.home / "raw/met").keys() == FILES.keys()
 
 
@@ -169,7 +169,7 @@ class TestRetire:
         assert "there are more" in said
         assert inodes(old.home / "raw/met").keys() == FILES.keys()
 
-    def test_each_file_goes_only_where_the_archive_has_its_bytes_at_that_moment_and_is_logged(
+    def test_a_file_is_deleted_only_where_the_archive_has_its_bytes_at_that_moment_and_is_logged(
         self, old: Platform
     ) -> None:
         flip(old.home / "gws/raw/met" / "met_20260305_0.csv")
@@ -183,7 +183,7 @@ class TestRetire:
         lines = (old.site.paths.manifests / "retired/met.jsonl").read_text().splitlines()
         assert [json.loads(line)["relpath"] for line in lines] == ["met_20260305_1.csv", "met_20260305_2.csv"]
 
-    def test_a_day_whose_copies_are_gone_here_stays_whole_and_is_not_brought_back(self, old: Platform) -> None:
+    def test_a_day_whose_local_copies_are_deleted_stays_complete_and_is_not_fetched_again(self, old: Platform) -> None:
         old.aurora("retire", "met", "--apply")
         old.aurora("retire", "met", "--apply")
         assert not inodes(old.home / "raw/met")

@@ -16,9 +16,9 @@ def test_a_day_with_a_damaged_finalization_fails_the_check_with_its_error(tmp_pa
     observatory.fill(3, day=DAY + timedelta(days=1))
     observatory.verify_and_publish(DAY, DAY + timedelta(days=1))
     observatory.records.finalizations(STREAM).file(DAY).write_text("complete: true\nfiles: 3\n")
-    certified = observatory.verify_and_publish(DAY, DAY + timedelta(days=1))
-    check = no_settled_gap(manifests_key(STREAM), certified.report, {})
+    outcome = observatory.verify_and_publish(DAY, DAY + timedelta(days=1))
+    check = no_settled_gap(manifests_key(STREAM), outcome.report, {})
     assert not check.passed
-    (error,) = [day.error for day in certified.report.days if day.error]
+    (error,) = [day.error for day in outcome.report.days if day.error]
     assert f"{DAY}_{STREAM}" in error
     assert error in str(check.description)

@@ -63,13 +63,13 @@ def lose_what_nobody_else_has(observatory: Observatory) -> None:
 @pytest.mark.parametrize(
     ("lose", "said"),
     [
-        (unmount, "instrument is empty, so nothing is known of it"),
-        (unmount_another_disk, "instrument has lost most of what it had when it was last listed: 4 of 4 files"),
-        (lose_all_but_one, "has lost most of what it had when it was last listed: 3 of 4 files"),
-        (lose_what_nobody_else_has, "has lost most of what it had when it was last listed: 4 of 4 files"),
+        (unmount, "instrument is empty, so its listing is not trusted"),
+        (unmount_another_disk, "instrument has lost most of the files of its last listing: 4 of 4 files"),
+        (lose_all_but_one, "has lost most of the files of its last listing: 3 of 4 files"),
+        (lose_what_nobody_else_has, "has lost most of the files of its last listing: 4 of 4 files"),
     ],
 )
-def test_a_source_that_lost_what_only_it_had_counts_as_not_seen_and_completes_no_day(
+def test_a_source_that_lost_files_that_only_it_had_is_not_trusted_and_completes_no_day(
     observatory: Observatory, lose: Callable[[Observatory], None], said: str
 ) -> None:
     lose(observatory)
@@ -85,7 +85,7 @@ def test_a_source_that_lost_what_only_it_had_counts_as_not_seen_and_completes_no
     assert observatory.verify_and_publish().report.days[0].verdict.is_final is (lose is not lose_all_but_one)
 
 
-def test_a_disk_that_is_mounted_again_is_believed(observatory: Observatory) -> None:
+def test_a_disk_that_is_mounted_again_is_trusted(observatory: Observatory) -> None:
     unmount(observatory)
     assert observatory.verify_and_publish().report.errors
     observatory.place("source").rmdir()
@@ -96,7 +96,7 @@ def test_a_disk_that_is_mounted_again_is_believed(observatory: Observatory) -> N
     assert (report.errors, report.days[0].verdict.proved, report.days[0].verdict.is_final) == ({}, 10, True)
 
 
-def test_an_empty_source_that_was_accepted_stays_accepted_until_something_was_seen_there(
+def test_an_accepted_empty_source_stays_accepted_until_it_has_a_file_again(
     observatory: Observatory,
 ) -> None:
     unmount(observatory)
@@ -110,7 +110,7 @@ def test_an_empty_source_that_was_accepted_stays_accepted_until_something_was_se
     assert "is empty" in observatory.verify_and_publish().report.errors["source"]
 
 
-def test_a_directory_that_cannot_be_read_is_named_as_such_and_is_no_loss(observatory: Observatory) -> None:
+def test_an_unreadable_directory_is_reported_as_unreadable_and_not_as_a_loss(observatory: Observatory) -> None:
     source = observatory.places()["source"][0]
 
     class Closed:
@@ -140,7 +140,7 @@ def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Obser
     assert (report.days[0].verdict.source, report.days[0].verdict.problem_count) == (4, 8)
 
 
-def test_of_a_day_that_was_lost_among_others_nothing_new_is_said(observatory: Observatory) -> None:
+def test_the_records_of_a_lost_day_stay_while_other_days_are_verified(observatory: Observatory) -> None:
     observatory.fill(20, day=NEXT, sides=["source", "local"])
     assert observatory.verify_and_publish(DAY, NEXT).report.suspect_days == {}
     lose_what_nobody_else_has(observatory)
@@ -155,7 +155,7 @@ def test_of_a_day_that_was_lost_among_others_nothing_new_is_said(observatory: Ob
     assert f"{DAY}: here:" in check.description
 
 
-def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_directories(
+def test_an_empty_source_is_recognized_over_ssh_also_with_day_directories(
     tmp_path: Path, hosts: tuple[SshHost, ...]
 ) -> None:
     observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
@@ -168,7 +168,7 @@ def test_an_empty_source_is_seen_as_empty_over_ssh_too_also_where_days_have_dire
     assert observatory.verify_and_publish(places=far).report.errors == {}, "no file yet of a day, and that is all"
 
 
-def test_a_look_at_an_empty_source_does_not_tell_that_everything_has_come(tmp_path: Path) -> None:
+def test_a_scan_of_an_empty_source_does_not_report_a_complete_day(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     stream = observatory.site.streams[STREAM]
     survey = scan(stream, LocalSource(), observatory.place("local"), [DAY])

@@ -27,7 +27,7 @@ def daemon(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Daemon]:
         yield daemon
 
 
-def test_small_products_go_out_while_as_many_large_pushes_are_going_as_may_go(daemon: Daemon) -> None:
+def test_small_products_are_sent_while_the_maximum_of_large_pushes_is_running(daemon: Daemon) -> None:
     for number in range(3):
         tags = run_tags.archive(run_tags.PUSH, f"large{number}", "met")
         daemon.record("push_met", DagsterRunStatus.STARTED, **tags)
@@ -41,7 +41,7 @@ def test_small_products_go_out_while_as_many_large_pushes_are_going_as_may_go(da
     assert daemon.runs(DagsterRunStatus.QUEUED) == [waiting]
 
 
-def test_an_old_day_that_was_brought_over_late_is_pushed_and_proved_without_anyone_asking(daemon: Daemon) -> None:
+def test_an_old_day_that_was_mirrored_late_is_pushed_and_proved_automatically(daemon: Daemon) -> None:
     assert daemon.follow().status == TickStatus.SKIPPED
     place = put(daemon.directory / "met", OLD, "late")
     daemon.make(str(OLD), AssetKey(["raw", "met"]))

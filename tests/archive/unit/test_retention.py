@@ -35,7 +35,7 @@ def left(observatory: Observatory) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
 
 
-def test_nothing_is_deleted_where_the_archive_is_the_very_directory_of_the_working_copies(
+def test_no_file_is_deleted_where_the_archive_is_the_directory_of_the_local_copies(
     observatory: Observatory,
 ) -> None:
     names = observatory.fill(sides=["source", "local"])
@@ -46,7 +46,7 @@ def test_nothing_is_deleted_where_the_archive_is_the_very_directory_of_the_worki
     assert left(observatory) == sorted(names)
 
 
-def test_what_the_archive_is_found_not_to_have_stays_and_withdraws_the_word_at_the_next_verification(
+def test_files_that_the_archive_lacks_stay_and_the_next_verification_withdraws_the_finalization(
     observatory: Observatory,
 ) -> None:
     names = observatory.fill()
@@ -80,7 +80,7 @@ class Meanwhile:
         place.symlink_to(self.observatory.home / "elsewhere")
 
 
-def test_what_changes_between_the_reading_and_the_deletion_stays(observatory: Observatory) -> None:
+def test_a_file_that_changes_between_reading_and_deletion_stays(observatory: Observatory) -> None:
     names = observatory.fill()
     observatory.verify_and_publish()
     [here] = observatory.places()["local"]

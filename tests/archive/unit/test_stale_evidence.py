@@ -43,26 +43,26 @@ class Dies:
 
 
 @pytest.mark.parametrize("name", [f"met_{DAY:%Y%m%d}_\t.csv", f"met_{DAY:%Y%m%d}_\\[.csv"])
-def test_a_file_of_the_source_that_may_not_be_copied_keeps_its_day_open_and_its_stream_unprunable(
+def test_a_refused_file_of_the_source_keeps_its_day_open_and_its_stream_unprunable(
     observatory: Observatory, name: str
 ) -> None:
     observatory.fill()
     observatory.write("source", f"met_{TODAY + timedelta(days=9):%Y%m%d}.csv", b"of no day that there is")
     (observatory.place("source") / "newest.csv").symlink_to("anything")
-    assert observatory.certify_all().plan.candidates, "what is no file of a day opens none"
+    assert observatory.verify_all().plan.candidates, "what is no file of a day opens none"
     observatory.write("source", name, b"nobody may copy this")
-    certified = observatory.certify_all()
-    verdict = next(found.verdict for found in certified.report.days if found.day == DAY)
+    outcome = observatory.verify_all()
+    verdict = next(found.verdict for found in outcome.report.days if found.day == DAY)
     assert (verdict.refused, verdict.problem_count, verdict.is_final) == (1, 0, False)
     assert "1 refused, the first met_" in verdict.sentence()
     said = observatory.records.finalizations(STREAM).read(DAY)
     assert said is not None
     assert (said.complete, said.why[:12]) == (False, "refused: met")
-    assert certified.plan.candidates == ()
-    assert f"the first {DAY}: refused: met_" in certified.plan.why
+    assert outcome.plan.candidates == ()
+    assert f"the first {DAY}: refused: met_" in outcome.plan.why
 
 
-def test_a_file_that_day_names_does_not_tell_keeps_its_day_open(tmp_path: Path) -> None:
+def test_a_file_that_day_names_does_not_match_keeps_its_day_open(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path, {"day_names": ["met_%Y%m%d_*"]})
     observatory.fill()
     assert observatory.verify_and_publish().report.days[0].verdict.is_final
@@ -82,7 +82,7 @@ def test_a_streams_directory_may_be_a_symlink_to_another_disk(observatory: Obser
     assert observatory.verify_and_publish().report.days[0].verdict.is_final
 
 
-def test_a_day_is_not_over_because_the_instruments_clock_is_ahead(tmp_path: Path) -> None:
+def test_a_clock_of_the_instrument_that_is_ahead_does_not_end_a_day(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path, {"start": str(TODAY)})
     observatory.fill(3, day=TODAY)
     written = int(time.time()) - 7200
@@ -96,11 +96,11 @@ def test_a_day_is_not_over_because_the_instruments_clock_is_ahead(tmp_path: Path
     assert observatory.records.finalizations(STREAM).read(TODAY) is None
 
 
-def test_days_that_were_listed_by_a_run_that_died_before_it_compared_them_give_no_candidates(
+def test_days_that_a_killed_run_listed_but_did_not_compare_give_no_candidates(
     observatory: Observatory,
 ) -> None:
     observatory.fill()
-    assert observatory.certify_all().plan.candidates
+    assert observatory.verify_all().plan.candidates
     [there] = observatory.places()["gws"]
     dying = Place(there.host, there.source, Dies(), there.root, there.below)
     with pytest.raises(RuntimeError, match="killed"):
@@ -108,32 +108,32 @@ def test_days_that_were_listed_by_a_run_that_died_before_it_compared_them_give_n
     plan = observatory.verify_and_publish(TODAY).plan
     assert plan.candidates == ()
     assert "not compared since" in plan.why
-    assert observatory.certify_all().plan.candidates
+    assert observatory.verify_all().plan.candidates
 
 
-def test_files_of_before_the_streams_start_are_no_candidates(observatory: Observatory) -> None:
+def test_files_from_before_the_start_of_a_stream_are_not_candidates(observatory: Observatory) -> None:
     old = observatory.fill()
     new = observatory.fill(day=DAY + timedelta(days=9))
-    assert sorted(observatory.certify_all().plan.candidates) == sorted(old + new)
+    assert sorted(observatory.verify_all().plan.candidates) == sorted(old + new)
     later = Observatory(observatory.home, {"start": str(DAY + timedelta(days=5))})
-    assert sorted(later.certify_all().plan.candidates) == sorted(new)
+    assert sorted(later.verify_all().plan.candidates) == sorted(new)
 
 
-def test_what_was_read_in_one_archive_proves_nothing_of_another(observatory: Observatory) -> None:
+def test_checksums_of_one_archive_prove_nothing_of_another(observatory: Observatory) -> None:
     names = observatory.fill()
-    observatory.certify_all()
+    observatory.verify_all()
     observatory.flip("gws", names[0])
     (observatory.home / "far").rename(observatory.home / "elsewhere")
     there = Place("far", LocalSource(), LocalHasher(), str(observatory.home / "elsewhere/raw"), "met")
-    certified = observatory.verify_and_publish(places={"gws": [there]})
-    assert certified.report.read == {"gws": len(names)}
-    assert certified.report.days[0].verdict.gaps == [f"{names[0]}: different checksum in the archive"]
-    assert certified.plan.candidates == ()
+    outcome = observatory.verify_and_publish(places={"gws": [there]})
+    assert outcome.report.read == {"gws": len(names)}
+    assert outcome.report.days[0].verdict.gaps == [f"{names[0]}: different checksum in the archive"]
+    assert outcome.plan.candidates == ()
 
 
-def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_again(observatory: Observatory) -> None:
+def test_records_from_before_the_local_clock_was_set_back_are_listed_and_read_again(observatory: Observatory) -> None:
     observatory.fill()
-    observatory.certify_all()
+    observatory.verify_all()
     with database(observatory) as db:
         db.execute("UPDATE look SET at = at + ?", (400 * A_DAY,))
         db.execute("UPDATE file SET hashed_at = hashed_at + ?", (400 * A_DAY,))
@@ -144,12 +144,12 @@ def test_what_was_noted_before_our_clock_was_set_back_is_looked_at_and_read_agai
     plan = observatory.verify_and_publish(TODAY).plan
     assert plan.candidates == ()
     assert "clock was set back" in plan.why
-    assert observatory.certify_all().report.read == dict.fromkeys(SIDES, 6)
+    assert observatory.verify_all().report.read == dict.fromkeys(SIDES, 6)
 
 
-def test_a_clock_of_ours_that_is_ahead_makes_nothing_old_enough_to_be_pruned(observatory: Observatory) -> None:
+def test_a_local_clock_that_is_ahead_makes_no_file_old_enough_to_be_pruned(observatory: Observatory) -> None:
     old, new = observatory.fill(), observatory.fill(day=TODAY - timedelta(days=3))
-    observatory.certify_all()
+    observatory.verify_all()
     ahead = datetime.now(UTC) + timedelta(days=5)
     site = observatory.site
     with database(observatory) as db:  # looked at since, with that clock
@@ -161,9 +161,9 @@ def test_a_clock_of_ours_that_is_ahead_makes_nothing_old_enough_to_be_pruned(obs
     assert sorted(plan.candidates) == sorted(old), f"and none of {new}"
 
 
-def test_a_stream_that_the_site_file_no_longer_has_keeps_no_candidates(observatory: Observatory) -> None:
+def test_a_stream_that_was_removed_from_the_site_file_keeps_no_candidates(observatory: Observatory) -> None:
     observatory.fill()
-    assert observatory.certify_all().plan.candidates
+    assert observatory.verify_all().plan.candidates
     candidates = observatory.site.paths.manifests / "latest" / STREAM / "prune_candidates.tsv"
     assert name_of(0) in candidates.read_text()
     site = observatory.site.model_copy(update={"streams": {"other": observatory.site.streams[STREAM]}})

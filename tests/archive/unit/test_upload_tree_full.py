@@ -36,7 +36,7 @@ def outcome(item: Item, target: Path) -> str:
     return "taken"
 
 
-def test_a_database_beside_which_there_is_no_room_is_no_attempt_of_it(tmp_path: Path) -> None:
+def test_a_backup_without_room_beside_the_database_counts_no_attempt(tmp_path: Path) -> None:
     # In WAL mode SQLite needs room beside the original too, and says "disk I/O error" where there is none.
     def act() -> list[str]:
         item, target = database(tmp_path / "catalog.sqlite"), tmp_path / "view/catalog.sqlite"
@@ -61,7 +61,7 @@ def test_a_database_beside_which_there_is_no_room_is_no_attempt_of_it(tmp_path: 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CANTOPEN])
 @pytest.mark.parametrize("room", ["none", "enough"])
-def test_what_sqlite_says_of_a_write_counts_as_a_full_disk_only_where_it_is_full(
+def test_a_write_error_of_sqlite_counts_as_a_full_disk_only_where_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, room: str
 ) -> None:
     def failing(*_: object) -> None:
@@ -74,14 +74,14 @@ def test_what_sqlite_says_of_a_write_counts_as_a_full_disk_only_where_it_is_full
     def full(_: object) -> os.statvfs_result:
         return os.statvfs_result((*free[:4], 0, *free[5:]))
 
-    monkeypatch.setattr(upload_tree, "_back_up", failing)
+    monkeypatch.setattr(upload_tree, "_back_up_database", failing)
     real: Callable[..., os.statvfs_result] = os.statvfs
     monkeypatch.setattr(upload_tree.os, "statvfs", full if room == "none" else real)
     assert (
         outcome(item, tmp_path / "view")
         == {
             "none": "ENOSPC",
-            "enough": "no backup of this database can be made: disk I/O error",
+            "enough": "this database cannot be backed up: disk I/O error",
         }[room]
     )
 
@@ -92,4 +92,4 @@ def test_a_database_that_cannot_be_read_is_unusable_on_a_full_disk_too(
     item, free = database(tmp_path / "catalog.sqlite"), os.statvfs(tmp_path)
     Path(item.local_path).write_bytes(b"not a database" * 400)
     monkeypatch.setattr(upload_tree.os, "statvfs", lambda _: os.statvfs_result((*free[:4], 0, *free[5:])))
-    assert outcome(item, tmp_path / "view").startswith("no backup of this database can be made: ")
+    assert outcome(item, tmp_path / "view").startswith("this database cannot be backed up: ")

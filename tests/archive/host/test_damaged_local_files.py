@@ -46,7 +46,7 @@ def touch(place: Path) -> None:
     os.utime(place)
 
 
-def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gaps_here_and_are_not_sent(
+def test_local_files_damaged_after_the_source_pruned_them_are_reported_and_not_sent(
     site: PushedSite,
 ) -> None:
     damages = {"0/met_20260305_000.csv": cut, "1/met_20260305_001.csv": empty}
@@ -60,18 +60,18 @@ def test_files_that_were_damaged_here_after_their_source_had_pruned_them_are_gap
         assert "held back of 2026-03-05" in backlog.why
         report = site.push()
         assert (report.files, report.held.total, report.host) == (0, 4, None)
-        assert "differs from what its day was finalized with" in report.held.first[0]
+        assert "differs from the version that its day was finalized with" in report.held.first[0]
         assert adds_up(report)
         found = site.verify_and_publish().report.days[0].verdict
         different = {"different size": 2, "different mtime": 2}
-        assert {str(kind): count for kind, count in found.here.items()} == different | {"extra": 2}
+        assert {str(kind): count for kind, count in found.local_classes.items()} == different | {"extra": 2}
         assert found.problem_count == 4
-        assert found.archive == {MatchClass.IDENTICAL: 6}
+        assert found.archive_classes == {MatchClass.IDENTICAL: 6}
         assert found.is_final, "the archive has the day as it was finalized"
         assert {name: site.place("gws", name).read_bytes() for name in damages} == good
 
 
-def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_archive_that_lost_the_file(
+def test_a_local_file_with_changed_bytes_is_reported_and_not_sent_to_an_archive_that_lost_it(
     site: PushedSite,
 ) -> None:
     name = "0/met_20260305_003.csv"
@@ -79,7 +79,7 @@ def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_
     site.verify_and_publish(full=True)
     site.place("gws", name).unlink()
     found = site.verify_and_publish().report.days[0].verdict
-    assert sorted(found.gaps) == [f"{name}: different checksum here", f"{name}: missing in the archive"]
+    assert sorted(found.gaps) == [f"{name}: different checksum locally", f"{name}: missing in the archive"]
     with site.ledger() as ledger:
         ledger.requeue("gws", [str(site.place("gws", name))])
     report = site.push()
@@ -87,17 +87,17 @@ def test_bytes_that_changed_here_by_themselves_are_a_gap_and_are_not_sent_to_an_
     assert not site.place("gws", name).exists()
 
 
-def test_a_repair_says_that_only_the_archive_has_the_good_copy(site: PushedSite) -> None:
+def test_the_repair_plan_reports_that_only_the_archive_has_the_good_copy(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
     site.verify_and_publish()
     with site.records.verification(STREAM, site.places()) as verification:
-        [mend] = plan_repair(verification, DAY)
-    assert (mend.path, mend.kind) == (name, RepairKind.NONE)
-    assert "the archive has what the day was finalized with" in mend.why
+        [step] = plan_repair(verification, DAY)
+    assert (step.path, step.kind) == (name, RepairKind.NONE)
+    assert "the archive has the finalized version" in step.why
 
 
-def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_back(site: PushedSite) -> None:
+def test_a_late_file_of_a_finalized_day_is_sent_while_a_damaged_one_is_held_back(site: PushedSite) -> None:
     cut(site.place("local", "0/met_20260305_000.csv"))
     for side in ("source", "local"):
         site.write(side, "met_20260305_late.csv", b"recovered")
@@ -108,7 +108,7 @@ def test_a_late_file_of_a_finalized_day_still_goes_out_beside_one_that_is_held_b
     assert site.place("gws", "met_20260305_late.csv").read_bytes() == b"recovered"
 
 
-def test_what_was_put_into_the_queue_before_it_was_damaged_is_held_back_too(site: PushedSite) -> None:
+def test_a_file_that_was_damaged_after_it_was_queued_is_held_back(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
     place = site.place("local", name)
     good = site.place("gws", name).read_bytes()
@@ -136,7 +136,7 @@ def incomplete(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
     return site
 
 
-def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had_once_and_has_no_more(
+def test_the_archive_keeps_a_pruned_file_of_a_day_that_was_never_finalized(
     incomplete: PushedSite,
 ) -> None:
     site, name = incomplete, "0/met_20260305_000.csv"
@@ -146,12 +146,12 @@ def test_of_a_day_that_was_never_finalized_the_archive_keeps_what_its_source_had
     site.verify_and_publish()
     report = site.push()
     assert (report.files, report.held.total) == (0, 1)
-    assert "is not the version that the archive has" in report.held.first[0]
+    assert "differs from the version in the archive" in report.held.first[0]
     assert site.place("gws", name).read_bytes() == good
     assert not site.raw_backlog().days
 
 
-def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_finalization(site: PushedSite) -> None:
+def test_damaged_evidence_is_named_and_holds_back_only_files_that_differ_from_a_finalization(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
     cut(site.place("local", name))
     site.write("local", "met_20260305_late.csv", b"recovered")
@@ -160,23 +160,23 @@ def test_a_damaged_evidence_is_named_and_holds_up_only_what_differs_from_a_final
     assert site.raw_backlog().days == [DAY]
     report = site.push()
     assert (report.files, report.held.total) == (1, 1)
-    with pytest.raises(EvidenceError, match=f"{evidence}: not the evidence .* Move it away"):
+    with pytest.raises(EvidenceError, match=f"{evidence}: not an evidence database .* Move it away"):
         site.verify_and_publish()
 
 
-def test_what_is_known_to_be_damaged_here_is_not_sent_over_the_archives_copy_when_the_ledger_was_lost(
+def test_a_local_file_with_a_wrong_checksum_is_not_sent_after_the_ledger_was_lost(
     incomplete: PushedSite,
 ) -> None:
     site, name = incomplete, "0/met_20260305_000.csv"
     site.flip("local", name)
-    assert site.verify_and_publish(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum here"
+    assert site.verify_and_publish(full=True).report.days[0].verdict.gaps[0] == f"{name}: different checksum locally"
     good = site.place("gws", name).read_bytes()
     (site.site.paths.state / "ledger.sqlite").unlink()
     assert site.push().held.total == 1
     assert site.place("gws", name).read_bytes() == good
 
 
-def test_a_file_that_somebody_registers_does_not_go_into_the_directory_of_a_stream(site: PushedSite) -> None:
+def test_a_registered_file_is_not_sent_into_the_directory_of_a_stream(site: PushedSite) -> None:
     place = site.place("gws", "0/met_20260305_000.csv")
     good = place.read_bytes()
     other = site.home / "other.dat"
@@ -185,5 +185,5 @@ def test_a_file_that_somebody_registers_does_not_go_into_the_directory_of_a_stre
         ledger.add_file(other, str(place), "gws")
         report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).core_products()
     assert (report.files, report.parked.total) == (0, 1)
-    assert "to which only the stream's own files go" in report.parked.first[0]
+    assert "which only takes the stream's own files" in report.parked.first[0]
     assert place.read_bytes() == good

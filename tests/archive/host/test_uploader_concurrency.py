@@ -38,7 +38,7 @@ def held(observatory: Observatory) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_file_is_never_seen_there_in_part_while_it_comes_and_after_a_kill(observatory: Observatory) -> None:
+def test_the_archive_never_has_a_partial_file_under_its_name_even_after_a_kill(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": BIG})
     target = observatory.gws / "raw" / "met" / "20260305.csv"
     slow = observatory.but(bandwidth=1000, known_hosts=None)
@@ -72,7 +72,7 @@ def test_a_file_is_never_seen_there_in_part_while_it_comes_and_after_a_kill(obse
     assert left_over(observatory.home / "raw") == []
 
 
-def test_runs_that_are_killed_at_any_moment_never_make_the_ledger_say_more_than_is_there(
+def test_runs_killed_at_any_moment_never_leave_a_copied_row_without_its_file(
     observatory: Observatory,
 ) -> None:
     chance = random.Random(11)
@@ -95,7 +95,7 @@ def test_runs_that_are_killed_at_any_moment_never_make_the_ledger_say_more_than_
     assert observatory.push_raw().files == 0
 
 
-def test_a_file_that_goes_away_here_while_it_is_sent_is_a_success_with_a_note(observatory: Observatory) -> None:
+def test_a_local_file_that_vanishes_during_the_transfer_is_a_success_with_a_note(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305_a.csv": BIG, "20260305_z.csv": b"z"})
 
     def vanish() -> None:
@@ -107,7 +107,7 @@ def test_a_file_that_goes_away_here_while_it_is_sent_is_a_success_with_a_note(ob
         report = slow.push_raw()
     assert report.host_errors == {}
     assert (report.files, report.failed.total) == (1, 1)
-    assert "files went away here while they were sent (rsync's exit code 24)" in report.notes
+    assert "local files vanished while they were sent (rsync's exit code 24)" in report.notes
     assert any("vanished" in note for note in report.notes)
     row = observatory.row(observatory.gws / "raw" / "met" / "20260305_z.csv")
     assert row is not None
@@ -115,7 +115,7 @@ def test_a_file_that_goes_away_here_while_it_is_sent_is_a_success_with_a_note(ob
     assert observatory.push_raw().files == 1
 
 
-def test_a_file_that_is_replaced_here_meanwhile_is_whole_there_old_and_then_new(observatory: Observatory) -> None:
+def test_a_file_replaced_locally_during_the_push_arrives_complete_as_old_and_then_new(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": BIG})
     target = observatory.gws / "raw" / "met" / "20260305.csv"
     new = random.Random(8).randbytes(2_000_000)
@@ -132,7 +132,7 @@ def test_a_file_that_is_replaced_here_meanwhile_is_whole_there_old_and_then_new(
     assert target.read_bytes() == new
 
 
-def test_a_product_that_is_written_in_place_meanwhile_is_whole_there_or_waits(observatory: Observatory) -> None:
+def test_a_product_written_in_place_during_the_push_arrives_complete_or_waits(observatory: Observatory) -> None:
     old, young = observatory.products / "old.nc", observatory.products / "young.nc"
     write(observatory.products, {"old.nc": BIG, "young.nc": BIG})
     os.utime(young)
@@ -151,7 +151,7 @@ def test_a_product_that_is_written_in_place_meanwhile_is_whole_there_or_waits(ob
     assert differences(observatory.products, observatory.gws / "products") == []
 
 
-def test_a_log_that_is_appended_without_pause_is_always_there_as_it_once_was(observatory: Observatory) -> None:
+def test_a_log_that_is_appended_without_pause_arrives_as_a_prefix_each_time(observatory: Observatory) -> None:
     log = observatory.products / "ops" / "events.jsonl"
     log.parent.mkdir(parents=True)
     line, stop = b'{"a": "line"}\n', threading.Event()
@@ -179,7 +179,7 @@ def test_a_log_that_is_appended_without_pause_is_always_there_as_it_once_was(obs
     assert differences(observatory.products, observatory.gws / "products") == []
 
 
-def test_a_product_that_is_rewritten_all_the_while_waits_and_holds_up_no_other(
+def test_a_product_that_is_rewritten_all_the_time_waits_and_delays_no_other(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(observatory.products, {"quiet.txt": b"quiet"})
@@ -199,7 +199,7 @@ def test_a_product_that_is_rewritten_all_the_while_waits_and_holds_up_no_other(
     assert observatory.push_core().files == 1
 
 
-def test_small_products_go_out_while_a_large_push_of_the_camera_is_going(observatory: Observatory) -> None:
+def test_small_products_are_sent_during_a_large_push_of_the_camera(observatory: Observatory) -> None:
     write(observatory.products, {"wxcam/daily_videos/c/20260305.mp4": BIG, "small.json": b"{}"})
     write_raw(observatory, {"20260305.csv": b"x"})
     slow = observatory.but(bandwidth=1000, stall=patient(60))
@@ -210,7 +210,7 @@ def test_small_products_go_out_while_a_large_push_of_the_camera_is_going(observa
     assert large[0].files == 1
 
 
-def test_a_push_of_history_does_not_hold_up_what_has_come_now(observatory: Observatory) -> None:
+def test_a_push_of_history_does_not_delay_new_files(observatory: Observatory) -> None:
     write_raw(observatory, {"20260201.csv": BIG, "20260305.csv": b"now"})
     old = [date(2026, 2, 1)]
     slow = observatory.but(bandwidth=1000, stall=patient(60))
