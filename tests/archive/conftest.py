@@ -1,4 +1,4 @@
-"""Fixtures of the archive's tests: three real hosts, and a site whose archive is behind them."""
+"""Fixtures of the archive's tests: three real hosts, and a site with its archive behind them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from tests.mirror.parts import host_of
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SshServer]]:
-    """Three hosts, which see the same directories."""
+    """Three hosts with the same directories."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(SshServer(tmp_path_factory.mktemp(f"sshd{n}"), address=f"127.0.0.{n}"))

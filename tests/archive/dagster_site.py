@@ -1,4 +1,4 @@
-"""A site with an archive behind real hosts, as Dagster runs it, and as the command ``aurora`` sees it."""
+"""A site with an archive behind real hosts, for Dagster and for the command ``aurora``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES = {f"met_20260305_{number}.csv": b"%d\n" % number * 2000 for number in ran
 
 
 class Platform:
-    """A site with an archive, as Dagster runs it."""
+    """A site with an archive, with its Dagster definitions."""
 
     def __init__(self, home: Path, hosts: tuple[SshHost, ...], instance: DagsterInstance) -> None:
         self.home, self.instance = home, instance
@@ -61,13 +61,13 @@ class Platform:
         return done
 
     def alter_stream(self, **changes: object) -> None:
-        """Have another ``met``, as after a change of the site file."""
+        """Change the stream ``met``, as by an edit of the site file."""
         streams = self.site.streams
         altered = streams["met"].model_copy(update=changes)
         self.definitions = build(self.site.model_copy(update={"streams": streams | {"met": altered}}))
 
     def tick(self, name: str) -> Any:
-        """What a schedule answers now."""
+        """Evaluate a schedule now; returns its run requests or its skip message."""
         schedule = self.definitions.resolve_schedule_def(name)
         resources = {key: self.definitions.resources[key] for key in schedule.required_resource_keys}
         with build_schedule_context(
@@ -80,7 +80,7 @@ class Platform:
         return data.run_requests or data.skip_message
 
     def aurora(self, *arguments: str, code: int = 0) -> Result:
-        """The command ``aurora`` on this site; fails where it does not end with ``code``."""
+        """Run the command ``aurora`` on this site; fails where its exit code is not ``code``."""
         done = CliRunner().invoke(main, ["--site", str(self.home / "site.yaml"), *arguments], terminal_width=200)
         assert done.exit_code == code, done.output
         return done

@@ -1,4 +1,4 @@
-"""What the tests of the archive share: a site with an archive of several hosts over one directory, and its pushes."""
+"""Shared by the archive's tests: a site with an archive of several hosts over one directory, and its pushes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.mirror.parts import DAY, write
 from tests.patience import patient
 
 LOG = logging.getLogger("tests.archive")
-CONNECT, STALL = patient(2), patient(4)  # s; tests of a trouble wait for them, so they are short
+CONNECT, STALL = patient(2), patient(4)  # s; tests of faulty hosts wait for them, so they are short
 MET: dict[str, Any] = {
     "host": "here",
     "path": "/nowhere",
@@ -38,7 +38,7 @@ MET: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Observatory:
-    """A site below ``home`` whose archive is ``gws`` beside it, behind some hosts: all real parts."""
+    """A site below ``home``, with the archive ``gws`` beside it behind some hosts; all parts are real."""
 
     home: Path
     hosts: tuple[SshHost, ...]
@@ -48,7 +48,7 @@ class Observatory:
     gws_name: str = "gws"
     wait: int = int(patient(20))
     known_hosts: Path | None = None
-    """Shared by tests, which saves a login in each; by default one of its own, as for whoever forks needs."""
+    """Shared by tests, which saves a login in each; by default its own, which tests that fork need."""
     streams: dict[str, Any] = field(default_factory=lambda: {"met": MET})
 
     @property
@@ -83,8 +83,8 @@ class Observatory:
 
     @property
     def connections(self) -> Connections:
-        known = self.known_hosts or self.home / "state" / "known_hosts"
-        return Connections(Bounds(known, connect_seconds=CONNECT, listing_seconds=patient(20)))
+        known_hosts = self.known_hosts or self.home / "state" / "known_hosts"
+        return Connections(Bounds(known_hosts, connect_seconds=CONNECT, listing_seconds=patient(20)))
 
     @property
     def archive_hosts(self) -> Sequence[ArchiveHost]:
@@ -94,12 +94,12 @@ class Observatory:
     def ledger(self) -> Ledger:
         return Ledger(Layout.of(self.site).ledger)
 
-    def row(self, there: Path) -> Row | None:
+    def row(self, remote_path: Path) -> Row | None:
         with self.ledger() as ledger:
-            return ledger.row("gws", str(there))
+            return ledger.row("gws", str(remote_path))
 
     def pushing(self, act: Callable[[Pushing], Any], hosts: Sequence[ArchiveHost] | None = None) -> Any:
-        """Do something with the pushes of this site, with a ledger that is open meanwhile."""
+        """Call ``act`` with the pushes of this site and an open ledger."""
         with self.ledger() as ledger:
             return act(Pushing(self.site, self.archive, self.archive_hosts if hosts is None else hosts, ledger))
 
@@ -121,7 +121,7 @@ def write_raw(observatory: Observatory, files: dict[str, bytes]) -> None:
 
 
 def files_below(root: Path) -> dict[str, bytes]:
-    """Every file that has a name, with its content."""
+    """Every file whose path has no dot name, with its content."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
@@ -135,7 +135,7 @@ def adds_up(report: Any) -> bool:
 
 
 def receivers(root: Path) -> list[int]:
-    """The far sides of rsync that write below a directory."""
+    """The process ids of remote rsync receivers that write below a directory."""
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -146,7 +146,7 @@ def receivers(root: Path) -> list[int]:
 
 
 def arriving(root: Path) -> int:
-    """How much of a file that is on its way has come, in bytes; 0 where none is."""
+    """How many bytes of a file in transfer have arrived; 0 without one."""
     sizes = [0]
     for place in root.glob("*/.incoming/*/new/*"):
         with suppress(OSError):
@@ -156,7 +156,7 @@ def arriving(root: Path) -> int:
 
 @contextmanager
 def running(act: Callable[[], Any]) -> Iterator[list[Any]]:
-    """Do something beside the block; yields where its result will be."""
+    """Run ``act`` in a thread during the block; yields the list that gets its result."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(act()))
     thread.start()
@@ -167,7 +167,7 @@ def running(act: Callable[[], Any]) -> Iterator[list[Any]]:
 
 
 def why_no_namespace() -> str | None:
-    """Why no mount namespace of our own can be made here, or None where it can: the reason of a skip."""
+    """Why no mount namespace can be created on this machine, as a skip reason; None where it can."""
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, text=True, check=False
     )

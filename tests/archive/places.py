@@ -1,4 +1,4 @@
-"""A site with three places that are directories of this machine: what the instrument has, our copy, and the archive."""
+"""A site whose three places are local directories: the source, the local tree, and the archive."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Observatory:
         return self.home / ROOTS[side] / path
 
     def fill(self, count: int = 6, day: date = DAY, sides: Sequence[Side] = ("source", "local", "gws")) -> list[str]:
-        """Write the same files to the places, with mtimes within the day; returns their names."""
+        """Write the same files to some sides, with mtimes within the day; returns their names."""
         names = [name_of(number, day) for number in range(count)]
         for number, name in enumerate(names):
             for side in sides:
@@ -82,7 +82,7 @@ class Observatory:
         return place
 
     def flip(self, side: Side, name: str) -> None:
-        """Change one byte and nothing that a listing shows."""
+        """Change one byte, but neither size nor mtime."""
         place = self.place(side, name)
         status, content = place.stat(), bytearray(place.read_bytes())
         content[len(content) // 2] ^= 1
@@ -103,16 +103,16 @@ class Observatory:
         accept_loss: bool = False,
         places: dict[Side, Sequence[Place]] | None = None,
     ) -> VerifyOutcome:
-        ways = {**self.places(), **(places or {})}
-        return verify_and_publish(self.records, STREAM, days or [DAY], ways, full=full, accept_loss=accept_loss)
+        all_places = {**self.places(), **(places or {})}
+        return verify_and_publish(self.records, STREAM, days or [DAY], all_places, full=full, accept_loss=accept_loss)
 
     def verify_all(self, **options: Any) -> VerifyOutcome:
-        """All days from the stream's start to today, as the daily pass does."""
+        """Verify all days from the stream's start to today, as the daily verification does."""
         start = self.site.streams[STREAM].start
         return self.verify_and_publish(
             *(start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)), **options
         )
 
     def mirror_to_archive(self) -> None:
-        """Make the archive what is here, by other means than the code under test."""
+        """Copy the local tree to the archive, without the code under test."""
         shutil.copytree(self.place("local"), self.place("gws"), dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""A site whose three places are directories of this machine, with real pushes from one to another."""
+"""A site whose three places are local directories, with real pushes to the archive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.patience import patient
 
 
 class PushedSite(Observatory):
-    """Three places, and an archive behind real hosts."""
+    """A site with three local places, and its archive behind real hosts."""
 
     hosts: tuple[SshHost, ...]
 
@@ -28,20 +28,20 @@ class PushedSite(Observatory):
         return self.records.archive.model_copy(update={"hosts": self.hosts})
 
     def archive_hosts(self) -> Sequence[ArchiveHost]:
-        spoken = {"connect_seconds": patient(10), "listing_seconds": patient(20)}
-        moved = {"stall_seconds": patient(20), "transfer_seconds": patient(60)}
-        return Connections(Bounds(self.home / "known_hosts", **spoken, **moved)).archive_hosts(
+        connection_bounds = {"connect_seconds": patient(10), "listing_seconds": patient(20)}
+        transfer_bounds = {"stall_seconds": patient(20), "transfer_seconds": patient(60)}
+        return Connections(Bounds(self.home / "known_hosts", **connection_bounds, **transfer_bounds)).archive_hosts(
             self.archive_settings, LOG
         )
 
     def push(self, change: Callable[[ArchiveHost], Any] = lambda host: host) -> Any:
-        """Push the day; ``change`` may give a host a fault."""
+        """Push the day; ``change`` may make a host faulty."""
         hosts = [change(host) for host in self.archive_hosts()]
         with self.records.ledger() as ledger:
             return Pushing(self.site, self.archive_settings, hosts, ledger).raw(STREAM, [DAY])
 
     def finalize(self) -> list[str]:
-        """Six files of a day in all three places, finalized; returns their names."""
+        """Push and finalize a day of six files; returns their names."""
         names = self.fill(sides=["source", "local"])
         assert self.push().files == len(names)
         assert self.verify_and_publish().report.days[0].verdict.is_final

@@ -1,4 +1,4 @@
-"""Hosts of the archive in trouble: each ends in the next host within its stated bound, and says why."""
+"""Faulty archive hosts: after each the push uses the next host within the stated time limit, and reports why."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.mirror.parts import host_of, left_over, once
 from tests.patience import patient
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nobody_answers, nothing_listens
 
-SLACK = patient(15)  # s, for what is work and no waiting: it takes half a second, and the defaults wait a minute
+SLACK = patient(15)  # s, for the work itself: it takes half a second, and the default timeouts a minute
 BIG = random.Random(3).randbytes(6_000_000)
 ADDRESS = "127.0.0.21"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a host in trouble is made."""
+class Setup:
+    """The parts from which a faulty host is made."""
 
     observatory: Observatory
     good: SshServer
@@ -49,84 +49,96 @@ class Place:
 
 
 @contextmanager
-def behind(place: Place, port: Callable[[str], AbstractContextManager[int]]) -> Iterator[SshHost]:
+def unresponsive_host(setup: Setup, port: Callable[[str], AbstractContextManager[int]]) -> Iterator[SshHost]:
     with port(ADDRESS) as number:
-        yield place.at(number)
+        yield setup.at(number)
 
 
 @contextmanager
-def with_another_key(place: Place) -> Iterator[SshHost]:
-    with SshServer(place.home, address=ADDRESS) as server:
-        place.observatory.connections.ask(host_of(server), ["true"])
+def with_another_key(setup: Setup) -> Iterator[SshHost]:
+    with SshServer(setup.home, address=ADDRESS) as server:
+        setup.observatory.connections.ask(host_of(server), ["true"])
         server.rotate_host_key()
         yield host_of(server)
 
 
 @contextmanager
-def forcing(place: Place, command: str) -> Iterator[SshHost]:
-    with SshServer(place.home, address=ADDRESS, options=[f"ForceCommand {command}"]) as server:
+def forcing(setup: Setup, command: str) -> Iterator[SshHost]:
+    with SshServer(setup.home, address=ADDRESS, options=[f"ForceCommand {command}"]) as server:
         yield host_of(server)
 
 
 @contextmanager
-def with_a_disk(place: Place, mount: str) -> Iterator[SshHost]:
-    """A host that alone sees another disk in the archive's place, or the same in another way: in its own namespace."""
+def with_a_disk(setup: Setup, mount: str) -> Iterator[SshHost]:
+    """A host that has another disk at the archive's path, or the same disk in another state, in its own namespace."""
     if reason := why_no_namespace():
         pytest.skip(reason)
-    gws = place.observatory.gws
+    gws = setup.observatory.gws
     gws.mkdir()
     within = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', str(gws)]
-    with SshServer(place.home, address=ADDRESS, within=within) as server:
+    with SshServer(setup.home, address=ADDRESS, within=within) as server:
         yield host_of(server)
 
 
 @contextmanager
-def on_a_line_that(place: Place, way: str, after: int = 2_000_000) -> Iterator[SshHost]:
-    with Proxy(place.good, ADDRESS, way, left=after) as proxy:  # type: ignore[arg-type]
-        yield place.at(proxy.port)
+def with_connection_that(setup: Setup, fault: str, after: int = 2_000_000) -> Iterator[SshHost]:
+    with Proxy(setup.good, ADDRESS, fault, left=after) as proxy:  # type: ignore[arg-type]
+        yield setup.at(proxy.port)
         assert proxy.has_failed.is_set()
 
 
-TROUBLES: dict[str, tuple[Callable[[Place], AbstractContextManager[SshHost]], str, float]] = {
-    "refused": (lambda place: behind(place, nothing_listens), "Connection refused, nothing listens there", 0),
-    "dead": (lambda place: behind(place, nobody_answers), "no answer in time", CONNECT),
-    "half open": (lambda place: behind(place, accepts_and_never_answers), r"\(half open\)", CONNECT),
+TROUBLES: dict[str, tuple[Callable[[Setup], AbstractContextManager[SshHost]], str, float]] = {
+    "refused": (
+        lambda setup: unresponsive_host(setup, nothing_listens),
+        "Connection refused, nothing listens there",
+        0,
+    ),
+    "dead": (lambda setup: unresponsive_host(setup, nobody_answers), "no answer in time", CONNECT),
+    "half open": (lambda setup: unresponsive_host(setup, accepts_and_never_answers), r"\(half open\)", CONNECT),
     "wrong host key": (with_another_key, "the host key has CHANGED", 0),
     "login without shell": (
-        lambda place: forcing(place, "echo This account is currently not available. >&2; exit 1"),
+        lambda setup: forcing(setup, "echo This account is currently not available. >&2; exit 1"),
         "This account is currently not available",
         0,
     ),
-    "shell that says something else": (
-        lambda place: forcing(place, "echo Welcome"),
+    "shell that prints something else": (
+        lambda setup: forcing(setup, "echo Welcome"),
         "is let in, but a program.*Welc",
         0,
     ),
-    "shell that says nothing": (lambda place: forcing(place, "true"), "is let in, but a program cannot be run", 0),
+    "shell that prints nothing": (lambda setup: forcing(setup, "true"), "is let in, but a program cannot be run", 0),
     "shell that never ends": (
-        lambda place: forcing(place, "exec sleep 3600"),
+        lambda setup: forcing(setup, "exec sleep 3600"),
         f"took longer than {2 * CONNECT:g} s",
         STALL,
     ),
     "no rsync": (
-        lambda place: forcing(
-            place, 'case $SSH_ORIGINAL_COMMAND in rsync*) exit 127;; esac; eval "$SSH_ORIGINAL_COMMAND"'
+        lambda setup: forcing(
+            setup, 'case $SSH_ORIGINAL_COMMAND in rsync*) exit 127;; esac; eval "$SSH_ORIGINAL_COMMAND"'
         ),
         r"rsync ended with (12|127) \(",
         0,
     ),
     "disk full": (
-        lambda place: with_a_disk(place, 'mount -t tmpfs -o size=1m none "$0"'),
+        lambda setup: with_a_disk(setup, 'mount -t tmpfs -o size=1m none "$0"'),
         "could not write there: .*No space left on device",
         0,
     ),
     "disk read-only": (
-        lambda place: with_a_disk(place, 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'),
+        lambda setup: with_a_disk(setup, 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'),
         "Read-only file system",
         0,
     ),
-    "connection lost half-way": (lambda place: on_a_line_that(place, "cuts"), r"(?i)rsync ended with \d+ \(.*conn", 0),
-    "line silent half-way": (lambda place: on_a_line_that(place, "goes silent"), "nothing moved for too long", STALL),
+    "connection lost half-way": (
+        lambda setup: with_connection_that(setup, "cuts"),
+        r"(?i)rsync ended with \d+ \(.*conn",
+        0,
+    ),
+    "connection silent half-way": (
+        lambda setup: with_connection_that(setup, "goes silent"),
+        "nothing moved for too long",
+        STALL,
+    ),
 }
 
 
@@ -136,8 +148,8 @@ def test_after_a_host_fails_the_push_uses_the_next_host_within_the_time_limit(
 ) -> None:
     make, why, bound = TROUBLES[trouble]
     write_raw(observatory, {"20260305.csv": BIG, "a/20260305_b.csv": b"b"})
-    there = observatory.gws / "raw" / "met"
-    with make(Place(observatory, servers[0], tmp_path / "troubled")) as bad:
+    archived = observatory.gws / "raw" / "met"
+    with make(Setup(observatory, servers[0], tmp_path / "troubled")) as bad:
         observatory = observatory.but(hosts=(bad, host_of(servers[1]), host_of(servers[2])))
         began = time.monotonic()
         report = observatory.push_raw()
@@ -148,11 +160,11 @@ def test_after_a_host_fails_the_push_uses_the_next_host_within_the_time_limit(
     assert "\n" not in str(report.host_errors)
     assert took < bound + SLACK
     assert (report.files, report.bytes, report.failed.total) == (2, len(BIG) + 1, 0)
-    assert files_below(there) == {"20260305.csv": BIG, "a/20260305_b.csv": b"b"}
-    row = observatory.row(there / "20260305.csv")
+    assert files_below(archived) == {"20260305.csv": BIG, "a/20260305_b.csv": b"b"}
+    row = observatory.row(archived / "20260305.csv")
     assert row is not None
     assert row.copied_at
-    assert row.attempts == 0, "a host's failure is none of the file's"
+    assert row.attempts == 0, "the failure of a host is not a failed attempt of the file"
     assert left_over(observatory.home / "raw") == []
 
 
@@ -160,7 +172,7 @@ def test_the_next_host_resumes_a_transfer_that_a_lost_connection_interrupted(
     observatory: Observatory, servers: list[SshServer], tmp_path: Path
 ) -> None:
     write_raw(observatory, {"20260305.csv": BIG})
-    with on_a_line_that(Place(observatory, servers[0], tmp_path), "cuts", after=5_000_000) as bad:
+    with with_connection_that(Setup(observatory, servers[0], tmp_path), "cuts", after=5_000_000) as bad:
         report = observatory.but(hosts=(bad, host_of(servers[1]))).push_raw()
     assert report.matched_bytes > 500_000
     assert report.literal_bytes < len(BIG)
@@ -171,26 +183,26 @@ def test_when_no_host_works_the_error_has_the_reason_of_each(
     observatory: Observatory, servers: list[SshServer], tmp_path: Path
 ) -> None:
     write_raw(observatory, {"20260305.csv": b"x"})
-    place = Place(observatory, servers[0], tmp_path / "troubled")
+    setup = Setup(observatory, servers[0], tmp_path / "troubled")
     with (
         nothing_listens("127.0.0.22") as refusing,
         accepts_and_never_answers("127.0.0.23") as silent,
-        forcing(place, "echo no shell for you >&2; exit 3") as shut,
+        forcing(setup, "echo no shell for you >&2; exit 3") as shut,
     ):
-        bad = (place.at(refusing).model_copy(update={"address": "127.0.0.22"}),)
-        bad += (place.at(silent).model_copy(update={"address": "127.0.0.23"}), shut)
+        bad = (setup.at(refusing).model_copy(update={"address": "127.0.0.22"}),)
+        bad += (setup.at(silent).model_copy(update={"address": "127.0.0.23"}), shut)
         with pytest.raises(ArchiveError) as caught:
             observatory.but(hosts=bad).push_raw()
-    said = str(caught.value)
-    assert said.startswith("no host of archive gws works. 127.0.0.22:")
+    message = str(caught.value)
+    assert message.startswith("no host of archive gws works. 127.0.0.22:")
     for text in ("nothing listens there", "(half open)", "no shell for you", *(f"{b.address}:{b.port}: " for b in bad)):
-        assert text in said
-    assert "\n" not in said
+        assert text in message
+    assert "\n" not in message
     assert caught.value.transient
     row = observatory.row(observatory.gws / "raw" / "met" / "20260305.csv")
     assert row is not None
     assert (row.copied_at, row.attempts) == (None, 0)
-    assert observatory.push_raw().files == 1, "the next run begins anew"
+    assert observatory.push_raw().files == 1, "the next run starts again with all hosts"
 
 
 def test_the_first_host_of_the_site_is_used_while_it_works(observatory: Observatory, servers: list[SshServer]) -> None:
@@ -223,7 +235,7 @@ def test_a_frozen_remote_rsync_is_abandoned_although_its_sshd_and_kernel_still_a
     assert report.host == f"127.0.0.12:{servers[1].port}"
     assert "nothing moved for too long" in next(iter(report.host_errors.values()))
     assert report.files == 1
-    assert time.monotonic() - began < STALL + SLACK  # the slow line takes 1.5 s for the whole file
+    assert time.monotonic() - began < STALL + SLACK  # the slow connection takes 1.5 s for the whole file
 
 
 def test_a_slow_connection_is_not_dead_although_all_bytes_are_written_long_before_they_arrive(
@@ -235,5 +247,5 @@ def test_a_slow_connection_is_not_dead_although_all_bytes_are_written_long_befor
         slow = host_of(servers[0]).model_copy(update={"address": ADDRESS, "port": proxy.port})
         began = time.monotonic()
         report = observatory.but(hosts=(slow,), stall=patient(2)).push_raw()
-    assert time.monotonic() - began > patient(3), "the line has a pace of its own, whatever this machine does"
+    assert time.monotonic() - began > patient(3), "the connection has its own speed, however fast this machine is"
     assert (report.files, report.host_errors) == (1, {})

@@ -1,4 +1,4 @@
-"""A finalization that is damaged is its day's error: the other days of the stream, and the other streams, go on."""
+"""A damaged finalization is an error of its day: other days of the stream, and other streams, go on."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ from tests.archive.pushed import PushedSite
 NEXT = DAY + timedelta(days=1)
 
 
-def rubbish(said: Finalizations) -> None:
-    said.file(DAY).write_bytes(b"\xff\x00 not YAML: [")
+def rubbish(finalizations: Finalizations) -> None:
+    finalizations.file(DAY).write_bytes(b"\xff\x00 not YAML: [")
 
 
-def cut_short(said: Finalizations) -> None:
-    said.file(DAY).write_text("complete: true\nfiles: 3\n")
+def cut_short(finalizations: Finalizations) -> None:
+    finalizations.file(DAY).write_text("complete: true\nfiles: 3\n")
 
 
-def nested(said: Finalizations) -> None:
-    said.file(DAY).write_text("[" * 100_000)
+def nested(finalizations: Finalizations) -> None:
+    finalizations.file(DAY).write_text("[" * 100_000)
 
 
-def infinite(said: Finalizations) -> None:
-    said.file(DAY).write_text(said.file(DAY).read_text().replace("files: 3", "files: .inf"))
+def infinite(finalizations: Finalizations) -> None:
+    finalizations.file(DAY).write_text(finalizations.file(DAY).read_text().replace("files: 3", "files: .inf"))
 
 
-def a_directory(said: Finalizations) -> None:
-    said.file(DAY).unlink()
-    said.file(DAY).mkdir()
+def a_directory(finalizations: Finalizations) -> None:
+    finalizations.file(DAY).unlink()
+    finalizations.file(DAY).mkdir()
 
 
-def without_its_manifest(said: Finalizations) -> None:
-    said.manifest(DAY, 1).unlink()
+def without_its_manifest(finalizations: Finalizations) -> None:
+    finalizations.manifest(DAY, 1).unlink()
 
 
-def with_a_changed_manifest(said: Finalizations) -> None:
-    place = said.manifest(DAY, 1)
-    place.write_text(place.read_text().replace("a", "b"))
+def with_a_changed_manifest(finalizations: Finalizations) -> None:
+    manifest_path = finalizations.manifest(DAY, 1)
+    manifest_path.write_text(manifest_path.read_text().replace("a", "b"))
 
 
-def with_a_manifest_of_other_bytes(said: Finalizations) -> None:
-    place = said.manifest(DAY, 1)
-    place.write_bytes(manifest.HEADER.encode() + b"\xff\xfe\t1\t1.000000000\t\n")
-    data = yaml.safe_load(said.file(DAY).read_text())
-    digest = hashlib.sha256(place.read_bytes()).hexdigest()
-    said.file(DAY).write_text(yaml.safe_dump(data | {"manifest_sha256": digest}))
+def with_a_manifest_of_other_bytes(finalizations: Finalizations) -> None:
+    manifest_path = finalizations.manifest(DAY, 1)
+    manifest_path.write_bytes(manifest.HEADER.encode() + b"\xff\xfe\t1\t1.000000000\t\n")
+    data = yaml.safe_load(finalizations.file(DAY).read_text())
+    sha256 = hashlib.sha256(manifest_path.read_bytes()).hexdigest()
+    finalizations.file(DAY).write_text(yaml.safe_dump(data | {"manifest_sha256": sha256}))
 
 
 DAMAGES = [rubbish, cut_short, nested, infinite, a_directory]
@@ -108,8 +108,8 @@ def test_the_finalizations_of_the_other_days_are_still_copied_to_the_archive(
     with site.ledger() as ledger:
         pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
         assert sum(report.files for report in push_finalizations(site.records, pushing, STREAM, [DAY, NEXT])) == 2
-    there = Path(ArchiveLayout.of(site.archive_settings).manifests) / "finalized" / STREAM
-    assert sorted(path.name for path in there.iterdir()) == [
+    archived = Path(ArchiveLayout.of(site.archive_settings).manifests) / "finalized" / STREAM
+    assert sorted(path.name for path in archived.iterdir()) == [
         f"{NEXT}_{STREAM}_finalized.yaml",
         f"{NEXT}_{STREAM}_manifest_r1.tsv",
     ]

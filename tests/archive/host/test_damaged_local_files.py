@@ -1,4 +1,4 @@
-"""A local file that is not what its day was finalized with never takes the place of the archive's good copy."""
+"""A local file that differs from its finalized version never replaces the good copy in the archive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.archive.pushed import PushedSite
 
 @pytest.fixture
 def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A day of six files that is finalized, and that the source has pruned since."""
+    """A finalized day of six files that the source has pruned since."""
     site = PushedSite(tmp_path)
     site.hosts = hosts[:1]
     for name in site.finalize():
@@ -57,7 +57,7 @@ def test_local_files_damaged_after_the_source_pruned_them_are_reported_and_not_s
     for _ in ("pushed before a verification", "pushed after it"):
         backlog = site.raw_backlog()
         assert not backlog.days
-        assert "held back of 2026-03-05" in backlog.why
+        assert "held back (2026-03-05)" in backlog.why
         report = site.push()
         assert (report.files, report.held.total, report.host) == (0, 4, None)
         assert "differs from the version that its day was finalized with" in report.held.first[0]
@@ -67,7 +67,7 @@ def test_local_files_damaged_after_the_source_pruned_them_are_reported_and_not_s
         assert {str(kind): count for kind, count in found.local_classes.items()} == different | {"extra": 2}
         assert found.problem_count == 4
         assert found.archive_classes == {MatchClass.IDENTICAL: 6}
-        assert found.is_final, "the archive has the day as it was finalized"
+        assert found.is_final, "the archive has the finalized versions"
         assert {name: site.place("gws", name).read_bytes() for name in damages} == good
 
 
@@ -126,11 +126,11 @@ def test_a_file_that_was_damaged_after_it_was_queued_is_held_back(site: PushedSi
 
 @pytest.fixture
 def incomplete(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A day of six files that are pushed, and one that has not come: it is not finalized."""
+    """A day with six pushed files and one that was not mirrored: it is not finalized."""
     site = PushedSite(tmp_path)
     site.hosts = hosts[:1]
     site.fill(sides=["source", "local"])
-    site.write("source", "met_20260305_not_here_yet.csv", b"so the day is not complete")
+    site.write("source", "met_20260305_not_mirrored.csv", b"so the day is not complete")
     assert site.push().files == 6
     assert not site.verify_and_publish().report.days[0].verdict.is_final
     return site

@@ -1,4 +1,4 @@
-"""The ledger: several archives and writers, versions, attempts, and what it says when it was made again."""
+"""The ledger: several archives and writers, versions, attempts, and rebuilding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ fork = get_context("fork")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ledger.sqlite"
 
 
@@ -32,28 +32,28 @@ def item(name: str, size: int = 1, mtime_ns: int = SECOND + 1, day: date | None 
     return Item(f"/raw/{name}", f"/gws/{name}", FileVersion(size, mtime_ns), day)
 
 
-def there(one: Item) -> ScannedEntry[str]:
-    return ScannedEntry(one.remote_path, one.version)
+def listed_entry(file: Item) -> ScannedEntry[str]:
+    return ScannedEntry(file.remote_path, file.version)
 
 
-def test_queued_files_are_listed_newest_day_first_until_they_are_copied(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_queued_files_are_listed_newest_day_first_until_they_are_copied(path: Path) -> None:
+    with Ledger(path) as ledger:
         a, b, c = item("a", day=BEFORE), item("b"), item("c")
         ledger.offer("gws", "met", [a, c, b])
         assert ledger.to_send("gws", "met") == [b, c, a]
         assert ledger.to_send("gws", "met", [BEFORE]) == [a]
         assert ledger.days_to_send("gws", "met") == {DAY, BEFORE}
-        assert ledger.mark_copied("gws", [there(b)]) == 1
+        assert ledger.mark_copied("gws", [listed_entry(b)]) == 1
         assert ledger.to_send("gws", "met") == [c, a]
         ledger.offer("gws", "met", [a, b, c])
-        assert ledger.to_send("gws", "met") == [c, a], "known in this version"
+        assert ledger.to_send("gws", "met") == [c, a], "it has a row in this version"
         row = ledger.row("gws", b.remote_path)
     assert row is not None
     assert row.queued_at <= (row.copied_at or "") <= datetime.now(UTC).isoformat()
 
 
-def test_only_the_same_version_counts_as_copied(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_only_the_same_version_counts_as_copied(path: Path) -> None:
+    with Ledger(path) as ledger:
         ledger.offer("gws", "met", [item("a", size=5, mtime_ns=7 * SECOND + 3)])
         others = [("/gws/a", 4, 7 * SECOND + 3), ("/gws/a", 5, 7 * SECOND + 4), ("/gws/other", 5, 7 * SECOND + 3)]
         for path, size, mtime_ns in others:
@@ -63,8 +63,8 @@ def test_only_the_same_version_counts_as_copied(place: Path) -> None:
         )
 
 
-def test_a_file_that_fails_too_often_is_parked_until_it_changes(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_a_file_that_fails_too_often_is_parked_until_it_changes(path: Path) -> None:
+    with Ledger(path) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
         assert ledger.mark_failed("gws", [(a.remote_path, "no"), ("/gws/unknown", "no")], 3) == []
@@ -85,8 +85,8 @@ def test_a_file_that_fails_too_often_is_parked_until_it_changes(place: Path) -> 
         assert (row_now.attempts, row_now.last_error, row_now.parked_at) == (0, None, None)
 
 
-def test_a_parked_file_can_be_queued_again(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_a_parked_file_can_be_queued_again(path: Path) -> None:
+    with Ledger(path) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
         ledger.mark_failed("gws", [(a.remote_path, "no")], 1)
@@ -95,12 +95,12 @@ def test_a_parked_file_can_be_queued_again(place: Path) -> None:
         assert ledger.parked("gws") == []
 
 
-def test_a_new_version_clears_the_proof_of_the_old_version(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_a_new_version_clears_the_proof_of_the_old_version(path: Path) -> None:
+    with Ledger(path) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.mark_copied("gws", [there(a)])
-        ledger.mark_verified("gws", [(there(a), "11", "11")])
+        ledger.mark_copied("gws", [listed_entry(a)])
+        ledger.mark_verified("gws", [(listed_entry(a), "11", "11")])
         row = ledger.row("gws", a.remote_path)
         assert row is not None
         assert row.verified_at
@@ -111,64 +111,64 @@ def test_a_new_version_clears_the_proof_of_the_old_version(place: Path) -> None:
         assert (row.copied_at, row.verified_at, row.local_sha256, row.remote_sha256) == (None, None, None, None)
 
 
-def test_a_proof_of_one_version_does_not_apply_to_a_queued_version_of_the_same_size(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_a_proof_of_one_version_does_not_apply_to_a_queued_version_of_the_same_size(path: Path) -> None:
+    with Ledger(path) as ledger:
         old, new = item("a"), item("a", mtime_ns=9 * SECOND)
         ledger.offer("gws", "met", [old])
-        ledger.mark_copied("gws", [there(old)])
-        ledger.offer("gws", "met", [new])  # while a verification reads the old one, on both sides
-        ledger.mark_verified("gws", [(there(old), "11", "11")])
+        ledger.mark_copied("gws", [listed_entry(old)])
+        ledger.offer("gws", "met", [new])  # while a verification reads the old version on both sides
+        ledger.mark_verified("gws", [(listed_entry(old), "11", "11")])
         row = ledger.row("gws", new.remote_path)
         assert row is not None
         assert (row.copied_at, row.verified_at) == (None, None)
         assert ledger.to_send("gws", "met") == [new]
 
 
-def test_different_checksums_do_not_verify_a_file(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_different_checksums_do_not_verify_a_file(path: Path) -> None:
+    with Ledger(path) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.mark_verified("gws", [(there(a), "11", "22")])
+        ledger.mark_verified("gws", [(listed_entry(a), "11", "22")])
         row = ledger.row("gws", a.remote_path)
     assert row is not None
     assert (row.verified_at, row.last_error) == (None, DIFFERS)
 
 
-def test_a_file_that_a_listing_lacks_is_queued_again(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_a_file_that_a_listing_lacks_is_queued_again(path: Path) -> None:
+    with Ledger(path) as ledger:
         a = item("a")
         ledger.offer("gws", "met", [a])
-        ledger.mark_copied("gws", [there(a)])
-        ledger.requeue_lost("gws", [a.remote_path], "gone from there")
+        ledger.mark_copied("gws", [listed_entry(a)])
+        ledger.requeue_lost("gws", [a.remote_path], "missing in the listing")
         assert ledger.to_send("gws", "met") == [a]
 
 
-def test_each_archive_has_its_own_rows(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_each_archive_has_its_own_rows(path: Path) -> None:
+    with Ledger(path) as ledger:
         a = item("a")
         for archive in ("gws", "tape"):
             ledger.offer(archive, "met", [a])
-        ledger.mark_copied("gws", [there(a)])
+        ledger.mark_copied("gws", [listed_entry(a)])
         assert ledger.to_send("tape", "met") == [a]
         assert [(count.files, count.copied, count.queued) for count in ledger.counts("tape")] == [(1, 0, 1)]
 
 
-def test_counts_add_up(place: Path) -> None:
-    with Ledger(place) as ledger:
+def test_counts_add_up(path: Path) -> None:
+    with Ledger(path) as ledger:
         items = [item(str(n), size=n) for n in range(6)]
         ledger.offer("gws", "met", items)
-        ledger.mark_copied("gws", [there(one) for one in items[:3]])
-        ledger.mark_verified("gws", [(there(items[0]), "1", "1")])
+        ledger.mark_copied("gws", [listed_entry(file) for file in items[:3]])
+        ledger.mark_verified("gws", [(listed_entry(items[0]), "1", "1")])
         ledger.mark_failed("gws", [(items[5].remote_path, "no")], 1)
         (count,) = ledger.counts("gws")
     assert (count.files, count.bytes, count.copied, count.parked, count.queued, count.verified) == (6, 15, 3, 1, 2, 1)
 
 
-def test_an_acquisition_program_registers_its_own_files(place: Path, tmp_path: Path) -> None:
+def test_an_acquisition_program_registers_its_own_files(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "run.dat"
     file.write_bytes(b"content")
     os.utime(file, ns=(1, 1_780_000_000_123_456_789))
-    with Ledger(place) as ledger:
+    with Ledger(path) as ledger:
         ledger.add_file(file, "/gws/raw/run.dat", "gws")
         assert ledger.to_send("gws", REGISTERED) == [
             Item(str(file), "/gws/raw/run.dat", FileVersion(7, 1_780_000_000_123_456_789))
@@ -176,15 +176,15 @@ def test_an_acquisition_program_registers_its_own_files(place: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("remote", ["relative", "", "/a/../b", "/a//b", "/a/./b", "/a/b/", "/a\nb", "/a/\x00"])
-def test_an_invalid_remote_path_is_refused(place: Path, tmp_path: Path, remote: str) -> None:
+def test_an_invalid_remote_path_is_refused(path: Path, tmp_path: Path, remote: str) -> None:
     (tmp_path / "file").touch()
-    with Ledger(place) as ledger, pytest.raises(LedgerError, match="an absolute path"):
+    with Ledger(path) as ledger, pytest.raises(LedgerError, match="an absolute path"):
         ledger.add_file(tmp_path / "file", remote, "gws")
 
 
-def test_only_a_regular_file_can_be_registered(place: Path, tmp_path: Path) -> None:
+def test_only_a_regular_file_can_be_registered(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/hostname")
-    with Ledger(place) as ledger:
+    with Ledger(path) as ledger:
         for name in ("link", "."):
             with pytest.raises(LedgerError, match="not a regular file"):
                 ledger.add_file(tmp_path / name, "/gws/x", "gws")
@@ -193,36 +193,36 @@ def test_only_a_regular_file_can_be_registered(place: Path, tmp_path: Path) -> N
         assert ledger.is_empty
 
 
-def write_rows(place: Path, name: str) -> None:
-    with Ledger(place) as ledger:
+def write_rows(path: Path, name: str) -> None:
+    with Ledger(path) as ledger:
         for number in range(40):
-            one = item(f"{name}/{number}")
-            ledger.offer("gws", name, [one])
-            ledger.mark_copied("gws", [there(one)])
+            file = item(f"{name}/{number}")
+            ledger.offer("gws", name, [file])
+            ledger.mark_copied("gws", [listed_entry(file)])
 
 
-def test_three_processes_write_concurrently_and_no_row_is_lost(place: Path) -> None:
-    writers = [fork.Process(target=write_rows, args=(place, name)) for name in ("one", "two", "three")]
+def test_three_processes_write_concurrently_and_no_row_is_lost(path: Path) -> None:
+    writers = [fork.Process(target=write_rows, args=(path, name)) for name in ("first", "second", "third")]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(patient(60))
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    with Ledger(place) as ledger:
-        assert {count.group: count.copied for count in ledger.counts("gws")} == {"one": 40, "two": 40, "three": 40}
+    with Ledger(path) as ledger:
+        assert {count.group: count.copied for count in ledger.counts("gws")} == {"first": 40, "second": 40, "third": 40}
 
 
-def open_at_once(place: Path, gate: Barrier) -> None:
+def open_at_once(path: Path, gate: Barrier) -> None:
     gate.wait(patient(60))
     for kind in (Ledger, Evidence):
-        with kind(place.with_name(kind.__name__)):
+        with kind(path.with_name(kind.__name__)):
             pass
 
 
-def test_programs_that_create_the_databases_concurrently_wait_for_each_other(place: Path) -> None:
+def test_programs_that_create_the_databases_concurrently_wait_for_each_other(path: Path) -> None:
     for attempt in range(10):
         gate = fork.Barrier(8)
-        makers = [fork.Process(target=open_at_once, args=(place / str(attempt) / "db", gate)) for _ in range(8)]
+        makers = [fork.Process(target=open_at_once, args=(path / str(attempt) / "db", gate)) for _ in range(8)]
         for maker in makers:
             maker.start()
         for maker in makers:
@@ -230,49 +230,52 @@ def test_programs_that_create_the_databases_concurrently_wait_for_each_other(pla
         assert [maker.exitcode for maker in makers] == [0] * 8
 
 
-def test_a_writer_that_fails_in_the_middle_writes_no_row(place: Path) -> None:
+def test_a_writer_that_fails_in_the_middle_writes_no_row(path: Path) -> None:
     def items():  # type: ignore[no-untyped-def]
         yield item("a")
-        raise RuntimeError("the disk went away")
+        raise RuntimeError("the disk vanished")
 
-    with Ledger(place) as ledger:
-        with pytest.raises(RuntimeError, match="the disk went away"):
+    with Ledger(path) as ledger:
+        with pytest.raises(RuntimeError, match="the disk vanished"):
             ledger.offer("gws", "met", items())
         assert ledger.is_empty
         ledger.offer("gws", "met", [item("b")])
         assert not ledger.is_empty
 
 
-def test_a_ledger_that_was_rebuilt_from_the_trees_has_the_time_of_the_rebuild(place: Path) -> None:
-    both, here_only, other_version = item("both"), item("here"), item("other", size=9)
-    with Ledger(place) as ledger:
+def test_a_ledger_that_was_rebuilt_from_the_trees_has_the_time_of_the_rebuild(path: Path) -> None:
+    both, local_only, other_version = item("both"), item("local"), item("other", size=9)
+    with Ledger(path) as ledger:
         assert ledger.is_empty
         assert ledger.rebuilt_at is None
-        listed = [there(both), there(replace(other_version, version=FileVersion(8, other_version.version.mtime_ns)))]
+        listed = [
+            listed_entry(both),
+            listed_entry(replace(other_version, version=FileVersion(8, other_version.version.mtime_ns))),
+        ]
         listed += [ScannedEntry("/gws/extra", FileVersion(1, 1))]
-        assert ledger.rebuild("gws", "met", [both, here_only, other_version], listed) == 1
-        assert ledger.to_send("gws", "met") == [here_only, other_version]
-    with Ledger(place) as ledger:
+        assert ledger.rebuild("gws", "met", [both, local_only, other_version], listed) == 1
+        assert ledger.to_send("gws", "met") == [local_only, other_version]
+    with Ledger(path) as ledger:
         assert ledger.rebuilt_at is not None
         assert ledger.rebuilt_at <= datetime.now(UTC).isoformat()
         row = ledger.row("gws", both.remote_path)
     assert row is not None
     assert row.copied_at
-    assert row.verified_at is None, "a listing proves no content"
+    assert row.verified_at is None, "a listing does not prove the content"
 
 
 @pytest.mark.parametrize("content", [b"rubbish" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_corrupt_file_is_named_with_the_next_step(place: Path, content: bytes) -> None:
-    place.parent.mkdir()
-    place.write_bytes(content)
+def test_a_corrupt_file_is_named_with_the_next_step(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger\.sqlite: not a ledger .*aurora ledger --rebuild"):
-        Ledger(place)
+        Ledger(path)
 
 
-def test_a_database_of_another_program_is_refused(place: Path) -> None:
-    place.parent.mkdir()
-    with sqlite3.connect(place) as database:
+def test_a_database_of_another_program_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE file (name TEXT)")
     database.close()
     with pytest.raises((LedgerError, sqlite3.Error)):
-        Ledger(place)
+        Ledger(path)

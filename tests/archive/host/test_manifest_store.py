@@ -1,4 +1,4 @@
-"""``latest/`` and ``history/``: replaced as one, whatever happens meanwhile."""
+"""``latest/`` and ``history/``: replaced together, whatever happens at the same time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.archive.places import STREAM, Observatory, name_of
 
 
 def read_latest(latest: Path) -> dict[str, int]:
-    """Read a publication as a consumer does, from one opened directory; raises where it is not whole."""
+    """Read a publication as a consumer does, from one opened directory; raises where it is not complete."""
     handle = os.open(latest, os.O_RDONLY | os.O_DIRECTORY)
     try:
         base = Path(f"/proc/self/fd/{handle}")
@@ -35,16 +35,16 @@ def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> No
     observatory = Observatory(tmp_path)
     observatory.fill(3)
     observatory.verify_and_publish()
-    seen, wrong, stop = set(), list[Exception](), threading.Event()
+    counts_read, errors, stop = set(), list[Exception](), threading.Event()
 
     def watch() -> None:
         while not stop.is_set():
             try:
-                seen.add(read_latest(observatory.site.paths.manifests / "latest")["gws"])
+                counts_read.add(read_latest(observatory.site.paths.manifests / "latest")["gws"])
             except FileNotFoundError:
-                continue  # the directory that was opened has been removed since: the reader opens the new one
+                continue  # the opened directory was removed meanwhile: a reader opens the new one
             except Exception as error:
-                wrong.append(error)
+                errors.append(error)
 
     reader = threading.Thread(target=watch)
     reader.start()
@@ -54,8 +54,8 @@ def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> No
         observatory.verify_and_publish()
     stop.set()
     reader.join()
-    assert not wrong
-    assert len(seen) > 1
+    assert not errors
+    assert len(counts_read) > 1
 
 
 def test_the_manifests_of_other_streams_stay_the_same_files(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_entries_of_another_system_in_latest_are_kept_where_readable_and_moved_a
     observatory.fill(3)
     latest = observatory.site.paths.manifests / "latest"
     tables = {f"{side}.tsv": manifest.HEADER + "a.dat\t1\t1760000000\t\n" for side in ("source", "local", "gws")}
-    whole = tables | {"prune_candidates.tsv": "relpath\na.dat\n"}
+    complete = tables | {"prune_candidates.tsv": "relpath\na.dat\n"}
     streams = {
-        "whole": whole,
-        "failed": {},  # as a stream leaves it whose last run failed
-        "unknown": whole,
+        "complete": complete,
+        "failed": {},  # as a failed last run of a stream leaves it
+        "unknown": complete,
         "cut": tables,
-        "other_columns": whole | {"gws.tsv": "name\tsize\n"},
-        "torn": whole | {"gws.tsv": manifest.HEADER + "a.dat\t1\t17600"},
+        "other_columns": complete | {"gws.tsv": "name\tsize\n"},
+        "torn": complete | {"gws.tsv": manifest.HEADER + "a.dat\t1\t17600"},
     }
     for stream, files in streams.items():
         (latest / stream).mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_entries_of_another_system_in_latest_are_kept_where_readable_and_moved_a
     (latest / "stray.txt").write_text("notes")
     (latest / "elsewhere").symlink_to(observatory.place("source"))
     lines = {
-        "whole": {"source_count": 1},
+        "complete": {"source_count": 1},
         "failed": {"error": "ssh timed out"},
         "cut": {},
         "other_columns": {},
@@ -117,15 +117,15 @@ def test_entries_of_another_system_in_latest_are_kept_where_readable_and_moved_a
     outcome = observatory.verify_and_publish()
     assert "8 entries of latest/ moved aside to" in outcome.moved_aside
     assert "failed: summary.json has an error for it: ssh timed out" in outcome.moved_aside
-    assert sorted(path.name for path in latest.iterdir()) == [STREAM, "summary.json", "whole"]
+    assert sorted(path.name for path in latest.iterdir()) == ["complete", STREAM, "summary.json"]
     published = json.loads((latest / "summary.json").read_bytes())["streams"]
-    assert sorted(published) == [STREAM, "whole"]
-    assert published["whole"]["source_count"] == 1
-    assert {path.name: path.read_text() for path in (latest / "whole").iterdir()} == whole
+    assert sorted(published) == ["complete", STREAM]
+    assert published["complete"]["source_count"] == 1
+    assert {path.name: path.read_text() for path in (latest / "complete").iterdir()} == complete
     [note] = (observatory.site.paths.manifests / "aside").glob("*.txt")
     aside = note.with_suffix("")
     names = {"failed", "unknown", "cut", "other_columns", "torn", "stray.txt", "elsewhere"}
-    assert {path.name for path in aside.iterdir()} == {*names, "whole", "summary.json"}
+    assert {path.name for path in aside.iterdir()} == {*names, "complete", "summary.json"}
     assert (aside / "stray.txt").read_text() == "notes"
     assert all(f"\n{name}: " in note.read_text() for name in {*names, "gone"})
     again = observatory.verify_and_publish()

@@ -1,4 +1,4 @@
-"""A file of a finalized day that changes on its host replaces the archive's copy, and the earlier version is kept."""
+"""A finalized file that changes on its host replaces the copy in the archive, and the earlier version is kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHER = "1/met_20260305_001.csv"
 
 @pytest.fixture
 def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A day of six files that is finalized."""
+    """A finalized day of six files."""
     site = PushedSite(tmp_path)
     site.hosts = hosts
     site.finalize()
@@ -38,14 +38,14 @@ def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
 
 
 def rewrite(site: PushedSite, text: bytes, *names: str) -> None:
-    """The host writes files anew, the mirror brings them, and a verification sees both."""
+    """Rewrite files on the host and in the local tree, as the mirror would, then verify."""
     for number, name in enumerate(names):
         for side in ("source", "local"):
             site.write(side, name, text, number=100 + number)
     assert site.verify_and_publish().report.days[0].verdict.is_final is False
 
 
-def anywhere(site: PushedSite) -> set[bytes]:
+def contents_in_archive(site: PushedSite) -> set[bytes]:
     """The content of every file on the archive's disk."""
     return {place.read_bytes() for place in (site.home / "far").rglob("*") if place.is_file()}
 
@@ -63,16 +63,14 @@ def test_the_finalized_version_is_kept_when_the_host_rewrites_the_file(site: Pus
         rewrite(site, text, NAME)
         assert len(site.raw_backlog().days) == 1
         report = site.push()
-        assert set(versions) <= anywhere(site), "the good copy is still somewhere in the archive"
+        assert set(versions) <= contents_in_archive(site), "the archive still has the good copy"
         assert (report.files, report.replaced.first) == (1, [str(site.place("gws", NAME))])
         assert adds_up(report)
         assert report.kept_in[0] in report.summary()
         assert kept(site) == [(f"{STREAM}/{NAME}", version) for version in versions]
         assert site.place("gws", NAME).read_bytes() == text
         versions.append(text)
-        assert site.verify_and_publish().report.days[0].verdict.is_final, (
-            "complete again, with the version that the host has"
-        )
+        assert site.verify_and_publish().report.days[0].verdict.is_final, "complete again, with the version of the host"
         assert (site.push().files, site.push().kept_in) == (0, ())
     with site.ledger() as ledger:
         rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
@@ -91,7 +89,7 @@ def test_after_a_lost_ledger_archived_files_are_not_sent_again_and_get_no_second
 
 @dataclass
 class Faulty:
-    """A real host of which one part is another one: how it sends."""
+    """A real host with another ``send``."""
 
     host: ArchiveHost
     send: Callable[..., TransferResult]
@@ -101,18 +99,18 @@ class Faulty:
 
 
 def breaking(host: ArchiveHost) -> Faulty:
-    """A host whose connection breaks when everything has come, before anybody has seen it."""
+    """A host whose connection breaks after all files arrived, before they are listed."""
 
     def send(*arguments: Any) -> TransferResult:
-        sent = host.send(*arguments)
-        Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # what a second attempt would replace
-        raise TransferError(f"the connection broke: {sent}")
+        result = host.send(*arguments)
+        Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # a second attempt replaces this
+        raise TransferError(f"the connection broke: {result}")
 
     return Faulty(host, send)
 
 
 def dead(host: ArchiveHost) -> Faulty:
-    """A host over which nothing can be sent."""
+    """A host that cannot send any file."""
 
     def send(*_: Any) -> TransferResult:
         raise TransferError("the connection broke")
@@ -132,7 +130,7 @@ def test_a_second_attempt_by_another_host_does_not_overwrite_the_versions_kept_b
     assert kept(site) == [(f"{STREAM}/{NAME}", good), (f"{STREAM}/{NAME}", b"half")]
 
 
-def told(site: PushedSite) -> list[str]:
+def reported_replacements(site: PushedSite) -> list[str]:
     with site.ledger() as ledger:
         rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
     return [row.remote_path for row in rows]
@@ -143,16 +141,18 @@ def test_a_failed_transfer_is_not_reported_as_a_replacement(site: PushedSite) ->
     for _ in range(2):
         with pytest.raises(ArchiveError, match="the connection broke"):
             site.push(dead)
-        assert told(site) == []
+        assert reported_replacements(site) == []
     assert site.push().replaced.total == 1
-    assert told(site) == [str(site.place("gws", NAME))]
+    assert reported_replacements(site) == [str(site.place("gws", NAME))]
 
 
 def test_the_replacements_of_a_killed_run_are_reported_by_the_next_run(site: PushedSite) -> None:
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME, OTHER)
     keep_in = Path(ArchiveLayout.of(site.archive_settings).replaced) / "20260401T000000.000000Z_raw.met"
-    with site.ledger() as ledger:  # as the killed run left it: one file was replaced, of the other nothing is kept
+    with (
+        site.ledger() as ledger
+    ):  # as a killed run leaves it: one file is replaced, the other has no complete earlier version
         earlier = [
             EarlierVersion(
                 str(site.place("gws", name)),
@@ -167,7 +167,7 @@ def test_the_replacements_of_a_killed_run_are_reported_by_the_next_run(site: Pus
     (keep_in / STREAM / OTHER).parent.mkdir(parents=True)
     (keep_in / STREAM / OTHER).write_bytes(b"no who")
     report = site.push()
-    assert sorted(told(site)) == sorted(str(site.place("gws", name)) for name in (NAME, OTHER))
+    assert sorted(reported_replacements(site)) == sorted(str(site.place("gws", name)) for name in (NAME, OTHER))
     assert any(f"{OTHER} is not a complete copy" in note for note in report.notes)
     assert str(keep_in) in report.kept_in
 
@@ -194,11 +194,11 @@ def test_a_day_that_is_finalized_during_a_push_keeps_its_version(tmp_path: Path,
     good = site.place("gws", NAME).read_bytes()
 
     def begin(ledger: Ledger) -> Callable[..., list[Item]]:
-        asked = ledger.to_send
+        real_to_send = ledger.to_send
 
         def to_send(*arguments: Any) -> list[Item]:
-            found = asked(*arguments)
-            with suppress(FileNotFoundError):  # at the first question the day is not finalized yet
+            found = real_to_send(*arguments)
+            with suppress(FileNotFoundError):  # at the first call the day is not finalized yet
                 (site.home / "elsewhere").rename(site.records.finalizations(STREAM).directory)
             return found
 

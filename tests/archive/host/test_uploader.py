@@ -1,4 +1,4 @@
-"""What a push brings, and what it never does: real rsync, real sshds, and trees that change under it."""
+"""What a push copies, and what it never does: with real rsync, real sshds, and trees that change during the push."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def logins(servers: Sequence[SshServer]) -> int:
 def test_the_files_of_a_day_arrive_with_their_mtimes_and_are_copied_in_the_ledger(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two", "20260306.csv": b"another day"})
     report = observatory.push_raw()
-    there = observatory.gws / "raw" / "met"
-    assert files_below(there) == {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two"}
+    archived = observatory.gws / "raw" / "met"
+    assert files_below(archived) == {"20260305.csv": b"one", "a/b/20260305_x.csv": b"two"}
     assert (report.files, report.bytes, report.seen, report.host) == (2, 6, 2, observatory.archive_hosts[0].name)
     assert adds_up(report)
     assert report.rate > 0
     for name in ("20260305.csv", "a/b/20260305_x.csv"):
-        row, status = observatory.row(there / name), (there / name).stat()
+        row, status = observatory.row(archived / name), (archived / name).stat()
         assert row is not None
         assert row.copied_at
         assert row.version == (status.st_size, status.st_mtime_ns)
         assert row.version.mtime_ns == (observatory.raw / name).stat().st_mtime_ns
         assert (row.file_group, row.day) == ("raw/met", "2026-03-05")
     assert observatory.push_raw(DAY, date(2026, 3, 6)).files == 1
-    assert differences(observatory.raw, there) == []
+    assert differences(observatory.raw, archived) == []
     assert left_over(observatory.home / "raw") == []
     assert left_over(observatory.gws) == []
 
@@ -83,7 +83,7 @@ def test_a_push_needs_one_rsync_login_for_any_number_of_files(
 ) -> None:
     observatory.push_raw()
     write_raw(observatory, {"20260305_warm.csv": b""})
-    observatory.push_raw()  # the session that is kept is open from now on
+    observatory.push_raw()  # the pooled session is open from now on
     before = logins(servers)
     write_raw(observatory, {f"{n % 7}/20260305_{n:0100}.csv": b"x" for n in range(700)})
     assert observatory.push_raw().files == 700
@@ -93,20 +93,20 @@ def test_a_push_needs_one_rsync_login_for_any_number_of_files(
 def test_a_file_that_is_deleted_locally_stays_in_the_archive(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305_a.csv": b"a", "20260305_b.csv": b"b"})
     observatory.push_raw()
-    there = observatory.gws / "raw" / "met"
-    (there / "foreign").write_bytes(b"somebody else's")
+    archived = observatory.gws / "raw" / "met"
+    (archived / "unexpected").write_bytes(b"of another program")
     (observatory.raw / "20260305_a.csv").unlink()
     write_raw(observatory, {"20260305_c.csv": b"c"})
     assert observatory.push_raw().files == 1
-    assert set(files_below(there)) == {"20260305_a.csv", "20260305_b.csv", "20260305_c.csv", "foreign"}
+    assert set(files_below(archived)) == {"20260305_a.csv", "20260305_b.csv", "20260305_c.csv", "unexpected"}
 
 
 def test_no_option_that_deletes_is_ever_built(observatory: Observatory) -> None:
     rsync = SshAccess(observatory.hosts[0], observatory.connections.bounds).rsync()
-    options = rsync.push_arguments(Path("/view"), Path("/wanted"), "/gws", "/gws/.incoming/raw")
-    ours = [option for option in options if option.startswith("-")]
-    assert "--files-from" in ours
-    assert not [option for option in ours if "delete" in option or "remove" in option or "force" in option]
+    options = rsync.push_arguments(Path("/upload_tree"), Path("/wanted"), "/gws", "/gws/.incoming/raw")
+    options_given = [option for option in options if option.startswith("-")]
+    assert "--files-from" in options_given
+    assert not [option for option in options_given if "delete" in option or "remove" in option or "force" in option]
 
 
 def test_an_archive_directory_that_is_a_symlink_to_another_disk_is_kept(observatory: Observatory) -> None:
@@ -116,7 +116,7 @@ def test_an_archive_directory_that_is_a_symlink_to_another_disk_is_kept(observat
     (observatory.gws / "raw" / "met").symlink_to("../other")
     report = observatory.push_raw()
     assert (observatory.gws / "raw" / "met").is_symlink()
-    # rsync of late writes through no symlink; an older one does. Either way it is said as it is.
+    # A recent rsync does not write through a symlink; an older one does. The report is correct in both cases.
     assert (report.files, report.failed.total) == (len(files_below(observatory.gws / "other")), 1 - report.files)
 
 
@@ -134,7 +134,7 @@ def test_names_with_shell_and_pattern_characters_arrive(observatory: Observatory
     ]
     write_raw(observatory, {name: name.encode() for name in names})
     if name != "gws":
-        (observatory.home / "g wXs").mkdir()  # what a pattern would find
+        (observatory.home / "g wXs").mkdir()  # a pattern would match this
     report = observatory.push_raw()
     assert (report.files, report.failed.first) == (len(names), [])
     assert files_below(observatory.gws / "raw" / "met") == {name: name.encode() for name in names}
@@ -156,7 +156,7 @@ def test_entries_that_are_not_regular_files_or_have_invalid_names_are_refused_by
 def test_only_the_directories_of_the_days_are_read(observatory: Observatory) -> None:
     met = observatory.streams["met"] | {"day_dirs": ["%Y/%m/%d"]}
     observatory = observatory.but(streams={"met": met})
-    write_raw(observatory, {"2026/03/05/20260305.csv": b"one", "2026/01/20/20260305.csv": b"strayed"})
+    write_raw(observatory, {"2026/03/05/20260305.csv": b"one", "2026/01/20/20260305.csv": b"misplaced"})
     report = observatory.push_raw()
     assert (report.files, report.refused.total) == (1, 0)
 
@@ -181,15 +181,15 @@ def test_core_products_are_all_except_the_cameras_and_staged_files_at_the_root(o
         ".htaccess": b"x",
         "a/.staging/y": b"y",
     }
-    ours = {".staging/x": b"", ".outgoing/core/z": b"", ".incoming/w": b"", "wxcam/v.mp4": b""}
-    ours |= {"ops_monitor/health/.staging/latest": b""}
-    write(observatory.products, files | ours)
+    own_files = {".staging/x": b"", ".outgoing/core/z": b"", ".incoming/w": b"", "wxcam/v.mp4": b""}
+    own_files |= {"ops_monitor/health/.staging/latest": b""}
+    write(observatory.products, files | own_files)
     (observatory.products / "link").symlink_to("a.nc")
     report = observatory.push_core()
     assert every_file(observatory.gws / "products") == files
     assert (report.files, report.refused.first) == (len(files), ["link"])
     assert adds_up(report)
-    # No stream of this site is the camera, so nobody else copies its directory.
+    # This site has no camera stream, so no other push copies its directory.
     assert sorted(report.left_out.first) == [
         *(".incoming", ".outgoing", ".staging", "ops_monitor/health/.staging/latest", "wxcam")
     ]
@@ -205,16 +205,16 @@ def test_a_zarr_v2_store_among_the_core_products_can_be_opened_in_the_archive(ob
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(group.store)
     observatory.push_core()
-    there = observatory.gws / "products" / "radar" / "radar.zarr"
-    names = {path.relative_to(there).as_posix() for path in there.rglob(".z*")}
+    archived = observatory.gws / "products" / "radar" / "radar.zarr"
+    names = {path.relative_to(archived).as_posix() for path in archived.rglob(".z*")}
     assert names == {".zgroup", ".zattrs", ".zmetadata", "reflectivity/.zarray", "reflectivity/.zattrs"}
-    copied = zarr.open_consolidated(there)
+    copied = zarr.open_consolidated(archived)
     assert copied.attrs["units"] == "dBZ"
     assert np.array_equal(copied["reflectivity"][:], values)
 
 
 def every_file(root: Path) -> dict[str, bytes]:
-    """Every file in the archive, also those whose names begin with a dot, but what is in the making at its root."""
+    """Every file in the archive, including names with a dot, except the files in transfer at its root."""
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".incoming/")}
 
@@ -227,7 +227,7 @@ def test_the_camera_push_has_the_products_of_a_day_and_the_newest_videos_but_no_
     others = {"daily_videos/fish_hdr/20260304.mp4": b"", "hourly_thumbnails/fish_hdr/20260304/x.jpg": b""}
     others |= {"wxcam.zarr/zarr.json": b"", ".clips/fish_hdr/x.mp4": b"", ".staging/y": b"", "notes.txt": b""}
     others |= {"daily_videos/fish_hdr/20260305.mp4.inputs": b"", "hourly_thumbnails/stray.jpg": b""}
-    wanted |= {"hourly_thumbnails/fish_hdr/20260305/.note": b"a name like any other"}
+    wanted |= {"hourly_thumbnails/fish_hdr/20260305/.note": b"a dot name"}
     write(observatory.products / "wxcam", wanted | others)
     report = observatory.push_wxcam()
     assert every_file(observatory.gws / "products" / "wxcam") == wanted
@@ -249,10 +249,10 @@ with sqlite3.connect(sys.argv[1], uri=True) as database:
 """
 
 
-def test_the_catalogue_is_sent_as_a_backup_that_can_be_read_read_only(observatory: Observatory) -> None:
+def test_the_catalogue_is_sent_as_a_backup_that_can_be_read_without_write_permission(observatory: Observatory) -> None:
     catalog = observatory.products / "wxcam" / "wxcam_catalog.sqlite"
     catalog.parent.mkdir(parents=True)
-    there = observatory.gws / "products" / "wxcam" / catalog.name
+    archived = observatory.gws / "products" / "wxcam" / catalog.name
     with closing(sqlite3.connect(catalog, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA wal_autocheckpoint = 0")
@@ -262,20 +262,20 @@ def test_the_catalogue_is_sent_as_a_backup_that_can_be_read_read_only(observator
         database.execute("INSERT INTO images VALUES ('not committed')")
         report = observatory.push_wxcam()
         assert (report.files, report.failed.first) == (1, [])
-        assert rows_where_nobody_may_write(there, "mode=ro&immutable=1") == 1000
-        assert rows_where_nobody_may_write(there, "mode=ro") == 1000
-        assert same_mtime(there.stat().st_mtime_ns, catalog.with_name(catalog.name + "-wal").stat().st_mtime_ns)
-        before = observatory.row(there)
+        assert rows_read_without_write_permission(archived, "mode=ro&immutable=1") == 1000
+        assert rows_read_without_write_permission(archived, "mode=ro") == 1000
+        assert same_mtime(archived.stat().st_mtime_ns, catalog.with_name(catalog.name + "-wal").stat().st_mtime_ns)
+        before = observatory.row(archived)
         again = observatory.push_wxcam()
         assert (again.files, again.unchanged, again.host) == (0, 1, None)
-        assert observatory.row(there) == before
+        assert observatory.row(archived) == before
         database.execute("COMMIT")
         assert observatory.push_wxcam().files == 1
-        assert rows_where_nobody_may_write(there, "mode=ro") == 1001
-    assert [path.name for path in there.parent.iterdir()] == [catalog.name]
+        assert rows_read_without_write_permission(archived, "mode=ro") == 1001
+    assert [path.name for path in archived.parent.iterdir()] == [catalog.name]
 
 
-def rows_where_nobody_may_write(database: Path, how: str) -> int:
+def rows_read_without_write_permission(database: Path, how: str) -> int:
     database.parent.chmod(0o555)
     database.chmod(0o444)
     unable = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -306,7 +306,7 @@ def test_two_runs_of_one_lane_do_not_work_concurrently(observatory: Observatory)
 
 @dataclass(frozen=True)
 class Losing:
-    """A real host from which files go away before anybody has seen them."""
+    """A real host that loses files before they are listed."""
 
     host: ArchiveHost
 
@@ -321,28 +321,28 @@ class Losing:
         return self.host.list(root, below)
 
     def send(self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> TransferResult:
-        sent = self.host.send(upload_tree, paths, root, work, lock)
+        result = self.host.send(upload_tree, paths, root, work, lock)
         for place in Path(root).rglob("*lost*.csv"):
             place.unlink()
         for place in Path(root).rglob("*stale*.csv"):
             os.utime(place, (0, 0))
-        return sent
+        return result
 
 
 def test_only_files_listed_in_the_archive_count_as_copied_and_others_get_parked(observatory: Observatory) -> None:
     write_raw(observatory, {f"20260305_{name}.csv": b"x" for name in ("good", "lost", "stale")})
-    there = observatory.gws / "raw" / "met"
+    archived = observatory.gws / "raw" / "met"
     hosts = [Losing(host) for host in observatory.archive_hosts]
     for attempt in (1, 2, 3):
         report = observatory.push_raw(hosts=hosts)
         assert report.failed.total == 2
         assert adds_up(report)
         for name in ("lost", "stale"):
-            row = observatory.row(there / f"20260305_{name}.csv")
+            row = observatory.row(archived / f"20260305_{name}.csv")
             assert row is not None
             assert (row.copied_at, row.attempts, bool(row.parked_at)) == (None, attempt, attempt == 3)
             assert row.last_error == "after the transfer the archive does not have it in the version that was sent"
-    assert f"{there}/20260305_lost.csv is not tried any more" in report.notes
+    assert f"{archived}/20260305_lost.csv is not tried any more" in report.notes
     report = observatory.push_raw(hosts=hosts)
     assert (report.host, report.parked.total, report.unchanged, report.seen) == (None, 2, 1, 3)
     write_raw(observatory, {"20260305_lost.csv": b"another version"})
@@ -375,30 +375,33 @@ def test_registered_files_are_sent_with_the_core_products_and_forbidden_paths_ar
 
 
 def test_our_own_files_are_sent_to_the_given_paths(observatory: Observatory) -> None:
-    word = observatory.home / "manifests" / "finalized" / "met" / "2026-03-05_met_finalized.yaml"
-    write(word.parent, {word.name: b"complete: true\n"})
-    remote = f"{ArchiveLayout.of(observatory.archive).manifests}/finalized/met/{word.name}"
-    report = observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote}))
+    finalization = observatory.home / "manifests" / "finalized" / "met" / "2026-03-05_met_finalized.yaml"
+    write(finalization.parent, {finalization.name: b"complete: true\n"})
+    remote_path = f"{ArchiveLayout.of(observatory.archive).manifests}/finalized/met/{finalization.name}"
+    report = observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {finalization: remote_path}))
     assert report.files == 1
-    assert Path(remote).read_bytes() == b"complete: true\n"
-    assert observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {word: remote})).unchanged == 1
+    assert Path(remote_path).read_bytes() == b"complete: true\n"
+    assert (
+        observatory.pushing(lambda pushing: pushing.files("evidence/met/words", {finalization: remote_path})).unchanged
+        == 1
+    )
 
 
 def test_a_requeued_file_is_sent_again_although_the_archive_has_equal_size_and_mtime(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": BIG, "20260305_b.csv": b"b"})
     observatory.push_raw()
-    there = observatory.gws / "raw" / "met" / "20260305.csv"
-    status = there.stat()
-    with there.open("r+b") as file:
+    archived = observatory.gws / "raw" / "met" / "20260305.csv"
+    status = archived.stat()
+    with archived.open("r+b") as file:
         file.seek(1000)
         file.write(b"\0\0\0\0")
-    os.utime(there, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(archived, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert observatory.push_raw().files == 0
     with observatory.ledger() as ledger:
-        ledger.requeue("gws", [str(there)])
+        ledger.requeue("gws", [str(archived)])
     report = observatory.push_raw()
     assert (report.files, report.unchanged) == (1, 1)
-    assert there.read_bytes() == BIG
+    assert archived.read_bytes() == BIG
     assert report.literal_bytes < 100_000
 
 
@@ -436,12 +439,12 @@ def test_a_site_without_files_pushes_nothing_and_creates_no_directory(observator
 
 def test_a_push_logs_each_transfer_before_it_and_summarizes_the_result(observatory: Observatory) -> None:
     write_raw(observatory, {"20260305.csv": BIG})
-    told: list[str] = []
+    logged: list[str] = []
     with observatory.ledger() as ledger:
-        pushing = Pushing(observatory.site, observatory.archive, observatory.archive_hosts, ledger, told.append)
+        pushing = Pushing(observatory.site, observatory.archive, observatory.archive_hosts, ledger, logged.append)
         report = pushing.raw("met", [DAY])
     host = observatory.archive_hosts[0].name
-    assert told == [f"1 files, 3.0 MB, to {host}:{observatory.gws}/raw"]
+    assert logged == [f"1 files, 3.0 MB, to {host}:{observatory.gws}/raw"]
     assert report.summary().startswith(
         "seen 1 = copied 1 + unchanged 0 + unsettled 0 + failed 0 + parked 0 + refused 0; 3000000 bytes in "
     )

@@ -1,4 +1,4 @@
-"""Pushes during which something happens: kills, files that go, change and grow, and other pushes."""
+"""Pushes with concurrent events: kills, files that vanish, change and grow, and other pushes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ fork = get_context("fork")
 
 
 @contextmanager
-def held(observatory: Observatory) -> Iterator[None]:
-    """The far side of a push that has begun stands still while the block runs, however long that takes."""
+def paused_receivers(observatory: Observatory) -> Iterator[None]:
+    """Pause the remote rsync of a started push while the block runs, however long that takes."""
     until(lambda: arriving(observatory.gws) > 200_000)
-    far = receivers(observatory.gws)
-    assert far
-    for pid in far:
+    remote_pids = receivers(observatory.gws)
+    assert remote_pids
+    for pid in remote_pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in far:
+        for pid in remote_pids:
             os.kill(pid, signal.SIGCONT)
 
 
@@ -42,27 +42,27 @@ def test_the_archive_never_has_a_partial_file_under_its_name_even_after_a_kill(o
     write_raw(observatory, {"20260305.csv": BIG})
     target = observatory.gws / "raw" / "met" / "20260305.csv"
     slow = observatory.but(bandwidth=1000, known_hosts=None)
-    looks = 0
+    polls = 0
     run = fork.Process(target=slow.push_raw)
     run.start()
     while arriving(observatory.gws) < 1_000_000:
         assert not target.exists()
         assert run.is_alive()
-        looks += 1
+        polls += 1
         time.sleep(0.005)
-    far = receivers(observatory.gws)
-    assert far
-    for pid in far:
+    remote_pids = receivers(observatory.gws)
+    assert remote_pids
+    for pid in remote_pids:
         os.kill(pid, signal.SIGKILL)
     run.kill()
     run.join()
     until(lambda: not receivers(observatory.gws))
-    assert looks > 3
+    assert polls > 3
     assert not target.exists()
     row = observatory.row(target)
     assert row is not None
     assert row.copied_at is None
-    assert left_over(observatory.home / "raw") != [], "the killed run's view"
+    assert left_over(observatory.home / "raw") != [], "the upload tree of the killed run"
     with running(observatory.push_raw) as results:
         while not results:
             assert not target.exists() or target.stat().st_size == len(BIG)
@@ -76,7 +76,7 @@ def test_runs_killed_at_any_moment_never_leave_a_copied_row_without_its_file(
     observatory: Observatory,
 ) -> None:
     chance = random.Random(11)
-    there = observatory.gws / "raw" / "met"
+    archived = observatory.gws / "raw" / "met"
     for attempt in range(6):
         write_raw(observatory, {f"20260305_{attempt}_{n}.csv": chance.randbytes(50_000) for n in range(10)})
         run = fork.Process(target=observatory.but(bandwidth=2000, known_hosts=None).push_raw)
@@ -85,12 +85,12 @@ def test_runs_killed_at_any_moment_never_leave_a_copied_row_without_its_file(
         run.kill()
         run.join()
         for path in observatory.raw.glob("*.csv"):
-            row = observatory.row(there / path.name)
+            row = observatory.row(archived / path.name)
             if row is not None and row.copied_at:
-                status = (there / path.name).stat()
+                status = (archived / path.name).stat()
                 assert FileVersion.of(status) == row.version
     observatory.push_raw()
-    assert differences(observatory.raw, there) == []
+    assert differences(observatory.raw, archived) == []
     assert left_over(observatory.home / "raw") == []
     assert observatory.push_raw().files == 0
 
@@ -186,13 +186,13 @@ def test_a_product_that_is_rewritten_all_the_time_waits_and_delays_no_other(
     restless, read = observatory.products / "restless.bin", os.pread
     restless.write_bytes(BIG)
 
-    def while_it_is_written(handle: int, size: int, at: int) -> bytes:
+    def read_while_written(handle: int, size: int, at: int) -> bytes:
         with restless.open("r+b") as file:
             file.write(random.randbytes(100))
         return read(handle, size, at)
 
     with monkeypatch.context() as busy:
-        busy.setattr(os, "pread", while_it_is_written)
+        busy.setattr(os, "pread", read_while_written)
         report = observatory.push_core()
     assert (report.files, report.unsettled.first) == (1, [str(restless)])
     assert adds_up(report)
@@ -203,7 +203,7 @@ def test_small_products_are_sent_during_a_large_push_of_the_camera(observatory: 
     write(observatory.products, {"wxcam/daily_videos/c/20260305.mp4": BIG, "small.json": b"{}"})
     write_raw(observatory, {"20260305.csv": b"x"})
     slow = observatory.but(bandwidth=1000, stall=patient(60))
-    with running(slow.push_wxcam) as large, held(slow):
+    with running(slow.push_wxcam) as large, paused_receivers(slow):
         assert observatory.push_core().files == 1
         assert observatory.push_raw().files == 1
         assert not large
@@ -214,7 +214,10 @@ def test_a_push_of_history_does_not_delay_new_files(observatory: Observatory) ->
     write_raw(observatory, {"20260201.csv": BIG, "20260305.csv": b"now"})
     old = [date(2026, 2, 1)]
     slow = observatory.but(bandwidth=1000, stall=patient(60))
-    with running(lambda: slow.pushing(lambda pushing: pushing.raw("met", old, history=True))) as history, held(slow):
+    with (
+        running(lambda: slow.pushing(lambda pushing: pushing.raw("met", old, history=True))) as history,
+        paused_receivers(slow),
+    ):
         assert observatory.push_raw().files == 1
         assert not history
     assert history[0].files == 1

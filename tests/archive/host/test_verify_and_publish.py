@@ -1,4 +1,4 @@
-"""Verifying days: what is said of them, what is read for it, and what is never said without proof."""
+"""Verifying days: what is reported, what is read for it, and what is never reported without proof."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Down:
 DOWN = Place("down", Down(), LocalHasher(), "/nowhere")
 
 
-def word(observatory: Observatory, day: date = DAY) -> dict:
+def finalization_file(observatory: Observatory, day: date = DAY) -> dict:
     return yaml.safe_load(observatory.records.finalizations(STREAM).file(day).read_text())
 
 
@@ -63,13 +63,18 @@ def test_a_day_that_is_identical_in_three_places_is_finalized_with_the_checksums
     names = observatory.fill()
     outcome = observatory.verify_and_publish()
     assert outcome.report.days[0].verdict.is_final
-    said = word(observatory)
-    assert (said["complete"], said["files"], said["stream"], said["day"]) == (True, 6, STREAM, str(DAY))
-    assert said["bytes"] == sum(observatory.place("gws", name).stat().st_size for name in names)
-    assert said["sub_directories"] == ["0", "1", "2"]
-    assert said["instance"] == observatory.site.name
-    listed = observatory.records.finalizations(STREAM).directory / said["manifest"]
-    assert hashlib.sha256(listed.read_bytes()).hexdigest() == said["manifest_sha256"]
+    finalization = finalization_file(observatory)
+    assert (finalization["complete"], finalization["files"], finalization["stream"], finalization["day"]) == (
+        True,
+        6,
+        STREAM,
+        str(DAY),
+    )
+    assert finalization["bytes"] == sum(observatory.place("gws", name).stat().st_size for name in names)
+    assert finalization["sub_directories"] == ["0", "1", "2"]
+    assert finalization["instance"] == observatory.site.name
+    listed = observatory.records.finalizations(STREAM).directory / finalization["manifest"]
+    assert hashlib.sha256(listed.read_bytes()).hexdigest() == finalization["manifest_sha256"]
     rows = [line.split("\t") for line in listed.read_text().splitlines()[1:]]
     check = "".join(f"{checksum}  {path}\n" for path, _, _, checksum in rows)
     done = subprocess.run(
@@ -90,7 +95,7 @@ def test_a_second_verification_reads_only_new_files(observatory: Observatory) ->
     for side in SIDES:
         observatory.write(side, name_of(7), b"late")
     assert observatory.verify_and_publish().report.read == {"source": 1, "local": 1, "gws": 1}
-    assert word(observatory)["revision"] == 2
+    assert finalization_file(observatory)["revision"] == 2
 
 
 def test_old_checksums_are_read_again_some_each_day_and_all_within_the_scrub_time(
@@ -115,14 +120,14 @@ def test_a_flipped_byte_is_found_by_the_next_full_verification_and_the_finalizat
     outcome = observatory.verify_all()
     assert sorted(outcome.plan.candidates) == sorted(names)
     observatory.flip("gws", names[3])
-    assert verdict(observatory).is_final, "nothing that a listing shows has changed"
+    assert verdict(observatory).is_final, "a listing shows no change"
     outcome = observatory.verify_and_publish(full=True)
     found = outcome.report.days[0].verdict
     assert found.gaps == [f"{names[3]}: different checksum in the archive"]
     assert found.archive_classes == {MatchClass.IDENTICAL: 5, MatchClass.CHECKSUM: 1}
-    said = word(observatory)
-    assert said["complete"] is False
-    assert names[3] in said["why"]
+    finalization = finalization_file(observatory)
+    assert finalization["complete"] is False
+    assert names[3] in finalization["why"]
     assert outcome.plan.candidates == ()
     assert names[3] in outcome.plan.why
     assert summary(observatory)["prune_ready"] is False
@@ -139,7 +144,7 @@ def test_a_locally_flipped_byte_is_not_sent_to_the_archive_as_a_repair(observato
     observatory.flip("local", names[1])
     found = verdict(observatory, full=True)
     assert found.gaps == [f"{names[1]}: different checksum locally"]
-    assert found.is_final, "the archive has what the source has"
+    assert found.is_final, "the archive has the version of the source"
     with observatory.records.verification(STREAM, observatory.places()) as verification:
         assert [(step.path, step.kind) for step in plan_repair(verification, DAY)] == [(names[1], RepairKind.FETCH)]
 
@@ -169,7 +174,7 @@ def test_files_that_the_source_pruned_are_still_compared_with_the_manifest_of_th
     assert sorted(found.gaps) == sorted(
         [f"{names[0]}: different checksum in the archive", f"{names[1]}: missing in the archive"]
     )
-    assert word(observatory)["complete"] is False
+    assert finalization_file(observatory)["complete"] is False
 
 
 def test_a_late_file_reopens_the_day_and_a_new_finalization_follows(observatory: Observatory) -> None:
@@ -178,11 +183,11 @@ def test_a_late_file_reopens_the_day_and_a_new_finalization_follows(observatory:
     for side in ("source", "local"):
         observatory.write(side, name_of(9), b"recovered")
     assert verdict(observatory).gaps == [f"{name_of(9)}: missing in the archive"]
-    assert word(observatory)["complete"] is False
+    assert finalization_file(observatory)["complete"] is False
     observatory.mirror_to_archive()
     assert verdict(observatory).is_final
-    said = word(observatory)
-    assert (said["complete"], said["revision"], said["files"]) == (True, 2, 7)
+    finalization = finalization_file(observatory)
+    assert (finalization["complete"], finalization["revision"], finalization["files"]) == (True, 2, 7)
 
 
 def test_a_day_that_is_not_over_is_not_finalized(tmp_path: Path) -> None:
@@ -214,7 +219,7 @@ def test_a_place_that_cannot_be_listed_changes_no_finalization_and_proves_nothin
     assert observatory.verify_all().plan.candidates
     outcome = observatory.verify_all(places={side: [DOWN]})
     assert "no answer in time" in outcome.report.errors[side]
-    assert word(observatory)["complete"] is True
+    assert finalization_file(observatory)["complete"] is True
     assert outcome.plan.candidates == ()
     assert "could not be listed" in outcome.plan.why
     assert summary(observatory)["errors"][side] == "127.0.0.9:22: no answer in time"
@@ -227,7 +232,7 @@ def test_an_unmounted_archive_does_not_count_as_an_archive_that_lost_all_files(o
     outcome = observatory.verify_and_publish()
     assert "no such directory" in outcome.report.errors["gws"]
     assert outcome.report.days[0].verdict.problem_count == 0
-    assert word(observatory)["complete"] is True
+    assert finalization_file(observatory)["complete"] is True
 
 
 def test_a_stream_that_was_never_pushed_is_missing_in_the_archive(observatory: Observatory) -> None:
@@ -243,7 +248,7 @@ def test_the_second_archive_host_is_used_where_the_first_is_down(observatory: Ob
 
 
 class TestCandidates:
-    """What may be named as a candidate for pruning: by the rules, or nothing at all."""
+    """Prune candidates: exactly those of the rules, or none."""
 
     def test_files_of_old_days_that_are_identical_in_three_places(self, observatory: Observatory) -> None:
         names = observatory.fill()
@@ -312,8 +317,8 @@ def test_a_manifest_that_was_written_is_read_back(tmp_path: Path) -> None:
         ("a b/ü.dat", FixityRecord(FileVersion(0, 1_700_000_000_000_000_001), "0" * 64)),
         ("z", FixityRecord(FileVersion(7, 5))),
     ]
-    count, digest = manifest.write(tmp_path / "m", files)
-    assert (count, digest) == (2, hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest())
+    count, sha256 = manifest.write(tmp_path / "m", files)
+    assert (count, sha256) == (2, hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest())
     assert list(manifest.read(tmp_path / "m")) == files
 
 
@@ -341,19 +346,19 @@ def test_rsync_with_checksums_agrees_with_every_verdict(
         elif damage == "touch":
             os.utime(place, ns=(place.stat().st_mtime_ns + 5 * 10**9,) * 2)
         elif damage == "add":
-            observatory.write("gws", name_of(100 + number), b"only there")
+            observatory.write("gws", name_of(100 + number), b"only in the archive")
     observatory.verify_and_publish()
     with observatory.records.verification(STREAM, observatory.places()) as verification:
-        ours = {step.path for step in plan_repair(verification, DAY)}
-    assert ours == differences(observatory.place("local"), observatory.place("gws"))
+        planned = {step.path for step in plan_repair(verification, DAY)}
+    assert planned == differences(observatory.place("local"), observatory.place("gws"))
     by_damage = {name for name, damage in zip(names, damages, strict=True) if damage not in ("none", "add")}
-    assert ours == by_damage
+    assert planned == by_damage
 
 
-def differences(one: Path, other: Path) -> set[str]:
-    """What rsync would copy, by reading every file on both sides, and where only the time differs."""
+def differences(first: Path, second: Path) -> set[str]:
+    """The files that rsync would copy, by reading all files on both sides, or whose mtime differs."""
     done = subprocess.run(
-        ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes", f"{one}/", f"{other}/"],
+        ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes", f"{first}/", f"{second}/"],
         capture_output=True,
         text=True,
         check=True,

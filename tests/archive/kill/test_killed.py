@@ -1,4 +1,4 @@
-"""Push, read, compare and publish, killed at random moments: nothing is claimed that is not so, and it ends right."""
+"""Push, read, compare and publish, killed at random moments: no false claim is stored, and the end is right."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.forking import KILLS, Forking
 from tests.mirror.parts import DAY, write
 
 
-def bring_for_ever(file: str) -> None:
-    """For who is killed in the middle."""
+def push_and_verify_repeatedly(file: str) -> None:
+    """The work of the process that is killed."""
     while True:
-        bring(Path(file))
+        push_and_verify(Path(file))
 
 
-def bring(file: Path) -> str:
-    """What a run of `push_met` and one of `verify_met` do, without Dagster; returns what the verification says."""
+def push_and_verify(file: Path) -> str:
+    """Do the work of `push_met` and `verify_met` without Dagster; returns the summary of the verification."""
     site = load_site(file)
     records, connections = Records(site), Connections.of(site)
     assert site.archive is not None
@@ -49,8 +49,8 @@ def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
         yield Platform(tmp_path, hosts, instance)
 
 
-def claims_that_are_not_so(home: Path) -> list[str]:
-    """Files that the ledger calls copied and that are not there in that version."""
+def false_copied_rows(home: Path) -> list[str]:
+    """Files that are copied in the ledger, but not in the archive in that version."""
     database = home / "state/ledger.sqlite"
     if not database.exists():
         return []
@@ -64,13 +64,13 @@ def claims_that_are_not_so(home: Path) -> list[str]:
     return wrong
 
 
-def there(home: Path) -> set[Path]:
-    """The raw files in the archive, and those that are on their way there."""
+def archived_or_staged(home: Path) -> set[Path]:
+    """The raw files in the archive, and those in upload trees."""
     return {path for place in (home / "gws/raw/met", home / "raw/.outgoing") for path in place.rglob("*.csv")}
 
 
 def add(platform: Platform, number: int) -> None:
-    """More files, as a mirror would have brought them: at the source and here."""
+    """Add files at the source and locally, as the mirror would."""
     files = {f"met_20260305_{number:02}_{n}.csv": bytes([number]) * 300_000 for n in range(6)}
     for root in ("instrument", "raw/met"):
         write(platform.home / root, files)
@@ -81,22 +81,22 @@ def test_after_many_kills_the_ledger_has_no_false_copied_rows_and_a_quiet_run_co
 ) -> None:
     home, latest = platform.home, platform.site.paths.manifests / "latest"
     add(platform, 0)
-    bring(home / "site.yaml")
+    push_and_verify(home / "site.yaml")
     chance = random.Random(11)
-    with Forking("tests.archive.kill.test_killed:bring_for_ever") as forking:
-        came = []
+    with Forking("tests.archive.kill.test_killed:push_and_verify_repeatedly") as forking:
+        arrived = []
         for number in range(1, KILLS + 1):
             add(platform, number)
-            before = there(home)
+            before = archived_or_staged(home)
             victim = forking.start(home / "site.yaml")
             assert forking.kill(victim, after=chance.uniform(0.05, 0.9)) == -signal.SIGKILL
             read_latest(latest)
-            assert not claims_that_are_not_so(home)
-            came.append(len(there(home) - before))
-    assert any(came), "none was killed at its work"
+            assert not false_copied_rows(home)
+            arrived.append(len(archived_or_staged(home) - before))
+    assert any(arrived), "no process was killed during its work"
     assert (
         f"{6 * (KILLS + 1)} of {6 * (KILLS + 1)} files proved in the archive; 0 missing or different, 0 pending"
-        in bring(home / "site.yaml")
+        in push_and_verify(home / "site.yaml")
     )
     compare = ["rsync", "--archive", "--checksum", "--dry-run", "--itemize-changes"]
     trees = [f"{home}/raw/met/", f"{home}/gws/raw/met/"]
@@ -116,8 +116,8 @@ def test_a_push_and_a_verification_need_as_many_logins_for_many_files_as_for_few
         add(platform, number)
         if number in (0, 39):
             before = logins()
-            bring(platform.home / "site.yaml")
+            push_and_verify(platform.home / "site.yaml")
             counts.append(logins() - before)
-    # The pooled session of this process is there the second time; a push is one login of rsync each time.
+    # The second time, the pooled session of this process is open; each push needs one rsync login.
     assert counts[0] <= 2
     assert counts[1] <= 1

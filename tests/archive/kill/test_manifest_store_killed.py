@@ -1,4 +1,4 @@
-"""``latest/`` while what publishes it is killed at random moments."""
+"""``latest/`` while its publisher is killed at random moments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.forking import KILLS, Forking
 
 
 def verify_repeatedly(home: str) -> None:
-    """For who is killed in the middle."""
+    """The work of the process that is killed."""
     observatory = Observatory(Path(home))
     while True:
         observatory.verify_and_publish(full=True)
@@ -36,6 +36,6 @@ def test_latest_is_complete_after_many_kills_and_a_quiet_verification_is_right(
     outcome = observatory.verify_and_publish(full=True)
     assert outcome.report.days[0].verdict.gaps == [f"{names[5]}: different checksum in the archive"]
     with observatory.records.ledger() as ledger:
-        assert not ledger.counts("gws"), "a verification claims nothing of files that nobody offered"
+        assert not ledger.counts("gws"), "a verification adds no rows for files that no push queued"
     observatory.records.staging.sweep()
     assert not any(observatory.records.staging.directory.iterdir())

@@ -1,4 +1,4 @@
-"""Tests with Dagster's daemon have it as a fixture."""
+"""The fixtures of tests with Dagster's daemon."""
 
 from tests.daemon import clock, daemon
 

@@ -1,4 +1,4 @@
-"""The archive as Dagster sees it: pushes, evidence, checks and schedules, with three real hosts over one directory."""
+"""The archive in Dagster: pushes, evidence, checks and schedules, with three real hosts over one directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.mirror.parts import DAY, write
 
 @pytest.fixture
 def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
-    home = make_home(tmp_path / "dagster")  # a tick wants one that has a place on disk
+    home = make_home(tmp_path / "dagster")  # a tick needs an instance with a directory on disk
     with DagsterInstance.from_config(str(home)) as instance:
         yield Platform(tmp_path, hosts, instance)
 
@@ -53,24 +53,24 @@ def checks(done: ExecuteInProcessResult) -> dict[str, Any]:
 
 def test_a_day_is_pushed_proved_and_finalized_locally_and_in_the_archive(filled: Platform) -> None:
     done = filled.run("push_met")
-    said = metadata(done, "gws", "raw", "met")
-    assert (said["files"], said["copied"], said["queued"], said["host"]) == (5, 5, 0, said["host"])
-    assert said["host"].startswith("127.0.0.11")
-    assert said["rate_bytes_per_s"] > 0
+    values = metadata(done, "gws", "raw", "met")
+    assert (values["files"], values["copied"], values["queued"], values["host"]) == (5, 5, 0, values["host"])
+    assert values["host"].startswith("127.0.0.11")
+    assert values["rate_bytes_per_s"] > 0
     assert checks(done)["nothing_parked"].passed
-    there = filled.home / "gws/raw/met"
-    assert {path.name: path.read_bytes() for path in there.iterdir()} == FILES
+    archived = filled.home / "gws/raw/met"
+    assert {path.name: path.read_bytes() for path in archived.iterdir()} == FILES
     done = filled.run("verify_met")
     assert checks(done)["no_settled_gap"].passed
     assert checks(done)["every_place_was_seen"].passed
-    said = metadata(done, "manifests", "met")
-    assert (said["is_final"], said["refused"]) == (True, 0)
-    words = filled.home / "gws/manifests/finalized/met"
-    said = yaml.safe_load((words / f"{DAY}_met_finalized.yaml").read_text())
-    assert (said["complete"], said["files"]) == (True, 5)
-    assert hashlib.sha256((words / said["manifest"]).read_bytes()).hexdigest() == said["manifest_sha256"]
-    here = filled.site.paths.manifests / "finalized/met"
-    assert {p.name: p.read_bytes() for p in words.iterdir()} == {p.name: p.read_bytes() for p in here.iterdir()}
+    values = metadata(done, "manifests", "met")
+    assert (values["is_final"], values["refused"]) == (True, 0)
+    finalized = filled.home / "gws/manifests/finalized/met"
+    values = yaml.safe_load((finalized / f"{DAY}_met_finalized.yaml").read_text())
+    assert (values["complete"], values["files"]) == (True, 5)
+    assert hashlib.sha256((finalized / values["manifest"]).read_bytes()).hexdigest() == values["manifest_sha256"]
+    local = filled.site.paths.manifests / "finalized/met"
+    assert {p.name: p.read_bytes() for p in finalized.iterdir()} == {p.name: p.read_bytes() for p in local.iterdir()}
 
 
 def test_a_second_push_and_verification_find_no_work_and_have_the_same_data_version(
@@ -85,9 +85,9 @@ def test_a_second_push_and_verification_find_no_work_and_have_the_same_data_vers
         "seen 5 = copied 0 + unchanged 5 + unsettled 0 + failed 0 + parked 0 + refused 0",
         "none needed",
     )
-    said = metadata(filled.run("verify_met"), "manifests", "met")
-    assert said["summary"].endswith("read: none")
-    assert said["days_finalized_or_withdrawn"] == "none"
+    values = metadata(filled.run("verify_met"), "manifests", "met")
+    assert values["summary"].endswith("read: none")
+    assert values["days_finalized_or_withdrawn"] == "none"
     assert before == [version(filled, key) for key in keys]
 
 
@@ -106,16 +106,16 @@ def test_a_flipped_byte_in_the_archive_is_red_and_its_finalization_is_withdrawn_
     content[7] ^= 1
     place.write_bytes(content)
     os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert checks(filled.run("verify_met"))["no_settled_gap"].passed, "nothing that a listing shows"
+    assert checks(filled.run("verify_met"))["no_settled_gap"].passed, "a listing shows no change"
     config = {"ops": {"manifests__met": {"config": {"full": True}}}}
     done = filled.run("verify_met", config=config)
     check = checks(done)["no_settled_gap"]
     assert (check.passed, check.severity) == (False, AssetCheckSeverity.ERROR)
     assert [row["gap"] for row in rows(check)] == ["met_20260305_3.csv: different checksum in the archive"]
-    word = yaml.safe_load((filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml").read_text())
-    assert word["complete"] is False
-    assert isinstance(filled.tick("push_met"), str), "nothing is asked for"
-    assert place.read_bytes() == content, "repaired by nobody who was not asked"
+    finalization = yaml.safe_load((filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml").read_text())
+    assert finalization["complete"] is False
+    assert isinstance(filled.tick("push_met"), str), "no run is requested"
+    assert place.read_bytes() == content, "nothing is repaired without a request"
 
 
 def test_a_rewritten_finalized_file_warns_for_days_and_names_where_the_earlier_version_is(
@@ -126,19 +126,19 @@ def test_a_rewritten_finalized_file_warns_for_days_and_names_where_the_earlier_v
     name = "met_20260305_2.csv"
     write(filled.home / "instrument", {name: b"anew"})
     filled.run("met_day")
-    said = metadata(filled.run("push_met"), "gws", "raw", "met")
-    assert "copied 0 + unchanged 4" in said["summary"]
-    assert (said["refused"], said["held_back"]) == (1, 1), "nobody has seen the source since"
+    values = metadata(filled.run("push_met"), "gws", "raw", "met")
+    assert "copied 0 + unchanged 4" in values["summary"]
+    assert (values["refused"], values["held_back"]) == (1, 1), "the source was not listed since"
     filled.run("verify_met")
     done = filled.run("push_met")
-    said = metadata(done, "gws", "raw", "met")
-    assert "copied 1 + unchanged 4" in said["summary"]
-    assert (said["replaced"], said["held_back"]) == (1, 0)
-    assert Path(said["replaced_kept_in"], "met", name).read_bytes() == FILES[name]
+    values = metadata(done, "gws", "raw", "met")
+    assert "copied 1 + unchanged 4" in values["summary"]
+    assert (values["replaced"], values["held_back"]) == (1, 0)
+    assert Path(values["replaced_kept_in"], "met", name).read_bytes() == FILES[name]
     for again in (done, filled.run("push_met")):
         check = checks(again)["finalized_files_stay"]
         assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
-        assert said["replaced_kept_in"] in check.description
+        assert values["replaced_kept_in"] in check.description
     assert (filled.home / "gws/raw/met" / name).read_bytes() == b"anew"
 
 
@@ -178,7 +178,7 @@ def test_with_all_hosts_down_a_verification_names_each_and_reports_no_missing_fi
 
 
 class TestSchedules:
-    """Ticks look at this machine, and ask for a run where there is work."""
+    """Ticks read only local state, and request a run where there is work."""
 
     @pytest.fixture
     def today(self, platform: Platform) -> date:
@@ -199,7 +199,7 @@ class TestSchedules:
         assert "is copied" in platform.tick("push_met")
 
     def test_a_verification_is_requested_until_every_day_was_verified(self, platform: Platform, today: date) -> None:
-        platform.alter_stream(start=today - timedelta(days=20))  # one day more each day would cost more each day
+        platform.alter_stream(start=today - timedelta(days=20))  # a fixed start would add a day of work every day
         platform.run("push_met", today)
         requests = platform.tick("verify_met")
         assert [request.tags["aurora/lane"] for request in requests] == ["evidence", "evidence_history"]
@@ -245,12 +245,12 @@ def test_a_site_without_an_archive_has_no_archive_assets(site: Site) -> None:
 
 
 def test_an_old_file_without_a_ledger_row_is_pushed_after_a_verification_found_it_missing(filled: Platform) -> None:
-    assert "is copied" in filled.tick("push_met"), "a day that is long ago is not looked at, and nobody asked for it"
-    (filled.home / "gws/raw").mkdir(parents=True)  # an archive that is mounted, and has nothing of this
+    assert "is copied" in filled.tick("push_met"), "an old day is not scanned, and no run was requested"
+    (filled.home / "gws/raw").mkdir(parents=True)  # an archive that is mounted and has none of these files
     filled.run("verify_met")
     [request] = filled.tick("push_met")
     assert request.partition_key == str(DAY)
     filled.run("push_met")
-    there = filled.home / "gws/raw/met"
-    assert {path.name: path.read_bytes() for path in there.iterdir()} == FILES
+    archived = filled.home / "gws/raw/met"
+    assert {path.name: path.read_bytes() for path in archived.iterdir()} == FILES
     assert "is copied" in filled.tick("push_met")

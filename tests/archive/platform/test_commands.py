@@ -1,4 +1,4 @@
-"""``aurora repair``, ``prune``, ``ledger`` and ``retire``, with real hosts: what they say, and what they do."""
+"""``aurora repair``, ``prune``, ``ledger`` and ``retire``, with real hosts: their output and their effects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VICTIM = "met_20260305_3.csv"
 
 @pytest.fixture(scope="module")
 def finalized(tmp_path_factory: pytest.TempPathFactory, servers: list[SshServer]) -> Iterator[tuple[Platform, Path]]:
-    """A day that was pushed, verified and finalized once for all tests, and a copy of all files as they were then."""
+    """A day that was pushed, verified and finalized once for all tests, and a copy of all its files."""
     home, copy = tmp_path_factory.mktemp("finalized"), tmp_path_factory.mktemp("copy") / "home"
     with DagsterInstance.ephemeral() as instance:
         platform = Platform(home, tuple(host_of(server) for server in servers), instance)
@@ -37,7 +37,7 @@ def finalized(tmp_path_factory: pytest.TempPathFactory, servers: list[SshServer]
 
 @pytest.fixture
 def filled(finalized: tuple[Platform, Path]) -> Platform:
-    """A day that is pushed, verified and finalized, whatever an earlier test did to it."""
+    """A day that is pushed, verified and finalized, restored from the copy before each test."""
     platform, copy = finalized
     shutil.rmtree(platform.home)
     shutil.copytree(copy, platform.home, symlinks=True)
@@ -58,36 +58,36 @@ def inodes(root: Path) -> dict[str, int]:
 def test_repair_lists_its_plan_first_and_then_repairs_exactly_the_file_with_the_flipped_byte(
     filled: Platform,
 ) -> None:
-    there = filled.home / "gws/raw/met"
-    flip(there / VICTIM)
-    damaged, before = (there / VICTIM).read_bytes(), inodes(there)
-    said = filled.aurora("repair", "met", "--day", str(DAY), code=1).output
-    assert VICTIM in said
-    assert "send again" in said
-    assert "--apply" in said
-    assert (there / VICTIM).read_bytes() == damaged
-    word = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
-    assert yaml.safe_load(word.read_text())["complete"] is False, "who reads the archive must know"
-    said = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
-    assert "repaired 1 of 1 files" in said
-    there_said = yaml.safe_load(word.read_text())
-    assert (there_said["complete"], there_said["revision"]) == (True, 2)
-    assert (word.parent / there_said["manifest"]).exists()
-    assert there_said["directory"] == str(there)
-    assert (there / VICTIM).read_bytes() == FILES[VICTIM]
-    after = inodes(there)
+    archived = filled.home / "gws/raw/met"
+    flip(archived / VICTIM)
+    damaged, before = (archived / VICTIM).read_bytes(), inodes(archived)
+    output = filled.aurora("repair", "met", "--day", str(DAY), code=1).output
+    assert VICTIM in output
+    assert "send again" in output
+    assert "--apply" in output
+    assert (archived / VICTIM).read_bytes() == damaged
+    finalization = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
+    assert yaml.safe_load(finalization.read_text())["complete"] is False, "readers of the archive must know"
+    output = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert "repaired 1 of 1 files" in output
+    archived_finalization = yaml.safe_load(finalization.read_text())
+    assert (archived_finalization["complete"], archived_finalization["revision"]) == (True, 2)
+    assert (finalization.parent / archived_finalization["manifest"]).exists()
+    assert archived_finalization["directory"] == str(archived)
+    assert (archived / VICTIM).read_bytes() == FILES[VICTIM]
+    after = inodes(archived)
     assert {name for name in after if after[name] != before[name]} == {VICTIM}
     assert "nothing is wrong" in filled.aurora("repair", "met", "--day", str(DAY)).output
 
 
 def test_repair_moves_a_bad_local_copy_aside_and_fetches_it_again(filled: Platform) -> None:
-    here = filled.home / "raw/met"
-    flip(here / VICTIM)
-    damaged, before = (here / VICTIM).read_bytes(), inodes(here)
+    local = filled.home / "raw/met"
+    flip(local / VICTIM)
+    damaged, before = (local / VICTIM).read_bytes(), inodes(local)
     assert "fetch again" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
     filled.aurora("repair", "met", "--day", str(DAY), "--apply")
-    assert (here / VICTIM).read_bytes() == FILES[VICTIM]
-    assert {name for name, inode in inodes(here).items() if inode != before[name]} == {VICTIM}
+    assert (local / VICTIM).read_bytes() == FILES[VICTIM]
+    assert {name for name, inode in inodes(local).items() if inode != before[name]} == {VICTIM}
     [aside] = (filled.home / "raw/.quarantine").rglob(VICTIM)
     assert aside.read_bytes() == damaged
 
@@ -98,15 +98,15 @@ def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_to_an_archive_
     filled.run("push_met")
     filled.run("verify_met")
     name = "met_20260305_3.csv"
-    here, there = filled.home / "raw/met" / name, filled.home / "gws/raw/met" / name
-    right = there.stat().st_mtime_ns
+    local, archived = filled.home / "raw/met" / name, filled.home / "gws/raw/met" / name
+    right = archived.stat().st_mtime_ns
     (filled.home / "instrument" / name).unlink()
-    there.unlink()
-    os.utime(here, ns=(right + 60 * 10**9, right + 60 * 10**9))
+    archived.unlink()
+    os.utime(local, ns=(right + 60 * 10**9, right + 60 * 10**9))
     assert "set its mtime" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
     assert "repaired 1 of 1 files" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
-    assert (here.stat().st_mtime_ns, there.stat().st_mtime_ns) == (right, right)
-    assert there.read_bytes() == FILES[name]
+    assert (local.stat().st_mtime_ns, archived.stat().st_mtime_ns) == (right, right)
+    assert archived.read_bytes() == FILES[name]
 
 
 def test_repair_does_nothing_where_a_place_cannot_be_listed(filled: Platform) -> None:
@@ -121,8 +121,8 @@ def test_repair_of_a_day_that_the_stream_does_not_have_is_a_usage_error(filled: 
 
 
 def test_prune_lists_the_candidates_and_the_reason_for_the_rest(filled: Platform) -> None:
-    said = filled.aurora("prune", "--plan").output
-    assert "was never listed" in said
+    output = filled.aurora("prune", "--plan").output
+    assert "was never listed" in output
     start = filled.site.streams["met"].start
     days = [start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)]
     filled.definitions.resolve_job_def("verify_met").execute_in_process(
@@ -132,8 +132,8 @@ def test_prune_lists_the_candidates_and_the_reason_for_the_rest(filled: Platform
             "dagster/asset_partition_range_end": str(days[-1]),
         },
     )
-    said = filled.aurora("prune", "met", "--plan").output
-    assert "5 files, 0.0 MB" in said
+    output = filled.aurora("prune", "met", "--plan").output
+    assert "5 files, 0.0 MB" in output
     assert filled.aurora("prune", "met", "--plan", "--files").output.split() == sorted(FILES)
     assert inodes(filled.home / "instrument").keys() == FILES.keys(), "nothing is pruned"
     assert "Aurora never prunes" in filled.aurora("prune", code=2).output
@@ -144,9 +144,9 @@ def test_a_lost_ledger_is_rebuilt_from_the_two_trees_and_shows_that(filled: Plat
     assert "raw/met" in before
     for file in (filled.home / "state").glob("ledger.sqlite*"):
         file.unlink()
-    said = filled.aurora("ledger", "--rebuild").output
-    assert "raw/met: 5 local files, 5 of them newly found in the archive" in said
-    assert "rebuilt from the trees at" in said
+    output = filled.aurora("ledger", "--rebuild").output
+    assert "raw/met: 5 local files, 5 of them newly found in the archive" in output
+    assert "rebuilt from the trees at" in output
 
 
 def test_local_copies_are_never_deleted_without_a_retention_in_the_site_file(filled: Platform) -> None:
@@ -155,7 +155,7 @@ def test_local_copies_are_never_deleted_without_a_retention_in_the_site_file(fil
 
 
 class TestRetire:
-    """Deleting our own working copies: exact files, each proved at that moment."""
+    """Deleting local copies: exact files, each proved at that moment."""
 
     @pytest.fixture
     def old(self, filled: Platform) -> Platform:
@@ -164,22 +164,22 @@ class TestRetire:
         return filled
 
     def test_a_dry_run_deletes_nothing(self, old: Platform) -> None:
-        said = old.aurora("retire", "met").output
-        assert "would delete 3 files" in said
-        assert "there are more" in said
+        output = old.aurora("retire", "met").output
+        assert "would delete 3 files" in output
+        assert "there are more" in output
         assert inodes(old.home / "raw/met").keys() == FILES.keys()
 
     def test_a_file_is_deleted_only_where_the_archive_has_its_bytes_at_that_moment_and_is_logged(
         self, old: Platform
     ) -> None:
         flip(old.home / "gws/raw/met" / "met_20260305_0.csv")
-        there = inodes(old.home / "gws/raw/met")
-        said = old.aurora("retire", "met", "--apply").output
-        assert "deleted 2 files" in said
-        assert "DIFFERENT in the archive" in said
+        archived = inodes(old.home / "gws/raw/met")
+        output = old.aurora("retire", "met", "--apply").output
+        assert "deleted 2 files" in output
+        assert "DIFFERENT in the archive" in output
         left = inodes(old.home / "raw/met").keys()
         assert left == FILES.keys() - {"met_20260305_1.csv", "met_20260305_2.csv"}
-        assert inodes(old.home / "gws/raw/met") == there
+        assert inodes(old.home / "gws/raw/met") == archived
         lines = (old.site.paths.manifests / "retired/met.jsonl").read_text().splitlines()
         assert [json.loads(line)["relpath"] for line in lines] == ["met_20260305_1.csv", "met_20260305_2.csv"]
 

@@ -1,4 +1,4 @@
-"""The check of a stream's manifests fails with what is wrong with one day's finalization."""
+"""The check of a stream's manifests fails with the error of one day's finalization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source that has less than before: what was pruned there is believed, and a disk that is not mounted is not."""
+"""A source with fewer files than before: pruned files are accepted, an unmounted disk is not trusted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEXT = DAY + timedelta(days=1)
 
 @pytest.fixture
 def observatory(tmp_path: Path) -> Observatory:
-    """Ten files of a day on the host, of which six have come here and to the archive; all seen by a verification."""
+    """Ten files of a day on the host, six of them also local and in the archive; one verification has listed all."""
     observatory = Observatory(tmp_path)
     for name in observatory.fill(10)[6:]:
         for side in ("local", "gws"):
@@ -55,33 +55,33 @@ def lose_all_but_one(observatory: Observatory) -> None:
         observatory.place("source", name_of(number)).unlink()
 
 
-def lose_what_nobody_else_has(observatory: Observatory) -> None:
+def lose_files_only_the_source_has(observatory: Observatory) -> None:
     for number in range(6, 10):
         observatory.place("source", name_of(number)).unlink()
 
 
 @pytest.mark.parametrize(
-    ("lose", "said"),
+    ("lose", "message"),
     [
         (unmount, "instrument is empty, so its listing is not trusted"),
         (unmount_another_disk, "instrument has lost most of the files of its last listing: 4 of 4 files"),
         (lose_all_but_one, "has lost most of the files of its last listing: 3 of 4 files"),
-        (lose_what_nobody_else_has, "has lost most of the files of its last listing: 4 of 4 files"),
+        (lose_files_only_the_source_has, "has lost most of the files of its last listing: 4 of 4 files"),
     ],
 )
 def test_a_source_that_lost_files_that_only_it_had_is_not_trusted_and_completes_no_day(
-    observatory: Observatory, lose: Callable[[Observatory], None], said: str
+    observatory: Observatory, lose: Callable[[Observatory], None], message: str
 ) -> None:
     lose(observatory)
-    for _ in range(2):  # what is not believed does not become the last listing either
+    for _ in range(2):  # an untrusted listing does not replace the last one
         report = observatory.verify_and_publish().report
-        assert said in report.errors["source"]
+        assert message in report.errors["source"]
         assert "Is the disk mounted there?" in report.errors["source"]
         assert report.days[0].verdict.source == 10
         assert not report.days[0].verdict.is_final
         assert observatory.records.finalizations(STREAM).read(DAY) is None
-    believed = observatory.verify_and_publish(accept_loss=True).report
-    assert believed.errors == {}
+    trusted = observatory.verify_and_publish(accept_loss=True).report
+    assert trusted.errors == {}
     assert observatory.verify_and_publish().report.days[0].verdict.is_final is (lose is not lose_all_but_one)
 
 
@@ -114,7 +114,7 @@ def test_an_unreadable_directory_is_reported_as_unreadable_and_not_as_a_loss(obs
     source = observatory.places()["source"][0]
 
     class Closed:
-        """A source of which one directory cannot be read."""
+        """A source with one unreadable directory."""
 
         def list(self, root: str, below: Any, without: Any = (), named: Any = ()) -> Listing:
             unreadable = Count()
@@ -143,7 +143,7 @@ def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Obser
 def test_the_records_of_a_lost_day_stay_while_other_days_are_verified(observatory: Observatory) -> None:
     observatory.fill(20, day=NEXT, sides=["source", "local"])
     assert observatory.verify_and_publish(DAY, NEXT).report.suspect_days == {}
-    lose_what_nobody_else_has(observatory)
+    lose_files_only_the_source_has(observatory)
     shutil.copytree(observatory.place("local"), observatory.place("gws"), dirs_exist_ok=True)
     report = observatory.verify_and_publish(DAY, NEXT).report
     assert report.errors == {}
@@ -162,10 +162,12 @@ def test_an_empty_source_is_recognized_over_ssh_also_with_day_directories(
     bounds = Bounds(tmp_path / "known_hosts", connect_seconds=patient(20), listing_seconds=patient(20))
     connections = Connections(bounds)
     place = Place("far", connections.source(hosts[0]), LocalHasher(), str(observatory.place("source")))
-    far: dict[Side, list[Place]] = {"source": [place]}
-    assert "is empty" in observatory.verify_and_publish(places=far).report.errors["source"]
+    remote_places: dict[Side, list[Place]] = {"source": [place]}
+    assert "is empty" in observatory.verify_and_publish(places=remote_places).report.errors["source"]
     observatory.place("source", "2026/03/04").mkdir(parents=True)
-    assert observatory.verify_and_publish(places=far).report.errors == {}, "no file yet of a day, and that is all"
+    assert observatory.verify_and_publish(places=remote_places).report.errors == {}, (
+        "a day without files yet is no error"
+    )
 
 
 def test_a_scan_of_an_empty_source_does_not_report_a_complete_day(tmp_path: Path) -> None:

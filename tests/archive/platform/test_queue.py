@@ -1,4 +1,4 @@
-"""Pushes in Dagster's queue, and old days that follow by themselves: the daemon's own steps, with a real host."""
+"""Pushes in Dagster's queue, and automatic pushes of old days: the daemon's own steps, with a real host."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def test_an_old_day_that_was_mirrored_late_is_pushed_and_proved_automatically(da
     assert run.status == SUCCESS
     assert run.asset_selection == {AssetKey(["gws", "raw", "met"]), AssetKey(["manifests", "met"])}
     assert (daemon.directory / "gws/raw/met" / place.name).read_text() == "late"
-    word = daemon.directory / f"gws/manifests/finalized/met/{OLD}_met_finalized.yaml"
-    assert "complete: true" in word.read_text()
+    finalization = daemon.directory / f"gws/manifests/finalized/met/{OLD}_met_finalized.yaml"
+    assert "complete: true" in finalization.read_text()

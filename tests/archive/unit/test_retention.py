@@ -1,4 +1,4 @@
-"""Deleting working copies where something is not as it should be; ``test_commands.py`` has how it goes well."""
+"""Deleting local copies where something is wrong; ``test_commands.py`` tests the normal case."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def observatory(tmp_path: Path) -> Observatory:
     return Observatory(tmp_path)
 
 
-def retire_all(observatory: Observatory, here: Place | None = None) -> RetireReport:
+def retire_all(observatory: Observatory, local: Place | None = None) -> RetireReport:
     retention = Retention(raw={STREAM: timedelta(days=30)})
     records = Records(observatory.site.model_copy(update={"retention": retention}))
     places = observatory.places()
-    return retire(records, STREAM, here or places["local"][0], places["gws"][0], dry_run=False)
+    return retire(records, STREAM, local or places["local"][0], places["gws"][0], dry_run=False)
 
 
 def left(observatory: Observatory) -> list[str]:
@@ -40,7 +40,7 @@ def test_no_file_is_deleted_where_the_archive_is_the_directory_of_the_local_copi
 ) -> None:
     names = observatory.fill(sides=["source", "local"])
     observatory.place("gws").symlink_to(observatory.place("local"))
-    assert observatory.verify_and_publish().report.days[0].verdict.is_final, "every byte is the same"
+    assert observatory.verify_and_publish().report.days[0].verdict.is_final, "all bytes are the same"
     with pytest.raises(EvidenceError, match="is the same directory as"):
         retire_all(observatory)
     assert left(observatory) == sorted(names)
@@ -61,13 +61,13 @@ def test_files_that_the_archive_lacks_stay_and_the_next_verification_withdraws_t
     assert left(observatory) == sorted(names[:2])
     verdict = observatory.verify_and_publish().report.days[0].verdict
     assert {gap.split(": ")[0] for gap in verdict.gaps} == set(names[:2])
-    said = observatory.records.finalizations(STREAM).read(DAY)
-    assert said is not None
-    assert not said.complete
+    finalization = observatory.records.finalizations(STREAM).read(DAY)
+    assert finalization is not None
+    assert not finalization.complete
 
 
 class Meanwhile:
-    """Reads the working copies; the mirror brings a newer version of one, and somebody puts a symlink for another."""
+    """Reads the local copies; then one gets a newer version, and another is replaced by a symlink."""
 
     def __init__(self, observatory: Observatory, newer: str, linked: str) -> None:
         self.observatory, self.newer, self.linked = observatory, newer, linked
@@ -83,8 +83,8 @@ class Meanwhile:
 def test_a_file_that_changes_between_reading_and_deletion_stays(observatory: Observatory) -> None:
     names = observatory.fill()
     observatory.verify_and_publish()
-    [here] = observatory.places()["local"]
-    changing = Place(here.host, here.source, Meanwhile(observatory, names[0], names[1]), here.root, here.below)
+    [local] = observatory.places()["local"]
+    changing = Place(local.host, local.source, Meanwhile(observatory, names[0], names[1]), local.root, local.below)
     done = retire_all(observatory, changing)
     assert done.kept["changed since it was read"].first == names[:2]
     assert left(observatory) == sorted(names[:2])

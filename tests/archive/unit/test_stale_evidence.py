@@ -1,4 +1,4 @@
-"""Evidence that is of another time, another place or another clock, or that is not all: it proves nothing."""
+"""Evidence of another time, location or clock, or incomplete evidence, proves nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def database(observatory: Observatory) -> sqlite3.Connection:
 
 
 class Dies:
-    """A hasher whose program is killed while it reads."""
+    """A hasher that is killed while it reads."""
 
     def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
         yield next(LocalHasher().checksums(root, paths))
@@ -47,17 +47,17 @@ def test_a_refused_file_of_the_source_keeps_its_day_open_and_its_stream_unprunab
     observatory: Observatory, name: str
 ) -> None:
     observatory.fill()
-    observatory.write("source", f"met_{TODAY + timedelta(days=9):%Y%m%d}.csv", b"of no day that there is")
+    observatory.write("source", f"met_{TODAY + timedelta(days=9):%Y%m%d}.csv", b"of a day in the future")
     (observatory.place("source") / "newest.csv").symlink_to("anything")
-    assert observatory.verify_all().plan.candidates, "what is no file of a day opens none"
-    observatory.write("source", name, b"nobody may copy this")
+    assert observatory.verify_all().plan.candidates, "an entry that is not a file of a day opens no day"
+    observatory.write("source", name, b"not to be copied")
     outcome = observatory.verify_all()
     verdict = next(found.verdict for found in outcome.report.days if found.day == DAY)
     assert (verdict.refused, verdict.problem_count, verdict.is_final) == (1, 0, False)
     assert "1 refused, the first met_" in verdict.sentence()
-    said = observatory.records.finalizations(STREAM).read(DAY)
-    assert said is not None
-    assert (said.complete, said.why[:12]) == (False, "refused: met")
+    finalization = observatory.records.finalizations(STREAM).read(DAY)
+    assert finalization is not None
+    assert (finalization.complete, finalization.why[:12]) == (False, "refused: met")
     assert outcome.plan.candidates == ()
     assert f"the first {DAY}: refused: met_" in outcome.plan.why
 
@@ -66,7 +66,7 @@ def test_a_file_that_day_names_does_not_match_keeps_its_day_open(tmp_path: Path)
     observatory = Observatory(tmp_path, {"day_names": ["met_%Y%m%d_*"]})
     observatory.fill()
     assert observatory.verify_and_publish().report.days[0].verdict.is_final
-    # Of that day by `day`, and no look of the mirror at that day asks for it: it was never copied.
+    # `day` puts it on that day, but `day_names` does not match it, so the mirror never copied it.
     observatory.write("source", f"met_{DAY:%Y%m%d}.csv", b"never mirrored")
     verdict = observatory.verify_and_publish().report.days[0].verdict
     assert (verdict.refused, verdict.is_final) == (1, False)
@@ -101,8 +101,8 @@ def test_days_that_a_killed_run_listed_but_did_not_compare_give_no_candidates(
 ) -> None:
     observatory.fill()
     assert observatory.verify_all().plan.candidates
-    [there] = observatory.places()["gws"]
-    dying = Place(there.host, there.source, Dies(), there.root, there.below)
+    [archived] = observatory.places()["gws"]
+    dying = Place(archived.host, archived.source, Dies(), archived.root, archived.below)
     with pytest.raises(RuntimeError, match="killed"):
         observatory.verify_and_publish(full=True, places={"gws": [dying]})
     plan = observatory.verify_and_publish(TODAY).plan
@@ -124,8 +124,8 @@ def test_checksums_of_one_archive_prove_nothing_of_another(observatory: Observat
     observatory.verify_all()
     observatory.flip("gws", names[0])
     (observatory.home / "far").rename(observatory.home / "elsewhere")
-    there = Place("far", LocalSource(), LocalHasher(), str(observatory.home / "elsewhere/raw"), "met")
-    outcome = observatory.verify_and_publish(places={"gws": [there]})
+    archived = Place("far", LocalSource(), LocalHasher(), str(observatory.home / "elsewhere/raw"), "met")
+    outcome = observatory.verify_and_publish(places={"gws": [archived]})
     assert outcome.report.read == {"gws": len(names)}
     assert outcome.report.days[0].verdict.gaps == [f"{names[0]}: different checksum in the archive"]
     assert outcome.plan.candidates == ()
@@ -152,7 +152,7 @@ def test_a_local_clock_that_is_ahead_makes_no_file_old_enough_to_be_pruned(obser
     observatory.verify_all()
     ahead = datetime.now(UTC) + timedelta(days=5)
     site = observatory.site
-    with database(observatory) as db:  # looked at since, with that clock
+    with database(observatory) as db:  # listed since, with that clock
         db.execute("UPDATE look SET at = at + ?", (5 * A_DAY,))
         db.execute("UPDATE file SET hashed_at = hashed_at + ?", (5 * A_DAY,))
     with observatory.records.evidence() as evidence, pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A backup for which the disk has no room is the disk's fault, whatever SQLite calls it, and no attempt of the file."""
+"""A backup without room on the disk is an error of the disk, whatever SQLite calls it, and no attempt of the file."""
 
 import errno
 import os
@@ -37,9 +37,9 @@ def outcome(item: Item, target: Path) -> str:
 
 
 def test_a_backup_without_room_beside_the_database_counts_no_attempt(tmp_path: Path) -> None:
-    # In WAL mode SQLite needs room beside the original too, and says "disk I/O error" where there is none.
+    # In WAL mode SQLite needs room beside the original too, and reports "disk I/O error" without it.
     def act() -> list[str]:
-        item, target = database(tmp_path / "catalog.sqlite"), tmp_path / "view/catalog.sqlite"
+        item, target = database(tmp_path / "catalog.sqlite"), tmp_path / "tree/catalog.sqlite"
         target.parent.mkdir()
         found = []
         for room in range(0, 400 * 1024, 8 * 1024):
@@ -78,7 +78,7 @@ def test_a_write_error_of_sqlite_counts_as_a_full_disk_only_where_the_disk_is_fu
     real: Callable[..., os.statvfs_result] = os.statvfs
     monkeypatch.setattr(upload_tree.os, "statvfs", full if room == "none" else real)
     assert (
-        outcome(item, tmp_path / "view")
+        outcome(item, tmp_path / "tree")
         == {
             "none": "ENOSPC",
             "enough": "this database cannot be backed up: disk I/O error",
@@ -92,4 +92,4 @@ def test_a_database_that_cannot_be_read_is_unusable_on_a_full_disk_too(
     item, free = database(tmp_path / "catalog.sqlite"), os.statvfs(tmp_path)
     Path(item.local_path).write_bytes(b"not a database" * 400)
     monkeypatch.setattr(upload_tree.os, "statvfs", lambda _: os.statvfs_result((*free[:4], 0, *free[5:])))
-    assert outcome(item, tmp_path / "view").startswith("this database cannot be backed up: ")
+    assert outcome(item, tmp_path / "tree").startswith("this database cannot be backed up: ")
