@@ -112,7 +112,7 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> Asse
 def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Count) -> AssetCheckResult:
     """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
     said = [f"{side}: {why}" for side, why in report.errors.items()]
-    said += [f"{day}: {why}" for day, why in list(report.suspect_days.items())[:MOST_NAMED]]
+    said += [f"{day}: {why}" for day, why in list(report.unverified_days.items())[:MOST_NAMED]]
     if stuck.total:
         said.append(f"gws: {stuck.total} finalizations could not be copied there, the first: {stuck.first[0]}")
     return AssetCheckResult(

@@ -42,8 +42,8 @@ class VerifyReport:
     hosts: dict[Side, str] = field(default_factory=dict)
     errors: dict[Side, str] = field(default_factory=dict)
     """Side -> why it could not be listed, or not completely read."""
-    suspect_days: dict[date, str] = field(default_factory=dict)
-    """Day -> why the listing of its source is not trusted, so that its old records stay."""
+    unverified_days: dict[date, str] = field(default_factory=dict)
+    """Day -> why it has no new result: its source lost files (and is not trusted), or its finalization is damaged."""
     read: dict[Side, int] = field(default_factory=dict)
     """Side -> number of files that were read."""
     refused: Count = field(default_factory=Count)
@@ -64,8 +64,8 @@ class VerifyReport:
         read = ", ".join(f"{count} {side}" for side, count in self.read.items()) or "none"
         text = f"{proved} of {total} files proved in the archive; {problems} missing or different, {pending} pending"
         text += f"; read: {read}"
-        text += "".join(f"; {side} NOT LISTED: {why}" for side, why in self.errors.items())
-        return text + "".join(f"; {day}: {why}" for day, why in self.suspect_days.items())
+        text += "".join(f"; {side} NOT VERIFIED: {why}" for side, why in self.errors.items())
+        return text + "".join(f"; {day}: {why}" for day, why in self.unverified_days.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class Verification:
             try:
                 report.days.append(self._compare(day, report))
             except EvidenceError as error:  # the finalization of one day is damaged: the other days go on
-                report.suspect_days[day] = str(error)
+                report.unverified_days[day] = str(error)
                 report.days.append(DayVerdict(day, Verdict(), error=str(error)))
         # A day that was not compared gets no verdict, so that no file is pruned on it.
         verdicts = {day.day: day.verdict.as_json() for day in report.days if not day.error}
@@ -194,7 +194,7 @@ class Verification:
                 require_nonempty_source(self.name, location, lambda without: place.source.list(place.root, [], without))
             at_risk = self.evidence.at_risk(self.name, days)
             suspect = find_suspect_days(self.name, location, at_risk, self.finalizations, _unreadable(listing))
-            report.suspect_days |= suspect
+            report.unverified_days |= suspect
             return [day for day in days if day not in suspect]
 
         self.evidence.set_location(self.name, side, location)
@@ -204,7 +204,7 @@ class Verification:
         now = time.time()
         records = {
             day: ListingRecord(
-                now, listing.clock_ns, place.host, refused.get(day, 0), error or report.suspect_days.get(day)
+                now, listing.clock_ns, place.host, refused.get(day, 0), error or report.unverified_days.get(day)
             )
             for day in days
         }
@@ -258,7 +258,7 @@ class Verification:
             if compared.is_proved:
                 proved.append((compared.path, by_side["gws"]))
         updates.flush()
-        if not report.errors and day not in report.suspect_days:
+        if not report.errors and day not in report.unverified_days:
             self._finalize(result, listings, proved)
         else:
             finalization = self.finalizations.read(day)

@@ -142,12 +142,12 @@ def test_files_that_the_archive_has_may_be_pruned_all_at_once(observatory: Obser
 
 def test_the_records_of_a_lost_day_stay_while_other_days_are_verified(observatory: Observatory) -> None:
     observatory.fill(20, day=NEXT, sides=["source", "local"])
-    assert observatory.verify_and_publish(DAY, NEXT).report.suspect_days == {}
+    assert observatory.verify_and_publish(DAY, NEXT).report.unverified_days == {}
     lose_files_only_the_source_has(observatory)
     shutil.copytree(observatory.place("local"), observatory.place("gws"), dirs_exist_ok=True)
     report = observatory.verify_and_publish(DAY, NEXT).report
     assert report.errors == {}
-    assert list(report.suspect_days) == [DAY]
+    assert list(report.unverified_days) == [DAY]
     assert [day.verdict.is_final for day in report.days] == [False, True]
     check = every_place_was_seen(manifests_key(STREAM), report, Count())
     assert not check.passed
