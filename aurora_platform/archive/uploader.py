@@ -72,7 +72,7 @@ def push(
 
 @dataclass(frozen=True, slots=True)
 class _StagedFile:
-    """A file in the upload tree: its ledger group, its version there, its archive directory and its path below that."""
+    """A file in the upload tree: its ledger group, its staged version, its archive directory and its path below that."""
 
     group: str
     item: Item
@@ -161,11 +161,12 @@ class _Push:
 
     def _queue(self) -> list[tuple[str, Item]]:
         """Return the files to send, each with its group, without files that are parked or held back."""
-        queue = self._park_misplaced()
+        queue = self._read_queue()
         held = set(self._find_held(item for _, item in queue))
         return [(group, item) for group, item in queue if item not in held]
 
-    def _park_misplaced(self) -> list[tuple[str, Item]]:
+    def _read_queue(self) -> list[tuple[str, Item]]:
+        """Return the queued files of the request, and park those whose remote path is not allowed."""
         queue = []
         for group in self.request.offers:
             for item in self.ledger.to_send(self.archive.name, group):
