@@ -72,7 +72,7 @@ def push(
 
 @dataclass(frozen=True, slots=True)
 class _StagedFile:
-    """A file in the upload tree: its ledger group, its staged version, its archive directory and its path below that."""
+    """A file in the upload tree: its ledger group, its staged version, its archive directory and its path in it."""
 
     group: str
     item: Item
