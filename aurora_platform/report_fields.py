@@ -1,7 +1,7 @@
 """How the fields of a report are shown: annotations on its fields and properties, for whatever shows the report.
 
 A report is a plain dataclass. ``Annotated[int, Show()]`` makes a field part of what people see: the Dagster UI shows
-such fields as metadata, in the order in which they stand in the class, so the values that matter most come first.
+such fields as metadata, the values that matter most first.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ class Show:
     """Its name; the field's where empty."""
     unit: Literal["", "bytes"] = ""
     """``bytes``: also in a form for people (1.3 GB)."""
+    rank: int = 9
+    """The lowest comes first; values of one rank come in the order of the class."""
     rare: bool = False
     """Left out where it is zero: a count that is hardly ever anything else."""
 
@@ -26,7 +28,7 @@ SHOWN, BYTES, RARE = Show(), Show(unit="bytes"), Show(rare=True)
 
 
 def shown_fields(report: object) -> Iterator[tuple[str, Show, Any]]:
-    """Name, annotation and value of every shown field: fields first, then properties, in the order of the class."""
+    """Name, annotation and value of every shown field, then of every shown property, by rank."""
     kind: Any = type(report)
     for attribute, show in _shown(kind):
         yield show.name or attribute, show, getattr(report, attribute)
@@ -38,7 +40,8 @@ def _shown(kind: Any) -> list[tuple[str, Show]]:
     for name, value in vars(kind).items():
         if isinstance(value, property) and value.fget is not None:
             hints[name] = get_type_hints(value.fget, include_extras=True).get("return")
-    return [(name, show) for name, hint in hints.items() if (show := _annotation(hint))]
+    found = [(name, show) for name, hint in hints.items() if (show := _annotation(hint))]
+    return sorted(found, key=lambda pair: pair[1].rank)
 
 
 def _annotation(hint: object) -> Show | None:

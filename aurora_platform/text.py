@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MOST_NAMED = 10  # how many offenders a report names
@@ -52,6 +53,15 @@ class Count:
         self.total += 1
         if len(self.first) < MOST_NAMED:
             self.first.append(printable(name))
+
+    @classmethod
+    def sum_of(cls, counts: Iterable[Count]) -> Count:
+        """Several counts as one, with the first names of all of them."""
+        total = cls()
+        for count in counts:
+            total.total += count.total
+            total.first += count.first
+        return total
 
     def add_many(self, count: int, text: str) -> None:
         """Count some at once, with one text for all of them."""

@@ -21,7 +21,6 @@ from aurora_assets.archive.checks import (
     every_place_was_seen,
     evidence_specs,
     finalized_files_stay,
-    joined,
     no_settled_gap,
     nothing_parked,
     parked_spec,
@@ -29,13 +28,12 @@ from aurora_assets.archive.checks import (
 )
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import Metadata, column_schema, common_version, coverage, table
+from aurora_assets.metadata import Metadata, column_schema, common_version, coverage, metadata_of
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import archive as archiving
 from aurora_platform.archive.compare import Verdict
-from aurora_platform.archive.ledger import Counts, Ledger
+from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest import COLUMNS as MANIFEST_COLUMNS
-from aurora_platform.archive.reports import DayVerdict, VerifyOutcome
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
@@ -52,6 +50,7 @@ from aurora_platform.layout import (
     camera_keys,
     raw_group,
 )
+from aurora_platform.text import Count
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
 
@@ -199,22 +198,29 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)
-        certified = archiving.verify_and_publish.verify_and_publish(
+        outcome = archiving.verify_and_publish.verify_and_publish(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, log=context.log.info
         )
-        key, report = manifests_key(name), certified.report
+        key, report = manifests_key(name), outcome.report
         context.log.info(report.summary())
         for found in report.days:
-            context.add_asset_metadata(_verdict_metadata(found), partition_key=found.day.isoformat())
+            sentence = {"sentence": found.error or found.verdict.sentence()}
+            context.add_asset_metadata(sentence | metadata_of(found.verdict), partition_key=found.day.isoformat())
         pushed = list[PushReport]()
         if "gws" not in report.errors:  # what cannot be seen has no news of it either
             with records.ledger() as ledger:
                 there = archive_hosts.of(archive, context.log)
                 pushing = archiving.push_plan.Pushing(site, archive, there, ledger, context.log.info)
                 pushed = archiving.push_plan.push_finalizations(records, pushing, name, days)
-        stuck = joined(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
+        stuck = Count.sum_of(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
-            metadata=_pass_metadata(certified) | {"finalizations_copied": sum(push.files for push in pushed)},
+            metadata={
+                "summary": report.summary(),
+                **metadata_of(outcome.summary),
+                **metadata_of(report),
+                **metadata_of(outcome),
+                "finalizations_copied": sum(push.files for push in pushed),
+            },
             data_version=DataVersion(common_version([found.error or found.verdict.as_json() for found in report.days])),
             check_results=[
                 no_settled_gap(key, report, _coverage(site, name)),
@@ -254,7 +260,7 @@ def _by_day(
     versions = []
     for day in days:
         versions.append(ledger.data_version(archive.name, group, [day]))
-        counts = _counts_metadata(ledger.counts_of_day(archive.name, group, day))
+        counts = metadata_of(ledger.counts_of_day(archive.name, group, day))
         context.add_asset_metadata(counts | {"outputs_sha256": versions[-1]}, partition_key=day.isoformat())
     rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
     return MaterializeResult(
@@ -265,82 +271,4 @@ def _by_day(
 
 
 def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
-    bytes_, seconds = sum(r.bytes for r in reports), sum(r.seconds for r in reports)
-    failed, refused = joined(r.failed for r in reports), joined(r.refused for r in reports)
-    replaced, held, left_out = (
-        joined(r.replaced for r in reports),
-        joined(r.held for r in reports),
-        joined(r.left_out for r in reports),
-    )
-    return {
-        "summary": " | ".join(report.summary() for report in reports),
-        "host": ", ".join(sorted({r.host for r in reports if r.host})) or "none needed",
-        "hosts_that_did_not_work": table(
-            {"host": h, "said": said} for r in reports for h, said in r.host_errors.items()
-        ),
-        "files": sum(r.files for r in reports),
-        "bytes": bytes_,
-        "seconds": round(seconds, 3),
-        "rate_bytes_per_s": round(bytes_ / seconds) if seconds else 0,
-        "unchanged": sum(r.unchanged for r in reports),
-        "unsettled": sum(r.unsettled.total for r in reports),
-        "failed": failed.total,
-        "failed_first": "; ".join(failed.first) or "none",
-        "refused": refused.total,
-        "refused_first": "; ".join(refused.first) or "none",
-        "replaced": replaced.total,
-        "replaced_first": "; ".join(replaced.first) or "none",
-        "replaced_kept_in": "\n".join(place for r in reports for place in r.kept_in) or "none",
-        "held_back": held.total,
-        "held_back_first": "; ".join(held.first) or "none",
-        "left_out": left_out.total,
-        "left_out_first": "; ".join(left_out.first) or "none",
-        "notes": "\n".join(note for r in reports for note in r.notes) or "none",
-    }
-
-
-def _counts_metadata(counts: Counts) -> Metadata:
-    return {
-        "files": counts.files,
-        "bytes": counts.bytes,
-        "copied": counts.copied,
-        "verified": counts.verified,
-        "queued": counts.queued,
-        "parked": counts.parked,
-    }
-
-
-def _verdict_metadata(found: DayVerdict) -> Metadata:
-    verdict = found.verdict
-    return {
-        "sentence": found.error or verdict.sentence(),
-        "is_final": verdict.is_final,
-        "files": verdict.files,
-        "bytes": verdict.bytes,
-        "proved": verdict.proved,
-        "pending": verdict.pending,
-        "gaps": verdict.problem_count,
-        "gaps_first": "\n".join(verdict.gaps) or "none",
-        "source_files": verdict.source,
-        "local_files": verdict.local,
-        "archive_files": verdict.gws,
-        "only_in_the_archive": verdict.strays,
-    }
-
-
-def _pass_metadata(certified: VerifyOutcome) -> Metadata:
-    report, summary = certified.report, certified.summary
-    return {
-        "summary": report.summary(),
-        "seconds": round(report.seconds, 3),
-        "days_finalized_or_withdrawn": ", ".join(str(day) for day in report.changed_days) or "none",
-        "archive_host": report.hosts.get("gws", "none"),
-        "refused": report.refused.total,
-        "refused_first": "; ".join(report.refused.first) or "none",
-        "moved_aside": certified.moved_aside or "none",
-        "prune_candidates": summary.prune_candidate_count,
-        "prune_candidate_bytes": summary.prune_candidate_bytes,
-        "prune_why": summary.prune_why,
-        "days_complete": summary.days_complete,
-        "days_known": summary.days,
-    }
+    return metadata_of(PushReport.sum_of(reports)) | {"summary": " | ".join(report.summary() for report in reports)}

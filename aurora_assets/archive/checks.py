@@ -1,6 +1,6 @@
 """Checks of the archive's assets: they say what the run that pushed or verified has found. Observe only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
@@ -77,7 +77,7 @@ def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCh
 
 def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
     """Whether every file is still tried."""
-    parked = joined(r.parked for r in reports)
+    parked = Count.sum_of(report.parked for report in reports)
     return AssetCheckResult(
         asset_key=key,
         check_name=_PARKED,
@@ -123,12 +123,3 @@ def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Count) -> A
         description="; ".join(said),
         metadata={"places": table({"place": s, "by": h} for s, h in report.hosts.items())},
     )
-
-
-def joined(counts: Iterable[Count]) -> Count:
-    """Several tallies as one."""
-    total = Count()
-    for count in counts:
-        total.total += count.total
-        total.first += count.first
-    return total

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated
 
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import Side
+from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import MOST_NAMED, printable
 
 
@@ -67,32 +69,32 @@ class Compared:
 class Verdict:
     """The comparison of a day as counts. The field names are the keys of its JSON, except :data:`_JSON_KEYS`."""
 
-    files: int = 0
-    bytes: int = 0
-    source: int = 0
-    local: int = 0
-    gws: int = 0
+    files: Annotated[int, Show(rank=4)] = 0
+    bytes: Annotated[int, BYTES] = 0
+    source: Annotated[int, Show("source_files")] = 0
+    local: Annotated[int, Show("local_files")] = 0
+    gws: Annotated[int, Show("archive_files")] = 0
     local_classes: dict[str, int] = field(default_factory=dict)
     archive_classes: dict[str, int] = field(default_factory=dict)
-    gaps: list[str] = field(default_factory=list)
+    gaps: Annotated[list[str], Show("gaps_first")] = field(default_factory=list)
     """The first files that are missing or different, each with what is wrong."""
-    proved: int = 0
+    proved: Annotated[int, Show(rank=3)] = 0
     """Files of which the archive has the right version, all read."""
-    strays: int = 0
+    strays: Annotated[int, Show("only_in_the_archive", rare=True)] = 0
     """Files that only the archive has, whose right version is unknown."""
-    refused: int = 0
+    refused: Annotated[int, RARE] = 0
     """Files of the source that may not be copied, for example because of their names: the archive cannot have them."""
     first_refused: str = ""
 
-    is_final: bool = False
+    is_final: Annotated[bool, Show(rank=2)] = False
     """Whether the day is finalized as complete (:mod:`aurora_platform.archive.finalize`)."""
 
     @property
-    def problem_count(self) -> int:
+    def problem_count(self) -> Annotated[int, Show("gaps")]:
         return sum(self.local_classes.get(name, 0) + self.archive_classes.get(name, 0) for name in PROBLEMS)
 
     @property
-    def pending(self) -> int:
+    def pending(self) -> Annotated[int, SHOWN]:
         return self.local_classes.get(MatchClass.PENDING, 0) + self.archive_classes.get(MatchClass.PENDING, 0)
 
     @property

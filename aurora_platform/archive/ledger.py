@@ -16,12 +16,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 from aurora_platform.archive.replacement_log import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database, Schema
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
 from aurora_platform.layout import REGISTERED
+from aurora_platform.report_fields import BYTES, SHOWN, Show
 
 DIFFERS = "checksums differ"
 
@@ -107,12 +109,12 @@ class Counts:
     """The files of one group of an archive, counted by state. files = queued + parked + copied."""
 
     group: str
-    files: int
-    bytes: int
-    queued: int
-    parked: int
-    copied: int
-    verified: int
+    files: Annotated[int, Show(rank=1)]
+    bytes: Annotated[int, BYTES]
+    queued: Annotated[int, Show(rank=4)]
+    parked: Annotated[int, SHOWN]
+    copied: Annotated[int, Show(rank=2)]
+    verified: Annotated[int, Show(rank=3)]
 
 
 class Ledger(Database):

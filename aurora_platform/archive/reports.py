@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Annotated
 
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.layout import Side
+from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import Count
 
 
@@ -46,13 +48,19 @@ class VerifyReport:
     """Day -> why it has no new result: its source lost files (and is not trusted), or its finalization is damaged."""
     read: dict[Side, int] = field(default_factory=dict)
     """Side -> number of files that were read."""
-    refused: Count = field(default_factory=Count)
+    refused: Annotated[Count, RARE] = field(default_factory=Count)
     left_out: dict[date, Count] = field(default_factory=dict)
     """Files of the source that may not be copied, by the day of their names."""
-    seconds: float = 0.0
+    seconds: Annotated[float, SHOWN] = 0.0
 
     @property
-    def changed_days(self) -> list[date]:
+    def archive_host(self) -> Annotated[str | None, Show(rank=2)]:
+        """The archive host that was used; None where none worked."""
+        return self.hosts.get("gws")
+
+    @property
+    def changed_days(self) -> Annotated[list[date], Show("days_finalized_or_withdrawn")]:
+        """Days that this verification finalized, or whose finalization it withdrew."""
         return [day.day for day in self.days if day.is_changed]
 
     def summary(self) -> str:
@@ -86,13 +94,13 @@ class StreamSummary:
     pending_count: int
     identical_count: int
     refused_count: int
-    days: int
-    days_complete: int
+    days: Annotated[int, Show("days_known", rank=2)]
+    days_complete: Annotated[int, Show(rank=1)]
     prune_ready: bool
-    prune_why: str
+    prune_why: Annotated[str, SHOWN]
     """Why there are no candidates, or the evidence for them."""
-    prune_candidate_count: int
-    prune_candidate_bytes: int
+    prune_candidate_count: Annotated[int, Show("prune_candidates")]
+    prune_candidate_bytes: Annotated[int, BYTES]
     errors: dict[str, str]
     """Side -> why the last listing failed."""
 
@@ -119,5 +127,5 @@ class VerifyOutcome:
     report: VerifyReport
     plan: PrunePlan
     summary: StreamSummary
-    moved_aside: str = ""
+    moved_aside: Annotated[str, SHOWN] = ""
     """The entries of ``latest/`` that were moved aside, and where they are now; empty without any."""

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Any, Protocol
 
 from aurora_platform.archive.ledger import Item
+from aurora_platform.report_fields import RARE, SHOWN, Show
 from aurora_platform.text import Count
 
 REPAIR = "repair."
@@ -66,35 +67,53 @@ class TransferRequest:
 class PushReport:
     """The result of a push. seen = files + unchanged + unsettled + failed + parked + refused."""
 
-    host: str | None
+    host: Annotated[str | None, SHOWN]
     """The host that was used last; None where no file was to be sent."""
-    host_errors: Mapping[str, str]
+    host_errors: Annotated[Mapping[str, str], Show("hosts_that_did_not_work", rare=True)]
     """The hosts that did not work, each with its error."""
-    seen: int
-    files: int
-    bytes: int
-    seconds: float
-    unchanged: int
-    unsettled: Count
-    failed: Count
+    seen: Annotated[int, SHOWN]
+    files: Annotated[int, Show(rank=1)]
+    bytes: Annotated[int, Show(unit="bytes", rank=2)]
+    seconds: Annotated[float, SHOWN]
+    unchanged: Annotated[int, SHOWN]
+    unsettled: Annotated[Count, Show(rank=4)]
+    failed: Annotated[Count, Show(rank=3)]
     """Files that a transfer left out, or that cannot be read locally; they are tried again."""
-    parked: Count
+    parked: Annotated[Count, RARE]
     """Files that are not tried any more."""
-    refused: Count
-    held: Count
+    refused: Annotated[Count, RARE]
+    held: Annotated[Count, Show("held_back", rare=True)]
     """The refused files that the guard holds back, each with the reason."""
-    replaced: Count
+    replaced: Annotated[Count, RARE]
     """Files that replaced a finalized version in the archive; that version is kept."""
-    kept_in: tuple[str, ...]
+    kept_in: Annotated[tuple[str, ...], Show("replaced_kept_in", rare=True)]
     """The directories in the archive that keep replaced versions."""
-    left_out: Count
+    left_out: Annotated[Count, RARE]
     """Entries that are not products and were left out; ``seen`` does not include them."""
-    notes: tuple[str, ...]
+    notes: Annotated[tuple[str, ...], RARE]
     literal_bytes: int = 0
     matched_bytes: int = 0
 
+    @classmethod
+    def sum_of(cls, reports: Sequence[PushReport]) -> PushReport:
+        """Several pushes as one report."""
+        added: dict[str, Any] = {
+            name: sum(getattr(report, name) for report in reports)
+            for name in ("seen", "files", "bytes", "seconds", "unchanged", "literal_bytes", "matched_bytes")
+        } | {
+            name: Count.sum_of(getattr(report, name) for report in reports)
+            for name in ("unsettled", "failed", "parked", "refused", "held", "replaced", "left_out")
+        }
+        return cls(
+            host=", ".join(sorted({report.host for report in reports if report.host})) or None,
+            host_errors={host: error for report in reports for host, error in report.host_errors.items()},
+            kept_in=tuple(place for report in reports for place in report.kept_in),
+            notes=tuple(note for report in reports for note in report.notes),
+            **added,
+        )
+
     @property
-    def rate(self) -> float:
+    def rate(self) -> Annotated[float, Show("rate_bytes_per_s", rare=True)]:
         """Bytes per second over the whole push."""
         return self.bytes / self.seconds if self.seconds else 0.0
 

@@ -64,7 +64,8 @@ def test_a_day_is_pushed_proved_and_finalized_locally_and_in_the_archive(filled:
     assert checks(done)["no_settled_gap"].passed
     assert checks(done)["every_place_was_seen"].passed
     values = metadata(done, "manifests", "met")
-    assert (values["is_final"], values["refused"]) == (True, 0)
+    assert values["is_final"] is True
+    assert "refused" not in values, "a rare count is shown only where there is one"
     finalized = filled.home / "gws/manifests/finalized/met"
     values = yaml.safe_load((finalized / f"{DAY}_met_finalized.yaml").read_text())
     assert (values["complete"], values["files"]) == (True, 5)
@@ -81,13 +82,12 @@ def test_a_second_push_and_verification_find_no_work_and_have_the_same_data_vers
     keys = [AssetKey(["gws", "raw", "met"]), AssetKey(["manifests", "met"])]
     before = [version(filled, key) for key in keys]
     again = metadata(filled.run("push_met"), "gws", "raw", "met")
-    assert (again["summary"].split(";")[0], again["host"]) == (
-        "seen 5 = copied 0 + unchanged 5 + unsettled 0 + failed 0 + parked 0 + refused 0",
-        "none needed",
-    )
+    counts = "seen 5 = copied 0 + unchanged 5 + unsettled 0 + failed 0 + parked 0 + refused 0"
+    assert again["summary"].split(";")[0] == counts
+    assert "host" not in again, "no host was needed"
     values = metadata(filled.run("verify_met"), "manifests", "met")
     assert values["summary"].endswith("read: none")
-    assert values["days_finalized_or_withdrawn"] == "none"
+    assert "days_finalized_or_withdrawn" not in values
     assert before == [version(filled, key) for key in keys]
 
 
@@ -133,7 +133,8 @@ def test_a_rewritten_finalized_file_warns_for_days_and_names_where_the_earlier_v
     done = filled.run("push_met")
     values = metadata(done, "gws", "raw", "met")
     assert "copied 1 + unchanged 4" in values["summary"]
-    assert (values["replaced"], values["held_back"]) == (1, 0)
+    assert values["replaced"] == 1
+    assert "held_back" not in values
     assert Path(values["replaced_kept_in"], "met", name).read_bytes() == FILES[name]
     for again in (done, filled.run("push_met")):
         check = checks(again)["finalized_files_stay"]
@@ -227,14 +228,14 @@ class TestSchedules:
         assert (request.partition_key, lost.read_bytes()) == (str(today), b"now\n")
 
     def test_a_push_of_small_products_is_requested_when_one_has_changed(self, platform: Platform) -> None:
-        assert platform.tick("push_core_products") == "every small product is copied"
+        assert platform.tick("push_core_products") == "all small products are copied"
         page = platform.site.paths.products / "plots" / "today.png"
         page.parent.mkdir(parents=True)
         page.write_bytes(b"picture")
         assert len(platform.tick("push_core_products")) == 1
         platform.run("push_core_products", None)
         assert (platform.home / "gws/products/plots/today.png").read_bytes() == b"picture"
-        assert platform.tick("push_core_products") == "every small product is copied"
+        assert platform.tick("push_core_products") == "all small products are copied"
 
 
 def test_a_site_without_an_archive_has_no_archive_assets(site: Site) -> None:
