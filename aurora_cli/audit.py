@@ -18,7 +18,7 @@ from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, none_matches, scan
-from aurora_platform.operations.audit_host import Place, Visit, host_keys
+from aurora_platform.operations.audit_host import HostDirectory, HostAudit, host_keys
 from aurora_platform.operations.audit_local import local_audits
 from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import counted
@@ -138,20 +138,20 @@ def _lines_or_failure(name: str, result: list[AuditLine] | Exception) -> list[Au
     return [AuditLine(name, Level.FAIL, f"{type(result).__name__}: {result}", "report this as a bug")]
 
 
-def _ssh_visits(site: Site, connections: Connections) -> Iterator[Visit]:
+def _ssh_visits(site: Site, connections: Connections) -> Iterator[HostAudit]:
     """Yield the SSH hosts that have an enabled stream, with the directories of these streams."""
     for name, host in site.hosts.items():
         streams = {key: stream for key, stream in site.streams.items() if stream.host == name and stream.enabled}
         if streams and isinstance(host, SshHost):
-            places = {f"source {key}": Place(stream.path, f"streams.{key}.path") for key, stream in streams.items()}
-            yield Visit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
+            places = {f"source {key}": HostDirectory(stream.path, f"streams.{key}.path") for key, stream in streams.items()}
+            yield HostAudit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _audit_ssh_host(site: Site, connections: Connections, visit: Visit) -> list[AuditLine]:
+def _audit_ssh_host(site: Site, connections: Connections, visit: HostAudit) -> list[AuditLine]:
     """Audit a host, and the `include` of the streams whose directories can be read."""
     lines = visit.audit()
     names = [line.component.removeprefix("source ") for line in lines if line.level is Level.OK]
-    return [*lines, *_audit_includes(site, connections, [name for name in names if f"source {name}" in visit.places])]
+    return [*lines, *_audit_includes(site, connections, [name for name in names if f"source {name}" in visit.directories])]
 
 
 def _other_host_names(site: Site) -> list[str]:
@@ -222,16 +222,16 @@ def _audit_include(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]
         yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
 
 
-def _archive_visits(site: Site, connections: Connections) -> Iterator[Visit]:
+def _archive_visits(site: Site, connections: Connections) -> Iterator[HostAudit]:
     """Yield the hosts of the archive, with the directories of the archive."""
     for host in site.archive.hosts if site.archive else ():
         assert site.archive is not None
         name = f"archive {host.address}"
         places = {
-            f"{name} raw": Place(site.archive.raw, "archive.raw", is_written=True),
-            f"{name} products": Place(site.archive.products, "archive.products", is_written=True),
+            f"{name} raw": HostDirectory(site.archive.raw, "archive.raw", is_written=True),
+            f"{name} products": HostDirectory(site.archive.products, "archive.products", is_written=True),
         }
-        yield Visit(name, "archive.hosts", host, places, connections, Layout.of(site).known_hosts)
+        yield HostAudit(name, "archive.hosts", host, places, connections, Layout.of(site).known_hosts)
 
 
 def _audit_offline(site: Site) -> Iterator[AuditLine]:

@@ -1,6 +1,6 @@
-"""What the mails of the alerts look like: plain text, and a small HTML part that says the same.
+"""The mails of the alerts: plain text, and a small HTML part with the same content.
 
-Names come from hosts, runs and files. No line of a header begins in one, and nothing in one is markup.
+Names come from hosts, runs and files. They can neither add a header line nor markup.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from aurora_platform.config.health import Alerts
 from aurora_platform.health.alert_state import Event, Outgoing
 from aurora_platform.text import printable
 
-_MOST = 50  # events that a mail names; the others are in alerts.jsonl
-_SUBJECT = 68  # characters: with its name one line of a header, so that nobody has to fold it
-_HEADINGS = {"begins": "Begins", "lasts": "Still going on", "recovered": "Over"}
+_MAX_EVENTS = 50  # in a mail; alerts.jsonl has all
+_MAX_SUBJECT = 68  # characters: with "Subject: " it stays one header line, which no relay has to fold
+_HEADINGS = {"begins": "New", "lasts": "Ongoing", "recovered": "Resolved"}
+_SUBJECT_TEXTS = {"begins": "new", "lasts": "ongoing", "recovered": "resolved"}
 _COLOURS = {"begins": "#b00020", "lasts": "#9a6700", "recovered": "#1a7f37"}
 
 _TEXT = """\
@@ -28,7 +29,7 @@ _TEXT = """\
 {{ heading }}
 {% for event in events %}
 - {{ event.key }}: {{ event.sentence }}
-  since {{ event.since | time }} UTC{% if event.kind == "recovered" %}, over at {{ event.at | time }} UTC{% endif %}
+  since {{ event.since | time }} UTC{% if event.kind == "recovered" %}, resolved at {{ event.at | time }} UTC{% endif %}
 
 {% if event.details and event.kind != "recovered" %}
   {{ event.details }}
@@ -40,7 +41,7 @@ _TEXT = """\
 And {{ more }} more: see alerts.jsonl.
 {% endif %}
 
-Nothing is repaired by itself. See: aurora alert --dry-run, and the newest report in ops_monitor/health.
+Aurora repairs nothing by itself. See: aurora alert --dry-run; the newest report in ops_monitor/health.
 """
 
 _HTML = """\
@@ -52,7 +53,7 @@ _HTML = """\
 <table cellpadding="4" style="border-collapse: collapse">
 {% for event in events %}
 <tr><td><b>{{ event.key }}</b></td><td>{{ event.sentence }}</td><td>since {{ event.since | time }}\
-{% if event.kind == "recovered" %}, over at {{ event.at | time }}{% endif %}</td>\
+{% if event.kind == "recovered" %}, resolved at {{ event.at | time }}{% endif %}</td>\
 <td>{% if event.kind != "recovered" %}{{ event.details }}{% endif %}</td></tr>
 {% endfor %}
 </table>
@@ -60,85 +61,84 @@ _HTML = """\
 {% if more %}
 <p>And {{ more }} more: see alerts.jsonl.</p>
 {% endif %}
-<p>Nothing is repaired by itself.</p>
+<p>Aurora repairs nothing by itself.</p>
 </body></html>
 """
 
 
-def _time(value: datetime) -> str:
+def _format_time(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}"
 
 
 def _environment(*, autoescape: bool) -> Environment:
-    made = Environment(undefined=StrictUndefined, autoescape=autoescape, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701
-    made.filters["time"] = _time
-    # All texts are shown, whoever made the state: what stands in a mail is one line each.
-    made.finalize = lambda value: (
+    environment = Environment(undefined=StrictUndefined, autoescape=autoescape, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701
+    environment.filters["time"] = _format_time
+    # Whatever wrote the state: each text in a mail becomes one printable line.
+    environment.finalize = lambda value: (
         printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
     )
-    return made
+    return environment
 
 
-_PLAIN, _MARKED = _environment(autoescape=False), _environment(autoescape=True)
+_TEXT_ENVIRONMENT, _HTML_ENVIRONMENT = _environment(autoescape=False), _environment(autoescape=True)
 
 
 def compose(mail: Outgoing, site: str, settings: Alerts) -> EmailMessage:
-    """The mail that a record stands for; the same record makes the same mail."""
-    parts, more = _parts(mail)
-    said = {"site": site, "made_at": _time(mail.made_at), "parts": parts, "more": more}
-    message = _addressed(subject_of(mail.events, site), settings, mail.message_id, mail.made_at)
-    _fill(message, _PLAIN.from_string(_TEXT).render(said), _MARKED.from_string(_HTML).render(said))
+    """Compose the mail of a record; the same record makes the same mail."""
+    parts, more = _split_into_parts(mail)
+    values = {"site": site, "made_at": _format_time(mail.made_at), "parts": parts, "more": more}
+    message = _start_message(subject_of(mail.events, site), settings, mail.message_id, mail.made_at)
+    _set_body(message, _TEXT_ENVIRONMENT.from_string(_TEXT).render(values), _HTML_ENVIRONMENT.from_string(_HTML).render(values))
     return message
 
 
-def trial_mail(site: str, settings: Alerts, by: str, message_id: str, now: datetime) -> EmailMessage:
-    """A mail that says that mails arrive."""
-    message = _addressed(f"[{one_line(site)}] test: mails of the alerts arrive", settings, message_id, now)
-    text = f"This is a test by `aurora alert --test` at {_time(now)} UTC, sent by {printable(by)}. Nothing is wrong.\n"
-    _fill(message, text, _MARKED.from_string("<p>{{ text }}</p>\n").render(text=text.strip()))
+def trial_mail(site: str, settings: Alerts, transport: str, message_id: str, now: datetime) -> EmailMessage:
+    """Compose a test mail; ``transport`` names what sends it."""
+    message = _start_message(f"[{one_line(site)}] test: alert mails arrive", settings, message_id, now)
+    text = f"This is a test by `aurora alert --test` at {_format_time(now)} UTC, sent by {printable(transport)}. Nothing is wrong.\n"
+    _set_body(message, text, _HTML_ENVIRONMENT.from_string("<p>{{ text }}</p>\n").render(text=text.strip()))
     return message
 
 
 def subject_of(events: Sequence[Event], site: str) -> str:
-    """What a mail is about, in one line."""
-    kinds = {"begins": "begin", "lasts": "last", "recovered": "over"}
-    counts = {word: sum(event.kind == kind for event in events) for kind, word in kinds.items()}
-    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    """Return the subject of a mail: ``[demo] 1 new, 1 resolved: disk raw, source cl61``."""
+    counts = {text: sum(event.kind == kind for event in events) for kind, text in _SUBJECT_TEXTS.items()}
+    summary = ", ".join(f"{count} {text}" for text, count in counts.items() if count)
     names = ", ".join(dict.fromkeys(event.key for event in events))
-    return one_line(f"[{site}] {said}: {names}")
+    return one_line(f"[{site}] {summary}: {names}")
 
 
 def one_line(text: str) -> str:
-    """A text for a header: no control characters, and no encoded word that a reader would decode into some."""
+    """Make a text safe for a header: no control characters, and no RFC 2047 encoded word that would decode to them."""
     safe = "".join(c if c.isprintable() else " " for c in text).replace("=?", "= ?")
-    return safe if len(safe) <= _SUBJECT else safe[: _SUBJECT - 3] + "..."
+    return safe if len(safe) <= _MAX_SUBJECT else safe[: _MAX_SUBJECT - 3] + "..."
 
 
-def _parts(mail: Outgoing) -> tuple[list[tuple[str, list[Event], str]], int]:
-    left, parts = _MOST, []
+def _split_into_parts(mail: Outgoing) -> tuple[list[tuple[str, list[Event], str]], int]:
+    left, parts = _MAX_EVENTS, []
     for kind, heading in _HEADINGS.items():
         events = [event for event in mail.events if event.kind == kind][:left]
         left -= len(events)
         parts += [(heading, events, _COLOURS[kind])] if events else []
     also = list(mail.also[:left])
-    parts += [("Also going on, mailed before", also, _COLOURS["lasts"])] if also else []
+    parts += [("Also ongoing, mailed before", also, _COLOURS["lasts"])] if also else []
     return parts, len(mail.events) + len(mail.also) - sum(len(events) for _, events, _ in parts)
 
 
-def _addressed(subject: str, settings: Alerts, message_id: str, now: datetime) -> EmailMessage:
+def _start_message(subject: str, settings: Alerts, message_id: str, now: datetime) -> EmailMessage:
     message = EmailMessage()
     message["From"] = settings.sender
     message["To"] = ", ".join(settings.to)
     message["Subject"] = subject
     message["Date"] = format_datetime(now)
     message["Message-ID"] = message_id
-    # So that no vacation notice answers (RFC 3834).
+    # RFC 3834: no vacation notice may answer.
     message["Auto-Submitted"] = "auto-generated"
     return message
 
 
-def _fill(message: EmailMessage, text: str, html: str) -> None:
-    # Quoted-printable passes every relay; and the boundary is fixed, so that one record makes one mail byte for byte.
+def _set_body(message: EmailMessage, text: str, html: str) -> None:
+    # Quoted-printable passes every relay. The boundary is fixed: the same record must make the same bytes.
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     message.set_boundary("aurora-alternative")

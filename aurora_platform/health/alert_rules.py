@@ -1,7 +1,7 @@
-"""The rules of the alerts: what in a snapshot is a reason for a mail. From ``latest.json`` alone.
+"""The alert rules: which parts of a snapshot are worth a mail. They use ``latest.json`` alone.
 
-A condition is bad, well, or open. Open is what was not seen, or is planned to be off: it neither begins an alert nor
-ends one. So an alert whose host has gone quiet stays as it is, without another mail, until somebody sees it again.
+A condition is bad, well, or open. Open means unknown, or planned offline: it neither begins an alert nor ends one. So
+the alert of a host that became unreachable stays as it is, without another mail, until the host can be observed again.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from enum import StrEnum
 from pathlib import Path
 
 from aurora_platform.config.health import Alerts
-from aurora_platform.health.assessment import OVERDUE_DETAILS, age, is_planned_offline, overdue_ticks_of
+from aurora_platform.health.assessment import OVERDUE_DETAILS, describe_overdue_ticks, format_age, is_planned_offline
 from aurora_platform.health.models import Check, Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
 from aurora_platform.health.next_steps import (
-    TOLD_BY_MAIL,
-    TOLD_BY_MANIFESTS,
-    TOLD_BY_SOURCE,
-    details_of,
-    said_of,
+    NEVER_MAILED,
+    REPORTED_BY_MANIFESTS,
+    REPORTED_BY_SOURCE,
+    failed_check_details,
+    failed_check_message,
 )
 from aurora_platform.text import printable
 
 STOPPED_AFTER = timedelta(minutes=15)
-"""The collector writes every five minutes; a file older than this shows nothing of now."""
+"""The collector writes every five minutes; an older file does not show the present state."""
 COLLECTOR = "collector"
-_CALM = (
-    1.0  # percent below the bound from which on a disk is well again, so that one at the bound sends no mail an hour
-)
-_NOTHING = timedelta(0)
-_OVERDUE = "ticks overdue"
-_OVERDUE_FOR = timedelta(minutes=10)  # a platform that was just started has to catch up first
-_ARRIVALS = "arrivals_"
+# A disk is well again only this far below its limit, in %: a disk at the limit must not cause a mail per evaluation.
+_DISK_HYSTERESIS = 1.0
+_STOPPED = ": the site is not being observed"
+_NO_HOLD = timedelta(0)
+_OVERDUE_KEY = "ticks overdue"
+_OVERDUE_HOLD = timedelta(minutes=10)  # a platform that was just started has to catch up first
+_ARRIVALS_PREFIX = "arrivals_"
 
 
 class Verdict(StrEnum):
-    """How a condition stands."""
+    """State of a condition."""
 
     BAD = "bad"
     WELL = "well"
@@ -46,117 +46,128 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that an alert may be about. Its texts are safe to show."""
+    """A condition that may cause an alert. Its texts are safe to show."""
 
     key: str
-    """What it is about, the same at every evaluation: ``disk raw``, ``source cl61``."""
+    """Its name, the same at every evaluation: ``disk raw``, ``source cl61``."""
     verdict: Verdict
     sentence: str
     details: str = ""
-    """What to look at next."""
-    hold: timedelta = _NOTHING
-    """It has to be bad for so long before it is worth a mail."""
-    by_age: bool = False
-    """Judged by the age of something alone, so that a jump of the clock makes it bad at once."""
+    """The next step."""
+    hold: timedelta = _NO_HOLD
+    """How long it has to be bad before it is worth a mail."""
+    is_age_based: bool = False
+    """Whether it depends on an age alone, so that a jump of the clock makes it bad at once."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """``latest.json`` as it was read: a snapshot, or why there is none."""
+class SnapshotFile:
+    """``latest.json`` as it was read: a snapshot, or the reason why it could not be read."""
 
-    place: str
+    path: str
     snapshot: Snapshot | None = None
-    why: str = ""
+    error: str = ""
 
 
-def read_snapshot(place: Path) -> Reading:
-    """Read ``latest.json``; that it cannot be read is a condition, not an error."""
+def read_snapshot(path: Path) -> SnapshotFile:
+    """Read ``latest.json``. An unreadable file is a condition, not an error."""
     try:
-        snapshot = Snapshot.model_validate_json(place.read_bytes())
+        snapshot = Snapshot.model_validate_json(path.read_bytes())
         if snapshot.generated_at_utc.tzinfo is None:
-            return Reading(str(place), why="not a snapshot: its time says nothing of UTC")
-        return Reading(str(place), snapshot)
+            return SnapshotFile(str(path), error="not a snapshot: its time has no UTC offset")
+        return SnapshotFile(str(path), snapshot)
     except OSError as error:
-        return Reading(str(place), why=error.strerror or type(error).__name__)
+        return SnapshotFile(str(path), error=error.strerror or type(error).__name__)
     except ValueError as error:
-        return Reading(str(place), why=f"not a snapshot: {str(error).splitlines()[0]}")
+        return SnapshotFile(str(path), error=f"not a snapshot: {str(error).splitlines()[0]}")
 
 
-def collector_check(place: Path, now: datetime) -> Check:
-    """How old ``latest.json`` is, for who looks without the collector: nobody is mailed by what nobody writes."""
-    reading = read_snapshot(place)
-    written = reading.snapshot.generated_at_utc if reading.snapshot else None
+def collector_check(path: Path, now: datetime) -> Check:
+    """Check the age of ``latest.json``. For ``aurora health``: a collector that has stopped reports nothing itself."""
+    file = read_snapshot(path)
+    written = file.snapshot.generated_at_utc if file.snapshot else None
     if written is None:
-        is_missing = not place.exists()
-        level, said = (Level.GRAY, "was never written") if is_missing else (Level.RED, f"cannot be read: {reading.why}")
+        is_missing = not path.exists()
+        level, message = (
+            (Level.GRAY, "was never written") if is_missing else (Level.RED, f"cannot be read: {file.error}")
+        )
     else:
         old = now - written
         level = Level.RED if old >= STOPPED_AFTER else Level.GREEN
-        said = f"{age(max(0.0, old.total_seconds()))} old" + (
-            ": nothing looks at the site" if level is Level.RED else ""
-        )
-    one = _collector(reading, Verdict.OPEN, said, _NOTHING)
-    return Check(level=level, component=COLLECTOR, message=one.sentence, details=one.details)
+        message = f"is {format_age(max(0.0, old.total_seconds()))} old" + (_STOPPED if level is Level.RED else "")
+    condition = _evaluate_collector(file, Verdict.OPEN, message, _NO_HOLD)
+    return Check(level=level, component=COLLECTOR, message=condition.sentence, details=condition.details)
 
 
-def conditions_of(
-    reading: Reading, alerts: Alerts, now: datetime, seen_at: datetime, known: Iterable[str] = ()
+def evaluate_conditions(
+    file: SnapshotFile, settings: Alerts, now: datetime, first_read_at: datetime, previous_keys: Iterable[str] = ()
 ) -> dict[str, Condition]:
-    """Everything that an alert may be about, by key.
+    """Return every condition that may cause an alert, by key.
 
     Parameters
     ----------
-    reading, alerts, now
-        What was seen, from when on it is bad, and the time.
-    seen_at
-        When this very snapshot was first seen: where it says that it comes from the future, it is as old as that.
-    known
-        Keys of what was bad the last time; what is not seen any more is said of these too.
+    file, settings, now
+        The snapshot, the limits, and the time.
+    first_read_at
+        When this very snapshot was read for the first time: a snapshot from the future is as old as that.
+    previous_keys
+        Keys that were bad at the last evaluation; they get a condition even if the snapshot no longer lists them.
     """
-    snapshot = reading.snapshot
-    unseen = {key: Condition(key, Verdict.OPEN, "not seen") for key in known}
+    snapshot = file.snapshot
+    unlisted = {key: Condition(key, Verdict.OPEN, "unknown") for key in previous_keys}
     if snapshot is None:
-        return unseen | _by_key([_collector(reading, Verdict.BAD, f"cannot be read: {reading.why}", STOPPED_AFTER)])
-    old = now - min(snapshot.generated_at_utc, seen_at)
-    said = f"{age(max(0.0, old.total_seconds()))} old"
+        message = f"cannot be read: {file.error}"
+        return unlisted | _worst_by_key([_evaluate_collector(file, Verdict.BAD, message, STOPPED_AFTER)])
+    old = now - min(snapshot.generated_at_utc, first_read_at)
+    message = f"is {format_age(max(0.0, old.total_seconds()))} old"
     if old >= STOPPED_AFTER:
-        # What an old file says is no evidence of now: only that the collector has stopped.
-        return unseen | _by_key([_collector(reading, Verdict.BAD, f"{said}: nothing looks at the site", _NOTHING)])
+        # An old file proves only that the collector has stopped; it shows nothing of the present state.
+        return unlisted | _worst_by_key([_evaluate_collector(file, Verdict.BAD, message + _STOPPED, _NO_HOLD)])
     if not snapshot.platform.error:
-        gone = "is not among those that fail any more"
-        listed = tuple(_whole_lists(snapshot.platform))
-        unseen |= {key: Condition(key, Verdict.WELL, gone) for key in unseen if key.startswith(listed)}
-    offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
-    found = [
-        _collector(reading, Verdict.WELL, said, _NOTHING),
-        *(_disk(one, alerts) for one in snapshot.filesystems),
-        *_manifests([one for one in snapshot.manifests if one.stream not in offline], alerts),
-        *(_source(one, alerts) for one in snapshot.freshness if one.component == "source"),
-        *_archives(snapshot, alerts),
-        *_platform(snapshot.platform, alerts),
-    ]
-    known_by = _by_key(found)
-    return unseen | known_by | _by_key(list(_checks(snapshot.platform, known_by, offline, alerts)))
+        complete = tuple(_complete_list_prefixes(snapshot.platform))
+        unlisted |= {
+            key: Condition(key, Verdict.WELL, "is no longer listed as failing")
+            for key in unlisted
+            if key.startswith(complete)
+        }
+    offline = {
+        source.stream for source in snapshot.freshness if source.component == "source" and is_planned_offline(source)
+    }
+    conditions = _worst_by_key(
+        [
+            _evaluate_collector(file, Verdict.WELL, message, _NO_HOLD),
+            *(_evaluate_disk(disk, settings) for disk in snapshot.filesystems),
+            *_evaluate_manifests(
+                [manifest for manifest in snapshot.manifests if manifest.stream not in offline], settings
+            ),
+            *(_evaluate_source(source, settings) for source in snapshot.freshness if source.component == "source"),
+            *_evaluate_archives(snapshot, settings),
+            *_evaluate_platform(snapshot.platform, settings),
+        ]
+    )
+    return (
+        unlisted | conditions | _worst_by_key(list(_evaluate_checks(snapshot.platform, conditions, offline, settings)))
+    )
 
 
-def _whole_lists(platform: Platform) -> Iterator[str]:
-    """What is listed only while it is bad; from the list it goes when it is over.
+def _complete_list_prefixes(platform: Platform) -> Iterator[str]:
+    """Return the key prefixes of complete lists. These list bad things only: what they do not list is well again.
 
-    Of a list that was cut nobody knows what is missing in it.
+    A list that was cut does not prove that for anything it leaves out.
     """
     yield "tick "
     if not platform.more_failed_runs:
         yield "run "
     if platform.failed_checks_count <= len(platform.failed_checks):
         yield "check "
-    # Of a daemon that does not run no tick is expected: that none is overdue says nothing then.
+    # Ticks of a daemon that does not run are not expected: then an empty list of overdue ticks proves nothing.
     if all(daemon.healthy for daemon in platform.daemons):
-        yield _OVERDUE
+        yield _OVERDUE_KEY
 
 
-def of_failed_run(run: Run) -> Condition:
-    """A run that has failed; until something succeeds for the same job and partition it is the same condition."""
-    return _condition(
+def evaluate_failed_run(run: Run) -> Condition:
+    """Evaluate a failed run. It stays the same condition until a run of the same job and partition succeeds."""
+    return _make_condition(
         f"run {run.job} {run.partition or ''}".rstrip(),
         Verdict.BAD,
         f"failed: {run.error or 'no reason given'}",
@@ -164,128 +175,141 @@ def of_failed_run(run: Run) -> Condition:
     )
 
 
-def _condition(
-    key: str, verdict: Verdict, sentence: str, details: str, hold: timedelta = _NOTHING, *, by_age: bool = False
+def _make_condition(
+    key: str, verdict: Verdict, sentence: str, details: str, hold: timedelta = _NO_HOLD, *, is_age_based: bool = False
 ) -> Condition:
-    return Condition(printable(key), verdict, printable(sentence), printable(details), hold, by_age)
+    return Condition(printable(key), verdict, printable(sentence), printable(details), hold, is_age_based)
 
 
-def _by_key(found: Sequence[Condition]) -> dict[str, Condition]:
-    """Of two with one key the worse one."""
+def _worst_by_key(conditions: Sequence[Condition]) -> dict[str, Condition]:
+    """Return the worst condition per key."""
     order = (Verdict.WELL, Verdict.OPEN, Verdict.BAD)
-    return {one.key: one for one in sorted(found, key=lambda one: order.index(one.verdict))}
+    return {
+        condition.key: condition for condition in sorted(conditions, key=lambda found: order.index(found.verdict))
+    }
 
 
-def _collector(reading: Reading, verdict: Verdict, said: str, hold: timedelta) -> Condition:
-    return _condition(
+def _evaluate_collector(file: SnapshotFile, verdict: Verdict, message: str, hold: timedelta) -> Condition:
+    return _make_condition(
         COLLECTOR,
         verdict,
-        f"{Path(reading.place).name} {said}",
-        f"Stage: health. See: the ticks and runs of ops/health; {reading.place}. Runbook: `collector`",
+        f"{Path(file.path).name} {message}",
+        f"Stage: health. See: the ticks and runs of ops/health; {file.path}. Runbook: `collector`",
         hold,
-        by_age=True,
+        is_age_based=True,
     )
 
 
-def _disk(one: Filesystem, alerts: Alerts) -> Condition:
-    known = [percent for percent in (one.used_percent, one.inodes_used_percent) if percent is not None]
-    most = max(known, default=0.0)
-    if most >= alerts.disk_percent:
+def _evaluate_disk(disk: Filesystem, settings: Alerts) -> Condition:
+    percents = [percent for percent in (disk.used_percent, disk.inodes_used_percent) if percent is not None]
+    highest = max(percents, default=0.0)
+    if highest >= settings.disk_percent:
         verdict = Verdict.BAD
-    elif one.used_percent is None or most >= alerts.disk_percent - _CALM:
+    elif disk.used_percent is None or highest >= settings.disk_percent - _DISK_HYSTERESIS:
         verdict = Verdict.OPEN
     else:
         verdict = Verdict.WELL
-    inodes = f", {one.inodes_used_percent:.0f} % of inodes" if one.inodes_used_percent is not None else ""
-    free = f", {one.free_bytes / 1e9:.1f} GB free" if one.free_bytes is not None else ""
-    used = f"{one.used_percent:.0f} % in use{free}" if one.used_percent is not None else f"not seen: {one.error}"
-    return _condition(f"disk {one.name}", verdict, used + inodes, f"Stage: disk. See: df -h {one.path}")
+    inodes = f", {disk.inodes_used_percent:.0f} % of inodes" if disk.inodes_used_percent is not None else ""
+    free = f", {disk.free_bytes / 1e9:.1f} GB free" if disk.free_bytes is not None else ""
+    used = f"{disk.used_percent:.0f} % in use{free}" if disk.used_percent is not None else f"unknown: {disk.error}"
+    return _make_condition(f"disk {disk.name}", verdict, used + inodes, f"Stage: disk. See: df -h {disk.path}")
 
 
-def _manifests(manifests: Sequence[Manifest], alerts: Alerts) -> Iterator[Condition]:
-    """By the newest of all streams: that verification has stopped. That of one stream makes its archive red in time."""
-    ages = {one.stream: one.age_s for one in manifests if one.age_s is not None}
+def _evaluate_manifests(manifests: Sequence[Manifest], settings: Alerts) -> Iterator[Condition]:
+    """Evaluate the age of the newest manifests of all streams: old ones mean that verification has stopped.
+
+    If the verification of one stream alone stops, the archive of that stream becomes red in time.
+    """
+    ages = {manifest.stream: manifest.age_s for manifest in manifests if manifest.age_s is not None}
     if not ages:
         return
     newest = min(ages, key=lambda stream: ages[stream])
-    yield _condition(
+    yield _make_condition(
         "manifests",
-        Verdict.BAD if ages[newest] > alerts.manifests_after.total_seconds() else Verdict.WELL,
-        f"the newest ({newest}) are {age(ages[newest])} old",
-        "Stage: archive. See: the ticks of the schedule of verifications; Runs > Queued in the UI",
-        by_age=True,
+        Verdict.BAD if ages[newest] > settings.manifests_after.total_seconds() else Verdict.WELL,
+        f"the newest manifests ({newest}) are {format_age(ages[newest])} old",
+        "Stage: archive. See: the ticks of the verification schedule; Runs > Queued in the UI",
+        is_age_based=True,
     )
 
 
-def _source(one: Freshness, alerts: Alerts) -> Condition:
-    """Stale, or not seen since some time: either way nobody gets its data."""
-    if one.level is Level.RED or (one.level is Level.GRAY and one.since_utc is not None):
+def _evaluate_source(source: Freshness, settings: Alerts) -> Condition:
+    """Evaluate a source. It is bad if stale, or unknown since some time: either way no data arrives."""
+    if source.level is Level.RED or (source.level is Level.GRAY and source.since_utc is not None):
         verdict = Verdict.BAD
     else:
-        verdict = Verdict.OPEN if one.level is Level.GRAY else Verdict.WELL
+        verdict = Verdict.OPEN if source.level is Level.GRAY else Verdict.WELL
     details = "Stage: source, the instrument or its host. See: aurora status"
-    return _condition(f"source {one.stream}", verdict, one.sentence, details, alerts.source_after)
+    return _make_condition(f"source {source.stream}", verdict, source.sentence, details, settings.source_after)
 
 
-def _archives(snapshot: Snapshot, alerts: Alerts) -> Iterator[Condition]:
-    manifests = {one.stream: one for one in snapshot.manifests}
-    freshness = {one.stream: one for one in snapshot.freshness if one.component == "archive"}
+def _evaluate_archives(snapshot: Snapshot, settings: Alerts) -> Iterator[Condition]:
+    manifests = {manifest.stream: manifest for manifest in snapshot.manifests}
+    freshness = {entry.stream: entry for entry in snapshot.freshness if entry.component == "archive"}
     for stream in {**manifests, **freshness}:
-        yield _archive(stream, manifests.get(stream), freshness.get(stream), alerts)
+        yield _evaluate_archive(stream, manifests.get(stream), freshness.get(stream), settings)
 
 
-def _archive(stream: str, manifest: Manifest | None, fresh: Freshness | None, alerts: Alerts) -> Condition:
-    """Red by files that should be there, or by the age of the newest data there; well when neither, and both seen."""
-    gaps = manifest.gws_missing_count + manifest.gws_mismatch_count if manifest is not None else 0
-    level = fresh.level if fresh is not None else Level.GRAY
-    said = [f"{manifest.gws_missing_count} files missing, {manifest.gws_mismatch_count} different"] if manifest else []
-    said += [fresh.sentence] if fresh is not None else []
-    if gaps or level is Level.RED:
+def _evaluate_archive(
+    stream: str, manifest: Manifest | None, freshness: Freshness | None, settings: Alerts
+) -> Condition:
+    """Evaluate the archive of a stream.
+
+    It is bad if files are missing or different, or if its newest data is stale. It is well only if the manifests and
+    the freshness are both available.
+    """
+    wrong_files = manifest.gws_missing_count + manifest.gws_mismatch_count if manifest is not None else 0
+    level = freshness.level if freshness is not None else Level.GRAY
+    parts = [f"{manifest.gws_missing_count} files missing, {manifest.gws_mismatch_count} different"] if manifest else []
+    parts += [freshness.sentence] if freshness is not None else []
+    if wrong_files or level is Level.RED:
         verdict = Verdict.BAD
     else:
         verdict = Verdict.OPEN if manifest is None or level is Level.GRAY else Verdict.WELL
     details = f"Stage: archive. See: aurora ledger; aurora prune --plan {stream}; the runs of push_{stream}"
-    return _condition(f"archive {stream}", verdict, "; ".join(said), details, alerts.archive_after)
+    return _make_condition(f"archive {stream}", verdict, "; ".join(parts), details, settings.archive_after)
 
 
-def _checks(
-    platform: Platform, known: Mapping[str, Condition], offline: Collection[str], alerts: Alerts
+def _evaluate_checks(
+    platform: Platform, conditions: Mapping[str, Condition], offline: Collection[str], settings: Alerts
 ) -> Iterator[Condition]:
-    """Asset checks that failed. Of those that could not be evaluated the run is mailed."""
+    """Evaluate the asset checks that failed. For a check that could not be evaluated, the failed run is mailed."""
     if platform.error:
         return
-    for one in platform.failed_checks:
-        if not one.is_evaluated or one.name in TOLD_BY_MAIL:
+    for check in platform.failed_checks:
+        if not check.is_evaluated or check.name in NEVER_MAILED:
             continue
-        told = []
-        if one.name in TOLD_BY_MANIFESTS:
-            told = [f"archive {one.stream}"]
-        elif one.name in TOLD_BY_SOURCE:
-            told = [f"source {one.stream}"]
-        is_told = any(key in known and known[key].verdict is Verdict.BAD for key in told)
-        verdict = Verdict.OPEN if is_told or one.stream in offline else Verdict.BAD
-        key = f"check {one.asset}:{one.name}"
-        yield _condition(key, verdict, said_of(one), details_of(one), alerts.checks_after)
+        reported_by = None
+        if check.name in REPORTED_BY_MANIFESTS:
+            reported_by = f"archive {check.stream}"
+        elif check.name in REPORTED_BY_SOURCE:
+            reported_by = f"source {check.stream}"
+        reporting = conditions.get(reported_by) if reported_by else None
+        is_reported = reporting is not None and reporting.verdict is Verdict.BAD
+        verdict = Verdict.OPEN if is_reported or check.stream in offline else Verdict.BAD
+        key = f"check {check.asset}:{check.name}"
+        sentence, details = failed_check_message(check), failed_check_details(check)
+        yield _make_condition(key, verdict, sentence, details, settings.checks_after)
 
 
-def _platform(one: Platform, alerts: Alerts) -> Iterator[Condition]:
-    if one.error:
+def _evaluate_platform(platform: Platform, settings: Alerts) -> Iterator[Condition]:
+    if platform.error:
         return
-    yield from (of_failed_run(run) for run in one.failed_runs)
-    for tick in one.failing_ticks:
+    yield from (evaluate_failed_run(run) for run in platform.failed_runs)
+    for tick in platform.failing_ticks:
         details = "Stage: platform. See: Automation in the UI"
-        # A look at a source fails while its host is away: as long as that may be, for a source.
-        hold = alerts.source_after if tick.name.startswith(_ARRIVALS) else _NOTHING
-        yield _condition(f"tick {tick.name}", Verdict.BAD, f"failed: {tick.error}", details, hold)
-    if one.overdue_ticks:
-        # All of them as one: it is nearly always one cause.
-        said = overdue_ticks_of(one)
-        yield _condition(_OVERDUE, Verdict.BAD, said, OVERDUE_DETAILS, _OVERDUE_FOR)
-    for daemon in one.daemons:
-        seen = f"{daemon.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if daemon.last_heartbeat_utc else "never"
-        yield _condition(
+        # While a host is down, the arrival sensor fails as well: it is held for as long as the source.
+        hold = settings.source_after if tick.name.startswith(_ARRIVALS_PREFIX) else _NO_HOLD
+        yield _make_condition(f"tick {tick.name}", Verdict.BAD, f"failed: {tick.error}", details, hold)
+    if platform.overdue_ticks:
+        # All overdue ticks are one condition: nearly always they have one cause.
+        sentence = describe_overdue_ticks(platform)
+        yield _make_condition(_OVERDUE_KEY, Verdict.BAD, sentence, OVERDUE_DETAILS, _OVERDUE_HOLD)
+    for daemon in platform.daemons:
+        last = f"{daemon.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if daemon.last_heartbeat_utc else "never"
+        yield _make_condition(
             f"daemon {daemon.name}",
             Verdict.WELL if daemon.healthy else Verdict.BAD,
-            f"{'runs' if daemon.healthy else 'does NOT run'}, last seen {seen}",
+            f"{'running' if daemon.healthy else 'NOT running'}, last heartbeat {last}",
             "Stage: platform. See: Deployment > Daemons in the UI",
         )

@@ -1,7 +1,7 @@
-"""What the alerts remember: ``state.json``, replaced whole, and ``alerts.jsonl``, one line an event.
+"""The state of the alerts: ``state.json``, replaced whole, and ``alerts.jsonl``, one line per event.
 
-A program may read both. New fields may come, none goes or changes its meaning without a new ``schema_version``. Times
-are ISO 8601, UTC. Texts from outside stand here in a form that is safe to show.
+A program may read both. Fields may be added; none is removed or changes its meaning without a new ``schema_version``.
+Times are ISO 8601, UTC. Texts from hosts, runs and files are stored in a form that is safe to show.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ class _Record(BaseModel):
 
 
 class Alert(_Record):
-    """Something that is bad: for a while only watched, then going on."""
+    """A condition that is bad: pending until it has been bad for long enough, then ongoing."""
 
     key: str
     sentence: str
     details: str = ""
     verdict: Verdict = Verdict.BAD
-    """Of the last evaluation: bad, or open where it was not seen."""
+    """At the last evaluation: bad, or open where it was unknown."""
     first_seen: AwareDatetime
     held_s: float = 0.0
-    """For how long it has been bad, of the time in which somebody saw it."""
+    """How long it has been bad, without the time in which it was unknown."""
     began_at: AwareDatetime | None = None
-    """When it had been bad for long enough; null while it is only watched."""
+    """When it had been bad for long enough; null while it is pending."""
     mailed_at: AwareDatetime | None = None
-    """When the last mail that names it left."""
+    """When the last mail that names it was sent."""
     since_mail_s: float = 0.0
     reported_at: AwareDatetime | None = None
-    """When somebody reported it before a snapshot had it; an earlier snapshot does not speak against that."""
+    """When it was reported before a snapshot had it; an earlier snapshot without it does not end it."""
 
 
 class Event(_Record):
-    """Something that goes into a mail."""
+    """An event to mail."""
 
     kind: Literal["begins", "lasts", "recovered"]
     key: str
@@ -59,13 +59,13 @@ class Event(_Record):
 
 
 class Outgoing(_Record):
-    """A mail on its way. The same record makes the same mail, so that sent twice it is still one."""
+    """A mail being sent. The same record makes the same mail, so that a duplicate can be recognized."""
 
     message_id: str
     made_at: AwareDatetime
     events: tuple[Event, ...]
     also: tuple[Event, ...] = ()
-    """What goes on besides, for who reads it."""
+    """Other ongoing alerts, for information."""
 
 
 class State(_Record):
@@ -75,32 +75,32 @@ class State(_Record):
     evaluated_at: AwareDatetime | None = None
     boot: str | None = None
     uptime_s: float | None = None
-    """The clock that nobody sets, with the boot that it belongs to: it tells a jump of the clock from a pause."""
+    """The uptime and the boot it belongs to: they distinguish a jump of the clock from a pause."""
     calm_s: float = 0.0
-    """After a jump of the clock, for so long ages begin and end nothing."""
+    """After a jump of the clock: for how long ages neither begin nor end an alert."""
     snapshot_at: AwareDatetime | None = None
-    """``generated_at_utc`` of the last snapshot, and when it was first seen."""
+    """``generated_at_utc`` of the last snapshot, and when that snapshot was first read."""
     snapshot_seen_at: AwareDatetime | None = None
     alerts: dict[str, Alert] = Field(default_factory=dict)
     unsent: tuple[Event, ...] = ()
-    """What waits for the next mail."""
+    """Events that wait for the next mail."""
     sending: Outgoing | None = None
-    """A mail that may have left: said before it is sent, gone after. It is sent again, as it was."""
+    """A mail that may have left: recorded before it is sent, removed after. It is sent again, unchanged."""
     last_error: str | None = None
-    """Why the last mail did not leave."""
+    """Why the last mail could not be sent."""
     last_sent_at: AwareDatetime | None = None
     last_message_id: str | None = None
     last_transport: str | None = None
 
     @property
     def waiting(self) -> tuple[Event, ...]:
-        """All that no mail has carried away for certain."""
+        """All events that are not certainly mailed."""
         return (*(self.sending.events if self.sending else ()), *self.unsent)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Now, by the clock; and by the one that nobody sets, where that is known."""
+    """The present time: by the clock, and by the uptime of the boot where the system gives it."""
 
     now: datetime
     boot: str | None = None
@@ -115,20 +115,20 @@ class Moment:
         return cls(datetime.now(UTC), boot, time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
-def passed(state: State, moment: Moment) -> tuple[float, float]:
-    """How many seconds have passed since the last evaluation, and by how many the clock was set meanwhile."""
+def measure_elapsed(state: State, moment: Moment) -> tuple[float, float]:
+    """Return the time since the last evaluation, and the jump of the clock in it; both in s."""
     if state.evaluated_at is None:
         return 0.0, 0.0
     by_clock = (moment.now - state.evaluated_at).total_seconds()
     if moment.boot is None or moment.boot != state.boot or moment.uptime_s is None or state.uptime_s is None:
-        # Backwards it was set, by as much at least; a step forward may be a pause as well.
+        # A step back is certainly a jump, at least that large; a step forward may be a pause.
         return max(0.0, by_clock), min(0.0, by_clock)
     real = max(0.0, moment.uptime_s - state.uptime_s)
     return real, by_clock - real
 
 
-class Store:
-    """The directory of the alerts. Whoever writes holds the lock ``alerts``."""
+class AlertStore:
+    """The directory of the alerts. A writer holds the lock ``alerts``."""
 
     def __init__(self, directory: Path, locks: Path, wait: timedelta) -> None:
         self.directory = directory
@@ -136,17 +136,17 @@ class Store:
         self._staging = Staging(directory / STAGING, locks, wait)
 
     def load(self, now: datetime) -> tuple[State, Path | None]:
-        """The state; a file that is not one is moved aside, and its new name is returned."""
+        """Return the state. An unreadable file is moved aside, and its new path is returned too."""
         state = self.read()
         if state is not None:
             return state, None
-        aside = self.state_file.with_name(f"{ALERT_STATE}.unreadable-{now:%Y%m%dT%H%M%SZ}")
-        self.state_file.replace(aside)
+        moved_to = self.state_file.with_name(f"{ALERT_STATE}.unreadable-{now:%Y%m%dT%H%M%SZ}")
+        self.state_file.replace(moved_to)
         flush(self.directory)
-        return State(), aside
+        return State(), moved_to
 
     def read(self) -> State | None:
-        """The state; None where the file is not one."""
+        """Return the state; None if the file is not readable as one."""
         try:
             return State.model_validate_json(self.state_file.read_bytes())
         except FileNotFoundError:
@@ -155,11 +155,11 @@ class Store:
             return None
 
     def save(self, state: State) -> None:
-        with self._staging.claim("alerts.state") as place:
-            place.write_text(state.model_dump_json(indent=2) + "\n")
-            publish_file(place, self.state_file)
+        with self._staging.claim("alerts.state") as staged:
+            staged.write_text(state.model_dump_json(indent=2) + "\n")
+            publish_file(staged, self.state_file)
 
     def log(self, *lines: Mapping[str, Any]) -> None:
-        """Add to ``alerts.jsonl``."""
+        """Append lines to ``alerts.jsonl``."""
         if lines:
             append_lines(self.directory / ALERT_EVENTS, [json.dumps(line) for line in lines])

@@ -1,12 +1,12 @@
-"""The levels: when something is green, amber, red or gray. One table, and nothing else decides.
+"""The assessment of a snapshot: rules that make each part green, amber, red or gray. All levels are decided here.
 
-Gray is what is not known, or is planned to be off: it is neither good nor bad, and does not make the whole bad.
+Gray means unknown, or planned offline. It is neither good nor bad, and does not affect the overall level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from aurora_platform.config.health import Endpoints, Health
 from aurora_platform.health.models import (
@@ -24,28 +24,28 @@ from aurora_platform.health.models import (
     Snapshot,
     Summary,
 )
-from aurora_platform.health.next_steps import TOLD_BY_MANIFESTS, details_of, said_of
+from aurora_platform.health.next_steps import REPORTED_BY_MANIFESTS, failed_check_details, failed_check_message
 from aurora_platform.layout import manifests_key
 
-_WARN_AT = 2 / 3  # of stale_after
+_AMBER_FROM = 2 / 3  # of stale_after
 NOT_LOADED_DETAILS = (
-    "Stage: platform. See: `dagster definitions validate` shows the whole error; correct the site file or the code, "
+    "Stage: platform. See: `dagster definitions validate` shows the full error; correct the site file or the code, "
     "then restart `make ui`. Runbook: `code location`"
 )
 OVERDUE_DETAILS = "Stage: platform. See: restart `make ui`; Deployment > Code locations. Runbook: `ticks overdue`"
-_NAMED = 5  # of a list; the others are in the snapshot
-_WORST = (Level.RED, Level.AMBER, Level.GREEN, Level.GRAY)
+_MAX_NAMED = 5  # entries of a list; the snapshot has all
+_WORST_FIRST = (Level.RED, Level.AMBER, Level.GREEN, Level.GRAY)
 
 
-def level_of_age(age_s: float | None, stale_after_s: float) -> Level:
-    """Fresh, ageing (from two thirds on), or stale; nothing at all is stale."""
+def rate_age(age_s: float | None, stale_after_s: float) -> Level:
+    """Rate the age of data: fresh, ageing (from two thirds of the limit), or stale. No data at all is stale."""
     if age_s is None or age_s > stale_after_s:
         return Level.RED
-    return Level.AMBER if age_s > _WARN_AT * stale_after_s else Level.GREEN
+    return Level.AMBER if age_s > _AMBER_FROM * stale_after_s else Level.GREEN
 
 
-def level_of_use(percent: float | None, health: Health) -> Level:
-    """How full a file system is, in space or inodes."""
+def rate_disk_use(percent: float | None, health: Health) -> Level:
+    """Rate how full a file system is, in space or inodes."""
     if percent is None:
         return Level.GRAY
     if percent >= health.disk_red:
@@ -53,18 +53,18 @@ def level_of_use(percent: float | None, health: Health) -> Level:
     return Level.AMBER if percent >= health.disk_amber else Level.GREEN
 
 
-def level_of_manifest(manifest: Manifest, health: Health, *, is_offline: bool = False) -> Level:
-    """Files that should be there by now are red, manifests that grow old amber and then red.
+def rate_manifest(manifest: Manifest, health: Health, *, is_offline: bool = False) -> Level:
+    """Rate the manifests of a stream: missing or different files are red; old manifests are amber, then red.
 
-    Those of a stream that is planned offline may be old: it is verified once a day.
+    Manifests of a stream that is planned offline may be old: it is verified once a day.
     """
-    gaps = (
+    wrong_files = (
         manifest.local_missing_count
         + manifest.local_mismatch_count
         + manifest.gws_missing_count
         + manifest.gws_mismatch_count
     )
-    if gaps:
+    if wrong_files:
         return Level.RED
     if manifest.age_s is None or is_offline:
         return Level.GRAY
@@ -75,8 +75,8 @@ def level_of_manifest(manifest: Manifest, health: Health, *, is_offline: bool = 
     return Level.GREEN
 
 
-def level_of_host(host: HostState, health: Health) -> Level:
-    """One that does not answer, or whose clock is off."""
+def rate_host(host: HostState, health: Health) -> Level:
+    """Rate a host: amber if it does not answer, or if its clock is off."""
     if not host.reachable:
         return Level.AMBER
     if host.clock_skew_s is None:
@@ -84,245 +84,251 @@ def level_of_host(host: HostState, health: Health) -> Level:
     return Level.AMBER if abs(host.clock_skew_s) > health.clock_amber.total_seconds() else Level.GREEN
 
 
-def level_of_page(page: Page, wanted: str | None) -> Level:
-    """A page that is not there, or is another one."""
+def rate_page(page: Page, expected_title: str | None) -> Level:
+    """Rate a page: red if it cannot be loaded, amber if it has another title."""
     if page.status is None or page.status >= 400:
         return Level.RED
-    return Level.AMBER if wanted is not None and wanted not in (page.title or "") else Level.GREEN
+    has_other_title = expected_title is not None and expected_title not in (page.title or "")
+    return Level.AMBER if has_other_title else Level.GREEN
 
 
-def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints, more: Sequence[Check] = ()) -> Assessment:
-    """What a snapshot means; ``more`` is what else was looked at."""
-    offline = {one.stream for one in snapshot.freshness if one.component == "source" and is_planned_offline(one)}
-    manifests = {one.stream: _manifest(one, health, is_offline=one.stream in offline) for one in snapshot.manifests}
+def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints, extra_checks: Sequence[Check] = ()) -> Assessment:
+    """Assess a snapshot; ``extra_checks`` are checks that the caller has made itself."""
+    offline = {
+        source.stream for source in snapshot.freshness if source.component == "source" and is_planned_offline(source)
+    }
+    manifests = {
+        manifest.stream: _check_manifest(manifest, health, is_offline=manifest.stream in offline)
+        for manifest in snapshot.manifests
+    }
     checks = [
-        *more,
-        # Nothing else can be as it should be while nothing ticks.
-        *_overdue(snapshot.platform),
-        *(_filesystem(one, health) for one in snapshot.filesystems),
-        *(_freshness(one) for one in snapshot.freshness),
+        *extra_checks,
+        # First: while no sensor or schedule ticks, everything else goes wrong because of that.
+        *_check_overdue_ticks(snapshot.platform),
+        *(_check_disk(disk, health) for disk in snapshot.filesystems),
+        *(_check_freshness(freshness) for freshness in snapshot.freshness),
         *manifests.values(),
-        *_platform(snapshot.platform, snapshot.generated_at_utc, health),
-        *_failed_checks(snapshot.platform, {name for name, check in manifests.items() if _is_bad(check)}),
-        *(_host(one, health) for one in snapshot.hosts),
-        *(_page(one, endpoints) for one in snapshot.pages),
+        *_check_platform(snapshot.platform, health),
+        *_check_failed_checks(snapshot.platform, {name for name, check in manifests.items() if _is_bad(check)}),
+        *(_check_host(host, health) for host in snapshot.hosts),
+        *(_check_page(page, endpoints) for page in snapshot.pages),
     ]
     counts = {level: sum(check.level is level for check in checks) for level in Level}
     counted = [check.level for check in checks if check.affects_overall and check.level is not Level.GRAY]
-    overall = min(counted, key=_WORST.index, default=Level.GRAY)
+    overall = min(counted, key=_WORST_FIRST.index, default=Level.GRAY)
     return Assessment(
         generated_at_utc=snapshot.generated_at_utc,
         overall_level=overall,
         summary=Summary(checks=len(checks), **{level.value: count for level, count in counts.items()}),
         observations=[
-            *(f"{stream}: broke at {stage}" for stream, stage in broken_stages(snapshot.freshness).items()),
+            *(f"{stream}: broken at {stage}" for stream, stage in find_broken_stages(snapshot.freshness).items()),
             *(f"{check.component}: {check.message}" for check in sorted_by_level(checks) if _is_bad(check)),
         ],
         checks=checks,
     )
 
 
-def broken_stages(freshness: list[Freshness]) -> dict[str, str]:
-    """The first stage that is stale, of each stream: what comes after it only follows.
+def find_broken_stages(freshness: list[Freshness]) -> dict[str, str]:
+    """Return the first stale stage per stream: later stages are stale because of it.
 
-    A source that cannot be seen is where a stale stream broke: nothing comes from there.
+    If the local files of a stream are stale and its source is unknown, the source is the broken stage: no data comes
+    from there.
     """
-    stale = {one.stream for one in freshness if one.component == "here" and one.level is Level.RED}
-    sources = [one for one in freshness if one.component == "source"]
-    unseen = {one.stream for one in sources if one.level is Level.GRAY and one.since_utc}
-    found = dict.fromkeys(sorted(stale & unseen), "source")
+    stale_locally = {entry.stream for entry in freshness if entry.component == "here" and entry.level is Level.RED}
+    sources = [entry for entry in freshness if entry.component == "source"]
+    unknown_sources = {source.stream for source in sources if source.level is Level.GRAY and source.since_utc}
+    broken = dict.fromkeys(sorted(stale_locally & unknown_sources), "source")
     for component, stage in (("source", "source"), ("here", "sync"), ("product", "product"), ("archive", "archive")):
-        for one in freshness:
-            if one.component == component and one.level is Level.RED:
-                found.setdefault(one.stream, stage)
-    return found
+        for entry in freshness:
+            if entry.component == component and entry.level is Level.RED:
+                broken.setdefault(entry.stream, stage)
+    return broken
 
 
-def is_planned_offline(one: Freshness) -> bool:
-    """Whether somebody has said that it is to be off; what is unknown says that it is."""
-    return one.level is Level.GRAY and one.since_utc is None and one.sentence.startswith("planned ")
+def is_planned_offline(freshness: Freshness) -> bool:
+    """Return whether it is gray because the site file says so; a freshness that is unknown is gray too."""
+    return freshness.level is Level.GRAY and freshness.since_utc is None and freshness.sentence.startswith("planned ")
 
 
 def sorted_by_level(checks: list[Check]) -> list[Check]:
-    """The worst first, what is not known last."""
-    return sorted(checks, key=lambda check: _WORST.index(check.level))
+    """Return the checks with the worst first and the gray ones last."""
+    return sorted(checks, key=lambda check: _WORST_FIRST.index(check.level))
 
 
 def _is_bad(check: Check) -> bool:
     return check.level in (Level.RED, Level.AMBER)
 
 
-def _filesystem(one: Filesystem, health: Health) -> Check:
-    levels = [level_of_use(percent, health) for percent in (one.used_percent, one.inodes_used_percent)]
-    known = [level for level in levels if level is not Level.GRAY]
-    if one.used_percent is None:
+def _check_disk(disk: Filesystem, health: Health) -> Check:
+    levels = [rate_disk_use(percent, health) for percent in (disk.used_percent, disk.inodes_used_percent)]
+    levels = [level for level in levels if level is not Level.GRAY]
+    details = f"Stage: disk. See: df -h {disk.path}"
+    if disk.used_percent is None:
         return Check(
-            level=Level.GRAY, component=f"disk {one.name}", message=f"not seen: {one.error}", details=_see(one)
+            level=Level.GRAY, component=f"disk {disk.name}", message=f"unknown: {disk.error}", details=details
         )
-    free = f", {one.free_bytes / 1e9:.1f} GB free" if one.free_bytes is not None else ""
-    inodes = f", {one.inodes_used_percent:.0f} % of inodes" if one.inodes_used_percent is not None else ""
+    free = f", {disk.free_bytes / 1e9:.1f} GB free" if disk.free_bytes is not None else ""
+    inodes = f", {disk.inodes_used_percent:.0f} % of inodes" if disk.inodes_used_percent is not None else ""
     return Check(
-        level=min(known, key=_WORST.index),
-        component=f"disk {one.name}",
-        message=f"{one.used_percent:.0f} % in use{free}{inodes}",
-        details=_see(one),
-        metrics={"used_percent": one.used_percent, "free_bytes": one.free_bytes},
+        level=min(levels, key=_WORST_FIRST.index),
+        component=f"disk {disk.name}",
+        message=f"{disk.used_percent:.0f} % in use{free}{inodes}",
+        details=details,
+        metrics={"used_percent": disk.used_percent, "free_bytes": disk.free_bytes},
     )
-
-
-def _see(one: Filesystem) -> str:
-    return f"Stage: disk. See: df -h {one.path}"
 
 
 _STAGES = {
     "source": "Stage: source, the instrument or its host. See: aurora status",
-    "here": "Stage: sync, from the host to here. See: aurora status; the ticks of arrivals_{stream}",
+    "here": "Stage: sync, from the host to this machine. See: aurora status; the ticks of arrivals_{stream}",
     "archive": "Stage: archive. See: aurora ledger; the runs of push_{stream}",
     "product": "Stage: product. See: the newest run of {stream}_day",
 }
 
 
-def _freshness(one: Freshness) -> Check:
+def _check_freshness(freshness: Freshness) -> Check:
     return Check(
-        level=one.level,
-        component=f"freshness {one.name}",
-        message=one.sentence,
-        details=_STAGES[one.component].format(stream=one.stream),
-        metrics={"age_s": one.age_s, "stale_after_s": one.stale_after_s},
+        level=freshness.level,
+        component=f"freshness {freshness.name}",
+        message=freshness.sentence,
+        details=_STAGES[freshness.component].format(stream=freshness.stream),
+        metrics={"age_s": freshness.age_s, "stale_after_s": freshness.stale_after_s},
     )
 
 
-def _manifest(one: Manifest, health: Health, *, is_offline: bool) -> Check:
-    level = level_of_manifest(one, health, is_offline=is_offline)
-    if one.age_s is None:
+def _check_manifest(manifest: Manifest, health: Health, *, is_offline: bool) -> Check:
+    level = rate_manifest(manifest, health, is_offline=is_offline)
+    if manifest.age_s is None:
         message = "no manifests yet"
     else:
         message = (
-            f"{one.gws_count} of {one.local_count} files in the archive; missing {one.gws_missing_count} there and "
-            f"{one.local_missing_count} here, different {one.gws_mismatch_count} and {one.local_mismatch_count}; "
-            f"{age(one.age_s)} old"
+            f"{manifest.gws_count} of {manifest.local_count} files are in the archive; "
+            f"archive: {manifest.gws_missing_count} missing, {manifest.gws_mismatch_count} different; "
+            f"local: {manifest.local_missing_count} missing, {manifest.local_mismatch_count} different; "
+            f"manifests {format_age(manifest.age_s)} old"
         )
     return Check(
         level=level,
-        component=f"manifests {one.stream}",
-        message=message + "".join(f"; {place} not seen: {why}" for place, why in one.errors.items()),
-        details=f"Stage: archive. See: aurora prune --plan {one.stream}; the check no_settled_gap of "
-        f"{manifests_key(one.stream)}",
-        metrics={"age_s": one.age_s, "gws_missing_count": one.gws_missing_count},
+        component=f"manifests {manifest.stream}",
+        message=message + "".join(f"; {place} could not be read: {why}" for place, why in manifest.errors.items()),
+        details=f"Stage: archive. See: aurora prune --plan {manifest.stream}; the check no_settled_gap of "
+        f"{manifests_key(manifest.stream)}",
+        metrics={"age_s": manifest.age_s, "gws_missing_count": manifest.gws_missing_count},
     )
 
 
-def _platform(one: Platform, now: datetime, health: Health) -> Iterator[Check]:
-    if one.error:
-        yield Check(level=Level.GRAY, component="dagster", message=f"not seen: {one.error}")
+def _check_platform(platform: Platform, health: Health) -> Iterator[Check]:
+    if platform.error:
+        yield Check(level=Level.GRAY, component="dagster", message=f"unknown: {platform.error}")
         return
-    yield _listed("runs failed", [f"{r.job} {r.partition or ''}: {r.error}" for r in one.failed_runs], Level.RED)
-    yield _listed("runs stuck", [f"{r.job} {r.partition or ''}" for r in one.stuck_runs], Level.AMBER)
-    overdue = {tick.name for tick in one.overdue_ticks}
-    # What is overdue says there how its last tick failed.
-    failing = [f"{tick.name}: {tick.error}" for tick in one.failing_ticks if tick.name not in overdue]
-    yield _listed("ticks failing", failing, Level.AMBER)
-    waits = one.oldest_queued_s is not None and one.oldest_queued_s > health.queued_after.total_seconds()
+    failed = [f"{run.job} {run.partition or ''}: {run.error}" for run in platform.failed_runs]
+    yield _check_list("runs failed", failed, Level.RED)
+    yield _check_list("runs stuck", [f"{run.job} {run.partition or ''}" for run in platform.stuck_runs], Level.AMBER)
+    overdue = {tick.name for tick in platform.overdue_ticks}
+    # The sentence of an overdue tick says how its last tick failed.
+    failing = [f"{tick.name}: {tick.error}" for tick in platform.failing_ticks if tick.name not in overdue]
+    yield _check_list("ticks failing", failing, Level.AMBER)
+    oldest_s = platform.oldest_queued_s
+    waits_too_long = oldest_s is not None and oldest_s > health.queued_after.total_seconds()
     yield Check(
-        level=Level.AMBER if waits else Level.GREEN,
+        level=Level.AMBER if waits_too_long else Level.GREEN,
         component="queue",
-        message=f"{one.queued_runs} runs wait"
-        + (f", the oldest for {age(one.oldest_queued_s)}" if one.oldest_queued_s is not None else ""),
+        message=f"queued runs: {platform.queued_runs}"
+        + (f", the oldest for {format_age(oldest_s)}" if oldest_s is not None else ""),
         details="Stage: queue. See: Runs > Queued in the UI",
-        metrics={"queued_runs": one.queued_runs, "oldest_queued_s": one.oldest_queued_s},
+        metrics={"queued_runs": platform.queued_runs, "oldest_queued_s": oldest_s},
     )
-    for daemon in one.daemons:
-        yield _daemon(daemon)
+    for daemon in platform.daemons:
+        yield _check_daemon(daemon)
 
 
-def _overdue(one: Platform) -> Iterator[Check]:
-    if one.overdue_ticks:
+def _check_overdue_ticks(platform: Platform) -> Iterator[Check]:
+    if platform.overdue_ticks:
         yield Check(
             level=Level.RED,
             component="ticks overdue",
-            message=overdue_ticks_of(one),
+            message=describe_overdue_ticks(platform),
             details=OVERDUE_DETAILS,
-            metrics={"count": len(one.overdue_ticks)},
+            metrics={"count": len(platform.overdue_ticks)},
         )
 
 
-def overdue_ticks_of(one: Platform) -> str:
-    """The names of ticks that are overdue, and what is known of one: it is often the same for all."""
-    names, first = [tick.name for tick in one.overdue_ticks], one.overdue_ticks[0]
-    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    return f"{len(names)}: {', '.join(names[:_NAMED] + more)}. {first.name}: {first.sentence}"
+def describe_overdue_ticks(platform: Platform) -> str:
+    """Return the names of overdue ticks and the sentence of the first: the cause is often the same for all."""
+    names, first = [tick.name for tick in platform.overdue_ticks], platform.overdue_ticks[0]
+    more = [f"and {len(names) - _MAX_NAMED} more"] if len(names) > _MAX_NAMED else []
+    return f"{len(names)}: {', '.join(names[:_MAX_NAMED] + more)}. {first.name}: {first.sentence}"
 
 
-def _failed_checks(one: Platform, bad_manifests: Collection[str]) -> Iterator[Check]:
-    """A line for each that failed; those whose fact the line of their stream's manifests tells have none."""
-    if one.error:
+def _check_failed_checks(platform: Platform, bad_manifests: Collection[str]) -> Iterator[Check]:
+    """Return a line per failed check, without those that the manifests line of their stream reports already."""
+    if platform.error:
         return
-    evaluated = [check for check in one.failed_checks if check.is_evaluated]
+    evaluated = [check for check in platform.failed_checks if check.is_evaluated]
     for check in evaluated:
-        if not (check.name in TOLD_BY_MANIFESTS and check.stream in bad_manifests):
-            yield _failed_check(check)
-    if others := [f"{check.asset}: {check.name}" for check in one.failed_checks if not check.is_evaluated]:
-        # Why their runs failed stands there.
-        yield _listed("checks not evaluated", others, Level.AMBER)
-    if (more := one.failed_checks_count - len(one.failed_checks)) > 0:
-        yield _listed("checks failed", [f"{more} more than the {len(one.failed_checks)} named here"], Level.AMBER)
+        if not (check.name in REPORTED_BY_MANIFESTS and check.stream in bad_manifests):
+            yield _check_failed_check(check)
+    if others := [f"{check.asset}: {check.name}" for check in platform.failed_checks if not check.is_evaluated]:
+        # The line "runs failed" says why their runs failed.
+        yield _check_list("checks not evaluated", others, Level.AMBER)
+    if (more := platform.failed_checks_count - len(platform.failed_checks)) > 0:
+        yield _check_list("checks failed", [f"{more} more than the {len(platform.failed_checks)} listed"], Level.AMBER)
 
 
-def _failed_check(one: FailedCheck) -> Check:
+def _check_failed_check(check: FailedCheck) -> Check:
     return Check(
-        level=one.level,
-        component=f"check {one.asset}:{one.name}",
-        message=said_of(one),
-        details=details_of(one),
-        metrics={"partition": one.partition, "run_id": one.run_id},
+        level=check.level,
+        component=f"check {check.asset}:{check.name}",
+        message=failed_check_message(check),
+        details=failed_check_details(check),
+        metrics={"partition": check.partition, "run_id": check.run_id},
     )
 
 
-def _daemon(one: Daemon) -> Check:
-    last = f", last seen {one.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if one.last_heartbeat_utc else ""
+def _check_daemon(daemon: Daemon) -> Check:
+    last = f", last heartbeat {daemon.last_heartbeat_utc:%Y-%m-%d %H:%M:%S} UTC" if daemon.last_heartbeat_utc else ""
     return Check(
-        level=Level.GREEN if one.healthy else Level.RED,
-        component=f"daemon {one.name}",
-        message=("runs" if one.healthy else "does NOT run") + last,
+        level=Level.GREEN if daemon.healthy else Level.RED,
+        component=f"daemon {daemon.name}",
+        message=("running" if daemon.healthy else "NOT running") + last,
         details="Stage: platform. See: Deployment > Daemons in the UI",
     )
 
 
-def _listed(component: str, lines: list[str], level: Level) -> Check:
+def _check_list(component: str, lines: list[str], level: Level) -> Check:
     return Check(
         level=level if lines else Level.GREEN,
         component=component,
-        message=f"{len(lines)}: " + "; ".join(lines[:_NAMED]) if lines else "none",
+        message=f"{len(lines)}: " + "; ".join(lines[:_MAX_NAMED]) if lines else "none",
         details="Stage: platform. See: Runs and Automation in the UI",
         metrics={"count": len(lines)},
     )
 
 
-def _host(one: HostState, health: Health) -> Check:
-    skew = f"clock {one.clock_skew_s:+.1f} s against ours" if one.clock_skew_s is not None else "clock not known"
+def _check_host(host: HostState, health: Health) -> Check:
+    skew = "clock unknown" if host.clock_skew_s is None else f"clock {host.clock_skew_s:+.1f} s against this machine's"
     return Check(
-        level=level_of_host(one, health),
-        component=f"host {one.name}",
-        message=skew if one.reachable else f"does not answer: {one.error}",
+        level=rate_host(host, health),
+        component=f"host {host.name}",
+        message=skew if host.reachable else f"does not answer: {host.error}",
         details="Stage: source, or the network. See: aurora audit",
-        metrics={"clock_skew_s": one.clock_skew_s},
+        metrics={"clock_skew_s": host.clock_skew_s},
     )
 
 
-def _page(one: Page, endpoints: Endpoints) -> Check:
-    wanted = endpoints[one.name].title if one.name in endpoints else None
-    said = one.error or f"status {one.status}, title {one.title!r}"
+def _check_page(page: Page, endpoints: Endpoints) -> Check:
+    expected_title = endpoints[page.name].title if page.name in endpoints else None
     return Check(
-        level=level_of_page(one, wanted),
-        component=f"page {one.name}",
-        message=said,
-        details=f"Stage: page. See: curl -sI {one.url}",
-        metrics={"status": one.status, "seconds": one.seconds},
+        level=rate_page(page, expected_title),
+        component=f"page {page.name}",
+        message=page.error or f"status {page.status}, title {page.title!r}",
+        details=f"Stage: page. See: curl -sI {page.url}",
+        metrics={"status": page.status, "seconds": page.seconds},
     )
 
 
-def age(seconds: float | None) -> str:
-    """An age as people say it."""
+def format_age(seconds: float | None) -> str:
+    """Format an age for people: ``119 s``, ``2 min``, ``2.0 h``, ``2.0 days``, ``never``."""
     if seconds is None:
         return "never"
     whole = timedelta(seconds=round(seconds))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.health.assessment import age, level_of_age
+from aurora_platform.health.assessment import age, rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Classifier, Directories
@@ -34,8 +34,8 @@ def all_freshness(
 ) -> Iterator[Freshness]:
     """Every stream in its places, and every product."""
     now = now or datetime.now(UTC)
-    yield from freshness_of_streams(site, now)
-    yield from of_products(site, products, now)
+    yield from measure_all_streams(site, now)
+    yield from measure_products(site, products, now)
 
 
 def age_class(one: Freshness) -> int:
@@ -46,36 +46,36 @@ def age_class(one: Freshness) -> int:
     return int(share * 3) if share < 1 else 3 + int(math.log2(share))
 
 
-def freshness_of_streams(site: Site, now: datetime) -> Iterator[Freshness]:
+def measure_all_streams(site: Site, now: datetime) -> Iterator[Freshness]:
     """Each stream in its two or three places."""
-    summaries = summary_of(site)
+    summaries = read_summary(site)
     for name in site.streams:
-        yield from freshness_of_stream(site, name, summaries, now)
+        yield from measure_stream(site, name, summaries, now)
 
 
-def freshness_of_stream(site: Site, name: str, summaries: Mapping[str, Manifest], now: datetime) -> Iterator[Freshness]:
+def measure_stream(site: Site, name: str, summaries: Mapping[str, Manifest], now: datetime) -> Iterator[Freshness]:
     """One stream in its two or three places."""
     stream = site.streams[name]
-    yield at_source(site, name, stream, now)
+    yield measure_source(site, name, stream, now)
     yield here(site, name, stream, now)
     if site.archive is not None:
-        yield in_archive(name, stream, summaries.get(name), now)
+        yield measure_archive(name, stream, summaries.get(name), now)
 
 
-def unseen_stream(site: Site, name: str, why: str) -> Iterator[Freshness]:
+def unknown_stream_freshness(site: Site, name: str, why: str) -> Iterator[Freshness]:
     """The same of a stream at which nobody could look."""
     places: tuple[Component, ...] = ("source", "here", "archive") if site.archive is not None else ("source", "here")
     for place in places:
         yield _unknown(f"{name} {place}", place, name, site.streams[name], None, None, why)
 
 
-def unseen_products(site: Site, why: str) -> Iterator[Freshness]:
+def unknown_product_freshness(site: Site, why: str) -> Iterator[Freshness]:
     """All products, where nobody could ask for them."""
     if (stream := site.streams.get(WXCAM)) is not None:
         yield _unknown(f"{WXCAM} products", "product", WXCAM, stream, None, None, why)
 
 
-def at_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
+def measure_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By what the arrival sensor saw last; unknown where it could not see."""
     state = state_of(Layout.of(site).freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
@@ -94,7 +94,7 @@ def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """By the files of the live window here."""
     planned = _planned(stream, now)
     try:
-        newest = newest_local(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
+        newest = find_newest_local(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
     except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if planned:
@@ -102,7 +102,7 @@ def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     return _aged(f"{name} here", "here", name, stream, newest, now)
 
 
-def in_archive(name: str, stream: Stream, manifest: Manifest | None, now: datetime) -> Freshness:
+def measure_archive(name: str, stream: Stream, manifest: Manifest | None, now: datetime) -> Freshness:
     """By the newest manifests: what was listed there."""
     newest = manifest.gws_newest_utc.timestamp() if manifest and manifest.gws_newest_utc else None
     if planned := _planned(stream, now):
@@ -116,7 +116,7 @@ def in_archive(name: str, stream: Stream, manifest: Manifest | None, now: dateti
     return _aged(f"{name} archive", "archive", name, stream, newest, now)
 
 
-def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime) -> Iterator[Freshness]:
+def measure_products(site: Site, newest: Mapping[str, datetime | None], now: datetime) -> Iterator[Freshness]:
     """Each product of the camera, by the time of its newest data (asset key with slashes -> time)."""
     stream = site.streams.get(WXCAM)
     if stream is None:
@@ -129,7 +129,7 @@ def of_products(site: Site, newest: Mapping[str, datetime | None], now: datetime
             yield _aged(product, "product", WXCAM, stream, seconds, now, lag=_PRODUCT_LAG)
 
 
-def newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
+def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
     """mtime of the newest local file of some days, in s since epoch."""
     if first > last or not raw_root.is_dir():
         return None
@@ -144,7 +144,7 @@ def newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> flo
     return None if newest is None else newest / 1e9
 
 
-def summary_of(site: Site) -> dict[str, Manifest]:
+def read_summary(site: Site) -> dict[str, Manifest]:
     """The newest manifests' counts, as they are published; empty where there are none.
 
     What is not readable is a manifest without counts that says why.
@@ -155,12 +155,12 @@ def summary_of(site: Site) -> dict[str, Manifest]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return {name: unseen_manifest(name, f"summary.json: {type(error).__name__}") for name in site.streams}
+        return {name: unreadable_manifest(name, f"summary.json: {type(error).__name__}") for name in site.streams}
     now = datetime.now(UTC)
     return {name: _manifest(name, counts, now) for name, counts in streams.items()}
 
 
-def unseen_manifest(stream: str, why: str) -> Manifest:
+def unreadable_manifest(stream: str, why: str) -> Manifest:
     """The manifests of a stream that could not be read."""
     return Manifest(stream=stream, errors={"manifests": why})
 
@@ -171,7 +171,7 @@ def _manifest(name: str, counts: Any, now: datetime) -> Manifest:
         made = manifest.generated_at_utc
         seconds = None if made is None else max(0.0, (now - made).total_seconds())
     except (ValueError, TypeError):  # a line of another program, or a time without a zone
-        return unseen_manifest(name, "summary.json: its counts are not as they should be")
+        return unreadable_manifest(name, "summary.json: its counts are not as they should be")
     return manifest.model_copy(update={"age_s": seconds})
 
 
@@ -193,7 +193,7 @@ def _aged(
 ) -> Freshness:
     allowed = (stream.stale_after + lag).total_seconds()
     seconds = None if newest is None else max(0.0, now.timestamp() - newest)
-    level = level_of_age(seconds, allowed)
+    level = rate_age(seconds, allowed)
     said = {Level.GREEN: "fresh", Level.AMBER: "ageing", Level.RED: "STALE"}[level]
     sentence = f"{said}: " + ("nothing in the live window" if seconds is None else f"newest data {age(seconds)} old")
     stale_since = None if newest is None or level is not Level.RED else _time(newest + allowed)

@@ -1,4 +1,4 @@
-"""The health files, each replaced whole: JSON for programs, Markdown for who reads one page in the morning."""
+"""Writes the health files, each replaced whole: JSON for programs, one page of Markdown for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging, append_lines, publish_file
-from aurora_platform.health.assessment import age, broken_stages, sorted_by_level
+from aurora_platform.health.assessment import find_broken_stages, format_age, sorted_by_level
 from aurora_platform.health.models import Assessment, Freshness, Level, Snapshot
 from aurora_platform.layout import STAGING, Layout
 from aurora_platform.text import printable
@@ -25,7 +25,7 @@ _TEMPLATE = """\
 ## What is wrong
 
 {% for stream, stage in broken.items() -%}
-- {{ stream }} broke at **{{ stage }}**; what comes after that follows from it.
+- {{ stream }} is broken at **{{ stage }}**; the later stages fail because of that.
 {% endfor %}
 {% for check in bad -%}
 - **{{ check.level.upper() }}** {{ check.component | line }}: {{ check.message | line }}
@@ -35,15 +35,15 @@ _TEMPLATE = """\
 Nothing is wrong.
 
 {% endif -%}
-## How new the newest data is
+## Age of the newest data
 
-| | source | here | archive |
+| | source | local | archive |
 | --- | --- | --- | --- |
 {% for row in ages -%}
 | {{ row | join(" | ") }} |
 {% endfor %}
 {% if gray -%}
-## Not known, or planned to be off
+## Unknown, or planned offline
 
 {% for check in gray -%}
 - {{ check.component | line }}: {{ check.message | line }}
@@ -51,21 +51,21 @@ Nothing is wrong.
 {% endif -%}
 Software {{ snapshot.software.version }}{% if snapshot.software.commit %}, commit {{ snapshot.software.commit }}\
 {% if snapshot.software.is_modified %} (modified){% endif %}{% endif %}; Dagster {{ snapshot.software.dagster }}; \
-looked for {{ "%.1f" | format(snapshot.seconds) }} s.
+observed in {{ "%.1f" | format(snapshot.seconds) }} s.
 """
 
 
-def _line(text: str) -> str:
-    """A text from anywhere in one line of Markdown that says only what it says."""
+def _escape_line(text: str) -> str:
+    """Make a text one line of Markdown without markup of its own."""
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in printable(text))
 
 
 _ENVIRONMENT = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
-_ENVIRONMENT.filters["line"] = _line
+_ENVIRONMENT.filters["line"] = _escape_line
 
 
 def as_markdown(snapshot: Snapshot, assessment: Assessment) -> str:
-    """The report of a snapshot."""
+    """Return the report of a snapshot."""
     ordered = sorted_by_level(assessment.checks)
     summary = assessment.summary
     return _ENVIRONMENT.from_string(_TEMPLATE).render(
@@ -75,65 +75,67 @@ def as_markdown(snapshot: Snapshot, assessment: Assessment) -> str:
         f"{summary.green} green",
         bad=[check for check in ordered if check.level in (Level.RED, Level.AMBER)],
         gray=[check for check in ordered if check.level is Level.GRAY],
-        broken=broken_stages(snapshot.freshness),
-        ages=_ages(snapshot.freshness),
+        broken=find_broken_stages(snapshot.freshness),
+        ages=_age_rows(snapshot.freshness),
     )
 
 
-def _ages(freshness: list[Freshness]) -> list[list[str]]:
+def _age_rows(freshness: list[Freshness]) -> list[list[str]]:
     streams: dict[str, dict[str, str]] = {}
-    for one in freshness:
-        if one.component != "product":
-            text = one.sentence if one.level is Level.GRAY else f"{age(one.age_s)} {one.level}"
-            streams.setdefault(one.stream, {})[one.component] = _line(text)
+    for entry in freshness:
+        if entry.component != "product":
+            text = entry.sentence if entry.level is Level.GRAY else f"{format_age(entry.age_s)} {entry.level}"
+            streams.setdefault(entry.stream, {})[entry.component] = _escape_line(text)
     products = [
-        [_line(one.name), "", age(one.age_s) + f" {one.level}", ""] for one in freshness if one.component == "product"
+        [_escape_line(entry.name), "", f"{format_age(entry.age_s)} {entry.level}", ""]
+        for entry in freshness
+        if entry.component == "product"
     ]
     return [
-        [name, *(found.get(c, "") for c in ("source", "here", "archive"))] for name, found in streams.items()
+        [name, *(texts.get(component, "") for component in ("source", "here", "archive"))]
+        for name, texts in streams.items()
     ] + products
 
 
 def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, float]]]:
-    """The ages of the newest data of each stream here over the last 24 hours, by the lines that were written."""
-    lines: dict[str, list[tuple[datetime, float]]] = {}
+    """Return the times and ages (s) of the newest local data per stream over the last 24 hours, from the daily files."""
+    ages: dict[str, list[tuple[datetime, float]]] = {}
     for day in (now - timedelta(days=1), now):
-        place = Layout.of(site).health.snapshots(day)
         try:
-            text = place.read_bytes()
+            text = Layout.of(site).health.snapshots(day).read_bytes()
         except OSError:
-            continue  # none yet; that it cannot be read is seen when the next line is written
+            continue  # none yet; if it cannot be read, writing the next line fails and says so
         for line in text.splitlines():
             try:
                 snapshot = Snapshot.model_validate_json(line)
             except ValidationError:
-                continue  # a line that was cut, or one of another program
+                continue  # a cut line, or a line of another program
             if snapshot.generated_at_utc.tzinfo is None:
                 continue
             if now - timedelta(days=1) <= snapshot.generated_at_utc <= now:
-                for one in snapshot.freshness:
-                    if one.component == "here" and one.age_s is not None:
-                        lines.setdefault(one.stream, []).append((snapshot.generated_at_utc, one.age_s))
-    return lines
+                for entry in snapshot.freshness:
+                    if entry.component == "here" and entry.age_s is not None:
+                        ages.setdefault(entry.stream, []).append((snapshot.generated_at_utc, entry.age_s))
+    return ages
 
 
 def publish_health(site: Site, snapshot: Snapshot, assessment: Assessment) -> list[Path]:
-    """Write all health files; returns them. A reader sees the earlier file or the new one."""
+    """Write all health files and return their paths. A reader gets the earlier file or the new one, never a part."""
     day, layout = snapshot.generated_at_utc.date(), Layout.of(site)
-    places = layout.health
+    paths = layout.health
     report = as_markdown(snapshot, assessment)
     latest = snapshot.model_dump_json(indent=2) + "\n"
     files = {
-        places.snapshot: latest,
-        places.assessment: assessment.model_dump_json(indent=2) + "\n",
-        places.report: report,
-        places.report_of(day): report,
+        paths.snapshot: latest,
+        paths.assessment: assessment.model_dump_json(indent=2) + "\n",
+        paths.report: report,
+        paths.report_of(day): report,
     }
     for target, text in files.items():
         staging = Staging(target.parent / STAGING, layout.locks, site.limits.lock)
-        with staging.claim(f"health.{target.name}") as place:
-            place.write_text(text)
-            publish_file(place, target)
-    line = places.snapshots(day)
-    append_lines(line, [json.dumps(snapshot.model_dump(mode="json"))])
-    return [*files, line]
+        with staging.claim(f"health.{target.name}") as staged:
+            staged.write_text(text)
+            publish_file(staged, target)
+    day_file = paths.snapshots(day)
+    append_lines(day_file, [json.dumps(snapshot.model_dump(mode="json"))])
+    return [*files, day_file]

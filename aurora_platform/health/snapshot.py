@@ -22,12 +22,12 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.package_files import CHECKOUT
 from aurora_platform.config.site import Site
 from aurora_platform.health.freshness import (
-    freshness_of_stream,
-    of_products,
-    summary_of,
-    unseen_manifest,
-    unseen_products,
-    unseen_stream,
+    measure_stream,
+    measure_products,
+    read_summary,
+    unreadable_manifest,
+    unknown_product_freshness,
+    unknown_stream_freshness,
 )
 from aurora_platform.health.models import (
     Filesystem,
@@ -56,7 +56,7 @@ done
 _DF = re.compile(r".*\s(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)%?\s+/.*")
 
 
-class Asker(Protocol):
+class HostCommand(Protocol):
     """Runs a program on a host and returns what it prints, or raises; every wait has a bound."""
 
     def __call__(self, host: SshHost, argv: Sequence[str]) -> str: ...
@@ -83,7 +83,7 @@ class Fetcher(Protocol):
 def take_snapshot(
     site: Site,
     *,
-    ask: Asker,
+    ask: HostCommand,
     orchestrator: Orchestrator,
     fetch: Fetcher,
     dagster_version: str,
@@ -97,9 +97,9 @@ def take_snapshot(
         **{f"host {name}": _host(name, host, _far_places(site, name), ask) for name, host in _hosts(site).items()},
         **{f"page {name}": _page(fetch, name, page.url) for name, page in site.endpoints.items()},
         "platform": orchestrator.platform,
-        "products": lambda: list(of_products(site, orchestrator.newest_of_products(), now)),
+        "products": lambda: list(measure_products(site, orchestrator.newest_of_products(), now)),
         **{f"stream {name}": _stream(site, name, now) for name in site.streams},
-        "manifests": lambda: summary_of(site),
+        "manifests": lambda: read_summary(site),
         "software": lambda: _software(dagster_version),
     }
     # Each at once, so that none waits for another that hangs.
@@ -125,16 +125,16 @@ def _or[T](found: Any, otherwise: T) -> T:
 
 
 def _stream(site: Site, name: str, now: datetime) -> Callable[[], list[Freshness]]:
-    return lambda: list(freshness_of_stream(site, name, summary_of(site), now))
+    return lambda: list(measure_stream(site, name, read_summary(site), now))
 
 
 def _all_freshness(site: Site, found: Mapping[str, Any]) -> list[Freshness]:
     streams: list[Freshness] = []
     for name in site.streams:
         end = found[f"stream {name}"]
-        streams += unseen_stream(site, name, _why(end)) if isinstance(end, Exception) else end
+        streams += unknown_stream_freshness(site, name, _why(end)) if isinstance(end, Exception) else end
     end = found["products"]
-    return [*streams, *(unseen_products(site, _why(end)) if isinstance(end, Exception) else end)]
+    return [*streams, *(unknown_product_freshness(site, _why(end)) if isinstance(end, Exception) else end)]
 
 
 def _manifests(site: Site, end: Mapping[str, Manifest] | Exception) -> list[Manifest]:
@@ -142,7 +142,7 @@ def _manifests(site: Site, end: Mapping[str, Manifest] | Exception) -> list[Mani
     if site.archive is None:
         return []
     if isinstance(end, Exception):
-        return [unseen_manifest(name, _why(end)) for name in site.streams]
+        return [unreadable_manifest(name, _why(end)) for name in site.streams]
     return [end.get(name) or Manifest(stream=name) for name in site.streams]
 
 
@@ -193,7 +193,7 @@ def _statvfs(name: str, path: Path) -> Callable[[], Filesystem]:
 
 
 def _host(
-    name: str, host: SshHost, places: Sequence[tuple[str, str]], ask: Asker
+    name: str, host: SshHost, places: Sequence[tuple[str, str]], ask: HostCommand
 ) -> Callable[[], tuple[HostState, list[Filesystem]]]:
     def look() -> tuple[HostState, list[Filesystem]]:
         before = time.time()

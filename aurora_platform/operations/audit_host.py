@@ -57,7 +57,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Visit:
+class HostAudit:
     """One host, and what is looked at there."""
 
     name: str

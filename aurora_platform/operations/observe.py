@@ -14,7 +14,7 @@ from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
-from aurora_platform.health.snapshot import Asker, Orchestrator, take_snapshot
+from aurora_platform.health.snapshot import HostCommand, Orchestrator, take_snapshot
 from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import Connections
 
@@ -80,7 +80,7 @@ def _copy_of(known_hosts: Path) -> Iterator[Path]:
         yield known
 
 
-def _asker(site: Site, known_hosts: Path) -> Asker:
+def _asker(site: Site, known_hosts: Path) -> HostCommand:
     """Asks a host, within a third of the snapshot's bound for each step: there are others to be looked at."""
     step = site.health.within.total_seconds() / 3
     connections = Connections.of(site, known_hosts)

@@ -12,7 +12,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.health.models import Assessment, Check, Snapshot
 
 
-def look_at(
+def observe_site(
     site: Site,
     instance: DagsterInstance | str,
     known_hosts: Path | None = None,

@@ -14,7 +14,7 @@ import pytest
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import DEFAULT_SITE, load_site
 from aurora_platform.operations import audit_local
-from aurora_platform.operations.audit_host import Visit
+from aurora_platform.operations.audit_host import HostAudit
 from aurora_platform.operations.audit_result import Level
 from aurora_simulator.ssh_server import SshServer, readable_directory
 from tests.aurora_cli.parts import (
@@ -511,7 +511,7 @@ def test_output_of_a_host_cannot_control_the_terminal(
     site_file: Path, monkeypatch: pytest.MonkeyPatch, observatory: Observatory
 ) -> None:
     line = audit_local.AuditLine("host ass", Level.OK, "[red]not markup[/] \x1b[2J\x07")
-    monkeypatch.setattr(Visit, "audit", lambda self: [line])
+    monkeypatch.setattr(HostAudit, "audit", lambda self: [line])
     output = run_aurora(site_file, "audit").stdout
     assert "[red]not markup[/] \\x1b[2J\\x07" in output
 

@@ -16,7 +16,7 @@ import pytest
 
 from aurora_platform.errors import BusyError, MailError
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.health.alert_rules import Reading, conditions_of, read_snapshot
+from aurora_platform.health.alert_rules import Reading, evaluate_conditions, read_snapshot
 from aurora_platform.health.alert_state import Moment, State
 from aurora_platform.health.alerts import Alerting, Outcome
 from aurora_platform.health.models import Daemon, Level, Platform, Run, Tick
@@ -438,7 +438,7 @@ def test_a_file_that_cannot_be_read_is_worth_a_mail_after_a_quarter_of_an_hour(
 def test_a_snapshot_that_the_collector_wrote_is_read_back(tmp_path: Path) -> None:
     place = tmp_path / "latest.json"
     place.write_text(well(START).model_dump_json())
-    found = conditions_of(read_snapshot(place), settings(), START, START)
+    found = evaluate_conditions(read_snapshot(place), settings(), START, START)
     assert {one.verdict for one in found.values()} == {"well"}
     assert [*found] == [
         *("collector", "disk raw", "disk products", "manifests"),

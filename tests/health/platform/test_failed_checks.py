@@ -22,10 +22,10 @@ from aurora_assets.instance.records import DagsterRecords
 from aurora_cli.main import main
 from aurora_platform.config.health import Alerts, Health
 from aurora_platform.config.site import Site, load_site
-from aurora_platform.health.alert_rules import Reading, Verdict, conditions_of
+from aurora_platform.health.alert_rules import Reading, Verdict, evaluate_conditions
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, FailedCheck, Level, Platform, Snapshot
-from aurora_platform.health.next_steps import NEXT_STEPS, details_of, said_of
+from aurora_platform.health.next_steps import NEXT_STEPS, failed_check_details, failed_check_message
 from aurora_platform.health.report import as_markdown
 from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
@@ -122,7 +122,7 @@ def test_a_check_that_is_bad_for_many_days_is_one_with_the_first_few_and_their_n
         "2026-03-01, 2026-03-02, 2026-03-03 and 2 more",
         "2026-03-02: files missing",
     )
-    assert ", 5 partitions (2026-03-01, 2026-03-02, 2026-03-03 and 2 more): 2026-03-02: files" in said_of(check)
+    assert ", 5 partitions (2026-03-01, 2026-03-02, 2026-03-03 and 2 more): 2026-03-02: files" in failed_check_message(check)
 
 
 @pytest.mark.parametrize(
@@ -384,14 +384,14 @@ class TestMails:
         self, check: FailedCheck, seen: dict
     ) -> None:
         snapshot = well(START, platform=checks(check), **seen)
-        conditions = conditions_of(Reading("latest.json", snapshot), settings(), START, START)
+        conditions = evaluate_conditions(Reading("latest.json", snapshot), settings(), START, START)
         bad = [key for key, one in conditions.items() if one.verdict is Verdict.BAD and key.startswith("check ")]
         assert bad == []
 
     def test_how_long_it_is_held_is_a_key_of_the_site_file(self) -> None:
         given = settings(checks_after="2h")
         snapshot = well(START, platform=checks(a_check()))
-        assert conditions_of(Reading("latest.json", snapshot), given, START, START)[NAME].hold == 2 * HOURS
+        assert evaluate_conditions(Reading("latest.json", snapshot), given, START, START)[NAME].hold == 2 * HOURS
         assert Alerts.model_fields["checks_after"].default == timedelta(minutes=30)
 
 
@@ -404,4 +404,4 @@ def test_every_check_of_a_site_has_its_next_step_and_its_entry_in_the_runbook(na
     for key in code_location_of(build(site)).checks:
         assert key.name in NEXT_STEPS, f"{key.name}: say what to do in aurora_platform/health/next_steps.py"
         assert re.search(rf"`{key.name}`[^\n]* fails?\b", RUNBOOK), f"{key.name}: no entry in docs/operating.md"
-        details_of(a_check(key.name))
+        failed_check_details(a_check(key.name))

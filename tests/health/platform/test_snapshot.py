@@ -29,7 +29,7 @@ from aurora_platform.operations.observe import NoRecords
 from aurora_simulator.ssh_server import SshServer
 from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
-from tests.health.looking import look_at
+from tests.health.looking import observe_site
 from tests.mirror.parts import host_of
 from tests.patience import in_site_file, patient
 from tests.site_files import write_site
@@ -78,7 +78,7 @@ def test_a_look_sees_disks_here_and_there_the_host_s_clock_and_the_page(
 ) -> None:
     site = site_with(tmp_path, host_of(server), web)
     with DagsterInstance.ephemeral() as instance:
-        snapshot, assessment = look_at(site, instance)
+        snapshot, assessment = observe_site(site, instance)
     disks = {disk.name: disk for disk in snapshot.filesystems}
     there = disks[f"host camera {tmp_path}"]
     assert there.used_percent is not None
@@ -101,7 +101,7 @@ def test_where_no_host_key_can_be_kept_each_host_says_so_and_the_rest_is_seen(
 ) -> None:
     site = site_with(tmp_path, host_of(server), web)
     Layout.of(site).known_hosts.mkdir(parents=True)
-    snapshot, _ = look_at(site, "no home here")
+    snapshot, _ = observe_site(site, "no home here")
     [host] = snapshot.hosts
     assert not host.reachable
     assert f"{Layout.of(site).known_hosts} is no file. Move it away" in str(host.error)
@@ -114,7 +114,7 @@ def test_whatever_is_down_a_look_ends_in_time_and_says_what_it_did_not_see(tmp_p
         silent = SshHost(address="127.0.0.1", port=port, user="root", auth="none")
         site = site_with(tmp_path, silent, f"http://127.0.0.1:{port}/")
         began = time.monotonic()
-        snapshot, assessment = look_at(site, "no home here")
+        snapshot, assessment = observe_site(site, "no home here")
         assert time.monotonic() - began < patient(6 + 20)
     assert not snapshot.hosts[0].reachable
     assert snapshot.pages[0].error
@@ -158,11 +158,11 @@ def test_a_stream_whose_files_hang_is_gray_and_the_others_are_seen(
     def hang(*_: object) -> None:
         is_over.wait(HANGS)
 
-    monkeypatch.setattr("aurora_platform.health.freshness.newest_local", hang)
+    monkeypatch.setattr("aurora_platform.health.freshness.find_newest_local", hang)
     site = observatory.site.model_copy(update={"health": Health(within=timedelta(seconds=patient(4)))})
     began = time.monotonic()
     try:
-        snapshot, assessment = look_at(site, "none")
+        snapshot, assessment = observe_site(site, "none")
         assert time.monotonic() - began < HANGS / 2
     finally:
         is_over.set()
@@ -214,7 +214,7 @@ def test_the_health_asset_writes_its_own_files_and_changes_nothing_else(tmp_path
 
 def test_each_look_adds_one_line_to_the_day_s_file_also_after_a_line_that_was_cut(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
-    snapshot, assessment = look_at(site, "none")
+    snapshot, assessment = observe_site(site, "none")
     *_, lines = publish_health(site, snapshot, assessment)
     with lines.open("ab") as file:
         file.write(b'{"cut')
@@ -226,7 +226,7 @@ def test_each_look_adds_one_line_to_the_day_s_file_also_after_a_line_that_was_cu
 
 def test_the_health_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
-    publish_health(site, *look_at(site, "none"))
+    publish_health(site, *observe_site(site, "none"))
     data = json.loads((tmp_path / "products/ops_monitor/health/latest_health.json").read_text())
     assert data.keys() == {
         *("generated_at_utc", "phase", "automated_repairs_enabled", "overall_level", "summary"),
@@ -241,7 +241,7 @@ def test_the_health_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
 
 def test_a_report_from_hostile_words_is_still_one_page_of_markdown(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
-    snapshot, _ = look_at(site, "none")
+    snapshot, _ = observe_site(site, "none")
     evil = "x\n# RED\n<script>|`$(id)`"
     snapshot = snapshot.model_copy(
         update={
@@ -296,7 +296,7 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
         copies.append(copy)
         if len(copies) == 3:
             raise KeyboardInterrupt
-        return look_at(site, "none", copy)
+        return observe_site(site, "none", copy)
 
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setattr("aurora_cli.health.observe", sense_arrivals)
@@ -309,7 +309,7 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
 def test_the_ages_of_a_day_pass_over_lines_that_are_none(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
     (tmp_path / "raw/wxcam").mkdir(parents=True)
-    snapshot, assessment = look_at(site, "none")
+    snapshot, assessment = observe_site(site, "none")
     fresh = [one.model_copy(update={"age_s": 60.0}) for one in snapshot.freshness]
     *_, lines = publish_health(site, snapshot.model_copy(update={"freshness": fresh}), assessment)
     good = lines.read_text()

@@ -9,7 +9,7 @@ import pytest
 
 from aurora_platform.config.health import Endpoint, Health
 from aurora_platform.health import assessment
-from aurora_platform.health.assessment import assess, broken_stages
+from aurora_platform.health.assessment import assess, find_broken_stages
 from aurora_platform.health.models import (
     Daemon,
     FailedCheck,
@@ -36,14 +36,14 @@ HEALTH = Health()
     ("age", "level"), [(0, GREEN), (60, GREEN), (61, AMBER), (90, AMBER), (91, RED), (9e9, RED), (None, RED)]
 )
 def test_data_is_fresh_ageing_from_two_thirds_on_and_then_stale(age: float | None, level: Level) -> None:
-    assert assessment.level_of_age(age, 90) is level
+    assert assessment.rate_age(age, 90) is level
 
 
 @pytest.mark.parametrize(
     ("percent", "level"), [(0.0, GREEN), (79.9, GREEN), (80.0, AMBER), (89.9, AMBER), (90.0, RED), (None, GRAY)]
 )
 def test_a_disk_is_amber_and_red_by_the_percent_in_use(percent: float | None, level: Level) -> None:
-    assert assessment.level_of_use(percent, HEALTH) is level
+    assert assessment.rate_disk_use(percent, HEALTH) is level
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_disk_is_amber_and_red_by_the_percent_in_use(percent: float | None, le
     ],
 )
 def test_manifests_are_red_for_gaps_and_amber_then_red_for_age(manifest: dict[str, Any], level: Level) -> None:
-    assert assessment.level_of_manifest(Manifest(stream="met", **manifest), HEALTH) is level
+    assert assessment.rate_manifest(Manifest(stream="met", **manifest), HEALTH) is level
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_manifests_are_red_for_gaps_and_amber_then_red_for_age(manifest: dict[st
     ],
 )
 def test_a_host_is_amber_where_it_does_not_answer_or_its_clock_is_off(host: dict[str, Any], level: Level) -> None:
-    assert assessment.level_of_host(HostState(name="ass", address="127.0.0.1", **host), HEALTH) is level
+    assert assessment.rate_host(HostState(name="ass", address="127.0.0.1", **host), HEALTH) is level
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_host_is_amber_where_it_does_not_answer_or_its_clock_is_off(host: dict
 def test_a_page_is_red_where_it_is_not_there_and_amber_where_it_is_another(
     page: dict[str, Any], wanted: str | None, level: Level
 ) -> None:
-    assert assessment.level_of_page(Page(name="dash", url="http://127.0.0.1/", **page), wanted) is level
+    assert assessment.rate_page(Page(name="dash", url="http://127.0.0.1/", **page), wanted) is level
 
 
 def snapshot(**parts: Any) -> Snapshot:
@@ -161,14 +161,14 @@ def test_the_whole_is_as_bad_as_its_worst_part_and_what_is_not_known_makes_nothi
 )
 def test_the_stage_that_broke_is_the_first_that_is_stale(red: tuple[str, ...], stage: str) -> None:
     everything = [fresh(one, RED if one in red else GREEN) for one in ("archive", "product", "here", "source")]
-    assert broken_stages(everything) == {"met": stage}
+    assert find_broken_stages(everything) == {"met": stage}
 
 
 def test_a_stream_whose_source_cannot_be_seen_broke_at_the_source() -> None:
     unseen = fresh("source", GRAY).model_copy(update={"since_utc": NOW})
-    assert broken_stages([unseen, fresh("here", RED), fresh("archive", RED)]) == {"met": "source"}
-    assert broken_stages([unseen, fresh("here", GREEN)]) == {}, "nothing is stale yet"
-    assert broken_stages([unseen, fresh("here", GREEN), fresh("archive", RED)]) == {"met": "archive"}
+    assert find_broken_stages([unseen, fresh("here", RED), fresh("archive", RED)]) == {"met": "source"}
+    assert find_broken_stages([unseen, fresh("here", GREEN)]) == {}, "nothing is stale yet"
+    assert find_broken_stages([unseen, fresh("here", GREEN), fresh("archive", RED)]) == {"met": "archive"}
 
 
 @pytest.mark.parametrize(("gaps", "level"), [(0, GRAY), (1, RED)])

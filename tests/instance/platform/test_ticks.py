@@ -35,14 +35,14 @@ from aurora_assets.instance.ticks import ticks
 from aurora_cli.main import main
 from aurora_platform.config.health import Health
 from aurora_platform.config.site import load_site
-from aurora_platform.health.alert_rules import Reading, Verdict, conditions_of
+from aurora_platform.health.alert_rules import Reading, Verdict, evaluate_conditions
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Level, OverdueTick, Platform
 from aurora_platform.health.models import Daemon as DaemonState
 from aurora_platform.health.report import as_markdown, publish_health
 from tests.daemon import Daemon, make_home
 from tests.health.host.test_alerts import Site as Alerted
-from tests.health.looking import look_at
+from tests.health.looking import observe_site
 from tests.health.relay import Relay
 from tests.health.snapshots import MINUTES, START, settings, well
 from tests.site_files import write_site
@@ -263,7 +263,7 @@ class TestMails:
         def verdict(*, healthy: bool) -> Verdict:
             platform = Platform(daemons=[DaemonState(name="sensor", healthy=healthy)])
             reading = Reading("", well(START, platform=platform))
-            return conditions_of(reading, settings(), START, START, ["ticks overdue"])["ticks overdue"].verdict
+            return evaluate_conditions(reading, settings(), START, START, ["ticks overdue"])["ticks overdue"].verdict
 
         assert (verdict(healthy=False), verdict(healthy=True)) == (Verdict.OPEN, Verdict.WELL)
 
@@ -276,7 +276,7 @@ def test_the_command_says_how_old_the_last_look_of_the_platform_is(
     file = write_site(tmp_path)
     if minutes is not None:
         site = load_site(file)
-        snapshot, assessment = look_at(site, "none")
+        snapshot, assessment = observe_site(site, "none")
         before = datetime.now(UTC) - minutes * MINUTES
         publish_health(site, snapshot.model_copy(update={"generated_at_utc": before}), assessment)
     done = CliRunner().invoke(main, ["--site", str(file), "health", "--json"])
