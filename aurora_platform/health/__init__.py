@@ -1,7 +1,7 @@
-"""Observe only: what is wrong, since when, where, and what to look at next. Nothing here repairs anything.
+"""Health of a site: snapshot, freshness, assessment, report and alerts. It observes only and repairs nothing.
 
-The modules that a run alone needs, some with heavy libraries (Jinja2, requests), are loaded when they are first used,
-through this package: ``health.alerts``.
+Modules with heavy libraries (Jinja2, requests) and those that only runs need are loaded on first use, as attributes of
+this package: ``health.alerts``.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
-"""How new the newest data is: of each stream at its source, here and in the archive, and of each product.
+"""The freshness of data: the age of the newest data per stream (at its source, local, in the archive) and per product.
 
-By the time of the data, never by when something was done: a backfill of an old day makes nothing fresh.
+Ages are computed from the time of the data, never from the time of a run: a backfill of an old day makes nothing fresh.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.health.assessment import age, rate_age
+from aurora_platform.health.assessment import format_age, rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Classifier, Directories
@@ -24,165 +24,158 @@ from aurora_platform.transport.listing import LocalSource
 
 Component = Literal["source", "here", "archive", "product"]
 
-_MISSED = 3  # looks; a source that was not looked at for longer is not known
-# Hourly products follow their hour by so long: it has to close, and its last file to settle.
+_MAX_MISSED_POLLS = 3  # a source that was not polled for longer is unknown
+# Hourly products are later by this: the hour has to close, and its last file to settle.
 _PRODUCT_LAG = timedelta(hours=2)
 
 
 def all_freshness(
     site: Site, products: Mapping[str, datetime | None], now: datetime | None = None
 ) -> Iterator[Freshness]:
-    """Every stream in its places, and every product."""
+    """Yield the freshness of every stream (source, local, archive) and of every product."""
     now = now or datetime.now(UTC)
-    yield from measure_all_streams(site, now)
-    yield from measure_products(site, products, now)
-
-
-def age_class(one: Freshness) -> int:
-    """A number that changes as rarely as anybody would want to hear of it: at thirds of the bound, then doublings."""
-    if one.age_s is None:
-        return -1
-    share = one.age_s / one.stale_after_s
-    return int(share * 3) if share < 1 else 3 + int(math.log2(share))
-
-
-def measure_all_streams(site: Site, now: datetime) -> Iterator[Freshness]:
-    """Each stream in its two or three places."""
     summaries = read_summary(site)
     for name in site.streams:
         yield from measure_stream(site, name, summaries, now)
+    yield from measure_products(site, products, now)
+
+
+def age_class(freshness: Freshness) -> int:
+    """Return a class of the age that changes rarely: at each third of ``stale_after``, then at each doubling."""
+    if freshness.age_s is None:
+        return -1
+    share = freshness.age_s / freshness.stale_after_s
+    return int(share * 3) if share < 1 else 3 + int(math.log2(share))
 
 
 def measure_stream(site: Site, name: str, summaries: Mapping[str, Manifest], now: datetime) -> Iterator[Freshness]:
-    """One stream in its two or three places."""
+    """Measure a stream at its source, local, and in the archive if the site has one."""
     stream = site.streams[name]
     yield measure_source(site, name, stream, now)
-    yield here(site, name, stream, now)
+    yield measure_local(site, name, stream, now)
     if site.archive is not None:
         yield measure_archive(name, stream, summaries.get(name), now)
 
 
 def unknown_stream_freshness(site: Site, name: str, why: str) -> Iterator[Freshness]:
-    """The same of a stream at which nobody could look."""
-    places: tuple[Component, ...] = ("source", "here", "archive") if site.archive is not None else ("source", "here")
-    for place in places:
-        yield _unknown(f"{name} {place}", place, name, site.streams[name], None, None, why)
+    """Return the freshness of a stream that could not be measured."""
+    components: tuple[Component, ...] = ("source", "here", "archive") if site.archive is not None else ("source", "here")
+    for component in components:
+        yield _unknown(f"{name} {component}", component, name, site.streams[name], None, None, why)
 
 
 def unknown_product_freshness(site: Site, why: str) -> Iterator[Freshness]:
-    """All products, where nobody could ask for them."""
+    """Return the freshness of all products when Dagster's records could not be read."""
     if (stream := site.streams.get(WXCAM)) is not None:
         yield _unknown(f"{WXCAM} products", "product", WXCAM, stream, None, None, why)
 
 
 def measure_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
-    """By what the arrival sensor saw last; unknown where it could not see."""
+    """Measure a source by the last poll of the arrival sensor; unknown if that poll failed."""
     state = state_of(Layout.of(site).freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
-    if planned := _planned(stream, now):
+    if planned := _planned_offline(stream, now):
         return _gray(f"{name} source", "source", name, stream, newest, planned)
-    last_look = state.seen_at or 0.0
-    unseen_for = now.timestamp() - last_look
-    if state.failed_since is not None or unseen_for > _MISSED * site.live.every.total_seconds():
+    seconds_since_poll = now.timestamp() - (state.seen_at or 0.0)
+    if state.failed_since is not None or seconds_since_poll > _MAX_MISSED_POLLS * site.live.every.total_seconds():
         since = state.failed_since or state.seen_at
-        why = state.why or "nothing looks at it: is its arrival sensor on?"
+        why = state.why or "the source is not polled; is its arrival sensor on?"
         return _unknown(f"{name} source", "source", name, stream, newest, since, why)
-    return _aged(f"{name} source", "source", name, stream, newest, now)
+    return _rated(f"{name} source", "source", name, stream, newest, now)
 
 
-def here(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
-    """By the files of the live window here."""
-    planned = _planned(stream, now)
+def measure_local(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
+    """Measure the local files of the live window."""
+    planned = _planned_offline(stream, now)
     try:
         newest = find_newest_local(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
     except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if planned:
         return _gray(f"{name} here", "here", name, stream, newest, planned)
-    return _aged(f"{name} here", "here", name, stream, newest, now)
+    return _rated(f"{name} here", "here", name, stream, newest, now)
 
 
 def measure_archive(name: str, stream: Stream, manifest: Manifest | None, now: datetime) -> Freshness:
-    """By the newest manifests: what was listed there."""
+    """Measure the archive by the newest manifests."""
     newest = manifest.gws_newest_utc.timestamp() if manifest and manifest.gws_newest_utc else None
-    if planned := _planned(stream, now):
+    if planned := _planned_offline(stream, now):
         return _gray(f"{name} archive", "archive", name, stream, newest, planned)
     if manifest is None or manifest.generated_at_utc is None:
         why = "; ".join(manifest.errors.values()) if manifest else ""
-        return _unknown(f"{name} archive", "archive", name, stream, None, None, why or "it was never verified")
+        return _unknown(f"{name} archive", "archive", name, stream, None, None, why or "never verified")
     if "gws" in manifest.errors:
         since = manifest.generated_at_utc.timestamp() if manifest.generated_at_utc else None
         return _unknown(f"{name} archive", "archive", name, stream, newest, since, manifest.errors["gws"])
-    return _aged(f"{name} archive", "archive", name, stream, newest, now)
+    return _rated(f"{name} archive", "archive", name, stream, newest, now)
 
 
 def measure_products(site: Site, newest: Mapping[str, datetime | None], now: datetime) -> Iterator[Freshness]:
-    """Each product of the camera, by the time of its newest data (asset key with slashes -> time)."""
+    """Measure each product of the camera; ``newest`` is the time of its newest data, by asset key with slashes."""
     stream = site.streams.get(WXCAM)
     if stream is None:
         return
     for product, time in newest.items():
         seconds = None if time is None else time.timestamp()
-        if planned := _planned(stream, now):
+        if planned := _planned_offline(stream, now):
             yield _gray(product, "product", WXCAM, stream, seconds, planned)
         else:
-            yield _aged(product, "product", WXCAM, stream, seconds, now, lag=_PRODUCT_LAG)
+            yield _rated(product, "product", WXCAM, stream, seconds, now, lag=_PRODUCT_LAG)
 
 
 def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
-    """mtime of the newest local file of some days, in s since epoch."""
+    """Return the mtime of the newest local file from ``first`` to ``last``, in s since epoch."""
     if first > last or not raw_root.is_dir():
         return None
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    placed = Directories(stream, days)
-    listing = placed.listing(LocalSource(), str(raw_root))
-    classify, newest = Classifier(stream, placed, listing.clock_ns), None
+    directories = Directories(stream, days)
+    listing = directories.listing(LocalSource(), str(raw_root))
+    classify, newest = Classifier(stream, directories, listing.clock_ns), None
     for entry in listing.entries:
-        judged = classify(entry)
-        if judged.file is not None and judged.day is not None and judged.day >= first:
-            newest = max(newest or 0, judged.file.version.mtime_ns)
+        classified = classify(entry)
+        if classified.file is not None and classified.day is not None and classified.day >= first:
+            newest = max(newest or 0, classified.file.version.mtime_ns)
     return None if newest is None else newest / 1e9
 
 
 def read_summary(site: Site) -> dict[str, Manifest]:
-    """The newest manifests' counts, as they are published; empty where there are none.
+    """Read the counts of the newest manifests from ``summary.json``; empty if there is none.
 
-    What is not readable is a manifest without counts that says why.
+    If it is unreadable, each stream has a manifest without counts, with the reason.
     """
-    place = Layout.of(site).finalizations.summary
     try:
-        streams: dict[str, Any] = dict(json.loads(place.read_bytes())["streams"])
+        streams: dict[str, Any] = dict(json.loads(Layout.of(site).finalizations.summary.read_bytes())["streams"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {name: unreadable_manifest(name, f"summary.json: {type(error).__name__}") for name in site.streams}
     now = datetime.now(UTC)
-    return {name: _manifest(name, counts, now) for name, counts in streams.items()}
+    return {name: _parse_manifest(name, counts, now) for name, counts in streams.items()}
 
 
 def unreadable_manifest(stream: str, why: str) -> Manifest:
-    """The manifests of a stream that could not be read."""
+    """Return the manifest entry of a stream whose manifests could not be read."""
     return Manifest(stream=stream, errors={"manifests": why})
 
 
-def _manifest(name: str, counts: Any, now: datetime) -> Manifest:
+def _parse_manifest(name: str, counts: Any, now: datetime) -> Manifest:
     try:
         manifest = Manifest.model_validate({**counts, "stream": name})
-        made = manifest.generated_at_utc
-        seconds = None if made is None else max(0.0, (now - made).total_seconds())
-    except (ValueError, TypeError):  # a line of another program, or a time without a zone
-        return unreadable_manifest(name, "summary.json: its counts are not as they should be")
+        generated = manifest.generated_at_utc
+        seconds = None if generated is None else max(0.0, (now - generated).total_seconds())
+    except (ValueError, TypeError):  # an entry of another program, or a time without a zone
+        return unreadable_manifest(name, "summary.json: invalid counts")
     return manifest.model_copy(update={"age_s": seconds})
 
 
-def _planned(stream: Stream, now: datetime) -> str:
-    """That a stream is to be off now; empty where it is not."""
+def _planned_offline(stream: Stream, now: datetime) -> str:
+    """Return why a stream is planned offline; empty if it is not. :func:`is_planned_offline` reads this text."""
     if not stream.enabled:
         return "planned offline"
     return f"planned to begin on {stream.start}" if stream.start > now.date() else ""
 
 
-def _aged(
+def _rated(
     name: str,
     component: Component,
     stream_name: str,
@@ -194,14 +187,16 @@ def _aged(
     allowed = (stream.stale_after + lag).total_seconds()
     seconds = None if newest is None else max(0.0, now.timestamp() - newest)
     level = rate_age(seconds, allowed)
-    said = {Level.GREEN: "fresh", Level.AMBER: "ageing", Level.RED: "STALE"}[level]
-    sentence = f"{said}: " + ("nothing in the live window" if seconds is None else f"newest data {age(seconds)} old")
-    stale_since = None if newest is None or level is not Level.RED else _time(newest + allowed)
+    state = {Level.GREEN: "fresh", Level.AMBER: "ageing", Level.RED: "STALE"}[level]
+    sentence = f"{state}: " + (
+        "no data in the live window" if seconds is None else f"newest data {format_age(seconds)} old"
+    )
+    stale_since = None if newest is None or level is not Level.RED else _utc(newest + allowed)
     return Freshness(
         name=name,
         component=component,
         stream=stream_name,
-        newest_utc=_time(newest),
+        newest_utc=_utc(newest),
         age_s=None if seconds is None else round(seconds, 1),
         stale_after_s=allowed,
         level=level,
@@ -219,9 +214,9 @@ def _unknown(
     since: float | None,
     why: str,
 ) -> Freshness:
-    when = f"since {_time(since):%Y-%m-%d %H:%M:%S} UTC" if since else "so far"
-    unknown = _gray(name, component, stream_name, stream, newest, f"unknown {when}: {why}")
-    return unknown.model_copy(update={"since_utc": _time(since)})
+    when = f" since {_utc(since):%Y-%m-%d %H:%M:%S} UTC" if since else ""
+    unknown = _gray(name, component, stream_name, stream, newest, f"unknown{when}: {why}")
+    return unknown.model_copy(update={"since_utc": _utc(since)})
 
 
 def _gray(
@@ -231,12 +226,12 @@ def _gray(
         name=name,
         component=component,
         stream=stream_name,
-        newest_utc=_time(newest),
+        newest_utc=_utc(newest),
         stale_after_s=stream.stale_after.total_seconds(),
         level=Level.GRAY,
         sentence=sentence,
     )
 
 
-def _time(seconds: float | None) -> datetime | None:
+def _utc(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(round(seconds), UTC)

@@ -1,8 +1,8 @@
-"""The files that others read: ``latest.json`` (what was seen) and ``latest_health.json`` (what it means).
+"""The models of the health files: ``latest.json`` (the snapshot) and ``latest_health.json`` (its assessment).
 
-Their JSON Schemas are in ``docs/schemas``, made from these models. A reader may rely on every field that is here; new
-fields may come, none goes or changes its meaning without a new ``schema_version``. Times are ISO 8601, UTC; ages are
-seconds; what could not be seen is null, with the reason beside it.
+Their JSON Schemas are in ``docs/schemas``, made from these models. A reader may rely on every field. Fields may be
+added; none is removed or changes its meaning without a new ``schema_version``. Times are ISO 8601, UTC; ages are in
+seconds; unknown values are null, and ``error`` or ``sentence`` has the reason.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Level(StrEnum):
-    """How something stands. Gray is not known, or not expected to work."""
+    """A level of health. Gray is unknown, or planned offline."""
 
     GREEN = "green"
     AMBER = "amber"
@@ -22,12 +22,12 @@ class Level(StrEnum):
 
 
 class _Record(BaseModel):
-    # Extra keys are allowed, so that a reader of today takes files of tomorrow.
+    # Unknown keys are ignored, so that this version can read files of later versions.
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Filesystem(_Record):
-    """A file system, here or on a host."""
+    """A file system, local or on a host."""
 
     name: str
     """``raw``, ``products``, ``state``, ``manifests``, ``archive raw``, ``host ass``, ..."""
@@ -36,12 +36,12 @@ class Filesystem(_Record):
     free_bytes: int | None = None
     used_percent: float | None = None
     inodes_used_percent: float | None = None
-    """Null where the file system has no such limit."""
+    """Null if the file system has no limit of inodes."""
     error: str | None = None
 
 
 class Freshness(_Record):
-    """How new the newest data of something is, in one place."""
+    """The age of the newest data of a stream or product, in one place."""
 
     name: str
     """``cl61 source``, ``cl61 here``, ``cl61 archive``, ``wxcam/fish_hdr/pixels``"""
@@ -53,17 +53,17 @@ class Freshness(_Record):
     level: Level
     sentence: str
     since_utc: datetime | None = None
-    """Since when it is stale or unknown."""
+    """Since when it has been stale or unknown."""
 
 
 class Manifest(_Record):
-    """The newest manifests of a stream, as ``summary.json`` counts them."""
+    """The counts of the newest manifests of a stream, from ``summary.json``."""
 
     stream: str
     generated_at_utc: datetime | None = None
     age_s: float | None = None
     source_newest_utc: datetime | None = None
-    """mtime of the newest file there when it was listed."""
+    """mtime of the newest file at the source when it was listed."""
     gws_newest_utc: datetime | None = None
     source_count: int = 0
     local_count: int = 0
@@ -80,7 +80,7 @@ class Manifest(_Record):
 
 
 class Run(_Record):
-    """A run of Dagster's that is shown."""
+    """A run of Dagster."""
 
     run_id: str
     job: str
@@ -90,7 +90,7 @@ class Run(_Record):
 
 
 class Daemon(_Record):
-    """A daemon of Dagster's."""
+    """A daemon of Dagster."""
 
     name: str
     healthy: bool
@@ -106,7 +106,7 @@ class Tick(_Record):
 
 
 class OverdueTick(_Record):
-    """A sensor or schedule of which three ticks in a row have not come."""
+    """A sensor or schedule that has missed three ticks in a row."""
 
     name: str
     last_tick_utc: datetime | None = None
@@ -114,57 +114,57 @@ class OverdueTick(_Record):
 
 
 class FailedCheck(_Record):
-    """An asset check of which a bad result stands, or that could not be evaluated."""
+    """An asset check with a failed result that still counts, or one that could not be evaluated."""
 
     asset: str
     """Its asset key, with slashes."""
     name: str
     level: Level
-    """Red by an error, amber by a warning and where it could not be evaluated."""
+    """Red for severity ERROR; amber for WARN, and if it could not be evaluated."""
     stream: str | None = None
-    """The stream whose data the asset is, or is made from."""
+    """The stream that the asset holds or is made from."""
     partition: str | None = None
-    """What is bad: a partition, or the first and the last of a range that one run was about; of many the first few."""
+    """The bad partition, or the first and last of the range of one run; if there are many, the first few."""
     partitions_count: int = 0
-    """How many partitions and ranges are bad; none where the run had no partition."""
+    """How many partitions and ranges are bad; 0 if the run had no partition."""
     sentence: str
-    """What the newest of its worst results says."""
+    """Description of the newest of its worst results."""
     since_utc: datetime | None = None
-    """When the oldest of what is bad failed for the first time since it passed last."""
+    """When the oldest bad partition failed for the first time since it last passed."""
     run_id: str | None = None
     is_evaluated: bool = True
-    """False: its run failed before it, and what it would say is not known."""
+    """False: its run failed before the check, so its result is unknown."""
 
 
 class Platform(_Record):
-    """Dagster, as its own records show it."""
+    """The state of Dagster, from its own records."""
 
     failed_runs: list[Run] = Field(default_factory=list)
-    """Of the last week, where nothing has succeeded for the same job and partition since."""
+    """Failed runs of the last week, if no run of the same job and partition has succeeded since."""
     more_failed_runs: bool = False
-    """Whether there are more of these than are listed."""
+    """Whether there are more failed runs than listed."""
     stuck_runs: list[Run] = Field(default_factory=list)
     queued_runs: int = 0
     oldest_queued_s: float | None = None
     daemons: list[Daemon] = Field(default_factory=list)
     failing_ticks: list[Tick] = Field(default_factory=list)
     overdue_ticks: list[OverdueTick] = Field(default_factory=list)
-    """Of daemons that run. One that goes on for so long is overdue too."""
+    """Only of daemons that run. A tick that has not ended for that long is overdue too."""
     failed_checks: list[FailedCheck] = Field(default_factory=list)
-    """The worst first. Without ``is_fresh``, which are the freshness above, and without ``nothing_is_red``."""
+    """The worst first. Without ``is_fresh`` (see ``Snapshot.freshness``) and without ``nothing_is_red``."""
     failed_checks_count: int = 0
-    """How many there are, also of those that are not listed."""
+    """How many checks failed, including those that are not listed."""
     error: str | None = None
 
 
 class HostState(_Record):
-    """An instrument host, or one of the archive."""
+    """An instrument host, or a host of the archive."""
 
     name: str
     address: str
     reachable: bool
     clock_skew_s: float | None = None
-    """Its clock less ours."""
+    """Its clock minus the clock of this machine."""
     error: str | None = None
 
 
@@ -180,7 +180,7 @@ class Page(_Record):
 
 
 class Software(_Record):
-    """What runs here."""
+    """The installed software."""
 
     version: str
     commit: str | None = None
@@ -190,13 +190,13 @@ class Software(_Record):
 
 
 class Snapshot(_Record):
-    """``latest.json``: everything that was seen, without a judgement but for ages."""
+    """``latest.json``: the observed state of a site. Levels are decided later, except those of freshness."""
 
     schema_version: Literal[1] = 1
     generated_at_utc: datetime
     site: str
     seconds: float
-    """How long the look took."""
+    """How long it took to take the snapshot."""
     filesystems: list[Filesystem] = Field(default_factory=list)
     freshness: list[Freshness] = Field(default_factory=list)
     manifests: list[Manifest] = Field(default_factory=list)
@@ -213,13 +213,13 @@ class Check(_Record):
     component: str
     message: str
     details: str = ""
-    """The stage that broke, and the read-only command that shows more."""
+    """The stage, and the next step or the read-only command that shows more."""
     metrics: dict[str, float | int | str | None] = Field(default_factory=dict)
     affects_overall: bool = True
 
 
 class Summary(_Record):
-    """How many checks stand how."""
+    """The number of checks per level."""
 
     checks: int
     red: int
@@ -229,7 +229,7 @@ class Summary(_Record):
 
 
 class Assessment(_Record):
-    """``latest_health.json``: what a snapshot means."""
+    """``latest_health.json``: the assessment of a snapshot."""
 
     generated_at_utc: datetime
     phase: Literal["observe-only"] = "observe-only"

@@ -1,6 +1,7 @@
-"""Looking at everything at once, read-only, within a bound: what does not answer in time is not known, and said so.
+"""Takes the snapshot of a site: reads everything at once, read-only, within a time limit.
 
-What is on this machine is read directly; hosts, Dagster and pages come in as arguments with small protocols.
+Whatever does not answer in time is unknown, with the reason. This machine is read directly; hosts, Dagster and pages
+are arguments with small protocols.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from aurora_platform.health.models import (
 )
 from aurora_platform.text import printable
 
-_SLACK = 3.0  # s of the bound, for what has come to be put together
+_SLACK = 3.0  # s of the time limit, kept for composing the snapshot
 _GIT_SECONDS = 5.0
 
 # One line each: the clock, then for each directory its file system in kB and in inodes, by POSIX's df.
@@ -57,25 +58,25 @@ _DF = re.compile(r".*\s(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)%?\s+/.*")
 
 
 class HostCommand(Protocol):
-    """Runs a program on a host and returns what it prints, or raises; every wait has a bound."""
+    """Runs a program on a host and returns its output, or raises; every wait has a time limit."""
 
     def __call__(self, host: SshHost, argv: Sequence[str]) -> str: ...
 
 
 class Orchestrator(Protocol):
-    """Dagster, as its records show it."""
+    """Dagster's records."""
 
     def platform(self) -> Platform:
-        """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
+        """Return failed and stuck runs, failed checks, the queue, daemons, failing and overdue ticks."""
         ...
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
-        """The time of the newest data in each product (asset key with slashes)."""
+        """Return the time of the newest data per product (asset key with slashes)."""
         ...
 
 
 class Fetcher(Protocol):
-    """Gets a page, within its own bound."""
+    """Loads a page, within its own time limit."""
 
     def __call__(self, name: str, url: str) -> Page: ...
 
@@ -83,74 +84,82 @@ class Fetcher(Protocol):
 def take_snapshot(
     site: Site,
     *,
-    ask: HostCommand,
+    run_on_host: HostCommand,
     orchestrator: Orchestrator,
     fetch: Fetcher,
     dagster_version: str,
     now: datetime | None = None,
 ) -> Snapshot:
-    """Look at everything; takes no longer than ``health.within``."""
+    """Take a snapshot; this takes no longer than ``health.within``."""
     began, now = time.monotonic(), now or datetime.now(UTC)
     bound = max(1.0, site.health.within.total_seconds() - _SLACK)
     jobs: dict[str, Callable[[], Any]] = {
-        **{f"disk {name}": _statvfs(name, path) for name, path in _places(site).items()},
-        **{f"host {name}": _host(name, host, _far_places(site, name), ask) for name, host in _hosts(site).items()},
-        **{f"page {name}": _page(fetch, name, page.url) for name, page in site.endpoints.items()},
+        **{f"disk {name}": _disk_job(name, path) for name, path in _local_directories(site).items()},
+        **{
+            f"host {name}": _host_job(name, host, _remote_directories(site, name), run_on_host)
+            for name, host in _hosts(site).items()
+        },
+        **{f"page {name}": _page_job(fetch, name, page.url) for name, page in site.endpoints.items()},
         "platform": orchestrator.platform,
         "products": lambda: list(measure_products(site, orchestrator.newest_of_products(), now)),
-        **{f"stream {name}": _stream(site, name, now) for name in site.streams},
+        **{f"stream {name}": _stream_job(site, name, now) for name in site.streams},
         "manifests": lambda: read_summary(site),
         "software": lambda: _software(dagster_version),
     }
-    # Each at once, so that none waits for another that hangs.
-    found = run_concurrently(jobs, within=bound, at_once=len(jobs))
-    disks, hosts = _disks_and_hosts(site, found)
+    # All at once, so that none waits for another that hangs.
+    results = run_concurrently(jobs, within=bound, at_once=len(jobs))
+    disks, hosts = _disks_and_hosts(site, results)
     return Snapshot(
         generated_at_utc=now.replace(microsecond=0),
         site=site.name,
         seconds=round(time.monotonic() - began, 3),
         filesystems=disks,
-        freshness=_all_freshness(site, found),
-        manifests=_manifests(site, found["manifests"]),
-        platform=_or(found["platform"], None) or Platform(error=str(found["platform"])),
+        freshness=_all_freshness(site, results),
+        manifests=_manifests(site, results["manifests"]),
+        platform=_value_or(results["platform"], None) or Platform(error=str(results["platform"])),
         hosts=hosts,
-        pages=[_pages(found[f"page {name}"], name, page.url) for name, page in site.endpoints.items()],
-        software=_or(found["software"], None)
+        pages=[_page_or_error(results[f"page {name}"], name, page.url) for name, page in site.endpoints.items()],
+        software=_value_or(results["software"], None)
         or Software(version="unknown", python=platform.python_version(), dagster=dagster_version),
     )
 
 
-def _or[T](found: Any, otherwise: T) -> T:
-    return otherwise if isinstance(found, Exception) else found
+def _value_or[T](result: Any, default: T) -> T:
+    return default if isinstance(result, Exception) else result
 
 
-def _stream(site: Site, name: str, now: datetime) -> Callable[[], list[Freshness]]:
+def _stream_job(site: Site, name: str, now: datetime) -> Callable[[], list[Freshness]]:
     return lambda: list(measure_stream(site, name, read_summary(site), now))
 
 
-def _all_freshness(site: Site, found: Mapping[str, Any]) -> list[Freshness]:
+def _all_freshness(site: Site, results: Mapping[str, Any]) -> list[Freshness]:
     streams: list[Freshness] = []
     for name in site.streams:
-        end = found[f"stream {name}"]
-        streams += unknown_stream_freshness(site, name, _why(end)) if isinstance(end, Exception) else end
-    end = found["products"]
-    return [*streams, *(unknown_product_freshness(site, _why(end)) if isinstance(end, Exception) else end)]
+        result = results[f"stream {name}"]
+        streams += (
+            unknown_stream_freshness(site, name, _reason(result)) if isinstance(result, Exception) else result
+        )
+    result = results["products"]
+    return [
+        *streams,
+        *(unknown_product_freshness(site, _reason(result)) if isinstance(result, Exception) else result),
+    ]
 
 
-def _manifests(site: Site, end: Mapping[str, Manifest] | Exception) -> list[Manifest]:
-    """Those of each stream, where there is an archive; also of one that has none yet."""
+def _manifests(site: Site, result: Mapping[str, Manifest] | Exception) -> list[Manifest]:
+    """Return the manifests of each stream if there is an archive, also of a stream that has none yet."""
     if site.archive is None:
         return []
-    if isinstance(end, Exception):
-        return [unreadable_manifest(name, _why(end)) for name in site.streams]
-    return [end.get(name) or Manifest(stream=name) for name in site.streams]
+    if isinstance(result, Exception):
+        return [unreadable_manifest(name, _reason(result)) for name in site.streams]
+    return [result.get(name) or Manifest(stream=name) for name in site.streams]
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return printable(str(error) or type(error).__name__)
 
 
-def _places(site: Site) -> dict[str, Path]:
+def _local_directories(site: Site) -> dict[str, Path]:
     paths = site.paths
     return {"raw": paths.raw, "products": paths.products, "state": paths.state, "manifests": paths.manifests}
 
@@ -162,19 +171,19 @@ def _hosts(site: Site) -> dict[str, SshHost]:
     return hosts
 
 
-def _far_places(site: Site, name: str) -> list[tuple[str, str]]:
-    """Name and path of the directories that matter on a host."""
+def _remote_directories(site: Site, name: str) -> list[tuple[str, str]]:
+    """Return name and path of the directories that the site uses on a host."""
     if name.startswith("archive ") and site.archive:
         return [(f"{name} raw", site.archive.raw), (f"{name} products", site.archive.products)]
     paths = sorted({stream.path for stream in site.streams.values() if stream.host == name and stream.enabled})
     return [(f"host {name} {path}", path) for path in paths]
 
 
-def _statvfs(name: str, path: Path) -> Callable[[], Filesystem]:
-    def look() -> Filesystem:
+def _disk_job(name: str, path: Path) -> Callable[[], Filesystem]:
+    def read_disk() -> Filesystem:
         try:
-            # A directory that has yet to be made is on its parent's file system.
-            status = os.statvfs(next(one for one in (path, *path.parents) if one.exists()))
+            # A directory that does not exist yet will be on its parent's file system.
+            status = os.statvfs(next(existing for existing in (path, *path.parents) if existing.exists()))
         except OSError as error:
             return Filesystem(name=name, path=str(path), error=error.strerror or str(error))
         used = status.f_blocks - status.f_bfree
@@ -189,34 +198,35 @@ def _statvfs(name: str, path: Path) -> Callable[[], Filesystem]:
             inodes_used_percent=None if inodes is None else round(inodes, 1),
         )
 
-    return look
+    return read_disk
 
 
-def _host(
-    name: str, host: SshHost, places: Sequence[tuple[str, str]], ask: HostCommand
+def _host_job(
+    name: str, host: SshHost, directories: Sequence[tuple[str, str]], run_on_host: HostCommand
 ) -> Callable[[], tuple[HostState, list[Filesystem]]]:
-    def look() -> tuple[HostState, list[Filesystem]]:
+    def read_host() -> tuple[HostState, list[Filesystem]]:
         before = time.time()
-        said = ask(host, ["sh", "-c", REMOTE_SCRIPT, "aurora-health", *(path for _, path in places)])
+        output = run_on_host(host, ["sh", "-c", REMOTE_SCRIPT, "aurora-health", *(path for _, path in directories)])
         after = time.time()
-        lines = said.split("\n")
-        # A login shell may speak first; our own first line is known.
-        begin = next((n for n, line in enumerate(lines) if re.fullmatch(r"aurora \d{1,11}\.\d{1,9}", line)), None)
-        if begin is None:
-            return HostState(name=name, address=host.address, reachable=True, error="no clock in its answer"), [
-                Filesystem(name=n, path=path, error="no answer") for n, path in places
+        lines = output.split("\n")
+        # A login shell may print something first; the script's own first line is recognized by its form.
+        first = next((n for n, line in enumerate(lines) if re.fullmatch(r"aurora \d{1,11}\.\d{1,9}", line)), None)
+        if first is None:
+            return HostState(name=name, address=host.address, reachable=True, error="its answer has no time"), [
+                Filesystem(name=disk, path=path, error="no answer") for disk, path in directories
             ]
-        clock = float(lines[begin].split()[1])
-        # Somewhere between asking and hearing; the session may have had to be opened first.
+        clock = float(lines[first].split()[1])
+        # The host read its clock somewhere between the two times; the session may have had to be opened first.
         skew = clock - after if clock > after else min(0.0, clock - before)
         state = HostState(name=name, address=host.address, reachable=True, clock_skew_s=round(skew, 1))
-        return state, [_far(lines[begin + 1 :], n, *place) for n, place in enumerate(places)]
+        return state, [_parse_df(lines[first + 1 :], n, *directory) for n, directory in enumerate(directories)]
 
-    return look
+    return read_host
 
 
-def _far(lines: Sequence[str], number: int, name: str, path: str) -> Filesystem:
-    space, inodes = (next(iter(lines[2 * number + one :]), "") for one in (0, 1))
+def _parse_df(lines: Sequence[str], number: int, name: str, path: str) -> Filesystem:
+    """Parse the two lines of the directory with this number: ``df`` in kB, then in inodes."""
+    space, inodes = (next(iter(lines[2 * number + offset :]), "") for offset in (0, 1))
     match, counted = _DF.fullmatch(space.removeprefix("space ")), _DF.fullmatch(inodes.removeprefix("inodes "))
     if match is None or "-" in match.groups():
         return Filesystem(name=name, path=path, error=printable(space.removeprefix("space ")) or "no answer")
@@ -231,31 +241,34 @@ def _far(lines: Sequence[str], number: int, name: str, path: str) -> Filesystem:
     )
 
 
-def _disks_and_hosts(site: Site, found: Mapping[str, Any]) -> tuple[list[Filesystem], list[HostState]]:
+def _disks_and_hosts(site: Site, results: Mapping[str, Any]) -> tuple[list[Filesystem], list[HostState]]:
     disks: list[Filesystem] = []
     hosts: list[HostState] = []
-    for name, path in _places(site).items():
-        end = found[f"disk {name}"]
-        disks.append(Filesystem(name=name, path=str(path), error=str(end)) if isinstance(end, Exception) else end)
+    for name, path in _local_directories(site).items():
+        result = results[f"disk {name}"]
+        disks.append(
+            Filesystem(name=name, path=str(path), error=str(result)) if isinstance(result, Exception) else result
+        )
     for name, host in _hosts(site).items():
-        end = found[f"host {name}"]
-        if isinstance(end, Exception):
-            hosts.append(HostState(name=name, address=host.address, reachable=False, error=str(end)))
+        result = results[f"host {name}"]
+        if isinstance(result, Exception):
+            hosts.append(HostState(name=name, address=host.address, reachable=False, error=str(result)))
             disks += [
-                Filesystem(name=n, path=path, error="its host does not answer") for n, path in _far_places(site, name)
+                Filesystem(name=disk, path=path, error="its host does not answer")
+                for disk, path in _remote_directories(site, name)
             ]
         else:
-            hosts.append(end[0])
-            disks += end[1]
+            hosts.append(result[0])
+            disks += result[1]
     return disks, hosts
 
 
-def _page(fetch: Fetcher, name: str, url: str) -> Callable[[], Page]:
+def _page_job(fetch: Fetcher, name: str, url: str) -> Callable[[], Page]:
     return lambda: fetch(name, url)
 
 
-def _pages(end: Any, name: str, url: str) -> Page:
-    return Page(name=name, url=url, error=str(end)) if isinstance(end, Exception) else end
+def _page_or_error(result: Any, name: str, url: str) -> Page:
+    return Page(name=name, url=url, error=str(result)) if isinstance(result, Exception) else result
 
 
 def _software(dagster_version: str) -> Software:
@@ -271,17 +284,17 @@ def _software(dagster_version: str) -> Software:
 
 
 def _installed_commit() -> str | None:
-    """The commit that pip installed the package from; None where it came from anything but a repository (PEP 610)."""
+    """Return the commit that pip installed the package from; None if it did not come from a repository (PEP 610)."""
     origin = json.loads(metadata.distribution("aurora-platform").read_text("direct_url.json") or "{}")
     commit = origin.get("vcs_info", {}).get("commit_id")
     return commit[:12] if commit else None
 
 
 def _git(checkout: Path, *arguments: str) -> str | None:
-    """What git says of a checkout; None where it is no repository, or there is no git."""
+    """Return the output of git; None if the checkout is no repository, or git is not installed."""
     try:
         done = subprocess.run(
-            # Its index is not written: a look changes nothing.
+            # Without this, git status would write the index; a snapshot changes nothing.
             ["git", "--no-optional-locks", "-C", str(checkout), *arguments],
             capture_output=True,
             text=True,

@@ -1,6 +1,6 @@
-"""What an operator does with a whole site, above the parts: audit.
+"""Operations on a whole site that use several parts: audit and observe.
 
-What only runs need is loaded when it is first used, through this package: ``operations.observe``.
+Modules that only runs need are loaded on first use, as attributes of this package: ``operations.observe``.
 """
 
 import lazy_loader

@@ -1,11 +1,11 @@
-"""What an audit finds: one line for each thing that was looked at."""
+"""The lines of an audit, and their levels."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How what was looked at stands, as a word; the colour says the same."""
+    """The level of an audit line, and its colour."""
 
     OK = "ok"
     WARN = "warn"
@@ -19,7 +19,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class AuditLine:
-    """One thing that was looked at: how it stands, what was seen, and what to do where something is to do."""
+    """A line of the audit: the component, its level, what was found, and the next step if there is one."""
 
     component: str
     level: Level
@@ -27,6 +27,6 @@ class AuditLine:
     next_step: str = ""
 
 
-def by_limits(value: float, warn: float, fail: float) -> Level:
-    """The level of a number that is better when small: from ``warn`` on, and from ``fail`` on."""
+def level_by_limits(value: float, warn: float, fail: float) -> Level:
+    """Return the level of a number: WARN from ``warn`` on, FAIL from ``fail`` on."""
     return Level.FAIL if value >= fail else Level.WARN if value >= warn else Level.OK

@@ -1,4 +1,4 @@
-"""Observe a whole site once: the health snapshot, with the connections and records that it needs, and what it means."""
+"""Observes a whole site once: takes the health snapshot, with the connections that it needs, and assesses it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aurora_platform.transport.connections import Connections
 
 
 class NoRecords:
-    """Where there is no Dagster home: its part of a snapshot is not known."""
+    """Stands in for Dagster's records if there are none: that part of a snapshot is unknown."""
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -33,31 +33,31 @@ class NoRecords:
 
 
 def observe(
-    site: Site, records: Orchestrator, known_hosts: Path | None = None, more: Sequence[Check] = ()
+    site: Site, records: Orchestrator, known_hosts: Path | None = None, extra_checks: Sequence[Check] = ()
 ) -> tuple[Snapshot, Assessment]:
-    """Look at a site and say what it means.
+    """Take a snapshot of a site and assess it.
 
     Parameters
     ----------
     site
         The site.
     records
-        What Dagster has recorded, or :class:`NoRecords`.
+        Dagster's records, or :class:`NoRecords`.
     known_hosts
-        A copy of the host keys that is the caller's; without it, one that is thrown away. A look adds no key to the
-        site's own, and accepts a host that is not among them for itself alone.
-    more
-        What else the caller has looked at.
+        The caller's copy of the host keys; without it, a temporary copy. Observing adds no key to the site's own file:
+        the key of a new host is accepted in the copy only.
+    extra_checks
+        Checks that the caller has made itself.
     """
-    with nullcontext(known_hosts) if known_hosts else _copy_of(Layout.of(site).known_hosts) as known:
+    with nullcontext(known_hosts) if known_hosts else _copy_known_hosts(Layout.of(site).known_hosts) as copy:
         snapshot = take_snapshot(
             site,
-            ask=_asker(site, known),
+            run_on_host=_host_command(site, copy),
             orchestrator=records,
-            fetch=health.page_probe.Pages(site.health.within.total_seconds() / 3),
+            fetch=health.page_probe.PageProbe(site.health.within.total_seconds() / 3),
             dagster_version=_dagster_version(),
         )
-    return snapshot, assess(snapshot, site.health, site.endpoints, more)
+    return snapshot, assess(snapshot, site.health, site.endpoints, extra_checks)
 
 
 def _dagster_version() -> str:
@@ -68,20 +68,20 @@ def _dagster_version() -> str:
 
 
 @contextmanager
-def _copy_of(known_hosts: Path) -> Iterator[Path]:
-    # Whoever has not answered in time may still write there.
+def _copy_known_hosts(known_hosts: Path) -> Iterator[Path]:
+    # A connection that was given up may still write to the copy while it is removed.
     with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
-        known = Path(directory) / "known_hosts"
+        copy = Path(directory) / "known_hosts"
         try:
             with suppress(FileNotFoundError):
-                shutil.copyfile(known_hosts, known)
+                shutil.copyfile(known_hosts, copy)
         except (PermissionError, IsADirectoryError, shutil.SpecialFileError):
-            known = known_hosts  # it cannot be read, which each host that is asked says of it
-        yield known
+            copy = known_hosts  # unreadable: connecting to a host fails with the reason
+        yield copy
 
 
-def _asker(site: Site, known_hosts: Path) -> HostCommand:
-    """Asks a host, within a third of the snapshot's bound for each step: there are others to be looked at."""
+def _host_command(site: Site, known_hosts: Path) -> HostCommand:
+    """Return the function that runs a program on a host. Each step may take a third of the snapshot's time limit."""
     step = site.health.within.total_seconds() / 3
     connections = Connections.of(site, known_hosts)
     bounds = connections.bounds
