@@ -12,7 +12,7 @@ from aurora_cli.context import describe_error, load_site_or_exit, open_state_or_
 from aurora_platform.config.health import Alerts
 from aurora_platform.errors import AuroraError, MailError
 from aurora_platform.health.alert_mail import trial_mail
-from aurora_platform.health.alert_rules import Reading, Verdict, read_snapshot
+from aurora_platform.health.alert_rules import SnapshotFile, Verdict, read_snapshot
 from aurora_platform.health.alerts import Alerting, Outcome
 from aurora_platform.layout import Layout
 from aurora_platform.text import counted
@@ -49,19 +49,19 @@ def alert(ctx: click.Context, is_test: bool, is_dry: bool, latest: Path | None) 
     alerting, mailer = Alerting.of(site, site.alerts), Mailer(site.alerts)
     if is_test:
         ctx.exit(_send_test_mail(site.name, alerting.settings, mailer, is_dry=is_dry))
-    reading = read_snapshot(latest or Layout.of(site).health.snapshot)
+    file = read_snapshot(latest or Layout.of(site).health.snapshot)
     if is_dry:
-        ctx.exit(_preview(alerting, reading, mailer))
+        ctx.exit(_preview(alerting, file, mailer))
     open_state_or_exit(site)
     try:
-        outcome = alerting.evaluate(reading, mailer)
+        outcome = alerting.evaluate(file, mailer)
     except (AuroraError, OSError) as error:
         raise click.ClickException(describe_error(error)) from None
     _show(site.name, outcome)
     if outcome.error:
         print_line(f"could not send {_describe_waiting(outcome)}: {outcome.error}", "red", to_stderr=True)
         ctx.exit(_MAIL_NOT_SENT)
-    if outcome.sent:
+    if outcome.sent_mail:
         print_line(
             f"sent one mail to {', '.join(alerting.settings.to)} about {_alert_keys(outcome)}, by {outcome.transport}"
         )
@@ -85,8 +85,8 @@ def _send_test_mail(site: str, settings: Alerts, mailer: Mailer, *, is_dry: bool
     return 0
 
 
-def _preview(alerting: Alerting, reading: Reading, mailer: Mailer) -> int:
-    outcome, message = alerting.preview(reading)
+def _preview(alerting: Alerting, file: SnapshotFile, mailer: Mailer) -> int:
+    outcome, message = alerting.preview(file)
     _show(alerting.site, outcome)
     try:
         choice = str(mailer.choose())
@@ -113,7 +113,7 @@ def _show(site: str, outcome: Outcome) -> None:
         print_line(f"{site}: no alert is active or pending")
     for event in outcome.events:
         if event.kind == "recovered":
-            print_line(f"over: {event.key}: {event.sentence}", "green")
+            print_line(f"resolved: {event.key}: {event.sentence}", "green")
 
 
 def _rows(outcome: Outcome) -> Iterator[list[str]]:
@@ -129,7 +129,7 @@ def _describe_waiting(outcome: Outcome) -> str:
 
 
 def _alert_keys(outcome: Outcome) -> str:
-    return ", ".join(event.key for event in outcome.sent.events) if outcome.sent else ""
+    return ", ".join(event.key for event in outcome.sent_mail.events) if outcome.sent_mail else ""
 
 
 def _time(value: datetime | None) -> str:

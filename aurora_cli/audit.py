@@ -18,7 +18,7 @@ from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, none_matches, scan
-from aurora_platform.operations.audit_host import HostDirectory, HostAudit, host_keys
+from aurora_platform.operations.audit_host import HostDirectory, HostAudit, audit_known_hosts
 from aurora_platform.operations.audit_local import local_audits
 from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import counted
@@ -73,7 +73,7 @@ def audit_site(site: Site) -> list[AuditLine]:
     # Per host: three steps of connecting, the start of a program, and the answers of four programs.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
     with read_only_connections(site, within=limits.look) as (connections, _), wait_display() as display:
-        machine = local_audits(site) | {"known_hosts": partial(host_keys, Layout.of(site).known_hosts)}
+        machine = local_audits(site) | {"known_hosts": partial(audit_known_hosts, Layout.of(site).known_hosts)}
         ssh_hosts = {visit.name: visit for visit in _ssh_visits(site, connections)}
         archive = {visit.name: visit for visit in _archive_visits(site, connections)}
         other_hosts = {

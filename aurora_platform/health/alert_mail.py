@@ -71,7 +71,12 @@ def _format_time(value: datetime) -> str:
 
 
 def _environment(*, autoescape: bool) -> Environment:
-    environment = Environment(undefined=StrictUndefined, autoescape=autoescape, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701
+    environment = Environment(
+        undefined=StrictUndefined,
+        autoescape=autoescape,  # noqa: S701
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters["time"] = _format_time
     # Whatever wrote the state: each text in a mail becomes one printable line.
     environment.finalize = lambda value: (
@@ -88,14 +93,21 @@ def compose(mail: Outgoing, site: str, settings: Alerts) -> EmailMessage:
     parts, more = _split_into_parts(mail)
     values = {"site": site, "made_at": _format_time(mail.made_at), "parts": parts, "more": more}
     message = _start_message(subject_of(mail.events, site), settings, mail.message_id, mail.made_at)
-    _set_body(message, _TEXT_ENVIRONMENT.from_string(_TEXT).render(values), _HTML_ENVIRONMENT.from_string(_HTML).render(values))
+    _set_body(
+        message,
+        _TEXT_ENVIRONMENT.from_string(_TEXT).render(values),
+        _HTML_ENVIRONMENT.from_string(_HTML).render(values),
+    )
     return message
 
 
 def trial_mail(site: str, settings: Alerts, transport: str, message_id: str, now: datetime) -> EmailMessage:
     """Compose a test mail; ``transport`` names what sends it."""
     message = _start_message(f"[{one_line(site)}] test: alert mails arrive", settings, message_id, now)
-    text = f"This is a test by `aurora alert --test` at {_format_time(now)} UTC, sent by {printable(transport)}. Nothing is wrong.\n"
+    text = (
+        f"This is a test by `aurora alert --test` at {_format_time(now)} UTC, sent by {printable(transport)}. "
+        "Nothing is wrong.\n"
+    )
     _set_body(message, text, _HTML_ENVIRONMENT.from_string("<p>{{ text }}</p>\n").render(text=text.strip()))
     return message
 

@@ -184,9 +184,7 @@ def _make_condition(
 def _worst_by_key(conditions: Sequence[Condition]) -> dict[str, Condition]:
     """Return the worst condition per key."""
     order = (Verdict.WELL, Verdict.OPEN, Verdict.BAD)
-    return {
-        condition.key: condition for condition in sorted(conditions, key=lambda found: order.index(found.verdict))
-    }
+    return {condition.key: condition for condition in sorted(conditions, key=lambda found: order.index(found.verdict))}
 
 
 def _evaluate_collector(file: SnapshotFile, verdict: Verdict, message: str, hold: timedelta) -> Condition:

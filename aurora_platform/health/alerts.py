@@ -99,7 +99,9 @@ class Alerting:
             moment = at or Moment.of_now()
             state, moved_to = self._store.load(moment.now)
             state, events = advance_state(state, file, self.settings, moment, failed)
-            moved = [{"kind": "state_moved_aside", "at": moment.now.isoformat(), "to": moved_to.name}] if moved_to else []
+            moved = (
+                [{"kind": "state_moved_aside", "at": moment.now.isoformat(), "to": moved_to.name}] if moved_to else []
+            )
             self._store.log(*moved, *(event.model_dump(mode="json") for event in events))
             outcome = self._send(state, events, mailer, moment.now)
         note = f"state.json could not be read and was moved to {moved_to}; all alerts start again" if moved_to else None
@@ -145,7 +147,7 @@ class Alerting:
 def advance_state(
     state: State, file: SnapshotFile, settings: Alerts, moment: Moment, failed: Sequence[Run] = ()
 ) -> tuple[State, tuple[Event, ...]]:
-    """Return the state after an evaluation, with its new events added to ``unsent``. Reads, writes and sends nothing."""
+    """Return the state after an evaluation, with its new events in ``unsent``. Reads, writes and sends nothing."""
     now = moment.now
     seconds, jump = measure_elapsed(state, moment)
     calm = _CALM_AFTER_JUMP if abs(jump) > _MIN_JUMP else max(0.0, state.calm_s - seconds)

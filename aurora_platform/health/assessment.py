@@ -164,9 +164,7 @@ def _check_disk(disk: Filesystem, health: Health) -> Check:
     levels = [level for level in levels if level is not Level.GRAY]
     details = f"Stage: disk. See: df -h {disk.path}"
     if disk.used_percent is None:
-        return Check(
-            level=Level.GRAY, component=f"disk {disk.name}", message=f"unknown: {disk.error}", details=details
-        )
+        return Check(level=Level.GRAY, component=f"disk {disk.name}", message=f"unknown: {disk.error}", details=details)
     free = f", {disk.free_bytes / 1e9:.1f} GB free" if disk.free_bytes is not None else ""
     inodes = f", {disk.inodes_used_percent:.0f} % of inodes" if disk.inodes_used_percent is not None else ""
     return Check(

@@ -59,7 +59,9 @@ def measure_stream(site: Site, name: str, summaries: Mapping[str, Manifest], now
 
 def unknown_stream_freshness(site: Site, name: str, why: str) -> Iterator[Freshness]:
     """Return the freshness of a stream that could not be measured."""
-    components: tuple[Component, ...] = ("source", "here", "archive") if site.archive is not None else ("source", "here")
+    components: tuple[Component, ...] = (
+        ("source", "here", "archive") if site.archive is not None else ("source", "here")
+    )
     for component in components:
         yield _unknown(f"{name} {component}", component, name, site.streams[name], None, None, why)
 

@@ -24,7 +24,7 @@ NEXT_STEPS = {
     "no_file_in_the_future": "check the clocks of the instrument and of its host; run aurora audit",
     "no_gap": "did the instrument write at that time? run aurora status; look at the files on the host",
     "matches_raw_day": "materialize {asset} for that day; if the check fails again, run aurora audit",
-    "no_unreadable_media": "the check's table lists each file; if a file is intact on the host, touch it there",
+    "no_unreadable_media": "the check's table lists each file; if a file is intact on the host, run touch on it there",
     "plays": "delete the video that the check names and materialize {asset} for that day",
     "every_closed_hour_has_one": "materialize wxcam/catalog for that day, then {asset} for the hours",
     "times_match_catalog": "delete that day's directory below wxcam.zarr and materialize {asset} for that day",

@@ -98,7 +98,7 @@ def _age_rows(freshness: list[Freshness]) -> list[list[str]]:
 
 
 def ages_of_a_day(site: Site, now: datetime) -> dict[str, list[tuple[datetime, float]]]:
-    """Return the times and ages (s) of the newest local data per stream over the last 24 hours, from the daily files."""
+    """Return time and age (s) of the newest local data, per stream over the last 24 hours, from the daily files."""
     ages: dict[str, list[tuple[datetime, float]]] = {}
     for day in (now - timedelta(days=1), now):
         try:

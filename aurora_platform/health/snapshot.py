@@ -23,12 +23,12 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.package_files import CHECKOUT
 from aurora_platform.config.site import Site
 from aurora_platform.health.freshness import (
-    measure_stream,
     measure_products,
+    measure_stream,
     read_summary,
-    unreadable_manifest,
     unknown_product_freshness,
     unknown_stream_freshness,
+    unreadable_manifest,
 )
 from aurora_platform.health.models import (
     Filesystem,
@@ -136,9 +136,7 @@ def _all_freshness(site: Site, results: Mapping[str, Any]) -> list[Freshness]:
     streams: list[Freshness] = []
     for name in site.streams:
         result = results[f"stream {name}"]
-        streams += (
-            unknown_stream_freshness(site, name, _reason(result)) if isinstance(result, Exception) else result
-        )
+        streams += unknown_stream_freshness(site, name, _reason(result)) if isinstance(result, Exception) else result
     result = results["products"]
     return [
         *streams,

@@ -1,4 +1,4 @@
-"""What an audit looks at on this machine: tools, disks, rights, file systems, Dagster's home. It writes nothing."""
+"""Audits this machine: tools, disks, permissions, file systems, Dagster's home. It writes nothing."""
 
 import importlib.util
 import os
@@ -20,21 +20,21 @@ from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import VERSION, check_state
 from aurora_platform.operations import audit_rsync
 from aurora_platform.operations.audit_file_systems import file_system, raw_mtimes, staging, work_directories
-from aurora_platform.operations.audit_result import AuditLine, Level, by_limits
+from aurora_platform.operations.audit_result import AuditLine, Level, level_by_limits
 
 _PYTHON = (3, 12)
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
-_BOUND = 10  # s, for a program to say its version
-# renameat2(RENAME_EXCHANGE), by which a rebuilt day of pixels gets its name.
+_TIME_LIMIT = 10  # s, for a program to print its version
+# File systems with renameat2(RENAME_EXCHANGE), which publishes a rebuilt day of pixels.
 _EXCHANGING = {"ext4", "xfs", "btrfs", "tmpfs", "overlay"}
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that we start: how it says its version, the least one that will do, why, and where it is from."""
+    """A program that Aurora runs: its version option, its package, the lowest version, and the reason for that."""
 
     name: str
-    version: str
+    version_option: str
     package: str
     least: tuple[int, ...] = ()
     reason: str = ""
@@ -54,82 +54,90 @@ TOOLS = (
 
 
 def python() -> Iterator[AuditLine]:
-    """The interpreter."""
+    """Audit the version of Python."""
     version, least = platform.python_version(), ".".join(map(str, _PYTHON))
-    is_ours = sys.version_info[:2] == _PYTHON
-    step = "" if is_ours else f"make setup, with Python {least} installed"
-    yield AuditLine("python", Level.OK if is_ours else Level.FAIL, f"{version} ({sys.executable})", step)
+    is_required = sys.version_info[:2] == _PYTHON
+    step = "" if is_required else f"install Python {least}, then make setup"
+    yield AuditLine("python", Level.OK if is_required else Level.FAIL, f"{version} ({sys.executable})", step)
 
 
-def tool(one: Tool) -> Iterator[AuditLine]:
-    """One program: is it there, and new enough?"""
-    missing = Level.FAIL if one.is_needed else Level.WARN
-    install = f"install the package {one.package} (apt-get install {one.package})"
+def tool(program: Tool) -> Iterator[AuditLine]:
+    """Audit a program: is it installed, and new enough?"""
+    component = f"tool {program.name}"
+    missing = Level.FAIL if program.is_needed else Level.WARN
+    install = f"install the package {program.package} (apt-get install {program.package})"
     try:
         done = subprocess.run(
-            [one.name, one.version], capture_output=True, text=True, errors="replace", timeout=_BOUND, check=False
+            [program.name, program.version_option],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIME_LIMIT,
+            check=False,
         )
     except FileNotFoundError:
-        yield AuditLine(f"tool {one.name}", missing, "not in PATH", install)
+        yield AuditLine(component, missing, "not in PATH", install)
         return
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield AuditLine(f"tool {one.name}", missing, f"does not run: {error}", install)
+        yield AuditLine(component, missing, f"does not run: {error}", install)
         return
-    said = next(iter((done.stdout + done.stderr).splitlines()), "")
-    found = re.search(r"\d+(?:\.\d+)+", said)
+    first_line = next(iter((done.stdout + done.stderr).splitlines()), "")
+    found = re.search(r"\d+(?:\.\d+)+", first_line)
     version = tuple(int(part) for part in found[0].split(".")) if found else ()
     if done.returncode != 0 or not version:
-        yield AuditLine(f"tool {one.name}", missing, f"says no version: {said or 'nothing'}", install)
-    elif version < one.least:
-        least = ".".join(map(str, one.least))
-        yield AuditLine(
-            f"tool {one.name}", Level.FAIL, f"{said}; {least} is needed ({one.reason})", f"upgrade {one.package}"
-        )
-    elif one.name == "rsync":
-        yield audit_rsync.judged(f"tool {one.name}", said)
+        yield AuditLine(component, missing, f"prints no version: {first_line or 'nothing'}", install)
+    elif version < program.least:
+        least = ".".join(map(str, program.least))
+        what = f"{first_line}; {least} is needed ({program.reason})"
+        yield AuditLine(component, Level.FAIL, what, f"upgrade {program.package}")
+    elif program.name == "rsync":
+        yield audit_rsync.audit_rsync_version(component, first_line)
     else:
-        yield AuditLine(f"tool {one.name}", Level.OK, said)
+        yield AuditLine(component, Level.OK, first_line)
 
 
 def directory(name: str, path: Path) -> Iterator[AuditLine]:
-    """One root of the site file: may we write there, is there room, and is it there at all?"""
-    there = nearest(path)
-    yield _rights(name, path, there)
-    yield _room(name, there)
+    """Audit a directory of ``paths`` in the site file: does it exist, is it writable, how full is its disk?"""
+    existing = nearest(path)
+    yield _audit_permissions(name, path, existing)
+    yield _audit_space(name, existing)
 
 
-def _rights(name: str, path: Path, there: Path) -> AuditLine:
+def _audit_permissions(name: str, path: Path, existing: Path) -> AuditLine:
+    """Audit the permissions of a directory, or of ``existing``, its nearest parent that exists."""
     component = f"{name} {path}"
-    if not there.is_dir():
-        return AuditLine(component, Level.FAIL, f"{there} is not a directory", f"move it away, or change paths.{name}")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not existing.is_dir():
+        return AuditLine(
+            component, Level.FAIL, f"{existing} is not a directory", f"move it away, or change paths.{name}"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
         make = f"mkdir -p {path} && chown $(id -un) {path}, as root"
         return AuditLine(
-            component, Level.FAIL, f"not writable: {there}", make if there != path else f"chown it: {path}"
+            component, Level.FAIL, f"not writable: {existing}", make if existing != path else f"chown {path}"
         )
-    if there == path:
+    if existing == path:
         return AuditLine(component, Level.OK, "exists, writable")
-    if there == there.parent:
+    if existing == existing.parent:
         return AuditLine(
-            component, Level.WARN, "nothing of it exists, so it would be made on the root disk", "mount it"
+            component, Level.WARN, "no part of the path exists, so it would be made on the root disk", "mount it"
         )
-    return AuditLine(component, Level.OK, f"will be made in {there}, which is writable")
+    return AuditLine(component, Level.OK, f"will be made in {existing}, which is writable")
 
 
-def _room(name: str, there: Path) -> AuditLine:
-    status = os.statvfs(there)
-    usable = status.f_blocks - status.f_bfree + status.f_bavail  # as df counts: without what is kept for root
+def _audit_space(name: str, existing: Path) -> AuditLine:
+    status = os.statvfs(existing)
+    usable = status.f_blocks - status.f_bfree + status.f_bavail  # like df: without the blocks reserved for root
     used = 100 * (1 - status.f_bavail / usable) if usable else 0.0
-    # A file system without a fixed number of inodes (btrfs) says 0.
+    # A file system without a fixed number of inodes (btrfs) reports 0.
     inodes = 100 * (1 - status.f_favail / status.f_files) if status.f_files else 0.0
-    level = by_limits(max(used, inodes), _FULL_WARN, _FULL_FAIL)
+    level = level_by_limits(max(used, inodes), _FULL_WARN, _FULL_FAIL)
     free = status.f_bavail * status.f_frsize / 1e9
     what = f"{free:.1f} GB free, {used:.0f} % used; inodes {inodes:.0f} % used"
-    return AuditLine(f"{name} space", level, what, "" if level is Level.OK else f"make room on the disk of {there}")
+    return AuditLine(f"{name} space", level, what, "" if level is Level.OK else f"free space on the disk of {existing}")
 
 
 def state_layout(state: Path) -> Iterator[AuditLine]:
-    """Which version of Aurora the state directory is of."""
+    """Audit the version of the state directory."""
     component = "state layout"
     try:
         found = check_state(state)
@@ -139,11 +147,13 @@ def state_layout(state: Path) -> Iterator[AuditLine]:
     if found == VERSION:
         yield AuditLine(component, Level.OK, f"version {found}")
     else:
-        yield AuditLine(component, Level.OK, f"version {found}: whoever writes first makes version {VERSION} of it")
+        yield AuditLine(
+            component, Level.OK, f"version {found}: the first program that writes upgrades it to version {VERSION}"
+        )
 
 
 def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[AuditLine]:
-    """Whether a rebuilt directory can change places with the old one in one step, by the type of the file system."""
+    """Audit, by the type of the file system, whether a rebuilt directory can replace the old one atomically."""
     kind = file_system(nearest(products).resolve(), mounts.read_text())
     if kind in _EXCHANGING:
         yield AuditLine("products file system", Level.OK, f"{kind}: directories can be exchanged")
@@ -151,49 +161,51 @@ def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> It
         yield AuditLine(
             "products file system",
             Level.WARN,
-            f"{kind}: not known to exchange two directories in one step",
+            f"{kind}: may be unable to exchange two directories atomically",
             "keep paths.products on ext4, xfs, btrfs or tmpfs",
         )
 
 
 def dagster_home() -> Iterator[AuditLine]:
-    """Dagster's own directory, and its settings in it."""
+    """Audit ``DAGSTER_HOME`` and the ``dagster.yaml`` in it."""
     home = os.environ.get("DAGSTER_HOME")
     copy = f"mkdir -p {home} && cp {DAGSTER_YAML} {home}/"
     if not home:
-        step = "export DAGSTER_HOME=<a directory that is kept>"
+        step = "export DAGSTER_HOME=<a permanent directory>"
         if CHECKOUT:
             step = f"`make ui` sets it to .aurora/dagster; for a real site, {step}"
         yield AuditLine("DAGSTER_HOME", Level.WARN, "not set", step)
         return
-    theirs = Path(home) / "dagster.yaml"
+    settings_file = Path(home) / "dagster.yaml"
     if not Path(home).is_absolute():
         yield AuditLine("DAGSTER_HOME", Level.FAIL, f"{home}: not absolute", "export DAGSTER_HOME as an absolute path")
-    elif not theirs.exists():
-        there = nearest(Path(home))
-        if os.access(there, os.W_OK | os.X_OK):
-            step = f"`make ui` makes it; else: {copy}" if CHECKOUT else copy
-            yield AuditLine("DAGSTER_HOME", Level.WARN, f"{theirs} does not exist", step)
+    elif not settings_file.exists():
+        existing = nearest(Path(home))
+        if os.access(existing, os.W_OK | os.X_OK):
+            step = f"`make ui` makes it; without make: {copy}" if CHECKOUT else copy
+            yield AuditLine("DAGSTER_HOME", Level.WARN, f"{settings_file} does not exist", step)
         else:
-            yield AuditLine("DAGSTER_HOME", Level.FAIL, f"{there}: not writable", f"make {home}, and chown it to us")
-    elif _settings(theirs) != _settings(DAGSTER_YAML):
-        step = f"if you never edited it: {copy}; else docs/operating.md, Updating"
-        yield AuditLine("DAGSTER_HOME", Level.WARN, f"{theirs} is not that of this version", step)
+            yield AuditLine(
+                "DAGSTER_HOME", Level.FAIL, f"{existing}: not writable", f"make {home} and chown it to this user"
+            )
+    elif _settings(settings_file) != _settings(DAGSTER_YAML):
+        step = f"if you never edited it: {copy}; otherwise see docs/operating.md, Updating"
+        yield AuditLine("DAGSTER_HOME", Level.WARN, f"{settings_file} differs from that of this version", step)
     else:
-        yield AuditLine("DAGSTER_HOME", Level.OK, f"{home}, with our dagster.yaml")
+        yield AuditLine("DAGSTER_HOME", Level.OK, f"{home}, with the dagster.yaml of this version")
 
 
 def dagster_shell() -> Iterator[AuditLine]:
-    """The package of the job ``look_at_this_machine``, which no resolver can install beside our Dagster."""
+    """Audit the package of the job ``look_at_this_machine``; no resolver installs it with this version of Dagster."""
     if importlib.util.find_spec("dagster_shell"):
         yield AuditLine("dagster-shell", Level.OK, "installed")
     else:
-        step = "make setup" if CHECKOUT else "pip install --no-deps dagster-shell, if you want that job"
-        yield AuditLine("dagster-shell", Level.WARN, "not installed: there is no job look_at_this_machine", step)
+        step = "make setup" if CHECKOUT else "if you want that job: pip install --no-deps dagster-shell"
+        yield AuditLine("dagster-shell", Level.WARN, "not installed: the job look_at_this_machine does not exist", step)
 
 
 def _settings(file: Path) -> object:
-    """What a YAML file sets, whatever its comments say; its text, where it is none."""
+    """Return the content of a YAML file without its comments; its text if it is not valid YAML."""
     text = file.read_text(errors="replace")
     try:
         return yaml.safe_load(text)
@@ -202,7 +214,7 @@ def _settings(file: Path) -> object:
 
 
 def local_sources(site: Site) -> Iterator[AuditLine]:
-    """The source directories of this machine."""
+    """Audit the source directories on this machine."""
     demo, make = (CHECKOUT / ".aurora", "make demo") if CHECKOUT else (Path.cwd() / DEMO_DIRECTORY, "aurora demo")
     for name, stream in site.streams.items():
         if stream.enabled and site.hosts[stream.host].is_local:
@@ -213,18 +225,18 @@ def local_sources(site: Site) -> Iterator[AuditLine]:
                     step = f"{make} first" if site.name == "demo" else "simulate it first, as the site file says"
                 yield AuditLine(f"source {name}", Level.FAIL, f"no such directory: {path}", step)
             elif not os.access(path, os.R_OK | os.X_OK):
-                step = f"let {os.environ.get('USER', 'us')} read it (chmod o+rx)"
+                step = f"allow {os.environ.get('USER', 'this user')} to read it (chmod o+rx)"
                 yield AuditLine(f"source {name}", Level.FAIL, f"not readable: {path}", step)
             else:
                 yield AuditLine(f"source {name}", Level.OK, f"readable: {path}")
 
 
 def local_audits(site: Site) -> dict[str, Callable[[], Iterable[AuditLine]]]:
-    """Every look at this machine, by what it is called should it not end."""
+    """Return all audits of this machine, by the component of the line if one does not end in time."""
     paths = {name: getattr(site.paths, name) for name in ("raw", "products", "state", "manifests")}
     return {
         "python": python,
-        **{f"tool {one.name}": partial(tool, one) for one in TOOLS},
+        **{f"tool {program.name}": partial(tool, program) for program in TOOLS},
         **{f"{name} {path}": partial(directory, name, path) for name, path in paths.items()},
         "state layout": partial(state_layout, site.paths.state),
         "products file system": partial(products_exchange, site.paths.products),

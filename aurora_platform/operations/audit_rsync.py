@@ -19,7 +19,7 @@ def audit_rsync_version(component: str, version_line: str, where: str = "") -> A
 
     ``where`` is part of the next step: `` on the host``, or empty for this machine.
     """
-    found = re.search(r"(\d+(?:\.\d+)+)(pre|dev)?", said)
+    found = re.search(r"(\d+(?:\.\d+)+)(pre|dev)?", version_line)
     if found and tuple(map(int, found[1].split("."))) >= FIXED and not found[2]:
         return AuditLine(component, Level.OK, version_line)
     what = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aurora_platform.errors import HostError, HostRefusedError
-from aurora_platform.operations.audit_host import host_keys
+from aurora_platform.operations.audit_host import audit_known_hosts
 from aurora_platform.operations.audit_result import Level
 from aurora_platform.transport import ssh_session
 from aurora_platform.transport.bounds import Bounds
@@ -110,7 +110,7 @@ def test_lines_of_other_hosts_that_cannot_be_read_stop_no_host_and_are_named(
     assert list(found) == list(range(len(WHOLE) + 1, len(WHOLE) + len(DAMAGE) + 1))
     for why, (_, wanted) in zip(found.values(), DAMAGE.values(), strict=True):
         assert wanted in why
-    (report,) = host_keys(known)
+    (report,) = audit_known_hosts(known)
     assert report.level is Level.WARN
     assert f"lines 7, 8, 9, 10, 11 and 10 more of {known} cannot be read" in report.what
     assert report.next_step.endswith(f"sed -i '7d;8d;9d;10d;11d' {known}")
@@ -167,7 +167,7 @@ def test_a_changed_key_is_refused_beside_a_line_that_cannot_be_read(
 @pytest.mark.parametrize("kind", WHOLE)
 def test_what_belongs_into_the_file_is_no_damage(known: Path, kind: str) -> None:
     known.write_bytes(WHOLE[kind] + b"\n")
-    assert [one.level for one in host_keys(known)] == [Level.OK]
+    assert [one.level for one in audit_known_hosts(known)] == [Level.OK]
 
 
 @pytest.mark.parametrize("kind", ["a pattern", "a hash", "capitals"])
@@ -234,7 +234,7 @@ def test_what_is_no_file_of_host_keys_is_named_with_the_next_step(
         for way in (say_ok, by_openssh):
             with pytest.raises(HostRefusedError, match=f"{known}.* Move it away"):
                 way(ssh, far)
-        assert [one.level for one in host_keys(known)] == [Level.FAIL]
+        assert [one.level for one in audit_known_hosts(known)] == [Level.FAIL]
         known.rename(tmp_path / make.__name__)
     assert say_ok(ssh, far) == "ok\n"
 
