@@ -1,4 +1,4 @@
-"""Results of asset checks in Dagster's records, as runs and sensors write them."""
+"""Writes results of asset checks to Dagster's records, as runs and sensors do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MATCHES, OF_DAY = AssetCheckKey(RAW, "matches_source"), AssetCheckKey(CATALOG, "
 
 @dataclass
 class Records:
-    """Writes what a run writes, and does nothing of a run's work."""
+    """Writes the records of a run without running anything."""
 
     instance: DagsterInstance
 
@@ -40,7 +40,7 @@ class Records:
     def evaluate(
         self, key: AssetCheckKey, run: DagsterRun | None = None, *, passed: bool = False, is_error: bool = False, **more
     ) -> AssetCheckEvaluation:
-        """A result of a check, in a run of its own where none is named."""
+        """Write a result of a check, in a new run by default."""
         evaluation = AssetCheckEvaluation(
             asset_key=key.asset_key,
             check_name=key.name,

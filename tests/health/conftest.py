@@ -1,4 +1,4 @@
-"""What the tests of health share."""
+"""Fixtures for the tests of health."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A real SMTP relay for one test, which may be stopped, refuse, or ask for TLS and a login; and its certificate."""
+"""A real SMTP relay for a test: it can be stopped, refuse mails, or require TLS and a login. Makes its certificate too."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from aurora_simulator.ssh_server import free_port
 
 
 class Relay:
-    """Takes mails into :attr:`mails`. Stopped and started again it keeps its port."""
+    """Puts mails into :attr:`mails`. It keeps its port when it is stopped and started again."""
 
     def __init__(self, **options: Any) -> None:
         self.port = free_port()
         self.mails: list[EmailMessage] = []
         self.refusal: str | None = None
-        """What it says to a mail instead of taking it."""
-        self.unwanted: set[str] = set()
-        """Recipients that it does not know."""
+        """Its answer to each mail, instead of taking it."""
+        self.unknown_recipients: set[str] = set()
+        """Recipients that it refuses."""
         self._options = options
         self._controller: Controller | None = None
 
@@ -46,7 +46,7 @@ class Relay:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if address in self.unwanted:
+        if address in self.unknown_recipients:
             return "550 no such user"
         envelope.rcpt_tos.append(address)
         return "250 OK"
@@ -77,9 +77,9 @@ def html_of(mail: EmailMessage) -> str:
     return str(html.get_content()).replace("\r\n", "\n")
 
 
-def certificate(directory: Path) -> Path:
-    """A certificate of its own for 127.0.0.1, with its key in one file."""
-    place = directory / "relay.pem"
+def make_tls_certificate(directory: Path) -> Path:
+    """Make a self-signed certificate for 127.0.0.1; certificate and key are in one file."""
+    file = directory / "relay.pem"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
@@ -89,20 +89,20 @@ def certificate(directory: Path) -> Path:
         check=True,
         capture_output=True,
     )
-    place.write_bytes((directory / "key").read_bytes() + (directory / "cert").read_bytes())
-    os.chmod(place, 0o600)
-    return place
+    file.write_bytes((directory / "key").read_bytes() + (directory / "cert").read_bytes())
+    os.chmod(file, 0o600)
+    return file
 
 
 def with_login(pem: Path, user: str, password: str) -> Relay:
-    """A relay that takes mails after STARTTLS and a login only."""
+    """A relay that takes mails only after STARTTLS and a login."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
 
     def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        right = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
-        # It repeats what was sent, as some do, so that a careless error message would show it.
-        return AuthResult(success=right, handled=False, message=None if right else f"535 {data}")
+        is_correct = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
+        # Some relays repeat the credentials: an error message that quotes the answer would show them.
+        return AuthResult(success=is_correct, handled=False, message=None if is_correct else f"535 {data}")
 
     return Relay(
         tls_context=context,

@@ -1,4 +1,4 @@
-"""Snapshots of a site of two streams where all is well, and ways to make something in them wrong."""
+"""Healthy snapshots of a site with two streams, and functions that make parts of them bad."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_platform.config.health import Alerts
-from aurora_platform.health.alert_rules import Reading
+from aurora_platform.health.alert_rules import SnapshotFile
 from aurora_platform.health.alerts import Alerting
 from aurora_platform.health.models import (
     Daemon,
@@ -40,19 +40,19 @@ def settings(port: int = 25, **changes: Any) -> Alerts:
 
 
 def alerting(home: Path, chosen: Alerts, **more: Any) -> Alerting:
-    """As a program has it that has just been started: all that it knows is in state.json."""
+    """The alerts as a program has them that was just started: their only memory is state.json."""
     return Alerting("demo", chosen, home / "alerts", home / "locks", **more)
 
 
-def well(at: datetime, **changes: Any) -> Snapshot:
-    """All is well; ``changes`` replace fields."""
+def healthy(at: datetime, **changes: Any) -> Snapshot:
+    """A snapshot without problems; ``changes`` replace fields."""
     fields: dict[str, Any] = {
         "generated_at_utc": at,
         "site": "demo",
         "seconds": 1.0,
         "filesystems": [disk("raw", 40), disk("products", 50)],
         "freshness": [
-            fresh(stream, place, Level.GREEN) for stream in STREAMS for place in ("source", "here", "archive")
+            fresh(stream, component, Level.GREEN) for stream in STREAMS for component in ("source", "here", "archive")
         ],
         "manifests": [manifest(stream) for stream in STREAMS],
         "platform": Platform(daemons=[Daemon(name="SCHEDULER", healthy=True, last_heartbeat_utc=at)]),
@@ -61,8 +61,8 @@ def well(at: datetime, **changes: Any) -> Snapshot:
     return Snapshot(**(fields | changes))
 
 
-def reading(at: datetime, **changes: Any) -> Reading:
-    return Reading("latest.json", well(at, **changes))
+def healthy_file(at: datetime, **changes: Any) -> SnapshotFile:
+    return SnapshotFile("latest.json", healthy(at, **changes))
 
 
 def disk(name: str, percent: float | None, inodes: float | None = 10) -> Filesystem:
@@ -70,10 +70,10 @@ def disk(name: str, percent: float | None, inodes: float | None = 10) -> Filesys
     return Filesystem(name=name, path=f"/{name}", used_percent=percent, inodes_used_percent=inodes, error=error)
 
 
-def fresh(stream: str, place: Any, level: Level, since: datetime | None = None, sentence: str = "") -> Freshness:
+def fresh(stream: str, component: Any, level: Level, since: datetime | None = None, sentence: str = "") -> Freshness:
     return Freshness(
-        name=f"{stream} {place}",
-        component=place,
+        name=f"{stream} {component}",
+        component=component,
         stream=stream,
         stale_after_s=5400,
         level=level,
@@ -83,7 +83,7 @@ def fresh(stream: str, place: Any, level: Level, since: datetime | None = None, 
 
 
 def offline(stream: str) -> list[Freshness]:
-    return [fresh(stream, place, Level.GRAY, None, "planned offline") for place in ("source", "here", "archive")]
+    return [fresh(stream, component, Level.GRAY, None, "planned offline") for component in ("source", "here", "archive")]
 
 
 def manifest(stream: str, age: timedelta = 5 * MINUTES, missing: int = 0) -> Manifest:
@@ -93,6 +93,6 @@ def manifest(stream: str, age: timedelta = 5 * MINUTES, missing: int = 0) -> Man
 
 
 def stale(*streams: str, rest: Sequence[str] = STREAMS) -> list[Freshness]:
-    """All fresh but the sources of some."""
-    found = [fresh(stream, place, Level.GREEN) for stream in rest for place in ("here", "archive")]
+    """Freshness of all streams, with the sources of some stale."""
+    found = [fresh(stream, component, Level.GREEN) for stream in rest for component in ("here", "archive")]
     return found + [fresh(stream, "source", Level.RED if stream in streams else Level.GREEN) for stream in rest]

@@ -1,4 +1,4 @@
-"""``aurora alert`` says what is going on and since when, sends what is due, and ends with a code for timers."""
+"""``aurora alert`` shows ongoing alerts and since when, sends mails, and has an exit code for timers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from aurora_cli.main import main
 from aurora_platform.health.models import Platform, Run
 from tests.health.relay import Relay, text_of
-from tests.health.snapshots import disk, stale, well
+from tests.health.snapshots import disk, stale, healthy
 from tests.site_files import write_site
 
 
@@ -35,10 +35,10 @@ def aurora(tmp_path: Path, relay: Relay) -> Callable[..., Result]:
     return run
 
 
-def write_latest(home: Path, place: str = "raw/ops_monitor/latest.json", **changes: Any) -> Path:
-    file = home / place
+def write_latest(home: Path, name: str = "raw/ops_monitor/latest.json", **changes: Any) -> Path:
+    file = home / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(well(datetime.now(UTC), **changes).model_dump_json())
+    file.write_text(healthy(datetime.now(UTC), **changes).model_dump_json())
     return file
 
 
@@ -55,7 +55,7 @@ def test_where_nothing_is_wrong_it_says_so_and_ends_with_0(
     assert relay.mails == []
 
 
-def test_what_is_going_on_stands_in_a_table_with_its_times_and_is_mailed_once(
+def test_ongoing_alerts_are_a_table_with_their_times_and_are_mailed_once(
     aurora: Callable[..., Result], relay: Relay, tmp_path: Path
 ) -> None:
     write_latest(tmp_path, filesystems=[disk("raw", 91)], freshness=stale("cl61"))
@@ -74,11 +74,11 @@ def test_what_is_going_on_stands_in_a_table_with_its_times_and_is_mailed_once(
     write_latest(tmp_path)
     over = aurora()
     assert over.exit_code == 0
-    assert "over: disk raw: 40 % in use" in over.stdout
-    assert relay.subjects == ["[demo] 1 begin: disk raw", "[demo] 1 over: disk raw"]
+    assert "resolved: disk raw: 40 % in use" in over.stdout
+    assert relay.subjects == ["[demo] 1 new: disk raw", "[demo] 1 resolved: disk raw"]
 
 
-def test_a_mail_that_cannot_leave_waits_and_the_code_is_2(
+def test_a_mail_that_cannot_be_sent_waits_and_the_exit_code_is_2(
     aurora: Callable[..., Result], relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -90,7 +90,7 @@ def test_a_mail_that_cannot_leave_waits_and_the_code_is_2(
     assert "could not send a mail about 1 event: no way out for mail" in done.stderr
     relay.start()
     assert aurora().exit_code == 1
-    assert relay.subjects == ["[demo] 1 begin: disk raw"]
+    assert relay.subjects == ["[demo] 1 new: disk raw"]
 
 
 def test_a_dry_run_shows_the_mail_and_writes_and_sends_nothing(
@@ -100,14 +100,14 @@ def test_a_dry_run_shows_the_mail_and_writes_and_sends_nothing(
     before = everything(tmp_path)
     done = aurora("--dry-run", "--file", str(file))
     assert done.exit_code == 1
-    assert "[demo] 1 begin: disk raw" in done.stdout
+    assert "[demo] 1 new: disk raw" in done.stdout
     assert "See: df -h /raw" in done.stdout
     assert f"Transport: smtp (127.0.0.1:{relay.port} answers)" in done.stdout
     assert relay.mails == []
     assert everything(tmp_path) == before
 
 
-def test_a_test_mail_leaves_by_the_chosen_transport_which_is_named(
+def test_a_test_mail_is_sent_by_the_chosen_transport_which_is_named(
     aurora: Callable[..., Result], relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = aurora("--test", "--dry-run")
@@ -125,7 +125,7 @@ def test_a_test_mail_leaves_by_the_chosen_transport_which_is_named(
     assert "could not send the test mail to operator@example.org: no way out for mail" in done.stderr
 
 
-def test_a_latest_json_that_is_missing_is_watched_and_then_told(aurora: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_missing_latest_json_is_pending_at_first(aurora: Callable[..., Result], tmp_path: Path) -> None:
     done = aurora()
     assert done.exit_code == 0
     assert "collector" in done.stdout
@@ -141,7 +141,7 @@ def test_a_corrupt_state_is_named(aurora: Callable[..., Result], tmp_path: Path)
     assert "state.json.unreadable-" in done.stderr
 
 
-def test_nothing_from_outside_reaches_the_terminal_as_a_command(aurora: Callable[..., Result], tmp_path: Path) -> None:
+def test_control_characters_in_names_do_not_reach_the_terminal(aurora: Callable[..., Result], tmp_path: Path) -> None:
     run = Run(run_id="1", job="x\033[31m\n[bold]", error="\033]0;title\007")
     write_latest(tmp_path, platform=Platform(failed_runs=[run]))
     done = aurora()
@@ -158,7 +158,7 @@ def test_a_site_without_the_key_alerts_says_so(tmp_path: Path) -> None:
 
 def test_an_old_file_shows_that_the_collector_has_stopped(aurora: Callable[..., Result], tmp_path: Path) -> None:
     file = write_latest(tmp_path, filesystems=[disk("raw", 91)])
-    file.write_text(well(datetime.now(UTC) - timedelta(minutes=20)).model_dump_json())
+    file.write_text(healthy(datetime.now(UTC) - timedelta(minutes=20)).model_dump_json())
     done = aurora("--dry-run")
-    assert "[demo] 1 begin: collector" in done.stdout
+    assert "[demo] 1 new: collector" in done.stdout
     assert "20 min old" in done.stdout

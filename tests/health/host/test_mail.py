@@ -1,4 +1,4 @@
-"""How a mail looks and by what it leaves: real relays, real programs, and names that try to be more than names."""
+"""Form and transport of mails: real relays, real programs, and names that try to inject headers or markup."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aurora_platform.health.alert_mail import compose, trial_mail
 from aurora_platform.health.alert_state import Event, Outgoing
 from aurora_platform.transport.mail import Mailer
 from aurora_simulator.ssh_server import free_port
-from tests.health.relay import Relay, certificate, html_of, text_of, with_login
+from tests.health.relay import Relay, html_of, make_tls_certificate, text_of, with_login
 from tests.health.snapshots import START, settings
 from tests.patience import patient, until
 
@@ -41,12 +41,12 @@ def mail(*keys: str, kind: str = "begins", sentence: str = "91 % in use", **chan
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificate(tmp_path_factory.mktemp("certificate"))
+    return make_tls_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture
 def guarded(pem: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    """A relay that takes mails after STARTTLS and a login only, whose certificate is trusted."""
+    """A relay with a trusted certificate that takes mails only after STARTTLS and a login."""
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     monkeypatch.setenv("RELAY_USER", "aurora")
     monkeypatch.setenv("RELAY_PASSWORD", PASSWORD)
@@ -57,16 +57,16 @@ def guarded(pem: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Puts a script of that name into PATH, which has nothing else but the system's own tools without any mailer."""
-    place = tmp_path / "bin"
-    place.mkdir()
+    """Writes a script to PATH, which has otherwise only three system tools and no mailer."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
     for tool in ("cat", "sleep", "sh"):
-        (place / tool).symlink_to(f"/bin/{tool}")
-    monkeypatch.setenv("PATH", str(place))
+        (directory / tool).symlink_to(f"/bin/{tool}")
+    monkeypatch.setenv("PATH", str(directory))
 
     def write(name: str, body: str) -> Path:
-        (place / name).write_text(f"#!/bin/sh\n{body}\n")
-        (place / name).chmod(0o755)
+        (directory / name).write_text(f"#!/bin/sh\n{body}\n")
+        (directory / name).chmod(0o755)
         return tmp_path
 
     return write
@@ -99,18 +99,18 @@ def failure(alerts: Alerts, seconds: float | None = None) -> MailError:
 )
 def test_no_name_becomes_a_header_a_line_or_markup(relay: Relay, name: str) -> None:
     Mailer(settings(relay.port)).send(mail(f"disk {name}", sentence=name))
-    [came] = relay.mails
-    assert sorted(key for key in came if not key.startswith("X-")) == sorted(HEADERS)
-    assert str(came["To"]) == "operator@example.org"
-    assert str(came["Subject"]).startswith("[demo] 1 begin: disk ")
-    assert str(came["Subject"]).isprintable()
-    assert not [line for line in text_of(came).splitlines() if line.startswith(("Bcc", "<h1>"))]
-    assert all(c.isprintable() or c == "\n" for c in text_of(came) + html_of(came))
+    [received] = relay.mails
+    assert sorted(key for key in received if not key.startswith("X-")) == sorted(HEADERS)
+    assert str(received["To"]) == "operator@example.org"
+    assert str(received["Subject"]).startswith("[demo] 1 new: disk ")
+    assert str(received["Subject"]).isprintable()
+    assert not [line for line in text_of(received).splitlines() if line.startswith(("Bcc", "<h1>"))]
+    assert all(c.isprintable() or c == "\n" for c in text_of(received) + html_of(received))
 
 
 def test_a_name_with_letters_of_any_language_is_readable(relay: Relay) -> None:
     Mailer(settings(relay.port)).send(mail("disk Ærø ☃"))
-    assert relay.subjects == ["[demo] 1 begin: disk Ærø ☃"]
+    assert relay.subjects == ["[demo] 1 new: disk Ærø ☃"]
     assert "disk Ærø ☃: 91 %" in text_of(relay.mails[0])
     assert "disk Ærø ☃" in html_of(relay.mails[0])
 
@@ -123,29 +123,29 @@ def test_nothing_in_a_name_is_markup_of_the_small_html_part() -> None:
     assert "{{ 7 * 7 }}" in html
 
 
-def test_both_parts_say_the_same_and_one_record_makes_one_mail() -> None:
+def test_both_parts_have_the_same_content_and_one_record_makes_one_mail() -> None:
     first, second = (mail("disk raw", "source cl61") for _ in range(2))
     assert first.as_bytes(policy=policy.SMTP) == second.as_bytes(policy=policy.SMTP)
     for part in (text_of(first), html_of(first)):
-        for said in ("Begins", "disk raw", "source cl61", "91 % in use", "2026-03-02 00:00:00", "See: df -h /raw"):
-            assert said in part
+        for text in ("New", "disk raw", "source cl61", "91 % in use", "2026-03-02 00:00:00", "See: df -h /raw"):
+            assert text in part
     assert text_of(first).startswith(
-        "demo, 2026-03-02 00:00:00 UTC\n\nBegins\n- disk raw: 91 % in use\n  since 2026-03-02 00:00:00 UTC\n"
+        "demo, 2026-03-02 00:00:00 UTC\n\nNew\n- disk raw: 91 % in use\n  since 2026-03-02 00:00:00 UTC\n"
     )
 
 
-def test_a_mail_about_very_much_names_the_first_and_counts_the_rest() -> None:
+def test_a_mail_about_many_events_names_the_first_and_counts_the_rest() -> None:
     text = text_of(mail(*(f"run job_{n}" for n in range(200))))
     assert text.count("- run job_") == 50
     assert "And 150 more: see alerts.jsonl." in text
 
 
-def test_a_login_goes_over_tls_with_a_certificate_that_is_trusted(
+def test_a_login_uses_tls_with_a_trusted_certificate(
     guarded: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     assert Mailer(settings(guarded.port, smtp={"port": guarded.port, **LOGIN})).send(mail()).startswith("smtp")
-    assert guarded.subjects == ["[demo] 1 begin: disk raw"]
+    assert guarded.subjects == ["[demo] 1 new: disk raw"]
     assert not [secret for secret in secrets() if secret in caplog.text]
 
 
@@ -166,20 +166,20 @@ def test_a_refused_login_shows_no_credential_though_the_relay_repeats_it(
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(None, "variable RELAY_PASSWORD is not set"), ("pässword", "not plain ASCII")]
+    ("value", "message"), [(None, "variable RELAY_PASSWORD is not set"), ("pässword", "not plain ASCII")]
 )
 def test_a_password_that_is_missing_or_cannot_be_sent_is_named_by_its_variable(
-    guarded: Relay, monkeypatch: pytest.MonkeyPatch, value: str | None, said: str
+    guarded: Relay, monkeypatch: pytest.MonkeyPatch, value: str | None, message: str
 ) -> None:
     monkeypatch.delenv("RELAY_PASSWORD")
     if value is not None:
         monkeypatch.setenv("RELAY_PASSWORD", value)
     error = failure(settings(smtp={"port": guarded.port, **LOGIN}))
-    assert said in str(error)
+    assert message in str(error)
     assert "pässword" not in str(error)
 
 
-def test_a_certificate_that_nobody_trusts_gets_no_password_and_no_mail(
+def test_a_relay_with_an_untrusted_certificate_gets_no_password_and_no_mail(
     guarded: Relay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
@@ -189,14 +189,14 @@ def test_a_certificate_that_nobody_trusts_gets_no_password_and_no_mail(
     assert guarded.mails == []
 
 
-def test_a_relay_without_tls_gets_nothing_where_tls_is_asked_for(relay: Relay) -> None:
+def test_a_relay_without_tls_gets_nothing_if_tls_is_required(relay: Relay) -> None:
     error = failure(settings(smtp={"port": relay.port, "starttls": True}))
     assert "STARTTLS" in str(error)
     assert relay.mails == []
 
 
 def test_a_recipient_that_is_refused_does_not_keep_the_mail_from_the_others(relay: Relay) -> None:
-    relay.unwanted = {"gone@example.org"}
+    relay.unknown_recipients = {"gone@example.org"}
     both = settings(relay.port, to=["operator@example.org", "gone@example.org"])
     assert Mailer(both).send(mail()).endswith("gone@example.org was refused: 550 no such user")
     assert len(relay.mails) == 1
@@ -213,7 +213,7 @@ def test_a_relay_that_refuses_the_mail_does_not_have_it(relay: Relay) -> None:
 
 
 class Script:
-    """A server that says so many lines, one for each that it hears, and then nothing more."""
+    """A server that sends these lines, one per line that it receives, and then nothing more."""
 
     def __init__(self, *lines: bytes, drip: bool = False) -> None:
         self.lines, self.drip = lines, drip
@@ -256,7 +256,7 @@ GREETED = (b"220 hello\r\n", b"250 hello\r\n")
     ],
     ids=["silent", "drips", "silent after its greeting", "silent after the mail", "drips after the mail"],
 )
-def test_a_relay_that_hangs_is_left_within_the_bound_and_it_is_known_whether_the_mail_may_have_left(
+def test_a_relay_that_hangs_is_given_up_in_time_and_the_error_says_whether_the_mail_may_have_left(
     script: Script, may_have_left: bool
 ) -> None:
     began = time.monotonic()
@@ -266,23 +266,23 @@ def test_a_relay_that_hangs_is_left_within_the_bound_and_it_is_known_whether_the
     assert f"127.0.0.1:{script.port}" in str(error)
 
 
-def test_sendmail_gets_its_recipients_as_arguments_and_the_mail_on_its_input(
+def test_sendmail_gets_recipients_as_arguments_and_the_mail_on_stdin(
     programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELAY_PASSWORD", PASSWORD)
-    home = programs("sendmail", 'here=${0%/bin/*}\nprintf "%s\\n" "$@" >$here/argv\ncat >$here/mail\nset >$here/env')
-    said = Mailer(settings(transport="sendmail", to=["-oQ@example.org", "b@example.org"])).send(mail())
-    assert said == "sendmail (as the site file says)"
+    home = programs("sendmail", 'home=${0%/bin/*}\nprintf "%s\\n" "$@" >$home/argv\ncat >$home/mail\nset >$home/env')
+    transport = Mailer(settings(transport="sendmail", to=["-oQ@example.org", "b@example.org"])).send(mail())
+    assert transport == "sendmail (as the site file says)"
     assert (home / "argv").read_text().split() == [
         *("-i", "-f", "aurora@example.org", "--", "-oQ@example.org", "b@example.org")
     ]
-    came = message_from_bytes((home / "mail").read_bytes(), policy=policy.default)
-    assert came["Subject"] == "[demo] 1 begin: disk raw"
+    received = message_from_bytes((home / "mail").read_bytes(), policy=policy.default)
+    assert received["Subject"] == "[demo] 1 new: disk raw"
     assert b"\r" not in (home / "mail").read_bytes()
     assert PASSWORD not in (home / "env").read_text()
 
 
-def test_a_sendmail_that_fails_says_why_and_one_that_hangs_is_ended_with_all_it_started(
+def test_a_failing_sendmail_reports_why_and_a_hanging_one_is_ended_with_its_children(
     programs: Callable[[str, str], Path],
 ) -> None:
     home = programs("sendmail", "echo 'queue is \033[31mfull' >&2; exit 75")
@@ -306,7 +306,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_auto_takes_what_is_ready_and_says_which_and_why(relay: Relay, programs: Callable[[str, str], Path]) -> None:
+def test_auto_takes_the_transport_that_is_ready_and_reports_which_and_why(relay: Relay, programs: Callable[[str, str], Path]) -> None:
     home = programs("sendmail", "cat >${0%/bin/*}/mail")
     auto = settings(relay.port, transport="auto")
     assert Mailer(auto).send(mail()) == f"smtp (127.0.0.1:{relay.port} answers)"
@@ -326,28 +326,28 @@ def test_auto_takes_what_is_ready_and_says_which_and_why(relay: Relay, programs:
     assert not error.may_have_left
 
 
-def test_a_port_that_is_no_relay_is_not_taken_for_one(programs: Callable[[str, str], Path]) -> None:
+def test_a_port_without_a_relay_is_not_chosen(programs: Callable[[str, str], Path]) -> None:
     programs("sendmail", "exit 0")
     other = Script(b"SSH-2.0-OpenSSH\r\n")
     assert Mailer(settings(other.port, transport="auto")).choose().transport == "sendmail"
 
 
 def test_mails_are_appended_to_a_file(tmp_path: Path) -> None:
-    place = tmp_path / "new" / "mails"
-    into = Alerts.model_validate({"to": ["a@b.org"], "sender": "c@d.org", "transport": "file", "file": str(place)})
+    file = tmp_path / "new" / "mails"
+    into = Alerts.model_validate({"to": ["a@b.org"], "sender": "c@d.org", "transport": "file", "file": str(file)})
     for key in ("disk raw", "disk products"):
         Mailer(into).send(mail(key, sentence="From here on"))
-    assert [one["Subject"] for one in mailbox.mbox(place)] == [
-        "[demo] 1 begin: disk raw",
-        "[demo] 1 begin: disk products",
+    assert [message["Subject"] for message in mailbox.mbox(file)] == [
+        "[demo] 1 new: disk raw",
+        "[demo] 1 new: disk products",
     ]
-    place.unlink()
-    place.mkdir()
+    file.unlink()
+    file.mkdir()
     assert not failure(into).may_have_left
 
 
-def test_a_test_mail_says_what_it_is(relay: Relay) -> None:
+def test_a_test_mail_is_marked_as_a_test(relay: Relay) -> None:
     Mailer(settings(relay.port)).send(trial_mail("demo", settings(), "smtp", "<2@example.org>", START))
-    assert relay.subjects == ["[demo] test: mails of the alerts arrive"]
+    assert relay.subjects == ["[demo] test: alert mails arrive"]
     assert "Nothing is wrong." in text_of(relay.mails[0])
     assert free_port() != relay.port

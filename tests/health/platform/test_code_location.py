@@ -32,7 +32,7 @@ def refused_by_dagster(patch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("fault", [broken_import, refused_by_dagster])
-def test_the_command_shows_everything_else_where_the_code_does_not_load(
+def test_the_command_shows_everything_else_if_the_code_does_not_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault
 ) -> None:
     home = make_home(tmp_path / "home")

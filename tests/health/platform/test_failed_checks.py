@@ -22,7 +22,7 @@ from aurora_assets.instance.records import DagsterRecords
 from aurora_cli.main import main
 from aurora_platform.config.health import Alerts, Health
 from aurora_platform.config.site import Site, load_site
-from aurora_platform.health.alert_rules import Reading, Verdict, evaluate_conditions
+from aurora_platform.health.alert_rules import SnapshotFile, Verdict, evaluate_conditions
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, FailedCheck, Level, Platform, Snapshot
 from aurora_platform.health.next_steps import NEXT_STEPS, failed_check_details, failed_check_message
@@ -31,7 +31,7 @@ from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
 from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay, text_of
-from tests.health.snapshots import HOURS, MINUTES, START, fresh, manifest, offline, settings, stale, well
+from tests.health.snapshots import HOURS, MINUTES, START, fresh, manifest, offline, settings, stale, healthy
 from tests.site_files import write_site
 
 RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
@@ -76,7 +76,7 @@ def test_a_mirror_s_check_that_fails_is_in_the_snapshot_until_it_passes(daemon: 
     assert found(daemon.instance, daemon.site, code) == {}
 
 
-def test_a_failed_check_says_its_partition_and_since_when_it_fails(records: Records, site: Site) -> None:
+def test_a_failed_check_has_its_partition_and_since_when_it_fails(records: Records, site: Site) -> None:
     for passed in (False, True, False, False):
         run = records.run(**{"dagster/partition": "2026-03-05"})
         records.evaluate(OF_DAY, run, passed=passed, is_error=True)
@@ -110,7 +110,7 @@ def test_a_day_that_stays_broken_stays_bad_while_other_days_pass(records: Record
     assert found(records.instance, site) == {}
 
 
-def test_a_check_that_is_bad_for_many_days_is_one_with_the_first_few_and_their_number(
+def test_a_check_that_fails_for_many_days_is_one_line_with_the_first_few_and_their_number(
     records: Records, site: Site
 ) -> None:
     for day in range(1, 6):
@@ -151,7 +151,7 @@ def test_a_bad_range_stands_until_all_of_it_has_passed(
     assert found(records.instance, site) == {}
 
 
-def test_what_fails_again_is_bad_since_it_failed_first(records: Records, site: Site) -> None:
+def test_a_check_that_fails_again_is_bad_since_its_first_failure(records: Records, site: Site) -> None:
     for tags in (DAY_5, DAY_5 | {PARTITION: "2026-03-04"}):
         records.evaluate(OF_DAY, records.run(**tags), passed=True)
     records.evaluate(OF_DAY, records.run(**DAY_5))
@@ -185,7 +185,7 @@ def test_after_two_weeks_only_the_newest_result_of_a_check_counts(records: Recor
     assert found(records.instance, site) == {}
 
 
-def test_of_a_run_that_is_removed_nobody_knows_what_it_was_about(records: Records, site: Site) -> None:
+def test_the_result_of_a_deleted_run_no_longer_counts(records: Records, site: Site) -> None:
     broken = records.run(**DAY_5)
     records.evaluate(OF_DAY, broken)
     records.evaluate(OF_DAY, records.run(**DAY_5), passed=True)
@@ -233,7 +233,7 @@ def test_ten_thousand_results_are_read_with_a_few_bounded_queries(
     assert few_read == {}, "what passed is not known so far back: it is forgotten, not bad"
 
 
-def test_freshness_and_that_something_is_red_are_no_failed_checks_of_their_own(records: Records, site: Site) -> None:
+def test_is_fresh_and_nothing_is_red_are_not_listed_as_failed_checks(records: Records, site: Site) -> None:
     records.evaluate(AssetCheckKey(RAW, "is_fresh"), is_error=True)
     records.evaluate(AssetCheckKey(AssetKey(["ops", "health"]), "nothing_is_red"))
     assert found(records.instance, site) == {}
@@ -262,25 +262,25 @@ def test_a_check_whose_run_failed_before_it_could_not_be_evaluated(records: Reco
     assert list(found(records.instance, site)) == ["raw/met:matches_source"]
 
 
-def test_a_check_that_is_in_the_code_no_more_is_not_shown(records: Records, site: Site) -> None:
+def test_a_check_that_is_no_longer_in_the_code_is_not_listed(records: Records, site: Site) -> None:
     records.evaluate(AssetCheckKey(RAW, "of_last_year"))
     records.evaluate(MATCHES)
     assert list(found(records.instance, site, code_location_of(build(site)))) == ["raw/met:matches_source"]
 
 
-def test_of_many_failed_checks_the_worst_are_shown_and_all_are_counted(records: Records, site: Site) -> None:
+def test_of_many_failed_checks_the_worst_are_listed_and_all_are_counted(records: Records, site: Site) -> None:
     for name in ("a", "b", "c"):
         records.evaluate(AssetCheckKey(RAW, name), is_error=name == "c")
     shown, count = failed_checks.failed_checks(records.instance, site, None, most=2)
     assert ([one.name for one in shown], count) == (["c", "a"], 3)
     platform = Platform(failed_checks=shown, failed_checks_count=count)
-    [line] = [c for c in assess(well(START, platform=platform), Health(), {}).checks if c.component == "checks failed"]
+    [line] = [c for c in assess(healthy(START, platform=platform), Health(), {}).checks if c.component == "checks failed"]
     assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 named here")
     assert re.search(r"\*\*`checks failed`, `N more than the \d+ named here`\.\*\*", RUNBOOK)
     assert "had come whole before the\ntransfer ended, and counted`" in RUNBOOK
 
 
-def test_all_checks_take_as_many_queries_as_one(records: Records, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_checks_take_as_many_queries_as_one_check(records: Records, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     execute = Connection.execute
     monkeypatch.setattr(Connection, "execute", lambda *a, **k: (asked.append(str(a[1])), execute(*a, **k))[1])
@@ -308,8 +308,8 @@ def lines(snapshot: Snapshot) -> dict[str, str]:
     return {f"{c.level} {c.component}": c.message for c in assess(snapshot, Health(), {}).checks}
 
 
-def test_a_failed_check_is_a_line_of_the_report_with_what_to_do() -> None:
-    snapshot = well(START, platform=checks(a_check(level=Level.RED, sentence="*3* files\nmissing")))
+def test_a_failed_check_is_a_line_of_the_report_with_the_next_step() -> None:
+    snapshot = healthy(START, platform=checks(a_check(level=Level.RED, sentence="*3* files\nmissing")))
     assessment = assess(snapshot, Health(), {})
     assert assessment.overall_level is Level.RED
     text = as_markdown(snapshot, assessment)
@@ -318,13 +318,13 @@ def test_a_failed_check_is_a_line_of_the_report_with_what_to_do() -> None:
     assert "aurora sync cl61 brings over what is missing" in text
 
 
-def test_what_the_manifests_say_has_one_line_and_what_was_not_evaluated_has_one_for_all() -> None:
+def test_missing_files_have_one_line_and_all_checks_that_were_not_evaluated_have_one_line() -> None:
     gaps = a_check("no_settled_gap", "manifests/cl61", Level.RED)
     unknown = [a_check("plays", f"wxcam/{n}", is_evaluated=False) for n in ("a", "b")]
-    bad = lines(well(START, platform=checks(gaps, *unknown), manifests=[manifest("cl61", missing=3)]))
+    bad = lines(healthy(START, platform=checks(gaps, *unknown), manifests=[manifest("cl61", missing=3)]))
     assert "red check manifests/cl61:no_settled_gap" not in bad
     assert bad["amber checks not evaluated"] == "2: wxcam/a: plays; wxcam/b: plays"
-    assert "red check manifests/cl61:no_settled_gap" in lines(well(START, platform=checks(gaps)))
+    assert "red check manifests/cl61:no_settled_gap" in lines(healthy(START, platform=checks(gaps)))
 
 
 def test_the_command_shows_a_failed_check_and_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,19 +355,19 @@ class TestMails:
         site.at(START + 30 * MINUTES, platform=checks(a_check()))
         site.at(START + 35 * MINUTES, platform=checks(a_check()))
         site.at(START + 40 * MINUTES)
-        assert relay.subjects == [f"[demo] 1 begin: {NAME}", f"[demo] 1 over: {NAME}"]
+        assert relay.subjects == [f"[demo] 1 new: {NAME}", f"[demo] 1 resolved: {NAME}"]
         assert "cl61: 3 files missing" in text_of(relay.mails[0])
         assert "aurora sync cl61" in text_of(relay.mails[0])
 
-    def test_what_a_list_that_was_cut_does_not_name_is_not_over(self, site: Alerted, relay: Relay) -> None:
+    def test_a_check_that_a_cut_list_leaves_out_is_not_over(self, site: Alerted, relay: Relay) -> None:
         for minutes in (0, 30):
             site.at(START + minutes * MINUTES, platform=checks(a_check()))
         others = checks(a_check("plays", "wxcam/a"), count=9)
         site.at(START + 35 * MINUTES, platform=others)
         site.at(START + 40 * MINUTES, platform=Platform(error="a database is locked"))
-        assert relay.subjects == [f"[demo] 1 begin: {NAME}"]
+        assert relay.subjects == [f"[demo] 1 new: {NAME}"]
         site.at(START + 45 * MINUTES)
-        assert relay.subjects[1:] == [f"[demo] 1 over: {NAME}"]
+        assert relay.subjects[1:] == [f"[demo] 1 resolved: {NAME}"]
 
     @pytest.mark.parametrize(
         ("check", "seen"),
@@ -380,18 +380,18 @@ class TestMails:
         ],
         ids=["planned offline", "source stale", "manifests", "its run is mailed", "mails cannot leave"],
     )
-    def test_what_is_mailed_as_something_else_or_is_off_is_not_mailed_as_a_check(
+    def test_a_check_that_is_mailed_as_something_else_or_is_off_is_not_mailed(
         self, check: FailedCheck, seen: dict
     ) -> None:
-        snapshot = well(START, platform=checks(check), **seen)
-        conditions = evaluate_conditions(Reading("latest.json", snapshot), settings(), START, START)
+        snapshot = healthy(START, platform=checks(check), **seen)
+        conditions = evaluate_conditions(SnapshotFile("latest.json", snapshot), settings(), START, START)
         bad = [key for key, one in conditions.items() if one.verdict is Verdict.BAD and key.startswith("check ")]
         assert bad == []
 
-    def test_how_long_it_is_held_is_a_key_of_the_site_file(self) -> None:
+    def test_the_hold_time_is_a_key_of_the_site_file(self) -> None:
         given = settings(checks_after="2h")
-        snapshot = well(START, platform=checks(a_check()))
-        assert evaluate_conditions(Reading("latest.json", snapshot), given, START, START)[NAME].hold == 2 * HOURS
+        snapshot = healthy(START, platform=checks(a_check()))
+        assert evaluate_conditions(SnapshotFile("latest.json", snapshot), given, START, START)[NAME].hold == 2 * HOURS
         assert Alerts.model_fields["checks_after"].default == timedelta(minutes=30)
 
 

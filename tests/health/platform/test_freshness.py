@@ -49,7 +49,7 @@ def fresh(observatory: Observatory, component: str, at: datetime | None = None) 
 @pytest.mark.parametrize(
     ("minutes", "level"), [(10, Level.GREEN), (59, Level.GREEN), (61, Level.AMBER), (89, Level.AMBER), (91, Level.RED)]
 )
-def test_a_stream_here_is_as_fresh_as_its_newest_file(observatory: Observatory, minutes: int, level: Level) -> None:
+def test_a_local_stream_is_as_fresh_as_its_newest_file(observatory: Observatory, minutes: int, level: Level) -> None:
     put(observatory, timedelta(minutes=minutes))
     put(observatory, timedelta(hours=5), number=2)
     assert fresh(observatory, "here").level is level
@@ -64,7 +64,7 @@ def test_a_backfill_of_an_old_day_makes_no_stream_fresh(observatory: Observatory
     assert abs(found.since_utc - (now() - timedelta(hours=2.5))) < timedelta(seconds=patient(20))
 
 
-def test_a_source_that_cannot_be_seen_is_unknown_since_then_and_neither_stale_nor_fresh(
+def test_an_unreachable_source_is_unknown_since_then_and_neither_stale_nor_fresh(
     observatory: Observatory,
 ) -> None:
     place = Layout.of(observatory.site).freshness(STREAM)
@@ -82,7 +82,7 @@ def test_a_source_that_cannot_be_seen_is_unknown_since_then_and_neither_stale_no
     assert fresh(observatory, "source").level is Level.GREEN, "it is remembered what was newest"
 
 
-def test_a_source_that_nothing_looks_at_is_unknown(observatory: Observatory) -> None:
+def test_a_source_that_is_not_polled_is_unknown(observatory: Observatory) -> None:
     place = Layout.of(observatory.site).freshness(STREAM)
     saw(place, time.time_ns(), time.time_ns())
     later = datetime.now(UTC) + timedelta(minutes=30)
@@ -111,14 +111,14 @@ def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_futu
     assert abs(found.newest_utc - written) < timedelta(seconds=patient(20))
 
 
-def test_a_stream_that_is_to_begin_later_is_gray_and_passes(tmp_path: Path) -> None:
+def test_a_stream_that_begins_later_is_gray_and_passes(tmp_path: Path) -> None:
     begin = TODAY + timedelta(days=9)
     found = list(all_freshness(Observatory(tmp_path, {"start": str(begin)}).site, {}))
     assert {(one.level, one.sentence) for one in found} == {(Level.GRAY, f"planned to begin on {begin}")}
     assert all(passes(one) for one in found)
 
 
-def test_what_is_unknown_for_a_reason_with_the_word_planned_in_it_has_not_passed() -> None:
+def test_an_unknown_freshness_whose_reason_contains_planned_does_not_pass() -> None:
     one = Freshness(
         name="a", component="here", stream="a", stale_after_s=90, level=Level.GRAY, sentence="unknown so far: /planned"
     )
@@ -132,7 +132,7 @@ def test_what_is_unknown_for_a_reason_with_the_word_planned_in_it_has_not_passed
         '{"streams": {"met": {"generated_at_utc": "2026-03-05T10:00:00"}}}',
     ],
 )  # fmt: skip
-def test_a_summary_that_is_not_one_leaves_the_archive_unknown_and_all_else_as_it_is(
+def test_an_invalid_summary_makes_the_archive_unknown_and_nothing_else(
     observatory: Observatory, text: str
 ) -> None:
     put(observatory, timedelta(minutes=5))
@@ -170,7 +170,7 @@ def test_a_product_is_as_fresh_as_its_newest_data(tmp_path: Path) -> None:
     assert found == {"wxcam/catalog": Level.GREEN, "wxcam/fish_hdr/pixels": Level.RED}
 
 
-def test_the_class_of_an_age_changes_at_thirds_of_the_bound_and_then_with_each_doubling() -> None:
+def test_the_class_of_an_age_changes_at_thirds_of_the_limit_and_then_with_each_doubling() -> None:
     def classes(ages: list[float]) -> list[int]:
         one = Freshness(name="a", component="here", stream="a", stale_after_s=90, level=Level.RED, sentence="")
         return [age_class(one.model_copy(update={"age_s": age})) for age in ages]
@@ -181,7 +181,7 @@ def test_the_class_of_an_age_changes_at_thirds_of_the_bound_and_then_with_each_d
 class TestSensor:
     """The sensor `freshness`: no run, and a result only where something has changed."""
 
-    def test_evaluations_in_which_nothing_has_changed_write_no_row_however_many(
+    def test_evaluations_without_a_change_write_no_row_however_many(
         self, observatory: Observatory, tmp_path: Path
     ) -> None:
         put(observatory, timedelta(minutes=5))

@@ -37,7 +37,7 @@ def mailing(tmp_path: Path, relay: Relay) -> Site:
     return load_site(write_site(tmp_path, with_mail(relay)))
 
 
-def test_the_health_job_looks_writes_and_mails_once_and_says_when_a_mail_cannot_leave(
+def test_the_health_job_observes_writes_and_mails_once_and_reports_a_mail_that_cannot_be_sent(
     mailing: Site, relay: Relay
 ) -> None:
     job = build(mailing).resolve_job_def("health")
@@ -90,7 +90,7 @@ def test_a_run_that_fails_is_mailed_at_once_and_once(platform: Daemon, relay: Re
     assert len(relay.mails) == 1
 
 
-def test_the_schedule_asks_for_a_look_and_waits_for_one_that_goes_on(platform: Daemon) -> None:
+def test_the_schedule_requests_a_run_of_health(platform: Daemon) -> None:
     tick = platform.tick("health")
     assert tick.run_ids
     runs = [platform.instance.get_run_by_id(run_id) for run_id in tick.run_ids]

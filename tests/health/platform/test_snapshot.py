@@ -21,7 +21,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Level, Snapshot
-from aurora_platform.health.page_probe import Pages
+from aurora_platform.health.page_probe import PageProbe
 from aurora_platform.health.report import ages_of_a_day, as_markdown, publish_health
 from aurora_platform.health.snapshot import take_snapshot
 from aurora_platform.layout import Layout
@@ -29,7 +29,7 @@ from aurora_platform.operations.observe import NoRecords
 from aurora_simulator.ssh_server import SshServer
 from scripts.schemas import DIRECTORY, FILES, schema_of
 from tests.archive.places import Observatory
-from tests.health.looking import observe_site
+from tests.health.site_observation import observe_site
 from tests.mirror.parts import host_of
 from tests.patience import in_site_file, patient
 from tests.site_files import write_site
@@ -73,7 +73,7 @@ def site_with(home: Path, host: SshHost, url: str = "", within: int = 6) -> Site
     return load_site(write_site(home, change))
 
 
-def test_a_look_sees_disks_here_and_there_the_host_s_clock_and_the_page(
+def test_a_snapshot_has_local_and_remote_disks_the_clock_of_the_host_and_the_page(
     tmp_path: Path, server: SshServer, web: str
 ) -> None:
     site = site_with(tmp_path, host_of(server), web)
@@ -96,7 +96,7 @@ def test_a_look_sees_disks_here_and_there_the_host_s_clock_and_the_page(
     assert snapshot.software.commit
 
 
-def test_where_no_host_key_can_be_kept_each_host_says_so_and_the_rest_is_seen(
+def test_if_no_host_key_can_be_stored_each_host_has_the_reason_and_the_rest_is_observed(
     tmp_path: Path, server: SshServer, web: str
 ) -> None:
     site = site_with(tmp_path, host_of(server), web)
@@ -109,7 +109,7 @@ def test_where_no_host_key_can_be_kept_each_host_says_so_and_the_rest_is_seen(
     assert list(Layout.of(site).known_hosts.iterdir()) == []
 
 
-def test_whatever_is_down_a_look_ends_in_time_and_says_what_it_did_not_see(tmp_path: Path) -> None:
+def test_whatever_is_down_a_snapshot_ends_in_time_and_lists_what_is_unknown(tmp_path: Path) -> None:
     with accepts_and_never_answers("127.0.0.1") as port:
         silent = SshHost(address="127.0.0.1", port=port, user="root", auth="none")
         site = site_with(tmp_path, silent, f"http://127.0.0.1:{port}/")
@@ -124,7 +124,7 @@ def test_whatever_is_down_a_look_ends_in_time_and_says_what_it_did_not_see(tmp_p
     assert levels[f"disk host camera {tmp_path}"] is Level.GRAY
 
 
-def test_a_disk_here_that_hangs_is_not_known_and_holds_up_nothing(tmp_path: Path) -> None:
+def test_records_that_hang_are_unknown_and_delay_nothing_else(tmp_path: Path) -> None:
     is_over = threading.Event()
     site = load_site(write_site(tmp_path, lambda data: data.update(health={"within": in_site_file(5)})))
 
@@ -136,7 +136,7 @@ def test_a_disk_here_that_hangs_is_not_known_and_holds_up_nothing(tmp_path: Path
     def no_host(host: SshHost, argv: Sequence[str]) -> str:
         raise AssertionError
 
-    began, pages = time.monotonic(), Pages(patient(1))
+    began, pages = time.monotonic(), PageProbe(patient(1))
     try:
         snapshot = take_snapshot(site, ask=no_host, orchestrator=Hanging("none"), fetch=pages, dagster_version="1")
         assert time.monotonic() - began < HANGS / 2
@@ -150,7 +150,7 @@ def test_a_disk_here_that_hangs_is_not_known_and_holds_up_nothing(tmp_path: Path
     )
 
 
-def test_a_stream_whose_files_hang_is_gray_and_the_others_are_seen(
+def test_a_stream_whose_files_hang_is_gray(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_over = threading.Event()
@@ -212,7 +212,7 @@ def test_the_health_asset_writes_its_own_files_and_changes_nothing_else(tmp_path
     assert event.materialization.metadata["overall_level"].value in set(Level)
 
 
-def test_each_look_adds_one_line_to_the_day_s_file_also_after_a_line_that_was_cut(tmp_path: Path) -> None:
+def test_each_snapshot_adds_one_line_to_the_day_s_file_also_after_a_cut_line(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
     snapshot, assessment = observe_site(site, "none")
     *_, lines = publish_health(site, snapshot, assessment)
@@ -239,7 +239,7 @@ def test_the_health_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
         assert check.keys() == {"level", "component", "message", "details", "metrics", "affects_overall"}
 
 
-def test_a_report_from_hostile_words_is_still_one_page_of_markdown(tmp_path: Path) -> None:
+def test_hostile_text_in_a_report_adds_no_markup(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
     snapshot, _ = observe_site(site, "none")
     evil = "x\n# RED\n<script>|`$(id)`"
@@ -265,7 +265,7 @@ def test_the_schemas_in_the_documents_are_those_of_the_models(name: str) -> None
     assert (DIRECTORY / name).read_text() == schema_of(name), "run: make schemas"
 
 
-def test_the_command_says_the_same_and_ends_by_the_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_shows_the_assessment_and_its_exit_code_is_the_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     site = write_site(tmp_path)
     done = CliRunner().invoke(main, ["--site", str(site), "health", "--json"])
@@ -277,7 +277,7 @@ def test_the_command_says_the_same_and_ends_by_the_level(tmp_path: Path, monkeyp
     assert not (tmp_path / "raw").exists(), "it writes nothing"
 
 
-def test_a_home_without_records_stays_without_and_is_gray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_without_records_is_gray_and_none_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("DAGSTER_HOME", str(home))
@@ -287,7 +287,7 @@ def test_a_home_without_records_stays_without_and_is_gray(tmp_path: Path, monkey
     assert list(home.iterdir()) == []
 
 
-def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
+def test_watch_uses_one_copy_of_the_host_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies: list[Path] = []
@@ -306,7 +306,7 @@ def test_a_watch_keeps_its_sessions_with_one_copy_of_the_host_keys(
     assert len(set(copies)) == 1
 
 
-def test_the_ages_of_a_day_pass_over_lines_that_are_none(tmp_path: Path) -> None:
+def test_the_ages_of_a_day_skip_invalid_lines(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
     (tmp_path / "raw/wxcam").mkdir(parents=True)
     snapshot, assessment = observe_site(site, "none")

@@ -62,7 +62,7 @@ def test_a_disk_is_amber_and_red_by_the_percent_in_use(percent: float | None, le
         ({"age_s": 60, "pending_count": 9}, GREEN),
     ],
 )
-def test_manifests_are_red_for_gaps_and_amber_then_red_for_age(manifest: dict[str, Any], level: Level) -> None:
+def test_manifests_are_red_for_wrong_files_and_amber_then_red_for_age(manifest: dict[str, Any], level: Level) -> None:
     assert assessment.rate_manifest(Manifest(stream="met", **manifest), HEALTH) is level
 
 
@@ -76,7 +76,7 @@ def test_manifests_are_red_for_gaps_and_amber_then_red_for_age(manifest: dict[st
         ({"reachable": False, "error": "no answer"}, AMBER),
     ],
 )
-def test_a_host_is_amber_where_it_does_not_answer_or_its_clock_is_off(host: dict[str, Any], level: Level) -> None:
+def test_a_host_is_amber_if_it_does_not_answer_or_its_clock_is_off(host: dict[str, Any], level: Level) -> None:
     assert assessment.rate_host(HostState(name="ass", address="127.0.0.1", **host), HEALTH) is level
 
 
@@ -91,7 +91,7 @@ def test_a_host_is_amber_where_it_does_not_answer_or_its_clock_is_off(host: dict
         ({"error": "no answer"}, None, RED),
     ],
 )
-def test_a_page_is_red_where_it_is_not_there_and_amber_where_it_is_another(
+def test_a_page_is_red_if_it_cannot_be_loaded_and_amber_if_it_has_another_title(
     page: dict[str, Any], wanted: str | None, level: Level
 ) -> None:
     assert assessment.rate_page(Page(name="dash", url="http://127.0.0.1/", **page), wanted) is level
@@ -138,7 +138,7 @@ def fresh(component: str, level: Level, stream: str = "met") -> Freshness:
     )
 
 
-def test_the_whole_is_as_bad_as_its_worst_part_and_what_is_not_known_makes_nothing_bad() -> None:
+def test_the_overall_level_is_that_of_the_worst_part_and_gray_does_not_count() -> None:
     def overall(*levels: Level) -> Level:
         freshness = [fresh("source", level, f"s{number}") for number, level in enumerate(levels)]
         platform = Platform(error="not asked")
@@ -159,12 +159,12 @@ def test_the_whole_is_as_bad_as_its_worst_part_and_what_is_not_known_makes_nothi
         (("archive",), "archive"),
     ],
 )
-def test_the_stage_that_broke_is_the_first_that_is_stale(red: tuple[str, ...], stage: str) -> None:
+def test_the_broken_stage_is_the_first_stale_one(red: tuple[str, ...], stage: str) -> None:
     everything = [fresh(one, RED if one in red else GREEN) for one in ("archive", "product", "here", "source")]
     assert find_broken_stages(everything) == {"met": stage}
 
 
-def test_a_stream_whose_source_cannot_be_seen_broke_at_the_source() -> None:
+def test_a_stale_stream_with_an_unknown_source_is_broken_at_the_source() -> None:
     unseen = fresh("source", GRAY).model_copy(update={"since_utc": NOW})
     assert find_broken_stages([unseen, fresh("here", RED), fresh("archive", RED)]) == {"met": "source"}
     assert find_broken_stages([unseen, fresh("here", GREEN)]) == {}, "nothing is stale yet"
@@ -193,11 +193,11 @@ def test_old_manifests_of_a_stream_that_is_planned_offline_are_gray_unless_files
         (None, "never"),
     ],
 )
-def test_ages_are_said_as_people_say_them(seconds: float | None, said: str) -> None:
-    assert assessment.age(seconds) == said
+def test_ages_are_formatted_for_people(seconds: float | None, said: str) -> None:
+    assert assessment.format_age(seconds) == said
 
 
-def test_every_check_says_its_stage_and_what_to_look_at() -> None:
+def test_every_check_has_its_stage_and_a_next_step() -> None:
     found = assess(
         snapshot(
             filesystems=[Filesystem(name="raw", path="/raw", used_percent=1)],

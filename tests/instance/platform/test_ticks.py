@@ -35,16 +35,16 @@ from aurora_assets.instance.ticks import ticks
 from aurora_cli.main import main
 from aurora_platform.config.health import Health
 from aurora_platform.config.site import load_site
-from aurora_platform.health.alert_rules import Reading, Verdict, evaluate_conditions
+from aurora_platform.health.alert_rules import SnapshotFile, Verdict, evaluate_conditions
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Level, OverdueTick, Platform
 from aurora_platform.health.models import Daemon as DaemonState
 from aurora_platform.health.report import as_markdown, publish_health
 from tests.daemon import Daemon, make_home
 from tests.health.host.test_alerts import Site as Alerted
-from tests.health.looking import observe_site
+from tests.health.site_observation import observe_site
 from tests.health.relay import Relay
-from tests.health.snapshots import MINUTES, START, settings, well
+from tests.health.snapshots import MINUTES, START, settings, healthy
 from tests.site_files import write_site
 
 DAEMONS = {"sensor", "scheduler", "asset"}
@@ -239,7 +239,7 @@ LATE = [OverdueTick(name=f"arrivals_{n}", sentence=SENTENCE) for n in range(30)]
 
 
 def test_thirty_overdue_ticks_are_one_red_line_and_the_first() -> None:
-    snapshot = well(START, platform=Platform(overdue_ticks=LATE))
+    snapshot = healthy(START, platform=Platform(overdue_ticks=LATE))
     assessment = assess(snapshot, Health(), {})
     assert assessment.overall_level is Level.RED
     [line] = [one for one in as_markdown(snapshot, assessment).splitlines() if "**RED**" in one]
@@ -257,12 +257,12 @@ class TestMails:
             site.at(START + minutes * MINUTES, platform=Platform(overdue_ticks=LATE[: 10 + minutes]))
         site.at(START + 20 * MINUTES)
         relay.stop()
-        assert relay.subjects == ["[demo] 1 begin: ticks overdue", "[demo] 1 over: ticks overdue"]
+        assert relay.subjects == ["[demo] 1 new: ticks overdue", "[demo] 1 resolved: ticks overdue"]
 
     def test_while_a_daemon_is_dead_nobody_knows(self) -> None:
         def verdict(*, healthy: bool) -> Verdict:
             platform = Platform(daemons=[DaemonState(name="sensor", healthy=healthy)])
-            reading = Reading("", well(START, platform=platform))
+            reading = SnapshotFile("", healthy(START, platform=platform))
             return evaluate_conditions(reading, settings(), START, START, ["ticks overdue"])["ticks overdue"].verdict
 
         assert (verdict(healthy=False), verdict(healthy=True)) == (Verdict.OPEN, Verdict.WELL)

@@ -32,7 +32,7 @@ def said(findings: list[AuditLine]) -> list[tuple[Level, str]]:
 
 
 @pytest.mark.parametrize("kind", ["vfat", "cifs", "ceph", "ext4"])
-def test_a_file_system_that_is_known_to_keep_less_of_an_mtime_is_a_warning(
+def test_a_type_of_file_system_with_coarse_mtimes_is_a_warning(
     site: Site, tmp_path: Path, kind: str
 ) -> None:
     mounts = tmp_path / "mounts"
@@ -46,7 +46,7 @@ def test_a_file_system_that_is_known_to_keep_less_of_an_mtime_is_a_warning(
         assert said(found) == [(Level.OK, "all of an mtime is kept (ext4)")]
 
 
-def test_what_the_mirror_has_found_is_said(site: Site, tmp_path: Path) -> None:
+def test_the_mtime_resolution_that_the_mirror_has_measured_is_reported(site: Site, tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text("/dev/a / ext4 rw 0 0\n")
     (site.paths.raw / ".incoming").mkdir()
@@ -57,7 +57,7 @@ def test_what_the_mirror_has_found_is_said(site: Site, tmp_path: Path) -> None:
     assert [one.level for one in raw_mtimes(site, mounts)] == [Level.OK]
 
 
-def test_a_stream_or_a_directory_below_it_on_another_device_is_said_and_nothing_is_written(site: Site) -> None:
+def test_a_stream_or_a_directory_below_it_on_another_device_is_reported_and_nothing_is_written(site: Site) -> None:
     deep = site.paths.raw / "radar" / "deep"
     deep.mkdir(parents=True)
     (site.paths.products / "wxcam").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A look at a site by Dagster's records, or without any."""
+"""Observes a site for a test, with Dagster's records or without them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ def observe_site(
     instance: DagsterInstance | str,
     known_hosts: Path | None = None,
     code: CodeLocation | None = None,
-    more: Sequence[Check] = (),
+    extra_checks: Sequence[Check] = (),
 ) -> tuple[Snapshot, Assessment]:
-    """Look at a site and say what it means; see :func:`aurora_platform.operations.observe.observe`.
+    """Take a snapshot of a site and assess it; see :func:`aurora_platform.operations.observe.observe`.
 
     Parameters
     ----------
     instance
-        Dagster's records, or why there are none.
+        Dagster's records, or the reason why there are none.
     code
-        What the code location has; without it, everything of which Dagster has a record counts.
+        The code location; without it, everything in Dagster's records counts.
     """
     if isinstance(instance, str):
-        return operations.observe.observe(site, operations.observe.NoRecords(instance), known_hosts, more)
+        return operations.observe.observe(site, operations.observe.NoRecords(instance), known_hosts, extra_checks)
     records = dagster_instance.records.DagsterRecords(instance, site, code)
-    return operations.observe.observe(site, records, known_hosts, more)
+    return operations.observe.observe(site, records, known_hosts, extra_checks)
