@@ -1,4 +1,4 @@
-"""A real SMTP relay for a test: it can be stopped, refuse mails, or require TLS and a login. Makes its certificate too."""
+"""A real SMTP relay for a test: it can be stopped, refuse mails, or require TLS and a login. Makes a certificate too."""
 
 from __future__ import annotations
 
@@ -100,7 +100,10 @@ def with_login(pem: Path, user: str, password: str) -> Relay:
     context.load_cert_chain(pem)
 
     def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        is_correct = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
+        is_correct = isinstance(data, LoginPassword) and (data.login, data.password) == (
+            user.encode(),
+            password.encode(),
+        )
         # Some relays repeat the credentials: an error message that quotes the answer would show them.
         return AuthResult(success=is_correct, handled=False, message=None if is_correct else f"535 {data}")
 

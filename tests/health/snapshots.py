@@ -83,7 +83,9 @@ def fresh(stream: str, component: Any, level: Level, since: datetime | None = No
 
 
 def offline(stream: str) -> list[Freshness]:
-    return [fresh(stream, component, Level.GRAY, None, "planned offline") for component in ("source", "here", "archive")]
+    return [
+        fresh(stream, component, Level.GRAY, None, "planned offline") for component in ("source", "here", "archive")
+    ]
 
 
 def manifest(stream: str, age: timedelta = 5 * MINUTES, missing: int = 0) -> Manifest:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from aurora_cli.main import main
 from aurora_platform.health.models import Platform, Run
 from tests.health.relay import Relay, text_of
-from tests.health.snapshots import disk, stale, healthy
+from tests.health.snapshots import disk, healthy, stale
 from tests.site_files import write_site
 
 

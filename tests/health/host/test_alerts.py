@@ -29,12 +29,12 @@ from tests.health.snapshots import (
     alerting,
     disk,
     fresh,
+    healthy,
+    healthy_file,
     manifest,
     offline,
-    healthy_file,
     settings,
     stale,
-    healthy,
 )
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -99,7 +99,9 @@ def test_a_stale_source_is_mailed_after_three_hours(site: Site, relay: Relay) ->
     assert "since 2026-03-02 00:00:00 UTC" in text_of(relay.mails[0])
 
 
-def test_a_source_that_recovers_within_three_hours_is_not_mailed_and_is_counted_from_zero_again(site: Site, relay: Relay) -> None:
+def test_a_source_that_recovers_within_three_hours_is_not_mailed_and_is_counted_from_zero_again(
+    site: Site, relay: Relay
+) -> None:
     for hours, streams in ((0, ["cl61"]), (2, ["cl61"]), (2.5, []), (2.9, ["cl61"]), (5.5, ["cl61"])):
         site.at(START + hours * HOURS, freshness=stale(*streams))
     assert relay.mails == []
@@ -282,7 +284,9 @@ def test_times_in_the_future_are_clamped_if_there_is_no_uptime(site: Site, relay
     assert relay.subjects == ["[demo] 1 new: source cl61"]
 
 
-def test_a_stream_that_is_planned_offline_neither_begins_nor_ends_nor_repeats_an_alert(site: Site, relay: Relay) -> None:
+def test_a_stream_that_is_planned_offline_neither_begins_nor_ends_nor_repeats_an_alert(
+    site: Site, relay: Relay
+) -> None:
     site.at(START, freshness=stale("cl61"))
     site.at(START + 3 * HOURS, freshness=stale("cl61"))
     planned = [*offline("cl61"), *offline("wxcam")]
@@ -387,9 +391,7 @@ def test_a_failed_run_that_a_cut_list_leaves_out_is_not_over(site: Site, relay: 
     assert relay.subjects[2:] == ["[demo] 2 resolved: run cl61_day 2026-03-01, run cl61_day 2026-03-02"]
 
 
-def test_an_older_snapshot_does_not_end_the_alert_of_a_run_that_the_sensor_reported(
-    site: Site, relay: Relay
-) -> None:
+def test_an_older_snapshot_does_not_end_the_alert_of_a_run_that_the_sensor_reported(site: Site, relay: Relay) -> None:
     run = Run(run_id="1", job="cl61_day", partition="2026-03-01", error="no such host")
     site.at(START + MINUTES, healthy_file(START), failed=[run])
     site.at(START + 2 * MINUTES, healthy_file(START))

@@ -140,9 +140,7 @@ def test_a_mail_about_many_events_names_the_first_and_counts_the_rest() -> None:
     assert "And 150 more: see alerts.jsonl." in text
 
 
-def test_a_login_uses_tls_with_a_trusted_certificate(
-    guarded: Relay, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_login_uses_tls_with_a_trusted_certificate(guarded: Relay, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     assert Mailer(settings(guarded.port, smtp={"port": guarded.port, **LOGIN})).send(mail()).startswith("smtp")
     assert guarded.subjects == ["[demo] 1 new: disk raw"]
@@ -306,7 +304,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_auto_takes_the_transport_that_is_ready_and_reports_which_and_why(relay: Relay, programs: Callable[[str, str], Path]) -> None:
+def test_auto_takes_the_transport_that_is_ready_and_reports_which_and_why(
+    relay: Relay, programs: Callable[[str, str], Path]
+) -> None:
     home = programs("sendmail", "cat >${0%/bin/*}/mail")
     auto = settings(relay.port, transport="auto")
     assert Mailer(auto).send(mail()) == f"smtp (127.0.0.1:{relay.port} answers)"

@@ -19,11 +19,11 @@ from tests.health.snapshots import (
     STREAMS,
     alerting,
     disk,
+    healthy,
     manifest,
     offline,
     settings,
     stale,
-    healthy,
 )
 
 EVERY = timedelta(minutes=10)
@@ -117,7 +117,10 @@ class Week:
         """Return the snapshot that the ``n``-th evaluation of the alerts reads."""
         real = n * EVERY
         present = [trouble for trouble in WEEK if since(trouble.first) <= real < since(trouble.last)]
-        by = {kind: [trouble.thing for trouble in present if trouble.what == kind] for kind in {trouble.what for trouble in WEEK}}
+        by = {
+            kind: [trouble.thing for trouble in present if trouble.what == kind]
+            for kind in {trouble.what for trouble in WEEK}
+        }
         ahead = sum(by["clock"], timedelta(0))
         now = START + real + ahead
         self._switch_relay(is_down=bool(by["no relay"]))

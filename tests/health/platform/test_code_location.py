@@ -1,4 +1,4 @@
-"""``aurora health`` shows what it knows where the code location does not load, and says that it does not."""
+"""If the code location does not load, ``aurora health`` reports that and shows everything else."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_the_command_shows_everything_else_if_the_code_does_not_load(
     with DagsterInstance.from_config(str(home)) as instance:
         Records(instance).evaluate(MATCHES)
     monkeypatch.setenv("DAGSTER_HOME", str(home))
-    said = fault(monkeypatch)
+    message = fault(monkeypatch)
     done = CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--json"])
     found = {check.component: check for check in Assessment.model_validate_json(done.output).checks}
     line = found["code location"]
     assert (line.level, done.exit_code) == (Level.RED, 2)
-    assert line.message.startswith(said)
+    assert line.message.startswith(message)
     assert "dagster definitions validate" in line.details
     assert "check raw/met:matches_source" in found
     assert "**`code location`, `cannot be loaded: ...`**" in RUNBOOK

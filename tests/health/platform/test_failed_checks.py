@@ -1,4 +1,4 @@
-"""A check that fails is seen: in the snapshot, the report, ``aurora health`` and the mails, with what to do."""
+"""A failed check is in the snapshot, the report, ``aurora health`` and the mails, with the next step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
 from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay, text_of
-from tests.health.snapshots import HOURS, MINUTES, START, fresh, manifest, offline, settings, stale, healthy
+from tests.health.snapshots import HOURS, MINUTES, START, fresh, healthy, manifest, offline, settings, stale
 from tests.site_files import write_site
 
 RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
@@ -55,8 +55,8 @@ def site(tmp_path: Path) -> Site:
 
 
 def found(instance: DagsterInstance, site: Site, code: CodeLocation | None = None) -> dict[str, FailedCheck]:
-    shown, _ = failed_checks.failed_checks(instance, site, code.checks if code else None)
-    return {f"{one.asset}:{one.name}": one for one in shown}
+    listed, _ = failed_checks.failed_checks(instance, site, code.checks if code else None)
+    return {f"{check.asset}:{check.name}": check for check in listed}
 
 
 def test_a_mirror_s_check_that_fails_is_in_the_snapshot_until_it_passes(daemon: Daemon) -> None:
@@ -105,7 +105,7 @@ def test_a_day_that_stays_broken_stays_bad_while_other_days_pass(records: Record
         records.evaluate(OF_DAY, records.run(**DAY_5), passed=True)
         assert found(records.instance, site) == first
     records.evaluate(OF_DAY, passed=True)
-    assert found(records.instance, site) == first, "executed by itself, a check looks at the newest days only"
+    assert found(records.instance, site) == first, "executed by itself, a check covers the newest days only"
     records.evaluate(OF_DAY, records.run(**{PARTITION: "2026-03-01"}), passed=True)
     assert found(records.instance, site) == {}
 
@@ -122,7 +122,9 @@ def test_a_check_that_fails_for_many_days_is_one_line_with_the_first_few_and_the
         "2026-03-01, 2026-03-02, 2026-03-03 and 2 more",
         "2026-03-02: files missing",
     )
-    assert ", 5 partitions (2026-03-01, 2026-03-02, 2026-03-03 and 2 more): 2026-03-02: files" in failed_check_message(check)
+    assert ", 5 partitions (2026-03-01, 2026-03-02, 2026-03-03 and 2 more): 2026-03-02: files" in failed_check_message(
+        check
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,15 +161,15 @@ def test_a_check_that_fails_again_is_bad_since_its_first_failure(records: Record
     history = records.instance.event_log_storage.get_asset_check_execution_history(OF_DAY, limit=1)
     assert history[0].event is not None
     assert since == datetime.fromtimestamp(history[0].event.timestamp, UTC).replace(microsecond=0)
-    moved(records.instance, hours=-2)
+    move_results(records.instance, hours=-2)
     records.evaluate(OF_DAY, records.run(**DAY_5 | {PARTITION: "2026-03-04"}), passed=True)
     records.evaluate(OF_DAY, records.run(**DAY_5))
     [check] = found(records.instance, site).values()
     assert (check.since_utc, check.partitions_count) == (since - 2 * HOURS, 1)
 
 
-def moved(instance: DagsterInstance, hours: float) -> None:
-    """All results as if they had been found at another time."""
+def move_results(instance: DagsterInstance, hours: float) -> None:
+    """Move all results to another time."""
     table = AssetCheckExecutionsTable
     with instance.event_log_storage.index_connection() as connection:
         rows = connection.execute(sql.select(table.c.id, table.c.evaluation_event_timestamp)).all()
@@ -178,7 +180,7 @@ def moved(instance: DagsterInstance, hours: float) -> None:
 
 def test_after_two_weeks_only_the_newest_result_of_a_check_counts(records: Records, site: Site) -> None:
     records.evaluate(OF_DAY, records.run(**DAY_5))
-    moved(records.instance, hours=-24 * 15)
+    move_results(records.instance, hours=-24 * 15)
     [check] = found(records.instance, site).values()
     assert (check.partition, check.partitions_count) == ("2026-03-05", 1)
     records.evaluate(OF_DAY, records.run(**{PARTITION: "2026-03-06"}), passed=True)
@@ -230,7 +232,7 @@ def test_ten_thousand_results_are_read_with_a_few_bounded_queries(
     ago = datetime.now(UTC) - timedelta(days=1)
     assert list(standing_results(records.instance, [OF_DAY], ago)) == [OF_DAY]
     few_read = standing_results(records.instance, [OF_DAY], ago, most=100)
-    assert few_read == {}, "what passed is not known so far back: it is forgotten, not bad"
+    assert few_read == {}, "results that old are not read: they are forgotten, not bad"
 
 
 def test_is_fresh_and_nothing_is_red_are_not_listed_as_failed_checks(records: Records, site: Site) -> None:
@@ -271,16 +273,20 @@ def test_a_check_that_is_no_longer_in_the_code_is_not_listed(records: Records, s
 def test_of_many_failed_checks_the_worst_are_listed_and_all_are_counted(records: Records, site: Site) -> None:
     for name in ("a", "b", "c"):
         records.evaluate(AssetCheckKey(RAW, name), is_error=name == "c")
-    shown, count = failed_checks.failed_checks(records.instance, site, None, most=2)
-    assert ([one.name for one in shown], count) == (["c", "a"], 3)
-    platform = Platform(failed_checks=shown, failed_checks_count=count)
-    [line] = [c for c in assess(healthy(START, platform=platform), Health(), {}).checks if c.component == "checks failed"]
-    assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 named here")
-    assert re.search(r"\*\*`checks failed`, `N more than the \d+ named here`\.\*\*", RUNBOOK)
+    listed, count = failed_checks.failed_checks(records.instance, site, None, most=2)
+    assert ([check.name for check in listed], count) == (["c", "a"], 3)
+    platform = Platform(failed_checks=listed, failed_checks_count=count)
+    [line] = [
+        c for c in assess(healthy(START, platform=platform), Health(), {}).checks if c.component == "checks failed"
+    ]
+    assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 listed")
+    assert re.search(r"\*\*`checks failed`, `N more than the \d+ listed`\.\*\*", RUNBOOK)
     assert "had come whole before the\ntransfer ended, and counted`" in RUNBOOK
 
 
-def test_many_checks_take_as_many_queries_as_one_check(records: Records, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_checks_take_as_many_queries_as_one_check(
+    records: Records, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     execute = Connection.execute
     monkeypatch.setattr(Connection, "execute", lambda *a, **k: (asked.append(str(a[1])), execute(*a, **k))[1])
@@ -315,7 +321,7 @@ def test_a_failed_check_is_a_line_of_the_report_with_the_next_step() -> None:
     text = as_markdown(snapshot, assessment)
     assert f"- **RED** {NAME.replace('_', chr(92) + '_')}: failed since 2026-03-02 00:00:00 UTC" in text
     assert "partition 2026-03-01: \\*3\\* files" in text
-    assert "aurora sync cl61 brings over what is missing" in text
+    assert "aurora sync cl61 to copy the missing files" in text
 
 
 def test_missing_files_have_one_line_and_all_checks_that_were_not_evaluated_have_one_line() -> None:
@@ -342,7 +348,7 @@ def test_the_command_shows_a_failed_check_and_the_next_step(tmp_path: Path, monk
 
 
 class TestMails:
-    """A failed check is worth a mail once it has failed for half an hour."""
+    """A failed check is mailed when it has failed for half an hour."""
 
     @pytest.fixture
     def site(self, tmp_path: Path, relay: Relay) -> Alerted:
@@ -370,7 +376,7 @@ class TestMails:
         assert relay.subjects[1:] == [f"[demo] 1 resolved: {NAME}"]
 
     @pytest.mark.parametrize(
-        ("check", "seen"),
+        ("check", "changes"),
         [
             (a_check(), {"freshness": [*offline("cl61"), fresh("wxcam", "source", Level.GREEN)]}),
             (a_check(), {"freshness": stale("cl61")}),
@@ -381,11 +387,15 @@ class TestMails:
         ids=["planned offline", "source stale", "manifests", "its run is mailed", "mails cannot leave"],
     )
     def test_a_check_that_is_mailed_as_something_else_or_is_off_is_not_mailed(
-        self, check: FailedCheck, seen: dict
+        self, check: FailedCheck, changes: dict
     ) -> None:
-        snapshot = healthy(START, platform=checks(check), **seen)
+        snapshot = healthy(START, platform=checks(check), **changes)
         conditions = evaluate_conditions(SnapshotFile("latest.json", snapshot), settings(), START, START)
-        bad = [key for key, one in conditions.items() if one.verdict is Verdict.BAD and key.startswith("check ")]
+        bad = [
+            key
+            for key, condition in conditions.items()
+            if condition.verdict is Verdict.BAD and key.startswith("check ")
+        ]
         assert bad == []
 
     def test_the_hold_time_is_a_key_of_the_site_file(self) -> None:

@@ -1,4 +1,4 @@
-"""How new the newest data is: by the time of the data, and unknown where the source cannot be seen."""
+"""Freshness: computed from the time of the data, and unknown if the source is unreachable."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def now() -> datetime:
 
 
 def put(observatory: Observatory, age: timedelta, number: int = 1, sides: tuple[Any, ...] = ("local",)) -> None:
-    """A file of today (by its name), written so long ago."""
+    """Write a file of today (by its name) with an mtime of this age."""
     for side in sides:
-        place = observatory.write(side, name_of(number, TODAY), b"data")
-        os.utime(place, (now().timestamp() - age.total_seconds(),) * 2)
+        file = observatory.write(side, name_of(number, TODAY), b"data")
+        os.utime(file, (now().timestamp() - age.total_seconds(),) * 2)
 
 
 def fresh(observatory: Observatory, component: str, at: datetime | None = None) -> Freshness:
-    return next(one for one in all_freshness(observatory.site, {}, at) if one.component == component)
+    return next(entry for entry in all_freshness(observatory.site, {}, at) if entry.component == component)
 
 
 @pytest.mark.parametrize(
@@ -67,24 +67,24 @@ def test_a_backfill_of_an_old_day_makes_no_stream_fresh(observatory: Observatory
 def test_an_unreachable_source_is_unknown_since_then_and_neither_stale_nor_fresh(
     observatory: Observatory,
 ) -> None:
-    place = Layout.of(observatory.site).freshness(STREAM)
-    saw(place, int((now() - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
+    path = Layout.of(observatory.site).freshness(STREAM)
+    saw(path, int((now() - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
     assert fresh(observatory, "source").level is Level.GREEN
-    could_not_see(place, "127.0.0.1: no answer in time")
-    first = state_of(place).failed_since
-    could_not_see(place, "127.0.0.1: no answer in time")
+    could_not_see(path, "127.0.0.1: no answer in time")
+    first = state_of(path).failed_since
+    could_not_see(path, "127.0.0.1: no answer in time")
     found = fresh(observatory, "source")
     assert found.level is Level.GRAY
     assert found.sentence.startswith("unknown since ")
     assert found.sentence.endswith("no answer in time")
-    assert state_of(place).failed_since == first
-    saw(place, None, time.time_ns())
-    assert fresh(observatory, "source").level is Level.GREEN, "it is remembered what was newest"
+    assert state_of(path).failed_since == first
+    saw(path, None, time.time_ns())
+    assert fresh(observatory, "source").level is Level.GREEN, "the newest time is kept"
 
 
 def test_a_source_that_is_not_polled_is_unknown(observatory: Observatory) -> None:
-    place = Layout.of(observatory.site).freshness(STREAM)
-    saw(place, time.time_ns(), time.time_ns())
+    path = Layout.of(observatory.site).freshness(STREAM)
+    saw(path, time.time_ns(), time.time_ns())
     later = datetime.now(UTC) + timedelta(minutes=30)
     assert fresh(observatory, "source", later).sentence.endswith("is its arrival sensor on?")
 
@@ -101,10 +101,10 @@ def test_a_host_whose_clock_is_ahead_makes_its_files_no_newer(observatory: Obser
 
 
 def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_future(observatory: Observatory) -> None:
-    place, ahead = Layout.of(observatory.site).freshness(STREAM), timedelta(days=900)
+    path, ahead = Layout.of(observatory.site).freshness(STREAM), timedelta(days=900)
     written = now() - timedelta(hours=4)
-    saw(place, int((written + ahead).timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
-    saw(place, None, time.time_ns())
+    saw(path, int((written + ahead).timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
+    saw(path, None, time.time_ns())
     found = fresh(observatory, "source")
     assert found.level is Level.RED
     assert found.newest_utc is not None
@@ -114,15 +114,15 @@ def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_futu
 def test_a_stream_that_begins_later_is_gray_and_passes(tmp_path: Path) -> None:
     begin = TODAY + timedelta(days=9)
     found = list(all_freshness(Observatory(tmp_path, {"start": str(begin)}).site, {}))
-    assert {(one.level, one.sentence) for one in found} == {(Level.GRAY, f"planned to begin on {begin}")}
-    assert all(passes(one) for one in found)
+    assert {(entry.level, entry.sentence) for entry in found} == {(Level.GRAY, f"planned to begin on {begin}")}
+    assert all(passes(entry) for entry in found)
 
 
 def test_an_unknown_freshness_whose_reason_contains_planned_does_not_pass() -> None:
-    one = Freshness(
-        name="a", component="here", stream="a", stale_after_s=90, level=Level.GRAY, sentence="unknown so far: /planned"
+    freshness = Freshness(
+        name="a", component="here", stream="a", stale_after_s=90, level=Level.GRAY, sentence="unknown: /planned"
     )
-    assert not passes(one)
+    assert not passes(freshness)
 
 
 @pytest.mark.parametrize(
@@ -132,28 +132,26 @@ def test_an_unknown_freshness_whose_reason_contains_planned_does_not_pass() -> N
         '{"streams": {"met": {"generated_at_utc": "2026-03-05T10:00:00"}}}',
     ],
 )  # fmt: skip
-def test_an_invalid_summary_makes_the_archive_unknown_and_nothing_else(
-    observatory: Observatory, text: str
-) -> None:
+def test_an_invalid_summary_makes_the_archive_unknown_and_nothing_else(observatory: Observatory, text: str) -> None:
     put(observatory, timedelta(minutes=5))
-    place = observatory.site.paths.manifests / "latest/summary.json"
-    place.parent.mkdir(parents=True)
-    place.write_text(text)
+    path = observatory.site.paths.manifests / "latest/summary.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
     found = fresh(observatory, "archive")
-    assert (found.level, found.sentence[:29]) == (Level.GRAY, "unknown so far: summary.json:")
+    assert (found.level, found.sentence[:22]) == (Level.GRAY, "unknown: summary.json:")
     assert fresh(observatory, "here").level is Level.GREEN
 
 
 def test_a_stream_that_is_planned_offline_is_gray(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path, {"enabled": False})
     found = list(all_freshness(observatory.site, {}))
-    assert {(one.component, one.level, one.sentence) for one in found} == {
+    assert {(entry.component, entry.level, entry.sentence) for entry in found} == {
         (component, Level.GRAY, "planned offline") for component in ("source", "here", "archive")
     }
 
 
 def test_the_archive_is_as_fresh_as_the_newest_manifests_say(observatory: Observatory) -> None:
-    assert fresh(observatory, "archive").sentence == "unknown so far: it was never verified"
+    assert fresh(observatory, "archive").sentence == "unknown: never verified"
     put(observatory, timedelta(minutes=50), sides=("source", "local", "gws"))
     observatory.verify_and_publish(TODAY)
     found = fresh(observatory, "archive")
@@ -166,20 +164,20 @@ def test_a_product_is_as_fresh_as_its_newest_data(tmp_path: Path) -> None:
 
     site = load_site(write_site(tmp_path))
     newest = {"wxcam/catalog": now() - timedelta(minutes=30), "wxcam/fish_hdr/pixels": None}
-    found = {one.name: one.level for one in all_freshness(site, newest) if one.component == "product"}
+    found = {entry.name: entry.level for entry in all_freshness(site, newest) if entry.component == "product"}
     assert found == {"wxcam/catalog": Level.GREEN, "wxcam/fish_hdr/pixels": Level.RED}
 
 
 def test_the_class_of_an_age_changes_at_thirds_of_the_limit_and_then_with_each_doubling() -> None:
     def classes(ages: list[float]) -> list[int]:
-        one = Freshness(name="a", component="here", stream="a", stale_after_s=90, level=Level.RED, sentence="")
-        return [age_class(one.model_copy(update={"age_s": age})) for age in ages]
+        freshness = Freshness(name="a", component="here", stream="a", stale_after_s=90, level=Level.RED, sentence="")
+        return [age_class(freshness.model_copy(update={"age_s": age})) for age in ages]
 
     assert classes([0, 29, 31, 61, 91, 179, 181, 361, 10000]) == [0, 0, 1, 2, 3, 3, 4, 5, 9]
 
 
 class TestSensor:
-    """The sensor `freshness`: no run, and a result only where something has changed."""
+    """The sensor `freshness`: it starts no run, and writes a result only after a change."""
 
     def test_evaluations_without_a_change_write_no_row_however_many(
         self, observatory: Observatory, tmp_path: Path
@@ -206,13 +204,13 @@ class TestSensor:
         assert latest.event is not None
 
     def test_a_stale_source_is_written_once_however_its_clock_is_measured(self, observatory: Observatory) -> None:
-        place, sensor = Layout.of(observatory.site).freshness(STREAM), freshness_sensor(observatory.site)
+        path, sensor = Layout.of(observatory.site).freshness(STREAM), freshness_sensor(observatory.site)
         repository = build(observatory.site).get_repository_def()
         newest = int((now() - timedelta(hours=4)).timestamp() * 1e9)
         cursor, written = None, 0
         with DagsterInstance.ephemeral() as instance:
             for n in range(6):
-                saw(place, newest, time.time_ns() - n * 10**9)
+                saw(path, newest, time.time_ns() - n * 10**9)
                 context = build_sensor_context(instance, cursor=cursor, repository_def=repository)
                 data = sensor.evaluate_tick(context)
                 cursor = data.cursor

@@ -26,7 +26,7 @@ def with_mail(relay: Relay):
             "transport": "smtp",
             "smtp": {"port": relay.port},
             "within": in_site_file(5),
-            "disk_percent": 1,  # so that something is going on
+            "disk_percent": 1,  # causes an alert
         }
 
     return change
@@ -71,7 +71,7 @@ def platform(tmp_path: Path, relay: Relay) -> Iterator[Daemon]:
 
 
 def test_a_run_that_fails_is_mailed_at_once_and_once(platform: Daemon, relay: Relay) -> None:
-    platform.sense("failed_runs")  # from now on it sees what fails
+    platform.sense("failed_runs")  # it handles runs that fail after its first tick
     source = Path(platform.site.streams["met"].path)
     day = datetime.now(UTC)
     (source / f"met_{day:%Y%m%d}.txt").write_text("data")

@@ -1,4 +1,4 @@
-"""A look at everything: it changes nothing, it ends in time whatever is down, and its files can be relied on."""
+"""Snapshots: they change nothing, end in time whatever is down, and their files keep their format."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from tests.site_files import write_site
 from tests.troubled_hosts import accepts_and_never_answers
 
 OLD = Path(__file__).parents[1] / "old"
-HANGS = patient(120)  # s; what hangs here is waited for by nobody
+HANGS = patient(120)  # s; nothing waits that long
 
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    """A page of the site."""
+    """A web server with a page of the site."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -80,10 +80,10 @@ def test_a_snapshot_has_local_and_remote_disks_the_clock_of_the_host_and_the_pag
     with DagsterInstance.ephemeral() as instance:
         snapshot, assessment = observe_site(site, instance)
     disks = {disk.name: disk for disk in snapshot.filesystems}
-    there = disks[f"host camera {tmp_path}"]
-    assert there.used_percent is not None
+    remote = disks[f"host camera {tmp_path}"]
+    assert remote.used_percent is not None
     assert disks["raw"].used_percent is not None
-    assert abs(there.used_percent - disks["raw"].used_percent) <= 2, "it is the same file system"
+    assert abs(remote.used_percent - disks["raw"].used_percent) <= 2, "it is the same file system"
     [host] = snapshot.hosts
     assert host.reachable
     assert host.clock_skew_s is not None
@@ -101,7 +101,7 @@ def test_if_no_host_key_can_be_stored_each_host_has_the_reason_and_the_rest_is_o
 ) -> None:
     site = site_with(tmp_path, host_of(server), web)
     Layout.of(site).known_hosts.mkdir(parents=True)
-    snapshot, _ = observe_site(site, "no home here")
+    snapshot, _ = observe_site(site, "no DAGSTER_HOME")
     [host] = snapshot.hosts
     assert not host.reachable
     assert f"{Layout.of(site).known_hosts} is no file. Move it away" in str(host.error)
@@ -114,11 +114,11 @@ def test_whatever_is_down_a_snapshot_ends_in_time_and_lists_what_is_unknown(tmp_
         silent = SshHost(address="127.0.0.1", port=port, user="root", auth="none")
         site = site_with(tmp_path, silent, f"http://127.0.0.1:{port}/")
         began = time.monotonic()
-        snapshot, assessment = observe_site(site, "no home here")
+        snapshot, assessment = observe_site(site, "no DAGSTER_HOME")
         assert time.monotonic() - began < patient(6 + 20)
     assert not snapshot.hosts[0].reachable
     assert snapshot.pages[0].error
-    assert snapshot.platform.error == "no home here"
+    assert snapshot.platform.error == "no DAGSTER_HOME"
     levels = {check.component: check.level for check in assessment.checks}
     assert levels["dagster"] is Level.GRAY
     assert levels[f"disk host camera {tmp_path}"] is Level.GRAY
@@ -138,21 +138,21 @@ def test_records_that_hang_are_unknown_and_delay_nothing_else(tmp_path: Path) ->
 
     began, pages = time.monotonic(), PageProbe(patient(1))
     try:
-        snapshot = take_snapshot(site, ask=no_host, orchestrator=Hanging("none"), fetch=pages, dagster_version="1")
+        snapshot = take_snapshot(
+            site, run_on_host=no_host, orchestrator=Hanging("none"), fetch=pages, dagster_version="1"
+        )
         assert time.monotonic() - began < HANGS / 2
     finally:
         is_over.set()
     assert [disk.name for disk in snapshot.filesystems] == ["raw", "products", "state", "manifests"]
-    [products] = [one for one in snapshot.freshness if one.component == "product"]
+    [products] = [entry for entry in snapshot.freshness if entry.component == "product"]
     assert (products.level, products.sentence) == (
         Level.GRAY,
-        f"unknown so far: no answer within {patient(5) - 3:.1f} s",
+        f"unknown: no answer within {patient(5) - 3:.1f} s",
     )
 
 
-def test_a_stream_whose_files_hang_is_gray(
-    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_whose_files_hang_is_gray(observatory: Observatory, monkeypatch: pytest.MonkeyPatch) -> None:
     is_over = threading.Event()
 
     def hang(*_: object) -> None:
@@ -172,20 +172,20 @@ def test_a_stream_whose_files_hang_is_gray(
     assert "no answer within" in snapshot.freshness[1].sentence
 
 
-def everything(root: Path, but: tuple[str, ...] = ()) -> dict[str, tuple[int, int, bytes]]:
+def everything(root: Path, excluded: tuple[str, ...] = ()) -> dict[str, tuple[int, int, bytes]]:
     """Names, inodes, mtimes and bytes of a tree."""
     return {
         name: (path.lstat().st_ino, path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in sorted(root.rglob("*"))
-        if not (name := str(path.relative_to(root))).startswith(but)
+        if not (name := str(path.relative_to(root))).startswith(excluded)
     }
 
 
 def test_the_health_asset_writes_its_own_files_and_changes_nothing_else(tmp_path: Path, server: SshServer) -> None:
     site = site_with(tmp_path, host_of(server))
-    for place in ("raw/wxcam/FISH/20260818", "products/wxcam", "state/locks", "manifests/latest"):
-        (tmp_path / place).mkdir(parents=True)
-        (tmp_path / place / "file").write_text("as it was")
+    for directory in ("raw/wxcam/FISH/20260818", "products/wxcam", "state/locks", "manifests/latest"):
+        (tmp_path / directory).mkdir(parents=True)
+        (tmp_path / directory / "file").write_text("as it was")
     definitions = build(site)
     own = ("raw/ops_monitor", "products/ops_monitor", "state/locks", "sshd", "state/ledger")
     with DagsterInstance.ephemeral() as instance:
@@ -197,7 +197,7 @@ def test_the_health_asset_writes_its_own_files_and_changes_nothing_else(tmp_path
     after = everything(tmp_path, own)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed == set()
-    assert not (tmp_path / "state/known_hosts").exists(), "a look adds no host key"
+    assert not (tmp_path / "state/known_hosts").exists(), "a snapshot adds no host key"
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("ops_monitor/**/*") if path.is_file()}
     latest = Snapshot.model_validate_json((tmp_path / "raw/ops_monitor/latest.json").read_bytes())
     day = f"{latest.generated_at_utc:%Y%m%d}"
@@ -265,7 +265,9 @@ def test_the_schemas_in_the_documents_are_those_of_the_models(name: str) -> None
     assert (DIRECTORY / name).read_text() == schema_of(name), "run: make schemas"
 
 
-def test_the_command_shows_the_assessment_and_its_exit_code_is_the_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_shows_the_assessment_and_its_exit_code_is_the_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     site = write_site(tmp_path)
     done = CliRunner().invoke(main, ["--site", str(site), "health", "--json"])
@@ -287,19 +289,17 @@ def test_a_home_without_records_is_gray_and_none_are_made(tmp_path: Path, monkey
     assert list(home.iterdir()) == []
 
 
-def test_watch_uses_one_copy_of_the_host_keys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watch_uses_one_copy_of_the_host_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copies: list[Path] = []
 
-    def sense_arrivals(site: Site, _: object, copy: Path, more: object) -> tuple[Snapshot, Assessment]:
+    def observe(site: Site, _: object, copy: Path, extra_checks: object) -> tuple[Snapshot, Assessment]:
         copies.append(copy)
         if len(copies) == 3:
             raise KeyboardInterrupt
         return observe_site(site, "none", copy)
 
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("aurora_cli.health.observe", sense_arrivals)
+    monkeypatch.setattr("aurora_cli.health.observe", observe)
     monkeypatch.setattr("aurora_cli.health.time.sleep", lambda _: None)
     CliRunner().invoke(main, ["--site", str(write_site(tmp_path)), "health", "--watch"])
     assert len(copies) == 3
@@ -310,7 +310,7 @@ def test_the_ages_of_a_day_skip_invalid_lines(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path))
     (tmp_path / "raw/wxcam").mkdir(parents=True)
     snapshot, assessment = observe_site(site, "none")
-    fresh = [one.model_copy(update={"age_s": 60.0}) for one in snapshot.freshness]
+    fresh = [entry.model_copy(update={"age_s": 60.0}) for entry in snapshot.freshness]
     *_, lines = publish_health(site, snapshot.model_copy(update={"freshness": fresh}), assessment)
     good = lines.read_text()
     no_zone = good.replace("Z", "").replace("+00:00", "")

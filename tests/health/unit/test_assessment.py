@@ -1,4 +1,4 @@
-"""The table of levels, row by row."""
+"""The rules of the levels, one by one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_host_is_amber_if_it_does_not_answer_or_its_clock_is_off(host: dict[st
 
 
 @pytest.mark.parametrize(
-    ("page", "wanted", "level"),
+    ("page", "expected_title", "level"),
     [
         ({"status": 200, "title": "Aurora sky"}, None, GREEN),
         ({"status": 200, "title": "Aurora sky"}, "sky", GREEN),
@@ -92,9 +92,9 @@ def test_a_host_is_amber_if_it_does_not_answer_or_its_clock_is_off(host: dict[st
     ],
 )
 def test_a_page_is_red_if_it_cannot_be_loaded_and_amber_if_it_has_another_title(
-    page: dict[str, Any], wanted: str | None, level: Level
+    page: dict[str, Any], expected_title: str | None, level: Level
 ) -> None:
-    assert assessment.rate_page(Page(name="dash", url="http://127.0.0.1/", **page), wanted) is level
+    assert assessment.rate_page(Page(name="dash", url="http://127.0.0.1/", **page), expected_title) is level
 
 
 def snapshot(**parts: Any) -> Snapshot:
@@ -160,29 +160,31 @@ def test_the_overall_level_is_that_of_the_worst_part_and_gray_does_not_count() -
     ],
 )
 def test_the_broken_stage_is_the_first_stale_one(red: tuple[str, ...], stage: str) -> None:
-    everything = [fresh(one, RED if one in red else GREEN) for one in ("archive", "product", "here", "source")]
+    everything = [
+        fresh(component, RED if component in red else GREEN) for component in ("archive", "product", "here", "source")
+    ]
     assert find_broken_stages(everything) == {"met": stage}
 
 
 def test_a_stale_stream_with_an_unknown_source_is_broken_at_the_source() -> None:
-    unseen = fresh("source", GRAY).model_copy(update={"since_utc": NOW})
-    assert find_broken_stages([unseen, fresh("here", RED), fresh("archive", RED)]) == {"met": "source"}
-    assert find_broken_stages([unseen, fresh("here", GREEN)]) == {}, "nothing is stale yet"
-    assert find_broken_stages([unseen, fresh("here", GREEN), fresh("archive", RED)]) == {"met": "archive"}
+    unknown = fresh("source", GRAY).model_copy(update={"since_utc": NOW})
+    assert find_broken_stages([unknown, fresh("here", RED), fresh("archive", RED)]) == {"met": "source"}
+    assert find_broken_stages([unknown, fresh("here", GREEN)]) == {}, "nothing is stale yet"
+    assert find_broken_stages([unknown, fresh("here", GREEN), fresh("archive", RED)]) == {"met": "archive"}
 
 
-@pytest.mark.parametrize(("gaps", "level"), [(0, GRAY), (1, RED)])
+@pytest.mark.parametrize(("missing", "level"), [(0, GRAY), (1, RED)])
 def test_old_manifests_of_a_stream_that_is_planned_offline_are_gray_unless_files_are_missing(
-    gaps: int, level: Level
+    missing: int, level: Level
 ) -> None:
     off = fresh("source", GRAY).model_copy(update={"sentence": "planned offline"})
-    manifest = Manifest(stream="met", age_s=80_000, gws_missing_count=gaps)
+    manifest = Manifest(stream="met", age_s=80_000, gws_missing_count=missing)
     assert level_of("manifests met", freshness=[off], manifests=[manifest]) is level
     assert level_of("manifests met", freshness=[fresh("source", GREEN)], manifests=[manifest]) is RED
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0, "0 s"),
         (119, "119 s"),
@@ -193,15 +195,15 @@ def test_old_manifests_of_a_stream_that_is_planned_offline_are_gray_unless_files
         (None, "never"),
     ],
 )
-def test_ages_are_formatted_for_people(seconds: float | None, said: str) -> None:
-    assert assessment.format_age(seconds) == said
+def test_ages_are_formatted_for_people(seconds: float | None, text: str) -> None:
+    assert assessment.format_age(seconds) == text
 
 
 def test_every_check_has_its_stage_and_a_next_step() -> None:
     found = assess(
         snapshot(
             filesystems=[Filesystem(name="raw", path="/raw", used_percent=1)],
-            freshness=[fresh(one, GREEN) for one in ("source", "here", "archive", "product")],
+            freshness=[fresh(component, GREEN) for component in ("source", "here", "archive", "product")],
             manifests=[Manifest(stream="met", age_s=1)],
             platform=Platform(
                 daemons=[Daemon(name="sensor", healthy=True)],
@@ -217,4 +219,5 @@ def test_every_check_has_its_stage_and_a_next_step() -> None:
     assert len(found.checks) == 15
     for check in found.checks:
         assert check.details.startswith("Stage: "), check
-        assert "See: " in check.details, check
+        next_step = "Next: " if check.component.startswith("check ") else "See: "
+        assert next_step in check.details, check

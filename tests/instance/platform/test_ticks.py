@@ -42,9 +42,9 @@ from aurora_platform.health.models import Daemon as DaemonState
 from aurora_platform.health.report import as_markdown, publish_health
 from tests.daemon import Daemon, make_home
 from tests.health.host.test_alerts import Site as Alerted
-from tests.health.site_observation import observe_site
 from tests.health.relay import Relay
-from tests.health.snapshots import MINUTES, START, settings, healthy
+from tests.health.site_observation import observe_site
+from tests.health.snapshots import MINUTES, START, healthy, settings
 from tests.site_files import write_site
 
 DAEMONS = {"sensor", "scheduler", "asset"}
@@ -262,8 +262,8 @@ class TestMails:
     def test_while_a_daemon_is_dead_nobody_knows(self) -> None:
         def verdict(*, healthy: bool) -> Verdict:
             platform = Platform(daemons=[DaemonState(name="sensor", healthy=healthy)])
-            reading = SnapshotFile("", healthy(START, platform=platform))
-            return evaluate_conditions(reading, settings(), START, START, ["ticks overdue"])["ticks overdue"].verdict
+            file = SnapshotFile("", healthy(START, platform=platform))
+            return evaluate_conditions(file, settings(), START, START, ["ticks overdue"])["ticks overdue"].verdict
 
         assert (verdict(healthy=False), verdict(healthy=True)) == (Verdict.OPEN, Verdict.WELL)
 
