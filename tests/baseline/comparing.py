@@ -49,10 +49,40 @@ MEASURED = {
 _NUMBER = r"\d+(\.\d+)?"
 # The same as people read it: of a sentence or a line of a report only that part is left out.
 _MEASURED_TEXTS = [
-    re.compile(rf"(?<=looked for ){_NUMBER}(?= s\.)"),
-    re.compile(rf"(?<=clock )[+-]{_NUMBER}(?= s against ours)"),
+    re.compile(rf"(?<=observed in ){_NUMBER}(?= s\.)"),
+    re.compile(rf"(?<=clock )[+-]{_NUMBER}(?= s against this machine's)"),
     re.compile(rf"{_NUMBER} % in use(, {_NUMBER} [kMGT]?B free)?(, {_NUMBER} % of inodes)?"),
     re.compile(r"(?<=^Software )\S+(, commit \w+)?( \(modified\))?; Dagster [^\s;]+(?=; )", re.MULTILINE),
+]
+
+# Texts of 0.1.1 that were reworded since, and how they read now.
+REWORDED = [
+    (re.compile(old), new)
+    for old, new in (
+        ("unknown so far: ", "unknown: "),
+        ("nothing looks at it: is its arrival sensor on", "the source is not polled; is its arrival sensor on"),
+        ("does NOT run", "NOT running"),
+        (r"(\d+) runs wait", r"queued runs: \1"),
+        ("s against ours", "s against this machine's"),
+        (": broke at ", ": broken at "),
+        (
+            r" broke at (\S+); what comes after that follows from it",
+            r" is broken at \1; the later stages fail because of that",
+        ),
+        ("from the host to here", "from the host to this machine"),
+        (
+            r"(\d+ of \d+ files) in the archive; missing (\d+) there and (\d+) here, different (\d+) and (\d+); ",
+            r"\1 are in the archive; archive: \2 missing, \4 different; local: \3 missing, \5 different; manifests ",
+        ),
+        (
+            "See: the table names each file; touch it on the host if it is whole there",
+            "Next: the check's table lists each file; if a file is intact on the host, run touch on it there",
+        ),
+        ("## How new the newest data is", "## Age of the newest data"),
+        (r"\| source \| here \| archive \|", "| source | local | archive |"),
+        ("## Not known, or planned to be off", "## Unknown, or planned offline"),
+        ("; looked for ", "; observed in "),
+    )
 ]
 
 
@@ -72,7 +102,9 @@ def reports_of(home: Path) -> dict[str, Any]:
 
 
 def read_report(name: str, text: str) -> list[Any]:
-    """A report as it is compared: the lines of a text, the values of a JSON file."""
+    """A report as it is compared: the lines of a text, the values of a JSON file; in today's wording."""
+    for old, new in REWORDED:
+        text = old.sub(new, text)
     if name.endswith(".md"):
         return _without_measures(text).splitlines()
     return [_without_measures(json.loads(part)) for part in (text.splitlines() if name.endswith("l") else [text])]

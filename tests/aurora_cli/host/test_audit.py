@@ -45,8 +45,8 @@ class ServerWithPrograms(SshServer):
 
 OLD = ("3.1.0", "v3.2.7", "3.4.3", "3.5.0pre1")
 BELOW = (
-    "protocol version 31: below 3.5.0, which closed 33 vulnerabilities; a distribution's package may have the fixes "
-    "all the same, which this version does not say"
+    "protocol version 31: below 3.5.0, which closed 33 vulnerabilities; the package of a distribution may have the "
+    "fixes although its version is lower"
 )
 
 
@@ -223,7 +223,7 @@ def test_a_host_without_gnu_find_or_rsync_fails(observatory: Observatory, tmp_pa
         ("rsync  version 3.10.1  protocol version 32", "ok", "rsync  version 3.10.1  protocol version 32"),
         *((f"rsync  version {old}  protocol version 31", "warn", f"rsync  version {old}  {BELOW}") for old in OLD),
         ("rsync  version 3.0.9  protocol version 30", "FAIL", "rsync  version 3.0.9  protocol version 30: too old"),
-        ("openrsync: protocol version 29", "warn", "says no version that we know: openrsync: protocol version 29"),
+        ("openrsync: protocol version 29", "warn", "unknown version: openrsync: protocol version 29"),
     ],
 )
 def test_the_version_of_a_hosts_rsync_is_shown_and_an_incompatible_one_fails(
@@ -240,9 +240,9 @@ def test_the_version_of_a_hosts_rsync_is_shown_and_an_incompatible_one_fails(
 @pytest.mark.parametrize(
     ("tools", "level", "what"),
     [
-        (("python3", "openssl", "sha256sum"), "ok", "python3 is there"),
-        (("sha256sum",), "ok", "sha256sum is there"),
-        ((), "warn", "neither python3, openssl nor sha256sum: no copy can be compared by its content"),
+        (("python3", "openssl", "sha256sum"), "ok", "python3 is installed"),
+        (("sha256sum",), "ok", "sha256sum is installed"),
+        ((), "warn", "neither python3, openssl nor sha256sum is installed: no copy can be compared by its content"),
     ],
 )
 def test_the_program_that_hashes_files_on_a_host_is_shown(
@@ -385,7 +385,7 @@ def test_one_working_host_is_enough_for_the_archive(observatory: Observatory, tm
     both = archive(down, good)
     assert both["archive 127.0.0.2 raw"]["level"] == "ok"
     assert both["archive 127.0.0.2 products"]["level"] == "FAIL"
-    assert "make it there" in both["archive 127.0.0.2 products"]["next_step"]
+    assert "make it on the host" in both["archive 127.0.0.2 products"]["next_step"]
     (tmp_path / "none").mkdir()
     assert archive(down, good)["archive 127.0.0.9"]["level"] == "warn"
 

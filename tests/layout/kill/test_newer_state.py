@@ -146,7 +146,7 @@ def test_an_audit_says_it_in_one_line_and_goes_on(home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "level", "what"),
     [
-        (None, "ok", f"version 0: whoever writes first makes version {VERSION} of it"),
+        (None, "ok", f"version 0: the first program that writes upgrades it to version {VERSION}"),
         (f'{{"layout": {VERSION}}}', "ok", f"version {VERSION}"),
         ("{", "FAIL", "does not say which version this directory has"),
     ],
