@@ -1,4 +1,4 @@
-"""A real SMTP relay for a test: it can be stopped, refuse mails, or require TLS and a login. Makes a certificate too."""
+"""A real SMTP relay for a test: it can be stopped, refuse mails, or require TLS and a login. Makes certificates too."""
 
 from __future__ import annotations
 

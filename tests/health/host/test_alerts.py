@@ -366,7 +366,7 @@ def test_failed_runs_ticks_and_daemons_are_mailed_at_once(site: Site, relay: Rel
     )
     site.at(START, platform=bad)
     site.at(START + HOURS, platform=Platform(error="database is locked"))
-    assert relay.subjects == ["[demo] 3 new: run cl61_day 2026-03-01, tick thumbnails, daemon ..."]
+    assert relay.subjects == ["[demo] 3 new: run cl61_day 2026-03-01, tick thumbnails, daemon SC..."]
     assert "- daemon SCHEDULER: NOT running, last heartbeat never" in text_of(relay.mails[0])
     site.at(START + 2 * HOURS)
     assert len(relay.mails) == 2
