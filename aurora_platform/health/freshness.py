@@ -73,7 +73,7 @@ def unknown_product_freshness(site: Site, why: str) -> Iterator[Freshness]:
 
 
 def measure_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
-    """Measure a source by the last poll of the arrival sensor; unknown if that poll failed."""
+    """Measure a source by the last poll of the arrival sensor; unknown if it failed or is too long ago."""
     state = state_of(Layout.of(site).freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
     if planned := _planned_offline(stream, now):

@@ -44,7 +44,7 @@ def alerting(home: Path, chosen: Alerts, **more: Any) -> Alerting:
     return Alerting("demo", chosen, home / "alerts", home / "locks", **more)
 
 
-def healthy(at: datetime, **changes: Any) -> Snapshot:
+def healthy_snapshot(at: datetime, **changes: Any) -> Snapshot:
     """A snapshot without problems; ``changes`` replace fields."""
     fields: dict[str, Any] = {
         "generated_at_utc": at,
@@ -62,7 +62,7 @@ def healthy(at: datetime, **changes: Any) -> Snapshot:
 
 
 def healthy_file(at: datetime, **changes: Any) -> SnapshotFile:
-    return SnapshotFile("latest.json", healthy(at, **changes))
+    return SnapshotFile("latest.json", healthy_snapshot(at, **changes))
 
 
 def disk(name: str, percent: float | None, inodes: float | None = 10) -> Filesystem:

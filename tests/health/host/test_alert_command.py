@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from aurora_cli.main import main
 from aurora_platform.health.models import Platform, Run
 from tests.health.relay import Relay, text_of
-from tests.health.snapshots import disk, healthy, stale
+from tests.health.snapshots import disk, healthy_snapshot, stale
 from tests.site_files import write_site
 
 
@@ -38,7 +38,7 @@ def aurora(tmp_path: Path, relay: Relay) -> Callable[..., Result]:
 def write_latest(home: Path, name: str = "raw/ops_monitor/latest.json", **changes: Any) -> Path:
     file = home / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(healthy(datetime.now(UTC), **changes).model_dump_json())
+    file.write_text(healthy_snapshot(datetime.now(UTC), **changes).model_dump_json())
     return file
 
 
@@ -158,7 +158,7 @@ def test_a_site_without_the_key_alerts_says_so(tmp_path: Path) -> None:
 
 def test_an_old_file_shows_that_the_collector_has_stopped(aurora: Callable[..., Result], tmp_path: Path) -> None:
     file = write_latest(tmp_path, filesystems=[disk("raw", 91)])
-    file.write_text(healthy(datetime.now(UTC) - timedelta(minutes=20)).model_dump_json())
+    file.write_text(healthy_snapshot(datetime.now(UTC) - timedelta(minutes=20)).model_dump_json())
     done = aurora("--dry-run")
     assert "[demo] 1 new: collector" in done.stdout
     assert "20 min old" in done.stdout

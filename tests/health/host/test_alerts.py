@@ -29,8 +29,8 @@ from tests.health.snapshots import (
     alerting,
     disk,
     fresh,
-    healthy,
     healthy_file,
+    healthy_snapshot,
     manifest,
     offline,
     settings,
@@ -38,7 +38,7 @@ from tests.health.snapshots import (
 )
 
 ROOT = Path(__file__).resolve().parents[3]
-NAIVE = healthy(START).model_dump_json().replace('0Z"', '0"').encode()
+NAIVE = healthy_snapshot(START).model_dump_json().replace('0Z"', '0"').encode()
 FULL = {"filesystems": [disk("raw", 91), disk("products", 50)]}
 
 
@@ -439,7 +439,7 @@ def test_an_unreadable_file_is_mailed_after_a_quarter_of_an_hour(
 
 def test_a_snapshot_that_the_collector_wrote_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "latest.json"
-    path.write_text(healthy(START).model_dump_json())
+    path.write_text(healthy_snapshot(START).model_dump_json())
     conditions = evaluate_conditions(read_snapshot(path), settings(), START, START)
     assert {condition.verdict for condition in conditions.values()} == {"well"}
     assert [*conditions] == [

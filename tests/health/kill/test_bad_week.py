@@ -19,7 +19,7 @@ from tests.health.snapshots import (
     STREAMS,
     alerting,
     disk,
-    healthy,
+    healthy_snapshot,
     manifest,
     offline,
     settings,
@@ -126,7 +126,7 @@ class Week:
         self._switch_relay(is_down=bool(by["no relay"]))
         if self.latest is None or not by["no collector"]:
             manifests_age = real - since("2 00:00") if by["no manifests"] else timedelta(minutes=5)
-            self.latest = healthy(
+            self.latest = healthy_snapshot(
                 now,
                 filesystems=[disk(name, 85 if name in by["full"] else 40) for name in ("raw", "products")],
                 freshness=self._freshness(by["stale"], by["offline"]),

@@ -31,7 +31,7 @@ from tests.daemon import MET, Daemon, make_home, put
 from tests.health.check_results import CATALOG, MATCHES, OF_DAY, RAW, Records
 from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay, text_of
-from tests.health.snapshots import HOURS, MINUTES, START, fresh, healthy, manifest, offline, settings, stale
+from tests.health.snapshots import HOURS, MINUTES, START, fresh, healthy_snapshot, manifest, offline, settings, stale
 from tests.site_files import write_site
 
 RUNBOOK = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text().partition("## Runbook, by symptom")[2]
@@ -277,7 +277,9 @@ def test_of_many_failed_checks_the_worst_are_listed_and_all_are_counted(records:
     assert ([check.name for check in listed], count) == (["c", "a"], 3)
     platform = Platform(failed_checks=listed, failed_checks_count=count)
     [line] = [
-        c for c in assess(healthy(START, platform=platform), Health(), {}).checks if c.component == "checks failed"
+        c
+        for c in assess(healthy_snapshot(START, platform=platform), Health(), {}).checks
+        if c.component == "checks failed"
     ]
     assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 listed")
     assert re.search(r"\*\*`checks failed`, `N more than the \d+ listed`\.\*\*", RUNBOOK)
@@ -315,7 +317,7 @@ def lines(snapshot: Snapshot) -> dict[str, str]:
 
 
 def test_a_failed_check_is_a_line_of_the_report_with_the_next_step() -> None:
-    snapshot = healthy(START, platform=checks(a_check(level=Level.RED, sentence="*3* files\nmissing")))
+    snapshot = healthy_snapshot(START, platform=checks(a_check(level=Level.RED, sentence="*3* files\nmissing")))
     assessment = assess(snapshot, Health(), {})
     assert assessment.overall_level is Level.RED
     text = as_markdown(snapshot, assessment)
@@ -327,10 +329,10 @@ def test_a_failed_check_is_a_line_of_the_report_with_the_next_step() -> None:
 def test_missing_files_have_one_line_and_all_checks_that_were_not_evaluated_have_one_line() -> None:
     gaps = a_check("no_settled_gap", "manifests/cl61", Level.RED)
     unknown = [a_check("plays", f"wxcam/{n}", is_evaluated=False) for n in ("a", "b")]
-    bad = lines(healthy(START, platform=checks(gaps, *unknown), manifests=[manifest("cl61", missing=3)]))
+    bad = lines(healthy_snapshot(START, platform=checks(gaps, *unknown), manifests=[manifest("cl61", missing=3)]))
     assert "red check manifests/cl61:no_settled_gap" not in bad
     assert bad["amber checks not evaluated"] == "2: wxcam/a: plays; wxcam/b: plays"
-    assert "red check manifests/cl61:no_settled_gap" in lines(healthy(START, platform=checks(gaps)))
+    assert "red check manifests/cl61:no_settled_gap" in lines(healthy_snapshot(START, platform=checks(gaps)))
 
 
 def test_the_command_shows_a_failed_check_and_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +391,7 @@ class TestMails:
     def test_a_check_that_is_mailed_as_something_else_or_is_off_is_not_mailed(
         self, check: FailedCheck, changes: dict
     ) -> None:
-        snapshot = healthy(START, platform=checks(check), **changes)
+        snapshot = healthy_snapshot(START, platform=checks(check), **changes)
         conditions = evaluate_conditions(SnapshotFile("latest.json", snapshot), settings(), START, START)
         bad = [
             key
@@ -400,7 +402,7 @@ class TestMails:
 
     def test_the_hold_time_is_a_key_of_the_site_file(self) -> None:
         given = settings(checks_after="2h")
-        snapshot = healthy(START, platform=checks(a_check()))
+        snapshot = healthy_snapshot(START, platform=checks(a_check()))
         assert evaluate_conditions(SnapshotFile("latest.json", snapshot), given, START, START)[NAME].hold == 2 * HOURS
         assert Alerts.model_fields["checks_after"].default == timedelta(minutes=30)
 

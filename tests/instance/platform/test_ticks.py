@@ -44,7 +44,7 @@ from tests.daemon import Daemon, make_home
 from tests.health.host.test_alerts import Site as Alerted
 from tests.health.relay import Relay
 from tests.health.site_observation import observe_site
-from tests.health.snapshots import MINUTES, START, healthy, settings
+from tests.health.snapshots import MINUTES, START, healthy_snapshot, settings
 from tests.site_files import write_site
 
 DAEMONS = {"sensor", "scheduler", "asset"}
@@ -239,7 +239,7 @@ LATE = [OverdueTick(name=f"arrivals_{n}", sentence=SENTENCE) for n in range(30)]
 
 
 def test_thirty_overdue_ticks_are_one_red_line_and_the_first() -> None:
-    snapshot = healthy(START, platform=Platform(overdue_ticks=LATE))
+    snapshot = healthy_snapshot(START, platform=Platform(overdue_ticks=LATE))
     assessment = assess(snapshot, Health(), {})
     assert assessment.overall_level is Level.RED
     [line] = [one for one in as_markdown(snapshot, assessment).splitlines() if "**RED**" in one]
@@ -262,7 +262,7 @@ class TestMails:
     def test_while_a_daemon_is_dead_nobody_knows(self) -> None:
         def verdict(*, healthy: bool) -> Verdict:
             platform = Platform(daemons=[DaemonState(name="sensor", healthy=healthy)])
-            file = SnapshotFile("", healthy(START, platform=platform))
+            file = SnapshotFile("", healthy_snapshot(START, platform=platform))
             return evaluate_conditions(file, settings(), START, START, ["ticks overdue"])["ticks overdue"].verdict
 
         assert (verdict(healthy=False), verdict(healthy=True)) == (Verdict.OPEN, Verdict.WELL)
