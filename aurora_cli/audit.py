@@ -18,7 +18,7 @@ from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, none_matches, scan
-from aurora_platform.operations.audit_host import HostDirectory, HostAudit, audit_known_hosts
+from aurora_platform.operations.audit_host import HostAudit, HostDirectory, audit_known_hosts
 from aurora_platform.operations.audit_local import local_audits
 from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import counted
@@ -74,17 +74,17 @@ def audit_site(site: Site) -> list[AuditLine]:
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
     with read_only_connections(site, within=limits.look) as (connections, _), wait_display() as display:
         machine = local_audits(site) | {"known_hosts": partial(audit_known_hosts, Layout.of(site).known_hosts)}
-        ssh_hosts = {visit.name: visit for visit in _ssh_visits(site, connections)}
-        archive = {visit.name: visit for visit in _archive_visits(site, connections)}
+        ssh_hosts = {host_audit.name: host_audit for host_audit in _ssh_audits(site, connections)}
+        archive = {host_audit.name: host_audit for host_audit in _archive_audits(site, connections)}
         other_hosts = {
             f"host {name}": partial(_audit_other_host, site, connections, name) for name in _other_host_names(site)
         }
         remote = {
-            name: display.track(name, partial(_audit_ssh_host, site, connections, visit))
-            for name, visit in ssh_hosts.items()
+            name: display.track(name, partial(_audit_ssh_host, site, connections, host_audit))
+            for name, host_audit in ssh_hosts.items()
         }
         remote |= {name: display.track(name, job) for name, job in other_hosts.items()}
-        remote |= {name: display.track(name, visit.audit) for name, visit in archive.items()}
+        remote |= {name: display.track(name, host_audit.audit) for name, host_audit in archive.items()}
         local_streams = {
             name: partial(_audit_includes, site, connections, [name])
             for name, stream in site.streams.items()
@@ -138,20 +138,25 @@ def _lines_or_failure(name: str, result: list[AuditLine] | Exception) -> list[Au
     return [AuditLine(name, Level.FAIL, f"{type(result).__name__}: {result}", "report this as a bug")]
 
 
-def _ssh_visits(site: Site, connections: Connections) -> Iterator[HostAudit]:
+def _ssh_audits(site: Site, connections: Connections) -> Iterator[HostAudit]:
     """Yield the SSH hosts that have an enabled stream, with the directories of these streams."""
     for name, host in site.hosts.items():
         streams = {key: stream for key, stream in site.streams.items() if stream.host == name and stream.enabled}
         if streams and isinstance(host, SshHost):
-            places = {f"source {key}": HostDirectory(stream.path, f"streams.{key}.path") for key, stream in streams.items()}
+            places = {
+                f"source {key}": HostDirectory(stream.path, f"streams.{key}.path") for key, stream in streams.items()
+            }
             yield HostAudit(f"host {name}", f"hosts.{name}", host, places, connections, Layout.of(site).known_hosts)
 
 
-def _audit_ssh_host(site: Site, connections: Connections, visit: HostAudit) -> list[AuditLine]:
+def _audit_ssh_host(site: Site, connections: Connections, host_audit: HostAudit) -> list[AuditLine]:
     """Audit a host, and the `include` of the streams whose directories can be read."""
-    lines = visit.audit()
+    lines = host_audit.audit()
     names = [line.component.removeprefix("source ") for line in lines if line.level is Level.OK]
-    return [*lines, *_audit_includes(site, connections, [name for name in names if f"source {name}" in visit.directories])]
+    return [
+        *lines,
+        *_audit_includes(site, connections, [name for name in names if f"source {name}" in host_audit.directories]),
+    ]
 
 
 def _other_host_names(site: Site) -> list[str]:
@@ -222,7 +227,7 @@ def _audit_include(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]
         yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
 
 
-def _archive_visits(site: Site, connections: Connections) -> Iterator[HostAudit]:
+def _archive_audits(site: Site, connections: Connections) -> Iterator[HostAudit]:
     """Yield the hosts of the archive, with the directories of the archive."""
     for host in site.archive.hosts if site.archive else ():
         assert site.archive is not None
