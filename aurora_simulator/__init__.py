@@ -1,14 +1,14 @@
-"""A sky camera and the instruments beside it that anyone can run: demo, tests and benchmarks read what they write.
+"""Simulates a sky camera and the other instruments of an observatory, for the demo, tests and benchmarks.
 
-`simulate` writes a camera's tree, `CameraSpec` says which, `FAULTS` lists what may be made to go wrong in it. The same
-spec gives the same bytes. `run_live` writes such files in real time, as `LiveSpec` says.
+`simulate` writes the file tree of the camera that a `CameraSpec` describes. `FAULTS` lists the faults that it can add.
+The same spec gives the same bytes. `run_live` writes such files in real time; a `LiveSpec` describes them.
 
-`simulate_instruments` writes the trees of the other seven streams, `InstrumentSpec` says which, `INSTRUMENTS` where
-they lie. `advance` brings those trees to any sky time, as often as asked; `run_instruments` does so in real time.
+`simulate_instruments` writes the trees of the other seven streams that an `InstrumentSpec` describes. `INSTRUMENTS`
+lists their directories. `advance` updates those trees to any sky time, repeatedly; `run_instruments` in real time.
 
-`aurora_simulator.ssh_server` is a real sshd on a loopback address, for those who want such a host over SSH.
+`aurora_simulator.ssh_server` runs a real sshd on a loopback address, to serve such files over SSH.
 
-Nothing here knows Dagster or the code location.
+It does not use Dagster or the code location.
 """
 
 from aurora_simulator.camera import Report, simulate, suggested_workers

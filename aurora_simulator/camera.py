@@ -1,8 +1,8 @@
-"""Writes the tree of a sky camera: images, hourly clips, the exposures beside them, and faults on request.
+"""Writes the file tree of a sky camera: images, hourly clips, other exposures, and faults on request.
 
-One hour of one view is one task; tasks know nothing of each other, so any number of processes gives the same bytes.
-The camera runs as fast as it can and knows no clock: it writes the whole period that it is asked for, also when part
-of it lies in the future.
+One hour of one view is one task. Tasks are independent, so any number of processes gives the same bytes.
+The camera runs as fast as it can and does not use the clock: it writes the whole requested period, even if part of it
+lies in the future.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from aurora_simulator.faults import add_faults, check
-from aurora_simulator.media import ClipWriter, jpeg, small_jpeg
-from aurora_simulator.sky import sky
+from aurora_simulator.faults import add_faults, check_faults
+from aurora_simulator.media import ClipWriter, encode_jpeg, encode_small_jpeg
+from aurora_simulator.sky import sky_renderer
 from aurora_simulator.spec import (
     CLIP_DELAY,
     HOUR,
@@ -33,15 +33,15 @@ from aurora_simulator.spec import (
 )
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-POOL_PAYS_FROM = 200e6  # px in all; below that, starting processes takes longer than the work
+POOL_MIN_PIXELS = 200e6  # px in total; below this, starting processes takes longer than the work
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run wrote.
+    """Counts of the files that a simulation wrote.
 
-    `bytes` is the size of all files, those of faults included. `faults` has, for each fault, the paths that it made,
-    relative to the root; a path may also be a directory or a symbolic link.
+    `bytes` is the size of all files, including those of faults. `faults` lists the paths that each fault made, relative
+    to the root; a path may also be a directory or a symbolic link.
     """
 
     images: int = 0
@@ -75,7 +75,7 @@ def simulate(
 ) -> Report:
     """Write a camera's tree.
 
-    Files that are already there are replaced when they have the same name, and left alone otherwise.
+    Existing files with the same name are replaced; other files are left alone.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def simulate(
     faults : collection of str
         Keys of `FAULTS` to add in the first hour, or `all`.
     now : datetime, optional
-        Modification time of the file in flight (fault `in-flight`), aware; by default the clock's.
+        Modification time of the file in flight (fault `in-flight`), aware; default: the current time.
     workers : int
-        Processes. With 1 the work is done in this one. More are spawned, so a script that calls this needs the usual
-        `if __name__ == "__main__":`.
+        Number of processes. With 1, this process does the work. More are spawned, so a script that calls this needs the
+        usual `if __name__ == "__main__":`.
     progress : callable, optional
-        Called as `progress(done, total)` after each hour of a view, in this process.
+        Called in this process as `progress(done, total)` after each hour of each view.
 
     Returns
     -------
@@ -98,62 +98,62 @@ def simulate(
     Raises
     ------
     SpecError
-        If a fault cannot be made; nothing is written then.
+        If a fault cannot be made; then nothing is written.
     """
-    check(spec, faults)
+    check_faults(spec, faults)
     tasks = [(spec, view, hour) for hour in spec.hour_starts() for view in VIEWS]
     report = Report()
-    for done, part in enumerate(_run(tasks, workers), start=1):
+    for done, part in enumerate(_run_tasks(tasks, workers), start=1):
         report += part
         if progress is not None:
             progress(done, len(tasks))
-    made = add_faults(spec, faults, now or datetime.now(UTC))
-    paths = [spec.root / path for paths in made.values() for path in paths]
+    fault_paths = add_faults(spec, faults, now or datetime.now(UTC))
+    paths = [spec.root / path for paths in fault_paths.values() for path in paths]
     size = sum(path.stat().st_size for path in paths if path.is_file() and not path.is_symlink())
-    return report + Report(bytes=size, faults=made)
+    return report + Report(bytes=size, faults=fault_paths)
 
 
 def suggested_workers(spec: CameraSpec) -> int:
-    """One process for a small job, one per processor for a large one."""
+    """Return the number of processes: 1 for a small job, one per processor for a large one."""
     pixels = sum(width * height for width, height in (view.size(spec.scale) for view in VIEWS))
     images = spec.hours * HOUR / spec.every
-    return 1 if pixels * images < POOL_PAYS_FROM else os.cpu_count() or 1
+    return 1 if pixels * images < POOL_MIN_PIXELS else os.cpu_count() or 1
 
 
 def write_hour(spec: CameraSpec, view: View, hour: datetime) -> Report:
-    """Write one hour of one view: its images, what stands beside them, and its clip."""
+    """Write one hour of one view: its images, its other exposures and its clip."""
     times = spec.image_times(hour)
     if not times:
         return Report()
-    renderer = sky(view, *view.size(spec.scale), spec.seed)
+    renderer = sky_renderer(view, *view.size(spec.scale), spec.seed)
     clip = clip_path(hour, view)
     size = others = 0
     (spec.root / clip).parent.mkdir(parents=True, exist_ok=True)
     with ClipWriter(spec.root / clip, spec.codec) as writer:
         for time in times:
             frame = renderer.render(time)
-            size += _write(spec, image_path(time, view), jpeg(frame), time)
+            size += _write(spec, image_path(time, view), encode_jpeg(frame), time)
             writer.add(frame)
             for exposure in OTHER_EXPOSURES if spec.other else ():
-                size += _write(spec, image_path(time, view, exposure), small_jpeg(frame, exposure), time)
+                size += _write(spec, image_path(time, view, exposure), encode_small_jpeg(frame, exposure), time)
                 others += 1
-    _date(spec, clip, hour + HOUR + CLIP_DELAY)
+    _set_mtime(spec, clip, hour + HOUR + CLIP_DELAY)
     return Report(len(times), 1, others, size + (spec.root / clip).stat().st_size)
 
 
-def _run(tasks: Iterable[tuple[CameraSpec, View, datetime]], workers: int) -> Iterator[Report]:
-    """Reports of the tasks, in the order in which they end."""
+def _run_tasks(tasks: Iterable[tuple[CameraSpec, View, datetime]], workers: int) -> Iterator[Report]:
+    """Run the tasks; yield their reports in the order in which they end."""
     if workers <= 1:
         yield from (write_hour(*task) for task in tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent, initargs=(os.getpid(),)) as pool:
         for future in as_completed([pool.submit(write_hour, *task) for task in tasks]):
             yield future.result()
 
 
-def _end_with(parent: int) -> None:
-    """Make this worker end when the process that started it ends, however; else it would wait for work for ever."""
+def _end_with_parent(parent: int) -> None:
+    """Make this worker end when its parent process ends in any way; otherwise it would wait for work for ever."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     if os.getppid() != parent:
@@ -161,14 +161,15 @@ def _end_with(parent: int) -> None:
 
 
 def _write(spec: CameraSpec, path: str, content: bytes, time: datetime) -> int:
-    """Write an image; returns its bytes."""
+    """Write an image; return its size in bytes."""
     target = spec.root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
-    _date(spec, path, time + IMAGE_DELAY)
+    _set_mtime(spec, path, time + IMAGE_DELAY)
     return len(content)
 
 
-def _date(spec: CameraSpec, path: str, written: datetime) -> None:
+def _set_mtime(spec: CameraSpec, path: str, written: datetime) -> None:
+    """Set the modification time of a file."""
     modified = mtime_ns(written, path)
     os.utime(spec.root / path, ns=(modified, modified))

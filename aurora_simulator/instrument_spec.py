@@ -1,7 +1,7 @@
-"""Which instruments stand beside the camera, where their files lie, and what those are named.
+"""Defines the instruments other than the camera: their directories, file names and periods.
 
-Everything here is a pure function of an `InstrumentSpec`; what the files hold is in `growth.py`, the writing in
-`instruments.py`. It is not a parser: readers of the tree have their own.
+All functions are pure functions of an `InstrumentSpec`. `growth.py` has the content of the files, `instruments.py`
+writes them. It is not a parser: readers of the tree have their own.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from aurora_simulator.spec import HOUR, LARGEST_SCALE, SpecError, mtime_ns
 
 DAY = timedelta(days=1)
 OLDEST_DAY = date(1971, 1, 1)  # modification times before 1970 are more trouble than they are worth
-NEWEST_DAY = date(9999, 12, 1)  # leaves time for what is written after a day
+NEWEST_DAY = date(9999, 12, 1)  # leaves time for the writes after a day
 
 CLOSING = HOUR
-"""This long after the last day, every file of the tree is whole and its late records have come."""
+"""Time after the last day at which every file of the tree is complete, with its late records."""
 
 
 @dataclass(frozen=True)
 class Instrument:
     """One stream of the site: a directory of a host, and the files that appear in it.
 
-    `names` are the files of one `period`, as `strftime` templates of its beginning, below `directory`. A file that
-    comes as a whole is written `delay` after its period, each of several 1 s after the one before.
+    `names` are the files of one `period` below `directory`, as `strftime` templates of its begin. A file that is
+    written as a whole is written `delay` after its period; several are written 1 s apart.
     """
 
     stream: str
@@ -39,13 +39,13 @@ class Instrument:
 
     @property
     def files_per_day(self) -> int:
-        """How many files one whole day has."""
+        """Number of files per full day."""
         return DAY // self.period * len(self.names)
 
 
-_HOUR_OF_RADAR = "Y%Y/M%m/D%d/%y%m%d_%H%M%S_P01_ZEN"
-_HOUR_OF_HATPRO = "Y%Y/M%m/D%d/HATPROG5-AURORA-ICELAND_%Y%m%d%H%M"
-_ON_ASS = "/home/aurora/data"
+_RADAR_FILE = "Y%Y/M%m/D%d/%y%m%d_%H%M%S_P01_ZEN"
+_HATPRO_FILE = "Y%Y/M%m/D%d/HATPROG5-AURORA-ICELAND_%Y%m%d%H%M"
+_ASS_DATA = "/home/aurora/data"
 
 INSTRUMENTS: dict[str, Instrument] = {
     instrument.stream: instrument
@@ -53,7 +53,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(
             "cl61",
             "ass",
-            f"{_ON_ASS}/cl61",
+            f"{_ASS_DATA}/cl61",
             "cl61",
             timedelta(minutes=5),
             ("gamb2le_depolarisation_lidar_ceilometer_aurora_%Y%m%d_%H%M%S.nc",),
@@ -62,25 +62,25 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(
             "radar",
             "ass",
-            f"{_ON_ASS}/rpgfmcw94",
+            f"{_ASS_DATA}/rpgfmcw94",
             "rpgfmcw94",
             HOUR,
-            tuple(f"{_HOUR_OF_RADAR}.{suffix}" for suffix in ("HKD", "LV1", "LV0")),
+            tuple(f"{_RADAR_FILE}.{suffix}" for suffix in ("HKD", "LV1", "LV0")),
             timedelta(seconds=8),
         ),
         Instrument(
             "hatpro",
             "ass",
-            f"{_ON_ASS}/hatprog5",
+            f"{_ASS_DATA}/hatprog5",
             "hatprog5",
             HOUR,
-            tuple(f"{_HOUR_OF_HATPRO}.{suffix}" for suffix in ("BLB", "BRT", "HKD", "IRT", "MET")),
+            tuple(f"{_HATPRO_FILE}.{suffix}" for suffix in ("BLB", "BRT", "HKD", "IRT", "MET")),
             timedelta(seconds=20),
         ),
         Instrument(
             "vaisalamet",
             "ass",
-            f"{_ON_ASS}/vaisalamet",
+            f"{_ASS_DATA}/vaisalamet",
             "vaisalamet",
             DAY,
             ("vaisala_met_level0_%d-%m-%Y.dat",),
@@ -88,7 +88,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(
             "asfs_logger",
             "ass",
-            f"{_ON_ASS}/asfs/raw/crd",
+            f"{_ASS_DATA}/asfs/raw/crd",
             "asfs/raw/crd",
             HOUR,
             ("aurora_asfs_data_sci_%Y%m%d%H%M.dat",),
@@ -96,7 +96,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(
             "asfs_fast_sonic",
             "ass",
-            f"{_ON_ASS}/asfs/raw/crd",
+            f"{_ASS_DATA}/asfs/raw/crd",
             "asfs/raw/crd",
             HOUR,
             ("aurora_asfs_data_fast_sonic_%Y%m%d%H%M.dat",),
@@ -112,12 +112,12 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
     )
 }
-"""Every stream of the site but the camera's. Source: the table of streams of the observatory's public documentation."""
+"""Every stream of the site except the camera. Source: the stream table in the observatory's public documentation."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of an instrument: `path` is relative to the root, `index` its place among those of its period."""
+    """One file of an instrument: `path` is relative to the root, `index` its position in the files of its period."""
 
     instrument: Instrument
     begin: datetime
@@ -131,19 +131,19 @@ class DataFile:
 
     @property
     def whole_at(self) -> datetime:
-        """When a file that comes as a whole is written, to the second."""
+        """Time at which a file that is written as a whole is written, to the second."""
         return self.end + self.instrument.delay + timedelta(seconds=self.index)
 
     @property
     def lag(self) -> timedelta:
-        """The fraction of a second by which this file is written after the whole second, rounded up to the µs."""
+        """Fraction of a second from the full second to the write of this file, rounded up to the µs."""
         fraction = mtime_ns(datetime.fromtimestamp(0, UTC), self.path)
         return timedelta(microseconds=-(-fraction // 1000))
 
 
 @dataclass(frozen=True)
 class InstrumentSpec:
-    """What the simulated instruments write.
+    """Describes the files that the simulated instruments write.
 
     Parameters
     ----------
@@ -153,16 +153,16 @@ class InstrumentSpec:
     day : date
         First UTC day.
     days : int, optional
-        Number of days; None for instruments that never end.
+        Number of days; None for no end.
     streams : tuple of str
         Keys of `INSTRUMENTS`.
     scale : float
-        Multiplies the sizes of the ceilometer's, radar's, radiometer's and fast sonic's files, as far as their formats
-        go; 1.0 is about real, 3.8 GB a day. The other texts are small and always the same.
+        Multiplies the file sizes of ceilometer, radar, radiometer and fast sonic, as far as their formats allow; 1.0 is
+        about real, 3.8 GB per day. The other files are small text files; their size does not change.
     seed : int
-        Another seed is other weather.
-    foreign : bool
-        Whether to add files that belong to no stream, as found on real hosts.
+        Another seed gives other weather.
+    unexpected : bool
+        Whether to add unexpected files, which belong to no stream, as found on real hosts.
 
     Raises
     ------
@@ -185,8 +185,8 @@ class InstrumentSpec:
             f"days must be 1 or more, not {self.days}": self.days is not None and self.days < 1,
             f"scale must be above 0 and at most {LARGEST_SCALE}, not {self.scale}": not 0 < self.scale <= LARGEST_SCALE,
             f"seed must be 0 or more, not {self.seed}": self.seed < 0,
-            "streams must name one at least": not self.streams,
-            f"no such stream: {', '.join(unknown)}; known are {', '.join(INSTRUMENTS)}": bool(unknown),
+            "streams must name at least one stream": not self.streams,
+            f"no such stream: {', '.join(unknown)}; choose from {', '.join(INSTRUMENTS)}": bool(unknown),
         }
         for problem, is_wrong in problems.items():
             if is_wrong:
@@ -206,11 +206,11 @@ class InstrumentSpec:
 
     @property
     def instruments(self) -> list[Instrument]:
-        """The instruments asked for, in the order of `INSTRUMENTS`."""
+        """The requested instruments, in the order of `INSTRUMENTS`."""
         return [instrument for stream, instrument in INSTRUMENTS.items() if stream in self.streams]
 
     def files(self, instrument: Instrument, first: datetime, last: datetime) -> Iterator[DataFile]:
-        """The instrument's files whose periods overlap `[first, last]`, in order."""
+        """Yield the files of the instrument whose periods overlap `[first, last]`, in order."""
         first, last = max(first, self.start), last if self.end is None else min(last, self.end)
         begin = self.start + (first - self.start) // instrument.period * instrument.period
         while begin <= last and (self.end is None or begin < self.end):

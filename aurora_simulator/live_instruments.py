@@ -1,12 +1,12 @@
-"""Instruments that write while one watches: sky time runs faster than the clock until it has caught up with it.
+"""Simulates the instruments in real time: sky time runs faster than the clock until it catches up with the clock.
 
-For soak tests and demonstrations of what reads the trees. What they write is that of `advance`; here it gets a clock.
-Every `tick` the trees are brought to the sky time of the moment, so nothing is ever left out, and a slow machine makes
-larger steps; of the versions of a file that is rewritten, only those that fall on a tick are seen.
+For soak tests and demonstrations of programs that read the trees. It calls `advance` at every `tick` with the current
+sky time. So nothing is left out, and a slow machine makes larger steps. Of a file that is rewritten, only the versions
+at a tick are written.
 
-Instruments that are stopped leave what is in flight half written, as those do that lost their power. Started again at a
-later sky time they mend it, and leave alone what is right; started again with the same `begin` (a clock set back) they
-first cut back what has grown since. They do not lock the tree: one process to a stream.
+Stopped instruments leave the files in flight half written, as after a power loss. Started again at a later sky time
+they complete them, and leave correct files alone. Started again with the same `begin` (a clock set back) they first
+shorten the files that have grown since. They do not lock the tree: run one process per stream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from aurora_simulator.instrument_spec import CLOSING, InstrumentSpec
 from aurora_simulator.instruments import InstrumentReport, advance
-from aurora_simulator.live import Log, say
+from aurora_simulator.live import Log, print_line
 from aurora_simulator.live_spec import SkyClock
 from aurora_simulator.spec import HOUR, SpecError
 
@@ -32,33 +32,33 @@ def run_instruments(
     speed: float = 60.0,
     flight: timedelta = timedelta(seconds=1),
     tick: timedelta = TICK,
-    log: Log = say,
+    log: Log = print_line,
     clock: Callable[[], float] = wall_clock.time,
     sleep: Callable[[float], None] = wall_clock.sleep,
 ) -> InstrumentReport:
     """Write the instruments' trees in real time, until their days are over or `KeyboardInterrupt` is raised.
 
-    What they have written before `begin` is there at once, with the modification times of the instruments; from then
-    on a file has the modification time of its writing.
+    Files from before `begin` are written at once, with the modification times of the instruments; later files have the
+    modification time of their last write.
 
     Parameters
     ----------
     spec : InstrumentSpec
-        What to write, and where; without `days` it never ends.
+        Describes the files and their root; without `days` it never ends.
     begin : datetime
-        Sky time to begin with, UTC, not in the future and not before the first day.
+        First sky time, UTC, not in the future and not before the first day.
     speed : float
-        Seconds of sky time in one of the clock, until sky time has caught up with the clock; 1 from then on.
+        Seconds of sky time per second of clock time, until sky time has caught up with the clock; then 1.
     flight : timedelta
-        Clock time for which a write is half done.
+        Clock time during which a write is half done.
     tick : timedelta
-        Clock time between two looks at the clock.
-    tell : callable
-        Gets one line for each hour of sky time.
+        Clock time between two updates of the trees.
+    log : callable
+        Gets one line per hour of sky time.
     clock : callable
-        Gives the time, s since epoch.
+        Returns the time, s since epoch.
     sleep : callable
-        Waits so many seconds. A `KeyboardInterrupt` that it raises ends the run between two writes.
+        Waits for this many seconds. A `KeyboardInterrupt` that it raises ends the run between two writes.
 
     Raises
     ------
@@ -68,19 +68,21 @@ def run_instruments(
     started = clock()
     _check(spec, begin, speed, flight, tick, started)
     sky_clock = SkyClock(begin, speed, started)
-    over = None if spec.end is None else max(begin, spec.end + CLOSING)
+    end = None if spec.end is None else max(begin, spec.end + CLOSING)
     report = InstrumentReport.of(advance(spec, begin))
-    log(_line(started, begin, f"begins; {_so_far(report)} from before"))
-    until = whole = begin  # all up to here is begun; and whole
+    log(_line(started, begin, f"begins; already written: {_counts(report)}"))
+    until = complete_until = begin  # sky times up to which all files are begun, and complete
     try:
-        while over is None or whole < over:
+        while end is None or complete_until < end:
             sleep(tick.total_seconds())
             now, hour = clock(), _hour(until)
-            until = max(until, _at_most(sky_clock.sky(now), over))
-            since, whole = whole, max(whole, _at_most(sky_clock.sky(now - flight.total_seconds()), over))
-            report += InstrumentReport.of(advance(spec, until, since=since, flight=until - whole, mtimes="clock"))
+            until = max(until, _at_most(sky_clock.sky(now), end))
+            since = complete_until
+            complete_until = max(since, _at_most(sky_clock.sky(now - flight.total_seconds()), end))
+            in_flight = until - complete_until
+            report += InstrumentReport.of(advance(spec, until, since=since, flight=in_flight, mtimes="clock"))
             if _hour(until) > hour:
-                log(_line(now, until, f"so far {_so_far(report)}"))
+                log(_line(now, until, f"so far {_counts(report)}"))
     except KeyboardInterrupt:
         log(_line(clock(), until, "stopped"))
     return report
@@ -101,18 +103,18 @@ def _check(spec: InstrumentSpec, begin: datetime, speed: float, flight: timedelt
             raise SpecError(problem)
 
 
-def _at_most(time: datetime, over: datetime | None) -> datetime:
-    return time if over is None else min(time, over)
+def _at_most(time: datetime, end: datetime | None) -> datetime:
+    return time if end is None else min(time, end)
 
 
 def _hour(time: datetime) -> int:
     return int(time.timestamp() // HOUR.total_seconds())
 
 
-def _so_far(report: InstrumentReport) -> str:
+def _counts(report: InstrumentReport) -> str:
     return f"{report.files} files, {report.appended} appends, {report.rewritten} rewrites ({report.bytes / 1e6:.1f} MB)"
 
 
 def _line(now: float, sky_time: datetime, text: str) -> str:
-    """One line with clock time and sky time, both UTC."""
+    """Return a log line with clock time and sky time, both UTC."""
     return f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S}  sky {sky_time:%Y-%m-%d %H:%M:%S}  {text}"

@@ -1,6 +1,6 @@
-"""What a live camera is asked for, and how its sky time runs along with the clock.
+"""Describes a live camera, and converts between its sky time and the clock.
 
-Pure, as `spec.py`; the writing is in `live.py`.
+Pure functions, like `spec.py`; `live.py` writes the files.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ NEVER = timedelta()
 
 @dataclass(frozen=True)
 class LiveSpec:
-    """What a live camera writes, and how fast.
+    """Describes the files of a live camera and its speed.
 
     Parameters
     ----------
     root : Path
         Directory that gets `FISH/` and `PANO/`; made when it does not exist.
     begin : datetime
-        Sky time to begin with, UTC and not in the future. Images have the times of a `CameraSpec` that starts with the
-        hour of `begin`, from `begin` on.
+        First sky time, UTC and not in the future. From `begin` on, images have the times of a `CameraSpec` that starts
+        with the hour of `begin`.
     speed : float
-        Seconds of sky time in one of the clock, until sky time has caught up with the clock; 1 from then on.
+        Seconds of sky time per second of clock time, until sky time has caught up with the clock; then 1.
     every, scale, codec, seed, other
-        As in `CameraSpec`; `other` is off unless asked for.
+        As in `CameraSpec`; `other` is off by default.
     hours : int, optional
-        Number of hours of sky time, that of `begin` counted as one; by default the camera never ends.
+        Number of hours of sky time; the hour of `begin` counts as one; by default the camera never ends.
     flight : timedelta
         Clock time from the first half of a file to the second.
     late_after, late_by : timedelta
-        At sky time `begin + late_after` an image turns up that is `late_by` older: whole, and dated like the files of
-        its day. 0 for `late_by` is none; otherwise it is longer than `late_after`, so that no file of this run has its
-        name.
+        At sky time `begin + late_after` an image appears that is `late_by` older: whole, and with a modification time
+        that matches its image time. 0 for `late_by` means no such image; otherwise it must be longer than `late_after`,
+        so that no file of this run has its name.
     outage_after, outage : timedelta
-        Clock time from the start to the outage, and its length; 0 for `outage` is none. In an outage the root is
-        renamed to `offline`, and the camera goes on writing there.
+        Clock time from the start to the outage, and its length; 0 for `outage` means no outage. In an outage the root
+        is renamed to `offline`, and the camera continues to write in it.
     journal : Path, optional
-        Gets one JSON object on a line for each file, once it is whole: `path` relative to the root, `bytes`, and
-        `complete_at` in seconds since epoch. A journal that is there is continued.
+        Gets one line with a JSON object per whole file: `path` relative to the root, `bytes`, and `complete_at` in
+        seconds since epoch. An existing journal is continued.
 
     Raises
     ------
@@ -80,18 +80,18 @@ class LiveSpec:
             < self.late_by
             <= self.late_after,
             f"journal must lie outside of root, not at {self.journal}": self.journal is not None
-            and plain(self.journal).is_relative_to(plain(self.root)),
+            and absolute_path(self.journal).is_relative_to(absolute_path(self.root)),
         }
         for problem, is_wrong in problems.items():
             if is_wrong:
                 raise SpecError(problem)
         if self.begin < OLDEST + self.late_by:
             raise SpecError(f"begin must be {OLDEST + self.late_by:%Y-%m-%d} or later, not {self.begin}")
-        _ = self.camera  # which looks at the rest
+        _ = self.camera  # CameraSpec checks the rest
 
     @property
     def camera(self) -> CameraSpec:
-        """The camera whose files these are; of one hour when this one never ends."""
+        """The spec of the camera's files; of one hour when the live camera never ends."""
         begin = self.begin
         hours = 1 if self.hours is None else self.hours
         return CameraSpec(
@@ -100,28 +100,28 @@ class LiveSpec:
 
     @property
     def offline(self) -> Path:
-        """Name of the root in an outage: beside it, with `.offline` at its end."""
-        return Path(f"{plain(self.root)}.offline")
+        """Path of the root in an outage: the root with `.offline` appended."""
+        return Path(f"{absolute_path(self.root)}.offline")
 
 
 @dataclass(frozen=True)
 class SkyClock:
-    """Sky time for clock time and back. Sky time is `begin` when the clock is `started`, and never beyond the clock."""
+    """Converts clock time to sky time and back. At clock time `started` it is `begin`; it never passes the clock."""
 
     begin: datetime
     speed: float
     started: float  # s since epoch
 
     def wall(self, sky_time: datetime) -> float:
-        """When the clock has it that sky time is `sky_time`; s since epoch."""
+        """Return the clock time of a sky time, s since epoch."""
         return max(sky_time.timestamp(), self.started + (sky_time - self.begin).total_seconds() / self.speed)
 
     def sky(self, wall: float) -> datetime:
-        """Sky time when the clock is `wall`, s since epoch."""
+        """Return the sky time of a clock time in s since epoch."""
         ahead = self.begin.timestamp() + (wall - self.started) * self.speed
         return datetime.fromtimestamp(min(wall, ahead), UTC)
 
 
-def plain(path: Path) -> Path:
-    """The path from `/` on, without `.` and `..`; links are not followed, so a link that is the root is renamed."""
+def absolute_path(path: Path) -> Path:
+    """Return the absolute path without `.` and `..`; links are not followed, so a link that is the root is renamed."""
     return Path(os.path.abspath(path))

@@ -1,6 +1,6 @@
-"""Frames to JPEG bytes and to MP4 clips, byte-identical from run to run.
+"""Encodes frames as JPEG bytes and as MP4 clips, byte-identical in each run.
 
-Both are encoded from the rendered planes, so a clip never sees a decoded JPEG. It does not name, place or date files.
+Both are encoded from the rendered planes, never from a decoded JPEG. It does not choose file names or times.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from aurora_simulator.sky import Frame
 FRAMES_PER_SECOND = 25
 JPEG_QUALITY = 83  # with the sky's grain: about 1 MB for FISH and 0.3 MB for PANO at scale 1
 OTHER_QUALITY = 60
-OTHER_SIDE = 320  # px; AUTO, LONG and SHORT only have to exist
+OTHER_SIDE = 320  # px; AUTO, LONG and SHORT only need to exist
 OTHER_GAIN = {"AUTO": 1.0, "LONG": 1.6, "SHORT": 0.5}
 
-# One thread: an encoder's output may depend on how many it has. Hours run in parallel instead.
+# One thread: the output of an encoder may depend on the number of threads. Hours run in parallel instead.
 ENCODERS = {
     "h264": ("libx264", {"preset": "ultrafast", "crf": "28", "threads": "1"}),
     "mpeg4": ("mpeg4", {"qmin": "4", "qmax": "4", "threads": "1"}),
@@ -39,13 +39,13 @@ LUMA_TO_LIMITED = [round(16 + level * 219 / 255) for level in range(256)]
 CHROMA_TO_LIMITED = [round(128 + (level - 128) * 224 / 255) for level in range(256)]
 
 
-def jpeg(frame: Frame) -> bytes:
-    """The frame as a baseline 4:2:0 JPEG."""
+def encode_jpeg(frame: Frame) -> bytes:
+    """Encode the frame as a baseline 4:2:0 JPEG."""
     return _save(Image.frombuffer("YCbCr", frame.size, frame.interleaved(), "raw", "YCbCr", 0, 1), JPEG_QUALITY)
 
 
-def small_jpeg(frame: Frame, exposure: str) -> bytes:
-    """A cheap small JPEG of the frame, brighter or darker as `exposure` (AUTO, LONG, SHORT) has it."""
+def encode_small_jpeg(frame: Frame, exposure: str) -> bytes:
+    """Encode the frame as a small JPEG, brighter or darker by `exposure` (AUTO, LONG, SHORT)."""
     small = frame.overview.copy()
     small.thumbnail((OTHER_SIDE, OTHER_SIDE), Image.Resampling.NEAREST)
     gain = OTHER_GAIN[exposure]
@@ -54,8 +54,8 @@ def small_jpeg(frame: Frame, exposure: str) -> bytes:
     return _save(Image.merge("YCbCr", (brighter, cb, cr)), OTHER_QUALITY)
 
 
-def clip(frames: Iterable[Frame], codec: str) -> bytes:
-    """The frames as the bytes of an MP4 file; for the few short clips that are not written to disk as they are."""
+def encode_clip(frames: Iterable[Frame], codec: str) -> bytes:
+    """Encode the frames as the bytes of an MP4 file; for short clips that are changed before they are written."""
     buffer = io.BytesIO()
     with ClipWriter(buffer, codec) as writer:
         for frame in frames:
@@ -64,12 +64,12 @@ def clip(frames: Iterable[Frame], codec: str) -> bytes:
 
 
 class ClipWriter:
-    """Writes frames of one size into an MP4 file while they are rendered.
+    """Writes frames of one size to an MP4 file, one by one.
 
     Parameters
     ----------
     target : Path or BytesIO
-        Where the clip goes.
+        Destination of the clip.
     codec : str
         `h264` or `mpeg4`. All clips of one codec and size have the same extradata, so that they can be joined.
     """
@@ -95,7 +95,7 @@ class ClipWriter:
             self._container.close()
 
     def close(self) -> None:
-        """Write what the encoder still holds and the clip's index; where `with` is used, its end does this."""
+        """Write the remaining frames of the encoder and the index of the clip; the end of a `with` block calls it."""
         if self._stream is not None:
             self._container.mux(self._stream.encode())
         self._container.close()
@@ -121,7 +121,7 @@ class ClipWriter:
         return stream
 
     def _limited(self, frame: Frame) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        """The frame's planes in limited range, shape (height * 3 / 2, width), as yuv420p lies in memory."""
+        """Return the planes in limited range, shape (height * 3 / 2, width), in the memory layout of yuv420p."""
         width, height = frame.size
         if self._planes is None:
             self._planes = np.empty((height * 3 // 2, width), np.uint8)

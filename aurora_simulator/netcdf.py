@@ -1,8 +1,8 @@
-"""NetCDF classic files, written by hand, and the ceilometer's among them.
+"""Writes NetCDF classic files without a library, and the ceilometer's files.
 
 The layout is that of the NetCDF classic format specification (CDF-1: https://docs.unidata.ucar.edu/nug/, File Format
-Specifications); all numbers are big-endian. Only what the simulator needs: fixed dimensions, text attributes,
-variables of float and double. It is not a reader.
+Specifications); all numbers are big-endian. It supports only the needs of the simulator: fixed dimensions, text
+attributes, variables of float and double. It is not a reader.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHAR = 2
 _TYPES = {np.dtype(">f4"): 5, np.dtype(">f8"): 6}
 
 PROFILES = 30  # of 10 s each in a file of 5 min
-GATES = 3276  # range gates of 4.8 m at scale 1, which makes 1.57 MB a file
+GATES = 3276  # range gates of 4.8 m at scale 1; gives 1.57 MB per file
 GATE = 4.8  # m
 FEWEST_GATES = 8
 FIELDS = {
@@ -36,7 +36,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable: its dimensions by name, its type, its text attributes."""
+    """A variable: names of its dimensions, type and text attributes."""
 
     name: str
     dimensions: tuple[str, ...]
@@ -45,7 +45,7 @@ class Variable:
 
 
 def header(dimensions: Mapping[str, int], variables: Sequence[Variable], attributes: Mapping[str, str]) -> bytes:
-    """The bytes before the data; the data of the variables follow in their order, without a gap.
+    """Return the bytes before the data; the data of the variables follow in their order, without padding.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def header(dimensions: Mapping[str, int], variables: Sequence[Variable], attribu
         Global attributes.
     """
     sizes = [v.dtype.itemsize * int(np.prod([dimensions[name] for name in v.dimensions])) for v in variables]
-    length = len(_header(dimensions, variables, attributes, sizes, 0))  # which does not depend on the offset
+    length = len(_header(dimensions, variables, attributes, sizes, 0))  # the length does not depend on the offset
     return _header(dimensions, variables, attributes, sizes, length)
 
 
@@ -90,7 +90,7 @@ def _attributes(attributes: Mapping[str, str]) -> bytes:
 
 
 def _text(value: str) -> bytes:
-    """Length and characters, filled up to a multiple of 4 bytes."""
+    """Encode length and characters, padded to a multiple of 4 bytes."""
     raw = value.encode("ascii")
     return _integers(len(raw)) + raw + bytes(-len(raw) % 4)
 
@@ -100,12 +100,14 @@ def _integers(*values: int) -> bytes:
 
 
 def ceilometer(path: str, begin: datetime, seed: int, scale: float) -> bytes:
-    """A file of the CL61: 30 profiles of attenuated backscatter and depolarisation, fewer gates at smaller scales."""
+    """Return a file of the CL61: 30 profiles of attenuated backscatter and depolarisation; `scale` sets the gates."""
     gates = max(FEWEST_GATES, round(GATES * scale))
     time = int(begin.timestamp()) + np.arange(PROFILES) * 10
     height = np.arange(gates) * GATE
     values = np.abs(noise(path, seed).standard_normal((len(FIELDS), PROFILES, gates), dtype=np.float32)) * 1e-6
-    axes = time.astype(">f8").tobytes() + height.astype(">f4").tobytes()  # arithmetic gives the machine's own order
+    axes = (
+        time.astype(">f8").tobytes() + height.astype(">f4").tobytes()
+    )  # arithmetic returns the byte order of the machine
     return _ceilometer_header(gates) + axes + values.astype(">f4").tobytes()
 
 

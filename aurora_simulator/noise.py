@@ -1,4 +1,4 @@
-"""Randomness that depends on a seed and a name alone, so that files can be made in any order."""
+"""Makes random numbers that depend only on a seed and a name, so that files can be made in any order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import numpy as np
 
 
 def noise(name: str, seed: int) -> np.random.Generator:
-    """A generator of its own for each name and seed."""
+    """Return the random generator of this name and seed."""
     digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
     return np.random.default_rng(int.from_bytes(digest))

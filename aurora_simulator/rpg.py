@@ -1,9 +1,9 @@
-"""Binary files of the two instruments of Radiometer Physics: a cloud radar and a microwave radiometer.
+"""Makes the binary files of two instruments of Radiometer Physics: a cloud radar and a microwave radiometer.
 
-All numbers are little-endian; times are s since 2001-01-01. The radiometer's files have the maker's layout, as public
-readers (https://github.com/actris-cloudnet/mwrpy, `rpg_bin.py`) expect it. The radar's begin as the maker's do, with
-the file codes that https://github.com/actris-cloudnet/rpgpy knows, but the rest of the header is only a count of
-samples and gates: they are for what copies files, not for what reads radar data.
+All numbers are little-endian; times are s since 2001-01-01. The radiometer's files have the layout of the manufacturer,
+as public readers (https://github.com/actris-cloudnet/mwrpy, `rpg_bin.py`) expect it. The radar's files begin with the
+manufacturer's file codes (https://github.com/actris-cloudnet/rpgpy), but the rest of the header is only a count of
+samples and gates: they serve programs that copy files, not programs that read radar data.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import numpy as np
 from aurora_simulator.noise import noise
 
 EPOCH = int(datetime(2001, 1, 1, tzinfo=UTC).timestamp())
-SECONDS = 3600  # in a file
+SECONDS = 3600  # per file
 UTC_TIMES = 1
 
 RADAR_CODES = {"LV0": 889346, "LV1": 889347, "HKD": 889349}
-RADAR_SAMPLES, RADAR_GATES = 1200, 400  # at scale 1: one in 3 s; with the spectra 123 MB an hour of LV0
+RADAR_SAMPLES, RADAR_GATES = 1200, 400  # at scale 1: one per 3 s; the spectra make 123 MB per hour of LV0
 FEWEST = 4  # samples or gates
-RADAR_NUMBERS = {"LV0": 64, "LV1": 6}  # floats in a gate: spectrum bins, moments
+RADAR_NUMBERS = {"LV0": 64, "LV1": 6}  # floats per gate: spectrum bins, moments
 
-RADIOMETER_SAMPLES = 3600  # at scale 1: one in 1 s
+RADIOMETER_SAMPLES = 3600  # at scale 1: one per s
 FREQUENCIES = (22.24, 23.04, 23.84, 25.44, 26.24, 27.84, 31.4, 51.26, 52.28, 53.86, 54.94, 56.66, 57.3, 58.0)  # GHz
 ELEVATIONS = (90.0, 30.0, 19.2, 14.4, 11.4, 8.4, 6.6, 5.4, 4.8, 4.2)  # degrees
-ZENITH = 9000 * 100_000  # elevation and azimuth in one number, each in 0.01 degrees
-ALL_HOUSEKEEPING = 63  # every group of values is there
+ZENITH = 9000 * 100_000  # elevation and azimuth in one number, both in 0.01 degrees
+ALL_HOUSEKEEPING = 63  # every group of values is present
 
 type Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 def radar(path: str, begin: datetime, seed: int, scale: float) -> bytes:
-    """An hour of the radar: Doppler spectra (`.LV0`), their moments (`.LV1`), or housekeeping (`.HKD`).
+    """Return an hour of the radar: Doppler spectra (`.LV0`), their moments (`.LV1`), or housekeeping (`.HKD`).
 
-    Counts of samples and of gates both go with the root of `scale`, so the size goes with `scale`.
+    The counts of samples and of gates grow with the square root of `scale`, so the size grows with `scale`.
     """
     kind = path.rpartition(".")[2]
     samples, gates = (max(FEWEST, round(n * math.sqrt(scale))) for n in (RADAR_SAMPLES, RADAR_GATES))
@@ -62,7 +62,7 @@ def radar(path: str, begin: datetime, seed: int, scale: float) -> bytes:
 
 
 def radiometer(path: str, begin: datetime, seed: int, scale: float) -> bytes:
-    """An hour of the radiometer: the product is told by the suffix of `path`."""
+    """Return an hour of the radiometer; the suffix of `path` selects the product."""
     samples = max(FEWEST, round(RADIOMETER_SAMPLES * scale))
     return _PRODUCTS[path.rpartition(".")[2]](begin, samples, noise(path, seed))
 
@@ -78,7 +78,7 @@ def _brightness(begin: datetime, samples: int, rng: np.random.Generator) -> byte
 
 def _scans(begin: datetime, samples: int, rng: np.random.Generator) -> bytes:
     samples = max(FEWEST, samples // 600)  # a scan takes 10 min
-    shape = (len(FREQUENCIES), len(ELEVATIONS) + 1)  # the last of each row is the temperature
+    shape = (len(FREQUENCIES), len(ELEVATIONS) + 1)  # the last value of each row is the temperature
     records = _records(begin, samples, ("values", "<f4", shape))
     records["values"] = 180 + 20 * rng.random((samples, *shape), np.float32)
     brightness = records["values"][:, :, :-1]
@@ -123,7 +123,7 @@ _PRODUCTS: dict[str, Callable[[datetime, int, np.random.Generator], bytes]] = {
 
 
 def _records(begin: datetime, samples: int, *fields: tuple[Any, ...]) -> Numbers:
-    """Records with a time and a flag before the given fields, without gaps between them."""
+    """Return packed records with a time and a flag before the given fields."""
     records: Numbers = np.empty(samples, [("time", "<i4"), ("flag", "i1"), *fields])
     records["time"], records["flag"] = _times(begin, samples), 0
     return records

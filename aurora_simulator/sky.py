@@ -1,8 +1,8 @@
-"""A sky over a hilly horizon, as a fisheye picture or as a panorama: fast, and the same for the same seed and time.
+"""Renders a sky over hills as a fisheye image or a panorama: fast, and identical for the same seed and time.
 
 Light, clouds, haze and aurora are computed on a coarse grid and enlarged; stars and sensor grain are added at full
-size, so that the pictures compress like photographs and not like drawings. It is scenery: not a radiative model, and
-the sun keeps the same hours all year.
+size, so that the images compress like photographs and not like drawings. It is not a radiative model, and the sun
+rises and sets at the same time all year.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ TEXELS_PER_HEIGHT = 245.0  # texels of a cloud layer per height of that layer
 DRIFT = ((0.11, 0.04), (0.17, -0.03))  # texels per second, east and north, of the two cloud layers
 GRAIN_SIGMA = 4.0  # grey levels
 GRAIN_LIMIT = 12  # grey levels; luma stays this far from 0 and 255, so adding grain cannot wrap
-GRAIN_MARGIN = 64  # px; the grain is moved by up to this much from frame to frame
+GRAIN_MARGIN = 64  # px; the grain moves by up to this much from frame to frame
 STARS = 700
 FISHEYE_EDGE = 93.0  # degrees from the zenith at the rim of the circle
 PANORAMA_TOP = 20.0  # degrees from the zenith at the upper edge
 PANORAMA_BOTTOM = 98.0
 
 type Plane = NDArray[np.uint8]
-type Field = NDArray[np.floating]  # float32 throughout; NumPy's types widen it, NumPy does not
+type Field = NDArray[np.floating]  # always float32; only NumPy's type hints widen it
 type Colour = tuple[float, float, float]
 
-# (zenith, horizon, cloud, ground) as RGB 0..255; night is bright, as HDR cameras make it.
+# (zenith, horizon, cloud, ground) as RGB 0..255; night is bright, as in the images of HDR cameras.
 DAY: tuple[Colour, ...] = ((52, 104, 186), (168, 198, 226), (236, 238, 240), (74, 80, 62))
 NIGHT: tuple[Colour, ...] = ((16, 20, 40), (36, 42, 58), (58, 58, 64), (15, 16, 17))
 DUSK: Colour = (244, 146, 84)
@@ -43,10 +43,10 @@ AURORA: Colour = (56, 190, 112)
 
 @dataclass(frozen=True)
 class Frame:
-    """One rendered picture, in the full range of JPEG (BT.601).
+    """One rendered image, in the full range of JPEG (BT.601).
 
-    `luma` is (height, width); `cb` and `cr` are (height / 2, width / 2); `overview` is the coarse picture. The arrays
-    are the renderer's own and hold until its next frame.
+    `luma` is (height, width); `cb` and `cr` are (height / 2, width / 2); `overview` is the coarse image. The arrays
+    belong to the renderer and are valid until its next frame.
     """
 
     luma: Plane
@@ -61,7 +61,7 @@ class Frame:
         return self.luma.shape[1], self.luma.shape[0]
 
     def interleaved(self) -> Plane:
-        """The planes as (height, width, 3); chroma samples are repeated, so 4:2:0 takes them back unchanged."""
+        """Return the planes as (height, width, 3); chroma samples are repeated, so 4:2:0 restores them unchanged."""
         self.canvas[..., 0] = self.luma
         for row in (0, 1):
             for column in (0, 1):
@@ -71,7 +71,7 @@ class Frame:
 
 
 class Sky:
-    """Renders one view at one size. Making one costs about as much as a few frames, so keep it.
+    """Renders one view at one size. Its constructor costs as much as a few frames, so keep it.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Sky:
         self._canvas: Plane = np.empty((height, width, 3), np.uint8)
 
     def render(self, time: datetime) -> Frame:
-        """The sky at `time` (UTC)."""
+        """Render the sky at `time` (UTC)."""
         seconds = int(time.timestamp())
         rng = np.random.default_rng([self._seed, self._key, seconds])
         colours, darkness, cloud = self._colours(time, seconds)
@@ -129,7 +129,7 @@ class Sky:
         return Frame(self._luma, _enlarge(cb, half), _enlarge(cr, half), overview, self._canvas)
 
     def _colours(self, time: datetime, seconds: int) -> tuple[list[Field], float, Field]:
-        """RGB fields 0..255, darkness 0..1, and what hides each star, 0..1."""
+        """Return RGB fields 0..255, darkness 0..1, and how much each star is hidden, 0..1."""
         hour = time.hour + time.minute / 60 + time.second / 3600
         elevation = 34 * math.cos(2 * math.pi * (hour - 13) / 24) - 4  # degrees
         day = float(_smooth(np.float32(elevation), -9, 8))
@@ -166,14 +166,14 @@ class Sky:
         return fields, (1 - day) ** 2, hidden
 
     def _layer(self, index: int, seconds: int) -> Field:
-        """One cloud layer as seen from below, mean 0, deviation 1."""
+        """Return one cloud layer from below, mean 0, deviation 1."""
         east, north = DRIFT[index]
         column = (self._east - int(seconds * east)) & (TEXTURE_SIDE - 1)
         row = (self._north - int(seconds * north)) & (TEXTURE_SIDE - 1)
         return self._textures[index].take(row * TEXTURE_SIDE + column)
 
     def _planes(self, colours: list[Field]) -> tuple[Plane, Plane, Plane]:
-        """Coarse Y, Cb and Cr; outside of the picture black."""
+        """Return coarse Y, Cb and Cr; black outside the image."""
         red, green, blue = colours
         luma = 0.299 * red + 0.587 * green + 0.114 * blue
         cb = 128 + (blue - luma) * 0.564 * self._inside
@@ -183,7 +183,7 @@ class Sky:
 
 
 def _angles(view: View, width: int, height: int) -> tuple[Field, Field, Field]:
-    """Angle from the zenith (degrees), azimuth (radians, north 0) and 1 inside the picture, each (height, width)."""
+    """Return angle from the zenith (degrees), azimuth (radians, north 0) and 1 inside the image; (height, width)."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) + np.float32(0.5)
     if view.projection == "panorama":
         theta = PANORAMA_TOP + (PANORAMA_BOTTOM - PANORAMA_TOP) * rows / height
@@ -191,17 +191,17 @@ def _angles(view: View, width: int, height: int) -> tuple[Field, Field, Field]:
     x, y = columns - width / 2, height / 2 - rows
     radius = np.hypot(x, y) / (min(width, height) * 0.49)
     inside = _smooth(radius, 1.0, 0.985)
-    return radius * FISHEYE_EDGE, np.arctan2(-x, y), inside  # east is left when one looks up
+    return radius * FISHEYE_EDGE, np.arctan2(-x, y), inside  # east is on the left in a view upwards
 
 
 def _directions(theta: Field, phi: Field) -> tuple[Field, Field, Field]:
-    """Unit vectors east, north, up."""
+    """Return the components east, north, up of unit vectors."""
     flat = np.sin(np.radians(theta))
     return flat * np.sin(phi), flat * np.cos(phi), np.cos(np.radians(theta))
 
 
 def _ridge(phi: Field, seed: int) -> Field:
-    """Height of the hills above the horizon, degrees."""
+    """Return the height of the hills above the horizon, degrees."""
     rng = np.random.default_rng([seed, 1])
     waves = [
         rng.uniform(0.4, 1.0) / n**0.8 * np.sin(n * phi + rng.uniform(0, 2 * np.pi))
@@ -211,7 +211,7 @@ def _ridge(phi: Field, seed: int) -> Field:
 
 
 def _smooth(value: Field | np.float32, low: float, high: float) -> Field:
-    """0 at `low`, 1 at `high` (which may be the smaller one), smooth between."""
+    """Return 0 at `low`, 1 at `high` (which may be below `low`), smooth in between."""
     t = ((value - low) / (high - low)).clip(0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
@@ -221,21 +221,21 @@ def _enlarge(plane: Plane, size: tuple[int, int]) -> Plane:
 
 
 @lru_cache(maxsize=4)
-def sky(view: View, width: int, height: int, seed: int) -> Sky:
-    """The process's own renderer for a view and size, made once."""
+def sky_renderer(view: View, width: int, height: int, seed: int) -> Sky:
+    """Return the renderer of this view and size; each process makes it once."""
     return Sky(view, width, height, seed)
 
 
 @lru_cache(maxsize=2)
 def _textures(seed: int) -> tuple[Field, Field]:
-    """Two wrapping cloud textures, mean 0, deviation 1: noise with the falling spectrum of clouds."""
+    """Return two wrapping cloud textures, mean 0, deviation 1: noise with the falling spectrum of clouds."""
     rng = np.random.default_rng([seed, 0])
     frequency = np.hypot(np.fft.fftfreq(TEXTURE_SIDE)[:, None], np.fft.rfftfreq(TEXTURE_SIDE)[None, :])
     frequency[0, 0] = np.inf
     textures = []
     for slope in (1.9, 1.6):
         noise = rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE), dtype=np.float32)
-        # Structures larger than an eighth of the texture would show that it repeats.
+        # Structures larger than an eighth of the texture would make its repetition visible.
         falling = (frequency**2 + (8 / TEXTURE_SIDE) ** 2) ** (-slope / 2)
         falling[0, 0] = 0
         texture = np.fft.irfft2(np.fft.rfft2(noise) * falling)

@@ -1,6 +1,6 @@
-"""What the sky camera's tree looks like: its two views, its file names, its times and its modification times.
+"""Defines the file tree of the sky camera: its two views, file names, image times and modification times.
 
-Everything here is a pure function of a `CameraSpec`; nothing is rendered or written. The names follow the real camera
+All functions are pure functions of a `CameraSpec`; they render and write nothing. The names follow the real camera
 (`FISH/YYYYMMDD/HH/HDR_YYYYMMDD_HHMMSS.jpg` and so on). It is not a parser: readers of the tree have their own.
 """
 
@@ -15,25 +15,25 @@ from typing import Literal
 HOUR = timedelta(hours=1)
 HOURS_PER_DAY = 24
 OTHER_EXPOSURES = ("AUTO", "LONG", "SHORT")
-"""Exposures that the camera writes beside each HDR image; nobody mirrors them."""
+"""Other exposures that the camera writes with each HDR image; they are not mirrored."""
 
 IMAGE_DELAY = timedelta(seconds=2)
-"""From an image's time to its modification time."""
+"""Time from the image time to the modification time."""
 
 CLIP_DELAY = timedelta(seconds=20)
-"""From the end of an hour to the modification time of its clip."""
+"""Time from the end of an hour to the modification time of its clip."""
 
 LARGEST_SCALE = 4
-SMALLEST_SIDE = 16  # px; smaller frames are below what the video encoders accept everywhere
+SMALLEST_SIDE = 16  # px; not every video encoder accepts smaller frames
 
 
 class SpecError(ValueError):
-    """The simulator was asked for something that it cannot do; the message says what to ask for instead."""
+    """The simulator cannot do what a spec asks for; the message names the valid values."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One of the camera's two pictures of the same sky."""
+    """One of the two images that the camera takes of the same sky."""
 
     name: str
     width: int  # px at scale 1
@@ -42,7 +42,7 @@ class View:
     projection: Literal["fisheye", "panorama"]
 
     def size(self, scale: float) -> tuple[int, int]:
-        """Width and height in px at `scale`: even, because 4:2:0 halves them, and at least `SMALLEST_SIDE`."""
+        """Return width and height in px at `scale`: even, because 4:2:0 halves them, and at least `SMALLEST_SIDE`."""
         return even(self.width * scale), even(self.height * scale)
 
 
@@ -53,7 +53,7 @@ VIEWS = (FISH, PANO)
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """What a simulated camera writes.
+    """Describes the files of a simulated camera.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ class CameraSpec:
     day : date
         UTC day of the first image.
     hours : int
-        Number of hours; hours beyond midnight go to the next day's directory.
+        Number of hours; hours after midnight go to the directory of the next day.
     every : timedelta
         Time between images, in whole seconds.
     start_hour : int
         UTC hour of the first image, 0 to 23.
     scale : float
-        Multiplies both sides of every picture; 1.0 is the real geometry.
+        Multiplies width and height of every image; 1.0 is the real size.
     codec : str
         `h264` or `mpeg4` (MPEG-4 part 2), for the hourly clips.
     seed : int
-        Another seed is another sky.
+        Another seed gives another sky.
     other : bool
         Whether to write AUTO, LONG and SHORT images too.
 
@@ -112,42 +112,42 @@ class CameraSpec:
         return datetime(self.day.year, self.day.month, self.day.day, self.start_hour, tzinfo=UTC)
 
     def hour_starts(self) -> list[datetime]:
-        """Starts of the hours, in order."""
+        """Return the starts of the hours, in order."""
         return [self.start + index * HOUR for index in range(self.hours)]
 
     def image_times(self, hour: datetime) -> list[datetime]:
-        """Times of the images in the hour that begins at `hour`; none when `every` steps over it."""
+        """Return the image times in the hour that begins at `hour`; none when `every` steps over it."""
         first = -((self.start - hour) // self.every)  # ceiling division
         last = -((self.start - hour - HOUR) // self.every)
         return [self.start + index * self.every for index in range(first, last)]
 
 
 def even(side: float) -> int:
-    """The nearest even number of px, at least `SMALLEST_SIDE`."""
+    """Return the nearest even number of px, at least `SMALLEST_SIDE`."""
     return max(SMALLEST_SIDE, 2 * round(side / 2))
 
 
 def image_name(time: datetime, view: View, exposure: str = "HDR") -> str:
-    """File name of an image."""
+    """Return the file name of an image."""
     return f"{exposure}_{time:%Y%m%d_%H%M%S}{view.suffix}.jpg"
 
 
 def image_path(time: datetime, view: View, exposure: str = "HDR") -> str:
-    """Path of an image relative to the root."""
+    """Return the path of an image relative to the root."""
     return f"{hour_directory(time, view)}/{image_name(time, view, exposure)}"
 
 
 def hour_directory(time: datetime, view: View) -> str:
-    """Directory of an hour's images, relative to the root."""
+    """Return the directory of the images of an hour, relative to the root."""
     return f"{view.name}/{time:%Y%m%d/%H}"
 
 
 def clip_path(time: datetime, view: View) -> str:
-    """Path of the clip that begins at `time`, relative to the root."""
+    """Return the path of the clip that begins at `time`, relative to the root."""
     return f"{view.name}/{time:%Y%m%d}/HDR_{time:%Y%m%d_%H%M%S}{view.suffix}.mp4"
 
 
 def mtime_ns(written: datetime, relative_path: str) -> int:
-    """`written` as ns since epoch, with a fraction of a second that depends on the path alone."""
+    """Return `written` as ns since epoch, plus a fraction of a second that depends only on the path."""
     fraction = int.from_bytes(hashlib.blake2b(relative_path.encode(), digest_size=8).digest()) % 1_000_000_000
     return int(written.timestamp()) * 1_000_000_000 + fraction

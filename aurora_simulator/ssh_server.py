@@ -1,15 +1,15 @@
-"""A real sshd of our own on a loopback address, as the far side of tests and benchmarks.
+"""Runs a real sshd on a loopback address, as the remote host of tests and benchmarks.
 
-It runs from a temporary directory with its own host key, configuration and log, and touches nothing of the machine's
-own sshd. The whole of 127.0.0.0/8 is this machine, so several hosts are several servers on several addresses. This is
-not a model of a slow or broken network, and it is not for anything but those.
+It runs from a temporary directory with its own host key, configuration and log, and does not touch the sshd of the
+machine. All of 127.0.0.0/8 is this machine, so several servers on several addresses serve as several hosts. It does not
+simulate a slow or broken network. Use it for tests and benchmarks only.
 
-With ``auth="key"`` one logs in as the user who runs the tests; that works with and without root. With ``auth="none"``
-(root only) one logs in by SSH's "none" method, which is what Tailscale SSH answers, as the system user ``aurora-none``.
-It exists for this alone, and its password is empty only while a server runs, on any of the test processes.
+With ``auth="key"`` the client logs in as the user who runs the tests; this works with and without root. With
+``auth="none"`` (root only) it logs in by SSH's "none" method, as Tailscale SSH does, as the system user
+``aurora-none``. This user exists only for tests; its password is empty only while a server of any test process runs.
 
-What ``aurora-none`` shall read must be world-readable, and so must every directory above it be traversable. pytest
-makes its directories 0700: open the way with `make_readable`, or work in a `readable_directory`.
+Files for ``aurora-none`` must be world-readable, and every directory above them traversable. pytest makes its
+directories 0700: use `make_readable` on them, or work in a `readable_directory`.
 """
 
 import fcntl
@@ -33,18 +33,18 @@ from typing import Literal, Self
 Auth = Literal["key", "none"]
 
 NONE_USER = "aurora-none"
-_NONE_HOME = Path("/run") / NONE_USER  # only root writes in /run: nobody can put a link in its place
+_NONE_HOME = Path("/run") / NONE_USER  # only root writes in /run: nobody else can replace it by a link
 _NONE_LOCK = Path("/run") / f"{NONE_USER}.lock"
 _PRIVILEGE_SEPARATION = Path("/run/sshd")  # sshd refuses to run as root without it
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # often not in the PATH of a user
-_MARK = "AURORA_TEST_SSHD"  # in the environment of every session, by which stop() finds what a session left behind
-_PATIENCE = 10.0  # s, for a server to answer and for its processes to go
-_PAUSE = 0.02  # s
+_MARK = "AURORA_TEST_SSHD"  # in the environment of every session: stop() finds the session's remaining processes by it
+_TIMEOUT = 10.0  # s, for a server to answer and for its processes to end
+_POLL_INTERVAL = 0.02  # s
 _PORTS_TO_TRY = 5  # another process may take a free port before sshd does
 
 
 def why_no_sshd(auth: Auth) -> str | None:
-    """Return why a server with this authentication cannot run here, or None when it can: the reason of a skip."""
+    """Return why this machine cannot run a server with this authentication (for a skip), or None if it can."""
     for program in ("sshd", "ssh-keygen") + (("useradd", "usermod") if auth == "none" else ()):
         if _program(program) is None:
             return f"{program} is not installed (Debian: apt-get install openssh-server openssh-client passwd)"
@@ -59,27 +59,27 @@ def why_no_sshd(auth: Auth) -> str | None:
 
 
 class SshServer:
-    """An sshd that runs between ``__enter__`` and ``__exit__``; one directory belongs to one server at a time.
+    """An sshd that runs between ``__enter__`` and ``__exit__``; use a directory for one server at a time.
 
     Parameters
     ----------
     directory
-        Where keys, configuration and log are; made when missing. Keys that are there already are used again.
+        Directory of keys, configuration and log; made when missing. Existing keys are reused.
     address
         IPv4 loopback address to listen on.
     auth
-        ``"key"``: one client key, nothing else. ``"none"``: SSH's "none" method, nothing else.
+        ``"key"``: only one client key. ``"none"``: only SSH's "none" method.
     host_key
-        An existing private host key to use (mode 0600); without it the server makes its own.
+        An existing private host key (mode 0600); by default the server makes one.
     options
-        More lines for its configuration.
+        More lines for the configuration.
     within
-        A program and its arguments that runs what follows it, and becomes sshd: ``unshare``, say.
+        A program with arguments that executes the command after it, for example ``unshare``.
 
     Attributes
     ----------
     port : int
-        Chosen at the first `start`, kept from then on; 0 before.
+        Chosen at the first `start` and kept; 0 before.
     user : str
         Login name.
     identity : Path or None
@@ -125,15 +125,15 @@ class SshServer:
         self.stop()
 
     def start(self) -> None:
-        """Start sshd and return once it answers; on the same port as before, if there was a start before.
+        """Start sshd and return when it answers; a second start uses the same port.
 
-        Call it from a thread that outlives the server: where ``setpriv`` is there, the kernel ends sshd with that
-        thread, so that a killed test run leaves no server behind.
+        Call it from a thread that outlives the server: with ``setpriv``, the kernel ends sshd with that thread, so that
+        a killed test run leaves no server behind.
 
         Raises
         ------
         RuntimeError
-            It runs already, or sshd did not come up; with sshd's log.
+            If it runs already, or if sshd did not start; the message has sshd's log.
         """
         if self._is_running:
             raise RuntimeError(f"the server on {self.address}:{self.port} runs already: stop() it first")
@@ -143,17 +143,17 @@ class SshServer:
             if self.auth == "none":
                 stack.enter_context(_open_account())
             process = self._launch()
-            stack.callback(_end, process, self._mark)
+            stack.callback(_kill_all, process, self._mark)
             self._is_running = True
             self._while_running = stack.pop_all()
 
     def stop(self) -> None:
-        """Kill sshd, its sessions and whatever they started, at once, as when a host loses power; may be repeated."""
+        """Kill sshd, its sessions and their processes at once, as when a host loses power; may be repeated."""
         self._is_running = False
         self._while_running.close()
 
     def rotate_host_key(self) -> None:
-        """Take a new host key. A running server is restarted with it on the same port, which ends its sessions."""
+        """Make a new host key. A running server restarts with it on the same port, which ends its sessions."""
         self.host_key = _make_key(self.directory / f"host_key_{uuid.uuid4().hex[:8]}")
         if self._is_running:
             self.stop()
@@ -176,10 +176,10 @@ class SshServer:
         raise RuntimeError(f"sshd did not start on {self.address}:{port}; it wrote to {self._log}:\n{self.log()}")
 
     def _launch_on(self, port: int) -> subprocess.Popen[bytes] | None:
-        """Run sshd; None when it gave up or never answered."""
+        """Run sshd; return None when it ended or did not answer."""
         config = self.directory / "sshd_config"
         config.write_text(self._config(port))
-        # By its absolute path, because sshd executes itself again for every connection.
+        # Use the absolute path, because sshd executes itself again for every connection.
         command = [*self.within, _program("sshd") or "sshd", "-D", "-e", "-f", str(config)]
         if setpriv := _program("setpriv"):
             command = [setpriv, "--pdeathsig", "KILL", *command]
@@ -189,16 +189,16 @@ class SshServer:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, start_new_session=True
             )
         try:
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _TIMEOUT
             while process.poll() is None and time.monotonic() < deadline:
-                # Both, because whoever took the port before us may be an SSH server as well.
-                if "Server listening on" in self.log()[before:] and _answers(self.address, port):
+                # Check both, because another SSH server may have taken the port.
+                if "Server listening on" in self.log()[before:] and _is_ssh_server(self.address, port):
                     return process
-                time.sleep(_PAUSE)
+                time.sleep(_POLL_INTERVAL)
         except BaseException:
-            _end(process, self._mark)
+            _kill_all(process, self._mark)
             raise
-        _end(process, self._mark)
+        _kill_all(process, self._mark)
         return None
 
     def _config(self, port: int) -> str:
@@ -206,8 +206,8 @@ class SshServer:
             f"ListenAddress {self.address}:{port}",
             f'HostKey "{self.host_key}"',
             f"AllowUsers {self.user}",
-            # Debian's bash reads ~/.bashrc for a remote command unless SHLVL says that it is a shell within a shell;
-            # what a developer keeps there (pyenv's rehash waits for a lock) is no part of the test.
+            # Debian's bash reads ~/.bashrc for a remote command unless SHLVL marks it as a nested shell. A developer's
+            # ~/.bashrc must not affect the test (pyenv's rehash, for example, waits for a lock).
             f"SetEnv {_MARK}={self._mark} SHLVL=5",
             "PidFile none",
             "LogLevel VERBOSE",
@@ -223,7 +223,7 @@ class SshServer:
             *self.options,
         ]
         if _sshd_version() >= (9, 8):
-            lines.append("PerSourcePenalties no")  # tests that fail to log in would lock the others out
+            lines.append("PerSourcePenalties no")  # else tests with failed logins would lock out others
         if self.identity is None:
             lines += ["PasswordAuthentication yes", "PermitEmptyPasswords yes", "PubkeyAuthentication no"]
         else:
@@ -233,16 +233,16 @@ class SshServer:
 
 
 def make_readable(path: Path) -> None:
-    """Let everybody reach `path`: adds o+rx to it and to the directories above it that are ours, below the temp root.
+    """Make `path` readable for everybody: add o+rx to it and to our own directories above it, below the temp root.
 
-    Files are left alone, because private keys must stay private; they are world-readable under the usual umask 022.
-    When a pytest session begins it takes this away again from ``pytest-of-<user>``, the parent of all sessions, also
-    while another one still runs. Where that can happen, use `readable_directory`.
+    Files are not changed, because private keys must stay private; under the usual umask 022 they are world-readable.
+    A new pytest session removes these rights from ``pytest-of-<user>``, the parent of all sessions, even while another
+    session runs. If that can happen, use `readable_directory`.
 
     Raises
     ------
     ValueError
-        `path` is not a directory below the temp root, so that a directory of the user's would have been opened.
+        If `path` is not a directory below the temp root: a private directory of the user would become readable.
     """
     roots = {Path(root).resolve() for root in (tempfile.gettempdir(), os.environ.get("PYTEST_DEBUG_TEMPROOT")) if root}
     start = path.resolve()
@@ -258,7 +258,7 @@ def make_readable(path: Path) -> None:
 
 @contextmanager
 def readable_directory() -> Iterator[Path]:
-    """Give a world-readable directory straight below the temp root, safe from other pytest sessions, and remove it."""
+    """Make a world-readable directory directly below the temp root, safe from other pytest sessions; remove it."""
     with tempfile.TemporaryDirectory(prefix="aurora-test-") as name:
         directory = Path(name).resolve()
         directory.chmod(0o755)
@@ -267,24 +267,26 @@ def readable_directory() -> Iterator[Path]:
 
 @contextmanager
 def _open_account() -> Iterator[None]:
-    """Let ``aurora-none`` in without a password, until the last test process that wants it has left.
+    """Let ``aurora-none`` log in without a password, until the last test process that uses it has left.
 
-    Every user holds the lock shared; whoever opens or closes the account holds it alone.
+    Every process that uses the account holds the lock shared; to open or close the account it holds it exclusively.
     """
     with _NONE_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         while _password(NONE_USER) != "":
             fcntl.flock(lock, fcntl.LOCK_EX)
             _make_account()
-            fcntl.flock(lock, fcntl.LOCK_SH)  # not atomic: somebody may close it in between, hence the loop
+            fcntl.flock(
+                lock, fcntl.LOCK_SH
+            )  # not atomic: another process may close the account in between, hence the loop
         try:
             yield
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
-            with suppress(BlockingIOError):  # still in use elsewhere
+            with suppress(BlockingIOError):  # another process still uses it
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _run("usermod", "--password", "!", NONE_USER)
-            fcntl.flock(lock, fcntl.LOCK_UN)  # closing the file is not enough when a child was forked meanwhile
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing the file is not enough when a child was forked in the meantime
 
 
 def _make_account() -> None:
@@ -298,7 +300,7 @@ def _make_account() -> None:
 
 
 def _password(user: str) -> str | None:
-    """Return the password field of /etc/shadow, which root alone may read; None when there is no such user."""
+    """Return the password field of /etc/shadow, which only root may read; None without such a user."""
     for line in Path("/etc/shadow").read_text().splitlines():
         name, password, *_ = line.split(":")
         if name == user:
@@ -312,9 +314,9 @@ def _program(name: str) -> str | None:
 
 
 def _run(name: str, *arguments: str) -> None:
-    done = subprocess.run([_program(name) or name, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{name} {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+    result = subprocess.run([_program(name) or name, *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"{name} {' '.join(arguments)} exited with {result.returncode}: {result.stderr.strip()}")
 
 
 def _make_key(path: Path) -> Path:
@@ -325,19 +327,19 @@ def _make_key(path: Path) -> Path:
 
 @cache
 def _sshd_version() -> tuple[int, int]:
-    """Return OpenSSH's version; sshd names it on standard error also where it does not know -V."""
+    """Return OpenSSH's version; sshd prints it on standard error even when it does not support -V."""
     text = subprocess.run([_program("sshd") or "sshd", "-V"], capture_output=True, text=True, check=False).stderr
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port of an address of ours at which nothing listens now."""
+    """Return a port of a local address on which nothing listens now."""
     with socket.create_server((address, 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def _answers(address: str, port: int) -> bool:
+def _is_ssh_server(address: str, port: int) -> bool:
     try:
         with socket.create_connection((address, port), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"
@@ -345,31 +347,34 @@ def _answers(address: str, port: int) -> bool:
         return False
 
 
-def _end(process: subprocess.Popen[bytes], mark: str) -> None:
-    """Kill sshd and all that came from it, and wait until they are gone.
+def _kill_all(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Kill sshd and all processes that it started, and wait until they have ended.
 
-    The process group is not enough: sshd gives each connection and each session its own. So all are frozen first,
-    after which nothing is left that could start another one, and only then killed.
+    Killing the process group is not enough: sshd makes a new one for each connection and each session. So all processes
+    are stopped (SIGSTOP) first, so that none of them can start another one, and then killed.
     """
     frozen: set[int] = set()
-    while new := _offspring(process, mark) - frozen:
+    while new := _session_processes(process, mark) - frozen:
         _signal(new, signal.SIGSTOP)
         frozen |= new
     _signal(frozen, signal.SIGKILL)
-    process.wait(_PATIENCE)
-    deadline = time.monotonic() + _PATIENCE
+    process.wait(_TIMEOUT)
+    deadline = time.monotonic() + _TIMEOUT
     while left := frozen & _parents().keys():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"processes {sorted(left)} of a test's sshd survived SIGKILL: look at them with ps")
-        time.sleep(_PAUSE)
+            raise RuntimeError(f"processes {sorted(left)} of a test's sshd survived SIGKILL: inspect them with ps")
+        time.sleep(_POLL_INTERVAL)
 
 
-def _offspring(process: subprocess.Popen[bytes], mark: str) -> set[int]:
-    """Return sshd and its descendants, and the processes of its sessions that have lost their parent."""
+def _session_processes(process: subprocess.Popen[bytes], mark: str) -> set[int]:
+    """Return sshd and its descendants, and processes of its sessions whose parent has ended."""
     parents, marked = _parents(), f"{_MARK}={mark}".encode()
     found = {process.pid} if process.poll() is None else set()
     for pid in parents:
-        with suppress(OSError), open(f"/proc/{pid}/environ", "rb", 0) as environ:  # it ended, or is somebody else's
+        with (
+            suppress(OSError),
+            open(f"/proc/{pid}/environ", "rb", 0) as environ,
+        ):  # it has ended, or belongs to another user
             if marked in environ.readall().split(b"\0"):
                 found.add(pid)
     while children := {pid for pid, parent in parents.items() if parent in found} - found:
@@ -378,7 +383,7 @@ def _offspring(process: subprocess.Popen[bytes], mark: str) -> set[int]:
 
 
 def _parents() -> dict[int, int]:
-    """Return the parent of every process that is alive (a zombie is not), by process id."""
+    """Return the parent of every live process (no zombies), by process id."""
     parents = {}
     for name in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError), open(f"/proc/{name}/stat", "rb", 0) as stat:

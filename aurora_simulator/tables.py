@@ -1,7 +1,7 @@
-"""Text files of the weather station, the flux station and the power system: their headers and all lines of a period.
+"""Makes the text files of weather station, flux station and power system: headers and all lines of a period.
 
-A line depends on the seed and on its time alone, so a file that has grown begins with what it was before. Which lines
-are there at which time is told in `growth.py`.
+A line depends only on the seed and its time, so a grown file begins with its former content. `growth.py` decides which
+lines a file has at which time.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 
 from aurora_simulator.noise import noise
 
-KEPT = 8  # files whose lines are kept in memory; the hour of the fast sonic has 9 MB of them at scale 1
+CACHED_FILES = 8  # their lines stay in memory; an hour of the fast sonic is 9 MB at scale 1
 DAY_SECONDS = 86_400
 
-VAISALA_LINES = 8640  # one in 10 s
-LOGGER_LINES = 60  # one a minute
+VAISALA_LINES = 8640  # one per 10 s
+LOGGER_LINES = 60  # one per minute
 SONIC_LINES, FEWEST_SONIC_LINES = 72_000, 60  # at scale 1: 20 Hz
-POWER_LINES = 1440  # one a minute
+POWER_LINES = 1440  # one per minute
 
 TOA5_REVISIONS = ("CPU:aurora_asfs.CR1X", "CPU:aurora_asfs_v2.CR1X")
-"""The logger's program as the header names it, at first and after a revision."""
+"""Program of the logger in the header, first and after a revision."""
 
 LOGGER_COLUMNS = (
     ("batt_volt", "Volts", "Smp"),
@@ -48,9 +48,9 @@ POWER_HEADER = b"time_utc,battery_v,battery_a,solar_w,wind_w,load_w,charge_pct\n
 type Lines = tuple[bytes, ...]
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_FILES)
 def vaisala_lines(path: str, begin: datetime, seed: int) -> Lines:
-    """A day of the weather station: a time and the station's own composite message, every 10 s."""
+    """Return a day of the weather station: a time and the composite message of the station, every 10 s."""
     rng, warm = noise(path, seed).standard_normal((5, VAISALA_LINES)), _warmth(begin, VAISALA_LINES, 10)
     columns = (
         (240 + 30 * rng[0]) % 360,
@@ -67,7 +67,7 @@ def vaisala_lines(path: str, begin: datetime, seed: int) -> Lines:
 
 
 def toa5_header(table: str, revision: int) -> bytes:
-    """The four lines before the records of a TOA5 file: environment, names, units, processing.
+    """Return the four header lines of a TOA5 file: environment, names, units, processing.
 
     Layout: Campbell Scientific, LoggerNet manual, "TOA5". `revision` 1 is 3 bytes longer than 0.
     """
@@ -87,9 +87,9 @@ def toa5_header(table: str, revision: int) -> bytes:
     return b"".join(",".join(f'"{value}"' for value in row).encode() + b"\r\n" for row in rows)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_FILES)
 def logger_lines(path: str, begin: datetime, seed: int) -> Lines:
-    """An hour of the flux station's logger, every minute."""
+    """Return an hour of the logger of the flux station, every minute."""
     rng, warm = noise(path, seed).standard_normal((8, LOGGER_LINES)), _warmth(begin, LOGGER_LINES, 60)
     columns = (
         np.clip(12.8 + 0.05 * rng[0], 10, 14.99),  # as wide as a missing value, in every line
@@ -104,9 +104,9 @@ def logger_lines(path: str, begin: datetime, seed: int) -> Lines:
     return _toa5_records(begin, columns, "%.2f,%.2f,%.2f,%.1f,%.1f,%.1f,%.1f,%.3f")
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_FILES)
 def sonic_lines(path: str, begin: datetime, seed: int, scale: float) -> Lines:
-    """An hour of the sonic anemometer: 20 lines a second at scale 1, one a minute at least."""
+    """Return an hour of the sonic anemometer: 20 lines per second at scale 1, at least one per minute."""
     count = max(FEWEST_SONIC_LINES, round(SONIC_LINES * scale))
     rng = noise(path, seed).standard_normal((5, count), dtype=np.float32)
     columns = (
@@ -120,16 +120,16 @@ def sonic_lines(path: str, begin: datetime, seed: int, scale: float) -> Lines:
 
 
 def without_first_value(record: bytes) -> bytes:
-    """The record with its first value missing; of the same length."""
+    """Return the record with its first value missing and the same length."""
     time, number, value, rest = record.split(b",", 3)
     missing = b'"NAN"'
     assert len(value) == len(missing), value
     return b",".join((time, number, missing, rest))
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_FILES)
 def power_lines(path: str, begin: datetime, seed: int) -> Lines:
-    """A day of the power system, every minute."""
+    """Return a day of the power system, every minute."""
     rng, warm = noise(path, seed).standard_normal((5, POWER_LINES)), _warmth(begin, POWER_LINES, 60)
     solar, wind = np.clip(400 * warm + 10 * rng[0], 0, None), np.abs(150 + 40 * rng[1])
     load = 180 + 5 * rng[2]
@@ -149,7 +149,7 @@ def power_lines(path: str, begin: datetime, seed: int) -> Lines:
 
 
 def power_summary(begin: datetime, written: datetime, lines: Sequence[bytes]) -> bytes:
-    """The first line of the power system's file, which is another one with each line that is added."""
+    """Return the first line of the power system's file; it changes with each new line."""
     loads = [float(line.split(b",")[5]) for line in lines]
     energy = sum(loads) / 60
     return f"# {begin:%Y-%m-%d} written {written:%H:%M:%S}Z rows {len(lines)} load_wh {energy:.1f}\n".encode()
@@ -157,7 +157,7 @@ def power_summary(begin: datetime, written: datetime, lines: Sequence[bytes]) ->
 
 def _toa5_records(begin: datetime, columns: Sequence[np.ndarray[Any, Any]], pattern: str) -> Lines:
     count = len(columns[0])
-    first = int(begin.timestamp()) // 3600 * count % 2**31  # record numbers go on from file to file
+    first = int(begin.timestamp()) // 3600 * count % 2**31  # record numbers continue from file to file
     pattern = f'"{begin:%Y-%m-%d %H}:%02d:%s",%d,{pattern}\r\n'
     lines = []
     for index, row in enumerate(_rows(columns)):
@@ -168,16 +168,16 @@ def _toa5_records(begin: datetime, columns: Sequence[np.ndarray[Any, Any]], patt
 
 
 def _rows(columns: Sequence[np.ndarray[Any, Any]]) -> zip[tuple[float, ...]]:
-    """The values as rows of Python's own numbers, which are much faster to print."""
+    """Return the values as rows of Python numbers, which are much faster to format."""
     return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _warmth(begin: datetime, count: int, seconds: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """-1 at midnight to 1 at noon."""
+    """Return -1 at midnight to 1 at noon."""
     start = (begin - begin.replace(hour=0)) // timedelta(seconds=1)
     return -np.cos((start + np.arange(count) * seconds) * 2 * np.pi / DAY_SECONDS)
 
 
 def _clock(seconds: int) -> str:
-    """HH:MM:SS of a second of the day."""
+    """Format a second of the day as HH:MM:SS."""
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -1,4 +1,4 @@
-"""How a simulation is shown in a terminal: a bar while it runs, one line of what it wrote."""
+"""Shows a simulation in a terminal: a progress bar, and a line with its result."""
 
 from collections.abc import Callable
 
@@ -7,17 +7,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from aurora_simulator.camera import Report
 from aurora_simulator.instruments import InstrumentReport
-from aurora_simulator.live import BEHIND, LiveReport
+from aurora_simulator.live import LAG_LIMIT, LiveReport
 
 
 def with_bar(run: Callable[[Callable[[int, int], None]], Report]) -> Report:
-    """Run with a progress bar on stderr; without one when that is no terminal."""
+    """Run with a progress bar on stderr; without it when stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("camera"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("hours of a view"),
+        TextColumn("hours of both views"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -26,7 +26,7 @@ def with_bar(run: Callable[[Callable[[int, int], None]], Report]) -> Report:
 
 
 def summary(report: Report, seconds: float) -> str:
-    """One line: files, bytes, seconds."""
+    """Return one line: files, bytes, seconds."""
     parts = f"{report.images} images, {report.clips} clips, {report.others} other"
     if report.faults:
         parts += f", {sum(len(paths) for paths in report.faults.values())} of {len(report.faults)} faults"
@@ -34,18 +34,18 @@ def summary(report: Report, seconds: float) -> str:
 
 
 def live_summary(report: LiveReport, seconds: float) -> str:
-    """One line: files, bytes, seconds, and what is not whole."""
+    """Return one line: files, bytes, seconds, and half-written files."""
     parts = f"{report.images} images, {report.clips} clips, {report.others} other, {report.late} late"
-    behind = f", {report.lag:.1f} s late at most" if report.lag > BEHIND else ""
+    behind = f", {report.lag:.1f} s late at most" if report.lag > LAG_LIMIT else ""
     return f"{total(report, parts, seconds)}{behind}, {len(report.unfinished)} left half written"
 
 
 def instruments_summary(report: InstrumentReport, seconds: float) -> str:
-    """One line: new files of each stream, what else was written, bytes, seconds."""
+    """Return one line: new files per stream, other writes, bytes, seconds."""
     parts = ", ".join(f"{count} {stream}" for stream, count in report.new.items()) or "nothing new"
     return total(report, f"{parts}; {report.appended} appends, {report.rewritten} rewrites", seconds)
 
 
 def total(report: Report | LiveReport | InstrumentReport, parts: str, seconds: float) -> str:
-    """Files, bytes and seconds."""
+    """Return files, bytes and seconds as text."""
     return f"{report.files} files ({parts}), {report.bytes} bytes ({report.bytes / 1e6:.1f} MB), {seconds:.1f} s"

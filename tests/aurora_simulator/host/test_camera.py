@@ -1,4 +1,4 @@
-"""The simulated camera writes what the real one does, twice the same, and each fault is what it says it is."""
+"""The simulated camera writes the files of the real one, reproducibly, and each fault matches its description."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> CameraSpec:
 
 @pytest.fixture(scope="module")
 def regular(spec: CameraSpec) -> Report:
-    """What a run without faults reported; its tree is at `spec.root`."""
+    """The report of a run without faults; its tree is at `spec.root`."""
     return simulate(spec)
 
 
@@ -51,7 +51,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, spec: CameraSpec) -> tuple[
 
 @pytest.fixture
 def fault(faulty: tuple[CameraSpec, Report]) -> Callable[[str], Path]:
-    """The one file that a fault made."""
+    """Return the only file that a fault made."""
 
     def only(name: str) -> Path:
         (path,) = faulty[1].faults[name]
@@ -97,7 +97,7 @@ def clip_names(spec: CameraSpec, view: str = "FISH") -> list[Path]:
 
 
 @pytest.mark.usefixtures("regular")
-def test_the_tree_is_named_as_the_real_camera_names_it(spec: CameraSpec) -> None:
+def test_the_file_names_are_those_of_the_real_camera(spec: CameraSpec) -> None:
     expected = set()
     for view, suffix in (("FISH", ""), ("PANO", "_PANO")):
         for hour in (10, 11):
@@ -108,7 +108,7 @@ def test_the_tree_is_named_as_the_real_camera_names_it(spec: CameraSpec) -> None
     assert set(tree(spec.root)) == expected
 
 
-def test_the_report_counts_what_is_on_disk(spec: CameraSpec, regular: Report) -> None:
+def test_the_report_counts_the_files_on_disk(spec: CameraSpec, regular: Report) -> None:
     paths = [path for path in spec.root.rglob("*") if path.is_file()]
     assert (regular.images, regular.clips, regular.others) == (12, 4, 36)
     assert regular.files == len(paths)
@@ -130,7 +130,7 @@ def test_two_workers_give_the_same_bytes_and_report_as_one(spec: CameraSpec, reg
 
 
 @pytest.mark.usefixtures("regular")
-def test_another_seed_and_another_minute_give_other_pictures(spec: CameraSpec, tmp_path: Path) -> None:
+def test_another_seed_and_another_minute_give_other_images(spec: CameraSpec, tmp_path: Path) -> None:
     simulate(replace(spec, root=tmp_path, seed=1))
     mine, other = tree(spec.root), tree(tmp_path)
     images = [path for path in mine if "/HDR_" in path]
@@ -169,10 +169,8 @@ def test_clips_show_the_images_in_order(spec: CameraSpec) -> None:
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 @pytest.mark.parametrize("view", ["FISH", "PANO"])
 def test_all_clips_of_a_view_can_be_joined(spec: CameraSpec, tmp_path: Path, codec: str, view: str) -> None:
-    other_light = replace(
-        spec, root=tmp_path, codec=codec, start_hour=0, hours=24, every=timedelta(hours=1), other=False
-    )
-    simulate(other_light)
+    all_day = replace(spec, root=tmp_path, codec=codec, start_hour=0, hours=24, every=timedelta(hours=1), other=False)
+    simulate(all_day)
     clips = sorted((tmp_path / view).rglob("*.mp4"))
     assert len(clips) == 24
     assert {video(path)[0] for path in clips} == {codec}
@@ -180,7 +178,7 @@ def test_all_clips_of_a_view_can_be_joined(spec: CameraSpec, tmp_path: Path, cod
     assert extradata
 
 
-def test_mpeg4_clips_decode_like_the_others(spec: CameraSpec, tmp_path: Path) -> None:
+def test_mpeg4_clips_decode_like_h264_clips(spec: CameraSpec, tmp_path: Path) -> None:
     other_codec = replace(spec, root=tmp_path, codec="mpeg4")
     simulate(other_codec)
     assert video(clip_names(other_codec)[0])[0] == "mpeg4"
@@ -188,18 +186,18 @@ def test_mpeg4_clips_decode_like_the_others(spec: CameraSpec, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("regular")
-def test_modification_times_are_those_of_a_camera_that_writes_at_once(spec: CameraSpec) -> None:
+def test_modification_times_follow_the_image_times_by_the_delay_of_the_camera(spec: CameraSpec) -> None:
     nanoseconds = set()
     for path in spec.root.rglob("*_20260305_*"):
-        named = datetime.strptime("".join(path.stem.split("_")[1:3]), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        image_time = datetime.strptime("".join(path.stem.split("_")[1:3]), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         delay = timedelta(seconds=2) if path.suffix == ".jpg" else timedelta(hours=1, seconds=20)
         seconds, fraction = divmod(path.stat().st_mtime_ns, 1_000_000_000)
-        assert datetime.fromtimestamp(seconds, UTC) == named + delay
+        assert datetime.fromtimestamp(seconds, UTC) == image_time + delay
         nanoseconds.add(fraction)
     assert len(nanoseconds) > 40
 
 
-def test_hours_beyond_midnight_go_to_the_next_day(spec: CameraSpec, tmp_path: Path) -> None:
+def test_hours_after_midnight_go_to_the_next_day(spec: CameraSpec, tmp_path: Path) -> None:
     simulate(replace(spec, root=tmp_path, start_hour=23, every=timedelta(minutes=25), other=False))
     names = sorted(path.name for path in (tmp_path / "FISH").rglob("HDR_*.jpg"))
     assert names == [f"HDR_{time}.jpg" for time in (
@@ -218,7 +216,7 @@ def test_an_hour_without_images_has_no_clip(spec: CameraSpec, tmp_path: Path) ->
     ("field", "value"),
     [("hours", 0), ("every", timedelta()), ("start_hour", 24), ("scale", 0.0), ("codec", "vp9"), ("seed", -1)],
 )
-def test_a_wrong_value_is_named(spec: CameraSpec, field: str, value: Any) -> None:
+def test_a_wrong_value_is_refused_by_name(spec: CameraSpec, field: str, value: Any) -> None:
     with pytest.raises(SpecError, match=field):
         replace(spec, **{field: value})
 
@@ -254,7 +252,7 @@ def test_an_empty_file_has_no_bytes(fault: Callable[[str], Path]) -> None:
         Image.open(fault("empty-file"))
 
 
-def test_an_odd_size_jpeg_is_good_and_of_another_size(fault: Callable[[str], Path]) -> None:
+def test_an_odd_size_jpeg_is_valid_and_has_another_size(fault: Callable[[str], Path]) -> None:
     with Image.open(fault("odd-size-jpeg")) as image:
         image.load()
         assert image.size not in (FISH_SIZE, PANO_SIZE)
@@ -269,7 +267,7 @@ def test_a_clip_without_moov_cannot_be_opened(fault: Callable[[str], Path]) -> N
 
 
 @pytest.mark.usefixtures("regular")
-def test_an_odd_codec_clip_is_good_and_in_the_other_codec(
+def test_an_odd_codec_clip_is_valid_and_in_the_other_codec(
     spec: CameraSpec, fault: Callable[[str], Path], tmp_path: Path
 ) -> None:
     assert video(fault("odd-codec-clip"))[0] == "mpeg4"
@@ -278,26 +276,26 @@ def test_an_odd_codec_clip_is_good_and_in_the_other_codec(
     assert video(tmp_path / reverse.faults["odd-codec-clip"][0]) == video(clip_names(spec)[0])
 
 
-def test_an_odd_size_clip_is_good_h264_of_another_size(fault: Callable[[str], Path]) -> None:
+def test_an_odd_size_clip_is_valid_h264_of_another_size(fault: Callable[[str], Path]) -> None:
     assert video(fault("odd-size-clip"))[0] == "h264"
     assert decode(fault("odd-size-clip"))[0][:2] != FISH_SIZE
 
 
-def test_a_file_in_flight_is_half_written_just_now(fault: Callable[[str], Path]) -> None:
+def test_a_file_in_flight_is_incomplete_and_modified_now(fault: Callable[[str], Path]) -> None:
     assert fault("in-flight").stat().st_mtime_ns == int(NOW.timestamp()) * 10**9 + 250_000_000
     with Image.open(fault("in-flight")) as image, pytest.raises(OSError, match="truncated"):
         image.load()
 
 
-def test_a_late_file_is_good_and_its_mtime_is_30_days_before(fault: Callable[[str], Path]) -> None:
+def test_a_late_file_is_valid_and_its_mtime_is_30_days_before(fault: Callable[[str], Path]) -> None:
     path = fault("late")
-    named = datetime.strptime(path.stem, "HDR_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
-    assert int(path.stat().st_mtime) == int((named - timedelta(days=30)).timestamp())
+    image_time = datetime.strptime(path.stem, "HDR_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    assert int(path.stat().st_mtime) == int((image_time - timedelta(days=30)).timestamp())
     with Image.open(path) as image:
         image.load()
 
 
-def test_odd_names_are_odd_and_their_images_good(faulty: tuple[CameraSpec, Report]) -> None:
+def test_odd_names_are_odd_and_their_images_valid(faulty: tuple[CameraSpec, Report]) -> None:
     paths = faulty[1].faults["odd-names"]
     blank, newline, letter, dash, directory = paths
     assert " copy 1.jpg" in blank
@@ -311,14 +309,14 @@ def test_odd_names_are_odd_and_their_images_good(faulty: tuple[CameraSpec, Repor
             assert image.size == FISH_SIZE
 
 
-def test_symlinks_lead_out_of_the_tree(faulty: tuple[CameraSpec, Report]) -> None:
+def test_symlinks_point_outside_the_tree(faulty: tuple[CameraSpec, Report]) -> None:
     file, directory = (faulty[0].root / path for path in faulty[1].faults["symlink-out"])
     assert (os.readlink(file), os.readlink(directory)) == ("/etc/hostname", "/etc")
     assert file.name.startswith("HDR_20260305_10")
     assert directory.name == "elsewhere"
 
 
-def test_the_other_named_faults_are_what_they_say(fault: Callable[[str], Path]) -> None:
+def test_the_other_faults_match_their_names(fault: Callable[[str], Path]) -> None:
     assert fault("upper-case").suffix == ".JPG"
     assert fault("future-date").relative_to(fault("upper-case").parent).name.startswith("HDR_2031")
     assert stat.S_ISDIR(fault("directory-as-file").stat().st_mode)
@@ -332,7 +330,7 @@ def test_faults_may_be_made_twice_in_the_same_tree(spec: CameraSpec, tmp_path: P
     assert simulate(again, ["all"], now=NOW) == simulate(again, ["all"], now=NOW)
 
 
-def test_a_fault_gives_way_to_a_regular_image_of_its_second(spec: CameraSpec, tmp_path: Path) -> None:
+def test_a_fault_moves_to_the_next_second_when_a_regular_image_has_its_time(spec: CameraSpec, tmp_path: Path) -> None:
     busy = replace(spec, root=tmp_path, hours=1, every=timedelta(seconds=71), other=False)  # 10:01:11 is regular
     report = simulate(busy, ["truncated-jpeg"])
     assert (tmp_path / "FISH/20260305/10/HDR_20260305_100111.jpg").is_file()
@@ -340,7 +338,7 @@ def test_a_fault_gives_way_to_a_regular_image_of_its_second(spec: CameraSpec, tm
 
 
 def test_an_unknown_fault_ends_the_run_before_anything_is_written(spec: CameraSpec, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"no such fault: gremlin; known are all, truncated-jpeg"):
+    with pytest.raises(SpecError, match=r"no such fault: gremlin; choose from all, truncated-jpeg"):
         simulate(replace(spec, root=tmp_path), ["gremlin"])
     assert not list(tmp_path.iterdir())
 
@@ -349,14 +347,14 @@ def test_the_command_line_writes_a_tree_and_prints_one_line(tmp_path: Path) -> N
     command = [sys.executable, "-m", "aurora_simulator", "camera", "--root", str(tmp_path), "--day", "2026-03-05"]
     command += ["--hours", "1", "--every", "30m", "--start-hour", "10", "--scale", "0.05", "--no-other"]
     command += ["--faults", "late,empty-file", "--faults", "no-moov"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     assert len(files) == 9
-    assert done.stdout.startswith(f"9 files (4 images, 2 clips, 0 other, 3 of 3 faults), {size} bytes")
-    assert done.stdout.endswith(" s\n")
-    assert done.stdout.count("\n") == 1
-    assert done.stderr == ""
+    assert result.stdout.startswith(f"9 files (4 images, 2 clips, 0 other, 3 of 3 faults), {size} bytes")
+    assert result.stdout.endswith(" s\n")
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
 
 
 def test_images_every_second_leave_no_time_for_faults(spec: CameraSpec, tmp_path: Path) -> None:
@@ -374,7 +372,7 @@ def test_images_every_second_leave_no_time_for_faults(spec: CameraSpec, tmp_path
         ("--scale", "0", "scale must be above 0"),
     ],
 )
-def test_the_command_line_says_what_is_wrong(tmp_path: Path, option: str, value: str, message: str) -> None:
+def test_the_command_line_names_the_wrong_option_value(tmp_path: Path, option: str, value: str, message: str) -> None:
     options = {"--root": str(tmp_path), "--day": "2026-03-05", "--hours": "1"} | {option: value}
     result = CliRunner().invoke(simulator, ["camera", *(part for pair in options.items() for part in pair)])
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""The simulated instruments write files that the site takes for its own, of the right kind, and twice the same."""
+"""The simulated instruments write files that match the streams of the site, in the right format, reproducibly."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ Tree = dict[str, tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> InstrumentSpec:
-    """Two days of all instruments, small, with foreign files between theirs."""
+    """Two days of all instruments, small, with unexpected files."""
     return InstrumentSpec(tmp_path_factory.mktemp("instruments"), DAY, days=2, scale=0.001, unexpected=True)
 
 
 @pytest.fixture(scope="module")
 def report(spec: InstrumentSpec) -> InstrumentReport:
-    """What the run reported; its tree is at `spec.root`."""
+    """The report of the run; its tree is at `spec.root`."""
     return simulate_instruments(spec)
 
 
 @pytest.fixture(scope="module")
 def root(spec: InstrumentSpec, report: InstrumentReport) -> Path:
-    """Root of the tree, which is written."""
+    """The root of the written tree."""
     assert report.files
     return spec.root
 
 
 @pytest.fixture(scope="module")
 def site() -> Site:
-    """The running observatory's site file."""
+    """The site file of the real observatory."""
     return load_site(Path(__file__).parents[3] / "sites" / "gamb2le.yaml")
 
 
@@ -89,12 +89,12 @@ def mtime(path: Path) -> datetime:
 
 
 def at(day: int, hour: int, minute: int = 0, second: int = 0) -> datetime:
-    """A time of August 2026."""
+    """A time in August 2026."""
     return datetime(2026, 8, day, hour, minute, second, tzinfo=UTC)
 
 
-def claims(site: Site, path: str) -> list[tuple[str, date]]:
-    """The streams of the site that take a path of the tree for theirs, and the day that each gives it."""
+def streams_of(site: Site, path: str) -> list[tuple[str, date]]:
+    """The streams of the site that include a path of the tree, and its day in each stream."""
     found = []
     for stream, instrument in INSTRUMENTS.items():
         inner = path.removeprefix(f"{instrument.directory}/")
@@ -104,20 +104,20 @@ def claims(site: Site, path: str) -> list[tuple[str, date]]:
     return found
 
 
-def test_every_stream_but_the_camera_lies_where_the_site_looks_for_it(site: Site) -> None:
+def test_every_stream_but_the_camera_has_the_host_and_path_of_the_site(site: Site) -> None:
     places = {name: (stream.host, stream.path) for name, stream in site.streams.items() if name != "wxcam"}
     assert {name: (i.host, i.source) for name, i in INSTRUMENTS.items()} == places
     assert all(instrument.source.endswith(instrument.directory) for instrument in INSTRUMENTS.values())
 
 
-def test_each_file_belongs_to_one_stream_and_each_day_has_as_many_as_it_should(root: Path, site: Site) -> None:
+def test_each_file_belongs_to_one_stream_and_each_day_has_the_expected_number(root: Path, site: Site) -> None:
     found: Counter[tuple[str, date]] = Counter()
     unexpected = set()
     for path in tree(root):
-        owners = claims(site, path)
-        assert len(owners) <= 1, path
-        found.update(owners)
-        unexpected |= set() if owners else {path}
+        streams = streams_of(site, path)
+        assert len(streams) <= 1, path
+        found.update(streams)
+        unexpected |= set() if streams else {path}
     assert found == {(stream, day): count for stream, count in PER_DAY.items() for day in (DAY, NEXT_DAY)}
     assert {name: instrument.files_per_day for name, instrument in INSTRUMENTS.items()} == PER_DAY
     assert {Path(path).parent.name for path in unexpected} > {"lost+found"}
@@ -132,7 +132,7 @@ def test_a_tree_has_its_files_in_the_directory_of_their_day(root: Path, site: Si
         assert len(list((top / day.strftime(template)).iterdir())) == PER_DAY[stream]
 
 
-def test_files_are_where_and_named_as_the_instruments_name_them(root: Path) -> None:
+def test_files_have_the_paths_of_the_real_instruments(root: Path) -> None:
     names = [f"{RADAR}.{suffix}" for suffix in ("LV0", "LV1", "HKD")]
     names += [f"{HATPRO}.{suffix}" for suffix in ("BLB", "BRT", "HKD", "IRT", "MET")]
     for name in (*names, CEILOMETER, LOGGER, SONIC, VAISALA, POWER):
@@ -146,7 +146,7 @@ def test_the_report_counts_files_and_bytes(spec: InstrumentSpec, report: Instrum
     assert report.bytes == sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
-def test_modification_times_are_shortly_after_the_period_that_a_file_covers(root: Path) -> None:
+def test_modification_times_are_shortly_after_the_period_of_a_file(root: Path) -> None:
     assert mtime(root / CEILOMETER) == at(18, 12, 10, 4)
     assert mtime(root / f"{RADAR}.LV0") == at(18, 13, 0, 10)
     assert mtime(root / f"{HATPRO}.MET") == at(18, 13, 0, 24)
@@ -155,7 +155,7 @@ def test_modification_times_are_shortly_after_the_period_that_a_file_covers(root
     assert mtime(root / POWER) == at(19, 0, 0, 3)
 
 
-def test_the_ceilometer_writes_netcdf_that_says_what_it_holds(root: Path) -> None:
+def test_the_ceilometer_writes_valid_netcdf(root: Path) -> None:
     variables = read_netcdf((root / CEILOMETER).read_bytes())
     assert set(variables) == {"time", "range", "beta_att", "p_pol", "x_pol", "linear_depol_ratio"}
     assert [datetime.fromtimestamp(time, UTC) for time in variables["time"]] == [
@@ -168,7 +168,7 @@ def test_the_ceilometer_writes_netcdf_that_says_what_it_holds(root: Path) -> Non
 
 
 def read_netcdf(content: bytes) -> dict[str, tuple[float, ...]]:
-    """Values of the variables of a NetCDF classic file without records; every byte is accounted for."""
+    """Values of the variables of a NetCDF classic file without records; checks that no byte is left over."""
     source = io.BytesIO(content)
 
     def number() -> int:
@@ -207,7 +207,7 @@ def read_netcdf(content: bytes) -> dict[str, tuple[float, ...]]:
     return variables
 
 
-def test_the_radar_writes_rpg_files_of_which_the_spectra_are_by_far_the_largest(root: Path) -> None:
+def test_the_radar_writes_rpg_files_and_the_spectra_are_by_far_the_largest(root: Path) -> None:
     sizes = {}
     for suffix, code in (("LV0", 889346), ("LV1", 889347), ("HKD", 889349)):
         content = (root / f"{RADAR}.{suffix}").read_bytes()
@@ -215,8 +215,8 @@ def test_the_radar_writes_rpg_files_of_which_the_spectra_are_by_far_the_largest(
         assert (found, end - begin) == (code, 3600)
         assert datetime(2001, 1, 1, tzinfo=UTC) + timedelta(seconds=begin) == at(18, 12)
         (samples,) = struct.unpack_from("<i", content, 8 + length - 4)
-        (bytes_of_one,) = struct.unpack_from("<i", content, 8 + length)
-        assert len(content) == 8 + length + samples * (4 + bytes_of_one)
+        (record_bytes,) = struct.unpack_from("<i", content, 8 + length)
+        assert len(content) == 8 + length + samples * (4 + record_bytes)
         sizes[suffix] = len(content)
     assert sizes["LV0"] > 8 * sizes["LV1"]
 
@@ -231,7 +231,7 @@ def test_the_radar_writes_rpg_files_of_which_the_spectra_are_by_far_the_largest(
         ("MET", 599658944, 9 + 3 * 8 + 4, 5 + 3 * 4),
     ],
 )
-def test_the_radiometer_writes_rpg_files_with_as_many_records_as_they_say(
+def test_the_radiometer_writes_rpg_files_whose_headers_count_their_records(
     root: Path, suffix: str, code: int, header: int, record: int
 ) -> None:
     content = (root / f"{HATPRO}.{suffix}").read_bytes()
@@ -264,13 +264,13 @@ def test_the_flux_station_writes_toa5_with_four_header_lines(root: Path, path: s
     assert all(float(value) < 10_000 for row in rows for value in row[2:])
 
 
-def test_record_numbers_go_on_from_hour_to_hour(root: Path) -> None:
+def test_record_numbers_continue_from_hour_to_hour(root: Path) -> None:
     last = (root / LOGGER).read_text().splitlines()[-1]
     first = (root / LOGGER.replace("1200.dat", "1300.dat")).read_text().splitlines()[4]
     assert int(first.split(",")[1]) == int(last.split(",")[1]) + 1
 
 
-def test_the_power_system_writes_a_summary_and_a_row_a_minute(root: Path) -> None:
+def test_the_power_system_writes_a_summary_and_a_row_per_minute(root: Path) -> None:
     summary, *lines = (root / POWER).read_text().splitlines()
     rows = list(csv.DictReader(lines))
     assert re.fullmatch(r"# 2026-08-18 written 00:00:03Z rows 1440 load_wh [\d.]+", summary)
@@ -285,12 +285,12 @@ def test_the_same_options_give_the_same_bytes_and_times_and_another_seed_gives_o
     one, other = (replace(spec, root=tmp_path / name, days=1, seed=seed) for name, seed in (("one", 0), ("other", 1)))
     assert simulate_instruments(one).new == simulate_instruments(other).new
     both, first, others = tree(root), tree(one.root), tree(other.root)
-    assert first == {path: both[path] for path in first}  # of two days the first is the same
+    assert first == {path: both[path] for path in first}  # the first of two days is the same
     unexpected = set(unexpected_files(one))
     assert {path for path in first if first[path][1] == others[path][1]} == unexpected
 
 
-def test_a_stream_asked_for_alone_is_as_it_is_among_the_others(
+def test_a_stream_alone_has_the_same_files_as_with_all_streams(
     spec: InstrumentSpec, root: Path, tmp_path: Path
 ) -> None:
     alone = replace(spec, root=tmp_path, streams=("power", "cl61"), unexpected=False)
@@ -313,8 +313,8 @@ def test_at_scale_one_files_have_about_the_real_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"streams": ("wxcam", "rain")}, "no such stream: rain, wxcam; known are cl61, radar"),
-        ({"streams": ()}, "streams must name one at least"),
+        ({"streams": ("wxcam", "rain")}, "no such stream: rain, wxcam; choose from cl61, radar"),
+        ({"streams": ()}, "streams must name at least one stream"),
         ({"scale": 0.0}, "scale must be above 0 and at most 4, not 0.0"),
         ({"scale": float("nan")}, "scale must be above 0"),
         ({"seed": -1}, "seed must be 0 or more"),
@@ -323,19 +323,19 @@ def test_at_scale_one_files_have_about_the_real_sizes(tmp_path: Path) -> None:
         ({"day": date(9999, 11, 30), "days": 2}, "the last day must be before 9999-12-01"),
     ],
 )
-def test_a_spec_says_what_is_wrong_with_it(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_spec_refuses_wrong_values(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=re.escape(message)):
         InstrumentSpec(**{"root": tmp_path, "day": DAY} | changes)
 
 
-def test_instruments_that_never_end_need_a_time_until_which_to_write(tmp_path: Path) -> None:
+def test_endless_instruments_need_an_end_time(tmp_path: Path) -> None:
     endless = InstrumentSpec(tmp_path, DAY, days=None, scale=0.001)
-    with pytest.raises(SpecError, match="days must be given, or a time until which to write"):
+    with pytest.raises(SpecError, match="set days, or a time until which to write"):
         simulate_instruments(endless)
     assert simulate_instruments(endless, at(18, 0, 30)).new["cl61"] == 5
 
 
-def test_the_command_writes_the_tree_and_says_so_in_one_line(tmp_path: Path, root: Path) -> None:
+def test_the_command_writes_the_tree_and_prints_one_line(tmp_path: Path, root: Path) -> None:
     options = f"instruments --root {tmp_path} --day 2026-08-18 --scale 0.001 --foreign"
     result = CliRunner().invoke(simulator, options.split())
     assert result.exit_code == 0
@@ -347,7 +347,7 @@ def test_the_command_writes_the_tree_and_says_so_in_one_line(tmp_path: Path, roo
     assert written == {path: both[path] for path in written}
 
 
-def test_the_command_writes_the_streams_and_the_hours_that_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_command_writes_only_the_requested_streams_and_hours(tmp_path: Path) -> None:
     options = f"instruments --root {tmp_path} --day 2026-08-18 --streams cl61,radar --until 2026-08-18T02:00:30Z"
     result = CliRunner().invoke(simulator, options.split())
     assert result.output.startswith("30 files (24 cl61, 6 radar; 0 appends, 0 rewrites)")
@@ -356,7 +356,7 @@ def test_the_command_writes_the_streams_and_the_hours_that_it_is_asked_for(tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--streams wxcam", "no such stream: wxcam; known are cl61"),
+        ("--streams wxcam", "no such stream: wxcam; choose from cl61"),
         ("--begin 2025-08-18", "--begin is only for --live"),
         ("--speed 1", "--speed is only for --live"),
         ("--live --until 2025-08-18", "--until is not for --live"),
@@ -365,7 +365,7 @@ def test_the_command_writes_the_streams_and_the_hours_that_it_is_asked_for(tmp_p
         ("--live --begin 2025-08-18 --speed 0", "speed must be a number above 0"),
     ],
 )
-def test_the_command_line_says_what_is_wrong(tmp_path: Path, options: str, message: str) -> None:
+def test_the_command_line_names_the_wrong_option_value(tmp_path: Path, options: str, message: str) -> None:
     command = f"instruments --root {tmp_path / 'tree'} --day 2025-08-18 {options}"
     result = CliRunner().invoke(simulator, command.split())
     assert result.exit_code == 2

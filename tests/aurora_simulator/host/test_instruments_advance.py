@@ -1,4 +1,4 @@
-"""Step by step, the instruments append, rewrite and change in place, and arrive where they would have come at once."""
+"""Instruments append, rewrite and change files in place, and many steps give the same tree as one step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def spec(tmp_path: Path) -> InstrumentSpec:
 
 @pytest.fixture
 def only(spec: InstrumentSpec) -> Callable[..., InstrumentSpec]:
-    """The same with some streams alone."""
+    """Make the same spec with only these streams."""
     return lambda *streams: replace(spec, streams=streams)
 
 
@@ -51,7 +51,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def kinds(changes: tuple[Change, ...]) -> dict[str, str]:
-    """How each file was written."""
+    """The kind of write per file."""
     return {change.path: change.kind for change in changes}
 
 
@@ -60,7 +60,7 @@ def test_the_weather_file_is_appended_to_in_place(only: Callable[..., Instrument
     path = spec.root / VAISALA
     assert kinds(advance(spec, NOON)) == {VAISALA: "new"}
     before, inode = path.read_bytes(), path.stat().st_ino
-    assert before.count(b"\n") == 12 * 360  # the line of noon itself follows within its second
+    assert before.count(b"\n") == 12 * 360  # the line of noon follows within a second
     with path.open("rb") as reader:
         assert reader.read() == before
         changes = advance(spec, NOON + MINUTE)
@@ -86,7 +86,7 @@ def test_the_power_file_is_replaced_each_minute_in_its_inode(only: Callable[...,
     assert after[1:-1] == before[1:]
 
 
-def test_the_next_files_appear_when_their_periods_are_over(only: Callable[..., InstrumentSpec]) -> None:
+def test_new_files_appear_when_their_periods_end(only: Callable[..., InstrumentSpec]) -> None:
     spec = only("cl61", "radar", "hatpro")
     advance(spec, NOON - MINUTE)
     assert advance(spec, NOON + 3 * SECOND) == ()
@@ -145,14 +145,14 @@ def test_the_first_flux_file_of_a_day_gets_another_header_three_days_later(
 
 
 def test_many_steps_lead_to_the_same_tree_as_one(spec: InstrumentSpec, tmp_path: Path) -> None:
-    chance, flown, until, since = random.Random(5), replace(spec, root=tmp_path / "flown"), NOON, NOON
+    rng, flown, until, since = random.Random(5), replace(spec, root=tmp_path / "flown"), NOON, NOON
     advance(spec, until)
     advance(flown, until)
     end = NOON + 14 * HOUR
     while until < end:
-        longest = 20 * MINUTE if chance.random() < 0.9 else 3 * HOUR
-        until = min(end, until + SECOND * chance.randint(1, int(longest.total_seconds())))
-        flight = SECOND * chance.randint(0, 40)
+        longest = 20 * MINUTE if rng.random() < 0.9 else 3 * HOUR
+        until = min(end, until + SECOND * rng.randint(1, int(longest.total_seconds())))
+        flight = SECOND * rng.randint(0, 40)
         advance(spec, until, since=since)
         advance(flown, until, since=since, flight=max(timedelta(), min(flight, until - since)))
         since = max(since, until - flight)
@@ -173,7 +173,7 @@ def test_modification_times_are_never_after_the_sky_time(spec: InstrumentSpec, f
         assert NOON.timestamp() - 11 < latest / 1e9 <= until.timestamp()
 
 
-def test_what_is_written_gets_the_time_that_is_given_and_nothing_else_does(spec: InstrumentSpec) -> None:
+def test_only_written_files_get_the_given_modification_time(spec: InstrumentSpec) -> None:
     advance(spec, NOON)
     before = tree(spec.root)
     changes = advance(spec, NOON + MINUTE, mtimes=GIVEN)
@@ -185,16 +185,16 @@ def test_what_is_written_gets_the_time_that_is_given_and_nothing_else_does(spec:
     assert tree(spec.root) == after
 
 
-def test_the_clock_gives_the_times_when_it_is_asked_to(only: Callable[..., InstrumentSpec], tmp_path: Path) -> None:
+def test_with_mtimes_clock_the_file_system_sets_the_times(only: Callable[..., InstrumentSpec], tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
     spec = only("vaisalamet", "power")
     advance(spec, NOON, mtimes="clock")
     assert all(mtime >= (tmp_path / "mark").stat().st_mtime_ns for mtime, _ in tree(spec.root).values())
 
 
-def test_in_flight_a_whole_file_and_a_rewritten_one_are_half_there(spec: InstrumentSpec, tmp_path: Path) -> None:
+def test_in_flight_whole_and_rewritten_files_are_half_written(spec: InstrumentSpec, tmp_path: Path) -> None:
     whole = replace(spec, root=tmp_path / "whole")
-    until = NOON + 7.5 * SECOND  # while the ceilometer's file and power's are written, and before the radar's first
+    until = NOON + 7.5 * SECOND  # during the writes of ceilometer and power, before the first of the radar
     advance(spec, until, flight=10 * SECOND)
     advance(whole, until)
     expected, found = contents(whole.root), contents(spec.root)
@@ -210,16 +210,16 @@ def test_in_flight_a_whole_file_and_a_rewritten_one_are_half_there(spec: Instrum
     assert contents(spec.root) == expected
 
 
-def test_without_flight_no_line_is_ever_half_there(only: Callable[..., InstrumentSpec]) -> None:
+def test_without_flight_no_line_is_ever_half_written(only: Callable[..., InstrumentSpec]) -> None:
     spec = only("vaisalamet", "asfs_logger", "asfs_fast_sonic", "power")
-    chance, until = random.Random(7), NOON
+    rng, until = random.Random(7), NOON
     for _ in range(40):
-        until += timedelta(milliseconds=chance.randint(1, 60_000))
+        until += timedelta(milliseconds=rng.randint(1, 60_000))
         advance(spec, until)
         assert all(content.endswith(b"\n") for _, content in tree(spec.root).values())
 
 
-def test_a_rewrite_takes_twenty_seconds_at_most_so_the_file_is_whole_in_between(
+def test_a_rewrite_takes_at_most_twenty_seconds_so_the_file_is_complete_in_between(
     only: Callable[..., InstrumentSpec],
 ) -> None:
     spec = only("power")
@@ -230,7 +230,7 @@ def test_a_rewrite_takes_twenty_seconds_at_most_so_the_file_is_whole_in_between(
     assert (spec.root / POWER).read_bytes().count(b"\n") == 2 + 720
 
 
-def test_what_was_left_half_written_or_damaged_is_mended(only: Callable[..., InstrumentSpec]) -> None:
+def test_half_written_and_damaged_files_are_repaired(only: Callable[..., InstrumentSpec]) -> None:
     spec = only("cl61", "vaisalamet")
     advance(spec, NOON)
     right = tree(spec.root)
@@ -241,7 +241,7 @@ def test_what_was_left_half_written_or_damaged_is_mended(only: Callable[..., Ins
     assert tree(spec.root) == right
 
 
-def test_a_stream_that_was_recovered_late_comes_with_its_old_times(only: Callable[..., InstrumentSpec]) -> None:
+def test_a_stream_that_was_recovered_late_has_its_old_times(only: Callable[..., InstrumentSpec]) -> None:
     advance(only("radar"), NOON, mtimes=GIVEN)
     changes = advance(only("hatpro"), NOON)
     assert {change.stream for change in changes} == {"hatpro"}
@@ -249,7 +249,7 @@ def test_a_stream_that_was_recovered_late_comes_with_its_old_times(only: Callabl
     assert all(found[path][0] < NOON.timestamp() * 1e9 for path in kinds(changes))
 
 
-def test_nothing_is_deleted_and_nothing_comes_before_the_first_day(spec: InstrumentSpec) -> None:
+def test_nothing_is_deleted_and_nothing_is_written_before_the_first_day(spec: InstrumentSpec) -> None:
     assert advance(replace(spec, unexpected=True), NOON - 13 * HOUR) == ()
     assert not spec.root.exists()
     advance(spec, NOON)
@@ -258,7 +258,7 @@ def test_nothing_is_deleted_and_nothing_comes_before_the_first_day(spec: Instrum
     assert set(tree(spec.root)) == paths
 
 
-def test_days_follow_each_other_without_end_when_no_number_is_given(only: Callable[..., InstrumentSpec]) -> None:
+def test_without_a_number_of_days_the_days_never_end(only: Callable[..., InstrumentSpec]) -> None:
     spec = replace(only("power", "vaisalamet"), days=None)
     advance(spec, NOON + 36 * HOUR - SECOND)
     assert sorted(path.name for path in (spec.root / "power/level1").iterdir()) == [

@@ -1,4 +1,4 @@
-"""The instruments in real time: as fast as they are told, half written in between, and well behaved at a signal."""
+"""Instruments in real time: they keep the given speed, write files in two halves, and end cleanly at a signal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Tree = dict[str, bytes]
 
 
 class Clock:
-    """A clock that only sleeping moves on; `watch` sees the world before each sleep."""
+    """A clock that only `sleep` advances; it calls `watch` before each sleep."""
 
     def __init__(self, watch: Callable[[], object] = lambda: None, now: float = START) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class Clock:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> InstrumentSpec:
-    """A day of all instruments, small; half a minute of sky time is a tick."""
+    """A day of all instruments, small; a tick is half a minute of sky time."""
     return InstrumentSpec(tmp_path / "instruments", date(2025, 8, 18), scale=0.001)
 
 
@@ -52,13 +52,13 @@ def tree(root: Path) -> Tree:
 
 
 def run(spec: InstrumentSpec, clock: Clock, begin: datetime = BEGIN) -> tuple[InstrumentReport, list[str]]:
-    """Report and lines of a run on a clock that is not the real one."""
+    """Run on a simulated clock; return the report and the log lines."""
     lines: list[str] = []
     return run_instruments(spec, begin, log=lines.append, clock=clock, sleep=clock.sleep), lines
 
 
 def stop_at(clock: Clock, seconds: float) -> None:
-    """Press Ctrl-C so many seconds after the start."""
+    """Press Ctrl-C this many seconds after the start."""
 
     def watch() -> None:
         if clock.now >= START + seconds:
@@ -67,7 +67,7 @@ def stop_at(clock: Clock, seconds: float) -> None:
     clock.watch = watch
 
 
-def test_the_days_end_with_the_tree_that_is_written_at_once(spec: InstrumentSpec, tmp_path: Path) -> None:
+def test_the_final_tree_equals_the_tree_that_is_written_at_once(spec: InstrumentSpec, tmp_path: Path) -> None:
     clock = Clock()
     report, lines = run(spec, clock)
     at_once = replace(spec, root=tmp_path / "at once")
@@ -76,14 +76,14 @@ def test_the_days_end_with_the_tree_that_is_written_at_once(spec: InstrumentSpec
     assert clock.now - START == pytest.approx(3 * 60 + 1, abs=0.5)  # three hours, and the flight of the last write
     assert (report.appended > 500, report.rewritten > 100) == (True, True)
     assert lines[0].startswith("2026-03-06 12:00:00  sky 2025-08-18 22:00:00  begins; ")
-    assert lines[0].endswith(" from before")
+    assert "begins; already written: " in lines[0]
     assert [line.split("  ")[:2] for line in lines[1:]] == [
         [f"2026-03-06 12:0{minute}:00", f"sky 2025-08-{day}:00:00"]
         for minute, day in ((1, "18 23"), (2, "19 00"), (3, "19 01"))
     ]
 
 
-def test_what_is_from_before_has_the_times_of_the_instruments_and_the_rest_those_of_its_writing(
+def test_files_from_before_the_start_have_instrument_times_and_later_files_the_time_of_their_write(
     spec: InstrumentSpec, tmp_path: Path
 ) -> None:
     (tmp_path / "mark").touch()
@@ -99,7 +99,7 @@ def test_what_is_from_before_has_the_times_of_the_instruments_and_the_rest_those
     assert Path(POWER).name not in before
 
 
-def test_half_written_files_are_seen_under_their_final_names(spec: InstrumentSpec, tmp_path: Path) -> None:
+def test_half_written_files_have_their_final_names(spec: InstrumentSpec, tmp_path: Path) -> None:
     final = replace(spec, root=tmp_path / "final")
     simulate_instruments(final)
     expected, halves, torn = tree(final.root), set(), 0
@@ -121,7 +121,7 @@ def test_half_written_files_are_seen_under_their_final_names(spec: InstrumentSpe
     assert torn
 
 
-def test_sky_time_catches_up_with_the_clock_and_goes_on_with_it(spec: InstrumentSpec) -> None:
+def test_sky_time_catches_up_with_the_clock_and_then_equals_it(spec: InstrumentSpec) -> None:
     today = replace(spec, day=NOW.date(), days=None, streams=("vaisalamet", "cl61"))
     clock = Clock()
     stop_at(clock, 125)
@@ -132,7 +132,7 @@ def test_sky_time_catches_up_with_the_clock_and_goes_on_with_it(spec: Instrument
     assert lines[-1].startswith("2026-03-06 12:02:05  sky 2026-03-06 12:02:05  stopped")
 
 
-def test_a_start_after_a_stop_mends_what_was_in_flight(spec: InstrumentSpec, tmp_path: Path) -> None:
+def test_a_restart_completes_the_files_in_flight(spec: InstrumentSpec, tmp_path: Path) -> None:
     clock = Clock()
     stop_at(clock, 0.8)
     run(spec, clock)
@@ -143,7 +143,7 @@ def test_a_start_after_a_stop_mends_what_was_in_flight(spec: InstrumentSpec, tmp
     assert tree(spec.root) == tree(at_once.root)
 
 
-def test_a_clock_that_is_set_back_undoes_nothing(spec: InstrumentSpec) -> None:
+def test_a_clock_that_is_set_back_shortens_no_file(spec: InstrumentSpec) -> None:
     clock, sizes = Clock(), [0]
 
     def watch() -> None:
@@ -161,7 +161,7 @@ def test_a_clock_that_is_set_back_undoes_nothing(spec: InstrumentSpec) -> None:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Real instruments, an hour a second."""
+    """A process with the instruments in real time, an hour of sky time per second."""
     command = [
         sys.executable,
         "-m",
@@ -179,8 +179,8 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_signal_ends_the_command_with_its_summary(started: subprocess.Popen[str], tmp_path: Path) -> None:
     assert started.stdout is not None
-    for said in ("begins; 0 files", "so far "):
-        assert any(said in line for line in started.stdout)
+    for text in ("begins; already written: 0 files", "so far "):
+        assert any(text in line for line in started.stdout)
     started.send_signal(signal.SIGTERM)
     output, _ = started.communicate(timeout=patient(60))
     files = [path for path in (tmp_path / "instruments").rglob("*") if path.is_file()]

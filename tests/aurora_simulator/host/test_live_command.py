@@ -1,4 +1,4 @@
-"""The command `live`: what it writes and prints, and how a signal ends it."""
+"""The command `live`: its files, its output, and its end by a signal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aurora_simulator.__main__ import simulator
 from tests.patience import in_site_file, patient
 
 
-def test_the_command_writes_a_tree_its_journal_and_a_last_line(tmp_path: Path) -> None:
+def test_the_command_writes_a_tree_and_a_journal_and_prints_a_summary(tmp_path: Path) -> None:
     root, journal = tmp_path / "camera", tmp_path / "journal"
     options = f"live --root {root} --journal {journal} --hours 2 --every 30m --scale 0.05 --speed 36000 --flight 0.2s"
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -37,7 +37,7 @@ def test_the_command_writes_a_tree_its_journal_and_a_last_line(tmp_path: Path) -
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A real camera: an outage after 2 s, before which it begins files, that stay half written."""
+    """A camera process: it begins files, which stay half written, and has an outage after 2 s."""
     command = [sys.executable, "-m", "aurora_simulator", "live", "--root", str(tmp_path / "camera"), "--scale", "0.05"]
     command += ["--begin", "2026-03-05T10:00Z", "--speed", "60", "--flight", "1h", "--no-other"]
     command += ["--outage-after", in_site_file(2), "--outage", "1h", "--journal", str(tmp_path / "journal")]
@@ -47,11 +47,11 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_an_outage_ends_the_camera_and_the_root_is_back(
+def test_a_signal_in_an_outage_ends_the_camera_and_the_root_gets_its_name_back(
     started: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     assert started.stdout is not None
-    assert any("outage begins" in line for line in started.stdout)  # a busy machine says first that it falls behind
+    assert any("outage begins" in line for line in started.stdout)  # a busy machine may first log that it falls behind
     assert not (tmp_path / "camera").exists()
     started.send_signal(number)
     output, _ = started.communicate(timeout=patient(60))
@@ -75,7 +75,7 @@ def test_a_signal_in_an_outage_ends_the_camera_and_the_root_is_back(
         ("--speed", "0", "speed must be a number above 0"),
     ],
 )
-def test_the_command_line_says_what_is_wrong(tmp_path: Path, option: str, value: str, message: str) -> None:
+def test_the_command_line_names_the_wrong_option_value(tmp_path: Path, option: str, value: str, message: str) -> None:
     result = CliRunner().invoke(simulator, ["live", "--root", str(tmp_path / "camera"), "--hours", "1", option, value])
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())

@@ -1,4 +1,4 @@
-"""The tests' own SSH server: real OpenSSH and Fabric clients reach it as they would reach an instrument host."""
+"""The SSH server for tests: real OpenSSH and Fabric clients connect to it like to an instrument host."""
 
 import subprocess
 from collections.abc import Iterator
@@ -71,35 +71,35 @@ def ssh(server: SshServer, command: str, known_hosts: Path | None = None) -> sub
 
 @needs_sshd("key")
 def test_openssh_runs_a_command_with_key_authentication(by_key: SshServer) -> None:
-    done = ssh(by_key, "echo ok; id -un")
-    assert done.returncode == 0, done.stderr + by_key.log()
-    assert done.stdout.split() == ["ok", by_key.user]
+    result = ssh(by_key, "echo ok; id -un")
+    assert result.returncode == 0, result.stderr + by_key.log()
+    assert result.stdout.split() == ["ok", by_key.user]
     assert f"Accepted publickey for {by_key.user}" in by_key.log()
 
 
 @needs_sshd("key")
-def test_a_server_with_key_authentication_refuses_whoever_has_no_key(by_key: SshServer) -> None:
+def test_a_server_with_key_authentication_refuses_a_client_without_key(by_key: SshServer) -> None:
     by_key.identity = None
-    done = ssh(by_key, "echo ok")
-    assert done.returncode == 255
-    assert "Permission denied (publickey)" in done.stderr
+    result = ssh(by_key, "echo ok")
+    assert result.returncode == 255
+    assert "Permission denied (publickey)" in result.stderr
 
 
 @needs_sshd("none")
 def test_openssh_runs_a_command_with_none_authentication(by_none: SshServer) -> None:
-    done = ssh(by_none, "echo ok; id -un")
-    assert done.returncode == 0, done.stderr + by_none.log()
-    assert done.stdout.split() == ["ok", by_none.user]
-    assert done.stderr.count("\n") == 1  # the host key was added; no complaint about a missing home
+    result = ssh(by_none, "echo ok; id -un")
+    assert result.returncode == 0, result.stderr + by_none.log()
+    assert result.stdout.split() == ["ok", by_none.user]
+    assert result.stderr.count("\n") == 1  # only that the host key was added, no warning about a missing home
     assert f"Accepted none for {by_none.user}" in by_none.log()
 
 
 @needs_sshd("none")
-def test_a_server_with_none_authentication_lets_nobody_in_as_root(by_none: SshServer) -> None:
+def test_a_server_with_none_authentication_refuses_root(by_none: SshServer) -> None:
     by_none.user = "root"
-    done = ssh(by_none, "echo ok")
-    assert done.returncode == 255
-    assert "Permission denied" in done.stderr
+    result = ssh(by_none, "echo ok")
+    assert result.returncode == 255
+    assert "Permission denied" in result.stderr
 
 
 @needs_sshd("none")
@@ -125,11 +125,11 @@ def test_a_rotated_host_key_is_refused_by_a_client_that_accepted_the_old_one(by_
     refused = ssh(by_key, "echo ok", known_hosts)
     assert (refused.returncode, refused.stdout, by_key.port) == (255, "", port)
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in refused.stderr
-    assert ssh(by_key, "echo ok", tmp_path / "nothing_known_yet").stdout == "ok\n"
+    assert ssh(by_key, "echo ok", tmp_path / "empty_known_hosts").stdout == "ok\n"
 
 
 @needs_sshd("key")
-def test_a_stopped_server_refuses_connections_and_comes_back_on_its_port_with_its_key(by_key: SshServer) -> None:
+def test_a_stopped_server_refuses_connections_and_restarts_with_the_same_port_and_key(by_key: SshServer) -> None:
     port = by_key.port
     assert ssh(by_key, "echo ok").stdout == "ok\n"
     by_key.stop()
@@ -141,7 +141,7 @@ def test_a_stopped_server_refuses_connections_and_comes_back_on_its_port_with_it
 
 
 @pytest.mark.parametrize("auth", [pytest.param(auth, marks=needs_sshd(auth)) for auth in ("key", "none")])
-def test_stopping_ends_running_sessions_and_what_they_left_in_the_background(auth: Auth, tmp_path: Path) -> None:
+def test_stopping_ends_running_sessions_and_their_background_processes(auth: Auth, tmp_path: Path) -> None:
     with SshServer(tmp_path, auth=auth) as server:
         detached = ssh(server, "setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $!")
         assert detached.returncode == 0, detached.stderr
@@ -149,9 +149,9 @@ def test_stopping_ends_running_sessions_and_what_they_left_in_the_background(aut
             ssh_command(server, "echo $$; exec env -i sleep 600"), stdout=subprocess.PIPE, text=True
         )
         assert attached.stdout is not None
-        far = [int(detached.stdout), int(attached.stdout.readline())]
-        assert all(is_alive(pid) for pid in far)
-    assert not any(is_alive(pid) for pid in far)
+        remote_pids = [int(detached.stdout), int(attached.stdout.readline())]
+        assert all(is_alive(pid) for pid in remote_pids)
+    assert not any(is_alive(pid) for pid in remote_pids)
     assert attached.wait(timeout=patient(60)) == 255
     attached.stdout.close()
 
@@ -162,7 +162,7 @@ def is_alive(pid: int) -> bool:
 
 
 @needs_sshd("key")
-def test_several_hosts_are_several_addresses(by_key: SshServer, tmp_path: Path) -> None:
+def test_several_servers_run_on_several_addresses(by_key: SshServer, tmp_path: Path) -> None:
     with SshServer(tmp_path / "other", address="127.0.0.3", host_key=by_key.host_key) as other:
         assert ssh(by_key, "echo first").stdout == "first\n"
         assert ssh(other, "echo second").stdout == "second\n"
@@ -170,7 +170,7 @@ def test_several_hosts_are_several_addresses(by_key: SshServer, tmp_path: Path) 
 
 
 @needs_sshd("key")
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_shows_the_log_of_sshd(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no hostkeys available"):
         SshServer(tmp_path, host_key=tmp_path / "missing").start()
 

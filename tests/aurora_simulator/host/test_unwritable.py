@@ -1,4 +1,4 @@
-"""What cannot be written ends every command of the simulator with one line."""
+"""Every command of the simulator prints one line when it cannot write a file."""
 
 import pytest
 from click.testing import CliRunner
@@ -16,7 +16,7 @@ from aurora_simulator.__main__ import simulator
         "instruments --day 2026-03-05 --live",
     ],
 )
-def test_a_root_that_cannot_be_written_is_one_clear_line(options: str) -> None:
+def test_a_root_that_cannot_be_written_gives_one_clear_line(options: str) -> None:
     result = CliRunner().invoke(simulator, [*options.split(), "--root", "/proc/x"])
     assert result.exit_code == 1
     assert result.stderr == "Error: /proc/x: No such file or directory. Choose a --root where you may write.\n"

@@ -16,5 +16,5 @@ def test_a_month_of_all_instruments_is_written_in_seconds(tmp_path: Path) -> Non
     began = cpu_clock.process_time()
     report = simulate_instruments(InstrumentSpec(tmp_path, date(2026, 6, 1), days=30, scale=0.0001))
     assert report.new == {stream: 30 * count for stream, count in PER_DAY.items()}
-    assert cpu_clock.process_time() - began < patient(20)  # s of the CPU; 2.5 on a machine that has nothing else to do
+    assert cpu_clock.process_time() - began < patient(20)  # s of the CPU; 2.5 on an idle machine
     shutil.rmtree(tmp_path)  # pytest would keep three times 15,960 files

@@ -1,4 +1,4 @@
-"""A live camera writes the files of the other one, in time with the clock and as a real camera writes them."""
+"""A live camera writes the files of `simulate`, at the right times and as a real camera writes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Tree = dict[str, bytes]
 
 
 class Clock:
-    """A clock that only sleeping moves on; `watch` sees the world each time that the camera has slept."""
+    """A clock that only `sleep` advances; it calls `watch` after each sleep."""
 
     def __init__(self, watch: Callable[[], object] = lambda: None, now: float = START) -> None:
         self.now = now
@@ -40,7 +40,7 @@ class Clock:
 
 
 class SlowClock(Clock):
-    """A clock that also goes on by `step` s whenever it is read, until `fast_from`: all work takes its time."""
+    """A clock that also advances by `step` s at each read, until `fast_from`: as if all work took time."""
 
     def __init__(self, step: float, fast_from: float = float("inf")) -> None:
         super().__init__()
@@ -53,13 +53,13 @@ class SlowClock(Clock):
 
 @pytest.fixture
 def spec(tmp_path: Path) -> LiveSpec:
-    """Two hours of yesterday's forenoon, an hour a minute, an image every 20 minutes, at 5 % of the real size."""
+    """Two hours of yesterday's forenoon, 60 times as fast, an image per 20 minutes, 5 % of the real size."""
     return LiveSpec(tmp_path / "camera", BEGIN, every=20 * MINUTE, hours=2, scale=0.05, journal=tmp_path / "journal")
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    """The same two hours from the camera that knows no clock, with all exposures."""
+    """The same two hours by `simulate`, with all exposures."""
     root = tmp_path_factory.mktemp("simulated")
     simulate(CameraSpec(root, BEGIN.date(), hours=2, every=20 * MINUTE, start_hour=10, scale=0.05))
     return tree(root)
@@ -67,7 +67,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 @pytest.fixture
 def hdr(simulated: Tree) -> Tree:
-    """Without the exposures that a live camera leaves out unless asked."""
+    """The same without the exposures that a live camera omits by default."""
     return {path: content for path, content in simulated.items() if "/HDR_" in path}
 
 
@@ -77,7 +77,7 @@ def tree(root: Path) -> Tree:
 
 
 def run(spec: LiveSpec, clock: Clock | None = None) -> tuple[LiveReport, list[str]]:
-    """Report and lines of a run on a clock that is not the real one."""
+    """Run on a simulated clock; return the report and the log lines."""
     lines: list[str] = []
     clock = clock or Clock()
     return run_live(spec, log=lines.append, clock=clock, sleep=clock.sleep), lines
@@ -90,17 +90,17 @@ def journal(spec: LiveSpec) -> list[dict[str, Any]]:
 
 
 def complete_at(spec: LiveSpec) -> dict[str, float]:
-    """When each file was whole, in s after the start, to the ms."""
+    """Time at which each file was whole, in s after the start, to the ms."""
     return {entry["path"]: round(entry["complete_at"] - START, 3) for entry in journal(spec)}
 
 
-def named(path: str | Path) -> datetime:
-    """The time in a file's name."""
+def image_time(path: str | Path) -> datetime:
+    """Return the time in the name of a file."""
     return datetime.strptime("".join(Path(path).stem.split("_")[1:3]), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
 
 def stop_when(reached: Callable[[], bool]) -> Callable[[], None]:
-    """A watch that presses Ctrl-C as soon as `reached` is true."""
+    """Make a `watch` that presses Ctrl-C as soon as `reached` is true."""
 
     def watch() -> None:
         if reached():
@@ -110,7 +110,9 @@ def stop_when(reached: Callable[[], bool]) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("other", [False, True])
-def test_the_tree_is_byte_for_byte_that_of_simulate(spec: LiveSpec, simulated: Tree, hdr: Tree, other: bool) -> None:
+def test_the_tree_is_byte_for_byte_the_tree_of_simulate(
+    spec: LiveSpec, simulated: Tree, hdr: Tree, other: bool
+) -> None:
     report, _ = run(replace(spec, other=other))
     expected = simulated if other else hdr
     assert tree(spec.root) == expected
@@ -119,7 +121,7 @@ def test_the_tree_is_byte_for_byte_that_of_simulate(spec: LiveSpec, simulated: T
     assert report.unfinished == ()
 
 
-def test_files_are_whole_when_sky_time_and_the_flight_say_so(spec: LiveSpec) -> None:
+def test_files_are_whole_after_their_sky_time_and_the_flight(spec: LiveSpec) -> None:
     run(replace(spec, flight=timedelta(seconds=3)))
     expected = {}
     for hour in (0, 1):
@@ -132,7 +134,7 @@ def test_files_are_whole_when_sky_time_and_the_flight_say_so(spec: LiveSpec) -> 
     assert complete_at(spec) == expected
 
 
-def test_every_file_is_seen_half_written_under_its_final_name(spec: LiveSpec, hdr: Tree) -> None:
+def test_every_half_written_file_has_its_final_name(spec: LiveSpec, hdr: Tree) -> None:
     halves: Tree = {}
     most = 0
 
@@ -156,10 +158,10 @@ def test_the_journal_has_each_file_as_soon_as_it_is_whole_and_not_before(spec: L
     assert len(journal(spec)) == len(hdr)
 
 
-def test_a_camera_that_begins_within_an_hour_writes_the_rest_of_it(spec: LiveSpec, hdr: Tree) -> None:
+def test_a_camera_that_begins_in_the_middle_of_an_hour_writes_its_rest(spec: LiveSpec, hdr: Tree) -> None:
     run(replace(spec, begin=BEGIN + 15 * MINUTE, hours=1))
     written = tree(spec.root)
-    images = {path for path in hdr if "/10/" in path and named(path) != BEGIN}
+    images = {path for path in hdr if "/10/" in path and image_time(path) != BEGIN}
     clips = {f"{view}/20260305/HDR_20260305_100000{suffix}.mp4" for view, suffix in (("FISH", ""), ("PANO", "_PANO"))}
     assert set(written) == images | clips
     assert all(written[path] == hdr[path] for path in images)
@@ -168,42 +170,42 @@ def test_a_camera_that_begins_within_an_hour_writes_the_rest_of_it(spec: LiveSpe
             assert len(list(container.decode(video=0))) == 2
 
 
-def test_a_camera_without_hours_goes_on_until_it_is_stopped(spec: LiveSpec) -> None:
+def test_a_camera_without_hours_runs_until_it_is_stopped(spec: LiveSpec) -> None:
     clock = Clock()
     clock.watch = stop_when(lambda: clock.now > START + 5 * 60 + 1)
     report, lines = run(replace(spec, hours=None), clock)
     assert (report.images, report.clips) == (32, 10)
-    assert [line.split("  ")[:2] for line in lines if " over: " in line] == [
+    assert [line.split("  ")[:2] for line in lines if " done: " in line] == [
         [f"2026-03-06 12:0{minute}:00", f"sky 2026-03-05 {10 + minute}:00:00"] for minute in (1, 2, 3, 4, 5)
     ]
     assert lines[-1].endswith("stopped")
 
 
-def test_modification_times_are_those_of_the_writing(spec: LiveSpec) -> None:
+def test_modification_times_are_those_of_the_last_write(spec: LiveSpec) -> None:
     before = wall_clock.time() - 1  # the clock of a file system may be a tick late
     run(spec)
     assert all(before <= path.stat().st_mtime <= wall_clock.time() for path in spec.root.rglob("*.*"))
 
 
 def test_a_late_file_is_whole_and_as_old_as_its_name(spec: LiveSpec, tmp_path: Path) -> None:
-    seen: list[tuple[float, bytes]] = []
+    read: list[tuple[float, bytes]] = []
     clock = Clock()
 
     def watch() -> None:
-        if not seen and (spec.root / LATE_PATH).exists():
-            seen.append((clock.now, (spec.root / LATE_PATH).read_bytes()))
+        if not read and (spec.root / LATE_PATH).exists():
+            read.append((clock.now, (spec.root / LATE_PATH).read_bytes()))
 
     clock.watch = watch
     report, lines = run(replace(spec, late_by=timedelta(days=10)), clock)
-    other_day = CameraSpec(tmp_path / "day", named(LATE_PATH).date(), 1, 20 * MINUTE, start_hour=11, scale=0.05)
+    other_day = CameraSpec(tmp_path / "day", image_time(LATE_PATH).date(), 1, 20 * MINUTE, start_hour=11, scale=0.05)
     simulate(other_day)
-    assert seen == [(START + 60, (other_day.root / LATE_PATH).read_bytes())]
+    assert read == [(START + 60, (other_day.root / LATE_PATH).read_bytes())]
     assert (spec.root / LATE_PATH).stat().st_mtime_ns == (other_day.root / LATE_PATH).stat().st_mtime_ns
     assert (report.late, report.files, complete_at(spec)[LATE_PATH]) == (1, 17, 60.0)
     assert sum("late file: " + LATE_PATH in line for line in lines) == 1
 
 
-def test_in_an_outage_the_root_is_away_and_written_to_all_the_same(spec: LiveSpec, hdr: Tree) -> None:
+def test_in_an_outage_the_root_is_renamed_and_still_written_to(spec: LiveSpec, hdr: Tree) -> None:
     states: dict[str, set[float]] = {"root": set(), "offline": set()}
     begun: set[str] = set()
     clock = Clock()
@@ -214,22 +216,24 @@ def test_in_an_outage_the_root_is_away_and_written_to_all_the_same(spec: LiveSpe
         begun.update(tree(spec.offline) if spec.offline.exists() else ())
 
     clock.watch = watch
-    away = replace(
+    with_outage = replace(
         spec, outage_after=timedelta(seconds=40.5), outage=timedelta(seconds=40), flight=timedelta(seconds=1)
     )
-    _, lines = run(away, clock)
-    assert (min(states["offline"]), max(states["offline"])) == (41.0, 80.5)  # as seen before the next action
+    _, lines = run(with_outage, clock)
+    assert (min(states["offline"]), max(states["offline"])) == (41.0, 80.5)  # the times before the next action
     assert max(time for time in states["root"] if time < 60) == 40.5
     assert any("_110000.jpg" in path for path in begun)
     assert tree(spec.root) == hdr
     assert [line for line in lines if "outage" in line] == [
-        f"2026-03-06 12:00:40  sky 2026-03-05 10:40:30  outage begins: {spec.root} is {spec.offline}",
-        f"2026-03-06 12:01:20  sky 2026-03-05 11:20:30  outage ends: {spec.root} is back",
+        f"2026-03-06 12:00:40  sky 2026-03-05 10:40:30  outage begins: {spec.root} is renamed to {spec.offline}",
+        f"2026-03-06 12:01:20  sky 2026-03-05 11:20:30  outage ends: {spec.root} has its name back",
     ]
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])
-def test_the_root_is_back_when_the_camera_ends_in_an_outage(spec: LiveSpec, hdr: Tree, is_stopped: bool) -> None:
+def test_the_root_gets_its_name_back_when_the_camera_ends_in_an_outage(
+    spec: LiveSpec, hdr: Tree, is_stopped: bool
+) -> None:
     clock = Clock()
     if is_stopped:
         clock.watch = stop_when(lambda: clock.now >= START + 61)
@@ -242,7 +246,7 @@ def test_the_root_is_back_when_the_camera_ends_in_an_outage(spec: LiveSpec, hdr:
     assert (len(halves) > 0, written.keys() == hdr.keys()) == (is_stopped, not is_stopped)
 
 
-def test_a_stopped_camera_leaves_half_files_and_the_next_makes_them_whole_in_place(spec: LiveSpec, hdr: Tree) -> None:
+def test_a_stopped_camera_leaves_half_files_and_the_next_one_completes_them_in_place(spec: LiveSpec, hdr: Tree) -> None:
     clock = Clock()
     clock.watch = stop_when(lambda: clock.now >= START + 40.5)
     report, _ = run(spec, clock)
@@ -257,7 +261,7 @@ def test_a_stopped_camera_leaves_half_files_and_the_next_makes_them_whole_in_pla
     assert len(journal(spec)) == 4 + again.files == 4 + len(hdr)
 
 
-def test_a_root_that_a_killed_camera_left_offline_is_put_back(spec: LiveSpec, hdr: Tree) -> None:
+def test_a_root_that_a_killed_camera_left_offline_is_renamed_back(spec: LiveSpec, hdr: Tree) -> None:
     spec.offline.mkdir()
     (spec.offline / "kept").write_bytes(b"from before")
     _, lines = run(spec)
@@ -266,7 +270,7 @@ def test_a_root_that_a_killed_camera_left_offline_is_put_back(spec: LiveSpec, hd
     assert "killed in an outage" in lines[0]
 
 
-def test_two_roots_are_an_error_with_the_next_step(spec: LiveSpec) -> None:
+def test_two_roots_give_an_error_with_the_next_step(spec: LiveSpec) -> None:
     spec.root.mkdir()
     spec.offline.mkdir()
     with pytest.raises(SpecError, match="move one of them away"):
@@ -283,23 +287,23 @@ def test_a_root_that_appears_in_an_outage_is_not_touched(spec: LiveSpec) -> None
     assert tree(spec.offline)
 
 
-def test_a_camera_that_is_too_slow_says_so_and_skips_nothing(spec: LiveSpec, hdr: Tree) -> None:
+def test_a_camera_that_is_too_slow_logs_it_and_skips_nothing(spec: LiveSpec, hdr: Tree) -> None:
     report, lines = run(replace(spec, speed=3600), SlowClock(0.3))
     assert tree(spec.root) == hdr
     assert len([line for line in lines if "falls behind" in line]) == 1
-    assert [line for line in lines if " over: " in line and line.endswith(" s late")]
-    last_due = START + 2  # two hours of sky time
-    assert 0 < journal(spec)[-1]["complete_at"] - (last_due + report.lag) < 5  # which is one flight, read slowly
+    assert [line for line in lines if " done: " in line and line.endswith(" s late")]
+    last_time = START + 2  # two hours of sky time
+    assert 0 < journal(spec)[-1]["complete_at"] - (last_time + report.lag) < 5  # one flight on the slow clock
 
 
-def test_a_camera_that_is_slow_for_a_while_says_when_it_is_on_time_again(spec: LiveSpec) -> None:
+def test_a_camera_that_was_slow_logs_when_it_is_on_time_again(spec: LiveSpec) -> None:
     _, lines = run(replace(spec, speed=600), SlowClock(0.4, fast_from=START + 8))
-    told = [line.split("  ")[2].partition(":")[0] for line in lines if "behind" in line or "on time" in line]
-    assert told == ["falls behind", "is on time again"]
+    messages = [line.split("  ")[2].partition(":")[0] for line in lines if "behind" in line or "on time" in line]
+    assert messages == ["falls behind", "is on time again"]
     assert not lines[-1].endswith("late")
 
 
-def test_halves_of_a_slow_camera_are_finished_in_between(spec: LiveSpec, hdr: Tree) -> None:
+def test_a_slow_camera_completes_half_files_in_between(spec: LiveSpec, hdr: Tree) -> None:
     clock = SlowClock(0.3)
     most = 0
 
@@ -329,7 +333,7 @@ def test_halves_of_a_slow_camera_are_finished_in_between(spec: LiveSpec, hdr: Tr
         ("outage", timedelta(seconds=-1)),
     ],
 )
-def test_a_wrong_value_is_named(spec: LiveSpec, field: str, value: Any) -> None:
+def test_a_wrong_value_is_refused_by_name(spec: LiveSpec, field: str, value: Any) -> None:
     with pytest.raises(SpecError, match=field):
         replace(spec, **{field: value})
 
