@@ -1,1 +1,1 @@
-"""Measurements, each printed with the machine it was taken on. Ratios from one run count; absolute times differ."""
+"""Benchmarks, each printed with its machine. Compare ratios from one run; absolute times differ between machines."""

@@ -1,8 +1,8 @@
-"""Hashing in bulk on this machine, against the limit: hashlib.sha256 over memory, on every core, without any file.
+"""Measures hashing of many files on this machine, against the limit: hashlib.sha256 of memory, on every core.
 
-Large files are bound by the hash itself; small ones by opening them, and their limit is a loop that does nothing else
-than to open, read and hash each. The files are in the page cache, so no disk is measured. Two figures for the large
-ones: the clock, which other programs on this machine disturb, and the cores' own time, which they hardly do.
+The hash itself limits large files; opening limits small files, so their limit is a plain loop that only opens, reads
+and hashes each file. The files are in the page cache, so no disk is measured. Large files have two figures: clock time,
+which other programs on this machine disturb, and CPU time, which they hardly affect.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SMALL_FILES, SMALL_BYTES = 20_000, 4_000
 GOAL = 80  # % of the limit
 
 _NOTES = [
-    "Limit of the large files: as many bytes hashed by hashlib from memory, on all cores, without any file.",
-    "Limit of the small files: open, read and hash each in a plain loop, which proves nothing about what was read.",
-    "All files are in the page cache. The bound for the small ones is our own choice.",
+    "Limit of the large files: hashlib hashes as many bytes from memory, on all cores, without any file.",
+    "Limit of the small files: a plain loop opens, reads and hashes each file, without any check of the read.",
+    "All files are in the page cache. The bound for the small files is our own choice.",
 ]
 
 
 def run(bench: Bench) -> Result:
-    """Measure."""
+    """Measure large and small files."""
     with bench.directory() as root:
         bench.log("making the files")
         large = make_files(root, "large", LARGE_FILES, LARGE_BYTES)
@@ -55,7 +55,7 @@ def run(bench: Bench) -> Result:
 
 
 def make_files(root: Path, kind: str, count: int, size: int) -> list[str]:
-    """Write so many files of random bytes below ``root``, a thousand a directory; their relative paths."""
+    """Write files of random bytes below ``root``, a thousand per directory; return their relative paths."""
     paths = [f"{kind}/{number // 1000:02}/{number:06}" for number in range(count)]
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -63,25 +63,25 @@ def make_files(root: Path, kind: str, count: int, size: int) -> list[str]:
     return paths
 
 
-def sum_of(checksums: Iterable[tuple[str, str]]) -> str:
-    """One digest of the digests of many files (path, SHA-256), in whatever order they come."""
+def combine_checksums(checksums: Iterable[tuple[str, str]]) -> str:
+    """Combine the checksums of many files (path, SHA-256), in any order, to one."""
     return hashlib.sha256("".join(f"{sha256}  {path}\n" for path, sha256 in sorted(checksums)).encode()).hexdigest()
 
 
-def by_sha256sum(root: Path, paths: Sequence[str]) -> dict[str, str]:
-    """What coreutils makes of these files, SHA-256 by path."""
-    said = subprocess.run(["sha256sum", "--", *paths], cwd=root, capture_output=True, text=True, check=True).stdout
-    return {line[66:]: line[:64] for line in said.splitlines()}
+def run_sha256sum(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Run coreutils' sha256sum on these files; return the SHA-256 per path."""
+    output = subprocess.run(["sha256sum", "--", *paths], cwd=root, capture_output=True, text=True, check=True).stdout
+    return {line[66:]: line[:64] for line in output.splitlines()}
 
 
 def _measure(bench: Bench, root: Path, paths: list[str], limit: Method) -> dict[str, Measured]:
-    expected = sum_of(by_sha256sum(root, paths).items())
+    expected = combine_checksums(run_sha256sum(root, paths).items())
 
     def check(answers: Mapping[str, Any]) -> None:
         if answers[OURS] != expected:
-            raise WrongAnswerError("sha256sum sees the files differently")
+            raise WrongAnswerError("the checksums differ from those of sha256sum")
         if answers[LIMIT] not in (LARGE_FILES, expected):
-            raise WrongAnswerError(f"the limit has not hashed as much: {answers[LIMIT]}")
+            raise WrongAnswerError(f"the limit did not hash all files: {answers[LIMIT]}")
 
     return alternately({LIMIT: limit, OURS: Method(_hash, (root, paths))}, check, bench.rounds, bench.log)
 
@@ -89,7 +89,7 @@ def _measure(bench: Bench, root: Path, paths: list[str], limit: Method) -> dict[
 def _row(
     what: str, found: dict[str, Measured], amount: float, unit: str, by_cores: bool = False, goal: float = GOAL
 ) -> Row:
-    """How much of the limit's rate is reached, in %."""
+    """Return a row with our rate in % of the limit's rate."""
 
     def rate(name: str) -> Figure:
         runs = found[name].runs
@@ -100,17 +100,17 @@ def _row(
 
 
 def _hash(root: Path, paths: list[str]) -> str:
-    found = list(LocalHasher().checksums(str(root), paths))
-    return sum_of((checksum.path, checksum.sha256 or checksum.error or "") for checksum in found)
+    checksums = LocalHasher().checksums(str(root), paths)
+    return combine_checksums((checksum.path, checksum.sha256 or checksum.error or "") for checksum in checksums)
 
 
 def hash_memory(file: Path, times: int) -> int:
-    """A file's bytes hashed so often, from memory, by all cores."""
+    """Hash the bytes of a file ``times`` times from memory, on all cores; return the number of hashes."""
     text, cores = file.read_bytes(), len(os.sched_getaffinity(0))
-    done: list[bytes] = []
+    hashes: list[bytes] = []
 
     def work(share: int) -> None:
-        done.extend(hashlib.sha256(text).digest() for _ in range(share))
+        hashes.extend(hashlib.sha256(text).digest() for _ in range(share))
 
     shares = [times // cores + (number < times % cores) for number in range(cores)]
     threads = [threading.Thread(target=work, args=(share,)) for share in shares]
@@ -118,12 +118,12 @@ def hash_memory(file: Path, times: int) -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    return len(done)
+    return len(hashes)
 
 
 def _hash_plainly(root: Path, paths: list[str]) -> str:
-    found = []
+    checksums = []
     for path in paths:
         with open(root / path, "rb", buffering=0) as file:
-            found.append((path, hashlib.sha256(file.read()).hexdigest()))
-    return sum_of(found)
+            checksums.append((path, hashlib.sha256(file.read()).hexdigest()))
+    return combine_checksums(checksums)

@@ -1,4 +1,4 @@
-"""How alike two pictures are."""
+"""Computes the similarity of images (PSNR)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two arrays of uint8 of one shape, dB; infinite where they are the same.
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio of two uint8 arrays of the same shape, dB; infinite if they are equal.
 
     Raises
     ------
     ValueError
-        Where the shapes differ.
+        If the shapes differ.
     """
-    if one.shape != other.shape:
-        raise ValueError(f"pictures of {one.shape} and {other.shape}")
-    error = np.mean((one.astype(np.float32) - other.astype(np.float32)) ** 2, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"images of different shape: {a.shape} and {b.shape}")
+    error = np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2, dtype=np.float64)
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
-def joined(each: Sequence[float]) -> float:
-    """The ratio over several pairs of pictures of much the same size, dB: that of their mean squared error."""
-    return float(-10 * np.log10(np.mean([10 ** (-one / 10) for one in each])))
+def combined_psnr(ratios: Sequence[float]) -> float:
+    """Return the PSNR of several pairs of images of similar size, dB: that of their mean squared error."""
+    return float(-10 * np.log10(np.mean([10 ** (-ratio / 10) for ratio in ratios])))

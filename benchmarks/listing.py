@@ -1,4 +1,4 @@
-"""Memory of a source listing of 100,000 files: the whole source listed and planned, in a process of its own."""
+"""Measures the memory to list and plan a source of 100,000 files, in a separate process."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from benchmarks.subject import OURS, Bench, Figure, Result, Row, at_most
 
 FILES = 100_000
 BOUND_MB = 300
-_A_DIRECTORY = 5000
-_LONG_AGO = 86_400  # s; a file that may still be written is not planned
+_FILES_PER_DIRECTORY = 5000
+_AGE = 86_400  # s; a file that may still be written is not planned
 
 
 def run(bench: Bench) -> Result:
-    """Measure."""
+    """Measure our method."""
     with bench.directory() as directory:
         root = directory / "source"
         bench.log(f"making {FILES:,} files")
-        written = time.time() - _LONG_AGO
+        written = time.time() - _AGE
         for number in range(FILES):
-            place = root / "FISH" / f"{DAY:%Y%m%d}" / f"{number // _A_DIRECTORY:02d}"
-            place.mkdir(parents=True, exist_ok=True)
-            file = place / f"HDR_{DAY:%Y%m%d}_{number:06d}.jpg"
+            directory = root / "FISH" / f"{DAY:%Y%m%d}" / f"{number // _FILES_PER_DIRECTORY:02d}"
+            directory.mkdir(parents=True, exist_ok=True)
+            file = directory / f"HDR_{DAY:%Y%m%d}_{number:06d}.jpg"
             file.touch()
             os.utime(file, (written, written))
         found = alternately({OURS: Method(_plan, (root,))}, _check, bench.rounds, bench.log)[OURS]
@@ -38,8 +38,8 @@ def run(bench: Bench) -> Result:
 
 
 _NOTES = [
-    "Memory at the peak is that of the process, with the interpreter and all that it has imported.",
-    f"None of the {FILES:,} files is here yet: every one of them is in the plan.",
+    "The peak memory is that of the process, including the interpreter and all imported modules.",
+    f"None of the {FILES:,} files is mirrored yet: the plan contains every file.",
 ]
 
 
@@ -52,7 +52,7 @@ def _row(found: Measured) -> Row:
 
 
 def _plan(root: Path) -> tuple[int, int]:
-    """List and plan; how many files were seen, and how many are to be fetched."""
+    """List and plan; return the number of listed files, and of files to fetch."""
     stream = load_site().streams["wxcam"]
     plan = make_plan(stream, [DAY], LocalSource().list(str(root), []), root.parent / "raw")
     day = plan.days[DAY]
@@ -61,4 +61,4 @@ def _plan(root: Path) -> tuple[int, int]:
 
 def _check(answers: Mapping[str, Any]) -> None:
     if answers[OURS] != (FILES, FILES):
-        raise WrongAnswerError(f"seen and planned {answers[OURS]} of {FILES}")
+        raise WrongAnswerError(f"listed and planned {answers[OURS]} of {FILES}")

@@ -1,8 +1,8 @@
-"""Methods measured side by side: each in a process of its own, by turns, so that what disturbs one disturbs the others.
+"""Measures methods side by side: each in its own process, alternately, so that disturbances affect all of them.
 
-A method is a function at the top of a module. Its process imports that module once, runs it once unmeasured (the
-warm-up, whose answer the subject checks), and then once a round. Of each run it tells the seconds of the clock, the
-seconds of the cores, and how high its memory went.
+A method is a top-level function of a module. Its process imports that module once, runs the function once unmeasured
+(the warm-up, whose answer the subject checks), and then once per round. For each run it reports clock time, CPU time
+and peak memory.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.short import shorten_if_asked
+from benchmarks.short import shrink_if_enabled
 
 ROUNDS = 5
-_PATIENCE = 3600.0  # s, for one run; a method that hangs ends the benchmark
-_FARE_WELL = 10.0  # s
+_TIMEOUT = 3600.0  # s, per run; a method that hangs ends the benchmark
+_STOP_TIMEOUT = 10.0  # s
 
 
 class WrongAnswerError(AssertionError):
-    """A method did not do the work that it was measured on."""
+    """A method did not do its work."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to do a subject's work.
+    """One way to do the work of a subject.
 
     Parameters
     ----------
     work
-        Called as ``work(*arguments)``; what it returns is its answer.
+        Called as ``work(*arguments)``; returns the answer.
     arguments
         Picklable.
     before
-        Called in the same way, unmeasured, before every run: takes away what the run before left.
-    sums_up
-        Makes an answer that is small and can be compared of what ``work`` returned, unmeasured.
+        Called in the same way, unmeasured, before every run: removes the results of the run before.
+    summarize
+        Turns the result of ``work`` into a small, comparable answer, unmeasured.
     """
 
     work: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
     before: Callable[..., Any] | None = None
-    sums_up: Callable[[Any], Any] | None = None
+    summarize: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a method: s of the clock, s of the cores with those of child processes, and MB of memory at the peak
-    with the interpreter and all that it has imported."""
+    """One run of a method: clock time (s), CPU time with child processes (s), and peak memory (MB) including the
+    interpreter and all imported modules."""
 
     seconds: float
     cores: float
@@ -77,12 +77,12 @@ class Measured:
 
     @property
     def median(self) -> float:
-        """s"""
+        """Clock time, s, median."""
         return statistics.median(self.seconds)
 
     @property
     def cores(self) -> float:
-        """s of the cores, median."""
+        """CPU time, s, median."""
         return statistics.median(run.cores for run in self.runs)
 
     @property
@@ -96,16 +96,15 @@ def alternately(
     rounds: int = ROUNDS,
     log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Measured]:
-    """Measure several methods of doing the same.
+    """Measure several methods of doing the same work, alternately.
 
     Parameters
     ----------
     check
-        Is given the warm-up's answer of every method, and raises :class:`WrongAnswerError` where one is not what was
-        asked for, or what a method left on disk is not. Later answers have to be equal to the first, and after the
-        last round it is asked once more.
-    tell
-        Hears what is being done, for a terminal.
+        Gets the answers of all warm-ups and raises :class:`WrongAnswerError` if an answer, or the files that a method
+        wrote, are wrong. Later answers must equal the first; ``check`` is called again after the last round.
+    log
+        Gets progress messages for a terminal.
     """
     with ExitStack() as stack:
         workers = {}
@@ -123,45 +122,45 @@ def alternately(
                 log(f"{name}, round {number + 1} of {rounds}")
                 run = worker.run()
                 if run.answer != first[name]:
-                    raise WrongAnswerError(f"{name}: answered {run.answer!r}, and {first[name]!r} before")
+                    raise WrongAnswerError(f"{name}: answered {run.answer!r}, but {first[name]!r} before")
                 runs[name].append(run)
-        log("looking at what the last round has left")
-        check({name: found[-1].answer if found else first[name] for name, found in runs.items()})
-    return {name: Measured(tuple(found)) for name, found in runs.items()}
+        log("checking the files of the last round")
+        check({name: rounds_done[-1].answer if rounds_done else first[name] for name, rounds_done in runs.items()})
+    return {name: Measured(tuple(rounds_done)) for name, rounds_done in runs.items()}
 
 
 class _Worker:
     """The process of one method."""
 
     def __init__(self, name: str, method: Method) -> None:
-        # Spawned: a forked one would have the threads' locks of this process, and its memory.
+        # Spawned: a fork would inherit the locks of this process's threads, and its memory.
         context = multiprocessing.get_context("spawn")
         self._name = name
-        self._pipe, far = context.Pipe()
-        self._process = context.Process(target=_serve, args=(far, method), daemon=False)
+        self._pipe, child_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child_end, method), daemon=False)
         self._process.start()
-        far.close()
+        child_end.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pipe.close()
-        self._process.join(_FARE_WELL)
+        self._process.join(_STOP_TIMEOUT)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
 
     def run(self) -> Run:
-        """One run; a method's own exception is raised here."""
+        """Run the method once; raise its exception, if any."""
         try:
             self._pipe.send("run")
-            if not self._pipe.poll(_PATIENCE):
-                raise TimeoutError(f"{self._name}: no answer in {_PATIENCE:.0f} s")
+            if not self._pipe.poll(_TIMEOUT):
+                raise TimeoutError(f"{self._name}: no answer in {_TIMEOUT:.0f} s")
             result = self._pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            self._process.join(_FARE_WELL)
-            raise RuntimeError(f"{self._name}: its process ended with {self._process.exitcode}") from None
+            self._process.join(_STOP_TIMEOUT)
+            raise RuntimeError(f"{self._name}: its process exited with {self._process.exitcode}") from None
         if isinstance(result, Exception):
             raise result
         assert isinstance(result, Run)
@@ -169,8 +168,8 @@ class _Worker:
 
 
 def _serve(pipe: Connection, method: Method) -> None:
-    shorten_if_asked()
-    gc.freeze()  # what was imported is no garbage: the collector need not look at it in the midst of a run
+    shrink_if_enabled()
+    gc.freeze()  # the garbage collector skips imported objects, so it does not scan them during a run
     while True:
         try:
             pipe.recv()
@@ -178,31 +177,31 @@ def _serve(pipe: Connection, method: Method) -> None:
             return
         try:
             pipe.send(run_once(method))
-        except Exception as error:  # the edge: raised again by who asked
+        except Exception as error:  # the edge: the parent raises it again
             error.add_note(f"in {method.work.__module__}.{method.work.__qualname__}")
-            pipe.send(_sendable(error))
+            pipe.send(_picklable(error))
 
 
-def _sendable(error: Exception) -> Exception:
-    """The error, or what it says where it cannot be had on the other side of a pipe: some of Dagster's cannot."""
+def _picklable(error: Exception) -> Exception:
+    """Return the error, or its text if the error cannot be pickled, as some of Dagster's cannot."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:  # whatever the error's own class raises; what it says is handed on
+    except Exception:  # pickling may raise anything; the text is sent instead
         return RuntimeError("".join(traceback.format_exception(error)))
     return error
 
 
 def run_once(method: Method) -> Run:
-    """Run a method in this process."""
+    """Run a method once in this process."""
     if method.before:
         method.before(*method.arguments)
-    os.sync()  # what was written before is not this run's to wait for
-    forget_peak()
+    os.sync()  # so that this run does not wait for earlier writes
+    reset_peak()
     cores, clock = _cores(), time.perf_counter()
     answer = method.work(*method.arguments)
     seconds = time.perf_counter() - clock
     cores, peak = _cores() - cores, peak_mb()
-    return Run(seconds, cores, peak, method.sums_up(answer) if method.sums_up else answer)
+    return Run(seconds, cores, peak, method.summarize(answer) if method.summarize else answer)
 
 
 def _cores() -> float:
@@ -210,12 +209,12 @@ def _cores() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def forget_peak() -> None:
-    """Let the kernel begin anew to note how high this process's memory goes."""
+def reset_peak() -> None:
+    """Make the kernel reset the peak memory of this process."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb() -> float:
-    """The highest resident memory of this process since :func:`forget_peak`, MB."""
+    """Return the peak resident memory of this process since :func:`reset_peak`, MB."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -1,8 +1,8 @@
-"""The whole site to measure on: eight streams on two far hosts, and the copy of them that is here.
+"""Makes a whole site to measure: eight streams on two remote hosts, and their local copy.
 
-The trees are the simulator's, and end an hour ago: all has settled, and all is here. They are as large as the real
-ones are where a look at them goes: 37 days of the ceilometer are 10,656 files in one directory, and the camera's host
-has the exposures that stay there beside those that are mirrored.
+The simulator writes the trees, which end an hour ago: all files have settled, and all are mirrored. The directories
+that a scan reads are as large as the real ones: 37 days of the ceilometer are 10,656 files in one directory, and the
+camera host also has the exposures that are not mirrored.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from benchmarks.remote import remote_host
 
 HOSTS = {"ass": "127.0.0.22", "aps": "127.0.0.23"}
 DAYS = 37
-_CAMERA_DAYS = 4  # what a look of two days back can reach, with the days beside it
+_CAMERA_DAYS = 4  # the days that a scan of two days back may list, with the days before and after
 _EVERY = timedelta(minutes=4)
 _SETTLED = timedelta(hours=1)
 _GAMB2LE = Path(__file__).resolve().parent.parent / "sites" / "gamb2le.yaml"
 
-# By hand, and not by the site file's patterns: where a stream's files lie, how they are named, and how a day is told.
+# Directory, name pattern and day pattern of each stream. Written by hand, independent of the patterns in the site file.
 _FILES = {
     "cl61": ("cl61", "gamb2le_*.nc", "_%Y%m%d_"),
     "radar": ("rpgfmcw94", "*", "Y%Y/M%m/D%d"),
@@ -47,10 +47,10 @@ _FILES = {
 
 @dataclass(frozen=True)
 class Observatory:
-    """The site file of the real site with these hosts, and the servers that are them."""
+    """The site file of the real site with simulated hosts, and their servers."""
 
     file: Path
-    far: Path
+    sources: Path
     servers: dict[str, SshServer]
 
     @property
@@ -58,25 +58,25 @@ class Observatory:
         return site_of(self.file)
 
     def files(self, stream: str, days: Iterable[date]) -> list[str]:
-        """The files of these days that a stream has on its host, by a walk through the tree; relative to its root."""
-        directory, name, told = _FILES[stream]
-        root, stamps = self.far / directory, [day.strftime(told) for day in days]
-        paths = [os.path.relpath(f"{at}/{file}", root) for at, _, files in os.walk(root) for file in files]
-        ours = (path for path in paths if fnmatchcase(path.rpartition("/")[2], name))
-        return sorted(path for path in ours if any(stamp in f"/{path}" for stamp in stamps))
+        """Walk the tree of a stream on its host; return the files of these days, relative to the root of the stream."""
+        directory, name, day_pattern = _FILES[stream]
+        root, stamps = self.sources / directory, [day.strftime(day_pattern) for day in days]
+        paths = [os.path.relpath(f"{parent}/{file}", root) for parent, _, files in os.walk(root) for file in files]
+        matching = (path for path in paths if fnmatchcase(path.rpartition("/")[2], name))
+        return sorted(path for path in matching if any(stamp in f"/{path}" for stamp in stamps))
 
 
 @cache
 def site_of(file: Path) -> Site:
-    """The site of a file, read once in a process as the code server does."""
+    """Return the site of a file; each process reads it once, as the code server does."""
     return load_site(file)
 
 
 @contextmanager
 def observatory(directory: Path) -> Iterator[Observatory]:
-    """The two hosts, as long as the block lasts, and all that is here below ``directory``."""
-    far = directory / "far"
-    _write_trees(far, datetime.now(UTC) - _SETTLED)
+    """Run the two hosts during the block, with their trees and the local copy below ``directory``."""
+    sources = directory / "sources"
+    _write_trees(sources, datetime.now(UTC) - _SETTLED)
     with (
         remote_host(directory, HOSTS["ass"]) as (ass, ass_server),
         remote_host(directory, HOSTS["aps"]) as (aps, aps_server),
@@ -86,26 +86,26 @@ def observatory(directory: Path) -> Iterator[Observatory]:
         data["paths"] = {name: name for name in data["paths"]}
         data["hosts"] = {name: host.model_dump(mode="json") for name, host in (("ass", ass), ("aps", aps))}
         for name, stream in data["streams"].items():
-            stream["path"] = str(far / _FILES[name][0])
-        _copy(data, directory)
+            stream["path"] = str(sources / _FILES[name][0])
+        _mirror(data, directory)
         file = directory / "site.yaml"
         file.write_text(yaml.safe_dump(data))
-        yield Observatory(file, far, {"ass": ass_server, "aps": aps_server})
+        yield Observatory(file, sources, {"ass": ass_server, "aps": aps_server})
 
 
-def _write_trees(far: Path, until: datetime) -> None:
+def _write_trees(sources: Path, until: datetime) -> None:
     first = (until - timedelta(days=DAYS - 1)).date()
-    simulate_instruments(InstrumentSpec(far, first, days=DAYS, scale=0.0001), until)
+    simulate_instruments(InstrumentSpec(sources, first, days=DAYS, scale=0.0001), until)
     for back in range(_CAMERA_DAYS):
         day = until.date() - timedelta(days=back)
         hours = until.hour if back == 0 else 24
         if hours:
-            simulate(CameraSpec(far / "wxcam", day, hours, _EVERY, scale=0.01), workers=os.cpu_count() or 1)
+            simulate(CameraSpec(sources / "wxcam", day, hours, _EVERY, scale=0.01), workers=os.cpu_count() or 1)
 
 
-def _copy(data: dict[str, Any], directory: Path) -> None:
-    """Bring over what is to be here, by rsync and not by the product."""
+def _mirror(data: dict[str, Any], directory: Path) -> None:
+    """Copy all trees with rsync, not with the product."""
     for stream in data["streams"].values():
-        here = directory / data["paths"]["raw"] / stream["raw"]
-        here.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["rsync", "--archive", f"{stream['path']}/", f"{here}/"], check=True)
+        local = directory / data["paths"]["raw"] / stream["raw"]
+        local.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["rsync", "--archive", f"{stream['path']}/", f"{local}/"], check=True)

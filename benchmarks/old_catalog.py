@@ -1,4 +1,4 @@
-"""The catalogue as the scripts in use today fill it, written from their description: everything, every time."""
+"""Fills the catalogue like the scripts in use today (from their description): always all files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _UPSERT = f"INSERT OR REPLACE INTO images VALUES ({', '.join('?' * len(_COLUMNS)
 
 
 def index_all(raw: Path, database: Path) -> int:
-    """Open every image below ``raw`` and write its row; returns how many there are."""
-    return _scan(raw, database, skip_known=False)
+    """Open every image below ``raw`` and write its row; return the number of images."""
+    return _scan(raw, database, skip_unchanged=False)
 
 
 def rescan_all(raw: Path, database: Path) -> int:
-    """Look at every file below ``raw``, and open and write those that are new or changed; returns how many were."""
-    return _scan(raw, database, skip_known=True)
+    """Stat every image below ``raw``, open and write new and changed ones; return their number."""
+    return _scan(raw, database, skip_unchanged=True)
 
 
-def _scan(raw: Path, database: Path, skip_known: bool) -> int:
+def _scan(raw: Path, database: Path, skip_unchanged: bool) -> int:
     written = 0
     with closing(sqlite3.connect(database)) as db:
         db.execute(_TABLE)
@@ -38,9 +38,9 @@ def _scan(raw: Path, database: Path, skip_known: bool) -> int:
             if match is None:
                 continue
             status = path.stat()
-            if skip_known:
-                known = db.execute("SELECT size_bytes, mtime_ns FROM images WHERE raw_path = ?", (str(path),))
-                if known.fetchone() == (status.st_size, status.st_mtime_ns):
+            if skip_unchanged:
+                stored = db.execute("SELECT size_bytes, mtime_ns FROM images WHERE raw_path = ?", (str(path),))
+                if stored.fetchone() == (status.st_size, status.st_mtime_ns):
                     continue
             with Image.open(path) as image:
                 width, height = image.size
@@ -71,6 +71,6 @@ def _scan(raw: Path, database: Path, skip_known: bool) -> int:
 
 
 def rows_of(database: Path) -> list[tuple[object, ...]]:
-    """All rows of a catalogue, without when each was indexed, by path."""
+    """Return all rows of a catalogue without ``indexed_at``, ordered by path."""
     with closing(sqlite3.connect(database)) as db:
         return db.execute(f"SELECT {', '.join(_COLUMNS[:-1])} FROM images ORDER BY raw_path").fetchall()

@@ -1,4 +1,4 @@
-"""A day's video as the scripts in use today make it, written from their description: decoded and encoded again."""
+"""Makes a daily video like the scripts in use today (from their description): decodes and re-encodes all clips."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ QUALITY = {"preset": "veryfast", "crf": "18"}
 _RATE = 25  # frames/s
 
 
-def clips_in(place: Path) -> list[Path]:
-    """The clips of the FISH camera in a benchmark's directory, by time."""
-    return sorted((workspace_in(place).layout.raw / "FISH").rglob("*.mp4"))
+def clips_in(directory: Path) -> list[Path]:
+    """Return the clips of the FISH camera in the directory of a benchmark, by time."""
+    return sorted((workspace_in(directory).layout.raw / "FISH").rglob("*.mp4"))
 
 
 def encode(
@@ -30,9 +30,9 @@ def encode(
     muxing: Mapping[str, str] = FASTSTART,
     options: Mapping[str, str] = QUALITY,
 ) -> int:
-    """Encode clips of one size again, one after the other, as one H.264 video; returns how many frames that were.
+    """Re-encode clips of one size as one H.264 video; return its number of frames.
 
-    Threads are PyAV's own choice, slices: on two cores they took no longer than frames at a time.
+    PyAV chooses slice threads: on two cores they are as fast as frame threads.
     """
     count = 0
     with av.open(str(target), "w", format="mp4", container_options=dict(muxing)) as sink:
@@ -42,9 +42,9 @@ def encode(
         stream.pix_fmt = "yuv420p"
         for clip in clips:
             with av.open(str(clip)) as source:
-                pictures = source.streams.video[0]
-                pictures.thread_type = "AUTO"
-                for frame in source.decode(pictures):
+                video = source.streams.video[0]
+                video.thread_type = "AUTO"
+                for frame in source.decode(video):
                     frame.pts, frame.time_base, frame.pict_type = count, Fraction(1, _RATE), 0
                     sink.mux(stream.encode(frame))
                     count += 1
@@ -52,20 +52,20 @@ def encode(
     return count
 
 
-def nearness(video: Path, clips: Sequence[Path], every: int) -> float:
-    """The lowest PSNR (dB) of every so many-th frame of a video against its clips' luma; 0 where frames are missing."""
-    wanted = (frame for clip in clips for frame in frames_of(clip))
+def lowest_psnr(video: Path, clips: Sequence[Path], every: int) -> float:
+    """Return the lowest luma PSNR (dB) of each ``every``-th frame against the clips; 0 if frames are missing."""
+    expected = (frame for clip in clips for frame in frames_of(clip))
     lowest = math.inf
-    for number, (found, frame) in enumerate(zip_longest(frames_of(video), wanted)):
-        if found is None or frame is None:
+    for number, (actual, frame) in enumerate(zip_longest(frames_of(video), expected)):
+        if actual is None or frame is None:
             return 0.0
         if number % every == 0:
-            lowest = min(lowest, psnr(_luma(found), _luma(frame)))
+            lowest = min(lowest, psnr(_luma(actual), _luma(frame)))
     return lowest
 
 
 def frames_of(path: Path) -> Iterator[av.VideoFrame]:
-    """All frames of an MP4, decoded."""
+    """Decode all frames of an MP4 file."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         yield from container.decode(video=0)

@@ -1,4 +1,4 @@
-"""A day of fisheye frames as Zarr: the JPEGs as chunks, against decoding and encoding them again."""
+"""Measures a day of fisheye frames as Zarr: JPEGs as chunks, against decoding and re-encoding them."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from benchmarks.subject import LIMIT, OURS, REPLACED, Bench, Figure, Result, Row
 
 CAMERA = "fish_hdr"
 EVERY = timedelta(minutes=5)
-AT_ONCE = 4  # frames that the scripts appended together
+BATCH = 4  # frames per append in the scripts
 OLD_CHUNKS = (1, 1024, 1024, 3)
 
 
 def run(bench: Bench) -> Result:
-    """Measure making the store of a day."""
-    with bench.directory() as place:
-        bench.log("the camera writes a day")
-        workspace = camera_day(place, EVERY)
+    """Measure how fast the store of a day is made."""
+    with bench.directory() as directory:
+        bench.log("writing a camera day")
+        workspace = camera_day(directory, EVERY)
         refresh_day(workspace, DAY, NOW)
-        files = fish_images(place)
+        files = fish_images(directory)
         jpegs = sum(path.stat().st_size for path in files)
         methods = {
-            REPLACED: Method(replaced, (place,), forget_replaced),
-            OURS: Method(ours, (place,), forget_ours),
-            LIMIT: Method(limit, (place,)),
+            REPLACED: Method(replaced, (directory,), remove_replaced),
+            OURS: Method(ours, (directory,), remove_ours),
+            LIMIT: Method(limit, (directory,)),
         }
-        found = alternately(methods, partial(_check, place), bench.rounds, bench.log)
-        size, old_size = (size_of(root) for root in (ours_root(place), replaced_root(place)))
+        found = alternately(methods, partial(_check, directory), bench.rounds, bench.log)
+        size, old_size = (size_of(root) for root in (ours_root(directory), replaced_root(directory)))
     frames = {name: per_second(measured.seconds, len(files), measured.peak_mb) for name, measured in found.items()}
     mine, old, most = frames[OURS], frames[REPLACED], frames[LIMIT]
     return Result(
@@ -63,57 +63,57 @@ def run(bench: Bench) -> Result:
             ),
         ],
         [
-            f"In use today: Image.open of {AT_ONCE} frames, to_zarr(append_dim='time'), chunks {OLD_CHUNKS}, default "
+            f"In use today: Image.open of {BATCH} frames, to_zarr(append_dim='time'), chunks {OLD_CHUNKS}, default "
             f"codec; its store is {old_size / jpegs:.2f} times the JPEGs.",
-            "Ours: each frame proved decodable, flushed to disk, published. The limit: every file read and decoded in "
-            "full, on all cores, and nothing written.",
+            "Ours: each frame is checked to be decodable, flushed to disk and published. The limit: every file is read "
+            "and fully decoded, on all cores, and nothing is written.",
         ],
     )
 
 
 def per_second(seconds: Sequence[float], count: int, peak_mb: float) -> Figure:
-    """Rates of a method that does ``count`` frames in a run."""
-    return Figure(tuple(count / each for each in seconds), "frames/s", peak_mb)
+    """Return the rates of a method that processes ``count`` frames per run."""
+    return Figure(tuple(count / s for s in seconds), "frames/s", peak_mb)
 
 
-def fish_images(place: Path) -> list[Path]:
-    """The fisheye images of the day, in order of time."""
-    return sorted((workspace_in(place).layout.raw / "FISH").rglob("*.jpg"))
+def fish_images(directory: Path) -> list[Path]:
+    """Return the fisheye images of the day, by time."""
+    return sorted((workspace_in(directory).layout.raw / "FISH").rglob("*.jpg"))
 
 
 def size_of(root: Path) -> int:
-    """Bytes of all files below a directory."""
+    """Return the size of all files below a directory, bytes."""
     return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
-def ours_root(place: Path) -> Path:
-    return workspace_in(place).layout.pixels(CAMERA, DAY)
+def ours_root(directory: Path) -> Path:
+    return workspace_in(directory).layout.pixels(CAMERA, DAY)
 
 
-def replaced_root(place: Path) -> Path:
-    return place / "replaced.zarr"
+def replaced_root(directory: Path) -> Path:
+    return directory / "replaced.zarr"
 
 
-def forget_ours(place: Path) -> None:
-    shutil.rmtree(ours_root(place), ignore_errors=True)
+def remove_ours(directory: Path) -> None:
+    shutil.rmtree(ours_root(directory), ignore_errors=True)
 
 
-def forget_replaced(place: Path) -> None:
-    shutil.rmtree(replaced_root(place), ignore_errors=True)
+def remove_replaced(directory: Path) -> None:
+    shutil.rmtree(replaced_root(directory), ignore_errors=True)
 
 
-def ours(place: Path) -> int:
-    """The product as a run makes it."""
-    return build_pixels(workspace_in(place), CAMERA, DAY, NOW).decoded
+def ours(directory: Path) -> int:
+    """Build the product as a run does; return the number of decoded frames."""
+    return build_pixels(workspace_in(directory), CAMERA, DAY, NOW).decoded
 
 
-def replaced(place: Path) -> int:
-    """What the scripts do: decode, and append four frames at a time."""
-    files, root = fish_images(place), replaced_root(place)
+def replaced(directory: Path) -> int:
+    """Do as the scripts do: decode, and append four frames at a time."""
+    files, root = fish_images(directory), replaced_root(directory)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Zarr's, of consolidated metadata, at each append
-        for first in range(0, len(files), AT_ONCE):
-            batch = files[first : first + AT_ONCE]
+        warnings.simplefilter("ignore")  # Zarr warns about consolidated metadata at each append
+        for first in range(0, len(files), BATCH):
+            batch = files[first : first + BATCH]
             frames = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in batch])
             times = np.arange(first, first + len(batch))
             dataset = xr.Dataset({"image": (("time", "y", "x", "channel"), frames)}, coords={"time": times})
@@ -124,29 +124,29 @@ def replaced(place: Path) -> int:
     return len(files)
 
 
-def limit(place: Path) -> int:
-    """Every frame decoded once, on all cores."""
+def limit(directory: Path) -> int:
+    """Decode every frame once, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sum(pool.map(_decoded, fish_images(place)))
+        return sum(pool.map(_decoded, fish_images(directory)))
 
 
 def _decoded(path: Path) -> int:
     return imagecodecs.jpeg8_decode(path.read_bytes()).ndim == 3
 
 
-def _check(place: Path, answers: Mapping[str, Any]) -> None:
-    """Our chunks are the camera's files, and both stores decode to what Pillow sees."""
-    files = fish_images(place)
+def _check(directory: Path, answers: Mapping[str, Any]) -> None:
+    """Check that our chunks are the camera's files, and that both stores decode to the pixels of Pillow."""
+    files = fish_images(directory)
     if set(answers.values()) != {len(files)} or not files:
-        raise WrongAnswerError(f"{len(files)} frames there; done: {answers}")
-    chunks = [ours_root(place) / "image" / f"c.{index}.0.0.0" for index in range(len(files))]
+        raise WrongAnswerError(f"{len(files)} frames on disk; answers: {answers}")
+    chunks = [ours_root(directory) / "image" / f"c.{index}.0.0.0" for index in range(len(files))]
     if [_sha256(chunk) for chunk in chunks] != [_sha256(path) for path in files]:
-        raise WrongAnswerError("a chunk is not the camera's file")
-    for root in (ours_root(place), replaced_root(place)):
+        raise WrongAnswerError("a chunk differs from the camera's file")
+    for root in (ours_root(directory), replaced_root(directory)):
         stored = xr.open_zarr(root, consolidated=True)["image"]
         for index in (0, len(files) // 2, len(files) - 1):
             if not np.array_equal(stored[index].values, np.asarray(Image.open(files[index]))):
-                raise WrongAnswerError(f"{root.name}: frame {index} is not what Pillow sees")
+                raise WrongAnswerError(f"{root.name}: frame {index} differs from the pixels of Pillow")
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Far hosts to measure on: a real sshd on a loopback address, and OpenSSH's client as a plain script starts it.
+"""Runs remote hosts for benchmarks: a real sshd on a loopback address, and OpenSSH's client, as in a plain script.
 
-The server runs as long as the thread that started it, so it is a subject's own ``run`` that does; its methods, in their
-processes, are given where it is.
+The server ends with the thread that started it. So the ``run`` of a subject starts it, and passes its address to the
+methods in their processes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from aurora_simulator.ssh_server import SshServer
 from benchmarks.measure import WrongAnswerError
 
 _LOGIN = "Accepted publickey for "
-_PATIENCE = 5.0  # s
+_TIMEOUT = 5.0  # s
 
 
 @contextmanager
 def remote_host(directory: Path, address: str) -> Iterator[tuple[SshHost, SshServer]]:
-    """A host that is reached by key authentication, and its server."""
+    """Run a host with key authentication; yield the host and its server."""
     with SshServer(directory / address, address=address) as server:
         yield (
             SshHost(address=address, port=server.port, user=server.user, auth="key", identity=server.identity),
@@ -33,28 +33,28 @@ def remote_host(directory: Path, address: str) -> Iterator[tuple[SshHost, SshSer
 
 
 def openssh(host: SshHost, known_hosts: Path, command: str) -> subprocess.Popen[bytes]:
-    """A line for the shell on a host in a session of its own: a process, a connection and a login."""
+    """Start a shell command on a host in a new session: a process, a connection and a login."""
     client = openssh_command(host, Bounds(known_hosts))
     line = [*client, "-o", "LogLevel=ERROR", host.address, command]
     return subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
 def output_of(process: subprocess.Popen[bytes]) -> bytes:
-    """What that command prints; it has to end well."""
-    said, _ = process.communicate()
+    """Return the output of the command; it must succeed."""
+    output, _ = process.communicate()
     if process.returncode:
-        raise WrongAnswerError(f"ssh ended with exit code {process.returncode}")
-    return said
+        raise WrongAnswerError(f"ssh exited with {process.returncode}")
+    return output
 
 
 def logins(server: SshServer) -> int:
-    """How many sessions were opened on a host so far."""
+    """Return the number of logins on a host so far."""
     return server.log().count(_LOGIN)
 
 
-def log_grew(server: SshServer, count: int) -> None:
-    """Require that many logins by now; the log may be a moment late."""
-    deadline = time.monotonic() + _PATIENCE
+def require_logins(server: SshServer, count: int) -> None:
+    """Require this number of logins; the log may be slightly late."""
+    deadline = time.monotonic() + _TIMEOUT
     while logins(server) < count and time.monotonic() < deadline:
         time.sleep(0.05)
     if logins(server) != count:

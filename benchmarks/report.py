@@ -1,4 +1,4 @@
-"""A subject's result as a table, as JSON and as a plot, with the machine and the versions it was measured on."""
+"""Writes the result of a subject as a table, JSON and a plot, with the machine and the software versions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rich.table import Column, Table
 
 from benchmarks.subject import Figure, Result, Row, Target, number
 
-PLACE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 _PACKAGES = ("dagster", "zarr", "xarray", "pillow", "av", "imagecodecs", "numpy", "fabric", "paramiko")
 _COLOURS = {"reached": "green", "not reached": "red"}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """On what was measured. No name of a machine, no path."""
+    """The machine of the measurement, without host name and paths."""
 
     processor: str
     cores: int
@@ -56,14 +56,14 @@ def _processor() -> str:
 
 
 def as_table(result: Result) -> Table:
-    """What a reader of a terminal sees: a row a comparison."""
+    """Return the table for a terminal: a row per comparison."""
     columns = (
         "compared with",
-        "it: median (min to max)",
+        "its median (min to max)",
         "this project",
         "result",
         "to reach",
-        "peak MB, it / ours",
+        "peak MB, its / ours",
         "",
     )
     no_wrap = ("result", "")
@@ -72,7 +72,7 @@ def as_table(result: Result) -> Table:
         verdict = f"[{_COLOURS[row.verdict]}]{row.verdict}[/]"
         theirs = spread(row.theirs) if row.theirs else "-"
         what = f"{row.what}\n[dim]{row.remark}[/]" if row.remark else row.what
-        table.add_row(what, theirs, spread(row.ours), row.said, str(row.target), _peaks(row), verdict)
+        table.add_row(what, theirs, spread(row.ours), row.result_text, str(row.target), _peaks(row), verdict)
     if result.notes:
         table.caption = "\n".join(result.notes)
         table.caption_justify = "left"
@@ -85,53 +85,53 @@ def _peaks(row: Row) -> str:
 
 
 def spread(figure: Figure) -> str:
-    """A figure as ``median unit (min to max)``, in ms where it is short; a mean is called so."""
+    """Format a figure as ``median unit (min to max)``, in ms if it is short; a mean is labelled ``mean``."""
     factor, unit = (1e3, "ms") if figure.unit == "s" and figure.middle < 0.5 else (1.0, figure.unit)
     middle, low, high = (number(factor * v) for v in (figure.middle, min(figure.values), max(figure.values)))
-    said = f"mean {middle} {unit}" if figure.by_mean else f"{middle} {unit}"
-    return said if low == high else f"{said} ({low} to {high})"
+    text = f"mean {middle} {unit}" if figure.by_mean else f"{middle} {unit}"
+    return text if low == high else f"{text} ({low} to {high})"
 
 
-def save(result: Result, machine: Machine, place: Path) -> None:
-    """Write ``<name>.json`` and ``<name>.png``, and the overview of all that are there."""
-    place.mkdir(parents=True, exist_ok=True)
+def save(result: Result, machine: Machine, directory: Path) -> None:
+    """Write ``<name>.json`` and ``<name>.png``, and the overview of all results in the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_json(result, machine), indent=1, ensure_ascii=False)
-    (place / f"{result.name}.json").write_text(f"{text}\n")
-    plot(result, place / f"{result.name}.png")
-    (place / "README.md").write_text(overview(place))
+    (directory / f"{result.name}.json").write_text(f"{text}\n")
+    plot(result, directory / f"{result.name}.png")
+    (directory / "README.md").write_text(overview(directory))
 
 
 _OVERVIEW = """# Side by side
 
-What `make bench` measured last of each subject. This page, the JSON and the plots are written by it. Ratios from one
-run count; absolute times differ from machine to machine. [Performance](../performance.md) says what the figures mean,
-what was slow and why, and where the next limit is.
+The last results of `make bench` for each subject. It writes this page, the JSON files and the plots. Compare ratios
+from one run; absolute times differ between machines. [Performance](../performance.md) explains the figures, what was
+slow and why, and the next limit.
 
-A *result* with "at least" says how many times as fast this project is, or how much of a limit's rate it has; one with
-"at most" how many times as long it takes, or as much it uses. Without anything to compare with it is the figure itself.
-In the plots a dashed line is the target.
+A *result* with "at least" is how many times as fast this project is, or its share of a limit's rate; a result with "at
+most" is how many times as long it takes, or as much it uses. Without a comparison it is the figure itself. In the plots
+the dashed line is the target.
 
-In `<subject>.json`: the machine and the versions; a row a comparison with `theirs` (null where there is nothing to
-compare with) and `ours`, each with every measured value, median, minimum, maximum, unit and the memory at the peak (MB,
-the interpreter and its libraries included); `value`, which is what `target` is a bound of; and the `verdict`.
+`<subject>.json` has the machine and the versions; a row per comparison with `theirs` (null without a comparison) and
+`ours`, each with every measured value, median, minimum, maximum, unit and peak memory (MB, including the interpreter
+and its libraries); the `value` that `target` bounds; and the `verdict`.
 """
 
 
-def overview(place: Path) -> str:
-    """The page that lists all that has been measured, from the JSON files that are there."""
-    found = [json.loads(path.read_text()) for path in sorted(place.glob("*.json"))]
+def overview(directory: Path) -> str:
+    """Return the page with all results, from the JSON files in the directory."""
+    results = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
     parts = [_OVERVIEW]
-    for one in found:
-        machine = one["machine"]
-        parts.append(f"## {one['title']}\n")
+    for result in results:
+        machine = result["machine"]
+        parts.append(f"## {result['title']}\n")
         parts.append("| compared with | median (min to max) | this project | result | to reach | |")
         parts.append("| --- | --- | --- | --- | --- | --- |")
-        for row in one["rows"]:
+        for row in result["rows"]:
             parts.append(_line(row))
-        parts.append("\n" + " ".join(one["notes"]))
+        parts.append("\n" + " ".join(result["notes"]))
         parts.append(
-            f"\n{one['measured_at_utc'][:10]}, {machine['cores']} cores of {machine['processor']}; "
-            f"`{one['subject']}.json`\n\n![{one['title']}]({one['subject']}.png)\n"
+            f"\n{result['measured_at_utc'][:10]}, {machine['cores']} cores of {machine['processor']}; "
+            f"`{result['subject']}.json`\n\n![{result['title']}]({result['subject']}.png)\n"
         )
     return "\n".join(parts)
 
@@ -143,17 +143,17 @@ def _line(row: dict[str, Any]) -> str:
         else None
         for figure in (row["theirs"], row["ours"])
     )
-    assert ours is not None  # there is no row without ours
+    assert ours is not None  # every row has ours
     target = Target(**row["target"])
-    said = Row(row["what"], ours, row["value"], target, theirs)
-    verdict = said.verdict if said.verdict == "reached" else f"**{said.verdict}**"
+    comparison = Row(row["what"], ours, row["value"], target, theirs)
+    verdict = comparison.verdict if comparison.verdict == "reached" else f"**{comparison.verdict}**"
     what = f"{row['what']} ({row['remark']})" if row["remark"] else row["what"]
-    cells = (what, spread(theirs) if theirs else "-", spread(ours), said.said, str(target), verdict)
+    cells = (what, spread(theirs) if theirs else "-", spread(ours), comparison.result_text, str(target), verdict)
     return f"| {' | '.join(cells)} |"
 
 
 def as_json(result: Result, machine: Machine) -> dict[str, Any]:
-    """What a program reads; the overview says what the keys are."""
+    """Return the content of the JSON file; the overview explains the keys."""
     return {
         "subject": result.name,
         "title": result.title,
@@ -178,16 +178,16 @@ def as_json(result: Result, machine: Machine) -> dict[str, Any]:
 def _figure(figure: Figure | None) -> dict[str, Any] | None:
     if figure is None:
         return None
-    told = {"median": figure.median, "min": min(figure.values), "max": max(figure.values)}
-    return asdict(figure) | told | ({"mean": figure.middle} if figure.by_mean else {})
+    summary = {"median": figure.median, "min": min(figure.values), "max": max(figure.values)}
+    return asdict(figure) | summary | ({"mean": figure.middle} if figure.by_mean else {})
 
 
 def plot(result: Result, path: Path) -> None:
-    """Bars of the medians (or means) with the span from minimum to maximum, a pair a row; on a logarithmic scale."""
-    from matplotlib.figure import Figure as Picture
+    """Plot bars of medians (or means) with their span from minimum to maximum, a pair per row."""
+    from matplotlib.figure import Figure as PlotFigure
 
     rows = result.rows
-    picture = Picture(figsize=(9, 1.1 + 0.85 * len(rows)), layout="constrained")
+    picture = PlotFigure(figsize=(9, 1.1 + 0.85 * len(rows)), layout="constrained")
     axes = picture.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axis, row in zip(axes, rows, strict=True):
         figures = [figure for figure in (row.theirs, row.ours) if figure]
@@ -206,8 +206,10 @@ def plot(result: Result, path: Path) -> None:
             axis.set_xlim(left=smallest / 3)
         else:
             axis.ticklabel_format(axis="x", style="plain")
-        axis.axvline(_place_of_target(row), color="black", linestyle="--", linewidth=1)
-        axis.set_title(f"{row.what} \u2014 {row.said} ({row.target}) \u2014 {row.verdict}", fontsize=9, loc="left")
+        axis.axvline(_target_position(row), color="black", linestyle="--", linewidth=1)
+        axis.set_title(
+            f"{row.what} \u2014 {row.result_text} ({row.target}) \u2014 {row.verdict}", fontsize=9, loc="left"
+        )
         axis.set_xlabel(f"{row.ours.unit}{', logarithmic' if axis.get_xscale() == 'log' else ''}", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
@@ -215,8 +217,8 @@ def plot(result: Result, path: Path) -> None:
     picture.savefig(path, dpi=110)
 
 
-def _place_of_target(row: Row) -> float:
-    """How large our figure would be if the target were just reached."""
+def _target_position(row: Row) -> float:
+    """Return the value of our figure at which the target is just reached."""
     is_less_better = row.target.at_least and row.ours.unit == "s"  # a result that grows as our time shrinks
     share = row.value / row.target.bound
     return row.ours.middle * (share if is_less_better else 1 / share)

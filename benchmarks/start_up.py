@@ -1,6 +1,6 @@
-"""What it costs to begin: the code location beside a bare one, and the command.
+"""Measures the start-up time of the code location, against a bare one, and of the command.
 
-Every run and every code server loads the code location; the command is what somebody waits for.
+Every run and every code server loads the code location; users wait for the command.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.dagster_home import ROOT, Place
+from benchmarks.dagster_home import ROOT, Setup
 from benchmarks.measure import WrongAnswerError
 from benchmarks.subject import Bench, Figure, Result, Row, at_most, times_longer
 
@@ -36,33 +36,33 @@ print(json.dumps([seconds, used, int(peak.split()[1]) / 1024, assets, sorted(rep
 """
 
 _NOTES = [
-    "A fresh process each time; the bytecode of all is at hand. Seconds of the cores are user and system: a busy "
-    "machine makes them longer, but less so than those of the clock.",
-    "The code location: from the import of Dagster, which its own programs load first, to a repository that can be "
-    "asked. Ours is sites/gamb2le.yaml: eight streams, three archive hosts. The bare one has one empty asset.",
-    "The command: its help, and the status of the demo's site where nothing was ever started.",
+    "A new process each time, with cached bytecode. Seconds of the cores are user and system time: a busy machine "
+    "makes them longer, but less so than clock time.",
+    "The code location: from the import of Dagster, which its own programs load first, to a usable repository. "
+    "Ours is sites/gamb2le.yaml: eight streams, three archive hosts. The bare one has one empty asset.",
+    "The command: its help, and the status of the demo site in which nothing was ever started.",
 ]
 
 
 def run(bench: Bench) -> Result:
-    """The subject of :mod:`benchmarks.__main__`."""
+    """Measure the code location and the command."""
     with bench.directory() as directory:
         rows = [*_loading(bench, directory), *_commands(bench, directory)]
     return Result("start_up", "Starting: the code location and the command", rows, _NOTES)
 
 
 def _loading(bench: Bench, directory: Path) -> list[Row]:
-    places = {
-        "bare_location": Place.bare(directory / "bare"),
-        "aurora_assets.definitions": Place("aurora", directory / "home", ROOT / "workspace.yaml", _SITE),
+    setups = {
+        "bare_location": Setup.bare(directory / "bare"),
+        "aurora_assets.definitions": Setup("aurora", directory / "home", ROOT / "workspace.yaml", _SITE),
     }
-    clock: dict[str, list[float]] = {module: [] for module in places}
-    cores: dict[str, list[float]] = {module: [] for module in places}
-    peaks = dict.fromkeys(places, 0.0)
+    clock: dict[str, list[float]] = {module: [] for module in setups}
+    cores: dict[str, list[float]] = {module: [] for module in setups}
+    peaks = dict.fromkeys(setups, 0.0)
     for number in range(bench.rounds + 1):
-        for module, place in places.items():
+        for module, setup in setups.items():
             bench.log(f"loading {module}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
-            seconds, used, peak, assets, jobs = _load(module, place)
+            seconds, used, peak, assets, jobs = _load(module, setup)
             _check_loaded(module, set(assets), set(jobs))
             if number:
                 clock[module].append(seconds)
@@ -77,64 +77,64 @@ def _loading(bench: Bench, directory: Path) -> list[Row]:
     ]
 
 
-def _load(module: str, place: Place) -> Any:
-    path = str(ROOT if place.site else place.home)
-    done = subprocess.run(
+def _load(module: str, setup: Setup) -> Any:
+    path = str(ROOT if setup.site else setup.home)
+    process = subprocess.run(
         [sys.executable, "-c", _LOADING.format(module=module)],
         cwd=path,
-        env=place.environment,
+        env=setup.environment,
         stdout=subprocess.PIPE,
         check=True,
     )
-    return json.loads(done.stdout)
+    return json.loads(process.stdout)
 
 
 def _check_loaded(module: str, assets: set[str], jobs: set[str]) -> None:
-    """What was loaded is all there is: the site file is read here once more, by YAML alone."""
+    """Check that everything was loaded, against the site file, read with plain YAML."""
     if module == "bare_location":
-        wanted, wanted_jobs = {"nothing"}, set[str]()
+        expected, expected_jobs = {"nothing"}, set[str]()
     else:
         streams = yaml.safe_load(_SITE.read_bytes())["streams"]
         kinds = ("source", "raw", "gws/raw", "manifests")
-        wanted = {f"{kind}/{name}" for kind in kinds for name in streams} | {"wxcam/catalog", "ops/health"}
-        wanted_jobs = {f"{job}_{name}" for job in ("push", "verify") for name in streams}
-    if len(assets) < len(wanted) or wanted - assets or wanted_jobs - jobs:
-        raise WrongAnswerError(f"{module}: not loaded: {sorted((wanted - assets) | (wanted_jobs - jobs))}")
+        expected = {f"{kind}/{name}" for kind in kinds for name in streams} | {"wxcam/catalog", "ops/health"}
+        expected_jobs = {f"{job}_{name}" for job in ("push", "verify") for name in streams}
+    if len(assets) < len(expected) or expected - assets or expected_jobs - jobs:
+        raise WrongAnswerError(f"{module}: not loaded: {sorted((expected - assets) | (expected_jobs - jobs))}")
 
 
 def _commands(bench: Bench, directory: Path) -> list[Row]:
     site = directory / "site.yaml"
     site.write_text((ROOT / "sites" / "demo.yaml").read_text().replace("../.aurora", str(directory / "aurora")))
-    place = Place("aurora", directory / "home", ROOT / "workspace.yaml", site)
+    setup = Setup("aurora", directory / "home", ROOT / "workspace.yaml", site)
     rows = []
-    for verb, answer in (("--help", "status"), ("status", "wxcam")):
-        found = []
+    for verb, expected in (("--help", "status"), ("status", "wxcam")):
+        seconds = []
         for number in range(bench.rounds + 1):
             bench.log(f"aurora {verb}, " + (f"round {number} of {bench.rounds}" if number else "warming up"))
-            used, said = _cores_of(_command, verb, place)
-            if answer not in said:
-                raise WrongAnswerError(f"aurora {verb} says nothing of {answer}: {said[:300]}")
+            used, output = _cpu_seconds_of(_command, verb, setup)
+            if expected not in output:
+                raise WrongAnswerError(f"the output of aurora {verb} has no {expected}: {output[:300]}")
             if number:
-                found.append(used)
-        ours = Figure(tuple(found))
+                seconds.append(used)
+        ours = Figure(tuple(seconds))
         rows.append(Row(f"aurora {verb}, in seconds of the cores", ours, ours.middle, at_most(_COMMAND_GOAL, "s")))
     return rows
 
 
-def _command(verb: str, place: Place) -> str:
-    """What the command prints."""
+def _command(verb: str, setup: Setup) -> str:
+    """Run the command; return its output."""
     return subprocess.run(
         [sys.executable, "-m", "aurora_cli.main", verb],
         cwd=ROOT,
-        env=place.environment,
+        env=setup.environment,
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     ).stdout
 
 
-def _cores_of[**P, Answer](work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> tuple[float, Answer]:
-    """Seconds of the cores of the process that ``work`` starts and waits for, and its answer."""
+def _cpu_seconds_of[**P, Answer](work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> tuple[float, Answer]:
+    """Return the CPU time of the process that ``work`` starts and waits for, s, and its answer."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     answer = work(*args, **kwargs)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""What a benchmark says: figures, comparisons with a target each, and the verdict that every row ends in."""
+"""Defines the result of a benchmark: figures, and rows that compare them with a target and give a verdict."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LIMIT = "limit"
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured quantity: all of its rounds, the unit, and the memory at the peak where a process was measured.
+    """A measured quantity: the values of all rounds, the unit, and the peak memory if a process was measured.
 
-    Of work that comes in bursts the mean is told, because a median leaves the bursts out: ``by_mean``.
+    ``by_mean``: report the mean, for work that comes in bursts, because a median leaves the bursts out.
     """
 
     values: tuple[float, ...]
@@ -30,7 +30,7 @@ class Figure:
 
     @classmethod
     def of(cls, measured: Measured, share: float = 1.0) -> Figure:
-        """Seconds; ``share`` where a method did only this part of the work, of which every part costs the same."""
+        """Return seconds for all work; ``share`` is the part that the method did, if every part costs the same."""
         return cls(tuple(seconds / share for seconds in measured.seconds), "s", measured.peak_mb)
 
     @property
@@ -39,13 +39,13 @@ class Figure:
 
     @property
     def middle(self) -> float:
-        """What is told of it, and compared."""
+        """The mean or the median, which is reported and compared."""
         return statistics.fmean(self.values) if self.by_mean else self.median
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be reached: a bound of a ratio or of a quantity."""
+    """The bound of a ratio or of a quantity that is to be reached."""
 
     bound: float
     at_least: bool
@@ -68,7 +68,7 @@ def at_most(bound: float, unit: str = "x") -> Target:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. ``value`` is what the target is about: a ratio of the two figures, or the quantity itself."""
+    """One comparison. The target bounds ``value``: a ratio of the two figures, or the quantity itself."""
 
     what: str
     ours: Figure
@@ -82,51 +82,51 @@ class Row:
         return "reached" if self.target.is_reached(self.value) else "not reached"
 
     @property
-    def said(self) -> str:
+    def result_text(self) -> str:
         return f"{number(self.value)}{_spaced(self.target.unit)}"
 
 
 def times_faster(what: str, theirs: Figure, ours: Figure, target: float) -> Row:
-    """How many times faster ours is."""
+    """Return a row with how many times faster ours is."""
     return Row(what, ours, theirs.middle / ours.middle, at_least(target), theirs)
 
 
 def times_longer(what: str, theirs: Figure, ours: Figure, target: float) -> Row:
-    """How many times as long ours takes, or as much it uses."""
+    """Return a row with how many times as long ours takes, or how many times as much it uses."""
     return Row(what, ours, ours.middle / theirs.middle, at_most(target), theirs)
 
 
 @dataclass
 class Result:
-    """What was measured of one subject."""
+    """The measurements of one subject."""
 
     name: str
     title: str
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What one has to know to read the table: what was measured on, and what each method is."""
+    """Explanations of the table: the input data, and each method."""
 
 
 @dataclass
 class Bench:
-    """What a subject's ``run`` is given."""
+    """The argument of the ``run`` of every subject."""
 
     rounds: int = ROUNDS
     log: Callable[[str], None] = lambda _: None
     scratch: Path | None = None
-    """Where directories are made; by default the system's place for temporary files."""
+    """Parent of the directories; default: the system's directory for temporary files."""
     is_short: bool = False
-    """Whether only the answers matter: a part that takes minutes at any size may be left out."""
+    """Whether only the answers matter; then a part that takes minutes at any size may be left out."""
 
     @contextmanager
     def directory(self) -> Iterator[Path]:
-        """A directory for a subject's files, removed at the end."""
+        """Make a directory for the files of a subject; remove it at the end."""
         with TemporaryDirectory(prefix="aurora-bench-", dir=self.scratch) as name:
             yield Path(name)
 
 
 def number(value: float) -> str:
-    """Three or four digits that matter, and never an exponent of a large one."""
+    """Format with three or four significant digits, large values without exponent."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.4g}" if value >= 1 else f"{value:.3g}"

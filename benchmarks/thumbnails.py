@@ -1,4 +1,4 @@
-"""A day's thumbnails of both cameras, as a backfill makes them, against decoding each image whole."""
+"""Measures the thumbnails of both cameras for a day, as a backfill makes them, against full decoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aurora_platform.cameras.filenames import CAMERAS
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import build_thumbnails, shrink
 from benchmarks.inputs import DAY, NOW, camera_day, workspace_in
-from benchmarks.likeness import joined, psnr
+from benchmarks.likeness import combined_psnr, psnr
 from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.subject import OURS, REPLACED, Bench, Figure, Result, Row, at_least, times_faster
 
@@ -29,69 +29,73 @@ _SIDE, _QUALITY = 540, 88
 
 
 def run(bench: Bench) -> Result:
-    """Measure it."""
-    near: list[Likeness] = []
-    with bench.directory() as place:
-        bench.log("making a camera's day")
-        refresh_day(camera_day(place, EVERY), DAY, NOW)
+    """Measure both methods, and the similarity of their thumbnails."""
+    likenesses: list[Likeness] = []
+    with bench.directory() as directory:
+        bench.log("writing a camera day")
+        refresh_day(camera_day(directory, EVERY), DAY, NOW)
         methods = {
-            REPLACED: Method(replaced, (place,), forget_replaced),
-            OURS: Method(ours, (place,), forget_ours),
+            REPLACED: Method(replaced, (directory,), remove_replaced),
+            OURS: Method(ours, (directory,), remove_ours),
         }
-        found = alternately(methods, partial(_check, place, near), bench.rounds, bench.log)
+        found = alternately(methods, partial(_check, directory, likenesses), bench.rounds, bench.log)
     old, mine = (Figure.of(found[name]) for name in (REPLACED, OURS))
-    published, picture, rounded, compressed = (min(getattr(one, f.name) for one in near) for f in fields(Likeness))
+    lowest = [min(getattr(likeness, f.name) for likeness in likenesses) for f in fields(Likeness)]
+    published, uncompressed, rounded, compressed = lowest
     return Result(
         "thumbnails",
         f"A day's {COUNT} thumbnails, both cameras",
         [
             times_faster("in use today: full decode, LANCZOS to 540 px, quality 88, optimize", old, mine, 4),
-            _like(f"likeness to those as published, all {COUNT} together", joined([one.published for one in near])),
+            _like(
+                f"likeness to those as published, all {COUNT} together",
+                combined_psnr([likeness.published for likeness in likenesses]),
+            ),
             _like(f"likeness to those as published, the lowest of {COUNT}", published),
-            _like(f"likeness to those before both are compressed, the lowest of {COUNT}", picture),
+            _like(f"likeness to those before both are compressed, the lowest of {COUNT}", uncompressed),
         ],
         [
-            "FISH, 3120 x 3040, and PANO, 2880 x 750, at the real size, an image every 5 min; all in the page cache.",
-            "In use today: one thread, which is told the images. Ours finds them by itself in catalogue and tree, "
-            "claims each hour, and flushes each thumbnail to disk before it gets its name.",
-            f"Compression at quality 88 takes a picture as far as {compressed:.1f} dB from itself, and magnifies what "
-            "two of them differ in: the full decode resampled in YCbCr instead of RGB, which rounds at another place "
-            f"and does nothing else, is then as far as {rounded:.1f} dB from what is in use today.",
+            "FISH, 3120 x 3040, and PANO, 2880 x 750, in real size, an image every 5 min; all in the page cache.",
+            "In use today: one thread, which gets the list of images. Ours finds them in catalogue and tree, claims "
+            "each hour, and flushes each thumbnail to disk before it gets its name.",
+            f"Compression at quality 88 alone lowers the PSNR of an image to {compressed:.1f} dB, and it magnifies "
+            "differences between images: the full decode resampled in YCbCr instead of RGB, which only rounds "
+            f"differently, has {rounded:.1f} dB against the method in use today.",
         ],
     )
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How near pictures are to the thumbnail in use today, dB."""
+    """PSNR of images against the thumbnail of the method in use today, dB."""
 
     published: float
-    """Ours to it."""
-    picture: float
-    """Ours before it is compressed to it before it is compressed."""
+    """Our thumbnail."""
+    uncompressed: float
+    """Ours, both before compression."""
     rounded: float
-    """To it what differs from it by where numbers are rounded, and by nothing else."""
+    """A thumbnail of the method in use today, with different rounding only."""
     compressed: float
-    """Itself before it is compressed."""
+    """The thumbnail of the method in use today before its compression."""
 
 
 def _like(what: str, value: float) -> Row:
     return Row(what, Figure((value,), "dB"), value, at_least(45, "dB"))
 
 
-def ours(place: Path) -> int:
-    """What the assets of both cameras do in a backfill of the day; returns how many were made."""
-    workspace = workspace_in(place)
+def ours(directory: Path) -> int:
+    """Build the thumbnails as both assets do in a backfill of the day; return their number."""
+    workspace = workspace_in(directory)
     return sum(report.built for camera in CAMERAS for report in build_thumbnails(workspace, camera, HOURS, NOW))
 
 
-def forget_ours(place: Path) -> None:
-    shutil.rmtree(workspace_in(place).layout.products / "hourly_thumbnails", ignore_errors=True)
+def remove_ours(directory: Path) -> None:
+    shutil.rmtree(workspace_in(directory).layout.products / "hourly_thumbnails", ignore_errors=True)
 
 
-def replaced(place: Path) -> int:
-    """Each image decoded whole, made small, and saved."""
-    images = _old_thumbnails(place)
+def replaced(directory: Path) -> int:
+    """Decode each image fully, resample it and save it."""
+    images = _old_thumbnails(directory)
     for source, target in images.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(_saved(_small(source)))
@@ -100,7 +104,7 @@ def replaced(place: Path) -> int:
 
 def _small(source: Path, mode: str = "RGB") -> Image.Image:
     with Image.open(source) as image:
-        image.draft(mode, image.size)  # all pixels; RGB is what they are anyway
+        image.draft(mode, image.size)  # decode all pixels, in RGB
         image.load()
         image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=None)
         return image
@@ -112,39 +116,39 @@ def _saved(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def forget_replaced(place: Path) -> None:
-    shutil.rmtree(place / "replaced", ignore_errors=True)
+def remove_replaced(directory: Path) -> None:
+    shutil.rmtree(directory / "replaced", ignore_errors=True)
 
 
-def _old_thumbnails(place: Path) -> dict[Path, Path]:
-    """The image of each hour at half past, and where its thumbnail goes."""
-    raw = workspace_in(place).layout.raw
+def _old_thumbnails(directory: Path) -> dict[Path, Path]:
+    """Return the image at half past each hour with the path of its thumbnail."""
+    raw = workspace_in(directory).layout.raw
     images = sorted(raw.rglob("HDR_????????_??3000*.jpg"))
-    return {image: place / "replaced" / image.relative_to(raw) for image in images}
+    return {image: directory / "replaced" / image.relative_to(raw) for image in images}
 
 
-def _check(place: Path, near: list[Likeness], answers: Mapping[str, Any]) -> None:
-    """Both made all; each of ours has its counterpart of the same name and size. Notes how near they are."""
+def _check(directory: Path, likenesses: list[Likeness], answers: Mapping[str, Any]) -> None:
+    """Check that both made all thumbnails with the same names and sizes; record their likeness."""
     if set(answers.values()) != {COUNT}:
-        raise WrongAnswerError(f"{COUNT} thumbnails to be made; done: {answers}")
-    images, published = _old_thumbnails(place), workspace_in(place).layout.products / "hourly_thumbnails"
+        raise WrongAnswerError(f"{COUNT} thumbnails expected; answers: {answers}")
+    images, published = _old_thumbnails(directory), workspace_in(directory).layout.products / "hourly_thumbnails"
     mine = {path.name: path for path in published.rglob("*.jpg")}
     if mine.keys() != {image.name for image in images} or len(mine) != COUNT:
-        raise WrongAnswerError(f"{len(images)} images at half past, and {len(mine)} thumbnails of them")
-    near.clear()  # of the warm-up: this is asked after the last round too
+        raise WrongAnswerError(f"{len(images)} images at half past, but {len(mine)} thumbnails")
+    likenesses.clear()  # drop those of the warm-up: this check runs after the last round too
     for source, old in images.items():
-        one, other = _pixels(mine[source.name]), _pixels(old)
-        if one.shape != other.shape or max(one.shape) != _SIDE or one.std() < 1:
-            raise WrongAnswerError(f"{source.name}: {one.shape}, and {other.shape} in use today")
-        near.append(_likeness(source, one, other))
+        our_pixels, old_pixels = _pixels(mine[source.name]), _pixels(old)
+        if our_pixels.shape != old_pixels.shape or max(our_pixels.shape) != _SIDE or our_pixels.std() < 1:
+            raise WrongAnswerError(f"{source.name}: {our_pixels.shape}, but {old_pixels.shape} in use today")
+        likenesses.append(_likeness(source, our_pixels, old_pixels))
 
 
 def _likeness(source: Path, mine: np.ndarray, old: np.ndarray) -> Likeness:
-    whole = np.asarray(_small(source))
+    full = np.asarray(_small(source))
     with Image.open(source) as image:
         scaled = np.asarray(shrink(image))
     rounded = _pixels(io.BytesIO(_saved(_small(source, "YCbCr"))))
-    return Likeness(psnr(mine, old), psnr(scaled, whole), psnr(rounded, old), psnr(whole, old))
+    return Likeness(psnr(mine, old), psnr(scaled, full), psnr(rounded, old), psnr(full, old))
 
 
 def _pixels(file: Path | io.BytesIO) -> np.ndarray:
