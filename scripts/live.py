@@ -1,8 +1,8 @@
-"""The platform at work: the Dagster UI, its daemon, and a camera that writes in real time. What ``make live`` runs.
+"""Run the Dagster UI, its daemon, and a camera that writes in real time. ``make live`` runs it.
 
-The camera writes an hour of sky in a minute, with files that are half there, a file that was recovered late, and an
-outage of two minutes; what the sensors make of it can be watched in the UI. Everything lies below ``.aurora/live`` and
-is begun anew each time. Ctrl-C ends it all.
+The camera writes an hour of sky time per minute, with half-written files, a file that was recovered late, and an outage
+of two minutes. Watch in the UI how the sensors react. All files are below ``.aurora/live``; each start deletes them.
+Ctrl-C ends everything.
 """
 
 import argparse
@@ -34,7 +34,9 @@ def main() -> None:
     options, camera_options = parse_options()
     console = Console(highlight=False, soft_wrap=True)
     if is_taken(options.port):
-        sys.exit(f"port {options.port} is taken: another `make ui` or `make live`? Choose another: make live PORT=3001")
+        sys.exit(
+            f"port {options.port} is in use: another `make ui` or `make live`? Choose another: make live PORT=3001"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         prepare(stack)
@@ -43,9 +45,9 @@ def main() -> None:
         stack.callback(end, dagster)
         wait_for_ui(options.port, dagster)
         console.print(
-            f"[bold]http://127.0.0.1:{options.port}[/]  Automation: what looks and starts; Runs: what it started"
+            f"[bold]http://127.0.0.1:{options.port}[/]  Automation: sensors and schedules; Runs: the runs they started"
         )
-        console.print("Below: what the camera does, and what has reached the catalogue. Ctrl-C ends it all.\n")
+        console.print("Below: the log of the camera and the progress of the catalogue. Ctrl-C ends everything.\n")
         camera = subprocess.Popen(
             [sys.executable, "-m", "aurora_simulator", "live", "--root", str(STATE / "camera"), *camera_options],
             cwd=ROOT,
@@ -56,18 +58,18 @@ def main() -> None:
             time.sleep(LOG_EVERY if camera.poll() is None else 1)
             console.print(progress())
         if camera.poll():
-            sys.exit("the camera ended; it has said why above")
-    sys.exit(f"Dagster ended by itself; see {LOG.relative_to(ROOT)}")
+            sys.exit("the camera failed; see its message above")
+    sys.exit(f"Dagster ended unexpectedly; see {LOG.relative_to(ROOT)}")
 
 
 def parse_options() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="All else goes to the camera: --speed 60, --every 5m, --scale 0.25, --outage 2m, ... "
+        epilog="All other options go to the camera: --speed 60, --every 5m, --scale 0.25, --outage 2m, ... "
         "(see: python -m aurora_simulator live --help).",
     )
-    parser.add_argument("--port", type=int, default=3000, help="of the UI (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=3000, help="port of the UI (default: %(default)s)")
     options, rest = parser.parse_known_args()
     return options, ["--scale", "0.25", *rest]
 
@@ -78,12 +80,12 @@ def is_taken(port: int) -> bool:
 
 
 def prepare(stack: ExitStack) -> None:
-    """A fresh state, whatever site and Dagster home the shell has exported."""
+    """Start with an empty state. Ignore an exported site and Dagster home."""
     STATE.parent.mkdir(exist_ok=True)
     try:
         stack.enter_context(FileLock(STATE.with_suffix(".lock"), timeout=0))
     except Timeout:
-        sys.exit("another `make live` runs in this directory; end it first (Ctrl-C there)")
+        sys.exit("another `make live` runs in this directory; end it first with Ctrl-C")
     shutil.rmtree(STATE, ignore_errors=True)
     for directory in ("camera", "dagster"):
         (STATE / directory).mkdir(parents=True)
@@ -94,7 +96,7 @@ def prepare(stack: ExitStack) -> None:
 def start_dagster(port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
     with LOG.open("wb") as log:
-        # In a session of its own, so that Ctrl-C reaches it by way of end() and once.
+        # In a new session, so that Ctrl-C reaches it only once, through end().
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
 
@@ -111,7 +113,7 @@ def wait_for_ui(port: int, dagster: subprocess.Popen[bytes]) -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started; runs that are going end by themselves within seconds."""
+    """End a process and its child processes; active runs end by themselves within seconds."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
@@ -120,7 +122,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def progress() -> str:
-    """One line: what is in the catalogue, and how the runs ended."""
+    """Return a line with the files of the catalogue and the runs by status."""
     from dagster import DagsterInstance
 
     rows, newest = 0, None
@@ -128,9 +130,9 @@ def progress() -> str:
         with closing(sqlite3.connect(f"file:{CATALOG}?mode=ro", uri=True)) as db:
             rows, newest = db.execute("SELECT count(*), max(time_utc) FROM images").fetchone()
     with DagsterInstance.get() as instance:
-        ended = Counter(run.status.value.lower() for run in instance.get_runs(limit=1000))
-    runs = ", ".join(f"{count} {status}" for status, count in sorted(ended.items())) or "none yet"
-    return f"{time.strftime('%H:%M:%S')}  catalogue: {rows} files, newest of sky time {newest or '-'}; runs: {runs}"
+        statuses = Counter(run.status.value.lower() for run in instance.get_runs(limit=1000))
+    runs = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none yet"
+    return f"{time.strftime('%H:%M:%S')}  catalogue: {rows} files, newest {newest or '-'} (sky time); runs: {runs}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes ``docs/schemas``: the JSON Schemas of the health files, from the models. ``make schemas``."""
+"""Write the JSON Schemas of the health files, from the models, into ``docs/schemas``. ``make schemas`` runs it."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ FILES = {"latest.json": Snapshot, "latest_health.json": Assessment, "state.json"
 
 
 def schema_of(name: str) -> str:
-    """The schema of a health file, as text."""
+    """Return the schema of a health file as text."""
     return json.dumps(FILES[name].model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all schemas."""
     DIRECTORY.mkdir(exist_ok=True)
     for name in FILES:
         (DIRECTORY / name).write_text(schema_of(name))

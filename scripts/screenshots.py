@@ -1,7 +1,7 @@
-"""Pictures of the Dagster UI on what the demo made, into ``docs/images``: ``make screenshots``.
+"""Take screenshots of the Dagster UI after the demo, into ``docs/images``. ``make screenshots`` runs it.
 
-Starts a web server on a free port and Debian's chromium without a screen, and drives it by the DevTools protocol: some
-pictures need a click. Both are ended again.
+It starts a web server on a free port and Debian's chromium without a screen, and controls it by the DevTools protocol,
+because some screenshots need a click. It ends both.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 DAY = "2026-08-18"
 
-EXPAND_ALL = "Alt+E"  # the UI's own shortcut: the graph begins with its groups closed
+EXPAND_ALL = "Alt+E"  # shortcut of the UI: the graph starts with its groups closed
 
-# name -> page, width, height, and what to do before: texts to click, or the shortcut
-PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
+# name -> page, width, height, and actions before: texts to click, or the shortcut
+SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "asset-graph": ("/asset-groups", 2050, 2200, (EXPAND_ALL,)),
     "materialized-day": (f"/assets/wxcam/fish_hdr/daily_video?view=partitions&partition={DAY}", 1500, 950, ()),
     "poster": (
@@ -49,8 +49,8 @@ PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "checks": ("/assets/wxcam/fish_hdr/pixels?view=checks", 1500, 800, ()),
 }
 
-# These show `make live`, which has to run meanwhile: make screenshots SCREENSHOTS=--live
-LIVE_PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
+# These show `make live`, which must run at the same time: make screenshots SCREENSHOTS=--live
+LIVE_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "automation": ("/automation", 1500, 640, ()),
     "arrivals": ("/locations/__repository__@aurora/sensors/arrivals_wxcam", 1500, 900, ()),
 }
@@ -58,7 +58,7 @@ LIVE_PICTURES: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
 
 @contextmanager
 def running(command: list[str], ready: str) -> Iterator[None]:
-    """Run a program until the block ends; it is ready when the address answers."""
+    """Run a program until the block ends; wait until the address answers."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(120):
@@ -81,7 +81,7 @@ _CLICK = """(text => {
 
 
 class Page:
-    """A page of the browser, by the DevTools protocol."""
+    """Controls a page of the browser by the DevTools protocol."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -95,7 +95,7 @@ class Page:
             if answer.get("id") == number:
                 return dict(answer.get("result", {}))
 
-    async def picture(self, address: str, width: int, height: int, clicks: tuple[str, ...]) -> bytes:
+    async def screenshot(self, address: str, width: int, height: int, clicks: tuple[str, ...]) -> bytes:
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -115,20 +115,20 @@ class Page:
         return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
 
 
-async def take(address: str, debugger: int, pictures: dict[str, tuple[str, int, int, tuple[str, ...]]]) -> None:
+async def take(address: str, debugger: int, screenshots: dict[str, tuple[str, int, int, tuple[str, ...]]]) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{debugger}/json") as answer:
         target = next(t for t in json.load(answer) if t["type"] == "page")
     async with websockets.connect(target["webSocketDebuggerUrl"], max_size=None) as connection:
         page = Page(connection)
-        for name, (path, width, height, clicks) in pictures.items():
-            (IMAGES / f"{name}.png").write_bytes(await page.picture(address + path, width, height, clicks))
+        for name, (path, width, height, clicks) in screenshots.items():
+            (IMAGES / f"{name}.png").write_bytes(await page.screenshot(address + path, width, height, clicks))
             print(f"docs/images/{name}.png")
 
 
 def main() -> None:
     chromium = shutil.which("chromium") or sys.exit("chromium is missing: apt install chromium")
-    live = "--live" in sys.argv[1:]
-    if live:
+    is_live = "--live" in sys.argv[1:]
+    if is_live:
         os.environ["AURORA_SITE"] = str(ROOT / "sites" / "live.yaml")
         os.environ["DAGSTER_HOME"] = str(ROOT / ".aurora" / "live" / "dagster")
     os.environ.setdefault("DAGSTER_HOME", str(ROOT / ".aurora" / "dagster"))
@@ -143,7 +143,7 @@ def main() -> None:
             running(server, f"http://127.0.0.1:{web}/server_info"),
             running(browser, f"http://127.0.0.1:{debugger}/json/version"),
         ):
-            asyncio.run(take(f"http://127.0.0.1:{web}", debugger, LIVE_PICTURES if live else PICTURES))
+            asyncio.run(take(f"http://127.0.0.1:{web}", debugger, LIVE_SCREENSHOTS if is_live else SCREENSHOTS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The documents: their examples run, their links lead somewhere, and they name no machine."""
+"""The documents: their examples run, and their links and names are valid."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ def test_the_examples_for_analysts_run_from_top_to_bottom(products: Path) -> Non
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_and_pictures_of_a_document_exist(document: Path) -> None:
+def test_links_and_images_of_a_document_exist(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         assert target.startswith("https://") or (document.parent / target).exists(), target
 
@@ -60,22 +60,22 @@ def test_every_key_of_the_site_file_is_explained() -> None:
             assert re.search(rf"\b{key}\b", text), f"{model.__name__}.{key}"
 
 
-def test_the_readme_names_the_commands_that_make_has_and_ci_runs_its_test_command() -> None:
+def test_make_has_the_commands_of_the_readme_and_of_ci() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     for command in re.findall(r"^    make (\w+)", readme, re.MULTILINE):
         assert re.search(rf"^{command}:", makefile, re.MULTILINE), command
     assert "    make test " in readme
-    ran = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
-    assert ran == ["make lint", "make test", "make soak-short", "make bench-short"]
-    for goal in ran:
+    ci_commands = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
+    assert ci_commands == ["make lint", "make test", "make soak-short", "make bench-short"]
+    for goal in ci_commands:
         assert re.search(rf"^{goal.removeprefix('make ')}:", makefile, re.MULTILINE), goal
 
 
-@pytest.mark.parametrize(("goal", "said"), [("setup", "ready. Next: make demo"), ("demo", "")])
-def test_make_setup_ends_with_what_to_do_next(goal: str, said: str) -> None:
+@pytest.mark.parametrize(("goal", "message"), [("setup", "ready. Next: make demo"), ("demo", "")])
+def test_make_setup_ends_with_the_next_step(goal: str, message: str) -> None:
     recipe = subprocess.run(["make", "-n", goal], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (last,) = [line for line in recipe.splitlines() if line.startswith("case ")]
-    assert subprocess.run(["bash", "-c", last], capture_output=True, text=True, check=True).stdout.startswith(said)
+    assert subprocess.run(["bash", "-c", last], capture_output=True, text=True, check=True).stdout.startswith(message)
 
 
 def test_the_readme_names_the_commands_of_aurora_and_the_site_of_all_instruments() -> None:
@@ -88,7 +88,7 @@ def test_the_readme_names_the_commands_of_aurora_and_the_site_of_all_instruments
     )
 
 
-def test_every_schedule_and_sensor_of_a_site_stands_in_the_table_of_what_starts_by_itself() -> None:
+def test_the_operating_manual_lists_every_schedule_of_a_site() -> None:
     from schedules import all_schedules
 
     table = (ROOT / "docs" / "operating.md").read_text()

@@ -1,4 +1,4 @@
-"""Loading is cheap: what a run or a verb needs is loaded by it, and neither by the code location nor by the command."""
+"""Loading is cheap: a run or a verb loads its libraries itself, the code location and the command do not."""
 
 import json
 import os
@@ -16,12 +16,12 @@ HEAVY = {
     *("jinja2", "requests", "urllib3", "smtplib", "mailbox"),
     *("alembic", "sqlalchemy"),
 }
-"""Libraries of the work: media, arrays, sessions, pages, mails, Dagster's own databases."""
+"""Heavy libraries: media, arrays, sessions, pages, mails, Dagster's own databases."""
 
 
 def modules_of(code: str, site: Path) -> set[str]:
-    """What is loaded in a fresh process that has run ``code``."""
-    done = subprocess.run(
+    """The modules that are loaded after a new process has run ``code``."""
+    process = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"],
         cwd=ROOT,
         env=os.environ | {"AURORA_SITE": str(site)},
@@ -29,11 +29,11 @@ def modules_of(code: str, site: Path) -> set[str]:
         capture_output=True,
         text=True,
     )
-    return set(json.loads(done.stdout.splitlines()[-1]))  # before it stands what the code has printed
+    return set(json.loads(process.stdout.splitlines()[-1]))  # the lines before are the output of the code
 
 
 @pytest.mark.parametrize("site", ["gamb2le", "demo"])
-def test_loading_the_code_location_loads_no_library_of_the_work(site: str) -> None:
+def test_loading_the_code_location_loads_no_heavy_library(site: str) -> None:
     code = "from aurora_assets.definitions import defs; assert defs.get_repository_def().get_all_jobs"
     file = ROOT / "sites" / f"{site}.yaml"
     ours = modules_of(code, file) - modules_of("import dagster", file)
@@ -54,9 +54,7 @@ def test_the_help_of_the_command_loads_no_verb_and_nothing_of_the_library() -> N
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--json"]])
-def test_the_status_of_a_site_of_this_machine_loads_no_library_of_the_work(
-    arguments: list[str], tmp_path: Path
-) -> None:
+def test_the_status_of_a_local_site_loads_no_heavy_library(arguments: list[str], tmp_path: Path) -> None:
     site = tmp_path / "site.yaml"
     site.write_text((ROOT / "sites" / "demo.yaml").read_text().replace("../.aurora", str(tmp_path)))
     code = f'from aurora_cli.main import main; main(["status", *{arguments}], standalone_mode=False)'

@@ -1,4 +1,4 @@
-"""Names of before 0.2: kept for one release with a warning, or for good where a ``dagster.yaml`` may say them."""
+"""Names from before 0.2: kept for one release with a warning, or for ever if a ``dagster.yaml`` may contain them."""
 
 import importlib
 import sys
@@ -20,7 +20,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("old", KEPT)
-def test_an_old_name_is_the_new_one_and_says_where_that_is(old: str) -> None:
+def test_an_old_name_is_the_new_object_and_warns_with_the_new_name(old: str) -> None:
     new, names = KEPT[old]
     sys.modules.pop(old, None)
     with pytest.warns(FutureWarning, match=rf"{old} goes with the next release: import from {new}"):
@@ -28,11 +28,11 @@ def test_an_old_name_is_the_new_one_and_says_where_that_is(old: str) -> None:
     assert {*module.__all__} == names
     for name in names - {"FILE_NAME"}:
         assert getattr(module, name) is getattr(importlib.import_module(new), name)
-    if "FILE_NAME" in names:  # has another name now
+    if "FILE_NAME" in names:  # it has a new name
         assert module.FILE_NAME == "ledger.sqlite"
 
 
-def test_what_a_dagster_yaml_may_say_is_found_without_a_warning() -> None:
+def test_the_names_of_a_dagster_yaml_are_imported_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         launcher = importlib.import_module("resources.launcher")

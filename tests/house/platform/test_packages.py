@@ -1,4 +1,4 @@
-"""What pip installs: extras that are enough for what they promise, and a package that needs no checkout."""
+"""Installation by pip: each extra has the packages that it needs, and the package needs no checkout."""
 
 import ast
 import json
@@ -27,35 +27,35 @@ OF_THE_SERVER = (
     *("aurora_platform.transport", "aurora_platform.operations", "aurora_platform.health"),
     "aurora_platform.archive.locations",
 )
-"""The parts of the library that only who runs a site needs: sessions, pages, mails."""
+"""Parts of the library that only a running site needs: sessions, pages, mails."""
 BASE = [
     ".".join(path.with_suffix("").relative_to(ROOT).parts).removesuffix(".__init__")
     for path in sorted((ROOT / "aurora_platform").rglob("*.py"))
 ]
 BASE = [name for name in BASE if not any(f"{name}.".startswith(f"{part}.") for part in OF_THE_SERVER)]
-COMES_WITH = {"dagster-shared": "dagster"}  # of the same makers, in the same version
+COMES_WITH = {"dagster-shared": "dagster"}  # always installed together in the same version
 
 
 @cache
 def providers() -> Mapping[str, list[str]]:
-    """Which installed packages an import name is of."""
+    """The installed packages of each import name."""
     return metadata.packages_distributions()
 
 
-def named(requirement: str) -> str:
-    """The package that a requirement is about, as registries write its name."""
+def package_name(requirement: str) -> str:
+    """The normalized package name of a requirement."""
     name = re.match(r"[\w.-]+", requirement)
     assert name, requirement
     return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
-def with_all_they_need(requirements: Iterable[str]) -> set[str]:
-    """The packages that pip would install for these, by the metadata of what is installed here."""
-    names, new = set(), {named(one) for one in requirements}
+def with_dependencies(requirements: Iterable[str]) -> set[str]:
+    """The packages that pip would install for these requirements, by the metadata of the installed packages."""
+    names, new = set(), {package_name(requirement) for requirement in requirements}
     while new:
         names |= new
-        needed = [one for name in new for one in metadata.requires(name) or () if "extra ==" not in one]
-        new = {name for name in map(named, needed) if _is_installed(name)} - names
+        needed = [line for name in new for line in metadata.requires(name) or () if "extra ==" not in line]
+        new = {name for name in map(package_name, needed) if _is_installed(name)} - names
     return names
 
 
@@ -63,17 +63,17 @@ def _is_installed(name: str) -> bool:
     try:
         metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        return False  # of another platform, or of an older Python
+        return False  # for another platform or an older Python
     return True
 
 
 def packages_of(module: str) -> set[str]:
-    """The names of the packages that a top-level module is from."""
-    return {named(name) for name in providers().get(module, ())}
+    """The packages of a top-level module."""
+    return {package_name(name) for name in providers().get(module, ())}
 
 
 def third_party_imports(path: Path) -> set[str]:
-    """The top-level names that a file imports, anywhere in it, of neither Python nor us."""
+    """The top-level names that a file imports anywhere, without those of Python and of this project."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -84,7 +84,7 @@ def third_party_imports(path: Path) -> set[str]:
 
 
 def run(code: str, *arguments: str, cwd: Path = ROOT, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, with nothing said by the environment."""
+    """Run Python code in a new process, without AURORA_SITE and DAGSTER_HOME."""
     env = {name: value for name, value in os.environ.items() if name not in ("AURORA_SITE", "DAGSTER_HOME")}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -96,33 +96,35 @@ def run(code: str, *arguments: str, cwd: Path = ROOT, path: Path = ROOT) -> subp
     )
 
 
-def test_what_reads_products_and_site_files_needs_the_base_packages_alone() -> None:
-    allowed = with_all_they_need(EXTRAS["base"])
+def test_reading_products_and_site_files_needs_only_the_base_packages() -> None:
+    allowed = with_dependencies(EXTRAS["base"])
     hidden = {name for name in providers() if not packages_of(name) & allowed} - {*SHIPPED}
     assert {"dagster", "fabric", "paramiko", "rich", "matplotlib", "jinja2", "requests", "pytest"} <= hidden
-    loaded = "; ".join(f"import {name}" for name in BASE)
-    done = run(f"{hiding(hidden)}\n{loaded}\nfrom aurora_platform.cameras.reader import open_pixels; print('loaded')")
-    assert done.stdout == "loaded\n", done.stderr
+    imports = "; ".join(f"import {name}" for name in BASE)
+    process = run(
+        f"{hiding(hidden)}\n{imports}\nfrom aurora_platform.cameras.reader import open_pixels; print('loaded')"
+    )
+    assert process.stdout == "loaded\n", process.stderr
     assert len(BASE) > 40
 
 
 @pytest.mark.parametrize("package", SHIPPED)
-def test_what_a_module_imports_is_declared(package: str) -> None:
-    declared = {named(one) for extra in ("base", "server") for one in EXTRAS[extra]}
-    declared |= {named(one) for one in PROJECT["dependency-groups"]["locked"]}
+def test_the_packages_that_a_module_imports_are_declared(package: str) -> None:
+    declared = {package_name(requirement) for extra in ("base", "server") for requirement in EXTRAS[extra]}
+    declared |= {package_name(requirement) for requirement in PROJECT["dependency-groups"]["locked"]}
     for path in sorted((ROOT / package).rglob("*.py")):
         for name in third_party_imports(path):
-            packages = {COMES_WITH.get(one, one) for one in packages_of(name)}
+            packages = {COMES_WITH.get(package, package) for package in packages_of(name)}
             assert packages & declared, f"{path.relative_to(ROOT)} imports {name}, of no declared package"
 
 
 def test_the_lock_has_every_package_that_an_extra_or_a_group_names() -> None:
     locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
-    wanted = [one for extra in EXTRAS.values() for one in extra] + PROJECT["dependency-groups"]["locked"]
-    assert {named(one) for one in wanted} - {named(one) for one in locked} == set()
+    required = [name for extra in EXTRAS.values() for name in extra] + PROJECT["dependency-groups"]["locked"]
+    assert {package_name(name) for name in required} - {package_name(name) for name in locked} == set()
 
 
-def test_dagsters_own_command_is_told_where_the_definitions_are() -> None:
+def test_dagsters_own_command_finds_the_definitions() -> None:
     project = PROJECT["tool"]["dg"]["project"]
     target = ROOT / Path(*project["code_location_target_module"].split(".")).with_suffix(".py")
     assert target.is_file()
@@ -132,7 +134,7 @@ def test_dagsters_own_command_is_told_where_the_definitions_are() -> None:
     assert f"location_name: {project['code_location_name']}" in workspace
 
 
-def test_without_dagster_shell_its_job_is_absent_and_the_log_says_so() -> None:
+def test_without_dagster_shell_its_job_is_absent_and_the_log_names_it() -> None:
     code = (
         "from aurora_assets.definitions import defs\n"
         "print(*(job.name for job in defs.get_repository_def().get_all_jobs()))"
@@ -145,7 +147,7 @@ def test_without_dagster_shell_its_job_is_absent_and_the_log_says_so() -> None:
 
 
 @pytest.mark.parametrize(("is_installed", "level"), [(True, "ok"), (False, "warn")])
-def test_the_audit_says_whether_dagster_shell_is_there(
+def test_the_audit_reports_whether_dagster_shell_is_installed(
     is_installed: bool, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = util.find_spec("json") if is_installed else None
@@ -157,7 +159,7 @@ def test_the_audit_says_whether_dagster_shell_is_there(
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what pip would put into site-packages; built from a copy, as building leaves files behind."""
+    """A directory like site-packages after pip install; built from a copy, because a build leaves files behind."""
     source, wheels, target = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "installed"))
     for name in (*SHIPPED, "benchmarks", "sites", "tests"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -174,7 +176,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_a_package_ships_our_packages_and_the_checkouts_own_settings(installed: Path) -> None:
+def test_the_wheel_has_our_packages_and_the_settings_of_the_checkout(installed: Path) -> None:
     assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {*SHIPPED}
     config = installed / "aurora_platform" / "config"
     assert (config / "demo.yaml").read_bytes() == (ROOT / "sites" / "demo.yaml").read_bytes()
@@ -185,16 +187,16 @@ def test_a_package_ships_our_packages_and_the_checkouts_own_settings(installed: 
 COMMAND = "from aurora_cli.entry_point import main; main()"
 
 
-def test_an_installed_package_makes_its_demo_and_is_at_home_in_it(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_package_makes_a_demo_and_uses_its_site(installed: Path, tmp_path: Path) -> None:
     small = ("--hours", "1", "--every", "20m", "--scale", "0.05")
-    done = run(COMMAND, "demo", *small, cwd=tmp_path, path=installed)
-    assert done.returncode == 0, done.stderr
-    place = tmp_path / "aurora-demo"
-    assert f"export AURORA_SITE={place}/site.yaml DAGSTER_HOME={place}/dagster" in done.stdout
+    process = run(COMMAND, "demo", *small, cwd=tmp_path, path=installed)
+    assert process.returncode == 0, process.stderr
+    directory = tmp_path / "aurora-demo"
+    assert f"export AURORA_SITE={directory}/site.yaml DAGSTER_HOME={directory}/dagster" in process.stdout
     # Without AURORA_SITE the demo of the working directory is the site.
-    brought = run(COMMAND, "sync", "wxcam", "--day", "2026-08-18", cwd=tmp_path, path=installed)
-    assert "wxcam: seen 8 = copied 8" in brought.stdout, brought.stderr
-    assert len([*(place / "raw" / "wxcam").rglob("*.jpg")]) == 6
+    synced = run(COMMAND, "sync", "wxcam", "--day", "2026-08-18", cwd=tmp_path, path=installed)
+    assert "wxcam: seen 8 = copied 8" in synced.stdout, synced.stderr
+    assert len([*(directory / "raw" / "wxcam").rglob("*.jpg")]) == 6
     code = """
 from aurora_assets.definitions import defs
 from aurora_platform.config.site import load_site
@@ -202,14 +204,16 @@ from aurora_platform.health.snapshot import _software
 print(load_site().paths.raw, _software("1").commit, len(list(defs.get_repository_def().get_all_jobs())) > 3)
 """
     loaded = run(code, cwd=tmp_path, path=installed)
-    assert loaded.stdout == f"{place}/raw None True\n", loaded.stderr
+    assert loaded.stdout == f"{directory}/raw None True\n", loaded.stderr
 
 
 def test_an_audit_of_an_installed_package_names_steps_that_need_no_checkout(installed: Path, tmp_path: Path) -> None:
-    said = run(COMMAND, "audit", "--json", cwd=tmp_path, path=installed).stdout
-    assert "aurora demo first" in said
-    assert "make " not in said.replace("make room", "")
-    assert str(ROOT) not in said.replace(sys.executable, "python"), "but for the interpreter, which may be there"
+    output = run(COMMAND, "audit", "--json", cwd=tmp_path, path=installed).stdout
+    assert "aurora demo first" in output
+    assert "make " not in output.replace("make room", "")
+    assert str(ROOT) not in output.replace(sys.executable, "python"), (
+        "except the interpreter, which may be in the checkout"
+    )
 
 
 def test_a_package_that_pip_installed_from_a_repository_knows_its_commit(installed: Path, tmp_path: Path) -> None:
@@ -223,7 +227,7 @@ def test_a_package_that_pip_installed_from_a_repository_knows_its_commit(install
 
 @pytest.fixture
 def shadows(tmp_path: Path) -> Path:
-    """A working directory with files of the names of ours, which must not be imported."""
+    """A working directory with files that have names of our modules; they must not be imported."""
     for name in ("resources", "cli", "sensors", "schedules", "demo", "site_file", "health"):
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the file {name}.py of the working directory')\n")
     return tmp_path
@@ -233,21 +237,23 @@ def shadows(tmp_path: Path) -> Path:
 def test_files_of_the_working_directory_with_our_names_do_not_break_the_command(
     shadows: Path, arguments: list[str]
 ) -> None:
-    # `-c` puts the working directory first into sys.path, which the installed program does not.
-    done = run(COMMAND, *arguments, cwd=shadows)
-    assert "of the working directory" not in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    assert done.stdout
+    # `-c` puts the working directory first in sys.path; the installed program does not.
+    process = run(COMMAND, *arguments, cwd=shadows)
+    assert "of the working directory" not in process.stderr + process.stdout
+    assert "Traceback" not in process.stderr
+    assert process.stdout
 
 
 def test_without_the_server_extra_the_command_ends_with_one_line_that_names_it() -> None:
-    done = run(f"{hiding({'rich'})}\n{COMMAND}", "status")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == ("aurora: rich is not installed. The command needs: pip install 'aurora-platform[server]'\n")
+    process = run(f"{hiding({'rich'})}\n{COMMAND}", "status")
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr == (
+        "aurora: rich is not installed. The command needs: pip install 'aurora-platform[server]'\n"
+    )
 
 
-def test_a_module_of_ours_that_is_missing_is_a_fault_and_no_extra() -> None:
-    done = run(f"import sys; sys.modules['aurora_cli.status'] = None\n{COMMAND}", "status")
-    assert "ModuleNotFoundError" in done.stderr
-    assert "pip install" not in done.stderr
+def test_a_missing_module_of_ours_gives_a_traceback_and_no_hint_to_an_extra() -> None:
+    process = run(f"import sys; sys.modules['aurora_cli.status'] = None\n{COMMAND}", "status")
+    assert "ModuleNotFoundError" in process.stderr
+    assert "pip install" not in process.stderr

@@ -1,4 +1,4 @@
-"""The rules that keep the house easy to live in, held against the source; who imports whom is import-linter's."""
+"""Rules for all source files. Rules about imports are in the configuration of import-linter."""
 
 from pathlib import Path
 

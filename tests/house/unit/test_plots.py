@@ -1,4 +1,4 @@
-"""The pictures of a site: what they show can be read back from their pixels."""
+"""The plots of a site, checked by the colours of their pixels."""
 
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
@@ -25,22 +25,22 @@ def test_a_strip_has_a_box_for_each_of_thirty_days_up_to_the_last() -> None:
     assert (len(days), days[0], days[-1]) == (STRIP_DAYS, LAST - timedelta(days=29), LAST)
 
 
-def test_a_day_is_green_when_whole_amber_in_part_red_when_empty_and_gray_when_not_known() -> None:
+def test_a_day_is_green_when_complete_amber_when_partial_red_when_empty_and_gray_when_unknown() -> None:
     days = strip_days(LAST)
-    every = dict.fromkeys(days, 1.0)
-    whole = colours(coverage_strip({"here": every}, days, "t"))
-    assert whole.get(GREEN, 0) > 1000
-    assert RED not in whole
-    some = colours(coverage_strip({"here": every | {days[3]: 0.0, days[4]: 0.5, days[5]: None}}, days, "t"))
-    box = whole[GREEN] / STRIP_DAYS
+    all_complete = dict.fromkeys(days, 1.0)
+    complete = colours(coverage_strip({"local": all_complete}, days, "t"))
+    assert complete.get(GREEN, 0) > 1000
+    assert RED not in complete
+    some = colours(coverage_strip({"local": all_complete | {days[3]: 0.0, days[4]: 0.5, days[5]: None}}, days, "t"))
+    box = complete[GREEN] / STRIP_DAYS
     assert abs(some[RED] - box) < box / 3
     assert abs(some[AMBER] - box) < box / 3
     assert abs(some[GREEN] - 27 * box) < 2 * box
 
 
-def test_a_picture_is_small_enough_for_an_event_log() -> None:
+def test_a_plot_is_small_enough_for_an_event_log() -> None:
     days = strip_days(LAST)
-    rows = {name: dict.fromkeys(days, 0.5) for name in ("source", "here", "archive")}
+    rows = {name: dict.fromkeys(days, 0.5) for name in ("source", "local", "archive")}
     now = datetime(2026, 8, 18, tzinfo=UTC)
     points = [(now - timedelta(minutes=5 * n), 300.0 * n + 1) for n in range(288)]
     lines = {f"stream {n}": points for n in range(8)}
@@ -48,5 +48,5 @@ def test_a_picture_is_small_enough_for_an_event_log() -> None:
     assert len(ages_plot(lines, now, "ages")) < 30_000
 
 
-def test_a_day_without_anything_written_is_still_a_picture() -> None:
+def test_an_empty_plot_is_still_an_image() -> None:
     assert colours(ages_plot({}, datetime(2026, 8, 18, tzinfo=UTC), "ages"))
