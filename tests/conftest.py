@@ -1,4 +1,4 @@
-"""What all tests share: a site of their own below a temporary directory, and a host."""
+"""Fixtures and hooks of all tests: a temporary site, a host, markers and time limits."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from aurora_simulator.ssh_server import SshServer
 from tests import patience
 from tests.site_files import write_site
 
-# Time says nothing of an example: other tests run beside it. What failed in CI can be repeated from the blob it prints.
+# No deadline, because other tests run at the same time. A failure in CI can be repeated with the printed blob.
 settings.register_profile("aurora", deadline=None, print_blob=True)
 settings.load_profile("aurora")
 
-# No worker shall be left alone with the longest files at the end, so these begin (pyproject.toml has
-# --no-loadscope-reorder, else the files with the fewest tests would be last).
+# The longest files start first, so that no worker runs one of them alone at the end (pyproject.toml has
+# --no-loadscope-reorder; without it the files with the fewest tests would be last).
 _FIRST = (
     *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_newer_state.py"),
     *("test_hosts.py", "schedules/platform/test_thumbnails.py", "test_scan.py", "test_cut.py", "test_launcher.py"),
@@ -35,9 +35,9 @@ _TESTS = Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure how busy this machine is, and give every test as much more time.
+    """Measure how busy this machine is, and extend the time limit of every test by that factor.
 
-    A worker of xdist reads the command line itself, and inherits what was measured.
+    A worker of xdist reads the command line itself, and inherits the measured factor.
     """
     patience.measure()
     if config.getoption("timeout", None):  # pytest-timeout's
@@ -46,34 +46,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers, and before anything is collected
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Begin after midnight (UTC) where that would come in the middle."""
+    """Wait until after midnight (UTC) if the run would pass midnight."""
     if hasattr(session.config, "workerinput") or session.config.option.markexpr == "unit":
         return
     wait = patience.over_midnight(datetime.now(UTC), patience.LASTS * patience.factor())
     if wait:
-        said = f"waits {wait:.0f} s for midnight (UTC): tests of today's files need one date from beginning to end"
-        session.config.get_terminal_writer().line(said)
+        message = f"waiting {wait:.0f} s for midnight (UTC): tests of today's files need the same date in the whole run"
+        session.config.get_terminal_writer().line(message)
         time.sleep(wait)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(f"bounds in seconds were {patience.factor()} times those of a quiet machine")
+    terminalreporter.write_line(f"time limits were {patience.factor()} times those of a quiet machine")
 
 
 @cache
 def kind_of(path: Path) -> str:
-    """The one marker of all tests of a file: its folder's name, or that of one further up."""
+    """Return the marker of all tests of a file: the name of its folder or of a parent folder."""
     for name in reversed(path.relative_to(_TESTS).parts[:-1]):
         if name in _KINDS:
             return name
-    raise pytest.UsageError(f"{path}: a test lies in a folder {', '.join(sorted(_KINDS))}, which is its kind")
+    raise pytest.UsageError(f"{path}: move the test to a folder named after its kind: {', '.join(sorted(_KINDS))}")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import the files of other kinds than the asked for: ``-m unit`` shall not wait for Dagster."""
-    wanted = set(config.option.markexpr.split(" or "))
+    """Do not import test files of other kinds than the selected ones, so that ``-m unit`` does not import Dagster."""
+    selected = set(config.option.markexpr.split(" or "))
     is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
-    return True if is_test and wanted <= _KINDS and kind_of(collection_path) not in wanted else None
+    return True if is_test and selected <= _KINDS and kind_of(collection_path) not in selected else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,17 +82,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     for item in items:
         item.add_marker(kind_of(item.path))
-    items.sort(key=lambda item: _place_of(item.path))
+    items.sort(key=lambda item: _position_of(item.path))
 
 
 @cache
-def _place_of(path: Path) -> int:
+def _position_of(path: Path) -> int:
     return next((n for n, name in enumerate(_FIRST) if path.as_posix().endswith(f"/{name}")), len(_FIRST))
 
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """The demo's site file, moved to a temporary directory: the camera is ``camera/``, all else is beside it."""
+    """The site file of the demo in a temporary directory: the camera is ``camera/``, all else is next to it."""
     return write_site(tmp_path)
 
 
@@ -103,7 +103,7 @@ def site(site_file: Path) -> Site:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Callable[..., None]:
-    """Makes the camera's tree, or another, have so many hours of a day."""
+    """Return a function that writes some hours of a day into the tree of the camera, or into another root."""
 
     def write(day: date, hours: int, first: int = 0, root: Path = tmp_path / "camera") -> None:
         every = timedelta(minutes=20)
@@ -114,6 +114,6 @@ def film(tmp_path: Path) -> Callable[..., None]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SshServer]:
-    """A host for one test alone, which may stop it, change its key, or make it answer something else."""
+    """A host for a single test, which may stop it, change its key or replace its answers."""
     with SshServer(tmp_path / "sshd") as server:
         yield server

@@ -1,9 +1,8 @@
-"""Dagster's daemon over the site of a test, in this process and a step at a time.
+"""Runs Dagster's daemon for the site of a test, in this process and step by step.
 
 Sensors, schedules, conditions, the queue and the records are Dagster's own, on SQLite in a temporary home with our
-``dagster.yaml``. Two things are not as on the station: a step is taken when a test asks for it, and a run is carried
-out in this process, when the queue's turn comes. ``tests/instance/platform/test_launcher.py`` has the runs in
-processes.
+``dagster.yaml``. Two things differ from a real site: the test triggers each step, and the queue executes runs in this
+process. ``tests/instance/platform/test_launcher.py`` tests runs in separate processes.
 """
 
 import logging
@@ -44,10 +43,12 @@ from tests.mirror.parts import host_of
 from tests.patience import patient
 from tests.site_files import read_yaml, write_site, write_yaml
 
-LOOK = int(patient(5))  # s, for a look at a host; a test of one that hangs waits for it
+LOOK = int(patient(5))  # s, the site's limits.look for one scan; a test of a host that hangs waits for it
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
-BEGIN = TODAY - timedelta(days=60)  # of every stream: what a look at all days costs shall not grow with the calendar
+BEGIN = TODAY - timedelta(
+    days=60
+)  # of every stream: so that the cost of a scan of all days does not grow with the calendar
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 QUEUED, SUCCESS, FAILURE = DagsterRunStatus.QUEUED, DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
 
@@ -73,11 +74,11 @@ MET: dict[str, Any] = {
     "day": r"met_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
     "start": BEGIN.isoformat(),
 }
-"""A stream of small text files, whose runs have nothing to do but to copy."""
+"""A stream of small text files; its runs only copy."""
 
 
 def make_home(home: Path, **changes: Any) -> Path:
-    """A Dagster home with our ``dagster.yaml``, of which some keys are others."""
+    """Make a Dagster home with our ``dagster.yaml`` and some changed keys."""
     shutil.copytree(_empty_home().name, home)
     settings = read_yaml(ROOT / "dagster.yaml")
     write_yaml(home / "dagster.yaml", settings | changes)
@@ -86,7 +87,7 @@ def make_home(home: Path, **changes: Any) -> Path:
 
 @cache
 def _empty_home() -> tempfile.TemporaryDirectory:
-    """A home whose databases are made, which takes longer than most tests; it goes with this process."""
+    """Make a home with empty databases, which takes longer than most tests; it is removed with this process."""
     home = tempfile.TemporaryDirectory(prefix="aurora-test-home-")
     Path(home.name, "dagster.yaml").write_text("telemetry: {enabled: false}")
     with DagsterInstance.from_config(home.name) as instance:
@@ -97,7 +98,7 @@ def _empty_home() -> tempfile.TemporaryDirectory:
 
 
 def workspace_of(instance: DagsterInstance, location: Path) -> WorkspaceProcessContext:
-    """What a daemon knows of a code location, which is a file."""
+    """Return the workspace of a daemon with one code location, a file."""
     target = LoadableTargetOrigin(python_file=str(location), attribute="defs")
     origin = InProcessCodeLocationOrigin(target, location_name="aurora")
     return WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget(origin))
@@ -105,15 +106,15 @@ def workspace_of(instance: DagsterInstance, location: Path) -> WorkspaceProcessC
 
 @contextmanager
 def daemon_of(directory: Path, change: Callable[[dict], None] = lambda data: None) -> Iterator["Daemon"]:
-    """The daemon of a site whose sensors run: the demo's camera, and a stream ``met`` beside it."""
+    """Run the daemon of a site with running sensors: the camera of the demo and a stream ``met``."""
 
-    def adapted(data: dict) -> None:
+    def adapt(data: dict) -> None:
         data["live"] = {"running": True}
         data["streams"]["wxcam"]["start"] = BEGIN.isoformat()
         data["streams"]["met"] = dict(MET)
         change(data)
 
-    file = write_site(directory, adapted)
+    file = write_site(directory, adapt)
     for source in ("camera", "met"):
         (directory / source).mkdir()
     location = directory / "location.py"
@@ -129,7 +130,7 @@ def daemon_of(directory: Path, change: Callable[[dict], None] = lambda data: Non
 
 @dataclass
 class Daemon:
-    """Dagster's daemon; each method is one step of it."""
+    """Dagster's daemon; most methods execute one step of it."""
 
     directory: Path
     site: Site
@@ -154,11 +155,11 @@ class Daemon:
         return next(iter(self.location.get_repositories().values()))
 
     def sense_arrivals(self, *streams: str) -> InstigatorTick:
-        """The arrival sensors of these streams look once, of ``met`` where none is named; the first one's tick."""
+        """Evaluate the arrival sensors of these streams once, by default ``met``; return the tick of the first."""
         return self.sense(*(f"arrivals_{stream}" for stream in streams or ("met",)))
 
     def sense(self, *names: str) -> InstigatorTick:
-        """These sensors are evaluated once; the first one's tick."""
+        """Evaluate these sensors once; return the tick of the first."""
         sensors = [self.repository.get_sensor(name) for name in names]
         with (
             patch("dagster._daemon.sensor.is_under_min_interval", return_value=False),
@@ -168,28 +169,28 @@ class Daemon:
         return self.last_tick(names[0])
 
     def ask(self, stream: str = "met", cursor: str | None = None) -> SensorExecutionData:
-        """What a stream's arrival sensor answers; nothing becomes of it."""
+        """Evaluate the arrival sensor of a stream without recording a tick; return its data."""
         name = f"arrivals_{stream}"
         return self.location.get_sensor_execution_data(
             self.instance, self.repository.handle, name, None, None, cursor, ["tests", name], None
         )
 
     def follow(self) -> InstigatorTick:
-        """The automation conditions are evaluated once."""
+        """Evaluate the automation conditions once; return the tick."""
         with patch("dagster._daemon.asset_daemon.is_under_min_interval", return_value=False):
             self.conditions._run_iteration_impl(self.workspace, None, {}, {})
         return self.last_tick("late_days")
 
     def tick(self, name: str) -> InstigatorTick:
-        """A schedule's next time has come."""
+        """Execute the next tick of a schedule; return it."""
         schedule = self.repository.get_schedule(name)
         if not self.instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id):
             self.instance.start_schedule(schedule)
         ticks = self.instance.get_ticks(schedule.get_remote_origin_id(), schedule.selector_id, limit=1)
         after = ticks[0].timestamp + 1 if ticks else datetime.now(UTC).timestamp()
-        due = next(schedule.execution_time_iterator(after))
+        next_time = next(schedule.execution_time_iterator(after))
         with patch.object(RemoteRepository, "get_schedules", lambda _: [schedule]):
-            list(launch_scheduled_runs(self.workspace, LOG, due, {}))
+            list(launch_scheduled_runs(self.workspace, LOG, next_time, {}))
         return self.last_tick(name)
 
     def last_tick(self, name: str) -> InstigatorTick:
@@ -197,27 +198,27 @@ class Daemon:
         return self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)[0]
 
     def work(self) -> list[DagsterRun]:
-        """Carry out all that is queued, and all backfills; what has ended, in that order."""
+        """Execute all queued runs and backfills; return the runs that have ended, in the order of their end."""
         before = {run.run_id for run in self.runs() if run.is_finished}
-        going = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
-        while self.runs(DagsterRunStatus.QUEUED) or self.instance.get_backfills(going):
+        requested = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+        while self.runs(DagsterRunStatus.QUEUED) or self.instance.get_backfills(requested):
             list(self.queue.run_iteration(self.workspace))
             list(execute_backfill_iteration(self.workspace, LOG))
         records = [r for r in self.instance.get_run_records() if r.dagster_run.run_id not in before]
         return [r.dagster_run for r in sorted(records, key=lambda r: r.end_time or 0) if r.dagster_run.is_finished]
 
     def runs(self, *statuses: DagsterRunStatus) -> list[DagsterRun]:
-        """All runs, of these statuses where any are named, in the order in which they were created."""
+        """Return all runs, or those of these statuses, in the order of their creation."""
         return list(self.instance.get_runs(RunsFilter(statuses=statuses or None), ascending=True))
 
     def make(self, day: str, *assets: AssetKey) -> None:
-        """Materialize some assets of a day and nothing else, as an operator does."""
+        """Materialize only these assets of a day, as an operator does."""
         job = self.definitions.get_implicit_global_asset_job_def()
-        done = job.execute_in_process(instance=self.instance, partition_key=day, asset_selection=list(assets))
-        assert done.success
+        result = job.execute_in_process(instance=self.instance, partition_key=day, asset_selection=list(assets))
+        assert result.success
 
     def record(self, job: str, status: DagsterRunStatus, **tags: str) -> DagsterRun:
-        """The record of a run that somebody else carries out, or has carried out."""
+        """Record a run that another process executes, or has executed."""
         ends = {
             DagsterRunStatus.FAILURE: self.instance.report_run_failed,
             DagsterRunStatus.CANCELED: self.instance.report_run_canceled,
@@ -233,7 +234,7 @@ class Daemon:
 
 
 class Clock:
-    """The time that our sensors and schedules go by: the real one, and what a test adds to it."""
+    """The clock of our sensors and schedules: the real time plus an offset that a test sets."""
 
     MODULES = (
         "sensors.arrivals",
@@ -257,9 +258,9 @@ class Clock:
             monkeypatch.setattr(f"{module}.datetime", Shifted)
 
 
-def put(place: Path, day: date = YESTERDAY, text: str = "x", age: timedelta = HOUR, part: str = "") -> Path:
-    """A file of the stream ``met``, last written a while ago."""
-    path = place / f"met_{day:%Y%m%d}{part}.txt"
+def put(directory: Path, day: date = YESTERDAY, text: str = "x", age: timedelta = HOUR, part: str = "") -> Path:
+    """Write a file of the stream ``met`` with an old mtime."""
+    path = directory / f"met_{day:%Y%m%d}{part}.txt"
     path.write_text(text)
     written = time.time() - age.total_seconds()
     os.utime(path, (written, written))
@@ -267,14 +268,14 @@ def put(place: Path, day: date = YESTERDAY, text: str = "x", age: timedelta = HO
 
 
 def skipped(tick: InstigatorTick) -> str:
-    """Why a tick asked for nothing."""
+    """Return the reason why a tick was skipped."""
     assert tick.status == TickStatus.SKIPPED
     assert tick.skip_reason
     return tick.skip_reason
 
 
 def error_of(tick: InstigatorTick) -> str:
-    """The line that a failed tick shows."""
+    """Return the one-line error of a failed tick."""
     assert tick.status == TickStatus.FAILURE
     assert tick.error
     assert tick.error.cause
@@ -284,18 +285,18 @@ def error_of(tick: InstigatorTick) -> str:
 
 
 def log_of(daemon: Daemon, tick: InstigatorTick) -> str:
-    """What a tick has logged."""
+    """Return the log of a tick."""
     assert tick.log_key
     return (daemon.instance.compute_log_manager.get_log_data(tick.log_key).stderr or b"").decode()
 
 
-def on_host(server: SshServer, far: Path, **changes: Any) -> Callable[[dict], None]:
-    """Puts the stream ``met`` on a host; a stream ``here`` stays on this machine, beside it."""
+def on_host(server: SshServer, root: Path, **changes: Any) -> Callable[[dict], None]:
+    """Return a change of the site: ``met`` is on a remote host ``far``, and a stream ``here`` is local."""
 
     def change(data: dict) -> None:
         data["hosts"]["far"] = host_of(server).model_dump(mode="json") | changes
         data["streams"]["here"] = data["streams"]["met"]
-        data["streams"]["met"] = data["streams"]["met"] | {"host": "far", "path": str(far)}
+        data["streams"]["met"] = data["streams"]["met"] | {"host": "far", "path": str(root)}
         data["limits"] = {"look": f"{LOOK}s"}
 
     return change
@@ -303,12 +304,12 @@ def on_host(server: SshServer, far: Path, **changes: Any) -> Callable[[dict], No
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """The daemon of a site with the demo's camera and a stream ``met``, both directories of this machine."""
+    """The daemon of a site with the camera of the demo and a stream ``met``, both local directories."""
     with daemon_of(tmp_path) as daemon:
         yield daemon
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time that sensors and schedules go by, which a test may set ahead."""
+    """The clock of sensors and schedules, which a test may advance."""
     return Clock(monkeypatch)

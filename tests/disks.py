@@ -1,6 +1,6 @@
-"""Disks of our own: a file system that is mounted for one thread alone, and for what it starts; it ends with it.
+"""Mounts file systems that only one thread and its child processes see; they end with the thread.
 
-Not for a fork: in a process with threads, as a test's is, a fork may wait for ever for a lock that another thread held.
+It uses a thread, not a fork: the process of a test has threads, and a fork may wait for ever for a lock of a thread.
 """
 
 import os
@@ -16,9 +16,9 @@ def mount(*arguments: object) -> None:
 
 
 def with_mounts[Result](mounts: Sequence[Sequence[object]], act: Callable[[], Result]) -> Result:
-    """What ``act`` returns in a thread that alone sees these mounts, each the arguments of ``mount``.
+    """Call ``act`` in a thread that alone sees these mounts (arguments of ``mount``); return its result.
 
-    It skips the test, with the reason, where no mount namespace can be made.
+    It skips the test, with the reason, if it cannot make a mount namespace.
     """
     results: list[Result] = []
     errors: list[BaseException] = []
@@ -26,7 +26,9 @@ def with_mounts[Result](mounts: Sequence[Sequence[object]], act: Callable[[], Re
 
     def run() -> None:
         try:
-            os.unshare(os.CLONE_NEWNS)  # of this thread: mount namespaces are the kernel's tasks', not a process's
+            os.unshare(
+                os.CLONE_NEWNS
+            )  # only for this thread: a mount namespace belongs to a thread, not to the process
             mount("--make-rprivate", "/")
             for arguments in mounts:
                 mount(*arguments)
@@ -48,6 +50,6 @@ def with_mounts[Result](mounts: Sequence[Sequence[object]], act: Callable[[], Re
     return results[0]
 
 
-def tmpfs(place: object, size: str) -> list[object]:
-    """The mount of a small disk; the directory must be there."""
-    return ["-t", "tmpfs", "-o", f"size={size}", "none", place]
+def tmpfs(directory: object, size: str) -> list[object]:
+    """Return the mount arguments of a small disk; the directory must exist."""
+    return ["-t", "tmpfs", "-o", f"size={size}", "none", directory]

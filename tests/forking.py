@@ -1,6 +1,6 @@
-"""Victims for tests that kill: a program that imports once what they need, and forks each of them.
+"""Starts processes for tests that kill: a program imports the needed modules once and forks each process.
 
-A process that imports Dagster takes seconds to be ready; a fork of one that has done so is ready at once.
+A process that imports Dagster needs seconds to start; a fork of a process with these imports starts at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("KILLS", "20"))
-"""How often a test kills; `make soak-short` has fewer."""
+"""Number of kills per test; `make soak-short` uses fewer."""
 _SERVER = """
 import importlib, json, os, sys, traceback
 module, name = sys.argv[1].split(":")
@@ -43,7 +43,7 @@ for line in sys.stdin:
 
 
 class Forking:
-    """A function of a module (``package.module:name``) that is called in a fork of its own each time."""
+    """Calls a function of a module (``package.module:name``), each time in a new fork."""
 
     def __init__(self, function: str, **environment: str) -> None:
         self.function = function
@@ -68,23 +68,23 @@ class Forking:
         self.server.communicate()
 
     def start(self, *arguments: object) -> int:
-        """Call the function; returns the process that does it."""
+        """Call the function in a new process; return the process id."""
         assert self.server.stdin is not None
-        self.server.stdin.write(json.dumps([str(one) for one in arguments]).encode() + b"\n")
+        self.server.stdin.write(json.dumps([str(argument) for argument in arguments]).encode() + b"\n")
         self.server.stdin.flush()
-        said = self._line(patient(60))
-        assert said is not None
-        return int(said)
+        line = self._line(patient(60))
+        assert line is not None
+        return int(line)
 
     def wait(self, within: float) -> int | None:
-        """The exit code of the last one started, negative where a signal ended it; None after ``within`` s."""
-        said = self._line(within)
-        return None if said is None else int(said)
+        """Return the exit code of the last process, negative after a signal; None after ``within`` s."""
+        line = self._line(within)
+        return None if line is None else int(line)
 
     def kill(self, pid: int, after: float = 0.0) -> int:
-        """Kill the last one started, unless it has ended; returns its exit code.
+        """Kill the last process, unless it has ended; return its exit code.
 
-        ``after`` s on a quiet machine: a slow one gets as far as that only with as much more time.
+        ``after`` is for a quiet machine, s; it is scaled, because a slow machine needs more time to get as far.
         """
         time.sleep(patient(after))
         with suppress(ProcessLookupError):
@@ -95,12 +95,12 @@ class Forking:
 
     def _line(self, within: float) -> str | None:
         assert self.server.stdout is not None
-        until = time.monotonic() + within
-        said = b""
-        while not said.endswith(b"\n"):
-            if not select.select([self.server.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+        deadline = time.monotonic() + within
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([self.server.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 return None
             block = os.read(self.server.stdout.fileno(), 1)
-            assert block, "the program ended; see what it wrote"
-            said += block
-        return said.decode().strip()
+            assert block, "the program ended; see its output"
+            line += block
+        return line.decode().strip()

@@ -1,4 +1,4 @@
-"""What other programs do to files meanwhile, as the kernel tells it (inotify)."""
+"""Watches the file accesses of other programs with inotify."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 
 @contextmanager
 def opened_below(root: Path) -> Iterator[Callable[[], list[str]]]:
-    """Names of the files below ``root`` that any program opens meanwhile."""
+    """Record the names of files below ``root`` that any program opens during the block."""
     names: list[str] = []
     with _watching((Path(directory) for directory, _, _ in os.walk(root)), _IN_OPEN) as fd:
 
@@ -30,8 +30,8 @@ def opened_below(root: Path) -> Iterator[Callable[[], list[str]]]:
 
 
 @contextmanager
-def when_it_is_read(path: Path) -> Iterator[Callable[[], None]]:
-    """What waits until any program has read something of a file; one that does so from here on is not missed."""
+def watch_reads(path: Path) -> Iterator[Callable[[], None]]:
+    """Provide a function that waits until any program has read from a file; it counts every read in the block."""
     with _watching([path], _IN_ACCESS) as fd:
 
         def wait() -> None:

@@ -1,15 +1,15 @@
-"""How much longer this machine takes now than a quiet one: the one factor by which the tests' bounds in seconds grow.
+"""Measures how much slower this machine is now than a quiet one: the factor for all time limits of the tests.
 
-Measured is work like the tests' own: on every core at once a fresh Python process that imports some modules and hashes
-some bytes, three times over. The factor is the worst of the three, divided by what a quiet machine takes, as a whole
-number from :data:`LEAST` to :data:`GREATEST`. A machine that is faster than that one gets no shorter bounds.
+It measures work like that of the tests: a new Python process on every core imports some modules and hashes some bytes,
+three times. The factor is the slowest round divided by the time of a quiet machine, as a whole number from
+:data:`LEAST` to :data:`GREATEST`. A faster machine does not get shorter limits.
 
-It is measured once, by the process that collects the tests, before any of them runs (``tests/conftest.py``); pytest's
-workers and all that they start inherit it in the environment, so that all agree. ``AURORA_PATIENCE=6`` sets it instead,
-for a machine that is known to become busy; that may be above the greatest.
+The process that collects the tests measures it once, before any test runs (``tests/conftest.py``). The workers of
+pytest and their child processes inherit it in the environment, so that all use the same factor. ``AURORA_PATIENCE=6``
+sets it instead, for a machine that will become busy; it may be above the greatest.
 
-Load may also begin later. So a bound of the tests has room for that besides: what it must tell apart from work (a wait
-for ever, a second time-out, a minute's sleep) is far above it, and work on a quiet machine is far below.
+The load may also rise later, so every limit has a margin: work on a quiet machine takes much less, and the fault that
+the limit must detect (an endless wait, a second time-out, a minute's sleep) takes much longer.
 """
 
 from __future__ import annotations
@@ -22,55 +22,55 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 LEAST, GREATEST = 1, 10
-"""The greatest is also what keeps a scaled ``limits.look`` within what a site file may have."""
+"""The greatest factor also keeps a scaled ``limits.look`` within the bounds of the site file."""
 QUIET = 0.5
-"""In s: twice what one round takes on two cores that have nothing else to do."""
+"""s: twice the time of one round on two idle cores."""
 ROUNDS = 3
 LASTS = timedelta(minutes=6)
-"""All tests but the slow lanes, on a quiet machine."""
+"""Duration of all tests except the slow lanes, on a quiet machine."""
 GIVEN = "AURORA_PATIENCE"
-"""The variable of the environment by which somebody sets the factor."""
+"""The environment variable that sets the factor."""
 _MEASURED = "AURORA_PATIENCE_MEASURED"
 _WORK = "import asyncio, decimal, email, hashlib, ssl, sqlite3; hashlib.sha256(bytes(30_000_000)).digest()"
 
 
 def measure() -> int:
-    """Measure the factor, unless it is known already, and tell it to all processes that are started from here on."""
+    """Measure the factor unless it is set, and pass it to all new processes; return it."""
     if GIVEN not in os.environ and _MEASURED not in os.environ:
-        worst = max(_seconds_of_a_round() for _ in range(ROUNDS))
+        worst = max(_measure_round() for _ in range(ROUNDS))
         os.environ[_MEASURED] = str(_factor_of(worst))
     return factor()
 
 
 def factor() -> int:
-    """The factor of this session; 1 in a process that nobody measured for."""
-    return _whole(os.environ.get(GIVEN) or os.environ.get(_MEASURED) or str(LEAST))
+    """Return the factor of this session; 1 if it was not measured."""
+    return _whole_number(os.environ.get(GIVEN) or os.environ.get(_MEASURED) or str(LEAST))
 
 
 def patient(seconds: float) -> float:
-    """A bound that holds on a quiet machine, as long as it must be on this one now."""
+    """Scale a time limit of a quiet machine to this machine."""
     return seconds * factor()
 
 
-def until(is_so: Callable[[], object]) -> None:
-    """Wait for something to become true, for far longer than it takes."""
+def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true, with a generous limit."""
     deadline = time.monotonic() + patient(60)
-    while not is_so():
-        assert time.monotonic() < deadline, "this did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
 
 
 def over_midnight(now: datetime, lasts: timedelta) -> float:
-    """How many seconds to wait so that a run which lasts so long has one date from its beginning to its end.
+    """Return the seconds to wait so that a run of this duration has the same date from begin to end.
 
-    Tests of the newest days take today's date when they are collected, and the code under test asks the clock.
+    Tests of the newest days use the date of their collection, and the code under test uses the clock.
     """
     midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
     return (midnight - now).total_seconds() + 1 if now + lasts >= midnight else 0
 
 
 def in_site_file(seconds: int) -> str:
-    """The same as a site file has it: ``3s``."""
+    """Scale a time limit and format it for a site file: ``3s``."""
     return f"{seconds * factor()}s"
 
 
@@ -78,13 +78,13 @@ def _factor_of(seconds: float) -> int:
     return min(GREATEST, max(LEAST, -int(-seconds // QUIET)))
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     if not text.isdecimal() or int(text) < LEAST:
-        raise ValueError(f"{GIVEN}={text}: the tests' patience is a whole number from {LEAST} on")
+        raise ValueError(f"{GIVEN}={text}: the factor must be a whole number from {LEAST} on")
     return int(text)
 
 
-def _seconds_of_a_round() -> float:
+def _measure_round() -> float:
     began = time.monotonic()
     cores = len(os.sched_getaffinity(0))
     started = [subprocess.Popen([sys.executable, "-c", _WORK]) for _ in range(min(cores, 8))]

@@ -1,6 +1,6 @@
-"""One run of the platform on the site that AURORA_SITE names: what a Dagster run worker does, as a program to kill.
+"""Runs the platform once on the site of AURORA_SITE, like a Dagster run worker: a program that tests kill.
 
-Materializes a day or a range of days, then their hours, by Dagster.
+It materializes a day or a range of days, then their hours, with Dagster.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""A dashboard as a program: it loops over all products until it is told to stop, and ends at the first failure.
+"""Reads products like a dashboard: it reads all products in a loop until STOP_FILE exists, or until a failure.
 
-Usage: python -m tests.product_reader PRODUCTS STOP_FILE. Prints how many products it has read; exits with 1 on a
-failure.
+Usage: python -m tests.product_reader PRODUCTS STOP_FILE. Prints the number of products that it has read; exits with 1
+after a failure.
 """
 
 import sys
@@ -18,7 +18,7 @@ from aurora_platform.errors import PixelsError
 
 
 def read_all(products: Path) -> int:
-    """Read every product that there is at this moment; raises what goes wrong."""
+    """Read every existing product; return their number, or raise the error of a read."""
     count = 0
     catalog = products / "wxcam_catalog.sqlite"
     if catalog.exists():
@@ -49,9 +49,9 @@ def read_all(products: Path) -> int:
 
 
 def main(products: Path, stop: Path) -> None:
-    total, is_over = 0, False
-    while not is_over:
-        is_over = stop.exists()  # one look after that: it has seen the end, however slow it is
+    total, is_stopped = 0, False
+    while not is_stopped:
+        is_stopped = stop.exists()  # it still reads once after the stop, so it always reads the final state
         try:
             total += read_all(products)
         except PixelsError as error:

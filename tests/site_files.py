@@ -1,4 +1,4 @@
-"""A site file for a test: the demo's, with everything below a temporary directory."""
+"""Writes the site file of a test: that of the demo, with all paths below a temporary directory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def write_site(directory: Path, change: Callable[[dict], None] = lambda data: No
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """What a file of the checkout says, for a test to alter; it is read once."""
+    """Return a copy of the content of a YAML file of the checkout; the file is read once."""
     return deepcopy(_read(file))
 
 
 def write_yaml(file: Path, data: dict[str, Any]) -> None:
-    """Write a site file, its keys in their order; by libyaml, which takes a tenth of the time."""
+    """Write a site file and keep the order of its keys; libyaml takes a tenth of the time."""
     file.write_text(yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False))
 
 

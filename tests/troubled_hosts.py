@@ -1,4 +1,4 @@
-"""Hosts and lines in trouble, for real: nothing listens, nobody answers, a line is cut or goes silent half-way."""
+"""Real faulty hosts and connections: nothing listens, no answer, a connection that is cut or stalls in the middle."""
 
 import socket
 import threading
@@ -18,9 +18,9 @@ _READY = patient(60)  # s
 
 @dataclass
 class Proxy:
-    """A host behind a line that fails once: when so much has come through, all its connections are cut, or stall.
+    """A proxy to a host that fails once: after ``left`` bytes it cuts or stalls all its connections.
 
-    Or one that is slow all the while, and never fails.
+    Or it is always slow and never fails.
     """
 
     behind: SshServer
@@ -29,7 +29,7 @@ class Proxy:
     port: int = 0
     left: int = 2_000_000
     ready: Callable[[], bool] = lambda: True
-    """Then only it fails: what has come through may still be on its way to whoever reads it."""
+    """It fails only when this is true: the client may not have read all bytes yet."""
     has_failed: threading.Event = field(default_factory=threading.Event)
     _open: list[socket.socket] = field(default_factory=list)
     _silent: set[int] = field(default_factory=set)
@@ -41,54 +41,55 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in (self._listener, *self._open):
-            shut(one)
+        for connection in (self._listener, *self._open):
+            shut(connection)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection((self.behind.address, self.behind.port))
-                self._open += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+                client, _ = self._listener.accept()
+                host = socket.create_connection((self.behind.address, self.behind.port))
+                self._open += [client, host]
+                for source, target in ((client, host), (host, client)):
+                    threading.Thread(target=self._forward, args=(source, target), daemon=True).start()
 
-    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while block := one.recv(1 << 14):
-                if id(one) in self._silent:
+            while block := source.recv(1 << 14):
+                if id(source) in self._silent:
                     continue
-                other.sendall(block)
+                target.sendall(block)
                 if self.way == "is slow":
                     time.sleep(len(block) / _SLOW)
                     continue
                 self.left -= len(block)
                 if self.left < 0 and not self.has_failed.is_set():
                     self.has_failed.set()
-                    until = time.monotonic() + _READY
-                    while not self.ready() and time.monotonic() < until:  # it fails then all the same
+                    deadline = time.monotonic() + _READY
+                    while not self.ready() and time.monotonic() < deadline:  # after the deadline it fails anyway
                         time.sleep(0.01)
                     self._fail()
-            if id(one) not in self._silent:
-                shut(other)
+            if id(source) not in self._silent:
+                shut(target)
 
     def _fail(self) -> None:
         if self.way == "goes silent":
-            self._silent |= {id(one) for one in self._open}
+            self._silent |= {id(connection) for connection in self._open}
         else:
-            for one in self._open:
-                shut(one)
+            for connection in self._open:
+                shut(connection)
 
 
-def shut(one: socket.socket) -> None:
+def shut(connection: socket.socket) -> None:
+    """Shut down and close a socket."""
     with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
-    one.close()
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 @contextmanager
 def nothing_listens(address: str) -> Iterator[int]:
-    """A port that is taken, and refuses."""
+    """Reserve a port that refuses connections."""
     with socket.socket() as taken:
         taken.bind((address, 0))
         yield taken.getsockname()[1]
@@ -102,24 +103,24 @@ def accepts_and_never_answers(address: str) -> Iterator[int]:
 
 @contextmanager
 def nobody_answers(address: str) -> Iterator[int]:
-    """A port whose first packet is dropped, as when a host is off: its queue of connections is full."""
+    """Open a port that drops the first packet, like a host that is off: its connection queue is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((address, 0), backlog=0))
-        place = listener.getsockname()
+        address_and_port = listener.getsockname()
         for _ in range(3):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
-            waiting.connect_ex(place)
-        yield place[1]
+            waiting.connect_ex(address_and_port)
+        yield address_and_port[1]
 
 
 def answer_with(server: SshServer, script: str) -> None:
-    """Makes a host answer every login with a shell script of its own, in which no double quote stands."""
+    """Make a host run this shell script at every login; the script must not contain double quotes."""
     assert server.identity
     key = server.identity.with_suffix(".pub")
     key.write_text(f'command="{script}" {key.read_text()}')
 
 
 ENDLESS = r"while :; do printf 'f 1 1700000000.5 ./x\0'; sleep 0.05; done"
-"""A listing that goes on and on, after its clock."""
+"""An endless listing, to follow ``CLOCK``."""
 CLOCK = r"printf 'clock %s\0' $(date +%s); "

@@ -19,7 +19,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_factor_is_the_time_of_a_round_over_that_of_a_quiet_machine_within_limits(
     monkeypatch: pytest.MonkeyPatch, seconds: float, factor: int
 ) -> None:
-    monkeypatch.setattr(patience, "_seconds_of_a_round", lambda: seconds)
+    monkeypatch.setattr(patience, "_measure_round", lambda: seconds)
     monkeypatch.setattr(patience, "QUIET", 0.5)
     assert patience.measure() == factor
     assert (patience.patient(1.5), patience.in_site_file(3)) == (1.5 * factor, f"{3 * factor}s")
@@ -27,13 +27,13 @@ def test_the_factor_is_the_time_of_a_round_over_that_of_a_quiet_machine_within_l
 
 def test_the_worst_round_counts_and_it_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rounds = iter([0.1, 1.4, 0.1])
-    monkeypatch.setattr(patience, "_seconds_of_a_round", lambda: next(rounds))
+    monkeypatch.setattr(patience, "_measure_round", lambda: next(rounds))
     monkeypatch.setattr(patience, "QUIET", 0.5)
     assert [patience.measure(), patience.measure()] == [3, 3]
 
 
 def test_a_given_factor_is_used_without_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "_seconds_of_a_round", lambda: pytest.fail("it was measured"))
+    monkeypatch.setattr(patience, "_measure_round", lambda: pytest.fail("it was measured"))
     monkeypatch.setenv(patience.GIVEN, "25")
     assert (patience.measure(), patience.patient(2)) == (25, 50)
 
@@ -46,7 +46,7 @@ def test_a_wrong_factor_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -
 
 
 def test_a_measurement_takes_some_time() -> None:
-    assert patience._seconds_of_a_round() > 0
+    assert patience._measure_round() > 0
 
 
 @pytest.mark.parametrize(
