@@ -1,7 +1,6 @@
-"""How two homes of the golden day are held against each other: what must be equal, and what may differ.
+"""Compares two homes of the golden day: defines what must be equal, and what may differ.
 
-What may differ is named here, key by key: how long something took, which process did it, what room a disk has, and
-which software it was.
+Values that may differ are listed key by key: durations, process ids, disk space and software versions.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ CATALOG, LEDGER, EVIDENCE = "products/wxcam/wxcam_catalog.sqlite", "state/ledger
 _NOW_NS = 1_772_798_400_000_000_000  # the golden clock, 2026-03-06 12:00 UTC
 DATABASES = (CATALOG, "gws/" + CATALOG, LEDGER, EVIDENCE)
 
-# The version of a state directory, which 0.1.1 did not write; the test says what it is.
+# The version of a state directory, which 0.1.1 did not write; the test has its expected content.
 LAYOUT_VERSION = "state/layout.json"
 
 MEASURED = {
-    # How long it took, by a clock that goes on.
+    # Durations, by a clock that is not stopped.
     "seconds",
-    # Which of Dagster's runs it was: they are named at random.
+    # Random ids of Dagster's runs.
     "run_id",
-    # How far the host's clock, which goes on, is from ours, which stands still.
+    # Difference between the clock of the host, which runs, and ours, which is stopped.
     "clock_skew_s",
-    # The disk of the machine, which other programs fill too.
+    # Disk space of the machine, which other programs use too.
     "total_bytes",
     "free_bytes",
     "used_percent",
     "inodes_used_percent",
-    # Which software it was.
+    # Software versions.
     "version",
     "commit",
     "is_modified",
@@ -47,7 +46,7 @@ MEASURED = {
     "dagster",
 }
 _NUMBER = r"\d+(\.\d+)?"
-# The same as people read it: of a sentence or a line of a report only that part is left out.
+# The same values in texts: only this part of a line is left out.
 _MEASURED_TEXTS = [
     re.compile(rf"(?<=observed in ){_NUMBER}(?= s\.)"),
     re.compile(rf"(?<=clock )[+-]{_NUMBER}(?= s against this machine's)"),
@@ -87,7 +86,7 @@ REWORDED = [
 
 
 def files_of(home: Path) -> dict[str, str]:
-    """The SHA-256 of each file that is not a database or a report, by its path below ``home``."""
+    """Return the SHA-256 of each file except databases and reports, by its path below ``home``."""
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in _walk(home, *TREES)
@@ -96,13 +95,13 @@ def files_of(home: Path) -> dict[str, str]:
 
 
 def reports_of(home: Path) -> dict[str, Any]:
-    """Each JSON file, also of the state, and each report for people as it reads; of what is measured, that it is."""
-    found = {name: path.read_text() for name, path in _walk(home, *TREES, "state") if _REPORT.search(name)}
-    return {name: read_report(name, text) for name, text in found.items() if name != LAYOUT_VERSION}
+    """Return the content of each JSON file and text report, with ``(measured)`` for measured values."""
+    texts = {name: path.read_text() for name, path in _walk(home, *TREES, "state") if _REPORT.search(name)}
+    return {name: read_report(name, text) for name, text in texts.items() if name != LAYOUT_VERSION}
 
 
 def read_report(name: str, text: str) -> list[Any]:
-    """A report as it is compared: the lines of a text, the values of a JSON file; in today's wording."""
+    """Return a report for comparison, in today's wording: the lines of a text, or the values of a JSON file."""
     for old, new in REWORDED:
         text = old.sub(new, text)
     if name.endswith(".md"):
@@ -110,51 +109,51 @@ def read_report(name: str, text: str) -> list[Any]:
     return [_without_measures(json.loads(part)) for part in (text.splitlines() if name.endswith("l") else [text])]
 
 
-def places_of(home: Path) -> dict[str, tuple[int, int, int]]:
-    """The inode, size and mtime (ns) of each file that no pass writes again: what is made anew differs."""
-    found = {name: path.stat() for name, path in _walk(home, *TREES) if not _DATABASE.search(name)}
-    kept = {name: status for name, status in found.items() if not _WRITTEN_EACH_TIME.search(name)}
+def file_states_of(home: Path) -> dict[str, tuple[int, int, int]]:
+    """Return inode, size and mtime (ns) of each file that a later run must not rewrite; a rewrite changes them."""
+    states = {name: path.stat() for name, path in _walk(home, *TREES) if not _DATABASE.search(name)}
+    kept = {name: status for name, status in states.items() if not _WRITTEN_EACH_TIME.search(name)}
     return {name: (status.st_ino, status.st_size, status.st_mtime_ns) for name, status in kept.items()}
 
 
 def rows_of(file: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of a database, its rows in order."""
-    with _opened(file) as database:
+    """Return the sorted rows of every table of a database."""
+    with _open(file) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY 1")]
         return {table: _rows(database, table) for table in tables if not table.startswith("sqlite_")}
 
 
 def schema_of(file: Path) -> list[tuple[str, ...]]:
-    """Tables, indexes and whatever else a database has, as SQL."""
-    with _opened(file) as database:
+    """Return the schema of a database (tables, indexes, ...) as SQL."""
+    with _open(file) as database:
         return sorted(database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master"))
 
 
 def version_of(file: Path) -> int:
-    """``user_version``: 0 in what 0.1.1 made."""
-    with _opened(file) as database:
+    """Return ``user_version``; 0 in databases of 0.1.1."""
+    with _open(file) as database:
         return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _opened(file: Path) -> closing[sqlite3.Connection]:
+def _open(file: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True))
 
 
 def _rows(database: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
-    found = database.execute(f'SELECT * FROM "{table}"')
-    columns = [name for name, *_ in found.description]
-    return sorted((_row(dict(zip(columns, row, strict=True))) for row in found), key=repr)
+    cursor = database.execute(f'SELECT * FROM "{table}"')
+    columns = [name for name, *_ in cursor.description]
+    return sorted((_row(dict(zip(columns, row, strict=True))) for row in cursor), key=repr)
 
 
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:
-    # A report that says what was measured is as long as the numbers in it.
+    # The size of a report depends on the measured numbers in it.
     if _HAS_MEASURES.search(str(row.get("remote_path"))):
         row["size"] = "(measured)"
-    return tuple(_stamped(value) for value in row.values())
+    return tuple(_without_mtime(value) for value in row.values())
 
 
-def _stamped(value: Any) -> Any:
-    """A value of a row; an mtime in ns that the kernel has given in the test itself says only that it did."""
+def _without_mtime(value: Any) -> Any:
+    """Return a value of a row, with ``(now)`` for an mtime (ns) that was set during the test."""
     return "(now)" if isinstance(value, int) and value > _NOW_NS else value
 
 

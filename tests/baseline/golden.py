@@ -1,8 +1,8 @@
-"""A golden day: eight streams and an archive behind a real sshd, with a clock that stands still, through Dagster.
+"""Runs a golden day through Dagster: eight streams and an archive on a real sshd, with a stopped clock.
 
-``make`` runs it with the code as it is. What the code before the house was moved made of it lies beside this file
-(``home.tar.xz``, with ``graph.json``), so that any later code can be held against it. ``python -m
-tests.baseline.golden`` writes both anew: only where their content is meant to change.
+``make`` runs it with the current code. ``home.tar.xz`` and ``graph.json`` next to this file are the results of the code
+before the packages were reorganized (0.1.1), to compare any later code with. ``python -m tests.baseline.golden`` writes
+both again: do this only if their content is meant to change.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from aurora_simulator import FAULTS, CameraSpec, InstrumentSpec, simulate, simul
 from aurora_simulator.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
-HOME_ARCHIVE, GRAPH = HERE / "home.tar.xz", HERE / "graph.json"
+DIRECTORY = Path(__file__).resolve().parent
+HOME_ARCHIVE, GRAPH = DIRECTORY / "home.tar.xz", DIRECTORY / "graph.json"
 
 HOME = Path("/tmp/aurora-golden")
-"""Always the same place: the ledger and Dagster's records name the archive's directories by their whole paths."""
+"""Always the same directory: the ledger and the records of Dagster contain absolute paths of the archive."""
 DAY = date(2026, 3, 5)
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 HOURS = {"first": f"{DAY}-10:00", "last": f"{DAY}-11:00"}
@@ -43,7 +43,7 @@ SMALL_STREAMS = ("cl61", "radar", "hatpro", "vaisalamet", "asfs_logger", "asfs_f
 
 @contextmanager
 def golden_home() -> Iterator[Path]:
-    """The one place of the golden day, empty, and nobody else's meanwhile."""
+    """Provide the empty directory of the golden day, locked against other processes."""
     with HOME.with_suffix(".lock").open("w") as lock:
         flock(lock, LOCK_EX)
         shutil.rmtree(HOME, ignore_errors=True)
@@ -54,9 +54,9 @@ def golden_home() -> Iterator[Path]:
 
 
 def write_site(home: Path, server: SshServer | None = None) -> Path:
-    """The site of the golden day: the eight streams of the observatory as directories here, and an archive by SSH.
+    """Write the site of the golden day: the eight streams as local directories, and an archive over SSH.
 
-    Without a ``server`` it names one that nobody has, for who only looks at the graph.
+    Without a ``server`` the archive host does not exist, which is enough to read the graph.
     """
     data = yaml.safe_load((ROOT / "sites/instruments.yaml").read_text())
     data["name"] = "golden"
@@ -75,16 +75,16 @@ def write_site(home: Path, server: SshServer | None = None) -> Path:
 
 
 def simulate_sources(home: Path) -> None:
-    """What the instrument hosts have: a day of seven instruments, two hours of a camera with all faults."""
+    """Write the files of the instrument hosts: a day of seven instruments, two hours of a camera with all faults."""
     hosts = home / "hosts"
     camera = CameraSpec(hosts / "wxcam", DAY, hours=2, every=timedelta(minutes=20), start_hour=10, scale=0.05)
-    # One fault writes a file that is younger than the clock that stands still; it says "unsettled" for good.
+    # One fault writes a file that is newer than the stopped clock; it stays unsettled for ever.
     simulate(camera, FAULTS)
     simulate_instruments(InstrumentSpec(hosts, DAY, scale=0.0001, unexpected=True))
 
 
 def materialize(home: Path, site_file: Path) -> None:
-    """Bring every stream and every product of the day up to date, copy it to the archive, and verify it there."""
+    """Mirror every stream, make every product of the day, copy all to the archive, and verify it there."""
     definitions = build(load_site(site_file))
     with open_instance(home) as instance:
         for job, keys in jobs():
@@ -92,14 +92,14 @@ def materialize(home: Path, site_file: Path) -> None:
 
 
 def jobs() -> Iterator[tuple[str, dict[str, str]]]:
-    """The jobs of a day in their order, each with its partition's tags."""
+    """Yield the jobs of a day in order, each with the tags of its partition."""
     day = {"dagster/partition": DAY.isoformat()}
     hours = {f"dagster/asset_partition_range_{end}": HOURS[key] for end, key in (("start", "first"), ("end", "last"))}
     for stream in (*SMALL_STREAMS, "wxcam"):
         yield f"{stream}_day", day
     yield "wxcam_hours", hours
-    for what in (*SMALL_STREAMS, "wxcam", "wxcam_products"):
-        yield f"push_{what}", day
+    for name in (*SMALL_STREAMS, "wxcam", "wxcam_products"):
+        yield f"push_{name}", day
     for stream in (*SMALL_STREAMS, "wxcam"):
         yield f"verify_{stream}", day
     yield "health", {}
@@ -109,30 +109,30 @@ def jobs() -> Iterator[tuple[str, dict[str, str]]]:
 def run(definitions: Definitions, instance: DagsterInstance, job: str, tags: dict[str, str]) -> None:
     quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     definition = definitions.resolve_job_def(job)
-    done = definition.execute_in_process(instance=instance, tags=tags, run_config=quiet, raise_on_error=True)
-    assert done.success, job
+    result = definition.execute_in_process(instance=instance, tags=tags, run_config=quiet, raise_on_error=True)
+    assert result.success, job
 
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[DagsterInstance]:
-    """Dagster's records below a home, with our settings."""
-    place = home / "dagster"
-    place.mkdir(exist_ok=True)
-    if not (place / "dagster.yaml").exists():
-        shutil.copyfile(ROOT / "dagster.yaml", place / "dagster.yaml")
-    with DagsterInstance.from_ref(InstanceRef.from_dir(str(place))) as instance:
+    """Open the Dagster instance below a home, with our settings."""
+    directory = home / "dagster"
+    directory.mkdir(exist_ok=True)
+    if not (directory / "dagster.yaml").exists():
+        shutil.copyfile(ROOT / "dagster.yaml", directory / "dagster.yaml")
+    with DagsterInstance.from_ref(InstanceRef.from_dir(str(directory))) as instance:
         yield instance
 
 
 @contextmanager
 def clock() -> Iterator[None]:
-    """Stop the clock of this process at the golden moment; what is measured by ``monotonic`` goes on."""
+    """Stop the clock of this process at ``NOW``; ``time.monotonic`` keeps running."""
     with time_machine.travel(NOW, tick=False):
         yield
 
 
 def make(home: Path, server: SshServer) -> Path:
-    """Run the golden day below ``home``; returns its site file."""
+    """Run the golden day below ``home``; return its site file."""
     with clock():
         simulate_sources(home)
         site_file = write_site(home, server)
@@ -141,7 +141,7 @@ def make(home: Path, server: SshServer) -> Path:
 
 
 def graph(definitions: Definitions) -> dict[str, Any]:
-    """What other code and people rely on by name: assets, checks, jobs, schedules, sensors; how they depend."""
+    """Return the names that others rely on: assets with their dependencies, checks, jobs, schedules, sensors."""
     repository = definitions.get_repository_def()
     assets = definitions.resolve_asset_graph()
     return {
@@ -163,32 +163,36 @@ def graph(definitions: Definitions) -> dict[str, Any]:
             if not job.name.startswith("__")
         },
         "schedules": {
-            one.name: {"cron": one.cron_schedule, "job": one.job_name, "status": one.default_status.value}
-            for one in sorted(repository.schedule_defs, key=lambda one: one.name)
+            schedule.name: {
+                "cron": schedule.cron_schedule,
+                "job": schedule.job_name,
+                "status": schedule.default_status.value,
+            }
+            for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name)
         },
         "sensors": {
-            one.name: {
-                "type": one.sensor_type.value,
-                "jobs": sorted(target.job_name for target in one.targets),
-                "every_s": one.minimum_interval_seconds,
-                "status": one.default_status.value,
+            sensor.name: {
+                "type": sensor.sensor_type.value,
+                "jobs": sorted(target.job_name for target in sensor.targets),
+                "every_s": sensor.minimum_interval_seconds,
+                "status": sensor.default_status.value,
             }
-            for one in sorted(repository.sensor_defs, key=lambda one: one.name)
+            for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
         },
     }
 
 
 def unpack(home: Path, server: SshServer) -> Path:
-    """Lay what the code before has made below ``home``, its archive behind another server; returns its site file."""
+    """Unpack the stored home below ``home``, with another archive server; return its site file."""
     subprocess.run(["tar", "-xJf", str(HOME_ARCHIVE), "-C", str(home)], check=True)
     return write_site(home, server)
 
 
 def pack(home: Path) -> None:
-    # GNU tar with --format=posix keeps mtimes to the nanosecond, which Python's own does not.
+    # GNU tar with --format=posix keeps mtimes to the ns; Python's tarfile does not.
     command = ["tar", "--format=posix", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-C", str(home)]
-    left_out = ("--exclude=./sshd", "--exclude=./state/known_hosts", "--exclude=*.lock")
-    subprocess.run([*command, *left_out, "-I", "xz -9e", "-cf", str(HOME_ARCHIVE), "."], check=True)
+    excludes = ("--exclude=./sshd", "--exclude=./state/known_hosts", "--exclude=*.lock")
+    subprocess.run([*command, *excludes, "-I", "xz -9e", "-cf", str(HOME_ARCHIVE), "."], check=True)
 
 
 def main() -> None:

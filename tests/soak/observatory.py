@@ -1,6 +1,6 @@
-"""The observatory that the soak runs: a camera that writes in real time, its host behind a real sshd, and the daemon.
+"""Runs the observatory of the soak: a camera that writes in real time, its host with a real sshd, and the daemon.
 
-Every part is a process of its own, so that each can be cut off or killed.
+Every part is a separate process, so that the test can cut it off or kill it.
 """
 
 import json
@@ -35,7 +35,7 @@ SETTLE = timedelta(seconds=3)
 
 
 class Observatory:
-    """A site below ``directory``; ``host`` is where its camera lives, ``reconcile`` when older days are looked at."""
+    """A site below ``directory``; ``host`` is the camera host, ``reconcile`` the schedule that checks older days."""
 
     def __init__(self, directory: Path, host: SshServer, reconcile: str) -> None:
         self.directory = directory
@@ -66,21 +66,21 @@ class Observatory:
             }
         }
         data["streams"]["wxcam"] |= {"host": "far", "path": str(self.camera), "settle": f"{SETTLE.seconds}s"}
-        far_off = (datetime.now(UTC) + timedelta(hours=12)).hour
+        later_hour = (datetime.now(UTC) + timedelta(hours=12)).hour
         data["live"] = {
             "running": True,
             "every": f"{EVERY.seconds}s",
             "thumbnails": "* * * * *",
             "hour_closes_after": "5s",
             "reconcile": self.reconcile,
-            # A run for the clock's sake alone would count against the silence at the end.
-            "retention": f"0 {far_off} * * *",
-            "checks": f"0 {far_off} * * *",
+            # Move these schedules far away: their runs would break the silence at the end.
+            "retention": f"0 {later_hour} * * *",
+            "checks": f"0 {later_hour} * * *",
         }
-        data["health"] = {"every": f"0 {far_off} * * *"}
+        data["health"] = {"every": f"0 {later_hour} * * *"}
 
     def batch(self) -> "Site":
-        """A site with roots of its own that reads the same camera, quietly."""
+        """Make a second site with other roots, which reads the same camera without faults."""
 
         def settings(data: dict) -> None:
             data["streams"]["wxcam"] |= {"path": str(self.camera), "settle": f"{SETTLE.seconds}s"}
@@ -96,7 +96,7 @@ class Observatory:
 
     def start_daemon(self) -> None:
         daemon = str(Path(sys.executable).with_name("dagster-daemon"))
-        # What a script starts in the background ignores Ctrl-C's signal, by which the daemon is ended.
+        # Background processes of a script ignore SIGINT, which ends the daemon.
         command = ["env", "--default-signal=INT", daemon, "run", "-m", "aurora_assets.definitions"]
         with (self.directory / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
@@ -104,7 +104,7 @@ class Observatory:
             )
 
     def kill_daemon(self) -> None:
-        """As when the kernel does it: at once, and nothing else."""
+        """Kill only the daemon process, at once, as the kernel does."""
         assert self.daemon is not None
         self.daemon.kill()
         self.daemon.wait(patient(60))
@@ -139,26 +139,26 @@ class Observatory:
             )
 
     def kill_a_live_run(self) -> str:
-        """Kill the process of a run that is at work; returns the run's id."""
+        """Kill the process of an active run; return the id of the run."""
         deadline = time.monotonic() + patient(60)
-        wanted = RunsFilter(job_name="wxcam_day", tags={"aurora/lane": "live"}, statuses=[DagsterRunStatus.STARTED])
+        active = RunsFilter(job_name="wxcam_day", tags={"aurora/lane": "live"}, statuses=[DagsterRunStatus.STARTED])
         with self.instance() as instance:
             while time.monotonic() < deadline:
-                for run in instance.get_runs(wanted, limit=1):
+                for run in instance.get_runs(active, limit=1):
                     os.kill(int(run.tags[WORKER].split()[1]), signal.SIGKILL)
                     return run.run_id
                 time.sleep(0.05)
-        raise AssertionError("no live run was at work")
+        raise AssertionError("no live run was active")
 
     def backfill(self, days: list[date]) -> str:
-        """Ask for a range of days of every daily product, as the UI does."""
-        of_cameras = [["wxcam", camera, product] for camera in CAMERAS for product in ("daily_video", "pixels")]
+        """Request a backfill of all daily products for some days, as the UI does; return its id."""
+        camera_products = [["wxcam", camera, product] for camera in CAMERAS for product in ("daily_video", "pixels")]
         with self.instance() as instance:
             request = PartitionBackfill.from_asset_partitions(
                 backfill_id=make_new_backfill_id(),
                 asset_graph=build(self.site).resolve_asset_graph(),
                 partition_names=[str(day) for day in days],
-                asset_selection=[AssetKey(key) for key in (["raw", "wxcam"], ["wxcam", "catalog"], *of_cameras)],
+                asset_selection=[AssetKey(key) for key in (["raw", "wxcam"], ["wxcam", "catalog"], *camera_products)],
                 backfill_timestamp=time.time(),
                 tags={},
                 dynamic_partitions_store=instance,
@@ -170,8 +170,8 @@ class Observatory:
             instance.add_backfill(request)
             return request.backfill_id
 
-    def about_backfill(self, backfill_id: str) -> str:
-        """How a backfill stands, and what the daemon has said last."""
+    def describe_backfill(self, backfill_id: str) -> str:
+        """Return the status of a backfill and the end of the log of the daemon."""
         with self.instance() as instance:
             backfill = instance.get_backfill(backfill_id)
         log = (self.directory / "daemon.log").read_text(errors="replace")
@@ -189,12 +189,12 @@ class Observatory:
 
 
 class RowWatch(threading.Thread):
-    """Notes when each row of the catalogue is first seen, from outside of Aurora."""
+    """Records when each row of the catalogue first appears, without code of Aurora."""
 
     def __init__(self, catalog: Path) -> None:
         super().__init__(daemon=True)
         self.catalog = catalog
-        self.first_seen: dict[str, float] = {}
+        self.first_listed: dict[str, float] = {}
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -205,12 +205,12 @@ class RowWatch(threading.Thread):
             with closing(sqlite3.connect(f"file:{self.catalog}?mode=ro", uri=True)) as db:
                 try:
                     rows = db.execute("SELECT rowid, relative_path FROM images WHERE rowid > ?", (last,)).fetchall()
-                except sqlite3.OperationalError:  # its tables are being made
+                except sqlite3.OperationalError:  # its tables do not exist yet
                     continue
             now = time.time()
             for rowid, path in rows:
                 last = max(last, rowid)
-                self.first_seen.setdefault(path, now)
+                self.first_listed.setdefault(path, now)
 
     def stop(self) -> None:
         self.ended.set()

@@ -282,11 +282,11 @@ def test_the_power_system_writes_a_summary_and_a_row_per_minute(root: Path) -> N
 def test_the_same_options_give_the_same_bytes_and_times_and_another_seed_gives_others(
     spec: InstrumentSpec, root: Path, tmp_path: Path
 ) -> None:
-    one, other = (replace(spec, root=tmp_path / name, days=1, seed=seed) for name, seed in (("one", 0), ("other", 1)))
-    assert simulate_instruments(one).new == simulate_instruments(other).new
-    both, first, others = tree(root), tree(one.root), tree(other.root)
+    same_seed, other_seed = (replace(spec, root=tmp_path / str(seed), days=1, seed=seed) for seed in (0, 1))
+    assert simulate_instruments(same_seed).new == simulate_instruments(other_seed).new
+    both, first, others = tree(root), tree(same_seed.root), tree(other_seed.root)
     assert first == {path: both[path] for path in first}  # the first of two days is the same
-    unexpected = set(unexpected_files(one))
+    unexpected = set(unexpected_files(same_seed))
     assert {path for path in first if first[path][1] == others[path][1]} == unexpected
 
 

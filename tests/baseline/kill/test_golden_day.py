@@ -1,4 +1,4 @@
-"""The golden day made anew is what the code before made of it, and what that code left is taken over as it is."""
+"""The current code makes the same golden day as the code of 0.1.1, and continues with its files unchanged."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
         yield server
 
 
-def test_a_golden_day_made_anew_is_byte_for_byte_the_one_of_before(server: SshServer, tmp_path: Path) -> None:
+def test_a_new_golden_day_is_byte_for_byte_the_stored_one(server: SshServer, tmp_path: Path) -> None:
     golden.unpack(tmp_path, server)
     with golden.golden_home() as home:
         home.mkdir()
         golden.make(home, server)
-        made, before = comparing.files_of(home), comparing.files_of(tmp_path)
-        assert len(before) > 1000
-        assert {name for name in before | made if before.get(name) != made.get(name)} == set()
+        new, stored = comparing.files_of(home), comparing.files_of(tmp_path)
+        assert len(stored) > 1000
+        assert {name for name in stored | new if stored.get(name) != new.get(name)} == set()
         assert comparing.reports_of(home) == comparing.reports_of(tmp_path)
         for name in comparing.DATABASES:
             assert comparing.schema_of(home / name) == comparing.schema_of(tmp_path / name), name
@@ -36,11 +36,11 @@ def test_a_golden_day_made_anew_is_byte_for_byte_the_one_of_before(server: SshSe
         assert not (tmp_path / comparing.LAYOUT_VERSION).exists()
 
 
-def test_what_the_code_before_left_is_taken_over_and_nothing_is_made_again(server: SshServer) -> None:
+def test_a_home_of_0_1_1_is_used_unchanged_and_nothing_is_made_again(server: SshServer) -> None:
     with golden.golden_home() as home:
         home.mkdir()
         file = golden.unpack(home, server)
-        files = comparing.places_of(home)
+        files = comparing.file_states_of(home)
         rows = {name: comparing.rows_of(home / name) for name in comparing.DATABASES}
         schemas = {name: comparing.schema_of(home / name) for name in comparing.DATABASES}
         with golden.open_instance(home) as instance:
@@ -50,11 +50,11 @@ def test_what_the_code_before_left_is_taken_over_and_nothing_is_made_again(serve
         assert len(versions) > 30
         with golden.clock():
             golden.materialize(home, file)
-        after = comparing.places_of(home)
+        after = comparing.file_states_of(home)
         assert {name for name in files | after if files.get(name) != after.get(name)} == set()
         assert {name: comparing.rows_of(home / name) for name in comparing.DATABASES} == rows
         assert {name: comparing.schema_of(home / name) for name in comparing.DATABASES} == schemas
-        # The number alone is no reason to write the catalogue again, and to copy it.
+        # A missing version number alone must not cause a rewrite and a copy of the catalogue.
         assert {name: comparing.version_of(home / name) for name in comparing.DATABASES} == {
             comparing.CATALOG: 0,
             f"gws/{comparing.CATALOG}": 0,
@@ -67,21 +67,21 @@ def test_what_the_code_before_left_is_taken_over_and_nothing_is_made_again(serve
 
 
 def _data_versions(instance: DagsterInstance) -> dict[str, str]:
-    """The data version of each partition, as its newest materialization has it."""
-    found: dict[str, str] = {}
+    """Return the data version of the newest materialization of each partition."""
+    versions: dict[str, str] = {}
     for key in instance.get_asset_keys():
         if key.path in (["gws", "core_products"], ["ops", "health"]):
-            continue  # the reports of health, which say something new each time
+            continue  # the health reports, which change each time
         for record in instance.fetch_materializations(AssetRecordsFilter(asset_key=key), limit=1000).records:
             materialization = record.asset_materialization
             assert materialization is not None
             name = f"{key.to_user_string()} {materialization.partition}"
-            found.setdefault(name, (materialization.tags or {}).get("dagster/data_version", ""))
-    return found
+            versions.setdefault(name, (materialization.tags or {}).get("dagster/data_version", ""))
+    return versions
 
 
 def _copied(instance: DagsterInstance) -> int:
-    """How many files the newest passes of the mirrors have copied."""
+    """Return the number of files that the newest runs of the mirrors copied."""
     total = 0
     for key in instance.get_asset_keys():
         if key.path[0] == "raw":

@@ -1,4 +1,4 @@
-"""The comparison of two homes can fail: what is real is compared, and only what is measured is not."""
+"""The comparison of two homes detects real changes, and ignores only measured values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.baseline import comparing
 
 HOME_ARCHIVE = Path(__file__).resolve().parents[1] / "home.tar.xz"
 SUMMARY, HEALTH, REPORT = (
-    "manifests/history/20260306T120000Z/summary.json",  # the latest one is a link to it
+    "manifests/history/20260306T120000Z/summary.json",  # manifests/latest is a link to it
     "products/ops_monitor/health/latest_health.json",
     "products/ops_monitor/health/latest_report.md",
 )
@@ -23,22 +23,22 @@ SNAPSHOT, SOURCE = "raw/ops_monitor/latest.json", "state/sources/wxcam.json"
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Reports of the golden day of before."""
+    """Reports of the stored golden day."""
     home, names = tmp_path_factory.mktemp("home"), (SUMMARY, HEALTH, REPORT, SNAPSHOT, SOURCE)
     subprocess.run(["tar", "-xJf", HOME_ARCHIVE, "-C", home, *(f"./{name}" for name in names)], check=True)
     return {name: (home / name).read_text() for name in names}
 
 
-def is_seen(texts: dict[str, str], name: str, old: str, new: str, home: Path) -> bool:
-    """Whether the comparison tells a report in which one thing was changed from the report as it is."""
-    assert old in texts[name], "there is nothing to change"
-    found = []
+def is_detected(texts: dict[str, str], name: str, old: str, new: str, home: Path) -> bool:
+    """Return whether the comparison detects one change in a report."""
+    assert old in texts[name], "the report has no such text"
+    reports = []
     for text in (texts[name], texts[name].replace(old, new, 1)):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
-        found.append(comparing.reports_of(home))
-    assert list(found[0]) == [name]
-    return found[0] != found[1]
+        reports.append(comparing.reports_of(home))
+    assert list(reports[0]) == [name]
+    return reports[0] != reports[1]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,8 @@ def is_seen(texts: dict[str, str], name: str, old: str, new: str, home: Path) ->
         (SOURCE, "0, 1]", "0, 2]"),
     ],
 )
-def test_what_the_platform_says_is_compared(
-    texts: dict[str, str], name: str, old: str, new: str, tmp_path: Path
-) -> None:
-    assert is_seen(texts, name, old, new, tmp_path)
+def test_real_content_is_compared(texts: dict[str, str], name: str, old: str, new: str, tmp_path: Path) -> None:
+    assert is_detected(texts, name, old, new, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -75,18 +73,18 @@ def test_what_the_platform_says_is_compared(
         (REPORT, "commit 01fdda2535bc; Dagster 1.13.27;", "commit 00fdda2535bc (modified); Dagster 1.14;"),
     ],
 )
-def test_what_is_measured_is_not_compared(texts: dict[str, str], name: str, old: str, new: str, tmp_path: Path) -> None:
-    assert not is_seen(texts, name, old, new, tmp_path)
+def test_measured_values_are_not_compared(texts: dict[str, str], name: str, old: str, new: str, tmp_path: Path) -> None:
+    assert not is_detected(texts, name, old, new, tmp_path)
 
 
-def test_each_measured_key_is_still_one_of_a_report(texts: dict[str, str]) -> None:
+def test_each_measured_key_still_occurs_in_a_report(texts: dict[str, str]) -> None:
     found: set[str] = set()
     json.loads(texts[SNAPSHOT], object_hook=found.update)
     assert found >= comparing.MEASURED
 
 
 @pytest.mark.parametrize("change", ["CREATE INDEX by_size ON image (size)", "ALTER TABLE image ADD COLUMN colour TEXT"])
-def test_another_table_or_index_is_seen_without_a_row_of_it(tmp_path: Path, change: str) -> None:
+def test_a_changed_schema_is_detected_without_rows(tmp_path: Path, change: str) -> None:
     file = tmp_path / "a.sqlite"
     with closing(sqlite3.connect(file)) as database:
         database.execute("CREATE TABLE image (path TEXT PRIMARY KEY, size INTEGER)")
@@ -97,16 +95,16 @@ def test_another_table_or_index_is_seen_without_a_row_of_it(tmp_path: Path, chan
     assert comparing.schema_of(file) != before
 
 
-def test_a_finalized_manifest_that_is_written_again_is_seen_and_the_latest_one_is_written_each_time(
+def test_a_rewritten_finalized_manifest_is_detected_and_a_rewritten_latest_one_is_not(
     tmp_path: Path,
 ) -> None:
     finalized, latest = tmp_path / "manifests/finalized/met/day.tsv", tmp_path / "manifests/latest/met/local.tsv"
     for file in (finalized, latest):
         file.parent.mkdir(parents=True)
         file.write_text("same")
-    before = comparing.places_of(tmp_path)
+    before = comparing.file_states_of(tmp_path)
     assert list(before) == ["manifests/finalized/met/day.tsv"]
     staged = tmp_path / "staged"
     staged.write_text("same")
     staged.replace(finalized)
-    assert comparing.places_of(tmp_path) != before
+    assert comparing.file_states_of(tmp_path) != before
