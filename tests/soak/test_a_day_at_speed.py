@@ -217,8 +217,8 @@ def report(observatory: Observatory, story: Story, watch: RowWatch, meter: Slown
     )
     durations = [seconds for _, seconds in meter.measured]
     console.print(
-        f"a new process loads Dagster in {statistics.median(durations):.1f} s (median), {max(durations):.1f} s (worst); "
-        f"more than {QUIET} s is slow"
+        f"a new process loads Dagster in {statistics.median(durations):.1f} s (median), {max(durations):.1f} s (worst);"
+        f" more than {QUIET} s is slow"
     )
     needed, all_runs = useful_runs(observatory)
     by_kind: dict[str, int] = {}
