@@ -27,7 +27,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import DaySurvey, scan
-from aurora_platform.streams.classify import directories
+from aurora_platform.streams.classify import directories_to_list
 from aurora_platform.transport.connections import Connections
 from benchmarks.measure import Method, WrongAnswerError, alternately
 from benchmarks.observatory import DAYS, Observatory, observatory, site_of
@@ -170,7 +170,7 @@ def _eight_logins(file: Path) -> Counts:
 
 def _list(site: Site, name: str) -> subprocess.Popen[bytes]:
     stream = site.streams[name]
-    paths = [f"./{directory}" for directory in directories(stream, live_days(site, name))]
+    paths = [f"./{directory}" for directory in directories_to_list(stream, live_days(site, name))]
     find = shlex.join(["find", *paths, "-printf", r"%y %s %T@ %p\0"])
     line = f"cd {shlex.quote(stream.path)} && {find} 2>/dev/null; true"  # the directory of tomorrow does not exist
     return openssh(_ssh_host(site, stream.host), Layout.of(site).known_hosts, line)

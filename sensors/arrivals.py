@@ -29,7 +29,7 @@ from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, Survey, scan
-from aurora_platform.streams.state import could_not_see, remember, saw
+from aurora_platform.streams.state import record_days_at_source, record_failure, record_scan
 from resources.hosts import HostsResource
 
 # An observation is kept for as long as Dagster's records are, so it is not written at every tick.
@@ -74,14 +74,14 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
                 within=site.limits.look,
             )
         except AuroraError as error:
-            could_not_see(layout.freshness(name), str(error))
+            record_failure(layout.freshness(name), str(error))
             raise
-        saw(layout.freshness(name), survey.newest_ns, survey.clock_ns)
+        record_scan(layout.freshness(name), survey.newest_ns, survey.clock_ns)
         if not survey.is_whole:
             raise TimeoutError(
                 f"{name}: the listing took longer than limits.look; listed until then: {survey.summary()}"
             )
-        remember(layout.days_at_source(name), survey.days_at_source())
+        record_days_at_source(layout.days_at_source(name), survey.days_at_source())
         partitions = [day.isoformat() for day in days]
         attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
         requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]

@@ -25,8 +25,20 @@ settings.load_profile("aurora")
 # --no-loadscope-reorder; without it the files with the fewest tests would be last).
 _FIRST = (
     *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_newer_state.py"),
-    *("test_hosts.py", "schedules/platform/test_thumbnails.py", "test_scan.py", "test_cut.py", "test_launcher.py"),
-    *("test_lying_host.py", "test_platform.py", "test_golden_day.py", "test_hosts_apart.py", "test_late_days.py"),
+    *(
+        "test_hosts.py",
+        "schedules/platform/test_thumbnails.py",
+        "test_scan.py",
+        "test_interrupted_transfers.py",
+        "test_launcher.py",
+    ),
+    *(
+        "test_hostile_listings.py",
+        "test_platform.py",
+        "test_golden_day.py",
+        "test_failing_hosts.py",
+        "test_late_days.py",
+    ),
     *("test_arrivals.py", "test_ssh_checksums.py", "host/test_ssh.py", "mirror/host/test_sync.py"),
 )
 _KINDS = frozenset({"unit", "host", "platform", "kill", "soak"})

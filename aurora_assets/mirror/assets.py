@@ -91,7 +91,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             log=context.log.info,
         )
         context.log.info(report.summary())
-        for line in report.without_room:
+        for line in report.short_of_space:
             context.log.warning(line)
         if all(day.day >= live_from for day in report.days):
             # What a pass over old days saw says nothing of the source as it is now.

@@ -59,7 +59,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         except HostError as error:
             # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
             return here | {
-                check: [mirror.checks.not_seen(str(error))] for check in ("nothing_refused", "matches_source")
+                check: [mirror.checks.listing_failed(str(error))] for check in ("nothing_refused", "matches_source")
             }
         return here | {
             "nothing_refused": [mirror.checks.nothing_refused(survey, outside)],
@@ -90,9 +90,9 @@ def _of_what_is_here(
     try:
         files = list(mirror.checks.local_files(stream, raw_root, days))
     except OSError as error:
-        unseen = mirror.checks.not_seen(f"{error.filename}: {error.strerror}", raw_root)
+        unseen = mirror.checks.listing_failed(f"{error.filename}: {error.strerror}", raw_root)
         return {check: [unseen] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
-    written = mirror.checks.written_by_day(stream, files)
+    written = mirror.checks.mtimes_by_day(stream, files)
     return {
         "no_file_in_the_future": [mirror.checks.no_file_in_the_future(stream, files, now)],
         "nothing_foreign": [mirror.checks.nothing_unexpected(files, sharing)],
@@ -104,7 +104,7 @@ def _coverage(name: str, stream: Stream, raw_root: Path) -> Metadata:
     """How many files each of the last 30 days has here, against the fullest of them."""
     today = datetime.now(UTC).date()
     try:
-        counts = mirror.checks.files_by_day(stream, raw_root, strip_days(today))
+        counts = mirror.checks.count_files_by_day(stream, raw_root, strip_days(today))
     except OSError:
         return {}  # another check says that and why
     most = max(counts.values(), default=0)

@@ -64,7 +64,7 @@ def raw_items(
     if not raw_root.is_dir():  # nothing is mirrored yet
         return
     directories = Directories(stream, sorted(days))
-    listing = directories.listing(LocalSource(), str(raw_root))
+    listing = directories.list_source(LocalSource(), str(raw_root))
     classify = Classifier(stream, directories, listing.clock_ns)
     for entry in listing.entries:
         classified = classify(entry)

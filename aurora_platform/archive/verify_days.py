@@ -160,7 +160,7 @@ class Verification:
         directories = Directories(self.stream, days)
         # The source is listed without the patterns of the days' names: files of other names must be reported, because
         # they are never mirrored. The two copies cannot have such files, so they are listed with the patterns.
-        listing = place.list(directories.below, () if side == "source" else directories.named)
+        listing = place.list(directories.below, () if side == "source" else directories.name_patterns)
         classify = Classifier(self.stream, directories, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)

@@ -12,7 +12,7 @@ from pathlib import Path
 from aurora_platform.cameras.catalog import day_media, media_between, open_readonly
 from aurora_platform.cameras.filenames import CAMERAS, epoch_ns, from_epoch_ns, parse_name
 from aurora_platform.cameras.workspace import CameraWorkspace
-from aurora_platform.streams.state import days_at_source
+from aurora_platform.streams.state import read_days_at_source
 
 HOUR = timedelta(hours=1)
 
@@ -56,7 +56,7 @@ def is_complete(db: sqlite3.Connection, workspace: CameraWorkspace, camera: str,
     midnight = datetime.combine(hour.date(), time(), UTC) + timedelta(days=1)
     if db.execute(later, (camera, epoch_ns(hour + HOUR), epoch_ns(midnight))).fetchone():
         return True
-    at_source = days_at_source(workspace.source_days).get(hour.date())
+    at_source = read_days_at_source(workspace.source_days).get(hour.date())
     images = media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR))
     quiet_from = max([epoch_ns(hour + HOUR), *(image.version.mtime_ns for image in images)])
     wait_ns = int(workspace.hour_closes_after.total_seconds()) * 10**9

@@ -32,7 +32,7 @@ from aurora_platform.errors import MediaError
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
 from aurora_platform.streams.settled import is_settled
-from aurora_platform.streams.state import days_at_source
+from aurora_platform.streams.state import read_days_at_source
 from aurora_platform.text import printable
 
 RECIPE = recipes.CATALOG
@@ -151,7 +151,7 @@ def _latest_clock_ns(workspace: CameraWorkspace, day: date, now: datetime) -> in
     A file that has settled by the host's clock, which stamped it, must not wait because the local clock is behind.
     """
     local_ns = int(now.timestamp() * 1e9)
-    at_source = days_at_source(workspace.source_days).get(day) if workspace.source_days else None
+    at_source = read_days_at_source(workspace.source_days).get(day) if workspace.source_days else None
     return max(local_ns, at_source.clock_ns) if at_source else local_ns
 
 

@@ -19,7 +19,7 @@ from aurora_platform.health.assessment import format_age, rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Classifier, Directories
-from aurora_platform.streams.state import state_of
+from aurora_platform.streams.state import read_source_state
 from aurora_platform.transport.listing import LocalSource
 
 Component = Literal["source", "here", "archive", "product"]
@@ -74,7 +74,7 @@ def unknown_product_freshness(site: Site, why: str) -> Iterator[Freshness]:
 
 def measure_source(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
     """Measure a source by the last poll of the arrival sensor; unknown if it failed or is too long ago."""
-    state = state_of(Layout.of(site).freshness(name))
+    state = read_source_state(Layout.of(site).freshness(name))
     newest = None if state.newest is None else state.newest - state.skew
     if planned := _planned_offline(stream, now):
         return _gray(f"{name} source", "source", name, stream, newest, planned)
@@ -131,7 +131,7 @@ def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -
         return None
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     directories = Directories(stream, days)
-    listing = directories.listing(LocalSource(), str(raw_root))
+    listing = directories.list_source(LocalSource(), str(raw_root))
     classify, newest = Classifier(stream, directories, listing.clock_ns), None
     for entry in listing.entries:
         classified = classify(entry)

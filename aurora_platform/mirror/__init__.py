@@ -1,7 +1,7 @@
-"""Instrument host -> raw root: scan, plan, fetch, check. Additive: nothing is ever deleted here.
+"""Mirror of the instrument hosts: scan, plan, fetch, publish, check. It never deletes a published file.
 
-What only runs need is loaded when it is first used, through this package: ``mirror.sync``. What it says of its work is
-in :mod:`aurora_platform.mirror.reports`.
+``mirror.sync`` and ``mirror.checks`` are loaded when they are first used. Reports are in
+:mod:`aurora_platform.mirror.reports`.
 """
 
 import lazy_loader

@@ -1,7 +1,6 @@
-"""Looking at a stream's days, there and here, without touching either: is the copy what the host has, and all of it?
+"""Checks of a stream's days: does the local copy equal the source, and is it complete? They change neither side.
 
-Observe only. What is here is read from the directory itself, what is there from a listing of its own, and neither from
-what the mirror says that it did.
+The checks list the local directory and the source themselves. They do not rely on the mirror's own reports.
 """
 
 import os
@@ -16,26 +15,26 @@ from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey
-from aurora_platform.mirror.work_directory import BESIDE
+from aurora_platform.mirror.work_directory import COPY_SUFFIX
 from aurora_platform.text import Count
 
-# A file in one interval, the next at the end of the following: twice the interval apart, and nothing is lost.
-_TWICE = 2
+# Two files may be twice the interval apart with no file lost: one at the begin of an interval, one at the end of the
+# next.
+_INTERVALS = 2
 _AHEAD = timedelta(days=1)
 
 
 def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterator[ScannedEntry[str]]:
-    """What lies in the local directories of some days, whatever it is; in the whole raw root where days have none."""
-    starts = sorted({day.strftime(template) for day in days for template in stream.day_dirs}) or [""]
-    pending = list(starts)
+    """List every entry in the local directories of these days; in the whole raw root if days have no directories."""
+    pending = sorted({day.strftime(template) for day in days for template in stream.day_dirs}) or [""]
     while pending:
         directory = pending.pop()
         try:
-            with os.scandir(raw_root / directory) as found:
-                for item in found:
+            with os.scandir(raw_root / directory) as items:
+                for item in items:
                     path = os.path.join(directory, item.name)
-                    if path == INCOMING or (item.name.startswith(".") and item.name.endswith(BESIDE)):
-                        continue  # our own, in the making
+                    if path == INCOMING or (item.name.startswith(".") and item.name.endswith(COPY_SUFFIX)):
+                        continue  # the mirror's own unfinished files
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)
                     elif file := _local_file(item, path):
@@ -52,8 +51,8 @@ def _local_file(item: os.DirEntry[str], path: str) -> ScannedEntry[str] | None:
     return ScannedEntry.of(path, status)
 
 
-def files_by_day(stream: Stream, raw_root: Path, days: Sequence[date]) -> dict[date, int]:
-    """How many regular files of the stream each of some days has here."""
+def count_files_by_day(stream: Stream, raw_root: Path, days: Sequence[date]) -> dict[date, int]:
+    """Count the local regular files of the stream for each of these days."""
     counts = dict.fromkeys((day for day in days if day >= stream.start), 0)
     for file in local_files(stream, raw_root, days):
         day = (
@@ -64,58 +63,58 @@ def files_by_day(stream: Stream, raw_root: Path, days: Sequence[date]) -> dict[d
     return counts
 
 
-def not_seen(why: str, what: Path | str = "the host") -> CheckReport:
-    """The host, or another place, could not be looked at."""
-    report = CheckReport(str(what))
-    report.add_wrong("not seen", why)
+def listing_failed(reason: str, subject: Path | str = "the host") -> CheckReport:
+    """Report that the host, or another place, could not be listed."""
+    report = CheckReport(str(subject))
+    report.add_wrong("listing failed", reason)
     return report
 
 
-def _not_all(report: CheckReport, survey: Survey) -> None:
+def _check_listing_complete(report: CheckReport, survey: Survey) -> None:
     if not survey.is_whole:
-        report.add_wrong("not all seen", f"time (limits.look) was up; until then: {survey.summary()}")
+        report.add_wrong("listing incomplete", f"stopped at the time limit (limits.look): {survey.summary()}")
 
 
 def nothing_refused(survey: Survey, outside: Survey) -> CheckReport:
-    """No entry of the host had to be refused, neither of the days nor ``outside`` of what their look lists."""
-    report = CheckReport("entries of the host")
+    """Check that no entry of the host was refused: neither in ``survey`` of the days nor ``outside`` of it."""
+    report = CheckReport("entries on the host")
     seen = 0
     for day in survey.days.values():
         seen += day.seen
         for reason, count, first in describe_refused(day.refused):
             report.wrong.setdefault(f"refused: {reason}", Count()).add_many(count, f"{day.day}: {first}")
     if survey.refused.total:
-        report.wrong["refused, of no day"] = survey.refused
+        report.wrong["refused, day unknown"] = survey.refused
     if outside.refused.total:
-        report.wrong["refused, outside of these days' directories and names"] = outside.refused
-    for one in (survey, outside):
-        if one.unreadable.total:
-            report.wrong.setdefault("directories not readable", one.unreadable)
-        _not_all(report, one)
+        report.wrong["refused, outside the directories and names of these days"] = outside.refused
+    for scanned in (survey, outside):
+        if scanned.unreadable.total:
+            report.wrong.setdefault("directories not readable", scanned.unreadable)
+        _check_listing_complete(report, scanned)
     report.numbers = {"seen": seen, "refused": survey.refusals + outside.refusals}
     return report
 
 
 def matches_source(survey: Survey) -> CheckReport:
-    """Every settled file of the host is here in the same version, by size and mtime."""
-    report = CheckReport("copy against host")
+    """Check that every settled file of the host has a local copy of the same version, by size and mtime."""
+    report = CheckReport("local copy compared with the host")
     present = 0
     for day in survey.days.values():
         if not isinstance(day, DaySurvey):
             continue
         present += day.present
         if day.missing:
-            report.wrong.setdefault("settled there, and not so here", Count()).add_many(
+            report.wrong.setdefault("settled on the host, missing or different locally", Count()).add_many(
                 day.missing, f"{day.day}: {', '.join(day.first_missing)}"
             )
-    _not_all(report, survey)
+    _check_listing_complete(report, survey)
     report.numbers = {"present": present, "missing": sum(day.missing for day in survey.behind)}
     return report
 
 
 def no_file_in_the_future(stream: Stream, files: Sequence[ScannedEntry[str]], now: datetime) -> CheckReport:
-    """No file here is dated, or was written, after tomorrow."""
-    report = CheckReport("times of the files here")
+    """Check that no local file has a date or an mtime after tomorrow."""
+    report = CheckReport("times of local files")
     latest_ns = int((now + _AHEAD).timestamp()) * 10**9
     for file in files:
         day = stream.day_of(file.path, file.version.mtime_ns) if stream.includes(file.path) else None
@@ -126,41 +125,41 @@ def no_file_in_the_future(stream: Stream, files: Sequence[ScannedEntry[str]], no
 
 
 def nothing_unexpected(files: Sequence[ScannedEntry[str]], sharing: Mapping[str, Stream]) -> CheckReport:
-    """Everything in the raw directory is a regular file of a stream that is mirrored to it."""
+    """Check that the raw directory holds only regular files of the streams that are mirrored to it (``sharing``)."""
     report = CheckReport("contents of the raw directory")
     for file in files:
         if not file.is_regular:
             report.add_wrong("not a regular file", file.path)
         elif not any(stream.includes(file.path) for stream in sharing.values()):
-            report.add_wrong("of no stream", file.path)
+            report.add_wrong("belongs to no stream", file.path)
     report.numbers = {"files": len(files)}
     return report
 
 
-def written_by_day(stream: Stream, files: Iterable[ScannedEntry[str]]) -> dict[date, list[int]]:
-    """The mtimes (ns since epoch) of a stream's files, by the UTC day that each belongs to."""
-    written: dict[date, list[int]] = {}
+def mtimes_by_day(stream: Stream, files: Iterable[ScannedEntry[str]]) -> dict[date, list[int]]:
+    """Group the mtimes (ns since epoch) of a stream's files by UTC day."""
+    mtimes: dict[date, list[int]] = {}
     for file in files:
         if file.is_regular and stream.includes(file.path) and (day := stream.day_of(file.path, file.version.mtime_ns)):
-            written.setdefault(day, []).append(file.version.mtime_ns)
-    return written
+            mtimes.setdefault(day, []).append(file.version.mtime_ns)
+    return mtimes
 
 
-def no_gap(stream: Stream, written_ns: Sequence[int], day: date, until: datetime) -> CheckReport:
-    """The files of a day came at the stream's cadence (``every``), from the day's begin to its end or to ``until``.
+def no_gap(stream: Stream, mtimes_ns: Sequence[int], day: date, until: datetime) -> CheckReport:
+    """Check that the files of a day came at the stream's cadence (``every``), from its begin to its end or ``until``.
 
-    By their mtimes, ``written_ns``, which are those that the instrument's host gave them. One from outside of the day,
-    as a file has that was written again later, counts for the day's begin or end.
+    ``mtimes_ns`` are the mtimes that the instrument's host gave the files. An mtime outside of the day, as of a file
+    that was written again later, counts as the begin or the end of the day.
     """
     report = CheckReport(f"cadence of {day}")
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
     end = min(begin + timedelta(days=1), until - stream.settle)
     if stream.every is None or end <= begin:
         return report
-    longest = _TWICE * stream.every
-    written = sorted(min(max(begin, datetime.fromtimestamp(ns / 1e9, UTC)), end) for ns in written_ns)
-    for one, other in pairwise([begin, *written, end]):
-        if other - one > longest:
-            report.add_wrong(f"gaps of more than {longest}", f"{one:%H:%M:%S} to {other:%H:%M:%S}")
+    longest = _INTERVALS * stream.every
+    written = sorted(min(max(begin, datetime.fromtimestamp(ns / 1e9, UTC)), end) for ns in mtimes_ns)
+    for earlier, later in pairwise([begin, *written, end]):
+        if later - earlier > longest:
+            report.add_wrong(f"gaps of more than {longest}", f"{earlier:%H:%M:%S} to {later:%H:%M:%S}")
     report.numbers = {"files": len(written)}
     return report

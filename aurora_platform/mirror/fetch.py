@@ -1,7 +1,8 @@
-"""Fetching what a plan wants, in parts: transfer, list the host again, and publish what is proved whole.
+"""Fetch of a plan, in batches: transfer, list the host again, verify, and publish.
 
-What comes is kept apart until a second listing of the host has shown that it did not change while it was copied. Only
-then it gets its name here. Where a transfer is cut, what came whole until then is proved and published all the same.
+Arrived files stay in the work directory until a second listing of the host shows that they did not change during the
+transfer. Only then do they get their names. If a transfer is cut off, the files that arrived complete before are
+verified and published too.
 """
 
 from __future__ import annotations
@@ -17,187 +18,197 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError, OversizeError, TransferError
 from aurora_platform.fs.atomic import flush, remove
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
-from aurora_platform.mirror.disk_room import Room
+from aurora_platform.mirror.disk_space import FreeSpace
 from aurora_platform.mirror.plan import DayPlan, Plan
-from aurora_platform.mirror.publish import CannotPublishError, came, publish
-from aurora_platform.mirror.work_directory import WorkPlace
+from aurora_platform.mirror.publish import CannotPublishError, publish, stat_arrived
+from aurora_platform.mirror.work_directory import WorkDirectory
 from aurora_platform.streams.classify import Directories
 from aurora_platform.text import counted
 from aurora_platform.transport.protocols import Source, Transfer, TransferResult
 
-NOT_COPIED = "not copied: gone from the host, or not readable"
-OVERSIZE = "not copied: larger than the host had listed it"
-# So many names are listed by themselves the second time, beyond that their days' directories: the far shell's limit.
+NOT_COPIED = "not copied: deleted on the host, or not readable"
+OVERSIZE = "not copied: larger than its listed size"
+# The second listing names up to this many bytes of paths, and lists the days' directories beyond that: a remote shell
+# limits the length of a command.
 _MOST_NAMED_BYTES = 50_000
-# By how much a file may be larger than it was listed: that of an appended stream grows while it is copied.
+# How much larger than listed a file may become: a file of an appended stream grows during the copy.
 _SLACK, _GROWTH = 1 << 20, 64 << 20
-_MOST_OVERSIZE = 5  # such files of one part, without each of which the transfer begins again
+_MOST_OVERSIZE = 5  # oversize files per batch; the transfer begins again without each of them
 
-# Each transfer has one bound for all its files. It may be so many times what was listed of the smallest, and no more:
-# beside one of GBs, one of a few bytes would have room to grow to GBs.
+# A transfer has one size limit for all its files. The largest listed size is at most this many times the smallest:
+# otherwise a file of a few bytes could grow to GBs beside a file of GBs.
 _SPREAD = 16
 
-_Part = Sequence[tuple[DayPlan, ScannedEntry[str]]]
+_Batch = Sequence[tuple[DayPlan, ScannedEntry[str]]]
 
 
 @dataclass
 class Fetch:
-    """One pass's way from the host to its raw directory ``root``; ``copied`` is what it has published of each day."""
+    """One fetch from a host to the raw directory ``root``; ``copied`` has the published files of each day."""
 
     stream: Stream
     source: Source
     transfer: Transfer
     root: Path
-    work: WorkPlace
+    work: WorkDirectory
     lock: Path
-    """What the transfer holds locked for as long as any part of it lives."""
-    room: Room
+    """Lock file that the transfer holds as long as any of its processes lives."""
+    space: FreeSpace
     log: Callable[[str], None]
     copied: dict[date, list[ScannedEntry[str]]] = field(default_factory=dict)
 
     def run(self, plan: Plan) -> TransferResult:
-        """Fetch what a plan wants, the newest day first; what does not fit on the disk is refused.
+        """Fetch the files of a plan, the newest day first; refuse files that do not fit on the disk.
 
         Raises
         ------
         HostError, TransferError
-            Where the host, or a transfer, ended early. What had come whole and could be proved is published.
+            If the host failed, or a transfer ended early. Files that arrived complete and were verified are published.
         """
         total, self.copied = TransferResult(0, 0), {day: [] for day in plan.days}
         wanted = [file for _, file in _newest_first(plan)]
-        self.work.begin(wanted, [file for day in plan.days.values() for file in day.unchanged])
-        for part in in_parts(_newest_first(plan), lambda one: one[1].version.size):
-            if fits := self.room.fitting(part, wanted):
-                total += self._bring(fits)
-        self.work.end()
+        self.work.prepare(wanted, [file for day in plan.days.values() for file in day.unchanged])
+        for batch in in_parts(_newest_first(plan), lambda pair: pair[1].version.size):
+            if fitting := self.space.select_fitting(batch, wanted):
+                total += self._fetch_batch(fitting)
+        self.work.clean_up()
         return total
 
-    def _bring(self, part: _Part) -> TransferResult:
+    def _fetch_batch(self, batch: _Batch) -> TransferResult:
         self.work.arrived.mkdir(parents=True, exist_ok=True)
-        missing = [one for one in part if not self.work.has(one[1])]  # the others came to a run that was cut
-        groups = self._by_size(missing)
-        bounds = {file.path: most for most, group in groups for _, file in group}
+        # The other files arrived in a run that was cut off.
+        missing = [(day, file) for day, file in batch if not self.work.has_arrived(file)]
+        groups = self._group_by_size(missing)
+        limits = {file.path: limit for limit, group in groups for _, file in group}
         oversize: set[str] = set()
-        done = TransferResult(0, 0)
+        total = TransferResult(0, 0)
         try:
-            for most, group in groups:
-                done += self._send(group, most, oversize)
+            for limit, group in groups:
+                total += self._transfer_group(group, limit, oversize)
         except TransferError as error:
-            self._save(part, bounds)
-            if error.is_full or self.room.free() <= 0:  # others need that room as well; free() knows of no quota
-                self.work.drop_parts()
+            self._publish_after_error(batch, limits)
+            # Others need the space of the partial files too; available_bytes() knows no quota.
+            if error.is_full or self.space.available_bytes() <= 0:
+                self.work.drop_partials()
             raise
-        part = [one for one in part if one[1].path not in oversize]
-        if part:
-            self._publish_all(part, self._list_again(part), bounds)
-        return done
+        batch = [(day, file) for day, file in batch if file.path not in oversize]
+        if batch:
+            self._publish_all(batch, self._list_again(batch), limits)
+        return total
 
-    def _by_size(self, part: _Part) -> list[tuple[int, _Part]]:
-        """The files of each transfer, and the size above which none of them may grow; small files come first.
+    def _group_by_size(self, batch: _Batch) -> list[tuple[int, _Batch]]:
+        """Return the files of each transfer with its size limit (bytes); small files come first.
 
-        Files of about one size are one transfer. So are all that are no larger than what any may grow by. Whatever the
-        sizes, they are few: one for each power of ``_SPREAD`` above that.
+        Files of about the same size share a transfer. So do all files that are not larger than the permitted growth.
+        There are few transfers for any sizes: one per power of ``_SPREAD`` above that.
         """
         least_slack = _GROWTH if self.stream.is_appended else _SLACK
-        groups: list[tuple[int, _Part]] = []
-        while part:
-            largest = max(file.version.size for _, file in part)
+        groups: list[tuple[int, _Batch]] = []
+        while batch:
+            largest = max(file.version.size for _, file in batch)
             slack = max(least_slack, largest // 4) if self.stream.is_appended else least_slack
             least = largest // _SPREAD if largest > least_slack else 0
-            groups.insert(0, (largest + slack, [one for one in part if one[1].version.size >= least]))
-            part = [one for one in part if one[1].version.size < least]
+            groups.insert(0, (largest + slack, [pair for pair in batch if pair[1].version.size >= least]))
+            batch = [pair for pair in batch if pair[1].version.size < least]
         return groups
 
-    def _send(self, part: _Part, most: int, oversize: set[str]) -> TransferResult:
-        """Have a part sent. One of which more comes than was listed is refused, and the others are sent without it."""
-        while paths := [file.path for _, file in part]:
+    def _transfer_group(self, group: _Batch, limit: int, oversize: set[str]) -> TransferResult:
+        """Transfer a group of files; refuse each file that exceeds its limit, and transfer the others without it."""
+        while paths := [file.path for _, file in group]:
             try:
                 return self.transfer.fetch(
-                    self.stream.path, paths, self.work.arrived, self.work.path, self.lock, largest=most
+                    self.stream.path, paths, self.work.arrived, self.work.path, self.lock, largest=limit
                 )
             except OversizeError as error:
                 self.log(str(error))
-                for day, file in part:
+                for day, file in group:
                     if file.path in error.paths:
-                        self.work.drop_part(file.path)
+                        self.work.drop_partial(file.path)
                         day.refuse(file.path, OVERSIZE)
                 oversize.update(error.paths)
                 if len(oversize) >= _MOST_OVERSIZE:
                     raise
-            part = [one for one in part if one[1].path not in oversize and not self.work.has(one[1])]
+            group = [
+                (day, file) for day, file in group if file.path not in oversize and not self.work.has_arrived(file)
+            ]
         return TransferResult(0, 0)
 
-    def _save(self, part: _Part, bounds: dict[str, int]) -> None:
-        """Publish what came whole of a part before its transfer ended early, if the host can be listed."""
-        whole = [one for one in part if self.work.has(one[1])]
-        with suppress(HostError):  # why the transfer ended is what the run says; what came waits for the next
-            if whole:
-                self._publish_all(whole, self._list_again(whole), bounds)
-                self.log(f"{counted(len(whole), 'file')} had come whole before the transfer ended, and counted")
+    def _publish_after_error(self, batch: _Batch, limits: dict[str, int]) -> None:
+        """Publish the files that arrived complete before a transfer ended early, if the host can be listed."""
+        arrived = [(day, file) for day, file in batch if self.work.has_arrived(file)]
+        with suppress(HostError):  # the run reports the transfer's error; the files wait for the next run
+            if arrived:
+                self._publish_all(arrived, self._list_again(arrived), limits)
+                self.log(
+                    f"published {counted(len(arrived), 'file')} that had arrived complete before the transfer ended"
+                )
 
-    def _list_again(self, part: _Part) -> dict[str, ScannedEntry[str]]:
-        """The fetched files as they are on the host now."""
-        paths = [file.path for _, file in part]
-        days = sorted({day.day for day, _ in part})
-        few = sum(len(os.fsencode(path)) for path in paths) < _MOST_NAMED_BYTES
+    def _list_again(self, batch: _Batch) -> dict[str, ScannedEntry[str]]:
+        """List the fetched files on the host again, by path."""
+        paths = [file.path for _, file in batch]
+        days = sorted({day.day for day, _ in batch})
+        are_few = sum(len(os.fsencode(path)) for path in paths) < _MOST_NAMED_BYTES
         wanted = set(paths)
-        found, root = {}, self.stream.path
-        listing = self.source.list(root, paths) if few else Directories(self.stream, days).listing(self.source, root)
+        listed, root = {}, self.stream.path
+        listing = (
+            self.source.list(root, paths) if are_few else Directories(self.stream, days).list_source(self.source, root)
+        )
         for entry in listing.entries:
             path = os.fsdecode(entry.path)
             if entry.is_regular and path in wanted:
-                found[path] = ScannedEntry(path, entry.version)
-        return found
+                listed[path] = ScannedEntry(path, entry.version)
+        return listed
 
-    def _publish_all(self, part: _Part, there: dict[str, ScannedEntry[str]], bounds: dict[str, int]) -> None:
+    def _publish_all(self, batch: _Batch, relisted: dict[str, ScannedEntry[str]], limits: dict[str, int]) -> None:
         directories = set()
-        for day, file in part:
+        for day, file in batch:
             try:
-                here = self._publish(day, file, there.get(file.path), bounds.get(file.path))
+                published = self._publish(day, file, relisted.get(file.path), limits.get(file.path))
             except CannotPublishError as error:
                 day.refuse(file.path, str(error))
                 continue
-            if here:
-                self.copied[day.day].append(here)
-                directories.add(os.path.dirname(here.path))
-        for directory in directories:  # the new names; the bytes are on disk since the transfer
+            if published:
+                self.copied[day.day].append(published)
+                directories.add(os.path.dirname(published.path))
+        for directory in directories:  # the new names; the transfer has flushed the bytes
             flush(self.root / directory)
 
     def _publish(
-        self, day: DayPlan, listed: ScannedEntry[str], there: ScannedEntry[str] | None, most: int | None
+        self, day: DayPlan, listed: ScannedEntry[str], relisted: ScannedEntry[str] | None, limit: int | None
     ) -> ScannedEntry[str] | None:
-        """Give a file its name, if it is what the host has; returns what is here then.
+        """Publish a file if the host still has this version; return the published version.
 
-        One that changed while it was copied may hold some of both versions, and one that changed before has not settled
-        again. Both wait for the next pass, unless the file is appended only: what came of it is how it once was.
+        A file that changed during the transfer may be a mixture of two versions. A file that changed before it is not
+        settled again. Both wait for the next pass. In an appended stream such a copy is an earlier state of the file,
+        and is published.
 
         Raises
         ------
         CannotPublishError
-            Where what came is no regular file, or something else stands in its way here.
+            If no regular file arrived, or its local name or path is taken.
         """
         staged = self.work.arrived / listed.path
-        if (status := came(staged)) is None:
-            is_larger = there is not None and most is not None and there.version.size > most
+        if (status := stat_arrived(staged)) is None:
+            is_larger = relisted is not None and limit is not None and relisted.version.size > limit
             day.refuse(listed.path, OVERSIZE if is_larger else NOT_COPIED)
             return None
-        here = ScannedEntry(listed.path, FileVersion.of(status))
-        # One that went away since is what was listed before, or it is not known what it is.
-        now = there or listed
-        is_whole = self.work.mtimes.is_version(status, now.version)
-        is_whole &= now.version.same_as(listed.version) or not self.stream.settle
-        is_part = self.stream.is_appended and listed.version.size <= here.version.size <= now.version.size
+        local = ScannedEntry(listed.path, FileVersion.of(status))
+        # A file that was deleted since then is compared with its first listing.
+        latest = relisted or listed
+        is_whole = self.work.mtimes.is_version(status, latest.version)
+        is_whole &= latest.version.same_as(listed.version) or not self.stream.settle
+        is_part = self.stream.is_appended and listed.version.size <= local.version.size <= latest.version.size
         if not is_whole and not is_part:
             day.unsettled.add(listed.path)
             remove(staged)
             return None
         if publish(staged, self.root, listed.path):
-            self.work.move_to_its_own()
-        return now if is_whole else here
+            self.work.use_own_directory()
+        return latest if is_whole else local
 
 
 def _newest_first(plan: Plan) -> Iterator[tuple[DayPlan, ScannedEntry[str]]]:
-    """What is to be fetched, the newest day first."""
+    """Yield the files to fetch, the newest day first."""
     for day in sorted(plan.days.values(), key=lambda day: day.day, reverse=True):
         for file in day.fetch:
             yield day, file

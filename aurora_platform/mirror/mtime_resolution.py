@@ -1,9 +1,9 @@
-"""What the file system of a raw directory keeps of the mtimes that files are given, and comparing by it.
+"""The mtime resolution of a raw directory's file system, and comparing mtimes by it.
 
-CIFS and NTFS keep 100 ns, CephFS before Linux 5.3 1 us, others 1 ms or 1 s, FAT 2 s; some round, most cut off. A copy
-on such a file system never has the mtime that its host lists. A pass learns what is kept from a file of its own, once,
-where it meets a difference, and writes it down for whoever only looks (a sensor, `aurora status`). Nothing is written
-where all of an mtime is kept.
+CIFS and NTFS keep 100 ns, CephFS before Linux 5.3 1 us, others 1 ms or 1 s, FAT 2 s. Some round, most cut off. A copy
+on such a file system never has the mtime that its host lists. When a pass finds a different mtime, it measures the
+resolution once, with a file of its own, and saves it for read-only users (a sensor, `aurora status`). Nothing is saved
+if the file system keeps every nanosecond.
 """
 
 from __future__ import annotations
@@ -20,37 +20,39 @@ from aurora_platform.errors import NO_SPACE, TransferError
 from aurora_platform.fs.atomic import nearest
 from aurora_platform.fs.versions import FileVersion, same_mtime
 
-RECORD = ".mtimes"
-"""In the directory of the work directories: what was learnt, as JSON."""
+RESOLUTION_FILE = ".mtimes"
+"""Name of the JSON file with the measured resolution, in the directory of the work directories."""
 
 _SECOND = 1_000_000_000
-# Digits and seconds by which each step and way of rounding gives another triple of mtimes.
+# Each step and rounding gives another triple of mtimes for these digits and seconds.
 _PROBES = (1_700_000_001_678_567_678, 1_700_000_003_321_432_321, 1_700_000_004_321_432_321)
 _STEPS = (*(10**digits for digits in range(10)), 2 * _SECOND)
 
-Way = Literal["down", "near", "up"]
-_WAYS: tuple[Way, ...] = ("down", "near", "up")
+Rounding = Literal["down", "near", "up"]
+_ROUNDINGS: tuple[Rounding, ...] = ("down", "near", "up")
 
 
-class Kept(NamedTuple):
-    """What a file system keeps of an mtime: multiples of a step (ns), and which one of them."""
+class MtimeResolution(NamedTuple):
+    """How a file system stores an mtime: as a multiple of a step (ns), and rounded in which direction."""
 
     step_ns: int = 1
-    way: Way = "down"
+    rounding: Rounding = "down"
 
-    def of(self, mtime_ns: int) -> int:
-        """The mtime that a file has here that was given this one."""
-        more = {"down": 0, "near": self.step_ns // 2, "up": self.step_ns - 1}[self.way]
-        return (mtime_ns + more) // self.step_ns * self.step_ns
+    def apply(self, mtime_ns: int) -> int:
+        """Return the mtime that the file system stores for ``mtime_ns``."""
+        offset = {"down": 0, "near": self.step_ns // 2, "up": self.step_ns - 1}[self.rounding]
+        return (mtime_ns + offset) // self.step_ns * self.step_ns
 
-    def is_same(self, here_ns: int, there_ns: int) -> bool:
-        """Whether ``here_ns`` is what is kept of ``there_ns``.
+    def matches(self, local_ns: int, source_ns: int) -> bool:
+        """Whether ``local_ns`` is the stored form of ``source_ns``.
 
-        Or of its whole seconds, which is all that an rsync before 3.1 hands on; or, where the host says no more than
-        whole seconds (now), whether they are those of the copy.
+        Whole seconds of ``source_ns`` match as well: an rsync before 3.1 transfers no more. And if the host lists whole
+        seconds only, the seconds of the copy have to be the same.
         """
-        whole = there_ns // _SECOND * _SECOND
-        return here_ns in (self.of(there_ns), self.of(whole)) or (whole == there_ns == here_ns // _SECOND * _SECOND)
+        whole = source_ns // _SECOND * _SECOND
+        return local_ns in (self.apply(source_ns), self.apply(whole)) or (
+            whole == source_ns == local_ns // _SECOND * _SECOND
+        )
 
     def __str__(self) -> str:
         units = ((_SECOND, "s"), (10**6, "ms"), (10**3, "us"), (1, "ns"))
@@ -58,107 +60,107 @@ class Kept(NamedTuple):
         return f"{self.step_ns // size} {unit}"
 
 
-def learn(directory: Path) -> Kept:
-    """Find out what the file system of ``directory`` keeps, by a file that is made there and removed.
+def measure_resolution(directory: Path) -> MtimeResolution:
+    """Measure the mtime resolution of the file system of ``directory``, with a file that is made and removed there.
 
     Raises
     ------
     TransferError
-        Where it keeps none of what is known: nobody could tell a copy from another version of the file. And where
-        nothing can be written.
+        If the file system stores mtimes in no known way: a copy could not be told from another version of the file.
+        Also if nothing can be written.
     """
-    with _writing(directory):
-        found = _tried(directory)
+    with _explain_write_errors(directory):
+        stored = _set_and_read_back(directory)
     for step in _STEPS:
-        for way in _WAYS:
-            if found == [Kept(step, way).of(mtime_ns) for mtime_ns in _PROBES]:
-                return Kept(step, way)
+        for rounding in _ROUNDINGS:
+            if stored == [MtimeResolution(step, rounding).apply(mtime_ns) for mtime_ns in _PROBES]:
+                return MtimeResolution(step, rounding)
     raise TransferError(
-        f"{directory}: a file that was given the mtime {_PROBES[0]} (ns) has {found[0]}: this file system keeps no "
-        "mtimes, so no copy could be told from another version. Keep paths.raw on ext4, xfs or btrfs.",
+        f"{directory}: this file system keeps no mtimes: a file with the mtime {_PROBES[0]} (ns) was read back with "
+        f"{stored[0]}. A copy could not be told from another version. Keep paths.raw on ext4, xfs or btrfs.",
         transient=False,
     )
 
 
-def _tried(directory: Path) -> list[int]:
-    """The mtimes that a file has here that was given those of the probes."""
+def _set_and_read_back(directory: Path) -> list[int]:
+    """Give a file the mtimes of the probes, and return the mtimes that it has then."""
     directory.mkdir(parents=True, exist_ok=True)
-    probe = directory / f"{RECORD}.{os.getpid()}"
-    found = []
+    probe = directory / f"{RESOLUTION_FILE}.{os.getpid()}"
+    stored = []
     try:
         probe.touch()
         for mtime_ns in _PROBES:
             os.utime(probe, ns=(mtime_ns, mtime_ns))
-            found.append(probe.stat().st_mtime_ns)
+            stored.append(probe.stat().st_mtime_ns)
     finally:
         probe.unlink(missing_ok=True)
-    return found
+    return stored
 
 
 @contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def _explain_write_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise TransferError(
-            f"{directory}: nothing can be written here to find out which mtimes are kept ({error.strerror}). Look at "
-            f"`df -i {directory.parent}`, at how that disk is mounted, and at whose directory it is.",
+            f"{directory}: cannot write a test file to measure the mtime resolution ({error.strerror}). Check "
+            f"`df -i {directory.parent}`, how that disk is mounted, and who owns the directory.",
             is_full=error.errno in NO_SPACE,
         ) from None
 
 
-def recorded(incoming: Path) -> Kept:
-    """What a pass has learnt and written down in ``incoming``; all is kept where nothing is written there."""
+def read_resolution(incoming: Path) -> MtimeResolution:
+    """Read the resolution that a pass has saved in ``incoming``; full resolution if there is none."""
     try:
-        said = json.loads((incoming / RECORD).read_bytes())
-        step, way = said["step_ns"], said["way"]
+        saved = json.loads((incoming / RESOLUTION_FILE).read_bytes())
+        step, rounding = saved["step_ns"], saved["way"]
     except (OSError, ValueError, KeyError, TypeError):
-        return Kept()
-    return Kept(step, way) if step in _STEPS and way in _WAYS else Kept()
+        return MtimeResolution()
+    return MtimeResolution(step, rounding) if step in _STEPS and rounding in _ROUNDINGS else MtimeResolution()
 
 
-def record(incoming: Path, kept: Kept) -> None:
-    """Write down what was learnt.
+def save_resolution(incoming: Path, resolution: MtimeResolution) -> None:
+    """Save a measured resolution in ``incoming``.
 
     Raises
     ------
     TransferError
-        Where nothing can be written.
+        If nothing can be written.
     """
-    with _writing(incoming):
-        if kept.step_ns == 1:
+    with _explain_write_errors(incoming):
+        if resolution.step_ns == 1:
             with suppress(FileNotFoundError):
-                (incoming / RECORD).unlink()
-        elif recorded(incoming) != kept:
-            made = incoming / f"{RECORD}.{os.getpid()}"
-            made.write_text(json.dumps(kept._asdict()))
-            made.replace(incoming / RECORD)
+                (incoming / RESOLUTION_FILE).unlink()
+        elif read_resolution(incoming) != resolution:
+            staged = incoming / f"{RESOLUTION_FILE}.{os.getpid()}"
+            staged.write_text(json.dumps({"step_ns": resolution.step_ns, "way": resolution.rounding}))
+            staged.replace(incoming / RESOLUTION_FILE)
 
 
-class Mtimes:
-    """Compares mtimes of files here with those that their host lists; what is kept is asked for once, if at all."""
+class MtimeComparison:
+    """Compares mtimes of local files with those that the host lists; finds the resolution at most once."""
 
-    def __init__(self, incoming: Path, find: Callable[[], Kept] | None = None) -> None:
-        """``incoming`` is on the file system in question; ``find`` learns anew, else what is recorded there counts."""
+    def __init__(self, incoming: Path, measure: Callable[[], MtimeResolution] | None = None) -> None:
+        """``incoming`` is on the file system in question; without ``measure``, the saved resolution is used."""
         self._incoming = incoming
-        self._find = find or (lambda: recorded(incoming))
+        self._measure = measure or (lambda: read_resolution(incoming))
 
-    def is_version(self, here: os.stat_result, there: FileVersion) -> bool:
-        """Whether a file here is the version that its host lists."""
-        size, there_ns = there
-        if here.st_size != size:
+    def is_version(self, local: os.stat_result, listed: FileVersion) -> bool:
+        """Whether a local file is the version that its host lists."""
+        size, listed_ns = listed
+        if local.st_size != size:
             return False
-        if here.st_mtime_ns == there_ns:
+        if local.st_mtime_ns == listed_ns:
             return True
-        kept = self.kept
-        # Of a directory on another file system nothing was learnt.
-        if here.st_dev != self._device:
-            return same_mtime(here.st_mtime_ns, there_ns)
-        return kept.is_same(here.st_mtime_ns, there_ns)
+        resolution = self.resolution
+        # The resolution is not valid for a directory on another file system.
+        if local.st_dev != self._device:
+            return same_mtime(local.st_mtime_ns, listed_ns)
+        return resolution.matches(local.st_mtime_ns, listed_ns)
 
     @cached_property
-    def kept(self) -> Kept:
-        return self._find()
+    def resolution(self) -> MtimeResolution:
+        return self._measure()
 
     @cached_property
     def _device(self) -> int:
@@ -166,5 +168,5 @@ class Mtimes:
 
 
 def device_of(path: Path) -> int:
-    """The device on which a path is, or would be made."""
+    """Return the device of a path, or the device on which it would be created."""
     return nearest(path).stat().st_dev

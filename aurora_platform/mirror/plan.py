@@ -1,8 +1,7 @@
-"""What to do with each entry of a listing: fetch it, leave it, wait for it, or refuse it.
+"""Plan of a pass: fetch, leave, wait for or refuse each listed entry.
 
-Paths, sizes and times come from a host and are hostile until they have passed through here. Every entry that concerns
-the requested days ends in exactly one :class:`Outcome`, so that the counts of a report add up:
-seen = copied + unchanged + unsettled + refused.
+Paths, sizes and times that a host lists are not trusted until they are checked here. Every entry of the requested days
+has exactly one outcome, so that the counts of a report add up: seen = copied + unchanged + unsettled + refused.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from pathlib import Path
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
-from aurora_platform.mirror.mtime_resolution import Mtimes
-from aurora_platform.mirror.work_directory import incoming
+from aurora_platform.mirror.mtime_resolution import MtimeComparison
+from aurora_platform.mirror.work_directory import incoming_directory
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.settled import is_settled
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 
-# Why a file cannot be written here.
-ON_THE_WAY = "a symlink or file stands here where a directory should"
-UNDER_ITS_NAME = "something else stands here under its name"
-_OURS = "in the directory where files are in the making here"
-_IN_THE_MAKING = f"{INCOMING}/"
+# Reasons why a file cannot be written locally.
+PATH_BLOCKED = "a local file or symlink stands where a directory is needed"
+NAME_TAKEN = "its local name is taken by a directory, symlink or special file"
+_RESERVED = f"its path is in {INCOMING}, the mirror's own work directory"
+_RESERVED_PREFIX = f"{INCOMING}/"
 
 
 @dataclass
 class DayPlan:
-    """The plan for one UTC day: what is there, and what of it is to be fetched."""
+    """The plan for one UTC day: the files on the host, and those of them to fetch."""
 
     day: date
     seen: int = 0
@@ -42,12 +41,12 @@ class DayPlan:
     unsettled: Count = field(default_factory=Count)
     refused: dict[str, Count] = field(default_factory=dict)
 
-    def take(self, file: ScannedEntry[str]) -> None:
-        """The file is settled, and not here in this version."""
+    def add_missing(self, file: ScannedEntry[str]) -> None:
+        """Add a settled file that has no local copy of this version."""
         self.fetch.append(file)
 
-    def keep(self, file: ScannedEntry[str]) -> None:
-        """The file is settled and here."""
+    def add_unchanged(self, file: ScannedEntry[str]) -> None:
+        """Add a settled file that has a local copy of this version."""
         self.unchanged.append(file)
 
     def refuse(self, name: bytes | str, reason: str) -> None:
@@ -60,39 +59,39 @@ class DayPlan:
 
 @dataclass
 class Plan:
-    """The plans of all requested days, and what else the listing held."""
+    """The plans of all requested days, and counts of the other listed entries."""
 
     days: dict[date, DayPlan]
     unexpected: int = 0
     """Files of the host that the stream does not include (AUTO, LONG and SHORT images)."""
     newest_ns: int | None = None
-    """mtime of the newest file of the stream that was listed, ns since epoch, UTC."""
-    ours: int = 0
-    """Entries that the stream includes, of whatever day, and those that were refused."""
+    """mtime of the newest listed file of the stream, ns since epoch, UTC."""
+    of_stream: int = 0
+    """Entries of any day that the stream includes, and refused entries."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether no file was listed, of whatever stream."""
-        return not self.ours and not self.unexpected
+        """Whether no file of any stream was listed."""
+        return not self.of_stream and not self.unexpected
 
     @property
     def unmatched(self) -> int:
-        """How many files were listed where not one of them is the stream's: ``include`` may be wrong."""
-        return 0 if self.ours else self.unexpected
+        """The number of listed files if the stream includes none of them, else 0: ``include`` may be wrong."""
+        return 0 if self.of_stream else self.unexpected
 
-    def of(self, day: date) -> DayPlan | None:
-        """The plan of a day, if it is asked for."""
+    def day_plan(self, day: date) -> DayPlan | None:
+        """Return the plan of a requested day; None for any other day."""
         return self.days.get(day)
 
-    def lost(self, entry: ListedEntry, reason: str) -> None:
-        """An entry that may not be used, and that is in no asked day's place."""
+    def add_refused_without_day(self, entry: ListedEntry, reason: str) -> None:
+        """Add a refused entry that belongs to no requested day; a plan ignores it."""
 
-    def listed(self, entry: ListedEntry) -> None:
-        """An entry that is a file of this stream, of whatever day."""
+    def add_listed(self, entry: ListedEntry) -> None:
+        """Add an entry that is a file of this stream, of any day."""
         self.newest_ns = max(self.newest_ns or 0, entry.version.mtime_ns)
 
-    def intent(self) -> str:
-        """What is about to be fetched, for the log."""
+    def summarize(self) -> str:
+        """Return the log line about the files to fetch."""
         fetch = [file for day in self.days.values() for file in day.fetch]
         return f"listed {sum(day.seen for day in self.days.values())} files of {len(self.days)} days; to fetch: " + (
             f"{len(fetch)} files, {sum(file.version.size for file in fetch) / 1e6:.1f} MB"
@@ -100,7 +99,7 @@ class Plan:
 
 
 def make_plan(
-    stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path, mtimes: Mtimes | None = None
+    stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path, mtimes: MtimeComparison | None = None
 ) -> Plan:
     """Decide about every entry of ``listing``.
 
@@ -109,101 +108,107 @@ def make_plan(
     stream
         The stream's settings.
     days
-        The UTC days that are asked for; entries of other days are passed over.
+        The requested UTC days; entries of other days are ignored.
     listing
-        What the host said; it is used up.
+        The listing of the host; it is consumed.
     raw_root
         The stream's local directory, for comparison by size and mtime.
     mtimes
-        How mtimes are compared; without it, by what the last pass has learnt of the file system.
+        How mtimes are compared; without it, by the resolution that the last pass has saved.
     """
     plan = Plan({day: DayPlan(day) for day in days})
-    decide = Decider(stream, Directories(stream, days), listing.clock_ns, raw_root, mtimes)
+    planner = EntryPlanner(stream, Directories(stream, days), listing.clock_ns, raw_root, mtimes)
     for entry in listing.entries:
-        decide(entry, plan)
+        planner.add_to(plan, entry)
     return plan
 
 
-class Decider:
-    """Decides about one entry of a listing at a time, and tells the plan."""
+class EntryPlanner:
+    """Decides about one listed entry at a time, and adds it to a plan."""
 
     def __init__(
-        self, stream: Stream, placed: Directories, clock_ns: int, raw_root: Path, mtimes: Mtimes | None = None
+        self,
+        stream: Stream,
+        directories: Directories,
+        clock_ns: int,
+        raw_root: Path,
+        mtimes: MtimeComparison | None = None,
     ) -> None:
         self.stream = stream
         self.clock_ns = clock_ns
-        self.classify = Classifier(stream, placed, clock_ns)
+        self.classify = Classifier(stream, directories, clock_ns)
         self.local = _LocalTree(raw_root)
-        self.mtimes = mtimes or Mtimes(incoming(raw_root, stream.raw))
+        self.mtimes = mtimes or MtimeComparison(incoming_directory(raw_root, stream.raw))
 
-    def __call__(self, entry: ListedEntry, plan: Plan) -> None:
+    def add_to(self, plan: Plan, entry: ListedEntry) -> None:
+        """Classify an entry and add it to the plan."""
         day, file, reason, is_dated = self.classify(entry)
-        plan.ours += reason is not None or file is not None
+        plan.of_stream += reason is not None or file is not None
         if is_dated:
-            plan.listed(entry)
+            plan.add_listed(entry)
         if reason is not None:
             self._refuse(entry, day, reason, plan)
         elif file is None:
             plan.unexpected += entry.is_regular
-        elif day is not None and (asked := plan.of(day)) is not None:
-            asked.seen += 1
-            self._settle(file, asked)
+        elif day is not None and (day_plan := plan.day_plan(day)) is not None:
+            day_plan.seen += 1
+            self._add_file(file, day_plan)
 
     def _refuse(self, entry: ListedEntry, day: date | None, reason: str, plan: Plan) -> None:
-        here = plan.of(day) if day else None
-        if here is None:
-            plan.lost(entry, reason)
+        day_plan = plan.day_plan(day) if day else None
+        if day_plan is None:
+            plan.add_refused_without_day(entry, reason)
             return
-        here.seen += 1
-        here.refuse(entry.path, reason)
+        day_plan.seen += 1
+        day_plan.refuse(entry.path, reason)
 
-    def _settle(self, file: ScannedEntry[str], asked: DayPlan) -> None:
+    def _add_file(self, file: ScannedEntry[str], day_plan: DayPlan) -> None:
         if not is_settled(file.version.mtime_ns, self.clock_ns, self.stream.settle):
-            asked.unsettled.add(file.path)
-        elif file.path.startswith(_IN_THE_MAKING):
-            asked.refuse(file.path, _OURS)
-        elif isinstance(here := self.local.look(file.path), str):
-            asked.refuse(file.path, here)
-        elif here is not None and self.mtimes.is_version(here, file.version):
-            asked.keep(file)
+            day_plan.unsettled.add(file.path)
+        elif file.path.startswith(_RESERVED_PREFIX):
+            day_plan.refuse(file.path, _RESERVED)
+        elif isinstance(local := self.local.find(file.path), str):
+            day_plan.refuse(file.path, local)
+        elif local is not None and self.mtimes.is_version(local, file.version):
+            day_plan.add_unchanged(file)
         else:
-            asked.take(file)
+            day_plan.add_missing(file)
 
 
 class _LocalTree:
-    """The local copy, asked about one file at a time; the directories on the way to it are looked at once."""
+    """The local copy, checked one file at a time; each parent directory is checked once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = str(root)  # a pathlib.Path of each file would cost more than the rest, and intern its name for ever
-        self._sound: dict[str, bool] = {"": True}
+        self.root = str(root)  # a pathlib.Path per file would cost more than all the rest, and intern its name for ever
+        self._is_usable: dict[str, bool] = {"": True}
 
-    def look(self, path: str) -> os.stat_result | str | None:
-        """The regular file that is here under ``path``, if there is one; or why it cannot be written here: a symlink on
-        the way would lead out of the raw root."""
-        if not self._is_sound(path.rpartition("/")[0]):
-            return ON_THE_WAY
-        status = self._status(path)
+    def find(self, path: str) -> os.stat_result | str | None:
+        """Return the status of the regular local file ``path``, None if it does not exist, or the reason why it cannot
+        be written: a symlink among its parents would lead out of the raw root."""
+        if not self._is_usable_directory(path.rpartition("/")[0]):
+            return PATH_BLOCKED
+        status = self._lstat(path)
         if status is None or stat.S_ISREG(status.st_mode):
             return status
-        return UNDER_ITS_NAME
+        return NAME_TAKEN
 
-    def _status(self, path: str) -> os.stat_result | None:
+    def _lstat(self, path: str) -> os.stat_result | None:
         try:
             return os.lstat(f"{self.root}/{path}")
         except FileNotFoundError:
             return None
 
-    def _is_sound(self, directory: str) -> bool:
-        if directory not in self._sound:
-            # From the top: below something that is no directory, nothing can be asked about.
-            sound = self._is_sound(directory.rpartition("/")[0])
-            status = self._status(directory) if sound else None
-            self._sound[directory] = sound and (status is None or stat.S_ISDIR(status.st_mode))
-        return self._sound[directory]
+    def _is_usable_directory(self, directory: str) -> bool:
+        if directory not in self._is_usable:
+            # From the top: lstat fails below a path that is not a directory.
+            is_usable = self._is_usable_directory(directory.rpartition("/")[0])
+            status = self._lstat(directory) if is_usable else None
+            self._is_usable[directory] = is_usable and (status is None or stat.S_ISDIR(status.st_mode))
+        return self._is_usable[directory]
 
 
 def describe_refused(refused: dict[str, Count]) -> list[tuple[str, int, str]]:
-    """Rows for a table: reason, count, first names."""
+    """Return rows for a table: reason, count, first names."""
     return [
         (reason, count.total, ", ".join(printable(n) for n in count.first)) for reason, count in sorted(refused.items())
     ]

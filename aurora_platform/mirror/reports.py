@@ -1,4 +1,4 @@
-"""What a pass of the mirror says of its work: plain data, for who shows it."""
+"""Reports of a mirror pass: plain data, for the UI and the command line."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import date
 from aurora_platform.text import Count, counted
 
 RECIPE = "raw/1"
-"""The version of how a day is mirrored; a part of the day's identity."""
-NO_ROOM = "does not fit on the disk"
-"""How the reason begins why a file was not fetched."""
+"""Version of the method by which a day is mirrored; it is an input of the day's data version."""
+DOES_NOT_FIT = "does not fit on the disk"
+"""Begin of the reason for a file that was not fetched because disk space is short."""
 
 
 @dataclass
 class DayReport:
-    """What a pass did for one UTC day. seen = copied + unchanged + unsettled + refused."""
+    """What a pass did for one UTC day: seen = copied + unchanged + unsettled + refused."""
 
     day: date
     seen: int
@@ -59,17 +59,17 @@ class MirrorReport:
         return self.total("bytes") / self.seconds if self.seconds else 0.0
 
     @property
-    def without_room(self) -> list[str]:
-        """Why files were not fetched for which there is no room on the disk, how many, and the first of them."""
+    def short_of_space(self) -> list[str]:
+        """A line per day with files that do not fit on the disk: their number, the reason, the first names."""
         return [
             f"{day.day}: {counted(count.total, 'file')}: {reason}: {', '.join(count.first)}"
             for day in self.days
             for reason, count in day.refused.items()
-            if reason.startswith(NO_ROOM)
+            if reason.startswith(DOES_NOT_FIT)
         ]
 
     def summary(self) -> str:
-        """The line that an operator reads."""
+        """Return the summary line for the operator."""
         return (
             f"seen {self.total('seen')} = copied {self.total('copied')} + unchanged {self.total('unchanged')}"
             f" + unsettled {self.unsettled} + refused {self.total('refused_count')};"

@@ -1,7 +1,7 @@
-"""One pass over some days of a stream: list, plan, fetch the difference, list again, and publish what is proved whole.
+"""Mirror passes over days of a stream: list, plan, fetch the difference, list again, and publish the verified files.
 
-Plain Python: the source and the transfer come in as arguments. The asset in :mod:`aurora_assets.mirror.assets` is a
-thin cover over :func:`mirror_days`.
+Plain Python: the source and the transfer are arguments. The asset in :mod:`aurora_assets.mirror.assets` calls
+:func:`mirror_days`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from aurora_platform.config.limits import KEEP_FREE
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import ScannedEntry, data_version
 from aurora_platform.layout import mirror_transfer_lock
-from aurora_platform.mirror.disk_room import Room
+from aurora_platform.mirror.disk_space import FreeSpace
 from aurora_platform.mirror.fetch import Fetch
-from aurora_platform.mirror.other_lanes import OtherLanes, held
+from aurora_platform.mirror.lane_cleanup import LaneCleanup, hold_lane
 from aurora_platform.mirror.plan import DayPlan, Plan, make_plan
 from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
-from aurora_platform.mirror.work_directory import WorkPlace
+from aurora_platform.mirror.work_directory import WorkDirectory
 from aurora_platform.streams.classify import Directories
-from aurora_platform.streams.state import DayAtSource, remember
+from aurora_platform.streams.state import DayAtSource, record_days_at_source
 from aurora_platform.text import Count
 from aurora_platform.transport.protocols import Source, Transfer, TransferResult
 
-HISTORY = ".history"  # after a stream's name: the locks and the work directory of its history lane
+HISTORY = ".history"  # suffix of the stream name, for the locks and the work directory of the history lane
 
 
 def mirror_days(
@@ -47,61 +47,62 @@ def mirror_days(
 ) -> MirrorReport:
     """Bring the local copy of some days of a stream up to date.
 
-    Days of the live window and older ones are two passes with locks of their own, the live one first: months of
-    history that are being fetched hold up nothing that arrives now.
+    Days of the live window and older days are two passes with separate locks, the live pass first: a fetch of months of
+    history does not delay new files.
 
     Parameters
     ----------
     name, stream
         The stream's id and settings.
     days
-        UTC days; one listing serves all of a pass.
+        UTC days; one listing serves all days of a pass.
     source, transfer
-        The host to list and the way to fetch from it.
+        The host to list, and the way to fetch from it.
     raw
         The raw root (``paths.raw``).
     locks, wait
-        Where lock files are, and how long to wait for another run on the same stream and lane.
+        The directory of lock files, and how long to wait for another run on the same stream and lane.
     live_from
         The first day of the live window.
-    seen_at
-        Where to remember that days of the live window were seen (:mod:`aurora_platform.streams.state`).
+    source_days
+        The file that records the state of the live window's days at the source
+        (:mod:`aurora_platform.streams.state`); None records nothing.
     keep_free
-        How much of the disk stays free (``limits.keep_free``); a file for which there is less room is refused.
-    tell
-        Gets a line before a transfer begins: what follows may take hours.
+        How much of the disk stays free (``limits.keep_free``); a file that needs more than the rest is refused.
+    log
+        Gets one line before a transfer begins, which may take hours.
 
     Raises
     ------
     HostError, TransferError, BusyError
-        When the pass could not be finished; the next one goes on where it ended.
+        If the pass could not be finished; the next pass continues there.
     """
     started = time.monotonic()
     live = [day for day in days if day >= live_from]
     history = [day for day in days if day < live_from]
-    mirror = _Mirror(stream, source, transfer, raw, locks, wait, log, keep_free)
+    mirror = _StreamMirror(stream, source, transfer, raw, locks, wait, log, keep_free)
     passes = []
     if live:
-        passes.append(mirror.bring(live, name))
+        passes.append(mirror.run_pass(live, name))
         if source_days:
-            remember(source_days, passes[0].days_at_source())
+            record_days_at_source(source_days, passes[0].days_at_source())
     if history:
-        passes.append(mirror.bring(history, name + HISTORY))
+        passes.append(mirror.run_pass(history, name + HISTORY))
     return _join(passes, time.monotonic() - started)
 
 
 @dataclass
-class _Pass:
-    """One listing and one transfer."""
+class _PassResult:
+    """The result of one pass: one listing and one fetch."""
 
     plan: Plan
     days: list[DayReport]
-    done: TransferResult
+    transfer: TransferResult
     clock_ns: int
     unreadable: Count
 
     def days_at_source(self) -> dict[date, DayAtSource]:
-        """What to remember of each day; nothing where the source had nothing at all: its disk may not be mounted."""
+        """Return the state to record of each day; nothing if the source was empty: its disk may not be mounted."""
         if self.plan.is_empty:
             return {}
         return {
@@ -110,27 +111,27 @@ class _Pass:
         }
 
 
-def _join(passes: Sequence[_Pass], seconds: float) -> MirrorReport:
+def _join(passes: Sequence[_PassResult], seconds: float) -> MirrorReport:
     unreadable = Count()
-    for one in passes:
-        unreadable.total += one.unreadable.total
-        unreadable.first += one.unreadable.first
+    for result in passes:
+        unreadable.total += result.unreadable.total
+        unreadable.first += result.unreadable.first
     return MirrorReport(
-        days=[day for one in passes for day in one.days],
-        unexpected=sum(one.plan.unexpected for one in passes),
+        days=[day for result in passes for day in result.days],
+        unexpected=sum(result.plan.unexpected for result in passes),
         unreadable=unreadable,
-        newest_ns=max((one.plan.newest_ns for one in passes if one.plan.newest_ns is not None), default=None),
+        newest_ns=max((result.plan.newest_ns for result in passes if result.plan.newest_ns is not None), default=None),
         seconds=seconds,
-        resumed_bytes=sum(one.done.matched_bytes for one in passes),
-        complaints=[line for one in passes for line in one.done.complaints],
-        # Both may have listed the same directory.
-        unmatched=min((one.plan.unmatched for one in passes), default=0),
+        resumed_bytes=sum(result.transfer.matched_bytes for result in passes),
+        complaints=[line for result in passes for line in result.transfer.complaints],
+        # Both passes may have listed the same directory.
+        unmatched=min((result.plan.unmatched for result in passes), default=0),
     )
 
 
 @dataclass
-class _Mirror:
-    """A stream's way from its host to here; ``lane`` names the locks and the work directory of a pass."""
+class _StreamMirror:
+    """The mirror of one stream; each lane has its own locks and its own work directory."""
 
     stream: Stream
     source: Source
@@ -141,15 +142,15 @@ class _Mirror:
     log: Callable[[str], None]
     keep_free: str
 
-    def bring(self, days: Sequence[date], lane: str) -> _Pass:
+    def run_pass(self, days: Sequence[date], lane: str) -> _PassResult:
         root = self.raw / self.stream.raw
-        with held(self.locks, lane, self.wait):
-            listing = Directories(self.stream, days).listing(self.source, self.stream.path)
-            work = WorkPlace.of(root, self.stream.raw, lane)
-            others = OtherLanes(work, self.locks, "" if lane.endswith(HISTORY) else lane + HISTORY)
-            others.sweep()
+        with hold_lane(self.locks, lane, self.wait):
+            listing = Directories(self.stream, days).list_source(self.source, self.stream.path)
+            work = WorkDirectory.of(root, self.stream.raw, lane)
+            other_lanes = LaneCleanup(work, self.locks, "" if lane.endswith(HISTORY) else lane + HISTORY)
+            other_lanes.remove_expired()
             plan = make_plan(self.stream, days, listing, root, work.mtimes)
-            self.log(plan.intent())
+            self.log(plan.summarize())
             fetch = Fetch(
                 self.stream,
                 self.source,
@@ -157,12 +158,12 @@ class _Mirror:
                 root,
                 work,
                 self.locks / f"{mirror_transfer_lock(lane)}.lock",
-                Room(work, self.keep_free, others.give_up),
+                FreeSpace(work, self.keep_free, other_lanes.drop_history_partials),
                 self.log,
             )
-            done = fetch.run(plan)
+            transferred = fetch.run(plan)
             reports = [_report(day, fetch.copied[day.day]) for day in plan.days.values()]
-        return _Pass(plan, reports, done, listing.clock_ns, listing.unreadable)
+        return _PassResult(plan, reports, transferred, listing.clock_ns, listing.unreadable)
 
 
 def _report(day: DayPlan, copied: list[ScannedEntry[str]]) -> DayReport:

@@ -1,7 +1,7 @@
-"""The work directory of a pass: what is in the making, what a cut transfer left to resume, and what waits to be proved.
+"""Work directory of a pass: unfinished files, partial files to resume, and arrived files that wait for verification.
 
-Only the pass that holds its lane's lock works in it. What a run that was killed left behind is looked at when the next
-one begins: whole files that are still wanted need not be sent again, and a part of a file is resumed.
+Only the pass that holds its lane's lock works in it. The next pass checks what a killed run left behind: complete
+files that are still wanted are not transferred again, and a partial file is resumed.
 """
 
 from __future__ import annotations
@@ -19,27 +19,35 @@ from pathlib import Path
 from aurora_platform.fs.atomic import remove
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
-from aurora_platform.mirror.mtime_resolution import Kept, Mtimes, device_of, learn, record
+from aurora_platform.mirror.mtime_resolution import (
+    MtimeComparison,
+    MtimeResolution,
+    device_of,
+    measure_resolution,
+    save_resolution,
+)
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
-# Files in the making, and cut transfers to resume: behind the raw root's own directories, or those of a stream whose
-# directory is on another device, so that a finished file can be renamed to its name.
-BESIDE = ".aurora"  # at the end of a hidden name: a copy that is being made where no rename leads
-KEEP_PARTIAL = timedelta(days=7)  # a cut file that nobody came back for is begun anew after that
+COPY_SUFFIX = ".aurora"  # ends the hidden name of an unfinished copy, which is made where a rename is impossible
+KEEP_PARTIAL = timedelta(days=7)  # an older partial file is removed, and its transfer begins again
 
 
-def incoming(root: Path, raw: str) -> Path:
-    """Where the work directories of a stream are that is mirrored to ``root``, which is ``raw`` below the raw root."""
-    own, shared = _choices(root, raw)
+def incoming_directory(root: Path, raw: str) -> Path:
+    """Return the directory of the work directories of a stream; ``root`` is the directory ``raw`` of the raw root.
+
+    It is in the raw root. If the stream's directory is on another device, it is in the stream's directory, so that a
+    finished file can be renamed.
+    """
+    own, shared = _candidates(root, raw)
     return own if own.is_dir() or device_of(root) != device_of(shared.parent) else shared
 
 
-def _choices(root: Path, raw: str) -> tuple[Path, Path]:
+def _candidates(root: Path, raw: str) -> tuple[Path, Path]:
     return root / INCOMING, root.parents[raw.count("/")] / INCOMING
 
 
 @dataclass(frozen=True)
-class WorkPlace:
+class WorkDirectory:
     """The work directory of one lane of a stream that is mirrored to ``root``."""
 
     root: Path
@@ -47,10 +55,10 @@ class WorkPlace:
     lane: str
 
     @classmethod
-    def of(cls, root: Path, raw: str, lane: str) -> WorkPlace:
-        """The one in use; what lies in the other place is of a time when that was it, and is removed."""
-        used = incoming(root, raw)
-        for other in _choices(root, raw):
+    def of(cls, root: Path, raw: str, lane: str) -> WorkDirectory:
+        """Return the work directory in use; files in the other candidate are from earlier, and are removed."""
+        used = incoming_directory(root, raw)
+        for other in _candidates(root, raw):
             if other != used:
                 remove(other / lane)
         return cls(root, used, lane)
@@ -60,105 +68,107 @@ class WorkPlace:
         return self.incoming / self.lane
 
     @cached_property
-    def mtimes(self) -> Mtimes:
-        """Compares what lies here with what the host lists; what the file system keeps is learnt where that differs."""
+    def mtimes(self) -> MtimeComparison:
+        """Compares local files with those that the host lists; it measures the mtime resolution if mtimes differ."""
 
-        def find() -> Kept:
-            kept = learn(self.path / NEW)
-            record(self.incoming, kept)
-            return kept
+        def measure() -> MtimeResolution:
+            resolution = measure_resolution(self.path / NEW)
+            save_resolution(self.incoming, resolution)
+            return resolution
 
-        return Mtimes(self.incoming, find)
+        return MtimeComparison(self.incoming, measure)
 
-    def move_to_its_own(self) -> None:
-        """Have later passes work below the stream's directory: no rename leads there from here, on one device."""
-        with suppress(OSError):  # a disk that is full: it goes on as it is
+    def use_own_directory(self) -> None:
+        """Let later passes work below the stream's directory: a rename from the shared one is impossible."""
+        with suppress(OSError):  # a full disk: passes go on in the shared one
             (self.root / INCOMING).mkdir(exist_ok=True)
 
     @property
     def arrived(self) -> Path:
         return self.path / ARRIVED
 
-    def begin(self, wanted: Iterable[ScannedEntry[str]], unwanted: Iterable[ScannedEntry[str]]) -> None:
-        """Remove what is of no use to a pass that fetches ``wanted``, and has no need of ``unwanted``.
+    def prepare(self, wanted: Iterable[ScannedEntry[str]], unwanted: Iterable[ScannedEntry[str]]) -> None:
+        """Remove all files that a pass cannot use: it fetches ``wanted``, and does not need ``unwanted``.
 
-        A part stays that may be of another day, about which this pass knows nothing.
+        Any other partial file stays: it may belong to a day that this pass does not list.
         """
-        self.remove_copies()
+        self.remove_unfinished_copies()
         for name in (NEW, WANTED):
             remove(self.path / name)
-        sizes = {file.path: file for file in wanted}
-        self._sweep(sizes)
-        at_most = {_name(file.path): 0 for file in unwanted} | {
-            _name(path): file.version.size for path, file in sizes.items()
+        wanted_by_path = {file.path: file for file in wanted}
+        self._remove_unwanted_arrived(wanted_by_path)
+        largest = {_base_name(file.path): 0 for file in unwanted} | {
+            _base_name(path): file.version.size for path, file in wanted_by_path.items()
         }
         oldest = time.time() - KEEP_PARTIAL.total_seconds()
-        for part in self._parts():
-            status = part.lstat()
-            if status.st_mtime < oldest or status.st_size > at_most.get(part.name, status.st_size):
-                remove(part)
+        for partial in self._partial_files():
+            status = partial.lstat()
+            if status.st_mtime < oldest or status.st_size > largest.get(partial.name, status.st_size):
+                remove(partial)
 
-    def end(self) -> None:
-        """Leave nothing of a pass but parts of files that another pass may resume."""
+    def clean_up(self) -> None:
+        """Remove all files of a pass but partial files, which another pass may resume."""
         for name in (NEW, WANTED, ARRIVED):
             remove(self.path / name)
-        self.leave_if_empty()
+        self.remove_if_empty()
 
-    def leave_if_empty(self) -> None:
-        """Remove the work directory, where nothing is left in it to resume."""
+    def remove_if_empty(self) -> None:
+        """Remove the work directory if it holds no partial file."""
         for directory in (self.path / PARTIAL, self.path):
-            with suppress(OSError):  # not there, or not empty
+            with suppress(OSError):  # missing, or not empty
                 directory.rmdir()
 
-    def has(self, file: ScannedEntry[str]) -> bool:
-        """Whether a file has come whole in this version, and waits to be proved."""
+    def has_arrived(self, file: ScannedEntry[str]) -> bool:
+        """Whether this version of a file has arrived complete, and waits for verification."""
         try:
             status = (self.arrived / file.path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         return stat.S_ISREG(status.st_mode) and self.mtimes.is_version(status, file.version)
 
-    def drop_part(self, path: str) -> bool:
-        """Give up what has come of a file."""
-        return remove(self.path / PARTIAL / _name(path))
+    def drop_partial(self, path: str) -> bool:
+        """Delete the partial file of a path; return whether there was one."""
+        return remove(self.path / PARTIAL / _base_name(path))
 
-    def drop_parts(self, but: Iterable[str] = ()) -> bool:
-        """Give up the parts of all files, but those of some paths; returns whether there were any."""
-        kept = {_name(path) for path in but}
-        return sum(remove(part) for part in self._parts() if part.name not in kept) > 0
+    def drop_partials(self, keep: Iterable[str] = ()) -> bool:
+        """Delete all partial files but those of the paths ``keep``; return whether there were any."""
+        kept = {_base_name(path) for path in keep}
+        return sum(remove(partial) for partial in self._partial_files() if partial.name not in kept) > 0
 
-    def remove_copies(self) -> None:
-        """Remove the copies that a run that was killed was making beside their targets (:func:`beside`)."""
+    def remove_unfinished_copies(self) -> None:
+        """Remove the copies that a killed run left in target directories (:func:`temporary_copy_name`)."""
         wanted = self.path / WANTED
         names = wanted.read_bytes().split(b"\0") if wanted.exists() else []
         paths = [Path(os.fsdecode(name)) for name in names if name]
         paths += [
-            Path(place, name).relative_to(self.arrived) for place, _, found in os.walk(self.arrived) for name in found
+            Path(directory, name).relative_to(self.arrived)
+            for directory, _, files in os.walk(self.arrived)
+            for name in files
         ]
         for path in paths:
-            with suppress(OSError):  # not there, nearly always
-                (self.root / path.with_name(beside(path.name))).unlink()
+            with suppress(OSError):  # nearly always missing
+                (self.root / path.with_name(temporary_copy_name(path.name))).unlink()
 
-    def _parts(self) -> list[Path]:
+    def _partial_files(self) -> list[Path]:
         partial = self.path / PARTIAL
         return list(partial.iterdir()) if partial.is_dir() else []
 
-    def _sweep(self, wanted: dict[str, ScannedEntry[str]]) -> None:
-        for place, folders, names in os.walk(self.arrived, topdown=False):
-            for name in names + folders:
-                path = Path(place, name)
+    def _remove_unwanted_arrived(self, wanted: dict[str, ScannedEntry[str]]) -> None:
+        for directory, subdirectories, files in os.walk(self.arrived, topdown=False):
+            for name in files + subdirectories:
+                path = Path(directory, name)
                 file = wanted.get(str(path.relative_to(self.arrived)))
                 if path.is_dir() and not path.is_symlink():
-                    with suppress(OSError):  # something that is wanted lies in it
+                    with suppress(OSError):  # it holds wanted files
                         path.rmdir()
-                elif file is None or not self.has(file):
+                elif file is None or not self.has_arrived(file):
                     remove(path)
 
 
-def beside(name: str) -> str:
-    """The name of a copy of a file that is being made in its target's directory."""
-    return f".{name}{BESIDE}"
+def temporary_copy_name(name: str) -> str:
+    """Return the name of an unfinished copy of a file in its target directory."""
+    return f".{name}{COPY_SUFFIX}"
 
 
-def _name(path: str) -> str:
+def _base_name(path: str) -> str:
     return path.rpartition("/")[2]

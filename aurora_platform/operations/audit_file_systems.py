@@ -10,8 +10,8 @@ from pathlib import Path
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import INCOMING, STAGING, Layout
-from aurora_platform.mirror.mtime_resolution import device_of, recorded
-from aurora_platform.mirror.work_directory import incoming
+from aurora_platform.mirror.mtime_resolution import device_of, read_resolution
+from aurora_platform.mirror.work_directory import incoming_directory
 from aurora_platform.operations.audit_result import AuditLine, Level
 
 MOUNTS = Path("/proc/thread-self/mounts")
@@ -48,7 +48,7 @@ def raw_mtimes(site: Site, mounts: Path = MOUNTS) -> Iterator[AuditLine]:
     coarse = False
     for name, stream in site.streams.items():
         root = Layout.of(site).raw_root(name)
-        kind, kept = _kind(root, mounts), recorded(incoming(root, stream.raw))
+        kind, kept = _kind(root, mounts), read_resolution(incoming_directory(root, stream.raw))
         if kept.step_ns > 1:
             what = f"{kind} stores mtimes with a resolution of {kept}, measured by the mirror; it compares with that"
         elif kind in _COARSE_MTIMES:
@@ -72,7 +72,7 @@ def work_directories(site: Site, mounts: Path = MOUNTS) -> Iterator[AuditLine]:
     for name, stream in site.streams.items():
         root = Layout.of(site).raw_root(name)
         if root not in used_by_root:
-            used_by_root[root] = name, incoming(root, stream.raw)
+            used_by_root[root] = name, incoming_directory(root, stream.raw)
     for root, (name, used) in used_by_root.items():
         if used != shared:
             yield AuditLine(

@@ -1,1 +1,1 @@
-"""Streams: which day an entry belongs to, or why it is refused, and what is known of a source."""
+"""Streams: the UTC day of a listed entry or the reason of its refusal, and the recorded state of a source."""

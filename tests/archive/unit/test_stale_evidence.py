@@ -70,7 +70,7 @@ def test_a_file_that_day_names_does_not_match_keeps_its_day_open(tmp_path: Path)
     observatory.write("source", f"met_{DAY:%Y%m%d}.csv", b"never mirrored")
     verdict = observatory.verify_and_publish().report.days[0].verdict
     assert (verdict.refused, verdict.is_final) == (1, False)
-    assert "not named as day_names says of its day" in verdict.sentence()
+    assert "its name does not match day_names of its day" in verdict.sentence()
 
 
 @pytest.mark.parametrize("side", ["local", "gws"])

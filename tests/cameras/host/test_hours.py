@@ -11,7 +11,7 @@ from aurora_platform.cameras.hours import is_closed, is_complete, pending
 from aurora_platform.cameras.refresh import refresh_day
 from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail
 from aurora_platform.cameras.workspace import CameraWorkspace
-from aurora_platform.streams.state import DayAtSource, days_at_source, remember
+from aurora_platform.streams.state import DayAtSource, read_days_at_source, record_days_at_source
 from aurora_platform.transport.listing import LocalSource
 from tests.cameras.sample_media import DAY, NOON, TREES, Film, Sky, at, jpeg
 from tests.mirror.parts import Mirror, stream_of
@@ -53,7 +53,7 @@ class Observatory:
     def scan(self, now: datetime, *days: date) -> None:
         """Do what a sensor does: list the host and record the result, without copying."""
         assert self.workspace.source_days
-        remember(
+        record_days_at_source(
             self.workspace.source_days,
             self.mirror.scan(*days, source=LocalSource(lambda: ns(now))).days_at_source(),
         )
@@ -66,7 +66,7 @@ class Observatory:
 
     def day_at_source(self, day: date = DAY) -> DayAtSource:
         assert self.workspace.source_days
-        return days_at_source(self.workspace.source_days)[day]
+        return read_days_at_source(self.workspace.source_days)[day]
 
     def is_held_back(self, hour: datetime, now: datetime) -> bool:
         """Whether an hour is not pending for the schedule, and a direct request does not make its thumbnail either."""
@@ -197,7 +197,7 @@ def test_a_missing_or_unsettled_file_holds_back_an_hour_without_later_local_medi
     observatory.write_images(at(10, 20))
     observatory.run(at(10, 40), DAY)
     assert observatory.workspace.source_days
-    remember(observatory.workspace.source_days, {DAY: state})
+    record_days_at_source(observatory.workspace.source_days, {DAY: state})
     assert observatory.is_held_back(at(10), at(14)) is is_held
 
 
@@ -244,7 +244,7 @@ def test_an_old_day_gets_its_thumbnails_without_a_recorded_scan(observatory: Obs
     now = NOON + timedelta(days=30)
     observatory.run(now, DAY)
     assert observatory.workspace.source_days
-    assert days_at_source(observatory.workspace.source_days) == {}
+    assert read_days_at_source(observatory.workspace.source_days) == {}
     assert observatory.pending(now) == [at(10)]
 
 
@@ -285,7 +285,7 @@ def test_the_site_file_sets_how_long_an_hour_stays_open(observatory: Observatory
     observatory.run(at(10, 40), DAY)
     assert workspace.source_days
     for clock, complete in ((closes - timedelta(seconds=1), False), (closes, True)):
-        remember(workspace.source_days, {DAY: DayAtSource(ns(clock), 0, 0)})
+        record_days_at_source(workspace.source_days, {DAY: DayAtSource(ns(clock), 0, 0)})
         with open_readonly(workspace.layout.catalog) as db:
             assert is_complete(db, workspace, "fish_hdr", at(10), at(14)) is complete
 
@@ -310,7 +310,9 @@ def test_a_file_has_settled_by_the_later_of_the_local_clock_and_the_hosts_clock(
     assert workspace.source_days
     sky.put(sky.image_path(at(10, 20)), jpeg(), at(10, 20))
     if host_clock:
-        remember(workspace.source_days, {DAY: DayAtSource(ns(host_clock), 0, 0), NEXT: DayAtSource(ns(at(23)), 0, 0)})
+        record_days_at_source(
+            workspace.source_days, {DAY: DayAtSource(ns(host_clock), 0, 0), NEXT: DayAtSource(ns(at(23)), 0, 0)}
+        )
     report = refresh_day(workspace, DAY, local_clock)
     assert (report.images, report.unsettled.total) == ((1, 0) if catalogued else (0, 1))
 

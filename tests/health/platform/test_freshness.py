@@ -17,7 +17,7 @@ from aurora_assets.health.checks import passes
 from aurora_platform.health.freshness import age_class, all_freshness
 from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import Layout
-from aurora_platform.streams.state import could_not_see, saw, state_of
+from aurora_platform.streams.state import read_source_state, record_failure, record_scan
 from sensors.freshness import freshness_sensor
 from tests.archive.places import STREAM, Observatory, name_of
 from tests.daemon import make_home
@@ -68,23 +68,23 @@ def test_an_unreachable_source_is_unknown_since_then_and_neither_stale_nor_fresh
     observatory: Observatory,
 ) -> None:
     path = Layout.of(observatory.site).freshness(STREAM)
-    saw(path, int((now() - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
+    record_scan(path, int((now() - timedelta(minutes=5)).timestamp() * 1e9), time.time_ns())
     assert fresh(observatory, "source").level is Level.GREEN
-    could_not_see(path, "127.0.0.1: no answer in time")
-    first = state_of(path).failed_since
-    could_not_see(path, "127.0.0.1: no answer in time")
+    record_failure(path, "127.0.0.1: no answer in time")
+    first = read_source_state(path).failed_since
+    record_failure(path, "127.0.0.1: no answer in time")
     found = fresh(observatory, "source")
     assert found.level is Level.GRAY
     assert found.sentence.startswith("unknown since ")
     assert found.sentence.endswith("no answer in time")
-    assert state_of(path).failed_since == first
-    saw(path, None, time.time_ns())
+    assert read_source_state(path).failed_since == first
+    record_scan(path, None, time.time_ns())
     assert fresh(observatory, "source").level is Level.GREEN, "the newest time is kept"
 
 
 def test_a_source_that_is_not_polled_is_unknown(observatory: Observatory) -> None:
     path = Layout.of(observatory.site).freshness(STREAM)
-    saw(path, time.time_ns(), time.time_ns())
+    record_scan(path, time.time_ns(), time.time_ns())
     later = datetime.now(UTC) + timedelta(minutes=30)
     assert fresh(observatory, "source", later).sentence.endswith("is its arrival sensor on?")
 
@@ -92,7 +92,7 @@ def test_a_source_that_is_not_polled_is_unknown(observatory: Observatory) -> Non
 def test_a_host_whose_clock_is_ahead_makes_its_files_no_newer(observatory: Observatory) -> None:
     ahead = timedelta(hours=1)
     written = now() - timedelta(minutes=100) + ahead
-    saw(
+    record_scan(
         Layout.of(observatory.site).freshness(STREAM),
         int(written.timestamp() * 1e9),
         int((now() + ahead).timestamp() * 1e9),
@@ -103,8 +103,8 @@ def test_a_host_whose_clock_is_ahead_makes_its_files_no_newer(observatory: Obser
 def test_a_host_whose_clock_is_set_right_again_leaves_no_newest_file_of_the_future(observatory: Observatory) -> None:
     path, ahead = Layout.of(observatory.site).freshness(STREAM), timedelta(days=900)
     written = now() - timedelta(hours=4)
-    saw(path, int((written + ahead).timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
-    saw(path, None, time.time_ns())
+    record_scan(path, int((written + ahead).timestamp() * 1e9), int((now() + ahead).timestamp() * 1e9))
+    record_scan(path, None, time.time_ns())
     found = fresh(observatory, "source")
     assert found.level is Level.RED
     assert found.newest_utc is not None
@@ -210,7 +210,7 @@ class TestSensor:
         cursor, written = None, 0
         with DagsterInstance.ephemeral() as instance:
             for n in range(6):
-                saw(path, newest, time.time_ns() - n * 10**9)
+                record_scan(path, newest, time.time_ns() - n * 10**9)
                 context = build_sensor_context(instance, cursor=cursor, repository_def=repository)
                 data = sensor.evaluate_tick(context)
                 cursor = data.cursor

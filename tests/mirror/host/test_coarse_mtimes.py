@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.upload_tree import add_to_upload_tree
 from aurora_platform.fs.versions import FileVersion, same_mtime
-from aurora_platform.mirror.mtime_resolution import Kept, Way, learn
+from aurora_platform.mirror.mtime_resolution import MtimeResolution, Rounding, measure_resolution
 from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
 
 ROOT = Path(__file__).parents[3]
 S = 10**9
 NAMES = ("even", "odd", "whole")
-STEPS: list[tuple[int, Way]] = [
+STEPS: list[tuple[int, Rounding]] = [
     (1, "down"),
     (100, "down"),
     (10**3, "near"),
@@ -141,7 +141,7 @@ def test_a_real_file_system_that_keeps_whole_seconds_is_mirrored(far: Path, tmp_
     mirror = mirror_at(tmp_path / "home", far)
 
     def act() -> Any:
-        assert learn(mirror.raw) == Kept(S, "down")
+        assert measure_resolution(mirror.raw) == MtimeResolution(S, "down")
         return passes(mirror, far, lambda is_exact: None)
 
     assert on_a_disk_of_seconds(mirror.raw, tmp_path / "disk", act) == right(S)
@@ -177,13 +177,13 @@ def test_where_all_of_an_mtime_is_kept_one_ns_is_another_version(far: Path, tmp_
 
 @given(st.integers(0, 4 * 10**18), st.sampled_from(STEPS))
 def test_what_a_file_system_keeps_of_an_mtime_is_the_same_and_a_later_step_is_not(
-    mtime_ns: int, how: tuple[int, Way]
+    mtime_ns: int, how: tuple[int, Rounding]
 ) -> None:
-    kept = Kept(*how)
-    here = kept.of(mtime_ns)
-    assert kept.of(here) == here
-    assert kept.is_same(here, mtime_ns)
-    assert not kept.is_same(here, mtime_ns + 2 * max(S, kept.step_ns))
+    kept = MtimeResolution(*how)
+    here = kept.apply(mtime_ns)
+    assert kept.apply(here) == here
+    assert kept.matches(here, mtime_ns)
+    assert not kept.matches(here, mtime_ns + 2 * max(S, kept.step_ns))
 
 
 @given(st.integers(10**18, 4 * 10**18), st.sampled_from([1, 100, 10**3, 10**6, S]))

@@ -50,7 +50,7 @@ def test_only_files_of_the_days_and_of_those_beside_are_listed(
     write(far / "old", {"copy_20260305_.dat": b"x", "copy_20260201_.dat": b"x"})
     stream = stream_of(far, FLAT)
     mirror = Mirror(stream, tmp_path, host_of(server)) if way == "remote" else Mirror(stream, tmp_path)
-    listing = Directories(stream, [DAY]).listing(mirror.source, stream.path)
+    listing = Directories(stream, [DAY]).list_source(mirror.source, stream.path)
     found = entries(listing)
     assert {os.fsdecode(path) for path in found} == {*names[-4:-1], "old/copy_20260305_.dat"}
     expected = by_find(far)
@@ -65,7 +65,7 @@ def test_only_files_of_the_days_and_of_those_beside_are_listed(
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_the_host_asks_its_disk_about_no_file_of_another_day(far: Path) -> None:
     names = flat(far)
-    command = remote_command(str(far), [], named=Directories(stream_of(far, FLAT), [DAY]).named)
+    command = remote_command(str(far), [], named=Directories(stream_of(far, FLAT), [DAY]).name_patterns)
     trace = ["strace", "--follow-forks", "--trace=%file", "--string-limit=200"]
     done = subprocess.run([*trace, *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -105,7 +105,7 @@ def test_here_nothing_asks_the_disk_about_a_file_of_another_day(far: Path, monke
     stream = stream_of(far, FLAT)
     with monkeypatch.context() as patch:
         patch.setattr("aurora_platform.transport.listing.os.scandir", Scan)
-        list(Directories(stream, [DAY]).listing(LocalSource(), stream.path).entries)
+        list(Directories(stream, [DAY]).list_source(LocalSource(), stream.path).entries)
     assert sorted(asked) == names[-4:-1]
 
 
@@ -172,18 +172,18 @@ def test_a_file_that_no_look_at_its_day_would_list_is_refused_and_not_asked_for_
     assert set(outside.refused.first) == {"met_20260305.dat", "nothing.dat", "met_20990101_.dat"}
     whole = mirror.scan()
     assert whole.behind == [], "a run for that day would not see it"
-    assert whole.days[DAY].refused["not named as day_names says of its day"].first == ["met_20260305.dat"]
+    assert whole.days[DAY].refused["its name does not match day_names of its day"].first == ["met_20260305.dat"]
     assert whole.refusals == 3
 
 
 def test_for_more_days_than_names_are_cheap_the_whole_source_is_listed(far: Path) -> None:
     stream = stream_of(far, FLAT)
-    assert len(Directories(stream, [DAY + n * ONE_DAY for n in range(62)]).named) == 64
+    assert len(Directories(stream, [DAY + n * ONE_DAY for n in range(62)]).name_patterns) == 64
     many = Directories(stream, [DAY + n * ONE_DAY for n in range(63)])
-    assert many.named == []
-    assert Directories(stream_of(far), [DAY]).named == []
+    assert many.name_patterns == []
+    assert Directories(stream_of(far), [DAY]).name_patterns == []
     names = flat(far)
-    assert len([e for e in many.listing(LocalSource(), str(far)).entries if e.kind == FILE]) == len(names)
+    assert len([e for e in many.list_source(LocalSource(), str(far)).entries if e.kind == FILE]) == len(names)
     assert scan_outside(stream, LocalSource(), far, [DAY + n * ONE_DAY for n in range(63)]).files == 0
 
 
@@ -203,5 +203,5 @@ def test_the_names_of_the_sites_are_those_that_the_instruments_write(file: str) 
         assert stream.includes(path)
         assert stream.day_of(path, 0) == DAY
         for day, is_listed in ((DAY, True), (DAY + ONE_DAY, True), (DAY + 2 * ONE_DAY, False)):
-            asked = matching(Directories(stream, [day]).named)
+            asked = matching(Directories(stream, [day]).name_patterns)
             assert (asked.fullmatch(path.encode()) is not None) == is_listed, "with the days beside it"

@@ -11,7 +11,7 @@ import pytest
 from aurora_platform.errors import BusyError, HostError, TransferError
 from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.mirror.sync import Transfer, TransferResult
-from aurora_platform.streams.state import DayAtSource, days_at_source
+from aurora_platform.streams.state import DayAtSource, read_days_at_source
 from aurora_platform.transport.listing import LocalSource
 from tests.mirror.parts import SETTLED, Meanwhile, Mirror, Noted, adds_up, differences, left_over, stream_of, write
 from tests.patience import patient
@@ -159,7 +159,7 @@ def test_only_live_days_are_remembered_as_seen(mirror: Mirror, source_days: Path
     mirror.run(*OLD, live_from=LIVE_FROM, source_days=source_days, source=source)
     assert not source_days.exists()
     mirror.run(*OLD, *LIVE, live_from=LIVE_FROM, source_days=source_days, source=source)
-    assert days_at_source(source_days) == dict.fromkeys(LIVE, DayAtSource(1_780_000_000 * 10**9, 0, 0))
+    assert read_days_at_source(source_days) == dict.fromkeys(LIVE, DayAtSource(1_780_000_000 * 10**9, 0, 0))
 
 
 def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, far: Path, source_days: Path) -> None:
@@ -169,7 +169,7 @@ def test_what_is_remembered_is_what_was_there_and_did_not_come(mirror: Mirror, f
     source = Meanwhile(LocalSource(lambda: clock), (far / image_of(LIVE[1], 1)).unlink)
     report = mirror.run(*LIVE, live_from=LIVE_FROM, source_days=source_days, source=source)
     assert (report.total("copied"), report.unsettled, report.total("refused_count")) == (3, 1, 1)
-    assert days_at_source(source_days) == {LIVE[0]: DayAtSource(clock, 0, 0), LIVE[1]: DayAtSource(clock, 1, 1)}
+    assert read_days_at_source(source_days) == {LIVE[0]: DayAtSource(clock, 0, 0), LIVE[1]: DayAtSource(clock, 1, 1)}
 
 
 def test_a_pass_that_fails_is_not_remembered_but_a_live_one_is_although_history_fails(
@@ -180,12 +180,12 @@ def test_a_pass_that_fails_is_not_remembered_but_a_live_one_is_although_history_
     assert not source_days.exists()
     with pytest.raises(TransferError):
         mirror.run(*OLD, *LIVE, transfer=Broken(mirror.transfer), live_from=LIVE_FROM, source_days=source_days)
-    assert days_at_source(source_days).keys() == set(LIVE)
-    assert all(day_at_source.is_complete for day_at_source in days_at_source(source_days).values())
+    assert read_days_at_source(source_days).keys() == set(LIVE)
+    assert all(day_at_source.is_complete for day_at_source in read_days_at_source(source_days).values())
 
 
 def test_where_no_live_window_is_told_every_day_is_live(mirror: Mirror, source_days: Path) -> None:
     transfer = Noted(mirror.transfer)
     mirror.run(*OLD, *LIVE, transfer=transfer, source_days=source_days)
     assert len(transfer.paths) == 1
-    assert days_at_source(source_days).keys() == {*OLD, *LIVE}
+    assert read_days_at_source(source_days).keys() == {*OLD, *LIVE}

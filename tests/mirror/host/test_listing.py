@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aurora_platform.errors import AuroraError, HostError, HostRefusedError
 from aurora_platform.fs.versions import DIRECTORY, FILE, OTHER, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.mirror.plan import make_plan
-from aurora_platform.streams.classify import directories
+from aurora_platform.streams.classify import directories_to_list
 from aurora_platform.text import Count
 from aurora_platform.transport.listing import (
     NO_SUCH_ROOT,
@@ -432,4 +432,4 @@ def test_days_that_share_a_directory_are_listed_once(far: Path) -> None:
     # Instruments that keep a month in one directory: three days are one directory.
     stream = stream_of(far, day_dirs=["Y%Y/M%m"])
     days = [date(2026, 3, day) for day in (5, 6, 7)]
-    assert directories(stream, days) == ["Y2026/M03"]
+    assert directories_to_list(stream, days) == ["Y2026/M03"]

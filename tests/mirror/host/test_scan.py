@@ -20,7 +20,7 @@ from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror.plan import make_plan
 from aurora_platform.mirror.scan import DaySurvey, Survey, scan, scan_outside
-from aurora_platform.streams.classify import directories
+from aurora_platform.streams.classify import directories_to_list
 from aurora_platform.streams.state import DayAtSource
 from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator.ssh_server import SshServer, make_readable
@@ -105,7 +105,7 @@ def test_asked_for_by_name_a_day_is_counted_as_in_the_whole_and_as_a_pass_would_
         stream, source = stream_of(tree.far, start=START), LocalSource(lambda: CLOCK)
         survey = scan(stream, source, tree.near, DAYS)
         assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in DAYS}
-        plan = make_plan(stream, DAYS, source.list(stream.path, directories(stream, DAYS)), tree.near)
+        plan = make_plan(stream, DAYS, source.list(stream.path, directories_to_list(stream, DAYS)), tree.near)
         for day in survey.days.values():
             assert isinstance(day, DaySurvey)
             there = plan.days[day.day]
@@ -234,7 +234,7 @@ def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_asks_
     for _ in range(2):
         (behind,) = mirror.scan().behind
         assert (behind.day, behind.missing, behind.refused_count) == (DAY, 1, 1)
-        assert behind.refused["in the directory of another day than its name says"].first == [misfiled]
+        assert behind.refused["its directory and its name have different days"].first == [misfiled]
         mirror.run(DAY)
         assert mirror.scan().behind == []
         assert mirror.scan(date(2026, 2, 25)).refusals == 1, "its directory's day shows it as well"
@@ -246,11 +246,11 @@ def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_asks_
 
 def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
     noon = int(SETTLED.timestamp()) * SECOND
-    none = "0 files seen (0.0 MB); none of this stream's files on the days that were looked at"
+    none = "0 files listed (0.0 MB); no file of this stream on these days"
     assert survey_of([], tmp_path).summary() == none
     entries = [file("FISH/20260305/12/HDR_20260305_115900.jpg", 2_340_000, noon + 999_999_999)]
     assert survey_of(entries, tmp_path).summary() == (
-        "1 file seen (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
+        "1 file listed (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
     )
     entries += [
         file("FISH/20260309/11/HDR_20260309_115800.jpg", 1_000_000, CLOCK - 90 * SECOND),
@@ -258,7 +258,7 @@ def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
         file("FISH/20260305/12/HDR_20990101_000000.jpg"),
     ]
     assert survey_of(entries, tmp_path).summary() == (
-        "2 files seen (3.3 MB); newest 2026-03-09 11:58:30 UTC, 0:01:30 old; 1 unsettled; 2 refused"
+        "2 files listed (3.3 MB); newest 2026-03-09 11:58:30 UTC, 0:01:30 old; 1 unsettled; 2 refused"
     )
 
 
@@ -279,7 +279,7 @@ def test_files_none_of_which_the_stream_includes_are_told(tmp_path: Path) -> Non
     entries = [file(f"b{number}.nc") for number in range(5)]
     survey = survey_of(entries, tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.unmatched == 5
-    assert "5 files there, none matches include" in survey.summary()
+    assert "5 files on the host, none matches include" in survey.summary()
     for other in (file("a.dat"), ScannedEntry(b"a.dat", FileVersion(1, CLOCK), "l"), file("c.dat", mtime_ns=-1)):
         one = survey_of([*entries, other], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
         assert (one.unmatched, "include" in one.summary()) == (0, False), "some are the stream's, or would be"

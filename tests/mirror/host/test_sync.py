@@ -204,7 +204,7 @@ def test_a_file_that_goes_away_after_the_listing_is_refused_and_the_rest_is_copi
     (day,) = report.days
     assert (day.seen, day.copied) == (2, 1)
     assert [(r, t.first) for r, t in day.refused.items()] == [
-        ("not copied: gone from the host, or not readable", ["gone"])
+        ("not copied: deleted on the host, or not readable", ["gone"])
     ]
     assert adds_up(report)
 

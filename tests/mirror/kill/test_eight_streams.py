@@ -251,7 +251,7 @@ def test_a_day_of_every_stream_passes_its_checks_by_dagster_and_what_has_no_day_
                     continue
                 if (name, check.check_name) == ("radar", "nothing_refused"):
                     # All of radar's tree is its own, so what lies there without a day is not passed over in silence.
-                    assert "3 refused, outside of these days' directories and names." in str(check.description)
+                    assert "3 refused, outside the directories and names of these days." in str(check.description)
                 else:
                     assert check.passed, f"{name}: {check.check_name}: {check.metadata}"
                 passed.setdefault(name, set()).add(check.check_name)

@@ -227,7 +227,7 @@ def test_a_file_outside_of_all_days_directories_where_no_pass_looks_is_named_too
     for found in (observatory.mirror("tree"), observatory.check("tree")):
         assert_passed(found, "tree", but="nothing_refused")
         ((kind, (count, first)),) = offenders(found["nothing_refused"]).items()
-        assert (kind, count) == ("refused, outside of these days' directories and names", 2)
+        assert (kind, count) == ("refused, outside the directories and names of these days", 2)
         assert set(first.split("; ")) == {"lost.LV0", "Y2026/M03/also lost.LV0"}
         assert found["nothing_refused"].metadata["refused"].value == 2
 
@@ -241,8 +241,8 @@ def test_a_host_whose_listing_takes_too_long_passes_no_check_by_what_was_not_see
     assert {name for name, check in found.items() if not check.passed} == {"nothing_refused", "matches_source"}
     for name in ("nothing_refused", "matches_source"):
         ((kind, (count, why)),) = offenders(found[name]).items()
-        assert (kind, count) == ("not all seen", 1)
-        assert why.startswith("time (limits.look) was up; until then: ")
+        assert (kind, count) == ("listing incomplete", 1)
+        assert why.startswith("stopped at the time limit (limits.look): ")
 
 
 def test_a_directory_here_that_cannot_be_read_is_what_the_checks_of_it_say(
@@ -260,7 +260,7 @@ def test_a_directory_here_that_cannot_be_read_is_what_the_checks_of_it_say(
     done = observatory.run("checks_sci", DAY)
     assert {name for name, check in done.items() if check.passed} == {"nothing_refused", "matches_source"}
     for name in ("no_file_in_the_future", "nothing_foreign", "no_gap"):
-        assert offenders(done[name]) == {"not seen": (1, f"{observatory.crd}: Permission denied")}
+        assert offenders(done[name]) == {"listing failed": (1, f"{observatory.crd}: Permission denied")}
 
 
 def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
@@ -276,7 +276,7 @@ def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
     ]
     days = [begin.date() + timedelta(days=number) for number in range(30)]
     began = time.process_time()
-    written = plain_checks.written_by_day(stream, files)
+    written = plain_checks.mtimes_by_day(stream, files)
     found = [plain_checks.no_gap(stream, written[day], day, times[-1]) for day in days]
     assert time.process_time() - began < patient(10), "in s of the CPU"
     assert [number for number, one in enumerate(found) if not one.passed] == [20]
@@ -302,7 +302,9 @@ def test_a_settled_file_that_is_not_here_in_the_same_version_is_named(
     found = observatory.check("sci")
     lacks = "matches_source"
     assert_passed(found, "sci", but=lacks)
-    assert offenders(found[lacks]) == {"settled there, and not so here": (1, "2026-03-05: sci_20260305_12.dat")}
+    assert offenders(found[lacks]) == {
+        "settled on the host, missing or different locally": (1, "2026-03-05: sci_20260305_12.dat")
+    }
     assert_passed(observatory.check("fast"), "fast")
 
 
@@ -338,7 +340,7 @@ def test_what_is_foreign_in_the_raw_directory_is_named_and_another_streams_file_
         assert_passed(found, stream, but="nothing_foreign")
         wrong = offenders(found["nothing_foreign"])
         assert {kind: (count, set(first.split("; "))) for kind, (count, first) in wrong.items()} == {
-            "of no stream": (2, {"notes.txt", "deeper/sci_20260305_00.dat"}),
+            "belongs to no stream": (2, {"notes.txt", "deeper/sci_20260305_00.dat"}),
             "not a regular file": (2, {"sci_20260305_link.dat", "etc"}),
         }
         assert found["nothing_foreign"].metadata["files"].value == 52
@@ -424,9 +426,9 @@ def test_a_host_that_is_down_is_what_the_check_says_and_the_run_succeeds(
     assert found.keys() == expected("sci")
     assert {name for name, check in found.items() if check.passed} == {"no_file_in_the_future", "no_gap"}
     seen_all_the_same = offenders(found["nothing_foreign"])
-    assert seen_all_the_same == {"of no stream": (1, "notes.txt")}
+    assert seen_all_the_same == {"belongs to no stream": (1, "notes.txt")}
     for name in ("nothing_refused", "matches_source"):
         ((kind, (count, why)),) = offenders(found[name]).items()
-        assert (kind, count) == ("not seen", 1)
+        assert (kind, count) == ("listing failed", 1)
         assert why.startswith(f"127.0.0.9:{port}: ")
         assert "Unable to connect" in why

@@ -14,7 +14,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.fs.paths import safe_relative
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
 from aurora_platform.mirror.plan import DayPlan, Plan, describe_refused, make_plan
-from aurora_platform.streams.classify import directories
+from aurora_platform.streams.classify import directories_to_list
 from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator import FAULTS, Report
@@ -75,7 +75,7 @@ def test_each_fault_of_a_camera_ends_in_its_named_outcome(
 ) -> None:
     root, report = damaged_camera
     stream = stream_of(root)
-    everything = LocalSource().list(str(root), directories(stream, [DAY]))
+    everything = LocalSource().list(str(root), directories_to_list(stream, [DAY]))
     by_path = {os.fsdecode(entry.path): entry for entry in everything.entries}
     named = {"copied": "fetch"}
     found = [one(stream, by_path[path], tmp_path, everything.clock_ns) for path in report.faults[fault]]
@@ -192,11 +192,13 @@ def day_of(plan: Plan, day: date) -> DayPlan:
 
 def test_a_days_listing_asks_for_its_neighbours_directories_too() -> None:
     stream = stream_of("/")
-    assert directories(stream, [date(2026, 3, 1)]) == [
+    assert directories_to_list(stream, [date(2026, 3, 1)]) == [
         "FISH/20260228", "FISH/20260301", "FISH/20260302", "PANO/20260228", "PANO/20260301", "PANO/20260302",
     ]  # fmt: skip
-    assert directories(stream_of("/", day_dirs=[]), [DAY]) == []
-    assert directories(stream, [date(2026, 1, 12) + timedelta(days=n) for n in range(600)]) == [], "the whole source"
+    assert directories_to_list(stream_of("/", day_dirs=[]), [DAY]) == []
+    assert directories_to_list(stream, [date(2026, 1, 12) + timedelta(days=n) for n in range(600)]) == [], (
+        "the whole source"
+    )
 
 
 def test_entries_of_a_range_go_to_their_own_days(tmp_path: Path) -> None:
@@ -292,7 +294,9 @@ def test_what_stands_in_the_way_here_is_refused_and_nothing_is_written_elsewhere
     report = mirror.run()
     (day,) = report.days
     assert (day.seen, day.copied) == (2, 1)
-    assert {r: t.total for r, t in day.refused.items()} == {"a symlink or file stands here where a directory should": 1}
+    assert {r: t.total for r, t in day.refused.items()} == {
+        "a local file or symlink stands where a directory is needed": 1
+    }
     assert list(outside.iterdir()) == []
     assert obstacle.is_symlink() == (kind != "file")
 
@@ -307,7 +311,9 @@ def test_something_else_under_a_files_own_name_is_refused(far: Path, tmp_path: P
     {"symlink": lambda: (mirror.root / name).symlink_to(outside), "directory": (mirror.root / name).mkdir,
      "pipe": lambda: os.mkfifo(mirror.root / name)}[kind]()  # fmt: skip
     (day,) = mirror.run().days
-    assert {r: t.total for r, t in day.refused.items()} == {"something else stands here under its name": 1}
+    assert {r: t.total for r, t in day.refused.items()} == {
+        "its local name is taken by a directory, symlink or special file": 1
+    }
     assert outside.read_text() == "keep me"
 
 
@@ -360,4 +366,4 @@ def test_a_file_in_the_directory_of_a_far_day_is_refused_by_name_and_never_silen
     listing = Listing(CLOCK, iter([ScannedEntry(far.encode(), FileVersion(1, CLOCK - 10**13))]))
     day = make_plan(stream, [DAY], listing, tmp_path).days[DAY]
     assert day.seen == day.refused_count == 1
-    assert day.refused["in the directory of another day than its name says"].first == [far]
+    assert day.refused["its directory and its name have different days"].first == [far]

@@ -6,7 +6,7 @@ import pytest
 
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
-from aurora_platform.mirror.mtime_resolution import Kept, record
+from aurora_platform.mirror.mtime_resolution import MtimeResolution, save_resolution
 from aurora_platform.operations.audit_file_systems import raw_mtimes, staging, work_directories
 from aurora_platform.operations.audit_result import AuditLine, Level
 from tests.disks import tmpfs, with_mounts
@@ -51,10 +51,10 @@ def test_the_mtime_resolution_that_the_mirror_has_measured_is_reported(site: Sit
     mounts = tmp_path / "mounts"
     mounts.write_text("/dev/a / ext4 rw 0 0\n")
     (site.paths.raw / ".incoming").mkdir()
-    record(site.paths.raw / ".incoming", Kept(1000, "near"))
+    save_resolution(site.paths.raw / ".incoming", MtimeResolution(1000, "near"))
     assert [line.what.partition(":")[0] for line in raw_mtimes(site, mounts)] == ["wxcam", "radar"]
     assert "stores mtimes with a resolution of 1 us, measured by the mirror" in next(raw_mtimes(site, mounts)).what
-    record(site.paths.raw / ".incoming", Kept())
+    save_resolution(site.paths.raw / ".incoming", MtimeResolution())
     assert [line.level for line in raw_mtimes(site, mounts)] == [Level.OK]
 
 

@@ -15,7 +15,7 @@ def behind(count: int, size: int = 1) -> list[DaySurvey]:
     days = []
     for number in range(count):
         day = DaySurvey(NEWEST - timedelta(days=number))
-        day.take(ScannedEntry(f"{day.day}", FileVersion(size, 0)))
+        day.add_missing(ScannedEntry(f"{day.day}", FileVersion(size, 0)))
         days.append(day)
     return days
 

@@ -78,7 +78,7 @@ def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_i
     daemon.work()
     said = skipped(daemon.sense_arrivals())
     written = datetime.fromtimestamp(int(newest.stat().st_mtime), UTC)
-    assert f"nothing new: 2 files seen (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2:00:" in said
+    assert f"nothing new: 2 files listed (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2:00:" in said
     assert len(daemon.runs()) == 1
 
 

@@ -56,7 +56,7 @@ def test_a_file_on_a_host_starts_a_run_as_one_of_this_machine_does(server: SshSe
         put(far)
         daemon.sense_arrivals()
         assert [run.status for run in daemon.work()] == [SUCCESS]
-        assert "1 file seen" in skipped(daemon.sense_arrivals())
+        assert "1 file listed" in skipped(daemon.sense_arrivals())
 
 
 def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_another_when_it_died(

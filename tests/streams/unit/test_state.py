@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aurora_platform.streams.state import DayAtSource, days_at_source, remember
+from aurora_platform.streams.state import DayAtSource, read_days_at_source, record_days_at_source
 from tests.patience import patient
 
 DAY = date(2026, 8, 18)
@@ -30,10 +30,10 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_what_was_seen_is_remembered(place: Path) -> None:
-    assert days_at_source(place) == {}
+    assert read_days_at_source(place) == {}
     seen = {DAY: DayAtSource(CLOCK + 1, 2, 3), NEXT: DayAtSource(CLOCK, 0, 0)}
-    remember(place, seen)
-    assert days_at_source(place) == seen
+    record_days_at_source(place, seen)
+    assert read_days_at_source(place) == seen
     assert json.loads(place.read_text()) == {"2026-08-18": [CLOCK + 1, 2, 3], "2026-08-19": [CLOCK, 0, 0]}
 
 
@@ -60,28 +60,28 @@ def test_the_latest_look_at_a_day_is_kept_in_whatever_order_they_are_told(
     place = tmp_path_factory.getbasetemp() / "in_any_order.json"
     place.unlink(missing_ok=True)
     for number in order:
-        remember(place, {DAY: DayAtSource(CLOCK + number, number, 0)})
-    assert days_at_source(place) == {DAY: DayAtSource(CLOCK + 5, 5, 0)}
+        record_days_at_source(place, {DAY: DayAtSource(CLOCK + number, number, 0)})
+    assert read_days_at_source(place) == {DAY: DayAtSource(CLOCK + 5, 5, 0)}
 
 
 def test_of_two_looks_within_a_second_the_one_that_was_told_last_is_kept(place: Path) -> None:
     # A host tells its clock in whole seconds: the sensor that missed a file and the run that brought it may share one.
-    remember(place, {DAY: DayAtSource(CLOCK, 1, 0)})
-    remember(place, {DAY: DayAtSource(CLOCK, 0, 0)})
-    assert days_at_source(place)[DAY].is_complete
+    record_days_at_source(place, {DAY: DayAtSource(CLOCK, 1, 0)})
+    record_days_at_source(place, {DAY: DayAtSource(CLOCK, 0, 0)})
+    assert read_days_at_source(place)[DAY].is_complete
 
 
 def test_a_look_at_some_days_leaves_what_is_known_of_others(place: Path) -> None:
-    remember(place, {DAY: DayAtSource(CLOCK, 0, 0)})
-    remember(place, {NEXT: DayAtSource(CLOCK - 5, 1, 1)})
-    remember(place, {})
-    assert days_at_source(place) == {DAY: DayAtSource(CLOCK, 0, 0), NEXT: DayAtSource(CLOCK - 5, 1, 1)}
+    record_days_at_source(place, {DAY: DayAtSource(CLOCK, 0, 0)})
+    record_days_at_source(place, {NEXT: DayAtSource(CLOCK - 5, 1, 1)})
+    record_days_at_source(place, {})
+    assert read_days_at_source(place) == {DAY: DayAtSource(CLOCK, 0, 0), NEXT: DayAtSource(CLOCK - 5, 1, 1)}
 
 
 def test_the_file_does_not_grow_with_the_years(place: Path) -> None:
     for number in range(400):
-        remember(place, {DAY + timedelta(days=number): DayAtSource(CLOCK + number, 0, 0)})
-    kept = days_at_source(place)
+        record_days_at_source(place, {DAY + timedelta(days=number): DayAtSource(CLOCK + number, 0, 0)})
+    kept = read_days_at_source(place)
     assert sorted(kept) == [DAY + timedelta(days=number) for number in range(340, 400)]
     assert place.stat().st_size < 4000
 
@@ -112,10 +112,10 @@ def test_whatever_is_in_the_file_stops_nobody_and_is_written_over(
 ) -> None:
     place = tmp_path_factory.getbasetemp() / "garbage.json"
     place.write_bytes(content)
-    known = days_at_source(place)
+    known = read_days_at_source(place)
     assert all(isinstance(day, date) and isinstance(seen, DayAtSource) for day, seen in known.items())
-    remember(place, {NEXT: DayAtSource(CLOCK, 0, 0)})
-    assert days_at_source(place)[NEXT] == DayAtSource(CLOCK, 0, 0)
+    record_days_at_source(place, {NEXT: DayAtSource(CLOCK, 0, 0)})
+    assert read_days_at_source(place)[NEXT] == DayAtSource(CLOCK, 0, 0)
     assert json.loads(place.read_bytes())["2026-08-19"] == [CLOCK, 0, 0]
 
 
@@ -125,11 +125,11 @@ def write_without_pause(place: Path, seed: int, stop: Event) -> None:
         days = [DAY + timedelta(days=n) for n in chance.sample(range(60), 30)]
         # Three numbers that belong together: a mixture of two writers' would be seen.
         number = chance.randrange(10**6)
-        remember(place, {day: DayAtSource(number, number, number) for day in days})
+        record_days_at_source(place, {day: DayAtSource(number, number, number) for day in days})
 
 
 def test_of_writers_at_the_same_time_one_leaves_a_whole_file_at_every_moment(place: Path) -> None:
-    remember(place, {DAY: DayAtSource(0, 0, 0)})
+    record_days_at_source(place, {DAY: DayAtSource(0, 0, 0)})
     stop = fork.Event()
     writers = [fork.Process(target=write_without_pause, args=(place, seed, stop)) for seed in range(4)]
     for writer in writers:
@@ -154,21 +154,21 @@ def test_of_writers_at_the_same_time_one_leaves_a_whole_file_at_every_moment(pla
 def remember_on_a_full_disk(place: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
     with pytest.raises(OSError, match="File too large"):
-        remember(place, {DAY: DayAtSource(CLOCK + 1, 0, 0)})
+        record_days_at_source(place, {DAY: DayAtSource(CLOCK + 1, 0, 0)})
 
 
 def test_what_cannot_be_written_is_an_error_and_what_was_known_stays(place: Path) -> None:
-    remember(place, {DAY: DayAtSource(CLOCK, 1, 1)})
+    record_days_at_source(place, {DAY: DayAtSource(CLOCK, 1, 1)})
     writer = fork.Process(target=remember_on_a_full_disk, args=(place,))  # the limit is for this process alone
     writer.start()
     writer.join()
     assert writer.exitcode == 0
-    assert days_at_source(place) == {DAY: DayAtSource(CLOCK, 1, 1)}
+    assert read_days_at_source(place) == {DAY: DayAtSource(CLOCK, 1, 1)}
     assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
 def test_a_clock_that_was_far_ahead_once_does_not_have_the_last_word(tmp_path: Path) -> None:
     now = time.time_ns()
-    remember(tmp_path / "wxcam.json", {DAY: DayAtSource(now + 3600 * 10**9, 0, 0)})
-    remember(tmp_path / "wxcam.json", {DAY: DayAtSource(now, 1, 0)})
-    assert days_at_source(tmp_path / "wxcam.json")[DAY] == DayAtSource(now, 1, 0)
+    record_days_at_source(tmp_path / "wxcam.json", {DAY: DayAtSource(now + 3600 * 10**9, 0, 0)})
+    record_days_at_source(tmp_path / "wxcam.json", {DAY: DayAtSource(now, 1, 0)})
+    assert read_days_at_source(tmp_path / "wxcam.json")[DAY] == DayAtSource(now, 1, 0)

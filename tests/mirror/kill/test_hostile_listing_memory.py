@@ -13,7 +13,7 @@ from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.transport.listing import Listing
 from aurora_platform.mirror.sync import mirror_days
 from tests.mirror.parts import ANYTHING, stream_of
-from tests.mirror.host.test_lying_host import CLOCK, LIES, MTIME
+from tests.mirror.host.test_hostile_listings import CLOCK, LIES, MTIME
 
 lies = [path for path in LIES if len(path) < 100]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
-from aurora_platform.mirror.disk_room import Room
+from aurora_platform.mirror.disk_space import FreeSpace
 from aurora_platform.mirror.plan import DayPlan
-from aurora_platform.mirror.work_directory import WorkPlace
+from aurora_platform.mirror.work_directory import WorkDirectory
 from tests.mirror.parts import DAY
 
 
@@ -29,12 +29,12 @@ def steps(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatc
     """How many files fit, how many were looked at besides those of each part, and how often the disk was asked."""
     root = home / str(files) / "all"
     root.mkdir(parents=True)
-    work = WorkPlace.of(root, "all", "all")
+    work = WorkDirectory.of(root, "all", "all")
     (work.path / "partial").mkdir(parents=True)
     for number in range(10):
         (work.path / "partial" / f"{number}.dat").touch()
     wanted = Counted(ScannedEntry(f"{number}.dat", FileVersion(1000, number)) for number in range(files))
-    room, day, asked, ask = Room(work, keep_free), DayPlan(DAY), [0], os.statvfs
+    room, day, asked, ask = FreeSpace(work, keep_free), DayPlan(DAY), [0], os.statvfs
 
     def counting(place: Any) -> os.statvfs_result:
         asked[0] += 1
@@ -44,7 +44,8 @@ def steps(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatc
         patch.setattr(os, "statvfs", counting)
         pairs = [(day, file) for file in list.__iter__(wanted)]
         fits = sum(
-            len(room.fitting(part, wanted)) for part in in_parts(pairs, lambda one: one[1].version.size, most=100)
+            len(room.select_fitting(part, wanted))
+            for part in in_parts(pairs, lambda one: one[1].version.size, most=100)
         )
     assert fits + day.refused_count == files
     return fits, wanted.looked_at, asked[0]

@@ -100,7 +100,7 @@ def test_small_files_that_grow_while_they_are_sent_take_no_room_that_a_large_one
 
     copied, refused, parts = with_mounts([tmpfs(mirror.raw, "8m")], passes)
     assert (copied, parts) == (2, [])
-    assert refused == {"not copied: larger than the host had listed it": small}
+    assert refused == {"not copied: larger than its listed size": small}
 
 
 def test_parts_are_given_up_where_the_disk_was_full_although_it_says_that_it_has_room(

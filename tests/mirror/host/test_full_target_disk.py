@@ -47,7 +47,7 @@ def test_a_full_disk_below_the_streams_directory_refuses_its_own_files_and_no_ot
         if what == "bytes":
             write(far, {DEEP: b"small"}, at=SETTLED + timedelta(hours=1))
             found.append(mirror.run())
-        return [(report.total("copied"), refused(report), report.without_room) for report in found], there, parts
+        return [(report.total("copied"), refused(report), report.short_of_space) for report in found], there, parts
 
     found, there, parts = with_mounts([["-t", "tmpfs", "-o", options, "none", deep]], passes)
     names = [DEEP] if what == "bytes" else [DEEP, "in/new/c.dat"]
@@ -55,7 +55,7 @@ def test_a_full_disk_below_the_streams_directory_refuses_its_own_files_and_no_ot
     assert parts == [], "what had come is not kept: it takes the others' room"
     for copied, reasons, warned in found[:2]:
         ((reason, named),) = reasons.items()
-        assert reason.startswith("does not fit on the disk of its directory: no bytes or no inodes"), reason
+        assert reason.startswith("does not fit on the disk of its directory: no bytes or inodes are left"), reason
         assert sorted(named) == names
         assert len(warned) == 1
         assert copied == (4 - len(names) if (copied, reasons, warned) == found[0] else 0)
@@ -75,7 +75,7 @@ def test_files_for_which_a_disk_has_no_inodes_are_refused_and_the_others_come(mi
     assert 0 < len(there) < 6
     for _, reasons in found:
         (reason,) = reasons
-        assert "inodes free, of which every file and directory takes one" in reason
+        assert "inodes free, every file and directory needs one" in reason
     assert sum(copied for copied, _ in found) == len(there)
     assert sum(len(named) for named in found[-1][1].values()) == 6 - len(there)
 
@@ -108,6 +108,6 @@ def test_a_disk_on_which_nothing_can_be_tried_out_is_named_with_what_to_look_at(
 
     options = ["-t", "tmpfs", "-o", "size=8m,nr_inodes=40", "none", mirror.raw]
     said, transient, is_full = with_mounts([options], passes)
-    assert said.startswith(f"{mirror.work}/new: nothing can be written here to find out which mtimes are kept (")
-    assert f"Look at `df -i {mirror.work}`" in said
+    assert said.startswith(f"{mirror.work}/new: cannot write a test file to measure the mtime resolution (")
+    assert f"Check `df -i {mirror.work}`" in said
     assert (transient, is_full) == (True, fault == "no inodes")

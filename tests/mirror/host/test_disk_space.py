@@ -72,7 +72,7 @@ def test_a_file_larger_than_the_disk_is_named_and_holds_up_neither_its_stream_no
     (first, second, again, last), said = with_mounts([tmpfs(mirror.raw, "8m")], passes)
     assert first["copied"] == 3
     ((reason, names),) = first["refused"].items()
-    assert reason.startswith("does not fit on the disk: 8.4 MB free, of which limits.keep_free keeps 0.2 MB")
+    assert reason.startswith("does not fit on the disk: 8.4 MB free, limits.keep_free reserves 0.2 MB")
     assert names == [BIG]
     assert said.startswith("seen 4 = copied 3 + unchanged 0 + unsettled 0 + refused 1;")
     assert second == {"copied": 1, "unchanged": 0, "refused": {}}
@@ -86,7 +86,7 @@ def test_what_is_kept_free_stays_free(mirror: Mirror, far: Path) -> None:
     def passes() -> Any:
         half = mirror.run(keep_free="75%")
         assert os.statvfs(mirror.raw).f_bfree > 0.75 * os.statvfs(mirror.raw).f_blocks
-        return numbers(half), half.without_room, numbers(mirror.run(keep_free="1M"))
+        return numbers(half), half.short_of_space, numbers(mirror.run(keep_free="1M"))
 
     half, lines, last = with_mounts([tmpfs(mirror.raw, "8m")], passes)
     assert (half["copied"], list(half["refused"].values())) == (3, [[BIG]])
@@ -185,7 +185,7 @@ def test_a_file_that_grows_without_end_while_it_is_sent_ends_at_what_was_listed_
     assert numbers(report) == {
         "copied": 2,
         "unchanged": 0,
-        "refused": {"not copied: larger than the host had listed it": [GROWS]},
+        "refused": {"not copied: larger than its listed size": [GROWS]},
     }
     assert sorted(os.listdir(mirror.root)) == [AHEAD, AFTER]
     assert left_over(mirror.raw) == []

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from aurora_platform.mirror.plan import ON_THE_WAY, UNDER_ITS_NAME
+from aurora_platform.mirror.plan import NAME_TAKEN, PATH_BLOCKED
 from aurora_platform.mirror.publish import NO_REGULAR_FILE
 from aurora_platform.mirror.sync import Transfer, TransferResult
 from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over, write
 
-NOT_COPIED = "not copied: gone from the host, or not readable"
+NOT_COPIED = "not copied: deleted on the host, or not readable"
 
 
 def make_directory(path: Path) -> None:
@@ -81,7 +81,7 @@ def test_what_takes_a_files_name_here_during_the_transfer_stays_and_the_file_is_
     (either.root / "in").mkdir(parents=True)
     report = either.run(transfer=Then(either.transfer, lambda: stands(either.root / "in/taken")))
     (day,) = report.days
-    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {UNDER_ITS_NAME: ["in/taken"]})
+    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {NAME_TAKEN: ["in/taken"]})
     assert adds_up(report)
     assert not os.path.isfile(either.root / "in/taken") or os.path.islink(either.root / "in/taken")
     assert left_over(either.raw) == []
@@ -104,7 +104,10 @@ def test_what_stands_on_the_way_since_the_plan_leads_nothing_out_of_the_raw_root
 
     report = either.run(transfer=Then(either.transfer, stand))
     (day,) = report.days
-    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {ON_THE_WAY: ["in/led/away"]})
+    assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (
+        1,
+        {PATH_BLOCKED: ["in/led/away"]},
+    )
     assert adds_up(report)
     assert os.listdir(outside) == []
     assert left_over(either.raw) == []
