@@ -1,4 +1,4 @@
-"""What the tests of the mirror share: a stream, a host, and a mirror of it from the real parts."""
+"""Shared parts of the mirror's tests: a stream, a host, and a mirror with the real rsync and SSH."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.patience import patient, until
 
 DAY = date(2026, 3, 5)
 SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)
-HERE = LocalHost(kind="local")
+LOCAL_HOST = LocalHost(kind="local")
 LOG = logging.getLogger("tests.mirror")
 
 CAMERA: dict[str, Any] = {
@@ -55,7 +55,7 @@ def stream_of(root: Path | str, settings: dict[str, Any] = CAMERA, **changes: An
 
 
 def auths() -> list[Any]:
-    """Both ways to log in, as parameters; one that cannot be had here is skipped with the reason."""
+    """Both login methods, as parameters; a method that this machine cannot run is skipped with the reason."""
     kinds: tuple[Auth, ...] = ("key", "none")
     return [
         pytest.param(auth, marks=pytest.mark.skipif(bool(why_no_sshd(auth)), reason=why_no_sshd(auth) or ""))
@@ -80,8 +80,8 @@ def write(root: Path, files: dict[str, bytes], at: datetime = SETTLED) -> None:
 
 
 @dataclass
-class Recording:
-    """A real source that remembers how it was asked."""
+class RecordingSource:
+    """A real source that records each call."""
 
     source: Source
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -91,46 +91,46 @@ class Recording:
         return self.source.list(root, below, **more)
 
 
-class Meanwhile:
-    """A real source during whose first listing, when all is said, something happens on the host."""
+class ChangingSource:
+    """A real source; after its first listing was read, the host changes."""
 
-    def __init__(self, source: Source, happens: Callable[[], object]) -> None:
+    def __init__(self, source: Source, change: Callable[[], object]) -> None:
         self.source = source
-        self.happens = happens
-        self.has_happened = False
+        self.change = change
+        self.has_changed = False
 
     def list(self, root: str, below: Sequence[str], **more: Sequence[str]) -> Listing:
         listing = self.source.list(root, below, **more)
         entries = list(listing.entries)
-        if not self.has_happened:
-            self.has_happened = True
-            self.happens()
+        if not self.has_changed:
+            self.has_changed = True
+            self.change()
         return replace(listing, entries=iter(entries))
 
 
 @dataclass
-class Noted:
-    """A real transfer that notes what it was asked for."""
+class RecordingTransfer:
+    """A real transfer that records each call."""
 
     transfer: Transfer
     paths: list[list[str]] = field(default_factory=list)
-    places: list[tuple[Path, Path]] = field(default_factory=list)
+    work_and_lock: list[tuple[Path, Path]] = field(default_factory=list)
 
     def fetch(
         self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
     ) -> TransferResult:
         self.paths.append(sorted(paths))
-        self.places.append((work, lock))
+        self.work_and_lock.append((work, lock))
         return self.transfer.fetch(root, paths, target, work, lock, largest)
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """One stream, its host, and where its copy goes: all real parts."""
+    """One stream, its host, and the directory of its copy."""
 
     stream: Stream
     home: Path
-    host: Host = HERE
+    host: Host = LOCAL_HOST
     stall: float = patient(20)
     bound: float = patient(60)
     bandwidth: int = 0
@@ -198,7 +198,7 @@ class Mirror:
         )
 
     def scan(self, *days: date, source: Source | None = None, within: timedelta | None = None) -> Survey:
-        """A look at these days; at the whole source where none are named."""
+        """Scan these days; without days, the whole source."""
         return scan(self.stream, source or self.source, self.root, days or None, within)
 
     def but(self, **changes: Any) -> Mirror:
@@ -212,13 +212,13 @@ def adds_up(report: MirrorReport) -> bool:
 CAMERA_FILES = ("*/", "HDR_*.jpg", "HDR_*.JPG", "HDR_*.mp4")
 
 
-def differences(one: Path, other: Path, only: Sequence[str] = ("*",)) -> list[str]:
-    """What rsync finds different between two trees, by content and mtime to the nanosecond, in both directions."""
-    return not_in(one, other, only) + not_in(other, one, only)
+def differences(first: Path, second: Path, only: Sequence[str] = ("*",)) -> list[str]:
+    """What rsync finds different between two trees, in both directions, by content and mtime in ns."""
+    return not_in(first, second, only) + not_in(second, first, only)
 
 
 def not_in(target: Path, source: Path, only: Sequence[str] = ("*",)) -> list[str]:
-    """What of ``source`` rsync would have to copy to ``target``: it reads all bytes of both."""
+    """What rsync would copy from ``source`` to ``target``; it reads all bytes of both."""
     command = ["rsync", "--recursive", "--links", "--checksum", "--times", "--omit-dir-times", "--modify-window=-1"]
     command += ["--prune-empty-dirs", "--dry-run", "--itemize-changes", "--exclude=.*"]
     command += [*(f"--include={pattern}" for pattern in only), "--exclude=*", f"{source}/", f"{target}/"]
@@ -226,12 +226,12 @@ def not_in(target: Path, source: Path, only: Sequence[str] = ("*",)) -> list[str
 
 
 def entries(listing: Listing) -> dict[bytes, ListedEntry]:
-    """The entries by path, without the directories where a listing began, which only find names."""
+    """The entries of a listing by path."""
     return {entry.path: entry for entry in listing.entries}
 
 
-def state(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Inode, mtime and ctime of every file: what changes when a file is written again, or only touched."""
+def stamps_by_path(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Inode, mtime and ctime of every file: they change if a file is written again, or only touched."""
     return {str(path.relative_to(root)): stamps(path) for path in root.rglob("*") if path.is_file()}
 
 
@@ -241,11 +241,11 @@ def stamps(path: Path) -> tuple[int, int, int]:
 
 
 @contextmanager
-def once(is_so: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
-    """Run the block; when something has become true meanwhile, act."""
+def once(condition: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
+    """Run the block; act as soon as the condition is true."""
 
     def watch() -> None:
-        until(is_so)
+        until(condition)
         act()
 
     thread = threading.Thread(target=watch)
@@ -257,7 +257,7 @@ def once(is_so: Callable[[], object], act: Callable[[], object]) -> Iterator[Non
 
 
 def left_over(raw: Path) -> list[str]:
-    """Everything that is no published file: what lies in the work directory, and hidden names anywhere."""
+    """All unpublished files: those of the work directory, and hidden names anywhere."""
     return [
         str(path.relative_to(raw))
         for path in raw.rglob("*")
@@ -265,20 +265,20 @@ def left_over(raw: Path) -> list[str]:
     ]
 
 
-class Looking(ABC):
-    """Looks all the time, in a thread of its own, for as long as the block lasts."""
+class Poller(ABC):
+    """Polls without pause, in a thread of its own, until the block ends."""
 
     def __init__(self) -> None:
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._loop)
 
     @abstractmethod
-    def scan(self) -> None:
-        """Look once."""
+    def poll(self) -> None:
+        """Poll once."""
 
     def _loop(self) -> None:
         while not self._ends.wait(0.001):
-            self.scan()
+            self.poll()
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,4 +1,4 @@
-"""Camera trees whose files are counted while they are made, and sources that say what a test wants said."""
+"""Camera trees whose files are counted while they are made, and sources with a scripted listing."""
 
 import os
 from collections import Counter, defaultdict
@@ -23,10 +23,10 @@ COUNTS = ("seen", "present", "missing", "unsettled", "refused")
 
 @dataclass
 class Tree:
-    """A camera's tree and its copy here, made a file at a time; what a look must say of it is counted meanwhile."""
+    """A camera's tree and its local copy, made file by file; the expected counts of a scan are kept as well."""
 
-    far: Path
-    near: Path
+    source_root: Path
+    local_root: Path
     clock_ns: int = CLOCK
     days: dict[date, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     total: Counter[str] = field(default_factory=Counter)
@@ -34,44 +34,44 @@ class Tree:
     files: int = 0
 
     def add(self, kind: str, day: date) -> None:
-        """Something of one of the ``KINDS``, with the day in its name."""
+        """Add an entry of one of the ``KINDS``, with the day in its name."""
         self.files += 1
-        lies, column = day, KINDS[kind]
+        directory_day, column = day, KINDS[kind]
         match kind:
             case "in the next day's directory":
-                lies = day + timedelta(days=1)
-            case "in a far day's directory":
-                lies = date(2026, 1, 20)
+                directory_day = day + timedelta(days=1)
+            case "in a distant day's directory":
+                directory_day = date(2026, 1, 20)
             case "before the start":
-                day = lies = START - timedelta(days=1)
+                day = directory_day = START - timedelta(days=1)
             case "dated in the future":
                 day = date(2099, 1, 1)
-        name = f"FISH/{lies:%Y%m%d}/{self.files % 24:02}/HDR_{day:%Y%m%d}_{self.files:06}.jpg"
+        name = f"FISH/{directory_day:%Y%m%d}/{self.files % 24:02}/HDR_{day:%Y%m%d}_{self.files:06}.jpg"
         name = name.replace("HDR", "LONG") if kind == "of another kind" else name
         name = name.replace(".jpg", "\n.jpg") if kind == "control character in its name" else name
         if kind == "symlink":
-            (self.far / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.far / name).symlink_to("/etc/hostname")
-            os.utime(self.far / name, ns=(0, 0), follow_symlinks=False)
+            (self.source_root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.source_root / name).symlink_to("/etc/hostname")
+            os.utime(self.source_root / name, ns=(0, 0), follow_symlinks=False)
         else:
             self._write(kind, name)
-        self._count(day, column, self.files if (self.far / name).is_file() and column in LISTED else 0)
+        self._count(day, column, self.files if (self.source_root / name).is_file() and column in LISTED else 0)
 
     def _write(self, kind: str, name: str) -> None:
         content = b"x" * self.files
-        write(self.far, {name: content})
+        write(self.source_root, {name: content})
         mtime_ns = int(SETTLED.timestamp()) * SECOND + 500_000_000 + self.files
         if "still being written" in kind:
             mtime_ns = self.clock_ns - 299 * SECOND
-        os.utime(self.far / name, ns=(mtime_ns, mtime_ns))
+        os.utime(self.source_root / name, ns=(mtime_ns, mtime_ns))
         if KINDS[kind] in LISTED:
             self.newest_ns = max(self.newest_ns, mtime_ns)
-        if "here" in kind:
-            write(self.near, {name: content[: -1 if "shorter" in kind else None]})
+        if "present" in kind:
+            write(self.local_root, {name: content[: -1 if "shorter" in kind else None]})
             mtime_ns -= "older" in kind
-            os.utime(self.near / name, ns=(mtime_ns, mtime_ns))
-        if kind == "its name is a directory's at home":
-            (self.near / name).mkdir(parents=True)
+            os.utime(self.local_root / name, ns=(mtime_ns, mtime_ns))
+        if kind == "its local name is a directory's":
+            (self.local_root / name).mkdir(parents=True)
 
     def _count(self, day: date, column: str, size: int) -> None:
         if column in ("present", "missing", "unsettled", "refused", "refused by name"):
@@ -84,32 +84,32 @@ class Tree:
         self.total["bytes"] += size
 
 
-# What there may be, and where it is counted.
+# Kind of entry -> the column that counts it.
 KINDS = {
     "new": "missing",
-    "here": "present",
-    "here in an older version": "missing",
-    "here, but shorter": "missing",
+    "present": "present",
+    "present in an older version": "missing",
+    "present, but shorter": "missing",
     "in the next day's directory": "missing",
     "still being written": "unsettled",
-    "still being written, older here": "unsettled",
+    "still being written, present in an older version": "unsettled",
     "symlink": "refused by name",
     "control character in its name": "refused by name",
-    "its name is a directory's at home": "refused",
-    "in a far day's directory": "refused",
+    "its local name is a directory's": "refused",
+    "in a distant day's directory": "refused",
     "dated in the future": "refused, no day",
     "of another kind": "unexpected",
     "before the start": "before",
 }
-# Files of the stream, also those of other days; what is refused for its name alone is none.
+# Columns of files of the stream, also of other days; an entry that is refused for its name alone is none.
 LISTED = {"present", "missing", "unsettled", "refused", "before"}
 TREES = st.lists(st.tuples(st.sampled_from([*KINDS]), st.sampled_from(DAYS)), max_size=25)
 EVERYTHING = [(kind, day) for kind in KINDS for day in DAYS[::2]]
 
 
-def tree_of(content: Sequence[tuple[str, date]], far: Path, near: Path, clock_ns: int = CLOCK) -> Tree:
-    far.mkdir(exist_ok=True)
-    tree = Tree(far, near, clock_ns)
+def tree_of(content: Sequence[tuple[str, date]], source_root: Path, local_root: Path, clock_ns: int = CLOCK) -> Tree:
+    source_root.mkdir(exist_ok=True)
+    tree = Tree(source_root, local_root, clock_ns)
     for kind, day in content:
         tree.add(kind, day)
     return tree
@@ -126,16 +126,16 @@ def counts(survey: Survey) -> dict[date, dict[str, int]]:
 
 
 @dataclass
-class Said:
-    """A source that says what a test wants said; it notes whether its listing was closed."""
+class ScriptedSource:
+    """A source with a scripted listing; it records whether the listing was closed."""
 
     entries: Callable[[], Generator[ListedEntry]]
     is_closed: bool = False
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
-        return Listing(CLOCK, self._said())
+        return Listing(CLOCK, self._scripted())
 
-    def _said(self) -> Generator[ListedEntry]:
+    def _scripted(self) -> Generator[ListedEntry]:
         try:
             yield from self.entries()
         finally:
@@ -146,8 +146,8 @@ def file(path: str, size: int = 7, mtime_ns: int = int(SETTLED.timestamp()) * SE
     return ScannedEntry(os.fsencode(path), FileVersion(size, mtime_ns))
 
 
-def said(entries: Sequence[ListedEntry]) -> Said:
-    return Said(lambda: (entry for entry in entries))
+def scripted(entries: Sequence[ListedEntry]) -> ScriptedSource:
+    return ScriptedSource(lambda: (entry for entry in entries))
 
 
 def image(day: date, number: int) -> ListedEntry:

@@ -31,7 +31,7 @@ from aurora_platform.fs.locks import hold_lock
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
-from tests.mirror.parts import ANYTHING, HERE, Meanwhile, Mirror, host_of, stream_of, write
+from tests.mirror.parts import ANYTHING, LOCAL_HOST, ChangingSource, Mirror, host_of, stream_of, write
 
 Trouble = Callable[[], object]
 Kind = Callable[[Path], AbstractContextManager[Trouble]]
@@ -62,7 +62,7 @@ def host_gone_after_the_listing(home: Path) -> Iterator[Trouble]:
         def run() -> None:
             server.stop()
             server.start()
-            mirror.run(source=Meanwhile(mirror.source, server.stop))
+            mirror.run(source=ChangingSource(mirror.source, server.stop))
 
         yield run
 
@@ -324,7 +324,7 @@ def fetch(home: Path, root: str | None = None) -> None:
     """One transfer by the real resource of what ``rsync`` is found by PATH."""
     write(home / "far", {"file": b"x" * 200_000})
     (home / "target").mkdir(exist_ok=True)
-    transfer = Connections(Bounds(home / "known_hosts")).transfer(HERE, LOG)
+    transfer = Connections(Bounds(home / "known_hosts")).transfer(LOCAL_HOST, LOG)
     transfer.fetch(
         root or str(home / "far"), ["file"], home / "target", home / "work", home / "locks" / "lock", 1 << 20
     )

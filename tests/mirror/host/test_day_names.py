@@ -1,4 +1,4 @@
-"""Days told by names in one flat directory: a look at a day costs that day's files, and nothing is lost to view."""
+"""Streams with day_names in one flat directory: a scan of a day costs that day's files, and no file is overlooked."""
 
 import os
 import shutil
@@ -34,26 +34,26 @@ FLAT: dict[str, Any] = {
 ONE_DAY = timedelta(days=1)
 
 
-def flat(far: Path, reach: int = 40) -> list[str]:
-    """A file of each day around DAY."""
+def flat(source_root: Path, reach: int = 40) -> list[str]:
+    """Write a file per day around DAY."""
     names = [f"met_{DAY + n * ONE_DAY:%Y%m%d}_00.dat" for n in range(-reach, 3)]
-    write(far, dict.fromkeys(names, b"x"))
+    write(source_root, dict.fromkeys(names, b"x"))
     return names
 
 
 @pytest.mark.parametrize("way", ["local", "remote"])
-def test_only_files_of_the_days_and_of_those_beside_are_listed(
-    far: Path, tmp_path: Path, server: SshServer, way: str
+def test_only_files_of_the_days_and_their_neighbour_days_are_listed(
+    source_root: Path, tmp_path: Path, server: SshServer, way: str
 ) -> None:
-    names = flat(far)
-    (far / "old").mkdir()
-    write(far / "old", {"copy_20260305_.dat": b"x", "copy_20260201_.dat": b"x"})
-    stream = stream_of(far, FLAT)
+    names = flat(source_root)
+    (source_root / "old").mkdir()
+    write(source_root / "old", {"copy_20260305_.dat": b"x", "copy_20260201_.dat": b"x"})
+    stream = stream_of(source_root, FLAT)
     mirror = Mirror(stream, tmp_path, host_of(server)) if way == "remote" else Mirror(stream, tmp_path)
     listing = Directories(stream, [DAY]).list_source(mirror.source, stream.path)
     found = entries(listing)
     assert {os.fsdecode(path) for path in found} == {*names[-4:-1], "old/copy_20260305_.dat"}
-    expected = by_find(far)
+    expected = by_find(source_root)
     assert found == {path: expected[path] for path in found}
     report = mirror.run(DAY)
     assert (report.total("seen"), report.total("copied"), report.total("bytes")) == (1, 1, 1)
@@ -63,22 +63,24 @@ def test_only_files_of_the_days_and_of_those_beside_are_listed(
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-def test_the_host_asks_its_disk_about_no_file_of_another_day(far: Path) -> None:
-    names = flat(far)
-    command = remote_command(str(far), [], named=Directories(stream_of(far, FLAT), [DAY]).name_patterns)
+def test_a_remote_listing_makes_no_stat_of_a_file_of_another_day(source_root: Path) -> None:
+    names = flat(source_root)
+    command = remote_command(str(source_root), [], named=Directories(stream_of(source_root, FLAT), [DAY]).name_patterns)
     trace = ["strace", "--follow-forks", "--trace=%file", "--string-limit=200"]
     done = subprocess.run([*trace, *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"strace may not trace here: {done.stderr[-200:]}")
+        pytest.skip(f"strace may not trace on this machine: {done.stderr[-200:]}")
     asked = [name for name in names if f'"{name}"' in done.stderr or f'/{name}"' in done.stderr]
     assert asked == names[-4:-1]
 
 
-def test_here_nothing_asks_the_disk_about_a_file_of_another_day(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, asked = flat(far), []
+def test_a_local_listing_makes_no_stat_of_a_file_of_another_day(
+    source_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, asked = flat(source_root), []
 
     class Item:
-        """An entry of a directory that notes who asks for more than its name and type."""
+        """A directory entry that records each stat."""
 
         def __init__(self, item: os.DirEntry[bytes]) -> None:
             self.item, self.name = item, item.name
@@ -102,7 +104,7 @@ def test_here_nothing_asks_the_disk_about_a_file_of_another_day(far: Path, monke
             self.found.close()
 
     scandir = os.scandir
-    stream = stream_of(far, FLAT)
+    stream = stream_of(source_root, FLAT)
     with monkeypatch.context() as patch:
         patch.setattr("aurora_platform.transport.listing.os.scandir", Scan)
         list(Directories(stream, [DAY]).list_source(LocalSource(), stream.path).entries)
@@ -119,19 +121,19 @@ PATTERNS = st.lists(NAMES | ODD, min_size=1, max_size=3)
 @example(names=["scan[1]_x", "scan1_x"], named=["scan[1]_?"])
 @example(names=["-name", "$(id)", "a\nb"], named=["-name", "$(id)", "a?b"])
 @example(names=["þ", "x"], named=["?"])
-def test_find_and_a_walk_take_a_pattern_for_the_same_names(names: list[str], named: list[str]) -> None:
+def test_find_and_the_local_walk_match_the_same_names(names: list[str], named: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         for name in names:
             (place / name).touch()
         (place / "..link").symlink_to("nowhere")
-        there = {path for path in entries(by_shell(place, named=named)) if path != b"."}
-        here = set(entries(LocalSource().list(directory, [], named=named)))
-    # An independent judge: fnmatch on bytes, with all that is not wild in brackets.
+        from_find = {path for path in entries(by_shell(place, named=named)) if path != b"."}
+        from_walk = set(entries(LocalSource().list(directory, [], named=named)))
+    # An independent check: fnmatch on bytes, with all other characters in brackets.
     rules = [b"".join(bytes([c]) if c in b"*?" else b"[" + bytes([c]) + b"]" for c in os.fsencode(p)) for p in named]
     rules = [rule.replace(b"[!]", b"!").replace(b"[^]", b"^") for rule in rules]
     expected = {os.fsencode(name) for name in names if any(fnmatchcase(os.fsencode(name), rule) for rule in rules)}
-    assert there == here == expected | {b"..link"}
+    assert from_find == from_walk == expected | {b"..link"}
 
 
 @settings(patient)
@@ -139,56 +141,58 @@ def test_find_and_a_walk_take_a_pattern_for_the_same_names(names: list[str], nam
     st.lists(st.tuples(st.sampled_from(["met_%Y%m%d_.dat", "met_%Y%m%d.dat", "met_%Y%m%d_.txt", "no day %j.dat"]),
                        st.dates(DAY - 20 * ONE_DAY, DAY + 20 * ONE_DAY), st.booleans()), unique_by=lambda x: x[:2]),
 )  # fmt: skip
-def test_what_a_look_and_the_look_beside_it_refuse_is_what_a_look_at_all_refuses(
+def test_scan_and_scan_outside_refuse_what_a_scan_of_the_whole_source_refuses(
     content: list[tuple[str, date, bool]],
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        far = Path(directory, "far")
-        far.mkdir()
+        source_root = Path(directory, "source")
+        source_root.mkdir()
         for template, day, is_link in content:
-            path = far / f"{day:{template}}"
-            path.symlink_to("nowhere") if is_link else write(far, {path.name: b"x"})
+            path = source_root / f"{day:{template}}"
+            path.symlink_to("nowhere") if is_link else write(source_root, {path.name: b"x"})
         clock = LocalSource(lambda: int(datetime(2026, 3, 9, tzinfo=UTC).timestamp()) * 10**9)
-        stream, days = stream_of(far, FLAT), [DAY - ONE_DAY, DAY]
-        seen = scan(stream, clock, Path(directory, "near"), days)
-        beside = scan_outside(stream, clock, Path(directory, "near"), days)
-        whole = scan(stream.model_copy(update={"start": date.min}), clock, Path(directory, "near"), None)
-    assert seen.refusals + beside.refusals == whole.refusals
+        stream, days = stream_of(source_root, FLAT), [DAY - ONE_DAY, DAY]
+        surveyed = scan(stream, clock, Path(directory, "local"), days)
+        outside = scan_outside(stream, clock, Path(directory, "local"), days)
+        whole = scan(stream.model_copy(update={"start": date.min}), clock, Path(directory, "local"), None)
+    assert surveyed.refusals + outside.refusals == whole.refusals
     for day in days:
-        there = whole.days.get(day)
-        missing = getattr(there, "missing", 0)
-        assert getattr(seen.days[day], "missing", None) == missing
+        missing = getattr(whole.days.get(day), "missing", 0)
+        assert getattr(surveyed.days[day], "missing", None) == missing
 
 
-def test_a_file_that_no_look_at_its_day_would_list_is_refused_and_not_asked_for_again_and_again(
-    far: Path, tmp_path: Path
+def test_a_file_that_no_scan_of_its_day_lists_is_refused_and_not_requested_again(
+    source_root: Path, tmp_path: Path
 ) -> None:
-    # The site file is wrong of one name: "_%Y%m%d_" is asked for, and here the day ends the name.
-    write(far, {"met_20260305_a.dat": b"x", "met_20260305.dat": b"x", "nothing.dat": b"x", "met_20990101_.dat": b"x"})
-    mirror = Mirror(stream_of(far, FLAT), tmp_path)
+    # The site file is wrong for one name: day_names is "_%Y%m%d_", but here the name ends with the day.
+    write(
+        source_root,
+        {"met_20260305_a.dat": b"x", "met_20260305.dat": b"x", "nothing.dat": b"x", "met_20990101_.dat": b"x"},
+    )
+    mirror = Mirror(stream_of(source_root, FLAT), tmp_path)
     assert mirror.run(DAY).total("copied") == 1
     outside = scan_outside(mirror.stream, mirror.source, mirror.root, [DAY])
     assert outside.refused.total == 3
     assert set(outside.refused.first) == {"met_20260305.dat", "nothing.dat", "met_20990101_.dat"}
     whole = mirror.scan()
-    assert whole.behind == [], "a run for that day would not see it"
+    assert whole.behind == [], "a run for that day would not list it"
     assert whole.days[DAY].refused["its name does not match day_names of its day"].first == ["met_20260305.dat"]
     assert whole.refusals == 3
 
 
-def test_for_more_days_than_names_are_cheap_the_whole_source_is_listed(far: Path) -> None:
-    stream = stream_of(far, FLAT)
+def test_the_whole_source_is_listed_for_more_than_62_days(source_root: Path) -> None:
+    stream = stream_of(source_root, FLAT)
     assert len(Directories(stream, [DAY + n * ONE_DAY for n in range(62)]).name_patterns) == 64
     many = Directories(stream, [DAY + n * ONE_DAY for n in range(63)])
     assert many.name_patterns == []
-    assert Directories(stream_of(far), [DAY]).name_patterns == []
-    names = flat(far)
-    assert len([e for e in many.list_source(LocalSource(), str(far)).entries if e.kind == FILE]) == len(names)
-    assert scan_outside(stream, LocalSource(), far, [DAY + n * ONE_DAY for n in range(63)]).files == 0
+    assert Directories(stream_of(source_root), [DAY]).name_patterns == []
+    names = flat(source_root)
+    assert len([e for e in many.list_source(LocalSource(), str(source_root)).entries if e.kind == FILE]) == len(names)
+    assert scan_outside(stream, LocalSource(), source_root, [DAY + n * ONE_DAY for n in range(63)]).files == 0
 
 
 @pytest.mark.parametrize("file", ["gamb2le.yaml", "instruments.yaml"])
-def test_the_names_of_the_sites_are_those_that_the_instruments_write(file: str) -> None:
+def test_day_names_of_the_site_files_match_the_file_names_of_the_instruments(file: str) -> None:
     streams = load_site(ROOT / "sites" / file).streams
     written = {
         "cl61": "gamb2le_depolarisation_lidar_ceilometer_aurora_20260305_121000.nc",
@@ -204,4 +208,4 @@ def test_the_names_of_the_sites_are_those_that_the_instruments_write(file: str) 
         assert stream.day_of(path, 0) == DAY
         for day, is_listed in ((DAY, True), (DAY + ONE_DAY, True), (DAY + 2 * ONE_DAY, False)):
             asked = matching(Directories(stream, [day]).name_patterns)
-            assert (asked.fullmatch(path.encode()) is not None) == is_listed, "with the days beside it"
+            assert (asked.fullmatch(path.encode()) is not None) == is_listed, "with its neighbour days"

@@ -1,4 +1,4 @@
-"""A disk that is too small: what fits comes, what does not is named, and nobody else is held up."""
+"""A disk that is too small: files that fit are copied, the others are refused by name, and no other stream waits."""
 
 import os
 import random
@@ -35,11 +35,11 @@ MB = 1_000_000
 
 
 @pytest.fixture
-def mirror(far: Path, tmp_path: Path) -> Mirror:
+def mirror(source_root: Path, tmp_path: Path) -> Mirror:
     """A camera with three images and a clip of 20 MB."""
-    write(far, dict.fromkeys(SMALL, b"image" * 1000) | {BIG: bytes(20 * MB)})
+    write(source_root, dict.fromkeys(SMALL, b"image" * 1000) | {BIG: bytes(20 * MB)})
     (tmp_path / "home" / "raw").mkdir(parents=True)
-    return Mirror(stream_of(far), tmp_path / "home")
+    return Mirror(stream_of(source_root), tmp_path / "home")
 
 
 def numbers(report: MirrorReport) -> dict[str, Any]:
@@ -52,50 +52,48 @@ def numbers(report: MirrorReport) -> dict[str, Any]:
     }
 
 
-def test_a_file_larger_than_the_disk_is_named_and_holds_up_neither_its_stream_nor_another(
-    mirror: Mirror, far: Path
-) -> None:
-    other_far = far / "other"
-    write(other_far, {"a.dat": b"x" * 100_000})
-    other = Mirror(stream_of(other_far, ANYTHING), mirror.home)
+def test_a_file_larger_than_the_disk_is_refused_and_delays_no_other_file(mirror: Mirror, source_root: Path) -> None:
+    other_root = source_root / "other"
+    write(other_root, {"a.dat": b"x" * 100_000})
+    other = Mirror(stream_of(other_root, ANYTHING), mirror.home)
 
-    def passes() -> Any:
+    def run_passes() -> Any:
         first, second = mirror.run(), other.run()
         assert left_over(mirror.raw) == []
         again = mirror.run()
         mount("-o", "remount,size=64m", mirror.raw)
         last = mirror.run()
         assert (mirror.root / BIG).stat().st_size == 20 * MB
-        assert differences(far, mirror.root, CAMERA_FILES) == []
+        assert differences(source_root, mirror.root, CAMERA_FILES) == []
         return [numbers(report) for report in (first, second, again, last)], first.summary()
 
-    (first, second, again, last), said = with_mounts([tmpfs(mirror.raw, "8m")], passes)
+    (first, second, again, last), message = with_mounts([tmpfs(mirror.raw, "8m")], run_passes)
     assert first["copied"] == 3
     ((reason, names),) = first["refused"].items()
     assert reason.startswith("does not fit on the disk: 8.4 MB free, limits.keep_free reserves 0.2 MB")
     assert names == [BIG]
-    assert said.startswith("seen 4 = copied 3 + unchanged 0 + unsettled 0 + refused 1;")
+    assert message.startswith("seen 4 = copied 3 + unchanged 0 + unsettled 0 + refused 1;")
     assert second == {"copied": 1, "unchanged": 0, "refused": {}}
     assert (again["copied"], again["unchanged"], list(again["refused"].values())) == (0, 3, [[BIG]])
     assert last == {"copied": 1, "unchanged": 3, "refused": {}}
 
 
-def test_what_is_kept_free_stays_free(mirror: Mirror, far: Path) -> None:
-    write(far, {BIG: bytes(3 * MB)})
+def test_the_reserve_stays_free(mirror: Mirror, source_root: Path) -> None:
+    write(source_root, {BIG: bytes(3 * MB)})
 
-    def passes() -> Any:
+    def run_passes() -> Any:
         half = mirror.run(keep_free="75%")
         assert os.statvfs(mirror.raw).f_bfree > 0.75 * os.statvfs(mirror.raw).f_blocks
         return numbers(half), half.short_of_space, numbers(mirror.run(keep_free="1M"))
 
-    half, lines, last = with_mounts([tmpfs(mirror.raw, "8m")], passes)
+    half, lines, last = with_mounts([tmpfs(mirror.raw, "8m")], run_passes)
     assert (half["copied"], list(half["refused"].values())) == (3, [[BIG]])
     assert [line.partition(": does")[0] for line in lines] == ["2026-03-05: 1 file"]
     assert last == {"copied": 1, "unchanged": 3, "refused": {}}
 
 
-def test_the_newest_day_gets_the_room_that_there_is(mirror: Mirror, far: Path) -> None:
-    write(far, {BIG: bytes(5 * MB), OLDER: bytes(5 * MB)})
+def test_the_newest_day_gets_the_free_space(mirror: Mirror, source_root: Path) -> None:
+    write(source_root, {BIG: bytes(5 * MB), OLDER: bytes(5 * MB)})
     copied = with_mounts(
         [tmpfs(mirror.raw, "8m")],
         lambda: {day.day: (day.copied, day.refused_count) for day in mirror.run(YESTERDAY, DAY).days},
@@ -103,10 +101,12 @@ def test_the_newest_day_gets_the_room_that_there_is(mirror: Mirror, far: Path) -
     assert copied == {DAY: (4, 0), YESTERDAY: (0, 1)}
 
 
-def test_a_part_of_a_file_that_nobody_asks_for_now_makes_room_for_whole_ones(mirror: Mirror, far: Path) -> None:
-    write(far, {BIG: bytes(5 * MB)})
+def test_an_unrequested_partial_file_is_deleted_if_complete_files_need_its_space(
+    mirror: Mirror, source_root: Path
+) -> None:
+    write(source_root, {BIG: bytes(5 * MB)})
 
-    def passes() -> Any:
+    def run_passes() -> Any:
         (mirror.work / "partial").mkdir(parents=True)
         part = mirror.work / "partial" / Path(OLDER).name
         part.write_bytes(bytes(5 * MB))
@@ -114,70 +114,68 @@ def test_a_part_of_a_file_that_nobody_asks_for_now_makes_room_for_whole_ones(mir
         assert left_over(mirror.raw) == []
         return numbers(report)
 
-    assert with_mounts([tmpfs(mirror.raw, "8m")], passes) == {"copied": 4, "unchanged": 0, "refused": {}}
+    assert with_mounts([tmpfs(mirror.raw, "8m")], run_passes) == {"copied": 4, "unchanged": 0, "refused": {}}
 
 
-def test_a_part_of_a_file_makes_room_for_the_same_file_and_goes_where_it_does_not_fit_anyhow(
-    mirror: Mirror, far: Path
-) -> None:
-    def passes() -> Any:
-        found = []
+def test_a_partial_file_is_deleted_if_its_own_file_needs_the_space(mirror: Mirror, source_root: Path) -> None:
+    def run_passes() -> Any:
+        results = []
         for size in (5 * MB, 20 * MB):
-            write(far, {BIG: random.Random(size).randbytes(size)})
+            write(source_root, {BIG: random.Random(size).randbytes(size)})
             (mirror.work / "partial").mkdir(parents=True)
             (mirror.work / "partial" / Path(BIG).name).write_bytes(bytes(3 * MB))
-            found.append(numbers(mirror.run())["copied"])
+            results.append(numbers(mirror.run())["copied"])
             assert left_over(mirror.raw) == []
             (mirror.root / BIG).unlink(missing_ok=True)
-        return found
+        return results
 
-    assert with_mounts([tmpfs(mirror.raw, "8m")], passes) == [4, 0]
+    assert with_mounts([tmpfs(mirror.raw, "8m")], run_passes) == [4, 0]
 
 
-def test_a_disk_that_gets_full_during_the_transfer_is_given_back_and_what_had_come_whole_counts(
-    mirror: Mirror, far: Path
+def test_if_the_disk_fills_up_partial_files_are_deleted_and_complete_files_are_kept(
+    mirror: Mirror, source_root: Path
 ) -> None:
-    write(far, {BIG: random.Random(1).randbytes(5 * MB)})
+    write(source_root, {BIG: random.Random(1).randbytes(5 * MB)})
 
     class Filling:
-        """A real transfer during which somebody else fills the disk."""
+        """A real transfer during which another program fills the disk."""
 
         def fetch(self, root: str, paths: Sequence[str], *places: Any, **more: Any) -> TransferResult:
             (mirror.raw / "another").write_bytes(bytes(5 * MB))
             return mirror.transfer.fetch(root, paths, *places, **more)
 
-    def passes() -> Any:
+    def run_passes() -> Any:
         transfer: Transfer = Filling()
         try:
             mirror.run(transfer=transfer)
         except Exception as error:
-            said = str(error)
+            message = str(error)
         free = os.statvfs(mirror.raw).f_bavail * os.statvfs(mirror.raw).f_frsize
-        here = sum(path.is_file() for path in mirror.root.rglob("*"))
+        local_files = sum(path.is_file() for path in mirror.root.rglob("*"))
         (mirror.raw / "another").unlink()
-        return said, free, here, numbers(mirror.run())
+        return message, free, local_files, numbers(mirror.run())
 
-    said, free, here, last = with_mounts([tmpfs(mirror.raw, "8m")], passes)
-    assert "is the disk full?" in said
-    assert free > 3 * MB, "nothing of what came in part keeps others from writing"
+    message, free, local_files, last = with_mounts([tmpfs(mirror.raw, "8m")], run_passes)
+    assert "is the disk full?" in message
+    assert free > 3 * MB, "partial files take no space from others"
     assert last["copied"] + last["unchanged"] == 4
-    assert last["unchanged"] == here
+    assert last["unchanged"] == local_files
 
 
 AHEAD, GROWS, AFTER = "a.dat", "m.dat", "z.dat"
 
 
-def test_a_file_that_grows_without_end_while_it_is_sent_ends_at_what_was_listed_and_the_others_come(
-    far: Path, tmp_path: Path
+def test_a_file_that_grows_beyond_its_listed_size_is_refused_and_the_others_are_copied(
+    source_root: Path, tmp_path: Path
 ) -> None:
-    mirror = Mirror(stream_of(far, ANYTHING), tmp_path)
-    write(far, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: bytes(200_000), AFTER: b"y"})
-    stamps = (far / GROWS).stat()
+    mirror = Mirror(stream_of(source_root, ANYTHING), tmp_path)
+    write(source_root, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: bytes(200_000), AFTER: b"y"})
+    stamps = (source_root / GROWS).stat()
 
     def grow() -> None:
-        with (far / GROWS).open("ab") as file:  # not yet opened there: it comes after the first
+        with (source_root / GROWS).open("ab") as file:  # rsync has not opened it yet: it is sent after the first file
             file.write(random.Random(2).randbytes(3 * MB))
-        os.utime(far / GROWS, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+        os.utime(source_root / GROWS, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
 
     slow, work = mirror.but(bandwidth=2000), mirror.raw / ".incoming" / "wxcam"
     with once(lambda: list((work / "new").glob(f"{AHEAD}.*")), grow):
@@ -193,13 +191,13 @@ def test_a_file_that_grows_without_end_while_it_is_sent_ends_at_what_was_listed_
     assert (mirror.root / GROWS).stat().st_size == 3 * MB + 200_000
 
 
-def test_a_growing_file_of_an_appended_stream_may_grow_and_still_comes(far: Path, tmp_path: Path) -> None:
-    mirror = Mirror(stream_of(far, ANYTHING, settle="0s"), tmp_path, bandwidth=2000)
-    write(far, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: b"x" * 1000})
+def test_a_growing_file_of_an_appended_stream_is_copied(source_root: Path, tmp_path: Path) -> None:
+    mirror = Mirror(stream_of(source_root, ANYTHING, settle="0s"), tmp_path, bandwidth=2000)
+    write(source_root, {AHEAD: random.Random(1).randbytes(1_200_000), GROWS: b"x" * 1000})
 
     def grow() -> None:
         time.sleep(0.02)
-        with (far / GROWS).open("ab") as file:
+        with (source_root / GROWS).open("ab") as file:
             file.write(bytes(MB))
 
     with once(lambda: list((mirror.raw / ".incoming" / "wxcam" / "new").glob(f"{AHEAD}.*")), grow):
@@ -210,7 +208,7 @@ def test_a_growing_file_of_an_appended_stream_may_grow_and_still_comes(far: Path
 
 
 @pytest.mark.parametrize("value", ["2", "2 %", "100%", "-1G", "1k", "1.5G", "", "G", 5])
-def test_what_is_no_part_of_a_disk_and_no_size_is_refused_by_its_key(tmp_path: Path, value: object) -> None:
+def test_an_invalid_keep_free_is_refused_with_its_key(tmp_path: Path, value: object) -> None:
     demo = Path("sites/demo.yaml").read_text()
     site = tmp_path / "site.yaml"
     site.write_text(f"{demo}\nlimits: {{keep_free: {value!r}}}\n")

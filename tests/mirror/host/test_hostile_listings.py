@@ -1,4 +1,4 @@
-"""A host whose listing lies: nothing is written outside of the stream's raw directory, and each lie is counted."""
+"""Hostile listings: nothing is written outside of the stream's raw directory, and each hostile entry is counted."""
 
 import os
 import shutil
@@ -9,13 +9,13 @@ import pytest
 
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.transport.listing import ListedEntry, Listing
-from tests.mirror.parts import SETTLED, Meanwhile, Mirror, adds_up, left_over, write
+from tests.mirror.parts import SETTLED, ChangingSource, Mirror, adds_up, left_over, write
 
 MTIME = int(SETTLED.timestamp()) * 10**9
 CLOCK = MTIME + 86_400 * 10**9
 LONGEST = b"n" * 4096
-# What a listing says, and why it is refused.
-LIES = {
+# Listed path -> the reason of its refusal.
+HOSTILE_PATHS = {
     b"/etc/passwd": "absolute path",
     b"//etc/passwd": "absolute path",
     b"../OUTSIDE/file": "'..' in the path",
@@ -35,8 +35,8 @@ LIES = {
 LINKS = {b"passwd": "symlink", b"etc": "symlink"}
 
 
-class Liar:
-    """A source that says the same lies whenever it is asked."""
+class HostileSource:
+    """A source with the same hostile entries in every listing."""
 
     def __init__(self, entries: Sequence[ListedEntry]) -> None:
         self.entries = entries
@@ -45,20 +45,20 @@ class Liar:
         return Listing(CLOCK, (entry for entry in self.entries))
 
 
-def around(mirror: Mirror, far: Path) -> dict[str, tuple[int, ...]]:
-    """All that lies around the stream's raw directory, here and there, but for locks and the work directory."""
-    ours = (mirror.root, mirror.locks, mirror.raw / ".incoming")
+def snapshot_around(mirror: Mirror, source_root: Path) -> dict[str, tuple[int, ...]]:
+    """All files outside of the stream's raw directory, local and remote, without locks and the work directory."""
+    own = (mirror.root, mirror.locks, mirror.raw / ".incoming")
     found = {}
-    for top in (mirror.home, Path(f"{far}.outside")):
+    for top in (mirror.home, Path(f"{source_root}.outside")):
         for path in top.rglob("*"):
-            if not any(path.is_relative_to(own) for own in ours) and path != mirror.home and path != mirror.raw:
+            if not any(path.is_relative_to(root) for root in own) and path != mirror.home and path != mirror.raw:
                 status = path.lstat()
                 found[str(path)] = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
     return {path: stamps for path, stamps in found.items() if "/state" not in path}
 
 
 def plain_files(mirror: Mirror) -> set[str]:
-    """What lies in the raw directory; only directories and regular files may."""
+    """The files in the raw directory; it may hold only directories and regular files."""
     found = [path for path in mirror.root.rglob("*") if not path.is_dir() or path.is_symlink()]
     assert all(path.is_file() and not path.is_symlink() for path in found)
     return {str(path.relative_to(mirror.root)) for path in found}
@@ -73,46 +73,49 @@ def counted(reasons: Sequence[str]) -> dict[str, int]:
     return {reason: reasons.count(reason) for reason in reasons}
 
 
-def test_every_lie_of_a_listing_is_refused_by_name_and_writes_nothing_elsewhere(either: Mirror) -> None:
-    far = Path(either.stream.path)
+def test_every_hostile_entry_is_refused_by_name_and_writes_nothing_elsewhere(either: Mirror) -> None:
+    source_root = Path(either.stream.path)
     neighbour = either.raw / "other/file"
-    write(far, {"good": b"x", "in/file": b"y"})
-    outside = Path(f"{far}.outside")
-    write(outside, {"file": b"what .. would find"})
+    write(source_root, {"good": b"x", "in/file": b"y"})
+    outside = Path(f"{source_root}.outside")
+    write(outside, {"file": b"the target of a path with .."})
     write(neighbour.parent, {"file": b"another stream's"})
-    before = around(either, far)
-    said = [
-        ScannedEntry(name.encode(), FileVersion(1, (far / name).stat().st_mtime_ns)) for name in ("good", "in/file")
+    before = snapshot_around(either, source_root)
+    listed = [
+        ScannedEntry(name.encode(), FileVersion(1, (source_root / name).stat().st_mtime_ns))
+        for name in ("good", "in/file")
     ]
-    said += [ScannedEntry(path.replace(b"OUTSIDE", outside.name.encode()), FileVersion(7, MTIME)) for path in LIES]
-    said += [ScannedEntry(path, FileVersion(11, MTIME), "l") for path in LINKS]
-    said += [ScannedEntry(b"less than nothing", FileVersion(-1, MTIME))]
-    said += [ScannedEntry(b"not yet written", FileVersion(1, CLOCK * 2))]
-    report = either.run(source=Liar(said))
-    assert refused(report) == counted([*LIES.values(), *LINKS.values()]) | {"impossible size or mtime": 2}
+    listed += [
+        ScannedEntry(path.replace(b"OUTSIDE", outside.name.encode()), FileVersion(7, MTIME)) for path in HOSTILE_PATHS
+    ]
+    listed += [ScannedEntry(path, FileVersion(11, MTIME), "l") for path in LINKS]
+    listed += [ScannedEntry(b"less than nothing", FileVersion(-1, MTIME))]
+    listed += [ScannedEntry(b"not yet written", FileVersion(1, CLOCK * 2))]
+    report = either.run(source=HostileSource(listed))
+    assert refused(report) == counted([*HOSTILE_PATHS.values(), *LINKS.values()]) | {"impossible size or mtime": 2}
     assert adds_up(report)
     assert report.total("copied") == 2
     (day,) = report.days
     assert all(
         count.first and all(n.isprintable() and len(n) <= 200 for n in count.first) for count in day.refused.values()
     )
-    assert around(either, far) == before
+    assert snapshot_around(either, source_root) == before
     assert plain_files(either) == {"good", "in/file"}
     assert left_over(either.raw) == []
     shutil.rmtree(outside)
 
 
 def test_a_real_host_with_odd_names_and_links_gives_plain_files_and_counted_refusals(either: Mirror) -> None:
-    far = Path(either.stream.path)
-    write(far, {"good": b"x", "new\nline": b"1", "tab\t": b"2", "n" * 255: b"3", "in/good": b"y"})
-    write(far, {"/".join(["d" * 200] * 6): b"4"})
-    with open(os.fsencode(far) + b"/\xff\xfe", "wb") as file:
+    source_root = Path(either.stream.path)
+    write(source_root, {"good": b"x", "new\nline": b"1", "tab\t": b"2", "n" * 255: b"3", "in/good": b"y"})
+    write(source_root, {"/".join(["d" * 200] * 6): b"4"})
+    with open(os.fsencode(source_root) + b"/\xff\xfe", "wb") as file:
         file.write(b"5")
-    os.utime(os.fsencode(far) + b"/\xff\xfe", ns=(MTIME, MTIME))
+    os.utime(os.fsencode(source_root) + b"/\xff\xfe", ns=(MTIME, MTIME))
     for name, target in (("passwd", "/etc/passwd"), ("etc", "/etc"), ("up", ".."), ("loop", "loop")):
-        (far / name).symlink_to(target)
-        os.utime(far / name, ns=(MTIME, MTIME), follow_symlinks=False)
-    before = around(either, far)
+        (source_root / name).symlink_to(target)
+        os.utime(source_root / name, ns=(MTIME, MTIME), follow_symlinks=False)
+    before = snapshot_around(either, source_root)
     report = either.run()
     assert refused(report) == {
         "control character in the name": 2,
@@ -122,28 +125,28 @@ def test_a_real_host_with_odd_names_and_links_gives_plain_files_and_counted_refu
     }
     assert adds_up(report)
     assert plain_files(either) == {"good", "in/good"}
-    assert around(either, far) == before
+    assert snapshot_around(either, source_root) == before
 
 
 @pytest.mark.parametrize("is_directory", [False, True], ids=["file", "directory"])
-def test_what_becomes_a_link_to_etc_after_the_listing_brings_no_link_and_nothing_of_etc(
+def test_a_file_that_becomes_a_link_to_etc_after_the_listing_is_not_followed(
     either: Mirror, is_directory: bool
 ) -> None:
-    far = Path(either.stream.path)
-    write(far, {"in/passwd": b"x", "stays": b"z"})
+    source_root = Path(either.stream.path)
+    write(source_root, {"in/passwd": b"x", "stays": b"z"})
 
     def swap() -> None:
-        (far / "in/passwd").unlink()
+        (source_root / "in/passwd").unlink()
         if is_directory:
-            (far / "in").rmdir()
-            (far / "in").symlink_to("/etc")
+            (source_root / "in").rmdir()
+            (source_root / "in").symlink_to("/etc")
         else:
-            (far / "in/passwd").symlink_to("/etc/passwd")
+            (source_root / "in/passwd").symlink_to("/etc/passwd")
 
-    before = around(either, far)
-    report = either.run(source=Meanwhile(either.source, swap))
+    before = snapshot_around(either, source_root)
+    report = either.run(source=ChangingSource(either.source, swap))
     (day,) = report.days
     assert (report.total("copied"), day.unsettled.total + day.refused_count) == (1, 1)
     assert adds_up(report)
     assert plain_files(either) == {"stays"}
-    assert around(either, far) == before
+    assert snapshot_around(either, source_root) == before

@@ -1,4 +1,4 @@
-"""No name, site value or environment is ever a command: against the real remote shell, its sshd, and rsync."""
+"""No file name, site value or environment variable is executed: with a real remote shell, sshd and rsync."""
 
 import os
 import re
@@ -18,10 +18,10 @@ from aurora_platform.config.types import Address, Login, Name, RelativePath
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, Mirror, adds_up, host_of, stream_of, write
 
-few = settings.get_profile("mirror")
+few_examples = settings.get_profile("mirror")
 
 CANARY = Path(tempfile.gettempdir()) / f"aurora-canary-{uuid.uuid4().hex}"
-# A name has no slash, but a shell has one: the first letter of its home. CANARY lies two levels deep at most.
+# A name has no slash, so the shell takes one from the begin of $HOME. CANARY is two levels deep at most.
 SLASH = "${HOME%%[a-z]*}"
 TOUCH = "touch " + str(CANARY).replace("/", SLASH)
 PAYLOADS = [
@@ -39,19 +39,19 @@ TAME = NAMES.map(lambda name: name.replace("\n", "").replace("\t", "") or "-")
 
 @pytest.fixture(autouse=True)
 def canary() -> Iterator[None]:
-    """What any executed command would leave; nothing may be there after a test."""
+    """The file that an executed command would make; it must not exist after a test."""
     CANARY.unlink(missing_ok=True)
     yield
     assert not CANARY.exists(), "a command was executed"
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 5, 7])
-def test_the_payloads_are_commands_to_a_shell_that_reads_them(number: int) -> None:
+def test_a_shell_executes_the_payloads(number: int) -> None:
     subprocess.run(["sh", "-c", f"true {PAYLOADS[number]}"], check=False)
     CANARY.unlink()
 
 
-@settings(few, max_examples=8)
+@settings(few_examples, max_examples=8)
 @given(root=TAME, raw=TAME, directory=TAME, names=st.lists(NAMES, min_size=1, max_size=8, unique=True))
 @example(root=PAYLOADS[0], raw=PAYLOADS[1], directory=PAYLOADS[2], names=PAYLOADS)
 @example(
@@ -63,32 +63,32 @@ def test_names_and_paths_of_metacharacters_are_copied_byte_for_byte_and_never_ex
     key_server: SshServer, root: str, raw: str, directory: str, names: list[str]
 ) -> None:
     with tempfile.TemporaryDirectory() as place:
-        far = Path(place) / "far" / root
+        source_root = Path(place) / "source" / root
         files = {f"{directory}/{name}": os.urandom(20) + name.encode() for name in names}
-        write(far, files)
-        # Asked for by directory, so that it stands on the far side's command line.
+        write(source_root, files)
+        # Requested by directory, so that the directory is on the command line of the host.
         asked = directory.replace("%", "%%")
-        stream = stream_of(far, ANYTHING, raw=f"in/{raw}", day_dirs=[asked], include=["**/*"])
+        stream = stream_of(source_root, ANYTHING, raw=f"in/{raw}", day_dirs=[asked], include=["**/*"])
         report = Mirror(stream, Path(place) / "home", host_of(key_server)).run()
-        good = {path: content for path, content in files.items() if path.isprintable() and is_taken(path)}
-        here = Path(place) / "home/raw/in" / raw
-        found = {str(p.relative_to(here)): p.read_bytes() for p in here.rglob("*") if p.is_file()}
+        good = {path: content for path, content in files.items() if path.isprintable() and is_copied(path)}
+        local_dir = Path(place) / "home/raw/in" / raw
+        found = {str(p.relative_to(local_dir)): p.read_bytes() for p in local_dir.rglob("*") if p.is_file()}
         assert found == good
         assert report.total("copied") == len(good)
         assert adds_up(report)
-        assert sorted(os.listdir(Path(place))) == ["far", "home"]
+        assert sorted(os.listdir(Path(place))) == ["home", "source"]
         assert not CANARY.exists()
 
 
-def is_taken(path: str) -> bool:
-    """Patterns pass over names with a dot in front; rsync's receiver refuses a backslash before a wildcard."""
+def is_copied(path: str) -> bool:
+    """Whether a path is copied: patterns skip hidden names, and rsync refuses a backslash before a wildcard."""
     return not any(part.startswith(".") for part in path.split("/")) and not re.search(r"\\[][*?]", path)
 
 
-@settings(few, max_examples=100)
+@settings(few_examples, max_examples=100)
 @given(NAMES)
-def test_what_stands_bare_on_a_command_line_is_never_made_of_metacharacters(text: str) -> None:
-    """Logins and addresses begin with no dash, and have no character that any shell, ssh or rsync reads."""
+def test_unquoted_command_arguments_have_no_metacharacters(text: str) -> None:
+    """Logins and addresses do not begin with a dash, and have no character that a shell, ssh or rsync interprets."""
     for kind in (Login, Address, Name):
         try:
             value = TypeAdapter(kind).validate_python(text)
@@ -101,7 +101,7 @@ def test_what_stands_bare_on_a_command_line_is_never_made_of_metacharacters(text
             host = SshHost(address="127.0.0.1", user="aurora", auth="key", identity=Path(value))
         except ValidationError:
             continue
-        assert not set(str(host.identity)) & set(" \t\n'\"\\%$~"), "ssh and rsync would take it apart"
+        assert not set(str(host.identity)) & set(" \t\n'\"\\%$~"), "ssh and rsync would split it"
     try:
         TypeAdapter(RelativePath).validate_python(f"../{text}")
         pytest.fail("that leads upwards")
@@ -109,23 +109,23 @@ def test_what_stands_bare_on_a_command_line_is_never_made_of_metacharacters(text
         pass
 
 
-def test_a_home_of_metacharacters_is_no_command_to_ssh_or_rsync(
-    key_server: SshServer, far: Path, tmp_path: Path
+def test_a_state_directory_with_metacharacters_is_not_executed_by_ssh_or_rsync(
+    key_server: SshServer, source_root: Path, tmp_path: Path
 ) -> None:
-    """The state directory, with the file of host keys, stands inside of rsync's option for the remote shell."""
-    write(far, {"file": b"content"})
+    """The state directory, with the file of host keys, is part of rsync's option for the remote shell."""
+    write(source_root, {"file": b"content"})
     home = tmp_path / ";touch`id`&|<>(){}[]*?!#^="
-    mirror = Mirror(stream_of(far, ANYTHING), home, host_of(key_server))
+    mirror = Mirror(stream_of(source_root, ANYTHING), home, host_of(key_server))
     assert mirror.run().total("copied") == 1
     assert (mirror.root / "file").read_bytes() == b"content"
     assert (home / "state/known_hosts").read_text().count("\n") == 1
     assert [path.name for path in tmp_path.iterdir() if path.name != "sshd"] == [home.name]
 
 
-def test_nothing_in_the_environment_is_a_command(
-    key_server: SshServer, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_environment_variable_is_executed(
+    key_server: SshServer, source_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(far, {"file": b"content"})
+    write(source_root, {"file": b"content"})
     script = tmp_path / "script"
     script.write_text(f"#!/bin/sh\ntouch {CANARY}\n")
     script.chmod(0o755)
@@ -133,6 +133,6 @@ def test_nothing_in_the_environment_is_a_command(
         monkeypatch.setenv(name, str(script))
     monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
     monkeypatch.setenv("RSYNC_PARTIAL_DIR", str(tmp_path / "elsewhere"))
-    mirror = Mirror(stream_of(far, ANYTHING), tmp_path / "home", host_of(key_server))
+    mirror = Mirror(stream_of(source_root, ANYTHING), tmp_path / "home", host_of(key_server))
     assert mirror.run().total("copied") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "script"]

@@ -1,4 +1,4 @@
-"""Transfers that are cut: by a host, a signal, a time bound or SIGKILL. The next pass goes on, and no litter stays."""
+"""Transfers cut by a host, a signal, a time limit or SIGKILL: the next pass resumes them and leaves no other files."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from tests.mirror.parts import (
     DAY,
     SETTLED,
     Mirror,
-    Noted,
+    RecordingTransfer,
     differences,
     host_of,
     left_over,
@@ -37,20 +37,20 @@ fork = get_context("fork")
 
 
 @pytest.fixture
-def big(far: Path) -> Path:
-    """A host with one file that takes a while, and one that does not."""
-    write(far, {BIG: random.Random(5).randbytes(SIZE), SMALL: b"x"})
-    return far
+def big(source_root: Path) -> Path:
+    """A host with a large file and a small file."""
+    write(source_root, {BIG: random.Random(5).randbytes(SIZE), SMALL: b"x"})
+    return source_root
 
 
 @pytest.fixture
 def slow(big: Path, own_server: SshServer, tmp_path: Path) -> Mirror:
-    """A mirror over a thin line: the big file takes 10 s, or as many times that as bounds here are longer."""
+    """A mirror with low bandwidth: the big file takes 10 s, longer on a busy machine."""
     return Mirror(stream_of(big), tmp_path / "home", host_of(own_server), bandwidth=300 // factor())
 
 
-def programs(mirror: Mirror) -> set[int]:
-    """The processes on this side that work for a mirror: those that have its home in their command line."""
+def processes_of(mirror: Mirror) -> set[int]:
+    """The local processes of a mirror: its home is in their command line."""
     found = set()
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -60,38 +60,38 @@ def programs(mirror: Mirror) -> set[int]:
     return found
 
 
-def rsyncs(mirror: Mirror) -> set[int]:
-    return {pid for pid in programs(mirror) if comm(pid) == "rsync"}
+def rsync_processes(mirror: Mirror) -> set[int]:
+    return {pid for pid in processes_of(mirror) if name_of(pid) == "rsync"}
 
 
-def terminate(mirror: Mirror) -> None:
-    for pid in rsyncs(mirror):
+def terminate_rsync(mirror: Mirror) -> None:
+    for pid in rsync_processes(mirror):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
 
-def comm(pid: int) -> str:
+def name_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
 
 
-def has_begun(mirror: Mirror) -> bool:
-    """Whether a good part of the big file has arrived."""
+def has_arrived_partly(mirror: Mirror) -> bool:
+    """Whether 200 kB of the big file have arrived."""
     new = mirror.work / "new"
     with contextlib.suppress(OSError):
         return any(path.stat().st_size > 200_000 for path in new.rglob("*") if path.is_file())
     return False
 
 
-def once_begun(mirror: Mirror, act: Callable[[], object]) -> AbstractContextManager[None]:
-    """Run the block; when a good part has arrived, act."""
-    return once(lambda: has_begun(mirror), act)
+def when_begun(mirror: Mirror, act: Callable[[], object]) -> AbstractContextManager[None]:
+    """Run the block; act when a part of the big file has arrived."""
+    return once(lambda: has_arrived_partly(mirror), act)
 
 
 def check_next_pass(mirror: Mirror, source: Path, *, resumes: bool | None = True) -> None:
-    """Without the thin line, the next pass takes up what had come and ends with the right tree."""
-    assert not (mirror.root / BIG).exists(), "half a file has no name"
+    """With full bandwidth, the next pass resumes the transfer and completes the tree."""
+    assert not (mirror.root / BIG).exists(), "a partial file is not published"
     report = mirror.but(bandwidth=0).run()
     assert (mirror.root / BIG).stat().st_size == SIZE
     assert differences(source, mirror.root) == []
@@ -99,25 +99,25 @@ def check_next_pass(mirror: Mirror, source: Path, *, resumes: bool | None = True
     assert left_over(mirror.raw) == []
 
 
-def test_a_host_that_goes_down_in_the_middle_is_resumed(slow: Mirror, big: Path, own_server: SshServer) -> None:
-    with pytest.raises(TransferError, match=r"rsync ended with \d+ \(") as caught, once_begun(slow, own_server.stop):
+def test_a_transfer_is_resumed_after_the_host_went_down(slow: Mirror, big: Path, own_server: SshServer) -> None:
+    with pytest.raises(TransferError, match=r"rsync ended with \d+ \(") as caught, when_begun(slow, own_server.stop):
         slow.run()
     assert "\n" not in str(caught.value)
-    until(lambda: not programs(slow))
+    until(lambda: not processes_of(slow))
     own_server.start()
     check_next_pass(slow, big)
 
 
-def test_an_rsync_that_is_terminated_is_resumed(slow: Mirror, big: Path) -> None:
+def test_a_transfer_is_resumed_after_rsync_was_terminated(slow: Mirror, big: Path) -> None:
     with (
         pytest.raises(TransferError, match=r"ended by a signal|connection broke"),
-        once_begun(slow, lambda: terminate(slow)),
+        when_begun(slow, lambda: terminate_rsync(slow)),
     ):
         slow.run()
     check_next_pass(slow, big)
 
 
-def test_a_cut_file_is_resumed_although_another_day_was_fetched_meanwhile(slow: Mirror, big: Path) -> None:
+def test_a_partial_file_is_resumed_after_a_pass_over_another_day(slow: Mirror, big: Path) -> None:
     with pytest.raises(TransferError, match="took longer"):
         slow.but(bound=patient(3)).run()
     write(big, {"FISH/20260301/10/HDR_20260301_100000.jpg": b"of another day"})
@@ -131,12 +131,14 @@ def test_a_transfer_that_takes_too_long_is_ended_and_resumed(slow: Mirror, big: 
     with pytest.raises(TransferError, match="took longer than the site's limit for a transfer"):
         slow.but(bound=patient(3)).run()
     assert time.monotonic() - began >= patient(3)
-    assert not (slow.root / BIG).exists(), "it was ended long before the file had come"
-    until(lambda: not programs(slow))
+    assert not (slow.root / BIG).exists(), "it ended long before the file arrived"
+    until(lambda: not processes_of(slow))
     check_next_pass(slow, big)
 
 
-def test_a_host_that_stops_sending_is_left_after_the_stall_time(slow: Mirror, big: Path, own_server: SshServer) -> None:
+def test_a_transfer_ends_after_the_stall_time_if_the_host_stops_sending(
+    slow: Mirror, big: Path, own_server: SshServer
+) -> None:
     frozen: list[int] = []
 
     def freeze() -> None:
@@ -144,10 +146,10 @@ def test_a_host_that_stops_sending_is_left_after_the_stall_time(slow: Mirror, bi
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
 
-    with pytest.raises(TransferError, match="nothing moved for too long"), once_begun(slow, freeze):
-        slow.but(stall=patient(3)).run()  # with 1 s rsync's own --timeout would do, with more it does not
+    with pytest.raises(TransferError, match="nothing moved for too long"), when_begun(slow, freeze):
+        slow.but(stall=patient(3)).run()  # 1 s would be covered by rsync's own --timeout
     assert frozen
-    until(lambda: not programs(slow))  # ssh too, although the far side still keeps the session open
+    until(lambda: not processes_of(slow))  # ssh too, although the host still keeps the session open
     check_next_pass(slow, big)
 
 
@@ -157,29 +159,29 @@ def test_an_rsync_that_is_killed_while_the_host_is_frozen_leaves_no_ssh(
     def freeze_and_kill() -> None:
         for pid in senders(own_server):
             os.kill(pid, signal.SIGSTOP)
-        for pid in rsyncs(slow):  # as when memory runs out
+        for pid in rsync_processes(slow):  # as when memory runs out
             with contextlib.suppress(ProcessLookupError):  # it is two processes, and one may end with the other
                 os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(TransferError, match=r"killed|connection broke"), once_begun(slow, freeze_and_kill):
+    with pytest.raises(TransferError, match=r"killed|connection broke"), when_begun(slow, freeze_and_kill):
         slow.run()
-    until(lambda: not programs(slow))
+    until(lambda: not processes_of(slow))
     check_next_pass(slow, big, resumes=None)
 
 
 def senders(server: SshServer) -> list[int]:
-    """The far sides of rsync that run in this server's sessions."""
+    """The rsync senders that run in this server's sessions."""
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (directory / "cmdline").read_bytes().startswith(b"rsync\0--server\0--sender"):
                 pid = int(directory.name)
-                found += [pid] if is_of(server, pid) else []
+                found += [pid] if belongs_to(server, pid) else []
     return found
 
 
-def is_of(server: SshServer, pid: int) -> bool:
-    """Whether a process is of this server: its parents lead to the sshd that was started with its configuration."""
+def belongs_to(server: SshServer, pid: int) -> bool:
+    """Whether a process belongs to this server: its sshd is among the parent processes."""
     while pid > 1:
         if os.fsencode(server.directory) in Path(f"/proc/{pid}/cmdline").read_bytes():
             return True
@@ -187,34 +189,34 @@ def is_of(server: SshServer, pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("wait_for_it", [True, False])
-def test_a_run_that_is_killed_takes_rsync_with_it_and_the_next_one_converges(
-    slow: Mirror, big: Path, wait_for_it: bool
+@pytest.mark.parametrize("waits_for_rsync", [True, False])
+def test_a_killed_run_ends_its_rsync_and_the_next_run_completes_the_tree(
+    slow: Mirror, big: Path, waits_for_rsync: bool
 ) -> None:
     run = fork.Process(target=slow.run)
     run.start()
-    until(lambda: has_begun(slow))
-    assert rsyncs(slow)
+    until(lambda: has_arrived_partly(slow))
+    assert rsync_processes(slow)
     run.kill()
     run.join()
-    if wait_for_it:
-        until(lambda: not programs(slow))
+    if waits_for_rsync:
+        until(lambda: not processes_of(slow))
         check_next_pass(slow, big)
-    else:  # at once: the dead run's transfer may still be ending, and holds its lock meanwhile
+    else:  # at once: the killed run's transfer may still be ending, and holds its lock until then
         slow.but(bandwidth=0).run()
         assert differences(big, slow.root) == []
         assert left_over(slow.raw) == []
-        assert not programs(slow)
+        assert not processes_of(slow)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_run_that_is_killed_at_any_moment_leaves_a_tree_that_the_next_one_completes(
+def test_after_a_kill_at_any_moment_the_next_run_completes_the_tree(
     camera: tuple[Path, object], tmp_path: Path, seed: int
 ) -> None:
     mirror = Mirror(stream_of(camera[0]), tmp_path / "home")
     run = fork.Process(target=mirror.run)
     run.start()
-    time.sleep(patient(random.Random(seed).uniform(0, 0.25)))  # at any moment of its work, also on a slow machine
+    time.sleep(patient(random.Random(seed).uniform(0, 0.25)))  # scaled for a slow machine
     run.kill()
     run.join()
     mirror.run()
@@ -224,7 +226,7 @@ def test_a_run_that_is_killed_at_any_moment_leaves_a_tree_that_the_next_one_comp
     assert left_over(mirror.raw) == []
 
 
-def test_what_a_dead_run_left_is_removed_although_nothing_is_left_to_copy(big: Path, tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_removed_even_if_nothing_is_copied(big: Path, tmp_path: Path) -> None:
     mirror = Mirror(stream_of(big), tmp_path / "home")
     mirror.run()
     (mirror.work / "new").mkdir(parents=True)
@@ -233,17 +235,17 @@ def test_what_a_dead_run_left_is_removed_although_nothing_is_left_to_copy(big: P
     assert left_over(mirror.raw) == []
 
 
-def test_what_was_kept_of_an_older_version_does_not_spoil_the_new_one(
+def test_a_partial_file_of_an_older_version_does_not_damage_the_new_version(
     slow: Mirror, big: Path, own_server: SshServer
 ) -> None:
-    with pytest.raises(TransferError), once_begun(slow, own_server.stop):
+    with pytest.raises(TransferError), when_begun(slow, own_server.stop):
         slow.run()
     own_server.start()
     write(big, {BIG: random.Random(6).randbytes(SIZE)})
     check_next_pass(slow, big, resumes=False)
 
 
-def test_a_transfer_that_still_ends_holds_off_the_next_one(big: Path, tmp_path: Path) -> None:
+def test_a_pass_waits_for_the_lock_of_the_previous_transfer(big: Path, tmp_path: Path) -> None:
     mirror = Mirror(stream_of(big), tmp_path / "home")
     mirror.locks.mkdir(parents=True)
     with (mirror.locks / "mirror.wxcam.transfer.lock").open("w") as lock:
@@ -256,32 +258,34 @@ def test_a_transfer_that_still_ends_holds_off_the_next_one(big: Path, tmp_path: 
 FIRST = "FISH/20260305/HDR_20260305_090000.mp4"  # rsync sends a directory's files in this order
 
 
-def test_what_came_whole_before_a_transfer_was_cut_is_published_by_the_run_that_fails(slow: Mirror, big: Path) -> None:
+def test_files_that_arrived_complete_before_a_cut_are_published_by_the_failing_run(slow: Mirror, big: Path) -> None:
     write(big, {FIRST: b"came whole"})
 
-    with pytest.raises(TransferError), once_begun(slow, lambda: terminate(slow)):
+    with pytest.raises(TransferError), when_begun(slow, lambda: terminate_rsync(slow)):
         slow.run()
     assert (slow.root / FIRST).read_bytes() == b"came whole"
     check_next_pass(slow, big)
 
 
 @pytest.mark.parametrize("is_changed", [False, True])
-def test_what_came_whole_to_a_run_that_was_killed_is_not_sent_again_unless_it_has_changed(
+def test_a_file_that_arrived_in_a_killed_run_is_transferred_again_only_if_it_changed(
     slow: Mirror, big: Path, is_changed: bool
 ) -> None:
     write(big, {FIRST: b"came whole"})
     run = fork.Process(target=slow.run)
     run.start()
-    until(lambda: has_begun(slow))
+    until(lambda: has_arrived_partly(slow))
     run.kill()
     run.join()
-    until(lambda: not programs(slow))
-    assert not (slow.root / FIRST).exists(), "it was never proved"
+    until(lambda: not processes_of(slow))
+    assert not (slow.root / FIRST).exists(), "it was never verified"
     if is_changed:
         write(big, {FIRST: b"anew whole"}, at=SETTLED + timedelta(hours=1))
-    transfer = Noted(slow.but(bandwidth=0).transfer)
+    transfer = RecordingTransfer(slow.but(bandwidth=0).transfer)
     slow.run(transfer=transfer)
-    assert transfer.paths == [*[[FIRST]] * is_changed, [BIG]], "nor is the other small one, which came before it"
+    assert transfer.paths == [*[[FIRST]] * is_changed, [BIG]], (
+        "the small file, which arrived before, is not transferred again either"
+    )
     assert (slow.root / FIRST).read_bytes() == (b"anew whole" if is_changed else b"came whole")
     assert differences(big, slow.root) == []
     assert left_over(slow.raw) == []

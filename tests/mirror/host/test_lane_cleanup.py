@@ -1,4 +1,4 @@
-"""What other lanes have left in the work directories: whoever comes by tidies it, and never while it is in use."""
+"""Cleanup of other lanes' work directories: any pass removes expired files, but never of a lane in use."""
 
 import os
 import random
@@ -21,15 +21,15 @@ LANES = ["wxcam.history", "another", "gone_from_the_site.history"]
 
 
 @pytest.fixture
-def mirror(far: Path, tmp_path: Path) -> Mirror:
-    write(far, {"a.dat": random.Random(1).randbytes(5 * MB)})
-    mirror = Mirror(stream_of(far, ANYTHING), tmp_path / "home")
+def mirror(source_root: Path, tmp_path: Path) -> Mirror:
+    write(source_root, {"a.dat": random.Random(1).randbytes(5 * MB)})
+    mirror = Mirror(stream_of(source_root, ANYTHING), tmp_path / "home")
     mirror.raw.mkdir(parents=True)
     return mirror
 
 
-def leave(mirror: Mirror, lane: str, name: str, size: int, age: timedelta) -> Path:
-    """Something that a run which was killed left behind."""
+def leave_behind(mirror: Mirror, lane: str, name: str, size: int, age: timedelta) -> Path:
+    """Write a file as a killed run leaves it behind."""
     path = mirror.raw / ".incoming" / lane / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
@@ -38,21 +38,21 @@ def leave(mirror: Mirror, lane: str, name: str, size: int, age: timedelta) -> Pa
     return path
 
 
-def test_parts_that_nobody_came_back_for_go_whosever_they_are(mirror: Mirror) -> None:
-    old = [leave(mirror, lane, "partial/old", 1, OLD) for lane in LANES]
-    new = [leave(mirror, lane, "partial/new", 1, NEW) for lane in LANES[:2]]
+def test_expired_files_of_all_lanes_are_removed(mirror: Mirror) -> None:
+    old = [leave_behind(mirror, lane, "partial/old", 1, OLD) for lane in LANES]
+    new = [leave_behind(mirror, lane, "partial/new", 1, NEW) for lane in LANES[:2]]
     for lane, age in ((LANES[1], NEW), (LANES[2], OLD)):
         for name in ("arrived/in/x.dat", "new/.x.dat.AbCdEf", "files"):
-            (new if age == NEW else old).append(leave(mirror, lane, name, 1, age))
+            (new if age == NEW else old).append(leave_behind(mirror, lane, name, 1, age))
     mirror.run()
     assert [path for path in old if path.exists()] == []
     assert [path for path in new if not path.exists()] == []
-    assert not (mirror.raw / ".incoming" / LANES[2]).exists(), "nor a directory in which nothing is left"
+    assert not (mirror.raw / ".incoming" / LANES[2]).exists(), "an empty work directory is removed too"
 
 
 @pytest.mark.parametrize("lock", ["mirror.another", "mirror.another.transfer"])
-def test_a_lane_in_which_somebody_works_is_left_alone(mirror: Mirror, lock: str) -> None:
-    part = leave(mirror, "another", "partial/old", 1, OLD)
+def test_a_lane_in_use_is_left_alone(mirror: Mirror, lock: str) -> None:
+    part = leave_behind(mirror, "another", "partial/old", 1, OLD)
     with hold_lock(mirror.locks, lock, timedelta(0)):
         assert mirror.run().total("copied") == 1
         assert part.exists()
@@ -60,8 +60,8 @@ def test_a_lane_in_which_somebody_works_is_left_alone(mirror: Mirror, lock: str)
     assert not part.exists()
 
 
-def test_a_pass_over_history_tidies_as_well_also_the_live_lane(mirror: Mirror) -> None:
-    live, other = (leave(mirror, lane, "partial/b.dat", 1, OLD) for lane in ("wxcam", "another"))
+def test_a_history_pass_also_removes_expired_files_of_the_live_lane(mirror: Mirror) -> None:
+    live, other = (leave_behind(mirror, lane, "partial/b.dat", 1, OLD) for lane in ("wxcam", "another"))
     mirror.run(date(2026, 3, 1), live_from=DAY)
     assert (live.exists(), other.exists()) == (False, False)
 
@@ -75,11 +75,11 @@ def test_a_pass_over_history_tidies_as_well_also_the_live_lane(mirror: Mirror) -
         ("another", "mirror.unrelated", 0),
     ],
 )
-def test_parts_of_the_streams_history_make_room_for_what_is_live_unless_they_are_in_use(
+def test_partial_files_of_the_streams_history_make_room_for_live_files_unless_in_use(
     mirror: Mirror, lane: str, lock: str, copied: int
 ) -> None:
     def passes() -> Any:
-        part = leave(mirror, lane, "partial/of_history.dat", 6 * MB, timedelta(0))
+        part = leave_behind(mirror, lane, "partial/of_history.dat", 6 * MB, timedelta(0))
         with hold_lock(mirror.locks, lock, timedelta(0)):
             report = mirror.run(live_from=DAY)
         return report.total("copied"), report.total("refused_count"), part.exists(), left_over(mirror.raw)
@@ -88,19 +88,17 @@ def test_parts_of_the_streams_history_make_room_for_what_is_live_unless_they_are
     assert found == (copied, 1 - copied, not copied, [] if copied else [f".incoming/{lane}/partial/of_history.dat"])
 
 
-def test_history_takes_no_room_from_what_is_live(mirror: Mirror) -> None:
+def test_history_deletes_no_partial_file_of_the_live_lane(mirror: Mirror) -> None:
     def passes() -> Any:
-        part = leave(mirror, "wxcam", "partial/of_today.dat", 6 * MB, timedelta(0))
+        part = leave_behind(mirror, "wxcam", "partial/of_today.dat", 6 * MB, timedelta(0))
         report = mirror.run(live_from=DAY + timedelta(days=1))
         return report.total("copied"), part.exists()
 
     assert with_mounts([tmpfs(mirror.raw, "8m")], passes) == (0, True)
 
 
-def test_what_may_not_be_removed_in_another_lane_holds_up_nobody(
-    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    part = leave(mirror, "another", "partial/old", 1, OLD)
+def test_an_error_in_another_lane_does_not_stop_a_pass(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = leave_behind(mirror, "another", "partial/old", 1, OLD)
     unlink: Callable[..., None] = Path.unlink
 
     def refuse(path: Path, *more: Any, **others: Any) -> None:

@@ -1,4 +1,4 @@
-"""Listing: the walk and the host's script say what `find` says, and a cut listing never passes for whole."""
+"""Listing: the local walk and the remote script equal the output of `find`, and a cut listing is an error."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, DAY, Mirror, entries, host_of, stream_of
 from tests.troubled_hosts import answer_with
 
-patient = settings.get_profile("mirror")
+few_examples = settings.get_profile("mirror")
 
 ODD_NAMES = [
     b"plain", b"two words", b" leading and trailing ", b"new\nline", b"tab\t", b"-leading", b"--", b"-exec", b"!", b"(",
@@ -44,7 +44,7 @@ ODD_NAMES = [
 
 
 def odd_tree(root: Path) -> None:
-    """Every odd name as a file, as a directory with a file in it, and a few things that are no files."""
+    """Make every odd name as a file and as a directory with a file in it, and a few entries that are no files."""
     base = os.fsencode(root)
     for number, name in enumerate(ODD_NAMES):
         for path in (name, b"in/" + name, b"dir " + name[:200] + b"/" + name):
@@ -65,7 +65,7 @@ def odd_tree(root: Path) -> None:
 
 
 def by_find(root: Path, below: Sequence[bytes] = ()) -> dict[bytes, ListedEntry]:
-    """What GNU find says, asked in another way than the script under test asks."""
+    """The entries from GNU find, called in another way than the script under test calls it."""
     found = {}
     for start in below or [b""]:
         where = os.path.join(os.fsencode(root), start)
@@ -80,7 +80,7 @@ def by_find(root: Path, below: Sequence[bytes] = ()) -> dict[bytes, ListedEntry]
 
 
 def by_shell(root: Path | str | bytes, below: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
-    """The listing that the script gives in a real shell of this machine."""
+    """The listing by the script, in a real shell of this machine."""
     command = remote_command(os.fsdecode(root), below, named=named)
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -89,8 +89,8 @@ def by_shell(root: Path | str | bytes, below: Sequence[str] = (), named: Sequenc
     return parse_listing(split_records([done.stdout]), unreadable)
 
 
-def same(listing: Listing, expected: dict[bytes, ListedEntry], starts: Sequence[bytes] = (b".",)) -> None:
-    """The same entries; find names what it begins with, a walk does not, and a pipe's letter is not ours."""
+def assert_same(listing: Listing, expected: dict[bytes, ListedEntry], starts: Sequence[bytes] = (b".",)) -> None:
+    """Compare entries; only find lists the starting points, and the kind of a pipe is OTHER."""
     found = {
         path: e._replace(kind=e.kind if e.kind in (FILE, DIRECTORY, SYMLINK) else OTHER)
         for path, e in entries(listing).items()
@@ -100,39 +100,39 @@ def same(listing: Listing, expected: dict[bytes, ListedEntry], starts: Sequence[
 
 
 @pytest.fixture
-def odd(far: Path) -> Path:
-    odd_tree(far)
-    return far
+def odd(source_root: Path) -> Path:
+    odd_tree(source_root)
+    return source_root
 
 
-def test_a_local_listing_says_what_find_says(odd: Path) -> None:
+def test_a_local_listing_equals_the_output_of_find(odd: Path) -> None:
     expected = by_find(odd)
     assert len(expected) > 3 * len(ODD_NAMES)
-    same(LocalSource().list(str(odd), []), expected)
+    assert_same(LocalSource().list(str(odd), []), expected)
 
 
-def test_the_script_says_in_a_real_shell_what_find_says(odd: Path) -> None:
-    same(by_shell(odd), by_find(odd))
+def test_the_script_in_a_real_shell_equals_the_output_of_find(odd: Path) -> None:
+    assert_same(by_shell(odd), by_find(odd))
 
 
-def test_the_script_says_over_ssh_what_find_says(odd: Path, server: SshServer, tmp_path: Path) -> None:
+def test_the_script_over_ssh_equals_the_output_of_find(odd: Path, server: SshServer, tmp_path: Path) -> None:
     mirror = Mirror(stream_of(odd), tmp_path, host_of(server))
     listing = mirror.source.list(str(odd), [])
-    same(listing, by_find(odd))
+    assert_same(listing, by_find(odd))
     assert listing.unreadable.total == 0
     assert f"Accepted {'none' if server.auth == 'none' else 'publickey'} for {server.user}" in server.log()
 
 
-def test_only_the_asked_directories_are_listed_and_missing_ones_are_none(odd: Path) -> None:
+def test_only_the_requested_directories_are_listed_and_missing_directories_are_skipped(odd: Path) -> None:
     below = ["in", "dir -exec", "dir #hash", "missing", "missing/deeper", "plain/under a file", "dir *", "-no"]
     expected = by_find(odd, [b"in", b"dir -exec", b"dir #hash", b"dir *"])
     for listing in (LocalSource().list(str(odd), below), by_shell(odd, below)):
-        same(listing, expected, [b"in", b"dir -exec", b"dir #hash", b"dir *"])
+        assert_same(listing, expected, [b"in", b"dir -exec", b"dir #hash", b"dir *"])
         assert listing.unreadable.total <= 1  # "plain/under a file": Not a directory
 
 
 @pytest.mark.parametrize("name", ["link to directory", "link to nowhere", "plain", "pipe"])
-def test_what_stands_where_a_directory_was_asked_for_is_one_entry(odd: Path, name: str) -> None:
+def test_a_requested_path_that_is_no_directory_is_one_entry(odd: Path, name: str) -> None:
     (local,) = LocalSource().list(str(odd), [name]).entries
     (shell,) = by_shell(odd, [name]).entries
     assert local.path == shell.path == name.encode()
@@ -140,26 +140,26 @@ def test_what_stands_where_a_directory_was_asked_for_is_one_entry(odd: Path, nam
     assert local.kind == shell.kind or name == "pipe"
 
 
-def test_a_camera_is_listed_by_day_the_same_on_all_ways(camera: tuple[Path, Report], remote: Mirror) -> None:
+def test_a_camera_is_listed_by_day_the_same_locally_and_over_ssh(camera: tuple[Path, Report], remote: Mirror) -> None:
     below = ["FISH/20260304", "FISH/20260305", "PANO/20260305"]
     starts = [b"FISH/20260305", b"PANO/20260305"]
     expected = by_find(camera[0], starts)
     assert sum(entry.kind == FILE for entry in expected.values()) == camera[1].files
     for listing in (remote.source.list(str(camera[0]), below), LocalSource().list(str(camera[0]), below)):
-        same(listing, expected, starts)
+        assert_same(listing, expected, starts)
 
 
 SHELL = st.text(st.sampled_from("a '\"\\$`;&|<>(){}[]*?!#~=%^-\t\r\n\x01\x7fþ"), min_size=1, max_size=10)
 NAMES = SHELL.filter(lambda name: name not in (".", ".."))
 
 
-@settings(patient)
+@settings(few_examples)
 @given(root=NAMES, day=NAMES, name=NAMES)
 @example(root="-n", day="-exec", name="$(touch owned)")
 @example(root="'; touch owned; '", day="`touch owned`", name="a\nb")
 @example(root=" ", day="'", name='"')
 @example(root="\\", day="*", name="?")
-def test_no_name_means_anything_to_the_hosts_shell(root: str, day: str, name: str) -> None:
+def test_no_name_is_interpreted_by_the_hosts_shell(root: str, day: str, name: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory) / root
         (place / day).mkdir(parents=True)
@@ -167,42 +167,42 @@ def test_no_name_means_anything_to_the_hosts_shell(root: str, day: str, name: st
         for below in ([], [day]):
             found = entries(by_shell(place, below))
             assert found[f"{day}/{name}".encode()].version.size == 5
-            same(
+            assert_same(
                 by_shell(place, below),
                 by_find(place, [b.encode() for b in below]),
                 [b.encode() for b in below] or [b"."],
             )
 
 
-def test_no_name_means_anything_to_the_shell_of_a_login(far: Path, server: SshServer, tmp_path: Path) -> None:
-    # sshd hands one line to the login shell, which takes it apart before the script runs.
-    place = far / "ro ot'\"$(id)`id`;&|*?[x]\\ "
+def test_no_name_is_interpreted_by_the_login_shell(source_root: Path, server: SshServer, tmp_path: Path) -> None:
+    # sshd gives one line to the login shell, which splits it before the script runs.
+    place = source_root / "ro ot'\"$(id)`id`;&|*?[x]\\ "
     (place / "da y'\"$HOME\n*").mkdir(parents=True)
     (place / "da y'\"$HOME\n*" / "fi le").write_bytes(b"12345")
     for below in ([], ["da y'\"$HOME\n*"]):
         listing = Mirror(stream_of(place), tmp_path, host_of(server)).source.list(str(place), below)
         starts = [path.encode() for path in below]
-        same(listing, by_find(place, starts), starts or [b"."])
+        assert_same(listing, by_find(place, starts), starts or [b"."])
 
 
-def test_a_missing_root_is_an_error_and_no_empty_listing(remote: Mirror, far: Path) -> None:
+def test_a_missing_root_is_an_error_and_no_empty_listing(remote: Mirror, source_root: Path) -> None:
     with pytest.raises(HostError, match=r"^127\.0\.0\.2: .*missing does not exist there.*site file right\?$"):
-        remote.source.list(str(far / "missing"), [])
+        remote.source.list(str(source_root / "missing"), [])
     with pytest.raises(HostError, match=r"no such directory\. Is the disk mounted"):
-        LocalSource().list(str(far / "missing"), [])
-    (far / "file").touch()
+        LocalSource().list(str(source_root / "missing"), [])
+    (source_root / "file").touch()
     with pytest.raises(HostError):
-        remote.source.list(str(far / "file"), [])
+        remote.source.list(str(source_root / "file"), [])
     with pytest.raises(HostError):
-        LocalSource().list(str(far / "file"), [])
+        LocalSource().list(str(source_root / "file"), [])
     assert subprocess.run(remote_command("/no/such", []), capture_output=True, check=False).returncode == NO_SUCH_ROOT
 
 
-def test_a_directory_that_may_not_be_read_is_counted_and_the_rest_is_listed(
+def test_an_unreadable_directory_is_counted_and_the_rest_is_listed(
     odd: Path, server: SshServer, tmp_path: Path
 ) -> None:
     if server.auth != "none":
-        pytest.skip("root reads everything: the user without a key is asked")
+        pytest.skip("root reads everything; the test needs the user without a key")
     (odd / "in").chmod(0o700)
     listing = Mirror(stream_of(odd), tmp_path, host_of(server)).source.list(str(odd), [])
     found = entries(listing)
@@ -211,11 +211,11 @@ def test_a_directory_that_may_not_be_read_is_counted_and_the_rest_is_listed(
     assert (listing.unreadable.total, listing.unreadable.first) == (1, ["'./in': Permission denied"])
 
 
-def test_an_asked_directory_behind_one_that_may_not_be_entered_is_counted(
+def test_a_requested_directory_below_an_inaccessible_directory_is_counted(
     odd: Path, server: SshServer, tmp_path: Path
 ) -> None:
     if server.auth != "none":
-        pytest.skip("root reads everything: the user without a key is asked")
+        pytest.skip("root reads everything; the test needs the user without a key")
     (odd / "closed" / "day").mkdir(parents=True)
     (odd / "closed").chmod(0o700)
     listing = Mirror(stream_of(odd), tmp_path, host_of(server)).source.list(str(odd), ["closed/day", "in"])
@@ -224,14 +224,16 @@ def test_an_asked_directory_behind_one_that_may_not_be_entered_is_counted(
 
 
 @pytest.mark.parametrize("complaint", ["find: unrecognized: -printf", "find: -printf: unknown primary or operator"])
-def test_a_host_without_gnu_find_is_an_error_and_no_empty_listing(far: Path, tmp_path: Path, complaint: str) -> None:
-    # BusyBox and BSD know no -printf, and end as GNU find does when it could not read a directory.
-    (far / "file").touch()
+def test_a_host_without_gnu_find_is_an_error_and_no_empty_listing(
+    source_root: Path, tmp_path: Path, complaint: str
+) -> None:
+    # BusyBox and BSD have no -printf, and exit like GNU find after an unreadable directory.
+    (source_root / "file").touch()
     other_find = tmp_path / "find"
     other_find.write_text(f"#!/bin/sh\necho '{complaint}' >&2\nexit 1\n")
     other_find.chmod(0o755)
     done = subprocess.run(
-        remote_command(str(far), []),
+        remote_command(str(source_root), []),
         capture_output=True, check=False, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
     )  # fmt: skip
     with pytest.raises(HostError):
@@ -250,25 +252,25 @@ def read(blocks: Sequence[bytes]) -> list[ListedEntry]:
     return list(parse_listing(split_records(blocks), Count()).entries)
 
 
-@settings(patient, max_examples=300)
+@settings(few_examples, max_examples=300)
 @given(st.data())
-def test_a_listing_cut_anywhere_never_passes_for_whole(real_bytes: bytes, data: st.DataObject) -> None:
+def test_a_listing_that_is_cut_off_anywhere_is_an_error(real_bytes: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(real_bytes) - 1) | st.integers(len(real_bytes) - 12, len(real_bytes) - 1))
     with pytest.raises(HostError):
         read([real_bytes[:cut]])
 
 
-@settings(patient)
+@settings(few_examples)
 @given(st.data())
-def test_a_listing_says_the_same_in_whatever_pieces_it_comes(real_bytes: bytes, data: st.DataObject) -> None:
+def test_a_listing_is_the_same_in_any_pieces(real_bytes: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(real_bytes)), max_size=20)))
     pieces = [real_bytes[a:b] for a, b in zip([0, *cuts], [*cuts, len(real_bytes)], strict=True)]
     assert read(pieces) == read([real_bytes])
 
 
-@settings(patient, max_examples=300)
+@settings(few_examples, max_examples=300)
 @given(st.data())
-def test_whatever_bytes_a_host_sends_give_entries_or_a_host_error(
+def test_any_bytes_from_a_host_give_entries_or_a_host_error(
     real_bytes: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     at = data.draw(st.integers(0, min(len(real_bytes), 400)))
@@ -329,7 +331,7 @@ def test_a_malformed_listing_is_one_error(content: bytes, message: str) -> None:
         (b"d/" * 2047 + b"x", "name too long"),
     ],
 )
-def test_an_entry_that_lies_about_its_path_is_refused_and_counted(tmp_path: Path, path: bytes, reason: str) -> None:
+def test_an_entry_with_an_unsafe_path_is_refused_and_counted(tmp_path: Path, path: bytes, reason: str) -> None:
     content = b"clock 1780000000\0f 1 1772712000.5 " + path + b"\0f 1 1772712000.5 good\0end 0\0"
     plan = make_plan(
         stream_of("/", ANYTHING, include=["**/*", "**/.*", "**/.*/**"]),
@@ -343,7 +345,7 @@ def test_an_entry_that_lies_about_its_path_is_refused_and_counted(tmp_path: Path
 
 
 def test_a_nul_cannot_smuggle_an_end_into_a_listing() -> None:
-    # A host that could put a NUL into a name would only cut its own record in two.
+    # A NUL in a name would only split the record in two.
     with pytest.raises(HostError, match="goes on after its end"):
         read([b"clock 1780000000\0f 1 1.0 a\0end 0\0b\0f 1 1.0 c\0end 0\0"])
 
@@ -355,7 +357,7 @@ def test_the_hosts_clock_is_the_listings_clock(tmp_path: Path) -> None:
     assert LocalSource(lambda: 42).list(str(tmp_path), []).clock_ns == 42
 
 
-def test_files_that_go_away_meanwhile_are_no_error(tmp_path: Path) -> None:
+def test_files_deleted_during_a_listing_are_no_error(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"d{number}").mkdir()
         (tmp_path / f"d{number}" / "file").touch()
@@ -370,13 +372,13 @@ def test_files_that_go_away_meanwhile_are_no_error(tmp_path: Path) -> None:
     assert listing.unreadable.total == 0
 
 
-def test_complaints_are_counted_but_for_files_that_went_away() -> None:
+def test_complaints_of_find_are_counted_except_for_deleted_files() -> None:
     unreadable = Count()
     complaints(b"find: './a': Permission denied\nfind: './b': No such file or directory\n\n", unreadable)
     assert (unreadable.total, unreadable.first) == (1, ["'./a': Permission denied"])
 
 
-def test_what_a_login_shell_says_besides_is_no_complaint_of_our_find() -> None:
+def test_other_output_of_a_login_shell_is_not_counted_as_a_complaint_of_find() -> None:
     unreadable = Count()
     noise = "Warning: quota is nearly used up\npyenv: cannot rehash\nfind: '/home/x': Permission denied\n"
     complaints((noise + "find: ‘./x’: Permission denied\nfind: `./y': Input/output error\n").encode(), unreadable)
@@ -384,40 +386,42 @@ def test_what_a_login_shell_says_besides_is_no_complaint_of_our_find() -> None:
     assert unreadable.first == ["‘./x’: Permission denied", "`./y': Input/output error"]
     many = Count()
     complaints(noise.encode() * 2000 + b"find: './x': Permission denied", many)
-    assert many.total == 1, "however much it says"
+    assert many.total == 1, "for any amount of other output"
 
 
-def test_the_noise_of_a_login_shell_counts_for_nothing_in_a_listing(own_server: SshServer, far: Path) -> None:
-    (far / "file").touch()
+def test_output_of_a_login_shell_does_not_change_a_listing(own_server: SshServer, source_root: Path) -> None:
+    (source_root / "file").touch()
     answer_with(own_server, r"echo 'Warning: quota' >&2; eval \"$SSH_ORIGINAL_COMMAND\"")
-    listing = Mirror(stream_of(far), own_server.directory, host_of(own_server)).source.list(str(far), [])
+    listing = Mirror(stream_of(source_root), own_server.directory, host_of(own_server)).source.list(
+        str(source_root), []
+    )
     assert b"file" in entries(listing)
     assert listing.unreadable.total == 0
 
 
 @pytest.mark.parametrize("below", [[], ["day"]])
 @pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
-def test_a_root_that_may_not_be_read_is_an_error_and_no_empty_listing(
-    far: Path, server: SshServer, tmp_path: Path, mode: int, below: list[str]
+def test_an_unreadable_root_is_an_error_and_no_empty_listing(
+    source_root: Path, server: SshServer, tmp_path: Path, mode: int, below: list[str]
 ) -> None:
-    (far / "root" / "day").mkdir(parents=True)
-    (far / "root" / "day" / "file").touch()
-    is_enough = mode == 0o111 and below  # who names what he wants need not read the names there are
-    (far / "root").chmod(mode)
-    remote = Mirror(stream_of(far), tmp_path, host_of(server)).source
+    (source_root / "root" / "day").mkdir(parents=True)
+    (source_root / "root" / "day" / "file").touch()
+    is_enough = mode == 0o111 and below  # a request by name does not need to read the directory
+    (source_root / "root").chmod(mode)
+    remote = Mirror(stream_of(source_root), tmp_path, host_of(server)).source
     for source, root in ((remote, "root"), (LocalSource(), "root"), (remote, "root/day"), (LocalSource(), "root/day")):
         if isinstance(source, LocalSource) or server.auth == "none":
             with without_rights() if isinstance(source, LocalSource) else nullcontext():
                 if is_enough or (mode == 0o111 and root == "root/day" and not below):
-                    assert entries(source.list(str(far / root), below if root == "root" else []))
+                    assert entries(source.list(str(source_root / root), below if root == "root" else []))
                     continue
                 with pytest.raises(HostRefusedError, match=r"root.* is not readable.*: Permission denied\. Let "):
-                    entries(source.list(str(far / root), below))
+                    entries(source.list(str(source_root / root), below))
 
 
 @contextmanager
 def without_rights() -> Iterator[None]:
-    """As a user to whom modes apply; root reads everything."""
+    """Run the block as a user without root's rights; root reads everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -428,8 +432,8 @@ def without_rights() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_days_that_share_a_directory_are_listed_once(far: Path) -> None:
-    # Instruments that keep a month in one directory: three days are one directory.
-    stream = stream_of(far, day_dirs=["Y%Y/M%m"])
+def test_days_that_share_a_directory_are_listed_once(source_root: Path) -> None:
+    # Some instruments keep a month in one directory: three days are one directory.
+    stream = stream_of(source_root, day_dirs=["Y%Y/M%m"])
     days = [date(2026, 3, day) for day in (5, 6, 7)]
     assert directories_to_list(stream, days) == ["Y2026/M03"]

@@ -1,4 +1,4 @@
-"""Only a regular file ever gets a raw file's name, whatever becomes of it there, or of its place here, meanwhile."""
+"""Only a regular file gets a raw file's name, whatever happens on the host or to its local path during a pass."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import pytest
 from aurora_platform.mirror.plan import NAME_TAKEN, PATH_BLOCKED
 from aurora_platform.mirror.publish import NO_REGULAR_FILE
 from aurora_platform.mirror.sync import Transfer, TransferResult
-from tests.mirror.parts import Meanwhile, Mirror, adds_up, left_over, write
+from tests.mirror.parts import ChangingSource, Mirror, adds_up, left_over, write
 
 NOT_COPIED = "not copied: deleted on the host, or not readable"
 
@@ -32,22 +32,22 @@ def make_symlink(path: Path) -> None:
 
 
 @dataclass
-class Then:
-    """A real transfer, after which something happens here."""
+class ChangingTransfer:
+    """A real transfer, after which the local tree changes."""
 
     transfer: Transfer
-    happens: Callable[[], object]
+    change: Callable[[], object]
 
     def fetch(
         self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
     ) -> TransferResult:
         done = self.transfer.fetch(root, paths, target, work, lock, largest)
-        self.happens()
+        self.change()
         return done
 
 
 @pytest.mark.parametrize(
-    ("becomes", "reason"),
+    ("make_entry", "reason"),
     [
         (make_directory, NO_REGULAR_FILE),
         (make_full_directory, NO_REGULAR_FILE),
@@ -55,17 +55,17 @@ class Then:
         (make_symlink, NOT_COPIED),
     ],
 )
-def test_what_is_no_file_any_more_when_it_is_copied_is_refused_and_takes_no_name(
-    either: Mirror, becomes: Callable[[Path], None], reason: str
+def test_an_entry_that_is_no_longer_a_regular_file_is_refused_and_not_published(
+    either: Mirror, make_entry: Callable[[Path], None], reason: str
 ) -> None:
-    far = Path(either.stream.path)
-    write(far, {"in/swapped": b"x", "in/stays": b"y"})
+    source_root = Path(either.stream.path)
+    write(source_root, {"in/swapped": b"x", "in/stays": b"y"})
 
     def swap() -> None:
-        (far / "in/swapped").unlink()
-        becomes(far / "in/swapped")
+        (source_root / "in/swapped").unlink()
+        make_entry(source_root / "in/swapped")
 
-    report = either.run(source=Meanwhile(either.source, swap))
+    report = either.run(source=ChangingSource(either.source, swap))
     (day,) = report.days
     assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {reason: ["in/swapped"]})
     assert adds_up(report)
@@ -73,13 +73,13 @@ def test_what_is_no_file_any_more_when_it_is_copied_is_refused_and_takes_no_name
     assert left_over(either.raw) == []
 
 
-@pytest.mark.parametrize("stands", [make_directory, make_full_directory, make_fifo, make_symlink])
-def test_what_takes_a_files_name_here_during_the_transfer_stays_and_the_file_is_refused(
-    far: Path, either: Mirror, stands: Callable[[Path], None]
+@pytest.mark.parametrize("make_entry", [make_directory, make_full_directory, make_fifo, make_symlink])
+def test_a_local_entry_that_takes_a_files_name_stays_and_the_file_is_refused(
+    source_root: Path, either: Mirror, make_entry: Callable[[Path], None]
 ) -> None:
-    write(far, {"in/taken": b"x", "in/stays": b"y"})
+    write(source_root, {"in/taken": b"x", "in/stays": b"y"})
     (either.root / "in").mkdir(parents=True)
-    report = either.run(transfer=Then(either.transfer, lambda: stands(either.root / "in/taken")))
+    report = either.run(transfer=ChangingTransfer(either.transfer, lambda: make_entry(either.root / "in/taken")))
     (day,) = report.days
     assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (1, {NAME_TAKEN: ["in/taken"]})
     assert adds_up(report)
@@ -88,21 +88,21 @@ def test_what_takes_a_files_name_here_during_the_transfer_stays_and_the_file_is_
 
 
 @pytest.mark.parametrize("is_link", [True, False], ids=["symlink", "file"])
-def test_what_stands_on_the_way_since_the_plan_leads_nothing_out_of_the_raw_root(
-    far: Path, either: Mirror, tmp_path: Path, is_link: bool
+def test_a_symlink_or_file_on_the_path_never_leads_out_of_the_raw_root(
+    source_root: Path, either: Mirror, tmp_path: Path, is_link: bool
 ) -> None:
-    write(far, {"in/led/away": b"x", "stays": b"y"})
+    write(source_root, {"in/led/away": b"x", "stays": b"y"})
     (either.root / "in").mkdir(parents=True)
     outside = tmp_path / "outside"
     outside.mkdir()
 
-    def stand() -> None:
+    def block_path() -> None:
         if is_link:
             (either.root / "in/led").symlink_to(outside)
         else:
             (either.root / "in/led").write_bytes(b"")
 
-    report = either.run(transfer=Then(either.transfer, stand))
+    report = either.run(transfer=ChangingTransfer(either.transfer, block_path))
     (day,) = report.days
     assert (day.copied, {why: count.first for why, count in day.refused.items()}) == (
         1,

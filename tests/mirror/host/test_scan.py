@@ -1,4 +1,4 @@
-"""A look at a source: its counts are true and add up, it asks for nothing that no pass would fetch, and it ends."""
+"""Scan of a source: its counts are right and add up, it finds only files that a pass would fetch, and it ends."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ from tests.mirror.parts import (
     DAY,
     SETTLED,
     Mirror,
-    Recording,
+    RecordingSource,
     host_of,
     stream_of,
     write,
@@ -43,21 +43,21 @@ from tests.mirror.trees import (
     SECOND,
     START,
     TREES,
-    Said,
+    ScriptedSource,
     Tree,
     counts,
     file,
     image,
-    said,
+    scripted,
     tree_of,
 )
 from tests.patience import patient, until
 
-few = settings.get_profile("mirror")
+few_examples = settings.get_profile("mirror")
 
 
 def check_whole(survey: Survey, tree: Tree) -> None:
-    """All that a look at a whole source says, against what was counted when the tree was made."""
+    """Compare a survey of the whole source with the counts of the tree."""
     assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in tree.days}
     assert [day.day for day in survey.behind] == sorted((d for d in tree.days if tree.days[d]["missing"]), reverse=True)
     assert (survey.files, survey.bytes) == (tree.total["files"], tree.total["bytes"])
@@ -68,20 +68,20 @@ def check_whole(survey: Survey, tree: Tree) -> None:
     assert survey.is_whole
 
 
-@settings(few)
+@settings(few_examples)
 @given(TREES)
-def test_every_file_of_a_whole_source_is_counted_once_and_as_what_it_is(content: list[tuple[str, date]]) -> None:
+def test_every_file_of_a_whole_source_is_counted_once_in_its_column(content: list[tuple[str, date]]) -> None:
     with tempfile.TemporaryDirectory() as home:
-        tree = tree_of(content, Path(home, "far"), Path(home, "near"))
-        stream = stream_of(tree.far, start=START)
-        check_whole(scan(stream, LocalSource(lambda: CLOCK), tree.near, None), tree)
+        tree = tree_of(content, Path(home, "source"), Path(home, "local"))
+        stream = stream_of(tree.source_root, start=START)
+        check_whole(scan(stream, LocalSource(lambda: CLOCK), tree.local_root, None), tree)
 
 
-def test_over_ssh_a_whole_source_is_counted_the_same(far: Path, tmp_path: Path, server: SshServer) -> None:
-    mirror = Mirror(stream_of(far, start=START), tmp_path, host_of(server))
-    # What is still being written has minutes to go, however slow this machine is.
-    tree = tree_of(EVERYTHING, far, mirror.root, time.time_ns() + 200 * SECOND)
-    for directory in (p for p in far.rglob("*") if p.is_dir()):
+def test_over_ssh_a_whole_source_is_counted_the_same(source_root: Path, tmp_path: Path, server: SshServer) -> None:
+    mirror = Mirror(stream_of(source_root, start=START), tmp_path, host_of(server))
+    # Unsettled files stay unsettled for minutes, also on a slow machine.
+    tree = tree_of(EVERYTHING, source_root, mirror.root, time.time_ns() + 200 * SECOND)
+    for directory in (p for p in source_root.rglob("*") if p.is_dir()):
         make_readable(directory)
     began = time.monotonic()
     survey = mirror.scan()
@@ -93,34 +93,34 @@ def test_over_ssh_a_whole_source_is_counted_the_same(far: Path, tmp_path: Path, 
     assert 0 < survey.seconds <= took
 
 
-@settings(few, max_examples=30)
+@settings(few_examples, max_examples=30)
 @given(TREES)
-def test_asked_for_by_name_a_day_is_counted_as_in_the_whole_and_as_a_pass_would_plan_it(
+def test_a_requested_day_has_the_counts_of_the_whole_source_and_of_a_plan(
     content: list[tuple[str, date]],
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        # What is told by its directory's day, or not listed at all, is counted otherwise than in the whole.
-        content = [(k, day) for k, day in content if k not in ("in a far day's directory", "dated in the future")]
-        tree = tree_of(content, Path(home, "far"), Path(home, "near"))
-        stream, source = stream_of(tree.far, start=START), LocalSource(lambda: CLOCK)
-        survey = scan(stream, source, tree.near, DAYS)
+        # Some entries are counted differently in the whole source: by the day of their directory, or not listed at all.
+        content = [(k, day) for k, day in content if k not in ("in a distant day's directory", "dated in the future")]
+        tree = tree_of(content, Path(home, "source"), Path(home, "local"))
+        stream, source = stream_of(tree.source_root, start=START), LocalSource(lambda: CLOCK)
+        survey = scan(stream, source, tree.local_root, DAYS)
         assert counts(survey) == {day: {c: tree.days[day][c] for c in (*COUNTS, "bytes")} for day in DAYS}
-        plan = make_plan(stream, DAYS, source.list(stream.path, directories_to_list(stream, DAYS)), tree.near)
+        plan = make_plan(stream, DAYS, source.list(stream.path, directories_to_list(stream, DAYS)), tree.local_root)
         for day in survey.days.values():
             assert isinstance(day, DaySurvey)
-            there = plan.days[day.day]
-            assert (day.missing, day.present) == (len(there.fetch), len(there.unchanged))
-            assert (day.unsettled, day.refused) == (there.unsettled, there.refused)
+            planned = plan.days[day.day]
+            assert (day.missing, day.present) == (len(planned.fetch), len(planned.unchanged))
+            assert (day.unsettled, day.refused) == (planned.unsettled, planned.refused)
 
 
-@settings(few, max_examples=8)
+@settings(few_examples, max_examples=8)
 @given(TREES.filter(bool))
-def test_what_a_look_finds_missing_is_what_passes_bring_so_nothing_is_asked_for_twice(
+def test_passes_copy_exactly_the_files_that_a_scan_finds_missing(
     content: list[tuple[str, date]],
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        mirror = Mirror(stream_of(Path(home, "far"), start=START), Path(home))
-        tree = tree_of(content, Path(home, "far"), mirror.root)
+        mirror = Mirror(stream_of(Path(home, "source"), start=START), Path(home))
+        tree = tree_of(content, Path(home, "source"), mirror.root)
         source = LocalSource(lambda: CLOCK)
         behind = mirror.scan(source=source).behind
         for day in behind:
@@ -130,75 +130,75 @@ def test_what_a_look_finds_missing_is_what_passes_bring_so_nothing_is_asked_for_
         assert after.refusals == tree.total["refused"] + tree.total["refused, no day"]
 
 
-# -- a listing that is made up -----------------------------------------------------------------------------------------
+# -- scripted listings -------------------------------------------------------------------------------------------------
 
 
-def survey_of(entries: Sequence[ListedEntry], near: Path, **changes: Any) -> Survey:
-    return scan(stream_of("/", **changes), said(entries), near, None)
+def survey_of(entries: Sequence[ListedEntry], local_root: Path, **changes: Any) -> Survey:
+    return scan(stream_of("/", **changes), scripted(entries), local_root, None)
 
 
-def fingerprint(entries: Sequence[ListedEntry], near: Path) -> str:
-    """The digest of ``DAY``."""
-    (day,) = scan(stream_of("/"), said(entries), near, [DAY]).days.values()
+def fingerprint(entries: Sequence[ListedEntry], local_root: Path) -> str:
+    """The fingerprint of ``DAY``."""
+    (day,) = scan(stream_of("/"), scripted(entries), local_root, [DAY]).days.values()
     assert isinstance(day, DaySurvey)
     return day.fingerprint
 
 
-def test_the_digest_does_not_depend_on_the_order_of_a_listing(tmp_path: Path) -> None:
+def test_the_fingerprint_does_not_depend_on_the_order_of_a_listing(tmp_path: Path) -> None:
     entries = [image(DAY, number) for number in range(30)]
     chance = random.Random(5)
     shuffled = [chance.sample(entries, len(entries)) for _ in range(20)]
     assert len({fingerprint(order, tmp_path) for order in [entries, *shuffled]}) == 1
 
 
-def test_no_two_sets_of_missing_files_have_the_same_digest(tmp_path: Path) -> None:
+def test_no_two_sets_of_missing_files_have_the_same_fingerprint(tmp_path: Path) -> None:
     entries = [image(DAY, number) for number in range(7)]
     sets = [some for size in range(8) for some in itertools.combinations(entries, size)]
     assert len({fingerprint(some, tmp_path) for some in sets}) == len(sets) == 2**7
 
 
-def test_the_digest_tells_versions_of_a_file_apart(tmp_path: Path) -> None:
-    one, other = image(DAY, 1), image(DAY, 2)
+def test_the_fingerprint_differs_between_versions_of_a_file(tmp_path: Path) -> None:
+    first, second = image(DAY, 1), image(DAY, 2)
     versions = [
-        one,
-        one._replace(version=one.version._replace(size=8)),
-        one._replace(version=one.version._replace(mtime_ns=one.version.mtime_ns + 1)),
-        one._replace(path=one.path.replace(b"/10/", b"/11/")),
+        first,
+        first._replace(version=first.version._replace(size=8)),
+        first._replace(version=first.version._replace(mtime_ns=first.version.mtime_ns + 1)),
+        first._replace(path=first.path.replace(b"/10/", b"/11/")),
     ]
-    assert len({fingerprint([version, other], tmp_path) for version in versions}) == len(versions)
+    assert len({fingerprint([version, second], tmp_path) for version in versions}) == len(versions)
 
 
-def test_the_digest_is_of_what_is_missing_alone(far: Path, tmp_path: Path) -> None:
-    mirror = Mirror(stream_of(far), tmp_path)
+def test_the_fingerprint_depends_only_on_missing_files(source_root: Path, tmp_path: Path) -> None:
+    mirror = Mirror(stream_of(source_root), tmp_path)
     names = [f"FISH/{DAY:%Y%m%d}/10/HDR_{DAY:%Y%m%d}_10{minute:02}00.jpg" for minute in range(3)]
-    write(far, dict.fromkeys(names[:2], b"x"))
+    write(source_root, dict.fromkeys(names[:2], b"x"))
     before = mirror.scan(DAY).behind[0].fingerprint
     mirror.run()
     assert mirror.scan(DAY).behind == []
-    write(far, {names[2]: b"x", names[2].replace("HDR_", "AUTO_"): b"x"})
+    write(source_root, {names[2]: b"x", names[2].replace("HDR_", "AUTO_"): b"x"})
     alone = mirror.scan(DAY).behind[0]
     assert (alone.missing, alone.present) == (1, 2)
     assert alone.fingerprint != before
-    (far / names[0]).unlink()
+    (source_root / names[0]).unlink()
     assert mirror.scan(DAY).behind[0].fingerprint == alone.fingerprint, (
-        "what is here does not count, nor what is gone there"
+        "files with a local copy do not count, nor files deleted at the source"
     )
 
 
-def test_a_day_before_the_start_is_none_of_a_whole_source_but_may_be_asked_for(tmp_path: Path) -> None:
+def test_a_day_before_the_start_is_counted_only_if_it_is_requested(tmp_path: Path) -> None:
     days = [START + timedelta(days=n) for n in (-400, -1, 0, 1)]
     entries = [image(day, 1) for day in days]
     whole = survey_of(entries, tmp_path, start=START)
     assert [day.day for day in whole.behind] == [START + timedelta(days=1), START]
     assert (whole.files, whole.refusals) == (4, 0)
-    asked = scan(stream_of("/", start=START), said(entries), tmp_path, days[:2])
+    asked = scan(stream_of("/", start=START), scripted(entries), tmp_path, days[:2])
     assert [(day.day, day.missing) for day in asked.behind] == [(days[1], 1), (days[0], 1)]
 
 
 HOSTILE = st.lists(
     st.builds(
-        lambda kind, size, mtime, lies, day, odd: ScannedEntry(
-            os.fsencode(f"FISH/{lies:%Y%m%d}/{odd}HDR_{day:%Y%m%d}_1.jpg"), FileVersion(size, mtime), kind
+        lambda kind, size, mtime, directory, day, odd: ScannedEntry(
+            os.fsencode(f"FISH/{directory:%Y%m%d}/{odd}HDR_{day:%Y%m%d}_1.jpg"), FileVersion(size, mtime), kind
         ),
         st.sampled_from("fffdl?"), st.integers(-2, 10**20), st.integers(-(10**10), 10**20) | st.just(CLOCK),
         st.dates(), st.dates() | st.sampled_from(DAYS), st.sampled_from(["", "10/", "../", "/", "\n", "\x7f/"]),
@@ -211,13 +211,13 @@ HOSTILE = st.lists(
 )  # fmt: skip
 
 
-@settings(few, max_examples=150)
+@settings(few_examples, max_examples=150)
 @given(HOSTILE, st.sampled_from([CAMERA, ANYTHING, {**CAMERA, "day_dirs": []}, {**CAMERA, "day": "mtime"}]))
-def test_counts_add_up_whatever_a_host_says(
+def test_counts_add_up_for_any_listing(
     tmp_path_factory: pytest.TempPathFactory, entries: list[ListedEntry], settings: dict[str, Any]
 ) -> None:
     stream = stream_of("/", {**settings, "start": START})
-    survey = scan(stream, said(entries), tmp_path_factory.getbasetemp() / "none", None)
+    survey = scan(stream, scripted(entries), tmp_path_factory.getbasetemp() / "none", None)
     found = counts(survey)
     assert all(START <= day <= date(2026, 3, 9) for day in found), "no day before the start, and none of the future"
     assert sum(day["seen"] for day in found.values()) + survey.refused.total + survey.unexpected <= len(entries)
@@ -225,26 +225,26 @@ def test_counts_add_up_whatever_a_host_says(
     assert survey.summary().isprintable()
 
 
-def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_asks_for_it(
-    far: Path, tmp_path: Path
+def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_requests_it(
+    source_root: Path, tmp_path: Path
 ) -> None:
     misfiled = f"FISH/20260225/10/HDR_{DAY:%Y%m%d}_100000.jpg"
-    write(far, {misfiled: b"x", f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg": b"of a neighbour"})
-    mirror = Mirror(stream_of(far), tmp_path)
+    write(source_root, {misfiled: b"x", f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg": b"of a neighbour"})
+    mirror = Mirror(stream_of(source_root), tmp_path)
     for _ in range(2):
         (behind,) = mirror.scan().behind
         assert (behind.day, behind.missing, behind.refused_count) == (DAY, 1, 1)
         assert behind.refused["its directory and its name have different days"].first == [misfiled]
         mirror.run(DAY)
         assert mirror.scan().behind == []
-        assert mirror.scan(date(2026, 2, 25)).refusals == 1, "its directory's day shows it as well"
+        assert mirror.scan(date(2026, 2, 25)).refusals == 1, "the day of its directory reports it as well"
         (mirror.root / f"FISH/20260306/00/HDR_{DAY:%Y%m%d}_235900.jpg").unlink()
 
 
-# -- what an operator reads, and what is remembered --------------------------------------------------------------------
+# -- the summary, and the recorded state -------------------------------------------------------------------------------
 
 
-def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
+def test_the_summary_line_for_the_operator(tmp_path: Path) -> None:
     noon = int(SETTLED.timestamp()) * SECOND
     none = "0 files listed (0.0 MB); no file of this stream on these days"
     assert survey_of([], tmp_path).summary() == none
@@ -262,30 +262,30 @@ def test_the_summary_is_the_line_that_an_operator_reads(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_is_written_while_it_is_listed_is_not_older_than_nothing(tmp_path: Path) -> None:
-    # A host's clock comes in whole seconds and before its files; one that grows without pause is later than that.
+def test_a_file_written_during_the_listing_has_age_zero(tmp_path: Path) -> None:
+    # A host's clock is read before its files, in whole seconds; a file that grows without pause is newer.
     survey = survey_of([file("a.dat", 5, CLOCK + 700_000_000)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.age == timedelta(0)
     assert survey.summary().endswith("newest 2026-03-09 12:00:00 UTC, 0:00:00 old; 1 unsettled")
 
 
-def test_a_file_from_the_future_is_told_as_ahead_of_the_hosts_clock(tmp_path: Path) -> None:
+def test_a_file_from_the_future_is_reported_as_ahead_of_the_hosts_clock(tmp_path: Path) -> None:
     survey = survey_of([file("a.dat", 5, CLOCK + 3600 * SECOND)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.ahead == timedelta(hours=1)
     assert "newest 2026-03-09 13:00:00 UTC, 1:00:00 ahead of the host's clock; 1 unsettled" in survey.summary()
 
 
-def test_files_none_of_which_the_stream_includes_are_told(tmp_path: Path) -> None:
+def test_the_summary_reports_if_the_stream_includes_no_listed_file(tmp_path: Path) -> None:
     entries = [file(f"b{number}.nc") for number in range(5)]
     survey = survey_of(entries, tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.unmatched == 5
     assert "5 files on the host, none matches include" in survey.summary()
-    for other in (file("a.dat"), ScannedEntry(b"a.dat", FileVersion(1, CLOCK), "l"), file("c.dat", mtime_ns=-1)):
-        one = survey_of([*entries, other], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
-        assert (one.unmatched, "include" in one.summary()) == (0, False), "some are the stream's, or would be"
+    for included in (file("a.dat"), ScannedEntry(b"a.dat", FileVersion(1, CLOCK), "l"), file("c.dat", mtime_ns=-1)):
+        survey = survey_of([*entries, included], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
+        assert (survey.unmatched, "include" in survey.summary()) == (0, False), "the stream includes one entry"
 
 
-def test_the_names_that_are_shown_are_the_first_by_the_alphabet(tmp_path: Path) -> None:
+def test_the_first_missing_names_are_sorted(tmp_path: Path) -> None:
     names = [f"{chr(97 + number)}.dat" for number in range(26)]
     random.Random(3).shuffle(names)
     survey = survey_of([file(name) for name in names], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
@@ -293,22 +293,22 @@ def test_the_names_that_are_shown_are_the_first_by_the_alphabet(tmp_path: Path) 
     assert day.first_missing == [f"{letter}.dat" for letter in "abcdefghij"]
 
 
-def test_a_directory_that_may_not_be_read_is_told(far: Path, tmp_path: Path, server: SshServer) -> None:
+def test_an_unreadable_directory_is_reported(source_root: Path, tmp_path: Path, server: SshServer) -> None:
     if server.auth != "none":
-        pytest.skip("root reads everything: the user without a key is asked")
-    write(far, {f"FISH/{DAY:%Y%m%d}/{hour}/HDR_{DAY:%Y%m%d}_{hour}0000.jpg": b"x" for hour in (10, 11)})
+        pytest.skip("root reads everything; the test needs the user without a key")
+    write(source_root, {f"FISH/{DAY:%Y%m%d}/{hour}/HDR_{DAY:%Y%m%d}_{hour}0000.jpg": b"x" for hour in (10, 11)})
     for path in ("FISH", f"FISH/{DAY:%Y%m%d}", f"FISH/{DAY:%Y%m%d}/11"):
-        make_readable(far / path)
-    (far / f"FISH/{DAY:%Y%m%d}/10").chmod(0o700)
-    survey = Mirror(stream_of(far), tmp_path, host_of(server)).scan(DAY)
+        make_readable(source_root / path)
+    (source_root / f"FISH/{DAY:%Y%m%d}/10").chmod(0o700)
+    survey = Mirror(stream_of(source_root), tmp_path, host_of(server)).scan(DAY)
     assert (survey.files, survey.unreadable.total) == (1, 1)
     assert survey.summary().endswith("; 1 directory not readable")
 
 
-def test_what_is_remembered_of_a_look_is_every_day_that_was_asked_for(tmp_path: Path) -> None:
+def test_a_scan_gives_a_state_for_every_requested_day(tmp_path: Path) -> None:
     today = date(2026, 3, 9)
     entries = [image(DAY, 1), image(DAY, 2), file("FISH/20260309/11/HDR_20260309_115800.jpg", 1, CLOCK - 60 * SECOND)]
-    survey = scan(stream_of("/"), said(entries), tmp_path, [DAY, date(2026, 3, 8), today])
+    survey = scan(stream_of("/"), scripted(entries), tmp_path, [DAY, date(2026, 3, 8), today])
     assert survey.days_at_source() == {
         DAY: DayAtSource(CLOCK, 2, 0),
         date(2026, 3, 8): DayAtSource(CLOCK, 0, 0),
@@ -316,7 +316,7 @@ def test_what_is_remembered_of_a_look_is_every_day_that_was_asked_for(tmp_path: 
     }
 
 
-# -- bounds ------------------------------------------------------------------------------------------------------------
+# -- time limits -------------------------------------------------------------------------------------------------------
 
 
 def endless() -> Generator[ListedEntry]:
@@ -324,57 +324,59 @@ def endless() -> Generator[ListedEntry]:
         yield image(DAYS[number % 5], number)
 
 
-def test_a_look_whose_time_is_up_ends_with_what_was_seen_and_says_that_it_is_not_all(
+def test_a_scan_over_its_time_limit_returns_the_files_until_then_and_is_not_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = 0
+    count = 0
 
-    def a_second_each() -> Generator[ListedEntry]:
-        nonlocal seen
+    def one_per_second() -> Generator[ListedEntry]:
+        nonlocal count
         for entry in endless():
-            seen += 1
+            count += 1
             yield entry
 
-    source = Said(a_second_each)
+    source = ScriptedSource(one_per_second)
     with monkeypatch.context() as patched:
-        patched.setattr("aurora_platform.mirror.scan.time.monotonic", lambda: float(seen))
+        patched.setattr("aurora_platform.mirror.scan.time.monotonic", lambda: float(count))
         survey = scan(stream_of("/", start=START), source, tmp_path, None, timedelta(seconds=300))
-    assert (seen, survey.files, survey.seconds) == (301, 301, 301)
+    assert (count, survey.files, survey.seconds) == (301, 301, 301)
     assert not survey.is_whole
     assert source.is_closed
-    # What was seen is the beginning of what there is, and true.
+    # The listed files are the first of the source, and their counts are right.
     first = list(itertools.islice(endless(), survey.files))
-    expected = scan(stream_of("/", start=START), said(first), tmp_path, None)
+    expected = scan(stream_of("/", start=START), scripted(first), tmp_path, None)
     assert counts(survey) == counts(expected)
     assert [day.fingerprint for day in survey.behind] == [day.fingerprint for day in expected.behind]
 
 
-def test_a_look_that_was_fast_enough_is_whole_and_ends_its_listing(tmp_path: Path) -> None:
-    source = said([image(DAY, 1)])
+def test_a_scan_within_its_time_limit_is_whole_and_closes_its_listing(tmp_path: Path) -> None:
+    source = scripted([image(DAY, 1)])
     assert scan(stream_of("/"), source, tmp_path, None, timedelta(seconds=patient(30))).is_whole
     assert source.is_closed
 
 
 @pytest.mark.parametrize("way", ["local", "remote"])
 @pytest.mark.parametrize("template", ["Y%Y/M%m/D%d", "100%%/[x]*?/%Y%j", "a\\\\b$(id)/%y%m%d", "-%b/%d"])
-def test_what_lies_outside_of_all_days_directories_is_refused_by_name_and_no_day_is_listed(
-    far: Path, tmp_path: Path, server: SshServer, way: str, template: str
+def test_scan_outside_refuses_files_outside_of_all_days_directories_and_lists_no_day(
+    source_root: Path, tmp_path: Path, server: SshServer, way: str, template: str
 ) -> None:
     inside = [f"{(DAY + timedelta(days=n)).strftime(template)}/good {n}" for n in range(-40, 40, 8)]
     strays = ["top.LV0", "Y2026/between.LV0", "Y2026/M03/D051/five digits.LV0", "old/Y2026/M03/D05/in a copy.LV0"]
-    write(far, dict.fromkeys([*inside, *strays], b"x"))
-    make_readable(far)
-    stream = stream_of(far, ANYTHING, day=r"(^|/)Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/", day_dirs=[template])
+    write(source_root, dict.fromkeys([*inside, *strays], b"x"))
+    make_readable(source_root)
+    stream = stream_of(
+        source_root, ANYTHING, day=r"(^|/)Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/", day_dirs=[template]
+    )
     mirror = Mirror(stream, tmp_path, host_of(server)) if way == "remote" else Mirror(stream, tmp_path)
     survey = scan_outside(stream, mirror.source, tmp_path, [DAY])
     assert sorted(survey.refused.first) == sorted(strays)
     assert (survey.refusals, survey.unexpected, survey.is_whole) == (len(strays), 0, True)
-    flat = stream_of(far, ANYTHING)
-    assert scan_outside(flat, mirror.source, tmp_path, [DAY]).refusals == 0, "it is listed as a whole by every look"
+    flat = stream_of(source_root, ANYTHING)
+    assert scan_outside(flat, mirror.source, tmp_path, [DAY]).refusals == 0, "every scan lists all of it"
 
 
 def working_in(directory: Path) -> set[int]:
-    """The processes whose working directory it is: those of a listing over SSH."""
+    """The processes with this working directory: those of a listing over SSH."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -384,33 +386,33 @@ def working_in(directory: Path) -> set[int]:
 
 
 @pytest.fixture
-def large(far: Path) -> Path:
-    """A source whose listing is larger than what the network keeps, so that it cannot end while nobody reads."""
-    directory = far / "FISH/20260305/10"
+def large(source_root: Path) -> Path:
+    """A source whose listing is larger than the network buffers, so that it blocks until it is read."""
+    directory = source_root / "FISH/20260305/10"
     directory.mkdir(parents=True)
     handle = os.open(directory, os.O_RDONLY)
     for number in range(20_000):
         os.mknod(f"HDR_20260305_{number:06}{'x' * 200}.jpg", 0o644, dir_fd=handle)
     os.close(handle)
-    return far
+    return source_root
 
 
-def test_a_look_that_is_cut_over_ssh_leaves_no_session_and_no_find_behind(
+def test_a_scan_cut_off_over_ssh_leaves_no_session_and_no_find(
     large: Path, tmp_path: Path, own_server: SshServer
 ) -> None:
     mirror = Mirror(stream_of(large), tmp_path, host_of(own_server))
-    seen: list[set[int]] = []
+    sessions: list[set[int]] = []
 
-    class Watched(Recording):
+    class Watched(RecordingSource):
         def list(self, root: str, below: Sequence[str]) -> Listing:
             listing = super().list(root, below)
             first = next(listing.entries)
             time.sleep(0.2)
-            seen.append(working_in(large))
+            sessions.append(working_in(large))
             return replace(listing, entries=_with(first, listing.entries))
 
     survey = mirror.scan(source=Watched(mirror.source), within=timedelta(seconds=0.1))
-    assert seen[0], "the find was at work when the time was up"
+    assert sessions[0], "the find was running at the time limit"
     assert (survey.is_whole, survey.files) == (False, 0)
     until(lambda: not working_in(large))
     until(lambda: "Close session" in own_server.log())
@@ -425,12 +427,12 @@ def _with(first: ListedEntry, rest: Generator[ListedEntry]) -> Generator[ListedE
         rest.close()
 
 
-def test_a_host_that_goes_down_in_the_middle_of_a_look_is_an_error_and_no_half_survey(
+def test_a_host_that_goes_down_during_a_scan_is_an_error_and_no_partial_survey(
     large: Path, tmp_path: Path, own_server: SshServer
 ) -> None:
     mirror = Mirror(stream_of(large), tmp_path, host_of(own_server))
 
-    class Ended(Recording):
+    class Ended(RecordingSource):
         def list(self, root: str, below: Sequence[str]) -> Listing:
             listing = super().list(root, below)
             own_server.stop()

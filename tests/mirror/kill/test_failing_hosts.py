@@ -1,4 +1,4 @@
-"""Hosts in trouble: each stream ends by its own bound with its own error, and none delays or fails another."""
+"""Failing hosts: each stream ends by its own time limit with its own error, and none delays or fails another."""
 
 import random
 import re
@@ -26,21 +26,21 @@ from tests.mirror.parts import ANYTHING, DAY, LOG, differences, left_over, write
 from tests.patience import factor, patient
 from tests.troubled_hosts import Proxy, accepts_and_never_answers, nothing_listens
 
-# In s, as whole seconds are what a site file has; limits.look may be 50 s at most.
-CONNECT, STALL, LOOK = 4 * factor(), 4 * factor(), min(48, 8 * factor())
+# In s, whole numbers as in a site file; limits.look may be 50 s at most.
+CONNECT, STALL, SCAN = 4 * factor(), 4 * factor(), min(48, 8 * factor())
 NEVER = 100 * factor()
-SLACK = patient(15)  # for what is work and no waiting, of which there is half a second
+SLACK = patient(15)  # for work without waiting, which needs half a second
 SIZE, CUT_AFTER = 6_000_000, 2_000_000
 
 
 @dataclass(frozen=True)
 class Observatory:
-    """Two good streams, and one on each host that is in trouble."""
+    """Two streams on a good host, and one on each failing host."""
 
     site: Site
     ports: dict[str, int]
     hangs: ExitStack
-    """The hosts in trouble; closed, they hang no more, and whoever waits for one is told."""
+    """The failing hosts; closing it ends their connections, and whoever waits for one gets an error."""
 
     def with_limits(self, **seconds: int) -> "Observatory":
         limits = self.site.limits.model_copy(update={name: timedelta(seconds=s) for name, s in seconds.items()})
@@ -50,11 +50,11 @@ class Observatory:
     def connections(self) -> Connections:
         return Connections.of(self.site)
 
-    def there(self, stream: str) -> Path:
+    def source_of(self, stream: str) -> Path:
         return Path(self.site.streams[stream].path)
 
     def run(self, name: str) -> MirrorReport:
-        """What a run does."""
+        """Mirror a stream as a run does."""
         stream, connections = self.site.streams[name], self.connections
         host = self.site.hosts[stream.host]
         return mirror_days(
@@ -69,35 +69,35 @@ class Observatory:
         )
 
     def tick(self, name: str) -> Survey:
-        """What a sensor does."""
+        """Scan a stream as a sensor does."""
         stream, within = self.site.streams[name], self.site.limits.look
         source = self.connections.source(self.site.hosts[stream.host], within=within.total_seconds())
         return scan(stream, source, Layout.of(self.site).raw_root(name), [DAY], within=within)
 
-    def ended(self, act: Callable[[str], Any], name: str) -> "Ended":
-        """Do something for a stream, to its end."""
+    def run_to_end(self, act: Callable[[str], Any], name: str) -> "Ending":
+        """Run ``act`` for a stream; return its result or its error."""
         began = time.monotonic()
         try:
             result = act(name)
         except AuroraError as error:
             result = error
-        return Ended(result, time.monotonic() - began)
+        return Ending(result, time.monotonic() - began)
 
-    def all_at_once(self, act: Callable[[str], Any]) -> "dict[str, Ended]":
-        """Do something for every stream in a thread of its own."""
+    def all_at_once(self, act: Callable[[str], Any]) -> "dict[str, Ending]":
+        """Run ``act`` for every stream, each in its own thread."""
         with ThreadPoolExecutor(len(STREAMS)) as pool:
-            return dict(zip(STREAMS, pool.map(partial(self.ended, act), STREAMS), strict=True))
+            return dict(zip(STREAMS, pool.map(partial(self.run_to_end, act), STREAMS), strict=True))
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How the work on a stream ended, and after how many s."""
+class Ending:
+    """The result of the work on a stream, and its duration in s."""
 
     result: Any
     seconds: float
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         return f"{type(self.result).__name__}: {self.result}"
 
 
@@ -108,9 +108,9 @@ STREAMS = {"one": "good", "two": "good", **{name: name for name in HOSTS[1:]}}
 @pytest.fixture
 def observatory(tmp_path: Path) -> Iterator[Observatory]:
     for name in STREAMS:
-        write(tmp_path / "far" / name, {"small": b"x"})
+        write(tmp_path / "source" / name, {"small": b"x"})
     for name in ("cut", "silent"):
-        write(tmp_path / "far" / name, {"big": random.Random(name).randbytes(SIZE)})
+        write(tmp_path / "source" / name, {"big": random.Random(name).randbytes(SIZE)})
     with ExitStack() as stack:
         server = stack.enter_context(SshServer(tmp_path / "sshd", address="127.0.0.2"))
         hangs = stack.enter_context(ExitStack())
@@ -128,14 +128,14 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
             "silent": (silent.address, silent.port),
         }
         login = {"kind": "ssh", "user": server.user, "auth": "key", "identity": str(server.identity)}
-        limits = {"connect": CONNECT, "stall": STALL, "look": LOOK, "listing": 20 * factor()}
+        limits = {"connect": CONNECT, "stall": STALL, "look": SCAN, "listing": 20 * factor()}
         site = Site.model_validate(
             {
                 "name": "apart",
                 "paths": {name: str(tmp_path / name) for name in ("raw", "products", "state", "manifests")},
                 "hosts": {name: {**login, "address": address, "port": port} for name, (address, port) in at.items()},
                 "streams": {
-                    name: {**ANYTHING, "host": host, "path": str(tmp_path / "far" / name), "raw": name}
+                    name: {**ANYTHING, "host": host, "path": str(tmp_path / "source" / name), "raw": name}
                     for name, host in STREAMS.items()
                 },
                 "limits": {name: f"{seconds}s" for name, seconds in limits.items()},
@@ -145,28 +145,28 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
 
 
 def half_is_here(home: Path, name: str) -> bool:
-    """Whether half of what comes through before the line fails is written here."""
+    """Whether half of the bytes that come before the connection fails are written locally."""
     return sum(path.stat().st_size for path in (home / "raw/.incoming" / name / "new").glob("big*")) > CUT_AFTER / 2
 
 
-def check_unreachable(ended: dict[str, Ended], at: Observatory, bound: float) -> None:
-    """The dead and the half-open host, of a run as of a sensor."""
+def check_unreachable(ended: dict[str, Ending], at: Observatory, bound: float) -> None:
+    """Check the results of the dead and the half-open host, of a run or of a sensor."""
     dead, half_open = ended["dead"], ended["half_open"]
     assert isinstance(dead.result, HostError)
-    assert str(dead.result).startswith(f"127.0.0.3:{at.ports['dead']}: "), dead.said
-    assert "Unable to connect" in str(dead.result), dead.said
+    assert str(dead.result).startswith(f"127.0.0.3:{at.ports['dead']}: "), dead.text
+    assert "Unable to connect" in str(dead.result), dead.text
     assert isinstance(half_open.result, HostError)
-    assert str(half_open.result).startswith(f"127.0.0.4:{at.ports['half_open']}: "), half_open.said
-    assert dead.result.transient, "it is tried again"
+    assert str(half_open.result).startswith(f"127.0.0.4:{at.ports['half_open']}: "), half_open.text
+    assert dead.result.transient, "it is retried"
     assert half_open.result.transient
     assert half_open.seconds < bound
 
 
-def test_nobody_waits_for_a_host_that_hangs_nor_for_a_line_that_went_silent(observatory: Observatory) -> None:
-    """Those two hang for as long as the others take, however long that is, and are let go then."""
+def test_no_stream_waits_for_a_hanging_host_or_a_silent_connection(observatory: Observatory) -> None:
+    """The two hosts hang until the other streams have ended."""
     observatory = observatory.with_limits(connect=NEVER, stall=NEVER)
     with ThreadPoolExecutor(len(STREAMS)) as pool:
-        runs = {name: pool.submit(observatory.ended, observatory.run, name) for name in STREAMS}
+        runs = {name: pool.submit(observatory.run_to_end, observatory.run, name) for name in STREAMS}
         try:
             ended = {name: runs[name].result(NEVER / 2) for name in ("one", "two", "dead", "cut")}
             assert not runs["half_open"].done()
@@ -174,31 +174,31 @@ def test_nobody_waits_for_a_host_that_hangs_nor_for_a_line_that_went_silent(obse
         finally:
             observatory.hangs.close()
     for name in ("one", "two"):
-        assert isinstance(ended[name].result, MirrorReport), ended[name].said
+        assert isinstance(ended[name].result, MirrorReport), ended[name].text
     for name in ("dead", "cut"):
-        assert isinstance(ended[name].result, AuroraError), ended[name].said
+        assert isinstance(ended[name].result, AuroraError), ended[name].text
     for name in ("half_open", "silent"):
-        assert isinstance(runs[name].result().result, AuroraError), runs[name].result().said
+        assert isinstance(runs[name].result().result, AuroraError), runs[name].result().text
 
 
-def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resumed(observatory: Observatory) -> None:
+def test_each_run_ends_by_its_own_time_limit_and_cut_transfers_are_resumed(observatory: Observatory) -> None:
     first = observatory.all_at_once(observatory.run)
     check_unreachable(first, observatory, CONNECT + SLACK)
     for name in ("one", "two"):
-        assert isinstance(first[name].result, MirrorReport), first[name].said
+        assert isinstance(first[name].result, MirrorReport), first[name].text
         assert first[name].result.total("copied") == 1
-    for name, said, waits in (
+    for name, text, waits in (
         ("cut", r"rsync ended with (12|255) \(.*connection", 0),
-        # What had come whole is listed again, for which a session that went silent has that long to answer.
+        # Arrived files are listed again; a session that went silent has that long to answer.
         ("silent", r"rsync ended with 30 \(nothing moved for too long\)", STALL + CONNECT),
     ):
         error = first[name].result
-        assert isinstance(error, TransferError), first[name].said
-        assert re.match(said, str(error)), first[name].said
+        assert isinstance(error, TransferError), first[name].text
+        assert re.match(text, str(error)), first[name].text
         assert "\n" not in str(error)
         assert error.transient
         assert first[name].seconds < waits + SLACK
-        assert not (Layout.of(observatory.site).raw_root(name) / "big").exists(), "half a file has no name"
+        assert not (Layout.of(observatory.site).raw_root(name) / "big").exists(), "a partial file is not published"
 
     second = observatory.all_at_once(observatory.run)
     check_unreachable(second, observatory, CONNECT + SLACK)
@@ -206,20 +206,20 @@ def test_runs_of_all_streams_end_each_by_its_own_bound_and_what_was_cut_is_resum
         assert second[name].result.total("unchanged") == 1
     for name in ("cut", "silent"):
         report = second[name].result
-        assert isinstance(report, MirrorReport), second[name].said
+        assert isinstance(report, MirrorReport), second[name].text
         assert report.resumed_bytes > CUT_AFTER / 4
-        # The session that went silent is found dead after the bound for an answer, and replaced.
+        # The session that went silent is found dead after the time limit for an answer, and replaced.
         waits = CONNECT if name == "silent" else 0
         assert second[name].seconds < waits + SLACK
     for name in ("one", "two", "cut", "silent"):
-        assert differences(observatory.there(name), Layout.of(observatory.site).raw_root(name)) == []
+        assert differences(observatory.source_of(name), Layout.of(observatory.site).raw_root(name)) == []
     assert left_over(observatory.site.paths.raw) == []
 
 
-def test_looks_of_all_sensors_end_each_by_its_own_bound(observatory: Observatory) -> None:
+def test_each_sensor_scan_ends_by_its_own_time_limit(observatory: Observatory) -> None:
     ended = observatory.all_at_once(observatory.tick)
-    check_unreachable(ended, observatory, LOOK + SLACK)
+    check_unreachable(ended, observatory, SCAN + SLACK)
     for name in ("one", "two", "cut", "silent"):
-        assert isinstance(ended[name].result, Survey), ended[name].said
+        assert isinstance(ended[name].result, Survey), ended[name].text
         assert [day.missing for day in ended[name].result.behind] == [1 if name in ("one", "two") else 2]
-        assert ended[name].seconds < LOOK + SLACK
+        assert ended[name].seconds < SCAN + SLACK

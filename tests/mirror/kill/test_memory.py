@@ -1,4 +1,4 @@
-"""Large sources take bounded memory: 100,000 files to plan, a million to look at. Each in a process of its own."""
+"""Large sources need bounded memory: 100,000 files to plan, a million to scan. Each runs in its own process."""
 
 import json
 import os
@@ -14,7 +14,7 @@ FILES = 100_000
 LARGEST = 300 * 1024  # KiB
 GROWTH = 2 * 1024  # KiB
 
-# ru_maxrss would begin with the memory of the process that started this one.
+# ru_maxrss would include the memory of the parent process.
 PEAK = """
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
@@ -43,8 +43,8 @@ fetched = sum(len(day.fetch) for day in plan.days.values())
 print(json.dumps([fetched, plan.unexpected, peak(), "dagster" in sys.modules]))
 """
 
-# A camera writes three other images for each that is ours.
-LOOK = """
+# A camera writes three other images per image of the stream.
+SCAN = """
 import json, sys
 from datetime import date
 from pathlib import Path
@@ -77,7 +77,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[Path]:
-    """A camera's tree with 100,000 files, empty because names are what is listed; in memory where that is possible."""
+    """A camera's tree with 100,000 empty files; only their names matter. In memory if possible."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as name:
         for number in range(50):
@@ -92,7 +92,7 @@ def many() -> Iterator[Path]:
 
 
 def run(program: str, *arguments: str) -> list:
-    """What a program prints, in a process of its own: a fork of this one would begin with this one's memory."""
+    """Run a program in its own process and return its output; a fork would begin with the memory of this process."""
     command = [sys.executable, "-c", PEAK.strip() + program, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     return json.loads(done.stdout)
@@ -105,8 +105,8 @@ def test_a_listing_of_100000_files_is_handled_in_less_than_300_mb(many: Path, tm
     assert peak < LARGEST
 
 
-def test_a_look_at_a_million_files_takes_no_more_memory_than_one_at_a_tenth_of_them(tmp_path: Path) -> None:
-    tenth, million = run(LOOK, str(tmp_path / "raw"))
+def test_a_scan_of_a_million_files_needs_no_more_memory_than_a_scan_of_100000(tmp_path: Path) -> None:
+    tenth, million = run(SCAN, str(tmp_path / "raw"))
     assert tenth[:3] == [30, 25_000, 75_000]
     assert million[:3] == [30, 250_000, 750_000]
     assert million[3] - tenth[3] < GROWTH

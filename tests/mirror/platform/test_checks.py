@@ -1,4 +1,4 @@
-"""The checks of a mirror, as Dagster runs them: each passes on clean data, names its offender, and writes nothing."""
+"""Checks of a mirror, run by Dagster: each passes on clean data, names the offending files, and writes nothing."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ DAY = date(2026, 3, 5)
 SECOND = 10**9
 ALWAYS = {"nothing_refused", "matches_source", "no_file_in_the_future", "nothing_foreign"}
 OFFLINE = "old"
-# Two streams in one directory, one of them with a cadence; one with a directory a day; one that nobody looks at.
+# Two streams in one directory, one with a cadence; a stream with a directory per day; a disabled stream.
 STREAMS: dict[str, dict[str, Any]] = {
     "sci": {"path": "crd", "raw": "asfs/crd", "include": ["sci_*.dat"], "every": "1h"},
     "fast": {"path": "crd", "raw": "asfs/crd", "include": ["fast_*.dat"]},
@@ -47,18 +47,18 @@ TREE_DAY = r"(^|/)Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/"
 
 
 class Observatory:
-    """Hosts of this machine, and Dagster."""
+    """A site with hosts on this machine, and a Dagster instance."""
 
     def __init__(self, home: Path, instance: DagsterInstance, hosts: dict[str, Any]) -> None:
         self.home, self.instance = home, instance
-        self.far, self.crd = home / "far", home / "raw/asfs/crd"
+        self.source_root, self.crd = home / "source", home / "raw/asfs/crd"
         streams = {
             name: {
                 **settings,
-                "host": "far",
+                "host": "instrument",
                 "start": "2026-01-12",
                 "day": TREE_DAY if name == "tree" else FLAT_DAY,
-                "path": str(self.far / settings["path"]),
+                "path": str(self.source_root / settings["path"]),
             }
             for name, settings in STREAMS.items()
         }
@@ -77,18 +77,18 @@ class Observatory:
             for name, stream in site.streams.items()
             if stream.enabled
         ]
-        run_concurrently = [
+        with_assets = [
             define_asset_job(f"{name}_and_checks", selection=AssetSelection.assets(raw_key(name)))
             for name in site.streams
         ]
-        self.definitions = Definitions.merge(self.definitions, Definitions(jobs=[*alone, *run_concurrently]))
+        self.definitions = Definitions.merge(self.definitions, Definitions(jobs=[*alone, *with_assets]))
 
     def mirror(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
-        """Mirror a day, and the checks with it: as when it is materialized in the UI."""
+        """Mirror a day and run its checks, as a materialization in the UI does."""
         return self.run(f"{stream}_and_checks", day)
 
     def check(self, stream: str, day: date = DAY) -> dict[str, AssetCheckEvaluation]:
-        """The checks of a day alone; they write nothing."""
+        """Run only the checks of a day; they write nothing."""
         before = everything(self.home)
         found = self.run(f"checks_{stream}", day)
         assert everything(self.home) == before
@@ -100,12 +100,12 @@ class Observatory:
         )
         assert done.success
         found = {check.check_name: check for check in done.get_asset_check_evaluations()}
-        found.pop("is_fresh", None)  # of now, and of the health side
+        found.pop("is_fresh", None)  # it is about the current time, and belongs to health
         return found
 
 
 def everything(root: Path) -> dict[str, tuple[int, ...]]:
-    """Inode, kind, size, mtime and ctime of all that there is, but for the keys of hosts, which any look may add to."""
+    """Inode, kind, size, mtime and ctime of all files but known_hosts, to which any scan may add."""
     found = {}
     for path in root.rglob("*"):
         if path == root / "state" or path.name == "known_hosts":
@@ -124,12 +124,12 @@ def instance() -> Iterator[DagsterInstance]:
 
 @pytest.fixture
 def observatory(tmp_path: Path, instance: DagsterInstance) -> Observatory:
-    """A clean day of every stream on the host, and the same here."""
-    put_day(tmp_path / "far/crd", tmp_path / "far/tree")
+    """A clean day of every stream, on the host and in the local copy."""
+    put_day(tmp_path / "source/crd", tmp_path / "source/tree")
     put_day(tmp_path / "raw/asfs/crd", tmp_path / "raw/tree")
-    put(tmp_path / "far/crd/notes.txt")
-    (tmp_path / "far/old").mkdir()
-    return Observatory(tmp_path, instance, {"far": {"kind": "local"}})
+    put(tmp_path / "source/crd/notes.txt")
+    (tmp_path / "source/old").mkdir()
+    return Observatory(tmp_path, instance, {"instrument": {"kind": "local"}})
 
 
 def put(path: Path, content: bytes = b"data", at: datetime | None = None) -> Path:
@@ -143,7 +143,7 @@ def put(path: Path, content: bytes = b"data", at: datetime | None = None) -> Pat
 def put_day(crd: Path, tree: Path) -> None:
     begin = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
     for hour in range(24):
-        at = begin + timedelta(hours=hour + 1)  # an hour's file is written until its end
+        at = begin + timedelta(hours=hour + 1)  # an hour's file is written until the end of the hour
         put(crd / f"sci_{DAY:%Y%m%d}_{hour:02}.dat", at=at)
         put(crd / f"fast_{DAY:%Y%m%d}_{hour:02}.dat", at=at)
     put(tree / "Y2026/M03/D05/one.LV0")
@@ -154,7 +154,7 @@ def expected(stream: str) -> set[str]:
 
 
 def assert_passed(checks: dict[str, AssetCheckEvaluation], stream: str, but: str = "") -> None:
-    """All checks of a stream ran, and all passed but the one."""
+    """Assert that all checks of a stream ran, and that all but one passed."""
     assert checks.keys() == expected(stream)
     assert {name for name, check in checks.items() if not check.passed} == ({but} if but else set()), {
         name: check.description for name, check in checks.items()
@@ -162,13 +162,13 @@ def assert_passed(checks: dict[str, AssetCheckEvaluation], stream: str, but: str
 
 
 def offenders(check: AssetCheckEvaluation) -> dict[str, tuple[int, str]]:
-    """What is wrong: count and first names, by kind."""
+    """The offending files by kind: count and first names."""
     table = check.metadata["offenders"]
     assert isinstance(table, TableMetadataValue)
     return {str(r.data["wrong"]): (int(r.data["count"]), str(r.data["first"])) for r in table.records}
 
 
-def test_a_clean_day_passes_every_check_with_its_mirror_and_again_by_themselves(observatory: Observatory) -> None:
+def test_a_clean_day_passes_every_check_with_its_mirror_and_in_a_separate_run(observatory: Observatory) -> None:
     shutil.rmtree(observatory.home / "raw")
     for run in (observatory.mirror, observatory.check):
         for stream in ("sci", "fast", "tree"):
@@ -181,18 +181,18 @@ def check_clean(found: dict[str, AssetCheckEvaluation], stream: str) -> None:
     assert found["nothing_refused"].metadata["seen"].value == (1 if stream == "tree" else 24)
 
 
-def test_a_stream_without_a_cadence_is_not_asked_for_gaps_and_one_planned_offline_for_nothing(
+def test_a_stream_without_a_cadence_has_no_gap_check_and_an_offline_stream_has_none(
     observatory: Observatory,
 ) -> None:
     keys = {key.to_user_string() for key in observatory.definitions.resolve_asset_graph().asset_check_keys}
-    # But for the one check that says that it is planned offline.
+    # Only this check exists: it reports that the stream is planned offline.
     assert [key for key in keys if f"raw/{OFFLINE}" in key] == [f"raw/{OFFLINE}:is_fresh"]
-    assert len([key for key in keys if "no_gap" in key]) == 1, "of the one stream with a cadence"
+    assert len([key for key in keys if "no_gap" in key]) == 1, "only one stream has a cadence"
 
 
 def test_a_refused_entry_of_the_host_is_named_with_its_reason(observatory: Observatory) -> None:
-    (observatory.far / "crd/sci_20260305_link.dat").symlink_to("/etc/passwd")
-    put(observatory.far / "crd/sci_20260305_\n.dat")
+    (observatory.source_root / "crd/sci_20260305_link.dat").symlink_to("/etc/passwd")
+    put(observatory.source_root / "crd/sci_20260305_\n.dat")
     for found in (observatory.mirror("sci"), observatory.check("sci")):
         assert_passed(found, "sci", but="nothing_refused")
         wrong = offenders(found["nothing_refused"])
@@ -204,26 +204,26 @@ def test_a_refused_entry_of_the_host_is_named_with_its_reason(observatory: Obser
     assert not [path for path in observatory.crd.iterdir() if path.is_symlink() or "\n" in path.name]
 
 
-def test_a_file_of_the_host_whose_day_cannot_be_told_is_counted_and_named(observatory: Observatory) -> None:
-    put(observatory.far / "crd/sci_without_a_day.dat")
+def test_a_file_of_the_host_whose_day_is_unknown_is_counted_and_named(observatory: Observatory) -> None:
+    put(observatory.source_root / "crd/sci_without_a_day.dat")
     found = observatory.mirror("sci")
     assert_passed(found, "sci", but="nothing_refused")
     ((count, first),) = offenders(found["nothing_refused"]).values()
     assert (count, "sci_without_a_day.dat" in first) == (1, True)
 
 
-def test_an_entry_that_tells_no_day_at_all_is_named_too(observatory: Observatory) -> None:
-    put(observatory.far / "crd/sci_20991231_00.dat")
+def test_an_entry_without_a_valid_day_is_named(observatory: Observatory) -> None:
+    put(observatory.source_root / "crd/sci_20991231_00.dat")
     found = observatory.check("sci")
     assert_passed(found, "sci", but="nothing_refused")
     ((count, first),) = offenders(found["nothing_refused"]).values()
     assert (count, "sci_20991231_00.dat" in first) == (1, True)
 
 
-def test_a_file_outside_of_all_days_directories_where_no_pass_looks_is_named_too(observatory: Observatory) -> None:
-    put(observatory.far / "tree/lost.LV0")
-    put(observatory.far / "tree/Y2026/M03/also lost.LV0")
-    put(observatory.far / "tree/Y2026/M03/D09/of another day.LV0")
+def test_a_file_outside_of_all_days_directories_is_named(observatory: Observatory) -> None:
+    put(observatory.source_root / "tree/lost.LV0")
+    put(observatory.source_root / "tree/Y2026/M03/also lost.LV0")
+    put(observatory.source_root / "tree/Y2026/M03/D09/of another day.LV0")
     for found in (observatory.mirror("tree"), observatory.check("tree")):
         assert_passed(found, "tree", but="nothing_refused")
         ((kind, (count, first)),) = offenders(found["nothing_refused"]).items()
@@ -232,7 +232,7 @@ def test_a_file_outside_of_all_days_directories_where_no_pass_looks_is_named_too
         assert found["nothing_refused"].metadata["refused"].value == 2
 
 
-def test_a_host_whose_listing_takes_too_long_passes_no_check_by_what_was_not_seen(
+def test_an_incomplete_listing_passes_no_check_of_the_host(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = checks.scan
@@ -245,10 +245,10 @@ def test_a_host_whose_listing_takes_too_long_passes_no_check_by_what_was_not_see
         assert why.startswith("stopped at the time limit (limits.look): ")
 
 
-def test_a_directory_here_that_cannot_be_read_is_what_the_checks_of_it_say(
+def test_the_checks_report_an_unreadable_local_directory(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root may read everything, so the kernel's answer is ours."""
+    """Root may read everything, so the kernel's error is simulated."""
     real = os.scandir
 
     def scandir(path: Any) -> Any:
@@ -263,7 +263,7 @@ def test_a_directory_here_that_cannot_be_read_is_what_the_checks_of_it_say(
         assert offenders(done[name]) == {"listing failed": (1, f"{observatory.crd}: Permission denied")}
 
 
-def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
+def test_a_month_is_checked_for_gaps_in_seconds() -> None:
     stream = load_site(GAMB2LE).streams["cl61"]
     begin = datetime(2026, 1, 12, tzinfo=UTC)
     times = [begin + timedelta(minutes=5 * number) for number in range(288 * 365)]
@@ -278,8 +278,8 @@ def test_a_month_of_a_year_is_looked_at_for_gaps_in_seconds() -> None:
     began = time.process_time()
     written = plain_checks.mtimes_by_day(stream, files)
     found = [plain_checks.no_gap(stream, written[day], day, times[-1]) for day in days]
-    assert time.process_time() - began < patient(10), "in s of the CPU"
-    assert [number for number, one in enumerate(found) if not one.passed] == [20]
+    assert time.process_time() - began < patient(10), "in s of CPU time"
+    assert [number for number, report in enumerate(found) if not report.passed] == [20]
     assert found[20].wrong["gaps of more than 0:10:00"].first == ["06:00:00 to 06:30:00"]
 
 
@@ -295,14 +295,14 @@ def touch_by_a_nanosecond(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [Path.unlink, grow, touch_by_a_nanosecond], ids=["missing", "size", "mtime"])
-def test_a_settled_file_that_is_not_here_in_the_same_version_is_named(
+def test_a_settled_file_that_is_missing_or_different_locally_is_named(
     observatory: Observatory, change: Callable[[Path], None]
 ) -> None:
     change(observatory.crd / "sci_20260305_12.dat")
     found = observatory.check("sci")
-    lacks = "matches_source"
-    assert_passed(found, "sci", but=lacks)
-    assert offenders(found[lacks]) == {
+    check_name = "matches_source"
+    assert_passed(found, "sci", but=check_name)
+    assert offenders(found[check_name]) == {
         "settled on the host, missing or different locally": (1, "2026-03-05: sci_20260305_12.dat")
     }
     assert_passed(observatory.check("fast"), "fast")
@@ -310,17 +310,17 @@ def test_a_settled_file_that_is_not_here_in_the_same_version_is_named(
 
 def test_a_file_that_is_still_being_written_is_no_offender(observatory: Observatory) -> None:
     today = datetime.now(UTC)
-    put(observatory.far / f"crd/fast_{today:%Y%m%d}_00.dat", at=today)
+    put(observatory.source_root / f"crd/fast_{today:%Y%m%d}_00.dat", at=today)
     found = observatory.check("fast", today.date())
     assert_passed(found, "fast")
     assert found["nothing_refused"].metadata["seen"].value == 1
 
 
-def test_a_file_here_that_is_dated_or_written_in_the_future_is_named(observatory: Observatory) -> None:
+def test_a_local_file_dated_or_written_in_the_future_is_named(observatory: Observatory) -> None:
     now = datetime.now(UTC)
     put(observatory.crd / "sci_20991231_00.dat")
     put(observatory.crd / "sci_20260304_99.dat", at=now + timedelta(days=2))
-    put(observatory.crd / "sci_20260304_98.dat", at=now + timedelta(hours=23))  # a clock may be off by a little
+    put(observatory.crd / "sci_20260304_98.dat", at=now + timedelta(hours=23))  # a clock may be slightly wrong
     found = observatory.check("sci")
     assert_passed(found, "sci", but="no_file_in_the_future")
     ((kind, (count, first)),) = offenders(found["no_file_in_the_future"]).items()
@@ -328,7 +328,7 @@ def test_a_file_here_that_is_dated_or_written_in_the_future_is_named(observatory
     assert set(first.split("; ")) == {"sci_20991231_00.dat", "sci_20260304_99.dat"}
 
 
-def test_what_is_foreign_in_the_raw_directory_is_named_and_another_streams_file_is_not(
+def test_unexpected_files_in_the_raw_directory_are_named_and_another_streams_are_not(
     observatory: Observatory,
 ) -> None:
     put(observatory.crd / "notes.txt")
@@ -346,7 +346,7 @@ def test_what_is_foreign_in_the_raw_directory_is_named_and_another_streams_file_
         assert found["nothing_foreign"].metadata["files"].value == 52
 
 
-def test_in_a_tree_by_day_the_day_alone_is_looked_at(observatory: Observatory) -> None:
+def test_in_a_tree_by_day_only_the_day_is_checked(observatory: Observatory) -> None:
     for day in ("D05", "D06"):
         (observatory.home / "raw/tree/Y2026/M03" / day).mkdir(exist_ok=True)
         (observatory.home / "raw/tree/Y2026/M03" / day / "link").symlink_to("/etc/passwd")
@@ -356,7 +356,7 @@ def test_in_a_tree_by_day_the_day_alone_is_looked_at(observatory: Observatory) -
 
 
 def lose(observatory: Observatory, hours: range) -> None:
-    for root in (observatory.far / "crd", observatory.crd):
+    for root in (observatory.source_root / "crd", observatory.crd):
         for hour in hours:
             (root / f"sci_20260305_{hour:02}.dat").unlink()
             (root / f"fast_20260305_{hour:02}.dat").unlink()
@@ -371,9 +371,7 @@ def lose(observatory: Observatory, hours: range) -> None:
         (range(24), "00:00:00 to 00:00:00"),
     ],
 )
-def test_a_gap_in_the_cadence_is_named_where_the_site_says_how_often_a_file_comes(
-    observatory: Observatory, hours: range, gap: str
-) -> None:
+def test_a_gap_in_the_cadence_of_the_site_file_is_named(observatory: Observatory, hours: range, gap: str) -> None:
     lose(observatory, hours)
     found = observatory.check("sci")
     assert_passed(found, "sci", but="no_gap")
@@ -381,7 +379,7 @@ def test_a_gap_in_the_cadence_is_named_where_the_site_says_how_often_a_file_come
     assert_passed(observatory.check("fast"), "fast")
 
 
-def test_one_file_that_is_lost_is_no_gap_yet(observatory: Observatory) -> None:
+def test_one_lost_file_is_no_gap(observatory: Observatory) -> None:
     lose(observatory, range(10, 11))
     assert_passed(observatory.check("sci"), "sci")
 
@@ -392,41 +390,38 @@ def test_a_file_that_was_written_long_before_or_after_its_day_makes_no_gap(
     observatory: Observatory, hour: int, days: int
 ) -> None:
     at = datetime(2026, 3, 5, tzinfo=UTC) + timedelta(days=days)
-    for root in (observatory.far / "crd", observatory.crd):
+    for root in (observatory.source_root / "crd", observatory.crd):
         put(root / f"sci_20260305_{hour:02}.dat", at=at)
     assert_passed(observatory.check("sci"), "sci")
 
 
-def test_a_day_that_is_going_on_has_no_gap_to_its_end(observatory: Observatory) -> None:
+def test_the_current_day_has_no_gap_until_its_end(observatory: Observatory) -> None:
     now = datetime.now(UTC)
     begin = datetime(now.year, now.month, now.day, tzinfo=UTC)
     hours = int((now - begin) / timedelta(hours=1))
     for hour in range(hours):
         at = begin + timedelta(hours=hour + 1)
-        for root in (observatory.far / "crd", observatory.crd):
+        for root in (observatory.source_root / "crd", observatory.crd):
             put(root / f"sci_{begin:%Y%m%d}_{hour:02}.dat", at=at)
     assert observatory.check("sci", begin.date())["no_gap"].passed
 
 
 @contextmanager
 def nothing_listens() -> Iterator[int]:
-    """A port that is taken, and refuses."""
+    """Yield a port that refuses connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.9", 0))
         yield taken.getsockname()[1]
 
 
-def test_a_host_that_is_down_is_what_the_check_says_and_the_run_succeeds(
-    observatory: Observatory, tmp_path: Path
-) -> None:
+def test_the_check_reports_a_host_that_is_down_and_the_run_succeeds(observatory: Observatory, tmp_path: Path) -> None:
     put(observatory.crd / "notes.txt")
     with nothing_listens() as port:
         down = {"kind": "ssh", "address": "127.0.0.9", "port": port, "user": "aurora", "auth": "none"}
-        found = Observatory(tmp_path, observatory.instance, {"far": down}).check("sci")
+        found = Observatory(tmp_path, observatory.instance, {"instrument": down}).check("sci")
     assert found.keys() == expected("sci")
     assert {name for name, check in found.items() if check.passed} == {"no_file_in_the_future", "no_gap"}
-    seen_all_the_same = offenders(found["nothing_foreign"])
-    assert seen_all_the_same == {"belongs to no stream": (1, "notes.txt")}
+    assert offenders(found["nothing_foreign"]) == {"belongs to no stream": (1, "notes.txt")}
     for name in ("nothing_refused", "matches_source"):
         ((kind, (count, why)),) = offenders(found[name]).items()
         assert (kind, count) == ("listing failed", 1)

@@ -1,4 +1,4 @@
-"""What a look for room costs: steps that grow with the number of files, and never with its square."""
+"""Cost of the free-space check: its steps grow with the number of files, and never with its square."""
 
 import os
 from collections.abc import Iterator
@@ -14,49 +14,53 @@ from aurora_platform.mirror.work_directory import WorkDirectory
 from tests.mirror.parts import DAY
 
 
-class Counted(list[ScannedEntry[str]]):
-    """The files of a pass, which count how many of them were looked at."""
+class CountingList(list[ScannedEntry[str]]):
+    """The files of a pass; it counts how many were iterated."""
 
-    looked_at = 0
+    iterated = 0
 
     def __iter__(self) -> Iterator[ScannedEntry[str]]:
         for file in super().__iter__():
-            self.looked_at += 1
+            self.iterated += 1
             yield file
 
 
-def steps(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
-    """How many files fit, how many were looked at besides those of each part, and how often the disk was asked."""
+def measure(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
+    """Return how many files fit, how many were iterated besides the batches, and the number of statvfs calls."""
     root = home / str(files) / "all"
     root.mkdir(parents=True)
     work = WorkDirectory.of(root, "all", "all")
     (work.path / "partial").mkdir(parents=True)
     for number in range(10):
         (work.path / "partial" / f"{number}.dat").touch()
-    wanted = Counted(ScannedEntry(f"{number}.dat", FileVersion(1000, number)) for number in range(files))
-    room, day, asked, ask = FreeSpace(work, keep_free), DayPlan(DAY), [0], os.statvfs
+    wanted = CountingList(ScannedEntry(f"{number}.dat", FileVersion(1000, number)) for number in range(files))
+    space, day, statvfs_calls, ask = FreeSpace(work, keep_free), DayPlan(DAY), [0], os.statvfs
 
     def counting(place: Any) -> os.statvfs_result:
-        asked[0] += 1
+        statvfs_calls[0] += 1
         return ask(place)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "statvfs", counting)
         pairs = [(day, file) for file in list.__iter__(wanted)]
-        fits = sum(
-            len(room.select_fitting(part, wanted))
-            for part in in_parts(pairs, lambda one: one[1].version.size, most=100)
+        fitting = sum(
+            len(space.select_fitting(batch, wanted))
+            for batch in in_parts(pairs, lambda pair: pair[1].version.size, most=100)
         )
-    assert fits + day.refused_count == files
-    return fits, wanted.looked_at, asked[0]
+    assert fitting + day.refused_count == files
+    return fitting, wanted.iterated, statvfs_calls[0]
 
 
-@pytest.mark.parametrize(("keep_free", "fit"), [("0%", 1), ("100T", 0)])
-def test_each_file_of_a_pass_is_looked_at_once_and_the_disk_is_asked_once_a_part(
-    tmp_path: Path, keep_free: str, fit: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("keep_free", "share"), [("0%", 1), ("100T", 0)])
+def test_each_file_is_iterated_once_and_the_free_space_is_read_once_per_batch(
+    tmp_path: Path, keep_free: str, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for files in (500, 1000, 2000):
-        fits, looked_at, asked = steps(tmp_path, files, keep_free, monkeypatch)
-        assert fits == fit * files
-        assert looked_at == (1 - fit) * files, "to keep the parts of what is wanted, once, and only where room is short"
-        assert asked <= files / 100 + 12, "once a part, once for the reason, and after each part that was given up"
+        fitting, iterated, statvfs_calls = measure(tmp_path, files, keep_free, monkeypatch)
+        assert fitting == share * files
+        assert iterated == (1 - share) * files, (
+            "once, to keep the partial files of wanted files, and only if space is short"
+        )
+        assert statvfs_calls <= files / 100 + 12, (
+            "once per batch, once for the reason, and once per deleted partial file"
+        )

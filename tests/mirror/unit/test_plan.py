@@ -1,4 +1,4 @@
-"""The plan: every entry of a requested day ends in exactly one named outcome, and nothing leads out of the raw root."""
+"""The plan: every entry of a requested day has exactly one outcome, and no path leads out of the raw root."""
 
 import os
 import time
@@ -20,7 +20,7 @@ from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_simulator import FAULTS, Report
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, Mirror, adds_up, left_over, not_in, stream_of, write
 
-few = settings.get_profile("mirror")
+few_examples = settings.get_profile("mirror")
 SECOND = 10**9
 NOON = int(datetime(2026, 3, 5, 12, tzinfo=UTC).timestamp()) * SECOND
 CLOCK = NOON + 3600 * SECOND
@@ -36,8 +36,8 @@ def image(path: str, *, kind: str = "f", size: int = 7, mtime_ns: int = NOON) ->
     return ScannedEntry(os.fsencode(path), FileVersion(size, mtime_ns), kind)
 
 
-def one(stream: Stream, entry: ListedEntry, root: Path, clock: int = CLOCK) -> str:
-    """What becomes of a single entry."""
+def outcome_of(stream: Stream, entry: ListedEntry, root: Path, clock: int = CLOCK) -> str:
+    """The outcome of a single entry."""
     plan = plan_of(stream, [entry], root, clock=clock)
     day = plan.days[DAY]
     outcomes = ["fetch"] * len(day.fetch) + ["unchanged"] * len(day.unchanged) + ["unsettled"] * day.unsettled.total
@@ -47,7 +47,7 @@ def one(stream: Stream, entry: ListedEntry, root: Path, clock: int = CLOCK) -> s
     return outcomes[0] if outcomes else "passed over"
 
 
-# What the mirror does with each fault, path by path. Media that cannot be read are whole files: later parts judge them.
+# The outcome of each fault, path by path. Unreadable media are copied: later steps check them.
 EXPECTED: dict[str, list[str]] = {
     "truncated-jpeg": ["copied"],
     "empty-file": ["copied"],
@@ -78,7 +78,7 @@ def test_each_fault_of_a_camera_ends_in_its_named_outcome(
     everything = LocalSource().list(str(root), directories_to_list(stream, [DAY]))
     by_path = {os.fsdecode(entry.path): entry for entry in everything.entries}
     named = {"copied": "fetch"}
-    found = [one(stream, by_path[path], tmp_path, everything.clock_ns) for path in report.faults[fault]]
+    found = [outcome_of(stream, by_path[path], tmp_path, everything.clock_ns) for path in report.faults[fault]]
     assert found == [named.get(outcome, outcome) for outcome in EXPECTED[fault]]
 
 
@@ -96,16 +96,14 @@ def test_a_day_with_every_fault_is_complete_and_its_counts_add_up(
     assert day.unsettled.first == simulated.faults["in-flight"]
     assert report.unexpected == simulated.others + outcomes.count("unexpected")
     assert adds_up(report)
-    assert not_in(root, tmp_path / "raw" / "wxcam") == [], "all that came is the source's, byte for byte"
-    came = {str(p.relative_to(tmp_path / "raw" / "wxcam")) for p in (tmp_path / "raw" / "wxcam").rglob("*.*")}
+    assert not_in(root, tmp_path / "raw" / "wxcam") == [], "all copies equal the source, byte by byte"
+    copied = {str(p.relative_to(tmp_path / "raw" / "wxcam")) for p in (tmp_path / "raw" / "wxcam").rglob("*.*")}
     for fault, paths in simulated.faults.items():
-        assert [path in came for path in paths] == [outcome == "copied" for outcome in EXPECTED[fault]]
+        assert [path in copied for path in paths] == [outcome == "copied" for outcome in EXPECTED[fault]]
     assert left_over(tmp_path / "raw") == []
 
 
-def test_the_refused_are_named_in_a_form_that_a_table_can_hold(
-    damaged_camera: tuple[Path, Report], tmp_path: Path
-) -> None:
+def test_refused_names_are_printable_in_a_table(damaged_camera: tuple[Path, Report], tmp_path: Path) -> None:
     (day,) = Mirror(stream_of(damaged_camera[0]), tmp_path).run().days
     rows = {reason: (count, first) for reason, count, first in describe_refused(day.refused)}
     assert rows["symlink"][0] == 2
@@ -145,7 +143,7 @@ def test_the_refused_are_named_in_a_form_that_a_table_can_hold(
     ],
 )  # fmt: skip
 def test_an_entry_has_one_outcome(tmp_path: Path, entry: ListedEntry, outcome: str) -> None:
-    assert one(stream_of("/"), entry, tmp_path) == outcome
+    assert outcome_of(stream_of("/"), entry, tmp_path) == outcome
 
 
 KINDS = st.sampled_from(["f", "f", "f", "d", "l", "?", "p"])
@@ -171,9 +169,9 @@ STREAMS = st.sampled_from(
 )
 
 
-@settings(few, max_examples=200)
+@settings(few_examples, max_examples=200)
 @given(ENTRIES, STREAMS, st.integers(1, 4), st.integers(0, 99_999_999_999))
-def test_counts_add_up_and_only_safe_paths_are_fetched_whatever_a_host_says(
+def test_counts_add_up_and_only_safe_paths_are_fetched_for_any_listing(
     tmp_path_factory: pytest.TempPathFactory, entries: list[ListedEntry], stream: dict[str, Any], days: int, clock: int
 ) -> None:
     asked = [DAY + timedelta(days=n) for n in range(days)]
@@ -190,7 +188,7 @@ def day_of(plan: Plan, day: date) -> DayPlan:
     return plan.days[day]
 
 
-def test_a_days_listing_asks_for_its_neighbours_directories_too() -> None:
+def test_a_days_listing_includes_the_directories_of_its_neighbour_days() -> None:
     stream = stream_of("/")
     assert directories_to_list(stream, [date(2026, 3, 1)]) == [
         "FISH/20260228", "FISH/20260301", "FISH/20260302", "PANO/20260228", "PANO/20260301", "PANO/20260302",
@@ -218,7 +216,7 @@ def test_entries_of_a_range_go_to_their_own_days(tmp_path: Path) -> None:
     assert [day_of(plan, d).refused_count for d in days] == [0, 1]
 
 
-def test_what_is_refused_in_a_flat_source_is_counted_once_also_in_a_range(tmp_path: Path) -> None:
+def test_a_refused_entry_of_a_flat_source_is_counted_once_in_a_range(tmp_path: Path) -> None:
     stream = stream_of(
         "/", {**CAMERA, "day_dirs": [], "include": ["*.csv"], "day": r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})"}
     )
@@ -236,41 +234,43 @@ def test_what_is_refused_in_a_flat_source_is_counted_once_also_in_a_range(tmp_pa
         DAY: {"control character in the name": 1, "no day in its name": 1, "dated in the future": 1},
     }
     alone = plan_of(stream, entries, tmp_path, [DAY]).days[DAY]
-    assert alone.refused_count == 3, "another day's symlink is another day's"
+    assert alone.refused_count == 3, "the symlink of another day is not counted"
 
 
 @pytest.mark.parametrize("directory", ["Y2026/M03/D05", "Y2026/M03/D05/calibration"])
-def test_a_directory_is_no_refused_file_where_a_stream_takes_every_name(tmp_path: Path, directory: str) -> None:
+def test_a_directory_is_not_refused_if_a_stream_includes_every_name(tmp_path: Path, directory: str) -> None:
     stream = stream_of("/", ANYTHING, day=r"Y(?P<Y>\d{4})/M(?P<m>\d{2})/D(?P<d>\d{2})/", day_dirs=["Y%Y/M%m/D%d"])
-    assert one(stream, image(directory, kind="d"), tmp_path) == "passed over"
-    assert one(stream, image(f"{directory}/a.LV0"), tmp_path) == "fetch"
-    assert one(stream, image(f"{directory}/a.LV0", kind="l"), tmp_path) == "symlink"
+    assert outcome_of(stream, image(directory, kind="d"), tmp_path) == "passed over"
+    assert outcome_of(stream, image(f"{directory}/a.LV0"), tmp_path) == "fetch"
+    assert outcome_of(stream, image(f"{directory}/a.LV0", kind="l"), tmp_path) == "symlink"
 
 
-def test_days_that_share_a_directory_see_each_file_once(far: Path, tmp_path: Path) -> None:
-    stream = stream_of(far, include=["**/*.dat"], day=r"_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})", day_dirs=["Y%Y/M%m"])
-    write(far, {f"Y2026/M03/x_2026030{day}.dat": b"x" * day for day in range(1, 9)})
+def test_days_that_share_a_directory_count_each_file_once(source_root: Path, tmp_path: Path) -> None:
+    stream = stream_of(
+        source_root, include=["**/*.dat"], day=r"_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})", day_dirs=["Y%Y/M%m"]
+    )
+    write(source_root, {f"Y2026/M03/x_2026030{day}.dat": b"x" * day for day in range(1, 9)})
     days = [date(2026, 3, day) for day in (4, 5, 6)]
     report = Mirror(stream, tmp_path).run(*days)
     assert [(day.seen, day.copied, day.bytes) for day in report.days] == [(1, 1, 4), (1, 1, 5), (1, 1, 6)]
 
 
-def test_the_hosts_clock_decides_what_is_settled(far: Path, tmp_path: Path) -> None:
-    write(far, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"x"})
-    mtime = (far / "FISH/20260305/12/HDR_20260305_120000.jpg").stat().st_mtime_ns
-    mirror = Mirror(stream_of(far), tmp_path)
+def test_the_hosts_clock_decides_what_is_settled(source_root: Path, tmp_path: Path) -> None:
+    write(source_root, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"x"})
+    mtime = (source_root / "FISH/20260305/12/HDR_20260305_120000.jpg").stat().st_mtime_ns
+    mirror = Mirror(stream_of(source_root), tmp_path)
     just_written = mirror.run(source=LocalSource(lambda: mtime + 299 * SECOND))
     assert (just_written.unsettled, just_written.total("copied")) == (1, 0)
     ahead = mirror.run(source=LocalSource(lambda: mtime + 300 * SECOND))
     assert (ahead.unsettled, ahead.total("copied")) == (0, 1)
 
 
-def test_a_stream_without_a_settle_time_takes_a_file_that_is_written_now(far: Path, tmp_path: Path) -> None:
-    # A station whose file of today is appended without pause is never settled, and still to be mirrored.
-    write(far, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"one line"}, at=datetime.now(UTC))
-    mirror = Mirror(stream_of(far, settle="0s"), tmp_path)
+def test_a_stream_without_a_settle_time_copies_a_file_that_is_written_now(source_root: Path, tmp_path: Path) -> None:
+    # The current file of a station is appended without pause and never settles, but is mirrored.
+    write(source_root, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"one line"}, at=datetime.now(UTC))
+    mirror = Mirror(stream_of(source_root, settle="0s"), tmp_path)
     assert mirror.run().total("copied") == 1
-    with (far / "FISH/20260305/12/HDR_20260305_120000.jpg").open("ab") as file:
+    with (source_root / "FISH/20260305/12/HDR_20260305_120000.jpg").open("ab") as file:
         file.write(b", and another")
     assert mirror.run().total("copied") == 1
     assert (mirror.root / "FISH/20260305/12/HDR_20260305_120000.jpg").read_bytes() == b"one line, and another"
@@ -278,11 +278,14 @@ def test_a_stream_without_a_settle_time_takes_a_file_that_is_written_now(far: Pa
 
 @pytest.mark.parametrize("where", ["FISH", "FISH/20260305", "FISH/20260305/12"])
 @pytest.mark.parametrize("kind", ["link to a directory", "dangling link", "looping link", "file"])
-def test_what_stands_in_the_way_here_is_refused_and_nothing_is_written_elsewhere(
-    far: Path, tmp_path: Path, where: str, kind: str
+def test_a_file_with_a_blocked_local_path_is_refused_and_nothing_is_written_elsewhere(
+    source_root: Path, tmp_path: Path, where: str, kind: str
 ) -> None:
-    write(far, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"x", "PANO/20260305/HDR_20260305_120000_PANO.mp4": b"y"})
-    mirror, outside = Mirror(stream_of(far), tmp_path), tmp_path / "outside"
+    write(
+        source_root,
+        {"FISH/20260305/12/HDR_20260305_120000.jpg": b"x", "PANO/20260305/HDR_20260305_120000_PANO.mp4": b"y"},
+    )
+    mirror, outside = Mirror(stream_of(source_root), tmp_path), tmp_path / "outside"
     outside.mkdir()
     obstacle = mirror.root / where
     obstacle.parent.mkdir(parents=True)
@@ -302,10 +305,10 @@ def test_what_stands_in_the_way_here_is_refused_and_nothing_is_written_elsewhere
 
 
 @pytest.mark.parametrize("kind", ["symlink", "directory", "pipe"])
-def test_something_else_under_a_files_own_name_is_refused(far: Path, tmp_path: Path, kind: str) -> None:
+def test_a_file_whose_local_name_is_taken_is_refused(source_root: Path, tmp_path: Path, kind: str) -> None:
     name = "FISH/20260305/12/HDR_20260305_120000.jpg"
-    write(far, {name: b"x"})
-    mirror, outside = Mirror(stream_of(far), tmp_path), tmp_path / "outside"
+    write(source_root, {name: b"x"})
+    mirror, outside = Mirror(stream_of(source_root), tmp_path), tmp_path / "outside"
     outside.write_text("keep me")
     (mirror.root / name).parent.mkdir(parents=True)
     {"symlink": lambda: (mirror.root / name).symlink_to(outside), "directory": (mirror.root / name).mkdir,
@@ -318,7 +321,7 @@ def test_something_else_under_a_files_own_name_is_refused(far: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("one_ns", "other_ns", "equal"),
+    ("first_ns", "second_ns", "is_same"),
     [
         (5_000_000_001, 5_000_000_001, True),
         (5_000_000_001, 5_000_000_002, False),
@@ -327,11 +330,11 @@ def test_something_else_under_a_files_own_name_is_refused(far: Path, tmp_path: P
         (5_000_000_000, 6_000_000_000, False),
     ],
 )
-def test_mtimes_are_compared_as_finely_as_both_sides_keep_them(one_ns: int, other_ns: int, equal: bool) -> None:
-    assert same_mtime(one_ns, other_ns) is equal
+def test_mtimes_are_compared_by_the_coarser_side(first_ns: int, second_ns: int, is_same: bool) -> None:
+    assert same_mtime(first_ns, second_ns) is is_same
 
 
-def test_the_newest_file_is_the_newest_of_the_stream_that_was_listed(tmp_path: Path) -> None:
+def test_the_newest_file_is_the_newest_listed_file_of_the_stream(tmp_path: Path) -> None:
     entries = [
         image("FISH/20260304/23/HDR_20260304_235900.jpg", mtime_ns=NOON - 5),
         image("FISH/20260305/12/HDR_20260305_110000.jpg", mtime_ns=NOON),
@@ -342,7 +345,7 @@ def test_the_newest_file_is_the_newest_of_the_stream_that_was_listed(tmp_path: P
     assert plan_of(stream_of("/"), [], tmp_path).newest_ns is None
 
 
-def test_a_tally_of_refusals_keeps_reasons_apart() -> None:
+def test_refusals_are_counted_by_reason() -> None:
     day = DayPlan(DAY)
     for name, reason in ((b"b", "symlink"), (b"a", "symlink"), (b"\xff", "name is not UTF-8")):
         day.refuse(name, reason)
@@ -350,9 +353,9 @@ def test_a_tally_of_refusals_keeps_reasons_apart() -> None:
     assert isinstance(day.refused["symlink"], Count)
 
 
-def test_planning_a_day_does_not_look_at_other_days_of_the_copy(far: Path, tmp_path: Path) -> None:
-    write(far, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"x"})
-    mirror = Mirror(stream_of(far), tmp_path)
+def test_planning_a_day_does_not_read_other_days_of_the_copy(source_root: Path, tmp_path: Path) -> None:
+    write(source_root, {"FISH/20260305/12/HDR_20260305_120000.jpg": b"x"})
+    mirror = Mirror(stream_of(source_root), tmp_path)
     mirror.run()
     before = (mirror.root / "FISH").stat().st_atime_ns
     time.sleep(0.01)
@@ -360,10 +363,10 @@ def test_planning_a_day_does_not_look_at_other_days_of_the_copy(far: Path, tmp_p
     assert (mirror.root / "FISH").stat().st_atime_ns == before
 
 
-def test_a_file_in_the_directory_of_a_far_day_is_refused_by_name_and_never_silently_passed_over(tmp_path: Path) -> None:
+def test_a_file_in_the_directory_of_a_distant_day_is_refused_and_not_ignored(tmp_path: Path) -> None:
     stream = stream_of("/camera")
-    far = "FISH/20260305/12/HDR_20250101_000000.jpg"  # a camera whose clock was reset
-    listing = Listing(CLOCK, iter([ScannedEntry(far.encode(), FileVersion(1, CLOCK - 10**13))]))
+    misfiled = "FISH/20260305/12/HDR_20250101_000000.jpg"  # a camera whose clock was reset
+    listing = Listing(CLOCK, iter([ScannedEntry(misfiled.encode(), FileVersion(1, CLOCK - 10**13))]))
     day = make_plan(stream, [DAY], listing, tmp_path).days[DAY]
     assert day.seen == day.refused_count == 1
-    assert day.refused["its directory and its name have different days"].first == [far]
+    assert day.refused["its directory and its name have different days"].first == [misfiled]

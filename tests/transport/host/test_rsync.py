@@ -14,7 +14,7 @@ from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.rsync import Ended, LocalEndpoint, Rsync
 from aurora_platform.transport.ssh_host import SshAccess
-from tests.mirror.parts import HERE
+from tests.mirror.parts import LOCAL_HOST
 
 LOG = logging.getLogger("tests.transport")
 FAR = SshHost(address="2001:db8::1", user="aurora", auth="none")
@@ -56,7 +56,7 @@ def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: Rsync, tmp_p
     os.utime(source / "a" / "b", ns=(1, 1_780_000_000_123_456_789))
     done = (
         Connections(rsync.bounds)
-        .transfer(HERE, LOG)
+        .transfer(LOCAL_HOST, LOG)
         .fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock", 1 << 20)
     )
     assert (done.literal_bytes, done.matched_bytes, done.complaints) == (7, 0, ())
@@ -70,7 +70,7 @@ def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: Rsync, 
     (source / "a").write_bytes(b"content")
     (tmp_path / "target").write_text("a file stands where the directory should be")
     with pytest.raises(TransferError, match=r"rsync ended with \d+ \(.*\): .*target") as caught:
-        Connections(rsync.bounds).transfer(HERE, LOG).fetch(
+        Connections(rsync.bounds).transfer(LOCAL_HOST, LOG).fetch(
             str(source), ["a"], tmp_path / "target", tmp_path / "work", tmp_path / "lock", 1 << 20
         )
     assert "\n" not in str(caught.value)
