@@ -33,7 +33,7 @@ class DaySurvey(DayPlan):
 
     present: int = 0
     missing: int = 0
-    """Settled on the host, and missing locally or there in another version."""
+    """Settled on the host, and missing or different locally."""
     missing_bytes: int = 0
     first_missing: list[str] = field(default_factory=list)
     """Their first names, sorted: a host lists in no order."""
