@@ -151,7 +151,7 @@ class Survey(Plan):
 
 def none_matches(unmatched: int) -> str:
     """Return the message about listed files if the stream includes none of them."""
-    return f"{counted(unmatched, 'file')} on the host, none matches include in the site file"
+    return f"{counted(unmatched, 'file')} listed, none matches include in the site file"
 
 
 def scan(

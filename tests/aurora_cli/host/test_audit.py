@@ -463,10 +463,10 @@ def test_an_include_that_matches_no_file_and_a_stream_that_begins_later_are_repo
     assert lines["include cl61"] == {
         "component": "include cl61",
         "level": "warn",
-        "what": f"{2 * FILES['cl61']} files on the host, none matches include in the site file: *.nb",
+        "what": f"{2 * FILES['cl61']} files listed, none matches include in the site file: *.nb",
         "next_step": "correct streams.cl61.include, or its path",
     }
-    assert lines["include power"]["what"].startswith("2 files there, none matches")
+    assert lines["include power"]["what"].startswith("2 files listed, none matches")
     assert (lines["start radar"]["level"], lines["start radar"]["what"].split(":")[0]) == (
         "off",
         "begins on 2999-01-01 (start in the site file)",

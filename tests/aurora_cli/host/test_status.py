@@ -153,7 +153,7 @@ def test_problems_of_a_source_are_shown_as_its_remark(observatory: Observatory, 
         file = observatory.write_site(tmp_path, change)
         assert run_aurora(file, "sync", "power").exit_code == 0
         statuses = stream_statuses(run_aurora(file, "status", "--json"))
-        assert f"{2 * FILES['cl61']} files there, none matches include in the site file" in statuses["cl61"]["why"]
+        assert f"{2 * FILES['cl61']} files listed, none matches include in the site file" in statuses["cl61"]["why"]
         assert (statuses["radar"]["state"], statuses["radar"]["why"]) == (
             "not begun",
             f"begins on {start} (start in the site file)",

@@ -123,7 +123,7 @@ def test_files_that_match_no_include_are_reported(observatory: Observatory, tmp_
     file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(include=["*.nb"]))
     for arguments in ([], ["--dry-run"]):
         output = run_aurora(file, "sync", "cl61", *arguments).stdout
-        assert f"  {2 * FILES['cl61']} files there, none matches include in the site file" in output
+        assert f"  {2 * FILES['cl61']} files listed, none matches include in the site file" in output
 
 
 def test_a_target_that_cannot_be_written_fails_with_the_next_step(observatory: Observatory, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_an_upload_tree_with_coarse_mtimes_keeps_the_version_of_a_file(tmp_path:
     staged = tmp_path / "outgoing" / "file"
 
     def act() -> Any:
-        return take(item, staged, in_place=False, is_database=False), staged.stat().st_mtime_ns
+        return add_to_upload_tree(item, staged, in_place=False, is_database=False), staged.stat().st_mtime_ns
 
     taken, staged_mtime_ns = run_on_a_disk_of_seconds(staged.parent, tmp_path / "disk", act)
     assert staged_mtime_ns != item.version.mtime_ns

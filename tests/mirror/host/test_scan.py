@@ -279,7 +279,7 @@ def test_the_summary_reports_if_the_stream_includes_no_listed_file(tmp_path: Pat
     entries = [file(f"b{number}.nc") for number in range(5)]
     survey = survey_of(entries, tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.unmatched == 5
-    assert "5 files on the host, none matches include" in survey.summary()
+    assert "5 files listed, none matches include" in survey.summary()
     for included in (file("a.dat"), ScannedEntry(b"a.dat", FileVersion(1, CLOCK), "l"), file("c.dat", mtime_ns=-1)):
         survey = survey_of([*entries, included], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
         assert (survey.unmatched, "include" in survey.summary()) == (0, False), "the stream includes one entry"
