@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.archive.upload_tree import take
+from aurora_platform.archive.upload_tree import add_to_upload_tree
 from aurora_platform.fs.versions import FileVersion, same_mtime
 from aurora_platform.mirror.mtime_resolution import MtimeResolution, Rounding, measure_resolution
 from tests.disks import with_mounts
