@@ -233,7 +233,7 @@ def _show_report(name: str, report: MirrorReport) -> None:
         print_line(f"  no run starts for these files: to make their products, materialize {name}_day for {days}", "dim")
     _show_unmatched(report.unmatched)
     _show_refused(name, report.days, report.unreadable)
-    for line in report.complaints:
+    for line in report.messages:
         print_line(f"  {line}", "yellow")
 
 

@@ -144,7 +144,7 @@ def _pass_metadata(report: MirrorReport) -> Metadata:
         "resumed_bytes": report.resumed_bytes,
         "not_of_this_stream": report.unexpected,
         "directories_not_readable": report.unreadable.total,
-        "transfer_messages": "\n".join(report.complaints) or "none",
+        "transfer_messages": "\n".join(report.messages) or "none",
     }
 
 

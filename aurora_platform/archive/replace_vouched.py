@@ -43,7 +43,7 @@ class ReplacingTransfers:
         files: Mapping[str, tuple[str, Item]],
         send: Callable[[Sequence[str], str | None], TransferResult],
     ) -> TransferResult:
-        """Send files; an entry that is not a file and blocks a path becomes a complaint of the transfer.
+        """Send files; an entry that is not a file and blocks a path becomes a message of the transfer.
 
         Files that the archive has in this version are not sent again: that would keep a copy of each.
 
@@ -64,10 +64,10 @@ class ReplacingTransfers:
             for path, (_, item) in files.items()
             if path not in blocked and (self.is_requested or not _has_version(before.get(path), item))
         ]
-        complaints = [f'{_NOT_A_FILE}: "{path}"' for path in sorted(blocked)]
+        messages = [f'{_NOT_A_FILE}: "{path}"' for path in sorted(blocked)]
         earlier = [path for path in paths if path in before]
         if not earlier:
-            return _with_complaints(send(paths, None) if paths else TransferResult(0, 0), complaints)
+            return _with_messages(send(paths, None) if paths else TransferResult(0, 0), messages)
         # A new directory per attempt: in the same one, a second attempt would overwrite kept versions with sent ones.
         keep_in = f"{ArchiveLayout.of(self.archive).replaced}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
         self.log(f"{len(earlier)} of them replace finalized files; the earlier versions are kept in {keep_in}")
@@ -80,7 +80,7 @@ class ReplacingTransfers:
             ]
             self.ledger.replaced.begin(self.archive.name, group, keep_in, versions)
         try:
-            return _with_complaints(send(paths, keep_in), complaints)
+            return _with_messages(send(paths, keep_in), messages)
         finally:
             with suppress(HostError):  # what cannot be listed now is settled by the next push
                 self._settle(host, groups)
@@ -110,8 +110,8 @@ class ReplacingTransfers:
                 self.kept_in += [keep_in] if complete else []
 
 
-def _with_complaints(result: TransferResult, complaints: Sequence[str]) -> TransferResult:
-    return replace(result, complaints=[*complaints, *result.complaints])
+def _with_messages(result: TransferResult, messages: Sequence[str]) -> TransferResult:
+    return replace(result, messages=[*messages, *result.messages])
 
 
 def _has_version(listed: ScannedEntry[str] | None, item: Item) -> bool:

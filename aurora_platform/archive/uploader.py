@@ -315,7 +315,7 @@ class _Push:
             elif found and found.version.same_as(item.version):
                 copied.append(ScannedEntry(item.remote_path, found.version))
             else:
-                errors.append((item.remote_path, _failure_reason(file.path, result.complaints)))
+                errors.append((item.remote_path, _failure_reason(file.path, result.messages)))
         self.ledger.mark_copied(self.archive.name, copied)
         self.files += len(copied)
         self.bytes += sum(entry.version.size for entry in copied)
@@ -323,7 +323,7 @@ class _Push:
         self.matched += result.matched_bytes
         if result.vanished:
             self.notes.append("local files vanished while they were sent (rsync's exit code 24)")
-        self.notes += result.complaints
+        self.notes += result.messages
         self._fail(errors)
 
     def _fail(self, errors: Sequence[tuple[str, str]]) -> None:
@@ -386,8 +386,8 @@ def _is_unchanged(path: Path, item: Item) -> bool:
     return FileVersion.of(status).same_as(item.version)
 
 
-def _failure_reason(path: str, complaints: Sequence[str]) -> str:
-    """Why a file did not arrive: the transfer's complaint that names it, if there is one."""
+def _failure_reason(path: str, messages: Sequence[str]) -> str:
+    """Why a file did not arrive: the transfer's message that names it, if there is one."""
     names = (f'{path}"', f"/.{path.rpartition('/')[2]}.")  # its own name, or rsync's temporary name
-    complaint = next((line for line in complaints if any(name in line for name in names)), None)
-    return complaint or "after the transfer the archive does not have it in the version that was sent"
+    message = next((line for line in messages if any(name in line for name in names)), None)
+    return message or "after the transfer the archive does not have it in the version that was sent"

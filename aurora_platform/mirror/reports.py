@@ -42,7 +42,7 @@ class MirrorReport:
     newest_ns: int | None
     seconds: float
     resumed_bytes: int = 0
-    complaints: Sequence[str] = ()
+    messages: Sequence[str] = ()
     unmatched: int = 0
     """See :attr:`aurora_platform.mirror.plan.Plan.unmatched`."""
 

@@ -123,7 +123,7 @@ def _join(passes: Sequence[_PassResult], seconds: float) -> MirrorReport:
         newest_ns=max((result.plan.newest_ns for result in passes if result.plan.newest_ns is not None), default=None),
         seconds=seconds,
         resumed_bytes=sum(result.transfer.matched_bytes for result in passes),
-        complaints=[line for result in passes for line in result.transfer.complaints],
+        messages=[line for result in passes for line in result.transfer.messages],
         # Both passes may have listed the same directory.
         unmatched=min((result.plan.unmatched for result in passes), default=0),
     )

@@ -80,5 +80,5 @@ class SshArchiveHost:
             raise TransferError(f"rsync could not write there: {full}")
         ended.check()
         return TransferResult(
-            ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:1000], ended.code == VANISHED
+            ended.stat("Literal data"), ended.stat("Matched data"), ended.messages[:1000], ended.code == VANISHED
         )

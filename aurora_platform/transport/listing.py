@@ -113,7 +113,7 @@ def _entries(records: Iterator[bytes]) -> Generator[ListedEntry]:
         if record.startswith(b"end "):
             if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
                 raise HostError(f"find failed on the host ({printable(record[4:])})")
-            # Asking for more lets the session end in order: its exit code and complaints come after its output.
+            # Asking for more lets the session end in order: its exit code and messages come after its output.
             if next(records, None) is not None:
                 raise HostError("the listing goes on after its end")
             return
@@ -132,7 +132,7 @@ def _entry(record: bytes) -> ListedEntry:
         raise HostError(f"the listing has a line that is not find's: {record[:80]!r}") from None
 
 
-def complaints(stderr: bytes, unreadable: Count) -> None:
+def count_unreadable(stderr: bytes, unreadable: Count) -> None:
     """Count what find could not look into; a file that went away meanwhile is no complaint, and other noise is none.
 
     Raises

@@ -64,16 +64,16 @@ class TransferResult:
 
     literal_bytes: int
     matched_bytes: int
-    complaints: Sequence[str] = ()
-    """What it said of single files that it could not copy."""
+    messages: Sequence[str] = ()
+    """Lines of rsync about single files that it could not copy."""
     vanished: bool = False
-    """Whether files went away at the sender while it ran."""
+    """Whether files vanished at the sender during the transfer."""
 
     def __add__(self, other: TransferResult) -> TransferResult:
         return TransferResult(
             self.literal_bytes + other.literal_bytes,
             self.matched_bytes + other.matched_bytes,
-            [*self.complaints, *other.complaints][:MOST_NAMED],
+            [*self.messages, *other.messages][:MOST_NAMED],
             self.vanished or other.vanished,
         )
 

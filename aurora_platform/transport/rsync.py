@@ -54,7 +54,7 @@ class Ended:
     lines: tuple[str, ...]
 
     @property
-    def complaints(self) -> tuple[str, ...]:
+    def messages(self) -> tuple[str, ...]:
         """What it said of single files, or of what it could not do."""
         said = ("rsync: ", "rsync error: ", "rsync warning: ", "ssh: ", "file has vanished: ")
         return tuple(printable(line) for line in self.lines if line.startswith(said))
@@ -230,7 +230,7 @@ class RsyncTransfer:
                 oversize,
             )
         ended.check()
-        return TransferResult(ended.stat("Literal data"), ended.stat("Matched data"), ended.complaints[:10])
+        return TransferResult(ended.stat("Literal data"), ended.stat("Matched data"), ended.messages[:10])
 
 
 def _oversize(work: Path, paths: Sequence[str], largest: int) -> list[str]:

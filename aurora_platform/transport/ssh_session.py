@@ -34,7 +34,7 @@ from aurora_platform.transport.listing import (
     CLOSED_ROOT,
     NO_SUCH_ROOT,
     Listing,
-    complaints,
+    count_unreadable,
     parse_listing,
     remote_command,
     split_records,
@@ -120,7 +120,7 @@ class SshSession:
             text = _said(stderr)
             raise HostError(f"{self.host.address}: the listing ended with exit code {status}: {text or 'no message'}")
         try:
-            complaints(bytes(stderr), unreadable)
+            count_unreadable(bytes(stderr), unreadable)
         except HostRefusedError as error:
             raise self._closed(root, str(error)) from None
 

@@ -110,7 +110,7 @@ def test_each_pass_copies_the_begin_of_a_file_that_is_appended_without_pause(
             report = station.run(DAY)
             (day,) = report.days
             assert (day.seen, day.copied, day.unchanged) == (1, 1, 0)
-            assert (day.unsettled.total, day.refused, report.complaints) == (0, {}, [])
+            assert (day.unsettled.total, day.refused, report.messages) == (0, {}, [])
             assert day.bytes == local_file.stat().st_size >= before
             assert adds_up(report)
             data_versions.append(day.data_version)

@@ -23,7 +23,7 @@ from aurora_platform.transport.listing import (
     ListedEntry,
     Listing,
     LocalSource,
-    complaints,
+    count_unreadable,
     parse_listing,
     remote_command,
     split_records,
@@ -85,7 +85,7 @@ def by_shell(root: Path | str | bytes, below: Sequence[str] = (), named: Sequenc
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     unreadable = Count()
-    complaints(done.stderr, unreadable)
+    count_unreadable(done.stderr, unreadable)
     return parse_listing(split_records([done.stdout]), unreadable)
 
 
@@ -374,14 +374,14 @@ def test_files_deleted_during_a_listing_are_no_error(tmp_path: Path) -> None:
 
 def test_complaints_of_find_are_counted_except_for_deleted_files() -> None:
     unreadable = Count()
-    complaints(b"find: './a': Permission denied\nfind: './b': No such file or directory\n\n", unreadable)
+    count_unreadable(b"find: './a': Permission denied\nfind: './b': No such file or directory\n\n", unreadable)
     assert (unreadable.total, unreadable.first) == (1, ["'./a': Permission denied"])
 
 
 def test_other_output_of_a_login_shell_is_not_counted_as_a_complaint_of_find() -> None:
     unreadable = Count()
     noise = "Warning: quota is nearly used up\npyenv: cannot rehash\nfind: '/home/x': Permission denied\n"
-    complaints((noise + "find: ‘./x’: Permission denied\nfind: `./y': Input/output error\n").encode(), unreadable)
+    count_unreadable((noise + "find: ‘./x’: Permission denied\nfind: `./y': Input/output error\n").encode(), unreadable)
     assert unreadable.total == 2
     assert unreadable.first == ["‘./x’: Permission denied", "`./y': Input/output error"]
     many = Count()

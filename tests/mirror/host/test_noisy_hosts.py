@@ -45,7 +45,7 @@ def test_a_remote_rsync_that_floods_stderr_copies_all_and_leaves_a_bounded_print
     assert "\\x1b[31m\\u202ered" in log
     assert log.replace("\n", "").isprintable()
     assert len(log) < NOISE / 20
-    assert all(line.isprintable() and len(line) <= 200 for line in report.complaints)
+    assert all(line.isprintable() and len(line) <= 200 for line in report.messages)
 
 
 def test_a_remote_rsync_that_fails_in_a_flood_gives_one_printable_error_line(image: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_name_is_not_interpreted_by_rsync_or_a_shell(either: Mirror) -> None:
     source_root = source_of(either)
     write(source_root, {name: name.encode() for name in ODD})
     report = either.run()
-    assert report.total("copied") == len(ODD), report.complaints
+    assert report.total("copied") == len(ODD), report.messages
     assert differences(source_root, either.root) == []
     assert either.run().total("unchanged") == len(ODD)
 
@@ -250,7 +250,7 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_rest(
     (day,) = report.days
     assert (day.seen, day.copied) == (3, 2)
     assert [t.first for t in day.refused.values()] == [["closed"]]
-    assert any("Permission denied" in line for line in report.complaints)
+    assert any("Permission denied" in line for line in report.messages)
     assert not_in(source_root, mirror.root) == []
     assert left_over(mirror.raw) == []
 

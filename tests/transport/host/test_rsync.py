@@ -31,10 +31,10 @@ def test_every_option_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> N
     (tmp_path / "files").write_bytes(b"")
     command = rsync.arguments(str(tmp_path), tmp_path / "target", tmp_path)
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
-    assert (done.returncode, complaints(done.stderr)) == (0, [])
+    assert (done.returncode, messages(done.stderr)) == (0, [])
 
 
-def complaints(stderr: str) -> list[str]:
+def messages(stderr: str) -> list[str]:
     """What it says there besides the statistics, which it says there as well within one machine."""
     statistics = ("Number of ", "Total ", "Literal data: ", "Matched data: ", "File list ", "sent ", "total size is ")
     return [line for line in stderr.splitlines() if line and not line.startswith(statistics)]
@@ -59,7 +59,7 @@ def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: Rsync, tmp_p
         .transfer(LOCAL_HOST, LOG)
         .fetch(str(source), ["a/b"], target, tmp_path / "work", tmp_path / "lock", 1 << 20)
     )
-    assert (done.literal_bytes, done.matched_bytes, done.complaints) == (7, 0, ())
+    assert (done.literal_bytes, done.matched_bytes, done.messages) == (7, 0, ())
     assert (target / "a" / "b").read_bytes() == b"content"
     assert (target / "a" / "b").stat().st_mtime_ns == 1_780_000_000_123_456_789
 
@@ -90,7 +90,7 @@ def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: Rsync, tmp_path: 
     (tmp_path / "files").write_bytes(b"")
     command = rsync.push_arguments(tmp_path / "view", tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
-    assert (done.returncode, complaints(done.stderr)) == (0, [])
+    assert (done.returncode, messages(done.stderr)) == (0, [])
 
 
 @pytest.mark.parametrize(
