@@ -19,7 +19,7 @@ from aurora_platform.cameras.raw_tree import belongs_to_day, directories_around
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
-from aurora_platform.fs.sqlite import immediate, make_whole
+from aurora_platform.fs.sqlite import create_verified, immediate
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.text import Count
 
@@ -151,7 +151,7 @@ def _create(workspace: CameraWorkspace) -> None:
             return
         staged.mkdir()
         try:
-            make_whole(staged / workspace.layout.catalog.name, SCHEMA)
+            create_verified(staged / workspace.layout.catalog.name, SCHEMA)
         except sqlite3.Error as error:
             raise CatalogError(
                 f"{workspace.layout.catalog}: the catalogue could not be created ({error}); nothing was published. "

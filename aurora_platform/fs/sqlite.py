@@ -128,7 +128,7 @@ def open_wal(path: Path, wait: float) -> sqlite3.Connection:
         return db
 
 
-def make_whole(place: Path, schema: Schema) -> None:
+def create_verified(place: Path, schema: Schema) -> None:
     """Make a database with the tables of ``schema``, for somebody to publish; it is proved before this returns.
 
     Not in WAL mode: there a commit lies in the log, and a last checkpoint that finds the disk full fails without a word

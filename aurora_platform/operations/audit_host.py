@@ -13,8 +13,15 @@ from aurora_platform.operations.audit_result import AuditLine, Level, level_by_l
 from aurora_platform.operations.audit_rsync import audit_rsync_version
 from aurora_platform.text import printable
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, host_keys_of, name_of, named, removal
-from aurora_platform.transport.ssh_errors import by_hand
+from aurora_platform.transport.known_hosts import (
+    HostKeyError,
+    damaged_lines,
+    format_line_numbers,
+    host_keys_of,
+    name_of,
+    removal_command,
+)
+from aurora_platform.transport.ssh_errors import try_ssh_hint
 
 _SKEW_WARN, _SKEW_FAIL = 2.0, 60.0  # s
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
@@ -121,7 +128,7 @@ class HostAudit:
 
     def _message(self, error: Exception) -> str:
         # The next step is a separate field of the line.
-        return str(error).replace(self._known_hosts_copy, str(self.known_hosts)).removesuffix(f" {by_hand(self.host)}")
+        return str(error).replace(self._known_hosts_copy, str(self.known_hosts)).removesuffix(f" {try_ssh_hint(self.host)}")
 
     def _unreachable(self, error: HostError, took: float) -> list[AuditLine]:
         message = self._message(error)
@@ -137,7 +144,7 @@ class HostAudit:
             return [AuditLine(f"{self.name} host key", Level.FAIL, message, step), *unchecked]
         if isinstance(error, HostKeyError):
             step = error.next_step.replace(self._known_hosts_copy, str(self.known_hosts))
-            message = error.what.replace(self._known_hosts_copy, str(self.known_hosts))
+            message = error.problem.replace(self._known_hosts_copy, str(self.known_hosts))
             return [AuditLine(f"{self.name} host key", Level.FAIL, message, step), *unchecked]
         step = f"compare user, auth and identity in {self.key} with a login by hand: {self.ssh_command}"
         if not isinstance(error, HostRefusedError):
@@ -267,7 +274,7 @@ def audit_known_hosts(known_hosts: Path) -> Iterator[AuditLine]:
     if not damaged:
         yield AuditLine("known_hosts", Level.OK, f"{known_hosts}: every line can be read")
         return
-    what = f"{named(damaged)} of {known_hosts} cannot be read ({', '.join(sorted(set(damaged.values())))}); a host "
+    what = f"{format_line_numbers(damaged)} of {known_hosts} cannot be read ({', '.join(sorted(set(damaged.values())))}); a host "
     what += "named in such a line and in no other line is refused"
-    step = f"compare the key of each such host with the key on the host, then: {removal(damaged, known_hosts)}"
+    step = f"compare the key of each such host with the key on the host, then: {removal_command(damaged, known_hosts)}"
     yield AuditLine("known_hosts", Level.WARN, what, step)

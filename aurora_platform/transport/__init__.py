@@ -1,7 +1,7 @@
-"""Clients of the outside world, and the small protocols that they implement: SSH, rsync, checksums, processes, mail.
+"""Clients for the outside world, and the protocols that they implement: SSH, rsync, checksums, processes, mail.
 
-The kinds of hosts and of mail, with their heavy libraries (Fabric, Paramiko), are loaded when first used, through here:
-``transport.ssh_host``.
+Modules with heavy libraries (Fabric, Paramiko) are loaded at their first use as attributes of this package, for
+example ``transport.ssh_host``.
 """
 
 import lazy_loader

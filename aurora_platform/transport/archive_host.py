@@ -1,4 +1,4 @@
-"""The archive's hosts: what is pushed goes to one of them by rsync, and is looked at there over the pooled session."""
+"""Hosts of the archive: rsync copies files to one of them; the pooled SSH session lists them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aurora_platform.errors import HostRefusedError, TransferError
 from aurora_platform.text import printable
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.protocols import NEW, PARTIAL, TransferResult
-from aurora_platform.transport.rsync import VANISHED, write_wanted
-from aurora_platform.transport.ssh_errors import by_hand
+from aurora_platform.transport.rsync import VANISHED, write_file_list
+from aurora_platform.transport.ssh_errors import try_ssh_hint
 from aurora_platform.transport.ssh_host import SshAccess
 from aurora_platform.transport.ssh_session import SshSession
-from aurora_platform.transport.stall import DELIVERS
+from aurora_platform.transport.stall import DELIVERY_PROGRESS
 
-# It removes nothing, not even what killed transfers have left in our own hidden directory: no program of ours deletes
-# anything in the archive.
+# This removes nothing, not even leftovers of killed transfers in our own hidden directory: we never delete anything in
+# the archive.
 _PREPARE = """
 mkdir -p -- "$1" "$2/$3" "$2/$4" || exit 1
 for place in "$1" "$2/$3" "$2/$4"; do
@@ -43,22 +43,23 @@ class SshArchiveHost:
 
     @property
     def name(self) -> str:
-        """Its address, with the port where that is not the usual one."""
+        """Its address, with the port if that is not 22."""
         return self.host.address if self.host.port == 22 else self.host.where
 
     @cached_property
     def session(self) -> SshSession:
-        """A session in which nothing takes long: a host that is slower than a stall is left."""
+        """A session with short bounds: an archive host that does not answer within the stall time is skipped."""
         bounds = self.access.bounds
         return SshSession(self.host, bounds.but(listing_seconds=bounds.stall_seconds))
 
     def prepare(self, root: str, work: str) -> None:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.prepare`. It also proves that a shell works."""
-        said = self.session.ask(["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
-        if said != "ready\n":
+        output = self.session.ask(["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
+        if output != "ready\n":
             raise HostRefusedError(
-                f"{self.host.where}: {self.host.user} is let in, but a program cannot be run, or "
-                f"something else speaks before it: {printable(said.strip()) or 'nothing'!r}. {by_hand(self.host)}"
+                f"{self.host.where}: the login of {self.host.user} works, but a program cannot be run, or the login "
+                f"shell prints something before it: {printable(output.strip()) or 'nothing'!r}. "
+                f"{try_ssh_hint(self.host)}"
             )
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
@@ -71,14 +72,14 @@ class SshArchiveHost:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.send`."""
         if keep_in is not None:
             self.session.ask(["mkdir", "-p", "--", keep_in])
-        wanted = upload_tree.with_name(f"{upload_tree.name}.files")
-        write_wanted(wanted, paths)
+        file_list = upload_tree.with_name(f"{upload_tree.name}.files")
+        write_file_list(file_list, paths)
         rsync = self.access.rsync()
-        arguments = rsync.push_arguments(upload_tree, wanted, root, work, keep_in)
-        ended = rsync.run(arguments, self.log, lock, DELIVERS)
-        if ended.code and (full := ended.disk_failed):
-            raise TransferError(f"rsync could not write there: {full}")
-        ended.check()
+        arguments = rsync.push_arguments(upload_tree, file_list, root, work, keep_in)
+        result = rsync.run(arguments, self.log, lock, DELIVERY_PROGRESS)
+        if result.code and (message := result.disk_error):
+            raise TransferError(f"rsync could not write there: {message}")
+        result.check()
         return TransferResult(
-            ended.stat("Literal data"), ended.stat("Matched data"), ended.messages[:1000], ended.code == VANISHED
+            result.stat("Literal data"), result.stat("Matched data"), result.messages[:1000], result.code == VANISHED
         )

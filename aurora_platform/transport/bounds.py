@@ -1,4 +1,4 @@
-"""How long everything that is said to a host, or moved from or to one, may take, and where host keys are known."""
+"""How long requests to a host and transfers may take, and the file with the host keys."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds in seconds; a host that is slower is given up."""
+    """Bounds in seconds; a request to a slower host fails."""
 
     known_hosts: Path
     """The file with the keys of SSH hosts."""
     connect_seconds: float = 15
     """For each step of connecting."""
     listing_seconds: float = 600
-    """For a listing, or for what a program prints."""
+    """For a listing, or for the output of a program."""
     stall_seconds: float = 60
     """For a transfer that moves nothing."""
     transfer_seconds: float = 6 * 3600
     """For a whole transfer."""
     hashing_stall_seconds: float = 60
-    """For hashing from which nothing is heard, however much time is left."""
+    """For hashing without any sign of progress, however much time is left."""
     hashing_seconds: float = 21_600
-    """For all that is hashed in one go."""
+    """For all files of one hashing request."""
     bandwidth_kib: int = 0
-    """Limit of a transfer in KiB/s; 0 is none."""
+    """Limit of a transfer in KiB/s; 0: no limit."""
 
     def but(self, **changes: Any) -> Bounds:
-        """The same with other values."""
+        """A copy with other values."""
         return replace(self, **changes)
 
     def within(self, seconds: float | None) -> Bounds:
-        """The same for who has only so many seconds for all that is said to a host; None: as they are.
+        """A copy that limits all requests to a host to ``seconds`` in total; None: unchanged.
 
-        Those of transfers stay: whoever moves files has no such bound.
+        The bounds of transfers stay: a caller that moves files has no such limit.
         """
         if seconds is None:
             return self
-        # TCP, banner, login, a turn, a channel and its program: six steps with a bound each, whatever hangs.
+        # TCP, banner, login, permit, channel and program: six steps with a bound each, whichever of them hangs.
         return self.but(
             connect_seconds=min(self.connect_seconds, seconds / 6),
             listing_seconds=min(self.listing_seconds, seconds),

@@ -1,9 +1,9 @@
-"""SHA-256 of many files in bulk, each with the size and mtime of the very version that was read.
+"""Computes SHA-256 checksums of many files, each with the size and mtime of the file version that was read.
 
-Here by threads, one a core; on a far host by a program there, of which this module has the text, the questions and the
-reading of its answers; :mod:`aurora_platform.transport.ssh_checksums` carries them over SSH. Nothing is cached and
-nothing is judged: that is the archive's part. Nothing of what a far host says is believed further than it can be
-checked: an answer that was not asked for, or asked for once and given twice, ends the conversation.
+On this machine threads hash, one per core. On a remote host a program hashes: this module holds its text, its requests
+and the parser of its answers; :mod:`aurora_platform.transport.ssh_checksums` carries them over SSH. Nothing is cached
+and nothing is compared: that is the archive's part. Answers of a remote host are checked as far as possible: an answer
+that was not requested, or that comes twice, ends the conversation.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.text import printable
 from aurora_platform.transport import remote_sha256
-from aurora_platform.transport.remote_sha256 import NOT_BELOW, Tree, Unusable
+from aurora_platform.transport.remote_sha256 import NOT_BELOW_ROOT, Tree, Unusable
 
-_LARGE = 1 << 22  # bytes; larger files are hashed first, the largest first, so that no core is left with a last one
-_AT_A_TIME = 64  # small files that a thread takes at once
-_WAITING = 8  # portions that wait for who reads them, not more
+_LARGE = 1 << 22  # bytes; larger files are hashed first, the largest first, so that all cores finish together
+_PORTION_FILES = 64  # small files that a thread takes at once
+_MAX_QUEUED = 8  # portions that wait for the reader
 _MAX_PATH = 4096  # bytes; PATH_MAX
 _MAX_LINE = 512  # of an answer
 _MAX_MTIME = 2**63 - 1  # ns; what a database and os.utime can hold
 _POLL = 0.5  # s
 
 TOOLS = ("python3", "openssl", "sha256sum")
-"""What a far host may hash with, the best first."""
+"""Programs that a remote host may hash with, the best first."""
 
-# Which of them is there is tried and not looked up: a python3 may be a stub, and BusyBox's find has no -printf.
-WHICH_TOOL = r"""
+# Each tool is tried out, because its name alone proves nothing: python3 may be a stub, BusyBox's find has no -printf.
+FIND_TOOL_SCRIPT = r"""
 exec 2>/dev/null
 known=6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d
 if python3 -I -S -c 'import hashlib, os, sys; hashlib.sha256(); sys.exit(sys.version_info < (3, 6))'
@@ -47,9 +47,9 @@ done
 echo none
 """
 
-# The same conversation as that of far_digests.py, for hosts without Python, at some ms a file. The version is proved
-# by find before and after. Only the shell's own redirection opens a file, so a path is never an option or an operand.
-# The dots on stderr tell that a large file is getting on: the place in it has moved. Where nobody hears them, it ends.
+# The same protocol as remote_sha256.py, for hosts without Python, at some ms per file. find reads the file version
+# before and after. Only the shell's own redirection opens a file, so a path is never an option or an operand. The dots
+# on stderr show progress in a large file: the read position has moved. The script ends if nobody reads them.
 REMOTE_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 renice -n 19 -p $$ >/dev/null 2>&1
@@ -111,9 +111,9 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """One file: path as asked for, the version that was read, SHA-256 in hex.
+    """Checksum of one file: the requested path, the version that was read, SHA-256 in hex.
 
-    Where there is no digest, ``error`` says why, ``sha256`` is None, and size and mtime are 0.
+    If the file could not be hashed, ``error`` has the reason, ``sha256`` is None, and size and mtime are 0.
     """
 
     path: str
@@ -123,23 +123,23 @@ class Checksum:
 
 
 def why_unusable(path: str) -> str:
-    """Why no file can have this relative path, or nothing."""
+    """The reason why no file can have this relative path; empty if one can."""
     try:
         raw = os.fsencode(path)
     except UnicodeEncodeError:
-        return NOT_BELOW
+        return NOT_BELOW_ROOT
     if "\0" in path or len(raw) >= _MAX_PATH or not {b"", b".", b".."}.isdisjoint(raw.split(b"/")):
-        return NOT_BELOW
+        return NOT_BELOW_ROOT
     return ""
 
 
-def refused(path: str, why: str) -> Checksum:
-    """The digest of a file that has none."""
-    return Checksum(path, FileVersion(0, 0), None, why)
+def failed_checksum(path: str, reason: str) -> Checksum:
+    """The result for a file that could not be hashed."""
+    return Checksum(path, FileVersion(0, 0), None, reason)
 
 
 class LocalHasher:
-    """Files of this machine, by as many threads as there are cores for us."""
+    """Hashes files of this machine with one thread per available core."""
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
@@ -156,31 +156,31 @@ class LocalHasher:
             with lock:
                 return next(portions, [])
 
-        def work(outlet: Outlet) -> None:
+        def work(queue: ChecksumQueue) -> None:
             with closing(Tree(os.fsencode(root))) as tree:
                 while portion := take():
-                    outlet.put([_checksum(tree, path, outlet.check) for path in portion])
+                    queue.put([_checksum(tree, path, queue.check) for path in portion])
 
-        return in_parallel(work, min(self.threads, len(paths)))
+        return run_in_threads(work, min(self.threads, len(paths)))
 
 
 def _checksum(tree: Tree, path: str, check: Callable[[], None]) -> Checksum:
-    if why := why_unusable(path):
-        return refused(path, why)
+    if reason := why_unusable(path):
+        return failed_checksum(path, reason)
     try:
         sha256, size, mtime_ns = tree.sha256(os.fsencode(path), check)
     except Unusable as unusable:
-        return refused(path, str(unusable))
+        return failed_checksum(path, str(unusable))
     return Checksum(path, FileVersion(size, mtime_ns), sha256)
 
 
 def _portions(root: str, paths: Sequence[str]) -> Iterator[list[str]]:
-    """What a thread takes at a time: large files one by one, the largest first, then the others as they come."""
+    """Portions of paths for the threads: large files one by one, the largest first, then the others in their order."""
     large = {number: size for number, path in enumerate(paths) if (size := _size(root, path)) >= _LARGE}
     for number in sorted(large, key=large.__getitem__, reverse=True):
         yield [paths[number]]
-    for start in range(0, len(paths), _AT_A_TIME):
-        end = min(start + _AT_A_TIME, len(paths))
+    for start in range(0, len(paths), _PORTION_FILES):
+        end = min(start + _PORTION_FILES, len(paths))
         portion = [paths[number] for number in range(start, end) if number not in large]
         if portion:
             yield portion
@@ -189,67 +189,67 @@ def _portions(root: str, paths: Sequence[str]) -> Iterator[list[str]]:
 def _size(root: str, path: str) -> int:
     try:
         return os.lstat(f"{root}/{path}").st_size
-    except (OSError, ValueError):  # it is judged when it is its turn
+    except (OSError, ValueError):  # reported when the file is hashed
         return 0
 
 
-class Stopped(Exception):  # noqa: N818 - not a failure
-    """Nobody wants the rest."""
+class Cancelled(Exception):  # noqa: N818 - not a failure
+    """The other checksums are not needed any more."""
 
 
-class Outlet:
-    """Where threads put what they find, for one who reads; they wait when that one is slow."""
+class ChecksumQueue:
+    """A queue from several hashing threads to one reader; the threads wait when the reader is slow."""
 
     def __init__(self) -> None:
-        self.found: Queue[list[Checksum] | Exception | None] = Queue(_WAITING)
+        self.items: Queue[list[Checksum] | Exception | None] = Queue(_MAX_QUEUED)
         self.abandoned = threading.Event()
         self.failed = threading.Event()
 
     def put(self, checksums: list[Checksum]) -> None:
-        """Hand over; raises :class:`Stopped` where nobody reads any more."""
+        """Add checksums; raises :class:`Cancelled` when the reader has stopped."""
         if checksums:
             self._put(checksums)
 
     def check(self) -> None:
-        """Raise :class:`Stopped` where the rest is of no use any more."""
+        """Raise :class:`Cancelled` when the reader has stopped or a thread has failed."""
         if self.abandoned.is_set() or self.failed.is_set():
-            raise Stopped
+            raise Cancelled
 
-    def run(self, work: Callable[[Outlet], None]) -> None:
-        """Do ``work`` and say how it ended."""
-        end: Exception | None = None
+    def run(self, work: Callable[[ChecksumQueue], None]) -> None:
+        """Run ``work``, then put its error, or None at its end."""
+        outcome: Exception | None = None
         try:
             work(self)
-        except Stopped:
+        except Cancelled:
             pass
-        except Exception as error:  # handed on to who reads
-            end = error
+        except Exception as error:  # passed on to the reader
+            outcome = error
             self.failed.set()
         try:
-            self._put(end)
-        except Stopped:
+            self._put(outcome)
+        except Cancelled:
             return
 
     def _put(self, item: list[Checksum] | Exception | None) -> None:
         while not self.abandoned.is_set():
             try:
-                return self.found.put(item, timeout=_POLL)
+                return self.items.put(item, timeout=_POLL)
             except Full:
                 continue
-        raise Stopped
+        raise Cancelled
 
 
-def in_parallel(work: Callable[[Outlet], None], threads: int) -> Iterator[Checksum]:
-    """What so many threads find that all do ``work``, as it comes; an error of one is raised after what came before."""
-    outlet = Outlet()
-    workers = [threading.Thread(target=outlet.run, args=(work,), daemon=True) for _ in range(threads)]
+def run_in_threads(work: Callable[[ChecksumQueue], None], threads: int) -> Iterator[Checksum]:
+    """Run ``work`` in several threads and yield their checksums; an error is raised after the checksums before it."""
+    queue = ChecksumQueue()
+    workers = [threading.Thread(target=queue.run, args=(work,), daemon=True) for _ in range(threads)]
     failure: Exception | None = None
     try:
         for worker in workers:
             worker.start()
         running = threads
         while running:
-            item = outlet.found.get()
+            item = queue.items.get()
             if isinstance(item, list):
                 yield from item
             else:
@@ -258,58 +258,58 @@ def in_parallel(work: Callable[[Outlet], None], threads: int) -> Iterator[Checks
         if failure is not None:
             raise failure
     finally:
-        outlet.abandoned.set()
+        queue.abandoned.set()
 
 
 def remote_command(tool: str, root: str) -> list[str]:
-    """The argument vector of the program that hashes on a far host; quote it with :func:`shlex.join`."""
-    if tool == "python3":  # isolated, and without site-packages and byte code: nothing is read or written but files
+    """The argument vector of the program that hashes on a remote host; quote it with :func:`shlex.join`."""
+    if tool == "python3":  # isolated, without site-packages and byte code: it reads only the files, and writes nothing
         return ["python3", "-I", "-S", "-B", "-c", Path(remote_sha256.__file__).read_text(), root]
     return ["sh", "-c", REMOTE_SCRIPT, "aurora-hashing", root, tool]
 
 
-def encoded(path: str) -> bytes:
-    """A path as a line of a question; :func:`aurora_platform.transport.remote_sha256.decoded` is the way back."""
+def encode_path(path: str) -> bytes:
+    """Encode a path as a line of a request; :func:`aurora_platform.transport.remote_sha256.decode_path` decodes it."""
     return b"".join(
         b"%c" % byte if 32 <= byte < 127 and byte != 92 else b"\\0%03o" % byte for byte in os.fsencode(path)
     )
 
 
-def question(paths: Sequence[str]) -> bytes:
-    """What asks a far host for the digests of ``paths``."""
-    return b"".join(encoded(path) + b"\n" for path in paths) + b"\n"
+def encode_request(paths: Sequence[str]) -> bytes:
+    """The request for the checksums of ``paths``."""
+    return b"".join(encode_path(path) + b"\n" for path in paths) + b"\n"
 
 
-class Answers:
-    """Reads what a far host answers to one question."""
+class AnswerParser:
+    """Parses the answers of a remote host to one request."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        self.is_whole = False
+        self.is_complete = False
         self._paths = paths
-        self._open = set(range(len(paths)))
+        self._unanswered = set(range(len(paths)))
         self._rest = b""
 
     def feed(self, block: bytes) -> list[Checksum]:
-        """The digests of a block of bytes; :class:`HostError` where it is no answer to what was asked."""
+        """Return the checksums in a block of bytes; :class:`HostError` if it is not an answer to the request."""
         *lines, self._rest = (self._rest + block).split(b"\n")
         checksums = [checksum for line in lines if (checksum := self._checksum(line))]
         if len(self._rest) > _MAX_LINE:
-            raise HostError(_strange(self._rest))
+            raise HostError(_unexpected_answer(self._rest))
         return checksums
 
     def _checksum(self, line: bytes) -> Checksum | None:
-        if line == b"end %d" % len(self._paths) and not self._open and not self.is_whole:
-            self.is_whole = True
+        if line == b"end %d" % len(self._paths) and not self._unanswered and not self.is_complete:
+            self.is_complete = True
             return None
-        found = _ANSWER.fullmatch(line)
-        number = int(found["number"]) if found else -1
-        if found is None or number not in self._open or int(found["mtime"] or 0) > _MAX_MTIME:
-            raise HostError(_strange(line))
-        self._open.remove(number)
-        if found["error"]:
-            return refused(self._paths[number], printable(found["error"]))
-        sha256 = found["sha256"].decode("ascii")
-        return Checksum(self._paths[number], FileVersion(int(found["size"]), int(found["mtime"])), sha256)
+        match = _ANSWER.fullmatch(line)
+        number = int(match["number"]) if match else -1
+        if match is None or number not in self._unanswered or int(match["mtime"] or 0) > _MAX_MTIME:
+            raise HostError(_unexpected_answer(line))
+        self._unanswered.remove(number)
+        if match["error"]:
+            return failed_checksum(self._paths[number], printable(match["error"]))
+        sha256 = match["sha256"].decode("ascii")
+        return Checksum(self._paths[number], FileVersion(int(match["size"]), int(match["mtime"])), sha256)
 
 
 _ANSWER = re.compile(
@@ -318,5 +318,5 @@ _ANSWER = re.compile(
 )
 
 
-def _strange(line: bytes) -> str:
-    return f"this is no answer to what was asked: {printable(line[:80])!r}. Is the login shell there quiet?"
+def _unexpected_answer(line: bytes) -> str:
+    return f"unexpected answer: {printable(line[:80])!r}. Does the login shell of the host print something?"

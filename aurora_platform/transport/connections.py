@@ -1,7 +1,7 @@
-"""Connections to the hosts of a site: what reaches each of them, made from its settings.
+"""Connections to the hosts of a site, made from their settings.
 
-The one door to the clients of this package. A kind of host is a line in :data:`_KINDS` and a module of its own, which
-is loaded when a host of that kind is first asked for: this machine needs no SSH library.
+Other packages use the clients of this package through :class:`Connections`. A kind of host is a line in :data:`_KINDS`
+and a module, which is loaded for the first host of that kind: hosts of kind ``local`` need no SSH library.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _KINDS: dict[str, Callable[[], Callable[[Any, Bounds], HostAccess]]] = {
 
 @dataclass(frozen=True)
 class Connections:
-    """Ways to hosts, all within the same bounds."""
+    """Connections to hosts, all with the same bounds."""
 
     bounds: Bounds
 
     @classmethod
     def of(cls, site: Site, known_hosts: Path | None = None) -> Connections:
-        """Those of a site; ``known_hosts`` is another place for host keys, for who must write nothing."""
+        """The connections of a site; ``known_hosts`` is another file for host keys, for callers that must not write."""
         limits = site.limits
         return cls(
             Bounds(
@@ -47,35 +47,35 @@ class Connections:
         )
 
     def but(self, **changes: Any) -> Connections:
-        """The same within other bounds."""
+        """A copy with other bounds."""
         return Connections(self.bounds.but(**changes))
 
     def access(self, host: Host, within: float | None = None) -> HostAccess:
-        """How ``host`` is reached; ``within`` s for what is said to it, where that is less than the bounds."""
+        """The access to ``host``; ``within`` limits all requests to it, in s, if that is less than the bounds."""
         return _KINDS[host.kind]()(host, self.bounds.within(within))
 
     def login(self, host: Host) -> None:
-        """Open what all who ask ``host`` share: one attempt, however many streams it has."""
+        """Open the session that all requests to ``host`` share: one attempt, however many streams it has."""
         self.access(host).login()
 
     def source(self, host: Host, within: float | None = None) -> Source:
-        """The way to list a host; ``within`` s, where that is less than a run may take: a tick has its own bound."""
+        """Lists a host; ``within`` s, if that is less than the bound of a run: a tick has a bound of its own."""
         return self.access(host, within).source()
 
     def hasher(self, host: Host, within: float | None = None) -> Hasher:
-        """The way to hash the files of a host: on its own cores, wherever it is."""
+        """Hashes the files of a host, on the host's own cores."""
         return self.access(host, within).hasher()
 
     def transfer(self, host: Host, log: Logger, basis: Path | None = None) -> Transfer:
-        """The way to copy files of a host to here; see :meth:`HostAccess.transfer`."""
+        """Copies files from a host to this machine; see :meth:`HostAccess.transfer`."""
         return self.access(host).transfer(log, basis)
 
     def ask(self, host: SshHost, argv: Sequence[str]) -> str:
-        """What a program on ``host`` prints; :class:`HostError` where it cannot be asked, or fails."""
+        """Run a program on ``host`` and return its output; :class:`HostError` if it cannot be run, or fails."""
         return transport.ssh_host.SshAccess(host, self.bounds).session.ask(argv)
 
     def archive_hosts(self, archive: Archive, log: Logger) -> tuple[ArchiveHost, ...]:
-        """The archive's hosts in the site's order, as a push wants them."""
+        """The archive's hosts, in the order of the site file."""
         return tuple(
             transport.archive_host.SshArchiveHost(transport.ssh_host.SshAccess(host, self.bounds), log)
             for host in archive.hosts

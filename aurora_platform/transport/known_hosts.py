@@ -1,10 +1,9 @@
-"""``known_hosts``: which keys are known of a host, whether the one that it shows is accepted, and how a new one is
-added.
+"""Reads and extends ``known_hosts``: the keys of a host, whether the key that it shows is accepted, and new keys.
 
-The file is read by bytes and line by line, because a damaged line may cost only the hosts that it names. OpenSSH passes
-over such a line and takes the host for a new one, whatever key it shows; Paramiko gives up the whole file, or does the
-same. Here a host is refused while a line that names it cannot be read and no other line has a key of it: what the host
-shows cannot be compared. All other hosts are as before. A damaged character within a host's name cannot be told: such a
+The file is read as bytes and line by line, because a damaged line must affect only the hosts that it names. OpenSSH
+skips such a line and treats the host as a new one, whatever key it shows; Paramiko gives up the whole file, or does
+the same. This module refuses a host while a line that names it cannot be read and no other line has its key: the key
+that it shows cannot be compared. Other hosts are not affected. Damage within a host name cannot be detected: such a
 host is a new one. Format: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
 """
 
@@ -30,29 +29,29 @@ from aurora_platform.errors import HostError, HostRefusedError
 
 _LOG = logging.getLogger("aurora.ssh")
 
-_MOST = 1 << 20  # bytes: the keys of some thousand hosts
-_LONGEST_NAME = 255
-_NAMED = 5  # lines, in a message
-_WAIT = 10  # s, for another process that adds a key
+_MAX_BYTES = 1 << 20  # the keys of some thousand hosts
+_MAX_NAME_LENGTH = 255
+_MAX_LISTED_LINES = 5  # in a message
+_LOCK_WAIT = 10  # s, for another process that adds a key
 _REVOKED, _AUTHORITY = b"@revoked", b"@cert-authority"
 
 
-# Behind a key stands a comment. Where a line break was damaged, the next line stands there, with a key of its own.
-_LIKE_A_KEY = re.compile(rb"AAAA[A-Za-z0-9+/]{20}")
+# A key is followed by a comment. If a line break was damaged, the next line follows instead, with a key of its own.
+_LOOKS_LIKE_KEY = re.compile(rb"AAAA[A-Za-z0-9+/]{20}")
 
 
 class HostKeyError(HostRefusedError):
-    """The key of a host cannot be compared, or must not be used; ``next_step`` says what an operator does."""
+    """The key of a host cannot be compared, or must not be used; ``next_step`` is what the operator should do."""
 
-    def __init__(self, what: str, next_step: str) -> None:
-        super().__init__(f"{what} {next_step[:1].upper()}{next_step[1:]}.")
-        self.what = what
+    def __init__(self, problem: str, next_step: str) -> None:
+        super().__init__(f"{problem} {next_step[:1].upper()}{next_step[1:]}.")
+        self.problem = problem
         self.next_step = next_step
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line that is neither empty nor a comment."""
+class KnownHostsLine:
+    """A line of the file that is neither empty nor a comment."""
 
     number: int
     text: bytes
@@ -60,99 +59,102 @@ class Line:
     marker: bytes = b""
     key: PKey | None = None
     damage: str = ""
-    """Why it cannot be read; empty where it can."""
+    """Why the line cannot be read; empty if it can."""
 
-    def is_about(self, name: str) -> bool:
-        """Whether it names a host; of a damaged line, whether it may."""
+    def names_host(self, name: str) -> bool:
+        """Whether the line names a host; for a damaged line, whether it may name it."""
         if self.damage:
-            # The name may stand behind the rest of another line, whose end was cut off.
-            words = map(_text, re.split(rb"[\s,\0]+", self.text))
-            return any(word.endswith(name) or (len(word) <= _LONGEST_NAME and _matches(word, name)) for word in words)
-        if any(_matches(one[1:], name) for one in self.names if one.startswith("!")):
+            # The name may follow the rest of another line that was cut off.
+            fields = map(_decode, re.split(rb"[\s,\0]+", self.text))
+            return any(
+                field.endswith(name) or (len(field) <= _MAX_NAME_LENGTH and _matches(field, name)) for field in fields
+            )
+        if any(_matches(pattern[1:], name) for pattern in self.names if pattern.startswith("!")):
             return False
-        return any(_matches(one, name) for one in self.names)
+        return any(_matches(pattern, name) for pattern in self.names)
 
 
 @dataclass(frozen=True)
 class HostKeys:
-    """What the file says of one host."""
+    """The keys of one host in the file."""
 
     keys: dict[str, PKey]
-    """By type; where there are several of a type, the first."""
+    """By key type; the first of several of a type."""
     revoked: tuple[PKey, ...]
     damaged: tuple[int, ...]
-    """Numbers of the lines that may be about it and cannot be read."""
+    """Numbers of the lines that may name the host but cannot be read."""
     damaged_elsewhere: tuple[int, ...]
-    """Numbers of all others that cannot be read."""
+    """Numbers of all other lines that cannot be read."""
 
 
 def name_of(host: SshHost) -> str:
-    """How ``known_hosts`` calls a host."""
+    """The name of a host in ``known_hosts``."""
     return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
 
 
-def lines_of(file: Path) -> list[Line]:
-    """All lines of the file; none where it does not exist. :class:`HostError` where it cannot be read at all."""
+def read_lines(file: Path) -> list[Line]:
+    """All lines of the file; none if it does not exist. :class:`HostError` if it cannot be read at all."""
     return [line for number, text in enumerate(_bytes_of(file).split(b"\n"), 1) if (line := _line(number, text))]
 
 
 def damaged_lines(file: Path) -> dict[int, str]:
-    """The lines that cannot be read, by number, and why."""
-    return {line.number: line.damage for line in lines_of(file) if line.damage}
+    """The lines that cannot be read: number -> reason."""
+    return {line.number: line.damage for line in read_lines(file) if line.damage}
 
 
 def host_keys_of(file: Path, name: str) -> HostKeys:
-    """What is known of a host."""
-    lines = lines_of(file)
-    about = [line for line in lines if line.is_about(name)]
-    revoked = tuple(line.key for line in about if line.marker == _REVOKED and line.key)
+    """The keys of a host in the file."""
+    lines = read_lines(file)
+    matching = [line for line in lines if line.names_host(name)]
+    revoked = tuple(line.key for line in matching if line.marker == _REVOKED and line.key)
     keys: dict[str, PKey] = {}
-    for line in about:
+    for line in matching:
         if line.key and not line.marker and line.key not in revoked:
             keys.setdefault(line.key.get_name(), line.key)
-    damaged = tuple(line.number for line in about if line.damage)
-    return HostKeys(keys, revoked, damaged, tuple(line.number for line in lines if line.damage and line not in about))
+    damaged = tuple(line.number for line in matching if line.damage)
+    elsewhere = tuple(line.number for line in lines if line.damage and line not in matching)
+    return HostKeys(keys, revoked, damaged, elsewhere)
 
 
-def require_comparable(file: Path, name: str) -> HostKeys:
-    """What is known of a host; :class:`HostKeyError` where what it shows could not be compared."""
-    known = host_keys_of(file, name)
-    if known.keys or not known.damaged:
-        return known
+def require_comparable_keys(file: Path, name: str) -> HostKeys:
+    """The keys of a host in the file; :class:`HostKeyError` if its only lines cannot be read."""
+    host_keys = host_keys_of(file, name)
+    if host_keys.keys or not host_keys.damaged:
+        return host_keys
+    lines = format_line_numbers(host_keys.damaged)
     raise HostKeyError(
-        f"{named(known.damaged)} of {file} may be about {name} and cannot be read, so its host key cannot be compared; "
-        "refused.",
-        "compare the key that it shows with its own (on the host: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
-        f"then remove {named(known.damaged)}: {removal(known.damaged, file)}",
+        f"{lines} of {file} may belong to {name} but cannot be read, so its host key cannot be compared; refused.",
+        "compare the key that the host shows with its real key (on the host: ssh-keygen -lf "
+        f"/etc/ssh/ssh_host_ed25519_key.pub), then remove {lines}: {removal_command(host_keys.damaged, file)}",
     )
 
 
-def named(numbers: Iterable[int]) -> str:
-    """Some lines, for a message."""
-    found = list(numbers)
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return f"line{'s' * (len(found) > 1)} {', '.join(map(str, found[:_NAMED]))}{more}"
+def format_line_numbers(numbers: Iterable[int]) -> str:
+    """Line numbers for a message: the first five, and how many more."""
+    lines = list(numbers)
+    more = f" and {len(lines) - _MAX_LISTED_LINES} more" if len(lines) > _MAX_LISTED_LINES else ""
+    return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:_MAX_LISTED_LINES]))}{more}"
 
 
-def removal(numbers: Iterable[int], file: Path) -> str:
-    """The command that removes as many lines as are named."""
-    return f"sed -i '{';'.join(f'{number}d' for number in list(numbers)[:_NAMED])}' {file}"
+def removal_command(numbers: Iterable[int], file: Path) -> str:
+    """The command that removes the lines that :func:`format_line_numbers` lists."""
+    return f"sed -i '{';'.join(f'{number}d' for number in list(numbers)[:_MAX_LISTED_LINES])}' {file}"
 
 
-def lock_of(file: Path) -> FileLock:
-    """Held by whoever adds a key."""
-    return FileLock(f"{file}.lock", timeout=_WAIT)
+def known_hosts_lock(file: Path) -> FileLock:
+    """The lock to hold while adding a key."""
+    return FileLock(f"{file}.lock", timeout=_LOCK_WAIT)
 
 
-def remember(file: Path, name: str, key: PKey) -> None:
-    """Add a line, whole or not at all; the lock is the caller's."""
+def add_host_key(file: Path, name: str, key: PKey) -> None:
+    """Add a line, complete or not at all; the caller holds the lock."""
     _append(file, f"{name} {key.get_name()} {key.get_base64()}\n".encode())
 
 
-def end_last_line(file: Path) -> None:
-    """See that the next line begins a new one: ssh(1) would add its own to the rest of a line that was cut off."""
+def terminate_last_line(file: Path) -> None:
+    """End the last line if it was cut off: ssh(1) would append its own line to it."""
     if _bytes_of(file)[-1:] not in (b"", b"\n"):
-        with lock_of(file):
+        with known_hosts_lock(file):
             _append(file, b"")
 
 
@@ -174,29 +176,29 @@ def _append(file: Path, line: bytes) -> None:
 
 
 def _bytes_of(file: Path) -> bytes:
-    move = "move it away, or let the user that runs the platform read it; host keys are kept there"
+    move = "move it away, or let the user that runs Aurora read it; it should hold the host keys"
     try:
-        # Not held up by a pipe.
+        # O_NONBLOCK: opening a pipe must not block.
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
     except OSError as error:
-        what = f"{file}: {error.strerror}."
+        problem = f"{file}: {error.strerror}."
         if isinstance(error, PermissionError | NotADirectoryError) or error.errno == errno.ELOOP:
-            raise HostKeyError(what, move) from None
-        raise HostError(f"{what} Host keys are kept there: is its disk there?") from None
+            raise HostKeyError(problem, move) from None
+        raise HostError(f"{problem} This file holds the host keys: is its disk mounted?") from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise HostKeyError(f"{file} is no file.", move)
-        found = os.read(handle, _MOST + 1)
+            raise HostKeyError(f"{file} is not a regular file.", move)
+        content = os.read(handle, _MAX_BYTES + 1)
     finally:
         os.close(handle)
-    if len(found) > _MOST:
-        raise HostKeyError(f"{file} is larger than 1 MB: these are not only host keys.", move)
-    return found
+    if len(content) > _MAX_BYTES:
+        raise HostKeyError(f"{file} is larger than 1 MB: it holds more than host keys.", move)
+    return content
 
 
-def _line(number: int, raw: bytes) -> Line | None:
+def _line(number: int, raw: bytes) -> KnownHostsLine | None:
     text = raw.strip(b" \t\r")
     if not text or text.startswith(b"#"):
         return None
@@ -204,12 +206,12 @@ def _line(number: int, raw: bytes) -> Line | None:
     marker = fields.pop(0) if fields[0].startswith(b"@") else b""
     damage = _damage_of_fields(text, marker, fields)
     if damage:
-        return Line(number, text, damage=damage)
-    names = tuple(_text(fields[0]).split(","))
-    if marker == _AUTHORITY:  # of certificates, which are not asked for here; ssh(1) reads it
-        return Line(number, text, names, marker)
-    key, damage = _key(_text(fields[1]), fields[2])
-    return Line(number, text, names, marker, key, damage)
+        return KnownHostsLine(number, text, damage=damage)
+    names = tuple(_decode(fields[0]).split(","))
+    if marker == _AUTHORITY:  # for certificates, which our sessions do not use; ssh(1) reads it
+        return KnownHostsLine(number, text, names, marker)
+    key, damage = _key(_decode(fields[1]), fields[2])
+    return KnownHostsLine(number, text, names, marker, key, damage)
 
 
 def _damage_of_fields(text: bytes, marker: bytes, fields: list[bytes]) -> str:
@@ -220,30 +222,30 @@ def _damage_of_fields(text: bytes, marker: bytes, fields: list[bytes]) -> str:
     if len(fields) < 3:
         return "it is cut off"
     if not re.fullmatch(rb"[!-~]+", fields[0] + fields[1]):
-        return "it has bytes that are no text"
-    if b"\r" in text or any(_LIKE_A_KEY.match(field) for field in fields[3:]):
+        return "it has bytes that are not text"
+    if b"\r" in text or any(_LOOKS_LIKE_KEY.match(field) for field in fields[3:]):
         return "it has the rest of another line at its end"
     return ""
 
 
 def _key(kind: str, text: bytes) -> tuple[PKey | None, str]:
-    """The key, or why there is none."""
+    """The key, or the reason why it cannot be read."""
     try:
         blob = base64.b64decode(text, validate=True)
     except binascii.Error:
-        return None, "its key is no base64"
+        return None, "its key is not base64"
     try:
         key = PKey.from_type_string(kind, blob)
-        is_whole = key.asbytes() == blob  # of a key that is cut off Paramiko makes another one
+        is_complete = key.asbytes() == blob  # Paramiko reads another key from a key that was cut off
     except UnknownKeyType:
-        return None, f"its key is of a type that is not known here ({kind[:40]})"
-    except Exception:  # paramiko has no common type for what may be wrong with a key
-        is_whole = False
-    return (key, "") if is_whole else (None, "its key is cut off or damaged")
+        return None, f"its key has an unknown type ({kind[:40]})"
+    except Exception:  # paramiko has no common type for the errors of a key
+        is_complete = False
+    return (key, "") if is_complete else (None, "its key is cut off or damaged")
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Whether a name, a pattern with * and ?, or a hashed name is that of a host."""
+    """Whether a name, a pattern with * and ?, or a hashed name matches the name of a host."""
     if pattern.startswith("|1|"):
         return _is_hash_of(pattern, name)
     return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
@@ -257,35 +259,36 @@ def _is_hash_of(hashed: str, name: str) -> bool:
     return hmac.compare_digest(hmac.digest(salt, name.lower().encode(), "sha1"), digest)
 
 
-def _text(some: bytes) -> str:
-    return some.decode("ascii", "replace")
+def _decode(raw: bytes) -> str:
+    return raw.decode("ascii", "replace")
 
 
 class AcceptNew(MissingHostKeyPolicy):
-    """Remember the key of a host that was never seen, as OpenSSH's ``accept-new`` does.
+    """Accept and store the key of a new host, as OpenSSH's ``accept-new`` does.
 
-    Paramiko's own policy rewrites the whole file; two sessions, or an ``ssh`` beside us, would lose each other's keys.
+    Paramiko's own policy rewrites the whole file; two sessions, or an ``ssh`` at the same time, would lose keys.
     """
 
     def __init__(self, known_hosts: Path) -> None:
         self.known_hosts = known_hosts
 
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
-        with lock_of(self.known_hosts):
-            # As it is now: another session may have added a key of this host meanwhile.
-            known = require_comparable(self.known_hosts, hostname)
-            if key in known.revoked:
+        with known_hosts_lock(self.known_hosts):
+            # Read again: another session may have added a key of this host meanwhile.
+            host_keys = require_comparable_keys(self.known_hosts, hostname)
+            if key in host_keys.revoked:
                 raise HostKeyError(
-                    f"{hostname} shows a host key that {self.known_hosts} has as @revoked; refused.",
-                    "ask who answers at that address, and give the host another key",
+                    f"{hostname} shows a host key that {self.known_hosts} marks as @revoked; refused.",
+                    "find out which host answers at that address, and give the host another key",
                 )
-            if known.keys and key not in known.keys.values():
-                raise BadHostKeyException(hostname, key, next(iter(known.keys.values())))
-            if not known.keys:
-                remember(self.known_hosts, hostname, key)
+            if host_keys.keys and key not in host_keys.keys.values():
+                raise BadHostKeyException(hostname, key, next(iter(host_keys.keys.values())))
+            if not host_keys.keys:
+                add_host_key(self.known_hosts, hostname, key)
         client.get_host_keys().add(hostname, key.get_name(), key)
-        if known.damaged_elsewhere:
+        if host_keys.damaged_elsewhere:
+            lines = format_line_numbers(host_keys.damaged_elsewhere)
             _LOG.warning(
-                f"{hostname} is new, and its host key is accepted: {key.get_name()} {key.fingerprint}. Its own may be "
-                f"in {named(known.damaged_elsewhere)} of known_hosts, which cannot be read: compare it with the host's"
+                f"{hostname} is new; its host key is accepted: {key.get_name()} {key.fingerprint}. Its earlier key may "
+                f"be in {lines} of known_hosts, which cannot be read: compare the accepted key with the host's own key"
             )

@@ -1,8 +1,8 @@
-"""Listing a source: what there is on a host, as the host says it.
+"""Lists sources: the entries of a directory as its host reports them.
 
 Two kinds of source give the same :class:`Listing`: a directory of this machine, and a remote one, listed by one
-``find`` in one session. Entries are passed on one by one, so memory does not grow with the source. Nothing of what a
-listing says is believed here: :mod:`aurora_platform.mirror.plan` decides what may be used.
+``find`` in one session. Entries are passed on one by one, so memory does not grow with the source. Nothing that a
+listing reports is trusted: :mod:`aurora_platform.mirror.plan` decides which entries may be used.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from aurora_platform.text import Count, printable
 
 _KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}
 
-# GNU find writes one NUL-terminated record an entry, so a name may hold anything. The clock record lets "settled" be
-# judged by the clock that stamped the files; the end record tells a whole listing from one that was cut off. A find
-# without -printf (BusyBox, BSD) would end as one that could not read a directory, so it is tried first.
+# GNU find writes one NUL-terminated record per entry, so a name may hold any byte. The clock record gives the clock
+# that stamped the files, which decides whether a file is settled. The end record shows that the listing is complete. A
+# find without -printf (BusyBox, BSD) ends with the same code as for an unreadable directory, so -printf is tried first.
 REMOTE_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 cd -- "$1" || {
@@ -39,20 +39,20 @@ printf 'clock %s\0' "$(date +%s)"
 find -P "$@" -printf '%y %s %T@ %p\0'
 printf 'end %s\0' "$?"
 """
-NO_SUCH_ROOT = 66  # exit code of the script where the source path does not exist
-CLOSED_ROOT = 68  # ... and where it may not be entered
+NO_SUCH_ROOT = 66  # exit code of the script if the source path does not exist
+UNREADABLE_ROOT = 68  # ... and if it may not be entered
 
-# What find's patterns read besides the "*" and "?" that are meant.
+# Special characters of find's patterns besides the "*" and "?" that we use.
 _SPECIAL = re.compile(r"[][\\]")
 
 # One record is a path and three numbers; a longer one is not from find.
 _MAX_RECORD = 16_384
-_MAX_COMPLAINTS = 1000
-# What our find says of a path, in whatever quotes its version takes. A login shell may say more on the same channel,
-# also of a find of its own.
+_MAX_FIND_ERRORS = 1000
+# Errors of our find about a path; the quotes depend on its version. A login shell may write to the same channel, even
+# errors of another find.
 _QUOTE = "['`\u2018]"
-_COMPLAINT = re.compile(f"find: (?!{_QUOTE}/)(.+)")
-_OF_THE_ROOT = re.compile(f"{_QUOTE}\\.['\u2019]: (.+)")
+_FIND_ERROR = re.compile(f"find: (?!{_QUOTE}/)(.+)")
+_ROOT_ERROR = re.compile(f"{_QUOTE}\\.['\u2019]: (.+)")
 
 
 type ListedEntry = ScannedEntry[bytes]
@@ -61,21 +61,21 @@ type ListedEntry = ScannedEntry[bytes]
 
 @dataclass
 class Listing:
-    """What a host said: its clock (ns since epoch), its entries, and what it could not look into.
+    """A listing by a host: its clock (ns since epoch), its entries, and the directories that it could not read.
 
     ``unreadable`` is complete once ``entries`` is exhausted.
     """
 
     clock_ns: int
     entries: Generator[ListedEntry]
-    """To be closed where it is not used up: that ends the session."""
+    """Close it if it is not used up: that ends the session."""
     unreadable: Count = field(default_factory=Count)
 
 
 def remote_command(
     root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()
 ) -> list[str]:
-    """The argument vector that lists ``root`` on a far host; quote it with :func:`shlex.join`."""
+    """The argument vector that lists ``root`` on a remote host; quote it with :func:`shlex.join`."""
     # "./" in front: find would take a name that begins with "-" or "(" for an expression.
     starts = [f"./{path}" for path in below] or ["."]
     skipped = [part for pattern in without for part in ("-path", f"./{pattern}", "-prune", "-o")]
@@ -85,35 +85,35 @@ def remote_command(
 
 
 def matching(named: Iterable[str]) -> re.Pattern[bytes]:
-    """One expression (``fullmatch``) for base names: ``*`` is any bytes, ``?`` any one, the rest as it is written."""
-    patterns = (re.escape(os.fsencode(one)).replace(rb"\*", rb".*").replace(rb"\?", rb".") for one in named)
+    """One expression (``fullmatch``) for base names: ``*`` matches any bytes, ``?`` one byte, the rest itself."""
+    patterns = (re.escape(os.fsencode(name)).replace(rb"\*", rb".*").replace(rb"\?", rb".") for name in named)
     return re.compile(b"|".join(patterns) or rb"(?!)", re.DOTALL)
 
 
 def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a stream of bytes into its NUL-terminated records; what follows the last NUL was cut off and is dropped."""
+    """Cut a stream of bytes into its NUL-terminated records; an incomplete record at the end is dropped."""
     rest = b""
     for block in blocks:
         *records, rest = (rest + block).split(b"\0")
         yield from records
         if len(rest) > _MAX_RECORD:
-            raise HostError(f"the listing has a record of more than {_MAX_RECORD} bytes: this is not find's output")
+            raise HostError(f"the listing has a record of more than {_MAX_RECORD} bytes: this is not output of find")
 
 
 def parse_listing(records: Iterator[bytes], unreadable: Count) -> Listing:
-    """Read the records of :data:`REMOTE_SCRIPT`; the entries raise :class:`HostError` where the end is missing."""
+    """Read the records of :data:`REMOTE_SCRIPT`; the entries raise :class:`HostError` if the end record is missing."""
     first = next(records, b"")
     if not re.fullmatch(rb"clock [0-9]{1,11}", first):
-        raise HostError("the host did not begin its listing with its clock: is its login shell quiet?")
+        raise HostError("the listing does not begin with the host's clock. Does its login shell print something?")
     return Listing(int(first[6:]) * 1_000_000_000, _entries(records), unreadable)
 
 
 def _entries(records: Iterator[bytes]) -> Generator[ListedEntry]:
     for record in records:
         if record.startswith(b"end "):
-            if record not in (b"end 0", b"end 1"):  # 1: something could not be read, as stderr tells
+            if record not in (b"end 0", b"end 1"):  # 1: something could not be read, see stderr
                 raise HostError(f"find failed on the host ({printable(record[4:])})")
-            # Asking for more lets the session end in order: its exit code and messages come after its output.
+            # Reading on lets the session end in order: its exit code and errors come after its output.
             if next(records, None) is not None:
                 raise HostError("the listing goes on after its end")
             return
@@ -129,22 +129,22 @@ def _entry(record: bytes) -> ListedEntry:
         version = FileVersion(int(size), mtime_ns)
         return ScannedEntry(path.removeprefix(b"./"), version, _KINDS.get(kind) or kind.decode("ascii"))
     except ValueError:
-        raise HostError(f"the listing has a line that is not find's: {record[:80]!r}") from None
+        raise HostError(f"the listing has a record that is not from find: {record[:80]!r}") from None
 
 
 def count_unreadable(stderr: bytes, unreadable: Count) -> None:
-    """Count what find could not look into; a file that went away meanwhile is no complaint, and other noise is none.
+    """Count the paths that find could not read; files that vanished meanwhile and other output are ignored.
 
     Raises
     ------
     HostRefusedError
-        Where it is the root itself that cannot be read: nothing was seen then, which is not that there is nothing.
+        If the root itself cannot be read: an empty listing does not mean then that the root is empty.
     """
     lines = stderr.decode("utf-8", "surrogateescape").split("\n")
-    found = (match[1] for line in lines if (match := _COMPLAINT.fullmatch(line)))
-    for text in islice((one for one in found if not one.endswith(": No such file or directory")), _MAX_COMPLAINTS):
-        if of_the_root := _OF_THE_ROOT.fullmatch(text):
-            raise HostRefusedError(printable(of_the_root[1]))
+    errors = (match[1] for line in lines if (match := _FIND_ERROR.fullmatch(line)))
+    for text in islice((e for e in errors if not e.endswith(": No such file or directory")), _MAX_FIND_ERRORS):
+        if root_error := _ROOT_ERROR.fullmatch(text):
+            raise HostRefusedError(printable(root_error[1]))
         unreadable.add(os.fsencode(text))
 
 
@@ -156,16 +156,16 @@ class LocalSource:
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.Source.list`."""
-        _see(root, is_listed=not below)
+        _require_readable(root, is_listed=not below)
         unreadable = Count()
         skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]
         names = matching(named) if named else None
-        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], _Wanted(skipped, names), unreadable)
+        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], _EntryFilter(skipped, names), unreadable)
         return Listing(self.clock_ns(), entries, unreadable)
 
 
-def _see(root: str, is_listed: bool) -> None:
-    """Refuse a root that is not there, or cannot be entered; or cannot be read, where that is asked for."""
+def _require_readable(root: str, is_listed: bool) -> None:
+    """Raise if a root does not exist or cannot be entered; with ``is_listed`` also if it cannot be read."""
     try:
         os.stat(os.path.join(root, "."))
         if is_listed:
@@ -175,18 +175,18 @@ def _see(root: str, is_listed: bool) -> None:
             f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
         ) from None
     except OSError as error:
-        raise _cannot_be_read(root, error) from None
+        raise _unreadable_root(root, error) from None
 
 
-def _cannot_be_read(root: str, error: OSError) -> HostError:
-    said = f"{root} is not readable: {error.strerror}."
+def _unreadable_root(root: str, error: OSError) -> HostError:
+    message = f"{root} is not readable: {error.strerror}."
     if isinstance(error, PermissionError):
-        return HostRefusedError(f"{said} Let the user that runs this read and enter it (chmod o+rx).")
-    return HostError(f"{said} Is the disk in order?")
+        return HostRefusedError(f"{message} Let the user that runs Aurora read and enter it (chmod o+rx).")
+    return HostError(f"{message} Is the disk damaged?")
 
 
-class _Wanted(NamedTuple):
-    """What of a directory is listed and looked into; answered without a stat."""
+class _EntryFilter(NamedTuple):
+    """Decides which entries of a directory are listed and which are skipped; needs no stat."""
 
     skipped: list[re.Pattern[bytes]]
     names: re.Pattern[bytes] | None
@@ -198,7 +198,7 @@ class _Wanted(NamedTuple):
         return self.names is None or self.names.fullmatch(item.name) is not None or item.is_symlink()
 
 
-def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Count) -> Generator[ListedEntry]:
+def _walk(root: bytes, below: list[bytes], entry_filter: _EntryFilter, unreadable: Count) -> Generator[ListedEntry]:
     pending: list[bytes] = []
     for start in below or [b""]:
         try:
@@ -215,21 +215,21 @@ def _walk(root: bytes, below: list[bytes], wanted: _Wanted, unreadable: Count) -
     while pending:
         directory = pending.pop()
         try:
-            with os.scandir(os.path.join(root, directory)) as found:
-                for item in found:
+            with os.scandir(os.path.join(root, directory)) as items:
+                for item in items:
                     path = os.path.join(directory, item.name)
-                    if wanted.skips(path):
+                    if entry_filter.skips(path):
                         continue
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)
-                    if not wanted.lists(item):
+                    if not entry_filter.lists(item):
                         continue
                     try:
                         yield ScannedEntry.of(path, item.stat(follow_symlinks=False))
-                    except FileNotFoundError:  # gone since it was listed
+                    except FileNotFoundError:  # vanished since it was listed
                         continue
         except OSError as error:
             if not directory:
-                raise _cannot_be_read(os.fsdecode(root), error) from None
+                raise _unreadable_root(os.fsdecode(root), error) from None
             if not isinstance(error, FileNotFoundError):
                 unreadable.add(directory + b": " + os.fsencode(error.strerror or "cannot be read"))

@@ -21,14 +21,14 @@ class LocalAccess:
         self.bounds = bounds
 
     def login(self) -> None:
-        """Nothing: nobody logs in to this machine."""
+        """Do nothing: this machine needs no login."""
 
     def source(self) -> LocalSource:
-        """Its directories, read directly."""
+        """The directories of this machine, read directly."""
         return LocalSource()
 
     def hasher(self) -> LocalHasher:
-        """Its files, hashed by threads of this process."""
+        """The files of this machine, hashed by threads of this process."""
         return LocalHasher()
 
     def transfer(self, log: Logger, basis: Path | None = None) -> RsyncTransfer:

@@ -1,8 +1,8 @@
-"""The OpenSSH client with our options, for programs that run ``ssh`` themselves.
+"""The command line of the OpenSSH client, for programs that run ``ssh`` themselves.
 
-The same rules as in our own sessions (:mod:`aurora_platform.transport.ssh_session`): no agent, no keys but the one
-named, no user or system configuration; a host key is accepted when new and refused when changed; every step has a
-bound.
+The same rules as in our own sessions (:mod:`aurora_platform.transport.ssh_session`): no agent, no key but the
+configured one, no user or system configuration; a new host key is accepted and a changed one refused; every step has
+a bound.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.transport import known_hosts
 from aurora_platform.transport.bounds import Bounds
-from aurora_platform.transport.session_pool import ALIVE_SECONDS, ALIVE_TIMES
+from aurora_platform.transport.session_pool import KEEPALIVE_PROBES, KEEPALIVE_SECONDS
 
 
 def openssh_command(host: SshHost, bounds: Bounds) -> list[str]:
@@ -19,12 +19,12 @@ def openssh_command(host: SshHost, bounds: Bounds) -> list[str]:
     Raises
     ------
     HostError
-        Where the line of the host in ``known_hosts`` cannot be read: OpenSSH would take it for a new host.
+        If the line of the host in ``known_hosts`` cannot be read: OpenSSH would treat it as a new host.
     """
     file = bounds.known_hosts
     file.parent.mkdir(parents=True, exist_ok=True)
-    if not known_hosts.require_comparable(file, known_hosts.name_of(host)).keys:
-        known_hosts.end_last_line(file)
+    if not known_hosts.require_comparable_keys(file, known_hosts.name_of(host)).keys:
+        known_hosts.terminate_last_line(file)
     identity = str(host.identity) if host.auth == "key" else "none"
     options = {
         "BatchMode": "yes",
@@ -41,8 +41,8 @@ def openssh_command(host: SshHost, bounds: Bounds) -> list[str]:
         "UpdateHostKeys": "no",
         "CheckHostIP": "no",
         "ConnectTimeout": str(max(1, round(bounds.connect_seconds))),
-        "ServerAliveInterval": str(ALIVE_SECONDS),
-        "ServerAliveCountMax": str(ALIVE_TIMES),
+        "ServerAliveInterval": str(KEEPALIVE_SECONDS),
+        "ServerAliveCountMax": str(KEEPALIVE_PROBES),
         "ControlPath": "none",
         "ClearAllForwardings": "yes",
     }

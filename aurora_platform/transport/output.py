@@ -1,9 +1,9 @@
-"""The output of a program while it is written: its beginning and its end, and how much was left out between them.
+"""Keeps the output of a program in bounded memory: its beginning, its end, and how many bytes lie between them.
 
-Lines that matter wherever they stand (that the disk is full, say) are kept as well, the first few of each kind.
+Important lines (for example: the disk is full) are kept wherever they stand, the first few per pattern.
 
-What a far program says has no bound of its own. It is read as it comes, so that the program never waits for us, and no
-more of it is kept than a person would read.
+The output of a remote program has no bound of its own. It is read as it comes, so that the program never waits for us,
+and no more of it is kept than a person would read.
 """
 
 import os
@@ -13,16 +13,16 @@ import threading
 from collections.abc import Sequence
 
 KEPT_BYTES = 64 * 1024
-"""So much is kept of the beginning, and of the end."""
-_KEPT_LINES = 5  # of each pattern
-_LINE_BYTES = 4096  # so much is looked at of a line that does not end
+"""How much is kept of the beginning, and how much of the end."""
+_KEPT_LINES = 5  # per pattern
+_LINE_BYTES = 4096  # how much of a line without end is searched
 _BLOCK = 1 << 16
 _POLL_MS = 100
-_MOST_AFTER = 1 << 20  # what a pipe may still hold of a program that has ended
+_MAX_BYTES_AFTER_END = 1 << 20  # what a pipe may still hold when its program has ended
 
 
-class Ends:
-    """The first and the last bytes of what is added, in bounded memory, and the first lines that match a pattern."""
+class OutputExcerpt:
+    """The first and the last bytes of an output, in bounded memory, and the first lines that match a pattern."""
 
     def __init__(self, kept: int = KEPT_BYTES, matching: Sequence[re.Pattern[bytes]] = ()) -> None:
         self.kept = kept
@@ -30,21 +30,21 @@ class Ends:
         self._head = bytearray()
         self._tail = bytearray()
         self._matching = dict.fromkeys(matching, _KEPT_LINES)
-        self._line = bytearray()  # what has come of the last one
-        self._began = 0  # where that one begins
+        self._line = bytearray()  # the last line, as far as it has come
+        self._line_start = 0
         self._matched: dict[int, bytes] = {}
 
     def add(self, block: bytes) -> None:
         if self._matching:
-            self._look(block)
+            self._match_lines(block)
         self.total += len(block)
         room = self.kept - len(self._head)
         self._head += block[:room]
         self._tail += block[room:]
         del self._tail[: -self.kept]
 
-    def _look(self, block: bytes) -> None:
-        """Keep the lines that end in a block and match."""
+    def _match_lines(self, block: bytes) -> None:
+        """Keep the matching lines that end in this block."""
         at = self.total
         for piece in block.splitlines(keepends=True):
             self._line += piece[: _LINE_BYTES - len(self._line)]
@@ -55,40 +55,40 @@ class Ends:
     def _end_line(self, at: int) -> None:
         line = bytes(self._line)
         for pattern in [pattern for pattern in self._matching if pattern.search(line)]:
-            self._matched[self._began] = line.rstrip(b"\r\n") + b"\n"
+            self._matched[self._line_start] = line.rstrip(b"\r\n") + b"\n"
             self._matching[pattern] -= 1
             if not self._matching[pattern]:
                 del self._matching[pattern]
         self._line.clear()
-        self._began = at
+        self._line_start = at
 
     def text(self) -> str:
-        """What is kept, as text with "\n" at the ends of its lines, and a line that says what was left out.
+        """The kept output as text with "\n" line ends, and a line that gives the number of bytes left out.
 
-        After that come the lines that match, where they are among what was left out.
+        The matching lines among the bytes left out follow that line.
         """
-        over = self.total - len(self._tail)
-        left_out = over - len(self._head)
+        tail_start = self.total - len(self._tail)
+        left_out = tail_start - len(self._head)
         between = b""
         if left_out:
             between = f"\n[{left_out} bytes are left out here]\n".encode()
             between += b"".join(
-                line for at, line in self._matched.items() if at + len(line) > len(self._head) and at < over
+                line for at, line in self._matched.items() if at + len(line) > len(self._head) and at < tail_start
             )
         text = bytes(self._head + between + self._tail).decode("utf-8", "replace")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class Output:
-    """A pipe for a program to write to, and a thread that reads it; a context manager, which ends with the program.
+    """A pipe for the output of a program, and a thread that reads it; a context manager, left when the program ends.
 
-    ``sink`` is the descriptor for the program; it is closed here by :meth:`started`. Where a grandchild keeps it open,
-    the end of the block is the end all the same.
+    ``sink`` is the file descriptor for the program; :meth:`started` closes our copy. Reading stops at the end of the
+    block, even if a grandchild keeps the pipe open.
     """
 
     def __init__(self, matching: Sequence[re.Pattern[bytes]] = ()) -> None:
-        self.ends = Ends(matching=matching)
-        self._over = threading.Event()
+        self.excerpt = OutputExcerpt(matching=matching)
+        self._ended = threading.Event()
         self._source, self.sink = os.pipe()
         self._reader = threading.Thread(target=self._read, name="output of a program", daemon=True)
 
@@ -97,29 +97,29 @@ class Output:
         return self
 
     def started(self) -> None:
-        """Say that the program has its own copy of ``sink``."""
+        """Close our copy of ``sink``: the program has its own."""
         if self.sink >= 0:
             os.close(self.sink)
             self.sink = -1
 
     def __exit__(self, *_: object) -> None:
         self.started()
-        self._over.set()
+        self._ended.set()
         self._reader.join()
         os.close(self._source)
 
     def _read(self) -> None:
         poll = select.poll()
         poll.register(self._source, select.POLLIN)
-        after = 0
-        while after < _MOST_AFTER:
-            is_over = self._over.is_set()  # before the look: what was written until then is in the pipe
-            if not poll.poll(0 if is_over else _POLL_MS):
-                if is_over:
+        bytes_after_end = 0
+        while bytes_after_end < _MAX_BYTES_AFTER_END:
+            has_ended = self._ended.is_set()  # before the poll: what was written until then is in the pipe
+            if not poll.poll(0 if has_ended else _POLL_MS):
+                if has_ended:
                     return
                 continue
             block = os.read(self._source, _BLOCK)
             if not block:
                 return
-            self.ends.add(block)
-            after += len(block) if is_over else 0
+            self.excerpt.add(block)
+            bytes_after_end += len(block) if has_ended else 0

@@ -1,4 +1,4 @@
-"""Running programs, each with its bounds.
+"""Runs programs with bounds on time, output and locks.
 
 :func:`run_program` starts a program by ``subprocess``, not by ``dagster-shell``: that forks with Python code to run
 in the child (``preexec_fn``), and in a process with threads such a child can hang before the program, so before any
@@ -19,18 +19,18 @@ from pathlib import Path
 
 from aurora_platform.text import printable_text
 from aurora_platform.transport.output import Output
-from aurora_platform.transport.stall import READS, Life
+from aurora_platform.transport.stall import READ_PROGRESS, Progress
 
-# What `timeout` and `flock` end with when their own bound was hit.
+# Exit codes of `timeout` and `flock` when their own bound was reached.
 TIMED_OUT = 124
 LOCKED = 75
-STALLED = 30  # what rsync itself ends with, where it notices
+STALLED = 30  # the exit code of rsync when it notices a stall itself
 
 ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 _KILL_AFTER = 10  # s between SIGTERM and SIGKILL
-_LOOKS_A_STALL = 8  # how often to look in the time after which nothing read is a stall
-# Nothing of our own environment is needed by rsync and ssh, so none of it (credentials) is passed on.
-_PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME")
+_CHECKS_PER_STALL = 8  # how often to measure the progress within the stall time
+# rsync and ssh need nothing else of our environment, so nothing else (credentials) is passed on.
+_PASSED_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME")
 
 
 def run_program(
@@ -41,32 +41,33 @@ def run_program(
     lock: Path,
     lock_wait: timedelta,
     stall: timedelta | None = None,
-    life: Life = READS,
+    progress: Progress = READ_PROGRESS,
     largest: int | None = None,
     matching: Sequence[re.Pattern[bytes]] = (),
 ) -> tuple[str, int]:
-    """Run ``argv`` and return its combined output and its exit code, negative where a signal ended it.
+    """Run ``argv`` and return its combined output and its exit code, negative if a signal ended it.
 
-    Of the output, the beginning and the end (:mod:`aurora_platform.transport.output`): as the program wrote it
-    here, and printable in the log. Every program gets three bounds: it dies with the run that started it (also when
-    that is killed by SIGKILL), it ends after a given time, and it holds a lock file for as long as it lives.
+    Only the beginning and the end of the output are kept (:mod:`aurora_platform.transport.output`). They are returned
+    as the program wrote them, and logged in printable form. Every program has three bounds: it ends with the run that
+    started it (also if SIGKILL ends that run), it ends after a given time, and it holds a lock file while it runs.
 
     Parameters
     ----------
     argv
         The program and its arguments.
     log
-        Where its output goes when it has ended.
+        Gets the output when the program has ended.
     bound
-        After this time it is ended; the exit code is then :data:`TIMED_OUT`.
+        The program is ended after this time; the exit code is then :data:`TIMED_OUT`.
     lock, lock_wait
-        A file that it holds locked while it lives, and how long to wait for it; :data:`LOCKED` if in vain.
-    stall, life
-        When it has shown no life for that long it is ended; the exit code is then :data:`STALLED`.
+        A file that the program holds locked while it runs, and how long to wait for it. The exit code is
+        :data:`LOCKED` if the lock is not free by then.
+    stall, progress
+        The program is ended when it makes no progress for this time; the exit code is then :data:`STALLED`.
     largest
-        So many bytes it can write into a file, and no more: that is an error to it (EFBIG).
+        The program cannot write more than this many bytes into a file; writing more fails with EFBIG.
     matching
-        The first few lines of its output that match each of these are kept, wherever they stand.
+        The first few lines of output that match each of these patterns are always kept.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -78,21 +79,21 @@ def run_program(
         *argv,
     ]
     with Output(matching) as output:
-        code = _run(guarded, output, Path(argv[0]).name, stall, life)
-    said = output.ends.text()
-    log.info(printable_text(said))
-    return said, code
+        code = _run(guarded, output, Path(argv[0]).name, stall, progress)
+    text = output.excerpt.text()
+    log.info(printable_text(text))
+    return text, code
 
 
-def _run(argv: Sequence[str], output: Output, program: str, stall: timedelta | None, life: Life) -> int:
-    """Run a program in a session of its own; if this run is ended meanwhile, so is the program."""
-    env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {"LC_ALL": "C"}
+def _run(argv: Sequence[str], output: Output, program: str, stall: timedelta | None, progress: Progress) -> int:
+    """Run a program in a session of its own; end the program if this run is ended meanwhile."""
+    env = {key: os.environ[key] for key in _PASSED_VARIABLES if key in os.environ} | {"LC_ALL": "C"}
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=output.sink, stderr=subprocess.STDOUT, env=env, start_new_session=True
     )
     output.started()
     try:
-        return process.wait() if stall is None else _watch(process, program, stall.total_seconds(), life)
+        return process.wait() if stall is None else _watch(process, program, stall.total_seconds(), progress)
     except BaseException:
         _end(process)
         raise
@@ -106,15 +107,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _watch(process: subprocess.Popen[bytes], program: str, stall: float, life: Life) -> int:
-    """Wait for the end of ``process``, but end it when ``program``, which it runs, shows no life for ``stall`` s."""
-    seen, since = -1, time.monotonic()
+def _watch(process: subprocess.Popen[bytes], program: str, stall: float, progress: Progress) -> int:
+    """Wait for the end of ``process``; end it when ``program``, which it runs, makes no progress for ``stall`` s."""
+    last_moved, since = -1, time.monotonic()
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(stall / _LOOKS_A_STALL)
-        moved, now = life.moved(process.pid, program), time.monotonic()
-        if moved is None or abs(moved - seen) > life.least * (now - since):
-            seen, since = -1 if moved is None else moved, now
+            return process.wait(stall / _CHECKS_PER_STALL)
+        moved, now = progress.bytes_moved(process.pid, program), time.monotonic()
+        if moved is None or abs(moved - last_moved) > progress.minimum_rate * (now - since):
+            last_moved, since = -1 if moved is None else moved, now
         elif now - since >= stall:
             _end(process)
             return STALLED

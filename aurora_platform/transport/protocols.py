@@ -1,7 +1,7 @@
-"""What is asked of the outside world: to list, to hash, to copy, to keep an archive, to mail.
+"""Protocols for the outside world: listing, hashing and copying files, archive hosts, mail.
 
-A kind of host (:mod:`aurora_platform.config.hosts`) is one module here that implements :class:`HostAccess`, and one
-line in :mod:`aurora_platform.transport.connections`.
+A kind of host (:mod:`aurora_platform.config.hosts`) is one module of this package that implements
+:class:`HostAccess`, and one line in :mod:`aurora_platform.transport.connections`.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from aurora_platform.text import MOST_NAMED
 from aurora_platform.transport.checksums import Checksum
 from aurora_platform.transport.listing import Listing
 
-# In the work directory: in the making, cut, the list to fetch, and what has come whole and waits to be proved.
+# In the work directory: new files, partial files, the list of files to copy, and complete files that wait for a check.
 NEW, PARTIAL, WANTED, ARRIVED = "new", "partial", "files", "arrived"
 
 
 class Source(Protocol):
-    """A place that can be listed; a directory here, or one of a remote host."""
+    """A directory that can be listed: a local one, or one on a remote host."""
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
-        """List everything below ``root``, or below those of the directories ``below`` that exist in it.
+        """List everything below ``root``, or only below the directories ``below`` that exist in it.
 
-        What matches one of the patterns ``without`` (of ``fnmatch``, for relative paths) is passed over, and not
-        looked into. Where there are patterns ``named`` (see :func:`aurora_platform.transport.listing.matching`), only
-        what has such a name is listed, and every symlink: nobody knows what is behind one. The rest costs its name, and
-        neither a stat nor a line; directories are looked into whatever their name.
+        Paths that match a pattern of ``without`` (``fnmatch``, relative paths) are skipped, with everything below them.
+        With patterns ``named`` (see :func:`aurora_platform.transport.listing.matching`), only entries with such a name
+        are listed, and every symlink, because its target is unknown. Other entries need neither a stat nor a line;
+        directories are always searched, whatever their name.
 
         Raises
         ------
         HostError
-            Where the host does not answer, the root does not exist or cannot be read, or the listing was cut off; in
-            part only once the entries are used up.
+            If the host does not answer, the root does not exist or cannot be read, or the listing was cut off; some of
+            these only at the end of the entries.
         """
         ...
 
 
 class Hasher(Protocol):
-    """A place whose files can be hashed; here by threads, on a remote host by a program there."""
+    """Hashes files: on this machine by threads, on a remote host by a program there."""
 
     def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
-        """One digest for each of the relative ``paths`` below ``root``, in any order, as they come.
+        """Yield one checksum per relative path in ``paths`` below ``root``, in any order, as they are computed.
 
-        No symlink below ``root`` is followed. A file that cannot be hashed is a digest with an error. An iterator that
-        is not used up is to be closed: that ends the work.
+        No symlink below ``root`` is followed. A file that cannot be hashed gives a checksum with an error. Close an
+        iterator that is not used up: that ends the work.
 
         Raises
         ------
         HostError
-            Where the root does not exist, or a far host breaks off; what it has said so far has been yielded.
+            If the root does not exist, or a remote host fails; the checksums until then have been yielded.
         """
         ...
 
@@ -79,23 +79,23 @@ class TransferResult:
 
 
 class Transfer(Protocol):
-    """Something that copies files of a source to here."""
+    """Copies files from a source to this machine."""
 
     def fetch(
         self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
     ) -> TransferResult:
-        """Copy ``paths`` (relative to ``root`` on the source) to the same places below ``target``.
+        """Copy ``paths`` (relative to ``root`` on the source) to the same relative paths below ``target``.
 
-        Files come under their names whole or not at all, with their mtimes. ``work`` is for what is in the making;
-        ``lock`` is a file that the transfer holds locked for as long as any part of it lives. No file may become larger
-        than ``largest`` bytes: one that the host says is larger is left out.
+        Files get their names complete or not at all, with their mtimes. ``work`` is a directory for incomplete files;
+        the transfer holds the file ``lock`` locked as long as any of its processes runs. No file may become larger than
+        ``largest`` bytes: a file that the host lists as larger is left out.
 
         Raises
         ------
         OversizeError
-            Where more came of a file than ``largest`` bytes, whatever the host said.
+            If more than ``largest`` bytes of a file arrived, whatever the host had listed.
         TransferError
-            Where it ended early; what has arrived whole is in place.
+            If the transfer ended early; files that arrived complete are in place.
         """
         ...
 
@@ -103,17 +103,16 @@ class Transfer(Protocol):
 class ArchiveHost(Protocol):
     """One host of the archive.
 
-    Everything that it does ends in time, and where it could not do it raises :class:`HostError` or
-    :class:`TransferError`.
+    Every method ends in time, and raises :class:`HostError` or :class:`TransferError` if it fails.
     """
 
     @property
     def name(self) -> str:
-        """What it is called in reports."""
+        """The name of the host in reports."""
         ...
 
     def prepare(self, root: str, work: str) -> None:
-        """Make the directory ``root`` there and ``work`` in it, and see that programs can be run there."""
+        """Create the directories ``root`` and ``work`` on the host, and check that the host runs programs."""
         ...
 
     def list(self, root: str, below: Sequence[str]) -> Listing:
@@ -123,52 +122,52 @@ class ArchiveHost(Protocol):
     def send(
         self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
     ) -> TransferResult:
-        """Copy ``paths`` (relative to ``upload_tree``) to the same places below ``root``.
+        """Copy ``paths`` (relative to ``upload_tree``) to the same relative paths below ``root``.
 
-        Files come under their names whole or not at all, with their mtimes. ``work`` is a directory there for what is
-        in the making; ``lock`` is a file here that is held locked for as long as any part of the transfer lives here.
-        With ``keep_in``, a directory there that is made, what a file replaces goes to the same place below that one.
+        Files get their names complete or not at all, with their mtimes. ``work`` is a directory on the host for
+        incomplete files; the transfer holds the local file ``lock`` locked as long as any of its local processes runs.
+        With ``keep_in``, a directory on the host that is created, replaced files move to the same relative path there.
         """
         ...
 
 
 class HostAccess(Protocol):
-    """How the hosts of one kind are reached."""
+    """Access to a host of one kind."""
 
     @property
     def name(self) -> str:
-        """What the host is called in reports: its address; empty where it has none."""
+        """The name of the host in reports: its address; empty if it has none."""
         ...
 
     def login(self) -> None:
-        """Open what all who ask this host share, so that it is one attempt; nothing, where nothing is shared."""
+        """Open the session that all requests share, in one attempt; do nothing if nothing is shared."""
         ...
 
     def source(self) -> Source:
-        """The way to list it."""
+        """Lists the host."""
         ...
 
     def hasher(self) -> Hasher:
-        """The way to hash its files, on its own cores."""
+        """Hashes files of the host, on its own cores."""
         ...
 
     def transfer(self, log: Logger, basis: Path | None = None) -> Transfer:
-        """The way to copy its files to here.
+        """Copies files of the host to this machine.
 
-        ``basis`` is a directory with earlier versions of the files: of what is there too, only the difference is sent.
+        ``basis`` is a directory with earlier versions of the files: for these, only the differences are sent.
         """
         ...
 
 
 class MailTransport(Protocol):
-    """A way out for a mail."""
+    """Sends mails."""
 
     def send(self, message: EmailMessage) -> str:
-        """Hand a mail over and return by what.
+        """Hand a mail over and return a text that names the transport used.
 
         Raises
         ------
         MailError
-            Says whether the mail may have left all the same.
+            Its ``may_have_left`` is True if the mail may have left nevertheless.
         """
         ...

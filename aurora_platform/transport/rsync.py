@@ -1,6 +1,6 @@
-"""rsync: the one program that moves file data, from a host to here, and from here to the archive.
+"""Runs rsync, the only program that copies file data: from hosts to this machine, and from this machine to the archive.
 
-Each file comes under its name whole or not at all; a transfer that was cut is resumed; every wait has a bound.
+Each file gets its name complete or not at all; an interrupted transfer is resumed; every wait has a bound.
 """
 
 import re
@@ -17,24 +17,24 @@ from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, TransferResult
-from aurora_platform.transport.stall import READS, Life
+from aurora_platform.transport.stall import READ_PROGRESS, Progress
 
-# rsync's exit codes that end a pass well: everything, or everything but single files, which are named.
+# Exit codes of rsync that count as success: all files, or all but single files, which its messages name.
 _SOME_FAILED, VANISHED = 23, 24
-_DONE = (0, _SOME_FAILED, VANISHED)
-_DISK_FAILED = re.compile(
+_SUCCESS_CODES = (0, _SOME_FAILED, VANISHED)
+_DISK_ERROR = re.compile(
     r"^rsync: \[(receiver|generator)\].*(No space left|Disk quota|Read-only file system|Input/output error)"
 )
 _DISK_FULL = re.compile(r"^rsync: \[(receiver|generator)\].*(No space left|Disk quota)")
-_WRITING_DENIED = re.compile(r"^rsync: \[(receiver|generator)\].*Permission denied")
-# Those that say that it was called wrongly, or is not there: trying again would end alike.
-_HOPELESS = (1, 2, 3, 4, 6, 127)
+_WRITE_DENIED = re.compile(r"^rsync: \[(receiver|generator)\].*Permission denied")
+# rsync was called wrongly, or is not installed: trying again would give the same result.
+_PERMANENT_ERRORS = (1, 2, 3, 4, 6, 127)
 _MEANINGS = {
     5: "the host refused to start the transfer",
     10: "error in socket I/O",
     11: "error in file I/O: is the disk full?",
     12: "the connection broke",
-    13: "it could not write what it had to say",
+    13: "it could not write its messages",
     20: "ended by a signal",
     30: "nothing moved for too long",
     35: "no connection in time",
@@ -47,48 +47,48 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How an rsync ended: its exit code, as a shell gives it, and the lines that it said."""
+class RsyncResult:
+    """Result of an rsync run: its exit code, as a shell gives it, and the lines of its output."""
 
     code: int
     lines: tuple[str, ...]
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """What it said of single files, or of what it could not do."""
-        said = ("rsync: ", "rsync error: ", "rsync warning: ", "ssh: ", "file has vanished: ")
-        return tuple(printable(line) for line in self.lines if line.startswith(said))
+        """Errors and warnings: about single files, or about the whole transfer."""
+        prefixes = ("rsync: ", "rsync error: ", "rsync warning: ", "ssh: ", "file has vanished: ")
+        return tuple(printable(line) for line in self.lines if line.startswith(prefixes))
 
     @property
-    def disk_failed(self) -> str | None:
-        """What it said of the receiving side's disk, if that failed: full, over quota, read-only, broken."""
-        return next((printable(line) for line in self.lines if _DISK_FAILED.search(line)), None)
+    def disk_error(self) -> str | None:
+        """The message that the disk of the receiving side failed: full, over quota, read-only, broken."""
+        return next((printable(line) for line in self.lines if _DISK_ERROR.search(line)), None)
 
     @property
     def is_full(self) -> bool:
-        """Whether it said that the receiving side's disk, or a quota there, is full."""
+        """Whether the disk of the receiving side, or a quota there, is full."""
         return any(_DISK_FULL.search(line) for line in self.lines)
 
     @property
-    def writing_denied(self) -> str | None:
-        """What it said of a place on the receiving side where it may not write."""
-        return next((printable(line) for line in self.lines if _WRITING_DENIED.search(line)), None)
+    def write_denied(self) -> str | None:
+        """The message that the receiving side has no permission to write a file."""
+        return next((printable(line) for line in self.lines if _WRITE_DENIED.search(line)), None)
 
     def check(self) -> None:
-        """Raise :class:`TransferError` unless it has done all, or all but single files."""
-        if self.code in _DONE:
+        """Raise :class:`TransferError` unless all files were copied, or all but single files."""
+        if self.code in _SUCCESS_CODES:
             return
-        # ssh says why in a line of its own, before rsync says that the connection is gone.
-        said = "; ".join(printable(line) for line in self.lines[-3:])
+        # ssh gives the reason in a line of its own, before rsync reports that the connection is gone.
+        last_lines = "; ".join(printable(line) for line in self.lines[-3:])
         meaning = _MEANINGS.get(self.code, "see man rsync")
         raise TransferError(
-            f"rsync ended with {self.code} ({meaning}): {said}",
-            transient=self.code not in _HOPELESS,
+            f"rsync ended with {self.code} ({meaning}): {last_lines}",
+            transient=self.code not in _PERMANENT_ERRORS,
             is_full=self.is_full,
         )
 
     def stat(self, name: str) -> int:
-        """A number of bytes of its statistics."""
+        """A number of bytes from rsync's statistics."""
         match = re.search(rf"^{re.escape(name)}: (\d+) bytes", "\n".join(self.lines), re.MULTILINE)
         return int(match[1]) if match else 0
 
@@ -97,7 +97,7 @@ class Endpoint(Protocol):
     """The other side of a transfer, as rsync reaches it."""
 
     def reach(self, root: str) -> tuple[str, list[str]]:
-        """A directory there as rsync names it, and the options to get there."""
+        """The directory ``root`` as rsync names it, and the options to reach it."""
         ...
 
 
@@ -106,8 +106,8 @@ class LocalEndpoint:
 
     def reach(self, root: str) -> tuple[str, list[str]]:
         """See :meth:`Endpoint.reach`."""
-        # Both ends are ours. The one that writes says itself why it failed: the other may see the broken pipe first,
-        # and the reason is lost.
+        # Both ends run on this machine. The writing end must report its own error: the other end may see the broken
+        # pipe first, and then the reason is lost.
         return f"{root.rstrip('/')}/", ["--msgs2stderr"]
 
 
@@ -121,9 +121,9 @@ class Rsync:
     def arguments(
         self, root: str, target: Path, work: Path, basis: Path | None = None, largest: int | None = None
     ) -> list[str]:
-        """The argument vector that copies the files that ``work`` names from ``root`` there to ``target``.
+        """The argument vector that copies the files listed in ``work`` from ``root`` on the host to ``target``.
 
-        Those that the host says are larger than ``largest`` bytes are left out.
+        Files that are larger than ``largest`` bytes on the host are left out.
         """
         source, remote = self.endpoint.reach(root)
         return [
@@ -138,19 +138,19 @@ class Rsync:
         ]
 
     def push_arguments(
-        self, upload_tree: Path, wanted: Path, root: str, work: str, keep_in: str | None = None
+        self, upload_tree: Path, file_list: Path, root: str, work: str, keep_in: str | None = None
     ) -> list[str]:
-        """The argument vector that copies the files that ``wanted`` names from ``upload_tree`` to ``root`` there.
+        """The argument vector that copies the files in ``file_list`` from ``upload_tree`` to ``root`` on the host.
 
-        ``work`` is a directory there, with one for files in the making and one for cut files in it; ``keep_in`` is one
-        for the files that are replaced.
+        ``work`` is a directory on the host, with one directory for new files and one for partial files; ``keep_in`` is
+        one for the files that are replaced.
         """
         target, remote = self.endpoint.reach(root)
-        # Not --fsync, which older versions do not know: what is there is listed before it counts. A directory there
-        # that is a symlink to another disk would be replaced by a directory without --no-implied-dirs. What does not
-        # get on is ended by us; rsync's own bound is for the far side, and longer: it takes a slow line for a dead one.
+        # Not --fsync, which older versions do not know: copies are listed before they count. Without
+        # --no-implied-dirs, rsync would replace a symlink to another disk by a directory. We end a stalled transfer
+        # ourselves; rsync's own timeout is for the host, and longer: it takes a slow connection for a dead one.
         return [
-            *self._options(wanted, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.bounds.stall_seconds),
+            *self._options(file_list, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.bounds.stall_seconds),
             "--no-implied-dirs",
             *(() if keep_in is None else ("--backup", "--backup-dir", keep_in)),
             *remote,
@@ -159,14 +159,14 @@ class Rsync:
             target,
         ]
 
-    def _options(self, wanted: Path, new: str, partial: str, timeout: float) -> list[str]:
-        """What every transfer is asked for; ``new`` and ``partial`` are directories of the receiving side."""
+    def _options(self, file_list: Path, new: str, partial: str, timeout: float) -> list[str]:
+        """The options of every transfer; ``new`` and ``partial`` are directories of the receiving side."""
         return [
             "rsync",
-            *("--files-from", str(wanted), "--from0", "--ignore-missing-args"),
+            *("--files-from", str(file_list), "--from0", "--ignore-missing-args"),
             # The plan has compared size and mtime to the nanosecond; rsync compares to the second and would skip some.
             *("--ignore-times", "--times", "--omit-dir-times"),
-            # Owner and mode are those of whoever runs this; nothing but plain files is ever created.
+            # Files get the owner and mode of the user that runs this; only regular files are ever created.
             *("--no-perms", "--chmod=D777,F666", "--no-links", "--no-devices", "--no-specials"),
             *("--temp-dir", new, "--partial-dir", partial),
             # The server side gets its arguments over the connection, not through its shell.
@@ -176,8 +176,10 @@ class Rsync:
             *((f"--bwlimit={self.bounds.bandwidth_kib}",) if self.bounds.bandwidth_kib else ()),
         ]
 
-    def run(self, arguments: Sequence[str], log: Logger, lock: Path, life: Life, largest: int | None = None) -> Ended:
-        """Run rsync to its end, which comes within our bounds; :class:`BusyError` where ``lock`` is not free.
+    def run(
+        self, arguments: Sequence[str], log: Logger, lock: Path, progress: Progress, largest: int | None = None
+    ) -> RsyncResult:
+        """Run rsync within our bounds; :class:`BusyError` if ``lock`` is not free.
 
         It cannot write more than ``largest`` bytes into any file, whatever the other side sends.
         """
@@ -187,24 +189,24 @@ class Rsync:
             bound=timedelta(seconds=self.bounds.transfer_seconds),
             lock=lock,
             lock_wait=timedelta(seconds=self.bounds.stall_seconds),
-            # Its own --timeout is not enough: rsync takes the keep-alives that it sends for a sign of life.
+            # Its own --timeout is not enough: rsync counts the keep-alives that it sends itself as progress.
             stall=timedelta(seconds=self.bounds.stall_seconds),
-            life=life,
+            progress=progress,
             largest=largest,
-            # Each of these decides what its end means; the files of a far side may say more than is kept.
-            matching=[re.compile(pattern.pattern.encode()) for pattern in (_DISK_FULL, _DISK_FAILED, _WRITING_DENIED)],
+            # These lines decide the meaning of the result; messages about single files may be more than is kept.
+            matching=[re.compile(pattern.pattern.encode()) for pattern in (_DISK_FULL, _DISK_ERROR, _WRITE_DENIED)],
         )
         if code == LOCKED:
             raise BusyError(f"{lock}: an earlier transfer of this stream is still ending. See `fuser -v {lock}`.")
-        # As a shell says it: ended by that signal.
-        return Ended(
+        # As a shell does: 128 plus the number of the signal.
+        return RsyncResult(
             code if code >= 0 else 128 - code, tuple(line.strip() for line in output.splitlines() if line.strip())
         )
 
 
 @dataclass(frozen=True)
 class RsyncTransfer:
-    """One host's transfer; see :class:`aurora_platform.transport.protocols.Transfer`."""
+    """Transfers from one host; see :class:`aurora_platform.transport.protocols.Transfer`."""
 
     rsync: Rsync
     log: Logger
@@ -216,42 +218,44 @@ class RsyncTransfer:
         """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
         _prepare(work, paths)
         arguments = self.rsync.arguments(root, target, work, self.basis, largest)
-        ended = self.rsync.run(arguments, self.log, lock, READS, largest)
-        if ended.code == _SOME_FAILED and (ours := ended.disk_failed or ended.writing_denied):
-            # Code 23 names single files that could not be read there; what cannot be written here is no file's fault.
+        result = self.rsync.run(arguments, self.log, lock, READ_PROGRESS, largest)
+        if result.code == _SOME_FAILED and (message := result.disk_error or result.write_denied):
+            # Code 23 is for single files that the host cannot read; a failed write on this machine is not their fault.
             raise TransferError(
-                f"rsync could not write here: {ours}", transient=ended.disk_failed is not None, is_full=ended.is_full
+                f"rsync could not write here: {message}",
+                transient=result.disk_error is not None,
+                is_full=result.is_full,
             )
-        if ended.code and (oversize := _oversize(work, paths, largest)):
+        if result.code and (oversize := _oversize(work, paths, largest)):
             names = ", ".join(printable(path) for path in oversize[:MOST_NAMED])
             raise OversizeError(
-                f"more than {largest} bytes came of {names}: the host had listed less. "
-                "The transfer was ended; the next pass lists it again.",
+                f"received more than {largest} bytes of {names}: the host had listed fewer. "
+                "The transfer was ended; the next pass lists the file again.",
                 oversize,
             )
-        ended.check()
-        return TransferResult(ended.stat("Literal data"), ended.stat("Matched data"), ended.messages[:10])
+        result.check()
+        return TransferResult(result.stat("Literal data"), result.stat("Matched data"), result.messages[:10])
 
 
 def _oversize(work: Path, paths: Sequence[str], largest: int) -> list[str]:
-    """Those of some paths that have the name of a file at whose size rsync was stopped: where it is kept, it is cut."""
-    stopped = {place.name for place in (work / PARTIAL).iterdir() if place.lstat().st_size >= largest}
+    """The paths that may be oversize: a partial file of the same name has the size at which rsync was stopped."""
+    stopped = {partial.name for partial in (work / PARTIAL).iterdir() if partial.lstat().st_size >= largest}
     return [path for path in paths if path.rpartition("/")[2] in stopped]
 
 
-def write_wanted(place: Path, paths: Sequence[str]) -> None:
+def write_file_list(file: Path, paths: Sequence[str]) -> None:
     """Write the list of files that a transfer copies."""
     # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
-    place.write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
+    file.write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
 
 
 def _prepare(work: Path, paths: Sequence[str]) -> None:
-    remove(work / NEW)  # of a transfer that was killed; what it could save is in partial/
+    remove(work / NEW)  # left by a killed transfer; the data that it could save is in partial/
     for name in (NEW, PARTIAL):
         (work / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_wanted(work / WANTED, paths)
+    write_file_list(work / WANTED, paths)
 
 
-def literal(path: str) -> str:
-    """A path of the far side, which rsync takes for a pattern where it has a wildcard."""
+def escape_wildcards(path: str) -> str:
+    """Escape a remote path: rsync treats a path with a wildcard as a pattern."""
     return re.sub(r"([*?\[\\])", r"\\\1", path) if re.search(r"[*?\[]", path) else path

@@ -1,7 +1,7 @@
-"""SSH sessions that are kept: all who ask for the same host at the same time, or again, share one.
+"""A pool of SSH sessions: all threads of a process that use the same host share one session.
 
-A session is opened by who comes first; the others wait for that one attempt and share its end, good or bad, so that a
-dead host costs its time limit once and not once a stream. One that died is opened anew by who finds it dead.
+The first thread opens the session. The others wait for this attempt and share its result or its error, so a dead host
+costs its time limit once and not once per stream. The thread that finds a session dead opens a new one.
 """
 
 from __future__ import annotations
@@ -15,83 +15,83 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fabric import Connection
 
-AT_ONCE = 4  # sshd's default is ten channels a session
-HASHING_AT_ONCE = 3  # beside those: hashing may take hours, and a look must not wait for it
-ALIVE_SECONDS, ALIVE_TIMES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
+MAX_CHANNELS = 4  # sshd's default is ten channels per session
+MAX_HASHING_CHANNELS = 3  # in addition: hashing may take hours, and a listing must not wait for it
+KEEPALIVE_SECONDS, KEEPALIVE_PROBES = 15, 4  # a connection that answers none of 4 probes, 15 s apart, is dead
 
 
-class Sessions:
-    """Open sessions by who they are with."""
+class SessionPool:
+    """Open sessions, by host and login."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Hashable, Future[Connection]] = {}
-        self._turns: dict[Hashable, threading.BoundedSemaphore] = {}
+        self._sessions: dict[Hashable, Future[Connection]] = {}
+        self._semaphores: dict[Hashable, threading.BoundedSemaphore] = {}
 
     @contextmanager
-    def turn(self, key: Hashable, wait: float, at_once: int = AT_ONCE) -> Iterator[None]:
-        """Be one of ``at_once`` that use a session; ``TimeoutError`` where none of them ends within ``wait`` s."""
+    def permit(self, key: Hashable, wait: float, limit: int = MAX_CHANNELS) -> Iterator[None]:
+        """Hold one of ``limit`` permits to use a session; ``TimeoutError`` if none is free within ``wait`` s."""
         with self._lock:
-            turns = self._turns.setdefault(key, threading.BoundedSemaphore(at_once))
-        if not turns.acquire(timeout=wait):
-            raise TimeoutError(f"{at_once} others have asked this host and have no answer yet")
+            semaphore = self._semaphores.setdefault(key, threading.BoundedSemaphore(limit))
+        if not semaphore.acquire(timeout=wait):
+            raise TimeoutError(f"{limit} other requests to this host are still waiting for an answer")
         try:
             yield
         finally:
-            turns.release()
+            semaphore.release()
 
     def get(self, key: Hashable, connect: Callable[[], Connection], wait: float) -> tuple[Connection, bool]:
-        """A session, and whether it was open already before this was asked: then it may have died unnoticed.
+        """Return a session, and whether it was already open before this call: then it may have died unnoticed.
 
         Parameters
         ----------
         key
-            What makes two sessions the same: host, login, and where its key is known.
+            Identifies a session: the host, the login, and the ``known_hosts`` file.
         connect
-            Opens one, or raises; called by one thread at a time for a key.
+            Opens a session, or raises; called by one thread at a time per key.
         wait
-            How long to wait for another thread that is about to open it, in s.
+            How long to wait for another thread that is opening the session, in s.
 
         Raises
         ------
         Exception
-            Whatever ``connect`` raises, here or in the thread that was waited for; ``TimeoutError`` after ``wait``.
+            Whatever ``connect`` raises, in this thread or in the thread that opens; ``TimeoutError`` after ``wait``.
         """
-        mine: Future[Connection] | None = None
+        own_attempt: Future[Connection] | None = None
         with self._lock:
-            kept = self._kept.get(key)
-            was_open = kept is not None and kept.done()
-            if kept is None or (was_open and not _lives(kept)):
-                self._kept[key] = mine = Future()
-                mine.set_running_or_notify_cancel()
-        if mine is None:
-            assert kept is not None
-            return kept.result(wait), was_open
+            session = self._sessions.get(key)
+            was_open = session is not None and session.done()
+            if session is None or (was_open and not _is_alive(session)):
+                self._sessions[key] = own_attempt = Future()
+                own_attempt.set_running_or_notify_cancel()
+        if own_attempt is None:
+            assert session is not None
+            return session.result(wait), was_open
         try:
             connection = connect()
         except BaseException as error:
-            self._forget(key, mine)
-            mine.set_exception(error)
+            self._forget(key, own_attempt)
+            own_attempt.set_exception(error)
             raise
-        mine.set_result(connection)
+        own_attempt.set_result(connection)
         return connection, False
 
     def discard(self, key: Hashable, connection: Connection) -> None:
-        """Close a session that does not answer, so that the next who asks opens another."""
+        """Close a session that does not answer; the next :meth:`get` opens a new one."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.done() and not kept.exception() and kept.result() is connection:
-                del self._kept[key]
+            session = self._sessions.get(key)
+            if session is not None and session.done() and not session.exception() and session.result() is connection:
+                del self._sessions[key]
         connection.close()
 
     def _forget(self, key: Hashable, attempt: Future[Connection]) -> None:
         with self._lock:
-            if self._kept.get(key) is attempt:
-                del self._kept[key]
+            if self._sessions.get(key) is attempt:
+                del self._sessions[key]
 
 
-def _lives(kept: Future[Connection]) -> bool:
-    if kept.exception() is not None:
+def _is_alive(session: Future[Connection]) -> bool:
+    if session.exception() is not None:
         return False
-    transport = kept.result().transport
+    transport = session.result().transport
     return transport is not None and transport.is_active()

@@ -1,7 +1,7 @@
-"""Hashing the files of a far host: one conversation a channel, a few channels of the session that is open anyway.
+"""Hashes files on a remote host over a few channels of the shared SSH session, one conversation per channel.
 
-What is asked is decided by :mod:`aurora_platform.transport.checksums`; here it is carried, and bounded: a channel that
-does not get on for the stall time, or a whole that takes longer than it may, ends as a :class:`HostError`.
+:mod:`aurora_platform.transport.checksums` has the program and the format of requests and answers. This module carries
+them, within bounds: no progress on a channel for the stall time, or too long in total, raises :class:`HostError`.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from paramiko import Channel, ChannelException, SSHException, Transport
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.text import printable
 from aurora_platform.transport.checksums import (
+    FIND_TOOL_SCRIPT,
     TOOLS,
-    WHICH_TOOL,
-    Answers,
+    AnswerParser,
     Checksum,
-    Outlet,
-    in_parallel,
-    question,
-    refused,
+    ChecksumQueue,
+    encode_request,
+    failed_checksum,
     remote_command,
+    run_in_threads,
     why_unusable,
 )
 from aurora_platform.transport.remote_sha256 import NO_SUCH_ROOT
-from aurora_platform.transport.session_pool import HASHING_AT_ONCE
-from aurora_platform.transport.ssh_errors import why_broken_off
+from aurora_platform.transport.session_pool import MAX_HASHING_CHANNELS
+from aurora_platform.transport.ssh_errors import session_error_message
 from aurora_platform.transport.ssh_session import SshSession
 
-# A question is sent whole before its answers are read. That cannot block for good: both fit the windows of a channel
-# (2 MB each way), also where the far program reads no further than it has answered.
-_MOST_PATHS = 1024
-_MOST_BYTES = 1 << 18
+# A request is sent completely before its answers are read. This cannot block for ever: both fit the windows of a
+# channel (2 MB each way), even if the remote program reads a path only when it has answered the one before it.
+_MAX_PATHS = 1024
+_MAX_BYTES = 1 << 18
 
 _BLOCK = 1 << 16
-_MOST_STDERR = 1 << 12
+_MAX_STDERR = 1 << 12
 _POLL = 0.5  # s
 _TOOLS: WeakKeyDictionary[Transport, str] = WeakKeyDictionary()  # by session
 
 
 class SshHasher:
-    """The files of a far host, hashed there: names go in, digests come out, and no file crosses the network.
+    """Hashes files on a remote host: only paths and checksums cross the network, not the files.
 
-    While somebody reads from it, it may hold all the turns that hashing has on a host: who would read two of one host
-    alternately waits for themselves.
+    While its checksums are read it may hold all hashing permits of the host. Do not read two iterators of one host
+    alternately: they would wait for each other.
     """
 
     def __init__(self, session: SshSession) -> None:
@@ -63,74 +63,74 @@ class SshHasher:
         command = remote_command(self._tool(), root)
         refusals: list[ChannelException] = []
 
-        def work(outlet: Outlet) -> None:
+        def work(queue: ChecksumQueue) -> None:
             try:
-                self._work(command, shares, deadline, outlet)
-            except ChannelException as refusal:  # a host that allows fewer channels: the others do it
+                self._work(command, shares, deadline, queue)
+            except ChannelException as refusal:  # the host allows fewer channels: the other channels do the work
                 refusals.append(refusal)
             except (OSError, SSHException, EOFError) as error:
-                raise HostError(why_broken_off(error, self.host)) from None
+                raise HostError(session_error_message(error, self.host)) from None
 
-        yield from in_parallel(work, min(HASHING_AT_ONCE, len(paths)))
-        if refusals and shares.left:  # the channel of a question before may have been closing there
+        yield from run_in_threads(work, min(MAX_HASHING_CHANNELS, len(paths)))
+        if refusals and shares.left:  # the channel of an earlier request may still have been closing on the host
             refusals.clear()
             time.sleep(_POLL)
-            yield from in_parallel(work, 1)
+            yield from run_in_threads(work, 1)
         if refusals and shares.left:
-            raise HostError(why_broken_off(refusals[0], self.host))
+            raise HostError(session_error_message(refusals[0], self.host))
 
     def _tool(self) -> str:
-        """What this session's host hashes with; asked once a session."""
+        """The program that hashes on this host; determined once per session."""
         connection, _ = self.session.connection()
         tool = _TOOLS.get(connection.transport)
         if tool is None:
-            tool = self.session.ask(["sh", "-c", WHICH_TOOL]).strip()
+            tool = self.session.ask(["sh", "-c", FIND_TOOL_SCRIPT]).strip()
             if tool not in TOOLS:
                 raise HostRefusedError(
-                    f"{self.host.address}: nothing there that hashes: install python3, or GNU find and one of openssl "
-                    "and sha256sum"
+                    f"{self.host.address}: no program for SHA-256 on the host: install python3, or GNU find and one of "
+                    "openssl and sha256sum"
                 )
             _TOOLS[connection.transport] = tool
         return tool
 
-    def _work(self, command: Sequence[str], shares: _Shares, deadline: float, outlet: Outlet) -> None:
+    def _work(self, command: Sequence[str], shares: _Shares, deadline: float, queue: ChecksumQueue) -> None:
         with ExitStack() as stack:
-            if not self._turn(stack, shares, deadline, outlet):
+            if not self._wait_for_permit(stack, shares, deadline, queue):
                 return
             channel = stack.enter_context(closing(self.session.start(command)))
-            conversation = _Conversation(channel, self.bounds.hashing_stall_seconds, deadline, outlet.check)
+            conversation = _Conversation(channel, self.bounds.hashing_stall_seconds, deadline, queue.check)
             while share := shares.take():
                 usable = []
                 for path in share:
-                    if why := why_unusable(path):
-                        outlet.put([refused(path, why)])
+                    if reason := why_unusable(path):
+                        queue.put([failed_checksum(path, reason)])
                     else:
                         usable.append(path)
-                self._exchange(conversation, usable, outlet)
+                self._exchange(conversation, usable, queue)
 
-    def _exchange(self, conversation: _Conversation, paths: Sequence[str], outlet: Outlet) -> None:
+    def _exchange(self, conversation: _Conversation, paths: Sequence[str], queue: ChecksumQueue) -> None:
         try:
-            for checksums in conversation.ask(paths):
-                outlet.put(checksums)
+            for checksums in conversation.request(paths):
+                queue.put(checksums)
         except HostError as error:
             raise type(error)(f"{self.host.address}: hashing: {error}") from None
 
-    def _turn(self, stack: ExitStack, shares: _Shares, deadline: float, outlet: Outlet) -> bool:
-        """Wait for one of the turns that hashing has on this host; False where the work was done by others first."""
+    def _wait_for_permit(self, stack: ExitStack, shares: _Shares, deadline: float, queue: ChecksumQueue) -> bool:
+        """Wait for a hashing permit of this host; False if other channels have finished the work meanwhile."""
         while shares.left and time.monotonic() < deadline:
-            outlet.check()
+            queue.check()
             try:
-                stack.enter_context(self.session.hashing_turn(wait=_POLL))
+                stack.enter_context(self.session.hashing_permit(wait=_POLL))
             except TimeoutError:
                 continue
             return True
         if shares.left:
-            raise HostError(f"{self.host.address}: hashing: no turn in time, because others hash on this host")
+            raise HostError(f"{self.host.address}: hashing: not started in time: other hashing on this host still runs")
         return False
 
 
 class _Shares:
-    """The paths, given out in shares that get smaller towards the end, so that all channels end together."""
+    """Hands out the paths in shares that get smaller towards the end, so that all channels end at about the same time."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
@@ -143,18 +143,18 @@ class _Shares:
 
     def take(self) -> list[str]:
         with self._lock:
-            most = min(_MOST_PATHS, max(1, self.left // (2 * HASHING_AT_ONCE)))
+            max_paths = min(_MAX_PATHS, max(1, self.left // (2 * MAX_HASHING_CHANNELS)))
             share: list[str] = []
-            room = _MOST_BYTES
-            while self.left and len(share) < most and room > 0:
+            room = _MAX_BYTES
+            while self.left and len(share) < max_paths and room > 0:
                 share.append(self._paths[self._next])
-                room -= 16 * len(share[-1])  # more than its line takes: four bytes a character, four a byte
+                room -= 16 * len(share[-1])  # more than its line takes: four bytes per character, four per byte
                 self._next += 1
             return share
 
 
 class _Conversation:
-    """Questions to the far program of one channel, and its answers."""
+    """Requests to the remote program of one channel, and its answers."""
 
     def __init__(self, channel: Channel, stall: float, deadline: float, check: Callable[[], None]) -> None:
         self._channel = channel
@@ -163,13 +163,13 @@ class _Conversation:
         self._check = check
         self._stderr = bytearray()
 
-    def ask(self, paths: Sequence[str]) -> Iterator[list[Checksum]]:
-        """The digests of ``paths``, as they come."""
-        answers = Answers(paths)
-        self._send(question(paths))
-        while not answers.is_whole:
+    def request(self, paths: Sequence[str]) -> Iterator[list[Checksum]]:
+        """Yield the checksums of ``paths`` as they come."""
+        answers = AnswerParser(paths)
+        self._send(encode_request(paths))
+        while not answers.is_complete:
             if not (block := self._receive()):
-                raise self._ended()
+                raise self._end_error()
             yield answers.feed(block)
 
     def _send(self, text: bytes) -> None:
@@ -177,39 +177,39 @@ class _Conversation:
         try:
             self._channel.sendall(text)
         except TimeoutError:
-            raise HostError(f"it took no question within {self._stall:g} s") from None
-        except OSError:  # it has ended; what it said, or its exit code, tells why
+            raise HostError(f"the program on the host read no request within {self._stall:g} s") from None
+        except OSError:  # it has ended; its output or its exit code has the reason
             return
 
     def _receive(self) -> bytes:
-        """The next block, or nothing at the end. What comes on stderr says that the far program gets on."""
-        heard = time.monotonic()
+        """Return the next block, or nothing at the end. Output on stderr is the heartbeat of the remote program."""
+        last_heartbeat = time.monotonic()
         while True:
             self._check()
             now = time.monotonic()
             if self._take_stderr():
-                heard = now
+                last_heartbeat = now
             if now > self._deadline:
-                raise HostError("it takes longer than it may, and was ended")
-            if now > heard + self._stall:
-                raise HostError(f"nothing was heard for {self._stall:g} s. Does the disk there hang, or the network?")
+                raise HostError("took longer than the bound for hashing and was ended")
+            if now > last_heartbeat + self._stall:
+                raise HostError(f"no progress for {self._stall:g} s. Does the host's disk hang, or the network?")
             self._channel.settimeout(min(_POLL, self._stall / 4))
             with suppress(TimeoutError):
                 return self._channel.recv(_BLOCK)
 
     def _take_stderr(self) -> bool:
-        """Take one block of stderr, if there is one: never all, for who floods it is to slow down nobody else."""
+        """Read one block of stderr, if there is one; never all of it: a flood of output must not keep us here."""
         if not self._channel.recv_stderr_ready():
             return False
-        self._stderr = (self._stderr + self._channel.recv_stderr(_BLOCK))[-_MOST_STDERR:]
+        self._stderr = (self._stderr + self._channel.recv_stderr(_BLOCK))[-_MAX_STDERR:]
         return True
 
-    def _ended(self) -> HostError:
-        # Its end and its exit code are two messages; a closed channel sets the event as well.
+    def _end_error(self) -> HostError:
+        # End of output and exit code are two messages; a closed channel sets the event as well.
         if not self._channel.status_event.wait(self._stall) or self._channel.exit_status < 0:
-            return HostError("the connection is gone before the last answer. Was the host or its sshd restarted?")
+            return HostError("the connection was lost before the last answer. Was the host or its sshd restarted?")
         if self._channel.exit_status == NO_SUCH_ROOT:
             return HostRefusedError("the directory does not exist there. Is the path in the site file right?")
         self._take_stderr()
-        said = printable(bytes(self._stderr).strip(b".\n ")[-200:]) or "no message"
-        return HostError(f"the program there ended with exit code {self._channel.exit_status}: {said}")
+        message = printable(bytes(self._stderr).strip(b".\n ")[-200:]) or "no message"
+        return HostError(f"the program on the host ended with exit code {self._channel.exit_status}: {message}")

@@ -1,4 +1,4 @@
-"""Hosts of kind ``ssh``: one login a process, in which they are listed and hashed; rsync has a login of its own."""
+"""Hosts of kind ``ssh``: one login per process lists and hashes their files; rsync has a login of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.process import ENDS_WITH_PARENT
-from aurora_platform.transport.rsync import Rsync, RsyncTransfer, literal
+from aurora_platform.transport.rsync import Rsync, RsyncTransfer, escape_wildcards
 from aurora_platform.transport.ssh_checksums import SshHasher
 from aurora_platform.transport.ssh_session import SshSession
 
@@ -31,19 +31,19 @@ class SshAccess:
 
     @cached_property
     def session(self) -> SshSession:
-        """What is said to it."""
+        """The session for requests to the host."""
         return SshSession(self.host, self.bounds)
 
     def login(self) -> None:
-        """Log in, unless this process has."""
+        """Log in, unless this process is logged in already."""
         self.session.connection()
 
     def source(self) -> SshSession:
-        """Its directories, listed by one ``find`` in the session."""
+        """The directories of the host, listed by one ``find`` in the session."""
         return self.session
 
     def hasher(self) -> SshHasher:
-        """Its files, hashed on its own cores."""
+        """The files of the host, hashed on its own cores."""
         return SshHasher(self.session)
 
     def transfer(self, log: Logger, basis: Path | None = None) -> RsyncTransfer:
@@ -51,7 +51,7 @@ class SshAccess:
         return RsyncTransfer(self.rsync(), log, basis)
 
     def rsync(self) -> Rsync:
-        """rsync to and from it."""
+        """rsync to and from the host."""
         return Rsync(SshEndpoint(self.host, self.bounds), self.bounds)
 
 
@@ -63,8 +63,8 @@ class SshEndpoint:
     bounds: Bounds
 
     def reach(self, root: str) -> tuple[str, list[str]]:
-        """A directory there, and the ``ssh`` by which rsync gets there."""
+        """A directory of the host as rsync names it, and the ``ssh`` command for rsync."""
         address = f"[{self.host.address}]" if ":" in self.host.address else self.host.address
-        # Its ssh ends with rsync; else it would stay for as long as a frozen far side keeps the session open.
+        # ssh ends with rsync; otherwise it would stay for as long as a frozen host keeps the session open.
         ssh = shlex.join([*ENDS_WITH_PARENT, *openssh_command(self.host, self.bounds)])
-        return f"{address}:{literal(f'{root.rstrip("/")}/')}", ["--rsh", ssh]
+        return f"{address}:{escape_wildcards(f'{root.rstrip("/")}/')}", ["--rsh", ssh]

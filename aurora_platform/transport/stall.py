@@ -1,7 +1,7 @@
-"""What shows that a program still gets on: bytes that it has moved, as the kernel counts them.
+"""Measures the progress of a running program: the bytes that it has moved, as the kernel counts them.
 
-Only bytes count that say something of the other end. To a line that is dead one can write for a long time, until all
-buffers on the way are full; and a host that hangs may still answer keep-alives.
+Only bytes that the other end must have sent or acknowledged count. Writing to a dead connection succeeds for a long
+time, until all buffers on the way are full; and a host that hangs may still answer keep-alives.
 """
 
 import os
@@ -16,58 +16,58 @@ _READ, _WRITTEN = "rchar", "wchar"
 
 
 @dataclass(frozen=True)
-class Life:
-    """How to tell that a program lives: what it has moved so far, and how little of it a second is no life."""
+class Progress:
+    """How to measure the progress of a program, and the rate below which it has stalled."""
 
-    moved: Callable[[int, str], int | None]
-    """Of (session id, name of the program), in bytes; None where that cannot be told now."""
-    least: float = 0.0
-    """Bytes a second; what keep-alives of ssh and rsync come to is far below."""
+    bytes_moved: Callable[[int, str], int | None]
+    """Takes (session id, program name) and returns bytes; None if that cannot be measured now."""
+    minimum_rate: float = 0.0
+    """Bytes per second; the keep-alives of ssh and rsync stay far below."""
 
 
 def bytes_read(session: int, program: str) -> int | None:
-    """What all processes of ``program`` in a session have read so far; None where none runs, or one waits for a disk.
+    """Bytes that all processes of ``program`` in a session have read; None if none runs, or one waits for a disk.
 
-    Not what they have written: to a line that is dead one can write for a long time.
+    Written bytes do not count: writing to a dead connection succeeds for a long time.
     """
     total = None
     for directory, state in _processes(session, program):
         if state == "D":
             return None
-        with suppress(OSError, KeyError):  # it has ended meanwhile
+        with suppress(OSError, KeyError):  # the process has ended meanwhile
             total = (total or 0) + _counters(directory)[_READ]
     return total
 
 
 def bytes_delivered(session: int, program: str) -> int | None:
-    """What ``program`` has read, and what the other end has acknowledged of all that its ``ssh`` has written.
+    """Bytes that ``program`` has read, plus the bytes written by its ``ssh`` that the other end has acknowledged.
 
-    Who sends reads its own files only until the buffers on the way are full, so that reading stops soon where the other
-    end takes nothing. Over a slow line it stops as well, while the buffers empty themselves; that is what the second
-    number shows.
+    A sender reads its own files only until the buffers on the way are full, so reading stops soon when the other end
+    takes nothing. It also stops on a slow connection while the buffers drain; the acknowledged bytes show that this
+    is still progress.
     """
     read = bytes_read(session, program)
     if read is None:
         return None
     for directory, _ in _processes(session, "ssh"):
         with suppress(OSError, KeyError, ValueError, IndexError):
-            # The queue first: what is written between the two looks then counts as delivered once, and not for ever.
+            # The queue first: bytes written between the two readings then count as delivered once, and not for ever.
             queued = _queued(directory)
             read += _counters(directory)[_WRITTEN] - queued
     return read
 
 
-READS = Life(bytes_read)
-DELIVERS = Life(bytes_delivered, least=64)
+READ_PROGRESS = Progress(bytes_read)
+DELIVERY_PROGRESS = Progress(bytes_delivered, minimum_rate=64)
 
 
 def _processes(session: int, program: str) -> Iterator[tuple[Path, str]]:
-    """The processes of a program in a session, each with its state, as /proc has them."""
+    """The processes of a program in a session, each with its state, from /proc."""
     for directory in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+        with suppress(OSError, ValueError, IndexError):  # the process has ended meanwhile
             name, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
-            state, _, _, its_session, *_ = rest.split()
-            if name == program and int(its_session) == session:
+            state, _, _, process_session, *_ = rest.split()
+            if name == program and int(process_session) == session:
                 yield directory, state
 
 
@@ -77,12 +77,12 @@ def _counters(process: Path) -> dict[str, int]:
 
 
 def _queued(process: Path) -> int:
-    """What has been written to the TCP connections of a process and is not acknowledged by the other end."""
-    ours = {match[1] for fd in (process / "fd").iterdir() if (match := _SOCKET.match(os.readlink(fd)))}
+    """Bytes written to the TCP connections of a process that the other end has not acknowledged."""
+    sockets = {match[1] for fd in (process / "fd").iterdir() if (match := _SOCKET.match(os.readlink(fd)))}
     total = 0
     for table in ("tcp", "tcp6"):
         for line in (process / "net" / table).read_text().splitlines()[1:]:
             columns = line.split()
-            if columns[9] in ours:
+            if columns[9] in sockets:
                 total += int(columns[4].partition(":")[0], 16)
     return total

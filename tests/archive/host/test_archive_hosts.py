@@ -103,10 +103,10 @@ TROUBLES: dict[str, tuple[Callable[[Setup], AbstractContextManager[SshHost]], st
     ),
     "shell that prints something else": (
         lambda setup: forcing(setup, "echo Welcome"),
-        "is let in, but a program.*Welc",
+        "works, but a program.*Welc",
         0,
     ),
-    "shell that prints nothing": (lambda setup: forcing(setup, "true"), "is let in, but a program cannot be run", 0),
+    "shell that prints nothing": (lambda setup: forcing(setup, "true"), "works, but a program cannot be run", 0),
     "shell that never ends": (
         lambda setup: forcing(setup, "exec sleep 3600"),
         f"took longer than {2 * CONNECT:g} s",

@@ -126,7 +126,7 @@ def test_a_damaged_line_of_known_hosts_is_reported_and_fails_its_own_host_only(
     assert f"lines 1, 2 of {known_hosts} cannot be read (it is cut off, its key is cut off or damaged)" in file["what"]
     refused = lines["host aps host key"]
     assert refused["level"] == "FAIL"
-    assert f"line 2 of {known_hosts} may be about [127.0.0.4]:{observatory.aps.port}" in refused["what"]
+    assert f"line 2 of {known_hosts} may belong to [127.0.0.4]:{observatory.aps.port}" in refused["what"]
     assert refused["next_step"].endswith(f"then remove line 2: sed -i '2d' {known_hosts}")
     assert lines["source power"]["level"] == "off", "its host was not reached"
     assert lines["host ass"]["level"] == lines["source cl61"]["level"] == "ok"
@@ -152,7 +152,7 @@ def test_hosts_that_are_down_or_silent_cost_their_bound_once_and_hide_no_other_r
     assert result.exit_code == 1
     assert f"127.0.0.9:{port}: Unable to connect: Connection refused" in lines["host dead"]["what"]
     assert lines["host dead"]["next_step"].startswith(f"try by hand: ssh -p {port} ")
-    assert f"127.0.0.3:{silent.port}: it took the connection and then said nothing" in lines["host silent0"]["what"]
+    assert f"127.0.0.3:{silent.port}: the host accepted the connection, then" in lines["host silent0"]["what"]
     assert lines["source on_dead"]["level"] == "off"
     assert "not seen" in lines["source on_dead"]["what"]
     assert [lines[f"host silent{number}"]["level"] for number in range(3)] == ["FAIL"] * 3

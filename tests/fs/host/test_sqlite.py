@@ -16,7 +16,7 @@ from aurora_platform.archive.upload_tree import add_to_upload_tree
 from aurora_platform.cameras.catalog import open_readonly, open_writable
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import NewerError
-from aurora_platform.fs.sqlite import Schema, make_whole, open_wal
+from aurora_platform.fs.sqlite import Schema, create_verified, open_wal
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import CameraLayout
 from tests.cameras.sample_media import Sky, at
@@ -141,7 +141,7 @@ def test_of_many_that_bring_a_database_forward_at_once_each_migration_runs_once(
 
 
 def test_a_database_that_is_made_whole_has_its_version(tmp_path: Path) -> None:
-    make_whole(tmp_path / "db", NEW)
+    create_verified(tmp_path / "db", NEW)
     assert version(tmp_path / "db") == 2
 
 

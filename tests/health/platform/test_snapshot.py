@@ -104,7 +104,7 @@ def test_if_no_host_key_can_be_stored_each_host_has_the_reason_and_the_rest_is_o
     snapshot, _ = observe_site(site, "no DAGSTER_HOME")
     [host] = snapshot.hosts
     assert not host.reachable
-    assert f"{Layout.of(site).known_hosts} is no file. Move it away" in str(host.error)
+    assert f"{Layout.of(site).known_hosts} is not a regular file. Move it away" in str(host.error)
     assert [page.status for page in snapshot.pages] == [200]
     assert list(Layout.of(site).known_hosts.iterdir()) == []
 

@@ -18,7 +18,13 @@ from aurora_platform.operations.audit_result import Level
 from aurora_platform.transport import ssh_session
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.known_hosts import HostKeyError, damaged_lines, host_keys_of, lock_of, remember
+from aurora_platform.transport.known_hosts import (
+    HostKeyError,
+    add_host_key,
+    damaged_lines,
+    host_keys_of,
+    known_hosts_lock,
+)
 from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.ssh_session import connect
 from aurora_simulator.ssh_server import SshServer, readable_directory
@@ -249,13 +255,13 @@ def test_a_key_is_added_whole_or_not_at_all(far: SshServer, known: Path, tmp_pat
     try:
         # As on a disk that is full: some bytes fit.
         resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
-        with lock_of(full), pytest.raises(OSError, match="No space"):
-            remember(full, "new.example.org", key)
+        with known_hosts_lock(full), pytest.raises(OSError, match="No space"):
+            add_host_key(full, "new.example.org", key)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, then)
     assert full.read_bytes() == b"# no newline at its end"
-    remember(full, "new.example.org", key)
+    add_host_key(full, "new.example.org", key)
     assert full.read_bytes() == b"# no newline at its end\nnew.example.org " + key_of(far) + b"\n"
     assert full.stat().st_mode & 0o777 == 0o644
 
@@ -266,11 +272,11 @@ def test_a_key_that_another_session_added_meanwhile_is_held_against_ours(
     def and_then(line: bytes) -> None:
         def slowly(*arguments: object) -> object:
             monkeypatch.undo()
-            found = ssh_session.require_comparable(*arguments)
+            found = ssh_session.require_comparable_keys(*arguments)
             known.write_bytes(line + b"\n")
             return found
 
-        monkeypatch.setattr(ssh_session, "require_comparable", slowly)
+        monkeypatch.setattr(ssh_session, "require_comparable_keys", slowly)
 
     and_then(line_of(far))
     assert say_ok(ssh, far) == "ok\n"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_platform.transport.bounds import Bounds
-from aurora_platform.transport.output import Ends
+from aurora_platform.transport.output import OutputExcerpt
 from aurora_platform.transport.rsync import LocalEndpoint, Rsync
-from aurora_platform.transport.stall import READS
+from aurora_platform.transport.stall import READ_PROGRESS
 from tests.mirror.parts import LOG
 
 FULL = 'rsync: [receiver] mkstemp "/raw/x" failed: No space left on device (28)'
@@ -30,8 +30,8 @@ def test_what_rsync_says_of_the_disk_is_heard_in_the_middle_of_a_flood(tmp_path:
         "raise SystemExit(23)"
     )
     rsync = Rsync(LocalEndpoint(), Bounds(tmp_path / "known_hosts"))
-    ended = rsync.run([sys.executable, "-c", program], LOG, tmp_path / "lock", READS)
-    assert (ended.code, ended.disk_failed, ended.writing_denied, ended.is_full) == (23, FULL, DENIED, True)
+    ended = rsync.run([sys.executable, "-c", program], LOG, tmp_path / "lock", READ_PROGRESS)
+    assert (ended.code, ended.disk_error, ended.write_denied, ended.is_full) == (23, FULL, DENIED, True)
     assert sum(map(len, ended.lines)) < 2.2 * 64 * 1024
 
 
@@ -40,7 +40,7 @@ def test_what_rsync_says_of_the_disk_is_heard_in_the_middle_of_a_flood(tmp_path:
 )
 def test_however_output_is_cut_into_blocks_the_same_lines_are_kept_once(lines: list[bytes], block: int) -> None:
     said = b"".join(lines)
-    ends, at_once = Ends(8, [MATCH]), Ends(8, [MATCH])
+    ends, at_once = OutputExcerpt(8, [MATCH]), OutputExcerpt(8, [MATCH])
     for at in range(0, len(said), block):
         ends.add(said[at : at + block])
     at_once.add(said)
@@ -51,7 +51,7 @@ def test_however_output_is_cut_into_blocks_the_same_lines_are_kept_once(lines: l
 
 
 def test_a_line_without_end_and_lines_without_number_take_bounded_memory() -> None:
-    ends = Ends(100, [MATCH])
+    ends = OutputExcerpt(100, [MATCH])
     for number in range(1000):
         ends.add(b"here %d\n" % number)
     for _ in range(1000):

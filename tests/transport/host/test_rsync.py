@@ -12,7 +12,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import TransferError
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.rsync import Ended, LocalEndpoint, Rsync
+from aurora_platform.transport.rsync import LocalEndpoint, Rsync, RsyncResult
 from aurora_platform.transport.ssh_host import SshAccess
 from tests.mirror.parts import LOCAL_HOST
 
@@ -104,5 +104,6 @@ def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: Rsync, tmp_path: 
     ],
 )
 def test_a_disk_that_takes_no_more_is_no_files_fault(code: int, line: str) -> None:
-    assert Ended(code, (line, "rsync error: some files/attrs were not transferred")).disk_failed == line
-    assert Ended(23, ('rsync: [sender] send_files failed to open "/x": No space left on device',)).disk_failed is None
+    assert RsyncResult(code, (line, "rsync error: some files/attrs were not transferred")).disk_error == line
+    sender_error = 'rsync: [sender] send_files failed to open "/x": No space left on device'
+    assert RsyncResult(23, (sender_error,)).disk_error is None

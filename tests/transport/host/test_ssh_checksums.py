@@ -24,7 +24,7 @@ from aurora_platform.transport import ssh_checksums
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Checksum, LocalHasher
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, NOT_BELOW, NOT_REGULAR, NOT_THERE, SYMLINK
+from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, MISSING, NOT_BELOW_ROOT, NOT_REGULAR, SYMLINK
 from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.inotify import watch_reads
@@ -144,9 +144,9 @@ def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
     os.mkfifo(root / "pipe")
     why = {
         "folder/file": "",
-        "nothing": NOT_THERE,
-        "no/such/folder": NOT_THERE,
-        "folder/file/below": NOT_THERE,
+        "nothing": MISSING,
+        "no/such/folder": MISSING,
+        "folder/file/below": MISSING,
         "link": SYMLINK,
         "dangling": SYMLINK,
         "behind/file": BEHIND_SYMLINK,
@@ -154,11 +154,11 @@ def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
         "folder/out/root/folder/file": BEHIND_SYMLINK,
         "folder": NOT_REGULAR,
         "pipe": NOT_REGULAR,
-        "../secret": NOT_BELOW,
-        "/etc/passwd": NOT_BELOW,
-        "": NOT_BELOW,
-        "nul\0": NOT_BELOW,
-        "\ud800": NOT_BELOW,
+        "../secret": NOT_BELOW_ROOT,
+        "/etc/passwd": NOT_BELOW_ROOT,
+        "": NOT_BELOW_ROOT,
+        "nul\0": NOT_BELOW_ROOT,
+        "\ud800": NOT_BELOW_ROOT,
     }
     found = by_path(ssh.hasher(host_of(hosts[tool])).checksums(str(root), list(why)), len(why))
     assert {path: checksum.error for path, checksum in found.items()} == why
@@ -368,7 +368,7 @@ def beat_every(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def command(tool: str, root: str) -> list[str]:
         parts = (part.replace("sleep 4", f"sleep {seconds}") for part in plain.remote_command(tool, root))
-        return [part.replace("_BEAT_SECONDS = 4", f"_BEAT_SECONDS = {seconds}") for part in parts]
+        return [part.replace("_HEARTBEAT_SECONDS = 4", f"_HEARTBEAT_SECONDS = {seconds}") for part in parts]
 
     monkeypatch.setattr(ssh_checksums, "remote_command", command)
 
@@ -438,10 +438,10 @@ def test_twenty_thousand_names_neither_block_nor_pile_up(
     count, most, asked = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).checksums("/etc", names))
     for checksum in asked:
         count += 1
-        assert checksum.error == NOT_THERE
+        assert checksum.error == MISSING
         most = max(most, names.given - count)
     assert count == 20_000
-    assert most <= (3 + 1 + plain._WAITING) * ssh_checksums._MOST_PATHS + 3, "no more is asked than waits to be read"
+    assert most <= (3 + 1 + plain._MAX_QUEUED) * ssh_checksums._MAX_PATHS + 3, "no more is asked than waits to be read"
 
 
 class Names(Sequence):

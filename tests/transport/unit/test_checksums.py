@@ -16,16 +16,23 @@ from hypothesis import strategies as st
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import remote_sha256
-from aurora_platform.transport.checksums import Answers, Checksum, LocalHasher, encoded, question, remote_command
+from aurora_platform.transport.checksums import (
+    AnswerParser,
+    Checksum,
+    LocalHasher,
+    encode_path,
+    encode_request,
+    remote_command,
+)
 from aurora_platform.transport.remote_sha256 import (
     CHANGED,
-    NOT_BELOW,
+    MISSING,
+    NOT_BELOW_ROOT,
     NOT_REGULAR,
-    NOT_THERE,
     SYMLINK,
     Tree,
     Unusable,
-    decoded,
+    decode_path,
 )
 from tests.patience import until
 
@@ -73,23 +80,23 @@ def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) 
     os.mkfifo(root / "pipe")
     why = {
         "folder/file": "",
-        "nothing": NOT_THERE,
-        "no/such/folder": NOT_THERE,
-        "folder/file/below": NOT_THERE,
+        "nothing": MISSING,
+        "no/such/folder": MISSING,
+        "folder/file/below": MISSING,
         "link": SYMLINK,
         "dangling": SYMLINK,
         "behind/file": remote_sha256.BEHIND_SYMLINK,
         "out/secret": remote_sha256.BEHIND_SYMLINK,
         "folder": NOT_REGULAR,
         "pipe": NOT_REGULAR,
-        "../secret": NOT_BELOW,
-        "folder/../folder/file": NOT_BELOW,
-        str(tmp_path / "secret"): NOT_BELOW,
-        "": NOT_BELOW,
-        "folder//file": NOT_BELOW,
-        "nul\0": NOT_BELOW,
-        "\ud800": NOT_BELOW,
-        "long" * 2000: NOT_BELOW,
+        "../secret": NOT_BELOW_ROOT,
+        "folder/../folder/file": NOT_BELOW_ROOT,
+        str(tmp_path / "secret"): NOT_BELOW_ROOT,
+        "": NOT_BELOW_ROOT,
+        "folder//file": NOT_BELOW_ROOT,
+        "nul\0": NOT_BELOW_ROOT,
+        "\ud800": NOT_BELOW_ROOT,
+        "long" * 2000: NOT_BELOW_ROOT,
     }
     found = checksums(root, list(why))
     assert {path: digest.error for path, digest in found.items()} == why
@@ -152,8 +159,8 @@ def puts_a_link_in_its_place(path: Path) -> None:
         (shrinks, CHANGED),
         (changes_and_sets_the_mtime_back, CHANGED),
         (puts_a_link_in_its_place, CHANGED),
-        (removes, NOT_THERE),
-        (moves_the_folder, NOT_THERE),
+        (removes, MISSING),
+        (moves_the_folder, MISSING),
     ],
 )
 def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
@@ -162,19 +169,19 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
     path = tmp_path / "folder" / "file"
     path.parent.mkdir()
     path.write_bytes(bytes(3 * remote_sha256._BLOCK))
-    beats: list[int] = []
+    heartbeats: list[int] = []
 
-    def beat() -> None:
-        beats.append(1)
-        if len(beats) == 1:
+    def heartbeat() -> None:
+        heartbeats.append(1)
+        if len(heartbeats) == 1:
             time.sleep(0.01)  # a clock tick of the file system
             meanwhile(path)
 
     tree = Tree(os.fsencode(tmp_path))
     with pytest.raises(Unusable, match=why):
-        tree.sha256(b"folder/file", beat)
+        tree.sha256(b"folder/file", heartbeat)
     tree.close()
-    assert beats
+    assert heartbeats
 
 
 def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None:
@@ -182,12 +189,12 @@ def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None
     path.write_bytes(bytes(2 * remote_sha256._BLOCK))
     blocks: list[int] = []
 
-    def beat() -> None:
+    def heartbeat() -> None:
         blocks.append(1)
         os.truncate(path, path.stat().st_size + remote_sha256._BLOCK)
 
     with pytest.raises(Unusable, match=CHANGED):
-        Tree(os.fsencode(tmp_path)).sha256(b"file", beat)
+        Tree(os.fsencode(tmp_path)).sha256(b"file", heartbeat)
     assert len(blocks) == 2
 
 
@@ -261,8 +268,8 @@ def cached(path: Path) -> int:
 
 @given(st.lists(st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw)))
 def test_a_path_of_any_bytes_is_a_line_of_a_question_and_comes_back(names: list[bytes]) -> None:
-    lines = question([os.fsdecode(name) for name in names]).split(b"\n")
-    assert [decoded(line) for line in lines[:-2]] == names
+    lines = encode_request([os.fsdecode(name) for name in names]).split(b"\n")
+    assert [decode_path(line) for line in lines[:-2]] == names
     assert lines[-2:] == [b"", b""]
     assert all(32 <= byte < 127 for line in lines for byte in line)
 
@@ -271,14 +278,14 @@ def test_a_path_of_any_bytes_is_a_line_of_a_question_and_comes_back(names: list[
 def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> None:
     text = f"1 {SUM} 5 17\n0 - not there\n2 {SUM} 0 -1\nend 3\n".encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
-    answers = Answers(["a", "b", "c"])
+    answers = AnswerParser(["a", "b", "c"])
     found = []
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         found += answers.feed(text[start:end])
-        assert answers.is_whole == (end == len(text))
+        assert answers.is_complete == (end == len(text))
     assert found == [
         Checksum("b", FileVersion(5, 17), SUM),
-        Checksum("a", FileVersion(0, 0), None, NOT_THERE),
+        Checksum("a", FileVersion(0, 0), None, MISSING),
         Checksum("c", FileVersion(0, -1), SUM),
     ]
 
@@ -310,14 +317,14 @@ LIES = [
 @pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
 def test_an_answer_that_was_not_asked_for_ends_the_conversation(lie: bytes) -> None:
     with pytest.raises(HostError, match=r"this is no answer to what was asked: .*login shell") as caught:
-        Answers(["a", "b"]).feed(lie)
+        AnswerParser(["a", "b"]).feed(lie)
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 @given(st.lists(st.binary(max_size=100)))
 def test_no_bytes_do_worse_than_a_host_error(blocks: list[bytes]) -> None:
-    answers = Answers(["a", "b"])
+    answers = AnswerParser(["a", "b"])
     try:
         for block in blocks:
             assert {digest.path for digest in answers.feed(block)} <= {"a", "b"}
@@ -339,8 +346,8 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
     os.utime(tmp_path / "folder" / "fi\nle", ns=(0, 1_700_000_000_123_456_789))
     command = remote_command("python3", str(tmp_path))
     # No dot on stderr, however busy this machine is.
-    command = [part.replace("_BEAT_SECONDS = 4", "_BEAT_SECONDS = 3600") for part in command]
-    asked = question(["folder/fi\nle", "nothing"]) + question([]) + question(["folder"])
+    command = [part.replace("_HEARTBEAT_SECONDS = 4", "_HEARTBEAT_SECONDS = 3600") for part in command]
+    asked = encode_request(["folder/fi\nle", "nothing"]) + encode_request([]) + encode_request(["folder"])
     done = subprocess.run([str(python / command[0]), *command[1:]], input=asked, capture_output=True, check=False)
     expected = hashlib.sha256(bytes(LARGE)).hexdigest()
     assert done.stdout.decode().splitlines() == [
@@ -355,5 +362,5 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
 
 
 def test_a_path_is_one_short_line() -> None:
-    assert encoded("FISH/a b.jpg") == b"FISH/a b.jpg"
-    assert encoded("\\0101\n") == b"\\01340101\\0012"
+    assert encode_path("FISH/a b.jpg") == b"FISH/a b.jpg"
+    assert encode_path("\\0101\n") == b"\\01340101\\0012"
