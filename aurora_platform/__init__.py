@@ -1,6 +1,6 @@
-"""Aurora: the data platform of a remote sky observatory, as a plain library. It knows no Dagster.
+"""Aurora: the data platform of a remote sky observatory, as a plain library without Dagster.
 
-``import aurora_platform as aurora`` is the public API; what it lists stays between versions, or has an upgrade step in
+``import aurora_platform as aurora`` is the public API; its names stay between versions, or have an upgrade step in
 CHANGELOG.md. Each name is loaded when it is first used.
 
 >>> import aurora_platform as aurora

@@ -1,4 +1,4 @@
-"""What a look at something found: the result of a check, before Dagster sees it."""
+"""The result of a check, before it becomes a result of Dagster."""
 
 from dataclasses import dataclass, field
 
@@ -7,16 +7,16 @@ from aurora_platform.text import Count, counted
 
 @dataclass
 class CheckReport:
-    """What a look at one product found: a sentence, numbers, and what is wrong, by kind, with the first names.
+    """The result of checking one product: a sentence, numbers, and the problems by kind, with the first names.
 
-    What a product leaves out and says why is shown, and is not wrong.
+    An input that a product excludes with a reason is reported, but is not a problem.
     """
 
     subject: str
     numbers: dict[str, int | float] = field(default_factory=dict)
     wrong: dict[str, Count] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
-    """input -> why the product leaves it out"""
+    """input -> why the product excludes it"""
 
     @property
     def passed(self) -> bool:
@@ -28,7 +28,7 @@ class CheckReport:
             return f"{self.subject}: as it should be; {counted(len(self.excluded), 'input')} left out, with a reason."
         if self.passed:
             return f"{self.subject}: as it should be."
-        return f"{self.subject}: " + "; ".join(f"{t.total} {kind}" for kind, t in self.wrong.items()) + "."
+        return f"{self.subject}: " + "; ".join(f"{count.total} {kind}" for kind, count in self.wrong.items()) + "."
 
     def add_wrong(self, kind: str, name: str) -> None:
         self.wrong.setdefault(kind, Count()).add(name)

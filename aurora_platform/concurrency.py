@@ -1,6 +1,6 @@
-"""Doing several things at the same time, each of which may fail for itself, or never end.
+"""Runs several jobs concurrently; each may fail independently, or never end.
 
-The threads are daemons: Ctrl-C ends the command at once, and with it, by the kernel, the programs that they started.
+The threads are daemons: Ctrl-C ends the command at once, and the kernel then ends the programs that they started.
 """
 
 import threading
@@ -17,11 +17,11 @@ def run_concurrently[Key, Result](
     Parameters
     ----------
     jobs
-        What to do, by name.
+        The jobs, by name.
     within
-        After so many seconds what is not done has ended in ``TimeoutError``; its thread is left behind.
+        Seconds after which an unfinished job gives ``TimeoutError``; its thread goes on.
     at_once
-        How many threads there are at most.
+        Maximum number of threads.
     """
     waiting: SimpleQueue[Key] = SimpleQueue()
     done: SimpleQueue[tuple[Key, Result | Exception]] = SimpleQueue()
@@ -36,18 +36,18 @@ def run_concurrently[Key, Result](
                 return
             try:
                 done.put((key, jobs[key]()))
-            except Exception as error:  # the edge that records and goes on
+            except Exception as error:  # recorded as the job's result; the other jobs go on
                 done.put((key, error))
 
     for _ in range(min(at_once, len(jobs))):
         threading.Thread(target=work, daemon=True).start()
-    until = None if within is None else time.monotonic() + within
-    found: dict[Key, Result | Exception] = {}
+    deadline = None if within is None else time.monotonic() + within
+    results: dict[Key, Result | Exception] = {}
     try:
-        while len(found) < len(jobs):
-            key, result = done.get(timeout=None if until is None else max(0, until - time.monotonic()))
-            found[key] = result
+        while len(results) < len(jobs):
+            key, result = done.get(timeout=None if deadline is None else max(0, deadline - time.monotonic()))
+            results[key] = result
     except Empty:
         pass
-    late = TimeoutError(f"no answer within {within} s")
-    return {key: found.get(key, late) for key in jobs}
+    timeout = TimeoutError(f"no answer within {within} s")
+    return {key: results.get(key, timeout) for key in jobs}

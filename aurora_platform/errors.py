@@ -1,7 +1,7 @@
-"""The few ways in which Aurora fails, each with a message that names the file or host and the next step.
+"""The exceptions of Aurora; each message names the file or host and the next step.
 
-What is expected of the world (an unreadable file, an unsettled one, a name that is not ours) is not an error: it is
-counted and named in a report. These exceptions are for what stops a piece of work.
+Expected problems of single files (unreadable, not settled, with an unexpected name) are not errors: reports count and
+name them. These exceptions are for problems that stop a piece of work.
 """
 
 import errno
@@ -13,14 +13,14 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class AuroraError(Exception):
-    """Base of all errors of our own."""
+    """Base of all exceptions of Aurora."""
 
     transient = False
-    """Whether it may pass by itself, so that trying again makes sense."""
+    """Whether the error may go away by itself, so that a retry makes sense."""
 
 
 class SiteError(AuroraError):
-    """The site file is wrong; the message names the key and what it should be."""
+    """The site file is wrong; the message names the key and its allowed values."""
 
 
 class NewerError(AuroraError):
@@ -28,33 +28,33 @@ class NewerError(AuroraError):
 
 
 class LayoutError(AuroraError):
-    """What a state directory says of its own version cannot be read; the message names the file."""
+    """The version file of a state directory cannot be read; the message names the file."""
 
 
 class HostError(AuroraError):
-    """A host did not answer or broke off. Usually passes: the next pass tries again."""
+    """A host did not answer, or the connection was lost. Usually transient: the next pass tries again."""
 
     transient = True
 
 
 class HostRefusedError(HostError):
-    """A host answered, but not as the site file says it should: another key, no login, no such directory."""
+    """A host answered, but does not match the site file: another host key, login denied, no such directory."""
 
     transient = False
 
 
 class TransferError(AuroraError):
-    """rsync ended early. What has arrived is kept; the next pass resumes."""
+    """rsync ended early. The data received so far are kept; the next pass resumes."""
 
     def __init__(self, message: str, *, transient: bool = True, is_full: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
         self.is_full = is_full
-        """Whether no room was left to write here, on the disk or in a quota."""
+        """Whether the local disk, or a quota on it, is full."""
 
 
 class OversizeError(TransferError):
-    """More came of some files than the host had listed; ``paths`` are those of which it may be true."""
+    """Some files were larger than the host had listed; ``paths`` are the files that this may be true for."""
 
     def __init__(self, message: str, paths: Sequence[str]) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class OversizeError(TransferError):
 
 
 class ArchiveError(AuroraError):
-    """No host of the archive works; the message says of each why not."""
+    """No host of the archive works; the message has the reason for each host."""
 
     def __init__(self, message: str, *, transient: bool = True) -> None:
         super().__init__(message)
@@ -70,21 +70,21 @@ class ArchiveError(AuroraError):
 
 
 class BusyError(AuroraError):
-    """Somebody else holds the lock for longer than we wait."""
+    """Another process holds the lock for longer than the wait time."""
 
     transient = True
 
 
 class MediaError(AuroraError):
-    """An image or clip cannot be used for what it was meant for. Others may be able to use it."""
+    """An image or clip cannot be used for this product. Other products may be able to use it."""
 
 
 class UnreadableError(MediaError):
-    """No reader can decode an image or clip; so nobody can use it for anything."""
+    """No reader can decode an image or clip; no product can use it."""
 
 
 class CatalogError(AuroraError):
-    """The catalogue is missing, is not ours, or cannot be made or opened."""
+    """The catalogue is missing, was not made by Aurora, or cannot be made or opened."""
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
@@ -92,36 +92,38 @@ class CatalogError(AuroraError):
 
 
 class PixelsError(AuroraError):
-    """The pixel store does not hold what was asked for."""
+    """The pixel store does not hold the requested data."""
 
 
 class LedgerError(AuroraError):
-    """The ledger is not ours, or was asked for what it may not do."""
+    """The ledger was not made by Aurora, or the requested change is not allowed."""
 
 
 class EvidenceError(AuroraError):
-    """What would prove something is missing, too old or not whole; so nothing is done on it."""
+    """The required evidence is missing, too old or incomplete, so nothing was done."""
 
 
 class MailError(AuroraError):
-    """A mail did not leave, or it is not known whether it did. The next evaluation sends what waits."""
+    """A mail did not leave, or it is unknown whether it did. The next evaluation sends the waiting mails."""
 
     transient = True
 
     def __init__(self, message: str, *, may_have_left: bool = False) -> None:
         super().__init__(message)
         self.may_have_left = may_have_left
+        """Whether the mail may have left nevertheless."""
 
 
-def newer(file: object, found: int, known: int) -> NewerError:
-    """The error of a ``file`` of version ``found``, where this Aurora knows versions up to ``known``."""
+def newer_error(file: object, found: int, supported: int) -> NewerError:
+    """The error for a ``file`` of version ``found``; this Aurora supports versions up to ``supported``."""
     return NewerError(
-        f"{file}: written by a newer Aurora: version {found}, and this one knows up to {known}. Nothing was changed. "
-        "Install the Aurora that wrote it, or a later one, and restart everything (docs/operating.md, Updating)."
+        f"{file}: written by a newer Aurora: version {found}; this Aurora supports versions up to {supported}. "
+        "Nothing was changed. Install the Aurora that wrote the file, or a later one, and restart everything "
+        "(docs/operating.md, Updating)."
     )
 
 
-# Full disks are emptied, network file systems come back; a missing permission stays missing.
+# Full disks are emptied and network file systems come back; a missing permission stays missing.
 _TRANSIENT = {
     *(*NO_SPACE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE),
     *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED),
@@ -131,10 +133,10 @@ _TRANSIENT_IN_SQLITE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLI
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error may go away by itself: a host that is down, a full disk, a locked database, short memory."""
+    """Whether an error may go away by itself: host down, disk full, database locked, not enough memory."""
     if isinstance(error, AuroraError):
         return error.transient
     if isinstance(error, sqlite3.Error):
-        # The low byte is the kind; the rest says more about it.
+        # The low byte is the primary error code; the other bytes are details.
         return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _TRANSIENT_IN_SQLITE
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _TRANSIENT)

@@ -1,4 +1,4 @@
-"""Pictures of a site, as PNG: which days are covered, and how ages went. matplotlib is imported where one is drawn."""
+"""Plots of a site as PNG: coverage of days, and ages over time. matplotlib is imported only to draw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 STRIP_DAYS = 30
 _NONE, _EMPTY, _PART, _WHOLE = "#e4e4e4", "#c0392b", "#e6a23c", "#3c8d5a"
-_INCH = 72  # dots an inch: these are small pictures
+_DPI = 72  # dots per inch: these are small pictures
 
 
 def strip_days(last: date) -> list[date]:
@@ -21,12 +21,12 @@ def strip_days(last: date) -> list[date]:
 
 
 def coverage_strip(rows: Mapping[str, Mapping[date, float | None]], days: Sequence[date], title: str) -> bytes:
-    """A row of boxes for each name: how much of each day is there.
+    """A row of boxes per name: the share of each day that is present.
 
     Parameters
     ----------
     rows
-        Name -> day -> share of what is expected, from 0 to 1; None, or no entry, where nothing is known.
+        Name -> day -> share of the expected files, from 0 to 1; None, or no entry: unknown.
     days
         The days to show, oldest first.
     """
@@ -38,8 +38,8 @@ def coverage_strip(rows: Mapping[str, Mapping[date, float | None]], days: Sequen
     axes.set_yticks([number + 0.5 for number in range(len(rows))], list(rows), fontsize=7)
     axes.set_ylim(len(rows), 0)
     axes.set_xlim(-0.6, len(days) - 0.4)
-    shown = [n for n in range(len(days)) if (len(days) - 1 - n) % 7 == 0]
-    axes.set_xticks(shown, [f"{days[n]:%m-%d}" for n in shown], fontsize=7)
+    ticks = [n for n in range(len(days)) if (len(days) - 1 - n) % 7 == 0]
+    axes.set_xticks(ticks, [f"{days[n]:%m-%d}" for n in ticks], fontsize=7)
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -48,7 +48,7 @@ def coverage_strip(rows: Mapping[str, Mapping[date, float | None]], days: Sequen
 
 
 def ages_plot(lines: Mapping[str, Sequence[tuple[datetime, float]]], now: datetime, title: str) -> bytes:
-    """The ages (s) of the newest data over the last 24 hours, in hours, a line for each name."""
+    """The ages (s) of the newest data over the last 24 hours, plotted in hours, one line per name."""
     figure = _figure(7.2, 2.4)
     axes = figure.add_axes((0.09, 0.17, 0.66, 0.7))
     for name, points in lines.items():
@@ -75,10 +75,10 @@ def _colour(share: float | None) -> str:
 
 
 def _figure(width: float, height: float) -> Figure:
-    # Without pyplot: no state that is shared by threads, and no window system.
+    # Without pyplot: no state shared by threads, and no window system.
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=_INCH)
+    return Figure(figsize=(width, height), dpi=_DPI)
 
 
 def _png(figure: Figure) -> bytes:

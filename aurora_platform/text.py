@@ -1,24 +1,24 @@
-"""Text from outside in a form that is safe to show, and counts with the first few names that they count."""
+"""Makes text from outside safe to print; counts with the first few names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-MOST_NAMED = 10  # how many offenders a report names
+MOST_NAMED = 10  # how many names a report lists per count
 
 
 def printable(raw: bytes | str) -> str:
-    """A name from outside in a form that is safe in logs, Markdown tables and terminals."""
+    """Make a name from outside safe for logs, Markdown tables and terminals; at most 200 characters."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     escaped = "".join(c if c.isprintable() else _escaped(c) for c in text)
     return escaped if len(escaped) <= 200 else escaped[:197] + "..."
 
 
 def printable_text(text: str) -> str:
-    """Text from outside, of any length, in a form that is safe in logs and terminals: its lines stay lines.
+    """Make text of any length from outside safe for logs and terminals; line breaks are kept.
 
-    Other control characters, escape sequences and marks that turn the direction of writing are shown as what they are.
+    Other control characters, escape sequences and marks for the direction of writing are shown as escapes.
     """
     return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
 
@@ -27,9 +27,9 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode()
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its word: 1 file, 2 files; 1 directory, 2 directories."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: 1 file, 2 files; 1 directory, 2 directories."""
+    return f"{number} {singular if number == 1 else plural or f'{singular}s'}"
 
 
 def human_size(count: float) -> str:
@@ -44,7 +44,7 @@ def human_size(count: float) -> str:
 
 @dataclass
 class Count:
-    """A count, with the first few names that it counts."""
+    """A count, with the first few of the counted names."""
 
     total: int = 0
     first: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Count:
         return total
 
     def add_many(self, count: int, text: str) -> None:
-        """Count some at once, with one text for all of them."""
+        """Add several at once, with one text for all of them."""
         self.total += count
         if len(self.first) < MOST_NAMED:
             self.first.append(text)

@@ -1,1 +1,1 @@
-"""Rules of files: safe paths, atomic publication, locks, file versions, SQLite."""
+"""Files: safe paths, atomic publication, locks, file versions, SQLite."""

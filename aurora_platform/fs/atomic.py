@@ -1,4 +1,4 @@
-"""How a product gets its name: whole or not at all, from a staging directory that a killed run leaves clean."""
+"""Atomic publication: a product gets its name complete or not at all. Also sweeps what killed runs left staged."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _RENAME_EXCHANGE = 2
 
 
 class Staging:
-    """Where products are written before they get their names: a directory on the file system of the products.
+    """A directory on the file system of the products, where products are written before they get their names.
 
-    An entry is guarded by the lock of the same name. Whatever lies here without its lock being held was left by a run
-    that died, and :meth:`sweep` removes it.
+    Each entry is protected by the lock of the same name. An entry whose lock is not held was left by a killed run;
+    :meth:`sweep` removes it.
     """
 
     def __init__(self, directory: Path, locks: Path, wait: timedelta = timedelta(minutes=10)) -> None:
@@ -32,34 +32,34 @@ class Staging:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[Path]:
-        """Yield the path of an empty place (nothing exists there yet) that is ours until the block ends."""
+        """Yield a path at which nothing exists yet, reserved until the block ends; then it is removed."""
         with hold_lock(self.locks, name, self.wait):
             self.directory.mkdir(parents=True, exist_ok=True)
-            place = self.directory / name
-            remove(place)
+            path = self.directory / name
+            remove(path)
             try:
-                yield place
+                yield path
             finally:
-                remove(place)
+                remove(path)
 
     def sweep(self) -> int:
-        """Remove what dead runs left behind; returns how many entries that were."""
+        """Remove the entries that killed runs left; returns their number."""
         removed = 0
-        for place in sorted(self.directory.iterdir()) if self.directory.is_dir() else ():
-            with suppress(BusyError), hold_lock(self.locks, place.name, timedelta(0)):
-                removed += remove(place)
+        for path in sorted(self.directory.iterdir()) if self.directory.is_dir() else ():
+            with suppress(BusyError), hold_lock(self.locks, path.name, timedelta(0)):
+                removed += remove(path)
         return removed
 
 
 def nearest(path: Path) -> Path:
-    """A path, or the nearest directory above it that exists."""
+    """Return the path, or its nearest parent directory that exists."""
     while not path.exists():
         path = path.parent
     return path
 
 
 def remove(path: Path) -> bool:
-    """Remove a file or a tree, if there is one; never follows a symlink."""
+    """Remove a file or a tree; never follows a symlink. Returns whether there was one."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -71,7 +71,7 @@ def remove(path: Path) -> bool:
 
 
 def flush(path: Path) -> None:
-    """Make sure that a file's bytes, or a directory's names, are on disk."""
+    """Flush a file's bytes, or a directory's names, to disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -80,29 +80,29 @@ def flush(path: Path) -> None:
 
 
 def publish_file(staged: Path, target: Path) -> None:
-    """Give a finished file its name. A reader sees the old file or the new one, never less."""
+    """Give a finished file its name. A reader sees the old file or the new one, never a part."""
     target.parent.mkdir(parents=True, exist_ok=True)
     flush(staged)
     staged.replace(target)
     flush(target.parent)
 
 
-def append_lines(place: Path, lines: Iterable[str]) -> None:
-    """Add lines to a file in one write and flush them; what a killed run had begun is ended first."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("ab+") as file:
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Add lines to a file in one write and flush them; an incomplete line of a killed run is ended first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
         file.write(b"".join(line.encode() + b"\n" for line in lines))
-    flush(place)
+    flush(path)
 
 
 def publish_tree(staged: Path, target: Path) -> None:
-    """Give a finished directory its name; an earlier one of that name changes places with it in one step.
+    """Give a finished directory its name; an existing one of that name is exchanged with it in one step.
 
-    The files inside must have been flushed by who wrote them. What was there before is left at ``staged``.
+    The caller must have flushed the files inside. The earlier directory is left at ``staged``.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     flush(staged)
@@ -113,17 +113,17 @@ def publish_tree(staged: Path, target: Path) -> None:
     flush(target.parent)
 
 
-def _exchange(one: Path, other: Path) -> None:
-    # rename(2) cannot replace a directory that is not empty; renameat2 can swap two. Python has no binding for it.
+def _exchange(staged: Path, target: Path) -> None:
+    # rename(2) cannot replace a directory that is not empty; renameat2 can exchange two. Python has no binding for it.
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if libc.renameat2(_AT_FDCWD, os.fsencode(staged), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE) == 0:
         return
     code = ctypes.get_errno()
-    if code == errno.ENOENT and one.exists():
-        raise FileNotFoundError(code, os.strerror(code), str(other))
+    if code == errno.ENOENT and staged.exists():
+        raise FileNotFoundError(code, os.strerror(code), str(target))
     if code in (errno.EINVAL, errno.ENOSYS):
         raise AuroraError(
-            f"{other}: this file system cannot exchange two directories in one step, so a rebuilt day could not be "
-            "published whole. Keep paths.products on ext4, xfs, btrfs or tmpfs."
+            f"{target}: this file system cannot exchange two directories in one step, so a rebuilt day cannot be "
+            "published atomically. Keep paths.products on ext4, xfs, btrfs or tmpfs."
         )
-    raise OSError(code, os.strerror(code), str(other))
+    raise OSError(code, os.strerror(code), str(target))

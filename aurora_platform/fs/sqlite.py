@@ -1,4 +1,4 @@
-"""SQLite databases that several programs write to: how they are opened, their versions, one transaction at a time."""
+"""SQLite databases that several programs write to: opens them, migrates them, and runs transactions."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aurora_platform.errors import newer
+from aurora_platform.errors import newer_error
 
 _PAUSE = 0.02  # s
 
 Migration = str | Callable[[sqlite3.Connection], None]
-"""SQL statements, or a function that runs them; in a transaction of the caller's, which it must not end."""
+"""SQL statements, or a function that runs them, in the caller's transaction, which it must not end."""
 
 
 @contextmanager
 def immediate(db: sqlite3.Connection) -> Iterator[None]:
-    """One transaction, unless the block has ended it: all of it, or nothing where anything is raised.
+    """Run the block in one transaction: commit at its end, roll back on any exception.
 
-    The lock is taken at its begin, so that two writers wait instead of failing.
+    The block may end the transaction itself. The lock is taken at the beginning, so that two writers wait instead of
+    failing.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -31,17 +32,17 @@ def immediate(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:
             db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # on a full disk SQLite has rolled back by itself
+        if db.in_transaction:  # on a full disk SQLite has already rolled back
             db.execute("ROLLBACK")
         raise
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The tables of one kind of database: the migrations that made them, oldest first.
+    """The schema of one kind of database, as a list of migrations, oldest first.
 
-    A database says by ``PRAGMA user_version`` how many of them it has. The first makes the tables where they are
-    missing: a database that has them and says 0 was made before there were versions, and is taken over as it is.
+    ``PRAGMA user_version`` of a database is the number of migrations that it has. The first migration makes missing
+    tables only: a database with tables and version 0 was made before there were versions, and is kept as it is.
     """
 
     migrations: tuple[Migration, ...]
@@ -51,21 +52,21 @@ class Schema:
         return len(self.migrations)
 
     def migrate(self, db: sqlite3.Connection, file: Path, *, lazily: bool = False) -> None:
-        """Bring a database forward to this version, in one transaction; it does not write where nothing is to do.
+        """Migrate a database to this version, in one transaction; writes nothing if there is nothing to do.
 
-        ``lazily``: where all is there but the number, that is not written for its own sake, so that the file stays as
-        it is; :meth:`stamp` writes it with the next change.
+        ``lazily``: if only the version number is missing, it is not written, so that the file stays unchanged;
+        :meth:`stamp` writes it with the next change.
 
         Raises
         ------
         NewerError
-            Where a newer Aurora has written it.
+            If a newer Aurora has written the database.
         """
         if self.check(db, file) == self.version:
             return
         with immediate(db):
             before = _changes(db)
-            for migration in self.migrations[self.check(db, file) :]:  # somebody else may have done it meanwhile
+            for migration in self.migrations[self.check(db, file) :]:  # another process may have done it meanwhile
                 if isinstance(migration, str):
                     # Not executescript, which ends the transaction first.
                     for statement in _statements(migration):
@@ -78,20 +79,20 @@ class Schema:
             self.stamp(db)
 
     def stamp(self, db: sqlite3.Connection) -> None:
-        """Write the number into a database that has been brought forward; in a transaction of the caller's."""
+        """Write the version number into a migrated database, in the caller's transaction."""
         if db.execute("PRAGMA user_version").fetchone()[0] != self.version:
             db.execute(f"PRAGMA user_version = {self.version}")
 
     def check(self, db: sqlite3.Connection, file: Path) -> int:
-        """The version of a database; :class:`NewerError` where it is not one of ours. An older one may be read."""
-        found = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if not 0 <= found <= self.version:
-            raise newer(file, found, self.version)
-        return found
+        """The version of a database; :class:`NewerError` if it is not supported. An older one may be read."""
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if not 0 <= version <= self.version:
+            raise newer_error(file, version, self.version)
+        return version
 
 
 def _changes(db: sqlite3.Connection) -> tuple[int, int]:
-    """What is another after any change of a table or a row, within a transaction."""
+    """Counters that differ after any change of a table or a row within a transaction."""
     return int(db.execute("PRAGMA schema_version").fetchone()[0]), db.total_changes
 
 
@@ -105,18 +106,18 @@ def _statements(script: str) -> Iterator[str]:
                 yield statement
             statement = ""
     if statement.strip(" \n;"):
-        raise ValueError(f"not a whole statement: {statement!r}")
+        raise ValueError(f"incomplete statement: {statement!r}")
 
 
 def open_wal(path: Path, wait: float) -> sqlite3.Connection:
-    """Open a database in WAL mode, make it where there is none, and wait for other writers for so many seconds."""
+    """Open a database in WAL mode; create it if it is missing. Other writers are waited for, up to ``wait`` s."""
     db = sqlite3.connect(path, timeout=wait, isolation_level=None)
     until = time.monotonic() + wait
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # For this SQLite itself does not wait: of two that make one database at once, one would fail.
+            # SQLite itself does not wait for this: if two processes create a database at once, one would fail.
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY and time.monotonic() < until:
                 time.sleep(_PAUSE)
                 continue
@@ -128,34 +129,35 @@ def open_wal(path: Path, wait: float) -> sqlite3.Connection:
         return db
 
 
-def create_verified(place: Path, schema: Schema) -> None:
-    """Make a database with the tables of ``schema``, for somebody to publish; it is proved before this returns.
+def create_verified(path: Path, schema: Schema) -> None:
+    """Create a database with the tables of ``schema``, ready to be published, and verify it.
 
-    Not in WAL mode: there a commit lies in the log, and a last checkpoint that finds the disk full fails without a word
-    and leaves a main file that is nothing without its log.
+    Not in WAL mode: there a commit is in the log. A last checkpoint on a full disk fails silently and leaves a main
+    file that is useless without its log.
 
     Raises
     ------
     sqlite3.Error
-        Where it is not whole.
+        If the database is incomplete.
     """
-    with closing(sqlite3.connect(place, isolation_level=None)) as db:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA synchronous = FULL")
-        schema.migrate(db, place)
-    # What is in the file, and not what the connection that wrote it remembers.
+        schema.migrate(db, path)
+    # Read the file itself, not the cache of the connection that wrote it.
     with (
-        closing(sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db,
-        closing(sqlite3.connect(":memory:", isolation_level=None)) as wanted,
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as expected,
     ):
-        schema.migrate(wanted, place)
-        (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-        same = db.execute(_DESCRIBED).fetchall() == wanted.execute(_DESCRIBED).fetchall()
-        if verdict != "ok" or not same or schema.check(db, place) != schema.version:
-            raise sqlite3.DatabaseError(f"it is not whole: {verdict if verdict != 'ok' else 'tables are missing'}")
+        schema.migrate(expected, path)
+        (integrity,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        same = db.execute(_LIST_TABLES).fetchall() == expected.execute(_LIST_TABLES).fetchall()
+        if integrity != "ok" or not same or schema.check(db, path) != schema.version:
+            reason = integrity if integrity != "ok" else "tables are missing"
+            raise sqlite3.DatabaseError(f"the new database is incomplete: {reason}")
 
 
-_DESCRIBED = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+_LIST_TABLES = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
 
 
 class Database:
@@ -164,14 +166,12 @@ class Database:
     _db: sqlite3.Connection
 
     def _open(
-        self, path: Path, wait: float, script: str, schema: Schema, not_ours: Callable[[sqlite3.Error], Exception]
+        self, path: Path, wait: float, script: str, schema: Schema, damaged_error: Callable[[sqlite3.Error], Exception]
     ) -> None:
-        """Open it, run ``script``, and bring it to ``schema``; make it where there is none.
+        """Open the database, run ``script``, and migrate it to ``schema``; create it if it is missing.
 
-        Nothing stays open where that fails.
-
-        ``not_ours`` is what is raised where the file is damaged, or is no database; a lock or a full disk may pass, and
-        is raised as it is.
+        If that fails, nothing stays open. ``damaged_error`` makes the exception for a file that is damaged or not a
+        database. A lock or a full disk is transient and raised unchanged.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -185,7 +185,7 @@ class Database:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            raise not_ours(error) from None
+            raise damaged_error(error) from None
         self._db = db
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from aurora_platform.errors import LayoutError, newer
+from aurora_platform.errors import LayoutError, newer_error
 from aurora_platform.fs.atomic import publish_file
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout.paths import locks_directory, version_file
@@ -58,7 +58,7 @@ def check_state(state: Path) -> int:
             "backup; if no Aurora newer than this one ever ran here, delete it: it is made again."
         )
     if found > VERSION:
-        raise newer(file, found, VERSION)
+        raise newer_error(file, found, VERSION)
     return found
 
 

@@ -92,7 +92,7 @@ def name_of(host: SshHost) -> str:
     return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
 
 
-def read_lines(file: Path) -> list[Line]:
+def read_lines(file: Path) -> list[KnownHostsLine]:
     """All lines of the file; none if it does not exist. :class:`HostError` if it cannot be read at all."""
     return [line for number, text in enumerate(_bytes_of(file).split(b"\n"), 1) if (line := _line(number, text))]
 

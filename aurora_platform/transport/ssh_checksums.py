@@ -130,7 +130,7 @@ class SshHasher:
 
 
 class _Shares:
-    """Hands out the paths in shares that get smaller towards the end, so that all channels end at about the same time."""
+    """Hands out the paths in shares that get smaller towards the end, so that all channels end at the same time."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths

@@ -110,7 +110,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) ->
 
 def test_a_statement_that_is_not_whole_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path / "db") as db:
-        with pytest.raises(ValueError, match="not a whole statement"):
+        with pytest.raises(ValueError, match="incomplete statement"):
             Schema((f"{ONE} CREATE TRIGGER t AFTER INSERT ON sky BEGIN DELETE FROM sky;",)).migrate(db, tmp_path / "db")
         assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 

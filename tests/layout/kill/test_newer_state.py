@@ -20,7 +20,7 @@ from aurora_platform.errors import NewerError
 from aurora_platform.layout import VERSION
 from tests.baseline.golden import write_site
 
-SAID = f"layout.json: written by a newer Aurora: version 7, and this one knows up to {VERSION}."
+SAID = f"layout.json: written by a newer Aurora: version 7; this Aurora supports versions up to {VERSION}."
 DAY = (datetime.now(UTC) - timedelta(days=1)).date()
 STREAM = "cl61"
 
