@@ -1,4 +1,4 @@
-"""What the site file says of the archive, and of how long working copies are kept here."""
+"""Settings of the archive, and of how long local copies are kept."""
 
 from datetime import timedelta
 from typing import Annotated, Self
@@ -11,49 +11,49 @@ from aurora_platform.layout import ArchiveLayout
 
 
 class Archive(Settings):
-    """Where the copies go: hosts in order of preference over one shared file system."""
+    """The archive: hosts in order of preference, which share one file system."""
 
     hosts: tuple[SshHost, ...] = Field(min_length=1)
     raw: RemotePath
     products: RemotePath
     manifests: RemotePath | None = None
-    """Where finalizations go; unset: ``manifests`` beside ``raw``."""
+    """Directory for finalizations; unset: ``manifests`` beside ``raw``."""
     replaced: RemotePath | None = None
-    """Where earlier versions of finalized files are kept when they are replaced; unset: beside ``raw``."""
+    """Directory for earlier versions of finalized files that were replaced; unset: beside ``raw``."""
     name: Name = "gws"
     max_attempts: int = Field(default=5, ge=1, le=100)
-    """A file that could not be copied so often is parked: shown, and not tried again until it changes."""
+    """A file is parked after this many failed attempts: reported, and not tried again until it changes."""
     local_pending: Duration = timedelta(minutes=10)
-    """A younger file need not be here yet."""
+    """A younger file need not have a local copy yet."""
     pending: Duration = timedelta(minutes=45)
     """A younger file need not be in the archive yet."""
     scrub: Bound = timedelta(days=90)
-    """Each file is read again, on every side, at least that often."""
+    """Each file is read again, on every side, at least this often."""
     prune_after: Annotated[Bound, Field(ge=timedelta(days=1))] = timedelta(days=7)
-    """Nothing younger is ever named as a candidate for pruning."""
+    """Younger files are never candidates for pruning."""
     evidence_valid: Bound = timedelta(days=2)
-    """A day that was not listed for longer, on each of its sides, is no evidence."""
+    """A listing of a day that is older than this, on any side, is no evidence."""
     keep_history: int = Field(default=48, ge=1, le=10_000)
     push_raw: Cron = "*/5 * * * *"
     push_core: Cron = "*/10 * * * *"
     push_wxcam: Cron = "*/30 * * * *"
     verify: Cron = "2-59/10 * * * *"  # after the push of the same five minutes has begun
     verify_at_least: Bound = timedelta(minutes=20)
-    """Also where nothing changed here, the newest days are looked at again after that time."""
+    """The newest days are verified again after this time, even if no local file has changed."""
 
     @model_validator(mode="after")
     def _replaced_is_apart(self) -> Self:
         layout = ArchiveLayout.of(self)
         if self.replaced and (root := layout.root_of(self.replaced)):
-            raise ValueError(f"replaced: outside of {root}; what is kept there would be taken for the archive's own")
+            raise ValueError(f"replaced: must be outside of {root}; replaced files must not count as archived files")
         if "/" in layout.roots:
-            raise ValueError("raw, products, manifests: a directory, and not the root of the archive's host")
+            raise ValueError("raw, products, manifests: must be a directory, not the root of the archive's host")
         return self
 
 
 class Retention(Settings):
-    """How long working copies of raw files are kept here. Nothing is deleted where nothing stands here."""
+    """How long local copies of raw files are kept. Without a setting for a stream, none of its files is deleted."""
 
     raw: dict[Name, Annotated[Bound, Field(ge=timedelta(days=30))]] = Field(default_factory=dict)
-    """Stream -> age from which on its files may be deleted here, each one after its copy in the archive was read."""
+    """Stream -> age from which its local copies may be deleted, each only after its copy in the archive was read."""
     files_per_run: int = Field(default=500, ge=1, le=100_000)

@@ -1,4 +1,4 @@
-"""What the site file says of health and alerts."""
+"""Settings of health and alerts."""
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
@@ -12,34 +12,34 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 
 
 class Endpoint(Settings):
-    """A page of the site that should be there."""
+    """A web page of the site that should be available."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
     title: str | None = None
-    """What the page's title contains; unset: any."""
+    """Text that the page's title must contain; unset: any."""
 
 
 class Health(Settings):
-    """When the site is looked at, and from when on something is wrong."""
+    """When health is measured, and the limits for warnings (amber) and errors (red)."""
 
     every: Cron = "*/5 * * * *"
     within: Bound = timedelta(seconds=30)
-    """A snapshot takes no longer, whatever is down."""
+    """A snapshot takes no longer than this, whatever is down."""
     disk_amber: int = Field(default=80, ge=1, le=100)
     """Percent of space or inodes in use."""
     disk_red: int = Field(default=90, ge=1, le=100)
     manifests_amber: Bound = timedelta(minutes=30)
     manifests_red: Bound = timedelta(hours=3)
     stuck_after: Bound = timedelta(hours=6)
-    """A run that has been going for longer is shown."""
+    """A run that takes longer is reported."""
     queued_after: Bound = timedelta(minutes=30)
-    """A live run that waits for longer is shown."""
+    """A live run that is queued for longer is reported."""
     clock_amber: Bound = timedelta(seconds=30)
     """How far a host's clock may be off."""
 
 
 class Smtp(Settings):
-    """A relay. Its credentials are in the environment, under these names."""
+    """A mail relay. Its credentials are in the environment variables of these names."""
 
     host: Address = "127.0.0.1"
     port: int = Field(default=25, ge=1, le=65535)
@@ -50,14 +50,14 @@ class Smtp(Settings):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.user_variable is None) != (self.password_variable is None):
-            raise ValueError("user_variable and password_variable go together")
+            raise ValueError("set both user_variable and password_variable, or neither")
         if self.user_variable is not None and not self.starttls:
-            raise ValueError("credentials only with starttls: true; else they would go over the line in the clear")
+            raise ValueError("credentials need starttls: true; without it they would be sent unencrypted")
         return self
 
 
 class Alerts(Settings):
-    """Who gets a mail when, and how it leaves this machine."""
+    """Who gets mails, when, and how they leave this machine."""
 
     to: tuple[MailAddress, ...] = Field(min_length=1)
     sender: MailAddress
@@ -66,7 +66,7 @@ class Alerts(Settings):
     file: SitePath | None = None
     """For ``transport: file``: mails are appended here."""
     within: Bound = timedelta(seconds=20)
-    """For a mail to be handed over."""
+    """Time limit for handing over a mail."""
     repeat: Bound = timedelta(hours=12)
     disk_percent: int = Field(default=80, ge=1, le=100)
     manifests_after: Bound = timedelta(minutes=30)
@@ -77,7 +77,7 @@ class Alerts(Settings):
     @model_validator(mode="after")
     def _file_goes_with_its_transport(self) -> Self:
         if (self.transport == "file") != (self.file is not None):
-            raise ValueError("file goes with transport: file, and only with it")
+            raise ValueError("set file if and only if transport is file")
         return self
 
 

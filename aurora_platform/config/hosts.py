@@ -1,4 +1,4 @@
-"""How a host is reached: this machine, or another one over SSH. Settings of the site file."""
+"""Settings of hosts: this machine, or another one over SSH."""
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
@@ -8,14 +8,14 @@ from aurora_platform.config.types import Address, Login, Settings, UnquotedPath
 
 
 class HostSettings(Settings):
-    """What hosts of every kind have. A kind is a subclass whose ``kind`` is a literal, and one of :data:`Host`."""
+    """Settings common to all kinds of hosts. A kind is a subclass with a literal ``kind``, and part of :data:`Host`."""
 
     is_local: ClassVar[bool] = False
-    """Whether its directories are of this machine: a relative path of a stream then begins at the site file."""
+    """Whether its directories are on this machine: relative paths of streams are then relative to the site file."""
 
     @property
     def where(self) -> str:
-        """Its address and port; empty where it has none."""
+        """Its address and port; empty if it has none."""
         return ""
 
 
@@ -27,10 +27,10 @@ class LocalHost(HostSettings):
 
 
 class SshHost(HostSettings):
-    """A host that is reached over SSH.
+    """A host over SSH.
 
-    ``auth: none`` is SSH's own "none" method (Tailscale SSH answers it); ``auth: key`` offers ``identity`` and nothing
-    else. A host key is accepted when new and refused when changed.
+    ``auth: none`` is SSH's own "none" method (Tailscale SSH accepts it); ``auth: key`` offers only the key
+    ``identity``. A new host key is accepted, a changed one is refused.
     """
 
     kind: Literal["ssh"] = "ssh"
@@ -48,7 +48,7 @@ class SshHost(HostSettings):
     @model_validator(mode="after")
     def _identity_goes_with_key(self) -> Self:
         if (self.auth == "key") != (self.identity is not None):
-            raise ValueError("identity (a private key file) goes with auth: key, and only with it")
+            raise ValueError("identity (a private key file): set it if and only if auth is key")
         return self
 
 

@@ -1,8 +1,8 @@
 """The site file as typed settings: every path, host, stream and duration of an observatory.
 
-Parsed once, where it enters (:func:`load_site`), into frozen models that refuse unknown keys; trusted after that. It
-holds no secrets: those are named by environment variable. ``python -m aurora_platform.config.site check FILE`` says
-what is wrong with a file, or prints what it resolves to.
+:func:`load_site` parses it once into frozen models that refuse unknown keys; they are trusted after that. The site file
+holds no secrets: it names environment variables for them. ``python -m aurora_platform.config.site check FILE`` reports
+the mistakes of a file, or prints its resolved settings.
 """
 
 import os
@@ -34,7 +34,7 @@ from aurora_platform.errors import SiteError
 
 DEFAULT_SITE = DEMO_SITE
 
-# A site file is a page or two; anything larger is a mistake (a data file named by accident).
+# A site file has a page or two; a larger file is a mistake (for example a data file).
 _MAX_SITE_BYTES = 1 << 20
 
 
@@ -67,7 +67,7 @@ class Site(Settings):
     @model_validator(mode="before")
     @classmethod
     def _place_streams(cls, data: Any, info: ValidationInfo) -> Any:
-        """Resolve the source paths: below the site file where the host is this machine, absolute on any other."""
+        """Resolve the source paths: relative to the site file on this machine, absolute on any other host."""
         if not isinstance(data, dict) or not isinstance(data.get("streams"), dict):
             return data
         hosts = data.get("hosts")
@@ -84,7 +84,7 @@ class Site(Settings):
                     except ValueError as error:
                         raise ValueError(f"streams.{name}.path: {error}") from None
                 elif model and not stream["path"].startswith("/"):
-                    raise ValueError(f"streams.{name}.path: absolute on a host of kind {kind}")
+                    raise ValueError(f"streams.{name}.path: must be absolute on a host of kind {kind}")
             streams[name] = stream
         return {**data, "streams": streams}
 
@@ -92,8 +92,8 @@ class Site(Settings):
     def _streams_fit_hosts(self) -> Self:
         for name, stream in self.streams.items():
             if stream.host not in self.hosts:
-                known = ", ".join(self.hosts)
-                raise ValueError(f"streams.{name}.host: {stream.host!r} is not one of hosts ({known})")
+                hosts = ", ".join(self.hosts)
+                raise ValueError(f"streams.{name}.host: {stream.host!r} is not one of hosts ({hosts})")
         return self
 
     @model_validator(mode="after")
@@ -102,22 +102,22 @@ class Site(Settings):
             if name not in self.streams:
                 raise ValueError(f"retention.raw.{name}: not one of streams ({', '.join(self.streams)})")
         if self.retention.raw and self.archive is None:
-            raise ValueError("retention.raw: needs archive; what is in no archive is never deleted here")
+            raise ValueError("retention.raw: needs archive; without a copy in an archive no file is ever deleted")
         return self
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that also refuses a key given twice, of which YAML would silently keep the last."""
+    """A safe loader that also refuses duplicate keys; plain YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        keys = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | date | None):
-                raise yaml.constructor.ConstructorError(None, None, "a key is a plain word", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key_node.start_mark)
+            if key in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -127,13 +127,13 @@ def load_site(file: Path | None = None) -> Site:
     Parameters
     ----------
     file
-        The YAML file; without it the one that ``AURORA_SITE`` names, and without that the demo's: ``sites/demo.yaml``
-        of a checkout. An installed package's demo is what ``aurora demo`` writes below the working directory.
+        The YAML file; without it the file that ``AURORA_SITE`` names, and without that the demo's: ``sites/demo.yaml``
+        of a checkout, or in an installed package the file that ``aurora demo`` writes below the working directory.
 
     Raises
     ------
     SiteError
-        With one message that names every wrong key and what it should be.
+        With one message that names every wrong key and its allowed values.
     """
     path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE)
     if path == DEFAULT_SITE and CHECKOUT is None:
@@ -151,66 +151,67 @@ def load_site(file: Path | None = None) -> Site:
 
 
 def site_of_text(text: str | bytes, path: Path, base: Path) -> Site:
-    """The site that a site file's text says; ``path`` is for messages, relative paths begin at ``base``."""
+    """Parse the text of a site file; ``path`` is for messages, relative paths are relative to ``base``."""
     try:
         data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        # PyYAML has an error of its own for what it cannot parse, but not for a value like 2026-02-31.
-        said = " ".join(str(error).split()).replace('in "<byte string>", ', "at ")  # the file is named already
-        raise SiteError(f"{path}: not YAML: {said}") from None
+        # PyYAML raises its own error for invalid syntax, but not for a value like 2026-02-31.
+        reason = " ".join(str(error).split()).replace('in "<byte string>", ', "at ")  # the message names the file
+        raise SiteError(f"{path}: not YAML: {reason}") from None
     try:
         return Site.model_validate(data, context={"base": base})
     except ValidationError as error:
         raise SiteError(f"{path}: {_explain(error)}") from None
 
 
-# pydantic's own words for these speak of Python, not of YAML.
-_A_DAY = "a day, as 2026-01-12"
-_KEYS = "keys with values, as in sites/demo.yaml"
-_NUMBER = "a whole number"
-_PLAIN = {
-    "tuple_type": "a list, in brackets or with a dash for each",
+# pydantic's own messages for these describe Python, not YAML.
+_DATE = "must be a date, as 2026-01-12"
+_KEYS = "must be keys with values, as in sites/demo.yaml"
+_NUMBER = "must be a whole number"
+_BOOL = "must be true or false"
+_MESSAGES = {
+    "tuple_type": "must be a list, in brackets or with a dash per item",
     "model_type": _KEYS,
     "model_attributes_type": _KEYS,
-    "dict_type": "names with settings, as in sites/demo.yaml",
-    "union_tag_invalid": f"kind is {' or '.join(KINDS)}",
+    "dict_type": "must be names with settings, as in sites/demo.yaml",
+    "union_tag_invalid": f"kind must be {' or '.join(KINDS)}",
     "union_tag_not_found": f"kind is missing: {' or '.join(KINDS)}",
-    "extra_forbidden": "unknown key: remove it, or see docs/site-file.md for the keys there are",
+    "extra_forbidden": "unknown key: remove it, or see docs/site-file.md for the existing keys",
     "missing": "missing: it has no default",
-    "too_short": "empty: at least one has to stand here",
-    "date_type": _A_DAY,
-    "date_parsing": _A_DAY,
-    "date_from_datetime_parsing": _A_DAY,
-    "date_from_datetime_inexact": _A_DAY,
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text (a number or date becomes text in quotes)",
-    "string_pattern_mismatch": "a path, absolute where it is on another machine, without control characters",
-    "literal_error": "{expected}",
+    "too_short": "empty: needs at least one item",
+    "date_type": _DATE,
+    "date_parsing": _DATE,
+    "date_from_datetime_parsing": _DATE,
+    "date_from_datetime_inexact": _DATE,
+    "bool_type": _BOOL,
+    "bool_parsing": _BOOL,
+    "string_type": "must be text (put a number or date in quotes)",
+    "string_pattern_mismatch": "must be a path, absolute on another machine, without control characters",
+    "literal_error": "must be {expected}",
     "int_type": _NUMBER,
     "int_parsing": _NUMBER,
     "int_from_float": _NUMBER,
-    "greater_than_equal": "at least {ge}",
-    "less_than_equal": "at most {le}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
 }
 
 
 def _explain(error: ValidationError) -> str:
-    """Each mistake on a line of its own, where there are several."""
+    """The mistakes, one per line if there are several."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
-        where = list(item["loc"])
-        if where[:1] == ["hosts"] and len(where) > 2 and where[2] in KINDS:
-            del where[2]  # the kind, which pydantic puts there: a reader looks for the keys that stand in the file
-        key = ".".join(str(part) for part in where) or "the file"
-        known = {name: _in_a_file(value) for name, value in item.get("ctx", {}).items()}
-        plain = _PLAIN.get(item["type"])
-        lines.append(f"{key}: {plain.format(**known) if plain else item['msg'].removeprefix('Value error, ')}")
+        location = list(item["loc"])
+        if location[:1] == ["hosts"] and len(location) > 2 and location[2] in KINDS:
+            del location[2]  # the kind, which pydantic adds: it is not a key of the file
+        key = ".".join(str(part) for part in location) or "the file"
+        limits = {name: _as_setting(value) for name, value in item.get("ctx", {}).items()}
+        message = _MESSAGES.get(item["type"])
+        lines.append(f"{key}: {message.format(**limits) if message else item['msg'].removeprefix('Value error, ')}")
     return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} mistakes:", *lines])
 
 
-def _in_a_file(limit: object) -> str:
-    """A limit as one would write it in a site file; pydantic gives that of a duration as Python's."""
+def _as_setting(limit: object) -> str:
+    """A limit in the notation of a site file; pydantic gives a duration in Python's notation."""
     return re.sub(r"datetime\.timedelta\(days=(\d+)\)", r"\1d", str(limit))
 
 
@@ -218,10 +219,10 @@ def main() -> None:
     """Entry point of ``python -m aurora_platform.config.site``."""
     import click
 
-    @click.group(help="Look at site files.")
+    @click.group(help="Check site files.")
     def cli() -> None: ...
 
-    @cli.command(help="Say what is wrong with FILE (exit code 1), or print what it resolves to.")
+    @cli.command(help="Report the mistakes of FILE (exit code 1), or print its resolved settings.")
     @click.argument("file", type=click.Path(path_type=Path), required=False)
     def check(file: Path | None) -> None:
         try:

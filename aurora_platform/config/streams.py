@@ -1,4 +1,4 @@
-"""A stream of the site file: which files of a host are its own, and to which UTC day each belongs."""
+"""Settings of a stream: which files of a host belong to it, and the UTC day of each file."""
 
 import re
 from collections.abc import Sequence
@@ -25,27 +25,27 @@ class Stream(Settings):
     lookback: Duration = timedelta(days=2)
     stale_after: Duration = timedelta(minutes=90)
     append: bool | None = None
-    """Whether files only ever grow at their end, so that a part of one is worth having; unset: where settle is 0s."""
+    """Whether files only grow at their end, so that a partial copy is useful; unset: True if settle is 0s."""
     enabled: bool = True
     every: Bound | None = None
-    """How often a file comes; unset, nobody looks for gaps."""
+    """How often a file is expected; unset: no check for missing files."""
     prunable: bool = True
-    """Whether files may ever be named as candidates for pruning on the host."""
+    """Whether files may become candidates for pruning on the host."""
     day_dirs: tuple[RelativePath, ...] = ()
-    """Where on the host the files of one UTC day are, as ``strftime`` templates; empty: anywhere."""
+    """Directories of one UTC day on the host, as ``strftime`` templates; empty: files may be anywhere."""
     day_names: tuple[DayName, ...] = ()
-    """How the files of one UTC day are named, as ``strftime`` templates with ``*`` and ``?``; empty: anyhow."""
+    """Names of the files of one UTC day, as ``strftime`` templates with ``*`` and ``?``; empty: any name."""
     description: str = ""
 
     @model_validator(mode="after")
-    def _days_are_told_apart_once(self) -> Self:
+    def _one_kind_of_day_templates(self) -> Self:
         if self.day_dirs and self.day_names:
-            raise ValueError("day_dirs or day_names, not both: where days have directories, these say what is listed")
+            raise ValueError("day_dirs or day_names, not both: with day_dirs only these directories are listed")
         return self
 
     @property
     def is_appended(self) -> bool:
-        """Whether what came of a file that grew meanwhile is a part of it, and no mixture."""
+        """Whether a copy of a file that grew meanwhile is a valid part of it, not a mixture of versions."""
         return not self.settle if self.append is None else self.append
 
     @cached_property
@@ -54,9 +54,9 @@ class Stream(Settings):
 
     @cached_property
     def _last_part(self) -> re.Pattern[str]:
-        """What the last part of every included path matches."""
+        """Matches the last component of every included path; needed, but not sufficient."""
         if any(set("[\\") & set(pattern) for pattern in self.include):
-            return re.compile("")  # a slash may stand in brackets or be escaped: no part is told by it
+            return re.compile("")  # a slash may be in brackets or escaped, so patterns cannot be split at slashes
         return _compiled(["*" if last == "**" else last for last in (p.rpartition("/")[2] for p in self.include)])
 
     @cached_property
@@ -64,12 +64,12 @@ class Stream(Settings):
         return _compiled([pattern for pattern in self.include if pattern.rpartition("/")[2].strip("*")])
 
     def includes(self, path: str) -> bool:
-        """Whether ``path`` (relative to the stream's root) is one of this stream's files, by its name alone."""
-        # Most of a camera host's files are not ours, which the last part tells in a fifth of the time.
+        """Whether ``path`` (relative to the stream's root) belongs to this stream, by its name alone."""
+        # Most files of a camera host do not belong; the last component shows that in a fifth of the time.
         return self._last_part.match(path[path.rfind("/") + 1 :]) is not None and self._included.match(path) is not None
 
     def names_a_file(self, path: str) -> bool:
-        """Whether ``path`` is included for its own name, which a pattern that ends in ``*`` alone says of nothing."""
+        """Whether a pattern matches the file name of ``path``; patterns that end in ``*`` alone do not count."""
         return self._included_by_name.match(path) is not None
 
     @cached_property
@@ -77,11 +77,11 @@ class Stream(Settings):
         return None if self.day == "mtime" else re.compile(self.day)
 
     def live_from(self, now: datetime) -> date:
-        """The first day of the live window: what the live lane lists; older days are history."""
+        """The first day of the live window, which the live lane lists; older days are history."""
         return max(self.start, (now - self.lookback).date())
 
     def day_of(self, path: str, mtime_ns: int) -> date | None:
-        """The UTC day that a file belongs to, or None where its name does not tell."""
+        """The UTC day of a file, or None if its name holds no valid date."""
         if self._day is None:
             # Whole seconds: a float would round the last nanoseconds of a day into the next.
             return datetime.fromtimestamp(mtime_ns // 1_000_000_000, UTC).date()
@@ -92,7 +92,7 @@ class Stream(Settings):
         return _day_named(parts.get("Y"), parts.get("y"), parts.get("m"), parts.get("d"))
 
 
-@lru_cache(1024)  # most files are of the same day as the one before
+@lru_cache(1024)  # most files are of the same day as the file before
 def _day_named(year: str | None, year_of_2000: str | None, month: str | None, day: str | None) -> date | None:
     try:
         return date(int(year) if year else 2000 + int(year_of_2000 or ""), int(month or ""), int(day or ""))
@@ -101,8 +101,8 @@ def _day_named(year: str | None, year_of_2000: str | None, month: str | None, da
 
 
 def _compiled(include: Sequence[str]) -> re.Pattern[str]:
-    """One expression for all patterns; of none it matches nothing."""
-    # Cameras write .jpg and .JPG alike; the rest of a name is matched as written.
+    """One expression for all patterns; without patterns it matches nothing."""
+    # Cameras write both .jpg and .JPG; the rest of a name is matched as written.
     patterns = [re.sub(r"\.[A-Za-z0-9]+$", _either_case, pattern) for pattern in include]
     positive, _ = glob.translate(patterns, flags=glob.GLOBSTAR | glob.FORCEUNIX)
     return re.compile("|".join(f"(?:{expression})" for expression in positive) or r"(?!)")

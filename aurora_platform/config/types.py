@@ -1,6 +1,6 @@
-"""The kinds of value that stand in a site file: durations, paths, names, times of the day; and what all settings share.
+"""Types of values in a site file (durations, paths, names, cron schedules), and the base class of all settings.
 
-Pydantic types for :mod:`aurora_platform.config.site`; each refuses what it is not, in words for who wrote the file.
+Pydantic types for :mod:`aurora_platform.config.site`; their error messages are for the author of the site file.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pydantic import (
 from aurora_platform.layout import OUR_DIRECTORIES
 
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
-_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month
+_MONTH_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month
 _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
 _CRON_FIELD = re.compile(rf"{_CRON_PART}(,{_CRON_PART})*", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"M": 10**6, "G": 10**9, "T": 10**12}
 _FREE = re.compile(r"[0-9]{1,2}%|[0-9]{1,6}[MGT]")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_OF_A_DAY = {"%Y", "%y", "%m", "%d", "%j"}
+_DAY_DIRECTIVES = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _CONTACT = re.compile(r"team:[A-Za-z0-9_-]{1,63}|[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,7}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
@@ -55,32 +55,32 @@ def format_duration(value: timedelta) -> str:
 
 
 def resolved(value: object, info: ValidationInfo) -> Path:
-    """A path of this machine; a relative one begins at the site file."""
+    """A path on this machine; a relative path is relative to the site file."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError("a path, absolute or relative to the site file")
+        raise ValueError("must be a path, absolute or relative to the site file")
     base = (info.context or {}).get("base", Path.cwd())
-    # normpath, not resolve: a symlinked data disk keeps the name that the operator gave it.
+    # normpath, not resolve: a symlinked data disk keeps the name from the site file.
     return Path(os.path.normpath(base / expanded(Path(value))))
 
 
 def expanded(path: Path) -> Path:
-    """With ``~`` as the home directory."""
+    """The path with ``~`` replaced by the home directory."""
     try:
         return path.expanduser()
-    except RuntimeError as error:  # what pathlib raises for an unknown user
+    except RuntimeError as error:  # raised by pathlib for an unknown user
         raise ValueError(f"{path}: {error}") from None
 
 
 def _relative(value: str) -> str:
     parts = value.split("/")
     if value.startswith("/") or any(part in ("", ".", "..") for part in parts) or not value.isprintable():
-        raise ValueError("a path below its root: relative, without empty parts, '.' or '..'")
+        raise ValueError("must be a relative path, without empty parts, '.' or '..'")
     return value
 
 
 def _raw_directory(value: str) -> str:
-    if ours := set(value.split("/")) & OUR_DIRECTORIES:
-        raise ValueError(f"not {', '.join(sorted(ours))}: Aurora itself works in directories of that name")
+    if reserved := set(value.split("/")) & OUR_DIRECTORIES:
+        raise ValueError(f"must not contain {', '.join(sorted(reserved))}: Aurora uses directories of that name itself")
     return value
 
 
@@ -99,7 +99,7 @@ def _day_rule(value: str) -> str:
     try:
         groups = set(re.compile(value).groupindex)
     except re.error as error:
-        raise ValueError(f"a regular expression ({error}), or: mtime") from None
+        raise ValueError(f"must be a regular expression ({error}), or: mtime") from None
     if not ({"m", "d"} <= groups and groups & {"Y", "y"}):
         raise ValueError("needs the named groups Y (or y), m and d, or the word mtime")
     return value
@@ -107,75 +107,77 @@ def _day_rule(value: str) -> str:
 
 def _day_name(value: str) -> str:
     if not value.isprintable() or "/" in value:
-        raise ValueError("the name of a file, without its directory: no '/' and no control characters")
-    found = set(re.findall("%.?", value))
-    if unknown := sorted(found - _OF_A_DAY - {"%%"}):
-        raise ValueError(f"{unknown[0]!r} is none of {' '.join(sorted(_OF_A_DAY))} (write %% for a percent sign)")
-    if not found & _OF_A_DAY:
-        raise ValueError("names no day: write %Y, %m and %d where its digits stand in the name")
+        raise ValueError("must be a file name without its directory: no '/' and no control characters")
+    directives = set(re.findall("%.?", value))
+    if unknown := sorted(directives - _DAY_DIRECTIVES - {"%%"}):
+        raise ValueError(f"{unknown[0]!r} is none of {' '.join(sorted(_DAY_DIRECTIVES))} (write %% for a percent sign)")
+    if not directives & _DAY_DIRECTIVES:
+        raise ValueError("holds no date: write %Y, %m and %d for the year, month and day in the name")
     return value
 
 
 def _unquoted(path: Path) -> Path:
-    # This path stands inside rsync's remote-shell option, which rsync and ssh both split and expand.
+    # This path is part of rsync's remote-shell option, which rsync and ssh both split and expand.
     if re.search(r"[\s'\"%\\$~]", str(path)):
-        raise ValueError("no white space, quotes, backslash, '%', '$' or '~' in this path: ssh would read them")
+        raise ValueError("no white space, quotes, backslash, '%', '$' or '~' in this path: ssh would interpret them")
     return path
 
 
 def _bound(value: timedelta) -> timedelta:
     if not value:
-        raise ValueError("longer than 0s: nothing waits without a bound")
+        raise ValueError("must be longer than 0s: every wait has a bound")
     return value
 
 
 def _cron(value: str) -> str:
     fields = value.split()
     if len(fields) != len(_CRON_FIELDS):
-        raise ValueError("five fields, as in a crontab: minute hour day month weekday")
+        raise ValueError("must be five fields, as in a crontab: minute hour day month weekday")
     for field, (name, least, most) in zip(fields, _CRON_FIELDS, strict=True):
         if not _CRON_FIELD.fullmatch(field):
-            raise ValueError(f"the field {name} ({field!r}) is a number, a range, *, or */step, or several with commas")
+            raise ValueError(
+                f"the field {name} ({field!r}) must be a number, a range, * or */step, or several with commas"
+            )
         if not all(least <= int(number) <= most for number in re.findall(r"\d+", field)):
-            raise ValueError(f"the field {name} ({field!r}) goes from {least} to {most}")
+            raise ValueError(f"the field {name} ({field!r}) must be from {least} to {most}")
     days, months = (_numbers(fields[n], *_CRON_FIELDS[n][1:]) for n in (2, 3))
-    if min(days) > max(_LONGEST[month - 1] for month in months):
+    if min(days) > max(_MONTH_LENGTHS[month - 1] for month in months):
         raise ValueError(f"there is no such date: day {fields[2]} of month {fields[3]}")
     return value
 
 
 def _numbers(field: str, least: int, most: int) -> set[int]:
-    """What a field of a crontab names; a range whose end is before its begin goes on from the first."""
-    found: set[int] = set()
+    """The numbers of a crontab field; a range whose end is before its beginning wraps around."""
+    all_numbers: set[int] = set()
     for part in field.split(","):
         span, _, step = part.partition("/")
         first, _, last = span.partition("-")
         begin, end = (least, most) if span == "*" else (int(first), int(last or first))
         numbers = [*range(begin, end + 1)] if begin <= end else [*range(begin, most + 1), *range(least, end + 1)]
-        found.update(numbers[:: int(step or 1)])
-    return found
+        all_numbers.update(numbers[:: int(step or 1)])
+    return all_numbers
 
 
 def _free(value: object) -> str:
     if not isinstance(value, str) or not _FREE.fullmatch(value):
-        raise ValueError("a part of the disk or a size: 2%, 500M, 20G, 1T")
+        raise ValueError("must be a part of the disk or a size: 2%, 500M, 20G, 1T")
     return value
 
 
 def bytes_kept_free(value: str, total: int) -> int:
-    """How much of a disk of ``total`` bytes stays free, where a site file says ``2%``, ``500M``, ``20G`` or ``1T``."""
+    """How many bytes of a disk of ``total`` bytes stay free for a setting of ``2%``, ``500M``, ``20G`` or ``1T``."""
     number, unit = int(value[:-1]), value[-1]
     return total * number // 100 if unit == "%" else number * _SIZES[unit]
 
 
-def _look(value: timedelta) -> timedelta:
+def _tick_bound(value: timedelta) -> timedelta:
     if value > timedelta(seconds=50):
         raise ValueError("at most 50s: Dagster ends the tick of a sensor or schedule after 60 s")
     return value
 
 
 class Settings(BaseModel):
-    """Common ground of all settings: frozen, and an unknown key is an error."""
+    """Base of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
@@ -184,18 +186,19 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer
 Bound = Annotated[Duration, AfterValidator(_bound)]
 Free = Annotated[str, BeforeValidator(_free)]
 """How much of a disk stays free."""
-Look = Annotated[Bound, AfterValidator(_look)]
+TickBound = Annotated[Bound, AfterValidator(_tick_bound)]
+"""A bound that fits into one tick of a sensor or schedule."""
 SitePath = Annotated[Path, BeforeValidator(resolved)]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 RawDirectory = Annotated[RelativePath, AfterValidator(_raw_directory)]
-Name = Annotated[str, _matching(_NAME, "lower-case letters, digits and _, beginning with a letter")]
+Name = Annotated[str, _matching(_NAME, "must be lower-case letters, digits and _, beginning with a letter")]
 DayRule = Annotated[str, AfterValidator(_day_rule)]
 DayName = Annotated[str, AfterValidator(_day_name)]
 UnquotedPath = Annotated[SitePath, AfterValidator(_unquoted)]
-Address = Annotated[str, _matching(_ADDRESS, "a host name or an IP address")]
-Contact = Annotated[str, _matching(_CONTACT, "a mail address (name@example.org) or team:<name>")]
-Login = Annotated[str, _matching(_USER, "a login name")]
+Address = Annotated[str, _matching(_ADDRESS, "must be a host name or an IP address")]
+Contact = Annotated[str, _matching(_CONTACT, "must be a mail address (name@example.org) or team:<name>")]
+Login = Annotated[str, _matching(_USER, "must be a login name")]
 Cron = Annotated[str, AfterValidator(_cron)]
 """When a schedule ticks, in UTC, as in a crontab."""
 RemotePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")]
-"""An absolute path of another machine."""
+"""An absolute path on another machine."""

@@ -137,5 +137,5 @@ def test_a_path_of_a_host_that_is_not_here_is_absolute(tmp_path: Path, monkeypat
     data = yaml.safe_load(write_site(tmp_path).read_text())
     data["hosts"] = {"box": {"kind": "shelf", "box": str(tmp_path)}}
     data["streams"]["wxcam"] |= {"host": "box", "path": "camera"}
-    with pytest.raises(ValueError, match=r"streams\.wxcam\.path: absolute on a host of kind shelf"):
+    with pytest.raises(ValueError, match=r"streams\.wxcam\.path: must be absolute on a host of kind shelf"):
         SiteWithShelves.model_validate(data, context={"base": tmp_path})

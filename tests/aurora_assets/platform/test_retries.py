@@ -192,7 +192,7 @@ TROUBLE: list[tuple[Kind, bool, str]] = [
     (image_unusable, False, r"MediaError: the file is empty"),
     (no_catalogue, False, r"CatalogError: .*wxcam_catalog\.sqlite: .*Materialize wxcam/catalog"),
     (not_a_database, False, "DatabaseError: file is not a database"),
-    (site_file_wrong, False, r"SiteError: .*site\.yaml: not YAML: .*'name' stands twice"),
+    (site_file_wrong, False, r"SiteError: .*site\.yaml: not YAML: .*duplicate key 'name'"),
     (directory_in_the_way, False, r"IsADirectoryError: .*Is a directory"),
     (mistake_of_ours, False, "KeyError: 'b'"),
 ]

@@ -207,7 +207,7 @@ def test_one_of_a_newer_aurora_is_refused_with_what_to_do_and_left_alone(
     dict(OURS)[name](file)
     set_version(file, 7)
     before = file.read_bytes()
-    with pytest.raises(NewerError, match=rf"{name}: written by a newer Aurora: version 7, .* up to 1\..*Updating"):
+    with pytest.raises(NewerError, match=rf"{name}: written by a newer Aurora: version 7; .* up to 1\..*Updating"):
         open_it(file)
     assert file.read_bytes() == before
 

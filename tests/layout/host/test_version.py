@@ -55,8 +55,8 @@ def test_a_newer_one_is_refused_with_both_versions_and_the_next_step_and_left_al
     tmp_path: Path, use: Callable[[Path], object]
 ) -> None:
     of_version(tmp_path, 7)
-    said = rf"layout\.json: written by a newer Aurora: version 7; this Aurora supports versions up to {VERSION}\..*Updating"
-    with pytest.raises(NewerError, match=said) as caught:
+    message = rf"layout\.json: written by a newer Aurora: version 7; .* supports versions up to {VERSION}\..*Updating"
+    with pytest.raises(NewerError, match=message) as caught:
         use(tmp_path)
     assert not caught.value.transient
     assert [path.name for path in tmp_path.iterdir()] == ["layout.json"]
