@@ -1,7 +1,7 @@
-"""Every path, key and name that others rely on: here the parts meet. Paths and names only, no settings.
+"""All paths, keys and names that several parts share. Paths and names only, no settings.
 
-``keys`` has the names, ``paths`` the directories and files, ``version`` the version of it all in the state directory.
-What one part alone makes and reads stays with it: names of staged files, and of the locks that no other part takes.
+``keys`` has the names, ``paths`` the directories and files, ``version`` the layout version of the state directory.
+Names that only one part uses stay in that part: names of staged files, and of locks that no other part takes.
 """
 
 from aurora_platform.layout.keys import (

@@ -1,12 +1,12 @@
-"""Names that others rely on and that are no paths: streams, cameras, asset keys, groups of the ledger, sides, locks.
+"""Shared names that are not paths: streams, cameras, asset keys, groups of the ledger, sides, locks.
 
-Asset keys are strings with slashes here; :mod:`aurora_assets.asset_keys` makes Dagster's of them.
+Asset keys are strings with slashes; :mod:`aurora_assets.asset_keys` turns them into Dagster's asset keys.
 """
 
 from typing import Literal
 
 WXCAM = "wxcam"
-"""The stream of the sky camera, its directory of products, and how the keys of its products begin."""
+"""The stream of the sky camera, its directory of products, and the first part of the keys of its products."""
 CAMERAS = FISH, PANO = "fish_hdr", "pano_hdr"
 DAILY_VIDEO, LATEST_VIDEO, HOURLY_THUMBNAILS, PIXELS = "daily_video", "latest_video", "hourly_thumbnails", "pixels"
 DAILY_PRODUCTS = (DAILY_VIDEO, PIXELS)
@@ -15,49 +15,49 @@ CATALOG_KEY = f"{WXCAM}/catalog"
 HEALTH_KEY, ALERTS_KEY = "ops/health", "ops/alerts"
 
 IS_FRESH, NOTHING_IS_RED = "is_fresh", "nothing_is_red"
-"""The checks that the health makes of its own verdicts."""
+"""The checks made from the health assessment."""
 
 # Groups of the ledger.
 CORE_PRODUCTS, WXCAM_PRODUCTS, EVIDENCE = "core_products", "wxcam_products", "evidence"
 REGISTERED = "registered"
-"""Files that somebody else put into the ledger."""
+"""Files that other systems registered in the ledger."""
 
 CORE_PRODUCTS_KEY, WXCAM_PRODUCTS_KEY = f"gws/{CORE_PRODUCTS}", f"gws/{WXCAM_PRODUCTS}"
 
 Side = Literal["source", "local", "gws"]
 SIDES: tuple[Side, ...] = ("source", "local", "gws")
-"""The places of a file, as the evidence and the manifests name them: its host, this machine, the archive."""
+"""The sides of the evidence and the manifests: the instrument host, this machine, the archive."""
 
 
 def source_key(stream: str) -> str:
-    """What the instrument host of a stream has."""
+    """Key of the files of a stream on its instrument host."""
     return f"source/{stream}"
 
 
 def raw_key(stream: str) -> str:
-    """Our copy of it."""
+    """Key of the local copy of a stream."""
     return f"raw/{stream}"
 
 
 def gws_raw_key(stream: str) -> str:
-    """The copy in the archive."""
+    """Key of the copy of a stream in the archive."""
     return f"gws/raw/{stream}"
 
 
 def manifests_key(stream: str) -> str:
-    """The manifests and finalizations of a stream."""
+    """Key of the manifests and finalizations of a stream."""
     return f"manifests/{stream}"
 
 
 def product_key(camera: str, product: str) -> str:
-    """A product of one camera."""
+    """Key of a product of one camera."""
     return f"{WXCAM}/{camera}/{product}"
 
 
 def camera_keys(*products: str) -> list[str]:
-    """The catalogue, and these products of both cameras; all products where none is named."""
-    wanted = products or (*DAILY_PRODUCTS, HOURLY_THUMBNAILS, LATEST_VIDEO)
-    return [CATALOG_KEY, *(product_key(camera, product) for camera in CAMERAS for product in wanted)]
+    """Keys of the catalogue and of these products of both cameras; without arguments of all products."""
+    selected = products or (*DAILY_PRODUCTS, HOURLY_THUMBNAILS, LATEST_VIDEO)
+    return [CATALOG_KEY, *(product_key(camera, product) for camera in CAMERAS for product in selected)]
 
 
 def raw_group(stream: str) -> str:
@@ -71,15 +71,15 @@ def finalization_groups(stream: str) -> tuple[str, str]:
 
 
 def verify_lock(stream: str) -> str:
-    """The lock of whoever verifies a stream, or deletes working copies of it."""
+    """The lock for verifying a stream, and for deleting local copies of it."""
     return f"verify.{stream}"
 
 
 def mirror_lock(lane: str) -> str:
-    """The lock of a pass of a mirror."""
+    """The lock of a mirror pass."""
     return f"mirror.{lane}"
 
 
 def mirror_transfer_lock(lane: str) -> str:
-    """The lock that the rsync of such a pass holds, which may outlive the pass."""
+    """The lock of the rsync of a mirror pass, which may outlive the pass."""
     return f"mirror.{lane}.transfer"

@@ -1,6 +1,6 @@
-"""Where everything is, here and in the archive: every directory and file that more than one part knows by its name.
+"""Paths on this machine and in the archive: every directory and file that several parts share.
 
-Paths only: nothing is read, written or configured here. They are made of the roots that the site file names.
+Paths only: this module reads, writes and configures nothing. It builds them from the roots in the site file.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Protocol
 
 from aurora_platform.layout.keys import WXCAM, Side
 
-# Directories in which we work, below a root or beside what they are for.
+# Working directories of Aurora, below a root or beside the files that they are for.
 INCOMING = ".incoming"
-"""Files in the making and cut ones to resume: of a mirror below the raw root, of a push in the archive."""
+"""Incomplete files, some to be resumed: of a mirror below the raw root, of a push in the archive."""
 OUTGOING = ".outgoing"
-"""Upload trees, one for each lane."""
+"""Upload trees, one per lane."""
 QUARANTINE = ".quarantine"
-"""Below the raw root: files that were not what source and archive have. Nothing here is deleted."""
+"""Below the raw root: files that differ from the source and the archive. Nothing in it is deleted."""
 STAGING = ".staging"
-"""Products in the making."""
+"""Incomplete products."""
 CLIPS = ".clips"
-"""Clips that were converted for a video, of use for the next one."""
+"""Clips that were converted for a video; kept for the next one."""
 OUR_DIRECTORIES = frozenset({INCOMING, OUTGOING, QUARANTINE, STAGING})
-"""No stream's raw directory has such a name."""
+"""Names that must not occur in the raw directory of a stream."""
 
 LEDGER, FIXITY = "ledger.sqlite", "evidence.sqlite"
 CATALOG = "wxcam_catalog.sqlite"
@@ -36,12 +36,12 @@ ALERT_STATE, ALERT_EVENTS = "state.json", "alerts.jsonl"
 
 
 def compact(day: date) -> str:
-    """A day as it stands in file names: YYYYMMDD."""
+    """A day as in file names: YYYYMMDD."""
     return day.strftime("%Y%m%d")
 
 
 class Roots(Protocol):
-    """The directories of this machine, as the site file has them (:class:`aurora_platform.config.site.Paths`)."""
+    """The directories on this machine, from the site file (:class:`aurora_platform.config.site.Paths`)."""
 
     @property
     def raw(self) -> Path: ...
@@ -54,14 +54,14 @@ class Roots(Protocol):
 
 
 class RawDirectory(Protocol):
-    """A stream, as far as paths go: its directory below a raw root, relative."""
+    """The part of a stream that paths need: its directory relative to a raw root."""
 
     @property
     def raw(self) -> str: ...
 
 
 class HasRoots(Protocol):
-    """A site, as far as paths go (:class:`aurora_platform.config.site.Site`)."""
+    """The part of a site that paths need (:class:`aurora_platform.config.site.Site`)."""
 
     @property
     def paths(self) -> Roots: ...
@@ -87,7 +87,7 @@ class Layout:
         return cls(paths.raw, paths.products, paths.state, paths.manifests, streams)
 
     def raw_root(self, stream: str) -> Path:
-        """The working copies of a stream."""
+        """The local copies of a stream."""
         return self.raw / self.streams[stream]
 
     @property
@@ -104,11 +104,11 @@ class Layout:
 
     @property
     def fixity(self) -> Path:
-        """The evidence: what is known of each file on each side."""
+        """The evidence: fixity records of every file on every side."""
         return self.state / FIXITY
 
     def days_at_source(self, stream: str) -> Path:
-        """When each day of a stream's source was last seen (:mod:`aurora_platform.streams.state`)."""
+        """When each day of a stream's source was last listed (:mod:`aurora_platform.streams.state`)."""
         return self.state / "sources" / f"{stream}.json"
 
     def freshness(self, stream: str) -> Path:
@@ -116,7 +116,7 @@ class Layout:
         return self.state / "freshness" / f"{stream}.json"
 
     def reconciliation(self, stream: str) -> Path:
-        """What the reconciliation of a stream has asked for."""
+        """The runs that the reconciliation of a stream has requested."""
         return self.state / "reconcile" / f"{stream}.json"
 
     @property
@@ -125,7 +125,7 @@ class Layout:
 
     @property
     def camera(self) -> CameraLayout:
-        """The sky camera; where the site has no such stream, there are no raw files of it."""
+        """The sky camera; without such a stream in the site there are no raw files of it."""
         return CameraLayout(self.raw / self.streams.get(WXCAM, WXCAM), self.products / WXCAM)
 
     @property
@@ -142,7 +142,7 @@ class CameraLayout:
     """The files of the sky camera."""
 
     raw: Path
-    """The stream's raw root; below it is a tree for each camera."""
+    """The stream's raw root, with one tree per camera."""
     products: Path
     """``<products>/wxcam``."""
 
@@ -179,7 +179,7 @@ class CameraLayout:
 
 @dataclass(frozen=True)
 class ManifestLayout:
-    """Below the root of the manifests; the finalizations have the same relative paths in the archive."""
+    """The files of the manifests; the finalizations have the same relative paths in the archive."""
 
     root: Path
 
@@ -198,7 +198,7 @@ class ManifestLayout:
 
     @property
     def aside(self) -> Path:
-        """What another system had left in ``latest``, and does not read."""
+        """Files of another system that were in ``latest``; that system does not read them."""
         return self.root / "aside"
 
     @property
@@ -213,11 +213,11 @@ class ManifestLayout:
         return self.finalized(stream) / f"{day}_{stream}_finalized.yaml"
 
     def manifest(self, stream: str, day: date, revision: int) -> Path:
-        """The manifest that belongs to a revision of a finalization."""
+        """The manifest of a revision of a finalization."""
         return self.finalized(stream) / f"{day}_{stream}_manifest_r{revision}.tsv"
 
     def retired(self, stream: str) -> Path:
-        """The log of the working copies that were deleted."""
+        """The log of deleted local copies."""
         return self.root / "retired" / f"{stream}.jsonl"
 
 
@@ -228,12 +228,12 @@ def side_manifest(side: Side) -> str:
 
 @dataclass(frozen=True)
 class HealthLayout:
-    """The health files, and those of the alerts."""
+    """The files of health and alerts."""
 
     raw: Path
     """``<raw>/ops_monitor``: snapshots."""
     products: Path
-    """``<products>/ops_monitor``: what they mean."""
+    """``<products>/ops_monitor``: assessments, reports and alerts."""
 
     @property
     def snapshot(self) -> Path:
@@ -264,7 +264,7 @@ class HealthLayout:
 
 
 class ArchiveRoots(Protocol):
-    """The directories of an archive, as the site file has them (:class:`aurora_platform.config.archive.Archive`)."""
+    """The directories of an archive, from the site file (:class:`aurora_platform.config.archive.Archive`)."""
 
     @property
     def raw(self) -> str: ...
@@ -284,31 +284,31 @@ class ArchiveLayout:
     products: str
     manifests: str
     replaced: str
-    """For earlier versions of what was replaced; in none of :attr:`roots`."""
+    """For earlier versions of replaced files; outside of all :attr:`roots`."""
 
     @classmethod
     def of(cls, archive: ArchiveRoots) -> ArchiveLayout:
-        """The layout of an archive; what the site file does not name lies beside its ``raw``."""
+        """The layout of an archive; directories that the site file does not name are beside its ``raw``."""
         manifests = archive.manifests or str(PurePosixPath(archive.raw).parent / "manifests")
         layout = cls(
             archive.raw, archive.products, manifests, archive.replaced or f"{archive.raw.rstrip('/')}.replaced"
         )
-        place = layout.replaced
-        while root := layout.root_of(place):
-            place = f"{root.rstrip('/')}.replaced"
-        return cls(layout.raw, layout.products, layout.manifests, place)
+        replaced = layout.replaced
+        while root := layout.root_of(replaced):
+            replaced = f"{root.rstrip('/')}.replaced"
+        return cls(layout.raw, layout.products, layout.manifests, replaced)
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The directories that files go to."""
+        """The directories that files are copied to."""
         return tuple(sorted({self.raw, self.products, self.manifests}))
 
     def root_of(self, path: str) -> str | None:
-        """The one of :attr:`roots` that a path is below."""
+        """The root (of :attr:`roots`) above a path, or None."""
         return next((root for root in self.roots if PurePosixPath(path).is_relative_to(root)), None)
 
     def raw_root(self, stream: RawDirectory) -> str:
-        """The copies of a stream."""
+        """The copies of a stream in the archive."""
         return f"{self.raw}/{stream.raw}"
 
     @property
@@ -321,15 +321,15 @@ class ArchiveLayout:
 
     @staticmethod
     def work(root: str, lane: str) -> str:
-        """Where the files of a push are in the making that go below ``root``."""
+        """The directory for incomplete files of a push to ``root``."""
         return f"{root.rstrip('/')}/{INCOMING}/{lane}"
 
 
 def locks_directory(state: Path) -> Path:
-    """Where the locks of a state directory are."""
+    """The lock directory of a state directory."""
     return state / "locks"
 
 
 def version_file(state: Path) -> Path:
-    """Where a state directory says which version of the layout it has."""
+    """The file with the layout version of a state directory."""
     return state / "layout.json"

@@ -1,7 +1,7 @@
-"""Which version of this layout a state directory has: ``<state>/layout.json``, and the steps from one to the next.
+"""The layout version of a state directory (``<state>/layout.json``), and the migration steps between versions.
 
-A directory without the file was made by 0.1, and has version 0. Whoever is about to write calls :func:`open_state`
-first: it brings an older directory forward and refuses a newer one. Who only reads calls :func:`check_state`.
+A directory without the file was made by Aurora 0.1 and has version 0. Call :func:`open_state` before writing: it
+migrates an older directory and refuses a newer one. Call :func:`check_state` before reading only.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from aurora_platform.layout.paths import locks_directory, version_file
 
 VERSION = 1
 _LOCK = "layout"
-_WAIT = timedelta(minutes=10)  # for another writer that brings the directory forward
+_WAIT = timedelta(minutes=10)  # for another process that migrates the directory
 
 Step = Callable[[Path], None]
-"""Brings a state directory forward by one version. It may find its work done, in part or not needed: it was killed, or
-the directory is new."""
+"""Migrates a state directory by one version. Its work may already be done or half done (an earlier attempt was killed),
+or not be needed (the directory is new)."""
 
 
 def _from_0_to_1(state: Path) -> None:
@@ -34,46 +34,46 @@ STEPS: Mapping[int, Step] = {0: _from_0_to_1}
 
 
 def check_state(state: Path) -> int:
-    """The version of a state directory. Writes nothing; an older one is no error.
+    """Return the version of a state directory. Writes nothing; an older version is not an error.
 
     Raises
     ------
     NewerError
-        Where a newer Aurora has written there.
+        If a newer Aurora has written the directory.
     LayoutError
-        Where the file cannot be read, or does not say a version.
+        If the file cannot be read, or holds no version.
     """
     file = version_file(state)
     try:
-        found = json.loads(file.read_bytes())["layout"]
+        version = json.loads(file.read_bytes())["layout"]
     except FileNotFoundError:
         return 0
     except OSError as error:
         raise LayoutError(f"{file}: {error.strerror}. Let the user that runs Aurora read it.") from None
     except (ValueError, TypeError, KeyError, RecursionError):
-        found = None
-    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        version = None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
         raise LayoutError(
-            f'{file}: does not say which version this directory has, as {{"layout": {VERSION}}}. Restore it from a '
-            "backup; if no Aurora newer than this one ever ran here, delete it: it is made again."
+            f'{file}: does not hold the version of this directory, for example {{"layout": {VERSION}}}. Restore it '
+            "from a backup; if no newer Aurora ever used the directory, delete the file: it is made again."
         )
-    if found > VERSION:
-        raise newer_error(file, found, VERSION)
-    return found
+    if version > VERSION:
+        raise newer_error(file, version, VERSION)
+    return version
 
 
 def open_state(state: Path, wait: timedelta = _WAIT) -> None:
-    """Make sure that a state directory has this version, before anything is written there.
+    """Migrate a state directory to this version, before anything is written to it.
 
-    An older one is brought forward step by step. Each step is written down when it is done: one that was killed is done
-    again. Of several that come at once, one does it and the others wait for up to ``wait``.
+    An older directory is migrated step by step. The version is written after each step, so a killed step is repeated.
+    If several processes call this at once, one migrates and the others wait for up to ``wait``.
 
     Raises
     ------
     NewerError, LayoutError
         As :func:`check_state`. Nothing was written then.
     BusyError
-        Where somebody else is still at it.
+        If another process is still migrating after ``wait``.
     """
     if check_state(state) == VERSION:
         return
@@ -85,6 +85,6 @@ def open_state(state: Path, wait: timedelta = _WAIT) -> None:
 
 def _write(state: Path, version: int) -> None:
     file = version_file(state)
-    staged = file.with_name(f".{file.name}.new")  # one name: its writer holds the lock
+    staged = file.with_name(f".{file.name}.new")  # a fixed name: its writer holds the lock
     staged.write_text(json.dumps({"layout": version}) + "\n")
     publish_file(staged, file)

@@ -83,7 +83,7 @@ def test_a_damaged_file_is_an_error_that_names_it_and_is_left_alone(
     tmp_path: Path, content: bytes, use: Callable[[Path], object]
 ) -> None:
     version_file(tmp_path).write_bytes(content)
-    with pytest.raises(LayoutError, match=r"layout\.json: does not say which version .* Restore it from a backup"):
+    with pytest.raises(LayoutError, match=r"layout\.json: does not hold the version .* Restore it from a backup"):
         use(tmp_path)
     assert version_file(tmp_path).read_bytes() == content
 

@@ -148,7 +148,7 @@ def test_an_audit_says_it_in_one_line_and_goes_on(home: Path) -> None:
     [
         (None, "ok", f"version 0: the first program that writes upgrades it to version {VERSION}"),
         (f'{{"layout": {VERSION}}}', "ok", f"version {VERSION}"),
-        ("{", "FAIL", "does not say which version this directory has"),
+        ("{", "FAIL", "does not hold the version of this directory"),
     ],
 )
 def test_an_audit_says_which_version_the_state_has(home: Path, content: str | None, level: str, what: str) -> None:
