@@ -34,17 +34,17 @@ from tests.patience import patient
 OTHERS_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIGqfFEaQXRSDHnvTx4PbcYzTZBvtSLSzW8Kq7CqGSxNd"  # nobody has its private part
 ELSEWHERE = b"[10.9.9.9]:2222"
 DAMAGE = {
-    "no text": (b"%s\xe9\xff ssh-ed25519 " + OTHERS_KEY.encode(), "no text"),
-    "no text in its type": (b"%s ssh-\xc3\x28 " + OTHERS_KEY.encode(), "no text"),
+    "no text": (b"%s\xe9\xff ssh-ed25519 " + OTHERS_KEY.encode(), "not text"),
+    "no text in its type": (b"%s ssh-\xc3\x28 " + OTHERS_KEY.encode(), "not text"),
     "NUL bytes before it": (b"\0" * 200 + b"%s ssh-ed25519 " + OTHERS_KEY.encode(), "NUL"),
     "NUL bytes in it": (b"%s ssh-ed25519 AAAAC3Nza" + b"\0" * 50, "NUL"),
     "cut in its type": (b"%s ssh-ed", "cut off"),
     "cut before its key": (b"%s ssh-ed25519 ", "cut off"),
     "cut in its key": (b"%s ssh-ed25519 " + OTHERS_KEY.encode()[:-8], "cut off"),
-    "cut in its key, between two bytes": (b"%s ssh-ed25519 " + OTHERS_KEY.encode()[:-3], "no base64"),
-    "wrong base64": (b"%s ssh-ed25519 !!!", "no base64"),
+    "cut in its key, between two bytes": (b"%s ssh-ed25519 " + OTHERS_KEY.encode()[:-3], "not base64"),
+    "wrong base64": (b"%s ssh-ed25519 !!!", "not base64"),
     "another key type than its own": (b"%s ssh-rsa " + OTHERS_KEY.encode(), "damaged"),
-    "an unknown type": (b"%s ssh-quantum " + OTHERS_KEY.encode(), "not known here"),
+    "an unknown type": (b"%s ssh-quantum " + OTHERS_KEY.encode(), "unknown type"),
     "an unknown marker": (b"@trusted %s ssh-ed25519 " + OTHERS_KEY.encode(), "marker"),
     "behind another, with a space for the line break": (
         ELSEWHERE + b" ssh-ed25519 " + OTHERS_KEY.encode() + b" %s ssh-ed25519 " + OTHERS_KEY.encode(),
@@ -139,7 +139,7 @@ def test_a_host_whose_only_line_cannot_be_read_is_refused_and_not_taken_for_a_ne
     for way in (say_ok, by_openssh):
         with pytest.raises(HostKeyError, match="refused") as refused:
             way(ssh, far)
-        assert f"line 2 of {known} may be about {name_of(far).decode()}" in str(refused.value)
+        assert f"line 2 of {known} may belong to {name_of(far).decode()}" in str(refused.value)
         assert f"sed -i '2d' {known}" in str(refused.value)
     assert known.read_bytes() == text
     # Beside another line it is compared by that.
@@ -215,7 +215,7 @@ def test_a_new_host_beside_a_damaged_line_is_accepted_with_a_word_about_it(
     with caplog.at_level(logging.WARNING, "aurora.ssh"):
         assert say_ok(ssh, far) == "ok\n"
     (said,) = caplog.messages
-    assert said.startswith(f"{name_of(far).decode()} is new")
+    assert said.startswith(f"{name_of(far).decode()} is new;")
     assert "SHA256:" in said
     assert "line 1 of known_hosts, which cannot be read" in said
 

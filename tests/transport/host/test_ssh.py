@@ -159,8 +159,10 @@ def test_a_host_that_does_not_speak_ssh_ends_in_time(
         assert message.startswith("rsync ended with ")
 
 
-HALF_OPEN = f"it took the connection and then said nothing of use within {BOUND} s (half open). Does the host hang"
-ENDED = "it took the connection and ended it before we were logged in. Is this the port of sshd"
+HALF_OPEN = (
+    f"the host accepted the connection, then sent nothing useful within {BOUND} s (half open). Does the host hang"
+)
+ENDED = "the host closed the connection before the login. Is this the port of sshd"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ ENDED = "it took the connection and ended it before we were logged in. Is this t
         (hangs_up, ENDED),
         (hangs_up_after_its_banner, ENDED),
         (turns_us_away, ENDED),
-        (no_ssh, "what it says is not the SSH that we speak (Invalid packet"),
+        (no_ssh, "the host does not speak valid SSH (Invalid packet"),
     ],
 )
 def test_a_host_that_is_half_open_or_hangs_up_is_a_plain_sentence_with_what_to_look_at(
@@ -235,8 +237,8 @@ def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: 
         message = fails_in_time(lambda: slower.source(remote_host(port)).list("/data", []), HostError)
     what = "the start of a program" if opens else "the request for a channel"
     assert message == (
-        f"127.0.0.2:{port}: the session broke off: no answer in time to {what}. Does the host hang, or is the network "
-        f"gone? Try: ssh -p {port} aurora@127.0.0.2"
+        f"127.0.0.2:{port}: the session failed: no answer in time to {what}. Does the host hang, or is the network "
+        f"down? Try: ssh -p {port} aurora@127.0.0.2"
     )
 
 
@@ -280,7 +282,7 @@ def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
-        with pytest.raises(HostError, match=rf"the listing (took longer than {BOUND} s|broke off)"):
+        with pytest.raises(HostError, match=rf"the (listing took longer than {BOUND} s|session failed)"):
             list(listing.entries)
     finally:
         for pid in frozen:
@@ -302,12 +304,12 @@ def _parent_is(server: SshServer, pid: int) -> bool:
 def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ssh: Connections, tmp_path: Path) -> None:
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
     message = fails_in_time(lambda: ssh.source(stranger).list("/data", []), HostError)
-    assert f"{stranger.user} is not let in by auth: none; the host offers publickey" in message
+    assert f"the host does not accept auth: none for user {stranger.user}; it offers publickey" in message
     assert "Permission denied" in fails_in_time(transfer(ssh, stranger, tmp_path), TransferError)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
     other = host_of(server).model_copy(update={"identity": tmp_path / "other"})
     message = fails_in_time(lambda: ssh.source(other).list("/data", []), HostError)
-    assert f"the login of {other.user} by auth: key is denied" in message
+    assert f"the host denies the login of {other.user} with auth: key" in message
 
 
 @pytest.mark.parametrize("content", [None, "", "not a key\n"])
@@ -324,7 +326,7 @@ def test_an_identity_that_cannot_be_used_is_named(
 
 def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: Connections) -> None:
     host = remote_host(22, "no-such-host.invalid")
-    assert "no-such-host.invalid:22: this name cannot be resolved (" in fails_in_time(
+    assert "no-such-host.invalid:22: the host name cannot be resolved (" in fails_in_time(
         lambda: ssh.source(host).list("/", []), HostError
     )
 
