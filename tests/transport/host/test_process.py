@@ -1,4 +1,4 @@
-"""A program and its three bounds: it ends with its run, after its time, and holds its lock while it lives."""
+"""A program and its three bounds: it ends with its run and after its time, and holds its lock while it runs."""
 
 import fcntl
 import logging
@@ -42,21 +42,21 @@ def test_a_programs_output_and_exit_code_come_back(tmp_path: Path) -> None:
 @settings(max_examples=25)
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12), max_size=5))
 @example(["$HOME", "`id`", "$(id)", "'", '"', "\\", "*", "~", "a b", "", "-n", "\n", "!", "#", ";", "&", "|", ">x"])
-def test_no_argument_means_anything_to_bash(arguments: list[str]) -> None:
+def test_no_argument_is_interpreted_by_a_shell(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         show = "import sys; sys.stdout.buffer.write('\\0'.join(sys.argv[1:]).encode('utf-8', 'surrogateescape'))"
-        place = Path(directory) / "a b'$c"
-        place.mkdir()
-        output, code = run(place, [sys.executable, "-IS", "-X", "utf8", "-c", show, *arguments])
+        home = Path(directory) / "a b'$c"
+        home.mkdir()
+        output, code = run(home, [sys.executable, "-IS", "-X", "utf8", "-c", show, *arguments])
     # A text file's line ends are read as "\n", whatever they were.
     assert (output, code) == ("\0".join(arguments).replace("\r\n", "\n").replace("\r", "\n"), 0)
 
 
-def test_output_that_is_no_text_is_no_error(tmp_path: Path) -> None:
+def test_output_that_is_not_text_is_no_error(tmp_path: Path) -> None:
     assert run(tmp_path, ["printf", r"h\351las"]) == ("h\ufffdlas", 0)
 
 
-def test_a_program_gets_nothing_of_our_environment_but_what_it_needs(
+def test_a_program_gets_only_the_environment_variables_that_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AURORA_SECRET", "swordfish")
@@ -86,11 +86,11 @@ def _lives(pid: int) -> bool:
     return state.strip() not in ("", "Z")
 
 
-def test_a_grandchild_that_keeps_the_output_open_does_not_hold_us(tmp_path: Path) -> None:
+def test_a_grandchild_that_keeps_the_output_open_does_not_block_us(tmp_path: Path) -> None:
     output, code = run(tmp_path, ["sh", "-c", "sleep 3600 & echo $!"])
     assert code == 0
     assert _lives(int(output)), "it was not waited for"
-    # It is not ours any more, but it still holds the lock: nobody works beside it.
+    # It runs on without us, but it still holds the lock: no other program starts meanwhile.
     assert run(tmp_path, ["true"], wait=0.1)[1] == LOCKED
     os.kill(int(output), 9)
     assert run(tmp_path, ["true"])[1] == 0
@@ -119,25 +119,25 @@ def test_a_program_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     assert run(tmp_path, ["true"])[1] == 0, "the lock is free"
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged."""
+class Recorder(logging.Handler):
+    """Records the text that is logged."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said = ""
+        self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said += record.getMessage()
+        self.text += record.getMessage()
 
 
 @pytest.fixture
-def log() -> Iterator[Kept]:
-    """What :data:`LOG` gets."""
-    kept, level = Kept(), LOG.level
-    LOG.addHandler(kept)
+def log() -> Iterator[Recorder]:
+    """Records the messages of :data:`LOG`."""
+    recorder, level = Recorder(), LOG.level
+    LOG.addHandler(recorder)
     LOG.setLevel(logging.INFO)
-    yield kept
-    LOG.removeHandler(kept)
+    yield recorder
+    LOG.removeHandler(recorder)
     LOG.setLevel(level)
 
 
@@ -153,29 +153,29 @@ print("the last line")
 """
 
 
-def test_of_a_flood_of_output_the_begin_and_the_end_are_kept_printable_and_nothing_on_the_disk(
-    tmp_path: Path, log: Kept
+def test_the_beginning_and_end_of_a_flood_of_output_are_kept_printable_and_nothing_is_on_the_disk(
+    tmp_path: Path, log: Recorder
 ) -> None:
     output, code = run(tmp_path, [sys.executable, "-c", FLOODS, str(tmp_path / "locks")])
     assert code == 0
-    for text in (output, log.said):
+    for text in (output, log.text):
         assert text.startswith("the first line\n")
         assert text.endswith("\n0 bytes on the disk\nthe last line\n")
         assert re.search(r"\n\[\d{8} bytes are left out here\]\n", text)
     assert len(output.encode()) < 2.5 * 64 * 1024
-    # Of each byte that may not stand there, an escape is left.
-    assert len(log.said) < 8 * 64 * 1024
-    assert log.said.replace("\n", "").isprintable()
+    # Every byte that is not printable is logged as an escape.
+    assert len(log.text) < 8 * 64 * 1024
+    assert log.text.replace("\n", "").isprintable()
 
 
-def test_what_is_left_out_and_what_is_kept_is_all_that_was_said(tmp_path: Path) -> None:
+def test_the_bytes_left_out_and_the_bytes_kept_add_up_to_the_whole_output(tmp_path: Path) -> None:
     output, _ = run(tmp_path, [sys.executable, "-c", f"print('x' * {1 << 20})"])
     left_out = re.search(r"\n\[(\d+) bytes are left out here\]\n", output)
     assert left_out is not None
     assert output.count("x") + int(left_out[1]) == 1 << 20
 
 
-def test_a_grandchild_that_floods_the_output_does_not_hold_us(tmp_path: Path) -> None:
+def test_a_grandchild_that_floods_the_output_does_not_block_us(tmp_path: Path) -> None:
     _, code = run(tmp_path, ["sh", "-c", f"yes & echo $! > {tmp_path}/pid"])
     assert code == 0
-    ends(int((tmp_path / "pid").read_text()))  # nobody reads what it says any more
+    ends(int((tmp_path / "pid").read_text()))  # nobody reads its output any more

@@ -1,4 +1,4 @@
-"""What rsync is asked for, and what is made of its answer; whole transfers are in tests/mirror."""
+"""The options of rsync and the result of its runs; complete transfers are tested in tests/mirror."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from aurora_platform.transport.ssh_host import SshAccess
 from tests.mirror.parts import LOCAL_HOST
 
 LOG = logging.getLogger("tests.transport")
-FAR = SshHost(address="2001:db8::1", user="aurora", auth="none")
+REMOTE = SshHost(address="2001:db8::1", user="aurora", auth="none")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def rsync(tmp_path: Path) -> Rsync:
     return Rsync(LocalEndpoint(), Bounds(tmp_path / "known_hosts"))
 
 
-def test_every_option_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> None:
+def test_rsync_supports_every_option(rsync: Rsync, tmp_path: Path) -> None:
     for name in ("new", "partial", "target"):
         (tmp_path / name).mkdir()
     (tmp_path / "files").write_bytes(b"")
@@ -35,20 +35,20 @@ def test_every_option_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> N
 
 
 def messages(stderr: str) -> list[str]:
-    """What it says there besides the statistics, which it says there as well within one machine."""
+    """Lines of stderr besides the statistics, which a local rsync writes there as well."""
     statistics = ("Number of ", "Total ", "Literal data: ", "Matched data: ", "File list ", "sent ", "total size is ")
     return [line for line in stderr.splitlines() if line and not line.startswith(statistics)]
 
 
 def test_nothing_is_ever_deleted_and_no_link_or_device_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
-    far = SshAccess(FAR, Bounds(tmp_path_factory.mktemp("known") / "known_hosts")).rsync()
-    options = far.arguments("/data", Path("/srv/target"), Path("/srv/work"))
+    remote = SshAccess(REMOTE, Bounds(tmp_path_factory.mktemp("state") / "known_hosts")).rsync()
+    options = remote.arguments("/data", Path("/srv/target"), Path("/srv/work"))
     assert not any("delete" in option or "remove" in option for option in options)
     assert {"--no-links", "--no-devices", "--no-specials"} <= set(options)
     assert options[-3:] == ["--", "[2001:db8::1]:/data/", "/srv/target/"]
 
 
-def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: Rsync, tmp_path: Path) -> None:
+def test_files_arrive_complete_with_their_mtimes_to_the_nanosecond(rsync: Rsync, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "a").mkdir(parents=True)
     target.mkdir()
@@ -64,11 +64,11 @@ def test_files_come_whole_with_their_times_to_the_nanosecond(rsync: Rsync, tmp_p
     assert (target / "a" / "b").stat().st_mtime_ns == 1_780_000_000_123_456_789
 
 
-def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: Rsync, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_an_error_that_names_it(rsync: Rsync, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "a").write_bytes(b"content")
-    (tmp_path / "target").write_text("a file stands where the directory should be")
+    (tmp_path / "target").write_text("a file in place of the directory")
     with pytest.raises(TransferError, match=r"rsync ended with \d+ \(.*\): .*target") as caught:
         Connections(rsync.bounds).transfer(LOCAL_HOST, LOG).fetch(
             str(source), ["a"], tmp_path / "target", tmp_path / "work", tmp_path / "lock", 1 << 20
@@ -77,18 +77,19 @@ def test_a_target_that_cannot_be_written_is_an_error_that_says_so(rsync: Rsync, 
 
 
 def test_bounds_of_the_site_reach_rsync(rsync: Rsync, tmp_path: Path) -> None:
-    far = SshAccess(FAR, rsync.bounds.but(stall_seconds=7.0)).rsync()
-    options = far.arguments("/data", tmp_path, tmp_path)
+    remote = SshAccess(REMOTE, rsync.bounds.but(stall_seconds=7.0)).rsync()
+    options = remote.arguments("/data", tmp_path, tmp_path)
     assert options[options.index("--timeout") + 1] == str(round(timedelta(seconds=7).total_seconds()))
     assert "ConnectTimeout=15" in options[options.index("--rsh") + 1]
     assert not any(option.startswith("--bwlimit") for option in options)
 
 
-def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: Rsync, tmp_path: Path) -> None:
-    for name in ("new", "partial", "view", "target"):
+def test_rsync_supports_every_option_of_a_push(rsync: Rsync, tmp_path: Path) -> None:
+    for name in ("new", "partial", "upload_tree", "target"):
         (tmp_path / name).mkdir()
     (tmp_path / "files").write_bytes(b"")
-    command = rsync.push_arguments(tmp_path / "view", tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
+    upload_tree = tmp_path / "upload_tree"
+    command = rsync.push_arguments(upload_tree, tmp_path / "files", str(tmp_path / "target"), str(tmp_path))
     done = subprocess.run([command[0], "--dry-run", *command[1:]], capture_output=True, text=True, check=False)
     assert (done.returncode, messages(done.stderr)) == (0, [])
 
@@ -103,7 +104,7 @@ def test_every_option_of_a_push_is_one_that_rsync_knows(rsync: Rsync, tmp_path: 
         (23, 'rsync: [receiver] mkstemp "/gws/.incoming/new/.x.AbCdEf" failed: Read-only file system (30)'),
     ],
 )
-def test_a_disk_that_takes_no_more_is_no_files_fault(code: int, line: str) -> None:
+def test_a_failed_disk_of_the_receiver_is_told_from_a_failure_of_single_files(code: int, line: str) -> None:
     assert RsyncResult(code, (line, "rsync error: some files/attrs were not transferred")).disk_error == line
     sender_error = 'rsync: [sender] send_files failed to open "/x": No space left on device'
     assert RsyncResult(23, (sender_error,)).disk_error is None

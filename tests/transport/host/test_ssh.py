@@ -1,4 +1,4 @@
-"""Sessions with hosts that are down, dead, half open, frozen or not ours: each ends in time with one clear line."""
+"""Sessions with hosts that are down, half open, frozen or deny the login: each ends in time with one clear message."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ from aurora_platform.transport.listing import LocalSource
 from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer
-from tests.mirror.parts import LOCAL_HOST, host_of
+from tests.mirror.parts import HERE, host_of
 from tests.patience import patient, until
 
 LOG = logging.getLogger("tests.transport")
@@ -36,19 +36,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 BOUND = int(patient(1))  # s; tests of a host that hangs wait for it
-IN_TIME = patient(30)  # s, for what ends by such a bound, or at once; what hangs here does so for ever
+IN_TIME = patient(30)  # s, for whatever ends by such a bound or at once; without the bound it would hang for ever
 
 
 @pytest.fixture
 def ssh(tmp_path: Path) -> Connections:
-    """For hosts that answer, or end it themselves."""
-    known = tmp_path / "state" / "known_hosts"
-    return Connections(Bounds(known, connect_seconds=patient(20), listing_seconds=patient(20)))
+    """For hosts that answer, or close the connection themselves."""
+    known_hosts = tmp_path / "state" / "known_hosts"
+    return Connections(Bounds(known_hosts, connect_seconds=patient(20), listing_seconds=patient(20)))
 
 
 @pytest.fixture
 def hurried(ssh: Connections) -> Connections:
-    """For hosts that do not."""
+    """For hosts that do not answer."""
     return ssh.but(connect_seconds=BOUND)
 
 
@@ -56,13 +56,13 @@ def remote_host(port: int, address: str = "127.0.0.2") -> SshHost:
     return SshHost(address=address, port=port, user="aurora", auth="none")
 
 
-def one_line(error: BaseException) -> bool:
+def is_one_line(error: BaseException) -> bool:
     return "\n" not in str(error) and len(str(error)) < 600
 
 
 @contextmanager
 def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A host that accepts connections, answers as told and then keeps them open; yields its port."""
+    """A host that accepts connections, calls ``answer`` and then keeps them open; yields its port."""
     connections = []
 
     def serve() -> None:
@@ -107,7 +107,7 @@ def hangs_up_after_its_banner(connection: socket.socket) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
-def turns_us_away(connection: socket.socket) -> None:
+def rejects_logins(connection: socket.socket) -> None:
     connection.sendall(b"Exceeded MaxStartups\r\n")
     connection.close()
 
@@ -126,7 +126,7 @@ def fails_in_time(call: Callable[[], object], error: type[Exception], within: fl
     with pytest.raises(error) as caught:
         call()
     assert time.monotonic() - began < within
-    assert one_line(caught.value)
+    assert is_one_line(caught.value)
     return str(caught.value)
 
 
@@ -137,7 +137,7 @@ def transfer(ssh: Connections, host: SshHost, home: Path) -> Callable[[], object
     return lambda: rsync.fetch("/data", ["file"], home / "target", home / "work", home / "state" / "lock", 1 << 20)
 
 
-def test_a_host_where_nothing_listens_is_refused_at_once(ssh: Connections, tmp_path: Path) -> None:
+def test_a_connection_to_a_host_where_nothing_listens_fails_at_once(ssh: Connections, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.2", 0)) as listener:
         host = remote_host(listener.getsockname()[1])
     message = fails_in_time(lambda: ssh.source(host).list("/data", []), HostError)
@@ -154,7 +154,7 @@ def test_a_host_that_does_not_speak_ssh_ends_in_time(
     with listening(answer) as port:
         message = fails_in_time(lambda: hurried.source(remote_host(port)).list("/data", []), HostError)
         assert message.startswith(f"127.0.0.2:{port}: ")
-        assert caplog.records == [], "and no traceback beside it"
+        assert caplog.records == [], "no traceback is logged"
         message = fails_in_time(transfer(hurried, remote_host(port), tmp_path), TransferError)
         assert message.startswith("rsync ended with ")
 
@@ -166,7 +166,7 @@ ENDED = "the host closed the connection before the login. Is this the port of ss
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("answer", "reason"),
     [
         (silent, HALF_OPEN),
         (banner_only, HALF_OPEN),
@@ -174,23 +174,23 @@ ENDED = "the host closed the connection before the login. Is this the port of ss
         (web_server, ENDED),
         (hangs_up, ENDED),
         (hangs_up_after_its_banner, ENDED),
-        (turns_us_away, ENDED),
+        (rejects_logins, ENDED),
         (no_ssh, "the host does not speak valid SSH (Invalid packet"),
     ],
 )
-def test_a_host_that_is_half_open_or_hangs_up_is_a_plain_sentence_with_what_to_look_at(
-    ssh: Connections, hurried: Connections, answer: Callable[[socket.socket], object], why: str
+def test_a_host_that_is_half_open_or_hangs_up_gives_a_plain_message_with_what_to_check(
+    ssh: Connections, hurried: Connections, answer: Callable[[socket.socket], object], reason: str
 ) -> None:
-    by = hurried if why == HALF_OPEN else ssh
+    connections = hurried if reason == HALF_OPEN else ssh
     with listening(answer) as port:
-        for _ in range(2):  # paramiko says some of them now in these words, now in those
-            message = fails_in_time(lambda: by.source(remote_host(port)).list("/data", []), HostError)
-            assert message.startswith(f"127.0.0.2:{port}: {why}")
+        for _ in range(2):  # paramiko has different messages for some of them
+            message = fails_in_time(lambda: connections.source(remote_host(port)).list("/data", []), HostError)
+            assert message.startswith(f"127.0.0.2:{port}: {reason}")
             assert message.endswith(f"? Try: ssh -p {port} aurora@127.0.0.2")
 
 
 class Accepting(paramiko.ServerInterface):
-    """A host that lets everybody in, and of what is asked then answers as little as told."""
+    """A host that accepts every login, then opens channels only with ``opens`` and starts no program."""
 
     def __init__(self, opens: bool, hangs: threading.Event) -> None:
         self.opens = opens
@@ -211,7 +211,7 @@ class Accepting(paramiko.ServerInterface):
 
 @contextmanager
 def dying_after_the_login(opens: bool, transports: list[paramiko.Transport] | None = None) -> Iterator[int]:
-    """A host that answers no more once somebody is logged in, or has a session; yields its port."""
+    """A host that stops answering after the login, or with ``opens`` after it opened a channel; yields its port."""
     hangs = threading.Event()
     transports = [] if transports is None else transports
 
@@ -232,36 +232,38 @@ def dying_after_the_login(opens: bool, transports: list[paramiko.Transport] | No
 
 @pytest.mark.parametrize("opens", [False, True])
 def test_a_host_that_dies_after_the_login_ends_in_time(ssh: Connections, opens: bool) -> None:
-    slower = ssh.but(connect_seconds=patient(3))  # for the login takes a while here
+    slower = ssh.but(connect_seconds=patient(3))  # this login takes a while
     with dying_after_the_login(opens) as port:
         message = fails_in_time(lambda: slower.source(remote_host(port)).list("/data", []), HostError)
-    what = "the start of a program" if opens else "the request for a channel"
+    request = "the start of a program" if opens else "the request for a channel"
     assert message == (
-        f"127.0.0.2:{port}: the session failed: no answer in time to {what}. Does the host hang, or is the network "
+        f"127.0.0.2:{port}: the session failed: no answer in time to {request}. Does the host hang, or is the network "
         f"down? Try: ssh -p {port} aurora@127.0.0.2"
     )
 
 
-def test_looks_that_share_a_login_share_its_end_too(ssh: Connections) -> None:
+def test_listings_that_share_a_login_share_its_error_too(ssh: Connections) -> None:
     slower, logins = ssh.but(connect_seconds=patient(3)), []
 
-    def look(port: int) -> None:
+    def fail_to_list(port: int) -> None:
         with pytest.raises(HostError):
             slower.source(remote_host(port)).list("/data", [])
 
     with dying_after_the_login(False, logins) as port, ThreadPoolExecutor(8) as streams:
-        list(streams.map(look, [port] * 8))
+        list(streams.map(fail_to_list, [port] * 8))
     assert len(logins) == 1
 
 
 @pytest.mark.parametrize(
     "host", [lambda: listening(silent), lambda: listening(banner_only), lambda: dying_after_the_login(True)]
 )
-def test_a_look_waits_for_no_longer_than_it_may_although_a_run_would(tmp_path: Path, host: Callable) -> None:
-    a_run = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=2 * IN_TIME, listing_seconds=3600))
-    within = patient(6)  # six steps of a second, of which one is waited for here
+def test_a_listing_ends_within_the_bound_of_a_tick_although_a_run_may_take_longer(
+    tmp_path: Path, host: Callable
+) -> None:
+    ssh = Connections(Bounds(tmp_path / "known_hosts", connect_seconds=2 * IN_TIME, listing_seconds=3600))
+    within = patient(6)  # six steps of a second each; this host hangs in one of them
     with host() as port:
-        fails_in_time(lambda: a_run.source(remote_host(port), within=within).list("/data", []), HostError, within)
+        fails_in_time(lambda: ssh.source(remote_host(port), within=within).list("/data", []), HostError, within)
 
 
 def test_a_listing_that_does_not_end_is_cut_at_its_bound(server: SshServer, tmp_path: Path) -> None:
@@ -301,7 +303,7 @@ def _parent_is(server: SshServer, pid: int) -> bool:
     return False
 
 
-def test_a_host_that_does_not_let_us_in_is_one_clear_error(server: SshServer, ssh: Connections, tmp_path: Path) -> None:
+def test_a_denied_login_is_one_clear_error(server: SshServer, ssh: Connections, tmp_path: Path) -> None:
     stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
     message = fails_in_time(lambda: ssh.source(stranger).list("/data", []), HostError)
     assert f"the host does not accept auth: none for user {stranger.user}; it offers publickey" in message
@@ -331,7 +333,7 @@ def test_a_name_that_cannot_be_resolved_is_one_clear_error(ssh: Connections) -> 
     )
 
 
-def test_keys_of_two_hosts_that_are_new_at_once_are_both_remembered(
+def test_the_keys_of_two_new_hosts_are_both_stored_when_added_at_once(
     server: SshServer, ssh: Connections, tmp_path: Path
 ) -> None:
     with SshServer(tmp_path / "other", address="127.0.0.3") as other:
@@ -367,11 +369,11 @@ def test_neither_the_users_configuration_nor_an_agent_is_used(
             agent.accept()
 
 
-def test_a_host_of_this_machine_needs_no_ssh(ssh: Connections) -> None:
-    assert isinstance(ssh.source(LOCAL_HOST), LocalSource)
+def test_a_local_host_needs_no_ssh(ssh: Connections) -> None:
+    assert isinstance(ssh.source(HERE), LocalSource)
 
 
-def test_a_question_does_not_wait_for_the_acknowledgement_of_the_one_before(
+def test_a_request_does_not_wait_for_the_acknowledgement_of_the_previous_request(
     server: SshServer, ssh: Connections
 ) -> None:
     connection, _ = SshSession(host_of(server), ssh.bounds).connection()

@@ -1,4 +1,4 @@
-"""Hashing over a real sshd: right digests whatever there is to hash with, one login, and an end to every trouble."""
+"""Hashing over a real sshd: correct checksums with every tool, one login, and every problem ends in time."""
 
 import os
 import shutil
@@ -27,19 +27,19 @@ from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, MISSING, NOT_BELOW_ROOT, NOT_REGULAR, SYMLINK
 from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
-from tests.inotify import watch_reads
+from tests.inotify import when_it_is_read
 from tests.mirror.parts import host_of
 from tests.patience import factor, patient, until
 
 TOOLS = ("python3", "openssl", "sha256sum")
-PROGRAMS = ("python3", "sha256sum")  # the two texts that run there: openssl has the same as sha256sum
-NEEDED = ("sh", "find", "cat", "sleep", "renice", "date")  # beside what hashes
-# Bytes that take about as long each way, sparse; the shell's way watches files of this size.
+PROGRAMS = ("python3", "sha256sum")  # one tool for each of the two remote programs: openssl uses that of sha256sum
+NEEDED = ("sh", "find", "cat", "sleep", "renice", "date")  # besides the hashing tool
+# Sizes of sparse files that take about the same time; the shell script reports progress for files of this size.
 LARGE = {"python3": 500_000_000, "sha256sum": 110_000_000}
 
 
 class Host(SshServer):
-    """A host where a session finds these programs and no others."""
+    """A host that has only these programs."""
 
     programs: tuple[str, ...] = ()
     most_channels = 10
@@ -49,38 +49,38 @@ class Host(SshServer):
         shutil.rmtree(bin_directory, ignore_errors=True)
         bin_directory.mkdir()
         for name in (*NEEDED, *self.programs):
-            place = (
+            executable = (
                 "/usr/bin/python3" if name == "python3" and Path("/usr/bin/python3").exists() else shutil.which(name)
             )
-            assert place, f"{name} is not installed"
-            (bin_directory / name).symlink_to(place)
+            assert executable, f"{name} is not installed"
+            (bin_directory / name).symlink_to(executable)
         config = super()._config(port).replace("SetEnv ", f"SetEnv PATH={bin_directory} ")
         return f"{config}MaxSessions {self.most_channels}\n"
 
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]:
-    """A host for each tool, that has only this one."""
-    found = {}
+    """One host per tool, which has only this tool."""
+    servers = {}
     for number, tool in enumerate(TOOLS):
         host = Host(tmp_path_factory.mktemp(tool), address=f"127.0.0.{20 + number}")
         host.programs = (tool,)
         host.start()
-        found[tool] = host
-    yield found
-    for host in found.values():
+        servers[tool] = host
+    yield servers
+    for host in servers.values():
         host.stop()
 
 
 @pytest.fixture
 def ssh(tmp_path: Path) -> Connections:
-    known = tmp_path / "state" / "known_hosts"
-    return Connections(Bounds(known, connect_seconds=patient(20), listing_seconds=patient(20)))
+    known_hosts = tmp_path / "state" / "known_hosts"
+    return Connections(Bounds(known_hosts, connect_seconds=patient(20), listing_seconds=patient(20)))
 
 
 @pytest.fixture
 def sparse_home(tmp_path: Path) -> Iterator[Path]:
-    """A directory for sparse files, in memory where that is possible: elsewhere the kernel fills pages to read them."""
+    """A directory for sparse files, in memory if possible: elsewhere the kernel fills pages to read them."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else tmp_path) as name:
         yield Path(name)
@@ -111,7 +111,7 @@ def sparse(path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
+def test_checksums_are_those_of_sha256sum_with_every_tool(
     ssh: Connections, hosts: dict[str, Host], tmp_path: Path, tool: str
 ) -> None:
     root = tmp_path / "root"
@@ -130,7 +130,7 @@ def test_digests_are_those_of_sha256sum_whatever_the_host_hashes_with(
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
+def test_a_file_that_cannot_be_hashed_has_a_reason_with_every_tool(
     ssh: Connections, hosts: dict[str, Host], tmp_path: Path, tool: str
 ) -> None:
     root = tmp_path / "root"
@@ -142,7 +142,7 @@ def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
     (root / "behind").symlink_to("folder")
     (root / "folder" / "out").symlink_to(tmp_path)
     os.mkfifo(root / "pipe")
-    why = {
+    reasons = {
         "folder/file": "",
         "nothing": MISSING,
         "no/such/folder": MISSING,
@@ -160,8 +160,8 @@ def test_what_has_no_digest_says_why_whatever_the_host_hashes_with(
         "nul\0": NOT_BELOW_ROOT,
         "\ud800": NOT_BELOW_ROOT,
     }
-    found = by_path(ssh.hasher(host_of(hosts[tool])).checksums(str(root), list(why)), len(why))
-    assert {path: checksum.error for path, checksum in found.items()} == why
+    found = by_path(ssh.hasher(host_of(hosts[tool])).checksums(str(root), list(reasons)), len(reasons))
+    assert {path: checksum.error for path, checksum in found.items()} == reasons
     assert {checksum.sha256 for checksum in found.values() if checksum.error} == {None}
 
 
@@ -174,7 +174,7 @@ NAMES = st.lists(
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
-def test_no_name_is_too_strange_for_the_real_shell(
+def test_every_file_name_survives_the_real_shell(
     hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory, tool: str
 ) -> None:
     state = tmp_path_factory.mktemp("state")
@@ -196,7 +196,7 @@ def test_no_name_is_too_strange_for_the_real_shell(
 
 @pytest.mark.parametrize("tool", PROGRAMS)
 @pytest.mark.parametrize("how", ["replaced", "grown", "link"])
-def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
+def test_a_file_that_is_changed_while_it_is_read_has_no_checksum(
     ssh: Connections, hosts: dict[str, Host], sparse_home: Path, tool: str, how: str
 ) -> None:
     path = sparse_home / "file"
@@ -204,7 +204,7 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
     sparse(sparse_home / "new", LARGE[tool])
     shutil.copystat(path, sparse_home / "new")
 
-    def meddle() -> None:
+    def change_file() -> None:
         if how == "replaced":
             (sparse_home / "new").replace(path)
         elif how == "grown":
@@ -214,11 +214,11 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
             path.symlink_to("real")
 
     hasher = ssh.hasher(host_of(hosts[tool]))
-    list(hasher.checksums(str(sparse_home), ["nothing"]))  # the tool is known from here on
-    with watch_reads(path) as wait_until_it_is_read, ThreadPoolExecutor(1) as beside:
-        meddled = beside.submit(lambda: (wait_until_it_is_read(), meddle()))
+    list(hasher.checksums(str(sparse_home), ["nothing"]))  # determines the tool
+    with when_it_is_read(path) as wait_until_it_is_read, ThreadPoolExecutor(1) as executor:
+        change = executor.submit(lambda: (wait_until_it_is_read(), change_file()))
         found = list(hasher.checksums(str(sparse_home), ["file"]))
-        meddled.result()
+        change.result()
     assert [(checksum.error, checksum.sha256) for checksum in found] == [("changed while it was read", None)]
 
 
@@ -234,13 +234,13 @@ def test_three_thousand_files_are_one_login_and_three_programs(ssh: Connections,
         hasher = ssh.hasher(host_of(host))
         found = by_path(hasher.checksums(str(root), names), 3000)
         assert found == {checksum.path: checksum for checksum in LocalHasher().checksums(str(root), names)}
-        assert (logins(host), programs_started(host)) == (1, 1 + 3), "one asks what there is"
+        assert (logins(host), programs_started(host)) == (1, 1 + 3), "one program determines the tool"
         assert len(list(hasher.checksums(str(root), names[:2]))) == 2
-        assert (logins(host), programs_started(host)) == (1, 1 + 3 + 2), "which is asked once"
+        assert (logins(host), programs_started(host)) == (1, 1 + 3 + 2), "the tool is determined once"
         assert list(hasher.checksums(str(root), [])) == []
 
 
-def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: Connections, tmp_path: Path) -> None:
+def test_a_host_that_allows_only_one_channel_hashes_over_one_channel(ssh: Connections, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("file")
     host = Host(tmp_path / "sshd")
     host.programs, host.most_channels = ("python3",), 1
@@ -248,7 +248,7 @@ def test_a_host_that_allows_one_channel_is_hashed_over_one(ssh: Connections, tmp
         assert len(list(ssh.hasher(host_of(host)).checksums(str(tmp_path), ["file"] * 500))) == 500
 
 
-def test_who_is_refused_a_channel_at_the_same_time_as_another_ends_no_session(
+def test_two_channels_refused_at_the_same_time_do_not_end_the_session(
     ssh: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(tmp_path / "sshd")
@@ -257,14 +257,14 @@ def test_who_is_refused_a_channel_at_the_same_time_as_another_ends_no_session(
         session = SshSession(host_of(host), ssh.bounds)
         with session.start(["sleep", "600"]) as held:
             transport = session.connection()[0].transport
-            monkeypatch.setattr(transport, "get_exception", lambda: None)  # the other one has taken it
+            monkeypatch.setattr(transport, "get_exception", lambda: None)  # another thread has taken the error
             with pytest.raises(ChannelException):
                 session.start(["true"])
             assert transport.is_active()
             assert not held.closed
 
 
-def test_a_look_does_not_wait_for_those_who_hash(ssh: Connections, hosts: dict[str, Host], tmp_path: Path) -> None:
+def test_a_listing_does_not_wait_for_hashing(ssh: Connections, hosts: dict[str, Host], tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "small").touch()
     for name in "abcdef":
@@ -273,14 +273,14 @@ def test_a_look_does_not_wait_for_those_who_hash(ssh: Connections, hosts: dict[s
     found = ssh.hasher(host).checksums(str(tmp_path / "tree"), ["small", *"abcdef"])
     assert next(found).path == "small"
     assert len(list(ssh.source(host).list(str(tmp_path / "tree"), []).entries)) == 8
-    in_vain = ssh.hasher(host, within=1.2).checksums(str(tmp_path / "tree"), ["small"])
+    too_late = ssh.hasher(host, within=1.2).checksums(str(tmp_path / "tree"), ["small"])
     with pytest.raises(HostError, match="not started in time"):
-        list(in_vain)
+        list(too_late)
     found.close()
-    assert len(list(ssh.hasher(host).checksums(str(tmp_path / "tree"), ["small"]))) == 1, "and gives its turns back"
+    assert len(list(ssh.hasher(host).checksums(str(tmp_path / "tree"), ["small"]))) == 1, "the permits are released"
 
 
-def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refused(
+def test_a_host_without_a_hashing_tool_and_a_missing_root_are_refused(
     ssh: Connections, hosts: dict[str, Host], tmp_path: Path
 ) -> None:
     bare = Host(tmp_path / "sshd")
@@ -292,7 +292,7 @@ def test_a_host_with_nothing_that_hashes_and_a_root_that_is_not_there_are_refuse
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
-def test_what_another_user_may_not_read_says_so(tool: str, ssh: Connections) -> None:
+def test_files_that_the_remote_user_must_not_read_have_that_reason(tool: str, ssh: Connections) -> None:
     if why := why_no_sshd("none"):
         pytest.skip(why)
     with readable_directory() as home:
@@ -311,7 +311,7 @@ def test_what_another_user_may_not_read_says_so(tool: str, ssh: Connections) -> 
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
+def test_a_host_that_dies_during_hashing_is_an_error_after_the_checksums_before_it(
     hosts: dict[str, Host], tmp_path: Path, how: str
 ) -> None:
     bounds = Bounds(tmp_path / "known_hosts", connect_seconds=patient(20), hashing_stall_seconds=patient(2))
@@ -322,19 +322,19 @@ def test_a_host_that_dies_in_the_middle_is_an_error_after_what_came_before(
         sparse(tmp_path / name, 1 << 40)
         (tmp_path / f"small {name}").touch()
     with host:
-        far = ssh.hasher(host_of(host)).checksums(str(tmp_path), ["small a", "small b", "small c", *"abc"])
-        before = {next(far).path for _ in range(3)}
+        remote = ssh.hasher(host_of(host)).checksums(str(tmp_path), ["small a", "small b", "small c", *"abc"])
+        before = {next(remote).path for _ in range(3)}
         threading.Timer(0.2, host.stop if how == "killed" else lambda: freeze(host)).start()
         began = time.monotonic()
         silent = f"no progress for {patient(2):g} s"
         with pytest.raises(HostError, match=rf"hashing: ({silent}|the connection was lost)|session failed"):
-            next(far)
+            next(remote)
         assert time.monotonic() - began < patient(2 + 30), "by default it is a minute, and the files take many"
     assert before == {"small a", "small b", "small c"}
 
 
 def freeze(host: SshServer) -> None:
-    """Stop all that runs for a host; its stop() kills them also then."""
+    """Stop all processes of a host; its stop() can still kill them."""
     from aurora_simulator.ssh_server import _MARK
 
     for directory in Path("/proc").glob("[0-9]*"):
@@ -345,15 +345,15 @@ def freeze(host: SshServer) -> None:
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
-def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
+def test_one_huge_file_is_not_a_stall_and_a_silent_program_is(
     hosts: dict[str, Host], sparse_home: Path, tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sparse(sparse_home / "huge", 3 * LARGE[tool] * factor())  # as much more work as there is more patience
+    sparse(sparse_home / "huge", 3 * LARGE[tool] * factor())  # more work if the tests have more patience
     stall = patient(0.5)
     ssh = Connections(Bounds(tmp_path / "known_hosts", hashing_stall_seconds=stall))
     found: list[str] = []
-    for beat in ("0.1", "3600"):
-        beat_every(beat, monkeypatch)
+    for seconds in ("0.1", "3600"):
+        set_heartbeat(seconds, monkeypatch)
         try:
             found += [
                 checksum.error for checksum in ssh.hasher(host_of(hosts[tool])).checksums(str(sparse_home), ["huge"])
@@ -363,8 +363,8 @@ def test_one_huge_file_does_not_look_like_a_stall_and_a_silent_program_does(
     assert found == ["", f"no progress for {stall:g} s"]
 
 
-def beat_every(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the far programs say that often that they get on."""
+def set_heartbeat(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the interval of the heartbeats of the remote programs."""
 
     def command(tool: str, root: str) -> list[str]:
         parts = (part.replace("sleep 4", f"sleep {seconds}") for part in plain.remote_command(tool, root))
@@ -374,15 +374,15 @@ def beat_every(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("tool", PROGRAMS)
-def test_who_does_not_read_on_ends_the_far_programs(
+def test_a_reader_that_stops_ends_the_remote_programs(
     ssh: Connections, hosts: dict[str, Host], sparse_home: Path, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (sparse_home / "small").touch()
     for name in "abc":
         sparse(sparse_home / name, 1 << 40)  # ten minutes of hashing, and more
-    beat_every("0.1", monkeypatch)
+    set_heartbeat("0.1", monkeypatch)
     found = ssh.hasher(host_of(hosts[tool])).checksums(str(sparse_home), ["small", *"abc"])
-    with watch_reads(sparse_home / "a") as wait_until_it_is_read:
+    with when_it_is_read(sparse_home / "a") as wait_until_it_is_read:
         assert next(found).path == "small"
         wait_until_it_is_read()
     found.close()
@@ -399,7 +399,7 @@ def readers(directory: Path) -> set[str]:
     return found
 
 
-# What a far program says instead, once it has heard the question, and how it ends.
+# Remote programs that answer wrongly once they have the request, and the error that each causes.
 LIES = {
     "noise": ("echo welcome; cat >/dev/null", "unexpected answer"),
     "floods a line": ("exec cat /dev/zero", "unexpected answer"),
@@ -407,7 +407,7 @@ LIES = {
     "another file": ("echo '7 - no'; cat >/dev/null", "unexpected answer"),
     "ends early": ("echo '0 - no'; exit 0", "ended with exit code 0: no message"),
     "dies": ("echo '0 - no'; echo Killed >&2; kill -9 $$", "connection was lost|exit code"),
-    "is not there": ("exec no-such-program", "ended with exit code 127: .*no-such-program"),
+    "missing": ("exec no-such-program", "ended with exit code 127: .*no-such-program"),
     "never reads, never answers": ("sleep 3600", f"no progress for {patient(1):g} s"),
     "only beats": ("while :; do printf . >&2; sleep 0.2; done", "took longer than the bound"),
     "floods stderr": ("exec cat /dev/zero >&2", "took longer than the bound"),
@@ -415,7 +415,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-def test_a_far_program_that_lies_ends_in_time_with_one_clear_line(
+def test_a_remote_program_with_wrong_answers_ends_in_time_with_one_clear_line(
     hosts: dict[str, Host], tmp_path: Path, lie: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh_checksums, "remote_command", lambda tool, root: ["sh", "-c", lie[0]])
@@ -430,22 +430,24 @@ def test_a_far_program_that_lies_ends_in_time_with_one_clear_line(
     assert len(str(caught.value)) < 500
 
 
-def test_twenty_thousand_names_neither_block_nor_pile_up(
+def test_twenty_thousand_names_neither_block_nor_fill_the_memory(
     hosts: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(20_000)
     ssh = Connections(Bounds(tmp_path / "known_hosts"))
-    count, most, asked = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).checksums("/etc", names))
-    for checksum in asked:
+    count, most_ahead, checksums = 0, 0, iter(ssh.hasher(host_of(hosts["python3"])).checksums("/etc", names))
+    for checksum in checksums:
         count += 1
         assert checksum.error == MISSING
-        most = max(most, names.given - count)
+        most_ahead = max(most_ahead, names.given - count)
     assert count == 20_000
-    assert most <= (3 + 1 + plain._MAX_QUEUED) * ssh_checksums._MAX_PATHS + 3, "no more is asked than waits to be read"
+    assert most_ahead <= (3 + 1 + plain._MAX_QUEUED) * ssh_checksums._MAX_PATHS + 3, (
+        "requests ahead of the reader are bounded"
+    )
 
 
 class Names(Sequence):
-    """Names made when they are asked for, so that nobody can hold them all."""
+    """Names that are made on access, so that nothing holds all of them."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""Digests of files of this machine: equal to sha256sum's, of the version they claim, and never through a symlink."""
+"""Checksums of local files: equal to sha256sum's, of the file version that they name, and never through a symlink."""
 
 import hashlib
 import os
@@ -41,18 +41,18 @@ LARGE = 5 << 20
 
 
 def checksums(root: Path, paths: Sequence[str]) -> dict[str, Checksum]:
-    found = list(LocalHasher().checksums(str(root), paths))
-    assert len(found) == len(paths)
-    return {digest.path: digest for digest in found}
+    results = list(LocalHasher().checksums(str(root), paths))
+    assert len(results) == len(paths)
+    return {checksum.path: checksum for checksum in results}
 
 
 def sha256sum(path: Path) -> str:
-    """The digest as coreutils sees it, which shares no code with ours."""
+    """The checksum by coreutils, which shares no code with ours."""
     with path.open("rb") as file:
         return subprocess.run(["sha256sum"], stdin=file, capture_output=True, check=True).stdout.decode()[:64]
 
 
-def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path: Path) -> None:
+def test_checksums_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "in" / "a folder").mkdir(parents=True)
     block = remote_sha256._BLOCK
     sizes = (0, 1, 2047, 2048, block - 1, block, block + 1, remote_sha256._LARGE, LARGE)
@@ -68,7 +68,7 @@ def test_digests_are_those_of_sha256sum_with_size_and_mtime_of_the_file(tmp_path
         assert found[name] == expected
 
 
-def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_hashed_has_a_reason_and_the_other_files_have_checksums(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "folder").mkdir(parents=True)
     (root / "folder" / "file").write_text("file")
@@ -78,7 +78,7 @@ def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) 
     (root / "behind").symlink_to("folder")
     (root / "out").symlink_to(tmp_path)
     os.mkfifo(root / "pipe")
-    why = {
+    reasons = {
         "folder/file": "",
         "nothing": MISSING,
         "no/such/folder": MISSING,
@@ -98,19 +98,19 @@ def test_what_has_no_digest_says_why_and_the_others_have_theirs(tmp_path: Path) 
         "\ud800": NOT_BELOW_ROOT,
         "long" * 2000: NOT_BELOW_ROOT,
     }
-    found = checksums(root, list(why))
-    assert {path: digest.error for path, digest in found.items()} == why
-    assert {digest.sha256 for digest in found.values() if digest.error} == {None}
+    found = checksums(root, list(reasons))
+    assert {path: checksum.error for path, checksum in found.items()} == reasons
+    assert {checksum.sha256 for checksum in found.values() if checksum.error} == {None}
     assert found["folder/file"].sha256 == sha256sum(root / "folder" / "file")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything; see test_hashing for another user")
-def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+def test_a_file_without_read_permission_has_that_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch(mode=0)
     assert checksums(tmp_path, ["file"])["file"].error == "cannot be read (Permission denied)"
 
 
-def test_a_root_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_root_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(HostRefusedError, match="no such directory"):
         list(LocalHasher().checksums(str(tmp_path / "nowhere"), ["file"]))
 
@@ -152,7 +152,7 @@ def puts_a_link_in_its_place(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("meanwhile", "why"),
+    ("meanwhile", "reason"),
     [
         (replaces, CHANGED),
         (grows, CHANGED),
@@ -163,8 +163,8 @@ def puts_a_link_in_its_place(path: Path) -> None:
         (moves_the_folder, MISSING),
     ],
 )
-def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
-    tmp_path: Path, meanwhile: Callable[[Path], None], why: str
+def test_a_file_that_is_changed_while_it_is_read_has_no_checksum(
+    tmp_path: Path, meanwhile: Callable[[Path], None], reason: str
 ) -> None:
     path = tmp_path / "folder" / "file"
     path.parent.mkdir()
@@ -178,7 +178,7 @@ def test_a_file_that_something_happens_to_while_it_is_read_has_no_digest(
             meanwhile(path)
 
     tree = Tree(os.fsencode(tmp_path))
-    with pytest.raises(Unusable, match=why):
+    with pytest.raises(Unusable, match=reason):
         tree.sha256(b"folder/file", heartbeat)
     tree.close()
     assert heartbeats
@@ -204,16 +204,16 @@ def test_the_largest_files_come_first_and_the_small_ones_in_order(tmp_path: Path
         (tmp_path / name).touch()
         os.truncate(tmp_path / name, size)
     found = LocalHasher(threads=1).checksums(str(tmp_path), list(sizes))
-    assert [digest.path for digest in found] == ["d", "f", "b", "a", "c", "e"]
+    assert [checksum.path for checksum in found] == ["d", "f", "b", "a", "c", "e"]
 
 
-def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
-    for name in ("one", "two"):
+def test_a_reader_that_stops_ends_the_work(tmp_path: Path) -> None:
+    for name in ("first", "second"):
         (tmp_path / name).touch()
         os.truncate(tmp_path / name, 1 << 40)  # sparse; ten minutes of hashing
     (tmp_path / "small").write_text("small")
     before = threading.active_count()
-    found = LocalHasher(threads=3).checksums(str(tmp_path), ["one", "small", "two"])
+    found = LocalHasher(threads=3).checksums(str(tmp_path), ["first", "small", "second"])
     assert next(found).path == "small"
     assert threading.active_count() > before
     found.close()
@@ -221,53 +221,54 @@ def test_who_does_not_read_on_ends_the_work(tmp_path: Path) -> None:
     assert threading.active_count() <= before
 
 
-def test_the_page_cache_keeps_what_others_have_there_and_no_more(tmp_path: Path) -> None:
+def test_the_page_cache_keeps_only_files_that_were_cached_before(tmp_path: Path) -> None:
     cold_and_hot(tmp_path)
     found = checksums(tmp_path, ["cold", "hot"])
-    assert not any(digest.error for digest in found.values())
+    assert not any(checksum.error for checksum in found.values())
     assert cached(tmp_path / "cold") == 0
     assert cached(tmp_path / "hot") == LARGE
 
 
-def test_a_disk_that_is_faster_than_a_look_does_not_make_a_file_somebody_elses(
+def test_a_fast_disk_that_fills_a_page_during_the_probe_does_not_make_a_file_count_as_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cold_and_hot(tmp_path)
-    look, looks = os.preadv, 0
+    preadv, probes = os.preadv, 0
 
     def at_once(fd: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
-        nonlocal looks
-        looks += 1
-        return 1 if looks == 1 else look(fd, buffers, offset, flags)
+        nonlocal probes
+        probes += 1
+        return 1 if probes == 1 else preadv(fd, buffers, offset, flags)
 
     monkeypatch.setattr(os, "preadv", at_once)
     checksums(tmp_path, ["cold"])
-    assert looks > 1
+    assert probes > 1
     assert cached(tmp_path / "cold") == 0
 
 
-def cold_and_hot(place: Path) -> None:
-    """A file that nobody has in the page cache, and one that is there."""
+def cold_and_hot(directory: Path) -> None:
+    """Make a file that is not in the page cache, and one that is."""
     if shutil.which("fincore") is None:
         pytest.skip("fincore (util-linux) is not installed")
     for name in ("cold", "hot"):
-        with (place / name).open("wb") as file:
+        with (directory / name).open("wb") as file:
             file.write(os.urandom(LARGE))
             file.flush()
             os.fsync(file.fileno())
             if name == "cold":
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if cached(place / "cold"):
-        pytest.skip("this file system does not drop what it is told to")
+    if cached(directory / "cold"):
+        pytest.skip("this file system does not drop pages from the cache on request")
 
 
 def cached(path: Path) -> int:
-    said = subprocess.run(["fincore", "-bnro", "RES", path], capture_output=True, text=True, check=True).stdout
-    return int(said or 0)
+    """How many bytes of a file are in the page cache."""
+    output = subprocess.run(["fincore", "-bnro", "RES", path], capture_output=True, text=True, check=True).stdout
+    return int(output or 0)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw)))
-def test_a_path_of_any_bytes_is_a_line_of_a_question_and_comes_back(names: list[bytes]) -> None:
+def test_a_path_of_any_bytes_is_one_line_of_a_request_and_can_be_decoded(names: list[bytes]) -> None:
     lines = encode_request([os.fsdecode(name) for name in names]).split(b"\n")
     assert [decode_path(line) for line in lines[:-2]] == names
     assert lines[-2:] == [b"", b""]
@@ -275,7 +276,7 @@ def test_a_path_of_any_bytes_is_a_line_of_a_question_and_comes_back(names: list[
 
 
 @given(st.data())
-def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> None:
+def test_answers_are_parsed_the_same_however_they_are_cut_into_blocks(data: st.DataObject) -> None:
     text = f"1 {SUM} 5 17\n0 - not there\n2 {SUM} 0 -1\nend 3\n".encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
     answers = AnswerParser(["a", "b", "c"])
@@ -292,7 +293,7 @@ def test_answers_are_read_alike_wherever_they_are_cut(data: st.DataObject) -> No
 
 LIES = [
     b"welcome to the observatory\n",
-    f"2 {SUM} 5 17\n".encode(),  # not asked for
+    f"2 {SUM} 5 17\n".encode(),  # not requested
     f"0 {SUM} 5 17\n0 {SUM} 5 17\n".encode(),
     f"0 {SUM} 5 17\n0 - not there\n".encode(),
     b"end 2\n",  # nothing has been answered
@@ -315,7 +316,7 @@ LIES = [
 
 
 @pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
-def test_an_answer_that_was_not_asked_for_ends_the_conversation(lie: bytes) -> None:
+def test_an_answer_that_was_not_requested_ends_the_conversation(lie: bytes) -> None:
     with pytest.raises(HostError, match=r"unexpected answer: .*login shell") as caught:
         AnswerParser(["a", "b"]).feed(lie)
     assert "\x1b" not in str(caught.value)
@@ -323,11 +324,11 @@ def test_an_answer_that_was_not_asked_for_ends_the_conversation(lie: bytes) -> N
 
 
 @given(st.lists(st.binary(max_size=100)))
-def test_no_bytes_do_worse_than_a_host_error(blocks: list[bytes]) -> None:
+def test_no_bytes_cause_another_error_than_a_host_error(blocks: list[bytes]) -> None:
     answers = AnswerParser(["a", "b"])
     try:
         for block in blocks:
-            assert {digest.path for digest in answers.feed(block)} <= {"a", "b"}
+            assert {checksum.path for checksum in answers.feed(block)} <= {"a", "b"}
     except HostError:
         return
 
@@ -338,7 +339,7 @@ OLD_PYTHONS = [
 
 
 @pytest.mark.parametrize("python", OLD_PYTHONS, ids=str)
-def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, tmp_path: Path) -> None:
+def test_the_remote_program_runs_on_the_python_versions_of_remote_hosts(python: Path, tmp_path: Path) -> None:
     if not (python / "python3").exists():
         pytest.skip(f"there is no {python}/python3")
     (tmp_path / "folder").mkdir()
@@ -347,8 +348,8 @@ def test_the_far_program_runs_on_the_pythons_that_far_hosts_have(python: Path, t
     command = remote_command("python3", str(tmp_path))
     # No dot on stderr, however busy this machine is.
     command = [part.replace("_HEARTBEAT_SECONDS = 4", "_HEARTBEAT_SECONDS = 3600") for part in command]
-    asked = encode_request(["folder/fi\nle", "nothing"]) + encode_request([]) + encode_request(["folder"])
-    done = subprocess.run([str(python / command[0]), *command[1:]], input=asked, capture_output=True, check=False)
+    requests = encode_request(["folder/fi\nle", "nothing"]) + encode_request([]) + encode_request(["folder"])
+    done = subprocess.run([str(python / command[0]), *command[1:]], input=requests, capture_output=True, check=False)
     expected = hashlib.sha256(bytes(LARGE)).hexdigest()
     assert done.stdout.decode().splitlines() == [
         f"0 {expected} {LARGE} 1700000000123456789",
