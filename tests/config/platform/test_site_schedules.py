@@ -1,4 +1,4 @@
-"""Whatever schedule a site file may hold, Dagster takes."""
+"""Dagster accepts every schedule that a site file may hold."""
 
 from dagster._utils.schedules import is_valid_cron_string, schedule_execution_time_iterator
 from hypothesis import example, given, settings
@@ -17,7 +17,7 @@ from tests.config.unit.test_site import CRON_FIELDS, changed
 @example(["0", "0", "29", "2", "*"])
 @example(["0", "0", "30", "2", "1"])
 @example(["0", "0", "31", "4,6", "*"])
-def test_a_schedule_that_a_site_file_may_hold_is_one_that_dagster_takes(fields: list[str]) -> None:
+def test_dagster_accepts_every_schedule_that_a_site_file_may_hold(fields: list[str]) -> None:
     value = " ".join(fields)
     try:
         site = Site.model_validate(changed("live.reconcile", value))

@@ -1,4 +1,4 @@
-"""What a stream includes is what its patterns say, whatever shortcut is taken to see what it does not."""
+"""A stream includes exactly the paths that its patterns match, in spite of the shortcut for other paths."""
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,12 +19,12 @@ PATTERNS = st.lists(PART, min_size=1, max_size=3).map("/".join)
 @example(["**/*"], "a")
 @example(["a/[b/c]"], "a/b")
 @example(["a/**b"], "a/ab")
-def test_a_stream_includes_what_one_of_its_patterns_matches(include: list[str], path: str) -> None:
+def test_a_stream_includes_a_path_that_one_of_its_patterns_matches(include: list[str], path: str) -> None:
     try:
         stream = stream_of("/", CAMERA, include=include)
     except ValueError:
-        return  # no relative path
-    # An extension matches in either case, which wcmatch does not say of a pattern: tests of the site file see to that.
+        return  # not a relative path
+    # An extension matches in either case, unlike in wcmatch: tests of the site file cover that.
     if any(part.isalpha() for part in (pattern.rpartition(".")[2] for pattern in include if "." in pattern)):
         return
     assert stream.includes(path) == glob.globmatch(path, include, flags=glob.GLOBSTAR | glob.FORCEUNIX)

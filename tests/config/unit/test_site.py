@@ -1,4 +1,4 @@
-"""The site file: what it may say, what each rule means for real file names, and how a wrong one is told."""
+"""The site file: its allowed values, the effect of its rules on real file names, and the messages about mistakes."""
 
 import os
 import re
@@ -30,12 +30,12 @@ GOOD: dict[str, Any] = {
     "name": "test",
     "paths": {"raw": "data/raw", "products": "data/products", "state": "state", "manifests": "/srv/manifests"},
     "hosts": {
-        "here": {"kind": "local"},
-        "far": {"kind": "ssh", "address": "127.0.0.2", "user": "aurora", "auth": "none"},
+        "local": {"kind": "local"},
+        "remote": {"kind": "ssh", "address": "127.0.0.2", "user": "aurora", "auth": "none"},
     },
     "streams": {
         "wxcam": {
-            "host": "here",
+            "host": "local",
             "path": "camera",
             "raw": "wxcam",
             "include": ["FISH/**/HDR_*.jpg"],
@@ -43,7 +43,7 @@ GOOD: dict[str, Any] = {
             "start": "2026-01-12",
         },
         "power": {
-            "host": "far",
+            "host": "remote",
             "path": "/data/power",
             "raw": "power",
             "include": ["*.csv"],
@@ -55,16 +55,16 @@ GOOD: dict[str, Any] = {
 
 
 def changed(keys: str, value: object) -> dict[str, Any]:
-    """The good site with one value put in place; ``...`` takes the key away."""
+    """The good site with one value changed; ``...`` removes the key."""
     data = deepcopy(GOOD)
-    *way, last = keys.split(".")
-    place = data
-    for key in way:
-        place = place.setdefault(key, {})
+    *parents, last = keys.split(".")
+    mapping = data
+    for key in parents:
+        mapping = mapping.setdefault(key, {})
     if value is ...:
-        del place[last]
+        del mapping[last]
     else:
-        place[last] = value
+        mapping[last] = value
     return data
 
 
@@ -123,7 +123,7 @@ def test_the_real_site_keeps_the_paths_of_the_running_observatory(gamb2le: Site)
     }
     assert gamb2le.streams["hatpro"].stale_after == timedelta(hours=3)
     assert {gamb2le.streams[s].lookback for s in ("asfs_logger", "asfs_fast_sonic", "power")} == {timedelta(days=10)}
-    # Files that are written without pause are never settled, and still to be mirrored.
+    # Files that are written continuously never settle, but must be mirrored.
     assert not gamb2le.streams["vaisalamet"].settle
     assert not gamb2le.streams["power"].settle
 
@@ -168,7 +168,7 @@ def test_a_real_file_name_belongs_to_its_stream_and_day(gamb2le: Site, stream: s
         ("power", "Power_data_20260818.csv"),
     ],
 )
-def test_a_name_of_another_kind_is_not_the_streams(gamb2le: Site, stream: str, path: str) -> None:
+def test_a_file_name_of_another_kind_does_not_belong_to_the_stream(gamb2le: Site, stream: str, path: str) -> None:
     assert not gamb2le.streams[stream].includes(path)
 
 
@@ -194,7 +194,7 @@ def test_a_two_digit_year_is_of_this_century(site_file: Callable[[object], Path]
 
 @given(st.integers(0, 4_000_000_000 * 10**9))
 @example(1_787_011_199_999_999_999)  # the last nanosecond of 2026-08-17: a float would round it into the next day
-def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> None:
+def test_with_day_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> None:
     stream = Site.model_validate(GOOD).streams["power"]
     assert stream.day_of("any.csv", mtime_ns) == date(1970, 1, 1) + timedelta(days=mtime_ns // (86_400 * 10**9))
 
@@ -214,7 +214,7 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         ),
         (changed("paths.raw_root", "x"), "paths.raw_root: unknown key"),
         (changed("streams.wxcam.setle", "5m"), "streams.wxcam.setle: unknown key"),
-        (changed("hosts.far.password", "x"), "hosts.far.password: unknown key"),
+        (changed("hosts.remote.password", "x"), "hosts.remote.password: unknown key"),
         (changed("paths.raw", ...), "paths.raw: missing: it has no default"),
         (changed("streams", {}), "streams: empty: needs at least one item"),
         (changed("streams.wxcam.settle", "5 minutes"), "streams.wxcam.settle: a duration is"),
@@ -223,16 +223,16 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("limits.transfer", "1w"), "limits.transfer: a duration is"),
         (changed("limits.transfer", "0s"), "limits.transfer: "),
         (changed("limits.connect", "0s"), "limits.connect: "),
-        (changed("hosts.far.kind", "ftp"), "hosts.far: "),
-        (changed("hosts.far.kind", ...), "hosts.far: kind is missing: local or ssh"),
-        (changed("hosts.far.auth", "password"), "hosts.far.auth: must be 'none' or 'key'"),
-        (changed("hosts.far.auth", "key"), "hosts.far: identity"),
-        (changed("hosts.far.identity", "~/.ssh/id_ed25519"), "hosts.far: identity"),
-        (changed("hosts.far.address", "-oProxyCommand=reboot"), "hosts.far.address: must be a host name"),
-        (changed("hosts.far.user", "-l root"), "hosts.far.user: must be a login name"),
-        (changed("hosts.far.port", 0), "hosts.far.port: must be at least 1"),
-        (changed("hosts.far.port", "ssh"), "hosts.far.port: must be a whole number"),
-        (changed("hosts.far.port", 22.5), "hosts.far.port: must be a whole number"),
+        (changed("hosts.remote.kind", "ftp"), "hosts.remote: "),
+        (changed("hosts.remote.kind", ...), "hosts.remote: kind is missing: local or ssh"),
+        (changed("hosts.remote.auth", "password"), "hosts.remote.auth: must be 'none' or 'key'"),
+        (changed("hosts.remote.auth", "key"), "hosts.remote: identity"),
+        (changed("hosts.remote.identity", "~/.ssh/id_ed25519"), "hosts.remote: identity"),
+        (changed("hosts.remote.address", "-oProxyCommand=reboot"), "hosts.remote.address: must be a host name"),
+        (changed("hosts.remote.user", "-l root"), "hosts.remote.user: must be a login name"),
+        (changed("hosts.remote.port", 0), "hosts.remote.port: must be at least 1"),
+        (changed("hosts.remote.port", "ssh"), "hosts.remote.port: must be a whole number"),
+        (changed("hosts.remote.port", 22.5), "hosts.remote.port: must be a whole number"),
         (changed("streams.wxcam.host", "nowhere"), "streams.wxcam.host: 'nowhere' is not one of hosts"),
         (changed("streams.power.path", "data/power"), "streams.power.path: must be absolute"),
         (changed("streams.wxcam.path", ""), "streams.wxcam.path: "),
@@ -325,7 +325,7 @@ def test_by_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: int) -> 
         (changed("live.retention", "50 3 * * MON"), "live.retention: the field weekday ('MON') must be a number"),
     ],
 )
-def test_a_wrong_value_is_one_error_that_names_its_key(
+def test_a_wrong_value_gives_one_error_that_names_its_key(
     site_file: Callable[[object], Path], content: object, key: str
 ) -> None:
     path = site_file(content)
@@ -335,10 +335,10 @@ def test_a_wrong_value_is_one_error_that_names_its_key(
     assert message.startswith(f"{path}: ")
     assert key in message
     assert "\n" not in message
-    assert "; " not in message, "one mistake is one complaint"
+    assert "; " not in message, "one mistake gives one error"
 
 
-def test_a_site_that_says_nothing_of_it_looks_every_two_minutes_but_not_before_it_is_asked() -> None:
+def test_by_default_a_site_polls_every_two_minutes_but_only_after_an_operator_turns_it_on() -> None:
     site = Site.model_validate(GOOD)
     assert not site.live.running
     assert (site.live.every, site.live.hour_closes_after) == (timedelta(minutes=2), timedelta(minutes=10))
@@ -358,7 +358,7 @@ def test_a_site_that_says_nothing_of_it_looks_every_two_minutes_but_not_before_i
     ("live.keep_runs", "30d", timedelta(days=30)),
     ("live.reconcile", "0-59/5,7 */6 1-31 1,12 0-7", "0-59/5,7 */6 1-31 1,12 0-7"),
 ])  # fmt: skip
-def test_what_happens_by_itself_may_be_set(
+def test_the_settings_of_automatic_work_can_be_changed(
     site_file: Callable[[object], Path], key: str, value: object, expected: object
 ) -> None:
     site = load_site(site_file(changed(key, value)))
@@ -389,19 +389,19 @@ def test_the_live_window_begins_where_the_lookback_ends_but_never_before_the_str
     stream = stream.model_copy(update={"lookback": timedelta(seconds=lookback)})
     now = datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(seconds=second)
     first = stream.live_from(now)
-    # In days since epoch, by another way than the calendar's.
-    reaches = (int(now.timestamp()) - lookback) // 86_400
-    assert (first - date(1970, 1, 1)).days == max(reaches, (start - date(1970, 1, 1)).days)
+    # In days since epoch, without the calendar.
+    window_start = (int(now.timestamp()) - lookback) // 86_400
+    assert (first - date(1970, 1, 1)).days == max(window_start, (start - date(1970, 1, 1)).days)
 
 
-def test_where_sightings_are_remembered_is_below_the_state_of_the_site(site_file: Callable[[object], Path]) -> None:
+def test_the_records_of_days_at_the_source_are_below_the_state_of_the_site(site_file: Callable[[object], Path]) -> None:
     path = site_file(GOOD)
     site = load_site(path)
     assert Layout.of(site).days_at_source("wxcam") == path.parent / "state/sources/wxcam.json"
     assert Layout.of(site).days_at_source("power") == path.parent / "state/sources/power.json"
 
 
-def test_several_mistakes_are_told_at_once_on_a_line_each(site_file: Callable[[object], Path]) -> None:
+def test_several_mistakes_are_reported_at_once_one_per_line(site_file: Callable[[object], Path]) -> None:
     data = changed("streams.wxcam.settle", "soon")
     data["paths"]["colour"] = "green"
     with pytest.raises(
@@ -411,7 +411,9 @@ def test_several_mistakes_are_told_at_once_on_a_line_each(site_file: Callable[[o
 
 
 @pytest.mark.parametrize("text", ["name: [\n", "name: a\nname: b\n", "name: \x00\n", "a: b: c\n"])
-def test_what_is_no_yaml_is_said_of_the_file_and_its_line(site_file: Callable[[object], Path], text: str) -> None:
+def test_invalid_yaml_is_an_error_that_names_the_file_and_its_line(
+    site_file: Callable[[object], Path], text: str
+) -> None:
     path = site_file(text)
     with pytest.raises(SiteError, match=rf"^{re.escape(str(path))}: not YAML: .*\bat (line|position) \d") as caught:
         load_site(path)
@@ -439,7 +441,7 @@ def test_what_is_no_yaml_is_said_of_the_file_and_its_line(site_file: Callable[[o
         ("#" * (1 << 20) + "\n", "larger than 1048576 bytes"),
     ],
 )
-def test_what_is_not_a_site_file_is_one_error(
+def test_anything_but_a_site_file_gives_one_error(
     site_file: Callable[[object], Path], content: str | bytes, message: str
 ) -> None:
     with pytest.raises(SiteError, match=message) as caught:
@@ -466,11 +468,13 @@ def test_relative_paths_are_relative_to_the_site_file(
     assert Layout.of(site).known_hosts == path.parent / "state/known_hosts"
 
 
-def test_a_home_directory_is_filled_in(site_file: Callable[[object], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_replaced_by_the_home_directory(
+    site_file: Callable[[object], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", "/home/operator")
-    data = changed("hosts.far.identity", "~/.ssh/id_ed25519")
-    data["hosts"]["far"]["auth"] = "key"
-    host = load_site(site_file(data)).hosts["far"]
+    data = changed("hosts.remote.identity", "~/.ssh/id_ed25519")
+    data["hosts"]["remote"]["auth"] = "key"
+    host = load_site(site_file(data)).hosts["remote"]
     assert isinstance(host, SshHost)
     assert host.identity == Path("/home/operator/.ssh/id_ed25519")
 
@@ -487,7 +491,7 @@ def test_settings_are_frozen() -> None:
             setattr(part, key, getattr(part, key))
 
 
-def test_the_environment_names_the_site_file_and_an_argument_goes_before_it(
+def test_the_environment_names_the_site_file_and_an_argument_overrides_it(
     site_file: Callable[[object], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AURORA_SITE", str(site_file(GOOD)))
@@ -510,7 +514,7 @@ def test_durations_round_trip(number: int, unit: str) -> None:
 @example("٣m")  # digits of other scripts are digits to a regular expression
 @example("5m\n")
 @example("1e3s")
-def test_anything_else_is_no_duration(value: object) -> None:
+def test_anything_else_is_not_a_duration(value: object) -> None:
     if isinstance(value, str) and value.isascii() and value[:-1].isdecimal() and value[-1] in "smhd":
         return
     with pytest.raises(ValueError, match="a duration is a whole number and a unit"):
@@ -519,12 +523,12 @@ def test_anything_else_is_no_duration(value: object) -> None:
 
 KEYS = st.sampled_from(
     ["name", "paths", "hosts", "streams", "archive", "limits", "raw", "state", "host", "path", "include", "day", "kind",
-     "start", "settle", "here", "far", "wxcam", "address", "auth", "identity", "day_dirs", "connect"]
+     "start", "settle", "local", "remote", "wxcam", "address", "auth", "identity", "day_dirs", "connect"]
 )  # fmt: skip
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.dates(), st.datetimes(timezones=st.just(UTC)),
     st.text(max_size=12), st.binary(max_size=4),
-    st.sampled_from(["local", "ssh", "key", "none", "here", "far", "5m", "/x", "x", "mtime", "~x", "2026-01-12"]),
+    st.sampled_from(["local", "ssh", "key", "none", "remote", "5m", "/x", "x", "mtime", "~x", "2026-01-12"]),
 )  # fmt: skip
 TREES = st.recursive(
     SCALARS,
@@ -534,7 +538,7 @@ TREES = st.recursive(
 
 
 def outcome(path: Path, content: bytes) -> Site | SiteError:
-    """What comes of a file; any other exception ends the test."""
+    """The site or the error of a file; any other exception ends the test."""
     path.write_bytes(content)
     try:
         return load_site(path)
@@ -543,16 +547,14 @@ def outcome(path: Path, content: bytes) -> Site | SiteError:
 
 
 @given(data=TREES)
-def test_whatever_yaml_holds_gives_a_site_or_a_site_error(
-    tmp_path_factory: pytest.TempPathFactory, data: object
-) -> None:
+def test_any_yaml_gives_a_site_or_a_site_error(tmp_path_factory: pytest.TempPathFactory, data: object) -> None:
     path = tmp_path_factory.getbasetemp() / "arbitrary.yaml"
     assert isinstance(outcome(path, yaml.safe_dump(data, allow_unicode=True).encode()), Site | SiteError)
 
 
 @given(where=st.sampled_from([
-    "name", "paths", "paths.raw", "paths.state", "hosts", "hosts.far", "hosts.far.address", "hosts.far.port", "streams",
-    "hosts.far.identity", "streams.wxcam", "streams.wxcam.path", "streams.wxcam.include", "streams.wxcam.day",
+    "name", "paths", "paths.raw", "paths.state", "hosts", "hosts.remote", "hosts.remote.address", "hosts.remote.port", "streams",
+    "hosts.remote.identity", "streams.wxcam", "streams.wxcam.path", "streams.wxcam.include", "streams.wxcam.day",
     "streams.wxcam.start", "streams.wxcam.settle", "streams.wxcam.day_dirs", "streams.wxcam.host", "archive", "limits",
     "streams.wxcam.day_names", "limits.look", "live", "live.every", "live.reconcile", "live.reconcile_days",
 ]), value=TREES)  # fmt: skip
@@ -574,9 +576,7 @@ def test_one_arbitrary_value_in_a_good_file_gives_a_site_or_a_site_error(
 @example(b"a: 190:20:30.15")
 @example(b"<<: {a: b}")
 @example(b"---\na\n---\nb\n")
-def test_whatever_bytes_a_file_holds_give_a_site_or_a_site_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_bytes_give_a_site_or_a_site_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     assert isinstance(outcome(tmp_path_factory.getbasetemp() / "bytes.yaml", content), Site | SiteError)
 
 
@@ -587,7 +587,7 @@ def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )  # fmt: skip
 
 
-def test_the_command_line_prints_what_a_file_resolves_to(site_file: Callable[[object], Path]) -> None:
+def test_the_command_line_prints_the_resolved_settings(site_file: Callable[[object], Path]) -> None:
     path = site_file(GOOD)
     done = check("check", str(path))
     assert (done.returncode, done.stderr) == (0, "")
@@ -599,7 +599,7 @@ def test_the_command_line_prints_what_a_file_resolves_to(site_file: Callable[[ob
     assert check("check", AURORA_SITE=str(again)).stdout == done.stdout
 
 
-def test_the_command_line_says_what_is_wrong_and_exits_with_1(site_file: Callable[[object], Path]) -> None:
+def test_the_command_line_reports_mistakes_and_exits_with_1(site_file: Callable[[object], Path]) -> None:
     path = site_file(changed("colour", "green"))
     done = check("check", str(path))
     assert (done.returncode, done.stdout) == (1, "")
@@ -609,7 +609,7 @@ def test_the_command_line_says_what_is_wrong_and_exits_with_1(site_file: Callabl
     assert check("chek").returncode == 2
 
 
-def test_today_is_no_part_of_a_site() -> None:
+def test_a_site_does_not_depend_on_the_current_date() -> None:
     early = Site.model_validate(GOOD)
     assert early == Site.model_validate(GOOD)
     assert early.streams["wxcam"].start < datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""Versions of SQLite files: made, taken over, brought forward once, and refused where they are newer."""
+"""Versions of SQLite files: new ones get them, old ones are adopted and migrated once, newer ones are refused."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ OURS = [("ledger.sqlite", open_ledger), ("evidence.sqlite", open_evidence), ("wx
 of_ours = pytest.mark.parametrize(("name", "open_it"), OURS)
 
 
-def test_a_new_database_has_every_migration_and_says_so(tmp_path: Path) -> None:
+def test_a_new_database_has_every_migration_and_its_version(tmp_path: Path) -> None:
     with opened(tmp_path / "db") as db:
         NEW.migrate(db, tmp_path / "db")
         assert [name for _, name, *_ in db.execute("PRAGMA table_info(sky)")] == ["name", "colour"]
     assert version(tmp_path / "db") == 2
 
 
-def test_an_older_database_is_brought_forward_with_its_rows(tmp_path: Path) -> None:
+def test_an_older_database_is_migrated_with_its_rows(tmp_path: Path) -> None:
     with opened(tmp_path / "db") as db:
         OLD.migrate(db, tmp_path / "db")
         db.execute("INSERT INTO sky VALUES ('dark')")
@@ -108,7 +108,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) ->
     assert version(tmp_path / "db") == 1
 
 
-def test_a_statement_that_is_not_whole_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_an_incomplete_statement_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path / "db") as db:
         with pytest.raises(ValueError, match="incomplete statement"):
             Schema((f"{ONE} CREATE TRIGGER t AFTER INSERT ON sky BEGIN DELETE FROM sky;",)).migrate(db, tmp_path / "db")
@@ -128,7 +128,7 @@ def _migrate(file: Path) -> None:
         NEW.migrate(db, file)
 
 
-def test_of_many_that_bring_a_database_forward_at_once_each_migration_runs_once(tmp_path: Path) -> None:
+def test_each_migration_runs_once_if_several_processes_migrate_at_once(tmp_path: Path) -> None:
     with opened(tmp_path / "db") as db:
         OLD.migrate(db, tmp_path / "db")
     workers = [multiprocessing.get_context("spawn").Process(target=_migrate, args=[tmp_path / "db"]) for _ in range(4)]
@@ -140,13 +140,13 @@ def test_of_many_that_bring_a_database_forward_at_once_each_migration_runs_once(
     assert version(tmp_path / "db") == 2
 
 
-def test_a_database_that_is_made_whole_has_its_version(tmp_path: Path) -> None:
+def test_a_database_that_is_created_and_verified_has_its_version(tmp_path: Path) -> None:
     create_verified(tmp_path / "db", NEW)
     assert version(tmp_path / "db") == 2
 
 
 @of_ours
-def test_each_of_our_databases_says_its_version_and_is_not_written_again_when_opened(
+def test_each_of_our_databases_has_its_version_and_is_not_written_again_when_opened(
     tmp_path: Path, name: str, open_it: Callable[[Path], None]
 ) -> None:
     file = tmp_path / name
@@ -158,7 +158,7 @@ def test_each_of_our_databases_says_its_version_and_is_not_written_again_when_op
 
 
 @pytest.mark.parametrize(("name", "open_it"), OURS[:2])
-def test_one_that_was_made_before_there_were_versions_is_taken_over(
+def test_a_database_from_before_there_were_versions_is_adopted(
     tmp_path: Path, name: str, open_it: Callable[[Path], None]
 ) -> None:
     file = tmp_path / name
@@ -172,7 +172,7 @@ def test_one_that_was_made_before_there_were_versions_is_taken_over(
         assert db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == tables
 
 
-def test_a_catalogue_of_before_stays_as_it_is_until_a_row_changes(tmp_path: Path) -> None:
+def test_a_catalogue_without_a_version_stays_unchanged_until_a_row_changes(tmp_path: Path) -> None:
     sky = Sky(tmp_path)
     sky.image(at(10))
     sky.refresh()
@@ -181,13 +181,13 @@ def test_a_catalogue_of_before_stays_as_it_is_until_a_row_changes(tmp_path: Path
     before, status = catalog.read_bytes(), catalog.stat()
     sky.refresh()
     assert catalog.read_bytes() == before
-    assert catalog.stat().st_mtime_ns == status.st_mtime_ns, "it would be sent to the archive once more"
+    assert catalog.stat().st_mtime_ns == status.st_mtime_ns, "a change would copy it to the archive once more"
     sky.image(at(11))
     sky.refresh()
     assert version(catalog) == 1
 
 
-def test_where_a_table_is_missing_it_is_made_and_the_number_is_written(tmp_path: Path) -> None:
+def test_a_missing_table_is_made_and_the_version_is_written(tmp_path: Path) -> None:
     file = tmp_path / "wxcam_catalog.sqlite"
     open_catalog(file)
     with closing(sqlite3.connect(file)) as db:
@@ -200,7 +200,7 @@ def test_where_a_table_is_missing_it_is_made_and_the_number_is_written(tmp_path:
 
 
 @pytest.mark.parametrize(("name", "open_it"), [*OURS, ("wxcam_catalog.sqlite", read_catalog)])
-def test_one_of_a_newer_aurora_is_refused_with_what_to_do_and_left_alone(
+def test_a_database_of_a_newer_aurora_is_refused_with_the_next_step_and_not_changed(
     tmp_path: Path, name: str, open_it: Callable[[Path], None]
 ) -> None:
     file = tmp_path / name

@@ -1,4 +1,4 @@
-"""The file rules: safe paths, settled or not, whole or not at all, one at a time, also when processes are killed."""
+"""Safe paths, settled files, atomic publication, staging and locks, also when processes are killed."""
 
 import multiprocessing
 import os
@@ -66,7 +66,7 @@ PATHS = st.lists(PIECES | st.binary(max_size=6) | st.text(max_size=4).map(lambda
 @example(b"")
 @example("FISH/þoka 1/-HDR #;.jpg".encode())
 @example("a\u2028b".encode())  # a line separator: Python's splitlines() would cut a manifest there
-def test_a_path_that_is_let_through_stays_below_any_root_and_is_the_one_that_was_given(raw: bytes) -> None:
+def test_an_accepted_path_is_unchanged_and_stays_below_any_root(raw: bytes) -> None:
     try:
         path = safe_relative(raw)
     except UnsafePathError:
@@ -85,7 +85,7 @@ def test_a_path_that_is_let_through_stays_below_any_root_and_is_the_one_that_was
 @example(b"a/.hidden")
 @example(b"a\n")
 @example(b"-rf")
-def test_a_path_that_needs_no_closer_look_would_have_passed_one(raw: bytes) -> None:
+def test_a_path_that_needs_no_further_check_would_pass_it(raw: bytes) -> None:
     if is_plain(raw):
         assert safe_relative(raw).encode() == raw
         assert not any(part.startswith((b".", b"-")) for part in raw.split(b"/"))
@@ -123,13 +123,13 @@ def test_an_unsafe_path_is_refused_with_its_reason(raw: bytes, reason: str) -> N
 
 def test_the_longest_allowed_name_leaves_room_for_a_temporary_one(tmp_path: Path) -> None:
     name = safe_relative(b"a" * 240)
-    (tmp_path / f".{name}.AbCdEf").touch()  # what rsync calls it meanwhile
+    (tmp_path / f".{name}.AbCdEf").touch()  # the temporary name of rsync
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300))
 @example(b"\x1b]0;title\x07|\n")
 @example("\ud800")
-def test_a_shown_name_is_printable_and_short(raw: bytes | str) -> None:
+def test_a_printable_name_is_printable_and_short(raw: bytes | str) -> None:
     text = printable(raw)
     assert text.isprintable()
     assert len(text) <= 200
@@ -142,7 +142,7 @@ def test_settled_is_old_enough_to_the_nanosecond(now: int, settle: int, offset: 
     assert is_settled(now - age, now, timedelta(seconds=settle)) == (offset >= 0 or settle == 0)
 
 
-def test_a_tally_counts_all_and_names_the_first() -> None:
+def test_a_count_counts_all_names_and_keeps_the_first() -> None:
     count = Count()
     for number in range(25):
         count.add(f"file {number}\n")
@@ -155,11 +155,11 @@ FILES = st.lists(st.builds(ScannedEntry, st.text(string.ascii_letters + "\0 1", 
 
 @given(FILES, FILES)
 @example([], [ScannedEntry("", FileVersion(0, 0))])
-def test_another_set_of_inputs_is_another_identity(
-    one: list[ScannedEntry[str]], other: list[ScannedEntry[str]]
+def test_different_inputs_have_different_data_versions(
+    first: list[ScannedEntry[str]], second: list[ScannedEntry[str]]
 ) -> None:
-    # NUL cannot stand in a path, and is what separates the parts.
-    clean = [[f for f in files if "\0" not in f.path] for files in (one, other)]
+    # NUL separates the parts; it cannot occur in a path.
+    clean = [[f for f in files if "\0" not in f.path] for files in (first, second)]
     assert (data_version("r/1", clean[0]) == data_version("r/1", clean[1])) == (clean[0] == clean[1])
     assert data_version("r/1", clean[0]) != data_version("r/2", clean[0])
 
@@ -167,7 +167,7 @@ def test_another_set_of_inputs_is_another_identity(
 @contextmanager
 def reading(read: Callable[[], object]) -> Iterator[list[object]]:
     """Call ``read`` again and again in a thread; yields what it returned or raised, without repetitions in a row."""
-    seen: list[object] = []
+    values: list[object] = []
     stop = threading.Event()
 
     def loop() -> None:
@@ -176,13 +176,13 @@ def reading(read: Callable[[], object]) -> Iterator[list[object]]:
                 value = read()
             except Exception as error:
                 value = error
-            if not seen or seen[-1] != value:
-                seen.append(value)
+            if not values or values[-1] != value:
+                values.append(value)
 
     thread = threading.Thread(target=loop)
     thread.start()
     try:
-        yield seen
+        yield values
     finally:
         stop.set()
         thread.join()
@@ -199,13 +199,13 @@ def test_a_reader_of_a_file_sees_the_old_one_or_the_new_one(tmp_path: Path) -> N
         assert not staged.exists()
 
     publish(versions[0])
-    with reading(target.read_bytes) as seen:
+    with reading(target.read_bytes) as values:
         for number, content in enumerate(versions[1:]):
             publish(content)
-            if number % 10 == 0:  # between these, the two race
-                until(lambda wanted=content: wanted in seen)
-    assert [versions.index(value) for value in seen] == sorted(versions.index(value) for value in seen)
-    assert len(seen) > 5
+            if number % 10 == 0:  # between these, writer and reader race
+                until(lambda expected=content: expected in values)
+    assert [versions.index(value) for value in values] == sorted(versions.index(value) for value in values)
+    assert len(values) > 5
     assert target.read_bytes() == versions[-1]
 
 
@@ -220,7 +220,7 @@ def test_a_reader_of_a_tree_sees_the_old_one_or_the_new_one(tmp_path: Path) -> N
         publish_tree(staged, target)
 
     def read() -> tuple[set[str], int]:
-        handle = os.open(target, os.O_RDONLY | os.O_DIRECTORY)  # as a reader that keeps the directory open
+        handle = os.open(target, os.O_RDONLY | os.O_DIRECTORY)  # like a reader that keeps the directory open
         try:
             texts = set()
             for name in "abc":
@@ -232,19 +232,19 @@ def test_a_reader_of_a_tree_sees_the_old_one_or_the_new_one(tmp_path: Path) -> N
             os.close(handle)
 
     publish(0)
-    assert not staged.exists(), "the first has nothing to change places with"
+    assert not staged.exists(), "there was no earlier tree to exchange"
     old: list[Path] = []
-    with reading(read) as seen:
+    with reading(read) as values:
         for number in range(1, 60):
             publish(number)
-            assert (staged / "a").read_text() == str(number - 1), "what was there before is left at the staged path"
+            assert (staged / "a").read_text() == str(number - 1), "the earlier tree is left at the staged path"
             old.append(staged.rename(tmp_path / f"old {number}"))
-    assert all(isinstance(value, tuple) and len(value[0]) == 1 and value[1] == 1 for value in seen)
-    assert len(seen) > 5
+    assert all(isinstance(value, tuple) and len(value[0]) == 1 and value[1] == 1 for value in values)
+    assert len(values) > 5
     assert sorted(os.listdir(target)) == ["a", "b", "c", "only in 59"]
 
 
-def test_a_tree_can_take_the_place_of_a_file(tmp_path: Path) -> None:
+def test_a_tree_can_replace_a_file(tmp_path: Path) -> None:
     target, staged = tmp_path / "target", tmp_path / "staged"
     target.write_text("a file")
     staged.mkdir()
@@ -273,28 +273,28 @@ def test_removing_never_follows_a_symlink(tmp_path: Path) -> None:
 
 
 def work(staging: Staging, name: str, pipe: Connection) -> None:
-    """Claim a place, put something there, say so, and wait to be killed or told to end."""
-    with staging.claim(name) as place:
-        place.mkdir()
-        (place / "half").write_text("half a product")
+    """Claim an entry, write half a product, report it, and wait to be killed or for a message to end."""
+    with staging.claim(name) as path:
+        path.mkdir()
+        (path / "half").write_text("half a product")
         pipe.send("claimed")
         pipe.recv()
 
 
 @contextmanager
 def worker(staging: Staging, name: str) -> Iterator[tuple[multiprocessing.process.BaseProcess, Connection]]:
-    here, there = fork.Pipe()
-    process = fork.Process(target=work, args=(staging, name, there))
+    parent_end, child_end = fork.Pipe()
+    process = fork.Process(target=work, args=(staging, name, child_end))
     process.start()
-    there.close()
-    assert here.poll(patient(60))
-    assert here.recv() == "claimed"
+    child_end.close()
+    assert parent_end.poll(patient(60))
+    assert parent_end.recv() == "claimed"
     try:
-        yield process, here
+        yield process, parent_end
     finally:
         process.kill()
         process.join()
-        here.close()
+        parent_end.close()
 
 
 @pytest.fixture
@@ -302,12 +302,12 @@ def staging(tmp_path: Path) -> Staging:
     return Staging(tmp_path / ".staging", tmp_path / "locks", wait=timedelta(seconds=0.2))
 
 
-def test_a_sweep_removes_what_a_killed_process_left_and_nothing_of_a_living_one(staging: Staging) -> None:
+def test_a_sweep_removes_entries_of_killed_processes_and_none_of_running_ones(staging: Staging) -> None:
     with worker(staging, "dead") as (dead, _), worker(staging, "alive"):
         assert dead.pid is not None
         os.kill(dead.pid, signal.SIGKILL)
         dead.join()
-        (staging.directory / "dead file").write_text("of a run before locks had this name")
+        (staging.directory / "dead file").write_text("of a run whose lock had another name")
         assert staging.sweep() == 2
         assert os.listdir(staging.directory) == ["alive"]
         assert (staging.directory / "alive" / "half").read_text() == "half a product"
@@ -315,44 +315,44 @@ def test_a_sweep_removes_what_a_killed_process_left_and_nothing_of_a_living_one(
     assert staging.sweep() == 0
 
 
-def test_a_sweep_of_a_place_that_was_never_used_removes_nothing(staging: Staging) -> None:
+def test_a_sweep_of_a_missing_staging_directory_removes_nothing(staging: Staging) -> None:
     assert staging.sweep() == 0
     assert not staging.directory.exists()
 
 
-def test_a_claim_is_exclusive_and_finds_an_empty_place(staging: Staging) -> None:
+def test_only_one_process_can_claim_an_entry_and_it_is_empty_at_first(staging: Staging) -> None:
     with worker(staging, "day") as (process, pipe):
         began = time.monotonic()
         with pytest.raises(BusyError, match=r"day: another run still works on this after 0 s; `fuser -v .*day\.lock`"):
             staging.claim("day").__enter__()
         assert 0.15 < time.monotonic() - began < patient(20)
-        with staging.claim("another day") as place:
-            assert not place.exists()
+        with staging.claim("another day") as path:
+            assert not path.exists()
         process.kill()
         process.join()
-        with staging.claim("day") as place:
-            assert not place.exists(), "the dead process's half product is gone"
-            place.write_text("whole")
-        assert not place.exists()
+        with staging.claim("day") as path:
+            assert not path.exists(), "the half product of the killed process is gone"
+            path.write_text("whole")
+        assert not path.exists()
         assert not pipe.closed
 
 
-def test_a_claim_waits_for_the_one_before(staging: Staging) -> None:
+def test_a_claim_waits_for_the_previous_claim(staging: Staging) -> None:
     staging.wait = timedelta(seconds=patient(60))
     with worker(staging, "day") as (_, pipe):
         threading.Timer(0.2, pipe.send, ["end"]).start()
-        with staging.claim("day") as place:
-            assert not place.exists()
+        with staging.claim("day") as path:
+            assert not path.exists()
 
 
-def fail(place: Path) -> None:
-    place.touch()
-    (place / "inside").touch()
+def fail(path: Path) -> None:
+    path.touch()
+    (path / "inside").touch()
 
 
-def test_what_fails_inside_a_claim_leaves_nothing(staging: Staging) -> None:
-    with pytest.raises(NotADirectoryError), staging.claim("day") as place:
-        fail(place)
+def test_a_failure_inside_a_claim_leaves_nothing(staging: Staging) -> None:
+    with pytest.raises(NotADirectoryError), staging.claim("day") as path:
+        fail(path)
     assert os.listdir(staging.directory) == []
 
 
@@ -384,7 +384,7 @@ def test_threads_of_one_process_exclude_each_other_too(tmp_path: Path) -> None:
         pass
 
 
-def test_a_program_that_was_started_under_a_lock_does_not_keep_it(tmp_path: Path) -> None:
+def test_a_program_that_was_started_while_a_lock_was_held_does_not_keep_it(tmp_path: Path) -> None:
     with hold_lock(tmp_path, "stream", timedelta(0)):
         sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], close_fds=False)
     try:

@@ -1,4 +1,4 @@
-"""A transaction is all or nothing, and what went wrong in it is what is raised, also where SQLite has ended it."""
+"""A transaction is atomic and raises the original error, even if SQLite has already rolled it back."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,26 +21,26 @@ def rows(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM t").fetchone()[0])
 
 
-def then_raise(db: sqlite3.Connection, statement: str, error: Exception) -> None:
+def execute_and_raise(db: sqlite3.Connection, statement: str, error: Exception) -> None:
     with immediate(db):
         db.execute(statement)
         raise error
 
 
-def test_a_block_that_raises_leaves_nothing_and_one_that_ends_leaves_all(db: sqlite3.Connection) -> None:
+def test_a_transaction_is_rolled_back_on_an_error_and_committed_otherwise(db: sqlite3.Connection) -> None:
     with pytest.raises(ValueError, match="no"):
-        then_raise(db, "INSERT INTO t VALUES (1)", ValueError("no"))
+        execute_and_raise(db, "INSERT INTO t VALUES (1)", ValueError("no"))
     assert (rows(db), db.in_transaction) == (0, False)
     with immediate(db):
         db.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
     assert (rows(db), db.in_transaction) == (2, False)
 
 
-def test_a_full_disk_is_what_is_raised_and_not_that_there_is_nothing_to_roll_back(db: sqlite3.Connection) -> None:
+def test_a_full_disk_raises_its_own_error_and_not_the_one_of_a_failed_rollback(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA max_page_count = 10")
     with pytest.raises(sqlite3.OperationalError, match="full"), immediate(db):
         db.executemany("INSERT INTO t VALUES (?)", ((b"x" * 4000,) for _ in range(20)))
     assert (rows(db), db.in_transaction) == (0, False)
     with pytest.raises(OSError, match="gone"):
-        then_raise(db, "ROLLBACK", OSError("gone"))  # as SQLite does by itself
+        execute_and_raise(db, "ROLLBACK", OSError("gone"))  # as SQLite does by itself
     assert not db.in_transaction

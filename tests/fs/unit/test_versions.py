@@ -1,4 +1,4 @@
-"""Versions of files: when two are the same, what a scan finds, and identities that products on disk have."""
+"""File versions: when two are the same, the entries of a scan, and the data versions of products on disk."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ SIZES, MTIMES = st.integers(0, 10**12), st.integers(10**18, 4 * 10**18)
 
 
 @given(SIZES, MTIMES, st.sampled_from([100, 10**3, 10**6, SECOND]))
-def test_a_copy_whose_file_system_keeps_less_of_the_mtime_is_the_same_version(size: int, mtime: int, step: int) -> None:
+def test_a_copy_on_a_file_system_with_coarser_mtimes_is_the_same_version(size: int, mtime: int, step: int) -> None:
     original, copy = FileVersion(size, mtime), FileVersion(size, mtime // step * step)
     assert original.same_as(copy)
     assert copy.same_as(original)
@@ -28,7 +28,7 @@ def test_another_size_or_a_later_second_is_another_version(size: int, other: int
     assert not version.same_as(FileVersion(size, mtime + seconds * SECOND))
 
 
-def test_a_scanned_entry_says_what_lies_there_and_follows_no_symlink(tmp_path: Path) -> None:
+def test_a_scanned_entry_has_kind_and_version_and_follows_no_symlink(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     os.utime(tmp_path / "file", ns=(7, 1_700_000_000_123_456_789))
     (tmp_path / "directory").mkdir()
@@ -46,7 +46,7 @@ def test_a_scanned_entry_says_what_lies_there_and_follows_no_symlink(tmp_path: P
     assert found["file"].version == FileVersion.of((tmp_path / "file").stat())
 
 
-def test_the_identity_of_a_product_is_the_one_that_products_on_disk_have() -> None:
+def test_the_data_version_of_a_product_is_the_same_as_in_products_on_disk() -> None:
     files = [ScannedEntry("a b/ü", FileVersion(5, 7)), ScannedEntry("c", FileVersion(0, 1_700_000_000_123_456_789))]
     text = "raw/1\0a b/ü\x005\x007\0c\x000\x001700000000123456789"
     assert data_version("raw/1", files) == hashlib.sha256(text.encode()).hexdigest()
@@ -55,4 +55,4 @@ def test_the_identity_of_a_product_is_the_one_that_products_on_disk_have() -> No
 def test_entries_are_sorted_by_path_then_size_then_mtime() -> None:
     order = [("a", 1, 9), ("a", 2, 1), ("a", 2, 3), ("b", 0, 0)]
     entries = [ScannedEntry(path, FileVersion(size, mtime)) for path, size, mtime in order]
-    assert sorted([*entries[2:], *entries[:2]]) == entries, "the order in which identities take their inputs"
+    assert sorted([*entries[2:], *entries[:2]]) == entries, "the order of inputs in a data version"

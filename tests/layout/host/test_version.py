@@ -1,4 +1,4 @@
-"""The version of a state directory: who writes it, what brings it forward, and what is refused."""
+"""The layout version of a state directory: when it is written and migrated, and which versions are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_new_directory_gets_the_version_of_this_aurora(tmp_path: Path) -> None
     assert check_state(tmp_path / "state") == VERSION
 
 
-def test_one_of_0_1_has_version_0_and_keeps_all_that_it_has(tmp_path: Path) -> None:
+def test_a_directory_of_aurora_0_1_has_version_0_and_keeps_its_files(tmp_path: Path) -> None:
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources/met.json").write_text("{}")
     assert check_state(tmp_path) == 0
@@ -38,12 +38,12 @@ def test_one_of_0_1_has_version_0_and_keeps_all_that_it_has(tmp_path: Path) -> N
     assert not any((tmp_path / "locks").iterdir())
 
 
-def test_who_only_reads_writes_nothing(tmp_path: Path) -> None:
+def test_a_check_of_the_version_writes_nothing(tmp_path: Path) -> None:
     assert check_state(tmp_path / "state") == 0
     assert not (tmp_path / "state").exists()
 
 
-def test_one_that_is_up_to_date_is_not_written_again(tmp_path: Path) -> None:
+def test_a_current_version_is_not_written_again(tmp_path: Path) -> None:
     open_state(tmp_path)
     before = version_file(tmp_path).stat()
     open_state(tmp_path)
@@ -51,7 +51,7 @@ def test_one_that_is_up_to_date_is_not_written_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("use", [check_state, open_state])
-def test_a_newer_one_is_refused_with_both_versions_and_the_next_step_and_left_alone(
+def test_a_newer_version_is_refused_with_both_versions_and_the_next_step_and_not_changed(
     tmp_path: Path, use: Callable[[Path], object]
 ) -> None:
     of_version(tmp_path, 7)
@@ -79,7 +79,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize("use", [check_state, open_state])
 @pytest.mark.parametrize("content", DAMAGED)
-def test_a_damaged_file_is_an_error_that_names_it_and_is_left_alone(
+def test_a_damaged_file_is_an_error_that_names_it_and_is_not_changed(
     tmp_path: Path, content: bytes, use: Callable[[Path], object]
 ) -> None:
     version_file(tmp_path).write_bytes(content)
@@ -99,19 +99,17 @@ def _count(state: Path) -> None:
         steps.write("step\n")
 
 
-def test_an_older_one_goes_through_every_step_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_version_is_migrated_by_every_step_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[tuple[int, int]] = []
     steps = {number: (lambda state, number=number: done.append((number, check_state(state)))) for number in range(4)}
     monkeypatch.setattr(version, "VERSION", 4)
     monkeypatch.setattr(version, "STEPS", steps)
     open_state(of_version(tmp_path, 1))
-    assert done == [(1, 1), (2, 2), (3, 3)], "each step finds the version that the one before has written"
+    assert done == [(1, 1), (2, 2), (3, 3)], "each step reads the version that the previous step has written"
     assert check_state(tmp_path) == 4
 
 
-def test_a_step_that_fails_is_done_again_and_those_before_it_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_step_is_repeated_and_earlier_steps_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(state: Path) -> None:
         raise AuroraError("no room")
 
@@ -132,7 +130,7 @@ def _open(state: Path, barrier: object) -> None:
     open_state(state)
 
 
-def test_of_many_that_write_first_at_once_one_does_each_step_and_all_go_on(tmp_path: Path) -> None:
+def test_each_step_runs_once_if_several_processes_migrate_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
     state = tmp_path / "state"

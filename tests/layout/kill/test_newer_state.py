@@ -1,4 +1,4 @@
-"""State of a newer Aurora: every asset, whoever else writes and every command refuses it, and writes nothing."""
+"""State of a newer Aurora: every asset, sensor, schedule and command refuses it and writes nothing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from aurora_platform.errors import NewerError
 from aurora_platform.layout import VERSION
 from tests.baseline.golden import write_site
 
-SAID = f"layout.json: written by a newer Aurora: version 7; this Aurora supports versions up to {VERSION}."
+NEWER_MESSAGE = f"layout.json: written by a newer Aurora: version 7; this Aurora supports versions up to {VERSION}."
 DAY = (datetime.now(UTC) - timedelta(days=1)).date()
 STREAM = "cl61"
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The home of a site with everything that there can be, and a state directory of a newer Aurora."""
+    """The home of a site with all parts configured, and a state directory of a newer Aurora."""
     file = write_site(tmp_path)
     data = yaml.safe_load(file.read_text())
     data["alerts"] = {"to": ["us@example.org"], "sender": "us@example.org", "transport": "file", "file": "mails"}
@@ -52,7 +52,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def written(home: Path) -> set[str]:
-    """What lies below the roots of the site, but for the version itself."""
+    """The files below the roots of the site, without the version file."""
     found = (path for root in ("raw", "products", "state", "manifests") for path in (home / root).rglob("*"))
     return {str(path.relative_to(home)) for path in found} - {"state/layout.json"}
 
@@ -72,24 +72,24 @@ def test_no_asset_writes_anything_over_state_of_a_newer_aurora(
             raise_on_error=False,
         )
         [failure] = [event for event in done.all_events if event.is_step_failure]
-        assert SAID in str(failure.event_specific_data), key.to_user_string()
+        assert NEWER_MESSAGE in str(failure.event_specific_data), key.to_user_string()
     assert written(home) == set()
 
 
-def test_a_sensor_that_writes_down_what_it_saw_refuses_it(
+def test_a_sensor_that_records_the_source_state_refuses_it(
     home: Path, definitions: Definitions, instance: DagsterInstance
 ) -> None:
     repository = definitions.get_repository_def()
     with (
         build_sensor_context(instance, repository_def=repository, resources=definitions.resources) as context,
-        pytest.raises(NewerError, match=re.escape(SAID)),
+        pytest.raises(NewerError, match=re.escape(NEWER_MESSAGE)),
     ):
         repository.get_sensor_def(f"arrivals_{STREAM}").evaluate_tick(context)
     assert written(home) == set()
 
 
 @pytest.mark.parametrize("name", [f"reconcile_{STREAM}", f"push_{STREAM}", "push_wxcam_products", f"verify_{STREAM}"])
-def test_a_schedule_that_looks_into_the_state_refuses_it(
+def test_a_schedule_that_reads_the_state_refuses_it(
     home: Path, definitions: Definitions, instance: DagsterInstance, name: str
 ) -> None:
     repository = definitions.get_repository_def()
@@ -103,7 +103,7 @@ def test_a_schedule_that_looks_into_the_state_refuses_it(
         pytest.raises(Exception, match="Error occurred during the evaluation") as caught,
     ):
         repository.get_schedule_def(name).evaluate_tick(context)
-    assert SAID in str(caught.value.__cause__)
+    assert NEWER_MESSAGE in str(caught.value.__cause__)
     assert written(home) == set()
 
 
@@ -128,18 +128,18 @@ def test_a_command_refuses_it_with_one_line_and_writes_nothing(home: Path, comma
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert line.startswith("Error: ")
-    assert SAID in line
+    assert NEWER_MESSAGE in line
     assert written(home) == set()
 
 
-def test_an_audit_says_it_in_one_line_and_goes_on(home: Path) -> None:
-    found = audit(home)
-    assert (found["state layout"]["level"], found["state layout"]["next_step"]) == (
+def test_an_audit_reports_it_in_one_line_and_goes_on(home: Path) -> None:
+    lines = audit(home)
+    assert (lines["state layout"]["level"], lines["state layout"]["next_step"]) == (
         "FAIL",
         "docs/operating.md, Runbook: newer Aurora",
     )
-    assert SAID in found["state layout"]["what"]
-    assert found["python"]["level"] == "ok"
+    assert NEWER_MESSAGE in lines["state layout"]["what"]
+    assert lines["python"]["level"] == "ok"
     assert written(home) == set()
 
 
@@ -151,7 +151,7 @@ def test_an_audit_says_it_in_one_line_and_goes_on(home: Path) -> None:
         ("{", "FAIL", "does not hold the version of this directory"),
     ],
 )
-def test_an_audit_says_which_version_the_state_has(home: Path, content: str | None, level: str, what: str) -> None:
+def test_an_audit_reports_the_version_of_the_state(home: Path, content: str | None, level: str, what: str) -> None:
     file = home / "state/layout.json"
     file.unlink()
     if content is not None:
@@ -164,10 +164,10 @@ def test_an_audit_says_which_version_the_state_has(home: Path, content: str | No
 
 def audit(home: Path) -> dict[str, dict[str, str]]:
     done = CliRunner().invoke(main, ["--site", str(home / "site.yaml"), "audit", "--json"])
-    return {one["component"]: one for one in json.loads(done.stdout)["findings"]}
+    return {line["component"]: line for line in json.loads(done.stdout)["findings"]}
 
 
-def test_what_only_looks_writes_no_version_and_the_first_that_writes_does(home: Path) -> None:
+def test_read_only_commands_write_no_version_and_the_first_command_that_writes_does(home: Path) -> None:
     file = home / "state/layout.json"
     file.unlink()
     for command in ("status", f"sync {STREAM} --dry-run"):
