@@ -70,8 +70,8 @@ class _SyncPlan:
 
     def _run_on[Result](self, host_name: str, action: Callable[[str], Result]) -> dict[str, Result | Exception]:
         host = self.site.hosts[host_name]
-        if host.where:
-            with self.bars.show_waiting(f"host {host_name} ({host.where})"):
+        if host.address_and_port:
+            with self.bars.show_waiting(f"host {host_name} ({host.address_and_port})"):
                 self.connections.login(host)
         names = [name for name in self.days if self.site.streams[name].host == host_name]
         results: dict[str, Result | Exception] = {}

@@ -1,1 +1,1 @@
-"""The site file as typed settings, one model a file: values only, no derived path."""
+"""The site file as typed settings, one model per file: values only, no derived paths."""

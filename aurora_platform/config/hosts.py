@@ -14,7 +14,7 @@ class HostSettings(Settings):
     """Whether its directories are on this machine: relative paths of streams are then relative to the site file."""
 
     @property
-    def where(self) -> str:
+    def address_and_port(self) -> str:
         """Its address and port; empty if it has none."""
         return ""
 
@@ -41,7 +41,7 @@ class SshHost(HostSettings):
     identity: UnquotedPath | None = None
 
     @property
-    def where(self) -> str:
+    def address_and_port(self) -> str:
         """Its address and port."""
         return f"{self.address}:{self.port}"
 

@@ -94,7 +94,7 @@ class HostAudit:
         except HostError as error:
             return self._unreachable(error, time.monotonic() - began)
         took = time.monotonic() - began
-        what = f"{self.host.user}@{self.host.where}, auth {self.host.auth}, login in {took:.2f} s"
+        what = f"{self.host.user}@{self.host.address_and_port}, auth {self.host.auth}, login in {took:.2f} s"
         lines = [
             AuditLine(self.name, Level.OK, what),
             self._audit_host_key(recorded_keys),

@@ -44,7 +44,7 @@ class SshArchiveHost:
     @property
     def name(self) -> str:
         """Its address, with the port if that is not 22."""
-        return self.host.address if self.host.port == 22 else self.host.where
+        return self.host.address if self.host.port == 22 else self.host.address_and_port
 
     @cached_property
     def session(self) -> SshSession:
@@ -57,7 +57,7 @@ class SshArchiveHost:
         output = self.session.ask(["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if output != "ready\n":
             raise HostRefusedError(
-                f"{self.host.where}: the login of {self.host.user} works, but a program cannot be run, or the login "
+                f"{self.host.address_and_port}: the login of {self.host.user} works, but a program cannot be run, or the login "
                 f"shell prints something before it: {printable(output.strip()) or 'nothing'!r}. "
                 f"{try_ssh_hint(self.host)}"
             )
@@ -78,7 +78,7 @@ class SshArchiveHost:
         arguments = rsync.push_arguments(upload_tree, file_list, root, work, keep_in)
         result = rsync.run(arguments, self.log, lock, DELIVERY_PROGRESS)
         if result.code and (message := result.disk_error):
-            raise TransferError(f"rsync could not write there: {message}")
+            raise TransferError(f"rsync could not write on the archive host: {message}")
         result.check()
         return TransferResult(
             result.stat("Literal data"), result.stat("Matched data"), result.messages[:1000], result.code == VANISHED

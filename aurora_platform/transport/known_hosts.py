@@ -253,10 +253,10 @@ def _matches(pattern: str, name: str) -> bool:
 
 def _is_hash_of(hashed: str, name: str) -> bool:
     try:
-        salt, digest = (base64.b64decode(part, validate=True) for part in hashed.split("|")[2:4])
+        salt, name_hash = (base64.b64decode(part, validate=True) for part in hashed.split("|")[2:4])
     except ValueError:
         return False
-    return hmac.compare_digest(hmac.digest(salt, name.lower().encode(), "sha1"), digest)
+    return hmac.compare_digest(hmac.digest(salt, name.lower().encode(), "sha1"), name_hash)
 
 
 def _decode(raw: bytes) -> str:

@@ -80,8 +80,8 @@ def remote_command(
     starts = [f"./{path}" for path in below] or ["."]
     skipped = [part for pattern in without for part in ("-path", f"./{pattern}", "-prune", "-o")]
     names = [part for pattern in named for part in ("-o", "-name", _SPECIAL.sub(r"\\\g<0>", pattern))]
-    wanted = ["(", "-type", "l", *names, ")"] if names else []
-    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *starts, *skipped, *wanted]
+    name_filter = ["(", "-type", "l", *names, ")"] if names else []
+    return ["sh", "-c", REMOTE_SCRIPT, "aurora-listing", root, *starts, *skipped, *name_filter]
 
 
 def matching(named: Iterable[str]) -> re.Pattern[bytes]:

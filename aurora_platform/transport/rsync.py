@@ -222,7 +222,7 @@ class RsyncTransfer:
         if result.code == _SOME_FAILED and (message := result.disk_error or result.write_denied):
             # Code 23 is for single files that the host cannot read; a failed write on this machine is not their fault.
             raise TransferError(
-                f"rsync could not write here: {message}",
+                f"rsync could not write on this machine: {message}",
                 transient=result.disk_error is not None,
                 is_full=result.is_full,
             )

@@ -175,7 +175,9 @@ class SshSession:
         try:
             return _POOL.get(self._key, lambda: connect(self.host, self.bounds), wait=4 * self.bounds.connect_seconds)
         except TimeoutError:
-            raise HostError(f"{self.host.where}: no answer in time to another request to the same host") from None
+            raise HostError(
+                f"{self.host.address_and_port}: no answer in time to another request to the same host"
+            ) from None
 
     def discard(self, connection: Connection) -> None:
         """Close a login that does not answer."""

@@ -420,6 +420,6 @@ def test_a_disk_on_which_nothing_can_be_made_is_no_fault_of_the_files(
     # rsync ends with 23 then, which else means that single files could not be read on the host.
     mount = f"mount -t tmpfs -o {options} tmpfs {tmp_path / 'work' / 'new'}"
     rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
-    with pytest.raises(TransferError, match=f"could not write here: .*{said}") as caught:
+    with pytest.raises(TransferError, match=f"could not write on this machine: .*{said}") as caught:
         fetch(tmp_path)
     assert is_transient(caught.value)

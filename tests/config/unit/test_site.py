@@ -553,10 +553,11 @@ def test_any_yaml_gives_a_site_or_a_site_error(tmp_path_factory: pytest.TempPath
 
 
 @given(where=st.sampled_from([
-    "name", "paths", "paths.raw", "paths.state", "hosts", "hosts.remote", "hosts.remote.address", "hosts.remote.port", "streams",
-    "hosts.remote.identity", "streams.wxcam", "streams.wxcam.path", "streams.wxcam.include", "streams.wxcam.day",
-    "streams.wxcam.start", "streams.wxcam.settle", "streams.wxcam.day_dirs", "streams.wxcam.host", "archive", "limits",
-    "streams.wxcam.day_names", "limits.look", "live", "live.every", "live.reconcile", "live.reconcile_days",
+    "name", "paths", "paths.raw", "paths.state", "hosts", "hosts.remote", "hosts.remote.address", "hosts.remote.port",
+    "streams", "hosts.remote.identity", "streams.wxcam", "streams.wxcam.path", "streams.wxcam.include",
+    "streams.wxcam.day", "streams.wxcam.start", "streams.wxcam.settle", "streams.wxcam.day_dirs",
+    "streams.wxcam.host", "archive", "limits", "streams.wxcam.day_names", "limits.look", "live", "live.every",
+    "live.reconcile", "live.reconcile_days",
 ]), value=TREES)  # fmt: skip
 def test_one_arbitrary_value_in_a_good_file_gives_a_site_or_a_site_error(
     tmp_path_factory: pytest.TempPathFactory, where: str, value: object

@@ -27,7 +27,7 @@ from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.remote_sha256 import BEHIND_SYMLINK, MISSING, NOT_BELOW_ROOT, NOT_REGULAR, SYMLINK
 from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
-from tests.inotify import when_it_is_read
+from tests.inotify import watch_reads
 from tests.mirror.parts import host_of
 from tests.patience import factor, patient, until
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_changed_while_it_is_read_has_no_checksum(
 
     hasher = ssh.hasher(host_of(hosts[tool]))
     list(hasher.checksums(str(sparse_home), ["nothing"]))  # determines the tool
-    with when_it_is_read(path) as wait_until_it_is_read, ThreadPoolExecutor(1) as executor:
+    with watch_reads(path) as wait_until_it_is_read, ThreadPoolExecutor(1) as executor:
         change = executor.submit(lambda: (wait_until_it_is_read(), change_file()))
         found = list(hasher.checksums(str(sparse_home), ["file"]))
         change.result()
@@ -382,7 +382,7 @@ def test_a_reader_that_stops_ends_the_remote_programs(
         sparse(sparse_home / name, 1 << 40)  # ten minutes of hashing, and more
     set_heartbeat("0.1", monkeypatch)
     found = ssh.hasher(host_of(hosts[tool])).checksums(str(sparse_home), ["small", *"abc"])
-    with when_it_is_read(sparse_home / "a") as wait_until_it_is_read:
+    with watch_reads(sparse_home / "a") as wait_until_it_is_read:
         assert next(found).path == "small"
         wait_until_it_is_read()
     found.close()
