@@ -128,7 +128,11 @@ class HostAudit:
 
     def _message(self, error: Exception) -> str:
         # The next step is a separate field of the line.
-        return str(error).replace(self._known_hosts_copy, str(self.known_hosts)).removesuffix(f" {try_ssh_hint(self.host)}")
+        return (
+            str(error)
+            .replace(self._known_hosts_copy, str(self.known_hosts))
+            .removesuffix(f" {try_ssh_hint(self.host)}")
+        )
 
     def _unreachable(self, error: HostError, took: float) -> list[AuditLine]:
         message = self._message(error)
@@ -274,7 +278,8 @@ def audit_known_hosts(known_hosts: Path) -> Iterator[AuditLine]:
     if not damaged:
         yield AuditLine("known_hosts", Level.OK, f"{known_hosts}: every line can be read")
         return
-    what = f"{format_line_numbers(damaged)} of {known_hosts} cannot be read ({', '.join(sorted(set(damaged.values())))}); a host "
+    reasons = ", ".join(sorted(set(damaged.values())))
+    what = f"{format_line_numbers(damaged)} of {known_hosts} cannot be read ({reasons}); a host "
     what += "named in such a line and in no other line is refused"
     step = f"compare the key of each such host with the key on the host, then: {removal_command(damaged, known_hosts)}"
     yield AuditLine("known_hosts", Level.WARN, what, step)

@@ -57,8 +57,8 @@ class SshArchiveHost:
         output = self.session.ask(["sh", "-c", _PREPARE, "aurora-prepare", root, work, NEW, PARTIAL])
         if output != "ready\n":
             raise HostRefusedError(
-                f"{self.host.address_and_port}: the login of {self.host.user} works, but a program cannot be run, or the login "
-                f"shell prints something before it: {printable(output.strip()) or 'nothing'!r}. "
+                f"{self.host.address_and_port}: the login of {self.host.user} works, but a program cannot be run, or "
+                f"the login shell prints something before it: {printable(output.strip()) or 'nothing'!r}. "
                 f"{try_ssh_hint(self.host)}"
             )
 

@@ -35,8 +35,8 @@ def connect_error_message(error: Exception, host: SshHost, known_hosts: Path, se
     """Explain why no session with ``host`` could be opened; ``seconds`` is the bound of each step of the login."""
     if isinstance(error, BadHostKeyException):
         return (
-            f"{host.address_and_port}: the host key has CHANGED; refused. If the host was really reinstalled, remove its line "
-            f"from {known_hosts} and run again."
+            f"{host.address_and_port}: the host key has CHANGED; refused. If the host was really reinstalled, remove "
+            f"its line from {known_hosts} and run again."
         )
     return f"{host.address_and_port}: {_login_failure(error, host, f'{round(seconds, 1):g} s')} {try_ssh_hint(host)}"
 
