@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_hashed_has_a_reason_and_the_other_files_have_chec
     assert found["folder/file"].sha256 == sha256sum(root / "folder" / "file")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything; see test_hashing for another user")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file; test_ssh_checksums tests another user")
 def test_a_file_without_read_permission_has_that_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch(mode=0)
     assert checksums(tmp_path, ["file"])["file"].error == "cannot be read (Permission denied)"
