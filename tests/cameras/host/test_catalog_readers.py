@@ -164,7 +164,8 @@ def test_a_catalogue_of_the_earlier_scripts_is_used_and_extended(sky: Sky) -> No
         ]
         plan = db.execute("EXPLAIN QUERY PLAN SELECT * FROM images WHERE day_utc = '2026-08-18'").fetchall()
         assert "USING INDEX images_by_day" in plan[0][3]
-    assert sky.refresh().wrote is False
+    report = sky.refresh()
+    assert (report.added, report.changed, report.removed) == (0, 0, 0)
 
 
 def test_clips_and_images_are_found_by_time_across_midnight(sky: Sky) -> None:

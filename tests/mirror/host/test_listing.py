@@ -385,7 +385,7 @@ def test_other_output_of_a_login_shell_is_not_counted_as_a_complaint_of_find() -
     assert unreadable.total == 2
     assert unreadable.first == ["‘./x’: Permission denied", "`./y': Input/output error"]
     many = Count()
-    complaints(noise.encode() * 2000 + b"find: './x': Permission denied", many)
+    count_unreadable(noise.encode() * 2000 + b"find: './x': Permission denied", many)
     assert many.total == 1, "for any amount of other output"
 
 

@@ -23,7 +23,7 @@ from aurora_platform.transport.listing import LocalSource
 from aurora_platform.transport.openssh import openssh_command
 from aurora_platform.transport.ssh_session import SshSession
 from aurora_simulator.ssh_server import SshServer
-from tests.mirror.parts import HERE, host_of
+from tests.mirror.parts import LOCAL_HOST, host_of
 from tests.patience import patient, until
 
 LOG = logging.getLogger("tests.transport")
@@ -370,7 +370,7 @@ def test_neither_the_users_configuration_nor_an_agent_is_used(
 
 
 def test_a_local_host_needs_no_ssh(ssh: Connections) -> None:
-    assert isinstance(ssh.source(HERE), LocalSource)
+    assert isinstance(ssh.source(LOCAL_HOST), LocalSource)
 
 
 def test_a_request_does_not_wait_for_the_acknowledgement_of_the_previous_request(
