@@ -244,5 +244,5 @@ def test_earlier_versions_are_kept_outside_of_every_root_of_the_archive(places: 
     assert ArchiveLayout.of(archive).replaced == kept
     for root in ArchiveLayout.of(archive).roots:
         inside = f"{root.rstrip('/')}/below"
-        with pytest.raises(ValidationError, match="replaced: outside of"):
+        with pytest.raises(ValidationError, match="replaced: must be outside of"):
             Archive(hosts=(host,), **(places | {"replaced": inside}))

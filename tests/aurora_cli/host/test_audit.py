@@ -154,7 +154,7 @@ def test_hosts_that_are_down_or_silent_cost_their_bound_once_and_hide_no_other_r
     assert lines["host dead"]["next_step"].startswith(f"try by hand: ssh -p {port} ")
     assert f"127.0.0.3:{silent.port}: the host accepted the connection, then" in lines["host silent0"]["what"]
     assert lines["source on_dead"]["level"] == "off"
-    assert "not seen" in lines["source on_dead"]["what"]
+    assert "not checked" in lines["source on_dead"]["what"]
     assert [lines[f"host silent{number}"]["level"] for number in range(3)] == ["FAIL"] * 3
     assert lines["host ass"]["level"] == lines["source power"]["level"] == "ok"
     assert (silent.connections, silent.most_at_once) == (3, 3), "three silent hosts are waited for at the same time"
@@ -186,7 +186,7 @@ def test_directories_that_are_missing_unreadable_or_planned_offline(observatory:
     assert lines["source radar"]["level"] == "off"
     assert "planned offline" in lines["source radar"]["what"]
     if observatory.aps.auth == "none" or os.geteuid() != 0:
-        assert lines["source power"]["what"] == f"not readable: {parent / 'power'} there"
+        assert lines["source power"]["what"] == f"not readable: {parent / 'power'}"
 
 
 def test_a_host_without_an_enabled_stream_is_not_contacted(observatory: Observatory, tmp_path: Path) -> None:
@@ -233,7 +233,9 @@ def test_the_version_of_a_hosts_rsync_is_shown_and_an_incompatible_one_fails(
     file = write_site_with_programs(observatory, tmp_path)
     line = audit_lines(run_aurora(file, "audit", "--json"))["host ass rsync"]
     assert (line["level"], line["what"]) == (level, what)
-    assert ("3.5.0 or later there, or see that the package has the fixes" in line["next_step"]) == (BELOW in what)
+    assert ("3.5.0 or later on the host, or check that the package has the fixes" in line["next_step"]) == (
+        BELOW in what
+    )
     assert ("3.1.0 or later" in line["next_step"]) == (level != "ok" and BELOW not in what)
 
 
@@ -365,7 +367,7 @@ def test_a_path_of_the_site_file_is_never_run_as_a_command(observatory: Observat
         path = parent / "$(touch owned); `touch owned` '\"&| *\\"
         path.mkdir()
         file = observatory.write_site(tmp_path, lambda data: data["streams"]["cl61"].update(path=str(path)))
-        assert audit_lines(run_aurora(file, "audit", "--json"))["source cl61"]["what"] == f"readable: {path} there"
+        assert audit_lines(run_aurora(file, "audit", "--json"))["source cl61"]["what"] == f"readable: {path}"
         assert [*parent.iterdir()] == [path]
 
 
@@ -415,7 +417,7 @@ def test_an_rsync_without_fsync_fails_and_an_rsync_without_the_security_fixes_wa
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     line = audit_lines(run_aurora(site_file, "audit", "--json"))["tool rsync"]
     assert line["level"] == level
-    assert ("3.5.0 or later, or see that the package has the fixes" in line["next_step"]) == (level == "warn")
+    assert ("3.5.0 or later, or check that the package has the fixes" in line["next_step"]) == (level == "warn")
 
 
 def test_a_tool_that_is_missing_fails_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def test_a_mail_that_cannot_be_sent_waits_and_the_exit_code_is_2(
     done = aurora()
     assert done.exit_code == 2
     assert "disk raw" in done.stdout
-    assert "could not send a mail about 1 event: no way out for mail" in done.stderr
+    assert "could not send a mail about 1 event: no transport for mail" in done.stderr
     relay.start()
     assert aurora().exit_code == 1
     assert relay.subjects == ["[demo] 1 new: disk raw"]
@@ -122,7 +122,7 @@ def test_a_test_mail_is_sent_by_the_chosen_transport_which_is_named(
     relay.stop()
     done = aurora("--test")
     assert done.exit_code == 2
-    assert "could not send the test mail to operator@example.org: no way out for mail" in done.stderr
+    assert "could not send the test mail to operator@example.org: no transport for mail" in done.stderr
 
 
 def test_a_missing_latest_json_is_pending_at_first(aurora: Callable[..., Result], tmp_path: Path) -> None:

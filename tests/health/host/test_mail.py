@@ -270,7 +270,7 @@ def test_sendmail_gets_recipients_as_arguments_and_the_mail_on_stdin(
     monkeypatch.setenv("RELAY_PASSWORD", PASSWORD)
     home = programs("sendmail", 'home=${0%/bin/*}\nprintf "%s\\n" "$@" >$home/argv\ncat >$home/mail\nset >$home/env')
     transport = Mailer(settings(transport="sendmail", to=["-oQ@example.org", "b@example.org"])).send(mail())
-    assert transport == "sendmail (as the site file says)"
+    assert transport == "sendmail (as configured in the site file)"
     assert (home / "argv").read_text().split() == [
         *("-i", "-f", "aurora@example.org", "--", "-oQ@example.org", "b@example.org")
     ]

@@ -212,5 +212,5 @@ def test_an_invalid_keep_free_is_refused_with_its_key(tmp_path: Path, value: obj
     demo = Path("sites/demo.yaml").read_text()
     site = tmp_path / "site.yaml"
     site.write_text(f"{demo}\nlimits: {{keep_free: {value!r}}}\n")
-    with pytest.raises(SiteError, match=r"limits\.keep_free: a part of the disk or a size: 2%, 500M, 20G, 1T"):
+    with pytest.raises(SiteError, match=r"limits\.keep_free: must be a part of the disk or a size: 2%, 500M, 20G, 1T"):
         load_site(site)
