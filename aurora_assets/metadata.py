@@ -67,12 +67,16 @@ def _entries(name: str, value: Any, show: Show) -> Metadata:
     match value:
         case Count():
             return {name: value.total} | ({f"{name}_first": "; ".join(value.first)} if value.first else {})
+        case Mapping() if all(isinstance(reason, Count) for reason in value.values()):
+            return {name: sum(count.total for count in value.values())} | _refused_files(name, value)
         case Mapping():
             return {name: len(value)} | ({f"{name}_files": names(value)} if value else {})
         case Path():
             return {name: MetadataValue.path(str(value))}
         case (datetime(), datetime()):
             return span(value)
+        case datetime():
+            return {name: MetadataValue.timestamp(value)}
         case float():
             return {name: round(value, 3)}
         case bool() | int() | str():
@@ -81,6 +85,15 @@ def _entries(name: str, value: Any, show: Show) -> Metadata:
         texts = [str(one) for one in value]
         return {name: "\n".join(texts)} if texts else {}
     raise TypeError(f"{name}: {type(value).__name__} cannot be shown")
+
+
+def _refused_files(name: str, reasons: Mapping[str, Count]) -> Metadata:
+    """Counts by their reason, as a table with the first names."""
+    rows: list[Mapping[str, str | int | float]] = [
+        {"reason": reason, "files": count.total, "first": ", ".join(count.first)}
+        for reason, count in sorted(reasons.items())
+    ]
+    return {f"{name}_files": table(rows)} if rows else {}
 
 
 def column_schema(columns: Mapping[str, tuple[str, str]]) -> Metadata:

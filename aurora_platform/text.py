@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 MOST_NAMED = 10  # how many names a report lists per count
 
@@ -40,6 +41,19 @@ def human_size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def format_age(seconds: float | None) -> str:
+    """Format an age for people: ``119 s``, ``2 min``, ``2.0 h``, ``2.0 days``, ``never``."""
+    if seconds is None:
+        return "never"
+    whole = timedelta(seconds=round(seconds))
+    if whole < timedelta(minutes=2):
+        return f"{whole.seconds} s"
+    if whole < timedelta(hours=2):
+        return f"{whole.seconds // 60} min"
+    hours = whole.total_seconds() / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 @dataclass

@@ -21,7 +21,7 @@ from aurora_assets import run_tags
 from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.automation import default_status
 from aurora_assets.jobs import day_job_name
-from aurora_assets.mirror.assets import survey_metadata
+from aurora_assets.metadata import metadata_of
 from aurora_assets.partitions import live_days
 from aurora_assets.run_requests import Attempts
 from aurora_platform.config.site import Site
@@ -126,5 +126,5 @@ def _observe(name: str, survey: Survey, cursor: str | None) -> tuple[list[AssetO
         is_due = True
     if not is_due:
         return [], cursor
-    observation = AssetObservation(source_key(name), metadata=survey_metadata(survey))
+    observation = AssetObservation(source_key(name), metadata=metadata_of(survey))
     return [observation], json.dumps({"state": state, "at": now.isoformat(timespec="seconds")})

@@ -14,15 +14,13 @@ from dagster import (
 
 from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import Metadata, common_version, table
+from aurora_assets.metadata import common_version, metadata_of
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import mirror
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.layout import Layout, open_state
-from aurora_platform.mirror.plan import describe_refused
-from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
-from aurora_platform.mirror.scan import Survey
+from aurora_platform.mirror.reports import RECIPE
 from resources.hosts import HostsResource
 
 
@@ -94,71 +92,13 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         for line in report.short_of_space:
             context.log.warning(line)
         if all(day.day >= live_from for day in report.days):
-            # What a pass over old days saw says nothing of the source as it is now.
-            context.log_event(AssetObservation(source_key(name), metadata=_source_metadata(report)))
+            # A pass over old days says nothing about the source as it is now.
+            context.log_event(AssetObservation(source_key(name), metadata=metadata_of(report.source)))
         for day in report.days:
-            context.add_asset_metadata(_day_metadata(day), partition_key=day.day.isoformat())
+            context.add_asset_metadata(metadata_of(day), partition_key=day.day.isoformat())
         return MaterializeResult(
-            metadata=_pass_metadata(report),
+            metadata={"summary": report.summary(), **metadata_of(report)},
             data_version=DataVersion(common_version([day.data_version for day in report.days])),
         )
 
     return raw
-
-
-def _newest(newest_ns: int | None) -> Metadata:
-    """When the newest file was written, by its host's clock; a number for the UI's plots."""
-    return {} if newest_ns is None else {"newest_file": MetadataValue.timestamp(newest_ns / 1e9)}
-
-
-def survey_metadata(survey: Survey) -> Metadata:
-    """What a sensor saw of a source."""
-    return {
-        **_newest(survey.newest_ns),
-        "files": survey.files,
-        "bytes": survey.bytes,
-        "unsettled": survey.unsettled,
-        "refused": survey.refusals,
-        "missing_here": sum(day.missing for day in survey.behind),
-        "directories_not_readable": survey.unreadable.total,
-        "not_readable": ", ".join(survey.unreadable.first) or "none",
-        "seconds": round(survey.seconds, 3),
-    }
-
-
-def _source_metadata(report: MirrorReport) -> Metadata:
-    return {
-        **_newest(report.newest_ns),
-        "files": report.total("seen"),
-        "unsettled": report.unsettled,
-        "directories_not_readable": report.unreadable.total,
-        "not_readable": ", ".join(report.unreadable.first) or "none",
-    }
-
-
-def _pass_metadata(report: MirrorReport) -> Metadata:
-    return {
-        "summary": report.summary(),
-        "seconds": round(report.seconds, 3),
-        "rate_bytes_per_s": round(report.rate),
-        "resumed_bytes": report.resumed_bytes,
-        "not_of_this_stream": report.unexpected,
-        "directories_not_readable": report.unreadable.total,
-        "transfer_messages": "\n".join(report.messages) or "none",
-    }
-
-
-def _day_metadata(day: DayReport) -> Metadata:
-    return {
-        "seen": day.seen,
-        "copied": day.copied,
-        "unchanged": day.unchanged,
-        "unsettled": day.unsettled.total,
-        "unsettled_first": ", ".join(day.unsettled.first) or "none",
-        "refused": day.refused_count,
-        "refused_files": table(
-            {"reason": reason, "files": count, "first": first} for reason, count, first in describe_refused(day.refused)
-        ),
-        "bytes": day.bytes,
-        "inputs_sha256": day.data_version,
-    }

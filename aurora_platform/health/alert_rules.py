@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from aurora_platform.config.health import Alerts
-from aurora_platform.health.assessment import OVERDUE_DETAILS, describe_overdue_ticks, format_age, is_planned_offline
+from aurora_platform.health.assessment import OVERDUE_DETAILS, describe_overdue_ticks, is_planned_offline
 from aurora_platform.health.models import Check, Filesystem, Freshness, Level, Manifest, Platform, Run, Snapshot
 from aurora_platform.health.next_steps import (
     NEVER_MAILED,
@@ -22,7 +22,7 @@ from aurora_platform.health.next_steps import (
     failed_check_details,
     failed_check_message,
 )
-from aurora_platform.text import printable
+from aurora_platform.text import format_age, printable
 
 STOPPED_AFTER = timedelta(minutes=15)
 """The collector writes every five minutes; an older file does not show the present state."""

@@ -6,7 +6,6 @@ Gray means unknown, or planned offline. It is neither good nor bad, and does not
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import timedelta
 
 from aurora_platform.config.health import Endpoints, Health
 from aurora_platform.health.models import (
@@ -26,6 +25,7 @@ from aurora_platform.health.models import (
 )
 from aurora_platform.health.next_steps import REPORTED_BY_MANIFESTS, failed_check_details, failed_check_message
 from aurora_platform.layout import manifests_key
+from aurora_platform.text import format_age
 
 _AMBER_FROM = 2 / 3  # of stale_after
 NOT_LOADED_DETAILS = (
@@ -323,16 +323,3 @@ def _check_page(page: Page, endpoints: Endpoints) -> Check:
         details=f"Stage: page. See: curl -sI {page.url}",
         metrics={"status": page.status, "seconds": page.seconds},
     )
-
-
-def format_age(seconds: float | None) -> str:
-    """Format an age for people: ``119 s``, ``2 min``, ``2.0 h``, ``2.0 days``, ``never``."""
-    if seconds is None:
-        return "never"
-    whole = timedelta(seconds=round(seconds))
-    if whole < timedelta(minutes=2):
-        return f"{whole.seconds} s"
-    if whole < timedelta(hours=2):
-        return f"{whole.seconds // 60} min"
-    hours = whole.total_seconds() / 3600
-    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"

@@ -15,11 +15,12 @@ from typing import Any, Literal
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.health.assessment import format_age, rate_age
+from aurora_platform.health.assessment import rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
+from aurora_platform.text import format_age
 from aurora_platform.transport.listing import LocalSource
 
 Component = Literal["source", "here", "archive", "product"]

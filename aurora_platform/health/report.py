@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging, append_lines, publish_file
-from aurora_platform.health.assessment import find_broken_stages, format_age, sorted_by_level
+from aurora_platform.health.assessment import find_broken_stages, sorted_by_level
 from aurora_platform.health.models import Assessment, Freshness, Level, Snapshot
 from aurora_platform.layout import STAGING, Layout
-from aurora_platform.text import printable
+from aurora_platform.text import format_age, printable
 
 _TEMPLATE = """\
 # {{ snapshot.site }}: {{ assessment.overall_level.upper() }}

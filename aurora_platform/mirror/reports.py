@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import Annotated
 
+from aurora_platform.report_fields import RARE, SHOWN, Show
 from aurora_platform.text import Count, counted
 
 RECIPE = "raw/1"
@@ -19,17 +21,27 @@ class DayReport:
     """What a pass did for one UTC day: seen = copied + unchanged + unsettled + refused."""
 
     day: date
-    seen: int
-    copied: int
-    unchanged: int
-    unsettled: Count
-    refused: dict[str, Count]
-    bytes: int
-    data_version: str
+    seen: Annotated[int, SHOWN]
+    copied: Annotated[int, Show(rank=1)]
+    unchanged: Annotated[int, SHOWN]
+    unsettled: Annotated[Count, Show(rank=3)]
+    refused: Annotated[dict[str, Count], Show(rank=4)]
+    bytes: Annotated[int, Show(unit="bytes", rank=2)]
+    data_version: Annotated[str, Show("inputs_sha256")]
 
     @property
     def refused_count(self) -> int:
         return sum(count.total for count in self.refused.values())
+
+
+@dataclass(frozen=True)
+class SourceObservation:
+    """What a pass over the live window saw of the source."""
+
+    newest: Annotated[datetime | None, Show("newest_file")]
+    files: Annotated[int, SHOWN]
+    unsettled: Annotated[int, SHOWN]
+    unreadable: Annotated[Count, Show("directories_not_readable", rare=True)]
 
 
 @dataclass
@@ -37,12 +49,12 @@ class MirrorReport:
     """What a pass over some days did."""
 
     days: list[DayReport]
-    unexpected: int
-    unreadable: Count
+    unexpected: Annotated[int, SHOWN]
+    unreadable: Annotated[Count, Show("directories_not_readable", rare=True)]
     newest_ns: int | None
-    seconds: float
-    resumed_bytes: int = 0
-    messages: Sequence[str] = ()
+    seconds: Annotated[float, SHOWN]
+    resumed_bytes: Annotated[int, RARE] = 0
+    messages: Annotated[Sequence[str], Show("transfer_messages")] = ()
     unmatched: int = 0
     """See :attr:`aurora_platform.mirror.plan.Plan.unmatched`."""
 
@@ -54,9 +66,15 @@ class MirrorReport:
         return sum(day.unsettled.total for day in self.days)
 
     @property
-    def rate(self) -> float:
+    def rate(self) -> Annotated[float, Show("rate_bytes_per_s", rare=True)]:
         """Bytes per second, over the whole pass."""
         return self.total("bytes") / self.seconds if self.seconds else 0.0
+
+    @property
+    def source(self) -> SourceObservation:
+        """What the pass saw of the source."""
+        newest = None if self.newest_ns is None else datetime.fromtimestamp(self.newest_ns / 1e9, UTC)
+        return SourceObservation(newest, self.total("seen"), self.unsettled, self.unreadable)
 
     @property
     def short_of_space(self) -> list[str]:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
+from typing import Annotated
 
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan, EntryPlanner, Plan
+from aurora_platform.report_fields import BYTES, SHOWN, Show
 from aurora_platform.streams.classify import Directories, day_directory_patterns
 from aurora_platform.streams.state import DayAtSource
-from aurora_platform.text import MOST_NAMED, Count, counted, printable
+from aurora_platform.text import MOST_NAMED, Count, counted, format_age, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source
 
@@ -68,14 +70,14 @@ class Survey(Plan):
     """The first day to count, if no days were requested by name."""
     clock_ns: int = 0
     """The host's clock at the listing, ns since epoch, UTC."""
-    files: int = 0
-    bytes: int = 0
+    files: Annotated[int, Show(rank=2)] = 0
+    bytes: Annotated[int, BYTES] = 0
     refused: Count = field(default_factory=Count)
     """Refused entries whose day is unknown."""
-    unreadable: Count = field(default_factory=Count)
+    unreadable: Annotated[Count, Show("directories_not_readable", rare=True)] = field(default_factory=Count)
     is_whole: bool = True
     """False if the time limit came before the end of the listing; the counts until then are right."""
-    seconds: float = 0.0
+    seconds: Annotated[float, SHOWN] = 0.0
 
     def day_plan(self, day: date) -> DayPlan | None:
         if self.start is not None and day >= self.start:
@@ -97,15 +99,20 @@ class Survey(Plan):
         return sorted(days, key=lambda day: day.day, reverse=True)
 
     @property
-    def unsettled(self) -> int:
+    def missing(self) -> Annotated[int, Show("missing_locally", rank=3)]:
+        """Settled files that are missing or different locally."""
+        return sum(day.missing for day in self.behind)
+
+    @property
+    def unsettled(self) -> Annotated[int, Show(rank=4)]:
         return sum(day.unsettled.total for day in self.days.values())
 
     @property
-    def refusals(self) -> int:
+    def refusals(self) -> Annotated[int, Show("refused")]:
         return self.refused.total + sum(day.refused_count for day in self.days.values())
 
     @property
-    def newest(self) -> datetime | None:
+    def newest(self) -> Annotated[datetime | None, Show("newest_file", rank=1)]:
         """The mtime of the newest file, by the host's clock."""
         return None if self.newest_ns is None else datetime.fromtimestamp(self.newest_ns // 10**9, UTC)
 
@@ -137,7 +144,9 @@ class Survey(Plan):
         if self.newest is None:
             newest = "no file of this stream on these days"
         else:
-            age = f"{self.ahead} ahead of the host's clock" if self.ahead else f"{self.age} old"
+            age = f"{format_age((self.age or timedelta()).total_seconds())} old"
+            if self.ahead:
+                age = f"{format_age(self.ahead.total_seconds())} ahead of the host's clock"
             newest = f"newest {self.newest:%Y-%m-%d %H:%M:%S} UTC, {age}"
         parts = [f"{counted(self.files, 'file')} listed ({self.bytes / 1e6:.1f} MB)", newest]
         parts += [none_matches(self.unmatched)] * bool(self.unmatched)

@@ -198,7 +198,7 @@ def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
         for path in paths:
             not_ours = Path(path).name.startswith("-HDR")  # does not match the stream: counted with AUTO, LONG, SHORT
             assert is_named(path) or not_ours, f"{fault}: {path!r} is nowhere"
-    assert raw["not_of_this_stream"] == 3 * 2 * 12 + 1
+    assert raw["unexpected"] == 3 * 2 * 12 + 1
     assert set(refused) == {
         "symlink",
         "control character in the name",
