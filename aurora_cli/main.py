@@ -11,6 +11,10 @@ VERBS = {
         "aurora_cli.demo:demo",
         "Create a demo site in DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated camera.",
     ),
+    "init": Verb(
+        "aurora_cli.init:init",
+        "Write a site file: ask, list a few files of the host, and propose the rules by which they are mirrored.",
+    ),
     "audit": Verb("aurora_cli.audit:audit", "Check that this machine, every host and the archive are ready for use."),
     "status": Verb(
         "aurora_cli.status:status",

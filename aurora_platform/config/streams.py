@@ -89,15 +89,21 @@ class Stream(Settings):
         if match is None:
             return None
         parts = match.groupdict()
-        return _day_named(parts.get("Y"), parts.get("y"), parts.get("m"), parts.get("d"))
+        return _day_named(parts.get("Y"), parts.get("y"), parts.get("m"), parts.get("d"), parts.get("j"))
 
 
 @lru_cache(1024)  # most files are of the same day as the file before
-def _day_named(year: str | None, year_of_2000: str | None, month: str | None, day: str | None) -> date | None:
+def _day_named(
+    year: str | None, year_of_2000: str | None, month: str | None, day: str | None, day_of_year: str | None
+) -> date | None:
     try:
-        return date(int(year) if year else 2000 + int(year_of_2000 or ""), int(month or ""), int(day or ""))
-    except ValueError:
+        number = int(year) if year else 2000 + int(year_of_2000 or "")
+        if day_of_year is None:
+            return date(number, int(month or ""), int(day or ""))
+        found = date(number, 1, 1) + timedelta(days=int(day_of_year) - 1)
+    except (ValueError, OverflowError):
         return None
+    return found if found.year == number else None
 
 
 def _compiled(include: Sequence[str]) -> re.Pattern[str]:

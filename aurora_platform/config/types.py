@@ -100,8 +100,8 @@ def _day_rule(value: str) -> str:
         groups = set(re.compile(value).groupindex)
     except re.error as error:
         raise ValueError(f"must be a regular expression ({error}), or: mtime") from None
-    if not ({"m", "d"} <= groups and groups & {"Y", "y"}):
-        raise ValueError("needs the named groups Y (or y), m and d, or the word mtime")
+    if not (({"m", "d"} <= groups or "j" in groups) and groups & {"Y", "y"}):
+        raise ValueError("needs the named groups Y (or y), m and d (or j, the day of the year), or the word mtime")
     return value
 
 
