@@ -65,8 +65,8 @@ soak: ## run the slow lanes: repeated kills, large scale, a day at high speed ag
 lanes: setup ## show the last green run of each slow lane: date and commit
 	@$(PY) scripts/lanes.py show
 
-lint: setup ## run ruff, mypy and import-linter
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
+lint: setup ## run ruff, mypy, import-linter and the glossary
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports && $(PY) scripts/glossary.py
 
 bench: setup ## compare with the replaced methods and the limits; writes docs/benchmarks (an hour; BENCH="pixels reading", BENCH=--help)
 	@$(PY) -m benchmarks $(BENCH)

@@ -175,9 +175,9 @@ def _finish(ctx: click.Context, file: Path, data: Path, stream: str) -> None:
         code = end.exit_code
     aurora, start = "aurora", "dagster dev -m aurora_assets.definitions"
     if CHECKOUT:
-        is_here = Path.cwd() == CHECKOUT
-        aurora = ".venv/bin/aurora" if is_here else shlex.quote(str(CHECKOUT / ".venv/bin/aurora"))
-        start = "make ui" if is_here else f"make -C {shlex.quote(str(CHECKOUT))} ui"
+        is_checkout = Path.cwd() == CHECKOUT
+        aurora = ".venv/bin/aurora" if is_checkout else shlex.quote(str(CHECKOUT / ".venv/bin/aurora"))
+        start = "make ui" if is_checkout else f"make -C {shlex.quote(str(CHECKOUT))} ui"
     print_line("Next, when nothing is FAIL any more (`aurora audit`):" if code else "Next, in this shell:")
     home = shlex.quote(str(data / "dagster"))
     print_line(f"    export AURORA_SITE={shlex.quote(str(file.absolute()))} DAGSTER_HOME={home}")

@@ -45,19 +45,19 @@ class Questions:
             Where nobody can be asked, and neither an option nor a default answers.
         """
         while True:
-            said = self.given.get(key)
-            if said is None and self.takes_defaults:
-                said = default
-            if said is None:
+            answer = self.given.get(key)
+            if answer is None and self.takes_defaults:
+                answer = default
+            if answer is None:
                 if not self.is_interactive:
                     raise click.UsageError(
                         f"missing: {option(key)} ({text}). Nobody can be asked: stdin is no terminal, or --yes"
                     )
-                said = click.prompt(text, default=default, show_default=default != "")
+                answer = click.prompt(text, default=default, show_default=default != "")
             try:
-                return parse(str(said))
+                return parse(str(answer))
             except (ValueError, ValidationError) as error:
-                self.again(key, f"{option(key)} {str(said)!r}: {_reason(error)}")
+                self.again(key, f"{option(key)} {str(answer)!r}: {_reason(error)}")
 
     def again(self, key: str, error: str) -> None:
         """Say what is wrong with an answer, and forget it; where nobody can answer again, the command ends with it."""

@@ -149,13 +149,13 @@ class Rules:
             return proposals[0]
         example = kinds[0].files[-1]
         ways = ["; ".join((f"{one.label}: {_day_of(one, example)}", *one.notes)) for one in proposals]
-        said = f"the day of {printable(example.path)} can be read in several ways"
+        message = f"the day of {printable(example.path)} can be read in several ways"
         if not self.questions.is_interactive:
             days = "\n".join(
                 f"  {option('day')} {shlex.quote(one.day)}   ({way})" for one, way in zip(proposals, ways, strict=True)
             )
-            raise click.ClickException(f"{said}. Choose one:\n{days}")
-        print_line(said, "yellow")
+            raise click.ClickException(f"{message}. Choose one:\n{days}")
+        print_line(message, "yellow")
         for n, way in enumerate(ways, start=1):
             print_line(f"  {n}  {way}")
         numbers = [str(n + 1) for n in range(len(ways))]
@@ -182,10 +182,10 @@ class Rules:
         edited = dict(rules)
         for key in RULES:
             now = scalar(rules[key]) if key in rules else "-"
-            said = click.prompt(f"  {key}", default=now)
-            if said == now:
+            answer = click.prompt(f"  {key}", default=now)
+            if answer == now:
                 continue
-            edited[key] = _value(key, said)
+            edited[key] = _value(key, answer)
             if edited[key] in (None, []):
                 del edited[key]
         return edited
@@ -215,17 +215,17 @@ class Rules:
             print_table("files that are not taken", ["", "why", "files", "for example"], rest)
 
 
-def _value(key: str, said: str) -> Any:
+def _value(key: str, answer: str) -> Any:
     """What an operator typed for a key, read as a site file reads it."""
-    if said.strip() in ("-", ""):
+    if answer.strip() in ("-", ""):
         return None
     try:
-        value = yaml.safe_load(said)
+        value = yaml.safe_load(answer)
     except (yaml.YAMLError, ValueError):
-        value = said
+        value = answer
     if key in _LISTS and isinstance(value, str):
-        return [said]
-    return said if key == "day" and not isinstance(value, str) else value
+        return [answer]
+    return answer if key == "day" and not isinstance(value, str) else value
 
 
 def _chosen(text: str, kinds: Sequence[NameKind]) -> list[NameKind]:

@@ -73,15 +73,15 @@ class SourceQuestions:
         return ""
 
     def _host(self) -> HostDraft:
-        known = self.existing.hosts if self.existing else {}
+        existing = self.existing.hosts if self.existing else {}
         name = self.questions.given.get("host")
-        if name in known:
-            return HostDraft(name, known[name])
+        if name in existing:
+            return HostDraft(name, existing[name])
         host = host_of(self.questions)
-        for name, one in known.items():
+        for name, one in existing.items():
             if one == host:
                 return HostDraft(name, one)
-        return HostDraft(_free_name(_host_name(host), set(known)), host)
+        return HostDraft(_free_name(_host_name(host), set(existing)), host)
 
     def _stream(self, name: str, host: HostDraft) -> StreamDraft:
         while True:
@@ -95,8 +95,8 @@ class SourceQuestions:
         description = self.questions.given.get("description")
 
         def draft(rules: dict[str, Any]) -> StreamDraft:
-            said = {"description": description} if description else {}
-            return StreamDraft(name, host.name, path, {**rules, **said})
+            added = {"description": description} if description else {}
+            return StreamDraft(name, host.name, path, {**rules, **added})
 
         def check(rules: dict[str, Any]) -> Stream:
             return self._site(host, draft(rules)).streams[name]

@@ -16,6 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 GLOSSARY = ROOT / "docs" / "glossary.yaml"
+_KNOWN_HOSTS = re.compile("known_?hosts", re.IGNORECASE)
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 
 
@@ -25,8 +26,8 @@ def banned_words(glossary: dict[str, Any]) -> dict[str, str]:
 
 
 def words_of(identifier: str) -> set[str]:
-    """``farHost`` and ``far_host`` have the words far and host."""
-    return {word.lower() for word in _WORD_ENDS.split(identifier) if word}
+    """``farHost`` and ``far_host`` have the words far and host; the name of OpenSSH's file is none of ours."""
+    return {word.lower() for word in _WORD_ENDS.split(_KNOWN_HOSTS.sub("", identifier)) if word}
 
 
 def offences(source: str, glossary: dict[str, Any]) -> Iterator[tuple[int, str, str]]:

@@ -43,7 +43,7 @@ from tests.mirror.parts import host_of
 from tests.patience import patient
 from tests.site_files import read_yaml, write_site, write_yaml
 
-LOOK = int(patient(5))  # s, the site's limits.look for one scan; a test of a host that hangs waits for it
+SCAN_LIMIT = int(patient(5))  # s, the site's limits.look for one scan; a test of a host that hangs waits for it
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
 BEGIN = TODAY - timedelta(
@@ -297,7 +297,7 @@ def on_host(server: SshServer, root: Path, **changes: Any) -> Callable[[dict], N
         data["hosts"]["far"] = host_of(server).model_dump(mode="json") | changes
         data["streams"]["here"] = data["streams"]["met"]
         data["streams"]["met"] = data["streams"]["met"] | {"host": "far", "path": str(root)}
-        data["limits"] = {"look": f"{LOOK}s"}
+        data["limits"] = {"look": f"{SCAN_LIMIT}s"}
 
     return change
 

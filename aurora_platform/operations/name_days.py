@@ -63,11 +63,11 @@ class Reading:
         """As ``strftime`` has it: %Y-%m-%d, with what stands between in the names."""
         if not self.fields:
             return "UNIX time"
-        said, last = "", self.fields[0].piece
+        template, last = "", self.fields[0].piece
         for field in self.fields:
-            said += self.between(last, field.piece) + f"%{field.letter}"
+            template += self.between(last, field.piece) + f"%{field.letter}"
             last = field.piece
-        return said
+        return template
 
     @property
     def order(self) -> str:
@@ -260,12 +260,12 @@ def day_rules(readings: Sequence[Reading]) -> Iterator[str]:
 
 def _stamp(readings: Sequence[Reading]) -> str:
     """Year, month and day as named groups, and what stands between them and behind them."""
-    said = _either(f"[0-9]{{{one.fields[0].begin}}}" if one.fields[0].begin else "" for one in readings)
+    template = _either(f"[0-9]{{{one.fields[0].begin}}}" if one.fields[0].begin else "" for one in readings)
     for n, field in enumerate(readings[0].fields):
         if n:
-            said += _either(_plain(one.between(one.fields[n - 1].piece, one.fields[n].piece)) for one in readings)
-        said += rf"(?P<{field.letter}>\d{{{_WIDTH[field.letter]}}})"
-    return said + _either(_rest(one) for one in readings) + r"(?!\d)"
+            template += _either(_plain(one.between(one.fields[n - 1].piece, one.fields[n].piece)) for one in readings)
+        template += rf"(?P<{field.letter}>\d{{{_WIDTH[field.letter]}}})"
+    return template + _either(_rest(one) for one in readings) + r"(?!\d)"
 
 
 def _rest(one: Reading) -> str:
@@ -328,19 +328,19 @@ def directories_of(one: Reading) -> set[str]:
 
 def name_template(one: Reading) -> str:
     """The base names of a day as a ``strftime`` template with ``*`` and ``?``, where a reading is of base names."""
-    said = ""
+    template = ""
     for n in range(one.kind.base, one.last + 1):
         text, fields = one.kind.fixed_text(n), [field for field in one.fields if field.piece == n]
         if fields:
-            said += "?" * fields[0].begin + "".join(f"%{field.letter}" for field in fields)
+            template += "?" * fields[0].begin + "".join(f"%{field.letter}" for field in fields)
         else:
-            said += "*" if text is None else plain_pattern(text).replace("%", "%%")
-    return re.sub(r"\*+", "*", f"{said}*")
+            template += "*" if text is None else plain_pattern(text).replace("%", "%%")
+    return re.sub(r"\*+", "*", f"{template}*")
 
 
 def _as_template(one: Reading, piece: int, value: str) -> str:
-    said, at = "", 0
+    template, at = "", 0
     for field in (field for field in one.fields if field.piece == piece):
-        said += value[at : field.begin].replace("%", "%%") + f"%{field.letter}"
+        template += value[at : field.begin].replace("%", "%%") + f"%{field.letter}"
         at = field.end
-    return said + value[at:].replace("%", "%%")
+    return template + value[at:].replace("%", "%%")

@@ -71,9 +71,9 @@ def _behind(one: Reading) -> Iterator[str]:
             break
     for file in kind.files:
         first, *rest = (file.values[n] for n in pieces)
-        said = first[end:]
+        digits_after = first[end:]
         for digits in rest:
-            if len(said) + len(digits) > _DIGITS_OF_A_TIME:
+            if len(digits_after) + len(digits) > _DIGITS_OF_A_TIME:
                 break
-            said += digits
-        yield said
+            digits_after += digits
+        yield digits_after

@@ -126,15 +126,15 @@ class SiteDraft:
 
 def scalar(value: object) -> str:
     """A value as YAML on one line."""
-    said = _dumped(value)
-    return said if len(said.splitlines()) == 1 else _dumped(value, '"')
+    text = _dumped(value)
+    return text if len(text.splitlines()) == 1 else _dumped(value, '"')
 
 
 def _dumped(value: object, style: str | None = None) -> str:
-    said = yaml.safe_dump(
+    text = yaml.safe_dump(
         value, default_flow_style=True, default_style=style, allow_unicode=True, width=1 << 30, sort_keys=False
     )
-    return said.removesuffix("...\n").removesuffix("\n")
+    return text.removesuffix("...\n").removesuffix("\n")
 
 
 def site_text(draft: SiteDraft) -> str:

@@ -253,13 +253,13 @@ def _include(
     kinds: Sequence[NameKind], dated: Sequence[set[int]], others: Sequence[NameKind]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Patterns that take these kinds and not the others, as loose as that allows; and a note where they take more."""
-    foreign = [file.path for kind in others for file in kind.files]
+    others_paths = [file.path for kind in others for file in kind.files]
     widths: tuple[Literal["any", "same", "digits"], ...] = ("any", "same", "digits")
     for width in widths:
         patterns = [one for kind, pieces in zip(kinds, dated, strict=True) for one in kind.patterns(pieces, width)]
         include = tuple(dict.fromkeys(patterns))
         stream = _stream(include, "mtime")
-        taken = [path for path in foreign if stream.includes(path)]
+        taken = [path for path in others_paths if stream.includes(path)]
         if not taken:
             return include, ()
     return include, (f"include also takes {len(taken)} files of other kinds, {taken[0]!a} for example",)
@@ -289,23 +289,23 @@ def _by_mtime(kinds: Sequence[NameKind], others: Sequence[NameKind], today: date
 
 def camera_proposal(entries: Iterable[ListedEntry], now: datetime) -> Proposal | None:
     """The rules of the sky camera WXcam, whose names are known; None where no file is named so."""
-    known = site_of_text(demo_site_text(), Path("demo"), Path.cwd()).streams[WXCAM]
+    camera = site_of_text(demo_site_text(), Path("demo"), Path.cwd()).streams[WXCAM]
     days = []
     for entry in entries:
         text = entry.path.decode("utf-8", "surrogateescape")
-        if entry.kind != DIRECTORY and known.includes(text) and (day := known.day_of(text, 0)):
+        if entry.kind != DIRECTORY and camera.includes(text) and (day := camera.day_of(text, 0)):
             days.append(day)
     if not days:
         return None
     return Proposal(
-        known.include,
-        known.day,
+        camera.include,
+        camera.day,
         min(*days, now.date()),
-        known.day_dirs,
-        settle=format_duration(known.settle),
-        lookback=format_duration(known.lookback),
-        stale_after=format_duration(known.stale_after),
-        description=known.description,
+        camera.day_dirs,
+        settle=format_duration(camera.settle),
+        lookback=format_duration(camera.lookback),
+        stale_after=format_duration(camera.stale_after),
+        description=camera.description,
         label="%Y%m%d",
     )
 

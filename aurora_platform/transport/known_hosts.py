@@ -37,7 +37,7 @@ _REVOKED, _AUTHORITY = b"@revoked", b"@cert-authority"
 
 
 # A key is followed by a comment. If a line break was damaged, the next line follows instead, with a key of its own.
-_LOOKS_LIKE_KEY = re.compile(rb"AAAA[A-Za-z0-9+/]{20}")
+_KEY_SHAPE = re.compile(rb"AAAA[A-Za-z0-9+/]{20}")
 
 
 class HostKeyError(HostRefusedError):
@@ -223,7 +223,7 @@ def _damage_of_fields(text: bytes, marker: bytes, fields: list[bytes]) -> str:
         return "it is cut off"
     if not re.fullmatch(rb"[!-~]+", fields[0] + fields[1]):
         return "it has bytes that are not text"
-    if b"\r" in text or any(_LOOKS_LIKE_KEY.match(field) for field in fields[3:]):
+    if b"\r" in text or any(_KEY_SHAPE.match(field) for field in fields[3:]):
         return "it has the rest of another line at its end"
     return ""
 

@@ -42,6 +42,6 @@ def test_the_script_names_the_place_and_the_word_to_use(tmp_path: Path, capsys: 
 
 def test_every_term_has_a_meaning_and_no_term_is_banned_by_another() -> None:
     assert all(term["say"] and term["means"] for term in TERMS["terms"])
-    said = {word for term in TERMS["terms"] for word in re.split(r",? +", term["say"])}
-    assert not said & glossary.banned_words(TERMS).keys()
+    terms = {word for term in TERMS["terms"] for word in re.split(r",? +", term["say"])}
+    assert not terms & glossary.banned_words(TERMS).keys()
     assert set(TERMS["plain_in_sentences"]) <= glossary.banned_words(TERMS).keys()

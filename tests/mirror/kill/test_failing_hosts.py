@@ -116,7 +116,7 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
         hangs = stack.enter_context(ExitStack())
         cut, silent = (
             hangs.enter_context(
-                Proxy(server, address, way, left=CUT_AFTER, ready=partial(half_is_here, tmp_path, name))
+                Proxy(server, address, way, left=CUT_AFTER, ready=partial(half_has_arrived, tmp_path, name))
             )
             for address, way, name in (("127.0.0.5", "cuts", "cut"), ("127.0.0.6", "goes silent", "silent"))
         )
@@ -144,7 +144,7 @@ def observatory(tmp_path: Path) -> Iterator[Observatory]:
         yield Observatory(site, {name: port for name, (_, port) in at.items()}, hangs)
 
 
-def half_is_here(home: Path, name: str) -> bool:
+def half_has_arrived(home: Path, name: str) -> bool:
     """Whether half of the bytes that come before the connection fails are written locally."""
     return sum(path.stat().st_size for path in (home / "raw/.incoming" / name / "new").glob("big*")) > CUT_AFTER / 2
 

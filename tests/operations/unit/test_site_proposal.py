@@ -55,8 +55,10 @@ def simulated(stream: str, until: datetime = NOW) -> list[ListedEntry]:
         return simulated_camera()
     spec = InstrumentSpec(Path("host"), FIRST, days=DAYS, unexpected=True)
     top = INSTRUMENTS[stream].directory
-    there = [one for one in INSTRUMENTS.values() if one.directory == top]
-    files = [file for one in there for file in spec.files(one, spec.start, min(until, spec.start + timedelta(DAYS)))]
+    instruments = [one for one in INSTRUMENTS.values() if one.directory == top]
+    files = [
+        file for one in instruments for file in spec.files(one, spec.start, min(until, spec.start + timedelta(DAYS)))
+    ]
     entries = [listed(file.path.removeprefix(f"{top}/"), min(file.whole_at, until)) for file in files]
     strange = [path for path in unexpected_files(spec) if path.startswith(f"{top}/")]
     return entries + [listed(path.removeprefix(f"{top}/"), spec.start) for path in strange]
@@ -362,9 +364,9 @@ def test_hostile_names_never_raise_and_never_break_yaml(names: list[bytes], kind
 @settings(deadline=None, max_examples=40)
 @given(st.text(max_size=50) | st.lists(st.text(max_size=20), max_size=3) | st.dates() | st.booleans())
 def test_a_value_is_one_line_of_yaml_and_reads_back_as_it_was(value: object) -> None:
-    said = scalar(value)
-    assert len(said.splitlines()) == 1
-    assert yaml.safe_load(f"key: {said}  # comment")["key"] == value
+    text = scalar(value)
+    assert len(text.splitlines()) == 1
+    assert yaml.safe_load(f"key: {text}  # comment")["key"] == value
 
 
 def test_unfinished_hidden_and_unusable_files_are_no_basis_for_rules_and_are_counted() -> None:

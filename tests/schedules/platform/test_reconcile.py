@@ -11,8 +11,8 @@ from dagster._core.scheduler.instigation import TickStatus
 from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer
 from tests.daemon import (
-    LOOK,
     QUEUED,
+    SCAN_LIMIT,
     SUCCESS,
     TODAY,
     YESTERDAY,
@@ -144,7 +144,7 @@ def test_a_listing_that_takes_too_long_gives_what_was_seen_and_says_that_it_is_n
         tick = daemon.tick("reconcile_met")
         assert asked(daemon) == [(f"{OLD}", f"{OLD}")]
         assert "1 file seen (0.0 MB)" in log_of(daemon, tick)
-        assert f"(incomplete: the time was up after {0.8 * LOOK:.0f} s); 1 old day with missing files" in log_of(
+        assert f"(incomplete: the time was up after {0.8 * SCAN_LIMIT:.0f} s); 1 old day with missing files" in log_of(
             daemon, tick
         )
 

@@ -14,8 +14,8 @@ from aurora_platform.layout import Layout
 from aurora_simulator.ssh_server import SshServer, readable_directory, why_no_sshd
 from tests.daemon import (
     HOUR,
-    LOOK,
     MINUTE,
+    SCAN_LIMIT,
     SUCCESS,
     YESTERDAY,
     Clock,
@@ -117,7 +117,7 @@ def test_a_host_whose_listing_does_not_end_fails_its_own_sensor_with_one_line(
 ) -> None:
     answer_with(server, script)
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
-        assert f"HostError: 127.0.0.2: the listing took longer than {LOOK} s" in fails_alone(daemon)
+        assert f"HostError: 127.0.0.2: the listing took longer than {SCAN_LIMIT} s" in fails_alone(daemon)
 
 
 def test_a_source_that_may_not_be_read_fails_its_own_sensor_with_the_reason(tmp_path: Path) -> None:
