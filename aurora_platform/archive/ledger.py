@@ -373,11 +373,6 @@ class Ledger(Database):
         row = self._db.execute("SELECT value FROM meta WHERE key = 'rebuilt_at'").fetchone()
         return row and str(row[0])
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the ledger has no rows: it is new, or was lost."""
-        return self._db.execute("SELECT 1 FROM file LIMIT 1").fetchone() is None
-
 
 def _is_plain(path: str) -> bool:
     parts = path.split("/")[1:]

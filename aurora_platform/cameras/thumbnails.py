@@ -45,15 +45,12 @@ _CONCURRENT_HOURS = 4  # each holds one picture in memory
 _CACHED_DAYS = 2
 
 
-def build_thumbnail(workspace: CameraWorkspace, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
-    """Make the thumbnail of the hour that begins at ``hour`` (UTC), unless it has one or the hour is open."""
-    return _build_hour(workspace, camera, hour, now, partial(_scan_raw_images, workspace, camera))
-
-
 def build_thumbnails(
     workspace: CameraWorkspace, camera: str, hours: Iterable[datetime], now: datetime
 ) -> Iterator[ThumbnailReport]:
-    """As :func:`build_thumbnail`, for several hours: concurrently, and each day's directories are scanned once.
+    """Make the thumbnails of the hours that begin then (UTC), unless an hour has one or is open.
+
+    Several hours are made concurrently, and each day's directories are scanned once.
 
     The reports come in the order of ``hours``. An error ends the iteration: running thumbnails are finished, and no new
     ones are started. An image that arrives after its day was scanned, a second or two before its hour, is not used.

@@ -16,7 +16,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from aurora_platform.cameras.refresh import CatalogReport, refresh_day
+from aurora_platform.cameras.refresh import refresh_day
+from aurora_platform.cameras.reports import CatalogReport, ThumbnailReport
+from aurora_platform.cameras.thumbnails import build_thumbnails
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.layout import CameraLayout
 from tests.patience import patient
@@ -36,6 +38,12 @@ def set_mtime(path: Path, moment: datetime = SETTLED, ns: int = 0) -> Path:
     stamp = int(moment.timestamp()) * 1_000_000_000 + ns
     os.utime(path, ns=(stamp, stamp))
     return path
+
+
+def build_thumbnail(workspace: CameraWorkspace, camera: str, hour: datetime, now: datetime) -> ThumbnailReport:
+    """Make the thumbnail of one hour."""
+    (report,) = build_thumbnails(workspace, camera, [hour], now)
+    return report
 
 
 def texture(seed: int, size: tuple[int, int], mode: str = "RGB") -> Image.Image:

@@ -13,9 +13,8 @@ from aurora_platform.cameras import checks
 from aurora_platform.cameras.catalog import open_writable
 from aurora_platform.cameras.checks import CheckReport
 from aurora_platform.cameras.pixels import build_pixels
-from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import build_daily_video, build_latest_video
-from tests.cameras.sample_media import DAY, NOW, Film, Sky, at, jpeg, snapshot
+from tests.cameras.sample_media import DAY, NOW, Film, Sky, at, build_thumbnail, jpeg, snapshot
 
 HOURS = [at(hour) for hour in range(24)]
 CAMERA = "fish_hdr"

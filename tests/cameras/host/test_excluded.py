@@ -18,7 +18,6 @@ from aurora_platform.cameras import pixels as pixels_module
 from aurora_platform.cameras.catalog import open_writable
 from aurora_platform.cameras.decoders import decode_image
 from aurora_platform.cameras.pixels import PixelsReport, build_pixels
-from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from aurora_platform.errors import MediaError
 from tests.cameras.sample_media import (
@@ -28,6 +27,7 @@ from tests.cameras.sample_media import (
     Film,
     Sky,
     at,
+    build_thumbnail,
     frame_hashes,
     frame_hashes_of_all,
     jpeg,

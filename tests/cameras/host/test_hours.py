@@ -9,11 +9,11 @@ import pytest
 from aurora_platform.cameras.catalog import open_readonly
 from aurora_platform.cameras.hours import is_closed, is_complete, pending
 from aurora_platform.cameras.refresh import refresh_day
-from aurora_platform.cameras.thumbnails import ThumbnailReport, build_thumbnail
+from aurora_platform.cameras.reports import ThumbnailReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.streams.state import DayAtSource, read_days_at_source, record_days_at_source
 from aurora_platform.transport.listing import LocalSource
-from tests.cameras.sample_media import DAY, NOON, TREES, Film, Sky, at, jpeg
+from tests.cameras.sample_media import DAY, NOON, TREES, Film, Sky, at, build_thumbnail, jpeg
 from tests.mirror.parts import Mirror, stream_of
 
 NEXT = DAY + timedelta(days=1)

@@ -13,10 +13,9 @@ from PIL import ImageFile
 from aurora_platform.cameras import clips, decoders, media, video_inputs, videos
 from aurora_platform.cameras.decoders import check_playable, decode_image
 from aurora_platform.cameras.pixels import build_pixels
-from aurora_platform.cameras.thumbnails import build_thumbnail
 from aurora_platform.cameras.videos import VideoReport, build_daily_video, build_latest_video
 from aurora_platform.errors import is_transient
-from tests.cameras.sample_media import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, jpeg, partly_broken
+from tests.cameras.sample_media import DAY, NOW, WITHOUT_B_FRAMES, Film, Sky, at, build_thumbnail, jpeg, partly_broken
 
 CAMERA = "fish_hdr"
 GOOD = Film(options=WITHOUT_B_FRAMES, frames=7)

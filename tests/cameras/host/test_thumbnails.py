@@ -15,13 +15,12 @@ from aurora_platform.cameras import thumbnails
 from aurora_platform.cameras.raw_tree import RawFile, scan_day
 from aurora_platform.cameras.thumbnails import (
     ThumbnailReport,
-    build_thumbnail,
     build_thumbnails,
     published,
     render_hour_strip,
 )
 from aurora_platform.fs.atomic import publish_file
-from tests.cameras.sample_media import DAY, NOW, Sky, at, jpeg, snapshot, texture, undecodable_jpeg
+from tests.cameras.sample_media import DAY, NOW, Sky, at, build_thumbnail, jpeg, snapshot, texture, undecodable_jpeg
 from tests.inotify import opened_below
 
 HOUR = at(10)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from aurora_platform.cameras.decoders import check_playable, decode_image
-from aurora_platform.cameras.thumbnails import build_thumbnail
-from tests.cameras.sample_media import NOW, SETTLED, WITHOUT_B_FRAMES, Film, Sky, at, jpeg
+from tests.cameras.sample_media import NOW, SETTLED, WITHOUT_B_FRAMES, Film, Sky, at, build_thumbnail, jpeg
 
 CAMERA = "fish_hdr"
 
