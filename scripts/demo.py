@@ -119,9 +119,9 @@ def metadata_of(instance: DagsterInstance, key: AssetKey) -> list[dict[str, Any]
 def counts_of(metadata: list[dict[str, Any]]) -> str:
     """Sum up the counts of all partitions as text."""
     names = ("seen", "copied", "unsettled", "refused", "images", "clips", "frames", "unreadable", "excluded")
-    counts = {name: sum(values[name] for values in metadata) for name in names if name in metadata[0]}
+    counts = {name: sum(values.get(name, 0) for values in metadata) for name in names}
     if "made" in metadata[0]:
-        counts = {"thumbnails": sum("file" in values for values in metadata), **counts}
+        counts = {"thumbnails": sum("path" in values for values in metadata), **counts}
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
 
 

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import websockets
+from dagster import DagsterInstance
 
 from aurora_simulator.ssh_server import free_port
+from scripts.eight_streams import HOME, eight_streams, fill
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -53,6 +55,20 @@ SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
 LIVE_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "automation": ("/automation", 1500, 640, ()),
     "arrivals": ("/locations/__repository__@aurora/sensors/arrivals_wxcam", 1500, 900, ()),
+}
+
+
+# These show a site of eight streams with an archive (scripts/eight_streams.py): make screenshots SCREENSHOTS=--eight
+EIGHT_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
+    "eight-catalog": ("/assets", 1500, 2500, ()),
+    "eight-asset": ("/assets/raw/cl61?view=overview", 1500, 1500, ()),
+    "eight-partitions": ("/assets/raw/cl61?view=partitions", 1500, 950, ()),
+    "eight-pixels": ("/assets/wxcam/fish_hdr/pixels?view=overview", 1500, 1500, ()),
+    "eight-manifests": ("/assets/manifests/wxcam?view=overview", 1500, 1500, ()),
+    "eight-lineage": ("/asset-groups", 2400, 2200, ()),
+    "eight-checks": ("/assets/manifests/wxcam?view=checks", 1500, 800, ()),
+    "eight-jobs": ("/jobs", 1500, 1700, ()),
+    "eight-automation": ("/automation", 1500, 2400, ()),
 }
 
 
@@ -127,12 +143,31 @@ async def take(address: str, debugger: int, screenshots: dict[str, tuple[str, in
 
 def main() -> None:
     chromium = shutil.which("chromium") or sys.exit("chromium is missing: apt install chromium")
-    is_live = "--live" in sys.argv[1:]
-    if is_live:
-        os.environ["AURORA_SITE"] = str(ROOT / "sites" / "live.yaml")
-        os.environ["DAGSTER_HOME"] = str(ROOT / ".aurora" / "live" / "dagster")
-    os.environ.setdefault("DAGSTER_HOME", str(ROOT / ".aurora" / "dagster"))
     IMAGES.mkdir(parents=True, exist_ok=True)
+    if "--eight" in sys.argv[1:]:
+        with eight_streams() as file:
+            _use(file, HOME / "dagster")
+            if "--again" not in sys.argv[1:]:
+                with DagsterInstance.get() as instance:
+                    fill(file, instance)
+            _run_browser(chromium, EIGHT_SCREENSHOTS)
+    elif "--live" in sys.argv[1:]:
+        _use(ROOT / "sites" / "live.yaml", ROOT / ".aurora" / "live" / "dagster")
+        _run_browser(chromium, LIVE_SCREENSHOTS)
+    else:
+        os.environ.setdefault("DAGSTER_HOME", str(ROOT / ".aurora" / "dagster"))
+        _run_browser(chromium, SCREENSHOTS)
+
+
+def _use(site: Path, home: Path) -> None:
+    """Let Dagster load this site with this home."""
+    os.environ["AURORA_SITE"], os.environ["DAGSTER_HOME"] = str(site), str(home)
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
+
+
+def _run_browser(chromium: str, screenshots: dict[str, tuple[str, int, int, tuple[str, ...]]]) -> None:
     web, debugger = free_port(), free_port()
     server = [sys.executable, "-m", "dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(web)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -143,7 +178,7 @@ def main() -> None:
             running(server, f"http://127.0.0.1:{web}/server_info"),
             running(browser, f"http://127.0.0.1:{debugger}/json/version"),
         ):
-            asyncio.run(take(f"http://127.0.0.1:{web}", debugger, LIVE_SCREENSHOTS if is_live else SCREENSHOTS))
+            asyncio.run(take(f"http://127.0.0.1:{web}", debugger, screenshots))
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def test_a_writer_that_fails_in_the_middle_writes_no_row(path: Path) -> None:
             ledger.offer("gws", "met", items())
         assert ledger.counts("gws") == []
         ledger.offer("gws", "met", [item("b")])
-        assert not ledger.counts("gws") == []
+        assert ledger.counts("gws") != []
 
 
 def test_a_ledger_that_was_rebuilt_from_the_trees_has_the_time_of_the_rebuild(path: Path) -> None:
