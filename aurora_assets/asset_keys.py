@@ -1,4 +1,4 @@
-"""The asset keys of :mod:`aurora_platform.layout` as Dagster's. Part of the Dagster layer; nobody else makes keys."""
+"""The asset keys of :mod:`aurora_platform.layout` as Dagster's ``AssetKey``. No other module makes keys."""
 
 from dagster import AssetKey
 
@@ -6,7 +6,7 @@ from aurora_platform import layout
 
 
 def asset_key(name: str) -> AssetKey:
-    """The key of a name with slashes."""
+    """The asset key of a name with slashes."""
     return AssetKey(name.split("/"))
 
 
@@ -16,12 +16,12 @@ HEALTH, ALERTS = asset_key(layout.HEALTH_KEY), asset_key(layout.ALERTS_KEY)
 
 
 def source_key(stream: str) -> AssetKey:
-    """A stream on its host: what the sensors observe."""
+    """A stream's files on their host, which the sensors observe."""
     return asset_key(layout.source_key(stream))
 
 
 def raw_key(stream: str) -> AssetKey:
-    """A stream's raw files here."""
+    """A stream's local raw files."""
     return asset_key(layout.raw_key(stream))
 
 
@@ -31,7 +31,7 @@ def gws_raw_key(stream: str) -> AssetKey:
 
 
 def manifests_key(stream: str) -> AssetKey:
-    """What is proved of a stream's days."""
+    """A stream's manifests."""
     return asset_key(layout.manifests_key(stream))
 
 

@@ -35,7 +35,7 @@ TRY_AGAIN = RetryPolicy(max_retries=3, delay=10, backoff=Backoff.EXPONENTIAL, ji
 def aurora_asset(
     key: AssetKey,
     *,
-    words: Mapping[str, object] | None = None,
+    placeholders: Mapping[str, object] | None = None,
     place: Path | str = "",
     partitions_def: PartitionsDefinition | None = None,
     retry_policy: RetryPolicy | None = TRY_AGAIN,
@@ -51,7 +51,7 @@ def aurora_asset(
     ----------
     key
         The asset's key.
-    words
+    placeholders
         Values for the ``{names}`` in the docstring.
     place
         Where the asset is on disk or in the archive; the description ends with it, and the metadata have it as a path.
@@ -72,7 +72,7 @@ def aurora_asset(
                 partitions_def=partitions_def,
                 backfill_policy=BackfillPolicy.single_run() if partitions_def else None,
                 retry_policy=retry_policy,
-                description=description_of(function, words or {}, place),
+                description=description_of(function, placeholders or {}, place),
                 metadata={**({"path": MetadataValue.path(str(place))} if place else {}), **(metadata or {})},
                 **options,
             )(fail_at_once_unless_transient(function))
@@ -81,9 +81,9 @@ def aurora_asset(
     return define
 
 
-def description_of(function: Callable[..., Any], words: Mapping[str, object], place: Path | str = "") -> str:
+def description_of(function: Callable[..., Any], placeholders: Mapping[str, object], place: Path | str = "") -> str:
     """A function's docstring with its ``{names}`` filled in, and the place as its last line."""
-    text = inspect.cleandoc(function.__doc__ or "").format(**words)
+    text = inspect.cleandoc(function.__doc__ or "").format(**placeholders)
     return f"{text}\n\nPath: `{place}`" if place else text
 
 

@@ -1,6 +1,6 @@
-"""Dagster's records of a site, for who looks at it from a shell: found by the entry point ``aurora.records``.
+"""Opens Dagster's records of a site for the command ``aurora``, through the entry point ``aurora.records``.
 
-The command ``aurora`` knows no Dagster, and loads it through this door only when it has something to ask of it.
+The command imports no Dagster; it loads this module only when it needs the records.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from aurora_platform.health.models import Check, Level
 
 @contextmanager
 def open_records(site: Site) -> Iterator[tuple[DagsterRecords, list[Check]]]:
-    """The records below ``DAGSTER_HOME``, and what is wrong with the code location that they are of."""
-    code, broken = _code_of(site)
+    """The records below ``DAGSTER_HOME``, and a check for their code location if it cannot be loaded."""
+    code, failed = _load_code_location(site)
     with DagsterInstance.get() as instance:
-        yield DagsterRecords(instance, site, code), [broken] if broken else []
+        yield DagsterRecords(instance, site, code), [failed] if failed else []
 
 
-def _code_of(site: Site) -> tuple[CodeLocation | None, Check | None]:
-    """What the code location of a site has, or why it cannot be loaded."""
+def _load_code_location(site: Site) -> tuple[CodeLocation | None, Check | None]:
+    """The code location of a site, or a red check with the reason why it cannot be loaded."""
     try:
-        # Not at the top: to import it is to load the code location of AURORA_SITE, and what that raises is the answer.
+        # Not at the top: the import loads the code location of AURORA_SITE, and its error is the reason.
         from aurora_assets.definitions import build
 
         return code_location_of(build(site)), None
     except SiteError:
-        return None, None  # AURORA_SITE names a file that is broken; that of --site is another
+        return None, None  # the file of AURORA_SITE is broken; --site names another file
     except Exception as error:
-        # Whatever any module of it raises: that the platform is broken is no reason to show nothing.
-        first = next(iter(str(error).strip().splitlines()), "no reason given")
-        said = f"cannot be loaded: {type(error).__name__}: {first[:300]}"
-        return None, Check(level=Level.RED, component="code location", message=said, details=NOT_LOADED_DETAILS)
+        # Any error of any module: a broken code location must not hide the rest of the health report.
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        message = f"cannot be loaded: {type(error).__name__}: {reason[:300]}"
+        return None, Check(level=Level.RED, component="code location", message=message, details=NOT_LOADED_DETAILS)

@@ -1,6 +1,6 @@
 """Collects everything that Dagster loads: the assets, checks, jobs, schedules, sensors and resources of a site."""
 
-from aurora_assets import garbage_collection  # isort: skip - it must come before what it is for
+from aurora_assets import garbage_collection  # isort: skip - it must run before the other imports
 from dagster import AssetsDefinition, AssetSpec, Definitions, in_process_executor
 
 from aurora_assets.archive.assets import archive_assets

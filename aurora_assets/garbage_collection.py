@@ -1,8 +1,8 @@
-"""The garbage collector, kept from looking through what lives as long as the process: Dagster, modules, definitions.
+"""Excludes from garbage collection what lives as long as the process: Dagster, modules and definitions.
 
-The definitions import this first and call :func:`resume` last. What other modules of the process have loaded by then is
-put out of the collector's sight, and so is what was loaded in between; while that is going on, a collection begins
-a thousand times later than usual. Were loading to fail, the collector would still run.
+The definitions import this module first and call :func:`resume` last. Objects that exist at either time are frozen
+(``gc.freeze``). Between the two calls the collection threshold is a thousand times the usual one, so the collector
+still runs if loading fails.
 """
 
 import gc
@@ -16,7 +16,7 @@ def _pause() -> None:
 
 
 def resume() -> None:
-    """Loading is over: collect as usual from here on, among what is made from here on."""
+    """End of loading: freeze all loaded objects, and collect new objects as usual."""
     gc.freeze()
     gc.set_threshold(*_USUAL)
 

@@ -1,6 +1,6 @@
 """The jobs that an operator, a sensor or a schedule starts.
 
-What belongs to one partition shares one run, because every run costs the start of a process.
+All assets of one partition share one run, because every run costs the start of a process.
 """
 
 from collections.abc import Iterable
@@ -29,14 +29,14 @@ CHECK_JOB = "check_mirrors"
 CORE_JOB = "push_core_products"
 HEALTH_JOB = "health"
 HOURS_JOB = f"{WXCAM}_hours"
-# Checks of the selected assets run with them.
-_OF_A_DAY = (DAILY_VIDEO, LATEST_VIDEO, PIXELS)
+# Checks of the selected assets run in the same run.
+_DAY_PRODUCTS = (DAILY_VIDEO, LATEST_VIDEO, PIXELS)
 
 
 def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
-    """One job per stream and day, the hours of the sky camera, the checks, the health, and the archive's jobs."""
+    """All jobs: one per stream for a day, the camera's hours, the checks, the health report, and the archive's jobs."""
     raws = [raw_key(name) for name in site.streams]
-    found = [
+    all_jobs = [
         _job(
             day_job_name(name),
             AssetSelection.assets(raw_key(name)).without_checks(),
@@ -46,13 +46,13 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
         if name != WXCAM
     ]
     checks = AssetSelection.checks_for_assets(*raws) - _freshness(raws)
-    found += [
+    all_jobs += [
         _job(CHECK_JOB, checks, "Checks: compares the local copies of today and yesterday with what every host has."),
         _job(HEALTH_JOB, AssetSelection.groups("ops"), "Health: examines everything, writes the report, mails alerts."),
         *(_camera_jobs() if WXCAM in site.streams else []),
         *(_archive_jobs(site) if site.archive else []),
     ]
-    return found
+    return all_jobs
 
 
 def _job(name: str, selection: AssetSelection, description: str) -> "UnresolvedAssetJobDefinition":
@@ -64,8 +64,8 @@ def day_job_name(stream: str) -> str:
     return f"{stream}_day"
 
 
-def _made(*keys: AssetKey) -> AssetSelection:
-    """Assets with their checks, except freshness: that is about now, whatever day a run is about."""
+def _assets_with_checks(*keys: AssetKey) -> AssetSelection:
+    """Assets with their checks, except freshness, which is about the current time and not about the day of a run."""
     return AssetSelection.assets(*keys) - _freshness(keys)
 
 
@@ -73,9 +73,9 @@ def _freshness(keys: Iterable[AssetKey]) -> AssetSelection:
     return AssetSelection.checks(*(AssetCheckKey(key, IS_FRESH) for key in keys))
 
 
-def push_job_name(what: str) -> str:
+def push_job_name(name: str) -> str:
     """The job that copies the raw files of a stream, or a kind of products, to the archive."""
-    return f"push_{what}"
+    return f"push_{name}"
 
 
 def verify_job_name(stream: str) -> str:
@@ -84,27 +84,27 @@ def verify_job_name(stream: str) -> str:
 
 
 def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
-    found = [
+    all_jobs = [
         _job(CORE_JOB, AssetSelection.assets(CORE_PRODUCTS), "Archive: copies all new small products to the archive.")
     ]
     for name in site.streams:
-        push, verify = _made(gws_raw_key(name)), AssetSelection.assets(manifests_key(name))
-        copies = f"Archive: copies the new files of {name} of one UTC day to the archive."
-        proves = f"Archive: verifies one UTC day of {name} in all three places; finalizes a complete day."
-        found += [_job(push_job_name(name), push, copies), _job(verify_job_name(name), verify, proves)]
+        push, verify = _assets_with_checks(gws_raw_key(name)), AssetSelection.assets(manifests_key(name))
+        push_text = f"Archive: copies the new files of {name} of one UTC day to the archive."
+        verify_text = f"Archive: verifies one UTC day of {name} in all three places; finalizes a complete day."
+        all_jobs += [_job(push_job_name(name), push, push_text), _job(verify_job_name(name), verify, verify_text)]
     if WXCAM in site.streams:
         text = "Archive: copies the sky camera's videos, thumbnails and catalogue of one UTC day to the archive."
-        found.append(_job(push_job_name(layout.WXCAM_PRODUCTS), AssetSelection.assets(WXCAM_PRODUCTS), text))
-    return found
+        all_jobs.append(_job(push_job_name(layout.WXCAM_PRODUCTS), AssetSelection.assets(WXCAM_PRODUCTS), text))
+    return all_jobs
 
 
 def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
-    daily = [raw_key(WXCAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _OF_A_DAY)]
+    daily = [raw_key(WXCAM), CATALOG, *(product_key(camera, p) for camera in CAMERAS for p in _DAY_PRODUCTS)]
     hourly = [product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS]
-    # The mirror's checks would list the host once more, and no row of the catalogue should wait for that.
-    day = _made(*daily) - AssetSelection.checks_for_assets(raw_key(WXCAM))
+    # Without the mirror's checks: they would list the host again, and the catalogue would wait for it.
+    day = _assets_with_checks(*daily) - AssetSelection.checks_for_assets(raw_key(WXCAM))
     text = "Camera: copies one UTC day from the camera host; makes catalogue, videos and pixels."
     return [
         _job(day_job_name(WXCAM), day, text),
-        _job(HOURS_JOB, _made(*hourly), "Camera: makes the hourly thumbnails of hours that have closed."),
+        _job(HOURS_JOB, _assets_with_checks(*hourly), "Camera: makes the hourly thumbnails of closed hours."),
     ]

@@ -1,4 +1,4 @@
-"""Day and hour partitions, in UTC, up to and including the one that is going on now."""
+"""Day and hour partitions, in UTC, up to and including the current one."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,7 @@ def day_of_key(key: str) -> date:
 
 
 def days_of_run(context: AssetCheckExecutionContext) -> list[date]:
-    """The days that a run with daily partitions is about; none where it has no partition."""
+    """The days of a run with daily partitions; an empty list for a run without a partition."""
     if not (context.has_partition_key or context.has_partition_key_range):
         return []
     keys = context.partition_key_range
@@ -35,19 +35,19 @@ def days_of_run(context: AssetCheckExecutionContext) -> list[date]:
 
 
 def key_of_hour(hour: datetime) -> str:
-    """The partition key of the hour that begins then."""
+    """The partition key of the hour that begins at this time."""
     return hour.strftime(HOUR_FORMAT)
 
 
-def stretches[T: (date, datetime)](keys: Iterable[T], step: timedelta) -> list[tuple[T, T]]:
-    """First and last of each stretch of days or hours without a gap, in order: each can be one run."""
-    found: list[tuple[T, T]] = []
+def consecutive_ranges[T: (date, datetime)](keys: Iterable[T], step: timedelta) -> list[tuple[T, T]]:
+    """First and last of every range of consecutive days or hours, in order: every range can be one run."""
+    ranges: list[tuple[T, T]] = []
     for key in sorted(keys):
-        if found and key - found[-1][1] == step:
-            found[-1] = (found[-1][0], key)
+        if ranges and key - ranges[-1][1] == step:
+            ranges[-1] = (ranges[-1][0], key)
         else:
-            found.append((key, key))
-    return found
+            ranges.append((key, key))
+    return ranges
 
 
 def hour_of_key(key: str) -> datetime:

@@ -1,6 +1,6 @@
-"""Two lanes for runs: what arrives now goes first, what is history takes what is left.
+"""The tags of runs: lanes and priorities. Runs for new files go first; history runs use the capacity that is left.
 
-Part of the Dagster layer. The tags written here are what ``dagster.yaml`` limits and what the run launcher looks at.
+``dagster.yaml`` limits the number of runs by these tags, and the run launcher reads them.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 LANE = "aurora/lane"
 LIVE, HISTORY = "live", "history"
 PUSH, PUSH_SMALL, EVIDENCE, OPS = "push", "push_small", "evidence", "ops"
-"""The archive's own lanes: what goes there, small products apart from all else, and the proof that it is there."""
+"""The lanes of the archive: pushes, pushes of small products, verification; and the lane of health runs."""
 PRIORITY = "dagster/priority"
 
 STREAM = "aurora/stream"
 WAY = "aurora/way"
-"""Live runs on one stream wait for each other in the queue, where they take no place, and not for each other's lock."""
+"""Runs with the same value wait for each other in the queue, where they take no slot, and not for each other's lock."""
 LISTING = "aurora/listing"
-"""What a run was asked for: tells a request that failed before from a new one."""
+"""The fingerprint of the missing files that a run was requested for: a repeated request has the same one."""
 
-# A live run moves a window's files and makes a day's products. One that has not ended by then hangs.
+# A live run copies the files of the live window and makes a day's products. A longer run hangs.
 _LIVE_SECONDS = 2 * 3600
 
 
 def live(stream: str, listing: str) -> dict[str, str]:
-    """Tags of a run for what has just arrived."""
+    """Tags of a run for new files."""
     return {
         LANE: LIVE,
         PRIORITY: "10",
@@ -44,7 +44,7 @@ def history(stream: str) -> dict[str, str]:
 def archive(lane: str, way: str, stream: str, *, old: bool = False) -> dict[str, str]:
     """Tags of a run that pushes (``PUSH``, ``PUSH_SMALL``) or verifies (``EVIDENCE``).
 
-    ``old`` days go behind what has come now.
+    Runs for ``old`` days have a lower priority.
     """
     return {
         LANE: f"{lane}_history" if old else lane,
@@ -59,11 +59,11 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
-def is_polite(tags: Mapping[str, str]) -> bool:
-    """Whether a run takes the CPU and the disks only where nobody else wants them."""
+def has_low_priority(tags: Mapping[str, str]) -> bool:
+    """Whether a run uses CPU and disks only while no other process needs them."""
     return is_history(tags) or tags.get(LANE, "").startswith(EVIDENCE)
 
 
 def is_history(tags: Mapping[str, str]) -> bool:
-    """Whether a run is of reconciliation, late days, or a backfill from the UI: it takes what is left."""
+    """Whether a run belongs to a reconciliation, to late days, or to a backfill from the UI."""
     return tags.get(LANE) == HISTORY or "dagster/backfill" in tags

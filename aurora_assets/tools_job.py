@@ -1,6 +1,7 @@
-"""The one job of ``dagster-shell``: a look at this machine's tools and disks, started by an operator.
+"""The job ``look_at_this_machine``: shows the versions of this machine's tools and the space on its disks.
 
-No resolver can install that package beside our Dagster (pyproject.toml says why): without it there is no such job.
+An operator starts it. It needs ``dagster-shell``, which no resolver can install beside our Dagster (pyproject.toml says
+why); without that package the job does not exist.
 """
 
 import importlib.util
@@ -16,7 +17,7 @@ _LOG = logging.getLogger("aurora")
 
 
 def tools_jobs(disks: Sequence[Path]) -> list[JobDefinition]:
-    """The job; none, and a line in the log of the code location, where ``dagster-shell`` is not installed."""
+    """The job; without ``dagster-shell`` an empty list, and a warning in the log of the code location."""
     if importlib.util.find_spec("dagster_shell"):
         return [_tools_job(disks)]
     _LOG.warning(
@@ -26,24 +27,28 @@ def tools_jobs(disks: Sequence[Path]) -> list[JobDefinition]:
 
 
 def _tools_job(disks: Sequence[Path]) -> JobDefinition:
-    """A job that looks, and changes nothing: the versions of the tools, and the space on the disks of ``disks``."""
-    looks = [["rsync", "--version"], ["ssh", "-V"], ["find", "--version"], ["df", "-h", *map(str, disks)]]
+    """A job that only reads: the versions of the tools, and the space on ``disks``."""
+    commands = [["rsync", "--version"], ["ssh", "-V"], ["find", "--version"], ["df", "-h", *map(str, disks)]]
 
-    @op(description="Say what there is; a tool that is missing fails it, with what all have said.")
-    def look_at_tools(context: OpExecutionContext) -> str:
+    @op(name="look_at_tools", description="Show versions and disk space. Fails if a tool is missing, with all output.")
+    def show_tools(context: OpExecutionContext) -> str:
         with warnings.catch_warnings():
-            # Its version is not Dagster's any more, of which Dagster warns; requirements.lock is what we tested.
+            # Dagster warns that the version differs from its own; requirements.lock has the pair that we tested.
             warnings.simplefilter("ignore")
             from dagster_shell import execute_shell_command
 
-        each = "; ".join(f"{shlex.join(look)} || failed=1" for look in looks)
-        said, code = execute_shell_command(f'{each}; exit "${{failed:-0}}"', output_logging="STREAM", log=context.log)
+        script = "; ".join(f"{shlex.join(command)} || failed=1" for command in commands)
+        script += '; exit "${failed:-0}"'
+        output, code = execute_shell_command(script, output_logging="STREAM", log=context.log)
         if code:
-            raise Failure(f"ended with exit code {code}: {said}")
-        return str(said)
+            raise Failure(f"ended with exit code {code}: {output}")
+        return str(output)
 
-    @job(description="Look at this machine: versions of rsync, ssh and find, and the space on the disks. Read-only.")
-    def look_at_this_machine() -> None:
-        look_at_tools()
+    @job(
+        name="look_at_this_machine",
+        description="Shows this machine's versions of rsync, ssh and find, and the space on the disks. Read-only.",
+    )
+    def show_this_machine() -> None:
+        show_tools()
 
-    return look_at_this_machine
+    return show_this_machine

@@ -10,10 +10,10 @@ from resources.hosts import HostsResource
 
 
 class ArchiveHostsResource(ConfigurableResource):
-    """Pushes to the hosts of the site's archive."""
+    """Opens the hosts of the site's archive."""
 
     hosts: HostsResource
 
     def of(self, archive: Archive, log: Logger) -> tuple[ArchiveHost, ...]:
-        """The hosts in the site's order, as a push wants them."""
+        """The hosts in the order of the site file, for a push."""
         return self.hosts.connections.archive_hosts(archive, log)

@@ -1,4 +1,4 @@
-"""``hosts``: the ways to the hosts of the site, as a Dagster resource."""
+"""``hosts``: the connections to the hosts of the site, as a Dagster resource."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from aurora_platform.transport.connections import Connections
 
 
 class HostsResource(ConfigurableResource):
-    """The bounds of :class:`aurora_platform.transport.bounds.Bounds`, as Dagster keeps them."""
+    """The fields of :class:`aurora_platform.transport.bounds.Bounds`, as Dagster's configuration."""
 
     known_hosts: str
     connect_seconds: float
@@ -25,12 +25,12 @@ class HostsResource(ConfigurableResource):
 
     @classmethod
     def of(cls, site: Site) -> Self:
-        """Those of a site."""
+        """The resource of a site."""
         bounds = asdict(Connections.of(site).bounds)
         return cls(**bounds | {"known_hosts": str(bounds["known_hosts"])})
 
     @property
     def connections(self) -> Connections:
-        """What reaches the hosts."""
+        """The connections with these bounds."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return Connections(Bounds(**values | {"known_hosts": Path(self.known_hosts)}))

@@ -1,4 +1,4 @@
-"""The name by which a ``dagster.yaml`` finds our run launcher; it is in :mod:`aurora_assets.instance.launcher`."""
+"""The module that ``dagster.yaml`` names for our run launcher, which is in :mod:`aurora_assets.instance.launcher`."""
 
 from aurora_assets.instance.launcher import ProcessRunLauncher
 

@@ -1,4 +1,4 @@
-"""``mailer``: the way out for mails of the site's alerts, as a Dagster resource."""
+"""``mailer``: sends the mails of the site's alerts, as a Dagster resource."""
 
 from dagster import ConfigurableResource
 
@@ -8,8 +8,8 @@ from aurora_platform.transport.protocols import MailTransport
 
 
 class MailerResource(ConfigurableResource):
-    """Mails as the site file says. It holds nothing: credentials are read from the environment when a mail is sent."""
+    """Sends mails with the settings of the site file. Credentials are read from the environment for every mail."""
 
     def of(self, alerts: Alerts) -> MailTransport:
-        """The transport that the settings name, or the first that is ready."""
+        """The transport of the settings, or the first one that is available."""
         return transport.mail.Mailer(alerts)

@@ -1,4 +1,4 @@
-"""The name by which a ``dagster.yaml`` finds our storage; it is in :mod:`aurora_assets.instance.storage`."""
+"""The module that ``dagster.yaml`` names for our storage, which is in :mod:`aurora_assets.instance.storage`."""
 
 from aurora_assets.instance.storage import HomeInstance, SqliteStorage
 

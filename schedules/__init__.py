@@ -1,4 +1,4 @@
-"""Runs that start because of the clock: thumbnails, reconciliation, the archive, Dagster's own records."""
+"""Schedules, which start runs by the clock: thumbnails, reconciliation, archive, health, and record retention."""
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
@@ -23,7 +23,7 @@ def all_schedules(site: Site) -> list[ScheduleDefinition]:
             job_name=CHECK_JOB,
             cron_schedule=site.live.checks,
             default_status=default_status(site, DefaultScheduleStatus),
-            description="Checks once a day, for today and yesterday, that every local copy is what its host has.",
+            description="Checks once a day for today and yesterday that the local copies equal the files of the hosts.",
         ),
         *archive_schedules(site),
         health_schedule(site),

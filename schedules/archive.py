@@ -1,6 +1,6 @@
 """Schedules of the archive: copying raw files, small products and camera products, and verifying the copies.
 
-A tick reads only the ledger and the evidence on this machine, and starts no run where there is nothing to do.
+A tick reads only the ledger and the evidence on this machine, and starts no run if there is nothing to do.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, S
 
 from aurora_assets import run_tags
 from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
-from aurora_assets.partitions import live_days, stretches
+from aurora_assets.partitions import consecutive_ranges, live_days
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform import archive
 from aurora_platform.archive.ledger import Ledger
@@ -20,21 +20,21 @@ from aurora_platform.layout import WXCAM
 from schedules.aurora_schedule import aurora_schedule
 
 _DAY = timedelta(days=1)
-_MOST = 4  # runs per tick; each is for consecutive days
+_MAX_RUNS = 4  # runs per tick; each is for consecutive days
 
-_Answer = Sequence[RunRequest] | SkipReason
+_TickResult = Sequence[RunRequest] | SkipReason
 
 
 def archive_schedules(site: Site) -> list[ScheduleDefinition]:
     """The schedules of a site with an archive."""
     if site.archive is None:
         return []
-    made = [_push_raw(site, name) for name in site.streams]
-    made += [_verify(site, name) for name in site.streams]
-    made.append(_push_core(site))
+    schedules = [_push_raw(site, name) for name in site.streams]
+    schedules += [_verify(site, name) for name in site.streams]
+    schedules.append(_push_core(site))
     if WXCAM in site.streams:
-        made.append(_push_camera(site))
-    return made
+        schedules.append(_push_camera(site))
+    return schedules
 
 
 def _push_raw(site: Site, name: str) -> ScheduleDefinition:
@@ -44,10 +44,10 @@ def _push_raw(site: Site, name: str) -> ScheduleDefinition:
         "verification has found files missing."
     )
 
-    def find(ledger: Ledger, days: Sequence[date]) -> Backlog:
+    def find_backlog(ledger: Ledger, days: Sequence[date]) -> Backlog:
         return archive.backlog.raw_push(site, name, ledger, days)
 
-    return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find)
+    return _push_days(site, name, push_job_name(name), f"{name}/raw", site.archive.push_raw, text, find_backlog)
 
 
 def _push_camera(site: Site) -> ScheduleDefinition:
@@ -55,10 +55,10 @@ def _push_camera(site: Site) -> ScheduleDefinition:
     what = "wxcam_products"
     text = "Copies the sky camera's new videos and thumbnails, and the catalogue, to the archive."
 
-    def find(ledger: Ledger, days: Sequence[date]) -> Backlog:
+    def find_backlog(ledger: Ledger, days: Sequence[date]) -> Backlog:
         return archive.backlog.wxcam_push(site, ledger, days)
 
-    return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find)
+    return _push_days(site, WXCAM, push_job_name(what), what, site.archive.push_wxcam, text, find_backlog)
 
 
 def _push_days(
@@ -68,18 +68,18 @@ def _push_days(
     way: str,
     cron: str,
     text: str,
-    find: Callable[[Ledger, Sequence[date]], Backlog],
+    find_backlog: Callable[[Ledger, Sequence[date]], Backlog],
 ) -> ScheduleDefinition:
-    """A schedule that asks for a run for the days of a stream for which ``find`` finds files to copy."""
+    """A schedule that requests runs for the days of a stream with files to copy, as ``find_backlog`` finds them."""
 
     @aurora_schedule(site, job, cron, job=job, description=text, stream=stream)
-    def push(context: ScheduleEvaluationContext) -> _Answer:
+    def push(context: ScheduleEvaluationContext) -> _TickResult:
         days = live_days(site, stream)
         if not days:
             return SkipReason(f"{stream} begins on {site.streams[stream].start} (start in the site file)")
         with archive.stores.Records(site).ledger() as ledger:
-            found = find(ledger, days)
-        return _requests(context, job, found, run_tags.PUSH, way, stream, days[0])
+            backlog = find_backlog(ledger, days)
+        return _requests(context, job, backlog, run_tags.PUSH, way, stream, days[0])
 
     return push
 
@@ -90,7 +90,7 @@ def _push_core(site: Site) -> ScheduleDefinition:
     text = "Copies new small products, and files that other programs have put into the ledger, to the archive."
 
     @aurora_schedule(site, CORE_JOB, site.archive.push_core, job=CORE_JOB, description=text)
-    def push_core(context: ScheduleEvaluationContext) -> _Answer:
+    def push_core(context: ScheduleEvaluationContext) -> _TickResult:
         if has_unfinished(context.instance, CORE_JOB):
             return SkipReason("an earlier push of the small products has not ended")
         with archive.stores.Records(site).ledger() as ledger:
@@ -112,18 +112,20 @@ def _verify(site: Site, name: str) -> ScheduleDefinition:
     )
 
     @aurora_schedule(site, job, site.archive.verify, job=job, description=text, stream=name)
-    def verify(context: ScheduleEvaluationContext) -> _Answer:
+    def verify(context: ScheduleEvaluationContext) -> _TickResult:
         days, now, records = live_days(site, name), datetime.now(UTC), archive.stores.Records(site)
         if not days:
             return SkipReason(f"{name} begins on {site.streams[name].start} (start in the site file)")
         if site.streams[name].enabled:
             newest = archive.backlog.verification(records, name, days, now)
-        else:  # its host is listed once a day, with the archive
+        else:  # only the verification of all days, once a day, lists its host
             newest = Backlog((), f"{name} is planned offline (enabled: false in the site file)")
         rest = archive.backlog.whole_verification(records, name, days[0] - _DAY, now)
-        asked = [_requests(context, job, found, run_tags.EVIDENCE, name, name, days[0]) for found in (newest, rest)]
-        runs = [request for answer in asked if not isinstance(answer, SkipReason) for request in answer]
-        return runs or SkipReason(newest.why if isinstance(asked[0], SkipReason) else rest.why)
+        results = [
+            _requests(context, job, backlog, run_tags.EVIDENCE, name, name, days[0]) for backlog in (newest, rest)
+        ]
+        runs = [request for result in results if not isinstance(result, SkipReason) for request in result]
+        return runs or SkipReason(newest.why if isinstance(results[0], SkipReason) else rest.why)
 
     return verify
 
@@ -131,25 +133,25 @@ def _verify(site: Site, name: str) -> ScheduleDefinition:
 def _requests(
     context: ScheduleEvaluationContext,
     job: str,
-    found: Backlog,
+    backlog: Backlog,
     lane: str,
     way: str,
     stream: str,
     live_from: date,
-) -> _Answer:
-    """Runs for a backlog: for the live window and for older days apart, and none while such a run is unfinished."""
+) -> _TickResult:
+    """Runs for a backlog, separate for the live window and for older days; none while such a run is unfinished."""
     requests, waiting = [], []
     for old in (False, True):
         tags = run_tags.archive(lane, way, stream, old=old)
-        days = [day for day in found.days if (day < live_from) == old]
+        days = [day for day in backlog.days if (day < live_from) == old]
         if days and has_unfinished(context.instance, job, {run_tags.LANE: tags[run_tags.LANE]}):
             waiting.append("older days" if old else "the newest days")
             continue
-        for first, last in list(reversed(stretches(days, _DAY)))[:_MOST]:
+        for first, last in list(reversed(consecutive_ranges(days, _DAY)))[:_MAX_RUNS]:
             requests.append(_request(f"{context.scheduled_execution_time.isoformat()}", tags, first, last))
     if requests:
         return requests
-    return SkipReason(f"an earlier run for {' and '.join(waiting)} has not ended" if waiting else found.why)
+    return SkipReason(f"an earlier run for {' and '.join(waiting)} has not ended" if waiting else backlog.why)
 
 
 def _request(tick: str, tags: dict[str, str], first: date, last: date) -> RunRequest:

@@ -13,12 +13,12 @@ from aurora_platform.config.site import Site
 def aurora_schedule(
     site: Site, name: str, cron: str, *, job: str, description: str, stream: str | None = None
 ) -> Callable[[Callable[..., Any]], ScheduleDefinition]:
-    """Define a schedule from a function that returns run requests, or why there are none.
+    """Define a schedule from a function that returns run requests, or the reason for none.
 
     Parameters
     ----------
     site
-        Says whether the schedule runs from the start.
+        Decides whether the schedule runs from the start (``live.running``).
     name, job
         Names in the UI.
     cron
@@ -26,7 +26,7 @@ def aurora_schedule(
     description
         What it does, as the UI's list of automations shows it.
     stream
-        The stream that its runs are about.
+        The stream of its runs.
     """
     return schedule(
         name=name,

@@ -10,7 +10,7 @@ from schedules.aurora_schedule import aurora_schedule
 
 
 def health_schedule(site: Site) -> ScheduleDefinition:
-    """Asks for a run, unless one is unfinished."""
+    """Requests a run, unless one is unfinished."""
     text = "Examines the whole observatory, read-only; writes the health report and mails alerts."
 
     @aurora_schedule(site, "health", site.health.every, job=HEALTH_JOB, description=text)

@@ -11,7 +11,7 @@ from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, S
 
 from aurora_assets import run_tags
 from aurora_assets.jobs import day_job_name
-from aurora_assets.partitions import stretches
+from aurora_assets.partitions import consecutive_ranges
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
@@ -24,7 +24,7 @@ from schedules.aurora_schedule import aurora_schedule
 
 _DAY = timedelta(days=1)
 _BATCH = 60  # days in one listing
-_GOES_ON = "goes_on"
+_CONTINUES_AT = "goes_on"
 
 
 def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
@@ -46,21 +46,22 @@ def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
         if has_unfinished(context.instance, job, {run_tags.LANE: run_tags.HISTORY}):
             return SkipReason("the runs of an earlier reconciliation have not ended; it continues after them")
         open_state(site.paths.state)
-        wanted = kept(stream, site.retention.raw.get(name), datetime.now(UTC))
+        stream_to_list = without_retired_days(stream, site.retention.raw.get(name), datetime.now(UTC))
         source = hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
-        asked = Asked(layout.reconciliation(name))
-        listed = list_history(wanted, source, layout.raw_root(name), site.limits.look * 0.8, asked.continues_at())
-        context.log.info(f"{listed.summary}; {counted(len(listed.behind), 'old day')} with missing files")
-        chosen = asked.choose(listed.behind, most, listed.continues_at)
+        requested_days = RequestedDays(layout.reconciliation(name))
+        continues_at = requested_days.continues_at()
+        listed = list_history(stream_to_list, source, layout.raw_root(name), site.limits.look * 0.8, continues_at)
+        context.log.info(f"{listed.summary}; {counted(len(listed.incomplete), 'old day')} with missing files")
+        chosen = requested_days.choose(listed.incomplete, most, listed.continues_at)
         if not chosen:
-            return SkipReason(f"no file of before the live window is missing: {listed.summary}")
+            return SkipReason(f"no file older than the live window is missing: {listed.summary}")
         return _requests(name, chosen, context.scheduled_execution_time)
 
     return reconcile
 
 
-def kept(stream: Stream, retention: timedelta | None, now: datetime) -> Stream:
-    """The stream, beginning at the first day whose local copies are kept: retired files are not copied again."""
+def without_retired_days(stream: Stream, retention: timedelta | None, now: datetime) -> Stream:
+    """The stream from the first day whose local copies are kept, so that retired files are not copied again."""
     if retention is None:
         return stream
     return stream.model_copy(update={"start": max(stream.start, (now - retention).date())})
@@ -68,13 +69,13 @@ def kept(stream: Stream, retention: timedelta | None, now: datetime) -> Stream:
 
 @dataclass
 class History:
-    """What listing the days before the live window found."""
+    """The result of listing the days before the live window."""
 
-    behind: list[DaySurvey]
+    incomplete: list[DaySurvey]
     """Days with missing files, newest first."""
     summary: str
     continues_at: date | None = None
-    """Where time was up: the newest day that was not listed."""
+    """The newest day that was not listed, if the time was up."""
 
 
 def list_history(
@@ -82,8 +83,8 @@ def list_history(
 ) -> History:
     """List the days before the live window, newest first, until the time is up.
 
-    A stream with day directories is listed in batches of days, beginning at ``newest`` where an earlier listing ended
-    there. Any other stream is one listing of the whole source, used as far as it came.
+    A stream with day directories is listed in batches of days, from the day ``newest`` on if an earlier listing ended
+    there. Any other stream needs one listing of the whole source; if the time is up, its part until then is used.
     """
     last = stream.live_from(datetime.now(UTC)) - _DAY
     if not stream.day_dirs:
@@ -92,68 +93,67 @@ def list_history(
             "" if survey.is_whole else f" (incomplete: the time was up after {within.total_seconds():.0f} s)"
         )
         return History([day for day in survey.behind if day.day <= last], text)
-    first_of_all = stream.start
-    day = min(newest or last, last)
-    behind: list[DaySurvey] = []
+    day = newest_listed = min(newest or last, last)
+    incomplete: list[DaySurvey] = []
     files, began = 0, time.monotonic()
-    begin = day
-    while day >= first_of_all and time.monotonic() - began < within.total_seconds():
-        batch = [day - n * _DAY for n in range(_BATCH) if day - n * _DAY >= first_of_all]
-        left = within - timedelta(seconds=time.monotonic() - began)
-        survey = scan(stream, source, raw_root, batch, left)
-        behind += survey.behind
+    while day >= stream.start and time.monotonic() - began < within.total_seconds():
+        batch = [day - n * _DAY for n in range(_BATCH) if day - n * _DAY >= stream.start]
+        time_left = within - timedelta(seconds=time.monotonic() - began)
+        survey = scan(stream, source, raw_root, batch, time_left)
+        incomplete += survey.behind
         files += survey.files
         if not survey.is_whole:
             break
         day = batch[-1] - _DAY
-    text = f"{counted(files, 'file')} listed of {day + _DAY} to {begin}"
-    if day < first_of_all:
-        return History(behind, text)
-    return History(behind, f"{text}; the next tick continues there", day)
+    text = f"{counted(files, 'file')} listed from {day + _DAY} to {newest_listed}"
+    if day < stream.start:
+        return History(incomplete, text)
+    return History(incomplete, f"{text}; the next tick continues at {day}", day)
 
 
-class Asked:
-    """Remembers the requests of earlier ticks, so that days whose files cannot be copied do not hold up others."""
+class RequestedDays:
+    """Stores the requests of earlier ticks, so that days whose files cannot be copied do not delay other days."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def continues_at(self) -> date | None:
-        """Where the last listing ran out of time."""
+        """The day at which the last listing ran out of time."""
         try:
-            return date.fromisoformat(self._read().get(_GOES_ON, ""))
+            return date.fromisoformat(self._read().get(_CONTINUES_AT, ""))
         except (ValueError, TypeError):
             return None
 
     def choose(self, days: Sequence[DaySurvey], most: int, continues_at: date | None = None) -> list[DaySurvey]:
-        """The days to request now; first those whose missing files differ from those of the last request."""
+        """The days to request now: first those whose missing files differ from those of their last request."""
         before = self._read()
         days = sorted(days, key=lambda day: before.get(str(day.day)) == day.fingerprint)
         chosen = list(days[:most])
-        behind = {str(day.day) for day in days}
-        kept = {day: fingerprint for day, fingerprint in before.items() if day in behind}
-        self.place.parent.mkdir(parents=True, exist_ok=True)
-        where = {_GOES_ON: str(continues_at)} if continues_at else {}
-        self.place.write_text(json.dumps(kept | {str(day.day): day.fingerprint for day in chosen} | where))
+        incomplete = {str(day.day) for day in days}
+        state = {day: fingerprint for day, fingerprint in before.items() if day in incomplete}
+        state |= {str(day.day): day.fingerprint for day in chosen}
+        state |= {_CONTINUES_AT: str(continues_at)} if continues_at else {}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(state))
         return chosen
 
     def _read(self) -> dict[str, str]:
         try:
-            return dict(json.loads(self.place.read_bytes()))
+            return dict(json.loads(self.path.read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):
             return {}
 
 
 def _requests(name: str, days: Sequence[DaySurvey], tick: datetime) -> list[RunRequest]:
-    """One run per stretch of consecutive days, newest first."""
-    asked = {day.day: day for day in days}
+    """One run per range of consecutive days, newest first."""
+    survey_of = {day.day: day for day in days}
     return [
         RunRequest(
             run_key=f"reconcile/{name}/{first}/{last}/{tick.isoformat()}",
             partition_key=str(first) if first == last else None,
             tags=run_tags.history(name)
-            | {run_tags.LISTING: asked[last].fingerprint}
+            | {run_tags.LISTING: survey_of[last].fingerprint}
             | ({} if first == last else run_tags.range_tags(str(first), str(last))),
         )
-        for first, last in reversed(stretches(asked, _DAY))
+        for first, last in reversed(consecutive_ranges(survey_of, _DAY))
     ]

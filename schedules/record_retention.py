@@ -1,7 +1,7 @@
 """Record retention: removes old records of Dagster, so that years of runs and observations do not fill the disk.
 
-Records of superseded runs go after ``live.keep_runs``. The newest materialization of every partition stays for ever,
-with its run: the UI and the automation conditions need it.
+Records of superseded runs are removed after ``live.keep_runs``. The newest materialization of every partition stays for
+ever, with its run: the UI and the automation conditions need it.
 """
 
 from dataclasses import asdict
@@ -37,37 +37,36 @@ def retention_job(site: Site) -> JobDefinition:
     """The job that removes old records; an operator may start it with ``dry_run``."""
     days = site.live.keep_runs / timedelta(days=1)
 
-    # Its defaults are the site's. As configuration of the job, Dagster would resolve them whenever the code is loaded.
+    # Defined per site, for its defaults. As configuration of the job, Dagster would resolve them at every loading.
     class Prune(Config):
-        """What to remove, as the launchpad asks for it."""
+        """The records to remove, as an operator enters it in the launchpad."""
 
-        dry_run: bool = Field(default=False, description="List what would be removed; remove nothing.")
+        dry_run: bool = Field(default=False, description="Count what would be removed; remove nothing.")
         older_than_days: float = Field(default=days, description="Remove runs that began longer ago than this.", ge=1)
         most: int = Field(default=100_000, description="Examine no more runs than this.", ge=1)
 
-    @op(description="Remove Dagster's records of superseded runs, or list what would be removed.")
-    def prune(context: OpExecutionContext, config: Prune) -> None:
+    @op(name="prune", description="Remove Dagster's records of superseded runs, or count what would be removed.")
+    def remove_records(context: OpExecutionContext, config: Prune) -> None:
         record_retention = dagster_instance.record_retention
         before = datetime.now(UTC) - timedelta(days=config.older_than_days)
-        done = record_retention.Pruned()
-        for pruned in record_retention.prune_runs(context.instance, before, config.dry_run, config.most):
-            done = pruned
-            if done.looked_at % _LOG_EVERY == 0:
-                context.log.info(f"{done.looked_at} runs looked at, {done.removed} removed")
-        done.observations = record_retention.prune_observations(context.instance, before, config.dry_run)
-        done.checks = record_retention.prune_checks(context.instance, before, config.dry_run)
-        done.tick_logs = record_retention.prune_tick_logs(context.instance, config.dry_run)
+        counts = record_retention.RemovedRecords()
+        for counts in record_retention.remove_runs(context.instance, before, config.dry_run, config.most):
+            if counts.looked_at % _LOG_EVERY == 0:
+                context.log.info(f"{counts.looked_at} runs examined, {counts.removed} removed")
+        counts.observations = record_retention.remove_observations(context.instance, before, config.dry_run)
+        counts.checks = record_retention.remove_check_results(context.instance, before, config.dry_run)
+        counts.tick_logs = record_retention.remove_tick_logs(context.instance, config.dry_run)
         verb = "would be removed" if config.dry_run else "removed"
         context.log.info(
-            f"of {done.looked_at} runs from before {before:%Y-%m-%d %H:%M} UTC, {done.removed} {verb} "
-            f"({done.bytes / 1e6:.1f} MB), {done.kept} kept: they made what is newest of a partition; "
-            f"{done.observations} observations, {done.checks} results of checks and the logs of {done.tick_logs} ticks "
-            f"{verb}"
+            f"runs from before {before:%Y-%m-%d %H:%M} UTC: {counts.looked_at} examined, {counts.removed} {verb} "
+            f"({counts.bytes / 1e6:.1f} MB), {counts.kept} kept, because they made the newest materialization of a "
+            f"partition. {counts.observations} observations, {counts.checks} check results and the logs of "
+            f"{counts.tick_logs} ticks {verb}"
         )
-        context.add_output_metadata(asdict(done))
+        context.add_output_metadata(asdict(counts))
 
     @job(name=JOB, description="Remove Dagster's records of old, superseded runs. Deletes no data.")
-    def prune_records() -> None:
-        prune()
+    def remove_old_records() -> None:
+        remove_records()
 
-    return prune_records
+    return remove_old_records

@@ -1,4 +1,4 @@
-"""Schedule of the thumbnails: for closed hours, ten minutes after their end and again every quarter of an hour."""
+"""Schedule of the thumbnails: for closed hours, ten minutes after their end and then every 15 minutes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, S
 
 from aurora_assets import run_tags
 from aurora_assets.jobs import HOURS_JOB
-from aurora_assets.partitions import key_of_hour, live_days, stretches
+from aurora_assets.partitions import consecutive_ranges, key_of_hour, live_days
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.cameras.hours import HOUR, pending
 from aurora_platform.cameras.workspace import CameraWorkspace
@@ -18,7 +18,7 @@ from schedules.aurora_schedule import aurora_schedule
 
 
 def thumbnails_schedule(site: Site) -> ScheduleDefinition:
-    """Finds on disk the closed hours without a thumbnail, so that a restart or an outage loses none."""
+    """Finds the closed hours without a thumbnail on disk, so that no hour is lost by a restart or an outage."""
     workspace = CameraWorkspace.of(site)
     text = (
         f"Makes the thumbnails of hours that ended at least {format_duration(site.live.hour_closes_after)} ago, in the "
@@ -32,7 +32,7 @@ def thumbnails_schedule(site: Site) -> ScheduleDefinition:
         days = live_days(site, WXCAM)
         if not days:
             return SkipReason(f"{WXCAM} begins on {site.streams[WXCAM].start} (start in the site file)")
-        # And the day before: an hour that was incomplete when its day left the window will not change any more.
+        # Also the day before: an hour that was incomplete when its day left the window does not change any more.
         days = [days[0] - timedelta(days=1), *days]
         hours = pending(workspace, days, datetime.now(UTC))
         if not hours:
@@ -45,7 +45,7 @@ def thumbnails_schedule(site: Site) -> ScheduleDefinition:
                 run_key=f"{key_of_hour(first)}/{key_of_hour(last)}/{context.scheduled_execution_time.isoformat()}",
                 tags=run_tags.live(WXCAM, "hours") | run_tags.range_tags(key_of_hour(first), key_of_hour(last)),
             )
-            for first, last in stretches(hours, HOUR)
+            for first, last in consecutive_ranges(hours, HOUR)
         ]
 
     return thumbnails

@@ -1,1 +1,1 @@
-"""Runs that start because something happened: a file arrived, or an old day changed."""
+"""Sensors, which start runs and write check results when something happens: new files, a changed day, a failed run."""

@@ -1,7 +1,7 @@
 """The arrival sensors, one per stream: list the live window on the host and request a run per day with new files.
 
-A tick is one listing and copies nothing. It decides by the listing and by Dagster's records of runs, without a memory
-of its own: a restarted daemon decides alike.
+A tick is one listing and copies nothing. It decides by the listing and by Dagster's records of runs, and keeps no state
+of its own for that: a restarted daemon decides the same.
 """
 
 import json
@@ -23,7 +23,7 @@ from aurora_assets.automation import default_status
 from aurora_assets.jobs import day_job_name
 from aurora_assets.metadata import metadata_of
 from aurora_assets.partitions import live_days
-from aurora_assets.run_requests import Attempts
+from aurora_assets.run_requests import EarlierRuns
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
@@ -32,7 +32,7 @@ from aurora_platform.mirror.scan import DaySurvey, Survey, scan
 from aurora_platform.streams.state import record_days_at_source, record_failure, record_scan
 from resources.hosts import HostsResource
 
-# An observation is kept for as long as Dagster's records are, so it is not written at every tick.
+# Not at every tick: an observation is stored for as long as Dagster's records are kept.
 _OBSERVE_EVERY = timedelta(minutes=10)
 
 
@@ -83,14 +83,14 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
             )
         record_days_at_source(layout.days_at_source(name), survey.days_at_source())
         partitions = [day.isoformat() for day in days]
-        attempts = Attempts(context.instance, job, raw_key(name), partitions, site.live.every)
-        requests = [request for day in _days(survey) if (request := _request(name, day, attempts))]
+        earlier_runs = EarlierRuns(context.instance, job, raw_key(name), partitions, site.live.every)
+        requests = [request for day in _days_newest_first(survey) if (request := _request(name, day, earlier_runs))]
         observation, cursor = _observe(name, survey, context.cursor)
-        text = "; ".join([survey.summary(), *attempts.remarks])
+        text = "; ".join([survey.summary(), *earlier_runs.skip_reasons])
         context.log.info(text)
         return SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else f"nothing new: {text}" if not attempts.remarks else text,
+            skip_reason=None if requests else f"nothing new: {text}" if not earlier_runs.skip_reasons else text,
             asset_events=observation,
             cursor=cursor,
         )
@@ -98,33 +98,33 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
     return arrivals
 
 
-def _days(survey: Survey) -> list[DaySurvey]:
-    """All days of the window, newest first: everybody waits for that one."""
+def _days_newest_first(survey: Survey) -> list[DaySurvey]:
+    """All days of the window, newest first, because users wait for the newest day."""
     days = [day for day in survey.days.values() if isinstance(day, DaySurvey)]
     return sorted(days, key=lambda day: day.day, reverse=True)
 
 
-def _request(name: str, day: DaySurvey, attempts: Attempts) -> RunRequest | None:
-    attempt = attempts.next(day.day.isoformat(), day.fingerprint if day.missing else None)
-    if attempt is None:
+def _request(name: str, day: DaySurvey, earlier_runs: EarlierRuns) -> RunRequest | None:
+    new_run = earlier_runs.next_run(day.day.isoformat(), day.fingerprint if day.missing else None)
+    if new_run is None:
         return None
     return RunRequest(
-        run_key=f"{name}/{day.day}/{attempt.listing}/{attempt.after}",
+        run_key=f"{name}/{day.day}/{new_run.fingerprint}/{new_run.previous_run}",
         partition_key=day.day.isoformat(),
-        tags=run_tags.live(name, attempt.listing),
+        tags=run_tags.live(name, new_run.fingerprint),
     )
 
 
 def _observe(name: str, survey: Survey, cursor: str | None) -> tuple[list[AssetObservation], str | None]:
-    """An observation of the source, where it has changed since the last one, and that is a while ago."""
+    """An observation of the source, if it has changed and the last one is at least ten minutes old; and the cursor."""
     state = f"{survey.files} {survey.bytes} {survey.newest_ns} {survey.unsettled} {survey.refusals}"
     now = datetime.now(UTC)
     try:
         last = json.loads(cursor or "{}")
-        is_due = last.get("state") != state and now >= datetime.fromisoformat(last["at"]) + _OBSERVE_EVERY
+        is_overdue = last.get("state") != state and now >= datetime.fromisoformat(last["at"]) + _OBSERVE_EVERY
     except (ValueError, KeyError, TypeError, AttributeError):
-        is_due = True
-    if not is_due:
+        is_overdue = True
+    if not is_overdue:
         return [], cursor
     observation = AssetObservation(source_key(name), metadata=metadata_of(survey))
     return [observation], json.dumps({"state": state, "at": now.isoformat(timespec="seconds")})

@@ -1,4 +1,4 @@
-"""The sensor that mails a failed run at once, through the alerts, without waiting for the next health run."""
+"""The sensor that evaluates the alerts at once after a failed run, without waiting for the next health run."""
 
 from datetime import UTC, datetime
 
@@ -9,11 +9,12 @@ from aurora_assets.automation import default_status
 from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout, open_state
+from aurora_platform.text import counted
 from resources.mailer import MailerResource
 
 
 def failure_sensors(site: Site) -> list[SensorDefinition]:
-    """The sensor of a site with alerts; none where it has none."""
+    """The sensor of a site with alerts; an empty list for a site without."""
     settings = site.alerts
     if settings is None:
         return []
@@ -36,6 +37,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
         alerting = health.alerts.Alerting.of(site, settings)
         reading = health.alert_rules.read_snapshot(Layout.of(site).health.snapshot)
         outcome = alerting.evaluate(reading, mailer.of(settings), failed=[failed])
-        return SkipReason(outcome.error or f"{len(outcome.events)} events; mailed by {outcome.transport or 'nobody'}")
+        mailed = f"mailed by {outcome.transport}" if outcome.transport else "nothing mailed"
+        return SkipReason(outcome.error or f"{counted(len(outcome.events), 'event')}; {mailed}")
 
     return [failed_runs]

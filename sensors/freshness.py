@@ -23,13 +23,14 @@ from aurora_assets.health.checks import asset_of, evaluation_of
 from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.layout import IS_FRESH
+from aurora_platform.text import counted
 
 _EVERY = 60  # s
 _RECORDS = "records"  # in the cursor: the newest of Dagster's records when it was written
 
 
 def freshness_sensor(site: Site) -> SensorDefinition:
-    """One sensor for all streams and products; its cursor is the last state written for each, and the newest record."""
+    """One sensor for all streams and products. Its cursor has the last written state of each, and the newest record."""
 
     @sensor(
         name="freshness",
@@ -38,47 +39,52 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         description="Evaluates the check is_fresh of every stream (source, local, archive) and product, without a run. "
         "Keeps failed check results visible when their asset is materialized again.",
     )
-    def freshness(context: SensorEvaluationContext) -> SensorResult:
+    def evaluate_freshness(context: SensorEvaluationContext) -> SensorResult:
         visibility = dagster_instance.check_visibility
         instance, records = context.instance, dagster_instance.records.DagsterRecords(context.instance, site)
         before = _read(context.cursor)
-        now, changed, same = {_RECORDS: str(instance.event_log_storage.get_maximum_record_id())}, [], {}
-        # Only a new event can hide a verdict, or be one of somebody else's; without one there is nothing to search.
-        is_quiet = now[_RECORDS] == before.get(_RECORDS)
-        newest = {} if is_quiet else visibility.newest_results(instance, _checks_of(context.repository_def))
+        now, changed, unchanged = {_RECORDS: str(instance.event_log_storage.get_maximum_record_id())}, [], {}
+        # Only a new event can hide a result or contradict it; without new events nothing is searched.
+        has_no_new_event = now[_RECORDS] == before.get(_RECORDS)
+        newest = {} if has_no_new_event else visibility.newest_results(instance, _checks_of(context.repository_def))
         counts = dict.fromkeys(health.models.Level, 0)
-        for one in health.freshness.all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
-            counts[one.level] += 1
-            now[one.name] = _state(one)
-            evaluation = evaluation_of(one)
+        for freshness in health.freshness.all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
+            counts[freshness.level] += 1
+            now[freshness.name] = _state(freshness)
+            evaluation = evaluation_of(freshness)
             key = evaluation.asset_check_key
-            if before.get(one.name) != now[one.name] or visibility.contradicts(newest.get(key), evaluation):
-                changed.append(one)
+            has_changed = before.get(freshness.name) != now[freshness.name]
+            if has_changed or visibility.contradicts(newest.get(key), evaluation):
+                changed.append(freshness)
             else:
-                same[key] = evaluation
-        # Dagster could not tell the order of a materialization and an evaluation in the same second.
-        made = visibility.targets(instance, {asset_of(one) for one in changed})
-        # Changed verdicts are written anew.
-        kept = {key: one for key, one in newest.items() if key.name != IS_FRESH or key in same}
-        repeated = visibility.keep_in_sight(instance, kept, same)
+                unchanged[key] = evaluation
+        # Attached explicitly: Dagster cannot order a materialization and an evaluation of the same second.
+        made = visibility.newest_materializations(instance, {asset_of(freshness) for freshness in changed})
+        # Without changed results, which are written as new ones.
+        kept = {key: record for key, record in newest.items() if key.name != IS_FRESH or key in unchanged}
+        repeated = visibility.keep_visible(instance, kept, unchanged)
         text = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
         return SensorResult(
-            skip_reason=f"{text}; {len(changed)} changed; {repeated} shown again",
-            asset_events=[visibility.shown_with(evaluation_of(one), made.get(asset_of(one))) for one in changed],
+            skip_reason=f"{text}; {counted(len(changed), 'result')} changed; {repeated} made visible again",
+            asset_events=[
+                visibility.attach_to_materialization(evaluation_of(freshness), made.get(asset_of(freshness)))
+                for freshness in changed
+            ],
             cursor=json.dumps(now, sort_keys=True),
         )
 
-    return freshness
+    return evaluate_freshness
 
 
 def _checks_of(repository: RepositoryDefinition | None) -> Collection[AssetCheckKey]:
     return repository.asset_graph.asset_check_keys if repository else ()
 
 
-def _state(one: "health.models.Freshness") -> str:
-    """The state whose change is worth a result. (The time since when it is stale moves with every late file.)"""
-    is_unseen = one.component == "source" and one.level is health.models.Level.GRAY
-    return f"{one.level} {health.freshness.age_class(one)} {(one.since_utc if is_unseen else None) or ''}"
+def _state(freshness: "health.models.Freshness") -> str:
+    """The state; if it changes, a result is written. (Without the time of becoming stale: late files change that.)"""
+    is_unknown = freshness.component == "source" and freshness.level is health.models.Level.GRAY
+    since = (freshness.since_utc if is_unknown else None) or ""
+    return f"{freshness.level} {health.freshness.age_class(freshness)} {since}"
 
 
 def _read(cursor: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The sensor that evaluates the automation conditions: products follow their inputs."""
+"""The sensor that evaluates the automation conditions, so that products are made again when their input changed."""
 
 from dagster import AssetSelection, AutomationConditionSensorDefinition, DefaultSensorStatus
 
@@ -9,12 +9,12 @@ from aurora_platform.layout import WXCAM
 
 
 def late_days_sensor(site: Site) -> AutomationConditionSensorDefinition:
-    """Brings the products of a day up to date when their input has changed outside of a run for the whole day."""
+    """Updates the products of a day whose input has changed without a run for the whole day."""
     return AutomationConditionSensorDefinition(
         name="late_days",
         target=AssetSelection.all(),
         run_tags=run_tags.history(WXCAM),
-        # The most expensive tick: it evaluates the whole graph. And nothing changes more often than hosts are listed.
+        # The most expensive tick: it evaluates the whole graph. Inputs do not change more often than hosts are listed.
         minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=default_status(site, DefaultSensorStatus),
         description=(

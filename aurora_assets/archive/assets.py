@@ -1,4 +1,4 @@
-"""``gws/...`` and ``manifests/...``: what is in the archive by UTC day, and the proof that it is whole there."""
+"""``gws/...`` and ``manifests/...``: the copies in the archive by UTC day, and the evidence that they are complete."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from aurora_assets import asset_keys
 from aurora_assets.archive.checks import (
-    REPLACED_SHOWN,
+    REPLACED_PERIOD,
     every_place_was_seen,
     evidence_specs,
     finalized_files_stay,
@@ -54,32 +54,35 @@ from aurora_platform.text import Count
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
 
-# Three pools, so that a large push of one kind never takes the place of another.
+# A pool per kind of push, so that a large push never blocks the others.
 RAW_POOL, CORE_POOL, CAMERA_POOL, VERIFY_POOL = "gws_raw", "gws_core", "gws_wxcam", "verify"
 
 
 class VerifyConfig(Config):
-    """How a verification is done."""
+    """Options of a verification run."""
 
-    full: bool = Field(False, description="Read every file of these days again, on every side: to find bit rot now.")
+    full: bool = Field(
+        False,
+        description="Read every file of these days again at the source, local and in the archive, to find bit rot now.",
+    )
     accept_loss: bool = Field(
         False,
-        description="Believe a source that is empty, or has lost most of what it had and the archive is not known to "
-        "have. Only where that was deleted there on purpose.",
+        description="Accept the listing of a source that is empty, or that has lost most of its files which are not "
+        "verified in the archive. Set it only if the files were deleted at the source on purpose.",
     )
 
 
 def archive_assets(site: Site) -> list[AssetsDefinition]:
-    """The archive's assets; none where the site has no archive."""
+    """The archive's assets; an empty list for a site without an archive."""
     archive = site.archive
     if archive is None:
         return []
-    made = [_raw_copy(site, archive, name) for name in site.streams]
-    made += [_manifests(site, archive, name) for name in site.streams]
-    made.append(_core_products(site, archive))
+    assets = [_raw_copy(site, archive, name) for name in site.streams]
+    assets += [_manifests(site, archive, name) for name in site.streams]
+    assets.append(_core_products(site, archive))
     if WXCAM in site.streams:
-        made.append(_camera_products(site, archive))
-    return made
+        assets.append(_camera_products(site, archive))
+    return assets
 
 
 def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
@@ -91,7 +94,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         partitions_def=daily(stream.start),
         pool=RAW_POOL,
         place=layout.raw_root(stream),
-        words={"description": stream.description, "replaced": layout.replaced},
+        placeholders={"description": stream.description, "replaced": layout.replaced},
         metadata={"started_by": f"schedule push_{name} (live window), its condition (older days)"},
         check_specs=[parked_spec(gws_raw_key(name)), stay_spec(gws_raw_key(name))],
     )
@@ -110,9 +113,9 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             reports = [pushing.raw(name, live)] if live else []
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
-            replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_SHOWN)
-            more = [finalized_files_stay(key, replaced)]
-            return _by_day(context, reports, days, ledger, archive, group, key, more)
+            replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_PERIOD)
+            more_checks = [finalized_files_stay(key, replaced)]
+            return _push_result(context, reports, days, ledger, archive, group, key, more_checks)
 
     return gws_raw
 
@@ -137,7 +140,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).wxcam_products(days)
-            return _by_day(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
+            return _push_result(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
 
     return gws_wxcam_products
 
@@ -147,7 +150,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
         asset_keys.CORE_PRODUCTS,
         pool=CORE_POOL,
         place=archive.products,
-        words={"products": site.paths.products},
+        placeholders={"products": site.paths.products},
         metadata={"started_by": "schedule push_core_products"},
         check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
     )
@@ -179,7 +182,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         partitions_def=daily(stream.start),
         pool=VERIFY_POOL,
         place=published.latest / name,
-        words={"name": name, "scrub": format_duration(archive.scrub)},
+        placeholders={"name": name, "scrub": format_duration(archive.scrub)},
         metadata={
             "finalizations": MetadataValue.path(str(published.finalized(name))),
             "started_by": f"schedule verify_{name}",
@@ -190,11 +193,11 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
-        """The proof for {name}: every file at its source, local and in the archive, with size, mtime and SHA-256.
+        """The evidence for {name}: every file at its source, local and in the archive, with size, mtime and SHA-256.
 
-        Made by listing the three places and reading what is new; every file is read again within {scrub}. A UTC day
-        that is over and complete in the archive gets a finalization. Lists what could be pruned on the host. Repairs
-        nothing: `aurora repair` does that.
+        Made by listing the three places and reading new files; every file is read again within {scrub}. A UTC day that
+        is over and complete in the archive gets a finalization. Lists the files that could be pruned on the host.
+        Repairs nothing: `aurora repair` does that.
         """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)
@@ -203,16 +206,16 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         )
         key, report = manifests_key(name), outcome.report
         context.log.info(report.summary())
-        for found in report.days:
-            sentence = {"sentence": found.error or found.verdict.sentence()}
-            context.add_asset_metadata(sentence | metadata_of(found.verdict), partition_key=found.day.isoformat())
+        for day in report.days:
+            sentence = {"sentence": day.error or day.verdict.sentence()}
+            context.add_asset_metadata(sentence | metadata_of(day.verdict), partition_key=day.day.isoformat())
         pushed = list[PushReport]()
-        if "gws" not in report.errors:  # what cannot be seen has no news of it either
+        if "gws" not in report.errors:  # an archive that cannot be listed has no new finalizations
             with records.ledger() as ledger:
-                there = archive_hosts.of(archive, context.log)
-                pushing = archiving.push_plan.Pushing(site, archive, there, ledger, context.log.info)
+                push_hosts = archive_hosts.of(archive, context.log)
+                pushing = archiving.push_plan.Pushing(site, archive, push_hosts, ledger, context.log.info)
                 pushed = archiving.push_plan.push_finalizations(records, pushing, name, days)
-        stuck = Count.sum_of(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
+        not_copied = Count.sum_of(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata={
                 "summary": report.summary(),
@@ -221,10 +224,10 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
                 **metadata_of(outcome),
                 "finalizations_copied": sum(push.files for push in pushed),
             },
-            data_version=DataVersion(common_version([found.error or found.verdict.as_json() for found in report.days])),
+            data_version=DataVersion(common_version([day.error or day.verdict.as_json() for day in report.days])),
             check_results=[
                 no_settled_gap(key, report, _coverage(site, name)),
-                every_place_was_seen(key, report, stuck),
+                every_place_was_seen(key, report, not_copied),
             ],
         )
 
@@ -232,19 +235,19 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 
 
 def _coverage(site: Site, name: str) -> Metadata:
-    """The last 30 days on the host, here, and proved in the archive, each against all files known of the day."""
+    """The last 30 days: the share of every day's recorded files at the source, local, and verified in the archive."""
     with archiving.stores.Records(site).evidence() as evidence:
         verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
-    known = {day: verdict for day, verdict in verdicts.items() if verdict.files}
+    with_files = {day: verdict for day, verdict in verdicts.items() if verdict.files}
     rows = {
-        "source": {day: verdict.source / verdict.files for day, verdict in known.items()},
-        "here": {day: verdict.local / verdict.files for day, verdict in known.items()},
-        "archive": {day: verdict.proved / verdict.files for day, verdict in known.items()},
+        "source": {day: verdict.source / verdict.files for day, verdict in with_files.items()},
+        "local": {day: verdict.local / verdict.files for day, verdict in with_files.items()},
+        "archive": {day: verdict.proved / verdict.files for day, verdict in with_files.items()},
     }
     return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
 
 
-def _by_day(
+def _push_result(
     context: AssetExecutionContext,
     reports: Sequence[PushReport],
     days: Sequence[date],
@@ -252,9 +255,9 @@ def _by_day(
     archive: Archive,
     group: str,
     key: AssetKey,
-    more: Sequence[AssetCheckResult] = (),
+    more_checks: Sequence[AssetCheckResult] = (),
 ) -> MaterializeResult:
-    """What a push of some days has to say: of itself, and of each day by the ledger."""
+    """The result of a push: its own metadata and checks, and the ledger's counts per day."""
     for report in reports:
         context.log.info(report.summary())
     versions = []
@@ -266,7 +269,7 @@ def _by_day(
     return MaterializeResult(
         metadata=_push_metadata(reports) | rebuilt,
         data_version=DataVersion(common_version(versions)),
-        check_results=[nothing_parked(key, reports), *more],
+        check_results=[nothing_parked(key, reports), *more_checks],
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks of the archive's assets: they say what the run that pushed or verified has found. Observe only."""
+"""Checks of the archive's assets. They report the findings of the run that pushed or verified; they change nothing."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,8 +12,8 @@ from aurora_platform.archive.transfer import PushReport
 from aurora_platform.text import MOST_NAMED, Count, counted
 
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
-REPLACED_SHOWN = timedelta(days=7)
-"""For so long the check says that a finalized file was replaced: somebody is to look at it."""
+REPLACED_PERIOD = timedelta(days=7)
+"""The check fails for this long after a finalized file was replaced, so that an operator notices it."""
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
 
 
@@ -23,14 +23,14 @@ def evidence_specs(key: AssetKey) -> list[AssetCheckSpec]:
         AssetCheckSpec(
             _GAPS,
             asset=key,
-            description="Every settled file of the source is here, and every file here is in the archive, by size, "
-            "mtime and SHA-256.",
+            description="Every settled file of the source exists locally, and every local file exists in the archive, "
+            "with the same size, mtime and SHA-256. A failure lists the missing and different files per day.",
         ),
         AssetCheckSpec(
             _SEEN,
             asset=key,
-            description="Source, working copy and archive could be listed and read, else nothing is proved; and what "
-            "is said of the days could be copied to the archive.",
+            description="Source, local files and archive could be listed and read, and all finalizations were copied "
+            "to the archive. A failure names the place and the error; files of that place were not verified.",
         ),
     ]
 
@@ -38,7 +38,10 @@ def evidence_specs(key: AssetKey) -> list[AssetCheckSpec]:
 def parked_spec(key: AssetKey) -> AssetCheckSpec:
     """The check of every push."""
     return AssetCheckSpec(
-        _PARKED, asset=key, description="No file was given up after `archive.max_attempts`; the table names those."
+        _PARKED,
+        asset=key,
+        description="Every file that could not be copied is tried again by the next push. A failure names the parked "
+        "files: they failed `archive.max_attempts` times and are not tried any more.",
     )
 
 
@@ -47,16 +50,17 @@ def stay_spec(key: AssetKey) -> AssetCheckSpec:
     return AssetCheckSpec(
         _STAY,
         asset=key,
-        description="No file that a finalization vouches for was replaced in the archive within "
-        f"{REPLACED_SHOWN.days} days. (One that is held back, because it is damaged here, is a gap of no_settled_gap.)",
+        description=f"No file of a finalized day was replaced in the archive within {REPLACED_PERIOD.days} days. A "
+        "failure names the replaced files and where their earlier versions are kept. (A file that is held back because "
+        "the local copy is damaged fails no_settled_gap.)",
     )
 
 
 def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCheckResult:
-    """Whether what was finalized is still what there is."""
-    said = ""
+    """Whether no finalized file was replaced."""
+    description = ""
     if replaced:
-        said = (
+        description = (
             f"{counted(len(replaced), 'file')} of finalized days replaced in the archive, the last: "
             f"{replaced[0].remote_path}; the earlier version is kept in {replaced[0].kept_in}"
         )
@@ -65,7 +69,7 @@ def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCh
         check_name=_STAY,
         passed=not replaced,
         severity=AssetCheckSeverity.WARN,
-        description=said,
+        description=description,
         metadata={
             "replaced": len(replaced),
             "replaced_first": table(
@@ -76,50 +80,54 @@ def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCh
 
 
 def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
-    """Whether every file is still tried."""
+    """Whether no file is parked."""
     parked = Count.sum_of(report.parked for report in reports)
     return AssetCheckResult(
         asset_key=key,
         check_name=_PARKED,
         passed=not parked.total,
         severity=AssetCheckSeverity.WARN,
-        description=f"{parked.total} files are not tried any more; `aurora ledger` shows them." if parked.total else "",
+        description=f"{parked.total} files are not tried any more; `aurora ledger` lists them." if parked.total else "",
         metadata={"parked": parked.total, "first": "; ".join(parked.first) or "none"},
     )
 
 
-def no_settled_gap(key: AssetKey, report: VerifyReport, strip: Metadata) -> AssetCheckResult:
-    """Red only for files that should be there by now."""
+def no_settled_gap(key: AssetKey, report: VerifyReport, coverage: Metadata) -> AssetCheckResult:
+    """Whether all settled files are complete; files that are still on their way do not fail it."""
     days = report.days
-    bad = [found for found in days if found.verdict.problem_count or found.error]
+    bad = [day for day in days if day.verdict.problem_count or day.error]
     return AssetCheckResult(
         asset_key=key,
         check_name=_GAPS,
         passed=not bad,
         severity=AssetCheckSeverity.ERROR,
-        description=" ".join(f"{found.day}: {found.error or found.verdict.sentence()}." for found in (bad or days)[:5]),
+        description=" ".join(f"{day.day}: {day.error or day.verdict.sentence()}." for day in (bad or days)[:5]),
         metadata={
-            "files": sum(found.verdict.files for found in days),
-            "proved": sum(found.verdict.proved for found in days),
-            "pending": sum(found.verdict.pending for found in days),
-            "gaps": sum(found.verdict.problem_count for found in days),
-            "first": table({"day": str(f.day), "gap": gap} for f in bad[:10] for gap in f.verdict.gaps or [f.error]),
-            **strip,
+            "files": sum(day.verdict.files for day in days),
+            "proved": sum(day.verdict.proved for day in days),
+            "pending": sum(day.verdict.pending for day in days),
+            "gaps": sum(day.verdict.problem_count for day in days),
+            "first": table(
+                {"day": str(day.day), "gap": reason} for day in bad[:10] for reason in day.verdict.gaps or [day.error]
+            ),
+            **coverage,
         },
     )
 
 
-def every_place_was_seen(key: AssetKey, report: VerifyReport, stuck: Count) -> AssetCheckResult:
-    """What could not be seen is not known, and proves nothing; ``stuck`` are finalizations that could not go there."""
-    said = [f"{side}: {why}" for side, why in report.errors.items()]
-    said += [f"{day}: {why}" for day, why in list(report.unverified_days.items())[:MOST_NAMED]]
-    if stuck.total:
-        said.append(f"gws: {stuck.total} finalizations could not be copied there, the first: {stuck.first[0]}")
+def every_place_was_seen(key: AssetKey, report: VerifyReport, not_copied: Count) -> AssetCheckResult:
+    """Whether all places were listed and read, and no finalization is ``not_copied`` to the archive."""
+    problems = [f"{place}: {reason}" for place, reason in report.errors.items()]
+    problems += [f"{day}: {reason}" for day, reason in list(report.unverified_days.items())[:MOST_NAMED]]
+    if not_copied.total:
+        problems.append(
+            f"gws: {not_copied.total} finalizations could not be copied to it, the first: {not_copied.first[0]}"
+        )
     return AssetCheckResult(
         asset_key=key,
         check_name=_SEEN,
-        passed=not said,
+        passed=not problems,
         severity=AssetCheckSeverity.WARN,
-        description="; ".join(said),
-        metadata={"places": table({"place": s, "by": h} for s, h in report.hosts.items())},
+        description="; ".join(problems),
+        metadata={"places": table({"place": place, "by": host} for place, host in report.hosts.items())},
     )

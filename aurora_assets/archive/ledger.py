@@ -1,4 +1,4 @@
-"""A name of before 0.2, kept for one release: import from ``aurora_platform.archive.ledger`` instead."""
+"""Deprecated since 0.2, kept for one release: import from ``aurora_platform.archive.ledger`` instead."""
 
 import warnings
 
@@ -9,7 +9,7 @@ from aurora_platform.layout import REGISTERED
 __all__ = ["DIFFERS", "FILE_NAME", "REGISTERED", "Counts", "Item", "Ledger", "Row"]
 
 warnings.warn(
-    "aurora_assets.archive.ledger goes with the next release: import from aurora_platform.archive.ledger",
+    "aurora_assets.archive.ledger is removed in the next release: import from aurora_platform.archive.ledger",
     FutureWarning,
     stacklevel=2,
 )

@@ -31,14 +31,14 @@ from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO,
 
 
 def wxcam_assets(site: Site) -> list[AssetsDefinition]:
-    """All products of the sky camera; none where the site has no stream ``wxcam``."""
+    """All products of the sky camera; an empty list for a site without the stream ``wxcam``."""
     if WXCAM not in site.streams:
         return []
     workspace = CameraWorkspace.of(site)
-    made = [_catalog_asset(site, workspace)]
+    assets = [_catalog_asset(site, workspace)]
     for camera in CAMERAS:
-        made += [make(site, workspace, camera) for make in (_daily_video, _latest_video, _hourly_thumbnails, _pixels)]
-    return made
+        assets += [make(site, workspace, camera) for make in (_daily_video, _latest_video, _hourly_thumbnails, _pixels)]
+    return assets
 
 
 def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
@@ -63,7 +63,7 @@ def _catalog_asset(site: Site, workspace: CameraWorkspace) -> AssetsDefinition:
             def build(key: str) -> CatalogReport:
                 return refresh_day(day_of_key(key), _now())
 
-            return _each_day(context, build, metadata_of)
+            return _build_days(context, build, metadata_of)
 
     return wxcam_catalog
 
@@ -78,9 +78,9 @@ def _camera_asset(
 ) -> Callable[[Callable[..., MaterializeResult]], AssetsDefinition]:
     """A product of one camera, made from the catalogue and the files that it lists."""
     label = CAMERAS[camera].label
-    words = {"label": label, "clips": recipes.LATEST_CLIPS, "side": recipes.THUMBNAIL_SIDE}
+    placeholders = {"label": label, "clips": recipes.LATEST_CLIPS, "side": recipes.THUMBNAIL_SIDE}
     return aurora_asset(
-        product_key(camera, product), deps=deps, code_version=recipe, place=place, words=words, **options
+        product_key(camera, product), deps=deps, code_version=recipe, place=place, placeholders=placeholders, **options
     )
 
 
@@ -99,8 +99,8 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
         def build(key: str) -> VideoReport:
             return cameras.videos.build_daily_video(workspace, camera, day_of_key(key), _now())
 
-        _begin(context, site, workspace)
-        return _each_day(context, build, _video_metadata)
+        _prepare(context, site, workspace)
+        return _build_days(context, build, _video_metadata)
 
     return daily_video
 
@@ -111,11 +111,11 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
 
     @_camera_asset(camera, LATEST_VIDEO, recipes.VIDEO, place, deps=[newest])
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
-        """The newest hours of the sky as one video from the {label}: what the dashboard plays first.
+        """The newest hours of the sky as one video from the {label}. The dashboard plays it first.
 
         Made from the newest {clips} hourly clips, also across midnight, like the daily video.
         """
-        _begin(context, site, workspace)
+        _prepare(context, site, workspace)
         report = cameras.videos.build_latest_video(workspace, camera, _now())
         return MaterializeResult(metadata=_video_metadata(report), data_version=DataVersion(report.data_version))
 
@@ -133,10 +133,10 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
         Made from the image nearest to half past, when the hour is over and all its images have arrived. Never replaced,
         because web pages keep its URL.
         """
-        _begin(context, site, workspace)
+        _prepare(context, site, workspace)
         keys, reports = context.partition_keys, {}
-        made = cameras.thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
-        for key, report in zip(keys, made, strict=True):
+        thumbnails = cameras.thumbnails.build_thumbnails(workspace, camera, map(hour_of_key, keys), _now())
+        for key, report in zip(keys, thumbnails, strict=True):
             reports[key] = report
             context.add_asset_metadata(_thumbnail_metadata(report), partition_key=key)
         built = sum(report.built for report in reports.values())
@@ -166,8 +166,8 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
         def build(key: str) -> PixelsReport:
             return cameras.pixels.build_pixels(workspace, camera, day_of_key(key), _now())
 
-        _begin(context, site, workspace)
-        return _each_day(context, build, metadata_of)
+        _prepare(context, site, workspace)
+        return _build_days(context, build, metadata_of)
 
     return pixel_store
 
@@ -176,13 +176,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _begin(context: AssetExecutionContext, site: Site, workspace: CameraWorkspace) -> None:
+def _prepare(context: AssetExecutionContext, site: Site, workspace: CameraWorkspace) -> None:
+    """Open the state directory, and remove what killed runs left in the staging directory."""
     open_state(site.paths.state)
     if removed := workspace.staging.sweep():
-        context.log.warning(f"removed {removed} unfinished products of runs that died")
+        context.log.warning(f"removed {removed} unfinished products of killed runs")
 
 
-def _each_day[Report: (PixelsReport, VideoReport, CatalogReport)](
+def _build_days[Report: (PixelsReport, VideoReport, CatalogReport)](
     context: AssetExecutionContext, build: Callable[[str], Report], describe: Callable[[Report], Metadata]
 ) -> MaterializeResult:
     """Build each day of the run and attach each day's metadata to its own partition."""

@@ -1,4 +1,4 @@
-"""Checks of the sky camera's products: observe only. They write nothing, block nothing, and name what they found."""
+"""Checks of the sky camera's products. They only observe: they change no file, block no run, and name what is wrong."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -25,18 +25,18 @@ from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO,
 from aurora_platform.plots import strip_days
 
 Context = AssetCheckExecutionContext
-Look = Callable[[Context], Sequence[CheckReport]]
+MakeReports = Callable[[Context], Sequence[CheckReport]]
 
 _PLAYS = (
-    "The video plays, has exactly the frames of its clips (but of those that it says it leaves out), and begins with "
-    "its index (faststart)."
+    "The video plays, has exactly the frames of its clips (except of clips that it lists as left out), and begins with "
+    "its index (faststart). A failure names the video and what is wrong with it."
 )
-# A check that is executed by itself has no partition; it looks at the newest days then.
+# A check that is executed alone has no partition; it then checks the newest days.
 _NEWEST_DAYS = 2
 
 
 def wxcam_checks(site: Site) -> list[AssetChecksDefinition]:
-    """All checks of the sky camera's products; none where the site has no stream ``wxcam``."""
+    """All checks of the sky camera's products; an empty list for a site without the stream ``wxcam``."""
     if WXCAM not in site.streams:
         return []
     workspace = CameraWorkspace.of(site)
@@ -44,13 +44,14 @@ def wxcam_checks(site: Site) -> list[AssetChecksDefinition]:
         _check(
             CATALOG,
             "matches_raw_day",
-            "Every settled file of the day stands in the catalogue as it is, and nothing else does.",
+            "The catalogue lists every settled file of the day with its current size and mtime, and no other file. A "
+            "failure names files without a row, changed files, and rows without a file.",
             partial(_matches_raw, workspace),
         ),
         _check(
             CATALOG,
             "no_unreadable_media",
-            "No settled file of the day was found unreadable.",
+            "Every settled file of the day can be decoded. A failure names the unreadable files and the reasons.",
             partial(_no_unreadable, workspace),
         ),
     ]
@@ -76,15 +77,15 @@ def _camera_checks(workspace: CameraWorkspace, camera: str) -> list[AssetChecksD
         _check(
             product_key(camera, HOURLY_THUMBNAILS),
             "every_closed_hour_has_one",
-            "Every closed hour that has an image has its thumbnail.",
+            "Every closed hour with an image has a thumbnail. A failure names the hours without one.",
             partial(_have_thumbnails, workspace, camera),
             partial(_coverage, workspace, camera),
         ),
         _check(
             product_key(camera, PIXELS),
             "times_match_catalog",
-            "Times are sorted, unique and those of the catalogue's images, but for those that the group says it leaves "
-            "out; every chunk has its file's size.",
+            "The group's times are sorted and unique, and equal those of the catalogue's images (except of images that "
+            "the group lists as left out); every chunk has the size of its file. A failure names the differences.",
             partial(_pixels_match, workspace, camera),
         ),
     ]
@@ -119,7 +120,7 @@ def _has_partitions(context: Context) -> bool:
 
 
 def _days(context: Context, workspace: CameraWorkspace) -> list[date]:
-    """The days that a run is about; the newest of the catalogue where it is about none."""
+    """The days of a run; the newest days of the catalogue if the run has no partition."""
     if days := days_of_run(context):
         return days
     with open_readonly(workspace.layout.catalog) as db:
@@ -127,7 +128,7 @@ def _days(context: Context, workspace: CameraWorkspace) -> list[date]:
 
 
 def _hours(context: Context, workspace: CameraWorkspace) -> list[datetime]:
-    """The hours that a run is about; those of the newest days where it is about none."""
+    """The hours of a run; the hours of the newest days if the run has no partition."""
     if _has_partitions(context):
         keys = context.partition_key_range
         first, last = hour_of_key(keys.start), hour_of_key(keys.end)
@@ -142,22 +143,26 @@ def _now() -> datetime:
 
 
 def _coverage(workspace: CameraWorkspace, camera: str) -> Metadata:
-    """How many images each of the last 30 days has, against the fullest of them."""
+    """The number of images of each of the last 30 days, as a share of the day with the most images."""
     today = _now().date()
     days = strip_days(today)
     with open_readonly(workspace.layout.catalog) as db:
         counts = images_by_day(db, camera, days[0])
     most = max(counts.values(), default=0)
     shares = {day: counts.get(day, 0) / most for day in days} if most else dict.fromkeys(days, 0.0)
-    return coverage({camera: shares}, today, f"{camera}, images a day against the fullest of 30 ({most})")
+    return coverage({camera: shares}, today, f"{camera}, images per day as a share of the fullest of 30 ({most})")
 
 
 def _check(
-    key: AssetKey, name: str, description: str, look: Look, more: Callable[[], Metadata] = dict
+    key: AssetKey,
+    name: str,
+    description: str,
+    make_reports: MakeReports,
+    more_metadata: Callable[[], Metadata] = dict,
 ) -> AssetChecksDefinition:
     @asset_check(asset=key, name=name, description=description, blocking=False)
     def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        result = check_result(look(context))
-        return result._replace(metadata={**result.metadata, **more()})
+        result = check_result(make_reports(context))
+        return result._replace(metadata={**result.metadata, **more_metadata()})
 
     return check

@@ -1,4 +1,4 @@
-"""``ops/health`` and ``ops/alerts``: what is wrong, since when, where, what to look at next; and the mail about it."""
+"""``ops/health`` and ``ops/alerts``: the problems, since when, where, what to check next; and the mails about them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ _CAN_MAIL = "mail_can_leave"
 
 
 def health_assets(site: Site, code: Callable[[], CodeLocation]) -> list[AssetsDefinition]:
-    """The health of a site, and its alerts where it sends mails; ``code`` says what else the code location has."""
+    """The health asset, and the alerts asset of a site that sends mails; ``code`` returns the whole code location."""
     return [_health(site, code)] + ([_alerts(site, site.alerts)] if site.alerts else [])
 
 
@@ -45,12 +45,14 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
         },
         check_specs=[
             AssetCheckSpec(
-                NOTHING_IS_RED, asset=HEALTH, description="No component is red; a table lists every problem."
+                NOTHING_IS_RED,
+                asset=HEALTH,
+                description="No component is red. A failure lists all red and amber components, with what to check.",
             )
         ],
     )
     def ops_health(context: AssetExecutionContext) -> MaterializeResult:
-        """The health of the whole observatory: what is wrong, since when, and what to do next.
+        """The health of the whole observatory: every problem, since when, and what to do next.
 
         Made from the disks, the hosts, the age of all data, the manifests, Dagster's runs and daemons, and the web
         pages. It only observes: nothing is restarted, deleted or rebuilt. Written as JSON and Markdown.
@@ -74,18 +76,22 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         deps=[HEALTH],
         pool="ops",
         place=Layout.of(site).health.alerts,
-        retry_policy=None,  # the next run sends a mail that could not leave
-        words={"repeat": format_duration(settings.repeat)},
+        retry_policy=None,  # the next run sends a mail that could not be sent
+        placeholders={"repeat": format_duration(settings.repeat)},
         metadata={"to": ", ".join(settings.to), "started_by": "schedule health"},
         check_specs=[
-            AssetCheckSpec(_CAN_MAIL, asset=ALERTS, description="Every mail that was due has left; none is waiting.")
+            AssetCheckSpec(
+                _CAN_MAIL,
+                asset=ALERTS,
+                description="All alert mails were sent. A failure gives the reason why mails wait; the next run tries "
+                "again.",
+            )
         ],
     )
     def ops_alerts(context: AssetExecutionContext, mailer: MailerResource) -> MaterializeResult:
         """The alerts by mail: one when a problem begins, one every {repeat} while it lasts, one when it is over.
 
-        Made from the health snapshot `latest.json`. Where the mail relay is down, nothing is lost: the next run sends
-        the mail.
+        Made from the health snapshot `latest.json`. If the mail relay is down, no mail is lost: the next run sends it.
         """
         open_state(site.paths.state)
         outcome = health.alerts.Alerting.of(site, settings).evaluate(
@@ -119,7 +125,7 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
 
 def _ages(site: Site) -> Metadata:
     now = datetime.now(UTC)
-    plot = ages_plot(health.report.ages_of_a_day(site, now), now, "age of the newest data here, over the last 24 hours")
+    plot = ages_plot(health.report.ages_of_a_day(site, now), now, "age of the newest local data, last 24 hours")
     return {"ages": picture(plot, "ages of a day", "png")}
 
 
@@ -147,7 +153,7 @@ def _nothing_red(assessment: "health.models.Assessment") -> AssetCheckResult:
         description="; ".join(assessment.observations[:5]) or "nothing is wrong",
         metadata={
             "not_green": table(
-                {"level": c.level.value, "what": c.component, "message": c.message, "look": c.details} for c in bad
+                {"level": c.level.value, "what": c.component, "message": c.message, "details": c.details} for c in bad
             )
         },
     )

@@ -1,7 +1,7 @@
-"""Freshness as asset checks: for each stream at its source, here and in the archive, and for each product.
+"""Freshness as asset checks: of every stream at its source, local and in the archive, and of every product.
 
-The sensor ``freshness`` evaluates them without a run and writes a result only where its verdict, or the class of its
-age, has changed; the newest result belongs to the newest materialization. Executed in the UI they say how it is now.
+The sensor ``freshness`` evaluates them without a run. It writes a result only if the verdict or the class of the age
+has changed; the newest result belongs to the newest materialization. In the UI they can be executed at any time.
 """
 
 from collections.abc import Iterable
@@ -26,83 +26,88 @@ from aurora_platform.config.site import Site
 from aurora_platform.layout import IS_FRESH, WXCAM, camera_keys
 
 _KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
-_WHAT = {
-    "source": "The newest data at the source is younger than `stale_after`; unknown where the source cannot be seen.",
-    "here": "The newest data here is younger than `stale_after`.",
-    "archive": "The newest data in the archive, by the newest manifests, is younger than `stale_after`.",
-    "product": "The newest data in the product is younger than `stale_after` and two hours.",
+_FAILS = "A failure means that it is older, or that its age is unknown"
+_DESCRIPTIONS = {
+    "source": f"The newest data at the source is younger than `stale_after`. {_FAILS} (the source cannot be listed).",
+    "here": f"The newest local data is younger than `stale_after`. {_FAILS}.",
+    "archive": f"The newest data in the archive, by the manifests, is younger than `stale_after`. {_FAILS}.",
+    "product": f"The newest data in the product is younger than `stale_after` plus two hours. {_FAILS}.",
 }
 
 
-def asset_of(one: "health.models.Freshness") -> AssetKey:
-    """The asset that a freshness is shown with."""
-    if one.component == "product":
-        return asset_key(one.name)
-    return _KEYS[one.component](one.stream)
+def asset_of(freshness: "health.models.Freshness") -> AssetKey:
+    """The asset whose check has this result."""
+    if freshness.component == "product":
+        return asset_key(freshness.name)
+    return _KEYS[freshness.component](freshness.stream)
 
 
 def freshness_checks(site: Site) -> AssetChecksDefinition:
-    """One definition for all of them, of which any part may be executed."""
-    specs = [AssetCheckSpec(IS_FRESH, asset=key, description=_WHAT[part]) for key, part in _assets(site).items()]
+    """One definition for all freshness checks; any of them may be executed alone."""
+    specs = [
+        AssetCheckSpec(IS_FRESH, asset=key, description=_DESCRIPTIONS[component])
+        for key, component in _assets(site).items()
+    ]
 
     @multi_asset_check(
         name="freshness",
         specs=specs,
         can_subset=True,
-        description="How new the newest data of every stream and product is, by the time of the data.",
+        description="The age of the newest data of every stream and product, by the time of the data.",
     )
-    def freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
+    def check_freshness(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
         records = dagster_instance.records.DagsterRecords(context.instance, site)
-        chosen = context.selected_asset_check_keys
-        for one in health.freshness.all_freshness(site, records.newest_of_products()):
-            key = AssetCheckKey(asset_of(one), IS_FRESH)
-            if key in chosen:
+        selected = context.selected_asset_check_keys
+        for freshness in health.freshness.all_freshness(site, records.newest_of_products()):
+            key = AssetCheckKey(asset_of(freshness), IS_FRESH)
+            if key in selected:
                 yield AssetCheckResult(
                     asset_key=key.asset_key,
                     check_name=IS_FRESH,
-                    passed=passes(one),
-                    severity=severity_of(one),
-                    description=one.sentence,
-                    metadata=metadata_of(one),
+                    passed=passes(freshness),
+                    severity=severity_of(freshness),
+                    description=freshness.sentence,
+                    metadata=metadata_of(freshness),
                 )
 
-    return freshness
+    return check_freshness
 
 
-def evaluation_of(one: "health.models.Freshness") -> AssetCheckEvaluation:
-    """What the sensor writes, without a run."""
+def evaluation_of(freshness: "health.models.Freshness") -> AssetCheckEvaluation:
+    """The check result that the sensor writes without a run."""
     return AssetCheckEvaluation(
-        asset_key=asset_of(one),
+        asset_key=asset_of(freshness),
         check_name=IS_FRESH,
-        passed=passes(one),
-        severity=severity_of(one),
-        description=one.sentence,
-        metadata=metadata_of(one),
+        passed=passes(freshness),
+        severity=severity_of(freshness),
+        description=freshness.sentence,
+        metadata=metadata_of(freshness),
     )
 
 
-def passes(one: "health.models.Freshness") -> bool:
-    """Fresh, or planned to be off. What is not known has not passed: it is neither fresh nor stale."""
-    return one.level is health.models.Level.GREEN or health.assessment.is_planned_offline(one)
+def passes(freshness: "health.models.Freshness") -> bool:
+    """Whether it is fresh, or planned offline. An unknown age does not pass: it is neither fresh nor stale."""
+    return freshness.level is health.models.Level.GREEN or health.assessment.is_planned_offline(freshness)
 
 
-def severity_of(one: "health.models.Freshness") -> AssetCheckSeverity:
-    return AssetCheckSeverity.ERROR if one.level is health.models.Level.RED else AssetCheckSeverity.WARN
+def severity_of(freshness: "health.models.Freshness") -> AssetCheckSeverity:
+    return AssetCheckSeverity.ERROR if freshness.level is health.models.Level.RED else AssetCheckSeverity.WARN
 
 
-def metadata_of(one: "health.models.Freshness") -> Metadata:
-    newest = {"newest_data": one.newest_utc.isoformat()} if one.newest_utc else {}
-    since = {"since": one.since_utc.isoformat()} if one.since_utc else {}
-    ages = {"age_s": one.age_s} if one.age_s is not None else {}
-    return {"level": one.level.value, "stale_after_s": one.stale_after_s, **ages, **newest, **since}
+def metadata_of(freshness: "health.models.Freshness") -> Metadata:
+    newest = {"newest_data": freshness.newest_utc.isoformat()} if freshness.newest_utc else {}
+    since = {"since": freshness.since_utc.isoformat()} if freshness.since_utc else {}
+    ages = {"age_s": freshness.age_s} if freshness.age_s is not None else {}
+    return {"level": freshness.level.value, "stale_after_s": freshness.stale_after_s, **ages, **newest, **since}
 
 
 def _assets(site: Site) -> dict[AssetKey, str]:
-    found = {}
+    """The component (source, here, archive, product) of every asset with a freshness check."""
+    assets = {}
     for name in site.streams:
-        for part, key in _KEYS.items():
-            if part != "archive" or site.archive is not None:
-                found[key(name)] = part
+        for component, key in _KEYS.items():
+            if component != "archive" or site.archive is not None:
+                assets[key(name)] = component
     if WXCAM in site.streams:
-        found |= {asset_key(name): "product" for name in camera_keys()}
-    return found
+        assets |= {asset_key(name): "product" for name in camera_keys()}
+    return assets

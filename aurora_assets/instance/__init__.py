@@ -1,7 +1,7 @@
-"""Dagster's instance: launcher, storage and records. Reaches below Dagster's public interface.
+"""Dagster's instance: launcher, storage and records. Uses Dagster's private interface.
 
-The modules that load its databases (SQLAlchemy, Alembic) are loaded when they are first used, through this package:
-``instance.records``.
+Modules that need the database libraries (SQLAlchemy, Alembic) are loaded at their first use through this package, for
+example ``instance.records``.
 """
 
 import lazy_loader

@@ -1,11 +1,11 @@
-"""Results of asset checks stay in sight when their asset is materialized again.
+"""Keeps check results visible in the UI when their asset is materialized again.
 
 Dagster's UI shows a check's newest result only while it belongs to the newest materialization of the asset: two minutes
-after a check has failed, the next arrival makes it "not evaluated". Here such a result is made to belong to the newest
-materialization, in the row where it stands. No row is added, so nothing grows; and a newer result, which has a row of
-its own, is always the newest, whoever writes first.
+after a check has failed, the next arrival makes it "not evaluated". This module changes the result's row, so that the
+result belongs to the newest materialization. It adds no row, so the table does not grow; and a newer result, which has
+its own row, always stays the newest, whichever is written first.
 
-Reaches below Dagster's own interface, which has no way to say this of a result of an earlier run.
+Uses Dagster's private interface: the public one cannot attach the result of an earlier run.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,104 +34,113 @@ from dagster_shared.record import replace
 Target = AssetCheckEvaluationTargetMaterializationData
 Results = Mapping[AssetCheckKey, AssetCheckExecutionRecord]
 _FOUND, _REPEATED = "found", "repeated"
-_WHY = "The asset was materialized since. The check has not been evaluated again: this is what it found then."
+_NOTE = "The asset was materialized since. The check has not been evaluated again: this is its last result."
 
 
-def targets(instance: DagsterInstance, assets: Collection[AssetKey]) -> dict[AssetKey, Target]:
-    """The newest materialization of each of some assets that has one, of whatever partition it is."""
+def newest_materializations(instance: DagsterInstance, assets: Collection[AssetKey]) -> dict[AssetKey, Target]:
+    """The newest materialization, of any partition, of every one of these assets that has one."""
     found = {}
     for record in instance.get_asset_records(list(assets)) if assets else ():
-        made = record.asset_entry.last_materialization_record
-        if made is not None:
-            found[record.asset_entry.asset_key] = _target(made)
+        materialization = record.asset_entry.last_materialization_record
+        if materialization is not None:
+            found[record.asset_entry.asset_key] = _target(materialization)
     return found
 
 
 def newest_results(instance: DagsterInstance, keys: Collection[AssetCheckKey]) -> Results:
-    """The newest record of each of some checks, which may be that of a run that has yet to evaluate it."""
+    """The newest record of every one of these checks; it may belong to a run that has not evaluated the check yet."""
     return instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
 
 
 def contradicts(newest: AssetCheckExecutionRecord | None, evaluation: AssetCheckEvaluation) -> bool:
-    """Whether somebody else has written another verdict than what is so now: an operator, before it changed back."""
+    """Whether the newest result has another verdict, for example because an operator ran the check earlier."""
     wrong = AssetCheckExecutionRecordStatus.FAILED if evaluation.passed else AssetCheckExecutionRecordStatus.SUCCEEDED
     return newest is not None and newest.status is wrong
 
 
-def shown_with(evaluation: AssetCheckEvaluation, made: Target | None) -> AssetCheckEvaluation:
-    """The same evaluation as a result of this materialization of the asset, where it has one."""
-    return replace(evaluation, target_materialization_data=made)
+def attach_to_materialization(evaluation: AssetCheckEvaluation, materialization: Target | None) -> AssetCheckEvaluation:
+    """The same evaluation as a result of this materialization of the asset, if there is one."""
+    return replace(evaluation, target_materialization_data=materialization)
 
 
-def keep_in_sight(
+def keep_visible(
     instance: DagsterInstance, newest: Results, evaluated: Mapping[AssetCheckKey, AssetCheckEvaluation]
 ) -> int:
-    """Make the UI show again what a materialization has hidden; returns how many results.
+    """Make the UI show the results again that a materialization has hidden; returns their number.
 
     Parameters
     ----------
     instance
         Dagster's records.
     newest
-        Results of which those that failed are kept in sight. They say when they were found.
+        The newest results; the failed ones are kept visible, with the time when they were found.
     evaluated
-        Checks that were evaluated right now, with the verdict of their newest result: kept in sight, passed or failed.
+        Checks that were evaluated right now with the verdict of their newest result; kept visible, passed or failed.
     """
     storage = instance.event_log_storage
     wanted = [
-        one
-        for key, one in newest.items()
-        if one.status is AssetCheckExecutionRecordStatus.FAILED
-        or (one.status is AssetCheckExecutionRecordStatus.SUCCEEDED and key in evaluated)
+        record
+        for key, record in newest.items()
+        if record.status is AssetCheckExecutionRecordStatus.FAILED
+        or (record.status is AssetCheckExecutionRecordStatus.SUCCEEDED and key in evaluated)
     ]
     if not wanted or not isinstance(storage, SqlEventLogStorage):
         return 0
-    made = targets(instance, {one.key.asset_key for one in wanted})
-    hidden = [(one, made[one.key.asset_key]) for one in wanted if _is_hidden(one, made.get(one.key.asset_key))]
-    return sum(_retarget(storage, one, target, evaluated.get(one.key)) for one, target in hidden)
+    targets = newest_materializations(instance, {record.key.asset_key for record in wanted})
+    hidden = [
+        (record, targets[record.key.asset_key])
+        for record in wanted
+        if _is_hidden(record, targets.get(record.key.asset_key))
+    ]
+    return sum(_attach(storage, record, target, evaluated.get(record.key)) for record, target in hidden)
 
 
-def _is_hidden(one: AssetCheckExecutionRecord, made: Target | None) -> bool:
-    """Whether the UI leaves it out: :meth:`AssetCheckExecutionRecord.targets_latest_materialization`, by storage id."""
-    if made is None or made.run_id == one.run_id or one.evaluation is None:
+def _is_hidden(record: AssetCheckExecutionRecord, materialization: Target | None) -> bool:
+    """Whether the UI hides it: :meth:`AssetCheckExecutionRecord.targets_latest_materialization`, by storage id."""
+    if materialization is None or materialization.run_id == record.run_id or record.evaluation is None:
         return False
-    target = one.evaluation.target_materialization_data
-    return target is None or target.storage_id != made.storage_id
+    target = record.evaluation.target_materialization_data
+    return target is None or target.storage_id != materialization.storage_id
 
 
-def _retarget(
-    storage: SqlEventLogStorage, one: AssetCheckExecutionRecord, made: Target, evaluated: AssetCheckEvaluation | None
+def _attach(
+    storage: SqlEventLogStorage,
+    record: AssetCheckExecutionRecord,
+    materialization: Target,
+    evaluated: AssetCheckEvaluation | None,
 ) -> bool:
-    """Make a result belong to a materialization, unless its row was written anew or removed meanwhile."""
+    """Attach a result to a materialization, unless its row was changed or removed meanwhile."""
     table = AssetCheckExecutionsTable
-    this = table.c.id == one.id
+    row = table.c.id == record.id
     with storage.index_connection() as connection:
-        text = connection.execute(sql.select(table.c.evaluation_event).where(this)).scalar()
+        text = connection.execute(sql.select(table.c.evaluation_event).where(row)).scalar()
     entry = deserialize_value(text, EventLogEntry) if text else None
     if entry is None or entry.dagster_event is None:
         return False
     before = entry.dagster_event.event_specific_data
     if not isinstance(before, AssetCheckEvaluation):
         return False
-    after = replace(evaluated or _repeated(before, entry.timestamp), target_materialization_data=made)
+    after = replace(evaluated or _repeated(before, entry.timestamp), target_materialization_data=materialization)
     timestamp = datetime.now(UTC).timestamp() if evaluated else entry.timestamp
     event = entry.dagster_event._replace(event_specific_data=after)
     values = {
         "evaluation_event": serialize_value(entry._replace(dagster_event=event, timestamp=timestamp)),
-        "materialization_event_storage_id": made.storage_id,
+        "materialization_event_storage_id": materialization.storage_id,
     }
     with storage.index_connection() as connection:
-        is_as_it_was = sql.and_(this, table.c.evaluation_event == text)
-        return bool(connection.execute(sql.update(table).where(is_as_it_was).values(values)).rowcount)
+        is_unchanged = sql.and_(row, table.c.evaluation_event == text)
+        return bool(connection.execute(sql.update(table).where(is_unchanged).values(values)).rowcount)
 
 
 def _repeated(evaluation: AssetCheckEvaluation, found_at: float) -> AssetCheckEvaluation:
-    """The same with when it was found, and why it is shown though the asset is newer."""
+    """The same evaluation with the time when it was found, and a note that the asset is newer."""
     when = f"{datetime.fromtimestamp(found_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
     return evaluation.with_metadata(
-        {**evaluation.metadata, _FOUND: MetadataValue.text(when), _REPEATED: MetadataValue.text(_WHY)}
+        {**evaluation.metadata, _FOUND: MetadataValue.text(when), _REPEATED: MetadataValue.text(_NOTE)}
     )
 
 
-def _target(made: EventLogRecord) -> Target:
-    return Target(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
+def _target(materialization: EventLogRecord) -> Target:
+    return Target(
+        storage_id=materialization.storage_id, run_id=materialization.run_id, timestamp=materialization.timestamp
+    )

@@ -1,6 +1,6 @@
-"""What the code location has, by its definitions: checks, and sensors and schedules with how often they are due.
+"""The checks, sensors and schedules of the code location, by its definitions.
 
-Dagster's records keep what was in the code once. Whoever reads them asks here what still is.
+Dagster's records also have those that were removed from the code. With this module a reader of the records can tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,48 +15,48 @@ class Automation:
     """A sensor or a schedule, as the code declares it."""
 
     is_running: bool
-    """Unless somebody has turned it on or off."""
+    """Unless somebody has switched it on or off in the UI."""
     every: timedelta | None = None
     """Of a sensor: the shortest time between two ticks."""
     cron: str | Sequence[str] | None = None
     """Of a schedule."""
-    is_of_conditions: bool = False
+    evaluates_conditions: bool = False
     """Of a sensor: whether it evaluates the automation conditions of assets."""
 
     @property
-    def due(self) -> timedelta | str | list[str] | None:
+    def cadence(self) -> timedelta | str | list[str] | None:
         """How often it ticks."""
         return self.every or (self.cron if self.cron is None or isinstance(self.cron, str) else list(self.cron))
 
     @property
     def daemon(self) -> str:
-        """Which daemon of Dagster's evaluates it, by its name in small letters."""
+        """The name of Dagster's daemon that evaluates it, in lower case."""
         if self.cron is not None:
             return "scheduler"
-        return "asset" if self.is_of_conditions else "sensor"
+        return "asset" if self.evaluates_conditions else "sensor"
 
 
 @dataclass(frozen=True)
 class CodeLocation:
-    """The names that Dagster's records are about now."""
+    """The checks and automations that are in the code now."""
 
     checks: frozenset[AssetCheckKey]
     automations: Mapping[str, Automation]
 
 
 def code_location_of(definitions: Definitions) -> CodeLocation:
-    """What these definitions have."""
+    """The code location of these definitions."""
     repository = definitions.get_repository_def()
     automations = {
-        one.name: Automation(
-            one.default_status is DefaultSensorStatus.RUNNING,
-            every=timedelta(seconds=one.minimum_interval_seconds or 0) or None,
-            is_of_conditions=one.sensor_type.is_handled_by_asset_daemon,
+        sensor.name: Automation(
+            sensor.default_status is DefaultSensorStatus.RUNNING,
+            every=timedelta(seconds=sensor.minimum_interval_seconds or 0) or None,
+            evaluates_conditions=sensor.sensor_type.is_handled_by_asset_daemon,
         )
-        for one in repository.sensor_defs
+        for sensor in repository.sensor_defs
     }
     automations |= {
-        one.name: Automation(one.default_status is DefaultScheduleStatus.RUNNING, cron=one.cron_schedule)
-        for one in repository.schedule_defs
+        schedule.name: Automation(schedule.default_status is DefaultScheduleStatus.RUNNING, cron=schedule.cron_schedule)
+        for schedule in repository.schedule_defs
     }
     return CodeLocation(frozenset(repository.asset_graph.asset_check_keys), automations)

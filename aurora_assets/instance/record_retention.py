@@ -1,6 +1,6 @@
-"""Removing what Dagster has recorded and a newer record has superseded: runs, observations, results of checks, logs.
+"""Removes Dagster's superseded records: runs, observations, check results, and logs of ticks.
 
-Reaches below Dagster's own interface, which has no retention for these. ``schedules/record_retention.py`` says when.
+Uses Dagster's private interface: the public one has no retention for these. ``schedules/record_retention.py`` runs it.
 """
 
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.schedules.schema import JobTickTable
 from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
 
-from aurora_assets.instance.check_results import LOOK_BACK
+from aurora_assets.instance.check_results import MAX_RESULT_AGE
 
-_PAGE = 200
+_PAGE_SIZE = 200
 
 
 @dataclass
-class Pruned:
-    """What became of Dagster's old records."""
+class RemovedRecords:
+    """The counts of a removal of Dagster's old records."""
 
     looked_at: int = 0
     removed: int = 0
@@ -41,18 +41,18 @@ class Pruned:
     bytes: int = 0
 
 
-def prune_runs(
-    instance: DagsterInstance, before: datetime, dry_run: bool, most: int, at_once: int = _PAGE
-) -> Iterator[Pruned]:
-    """Remove finished runs from before then that are superseded; yields the counts after each run.
+def remove_runs(
+    instance: DagsterInstance, before: datetime, dry_run: bool, most: int, page_size: int = _PAGE_SIZE
+) -> Iterator[RemovedRecords]:
+    """Remove superseded finished runs that were created before then; yields the counts after every run.
 
-    It looks at ``most`` runs, of which it asks for ``at_once`` at a time.
+    At most ``most`` runs are examined; they are read in pages of ``page_size``.
     """
-    done = Pruned()
-    for record in _oldest_first(instance, before, most, at_once):
+    done = RemovedRecords()
+    for record in _oldest_first(instance, before, most, page_size):
         run_id = record.dagster_run.run_id
         done.looked_at += 1
-        if _is_newest_of_something(instance, run_id):
+        if _has_newest_materialization(instance, run_id):
             done.kept += 1
         else:
             files = _files(instance, run_id)
@@ -66,35 +66,36 @@ def prune_runs(
         yield done
 
 
-def _oldest_first(instance: DagsterInstance, before: datetime, most: int, at_once: int) -> Iterator[RunRecord]:
+def _oldest_first(instance: DagsterInstance, before: datetime, most: int, page_size: int) -> Iterator[RunRecord]:
     wanted = RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
-    page = instance.get_run_records(wanted, limit=min(at_once, most), ascending=True)
-    looked_at = len(page)
+    page = instance.get_run_records(wanted, limit=min(page_size, most), ascending=True)
+    count = len(page)
     while page:
-        # The next page is asked for before this one is worked on, because a cursor is lost with the run that it names.
-        more = min(at_once, most - looked_at)
+        # Read the next page before the runs of this page are removed: the cursor is lost with the run that it names.
+        limit = min(page_size, most - count)
         cursor = page[-1].dagster_run.run_id
-        following = instance.get_run_records(wanted, limit=more, ascending=True, cursor=cursor) if more else []
-        looked_at += len(following)
+        next_page = instance.get_run_records(wanted, limit=limit, ascending=True, cursor=cursor) if limit else []
+        count += len(next_page)
         yield from page
-        page = following
+        page = next_page
 
 
-def _is_newest_of_something(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether any partition's newest materialization is of this run."""
+def _has_newest_materialization(instance: DagsterInstance, run_id: str) -> bool:
+    """Whether this run made the newest materialization of any partition."""
     for record in instance.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION).records:
-        made = record.event_log_entry.asset_materialization
-        if made is None:
+        materialization = record.event_log_entry.asset_materialization
+        if materialization is None:
             continue
-        of = AssetRecordsFilter(made.asset_key, asset_partitions=[made.partition] if made.partition else None)
-        newest = instance.fetch_materializations(of, limit=1).records
+        partition = materialization.partition
+        wanted = AssetRecordsFilter(materialization.asset_key, asset_partitions=[partition] if partition else None)
+        newest = instance.fetch_materializations(wanted, limit=1).records
         if newest and newest[0].run_id == run_id:
             return True
     return False
 
 
 def _files(instance: DagsterInstance, run_id: str) -> list[Path]:
-    """The run's own event database, which Dagster empties and leaves; its log first, which without it means nothing."""
+    """The run's event database, which Dagster empties but does not delete; the WAL first: it is useless alone."""
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return []
@@ -102,29 +103,31 @@ def _files(instance: DagsterInstance, run_id: str) -> list[Path]:
     return [file for suffix in ("-wal", "-shm", "") if (file := shard.with_name(shard.name + suffix)).exists()]
 
 
-def prune_observations(instance: DagsterInstance, before: datetime, dry_run: bool) -> int:
-    """Remove the sensors' observations from before then; returns how many. Runs take theirs with them."""
+def remove_observations(instance: DagsterInstance, before: datetime, dry_run: bool) -> int:
+    """Remove the sensors' observations from before then; returns their number. A run's are removed with the run."""
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return 0
     table = SqlEventLogStorageTable
-    # Events of no run have the empty run id.
+    # Events without a run have the empty run id.
     observed = sql.and_(
         table.c.run_id == RUNLESS_RUN_ID, table.c.dagster_event_type == DagsterEventType.ASSET_OBSERVATION.value
     )
-    # The newest is the state that the UI shows.
+    # The UI shows the newest as the current state.
     newest = sql.select(sql.func.max(table.c.id)).where(observed).group_by(table.c.asset_key)
     old = sql.and_(observed, table.c.timestamp < before.replace(tzinfo=None), table.c.id.not_in(newest))
     if isinstance(storage, SqliteEventLogStorage):
-        # There each event stands twice: in the index, and in a file of its run, also where it is of none.
+        # SQLite has every event twice: in the index, and in the file of its run (also of the empty run id).
         _delete(storage.run_connection(RUNLESS_RUN_ID), table, old, dry_run)
     return _delete(storage.index_connection(), table, old, dry_run)
 
 
-def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool, now: datetime | None = None) -> int:
-    """Remove the results of asset checks from before then, which runs leave behind; returns how many.
+def remove_check_results(
+    instance: DagsterInstance, before: datetime, dry_run: bool, now: datetime | None = None
+) -> int:
+    """Remove results of asset checks from before then, which stay when their run is removed; returns their number.
 
-    What the health report reads stays: the results of its look back, and the newest of each check.
+    Results that the health report reads stay: those of the last ``MAX_RESULT_AGE``, and the newest of every check.
     """
     now = now or datetime.now(UTC)
     storage = instance.event_log_storage
@@ -132,9 +135,9 @@ def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool, now
         return 0
     table = AssetCheckExecutionsTable
     newest = sql.select(sql.func.max(table.c.id)).group_by(table.c.asset_key, table.c.check_name, table.c.partition)
-    # What a run has yet to evaluate, or never did, stands as it stood before.
+    # While a planned evaluation is not completed, the last completed result counts.
     completed = table.c.execution_status.in_([status.value for status in COMPLETED])
-    counts = sql.and_(completed, table.c.evaluation_event_timestamp >= (now - LOOK_BACK).replace(tzinfo=None))
+    counts = sql.and_(completed, table.c.evaluation_event_timestamp >= (now - MAX_RESULT_AGE).replace(tzinfo=None))
     old = sql.and_(
         table.c.create_timestamp < before.replace(tzinfo=None),
         table.c.id.not_in(newest),
@@ -145,25 +148,25 @@ def prune_checks(instance: DagsterInstance, before: datetime, dry_run: bool, now
 
 
 def _delete(
-    connect: AbstractContextManager[sql.Connection], table: sql.Table, these: sql.ColumnElement[bool], dry_run: bool
+    connect: AbstractContextManager[sql.Connection], table: sql.Table, condition: sql.ColumnElement[bool], dry_run: bool
 ) -> int:
     with connect as connection:
         if dry_run:
-            return int(connection.execute(sql.select(sql.func.count()).where(these)).scalar() or 0)
-        return int(connection.execute(sql.delete(table).where(these)).rowcount)
+            return int(connection.execute(sql.select(sql.func.count()).where(condition)).scalar() or 0)
+        return int(connection.execute(sql.delete(table).where(condition)).rowcount)
 
 
-def prune_tick_logs(instance: DagsterInstance, dry_run: bool) -> int:
-    """Remove the logs of ticks that Dagster has purged by now (``retention`` in dagster.yaml); returns how many.
+def remove_tick_logs(instance: DagsterInstance, dry_run: bool) -> int:
+    """Remove the logs of ticks that Dagster has purged (``retention`` in dagster.yaml); returns their number.
 
-    Dagster writes one for each tick, and leaves it when it forgets the tick: some two million files a year.
+    Dagster writes a log file per tick and does not delete it with the tick: about two million files per year.
     """
     logs, storage = instance.compute_log_manager, instance.schedule_storage
     if not isinstance(logs, LocalComputeLogManager) or not isinstance(storage, SqlScheduleStorage):
         return 0
-    place = Path(logs.get_captured_local_path([SINGLETON_REPOSITORY_NAME], "err")).with_suffix("")
-    # Listed first: a tick that begins meanwhile has its log after this, and its record before that.
-    files = list(place.glob("*/*.err"))
+    directory = Path(logs.get_captured_local_path([SINGLETON_REPOSITORY_NAME], "err")).with_suffix("")
+    # List the files first: a tick that begins meanwhile creates its log later, and its record before its log.
+    files = list(directory.glob("*/*.err"))
     with storage.connect() as connection:
         ticks = {str(tick) for tick in connection.execute(sql.select(JobTickTable.c.id)).scalars()}
     orphans = [file for file in files if file.stem not in ticks]

@@ -1,4 +1,4 @@
-"""Dagster, as its own records show it: runs, queue, daemons and ticks; and how new the products' data is. Read-only."""
+"""The state of Dagster from its own records: runs, queue, daemons, ticks; and the age of the products. Read-only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,14 +33,14 @@ from aurora_platform.layout import (
     product_key,
 )
 
-_SHOWN = 20  # failed runs, at most
-_LOOKED_AT = 200
+_MAX_FAILED_RUNS = 20
+_MAX_RUNS_READ = 200
 _DAY = timedelta(days=1)
-_REMEMBERED = 7 * _DAY  # a failed run that nobody made good meanwhile
-_PRESENT = [run_tags.LIVE, run_tags.PUSH, run_tags.PUSH_SMALL, run_tags.EVIDENCE, run_tags.OPS]
+_FAILED_WITHIN = 7 * _DAY  # an older failed run is not reported
+_CURRENT_LANES = [run_tags.LIVE, run_tags.PUSH, run_tags.PUSH_SMALL, run_tags.EVIDENCE, run_tags.OPS]
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED]
-_GOING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
-_TIME = "%Y-%m-%d %H:%M:%S UTC"  # as presentation.span writes it
+_RUNNING = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
+_TIME = "%Y-%m-%d %H:%M:%S UTC"  # as aurora_assets.metadata.span writes it
 
 
 @dataclass(frozen=True)
@@ -50,36 +50,37 @@ class DagsterRecords:
     instance: DagsterInstance
     site: Site
     code: CodeLocation | None = None
-    """What is in the code. Without it, everything of which there is a record."""
-    shown: int = _SHOWN
-    """How many failed runs are told, at most."""
-    looked_at: int = _LOOKED_AT
-    """How many runs of a kind are read, at most."""
+    """The checks and automations in the code. None: all that have a record."""
+    max_failed_runs: int = _MAX_FAILED_RUNS
+    """The most failed runs to report."""
+    max_runs_read: int = _MAX_RUNS_READ
+    """The most runs of a status to read."""
 
     def platform(self, now: datetime | None = None) -> Platform:
-        """Failed and stuck runs, failed checks, the queue, daemons, ticks that fail or do not come."""
+        """Failed and stuck runs, failed checks, the queue, daemons, failing and overdue ticks."""
         now = now or datetime.now(UTC)
-        # The oldest of all, and the oldest that is of now: behind a long history it would not be among those.
-        of_now = RunsFilter(statuses=_WAITING, tags={run_tags.LANE: _PRESENT})
+        # The oldest of all lanes, and the oldest of the current lanes: many history runs could hide the latter.
+        in_current_lanes = RunsFilter(statuses=_WAITING, tags={run_tags.LANE: _CURRENT_LANES})
         waiting = [
-            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=self.looked_at, ascending=True),
-            *self.instance.get_run_records(of_now, limit=1, ascending=True),
+            *self.instance.get_run_records(RunsFilter(statuses=_WAITING), limit=self.max_runs_read, ascending=True),
+            *self.instance.get_run_records(in_current_lanes, limit=1, ascending=True),
         ]
-        impatient = [
+        waiting_s = [
             (now - record.create_timestamp.astimezone(UTC)).total_seconds()
             for record in waiting
             if not run_tags.is_history(record.dagster_run.tags)
         ]
         failed = self._failed(now)
         daemons = self._daemons()
-        failing, overdue = ticks(self.instance, self.code, {one.name for one in daemons if one.healthy}, now)
+        healthy_daemons = {daemon.name for daemon in daemons if daemon.healthy}
+        failing, overdue = ticks(self.instance, self.code, healthy_daemons, now)
         checks, checks_count = failed_checks(self.instance, self.site, self.code.checks if self.code else None, now)
         return Platform(
-            failed_runs=failed[: self.shown],
-            more_failed_runs=len(failed) > self.shown,
+            failed_runs=failed[: self.max_failed_runs],
+            more_failed_runs=len(failed) > self.max_failed_runs,
             stuck_runs=self._stuck(now),
             queued_runs=self.instance.get_runs_count(RunsFilter(statuses=_WAITING)),
-            oldest_queued_s=round(max(impatient), 1) if impatient else None,
+            oldest_queued_s=round(max(waiting_s), 1) if waiting_s else None,
             daemons=daemons,
             failing_ticks=failing,
             overdue_ticks=overdue,
@@ -89,17 +90,17 @@ class DagsterRecords:
 
     def _failed(self, now: datetime) -> list[Run]:
         """Runs that failed in the last week, of jobs and partitions that have not succeeded since."""
-        wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _REMEMBERED)
+        wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - _FAILED_WITHIN)
         found: dict[tuple[str, str | None], Run] = {}
-        for record in self.instance.get_run_records(wanted, limit=self.looked_at):
+        for record in self.instance.get_run_records(wanted, limit=self.max_runs_read):
             run = record.dagster_run
             key = (run.job_name, run.tags.get(PARTITION_NAME_TAG))
-            if key in found or len(found) > self.shown or self._was_made_good(record):
+            if key in found or len(found) > self.max_failed_runs or self._has_succeeded_since(record):
                 continue
-            found[key] = _shown(record, self._why(run.run_id))
+            found[key] = _to_run(record, self._error_of(run.run_id))
         return list(found.values())
 
-    def _was_made_good(self, record: RunRecord) -> bool:
+    def _has_succeeded_since(self, record: RunRecord) -> bool:
         run = record.dagster_run
         partition = run.tags.get(PARTITION_NAME_TAG)
         wanted = RunsFilter(
@@ -110,8 +111,8 @@ class DagsterRecords:
         )
         return bool(self.instance.get_run_records(wanted, limit=1))
 
-    def _why(self, run_id: str) -> str:
-        """The first line of why a run failed."""
+    def _error_of(self, run_id: str) -> str:
+        """The error of a failed run, in one line."""
         for kind in (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE):
             for entry in self.instance.all_logs(run_id, of_type=kind):
                 event = entry.get_dagster_event()
@@ -123,13 +124,13 @@ class DagsterRecords:
 
     def _stuck(self, now: datetime) -> list[Run]:
         longest = self.site.health.stuck_after.total_seconds()
-        records = self.instance.get_run_records(RunsFilter(statuses=_GOING), limit=self.looked_at)
+        records = self.instance.get_run_records(RunsFilter(statuses=_RUNNING), limit=self.max_runs_read)
         return [
-            _shown(record, None)
+            _to_run(record, None)
             for record in records
-            # History may well take two days.
+            # A history run may take two days.
             if not run_tags.is_history(record.dagster_run.tags)
-            # One that hangs while it is being started has no time of its own yet.
+            # A run that hangs while it is being started has no start time yet.
             and now.timestamp() - (record.start_time or record.update_timestamp.timestamp()) > longest
         ]
 
@@ -139,13 +140,15 @@ class DagsterRecords:
         for name, status in sorted(self.instance.get_daemon_statuses().items()):
             if name not in required:
                 continue
-            last = status.last_heartbeat
-            at = None if last is None else datetime.fromtimestamp(last.timestamp, UTC).replace(microsecond=0)
-            found.append(Daemon(name=name.lower(), healthy=bool(status.healthy), last_heartbeat_utc=at))
+            heartbeat = status.last_heartbeat
+            time = (
+                None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC).replace(microsecond=0)
+            )
+            found.append(Daemon(name=name.lower(), healthy=bool(status.healthy), last_heartbeat_utc=time))
         return found
 
     def newest_of_products(self) -> Mapping[str, datetime | None]:
-        """The time of the newest data in each product of the camera, by what its newest partitions say."""
+        """The time of the newest data in every product of the camera, by the metadata of its newest partitions."""
         if WXCAM not in self.site.streams:
             return {}
         now = datetime.now(UTC)
@@ -154,33 +157,33 @@ class DagsterRecords:
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         hours = [key_of_hour(midnight + timedelta(hours=n)) for n in range(-24, 24)]
         partitions: dict[str, list[str] | None] = dict.fromkeys(camera_keys(*DAILY_PRODUCTS), days)
-        for one in CAMERAS:
+        for camera in CAMERAS:
             partitions |= {
-                product_key(one, LATEST_VIDEO): None,
-                product_key(one, HOURLY_THUMBNAILS): hours,
+                product_key(camera, LATEST_VIDEO): None,
+                product_key(camera, HOURLY_THUMBNAILS): hours,
             }
         return {name: self._newest(asset_key(name), keys) for name, keys in partitions.items()}
 
     def _newest(self, key: AssetKey, partitions: list[str] | None) -> datetime | None:
         wanted = AssetRecordsFilter(asset_key=key, asset_partitions=partitions)
-        # The newest record of each partition is among these, unless one was made again and again.
+        # These include the newest record of every partition, unless a partition was made again very often.
         records = self.instance.fetch_materializations(wanted, limit=20).records
         times = []
         for record in records:
-            made = record.asset_materialization
-            last = made.metadata.get("last") if made else None
+            materialization = record.asset_materialization
+            last = materialization.metadata.get("last") if materialization else None
             if last is not None and isinstance(last.value, str):
                 times.append(datetime.strptime(last.value, _TIME).replace(tzinfo=UTC))
         return max(times, default=None)
 
 
-def _shown(record: RunRecord, error: str | None) -> Run:
+def _to_run(record: RunRecord, error: str | None) -> Run:
     run = record.dagster_run
-    began = record.end_time or record.start_time or record.create_timestamp.timestamp()
+    since = record.end_time or record.start_time or record.create_timestamp.timestamp()
     return Run(
         run_id=run.run_id,
         job=run.job_name,
         partition=run.tags.get(PARTITION_NAME_TAG),
-        since_utc=datetime.fromtimestamp(began, UTC).replace(microsecond=0),
+        since_utc=datetime.fromtimestamp(since, UTC).replace(microsecond=0),
         error=error,
     )

@@ -1,13 +1,14 @@
-"""Dagster's records in SQLite, with what is needed to speak to a database kept from one query to the next.
+"""Dagster's records in SQLite, with one SQLAlchemy engine per database and process.
 
-Dagster's own storage makes an SQLAlchemy engine for each query, which asks the database for its abilities and compiles
-the statement each time: a third of what an idle daemon does, and a part of each run. And it loads all of its migrations
-from their files for each tick, to compare the databases with them, and for each run, whose database it makes. Here a
-database has one engine in a process, those that stay are compared once, and a run's is a copy of an empty one that
-Dagster has made. Connections are opened and closed for each use, as by Dagster, so no lock and no file stays open.
+Dagster's own storage makes an engine per query, which asks the database for its features and compiles the statement
+every time: a third of the work of an idle daemon, and a part of every run. It also loads all its migrations from their
+files, for every tick (to compare the databases with them) and for every run (to make the run's database). In this
+storage a database has one engine per process, lasting databases are compared once, and a run's database is a copy of an
+empty one that Dagster has made. Connections are opened and closed for every use, as by Dagster, so no lock and no file
+stays open.
 
-``dagster.yaml`` names :class:`HomeInstance`, whose records are in this storage, in the directory that the instance was
-opened by. The files are Dagster's own, in the same places: a home can be used with it and without.
+``dagster.yaml`` names :class:`HomeInstance`, which has this storage in the directory that the instance was opened with.
+The files are Dagster's own, in the same places: a home can be used with this storage and with Dagster's.
 """
 
 import os
@@ -36,13 +37,13 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DatabaseError
 
-_MOST = 64  # databases; each run has one of its own
+_MAX_ENGINES = 64  # databases; every run has its own
 
-_compared: dict[str, tuple[int, int]] = {}
-"""The databases that this process has found, or made, as this version of Dagster has them: which file each was."""
+_checked: dict[str, tuple[int, int]] = {}
+"""Device and inode of every database that this process has compared with Dagster's migrations, or made."""
 
 
-@lru_cache(_MOST)
+@lru_cache(_MAX_ENGINES)
 def _engine(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
@@ -53,12 +54,12 @@ def _transaction(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def _is_compared(url: str) -> bool:
-    """Whether it is the very file that was compared before: another process may be about to make a new one."""
-    return url in _compared and _compared[url] == _file_of(url)
+def _is_checked(url: str) -> bool:
+    """Whether it is the same file that was compared before: another process may be making a new one."""
+    return url in _checked and _checked[url] == _file_id(url)
 
 
-def _file_of(url: str) -> tuple[int, int] | None:
+def _file_id(url: str) -> tuple[int, int] | None:
     try:
         status = os.stat(str(make_url(url).database))
     except FileNotFoundError:
@@ -66,13 +67,13 @@ def _file_of(url: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _note_compared(url: str) -> None:
-    if found := _file_of(url):
-        _compared[url] = found
+def _record_checked(url: str) -> None:
+    if found := _file_id(url):
+        _checked[url] = found
 
 
-class _Kept:
-    """A storage that is one database in a directory; before a class of Dagster's, which has the rest."""
+class _CachedStorage:
+    """Mixin for Dagster's storages that are one database in a directory: one engine, compared once."""
 
     _name: ClassVar[str]
     _conn_string: str
@@ -80,10 +81,10 @@ class _Kept:
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Any:
         url = create_db_conn_string(base_dir, cls._name)
-        if _is_compared(url):
+        if _is_checked(url):
             return cls(url, inst_data)  # type: ignore[call-arg] # Dagster's constructor
         found = super().from_local(base_dir, inst_data)  # type: ignore[misc] # Dagster's
-        _note_compared(url)
+        _record_checked(url)
         return found
 
     @contextmanager
@@ -92,44 +93,44 @@ class _Kept:
             yield connection
 
 
-class _Runs(_Kept, SqliteRunStorage):
+class _Runs(_CachedStorage, SqliteRunStorage):
     _name = "runs"
 
 
-class _Schedules(_Kept, SqliteScheduleStorage):
+class _Schedules(_CachedStorage, SqliteScheduleStorage):
     _name = "schedules"
 
 
 @cache
-def _empty() -> bytes:
-    """The file of a run's database in which nothing is recorded yet, as Dagster itself makes it."""
+def _empty_database() -> bytes:
+    """The bytes of an empty run database, as Dagster itself makes it."""
     with TemporaryDirectory(prefix="aurora-records-") as directory:
-        Path(directory, f"{INDEX_SHARD_NAME}.db").touch()  # is not asked for, and would be made first
-        of_a_run = "run"
-        with SqliteEventLogStorage(directory).run_connection(of_a_run):
+        Path(directory, f"{INDEX_SHARD_NAME}.db").touch()  # not needed; Dagster would make it first
+        shard = "run"
+        with SqliteEventLogStorage(directory).run_connection(shard):
             pass
-        return Path(directory, f"{of_a_run}.db").read_bytes()
+        return Path(directory, f"{shard}.db").read_bytes()
 
 
-def _is_put(database: Path) -> bool:
-    """Put a new database where there is none, whole; False where there is one, or it cannot be done so."""
-    # A log that one of before has left would be replayed onto it.
+def _put_empty_database(database: Path) -> bool:
+    """Create a complete new database; False if a database already exists, or if this way is not possible."""
+    # SQLite would replay a leftover log of an earlier database onto it.
     if any(Path(f"{database}{suffix}").exists() for suffix in ("", "-wal", "-journal")):
         return False
     try:
         with open(os.open(database.parent, os.O_TMPFILE | os.O_WRONLY, 0o644), "wb") as file:
-            file.write(_empty())
+            file.write(_empty_database())
             file.flush()
             os.fsync(file.fileno())
-            # With a descriptor of a directory, although none is needed: else Python links the link in /proc itself.
+            # With a directory descriptor, although none is needed: otherwise Python links the link in /proc itself.
             os.link(f"/proc/self/fd/{file.fileno()}", database, src_dir_fd=file.fileno())
-    except (OSError, DatabaseError):  # another was faster, a disk is full, the file system has no files without a name
+    except (OSError, DatabaseError):  # another process was faster, the disk is full, or there is no O_TMPFILE
         return False
     return True
 
 
-def _is_made(engine: Engine) -> bool:
-    """Whether Dagster, or who put it there, has come to the end of making a database."""
+def _is_initialized(engine: Engine) -> bool:
+    """Whether the making of a database was completed."""
     try:
         with engine.connect() as connection:
             return connection.execute(text("SELECT 1 FROM alembic_version")).first() is not None
@@ -140,13 +141,13 @@ def _is_made(engine: Engine) -> bool:
 class _Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
-        # Of the runs' databases none is taken for known: they come and go.
-        if _is_compared(self.conn_string_for_shard(INDEX_SHARD_NAME)):
+        # Only the index: the runs' databases are made and removed all the time.
+        if _is_checked(self.conn_string_for_shard(INDEX_SHARD_NAME)):
             self._initialized_dbs.add(INDEX_SHARD_NAME)
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         database = Path(str(engine.url.database))
-        if database.stem != INDEX_SHARD_NAME and (_is_put(database) or _is_made(engine)):
+        if database.stem != INDEX_SHARD_NAME and (_put_empty_database(database) or _is_initialized(engine)):
             return
         super()._initdb(engine, for_index_shard)
 
@@ -158,13 +159,13 @@ class _Events(SqliteEventLogStorage):
                 self._initdb(_engine(url))
                 self._initialized_dbs.add(shard)
                 if shard == INDEX_SHARD_NAME:
-                    _note_compared(url)
+                    _record_checked(url)
             with _transaction(url) as connection:
                 yield connection
 
 
 class SqliteStorage(DagsterSqliteStorage):
-    """Below ``base_dir``, as :class:`dagster._core.storage.sqlite_storage.DagsterSqliteStorage` has it."""
+    """The storage below ``base_dir``, as in :class:`dagster._core.storage.sqlite_storage.DagsterSqliteStorage`."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self.base_dir = base_dir
@@ -172,7 +173,7 @@ class SqliteStorage(DagsterSqliteStorage):
         self._run_storage = _Runs.from_local(_runs_directory(base_dir))
         self._event_log_storage = _Events(_event_logs_directory(base_dir))
         self._schedule_storage = _Schedules.from_local(_schedule_directory(base_dir))
-        # Not that of its parent, which would open everything once more, by Dagster's own classes.
+        # Not the parent's constructor, which would open all databases again with Dagster's own classes.
         super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -183,22 +184,22 @@ class SqliteStorage(DagsterSqliteStorage):
 
 
 class HomeInstance(DagsterInstance):
-    """An instance whose records are in the directory that it was opened by.
+    """An instance whose records are in the directory that it was opened with.
 
-    In ``dagster.yaml`` the place of a custom storage is a text or an environment variable, and neither need be that
-    directory: ``DagsterInstance.from_config(home)`` opened the databases of whatever ``DAGSTER_HOME`` was exported. So
-    the storage is no setting but this class's default, which Dagster asks for by directory. It stands in the reference
-    that a run's process is given too.
+    In ``dagster.yaml`` the path of a custom storage is a text or an environment variable, and may be another directory:
+    ``DagsterInstance.from_config(home)`` opened the databases of the exported ``DAGSTER_HOME``. So the storage is not a
+    setting but the default of this class, which Dagster requests per directory. It is also in the reference that a
+    run's process gets.
     """
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:
-        """Keys of ``dagster.yaml`` beside Dagster's own: none."""
+        """Keys of ``dagster.yaml`` in addition to Dagster's own: none."""
         return {}
 
     @staticmethod
     def config_defaults(base_dir: str) -> dict[str, ConfigurableClassData | None]:
-        """What is used where ``dagster.yaml`` says nothing, as in :meth:`dagster._core.instance.InstanceRef`."""
+        """The defaults for keys that ``dagster.yaml`` does not have (:meth:`dagster._core.instance.InstanceRef`)."""
         home = os.path.abspath(base_dir)  # a run's process may have another working directory
-        ours = ConfigurableClassData(__name__, SqliteStorage.__name__, yaml.safe_dump({"base_dir": home}))
-        return {**InstanceRef.config_defaults(home), "storage": ours}
+        storage = ConfigurableClassData(__name__, SqliteStorage.__name__, yaml.safe_dump({"base_dir": home}))
+        return {**InstanceRef.config_defaults(home), "storage": storage}

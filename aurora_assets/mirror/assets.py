@@ -1,4 +1,4 @@
-"""``source/<stream>`` and ``raw/<stream>``: what an instrument host has, and our copy of it by UTC day."""
+"""``source/<stream>`` and ``raw/<stream>``: the original files on an instrument host, and our copies by UTC day."""
 
 from datetime import UTC, datetime
 
@@ -60,7 +60,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         pool=f"mirror_{name}",
         code_version=RECIPE,
         place=root,
-        words={"description": stream.description, "host": stream.host, "settle": settle},
+        placeholders={"description": stream.description, "host": stream.host, "settle": settle},
         metadata={
             "settle": settle,
             "started_by": f"sensor arrivals_{name} (live window), schedule reconcile_{name} (older days)",
@@ -92,7 +92,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         for line in report.short_of_space:
             context.log.warning(line)
         if all(day.day >= live_from for day in report.days):
-            # A pass over old days says nothing about the source as it is now.
+            # A pass over old days does not show the current state of the source.
             context.log_event(AssetObservation(source_key(name), metadata=metadata_of(report.source)))
         for day in report.days:
             context.add_asset_metadata(metadata_of(day), partition_key=day.day.isoformat())

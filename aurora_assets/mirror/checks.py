@@ -1,4 +1,4 @@
-"""Checks of the mirrors: observe only. They look at the host and at the raw directory, and name what they find."""
+"""Checks of the mirrors. They list the host and the raw directory, change nothing, and name what is wrong."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -25,17 +25,22 @@ from aurora_platform.mirror.scan import scan, scan_outside
 from aurora_platform.plots import strip_days
 from resources.hosts import HostsResource
 
-# Executed by themselves, without a partition: today and yesterday.
+# If executed alone, without a partition: today and yesterday.
 _NEWEST_DAYS = 2
-_ON_ITS_WAY = timedelta(minutes=10)
+_STILL_ARRIVING = timedelta(minutes=10)
 
 _CHECKS = {
-    "nothing_refused": "No entry of the host had to be refused; the table names those that were, and why.",
-    "matches_source": "Every settled file of the host is here in the same version, by size and mtime.",
-    "no_file_in_the_future": "No file here is dated, or was written, after tomorrow.",
-    "nothing_foreign": "Everything in the raw directory is a regular file of a stream that is mirrored to it.",
+    "nothing_refused": "No entry of the host was refused. A failure lists the refused entries with the reasons.",
+    "matches_source": "Every settled file of the host exists locally with the same size and mtime. A failure names the "
+    "missing and different files.",
+    "no_file_in_the_future": "No local file is dated, or was written, after tomorrow. A failure names such files.",
+    "nothing_foreign": "The raw directory has only regular files of the streams that are mirrored to it. A failure "
+    "names the unexpected entries.",
 }
-_CADENCE = {"no_gap": "The day's files came at the stream's cadence (`every` in the site file), without a longer gap."}
+_CADENCE = {
+    "no_gap": "The day's files were written at the stream's cadence (`every` in the site file). A failure names every "
+    "longer gap."
+}
 
 
 def raw_checks(site: Site) -> list[AssetChecksDefinition]:
@@ -44,24 +49,24 @@ def raw_checks(site: Site) -> list[AssetChecksDefinition]:
 
 
 def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
-    wanted = _CHECKS | (_CADENCE if stream.every else {})
+    descriptions = _CHECKS | (_CADENCE if stream.every else {})
     raw_root = Layout.of(site).raw_root(name)
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 
     def reports(days: Sequence[date], hosts: HostsResource) -> dict[str, list[CheckReport]]:
         now = datetime.now(UTC)
-        here = _of_what_is_here(stream, raw_root, days, sharing, now)
+        local = _local_reports(stream, raw_root, days, sharing, now)
         try:
             bound = site.limits.look
             source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
             survey = scan(_settled(stream), source, raw_root, days, bound)
             outside = scan_outside(stream, source, raw_root, days, bound)
         except HostError as error:
-            # A check observes: that it could not see is what it has to say, and no reason for the run to fail.
-            return here | {
+            # A check only observes: the failed listing is its result, and the run does not fail.
+            return local | {
                 check: [mirror.checks.listing_failed(str(error))] for check in ("nothing_refused", "matches_source")
             }
-        return here | {
+        return local | {
             "nothing_refused": [mirror.checks.nothing_refused(survey, outside)],
             "matches_source": [mirror.checks.matches_source(survey)],
         }
@@ -70,13 +75,13 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         name=f"raw_{name}_checks",
         specs=[
             AssetCheckSpec(check, asset=raw_key(name), description=text, blocking=False)
-            for check, text in wanted.items()
+            for check, text in descriptions.items()
         ],
     )
     def raw_stream_checks(context: AssetCheckExecutionContext, hosts: HostsResource) -> Iterable[AssetCheckResult]:
-        found = reports(days_of_run(context) or _newest(stream), hosts)
-        for check in wanted:
-            result = check_result(found[check])
+        reports_by_check = reports(days_of_run(context) or _newest_days(stream), hosts)
+        for check in descriptions:
+            result = check_result(reports_by_check[check])
             if check == "matches_source":
                 result = result._replace(metadata={**result.metadata, **_coverage(name, stream, raw_root)})
             yield result._replace(asset_key=raw_key(name), check_name=check)
@@ -84,41 +89,43 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     return raw_stream_checks
 
 
-def _of_what_is_here(
+def _local_reports(
     stream: Stream, raw_root: Path, days: Sequence[date], sharing: Mapping[str, Stream], now: datetime
 ) -> dict[str, list[CheckReport]]:
+    """The reports of the checks that read only the raw directory."""
     try:
         files = list(mirror.checks.local_files(stream, raw_root, days))
     except OSError as error:
-        unseen = mirror.checks.listing_failed(f"{error.filename}: {error.strerror}", raw_root)
-        return {check: [unseen] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
-    written = mirror.checks.mtimes_by_day(stream, files)
+        not_listed = mirror.checks.listing_failed(f"{error.filename}: {error.strerror}", raw_root)
+        return {check: [not_listed] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
+    mtimes = mirror.checks.mtimes_by_day(stream, files)
     return {
         "no_file_in_the_future": [mirror.checks.no_file_in_the_future(stream, files, now)],
         "nothing_foreign": [mirror.checks.nothing_unexpected(files, sharing)],
-        "no_gap": [mirror.checks.no_gap(stream, written.get(day, []), day, now) for day in days],
+        "no_gap": [mirror.checks.no_gap(stream, mtimes.get(day, []), day, now) for day in days],
     }
 
 
 def _coverage(name: str, stream: Stream, raw_root: Path) -> Metadata:
-    """How many files each of the last 30 days has here, against the fullest of them."""
+    """The number of local files of each of the last 30 days, as a share of the day with the most files."""
     today = datetime.now(UTC).date()
     try:
         counts = mirror.checks.count_files_by_day(stream, raw_root, strip_days(today))
     except OSError:
-        return {}  # another check says that and why
+        return {}  # another check reports the error
     most = max(counts.values(), default=0)
     shares = {day: count / most for day, count in counts.items()} if most else dict.fromkeys(strip_days(today), 0.0)
-    begun = {day: shares.get(day, 0.0) for day in strip_days(today) if day >= stream.start}
-    return coverage({name: begun}, today, f"{name} here, files a day against the fullest of 30 ({most})")
+    since_start = {day: shares.get(day, 0.0) for day in strip_days(today) if day >= stream.start}
+    title = f"{name}, local files per day as a share of the fullest of 30 ({most})"
+    return coverage({name: since_start}, today, title)
 
 
 def _settled(stream: Stream) -> Stream:
-    """The stream with a time to settle: what was written in the last minutes is on its way, and no difference."""
-    return stream.model_copy(update={"settle": max(stream.settle, _ON_ITS_WAY)})
+    """The stream with a longer ``settle``: a file written in the last minutes may still arrive and is not missing."""
+    return stream.model_copy(update={"settle": max(stream.settle, _STILL_ARRIVING)})
 
 
-def _newest(stream: Stream) -> list[date]:
+def _newest_days(stream: Stream) -> list[date]:
     today = datetime.now(UTC).date()
     days = (today - timedelta(days=n) for n in range(_NEWEST_DAYS))
     return [day for day in days if day >= stream.start]

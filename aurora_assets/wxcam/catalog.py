@@ -1,4 +1,4 @@
-"""A name of before 0.2, kept for one release: import from ``aurora_platform.cameras.catalog`` instead."""
+"""Deprecated since 0.2, kept for one release: import from ``aurora_platform.cameras.catalog`` instead."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from aurora_platform.cameras.catalog import open_readonly
 __all__ = ["open_readonly"]
 
 warnings.warn(
-    "aurora_assets.wxcam.catalog goes with the next release: import from aurora_platform.cameras.catalog",
+    "aurora_assets.wxcam.catalog is removed in the next release: import from aurora_platform.cameras.catalog",
     FutureWarning,
     stacklevel=2,
 )

@@ -1,4 +1,4 @@
-"""A code location for the tests of the launcher: a job that ends at once, one that does not end, and a deaf one."""
+"""A code location for the tests of the launcher: jobs that end at once, do not end, or ignore signals."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ def sleep() -> None:
 
 @op
 def hang() -> None:
-    # As one that is stuck in native code: it never gets to see the signal.
+    # Like a run that hangs in native code: it never handles the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     time.sleep(3600)
 
@@ -33,8 +33,8 @@ def slow() -> None:
 
 
 @job
-def deaf() -> None:
+def ignores_sigterm() -> None:
     hang()
 
 
-defs = Definitions(jobs=[quick, slow, deaf])
+defs = Definitions(jobs=[quick, slow, ignores_sigterm])

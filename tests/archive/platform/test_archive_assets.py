@@ -150,7 +150,7 @@ def test_a_finalization_that_cannot_be_copied_to_the_archive_is_reported_and_nev
     (place / "in the way").touch()
     check = checks(filled.run("verify_met"))["every_place_was_seen"]
     assert not check.passed
-    assert "1 finalizations could not be copied there" in check.description
+    assert "1 finalizations could not be copied to it" in check.description
     with Records(filled.site).ledger() as ledger:
         assert ledger.mark_failed("gws", [(str(place), "no")], 1) == [str(place)]
     (place / "in the way").unlink()

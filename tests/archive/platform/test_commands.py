@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 
 from aurora_platform.config.site import load_site
 from aurora_simulator.ssh_server import SshServer
-from schedules.reconcile import kept
+from schedules.reconcile import without_retired_days
 from tests.archive.dagster_site import FILES, Platform
 from tests.mirror.parts import DAY, host_of, write
 
@@ -189,5 +189,5 @@ class TestRetire:
         assert not inodes(old.home / "raw/met")
         assert "nothing is wrong" in old.aurora("repair", "met", "--day", str(DAY)).output
         site = load_site(old.home / "site.yaml")
-        stream = kept(site.streams["met"], site.retention.raw["met"], datetime.now(UTC))
+        stream = without_retired_days(site.streams["met"], site.retention.raw["met"], datetime.now(UTC))
         assert stream.start == datetime.now(UTC).date() - timedelta(days=30)

@@ -1,4 +1,4 @@
-"""Reports as metadata: what matters stands first, sizes are readable, empty values are left out."""
+"""Reports as metadata: important values come first, sizes are readable, empty values are left out."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,7 +17,7 @@ NAMED = Show()
 
 @dataclass
 class Report:
-    """As reports of the library are."""
+    """Like a report of the library."""
 
     internal: str = "not shown"
     copied: Annotated[int, NAMED] = 3
@@ -50,22 +50,22 @@ def test_values_come_in_the_order_of_the_class_and_numbers_of_bytes_at_the_end()
     ]  # fmt: skip
 
 
-def test_a_rare_count_is_shown_once_it_is_there_with_its_first_names() -> None:
+def test_a_rare_count_is_shown_with_its_first_names_if_it_is_not_zero() -> None:
     report = Report()
     report.parked.add("a.nc")
     report.parked.add("b.nc")
-    shown = metadata_of(report)
-    assert (shown["parked"], shown["parked_first"]) == (2, "a.nc; b.nc")
+    entries = metadata_of(report)
+    assert (entries["parked"], entries["parked_first"]) == (2, "a.nc; b.nc")
 
 
-def test_paths_days_and_reasons_have_forms_of_their_own() -> None:
-    shown = metadata_of(
+def test_paths_days_and_reasons_have_their_own_metadata_types() -> None:
+    entries = metadata_of(
         Report(target=Path("/data/20260305.mp4"), days=[date(2026, 3, 5), date(2026, 3, 6)], excluded={"a.jpg": "gray"})
     )
-    assert shown["path"] == MetadataValue.path("/data/20260305.mp4")
-    assert shown["days"] == "2026-03-05\n2026-03-06"
-    assert shown["excluded"] == 1
-    assert [dict(record.data) for record in shown["excluded_files"].value.records] == [
+    assert entries["path"] == MetadataValue.path("/data/20260305.mp4")
+    assert entries["days"] == "2026-03-05\n2026-03-06"
+    assert entries["excluded"] == 1
+    assert [dict(record.data) for record in entries["excluded_files"].value.records] == [
         {"file": "a.jpg", "reason": "gray"}
     ]
 

@@ -85,7 +85,7 @@ def metadata(instance: DagsterInstance, key: AssetKey, partition: str | None = N
 
 
 def plain(value: MetadataValue) -> object:
-    """A metadata value as Python objects; a table as a list of its rows."""
+    """A metadata value as Python objects; a table as a list of rows."""
     return [dict(record.data) for record in value.records] if isinstance(value, TableMetadataValue) else value.value
 
 
@@ -97,7 +97,7 @@ def data_version(instance: DagsterInstance, key: AssetKey, partition: str) -> st
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Inode, mtime and size of every file; SQLite's side files, which readers make, are left out."""
+    """Inode, mtime and size of every file, without SQLite's side files, which readers create."""
     found = {}
     for path in root.rglob("*"):
         if path.is_file() and not path.name.endswith(("-wal", "-shm")):
@@ -140,7 +140,7 @@ def test_an_unchanged_day_is_neither_copied_nor_written_again(
     assert {key: data_version(instance, key, DAY.isoformat()) for key in first} == first
 
 
-def test_the_data_version_changes_with_the_inputs_and_is_their_identity(
+def test_the_data_version_is_the_inputs_sha256_and_changes_with_the_inputs(
     camera: Path, run: Callable, instance: DagsterInstance
 ) -> None:
     keys = [RAW, CATALOG, *(AssetKey(["wxcam", "fish_hdr", product]) for product in ("daily_video", "pixels"))]
@@ -163,7 +163,7 @@ def test_a_range_of_days_is_one_run_with_metadata_for_each_day(
     tags = {"start": days[0].isoformat(), "end": days[-1].isoformat()}
     done = run(**{f"dagster/asset_partition_range_{end}": day for end, day in tags.items()})
     observed = [e for e in done.all_events if e.event_type_value == "ASSET_OBSERVATION"]
-    assert observed == [], "what old days show says nothing of the source as it is now"
+    assert observed == [], "old days do not show the current state of the source"
     for day, hours in zip(days, (1, 2, 3), strict=True):
         files = 2 * (6 * hours + hours)
         assert metadata(instance, RAW, day.isoformat())["copied"] == files
@@ -171,7 +171,7 @@ def test_a_range_of_days_is_one_run_with_metadata_for_each_day(
         assert metadata(instance, AssetKey(["wxcam", "pano_hdr", "pixels"]), day.isoformat())["frames"] == 6 * hours
 
 
-def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
+def test_every_fault_of_the_camera_is_counted_and_named(
     site: Site, camera: Path, run: Callable, instance: DagsterInstance
 ) -> None:
     faults = write_day(camera, faults=("all",))
@@ -186,18 +186,18 @@ def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
         unreadable = {Path(row[0]).name: row[1] for row in db.execute("SELECT raw_path, error FROM unreadable_media")}
 
     def is_named(path: str) -> bool:
-        shown = path.replace("\n", "\\n")
+        printable = path.replace("\n", "\\n")
         return (
-            any(shown in first for first in refused.values())
-            or shown in raw["unsettled_first"]
+            any(printable in first for first in refused.values())
+            or printable in raw["unsettled_first"]
             or Path(path).name in unreadable
             or path in catalogued
         )
 
     for fault, paths in faults.items():
         for path in paths:
-            not_ours = Path(path).name.startswith("-HDR")  # does not match the stream: counted with AUTO, LONG, SHORT
-            assert is_named(path) or not_ours, f"{fault}: {path!r} is nowhere"
+            is_other = Path(path).name.startswith("-HDR")  # does not match the stream: counted with AUTO, LONG, SHORT
+            assert is_named(path) or is_other, f"{fault}: {path!r} is not named"
     assert raw["unexpected"] == 3 * 2 * 12 + 1
     assert set(refused) == {
         "symlink",
@@ -210,7 +210,7 @@ def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
     assert unreadable[Path(faults["empty-file"][0]).name] == "the file is empty"
     assert unreadable[Path(faults["no-moov"][0]).name].startswith("cannot be read as MP4")
     assert [row["file"] for row in pixels["excluded_files"]] == faults["odd-size-jpeg"]
-    # The rest of the day is complete: 12 regular images, and those that are good though odd in name or age.
+    # The rest of the day is complete: 12 regular images, and readable images with an odd name or age.
     good = {*faults["late"], *faults["upper-case"], *(p for p in faults["odd-names"] if "/-12/" in p)}
     assert good < catalogued
     assert pixels["frames"] == 12 + len(good)
@@ -218,7 +218,7 @@ def test_every_fault_of_the_camera_ends_in_a_counted_and_named_outcome(
     assert (video["clips"], video["clips_converted"]) == (4, 2)
 
 
-def test_checks_say_what_is_wrong_but_write_nothing_and_block_nothing(
+def test_checks_report_problems_but_write_nothing_and_block_nothing(
     site: Site, camera: Path, run: Callable, instance: DagsterInstance
 ) -> None:
     write_day(camera, faults=("truncated-jpeg", "odd-size-jpeg"))
@@ -234,12 +234,11 @@ def test_checks_say_what_is_wrong_but_write_nothing_and_block_nothing(
     assert "truncated" in offenders[0]["first"]
 
     before = snapshot(site.paths.raw) | snapshot(site.paths.products)
-    of_all = AssetSelection.all_asset_checks() - AssetSelection.checks_for_assets(
-        *OPS
-    )  # these are made with their asset
-    only_checks = define_asset_job("only_checks", of_all)
+    # Without the checks of the health assets, which are made with their asset.
+    all_checks = AssetSelection.all_asset_checks() - AssetSelection.checks_for_assets(*OPS)
+    only_checks = define_asset_job("only_checks", all_checks)
     definitions = Definitions.merge(build(site), Definitions(jobs=[only_checks]))
-    # Executed by themselves, as from the UI: they look at the newest days.
+    # Executed alone, as from the UI: they check the newest days.
     again = (
         definitions.resolve_job_def("only_checks").execute_in_process(instance=instance).get_asset_check_evaluations()
     )
@@ -248,13 +247,13 @@ def test_checks_say_what_is_wrong_but_write_nothing_and_block_nothing(
     assert {("/".join(e.asset_key.path), e.check_name) for e in again if not e.passed} == failed
     # Both cameras' thumbnails, which another job makes, and the four checks of the mirror.
     assert len(again) == len(results) + 2 + 4
-    # The day is long ago, and a job of a day says nothing of that.
+    # The day is long ago, so all data is stale; the job of a day does not evaluate freshness.
     assert len(stale) == 2 + 1 + 2 * 4
     assert not [e for e in stale if e.passed]
     assert snapshot(site.paths.raw) | snapshot(site.paths.products) == before
 
 
-def test_a_damaged_video_stops_no_run_and_fails_its_check_by_name(site: Site, camera: Path, run: Callable) -> None:
+def test_a_damaged_video_fails_its_check_by_name_and_stops_no_run(site: Site, camera: Path, run: Callable) -> None:
     write_day(camera)
     run()
     video = Layout.of(site).camera.products / "daily_videos/fish_hdr/20260818.mp4"
@@ -298,7 +297,7 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
         assert node.group_name in groups, key
 
 
-def test_each_stream_of_the_real_site_has_its_sensor_schedule_and_job_and_all_of_them_run() -> None:
+def test_each_stream_of_the_real_site_has_a_job_and_a_running_sensor_and_schedule() -> None:
     site = load_site(ROOT / "sites" / "gamb2le.yaml")
     repository = build(site).get_repository_def()
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
@@ -321,19 +320,19 @@ def test_each_stream_of_the_real_site_has_its_sensor_schedule_and_job_and_all_of
         assert definition.description, definition.name
 
 
-def test_nothing_of_the_demo_runs_by_itself(site: Site) -> None:
+def test_no_sensor_and_no_schedule_of_the_demo_runs_by_default(site: Site) -> None:
     repository = build(site).get_repository_def()
     assert {sensor.default_status for sensor in repository.sensor_defs} == {DefaultSensorStatus.STOPPED}
     assert {schedule.default_status for schedule in repository.schedule_defs} == {DefaultScheduleStatus.STOPPED}
 
 
-def test_the_camera_s_products_are_known_by_the_names_that_their_assets_have(site: Site) -> None:
+def test_the_layout_lists_the_asset_keys_of_all_camera_products(site: Site) -> None:
     graph = build(site).resolve_asset_graph()
     made = {"/".join(key.path) for key in graph.materializable_asset_keys if key.path[0] == WXCAM}
     assert made == set(camera_keys())
 
 
-def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None:
+def test_every_asset_has_a_description_and_a_condition_or_names_what_starts_it() -> None:
     graph = build(load_site(ROOT / "sites" / "gamb2le.yaml")).resolve_asset_graph()
     conditions = {}
     for key in graph.get_all_asset_keys():
@@ -349,7 +348,7 @@ def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None
             assert (condition and condition.get_label()) in ("the input of an old day changed", None), key
             assert condition or "started_by" in node.metadata, key
         else:
-            # What fetches is started by sensors, schedules and operators, and says by which.
+            # Sensors, schedules and operators start the mirrors; the metadata names which.
             assert node.automation_condition is None, key
             assert key.path[0] == "source" or "started_by" in node.metadata, key
         if key.path[0] in ("raw", "wxcam") or key.path[:2] == ["gws", "raw"]:
@@ -361,7 +360,7 @@ def test_every_asset_says_what_it_is_and_every_product_when_it_is_made() -> None
     assert len(conditions) == 1 + 2 * 4
 
 
-def test_history_and_backfills_always_leave_room_for_a_live_run() -> None:
+def test_history_and_backfills_always_leave_a_slot_for_a_live_run() -> None:
     concurrency = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]
     way, *limits = concurrency["runs"]["tag_concurrency_limits"]
     assert way == {"key": "aurora/way", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
@@ -373,7 +372,7 @@ def test_history_and_backfills_always_leave_room_for_a_live_run() -> None:
     assert concurrency["pools"]["granularity"] == "run"
 
 
-def test_partitions_run_up_to_and_including_now(site: Site) -> None:
+def test_partitions_include_the_current_day_and_hour(site: Site) -> None:
     graph = build(site).resolve_asset_graph()
     now = datetime(2026, 9, 1, 13, 30, tzinfo=UTC)
     days = graph.get(CATALOG).partitions_def
@@ -386,7 +385,7 @@ def test_partitions_run_up_to_and_including_now(site: Site) -> None:
         assert days.get_first_partition_key() == "2026-01-12"
 
 
-def test_a_host_that_is_not_there_fails_the_run_with_one_clear_line(site: Site, instance: DagsterInstance) -> None:
+def test_a_missing_source_directory_fails_the_run_with_one_clear_line(site: Site, instance: DagsterInstance) -> None:
     done = (
         build(site)
         .resolve_job_def("wxcam_day")
@@ -401,25 +400,25 @@ def test_a_host_that_is_not_there_fails_the_run_with_one_clear_line(site: Site, 
     assert "no such directory. Is the disk mounted" in cause.message
 
 
-def test_nothing_of_the_environment_reaches_a_program_that_is_started(
+def test_started_programs_do_not_inherit_the_environment(
     site: Site, camera: Path, run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     spy = tools / "rsync"
-    spy.write_text(f'#!/bin/sh\nenv > {tmp_path}/seen\nPATH=${{PATH#*:}} exec rsync "$@"\n')
+    spy.write_text(f'#!/bin/sh\nenv > {tmp_path}/environment\nPATH=${{PATH#*:}} exec rsync "$@"\n')
     spy.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("AURORA_TEST_PASSWORD", "do-not-tell")
     write_day(camera, hours=1)
     run()
-    seen = (tmp_path / "seen").read_text()
-    assert "LC_ALL=C" in seen
-    assert "do-not-tell" not in seen
+    environment = (tmp_path / "environment").read_text()
+    assert "LC_ALL=C" in environment
+    assert "do-not-tell" not in environment
 
 
 @pytest.mark.parametrize("missing", [None, "rsync"])
-def test_an_operator_can_look_at_the_tools_of_this_machine(
+def test_the_tools_job_shows_all_tools_and_fails_if_one_is_missing(
     site_file: Path, tmp_path: Path, missing: str | None
 ) -> None:
     site = load_site(site_file)
@@ -427,7 +426,7 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(
         path.mkdir()
     for tool in {"bash", "rsync", "ssh", "find", "df"} - {missing}:
         (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
-    # In a process of its own: dagster-shell forks with Python code in the child, which threads do not go with.
+    # In another process: dagster-shell forks and runs Python code in the child, which is not safe with threads.
     done = subprocess.run(
         [
             sys.executable,
@@ -441,13 +440,13 @@ def test_an_operator_can_look_at_the_tools_of_this_machine(
         check=False,
         timeout=patient(200),
     )
-    said = done.stderr + done.stdout
-    assert (done.returncode != 0) == (missing is not None), said
-    assert ("rsync  version" in said) == (missing is None)
-    assert "Filesystem" in said, "what follows is looked at all the same"
+    output = done.stderr + done.stdout
+    assert (done.returncode != 0) == (missing is not None), output
+    assert ("rsync  version" in output) == (missing is None)
+    assert "Filesystem" in output, "the later commands run even if one fails"
 
 
-def test_each_asset_leads_to_its_own_function_in_the_source() -> None:
+def test_each_asset_links_to_its_own_function_in_the_source() -> None:
     alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
     site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts})
     specs = build(site).resolve_all_asset_specs()
@@ -473,7 +472,7 @@ def test_each_asset_leads_to_its_own_function_in_the_source() -> None:
     assert {place for (place,) in leads.values()} == set(defined.values()), "no function is left out"
 
 
-def test_each_asset_is_under_the_retry_rule_and_only_the_mails_wait_for_the_next_look() -> None:
+def test_every_asset_has_the_retry_policy_except_the_alerts() -> None:
     alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
     site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts})
     policies = {
@@ -487,7 +486,7 @@ def test_each_asset_is_under_the_retry_rule_and_only_the_mails_wait_for_the_next
 
 
 def function_of(key: Sequence[str]) -> str:
-    """How the function of an asset is called."""
+    """The name of an asset's function."""
     match key:
         case ["raw" | "manifests" as kind, _]:
             return kind

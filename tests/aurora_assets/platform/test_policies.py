@@ -1,4 +1,4 @@
-"""The policies: every asset has its tags, owner, icon, freshness and condition by one table."""
+"""The policies: every asset gets its tags, owner, icon, freshness policy and condition from one table."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ def specs(site: Site) -> dict[str, AssetSpec]:
     return {spec.key.to_user_string(): spec for spec in build(site).resolve_all_asset_specs()}
 
 
-def test_every_asset_belongs_to_who_looks_after_the_site(specs: dict[str, AssetSpec]) -> None:
+def test_the_contact_of_the_site_owns_every_asset(specs: dict[str, AssetSpec]) -> None:
     assert {tuple(spec.owners) for spec in specs.values()} == {("observer@example.org",)}
 
 
-def test_every_asset_can_be_found_by_part_stream_camera_and_host(site: Site, specs: dict[str, AssetSpec]) -> None:
+def test_every_asset_has_tags_for_part_stream_camera_and_host(site: Site, specs: dict[str, AssetSpec]) -> None:
     tags = {key: {name: value for name, value in spec.tags.items() if "/" not in name} for key, spec in specs.items()}
     host = site.streams["wxcam"].host
     assert tags["wxcam/fish_hdr/pixels"] == {"part": "cameras", "stream": "wxcam", "camera": "fish_hdr", "host": host}
@@ -49,7 +49,7 @@ def test_the_table_has_a_row_for_every_kind_of_asset_and_no_other(specs: dict[st
     assert {parts_of(key).kind for key in specs} == set(POLICIES)
 
 
-def test_every_description_says_what_the_asset_is_and_ends_with_where_it_is(specs: dict[str, AssetSpec]) -> None:
+def test_every_description_says_what_the_asset_is_and_ends_with_its_path(specs: dict[str, AssetSpec]) -> None:
     for key, spec in specs.items():
         paragraphs = (spec.description or "").split("\n\n")
         assert paragraphs[-1].startswith("Path: `/"), key

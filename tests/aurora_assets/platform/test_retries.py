@@ -1,4 +1,4 @@
-"""Trouble that may pass is tried again, and the rest fails at once; each kind is brought about, none is made up."""
+"""Transient errors are tried again, all others fail at once. Every error is caused by a real fault."""
 
 import logging
 import os
@@ -33,12 +33,12 @@ from aurora_platform.transport.connections import Connections
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.parts import ANYTHING, LOCAL_HOST, ChangingSource, Mirror, host_of, stream_of, write
 
-Trouble = Callable[[], object]
-Kind = Callable[[Path], AbstractContextManager[Trouble]]
+Fault = Callable[[], object]
+FaultContext = Callable[[Path], AbstractContextManager[Fault]]
 RETRIES = 2
 FAST = RetryPolicy(max_retries=RETRIES, delay=0.01, backoff=Backoff.EXPONENTIAL)
 
-# -- trouble that may pass ---------------------------------------------------------------------------------------------
+# -- faults with a transient error -------------------------------------------------------------------------------------
 
 
 def mirror_of(home: Path, server: SshServer) -> Mirror:
@@ -48,14 +48,14 @@ def mirror_of(home: Path, server: SshServer) -> Mirror:
 
 
 @contextmanager
-def host_down(home: Path) -> Iterator[Trouble]:
+def host_down(home: Path) -> Iterator[Fault]:
     with SshServer(home / "sshd") as server:
         mirror = mirror_of(home, server)
     yield mirror.run
 
 
 @contextmanager
-def host_gone_after_the_listing(home: Path) -> Iterator[Trouble]:
+def host_down_after_the_listing(home: Path) -> Iterator[Fault]:
     with SshServer(home / "sshd") as server:
         mirror = mirror_of(home, server)
 
@@ -68,17 +68,17 @@ def host_gone_after_the_listing(home: Path) -> Iterator[Trouble]:
 
 
 @contextmanager
-def disk_full(home: Path) -> Iterator[Trouble]:
-    def write_where_there_is_no_room() -> None:
+def disk_full(home: Path) -> Iterator[Fault]:
+    def write_to_full_disk() -> None:
         with open("/dev/full", "wb") as file:
             file.write(b"x")
 
-    yield write_where_there_is_no_room
+    yield write_to_full_disk
 
 
 @contextmanager
-def database_locked(home: Path) -> Iterator[Trouble]:
-    # A process of its own: SQLite's locks are of processes.
+def database_locked(home: Path) -> Iterator[Fault]:
+    # In another process: SQLite's locks belong to processes.
     program = (
         "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "db.execute('CREATE TABLE t (x)'); db.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); sys.stdin.read()"
@@ -93,7 +93,7 @@ def database_locked(home: Path) -> Iterator[Trouble]:
 
 
 @contextmanager
-def database_full(home: Path) -> Iterator[Trouble]:
+def database_full(home: Path) -> Iterator[Fault]:
     with closing(sqlite3.connect(home / "db", isolation_level=None)) as db:
         db.execute("CREATE TABLE t (x)")
         db.execute("PRAGMA max_page_count = 2")
@@ -101,7 +101,7 @@ def database_full(home: Path) -> Iterator[Trouble]:
 
 
 @contextmanager
-def another_run_at_work(home: Path) -> Iterator[Trouble]:
+def lock_held(home: Path) -> Iterator[Fault]:
     def work() -> None:
         with hold_lock(home / "locks", "catalog.2026-03-05", timedelta(0)):
             raise AssertionError("the lock is held")
@@ -110,11 +110,11 @@ def another_run_at_work(home: Path) -> Iterator[Trouble]:
         yield work
 
 
-# -- trouble that stays ------------------------------------------------------------------------------------------------
+# -- faults with a permanent error -------------------------------------------------------------------------------------
 
 
 @contextmanager
-def host_key_changed(home: Path) -> Iterator[Trouble]:
+def host_key_changed(home: Path) -> Iterator[Fault]:
     with SshServer(home / "sshd") as server:
         mirror = mirror_of(home, server)
         mirror.run()
@@ -123,78 +123,78 @@ def host_key_changed(home: Path) -> Iterator[Trouble]:
 
 
 @contextmanager
-def login_refused(home: Path) -> Iterator[Trouble]:
+def login_refused(home: Path) -> Iterator[Fault]:
     with SshServer(home / "sshd") as server:
-        stranger = host_of(server).model_copy(update={"auth": "none", "identity": None})
-        yield mirror_of(home, server).but(host=stranger).run
+        unknown_user = host_of(server).model_copy(update={"auth": "none", "identity": None})
+        yield mirror_of(home, server).but(host=unknown_user).run
 
 
 @contextmanager
-def no_such_root_there(home: Path) -> Iterator[Trouble]:
+def no_such_source_root(home: Path) -> Iterator[Fault]:
     with SshServer(home / "sshd") as server:
         yield mirror_of(home, server).but(stream=stream_of(home / "unmounted", ANYTHING)).run
 
 
 @contextmanager
-def no_such_root_here(home: Path) -> Iterator[Trouble]:
+def no_such_local_root(home: Path) -> Iterator[Fault]:
     yield Mirror(stream_of(home / "unmounted", ANYTHING), home).run
 
 
 @contextmanager
-def image_unusable(home: Path) -> Iterator[Trouble]:
+def image_unusable(home: Path) -> Iterator[Fault]:
     (home / "HDR_20260305_100000.jpg").touch()
     yield lambda: inspect_image(home / "HDR_20260305_100000.jpg")
 
 
 @contextmanager
-def no_catalogue(home: Path) -> Iterator[Trouble]:
+def no_catalogue(home: Path) -> Iterator[Fault]:
     def read() -> None:
         with open_readonly(home / "wxcam_catalog.sqlite"):
-            raise AssertionError("there is none")
+            raise AssertionError("there is no catalogue")
 
     yield read
 
 
 @contextmanager
-def not_a_database(home: Path) -> Iterator[Trouble]:
+def not_a_database(home: Path) -> Iterator[Fault]:
     (home / "db").write_bytes(b"a page of a newspaper" * 500)
     with closing(sqlite3.connect(home / "db")) as db:
         yield lambda: db.execute("SELECT * FROM t")
 
 
 @contextmanager
-def site_file_wrong(home: Path) -> Iterator[Trouble]:
+def site_file_wrong(home: Path) -> Iterator[Fault]:
     (home / "site.yaml").write_text("name: a\nname: b\n")
     yield lambda: load_site(home / "site.yaml")
 
 
 @contextmanager
-def directory_in_the_way(home: Path) -> Iterator[Trouble]:
+def path_is_a_directory(home: Path) -> Iterator[Fault]:
     yield lambda: home.open("wb")
 
 
 @contextmanager
-def mistake_of_ours(home: Path) -> Iterator[Trouble]:
+def programming_error(home: Path) -> Iterator[Fault]:
     yield lambda: {"a": 1}["b"]
 
 
-TROUBLE: list[tuple[Kind, bool, str]] = [
+FAULTS: list[tuple[FaultContext, bool, str]] = [
     (host_down, True, r"HostError: 127\.0\.0\.2:\d+: .*Try: ssh"),
-    (host_gone_after_the_listing, True, r"TransferError: rsync ended with (255|12) .*127\.0\.0\.2"),
+    (host_down_after_the_listing, True, r"TransferError: rsync ended with (255|12) .*127\.0\.0\.2"),
     (disk_full, True, "OSError: .*No space left on device"),
     (database_locked, True, "OperationalError: database is locked"),
     (database_full, True, "OperationalError: database or disk is full"),
-    (another_run_at_work, True, r"BusyError: catalog\.2026-03-05: another run .*fuser -v .*catalog\.2026-03-05\.lock"),
+    (lock_held, True, r"BusyError: catalog\.2026-03-05: another run .*fuser -v .*catalog\.2026-03-05\.lock"),
     (host_key_changed, False, r"HostRefusedError: 127\.0\.0\.2:\d+: the host key has CHANGED.*known_hosts"),
     (login_refused, False, r"HostRefusedError: 127\.0\.0\.2:\d+: .*Try: ssh"),
-    (no_such_root_there, False, r"HostRefusedError: 127\.0\.0\.2: .*/unmounted does not exist there\. Is the path"),
-    (no_such_root_here, False, r"HostRefusedError: .*/unmounted: no such directory\. Is the disk mounted"),
+    (no_such_source_root, False, r"HostRefusedError: 127\.0\.0\.2: .*/unmounted does not exist there\. Is the path"),
+    (no_such_local_root, False, r"HostRefusedError: .*/unmounted: no such directory\. Is the disk mounted"),
     (image_unusable, False, r"MediaError: the file is empty"),
     (no_catalogue, False, r"CatalogError: .*wxcam_catalog\.sqlite: .*Materialize wxcam/catalog"),
     (not_a_database, False, "DatabaseError: file is not a database"),
     (site_file_wrong, False, r"SiteError: .*site\.yaml: not YAML: .*duplicate key 'name'"),
-    (directory_in_the_way, False, r"IsADirectoryError: .*Is a directory"),
-    (mistake_of_ours, False, "KeyError: 'b'"),
+    (path_is_a_directory, False, r"IsADirectoryError: .*Is a directory"),
+    (programming_error, False, "KeyError: 'b'"),
 ]
 
 
@@ -205,7 +205,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def run(work: Callable[[], object], instance: DagsterInstance) -> ExecuteInProcessResult:
-    """A run of one asset that does ``work``, as ours are: retried by a policy like theirs, only sooner."""
+    """A run of one asset that does ``work``, with a retry policy like that of our assets but shorter pauses."""
 
     @aurora_asset(AssetKey("tiny"), retry_policy=FAST)
     def tiny() -> None:
@@ -214,9 +214,9 @@ def run(work: Callable[[], object], instance: DagsterInstance) -> ExecuteInProce
     return materialize([tiny], instance=instance, raise_on_error=False)
 
 
-def said(done: ExecuteInProcessResult) -> str:
-    """What Dagster shows of a failure: the message at its root, as ``Type: message``."""
-    (failure,) = [event for event in done.all_events if event.is_step_failure]
+def message_of(result: ExecuteInProcessResult) -> str:
+    """The message at the root of a failure, as the UI shows it: ``Type: message``."""
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
     error = failure.step_failure_data.error
     assert error is not None
     while error.cls_name != "Failure" and error.cause:
@@ -224,9 +224,9 @@ def said(done: ExecuteInProcessResult) -> str:
     return error.message.strip()
 
 
-@pytest.mark.parametrize(("trouble", "passes", "message"), TROUBLE, ids=[kind.__name__ for kind, *_ in TROUBLE])
-def test_what_may_pass_is_tried_again_and_what_may_not_fails_at_once_with_the_place_and_the_next_step(
-    tmp_path: Path, instance: DagsterInstance, trouble: Kind, passes: bool, message: str
+@pytest.mark.parametrize(("fault", "transient", "message"), FAULTS, ids=[kind.__name__ for kind, *_ in FAULTS])
+def test_transient_errors_are_tried_again_and_others_fail_at_once_with_the_next_step(
+    tmp_path: Path, instance: DagsterInstance, fault: FaultContext, transient: bool, message: str
 ) -> None:
     errors: list[Exception] = []
 
@@ -237,17 +237,15 @@ def test_what_may_pass_is_tried_again_and_what_may_not_fails_at_once_with_the_pl
             errors.append(error)
             raise
 
-    with trouble(tmp_path) as raised:
-        done = run(work, instance)
-    assert not done.success
-    assert {is_transient(error) for error in errors} == {passes}
-    assert len(errors) == (1 + RETRIES if passes else 1)
-    assert re.search(message, said(done)), said(done)
+    with fault(tmp_path) as raised:
+        result = run(work, instance)
+    assert not result.success
+    assert {is_transient(error) for error in errors} == {transient}
+    assert len(errors) == (1 + RETRIES if transient else 1)
+    assert re.search(message, message_of(result)), message_of(result)
 
 
-def test_a_host_that_comes_back_between_two_attempts_is_all_that_it_takes(
-    tmp_path: Path, instance: DagsterInstance
-) -> None:
+def test_a_run_succeeds_if_the_host_is_back_at_the_second_attempt(tmp_path: Path, instance: DagsterInstance) -> None:
     with SshServer(tmp_path / "sshd") as server:
         mirror = mirror_of(tmp_path, server)
         server.stop()
@@ -266,7 +264,7 @@ def test_a_host_that_comes_back_between_two_attempts_is_all_that_it_takes(
     assert (mirror.root / "file").read_bytes() == b"x"
 
 
-def test_a_failure_that_an_asset_declares_itself_stays_as_it_is(instance: DagsterInstance) -> None:
+def test_a_failure_raised_by_an_asset_is_passed_on_unchanged(instance: DagsterInstance) -> None:
     attempts = []
 
     def work(allowed: bool) -> None:
@@ -275,11 +273,11 @@ def test_a_failure_that_an_asset_declares_itself_stays_as_it_is(instance: Dagste
 
     for allowed, expected in ((False, 1), (True, 1 + RETRIES)):
         attempts.clear()
-        assert "the checks say no" in said(run(lambda allowed=allowed: work(allowed), instance))
+        assert "the checks say no" in message_of(run(lambda allowed=allowed: work(allowed), instance))
         assert len(attempts) == expected
 
 
-def test_the_guard_changes_nothing_of_what_goes_well() -> None:
+def test_the_guard_does_not_change_a_function_that_succeeds() -> None:
     @fail_at_once_unless_transient
     def double(number: int, *, plus: int = 0) -> int:
         """Twice a number."""
@@ -288,7 +286,7 @@ def test_the_guard_changes_nothing_of_what_goes_well() -> None:
     assert (double(2), double(2, plus=1), double.__name__, double.__doc__) == (4, 5, "double", "Twice a number.")
 
 
-def test_an_end_from_outside_is_passed_on() -> None:
+def test_a_keyboard_interrupt_is_passed_on() -> None:
     @fail_at_once_unless_transient
     def interrupted() -> None:
         raise KeyboardInterrupt
@@ -297,7 +295,7 @@ def test_an_end_from_outside_is_passed_on() -> None:
         interrupted()
 
 
-def test_the_cause_of_a_failure_is_kept_for_who_looks_into_it() -> None:
+def test_a_failure_keeps_its_cause() -> None:
     @fail_at_once_unless_transient
     def unusable() -> None:
         raise MediaError("FISH/a.jpg: the file is empty")
@@ -315,13 +313,13 @@ def test_the_pauses_between_attempts_grow_and_last_long_enough_for_a_switch_to_r
     assert pauses[2] > pauses[0]
 
 
-# -- what rsync ends with ----------------------------------------------------------------------------------------------
+# -- exit codes of rsync -----------------------------------------------------------------------------------------------
 
 LOG = logging.getLogger("tests.failures")
 
 
 def fetch(home: Path, root: str | None = None) -> None:
-    """One transfer by the real resource of what ``rsync`` is found by PATH."""
+    """One transfer by the real resource, with the ``rsync`` that is found in PATH."""
     write(home / "far", {"file": b"x" * 200_000})
     (home / "target").mkdir(exist_ok=True)
     transfer = Connections(Bounds(home / "known_hosts")).transfer(LOCAL_HOST, LOG)
@@ -331,7 +329,7 @@ def fetch(home: Path, root: str | None = None) -> None:
 
 
 def rsync_that(script: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a program before rsync in the PATH; in ``script`` the rest of the PATH is as it was."""
+    """Put a script with the name rsync first in PATH; inside ``script`` PATH is the former one."""
     tools = home / "bin"
     tools.mkdir()
     (tools / "rsync").write_text(f"#!/bin/sh\nPATH=${{PATH#*:}}\n{script}\n")
@@ -339,19 +337,21 @@ def rsync_that(script: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
 
 
-# Of man rsync: called wrongly, or not there at all; and what comes of networks, disks, time and signals.
-HOPELESS = [1, 2, 3, 4, 6, 127]
-PASSING = [5, 10, 11, 12, 13, 14, 20, 21, 22, 30, 35, 124, 137, 143, 255]
+# From man rsync: wrong use, or not installed; and errors of networks, disks, time limits and signals.
+PERMANENT = [1, 2, 3, 4, 6, 127]
+TRANSIENT = [5, 10, 11, 12, 13, 14, 20, 21, 22, 30, 35, 124, 137, 143, 255]
 
 
-@pytest.mark.parametrize("code", HOPELESS + PASSING)
-def test_how_rsync_ended_tells_whether_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+@pytest.mark.parametrize("code", PERMANENT + TRANSIENT)
+def test_the_exit_code_of_rsync_decides_whether_to_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     rsync_that(f"echo 'rsync: [sender] the reason' >&2; exit {code}", tmp_path, monkeypatch)
     with pytest.raises(
         TransferError, match=rf"^rsync ended with {code} \(.*\): rsync: \[sender\] the reason$"
     ) as caught:
         fetch(tmp_path)
-    assert is_transient(caught.value) is (code in PASSING)
+    assert is_transient(caught.value) is (code in TRANSIENT)
 
 
 @pytest.mark.parametrize("code", [0, 23, 24])
@@ -363,7 +363,7 @@ def test_an_rsync_that_could_not_copy_single_files_has_not_failed(
 
 
 @pytest.mark.parametrize("number", ["TERM", "KILL"])
-def test_an_rsync_that_is_ended_by_a_signal_may_be_tried_again(
+def test_an_rsync_ended_by_a_signal_is_a_transient_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
 ) -> None:
     rsync_that(f"kill -{number} $$; sleep 5", tmp_path, monkeypatch)
@@ -372,7 +372,7 @@ def test_an_rsync_that_is_ended_by_a_signal_may_be_tried_again(
     assert is_transient(caught.value)
 
 
-def test_a_machine_without_rsync_is_hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_rsync_is_not_a_transient_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = tmp_path / "few"
     tools.mkdir()
     for name in ("setpriv", "flock", "timeout", "prlimit"):
@@ -384,7 +384,7 @@ def test_a_machine_without_rsync_is_hopeless(tmp_path: Path, monkeypatch: pytest
     assert not is_transient(caught.value)
 
 
-def test_an_option_that_the_real_rsync_does_not_know_is_hopeless(
+def test_an_unknown_option_of_the_real_rsync_is_not_a_transient_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rsync_that('exec rsync --no-such-option "$@"', tmp_path, monkeypatch)
@@ -398,10 +398,10 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="a small disk of its own needs root (unshare -m)")
-def test_a_disk_that_is_full_ends_the_real_rsync_and_may_be_tried_again(
+def test_a_full_disk_ends_the_real_rsync_with_a_transient_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The mount is rsync's alone, and goes with it.
+    # Only rsync has the mount, and it ends with rsync.
     work = tmp_path / "work" / "new"
     mount = f"mount -t tmpfs -o size=64k tmpfs {work}"
     rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
@@ -413,13 +413,13 @@ def test_a_disk_that_is_full_ends_the_real_rsync_and_may_be_tried_again(
 
 
 @pytest.mark.skipif(not can_mount(), reason="a small disk of its own needs root (unshare -m)")
-@pytest.mark.parametrize(("options", "said"), [("nr_inodes=1", "No space left"), ("ro", "Read-only file system")])
-def test_a_disk_on_which_nothing_can_be_made_is_no_fault_of_the_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, said: str
+@pytest.mark.parametrize(("options", "reason"), [("nr_inodes=1", "No space left"), ("ro", "Read-only file system")])
+def test_a_read_only_disk_or_one_without_inodes_is_a_transient_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, reason: str
 ) -> None:
-    # rsync ends with 23 then, which else means that single files could not be read on the host.
+    # rsync then ends with 23, which usually means that single files could not be read on the host.
     mount = f"mount -t tmpfs -o {options} tmpfs {tmp_path / 'work' / 'new'}"
     rsync_that(f'exec unshare -m sh -c \'{mount} && exec rsync "$@"\' sh "$@"', tmp_path, monkeypatch)
-    with pytest.raises(TransferError, match=f"could not write on this machine: .*{said}") as caught:
+    with pytest.raises(TransferError, match=f"could not write on this machine: .*{reason}") as caught:
         fetch(tmp_path)
     assert is_transient(caught.value)

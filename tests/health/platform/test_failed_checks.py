@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from aurora_assets.definitions import build
 from aurora_assets.instance import failed_checks
-from aurora_assets.instance.check_results import standing_results
+from aurora_assets.instance.check_results import open_failures
 from aurora_assets.instance.code_location import CodeLocation, code_location_of
 from aurora_assets.instance.records import DagsterRecords
 from aurora_cli.main import main
@@ -230,8 +230,8 @@ def test_ten_thousand_results_are_read_with_a_few_bounded_queries(
                 read = [row[3] for row in plan if row[3].startswith("SCAN asset_check_executions")]
                 assert all("USING" in step for step in read), f"reads the whole table: {text}: {plan}"
     ago = datetime.now(UTC) - timedelta(days=1)
-    assert list(standing_results(records.instance, [OF_DAY], ago)) == [OF_DAY]
-    few_read = standing_results(records.instance, [OF_DAY], ago, most=100)
+    assert list(open_failures(records.instance, [OF_DAY], ago)) == [OF_DAY]
+    few_read = open_failures(records.instance, [OF_DAY], ago, most=100)
     assert few_read == {}, "results that old are not read: they are forgotten, not bad"
 
 
@@ -283,7 +283,7 @@ def test_of_many_failed_checks_the_worst_are_listed_and_all_are_counted(records:
     ]
     assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 listed")
     assert re.search(r"\*\*`checks failed`, `N more than the \d+ listed`\.\*\*", RUNBOOK)
-    assert "had come whole before the\ntransfer ended, and counted`" in RUNBOOK
+    assert "had arrived complete\nbefore the transfer ended`" in RUNBOOK
 
 
 def test_many_checks_take_as_many_queries_as_one_check(

@@ -23,7 +23,7 @@ KEPT = {
 def test_an_old_name_is_the_new_object_and_warns_with_the_new_name(old: str) -> None:
     new, names = KEPT[old]
     sys.modules.pop(old, None)
-    with pytest.warns(FutureWarning, match=rf"{old} goes with the next release: import from {new}"):
+    with pytest.warns(FutureWarning, match=rf"{old} is removed in the next release: import from {new}"):
         module = importlib.import_module(old)
     assert {*module.__all__} == names
     for name in names - {"FILE_NAME"}:

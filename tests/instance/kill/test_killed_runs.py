@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments, again and again, while a reader looks at everything."""
+"""Runs that are killed at random moments many times, while a reader opens all products."""
 
 import random
 import signal
@@ -23,7 +23,7 @@ DAY = date(2026, 8, 18)
 
 
 def platform_of(site: Path) -> Forking:
-    """Runs of the platform on a site, each a process of its own."""
+    """Runs of the platform on a site, each in its own process."""
     return Forking("tests.platform_run:main", AURORA_SITE=str(site))
 
 
@@ -33,7 +33,7 @@ def run(
     kill_when: Callable[[], bool] | None = None,
     days: tuple[date, date] = (DAY, DAY),
 ) -> int:
-    """Run the platform once; after ``kill_after`` s of work, or when that is true, kill it. Returns the exit code."""
+    """Run the platform once; kill it after ``kill_after`` s or when ``kill_when`` is true. Returns the exit code."""
     process = runs.start(*days)
     if kill_when is not None:
         while not kill_when():
@@ -54,7 +54,7 @@ def closing() -> Iterator[ExitStack]:
 
 
 def camera_writes_hour(camera: Path, hour: int) -> None:
-    """The camera's tree grows by an hour; the first hour has one file of each fault that is settled."""
+    """Add an hour to the camera's tree; the first hour has one settled file of each fault."""
     faults = ["truncated-jpeg", "odd-size-jpeg", "odd-size-clip", "no-moov", "late", "upper-case"] if hour == 0 else []
     spec = CameraSpec(
         root=camera, day=DAY, hours=1, every=timedelta(minutes=10), start_hour=hour, scale=0.1, other=False
@@ -62,7 +62,7 @@ def camera_writes_hour(camera: Path, hour: int) -> None:
     simulate(spec, faults)
 
 
-def test_runs_that_are_killed_again_and_again_and_a_quiet_one_leave_what_one_quiet_run_leaves(
+def test_many_killed_runs_and_a_last_run_leave_the_same_files_as_one_quiet_run(
     tmp_path: Path, closing: ExitStack
 ) -> None:
     chance = random.Random(20260818)
@@ -84,7 +84,7 @@ def test_runs_that_are_killed_again_and_again_and_a_quiet_one_leave_what_one_qui
     kills = 0
     try:
         for attempt in range(KILLS):
-            if attempt % 2 == 0:  # so that every other run finds work, and the others what a dead one left
+            if attempt % 2 == 0:  # every other run has new files; the others have only leftovers of killed runs
                 camera_writes_hour(camera, attempt // 2)
             kills += run(runs, kill_after=patient(chance.uniform(0.0, 2.0))) == -signal.SIGKILL
             assert reader.poll() is None, reader.stderr and reader.stderr.read().decode()[-3000:]
@@ -99,7 +99,7 @@ def test_runs_that_are_killed_again_and_again_and_a_quiet_one_leave_what_one_qui
     with platform_of(quiet) as quiet_runs:
         run(quiet_runs)
     assert not list(products.rglob(".staging/*"))
-    # SQLite keeps these beside the file for its readers; nothing of the catalogue is in them.
+    # SQLite keeps these files for its readers; they are empty.
     assert sum(path.stat().st_size for path in products.rglob("*.sqlite-wal")) == 0
     one, other = load_site(killed), load_site(quiet)
     for ours, theirs in ((one.paths.products, other.paths.products), (one.paths.raw, other.paths.raw)):
@@ -109,7 +109,7 @@ def test_runs_that_are_killed_again_and_again_and_a_quiet_one_leave_what_one_qui
     assert rows(one.paths.products, one.paths.raw) == rows(other.paths.products, other.paths.raw)
 
 
-def test_a_killed_run_takes_its_rsync_with_it(tmp_path: Path) -> None:
+def test_a_killed_run_ends_its_rsync(tmp_path: Path) -> None:
     camera_writes_hour(tmp_path / "camera", 0)
     site = write_site(tmp_path)
     with platform_of(site) as runs:
@@ -127,7 +127,7 @@ def _command_lines() -> bytes:
     return found
 
 
-def test_a_backfill_that_was_killed_repeats_nothing_that_it_had_finished(tmp_path: Path) -> None:
+def test_a_killed_backfill_repeats_no_finished_work(tmp_path: Path) -> None:
     days = [DAY - timedelta(days=n) for n in range(3)]
     for day in days:
         simulate(CameraSpec(tmp_path / "camera", day, hours=6, every=timedelta(minutes=5), scale=0.15, other=False))
@@ -150,7 +150,7 @@ def test_a_backfill_that_was_killed_repeats_nothing_that_it_had_finished(tmp_pat
 
 
 def finished_files(root: Path) -> list[Path]:
-    """What has its name; SQLite's files and what is in the making are left out."""
+    """Published files, without SQLite's files and unfinished products."""
     names = (path for path in root.rglob("*") if path.is_file())
     return [path for path in names if ".staging" not in path.parts and ".sqlite" not in path.name]
 

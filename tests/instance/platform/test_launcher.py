@@ -1,4 +1,4 @@
-"""Runs as processes: each is started, known to live or not, ended when asked for, and polite when it is history."""
+"""Runs as processes: how they are started, monitored and terminated, and the priority of history runs."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ PATIENCE = patient(120)  # s, for a process to start or to end
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterInstance]:
-    """Dagster with our own ``dagster.yaml``, beside another home that the shell has exported; runs inherit that."""
+    """Dagster with our ``dagster.yaml``; ``DAGSTER_HOME`` is another home, which runs inherit."""
     directory = tmp_path_factory.mktemp("launcher")
     home, exported = make_home(directory / "dagster"), make_home(directory / "exported")
     with pytest.MonkeyPatch.context() as patch, DagsterInstance.from_config(str(home)) as instance:
@@ -47,14 +47,14 @@ def workspace(instance: DagsterInstance) -> Iterator[WorkspaceProcessContext]:
 
 @dataclass(frozen=True)
 class Runs:
-    """Four runs; it takes seconds to start one, so they are here for all tests, and each test ends another one."""
+    """Four runs, shared by all tests because starting one takes seconds; every test ends another run."""
 
     quick: DagsterRun
-    """It has ended by itself, and the others were launched after that."""
+    """It ended by itself before the others were launched."""
     live: DagsterRun
     history: DagsterRun
     backfill: DagsterRun
-    """It hangs, and does not listen."""
+    """It hangs and ignores signals."""
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +82,18 @@ def runs(instance: DagsterInstance, workspace: WorkspaceProcessContext) -> Itera
     slow = [
         launch("slow", run_tags.live("wxcam", "listing")),
         launch("slow", run_tags.history("wxcam")),
-        launch("deaf", {"dagster/backfill": "a_month"}),
+        launch("ignores_sigterm", {"dagster/backfill": "a_month"}),
     ]
     for run in slow:
         poll_for_step_start(instance, run.run_id, timeout=PATIENCE)
     yield Runs(quick, *slow)
     for run in started:
         with suppress(ProcessLookupError):
-            os.killpg(pid(run), signal.SIGKILL)  # what a run that was killed had started, too
+            os.killpg(pid(run), signal.SIGKILL)  # also the children of a killed run
 
 
 def now(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
-    """The run as the records have it now."""
+    """The current record of a run."""
     found = instance.get_run_by_id(run.run_id)
     assert found
     return found
@@ -109,7 +109,7 @@ def state(run: DagsterRun) -> list[str]:
 
 
 def is_over(run: DagsterRun) -> bool:
-    """Whether the run's process is gone, or a zombie."""
+    """Whether the run's process has ended or is a zombie."""
     try:
         return state(run)[0] == "Z"
     except FileNotFoundError:
@@ -121,26 +121,24 @@ def health(instance: DagsterInstance, run: DagsterRun) -> WorkerStatus:
 
 
 def monitor(workspace: WorkspaceProcessContext) -> None:
-    """One round of Dagster's run monitoring, in which nothing goes wrong."""
+    """One round of Dagster's run monitoring, without an error."""
     rounds = execute_run_monitoring_iteration(workspace, logging.getLogger("tests.launcher"))
     assert [error for error in rounds if error] == []
 
 
 def with_mark(instance: DagsterInstance, mark: str) -> DagsterRun:
-    """A run in progress of which this is known."""
+    """A run in progress with this process mark."""
     return instance.create_run_for_job(defs.resolve_job_def("slow"), tags={WORKER: mark}, status=STARTED)
 
 
-def test_a_run_is_a_process_of_its_own_that_ends_well_and_leaves_no_zombie(
-    instance: DagsterInstance, runs: Runs
-) -> None:
+def test_a_run_is_a_process_in_its_own_session_and_leaves_no_zombie(instance: DagsterInstance, runs: Runs) -> None:
     assert now(instance, runs.quick).status == SUCCESS
     assert not instance.run_launcher.terminate(runs.quick.run_id)
-    assert not Path(f"/proc/{pid(runs.quick)}").exists(), "the launches after it took it off the table of processes"
-    assert state(runs.live)[3] == str(pid(runs.live)), "it leads a session of its own, which no Ctrl-C of ours reaches"
+    assert not Path(f"/proc/{pid(runs.quick)}").exists(), "the later launches reaped it"
+    assert state(runs.live)[3] == str(pid(runs.live)), "it leads its own session, so Ctrl-C does not reach it"
 
 
-def test_runs_of_history_and_of_backfills_give_way_and_live_ones_do_not(runs: Runs) -> None:
+def test_history_runs_and_backfills_have_low_priority_and_live_runs_have_not(runs: Runs) -> None:
     slow = (runs.history, runs.backfill, runs.live)
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     # Niceness is field 19 of proc(5), and state, here the first, field 3.
@@ -149,7 +147,7 @@ def test_runs_of_history_and_of_backfills_give_way_and_live_ones_do_not(runs: Ru
     assert ["idle" in line for line in disk] == [True, True, False]
 
 
-def test_a_killed_run_is_known_to_be_dead_and_is_failed_by_the_next_round_of_monitoring(
+def test_a_killed_run_is_found_dead_and_failed_by_the_next_round_of_monitoring(
     instance: DagsterInstance, workspace: WorkspaceProcessContext, runs: Runs
 ) -> None:
     monitor(workspace)
@@ -159,13 +157,11 @@ def test_a_killed_run_is_known_to_be_dead_and_is_failed_by_the_next_round_of_mon
     assert health(instance, runs.live) == WorkerStatus.FAILED
     monitor(workspace)
     assert [now(instance, run).status for run in (runs.live, runs.backfill)] == [FAILURE, STARTED]
-    said = [str(event.message) for event in instance.all_logs(runs.live.run_id)]
-    assert any("its process is gone: killed, or the machine lost power" in message for message in said)
+    messages = [str(event.message) for event in instance.all_logs(runs.live.run_id)]
+    assert any("its process is gone: killed, or the machine lost power" in message for message in messages)
 
 
-def test_a_run_is_known_to_the_next_daemon_too_and_ends_when_it_is_asked_to(
-    instance: DagsterInstance, runs: Runs
-) -> None:
+def test_a_restarted_daemon_finds_a_run_alive_and_can_terminate_it(instance: DagsterInstance, runs: Runs) -> None:
     with DagsterInstance.from_config(instance.root_directory) as other:
         assert health(other, runs.history) == WorkerStatus.RUNNING
         assert other.run_launcher.terminate(runs.history.run_id)
@@ -174,7 +170,7 @@ def test_a_run_is_known_to_the_next_daemon_too_and_ends_when_it_is_asked_to(
     until(lambda: is_over(runs.history))
 
 
-def test_a_run_that_hangs_is_asked_to_end_after_its_time_and_killed_when_it_does_not_listen(
+def test_a_hanging_run_is_terminated_after_its_maximum_runtime_and_killed_if_it_goes_on(
     instance: DagsterInstance, workspace: WorkspaceProcessContext, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(instance.run_launcher, "kill_after", patient(2))
@@ -186,23 +182,21 @@ def test_a_run_that_hangs_is_asked_to_end_after_its_time_and_killed_when_it_does
     until(lambda: is_over(runs.backfill))
 
 
-def test_a_run_that_does_not_hear_is_killed_and_lets_go_of_its_locks(
-    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance.run_launcher, "kill_after", patient(2))
     with subprocess.Popen(
-        ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], stdout=subprocess.PIPE
-    ) as deaf:
-        assert deaf.stdout is not None
-        assert deaf.stdout.readline() == b"deaf\n"
-        run = with_mark(instance, launcher._mark(deaf.pid))
+        ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        run = with_mark(instance, launcher._process_mark(process.pid))
         assert instance.run_launcher.terminate(run.run_id)
-        assert deaf.poll() is None
-        assert deaf.wait(PATIENCE) == -signal.SIGKILL
-        deaf.stdout.close()
+        assert process.poll() is None
+        assert process.wait(PATIENCE) == -signal.SIGKILL
+        process.stdout.close()
 
 
-def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it(instance: DagsterInstance) -> None:
+def test_another_process_with_the_pid_of_a_dead_run_is_not_mistaken_for_it(instance: DagsterInstance) -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     began = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     ours = f"{boot} {os.getpid()} {began}"
@@ -211,17 +205,17 @@ def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it(instanc
         f"{boot} {os.getpid()} {int(began) - 1}",
         f"00000000-0000-0000-0000-000000000000 {os.getpid()} {began}",
         f"{boot} {2**22 + 1} {began}",
-        f"{boot} {2**22 + 1} gone",  # it had ended before it was marked
-        "what is this",
+        f"{boot} {2**22 + 1} gone",  # it had ended before it was recorded
+        "no process mark",
         "",
     ):
         run = with_mark(instance, mark)
         assert health(instance, run) == WorkerStatus.FAILED, mark
         assert instance.run_launcher.terminate(run.run_id)
-        assert now(instance, run).status == CANCELED, "there is nothing to wait for"
+        assert now(instance, run).status == CANCELED, "there is no process to wait for"
 
 
-def test_a_run_that_somebody_started_from_a_shell_is_left_alone(
+def test_a_run_started_from_a_shell_is_left_alone(
     instance: DagsterInstance, workspace: WorkspaceProcessContext
 ) -> None:
     run = instance.create_run_for_job(defs.resolve_job_def("slow"), status=STARTED)
@@ -231,9 +225,9 @@ def test_a_run_that_somebody_started_from_a_shell_is_left_alone(
     assert now(instance, run).status == STARTED
 
 
-def test_a_run_that_does_not_know_its_code_is_refused_with_the_next_step(
+def test_a_run_without_a_code_location_is_refused_with_the_next_step(
     instance: DagsterInstance, workspace: WorkspaceProcessContext
 ) -> None:
     run = instance.create_run_for_job(defs.resolve_job_def("quick"))
-    with pytest.raises(RuntimeError, match="does not know its code; reload the code location and start it again"):
+    with pytest.raises(RuntimeError, match="has no code location; reload the code location and start the run again"):
         instance.launch_run(run.run_id, workspace.create_request_context())

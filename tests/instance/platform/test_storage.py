@@ -1,4 +1,4 @@
-"""Dagster's records by our storage: the same files, asked with one engine for each database."""
+"""Dagster's records with our storage: the same files as Dagster's own, with one engine per database."""
 
 import errno
 import os
@@ -26,14 +26,14 @@ from tests.daemon import ROOT, make_home
 
 
 @op
-def say(context: OpExecutionContext) -> None:
+def log_20_lines(context: OpExecutionContext) -> None:
     for number in range(20):
         context.log.info(f"line {number}")
 
 
 @job
-def talk() -> None:
-    say()
+def log_job() -> None:
+    log_20_lines()
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def home(tmp_path: Path) -> Path:
     return make_home(tmp_path / "dagster")
 
 
-def stock(home: Path) -> DagsterInstance:
+def dagsters_own(home: Path) -> DagsterInstance:
     """The same home with Dagster's own storage."""
-    other = home.with_name("stock")
+    other = home.with_name("dagsters_own")
     other.mkdir(exist_ok=True)
     (other / "dagster.yaml").write_text(
         f"telemetry: {{enabled: false}}\nstorage: {{sqlite: {{base_dir: {str(home)!r}}}}}\n"
@@ -51,26 +51,26 @@ def stock(home: Path) -> DagsterInstance:
     return DagsterInstance.from_config(str(other))
 
 
-def said(instance: DagsterInstance, run_id: str) -> list[str]:
+def log_lines(instance: DagsterInstance, run_id: str) -> list[str]:
     return [entry.user_message for entry in instance.all_logs(run_id) if entry.user_message.startswith("line ")]
 
 
-def test_a_home_is_read_alike_by_dagsters_own_storage_and_by_ours(home: Path) -> None:
+def test_dagsters_own_storage_and_ours_read_the_same_home(home: Path) -> None:
     lines = [f"line {number}" for number in range(20)]
-    with stock(home) as instance:
+    with dagsters_own(home) as instance:
         assert type(instance.run_storage) is SqliteRunStorage
-        before = talk.execute_in_process(instance=instance).run_id
+        before = log_job.execute_in_process(instance=instance).run_id
     with DagsterInstance.from_config(str(home)) as instance:
         assert isinstance(instance.run_storage, storage._Runs)
-        assert said(instance, before) == lines
-        after = talk.execute_in_process(instance=instance).run_id
-    with stock(home) as instance:
-        assert said(instance, after) == lines
+        assert log_lines(instance, before) == lines
+        after = log_job.execute_in_process(instance=instance).run_id
+    with dagsters_own(home) as instance:
+        assert log_lines(instance, after) == lines
         assert {run.run_id for run in instance.get_runs()} == {before, after}
 
 
 @pytest.mark.parametrize("exported", ["dagster", "other", None])
-def test_an_instance_opened_by_its_directory_has_the_records_of_that_directory(
+def test_an_instance_opened_with_a_directory_has_the_records_of_that_directory(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: str | None
 ) -> None:
     other = make_home(tmp_path / "other")
@@ -80,14 +80,14 @@ def test_an_instance_opened_by_its_directory_has_the_records_of_that_directory(
         monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     with DagsterInstance.from_config("dagster") as instance:  # as typed in a shell
-        run = talk.execute_in_process(instance=instance).run_id
-        reference = serialize_value(instance.get_ref())  # what a run's process is given
-        # Its own class and databases, not only what it says of itself.
+        run = log_job.execute_in_process(instance=instance).run_id
+        reference = serialize_value(instance.get_ref())  # a run's process gets this
+        # Check the class and the databases, not only the settings.
         assert isinstance(instance.run_storage, storage._Runs)
-        instance.daemon_cursor_storage.set_cursor_values({"cursor": "here"})
+        instance.daemon_cursor_storage.set_cursor_values({"cursor": "value"})
     monkeypatch.chdir("/")
     with DagsterInstance.from_ref(deserialize_value(reference, InstanceRef)) as instance:
-        assert said(instance, run) == [f"line {number}" for number in range(20)]
+        assert log_lines(instance, run) == [f"line {number}" for number in range(20)]
     assert "history/runs.db" in databases_with(run, home)
     assert databases_with(run, other) == []
     monkeypatch.setenv("DAGSTER_HOME", str(other))
@@ -97,7 +97,7 @@ def test_an_instance_opened_by_its_directory_has_the_records_of_that_directory(
 
 
 def databases_with(run_id: str, home: Path) -> list[str]:
-    """Where a run's records are, asked of SQLite."""
+    """The databases with records of a run, read with SQLite."""
     found = []
     for file in sorted(home.rglob("*.db")):
         with closing(sqlite3.connect(file)) as db:
@@ -109,7 +109,7 @@ def databases_with(run_id: str, home: Path) -> list[str]:
     return found
 
 
-def test_a_dagster_yaml_of_before_has_its_records_where_the_environment_says(
+def test_an_old_dagster_yaml_has_its_records_in_dagster_home(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = yaml.safe_load((home / "dagster.yaml").read_text())
@@ -124,15 +124,15 @@ def test_a_dagster_yaml_of_before_has_its_records_where_the_environment_says(
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     with DagsterInstance.get() as instance:
-        run = talk.execute_in_process(instance=instance).run_id
-    # Its owner takes over the new file: the records are there still.
+        run = log_job.execute_in_process(instance=instance).run_id
+    # The operator takes over the new dagster.yaml: the records are still found.
     shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
     with DagsterInstance.get() as instance:
         assert isinstance(instance.run_storage, storage._Runs)
         assert [found.run_id for found in instance.get_runs()] == [run]
 
 
-def test_a_database_has_one_engine_however_often_it_is_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_has_one_engine_for_any_number_of_queries(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Counter[str] = Counter()
     monkeypatch.setattr(
         storage, "create_engine", lambda url, **how: made.update([Path(url).name]) or create_engine(url, **how)
@@ -140,7 +140,7 @@ def test_a_database_has_one_engine_however_often_it_is_asked(home: Path, monkeyp
     runs = []
     for _ in range(2):
         with DagsterInstance.from_config(str(home)) as instance:
-            runs.append(talk.execute_in_process(instance=instance).run_id)
+            runs.append(log_job.execute_in_process(instance=instance).run_id)
             for _ in range(5):
                 instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
                 instance.all_instigator_state()
@@ -160,7 +160,7 @@ def test_a_process_compares_the_databases_with_dagsters_migrations_once(
     of_files = ScriptDirectory.from_config
     monkeypatch.setattr(ScriptDirectory, "from_config", comparing)
     with DagsterInstance.from_config(str(home)) as instance:
-        run = talk.execute_in_process(instance=instance).run_id
+        run = log_job.execute_in_process(instance=instance).run_id
     assert compared
     compared.clear()
     for _ in range(3):
@@ -171,59 +171,59 @@ def test_a_process_compares_the_databases_with_dagsters_migrations_once(
     assert compared == []
 
 
-def test_a_runs_database_is_as_dagster_makes_it_and_no_migration_is_loaded_for_it(
+def test_a_runs_database_equals_dagsters_own_and_needs_no_migration(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Config] = []
     of_files = ScriptDirectory.from_config
     with DagsterInstance.from_config(str(home)) as instance:
-        talk.execute_in_process(instance=instance)
+        log_job.execute_in_process(instance=instance)
         monkeypatch.setattr(ScriptDirectory, "from_config", lambda config: loaded.append(config) or of_files(config))
-        ours = [talk.execute_in_process(instance=instance).run_id for _ in range(3)]
+        ours = [log_job.execute_in_process(instance=instance).run_id for _ in range(3)]
     assert loaded == []
-    with stock(home) as instance:
-        theirs = talk.execute_in_process(instance=instance).run_id
+    with dagsters_own(home) as instance:
+        theirs = log_job.execute_in_process(instance=instance).run_id
     assert loaded
-    assert len({made_as(home / "history" / "runs" / f"{run}.db") for run in (*ours, theirs)}) == 1
+    assert len({schema_of(home / "history" / "runs" / f"{run}.db") for run in (*ours, theirs)}) == 1
 
 
-def made_as(database: Path) -> str:
-    """Tables, indices, the version of Dagster's migrations and the journal's mode."""
+def schema_of(database: Path) -> str:
+    """Tables, indices, the version of Dagster's migrations and the journal mode."""
     with closing(sqlite3.connect(database)) as db:
         found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
         version, mode = db.execute("SELECT * FROM alembic_version").fetchall(), db.execute("PRAGMA journal_mode")
         return repr((found, version, mode.fetchall()))
 
 
-@pytest.mark.parametrize("trouble", ["no files without a name", "the disk is full", "no room to make the first"])
-def test_where_no_copy_can_be_put_the_database_is_made_by_dagster_itself(
-    home: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+@pytest.mark.parametrize("fault", ["no files without a name", "the disk is full", "no room to make the first"])
+def test_if_no_copy_can_be_written_dagster_makes_the_database_itself(
+    home: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     met = []
 
     def refuse(*_: Any, **__: Any) -> None:
-        met.append(trouble)
-        raise OSError(errno.ENOSPC, trouble)
+        met.append(fault)
+        raise OSError(errno.ENOSPC, fault)
 
     def open_named(path: Any, flags: int, *more: Any, **how: Any) -> int:
         return refuse() if flags & os.O_TMPFILE == os.O_TMPFILE else opened(path, flags, *more, **how)  # type: ignore[return-value]
 
     opened = os.open
     with DagsterInstance.from_config(str(home)) as instance:
-        if trouble == "no room to make the first":
-            storage._empty.cache_clear()
+        if fault == "no room to make the first":
+            storage._empty_database.cache_clear()
             monkeypatch.setattr(storage, "TemporaryDirectory", refuse)
-        elif trouble == "the disk is full":
+        elif fault == "the disk is full":
             monkeypatch.setattr(os, "fsync", refuse)
         else:
             monkeypatch.setattr(os, "open", open_named)
-        run = talk.execute_in_process(instance=instance).run_id
-        assert said(instance, run) == [f"line {number}" for number in range(20)]
+        run = log_job.execute_in_process(instance=instance).run_id
+        assert log_lines(instance, run) == [f"line {number}" for number in range(20)]
     assert met
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty file", "half of it", "a log of one that is gone"])
-def test_what_a_crash_has_left_becomes_a_database(tmp_path: Path, left: str) -> None:
+def test_any_leftover_of_a_crash_becomes_a_database(tmp_path: Path, left: str) -> None:
     place, other = tmp_path / "one.db", tmp_path / "other.db"
     events = storage._Events(str(tmp_path / "events"))
     events._initdb(storage._engine(f"sqlite:///{other}"))
@@ -242,7 +242,7 @@ def test_what_a_crash_has_left_becomes_a_database(tmp_path: Path, left: str) -> 
         place.unlink()
         (tmp_path / "kept").rename(f"{place}-wal")
     events._initdb(storage._engine(f"sqlite:///{place}"))
-    assert "rows_of_before" not in made_as(place)
+    assert "rows_of_before" not in schema_of(place)
     assert tables_of(place) == tables_of(other)
 
 
@@ -251,7 +251,7 @@ def tables_of(database: Path) -> set[tuple[str, str]]:
         return set(db.execute("SELECT type, name FROM sqlite_master WHERE type = 'table'"))
 
 
-def test_who_makes_a_runs_database_at_the_same_time_ends_with_one(tmp_path: Path) -> None:
+def test_concurrent_makers_of_a_runs_database_end_with_one(tmp_path: Path) -> None:
     events = [storage._Events(str(tmp_path / "events")) for _ in range(4)]
     others, begin = [storage._engine(f"sqlite:///{tmp_path / f'{number}.db'}") for number in range(20)], Barrier(4)
 
@@ -262,40 +262,40 @@ def test_who_makes_a_runs_database_at_the_same_time_ends_with_one(tmp_path: Path
 
     with ThreadPoolExecutor(4) as programs:
         list(programs.map(make, events))
-    assert len({made_as(tmp_path / f"{number}.db") for number in range(20)}) == 1
+    assert len({schema_of(tmp_path / f"{number}.db") for number in range(20)}) == 1
 
 
-def test_a_home_that_is_removed_under_a_process_is_made_anew(home: Path) -> None:
+def test_a_home_that_is_removed_during_a_process_is_made_again(home: Path) -> None:
     for _ in range(2):
         with DagsterInstance.from_config(str(home)) as instance:
-            run = talk.execute_in_process(instance=instance).run_id
+            run = log_job.execute_in_process(instance=instance).run_id
             assert [found.run_id for found in instance.get_runs()] == [run]
-            assert said(instance, run)
+            assert log_lines(instance, run)
             instance.all_instigator_state()
         for directory in ("history", "schedules"):
             shutil.rmtree(home / directory)
 
 
-def test_a_database_that_another_process_is_about_to_make_is_not_taken_for_the_one_before(home: Path) -> None:
+def test_a_new_database_file_is_not_mistaken_for_the_compared_one(home: Path) -> None:
     with DagsterInstance.from_config(str(home)) as instance:
-        talk.execute_in_process(instance=instance)
+        log_job.execute_in_process(instance=instance)
     for database in [*home.rglob("runs.db*"), *home.rglob("index.db*"), *home.rglob("schedules.db*")]:
         database.rename(database.with_name(f"old_{database.name}"))
         if database.suffix == ".db":
             database.touch()
     with DagsterInstance.from_config(str(home)) as instance:
-        run = talk.execute_in_process(instance=instance).run_id
+        run = log_job.execute_in_process(instance=instance).run_id
         assert [found.run_id for found in instance.get_runs()] == [run]
         instance.all_instigator_state()
 
 
-def test_threads_ask_and_write_at_once_and_nothing_is_lost(home: Path) -> None:
+def test_concurrent_reads_and_writes_of_threads_lose_nothing(home: Path) -> None:
     with DagsterInstance.from_config(str(home)) as instance, ThreadPoolExecutor(4) as pool:
-        run = talk.execute_in_process(instance=instance).run_id
+        run = log_job.execute_in_process(instance=instance).run_id
 
         def mark(number: int) -> None:
             instance.daemon_cursor_storage.set_cursor_values({f"cursor-{number}": str(number)})
-            assert said(instance, run)
+            assert log_lines(instance, run)
 
         list(pool.map(mark, range(40)))
         wanted = {f"cursor-{number}": str(number) for number in range(40)}

@@ -1,4 +1,4 @@
-"""Ticks that do not come: a code server that died, a sensor that hangs; told from what is off, gone, or new."""
+"""Overdue ticks: of a dead code server or a hanging sensor, but not of automations that are off, removed or new."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CODE = CodeLocation(frozenset(), {"arrivals": EVERY, "health": Automation(True, 
 
 @dataclass
 class Records:
-    """Sensors, schedules and ticks, written as Dagster's daemon writes them."""
+    """Writes records of sensors, schedules and ticks like Dagster's daemon."""
 
     instance: DagsterInstance
 
@@ -102,7 +102,7 @@ def records(tmp_path: Path) -> Iterator[Records]:
         yield Records(instance)
 
 
-def test_a_real_sensor_is_overdue_when_it_has_not_been_evaluated_for_three_intervals(daemon: Daemon) -> None:
+def test_a_real_sensor_is_overdue_if_it_was_not_evaluated_for_three_intervals(daemon: Daemon) -> None:
     code, name = code_location_of(build(daemon.site)), "arrivals_met"
     daemon.sense("freshness")
     (daemon.directory / "met").rmdir()
@@ -110,62 +110,62 @@ def test_a_real_sensor_is_overdue_when_it_has_not_been_evaluated_for_three_inter
     last = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
 
     def overdue(now: datetime) -> list[OverdueTick]:
-        return ticks(daemon.instance, code, {"sensor"}, now)[1]  # the others have evaluated nothing
+        return ticks(daemon.instance, code, {"sensor"}, now)[1]  # no other daemon has evaluated anything
 
     assert name not in [one.name for one in overdue(last + 5.9 * MINUTES)]
     found = overdue(last + 7 * MINUTES)
-    assert [one.name for one in found] == [name, "freshness"], "the one that says why comes first"
-    assert found[0].sentence.startswith("due every 2m, last tick 20")
+    assert [tick.name for tick in found] == [name, "freshness"], "the tick with an error comes first"
+    assert found[0].sentence.startswith("expected every 2m, last tick 20")
     assert "; it failed: " in found[0].sentence
     assert "no such directory" in found[0].sentence
     platform = DagsterRecords(daemon.instance, daemon.site, code).platform(last + 7 * MINUTES)
     assert [one.healthy for one in platform.daemons if one.name == "sensor"] == [False]
-    assert platform.overdue_ticks == [], "that no daemon runs is said by its own line"
+    assert platform.overdue_ticks == [], "the stopped daemon has its own line"
 
 
-def test_a_sensor_is_overdue_after_three_intervals_and_however_long_after(records: Records) -> None:
+def test_a_sensor_is_overdue_from_three_intervals_on_without_an_end(records: Records) -> None:
     state = records.state("arrivals")
     records.tick(state, START)
     assert records.overdue(START + 6 * MINUTES) == {}
     assert list(records.overdue(START + 6.1 * MINUTES)) == ["arrivals"]
-    assert list(records.overdue(START + 30 * DAYS)) == ["arrivals"], "dead is not gone"
+    assert list(records.overdue(START + 30 * DAYS)) == ["arrivals"], "it is dead but not removed"
     records.tick(state, START + 30 * DAYS)
     assert records.overdue(START + 30 * DAYS + 6 * MINUTES) == {}
 
 
-@pytest.mark.parametrize(("name", "due"), [("health", 5 * MINUTES), ("daily", DAYS)])
-def test_a_schedule_is_overdue_when_it_has_been_due_three_times(records: Records, name: str, due: timedelta) -> None:
+@pytest.mark.parametrize(("name", "interval"), [("health", 5 * MINUTES), ("daily", DAYS)])
+def test_a_schedule_is_overdue_after_three_missing_ticks(records: Records, name: str, interval: timedelta) -> None:
     last = START.replace(hour=3, minute=50)
     records.tick(records.state(name), last)
     code = replace(CODE, automations={name: CODE.automations[name]})
-    assert records.overdue(last + 2.9 * due, code) == {}
-    assert list(records.overdue(last + 3.1 * due, code)) == [name]
-    assert list(records.overdue(last + 30 * due, code)) == [name]
+    assert records.overdue(last + 2.9 * interval, code) == {}
+    assert list(records.overdue(last + 3.1 * interval, code)) == [name]
+    assert list(records.overdue(last + 30 * interval, code)) == [name]
 
 
-def test_a_tick_that_began_and_never_ends_is_overdue_too(records: Records) -> None:
+def test_a_tick_that_never_ends_makes_its_sensor_overdue(records: Records) -> None:
     state = records.state("arrivals")
     records.tick(state, START)
     records.tick(state, START + 2 * MINUTES, TickStatus.STARTED)
     assert records.overdue(START + 8 * MINUTES) == {}
     found = records.overdue(START + 9 * MINUTES)["arrivals"]
     assert found.sentence.endswith(
-        "last tick 2026-03-02 00:00:00 UTC; one that began 2026-03-02 00:02:00 UTC has not ended"
+        "last tick 2026-03-02 00:00:00 UTC; a tick that began 2026-03-02 00:02:00 UTC has not ended"
     )
 
 
-def test_a_platform_that_was_just_started_is_not_overdue(records: Records) -> None:
+def test_a_platform_that_was_just_started_has_no_overdue_ticks(records: Records) -> None:
     for name in CODE.automations:
         records.state(name)
     assert records.overdue(START + 5 * MINUTES) == {}
     assert list(records.overdue(START + 16 * MINUTES)) == ["arrivals", "health"]
     assert (
         records.overdue(START + 16 * MINUTES)["arrivals"].sentence
-        == "due every 2m, no tick since 2026-03-02 00:00:00 UTC"
+        == "expected every 2m, no tick since 2026-03-02 00:00:00 UTC"
     )
 
 
-def test_what_is_off_or_gone_or_has_no_daemon_is_not_overdue(records: Records) -> None:
+def test_an_automation_that_is_off_removed_or_without_a_daemon_is_not_overdue(records: Records) -> None:
     records.tick(records.state("arrivals"), START)
     records.tick(records.state("of_last_year"), START)
     records.tick(records.state("daily", status=InstigatorStatus.STOPPED), START)
@@ -174,17 +174,17 @@ def test_what_is_off_or_gone_or_has_no_daemon_is_not_overdue(records: Records) -
     assert records.overdue(later, running={"scheduler"}) == {}
     off = replace(CODE, automations={"arrivals": replace(EVERY, is_running=False)})
     assert records.overdue(later, off) == {}, "live.running is false now"
-    assert records.overdue(later, None) == {}, "nobody says what is in the code: after two days it is taken for gone"
+    assert records.overdue(later, None) == {}, "without the code it counts as removed after two days"
     assert list(records.overdue(START + DAYS, None)) == ["arrivals", "of_last_year"]
 
 
-def test_what_ticks_in_a_code_location_of_another_name_is_not_overdue(records: Records) -> None:
+def test_an_automation_that_ticks_in_a_renamed_code_location_is_not_overdue(records: Records) -> None:
     records.tick(records.state("arrivals", location="as_it_was_called"), START)
     records.tick(records.state("arrivals"), START + DAYS)
     assert records.overdue(START + DAYS + MINUTES) == {}
 
 
-def test_what_was_never_evaluated_is_overdue_when_the_records_are_older_than_three_of_its_intervals(
+def test_an_automation_without_a_record_is_overdue_three_intervals_after_the_first_start(
     records: Records,
 ) -> None:
     with records.instance.run_storage.connect() as connection:
@@ -193,16 +193,16 @@ def test_what_was_never_evaluated_is_overdue_when_the_records_are_older_than_thr
     assert list(records.overdue(START + 16 * MINUTES)) == ["arrivals", "health"]
     found = records.overdue(START + 5 * DAYS)
     assert {name: one.sentence for name, one in found.items()} == {
-        "arrivals": "due every 2m, never evaluated",
-        "daily": "due at '50 3 * * *', never evaluated",
-        "health": "due at '*/5 * * * *', never evaluated",
+        "arrivals": "expected every 2m, never evaluated",
+        "daily": "expected at '50 3 * * *', never evaluated",
+        "health": "expected at '*/5 * * * *', never evaluated",
     }
     assert list(records.overdue(START + 5 * DAYS, running={"sensor"})) == ["arrivals"]
     records.state("arrivals", status=InstigatorStatus.STOPPED)
     assert list(records.overdue(START + 5 * DAYS, running={"sensor"})) == [], "somebody has turned it off"
 
 
-def test_what_an_update_brought_is_overdue_only_when_its_daemon_has_ticked_for_three_intervals(
+def test_a_new_automation_is_overdue_only_after_its_daemon_has_ticked_for_three_intervals(
     records: Records,
 ) -> None:
     other = replace(EVERY, every=MINUTES)
@@ -217,7 +217,7 @@ def test_what_an_update_brought_is_overdue_only_when_its_daemon_has_ticked_for_t
     assert list(records.overdue(later + 8 * MINUTES, code)) == ["arrivals"]
 
 
-def test_a_tick_that_is_later_than_now_is_no_sign_of_life(records: Records) -> None:
+def test_a_tick_with_a_date_in_the_future_is_ignored(records: Records) -> None:
     state = records.state("arrivals")
     records.tick(state, START)
     records.tick(state, START + 10 * DAYS)
@@ -226,7 +226,7 @@ def test_a_tick_that_is_later_than_now_is_no_sign_of_life(records: Records) -> N
     assert list(records.overdue(START + DAYS)) == ["arrivals"], "the clock was ahead, and was set back"
 
 
-def test_without_the_code_what_is_due_once_a_day_is_overdue_after_three_and_gone_after_four(records: Records) -> None:
+def test_without_the_code_a_schedule_is_overdue_after_three_ticks_and_removed_after_four(records: Records) -> None:
     last = START.replace(hour=3, minute=50)
     records.tick(records.state("daily"), last)
     records.tick(records.state("arrivals"), last)
@@ -234,11 +234,11 @@ def test_without_the_code_what_is_due_once_a_day_is_overdue_after_three_and_gone
     assert found == [["arrivals"], [], ["daily"], []]
 
 
-SENTENCE = "due every 2m, last tick 2026-03-01 12:00:00 UTC"
+SENTENCE = "expected every 2m, last tick 2026-03-01 12:00:00 UTC"
 LATE = [OverdueTick(name=f"arrivals_{n}", sentence=SENTENCE) for n in range(30)]
 
 
-def test_thirty_overdue_ticks_are_one_red_line_and_the_first() -> None:
+def test_thirty_overdue_ticks_are_one_red_line_at_the_top() -> None:
     snapshot = healthy_snapshot(START, platform=Platform(overdue_ticks=LATE))
     assessment = assess(snapshot, Health(), {})
     assert assessment.overall_level is Level.RED
@@ -259,7 +259,7 @@ class TestMails:
         relay.stop()
         assert relay.subjects == ["[demo] 1 new: ticks overdue", "[demo] 1 resolved: ticks overdue"]
 
-    def test_while_a_daemon_is_dead_nobody_knows(self) -> None:
+    def test_the_verdict_stays_open_while_a_daemon_is_dead(self) -> None:
         def verdict(*, healthy: bool) -> Verdict:
             platform = Platform(daemons=[DaemonState(name="sensor", healthy=healthy)])
             file = SnapshotFile("", healthy_snapshot(START, platform=platform))
@@ -269,7 +269,7 @@ class TestMails:
 
 
 @pytest.mark.parametrize(("minutes", "level"), [(10, Level.GREEN), (16, Level.RED), (None, Level.GRAY)])
-def test_the_command_says_how_old_the_last_look_of_the_platform_is(
+def test_the_command_shows_the_age_of_the_last_health_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int | None, level: Level
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)

@@ -1,4 +1,4 @@
-"""Tests with Dagster's daemon have it as a fixture."""
+"""The fixture of Dagster's daemon."""
 
 from tests.daemon import clock, daemon
 

@@ -1,4 +1,4 @@
-"""The reconcile schedule, ticked by Dagster's scheduler: what no look at the newest days would ever find."""
+"""The reconcile schedule, ticked by Dagster's scheduler: it finds files that no scan of the newest days finds."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -43,15 +43,15 @@ def met(daemon: Daemon) -> Path:
     return Path(daemon.site.streams["met"].path)
 
 
-def recovered(place: Path, *days_after: int) -> list[date]:
-    """Files that appear on the host long after they were written; their days."""
+def recover(directory: Path, *days_after: int) -> list[date]:
+    """Write files to the host whose mtimes are long ago; return their days."""
     days = [OLD + timedelta(days=n) for n in days_after]
     for day in days:
-        put(place, day, age=TODAY - day)
+        put(directory, day, age=TODAY - day)
     return days
 
 
-def asked(daemon: Daemon) -> list[tuple[str, str]]:
+def queued_ranges(daemon: Daemon) -> list[tuple[str, str]]:
     """First and last day of each queued run."""
     ends = [f"dagster/asset_partition_range_{end}" for end in ("start", "end")]
     return [
@@ -59,8 +59,8 @@ def asked(daemon: Daemon) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_file_recovered_with_an_old_mtime_is_brought_over_in_the_lane_of_history(daemon: Daemon, met: Path) -> None:
-    (day,) = recovered(met, 0)
+def test_a_file_recovered_with_an_old_mtime_is_copied_in_the_history_lane(daemon: Daemon, met: Path) -> None:
+    (day,) = recover(met, 0)
     assert "nothing new" in skipped(daemon.sense_arrivals())
     assert daemon.tick("reconcile_met").status == TickStatus.SUCCESS
     (run,) = daemon.runs(QUEUED)
@@ -68,29 +68,29 @@ def test_a_file_recovered_with_an_old_mtime_is_brought_over_in_the_lane_of_histo
     assert {"dagster/partition": day.isoformat(), **HISTORY}.items() <= run.tags.items()
     assert [run.status for run in daemon.work()] == [SUCCESS]
     assert (Layout.of(daemon.site).raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
-    said = skipped(daemon.tick("reconcile_met"))
-    assert said.startswith("no file of before the live window is missing: 1 file seen (0.0 MB); newest ")
+    text = skipped(daemon.tick("reconcile_met"))
+    assert text.startswith("no file older than the live window is missing: 1 file listed (0.0 MB); newest ")
 
 
-def test_days_without_a_gap_share_a_run_and_the_newest_go_first(daemon: Daemon, met: Path) -> None:
-    days = recovered(met, 0, 10, 11, 12)
+def test_consecutive_days_share_a_run_and_the_newest_go_first(daemon: Daemon, met: Path) -> None:
+    days = recover(met, 0, 10, 11, 12)
     daemon.tick("reconcile_met")
-    assert asked(daemon) == [(f"{days[1]}", f"{days[3]}"), (f"{days[0]}", f"{days[0]}")]
+    assert queued_ranges(daemon) == [(f"{days[1]}", f"{days[3]}"), (f"{days[0]}", f"{days[0]}")]
     for run in daemon.runs(QUEUED):
         assert run.tags.items() >= HISTORY.items()
     assert [run.status for run in daemon.work()] == [SUCCESS, SUCCESS]
     assert len([*Layout.of(daemon.site).raw_root("met").glob("met_*.txt")]) == 4
 
 
-def test_no_more_days_are_asked_for_at_a_time_than_the_site_file_says_and_the_rest_next_time(
+def test_each_tick_requests_at_most_reconcile_days_and_the_next_tick_requests_the_rest(
     daemon: Daemon, met: Path
 ) -> None:
-    days = recovered(met, *range(MOST + 2))
+    days = recover(met, *range(MOST + 2))
     daemon.tick("reconcile_met")
-    assert asked(daemon) == [(f"{days[2]}", f"{days[-1]}")]
+    assert queued_ranges(daemon) == [(f"{days[2]}", f"{days[-1]}")]
     daemon.work()
     daemon.tick("reconcile_met")
-    assert asked(daemon) == [(f"{days[0]}", f"{days[1]}")]
+    assert queued_ranges(daemon) == [(f"{days[0]}", f"{days[1]}")]
 
 
 def test_the_live_window_is_left_to_the_sensor(daemon: Daemon, met: Path) -> None:
@@ -99,11 +99,11 @@ def test_the_live_window_is_left_to_the_sensor(daemon: Daemon, met: Path) -> Non
         put(met, TODAY - timedelta(days=n))
     daemon.tick("reconcile_met")
     first = TODAY - timedelta(days=window + 1)
-    assert asked(daemon) == [(f"{first}", f"{first}")]
+    assert queued_ranges(daemon) == [(f"{first}", f"{first}")]
 
 
-def test_while_an_earlier_reconciliation_has_not_ended_none_begins(daemon: Daemon, met: Path) -> None:
-    recovered(met, 0)
+def test_no_reconciliation_begins_before_the_earlier_one_has_ended(daemon: Daemon, met: Path) -> None:
+    recover(met, 0)
     for status in (QUEUED, DagsterRunStatus.STARTED):
         run = daemon.record("met_day", status, **HISTORY)
         assert "the runs of an earlier reconciliation have not ended" in skipped(daemon.tick("reconcile_met"))
@@ -111,16 +111,16 @@ def test_while_an_earlier_reconciliation_has_not_ended_none_begins(daemon: Daemo
     assert daemon.tick("reconcile_met").status == TickStatus.SUCCESS
 
 
-def test_a_live_run_does_not_hold_up_a_reconciliation(daemon: Daemon, met: Path) -> None:
+def test_a_live_run_does_not_delay_a_reconciliation(daemon: Daemon, met: Path) -> None:
     put(met, YESTERDAY)
-    recovered(met, 0)
+    recover(met, 0)
     daemon.sense_arrivals()
     daemon.tick("reconcile_met")
     assert [run.tags["aurora/lane"] for run in daemon.runs(QUEUED)] == ["live", "history"]
 
 
-def test_what_a_reconciliation_could_not_copy_is_tried_at_its_next_time(daemon: Daemon, met: Path) -> None:
-    recovered(met, 0)
+def test_a_file_that_a_reconciliation_could_not_copy_is_requested_again(daemon: Daemon, met: Path) -> None:
+    recover(met, 0)
     keys = set()
     for _ in range(2):
         daemon.tick("reconcile_met")
@@ -132,24 +132,24 @@ def test_what_a_reconciliation_could_not_copy_is_tried_at_its_next_time(daemon: 
 
 def test_a_stream_that_is_planned_offline_is_not_listed(tmp_path: Path) -> None:
     with daemon_of(tmp_path, lambda data: data["streams"]["met"].update(enabled=False)) as daemon:
-        recovered(Path(daemon.site.streams["met"].path), 0)
+        recover(Path(daemon.site.streams["met"].path), 0)
         assert skipped(daemon.tick("reconcile_met")) == "met is planned offline (enabled: false in the site file)"
 
 
-def test_a_listing_that_takes_too_long_gives_what_was_seen_and_says_that_it_is_not_all(
+def test_a_listing_over_its_time_limit_uses_the_files_until_then_and_is_reported_incomplete(
     server: SshServer, tmp_path: Path
 ) -> None:
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
         answer_with(server, CLOCK + rf"printf 'f 1 1700000000.5 ./met_{OLD:%Y%m%d}.txt\0'; " + ENDLESS)
         tick = daemon.tick("reconcile_met")
-        assert asked(daemon) == [(f"{OLD}", f"{OLD}")]
-        assert "1 file seen (0.0 MB)" in log_of(daemon, tick)
+        assert queued_ranges(daemon) == [(f"{OLD}", f"{OLD}")]
+        assert "1 file listed (0.0 MB)" in log_of(daemon, tick)
         assert f"(incomplete: the time was up after {0.8 * SCAN_LIMIT:.0f} s); 1 old day with missing files" in log_of(
             daemon, tick
         )
 
 
-def test_a_host_that_is_not_there_fails_the_tick_with_one_line(server: SshServer, tmp_path: Path) -> None:
+def test_an_unreachable_host_fails_the_tick_with_one_line(server: SshServer, tmp_path: Path) -> None:
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
         server.stop()
         assert "Unable to connect" in error_of(daemon.tick("reconcile_met"))

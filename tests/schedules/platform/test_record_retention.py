@@ -1,4 +1,4 @@
-"""Pruning Dagster's own records: what is superseded goes with every trace of it, what is newest stays, data stay."""
+"""Record retention: superseded records are removed without a trace; the newest records and all data stay."""
 
 import sqlite3
 from contextlib import closing
@@ -11,11 +11,11 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from aurora_assets import run_tags
 from aurora_assets.instance.record_retention import (
-    Pruned,
-    prune_checks,
-    prune_observations,
-    prune_runs,
-    prune_tick_logs,
+    RemovedRecords,
+    remove_check_results,
+    remove_observations,
+    remove_runs,
+    remove_tick_logs,
 )
 from tests.daemon import FAILURE, MINUTE, SUCCESS, TODAY, YESTERDAY, Clock, Daemon, put
 from tests.health.check_results import MATCHES, Records
@@ -40,9 +40,11 @@ def history(daemon: Daemon) -> list[DagsterRun]:
     return daemon.runs()
 
 
-def prune(daemon: Daemon, before: timedelta = LATER, dry_run: bool = False, most: int = 1000, **more: int) -> Pruned:
-    """Prune what began before then, from now on."""
-    return [*prune_runs(daemon.instance, datetime.now(UTC) + before, dry_run, most, **more)][-1]
+def remove(
+    daemon: Daemon, before: timedelta = LATER, dry_run: bool = False, most: int = 1000, **more: int
+) -> RemovedRecords:
+    """Remove superseded runs created before now plus ``before``."""
+    return [*remove_runs(daemon.instance, datetime.now(UTC) + before, dry_run, most, **more)][-1]
 
 
 def home(daemon: Daemon) -> Path:
@@ -54,7 +56,7 @@ def files(daemon: Daemon) -> dict[str, tuple[int, int]]:
 
 
 def traces(daemon: Daemon, run: DagsterRun) -> list[str]:
-    """Everything that knows of a run: rows in any table of any database, and files and directories of its name."""
+    """All records of a run: rows in any table of any database, and files and directories with its id."""
     found = [str(path) for path in home(daemon).rglob(f"{run.run_id}*")]
     for file in home(daemon).rglob("*.db"):
         with closing(sqlite3.connect(file)) as db:
@@ -81,7 +83,7 @@ def newest(instance: DagsterInstance, day: date) -> tuple[str, str]:
     return record.run_id, (record.asset_materialization.tags or {})["dagster/data_version"]
 
 
-def test_superseded_runs_go_with_every_trace_and_what_is_newest_of_a_day_stays(
+def test_superseded_runs_are_removed_without_a_trace_and_the_newest_of_a_day_stays(
     daemon: Daemon, history: list[DagsterRun], clock: Clock
 ) -> None:
     both, second, third, failed = history
@@ -94,8 +96,8 @@ def test_superseded_runs_go_with_every_trace_and_what_is_newest_of_a_day_stays(
     clock.ahead = keep + timedelta(days=1)
     job = daemon.definitions.get_job("prune_records")
     dry = {"ops": {"prune": {"config": {"dry_run": True, "older_than_days": 14}}}}
-    said = job.execute_in_process(instance=daemon.instance, run_config=dry).all_node_events
-    (output,) = [event.step_output_data for event in said if event.event_type_value == "STEP_OUTPUT"]
+    events = job.execute_in_process(instance=daemon.instance, run_config=dry).all_node_events
+    (output,) = [event.step_output_data for event in events if event.event_type_value == "STEP_OUTPUT"]
     assert {name: output.metadata[name].value for name in ("removed", "kept")} == {"removed": 2, "kept": 2}
     assert {run.run_id for run in history} < {run.run_id for run in daemon.runs()}
 
@@ -104,47 +106,47 @@ def test_superseded_runs_go_with_every_trace_and_what_is_newest_of_a_day_stays(
     assert (run.job_name, run.status) == ("prune_records", SUCCESS)
 
     assert traces(daemon, second) == []
-    # Of a check, what it said last of a day stays, or that it was planned.
+    # The last result of a check for a day stays, or its plan.
     assert {*traces(daemon, failed)} <= {"index.db: asset_check_executions"}
     assert [run.run_id for run in daemon.runs() if run.job_name == "met_day"] == [both.run_id, third.run_id]
     assert daemon.instance.get_materialized_partitions(RAW) == {YESTERDAY.isoformat(), TODAY.isoformat()}
     assert [newest(daemon.instance, day) for day in (YESTERDAY, TODAY)] == before
     assert daemon.instance.all_logs(third.run_id)
     assert sorted(daemon.site.paths.raw.rglob("*")) == data
-    # The day is what it was for those who decide by the records.
+    # The sensor, which decides by the records, still finds the day complete.
     assert daemon.sense_arrivals().status == TickStatus.SKIPPED
 
 
-def test_a_dry_run_removes_nothing_and_says_the_same_numbers(daemon: Daemon, history: list[DagsterRun]) -> None:
+def test_a_dry_run_removes_nothing_and_has_the_same_counts(daemon: Daemon, history: list[DagsterRun]) -> None:
     before = files(daemon)
-    said = prune(daemon, dry_run=True)
+    counts = remove(daemon, dry_run=True)
     assert files(daemon) == before
-    assert (said.looked_at, said.removed, said.kept) == (4, 2, 2)
+    assert (counts.looked_at, counts.removed, counts.kept) == (4, 2, 2)
     shards = [home(daemon) / "history" / "runs" / f"{history[n].run_id}.db" for n in (1, 3)]
-    assert said.bytes == sum(shard.stat().st_size for shard in shards)
-    assert prune(daemon) == said
-    assert prune(daemon).removed == 0
+    assert counts.bytes == sum(shard.stat().st_size for shard in shards)
+    assert remove(daemon) == counts
+    assert remove(daemon).removed == 0
 
 
-def test_young_runs_and_those_that_have_not_ended_stay(daemon: Daemon, history: list[DagsterRun]) -> None:
-    assert [*prune_runs(daemon.instance, datetime.now(UTC) - LATER, False, 1000)] == []
+def test_young_and_unfinished_runs_stay(daemon: Daemon, history: list[DagsterRun]) -> None:
+    assert [*remove_runs(daemon.instance, datetime.now(UTC) - LATER, False, 1000)] == []
     going = [daemon.record("met_day", DagsterRunStatus(status)) for status in ("QUEUED", "STARTED", "CANCELING")]
-    assert prune(daemon).looked_at == 4
+    assert remove(daemon).looked_at == 4
     assert {run.run_id for run in going} < {run.run_id for run in daemon.runs()}
 
 
-def test_more_runs_than_a_page_are_all_looked_at_once_the_oldest_first_and_no_more_than_asked_for(
+def test_all_pages_of_runs_are_examined_once_oldest_first_up_to_the_limit(
     daemon: Daemon, history: list[DagsterRun]
 ) -> None:
-    some = prune(daemon, most=2, at_once=1)
+    some = remove(daemon, most=2, page_size=1)
     assert (some.looked_at, some.removed, some.kept) == (2, 1, 1)
     assert [run.run_id for run in daemon.runs()] == [history[n].run_id for n in (0, 2, 3)]
-    rest = prune(daemon, at_once=1)
+    rest = remove(daemon, page_size=1)
     assert (rest.looked_at, rest.removed, rest.kept) == (3, 1, 2)
     assert [run.run_id for run in daemon.runs()] == [history[n].run_id for n in (0, 2)]
 
 
-def test_observations_of_sensors_go_and_the_newest_of_each_source_stays(daemon: Daemon, clock: Clock) -> None:
+def test_observations_of_sensors_are_removed_and_the_newest_of_each_source_stays(daemon: Daemon, clock: Clock) -> None:
     met = Path(daemon.site.streams["met"].path)
     daemon.sense_arrivals("wxcam")
     for n in range(4):
@@ -157,18 +159,18 @@ def test_observations_of_sensors_go_and_the_newest_of_each_source_stays(daemon: 
     assert [rows(daemon, shard, observed) for shard in ("index", "")] == [5, 5]  # the camera's, once
 
     before = datetime.now(UTC)
-    assert prune_observations(daemon.instance, before - LATER, False) == 0
-    assert prune_observations(daemon.instance, before, True) == 3
+    assert remove_observations(daemon.instance, before - LATER, False) == 0
+    assert remove_observations(daemon.instance, before, True) == 3
     assert [rows(daemon, shard, observed) for shard in ("index", "")] == [5, 5]
-    assert prune_observations(daemon.instance, before, False) == 3
+    assert remove_observations(daemon.instance, before, False) == 3
     assert [rows(daemon, shard, of_met) for shard in ("index", "")] == [1, 1]
     assert [rows(daemon, shard, observed) for shard in ("index", "")] == [2, 2]
-    (seen,) = daemon.instance.fetch_observations(AssetKey(["source", "met"]), limit=10).records
-    assert seen.event_log_entry.asset_observation
-    assert seen.event_log_entry.asset_observation.metadata["files"].value == 4
+    (observation,) = daemon.instance.fetch_observations(AssetKey(["source", "met"]), limit=10).records
+    assert observation.event_log_entry.asset_observation
+    assert observation.event_log_entry.asset_observation.metadata["files"].value == 4
 
 
-def test_results_of_checks_go_and_the_newest_of_each_check_stays(daemon: Daemon) -> None:
+def test_check_results_are_removed_and_the_newest_of_each_check_stays(daemon: Daemon) -> None:
     put(Path(daemon.site.streams["met"].path))
     job = daemon.definitions.get_job("check_mirrors")
     runs = [job.execute_in_process(instance=daemon.instance).run_id for _ in range(2)]
@@ -178,20 +180,20 @@ def test_results_of_checks_go_and_the_newest_of_each_check_stays(daemon: Daemon)
 
     first, last = before = results()
     assert first == last > 0
-    assert prune(daemon).removed == 2
-    assert results() == before, "runs leave them behind"
+    assert remove(daemon).removed == 2
+    assert results() == before, "check results stay when their run is removed"
     later = datetime.now(UTC) + LATER
     afterwards = later + timedelta(days=15)
-    assert prune_checks(daemon.instance, later, True) == 0, "the health report reads two weeks of them"
-    old = prune_checks(daemon.instance, later, True, afterwards)
+    assert remove_check_results(daemon.instance, later, True) == 0, "the health report reads two weeks of them"
+    old = remove_check_results(daemon.instance, later, True, afterwards)
     assert results() == before
-    assert prune_checks(daemon.instance, later, False, afterwards) == old >= first
+    assert remove_check_results(daemon.instance, later, False, afterwards) == old >= first
     assert results() == [0, first + last - old]
     assert results()[1] > 0
-    assert prune_checks(daemon.instance, later, False, afterwards) == 0
+    assert remove_check_results(daemon.instance, later, False, afterwards) == 0
 
 
-def test_a_failed_result_stays_under_a_newer_one_that_is_only_planned() -> None:
+def test_a_failed_result_stays_if_the_newer_result_is_only_planned() -> None:
     later = datetime.now(UTC) + timedelta(days=30)
     with DagsterInstance.ephemeral() as instance:
         records = Records(instance)
@@ -199,21 +201,21 @@ def test_a_failed_result_stays_under_a_newer_one_that_is_only_planned() -> None:
             records.evaluate(MATCHES, passed=False)
         for _ in range(2):
             records.plan(records.run(), MATCHES)
-        assert prune_checks(instance, later, False, later) == 2
+        assert remove_check_results(instance, later, False, later) == 2
         history = instance.event_log_storage.get_asset_check_execution_history(MATCHES, limit=9)
         assert [record.status.value for record in history] == ["PLANNED", "FAILED"]
 
 
-def test_logs_of_ticks_go_when_dagster_has_forgotten_the_tick(daemon: Daemon) -> None:
+def test_logs_of_ticks_are_removed_after_dagster_has_purged_the_tick(daemon: Daemon) -> None:
     ticks = [daemon.sense_arrivals() for _ in range(3)]
     logs = home(daemon) / "storage" / "__repository__" / "arrivals_met"
     assert {path.stem for path in logs.iterdir()} == {str(tick.tick_id) for tick in ticks}
-    assert prune_tick_logs(daemon.instance, False) == 0
+    assert remove_tick_logs(daemon.instance, False) == 0
     # As the daemon does with ticks older than `retention` in dagster.yaml.
     sensor = daemon.repository.get_sensor("arrivals_met")
     daemon.instance.purge_ticks(
         sensor.get_remote_origin_id(), sensor.selector_id, ticks[-1].timestamp, [TickStatus.SKIPPED]
     )
-    assert prune_tick_logs(daemon.instance, True) == 2
-    assert prune_tick_logs(daemon.instance, False) == 2
+    assert remove_tick_logs(daemon.instance, True) == 2
+    assert remove_tick_logs(daemon.instance, False) == 2
     assert [path.stem for path in logs.iterdir()] == [str(ticks[-1].tick_id)]

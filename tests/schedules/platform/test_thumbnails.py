@@ -1,4 +1,4 @@
-"""The thumbnails schedule, ticked by Dagster's scheduler: hours that have closed and are complete get a run, once."""
+"""The thumbnails schedule, ticked by Dagster's scheduler: every closed and complete hour gets one run."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,36 +14,38 @@ from tests.daemon import HOUR, MINUTE, QUEUED, SUCCESS, TODAY, YESTERDAY, Clock,
 BEFORE = YESTERDAY - timedelta(days=1)
 
 
-def stretches(daemon: Daemon) -> list[tuple[str, str]]:
-    """First and last hour of each run that is queued."""
+def queued_ranges(daemon: Daemon) -> list[tuple[str, str]]:
+    """First and last hour of each queued run."""
     ends = ("start", "end")
     return [tuple(run.tags[f"dagster/asset_partition_range_{end}"] for end in ends) for run in daemon.runs(QUEUED)]
 
 
 def thumbnails(daemon: Daemon) -> set[str]:
-    """The hours of all thumbnails on disk, by camera: fish_hdr/20260818_10."""
+    """The camera and hour of all thumbnails on disk, for example fish_hdr/20260818_10."""
     found = Layout.of(daemon.site).camera.products.glob("hourly_thumbnails/*/*/HDR_*.jpg")
     return {f"{path.parts[-3]}/{path.name[4:15]}" for path in found}
 
 
 @pytest.fixture
-def bring(film: Callable[..., None], daemon: Daemon) -> Callable[..., None]:
-    """Films (day, first hour, hours); they are brought over and catalogued, and the host is looked at once more."""
+def mirror_hours(film: Callable[..., None], daemon: Daemon) -> Callable[..., None]:
+    """Writes camera files of (day, first hour, hours), mirrors and catalogues them, and lists the host again."""
 
-    def film_and_bring(*what: tuple[date, int, int]) -> None:
-        for day, first, hours in what:
+    def write_and_mirror(*parts: tuple[date, int, int]) -> None:
+        for day, first, hours in parts:
             film(day, hours, first)
         daemon.sense_arrivals("wxcam")
         assert {run.status for run in daemon.work()} == {SUCCESS}
         daemon.sense_arrivals("wxcam")
 
-    return film_and_bring
+    return write_and_mirror
 
 
-def test_closed_hours_get_one_run_a_stretch_and_are_not_asked_for_again(daemon: Daemon, bring: Callable) -> None:
-    bring((BEFORE, 23, 1), (YESTERDAY, 0, 1), (YESTERDAY, 5, 2))
+def test_consecutive_closed_hours_get_one_run_and_are_not_requested_again(
+    daemon: Daemon, mirror_hours: Callable
+) -> None:
+    mirror_hours((BEFORE, 23, 1), (YESTERDAY, 0, 1), (YESTERDAY, 5, 2))
     assert daemon.tick("thumbnails").status == TickStatus.SUCCESS
-    assert stretches(daemon) == [
+    assert queued_ranges(daemon) == [
         (f"{BEFORE}-23:00", f"{YESTERDAY}-00:00"),
         (f"{YESTERDAY}-05:00", f"{YESTERDAY}-06:00"),
     ]
@@ -53,12 +55,11 @@ def test_closed_hours_get_one_run_a_stretch_and_are_not_asked_for_again(daemon: 
     assert [run.status for run in daemon.work()] == [SUCCESS, SUCCESS]
     hours = [f"{BEFORE:%Y%m%d}_23", *(f"{YESTERDAY:%Y%m%d}_{n}" for n in ("00", "05", "06"))]
     assert thumbnails(daemon) == {f"{camera}/{hour}" for camera in ("fish_hdr", "pano_hdr") for hour in hours}
-    said = skipped(daemon.tick("thumbnails"))
-    assert "every closed and complete hour since " in said
+    assert "every closed and complete hour since " in skipped(daemon.tick("thumbnails"))
 
 
-def test_while_a_run_for_hours_has_not_ended_none_is_asked_for(daemon: Daemon, bring: Callable) -> None:
-    bring((YESTERDAY, 5, 1))
+def test_no_run_is_requested_before_the_earlier_run_for_hours_has_ended(daemon: Daemon, mirror_hours: Callable) -> None:
+    mirror_hours((YESTERDAY, 5, 1))
     for status in (QUEUED, DagsterRunStatus.STARTED):
         run = daemon.record("wxcam_hours", status)
         assert skipped(daemon.tick("thumbnails")) == "an earlier run for hours has not ended"
@@ -66,9 +67,11 @@ def test_while_a_run_for_hours_has_not_ended_none_is_asked_for(daemon: Daemon, b
     assert daemon.tick("thumbnails").status == TickStatus.SUCCESS
 
 
-def test_an_hour_that_closed_while_the_platform_was_down_follows(daemon: Daemon, bring: Callable, clock: Clock) -> None:
+def test_an_hour_that_closed_during_an_outage_is_requested_later(
+    daemon: Daemon, mirror_hours: Callable, clock: Clock
+) -> None:
     now = datetime.now(UTC)
-    bring((YESTERDAY, 10, 1))
+    mirror_hours((YESTERDAY, 10, 1))
     closes = datetime.combine(YESTERDAY, time(11), UTC) + daemon.site.live.hour_closes_after
     clock.ahead = closes - MINUTE - now
     assert skipped(daemon.tick("thumbnails"))
@@ -78,27 +81,27 @@ def test_an_hour_that_closed_while_the_platform_was_down_follows(daemon: Daemon,
     daemon.instance.report_run_canceled(run)
     clock.ahead = closes + 30 * HOUR - now
     daemon.tick("thumbnails")
-    assert stretches(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]
+    assert queued_ranges(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]
 
 
-def test_an_hour_of_which_a_file_is_still_on_its_way_is_waited_for(
-    daemon: Daemon, bring: Callable, tmp_path: Path
+def test_an_hour_with_a_file_still_to_be_copied_has_to_wait(
+    daemon: Daemon, mirror_hours: Callable, tmp_path: Path
 ) -> None:
-    bring((YESTERDAY, 10, 2))
+    mirror_hours((YESTERDAY, 10, 2))
     camera = Path(daemon.site.streams["wxcam"].path)
     image = next(camera.glob(f"FISH/{YESTERDAY:%Y%m%d}/**/HDR_{YESTERDAY:%Y%m%d}_11*.jpg"))
     image.with_name(f"HDR_{YESTERDAY:%Y%m%d}_115500.jpg").write_bytes(image.read_bytes())
-    # Just written: the host has something that is not here yet, so the last hour may still get more.
+    # Just written: the host has a file that is not local yet, so the last hour may still get more images.
     daemon.sense_arrivals("wxcam")
     daemon.tick("thumbnails")
-    assert stretches(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]
+    assert queued_ranges(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]
 
 
-def test_an_hour_that_left_the_live_window_without_its_thumbnail_gets_it_the_day_after(
-    daemon: Daemon, bring: Callable, clock: Clock
+def test_an_hour_that_left_the_live_window_without_a_thumbnail_gets_it_the_day_after(
+    daemon: Daemon, mirror_hours: Callable, clock: Clock
 ) -> None:
-    bring((YESTERDAY, 10, 1))
+    mirror_hours((YESTERDAY, 10, 1))
     clock.ahead = timedelta(days=2)
     assert daemon.site.streams["wxcam"].live_from(datetime.now(UTC) + clock.ahead) == TODAY
     daemon.tick("thumbnails")
-    assert stretches(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]
+    assert queued_ranges(daemon) == [(f"{YESTERDAY}-10:00", f"{YESTERDAY}-10:00")]

@@ -1,5 +1,4 @@
-"""The arrival sensors, ticked by Dagster's daemon: what they see, what they ask for, what they say, and when they are
-quiet."""
+"""The arrival sensors, ticked by Dagster's daemon: which runs they request, why they skip, and what they observe."""
 
 import json
 import sqlite3
@@ -39,7 +38,7 @@ from tests.daemon import (
 
 @pytest.fixture
 def met(daemon: Daemon) -> Path:
-    """Where the instrument writes."""
+    """The directory in which the instrument writes."""
     return Path(daemon.site.streams["met"].path)
 
 
@@ -48,7 +47,7 @@ def run_keys(daemon: Daemon) -> list[str]:
 
 
 def observations(daemon: Daemon) -> list[AssetObservation]:
-    """What was observed of the stream's source by itself, newest first; a run's own observation is left out."""
+    """The sensor's observations of the source, newest first; without those of runs."""
     records = daemon.instance.fetch_observations(AssetKey(["source", "met"]), limit=100).records
     found = [record.event_log_entry for record in records if not record.run_id]
     return [entry.asset_observation for entry in found if entry.asset_observation]
@@ -71,25 +70,25 @@ def test_a_new_settled_file_queues_one_run_of_its_day_in_the_live_lane(daemon: D
     assert (Layout.of(daemon.site).raw_root("met") / f"met_{YESTERDAY:%Y%m%d}.txt").read_text() == "x"
 
 
-def test_a_tick_without_anything_new_says_what_was_seen_and_how_old_the_newest_is(daemon: Daemon, met: Path) -> None:
+def test_a_tick_without_new_files_gives_their_number_and_the_age_of_the_newest(daemon: Daemon, met: Path) -> None:
     put(met, text="abc", part="_1", age=3 * HOUR)
     newest = put(met, text="defgh", part="_2", age=2 * HOUR)
     daemon.sense_arrivals()
     daemon.work()
-    said = skipped(daemon.sense_arrivals())
+    reason = skipped(daemon.sense_arrivals())
     written = datetime.fromtimestamp(int(newest.stat().st_mtime), UTC)
-    assert f"nothing new: 2 files listed (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2:00:" in said
+    assert f"nothing new: 2 files listed (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2.0 h old" in reason
     assert len(daemon.runs()) == 1
 
 
-def test_a_file_that_is_still_being_written_is_waited_for(daemon: Daemon, met: Path) -> None:
+def test_a_file_that_is_still_being_written_is_requested_later(daemon: Daemon, met: Path) -> None:
     put(met, age=MINUTE)
     assert "1 unsettled" in skipped(daemon.sense_arrivals())
     put(met, age=6 * MINUTE)
     assert daemon.sense_arrivals().status == TickStatus.SUCCESS
 
 
-def test_the_same_listing_has_the_same_run_key_and_another_one_has_not(daemon: Daemon, met: Path) -> None:
+def test_the_same_listing_has_the_same_run_key_and_another_listing_has_not(daemon: Daemon, met: Path) -> None:
     put(met)
 
     def run_key() -> str | None:
@@ -102,38 +101,36 @@ def test_the_same_listing_has_the_same_run_key_and_another_one_has_not(daemon: D
     assert first != run_key()
 
 
-def test_a_request_that_a_dying_daemon_had_already_carried_out_is_not_carried_out_again(
+def test_a_request_that_a_dying_daemon_had_already_executed_is_not_executed_again(
     daemon: Daemon, met: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(met)
     daemon.sense_arrivals()
     with monkeypatch.context() as patched:
-        # The sensor answers as it did before the run was there; the run key is all that tells.
+        # The sensor returns the same request as before the run existed; only the run key prevents a second run.
         patched.setattr(type(daemon.instance), "get_run_records", lambda *_, **__: [])
         tick = daemon.sense_arrivals()
     assert tick.run_keys == run_keys(daemon)
     assert len(daemon.runs()) == 1
 
 
-def test_a_day_with_a_run_that_has_not_ended_gets_no_other(daemon: Daemon, met: Path) -> None:
+def test_a_day_with_an_unfinished_run_gets_no_other_run(daemon: Daemon, met: Path) -> None:
     put(met)
     for status in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"):
         run = daemon.record("met_day", DagsterRunStatus(status), **{"dagster/partition": YESTERDAY.isoformat()})
-        assert f"{YESTERDAY} has a run that is {status.lower()}" in skipped(daemon.sense_arrivals())
+        assert f"{YESTERDAY} already has a run that is {status.lower()}" in skipped(daemon.sense_arrivals())
         daemon.instance.report_run_failed(run)
     assert len(daemon.runs()) == 5
 
 
-def test_a_run_that_waits_behind_one_that_has_ended_counts(daemon: Daemon, met: Path) -> None:
+def test_a_queued_run_counts_even_if_a_newer_run_has_ended(daemon: Daemon, met: Path) -> None:
     put(met)
     daemon.record("met_day", QUEUED, **{"dagster/partition": YESTERDAY.isoformat()})
     daemon.record("met_day", FAILURE, **{"dagster/partition": YESTERDAY.isoformat()})
-    assert f"{YESTERDAY} has a run that is queued" in skipped(daemon.sense_arrivals())
+    assert f"{YESTERDAY} already has a run that is queued" in skipped(daemon.sense_arrivals())
 
 
-def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_history_does_not(
-    daemon: Daemon, met: Path
-) -> None:
+def test_a_run_started_by_an_operator_counts_and_a_month_of_history_does_not(daemon: Daemon, met: Path) -> None:
     put(met)
 
     def run_by_hand(tags: dict[str, str]) -> DagsterRun:
@@ -147,7 +144,7 @@ def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_histor
     first, last = str(YESTERDAY - timedelta(days=5)), str(TODAY)
     for tags in ({"dagster/partition": str(YESTERDAY)}, run_tags.range_tags(first, last)):
         run = run_by_hand(tags)
-        assert f"{YESTERDAY} has a run that is started" in skipped(daemon.sense_arrivals())
+        assert f"{YESTERDAY} already has a run that is started" in skipped(daemon.sense_arrivals())
         daemon.instance.report_run_failed(run)
     run_by_hand({"dagster/partition": str(TODAY)})
     run_by_hand(run_tags.range_tags(first, last) | {"dagster/backfill": "a_month"})
@@ -156,7 +153,7 @@ def test_a_run_that_an_operator_started_for_the_day_counts_and_a_month_of_histor
     assert [run.tags["dagster/partition"] for run in daemon.runs() if run.job_name == "met_day"] == [str(YESTERDAY)]
 
 
-def test_two_days_with_something_new_are_asked_for_newest_first(daemon: Daemon, met: Path) -> None:
+def test_days_with_new_files_are_requested_newest_first(daemon: Daemon, met: Path) -> None:
     for day in (YESTERDAY - timedelta(days=1), TODAY, YESTERDAY):
         put(met, day)
     daemon.sense_arrivals()
@@ -169,7 +166,7 @@ def test_a_day_before_the_live_window_is_left_to_the_reconcile_schedule(daemon: 
     assert "nothing new" in skipped(daemon.sense_arrivals())
 
 
-def test_a_stream_that_is_planned_offline_is_quiet_whatever_is_there(tmp_path: Path) -> None:
+def test_a_stream_that_is_planned_offline_requests_nothing(tmp_path: Path) -> None:
     with daemon_of(tmp_path, lambda data: data["streams"]["met"].update(enabled=False)) as daemon:
         put(Path(daemon.site.streams["met"].path))
         assert skipped(daemon.sense_arrivals()) == "met is planned offline (enabled: false in the site file)"
@@ -177,9 +174,7 @@ def test_a_stream_that_is_planned_offline_is_quiet_whatever_is_there(tmp_path: P
         assert not Layout.of(daemon.site).days_at_source("met").exists()
 
 
-def test_a_run_that_failed_is_asked_for_again_after_a_pause_as_another_run(
-    daemon: Daemon, met: Path, clock: Clock
-) -> None:
+def test_a_failed_run_is_requested_again_after_a_pause_as_another_run(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met)
     locks = Layout.of(daemon.site).locks
     open_state(daemon.site.paths.state)
@@ -189,8 +184,8 @@ def test_a_run_that_failed_is_asked_for_again_after_a_pause_as_another_run(
     (failed,) = daemon.work()
     assert failed.status == FAILURE
     locks.unlink()
-    said = skipped(daemon.sense_arrivals())
-    assert f"{YESTERDAY} failed 1 times, last in run {failed.run_id[:8]}; tried again after" in said
+    reason = skipped(daemon.sense_arrivals())
+    assert f"{YESTERDAY} failed 1 time, last in run {failed.run_id[:8]}; tried again after" in reason
     clock.ahead = daemon.site.live.every
     assert daemon.sense_arrivals().status == TickStatus.SUCCESS
     assert [run.status for run in daemon.work()] == [SUCCESS]
@@ -208,9 +203,7 @@ def test_the_pause_doubles_with_each_failure_up_to_an_hour(daemon: Daemon, met: 
         assert daemon.ask().run_requests, minutes
 
 
-def test_new_files_do_not_wait_an_hour_because_a_product_of_their_day_fails(
-    daemon: Daemon, met: Path, clock: Clock
-) -> None:
+def test_new_files_do_not_wait_an_hour_if_a_product_of_their_day_fails(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met)
     for _ in range(8):
         daemon.record("met_day", FAILURE, **{"dagster/partition": str(YESTERDAY), run_tags.LISTING: "of another file"})
@@ -220,7 +213,7 @@ def test_new_files_do_not_wait_an_hour_because_a_product_of_their_day_fails(
     assert daemon.ask().run_requests
 
 
-def test_a_run_that_was_cancelled_is_asked_for_again(daemon: Daemon, met: Path, clock: Clock) -> None:
+def test_a_cancelled_run_is_requested_again(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met)
     daemon.record("met_day", DagsterRunStatus.CANCELED, **{"dagster/partition": YESTERDAY.isoformat()})
     assert skipped(daemon.sense_arrivals())
@@ -228,7 +221,7 @@ def test_a_run_that_was_cancelled_is_asked_for_again(daemon: Daemon, met: Path, 
     assert daemon.sense_arrivals().status == TickStatus.SUCCESS
 
 
-def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_nothing_is_missing(
+def test_a_run_that_died_after_the_copy_is_requested_again_although_no_file_is_missing(
     daemon: Daemon, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera = Path(daemon.site.streams["wxcam"].path)
@@ -242,7 +235,7 @@ def test_a_run_that_died_between_copy_and_products_is_asked_for_again_though_not
         daemon.sense_arrivals("wxcam")
         assert [run.status for run in daemon.work()] == [FAILURE]
     assert len([*Layout.of(daemon.site).raw_root("wxcam").rglob("*.jpg")]) == 4
-    assert "failed 1 times" in skipped(daemon.sense_arrivals("wxcam"))
+    assert "failed 1 time" in skipped(daemon.sense_arrivals("wxcam"))
     clock.ahead = daemon.site.live.every
     assert daemon.sense_arrivals("wxcam").status == TickStatus.SUCCESS
     assert [run.status for run in daemon.work()] == [SUCCESS]
@@ -261,7 +254,7 @@ def test_a_local_file_that_was_deleted_is_fetched_again(daemon: Daemon, met: Pat
     daemon.sense_arrivals()
     assert [run.status for run in daemon.work()] == [SUCCESS]
     assert local.exists()
-    # Twice in a row it looks like a file that cannot be copied.
+    # Deleted a second time: the sensor cannot tell it from a file that cannot be copied.
     local.unlink()
     assert "could not copy some files" in skipped(daemon.sense_arrivals())
     clock.ahead = HOUR
@@ -270,17 +263,15 @@ def test_a_local_file_that_was_deleted_is_fetched_again(daemon: Daemon, met: Pat
     assert local.exists()
 
 
-def test_the_source_is_observed_when_it_has_changed_and_every_ten_minutes_at_most(
-    daemon: Daemon, met: Path, clock: Clock
-) -> None:
+def test_a_changed_source_is_observed_at_most_every_ten_minutes(daemon: Daemon, met: Path, clock: Clock) -> None:
     put(met, text="abc")
     put(met, text="defgh", part="_2", age=2 * HOUR)
     newest = put(met, text="i", day=TODAY, age=MINUTE)
     daemon.sense_arrivals()
-    (seen,) = observations(daemon)
-    values = {name: value.value for name, value in seen.metadata.items()}
-    assert (values["files"], values["bytes"], values["unsettled"], values["missing_here"]) == (3, 9, 1, 2)
-    assert values["newest_file"] == pytest.approx(newest.stat().st_mtime, abs=1e-3)
+    (observation,) = observations(daemon)
+    values = {name: value.value for name, value in observation.metadata.items()}
+    assert (values["files"], values["bytes"], values["unsettled"], values["missing_locally"]) == (3, 9, 1, 2)
+    assert values["newest_file"] == int(newest.stat().st_mtime)
 
     put(met, part="_3")
     clock.ahead = 9 * MINUTE
@@ -288,13 +279,13 @@ def test_the_source_is_observed_when_it_has_changed_and_every_ten_minutes_at_mos
     assert len(observations(daemon)) == 1
     clock.ahead = 10 * MINUTE
     daemon.sense_arrivals()
-    assert [seen.metadata["files"].value for seen in observations(daemon)] == [4, 3]
+    assert [observation.metadata["files"].value for observation in observations(daemon)] == [4, 3]
     clock.ahead = HOUR
     daemon.sense_arrivals()
     assert len(observations(daemon)) == 2
 
 
-def test_a_cursor_that_is_not_ours_is_taken_as_none(daemon: Daemon, met: Path) -> None:
+def test_an_invalid_cursor_counts_as_no_cursor(daemon: Daemon, met: Path) -> None:
     put(met)
     times = ('{"state": 1, "at": 5}', '{"state": "", "at": "2026-01-01"}')
     for cursor in ("", "{", "null", "[]", '"text"', "{}", *times):
@@ -304,7 +295,7 @@ def test_a_cursor_that_is_not_ours_is_taken_as_none(daemon: Daemon, met: Path) -
         assert json.loads(answer.cursor or "")["state"].startswith("1 1 "), cursor
 
 
-def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
+def test_a_scan_over_its_time_limit_fails_and_reports_what_was_listed(
     daemon: Daemon, met: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(met)
@@ -319,7 +310,7 @@ def test_a_look_that_takes_longer_than_its_limit_fails_and_says_what_was_seen(
     assert not Layout.of(daemon.site).days_at_source("met").exists()
 
 
-def test_of_each_stream_one_live_run_goes_before_history_of_which_one_goes_too(
+def test_one_live_run_per_stream_starts_first_and_one_history_run_starts_too(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
@@ -331,7 +322,7 @@ def test_of_each_stream_one_live_run_goes_before_history_of_which_one_goes_too(
             ("wxcam", run_tags.live("wxcam", "listing")),
         ):
             daemon.record("met_day", QUEUED, **tags | {"of": f"{name} {n}"})
-    # They begin, and do not end.
+    # The runs start but do not end.
     monkeypatch.setattr(
         SyncInMemoryRunLauncher, "launch_run", lambda _, context: begun.append(context.dagster_run.tags["of"])
     )

@@ -1,4 +1,4 @@
-"""What a check has found stays in sight when its asset is materialized again: as the UI itself asks for it."""
+"""Check results stay visible when their asset is materialized again, as the UI queries them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-from aurora_assets.instance.check_visibility import contradicts, keep_in_sight, newest_results
+from aurora_assets.instance.check_visibility import contradicts, keep_visible, newest_results
 from aurora_assets.instance.failed_checks import failed_checks
 from tests.daemon import HOUR, Daemon, put
 from tests.health.check_results import CATALOG, OF_DAY, Records
@@ -33,14 +33,14 @@ query ($key: AssetKeyInput!) {
 
 
 class Ui:
-    """What the UI shows of an asset: it asks the same of the same schema."""
+    """The checks of an asset as the UI shows them: the same query to the same GraphQL schema."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
 
     def executions(self) -> dict[str, dict[str, Any] | None]:
-        """What its checks have found of the asset as it is now; None where one is "not evaluated"."""
-        from dagster_graphql.test.utils import execute_dagster_graphql  # a second, for who collects tests
+        """The result of each check for the newest materialization; None for "not evaluated"."""
+        from dagster_graphql.test.utils import execute_dagster_graphql  # takes a second; not needed for collecting
 
         context = self.daemon.workspace.create_request_context()
         data = execute_dagster_graphql(context, QUERY, {"key": {"path": RAW.path}}).data
@@ -57,7 +57,7 @@ def rows(instance: DagsterInstance) -> list[AssetCheckExecutionRecord]:
     return [record for key in (MATCHES, FRESH, OF_DAY) for record in history(key, limit=100)]
 
 
-def test_a_failed_check_and_a_stale_asset_are_failed_after_each_new_materialization_and_a_pass_is_not_repeated(
+def test_failed_checks_stay_visible_after_each_new_materialization_and_passes_do_not(
     daemon: Daemon,
 ) -> None:
     ui, mirrors = Ui(daemon), daemon.definitions.get_job("check_mirrors")
@@ -75,17 +75,17 @@ def test_a_failed_check_and_a_stale_asset_are_failed_after_each_new_materializat
     assert (ui.status("matches_source"), ui.status("nothing_foreign"), ui.status("is_fresh")) == (None, None, None)
     daemon.sense("freshness")
     assert (ui.status("matches_source"), ui.status("is_fresh")) == ("FAILED", "FAILED")
-    assert ui.status("nothing_foreign") is None, "it passed, and nobody has evaluated it since"
+    assert ui.status("nothing_foreign") is None, "it passed, and was not evaluated since"
     repeated = ui.executions()["matches_source"]
     assert repeated is not None
-    said = {entry["label"]: entry.get("text") for entry in repeated["evaluation"]["metadataEntries"]}
+    entries = {entry["label"]: entry.get("text") for entry in repeated["evaluation"]["metadataEntries"]}
     assert before.since_utc is not None
-    assert said["found"] == f"{before.since_utc:%Y-%m-%d %H:%M:%S} UTC"
-    assert "has not been evaluated again" in said["repeated"]
-    assert failed_checks(daemon.instance, daemon.site, None)[0] == [before], "since when it fails is as it was"
+    assert entries["found"] == f"{before.since_utc:%Y-%m-%d %H:%M:%S} UTC"
+    assert "has not been evaluated again" in entries["repeated"]
+    assert failed_checks(daemon.instance, daemon.site, None)[0] == [before], "the time of the failure is unchanged"
     written = rows(daemon.instance)
     tick = daemon.sense("freshness")
-    assert tick.skip_reason.endswith("0 changed; 0 shown again")
+    assert tick.skip_reason.endswith("0 results changed; 0 made visible again")
     assert rows(daemon.instance) == written
     arrives(2)
     daemon.sense("freshness")
@@ -118,12 +118,12 @@ def last_made(records: Records) -> int | None:
 
 
 def keep(records: Records, evaluated: dict[AssetCheckKey, AssetCheckEvaluation] | None = None) -> int:
-    return keep_in_sight(records.instance, newest_results(records.instance, [OF_DAY]), evaluated or {})
+    return keep_visible(records.instance, newest_results(records.instance, [OF_DAY]), evaluated or {})
 
 
-def test_a_failure_belongs_to_the_newest_materialization_of_whatever_partition(records: Records) -> None:
+def test_a_failure_belongs_to_the_newest_materialization_of_any_partition(records: Records) -> None:
     records.evaluate(OF_DAY, records.materialize(CATALOG, partition="2026-03-05"), is_error=True)
-    assert keep(records) == 0, "Dagster shows what is of the same run"
+    assert keep(records) == 0, "Dagster shows the result of the same run"
     records.materialize(CATALOG, partition="2026-03-06")
     assert (keep(records), keep(records)) == (1, 0)
     assert target(records) == last_made(records)
@@ -139,20 +139,20 @@ def test_a_failure_belongs_to_the_newest_materialization_of_whatever_partition(r
 
 
 @pytest.mark.parametrize("is_same_run", [False, True], ids=["of another run", "of the same run, tried again"])
-def test_a_real_evaluation_that_comes_in_between_is_never_overwritten(records: Records, is_same_run: bool) -> None:
+def test_a_real_evaluation_in_between_is_never_overwritten(records: Records, is_same_run: bool) -> None:
     run = records.run()
     records.evaluate(OF_DAY, run)
     records.materialize(CATALOG)
-    seen = newest_results(records.instance, [OF_DAY])
+    results = newest_results(records.instance, [OF_DAY])
     records.evaluate(OF_DAY, run if is_same_run else None, passed=True)
-    keep_in_sight(records.instance, seen, {})
+    keep_visible(records.instance, results, {})
     evaluation = newest(records).evaluation
     assert evaluation is not None
     assert evaluation.passed
     assert keep(records) == 0
 
 
-def test_while_a_run_is_about_to_evaluate_it_nothing_is_written(records: Records) -> None:
+def test_nothing_is_written_while_a_planned_evaluation_is_open(records: Records) -> None:
     records.evaluate(OF_DAY)
     records.materialize(CATALOG)
     records.plan(records.run(), OF_DAY)
@@ -161,7 +161,7 @@ def test_while_a_run_is_about_to_evaluate_it_nothing_is_written(records: Records
     assert rows(records.instance) == before
 
 
-def test_what_is_evaluated_now_is_kept_in_sight_also_where_it_passed(records: Records) -> None:
+def test_a_result_evaluated_now_is_kept_visible_even_if_it_passed(records: Records) -> None:
     records.evaluate(OF_DAY, passed=True, description="fresh: 5 min")
     records.materialize(CATALOG)
     assert keep(records) == 0
@@ -173,14 +173,14 @@ def test_what_is_evaluated_now_is_kept_in_sight_also_where_it_passed(records: Re
     assert (evaluation.description, dict(evaluation.metadata)) == ("fresh: 9 min", {})
     assert target(records) == last_made(records)
     records.evaluate(OF_DAY, passed=False)
-    assert contradicts(newest(records), now), "an operator's own look has said otherwise"
+    assert contradicts(newest(records), now), "an operator's run of the check had another result"
 
 
 def test_a_result_that_is_removed_meanwhile_stays_removed(records: Records) -> None:
     records.evaluate(OF_DAY)
     records.materialize(CATALOG)
-    seen = newest_results(records.instance, [OF_DAY])
+    results = newest_results(records.instance, [OF_DAY])
     records.instance.wipe_assets([CATALOG])
     records.materialize(CATALOG)
-    assert keep_in_sight(records.instance, seen, {}) == 0
+    assert keep_visible(records.instance, results, {}) == 0
     assert rows(records.instance) == []

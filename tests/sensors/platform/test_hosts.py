@@ -1,4 +1,4 @@
-"""The arrival sensors and hosts that are far, dead, deaf, slow or not what they were: each fails for itself alone."""
+"""The arrival sensors with remote hosts that are down, silent, slow or changed: each fails only its own sensor."""
 
 import os
 import re
@@ -31,35 +31,35 @@ from tests.troubled_hosts import CLOCK, ENDLESS, answer_with
 
 
 @contextmanager
-def deaf() -> Iterator[int]:
-    """The port of a host that takes connections and never says a word."""
+def silent_host() -> Iterator[int]:
+    """The port of a host that accepts connections and never answers."""
     with socket.create_server(("127.0.0.3", 0)) as listener:
         yield listener.getsockname()[1]
 
 
 def fails_alone(daemon: Daemon) -> str:
-    """One look, in which ``met`` fails within its limit and ``here`` gets its run; the line that ``met`` shows."""
+    """One tick in which ``met`` fails within its limit and ``here`` requests its run; the error line of ``met``."""
     put(daemon.directory / "met")
     tick = daemon.sense_arrivals("met", "here")
     assert tick.end_timestamp
-    # A look may take patient(5); a second one after the first had failed would take this long.
+    # One scan may take patient(5); a second scan after the failed one would take this long.
     assert tick.end_timestamp - tick.timestamp < patient(10)
     assert daemon.last_tick("arrivals_here").status == TickStatus.SUCCESS
     assert [run.job_name for run in daemon.runs()] == ["here_day"]
     return error_of(tick)
 
 
-def test_a_file_on_a_host_starts_a_run_as_one_of_this_machine_does(server: SshServer, tmp_path: Path) -> None:
-    far = tmp_path / "far"
-    far.mkdir()
-    with daemon_of(tmp_path, on_host(server, far)) as daemon:
-        put(far)
+def test_a_file_on_a_remote_host_starts_a_run_like_a_local_file(server: SshServer, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    with daemon_of(tmp_path, on_host(server, root)) as daemon:
+        put(root)
         daemon.sense_arrivals()
         assert [run.status for run in daemon.work()] == [SUCCESS]
         assert "1 file listed" in skipped(daemon.sense_arrivals())
 
 
-def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_another_when_it_died(
+def test_the_sensors_of_a_host_share_one_session_and_open_another_after_it_died(
     server: SshServer, tmp_path: Path
 ) -> None:
     def three(data: dict) -> None:
@@ -85,7 +85,9 @@ def test_the_sensors_of_a_host_share_one_session_from_tick_to_tick_and_open_anot
         assert logins() - before == 2
 
 
-def test_a_host_on_which_nothing_listens_fails_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
+def test_a_host_without_a_listening_sshd_fails_only_its_own_sensor_with_one_line(
+    server: SshServer, tmp_path: Path
+) -> None:
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
         server.stop()
         assert re.search(rf"127\.0\.0\.2:{server.port}: .*Unable to connect", fails_alone(daemon))
@@ -93,18 +95,23 @@ def test_a_host_on_which_nothing_listens_fails_its_own_sensor_with_one_line(serv
         assert daemon.sense_arrivals().status == TickStatus.SKIPPED
 
 
-def test_a_host_that_never_answers_fails_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
-    with deaf() as port, daemon_of(tmp_path, on_host(server, tmp_path, address="127.0.0.3", port=port)) as daemon:
+def test_a_host_that_never_answers_fails_only_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
+    with (
+        silent_host() as port,
+        daemon_of(tmp_path, on_host(server, tmp_path, address="127.0.0.3", port=port)) as daemon,
+    ):
         assert f"127.0.0.3:{port}" in fails_alone(daemon)
 
 
-def test_a_host_whose_key_has_changed_fails_its_own_sensor_with_one_line(server: SshServer, tmp_path: Path) -> None:
+def test_a_host_whose_key_has_changed_fails_only_its_own_sensor_with_one_line(
+    server: SshServer, tmp_path: Path
+) -> None:
     with daemon_of(tmp_path, on_host(server, tmp_path)) as daemon:
         assert daemon.sense_arrivals().status == TickStatus.SKIPPED
         server.rotate_host_key()
-        said = fails_alone(daemon)
-        assert "the host key has CHANGED; refused" in said
-        assert str(Layout.of(daemon.site).known_hosts) in said
+        error = fails_alone(daemon)
+        assert "the host key has CHANGED; refused" in error
+        assert str(Layout.of(daemon.site).known_hosts) in error
 
 
 @pytest.mark.parametrize(
@@ -112,7 +119,7 @@ def test_a_host_whose_key_has_changed_fails_its_own_sensor_with_one_line(server:
     ["sleep 3600", CLOCK + ENDLESS],
     ids=["silent", "endless"],
 )
-def test_a_host_whose_listing_does_not_end_fails_its_own_sensor_with_one_line(
+def test_a_host_whose_listing_does_not_end_fails_only_its_own_sensor_with_one_line(
     server: SshServer, tmp_path: Path, script: str
 ) -> None:
     answer_with(server, script)
@@ -120,21 +127,21 @@ def test_a_host_whose_listing_does_not_end_fails_its_own_sensor_with_one_line(
         assert f"HostError: 127.0.0.2: the listing took longer than {SCAN_LIMIT} s" in fails_alone(daemon)
 
 
-def test_a_source_that_may_not_be_read_fails_its_own_sensor_with_the_reason(tmp_path: Path) -> None:
+def test_an_unreadable_source_fails_only_its_own_sensor_with_the_reason(tmp_path: Path) -> None:
     # Root reads everything on its own machine, so the host is another user's.
     auth = "none" if os.geteuid() == 0 else "key"
     if reason := why_no_sshd(auth):
         pytest.skip(reason)
     with (
-        readable_directory() as far,
+        readable_directory() as root,
         SshServer(tmp_path / "sshd", auth=auth) as server,
-        daemon_of(tmp_path, on_host(server, far)) as daemon,
+        daemon_of(tmp_path, on_host(server, root)) as daemon,
     ):
-        put(far)
-        far.chmod(0o311)  # its names may not be read, and no file is seen
-        said = fails_alone(daemon)
-        far.chmod(0o755)
-        assert f"HostRefusedError: 127.0.0.2: {far} is not readable there: Permission denied" in said
+        put(root)
+        root.chmod(0o311)  # its names may not be read, so no file is listed
+        error = fails_alone(daemon)
+        root.chmod(0o755)
+        assert f"HostRefusedError: 127.0.0.2: {root} is not readable there: Permission denied" in error
 
 
 def test_a_file_that_cannot_be_copied_is_tried_once_an_hour(tmp_path: Path, clock: Clock) -> None:
@@ -143,22 +150,22 @@ def test_a_file_that_cannot_be_copied_is_tried_once_an_hour(tmp_path: Path, cloc
     if reason := why_no_sshd(auth):
         pytest.skip(reason)
     with (
-        readable_directory() as far,
+        readable_directory() as root,
         SshServer(tmp_path / "sshd", auth=auth) as server,
-        daemon_of(tmp_path, on_host(server, far)) as daemon,
+        daemon_of(tmp_path, on_host(server, root)) as daemon,
     ):
-        put(far, part="_secret").chmod(0o000)
+        put(root, part="_secret").chmod(0o000)
         for part in ("_1", "_2"):
-            put(far, part=part)
+            put(root, part=part)
             while daemon.sense_arrivals().status == TickStatus.SUCCESS:
                 assert [run.status for run in daemon.work()] == [SUCCESS]
-        # One for each that is new, and one that tried what was left by the first.
+        # One run per new file, and one that tried the rest of the first run again.
         assert len(daemon.runs()) == 3
         tried = daemon.runs()[1].run_id[:8]
         for minutes in (2, 59):
             clock.ahead = minutes * MINUTE
-            said = skipped(daemon.sense_arrivals())
-            assert f"{YESTERDAY}: run {tried} could not copy some files (see its refused_files)" in said
+            reason = skipped(daemon.sense_arrivals())
+            assert f"{YESTERDAY}: run {tried} could not copy some files (see its refused_files)" in reason
         clock.ahead = HOUR
         assert daemon.sense_arrivals().status == TickStatus.SUCCESS
         copied = {path.name[12:] for path in Layout.of(daemon.site).raw_root("met").iterdir()}

@@ -1,4 +1,4 @@
-"""Products follow their inputs: the conditions on the real assets, evaluated by Dagster on real materializations."""
+"""The automation conditions of the real assets, evaluated by Dagster on real materializations."""
 
 import sqlite3
 import threading
@@ -43,7 +43,7 @@ def hours(day: date) -> Requested:
 
 
 class Conditions:
-    """The conditions of all assets, evaluated again and again; an evaluation knows the one before it."""
+    """Evaluates the conditions of all assets repeatedly; every evaluation gets the cursor of the previous one."""
 
     def __init__(self, site: Site, instance: DagsterInstance) -> None:
         self.site = site
@@ -52,9 +52,9 @@ class Conditions:
         self.cursor: AssetDaemonCursor | None = None
 
     def ask(self, at: datetime | None = None) -> Requested:
-        """The partitions that are requested, by asset; ``at`` a time that is to come."""
+        """The requested partitions, by asset; ``at`` is a time in the future."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BetaWarning)  # of Dagster's function, about what it does itself
+            warnings.simplefilter("ignore", BetaWarning)  # Dagster's function warns about its own calls
             answer = evaluate_automation_conditions(
                 self.definitions, self.instance, cursor=self.cursor, evaluation_time=at
             )
@@ -66,12 +66,12 @@ class Conditions:
         return {name: partitions for name, partitions in found.items() if partitions}
 
     def make(self, day: date, *assets: AssetKey, is_well: bool = True) -> None:
-        """Materialize these assets of a day alone."""
+        """Materialize only these assets of a day."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
         self._execute(job, day, is_well, asset_selection=[*assets])
 
     def whole_day(self, day: date, is_well: bool = True) -> None:
-        """A run for all of a day, as the arrival sensor and the reconcile schedule start them."""
+        """A run for a whole day, as the arrival sensor and the reconcile schedule start it."""
         self._execute(self.definitions.resolve_job_def("wxcam_day"), day, is_well)
 
     def _execute(self, job: JobDefinition, day: date, is_well: bool, **selection: Any) -> None:
@@ -81,7 +81,7 @@ class Conditions:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """The demo's, of two months."""
+    """The site of the demo with two months of partitions."""
     return load_site(write_site(tmp_path, lambda data: data["streams"]["wxcam"].update(start=BEGIN.isoformat())))
 
 
@@ -93,7 +93,7 @@ def conditions(site: Site) -> Iterator[Conditions]:
         yield conditions
 
 
-def test_a_mirror_alone_brings_up_its_own_days_products_and_no_others(conditions: Conditions, film: Callable) -> None:
+def test_a_mirror_alone_requests_only_the_products_of_its_day(conditions: Conditions, film: Callable) -> None:
     for day in (OLD, BESIDE):
         film(day, 1)
         conditions.whole_day(day)
@@ -104,7 +104,7 @@ def test_a_mirror_alone_brings_up_its_own_days_products_and_no_others(conditions
     assert conditions.ask() == {}
 
 
-def test_a_mirror_that_found_nothing_new_asks_for_nothing(conditions: Conditions, film: Callable) -> None:
+def test_a_mirror_without_new_files_requests_nothing(conditions: Conditions, film: Callable) -> None:
     film(OLD, 1)
     conditions.whole_day(OLD)
     conditions.ask()
@@ -113,9 +113,7 @@ def test_a_mirror_that_found_nothing_new_asks_for_nothing(conditions: Conditions
         assert conditions.ask() == {}
 
 
-def test_a_run_of_a_whole_day_asks_for_the_hours_of_an_old_day_and_for_nothing_else(
-    conditions: Conditions, film: Callable
-) -> None:
+def test_a_run_of_a_whole_old_day_requests_only_its_hours(conditions: Conditions, film: Callable) -> None:
     film(OLD, 1)
     conditions.whole_day(OLD)
     assert conditions.ask() == hours(OLD)
@@ -123,7 +121,7 @@ def test_a_run_of_a_whole_day_asks_for_the_hours_of_an_old_day_and_for_nothing_e
     assert conditions.ask() == {}
 
 
-def test_an_old_days_catalogue_alone_brings_up_its_products_and_its_hours(
+def test_an_old_days_catalogue_alone_requests_its_products_and_its_hours(
     conditions: Conditions, film: Callable
 ) -> None:
     film(OLD, 1)
@@ -135,7 +133,7 @@ def test_an_old_days_catalogue_alone_brings_up_its_products_and_its_hours(
     assert conditions.ask() == days(OF_A_DAY, OLD) | hours(OLD)
 
 
-def test_hours_of_the_live_window_are_left_to_the_schedule_also_when_their_day_has_grown_old(
+def test_hours_of_the_live_window_are_left_to_the_schedule_even_when_their_day_is_old(
     conditions: Conditions, film: Callable
 ) -> None:
     for until in (1, 2):
@@ -149,7 +147,7 @@ def test_hours_of_the_live_window_are_left_to_the_schedule_also_when_their_day_h
         assert conditions.ask(at=datetime.now(UTC) + timedelta(hours=later)) == {}
 
 
-def test_a_mirror_of_today_alone_brings_up_the_latest_video_too(conditions: Conditions, film: Callable) -> None:
+def test_a_mirror_of_today_alone_leads_to_the_latest_video_too(conditions: Conditions, film: Callable) -> None:
     film(YESTERDAY, 1)
     conditions.make(TODAY, RAW)
     assert conditions.ask() == days(["wxcam/catalog", *OF_A_DAY], TODAY)
@@ -158,12 +156,12 @@ def test_a_mirror_of_today_alone_brings_up_the_latest_video_too(conditions: Cond
 
 
 @pytest.mark.parametrize("dies", [False, True])
-def test_a_run_that_is_still_going_is_waited_for_and_one_that_died_after_the_mirror_is_made_up_for(
+def test_nothing_is_requested_during_a_run_and_the_products_of_a_dead_run_are_requested(
     conditions: Conditions, film: Callable, monkeypatch: pytest.MonkeyPatch, dies: bool
 ) -> None:
     film(OLD, 1)
     meanwhile: list[Requested] = []
-    look_around = refresh.scan_day
+    scan_day = refresh.scan_day
 
     def slowly(raw: Path, day: date) -> Iterator[RawFile]:
         asking = threading.Thread(target=lambda: meanwhile.append(conditions.ask()))
@@ -171,7 +169,7 @@ def test_a_run_that_is_still_going_is_waited_for_and_one_that_died_after_the_mir
         asking.join()
         if dies:
             raise RuntimeError("killed")
-        return look_around(raw, day)
+        return scan_day(raw, day)
 
     monkeypatch.setattr(refresh, "scan_day", slowly)
     conditions.whole_day(OLD, is_well=not dies)
@@ -184,14 +182,14 @@ def next_five_past(now: datetime) -> datetime:
     return (now - 5 * MINUTE).replace(minute=5, second=0, microsecond=0) + timedelta(hours=1)
 
 
-def test_what_was_asked_for_and_failed_is_asked_for_again_once_an_hour(
+def test_a_failed_request_is_requested_again_once_per_hour(
     conditions: Conditions, film: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object) -> None:
         raise RuntimeError("killed")
 
     while (five_past := next_five_past(now := datetime.now(UTC))) - now < timedelta(seconds=patient(30)):
-        time.sleep(1)  # too near: it would come in the middle of what follows
+        time.sleep(1)  # too near: it would pass during the test
     film(OLD, 1)
     conditions.make(OLD, RAW)
     wanted = days(["wxcam/catalog", *OF_A_DAY], OLD)
@@ -204,16 +202,14 @@ def test_what_was_asked_for_and_failed_is_asked_for_again_once_an_hour(
     assert conditions.ask(at=five_past + 45 * MINUTE) == {}
 
 
-def test_a_daemon_that_has_forgotten_everything_does_not_make_the_archive_again(
-    conditions: Conditions, film: Callable
-) -> None:
+def test_a_daemon_without_its_cursor_does_not_make_the_archive_again(conditions: Conditions, film: Callable) -> None:
     film(OLD, 1)
     conditions.whole_day(OLD)
     conditions.cursor = None
     assert conditions.ask() == {}
 
 
-def test_a_late_file_reaches_every_product_of_its_day_without_anyone_asking(daemon: Daemon, film: Callable) -> None:
+def test_a_late_file_reaches_every_product_of_its_day_automatically(daemon: Daemon, film: Callable) -> None:
     history = {"aurora/lane": "history", "aurora/stream": "wxcam", "dagster/priority": "-10"}
     assert daemon.follow().status == TickStatus.SKIPPED
     film(OLD, 2)

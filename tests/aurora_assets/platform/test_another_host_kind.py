@@ -1,4 +1,4 @@
-"""Another kind of host is its settings and one class: nothing else of the platform is written, or knows of it."""
+"""Another kind of host needs only its settings and one class; no other module of the platform changes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from aurora_platform.config.hosts import HostSettings, LocalHost, SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import Name
 from aurora_platform.errors import HostRefusedError
-from aurora_platform.health.snapshot import _hosts as asked_by_the_health
+from aurora_platform.health.snapshot import _hosts as hosts_of_snapshot
 from aurora_platform.layout import Layout
 from aurora_platform.operations.audit_result import Level
 from aurora_platform.transport import connections
@@ -33,7 +33,7 @@ DAY = datetime.now(UTC).date() - timedelta(days=3)
 
 
 class ShelfHost(HostSettings):
-    """Boxes that somebody carries here: each is a host, with paths of its own."""
+    """Boxes of disks that somebody delivers: each box is a host with its own paths."""
 
     kind: Literal["shelf"]
     box: Path
@@ -44,14 +44,14 @@ class SiteWithShelves(Site):
 
 
 class Shelf(LocalAccess):
-    """Its own source, hasher and transfer: a path there is one below the box."""
+    """Its own source, hasher and transfer, whose paths are relative to the box."""
 
     name = "shelf"
 
     def __init__(self, host: ShelfHost, bounds: Bounds) -> None:
         self.box, self.bounds = host.box, bounds
 
-    def there(self, root: str) -> str:
+    def path_in_box(self, root: str) -> str:
         if not (place := self.box / root.lstrip("/")).is_dir():
             raise HostRefusedError(f"shelf: {root} is not in the box")
         return str(place)
@@ -60,34 +60,34 @@ class Shelf(LocalAccess):
         return self
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
-        return LocalSource().list(self.there(root), below, without, named)
+        return LocalSource().list(self.path_in_box(root), below, without, named)
 
     def hasher(self) -> Any:
         return self
 
     def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
-        return super().hasher().checksums(self.there(root), paths)
+        return super().hasher().checksums(self.path_in_box(root), paths)
 
     def transfer(self, log: Logger, basis: Path | None = None) -> Any:
-        plain, there = super().transfer(log, basis), self.there
+        plain, path_in_box = super().transfer(log, basis), self.path_in_box
 
         class Carried:
             def fetch(self, root: str, *arguments: Any, **bounds: Any) -> TransferResult:
-                return plain.fetch(there(root), *arguments, **bounds)
+                return plain.fetch(path_in_box(root), *arguments, **bounds)
 
         return Carried()
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """The demo's camera, on a shelf."""
+    """The site of the demo with its camera on a shelf."""
 
-    def on_a_shelf(data: dict) -> None:
+    def put_on_shelf(data: dict) -> None:
         data["hosts"] = {"box": {"kind": "shelf", "box": str(tmp_path)}}
         data["streams"]["wxcam"] |= {"host": "box", "path": "/camera"}
 
     monkeypatch.setitem(connections._KINDS, "shelf", lambda: Shelf)
-    text = write_site(tmp_path, on_a_shelf).read_text()
+    text = write_site(tmp_path, put_on_shelf).read_text()
     return SiteWithShelves.model_validate(yaml.safe_load(text), context={"base": tmp_path})
 
 
@@ -95,44 +95,46 @@ def test_a_day_goes_from_a_host_of_another_kind_to_every_product(site: Site, fil
     film(DAY, 1)
     job = build(site).resolve_job_def("wxcam_day")
     with DagsterInstance.ephemeral() as instance:
-        done = job.execute_in_process(instance=instance, partition_key=str(DAY))
-    assert done.success
-    checked = done.get_asset_check_evaluations()
-    assert checked
-    assert all(evaluation.passed for evaluation in checked)
+        result = job.execute_in_process(instance=instance, partition_key=str(DAY))
+    assert result.success
+    evaluations = result.get_asset_check_evaluations()
+    assert evaluations
+    assert all(evaluation.passed for evaluation in evaluations)
     camera = Layout.of(site).camera
     assert list(camera.products.rglob("*.mp4"))
     assert list((camera.products / "wxcam.zarr").rglob("c.*"))
 
 
-def test_the_audit_says_what_it_looks_at_and_what_it_cannot_ask(site: Site, film: Callable) -> None:
+def test_the_audit_shows_what_it_checked_and_what_the_host_cannot_run(site: Site, film: Callable) -> None:
     film(DAY, 1)
-    asked = {one.component: one for one in audit_site(site)}
-    assert asked["host box"].level is Level.OK
-    assert "kind shelf: no program can run on it" in asked["host box"].what
-    assert (asked["source wxcam"].level, asked["source wxcam"].what) == (Level.OK, "listed: /camera")
-    assert not asked_by_the_health(site)
+    lines = {line.component: line for line in audit_site(site)}
+    assert lines["host box"].level is Level.OK
+    assert "kind shelf: no program can run on it" in lines["host box"].what
+    assert (lines["source wxcam"].level, lines["source wxcam"].what) == (Level.OK, "listed: /camera")
+    assert not hosts_of_snapshot(site)
 
 
-def test_a_stream_that_cannot_be_listed_there_fails_the_audit_with_a_next_step(site: Site) -> None:
-    asked = {one.component: one for one in audit_site(site)}
-    assert (asked["source wxcam"].level, asked["source wxcam"].what) == (Level.FAIL, "shelf: /camera is not in the box")
-    assert asked["source wxcam"].next_step == "correct streams.wxcam.path, or hosts.box"
+def test_a_source_path_that_does_not_exist_fails_the_audit_with_a_next_step(site: Site) -> None:
+    lines = {line.component: line for line in audit_site(site)}
+    assert (lines["source wxcam"].level, lines["source wxcam"].what) == (Level.FAIL, "shelf: /camera is not in the box")
+    assert lines["source wxcam"].next_step == "correct streams.wxcam.path, or hosts.box"
 
 
-def test_a_host_none_of_whose_streams_is_on_is_not_asked(site: Site) -> None:
+def test_a_host_without_an_enabled_stream_is_not_checked(site: Site) -> None:
     offline = site.streams["wxcam"].model_copy(update={"enabled": False})
-    said = [
-        one for one in audit_site(site.model_copy(update={"streams": {"wxcam": offline}})) if "box" in one.component
+    lines = [
+        line for line in audit_site(site.model_copy(update={"streams": {"wxcam": offline}})) if "box" in line.component
     ]
-    assert [(one.level, one.what) for one in said] == [(Level.OFF, "no stream of this host is enabled: not checked")]
+    assert [(line.level, line.what) for line in lines] == [
+        (Level.OFF, "no stream of this host is enabled: not checked")
+    ]
 
 
-def test_every_kind_that_a_site_file_may_name_can_be_reached() -> None:
+def test_every_host_kind_of_the_site_file_has_an_implementation() -> None:
     assert hosts.KINDS.keys() == connections._KINDS.keys()
 
 
-def test_a_path_of_a_host_that_is_not_here_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_path_on_a_remote_host_must_be_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(hosts.KINDS, "shelf", ShelfHost)
     data = yaml.safe_load(write_site(tmp_path).read_text())
     data["hosts"] = {"box": {"kind": "shelf", "box": str(tmp_path)}}
