@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from dagster import DagsterInstance
 
+from aurora_assets.definitions import build
 from aurora_platform.config.site import load_site
 from aurora_simulator import CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer
@@ -52,8 +53,6 @@ def _write_site(server: SshServer) -> Path:
 
 def fill(file: Path, instance: DagsterInstance) -> None:
     """Simulate yesterday and today, and run every job of the site for them."""
-    from aurora_assets.definitions import build  # it loads the site of AURORA_SITE, which the caller has set
-
     now = datetime.now(UTC)
     until, yesterday = now - _SETTLED, (now - timedelta(days=1)).date()
     simulate_instruments(InstrumentSpec(HOME / "hosts", yesterday, days=2, scale=0.01), until)
