@@ -283,7 +283,7 @@ def test_of_many_failed_checks_the_worst_are_listed_and_all_are_counted(records:
     ]
     assert (line.level, line.message) == (Level.AMBER, "1: 1 more than the 2 listed")
     assert re.search(r"\*\*`checks failed`, `N more than the \d+ listed`\.\*\*", RUNBOOK)
-    assert "had arrived complete\nbefore the transfer ended`" in RUNBOOK
+    assert "published N files that had arrived complete before the transfer ended`" in RUNBOOK
 
 
 def test_many_checks_take_as_many_queries_as_one_check(
