@@ -21,6 +21,10 @@ VERBS = {
         "Show the newest file of every stream, at the source and local, and how many files are missing.",
     ),
     "sync": Verb("aurora_cli.sync:sync", "Copy missing and changed files of STREAM from its host."),
+    "explain": Verb(
+        "aurora_cli.explain:explain_command",
+        "Explain a FILE, or an ASSET/DAY: its state and why, its copies, its runs, and what happens next.",
+    ),
     "health": Verb("aurora_cli.health:health", "Show what is wrong at the site, since when, and what to do next."),
     "alert": Verb(
         "aurora_cli.alert:alert", "Evaluate the alerts from latest.json, and send one mail if something has changed."

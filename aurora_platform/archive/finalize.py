@@ -42,6 +42,8 @@ class Finalization:
     files: int
     revision: int
     why: str = ""
+    since: str = ""
+    """When it was finalized, or withdrawn; ISO 8601, UTC."""
 
 
 class Finalizations:
@@ -73,6 +75,7 @@ class Finalizations:
                 files=int(data["files"]),
                 revision=int(data["revision"]),
                 why=str(data.get("why", "")),
+                since=str(data.get("finalized_at" if data["complete"] else "withdrawn_at", "")),
             )
         except FileNotFoundError:
             return None

@@ -42,9 +42,12 @@ class Evidence(Database):
 
         # Consistent after a crash, but perhaps without the last second: the next verification reads that again.
         script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_LISTED}"
-        self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
+        self._open_database(path, script, not_ours)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
+
+    def _open_database(self, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+        self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
 
     def set_location(self, stream: str, side: Side, base: str) -> None:
         """Store the location of a side; a new location deletes its listings and checksums, which are of the old one."""
@@ -224,6 +227,13 @@ class Evidence(Database):
         )
         return {side: _record(*rest) for side, *rest in rows}
 
+    def read_times(self, stream: str, path: str) -> dict[Side, float]:
+        """When one file was last read, in s since epoch, per side where it was."""
+        rows = self._db.execute(
+            "SELECT side, hashed_at FROM file WHERE stream = ? AND path = ? AND hashed_at IS NOT NULL", (stream, path)
+        )
+        return dict(rows.fetchall())
+
     def records_on(self, stream: str, side: Side) -> Iterator[tuple[str, FixityRecord]]:
         """Return all files of a stream on one side, in order of their paths."""
         rows = self._db.execute(
@@ -254,6 +264,16 @@ class Evidence(Database):
         """The verdict of each day that has one, as JSON."""
         rows = self._db.execute("SELECT day, counts FROM verdict WHERE stream = ?", (stream,))
         return {date.fromisoformat(day): counts for day, counts in rows}
+
+    def verdict(self, stream: str, day: date) -> str | None:
+        """The verdict of one day, as JSON; None where it was not compared."""
+        row = self._db.execute("SELECT counts FROM verdict WHERE stream = ? AND day = ?", (stream, str(day)))
+        return next((str(counts) for (counts,) in row), None)
+
+    def newest_day(self, stream: str) -> date | None:
+        """The newest day of a stream of which a file is recorded; None without files."""
+        (day,) = self._db.execute("SELECT max(day) FROM file WHERE stream = ?", (stream,)).fetchone()
+        return None if day is None else date.fromisoformat(day)
 
     def refused(self, stream: str) -> int:
         """The number of entries of the source that were refused, over all days."""
@@ -359,6 +379,11 @@ class Evidence(Database):
             "SELECT path, size, mtime_ns, sha256 FROM released WHERE stream = ? AND day = ?", (stream, str(day))
         )
         return {path: _record(*rest) for path, *rest in rows}
+
+    def released_at(self, stream: str, path: str) -> datetime | None:
+        """When the local copy of a file was deleted; None where it never was."""
+        row = self._db.execute("SELECT at FROM released WHERE stream = ? AND path = ?", (stream, path))
+        return next((datetime.fromtimestamp(at, UTC) for (at,) in row), None)
 
 
 def _record(size: int, mtime_ns: int, sha256: str | None, error: str | None = None) -> FixityRecord:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -128,9 +128,12 @@ class Ledger(Database):
             )
 
         self.path = path
-        self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
+        self._open_database(path, not_ours)
         self.replaced = Replacements(self._db, self._writing)
         """The finalized files that were replaced in the archives."""
+
+    def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+        self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
 
     def add_file(self, local_path: str | os.PathLike[str], remote_path: str, archive: str) -> None:
         """Register a file of another program; the next push of the small products copies it.

@@ -26,26 +26,9 @@ def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, 
     of that age is missing or different.
     """
 
-    def none(why: str) -> PrunePlan:
+    if why := why_none(name, stream, archive, evidence, now):
         return PrunePlan(name, (), 0, why)
-
-    if not stream.prunable:
-        return none("never prunable (prunable: false in the site file)")
-    # A day is old enough when its last second is, by the local clock and by the clock that stamped the files.
-    ripe = min(now, evidence.source_clock(name) or now) - archive.prune_after
-    last = ripe.astimezone(UTC).date() - _DAY
-    if last < stream.start:
-        return none(f"nothing is older than {format_duration(archive.prune_after)}")
-    if stale := staleness(name, stream, archive, evidence, now):
-        return none(stale)
-    bad = [
-        (day, verdict)
-        for day, text in sorted(evidence.verdicts(name).items())
-        if stream.start <= day <= last and not (verdict := Verdict.from_json(text)).has_all
-    ]
-    if bad:
-        day, verdict = bad[0]
-        return none(f"{len(bad)} of its days are not complete, the first {day}: {verdict.first_reason}")
+    ripe, last = _ripe(name, archive, evidence, now)
     found = list(
         evidence.identical_everywhere(
             name,
@@ -63,6 +46,46 @@ def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, 
         if found
         else f"no file of the source up to {last} is in all three places (a retired file is only in two)",
     )
+
+
+def _ripe(name: str, archive: Archive, evidence: Evidence, now: datetime) -> tuple[datetime, date]:
+    """The newest mtime that is old enough, and the last day that is."""
+    # A day is old enough when its last second is, by the local clock and by the clock that stamped the files.
+    ripe = min(now, evidence.source_clock(name) or now) - archive.prune_after
+    return ripe, ripe.astimezone(UTC).date() - _DAY
+
+
+def why_none(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> str | None:
+    """Why no file of a stream may be pruned; None where files may be."""
+    if not stream.prunable:
+        return "never prunable (prunable: false in the site file)"
+    _, last = _ripe(name, archive, evidence, now)
+    if last < stream.start:
+        return f"nothing is older than {format_duration(archive.prune_after)}"
+    if stale := staleness(name, stream, archive, evidence, now):
+        return stale
+    bad = [
+        (day, verdict)
+        for day, text in sorted(evidence.verdicts(name).items())
+        if stream.start <= day <= last and not (verdict := Verdict.from_json(text)).has_all
+    ]
+    if bad:
+        day, verdict = bad[0]
+        return f"{len(bad)} of its days are not complete, the first {day}: {verdict.first_reason}"
+    return None
+
+
+def is_candidate(name: str, archive: Archive, evidence: Evidence, path: str, day: date, now: datetime) -> bool:
+    """Whether a file is old enough and proved identical on all three sides; see :func:`why_none` for its stream."""
+    ripe, last = _ripe(name, archive, evidence, now)
+    of_day = evidence.identical_everywhere(
+        name,
+        first=day,
+        until=min(day, last),
+        older_than_ns=int(ripe.timestamp()) * 10**9,
+        read_since=(now - archive.scrub).timestamp(),
+    )
+    return any(found == path for found, _ in of_day)
 
 
 def staleness(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> str | None:

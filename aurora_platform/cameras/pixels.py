@@ -278,6 +278,14 @@ def read_excluded(group: zarr.Group) -> dict[str, str]:
     return {str(path): str(reason) for path, reason in excluded.items()} if isinstance(excluded, dict) else {}
 
 
+def published_inputs(root: Path) -> tuple[str, dict[str, str]]:
+    """Read the data version and the excluded files of a day's published group; empty where there is none."""
+    if not (root / "zarr.json").is_file():
+        return "", {}
+    group = zarr.open_group(root, mode="r")
+    return str(group.attrs.get(INPUTS_SHA256, "")), read_excluded(group)
+
+
 def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], new_version: str) -> None:
     """Write the metadata and coordinates of a day; the chunks exist already."""
     assert report.shape is not None  # set by _choose_frames

@@ -86,7 +86,7 @@ def _build_hour(
         else:
             _build(workspace, hour, now, raw_images_of(hour.date()).get(hour.hour, set()), staged, report)
     if report.path:
-        report.data_version, report.bytes = _read_data_version(report.path), report.path.stat().st_size
+        report.data_version, report.bytes = read_data_version(report.path), report.path.stat().st_size
     report.seconds = time.monotonic() - started
     return report
 
@@ -179,7 +179,8 @@ def encode_jpeg(image: Image.Image, quality: int, comment: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def _read_data_version(path: Path) -> str:
+def read_data_version(path: Path) -> str:
+    """Read the data version of a published thumbnail."""
     try:
         with Image.open(path, formats=("JPEG",)) as image:
             comment = image.info.get("comment", b"")

@@ -23,7 +23,7 @@ from pydantic import (
 
 from aurora_platform.layout import OUR_DIRECTORIES
 
-_CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _MONTH_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month
 _CRON_PART = r"(\*|\d{1,2}(-\d{1,2})?)(/[1-9]\d?)?"
 _CRON_FIELD = re.compile(rf"{_CRON_PART}(,{_CRON_PART})*", re.ASCII)
@@ -131,22 +131,22 @@ def _bound(value: timedelta) -> timedelta:
 
 def _cron(value: str) -> str:
     fields = value.split()
-    if len(fields) != len(_CRON_FIELDS):
+    if len(fields) != len(CRON_FIELDS):
         raise ValueError("must be five fields, as in a crontab: minute hour day month weekday")
-    for field, (name, least, most) in zip(fields, _CRON_FIELDS, strict=True):
+    for field, (name, least, most) in zip(fields, CRON_FIELDS, strict=True):
         if not _CRON_FIELD.fullmatch(field):
             raise ValueError(
                 f"the field {name} ({field!r}) must be a number, a range, * or */step, or several with commas"
             )
         if not all(least <= int(number) <= most for number in re.findall(r"\d+", field)):
             raise ValueError(f"the field {name} ({field!r}) must be from {least} to {most}")
-    days, months = (_numbers(fields[n], *_CRON_FIELDS[n][1:]) for n in (2, 3))
+    days, months = (cron_numbers(fields[n], *CRON_FIELDS[n][1:]) for n in (2, 3))
     if min(days) > max(_MONTH_LENGTHS[month - 1] for month in months):
         raise ValueError(f"there is no such date: day {fields[2]} of month {fields[3]}")
     return value
 
 
-def _numbers(field: str, least: int, most: int) -> set[int]:
+def cron_numbers(field: str, least: int, most: int) -> set[int]:
     """The numbers of a crontab field; a range whose end is before its beginning wraps around."""
     all_numbers: set[int] = set()
     for part in field.split(","):

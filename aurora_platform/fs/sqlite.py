@@ -188,6 +188,22 @@ class Database:
             raise damaged_error(error) from None
         self._db = db
 
+    def _open_readonly(self, path: Path, wait: float, script: str, schema: Schema) -> None:
+        """Open a database that exists, without writing to it or beside it.
+
+        Without a log (``-wal``) nobody has it open, and SQLite would make one: then it is read as it is.
+        """
+        log = path.with_name(f"{path.name}-wal")
+        how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=wait, isolation_level=None)
+        try:
+            db.executescript(script)
+            schema.check(db, path)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,0 +1,54 @@
+"""The records of a site, opened without writing: for whoever only asks, also on a disk that is full or read-only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.fixity_tables import SCHEMA as EVIDENCE
+from aurora_platform.archive.ledger import SCHEMA as LEDGER
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.stores import Records
+from aurora_platform.errors import EvidenceError, LedgerError
+
+_WAIT_SECONDS = 10.0
+
+
+class ReadOnlyEvidence(Evidence):
+    """The evidence as it is; :class:`EvidenceError` where there is none, or it cannot be read."""
+
+    def _open_database(self, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+        if not path.exists():
+            raise EvidenceError(f"{path}: there is no evidence yet. The first verification makes it.")
+        try:
+            self._open_readonly(path, _WAIT_SECONDS, script, EVIDENCE)
+        except sqlite3.OperationalError as error:
+            raise EvidenceError(f"{path}: cannot be read ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise not_ours(error) from None
+
+
+class ReadOnlyLedger(Ledger):
+    """The ledger as it is; :class:`LedgerError` where there is none, or it cannot be read."""
+
+    def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+        if not path.exists():
+            raise LedgerError(f"{path}: there is no ledger yet. The first push makes it.")
+        try:
+            self._open_readonly(path, _WAIT_SECONDS, "", LEDGER)
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"{path}: cannot be read ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise not_ours(error) from None
+
+
+class ReadOnlyRecords(Records):
+    """The records of a site as they are."""
+
+    def ledger(self) -> Ledger:
+        return ReadOnlyLedger(self.layout.ledger)
+
+    def evidence(self) -> Evidence:
+        return ReadOnlyEvidence(self.layout.fixity)

@@ -1,0 +1,268 @@
+"""Explains an asset and a partition: finds the newest partition, and asks the module of its kind."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, date, timedelta
+
+from aurora_platform.archive.readonly import ReadOnlyRecords
+from aurora_platform.archive.selection import raw_items
+from aurora_platform.cameras.catalog import newest_days, open_readonly
+from aurora_platform.config.types import format_duration
+from aurora_platform.health.alert_rules import collector_check
+from aurora_platform.health.freshness import at_source
+from aurora_platform.health.models import Level
+from aurora_platform.layout import (
+    ALERTS_KEY,
+    CORE_PRODUCTS,
+    HEALTH_KEY,
+    HOURLY_THUMBNAILS,
+    PIXELS,
+    THUMBNAILS,
+    VIDEOS,
+    WXCAM_PRODUCTS,
+)
+from aurora_platform.layout.key_parts import KeyParts, parts_of
+from aurora_platform.operations import explain_next as following
+from aurora_platform.operations.explain_answer import (
+    Answer,
+    Conclusion,
+    Context,
+    Copy,
+    State,
+    Subject,
+    time_of,
+    time_of_ns,
+    written,
+)
+from aurora_platform.operations.explain_day import collect_day, conclude_day, copies_of_day, steps_of_day
+from aurora_platform.operations.explain_product import (
+    collect_camera_product,
+    conclude_product,
+    copies_of_product,
+    steps_of_product,
+)
+from aurora_platform.operations.explain_where import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.streams.state import state_of
+from aurora_platform.text import Count, counted, printable
+
+_DAY = timedelta(days=1)
+
+
+def explain_asset(context: Context, asked: str, question: AssetPartition) -> Answer:
+    """Explain a partition of an asset, or an asset without partitions."""
+    key, parts = question.key, parts_of(question.key)
+    partition = question.partition
+    if partition is None and has_partitions(key):
+        partition = context.attempt("partition", lambda: newest_partition(context, key, parts), None)
+        partition = partition or default_partition(context, key)
+    subject = _subject(context, key, parts, partition, is_newest=question.partition is None)
+    if parts.kind in ("raw", "gws_raw", "manifests"):
+        return _of_day(context, asked, key, parts, subject)
+    if parts.part == "cameras":
+        return _of_camera(context, asked, parts, subject)
+    answers = {"source": _of_source, HEALTH_KEY.split("/")[1]: _of_health, ALERTS_KEY.split("/")[1]: _of_alerts}
+    return answers.get(parts.kind, _of_pushed_products)(context, asked, subject)
+
+
+def _subject(context: Context, key: str, parts: KeyParts, partition: str | None, *, is_newest: bool) -> Subject:
+    what = "newest partition" if is_newest and partition else "partition"
+    line = f"asset {key}" + (f", {what} {partition} (UTC)" if partition else ", which has no partitions")
+    lines = [line]
+    if parts.stream in context.site.streams:
+        stream = context.site.streams[str(parts.stream)]
+        camera = f", camera {parts.camera}" if parts.camera else ""
+        lines.append(f"stream {parts.stream} of host {stream.host}{camera}")
+    day = day_of_partition(partition)
+    return Subject("asset", tuple(lines), parts.stream, day, parts.camera, key, partition)
+
+
+def default_partition(context: Context, key: str) -> str:
+    """The partition that is going on now."""
+    return (
+        f"{context.now.astimezone(UTC):%Y-%m-%d-%H:00}" if is_hourly(key) else f"{context.now.astimezone(UTC):%Y-%m-%d}"
+    )
+
+
+def newest_partition(context: Context, key: str, parts: KeyParts) -> str | None:
+    """The newest partition that there is, on disk or in the evidence; None without any."""
+    layout = context.layout.camera
+    if parts.kind == "catalog":
+        if not layout.catalog.exists():
+            return None
+        with open_readonly(layout.catalog) as db:
+            return next((str(day) for day in newest_days(db, 1)), None)
+    if parts.kind == WXCAM_PRODUCTS or parts.part == "cameras":
+        return _newest_product(context, parts)
+    return _newest_day(context, str(parts.stream))
+
+
+def _newest_product(context: Context, parts: KeyParts) -> str | None:
+    layout = context.layout.camera
+    if parts.kind == PIXELS:
+        return _as_day(_newest_name(layout.store / str(parts.camera), r"\d{8}"))
+    if parts.kind == HOURLY_THUMBNAILS:
+        directory = layout.products / THUMBNAILS / str(parts.camera)
+        day = _newest_name(directory, r"\d{8}")
+        name = _newest_name(directory / day, r"HDR_\d{8}_\d{6}.*") if day else None
+        return f"{_as_day(day)}-{name[13:15]}:00" if day and name else None
+    cameras = [parts.camera] if parts.camera else sorted(os.listdir(layout.products / VIDEOS))
+    names = [_newest_name(layout.products / VIDEOS / str(camera), r"\d{8}\.mp4") for camera in cameras]
+    return _as_day(max((name for name in names if name), default=None))
+
+
+def _newest_name(directory: os.PathLike[str], pattern: str) -> str | None:
+    try:
+        return max((name for name in os.listdir(directory) if re.fullmatch(pattern, name)), default=None)
+    except FileNotFoundError:
+        return None
+
+
+def _as_day(name: str | None) -> str | None:
+    return f"{name[:4]}-{name[4:6]}-{name[6:8]}" if name else None
+
+
+def _newest_day(context: Context, name: str) -> str | None:
+    """The newest day with local files in the live window, or recorded in the evidence."""
+    stream, first = context.site.streams[name], context.site.streams[name].live_from(context.now)
+    days = {first + n * _DAY for n in range((context.now.date() - first).days + 1)}
+    found: set[date] = set()
+    for item in raw_items(stream, context.layout.raw_root(name), "", days, Count()):
+        found |= {item.day} if item.day else set()
+    records = ReadOnlyRecords(context.site)
+    if not found and records.layout.fixity.exists():
+        with records.evidence() as evidence:
+            found |= {day} if (day := evidence.newest_day(name)) else set()
+    return str(max(found)) if found else None
+
+
+def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Subject) -> Answer:
+    assert subject.day is not None
+    facts = collect_day(context, str(parts.stream), subject.day)
+    conclusion = conclude_day(context, key, facts)
+    return Answer(
+        asked,
+        context.now,
+        subject,
+        conclusion,
+        copies_of_day(context, facts),
+        finalization=facts.finalization,
+        next_steps=tuple(steps_of_day(context, facts, conclusion)),
+    )
+
+
+def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) -> Answer:
+    facts = collect_camera_product(context, parts, subject.partition)
+    conclusion = conclude_product(context, facts)
+    return Answer(
+        asked,
+        context.now,
+        subject,
+        conclusion,
+        copies_of_product(context, facts),
+        facts.product,
+        next_steps=tuple(steps_of_product(context, parts, facts, conclusion)),
+    )
+
+
+def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
+    name = str(subject.stream)
+    stream = context.site.streams[name]
+    fresh = at_source(context.site, name, stream, context.now)
+    state = state_of(context.layout.freshness(name))
+    failed = state.failed_since is not None
+    needs_operator = failed or fresh.level in (Level.AMBER, Level.RED)
+    known = State.UNKNOWN if failed or state.seen_at is None else State.COMPLETE
+    conclusion = Conclusion(known, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
+    copy = Copy(
+        "source",
+        f"{stream.host}:{stream.path}",
+        mtime=time_of(state.newest),
+        listed_at=time_of(state.seen_at),
+        note=f"could not be listed since {written(time_of(state.failed_since))}: {printable(state.why)}"
+        if failed
+        else "",
+    )
+    steps = [f"waits for an operator: {conclusion.command}"] if needs_operator else []
+    if stream.enabled:
+        steps.append(f"sensor arrivals_{name} lists the live window every {format_duration(context.site.live.every)}")
+        steps.append(
+            following.tick(context, f"reconcile_{name}", context.site.live.reconcile) + " lists the whole source"
+        )
+    else:
+        steps.append("nothing lists it: planned offline (enabled: false in the site file)")
+    return Answer(asked, context.now, subject, conclusion, (copy,), next_steps=tuple(steps))
+
+
+_AS_STATE = {Level.GREEN: State.MADE, Level.GRAY: State.NOT_MADE}
+
+
+def _of_health(context: Context, asked: str, subject: Subject) -> Answer:
+    place = context.layout.health.snapshot
+    check = collector_check(place, context.now)
+    needs_operator = check.level in (Level.AMBER, Level.RED)
+    state = _AS_STATE.get(check.level, State.OUTDATED)
+    command = "aurora health, and the schedule health in the UI"
+    conclusion = Conclusion(state, check.message, needs_operator, command=command if needs_operator else "")
+    steps = [f"waits for an operator: {command}"] if needs_operator else []
+    steps.append(following.tick(context, "health", context.site.health.every) + " writes it again")
+    return Answer(asked, context.now, subject, conclusion, (_file_copy(place),), next_steps=tuple(steps))
+
+
+def _of_alerts(context: Context, asked: str, subject: Subject) -> Answer:
+    place = context.layout.health.alerts
+    if context.site.alerts is None:
+        conclusion = Conclusion(State.NOT_MADE, "no mails are sent: the site file has no key alerts")
+        return Answer(asked, context.now, subject, conclusion, next_steps=("nothing",))
+    copy = _file_copy(place)
+    state = State.MADE if copy.is_present else State.NOT_MADE
+    conclusion = Conclusion(state, f"alerts are sent to {', '.join(context.site.alerts.to)}")
+    steps = (following.tick(context, "health", context.site.health.every) + " evaluates the alerts",)
+    return Answer(asked, context.now, subject, conclusion, (copy,), next_steps=steps)
+
+
+def _file_copy(place: os.PathLike[str]) -> Copy:
+    try:
+        status = os.stat(place)
+    except FileNotFoundError:
+        return Copy("local", str(place), is_present=False)
+    mtime = time_of_ns(status.st_mtime_ns)
+    return Copy("local", str(place), True, size=status.st_size, mtime=mtime, mtime_ns=status.st_mtime_ns)
+
+
+def _of_pushed_products(context: Context, asked: str, subject: Subject) -> Answer:
+    """``gws/core_products`` and ``gws/wxcam_products``: the rows of the ledger."""
+    archive = context.site.archive
+    assert archive is not None
+    is_core = subject.partition is None
+    group = CORE_PRODUCTS if is_core else WXCAM_PRODUCTS
+    conclusion = context.attempt(
+        "ledger",
+        lambda: _conclude_group(context, group, subject.day),
+        Conclusion(State.UNKNOWN, "the ledger cannot be read", True),
+    )
+    steps = [f"waits for an operator: {conclusion.command}"] if conclusion.needs_operator else []
+    schedule, cron = f"push_{group}", archive.push_core if is_core else archive.push_wxcam
+    steps.append(f"{following.tick(context, schedule, cron)} copies what is new")
+    return Answer(asked, context.now, subject, conclusion, next_steps=tuple(steps))
+
+
+def _conclude_group(context: Context, group: str, day: date | None) -> Conclusion:
+    records = ReadOnlyRecords(context.site)
+    if not records.layout.ledger.exists():
+        return Conclusion(State.NOT_MADE, f"there is no ledger yet ({records.layout.ledger}): nothing was copied")
+    name = records.archive.name
+    with records.ledger() as ledger:
+        parked = [row for row in ledger.parked(name, group) if day is None or row.day == str(day)]
+        every = {one.group: one for one in ledger.counts(name)} if day is None else {}
+        counts = every.get(group) if day is None else ledger.counts_of_day(name, group, day)
+    if parked:
+        row = parked[0]
+        first = f"{printable(row.remote_path)}: {printable(row.last_error or 'no error was recorded')}"
+        sentence = f"{counted(len(parked), 'file')} parked, the first {first}"
+        return Conclusion(State.PARKED, sentence, True, command="remove the cause, then: aurora ledger --retry")
+    if counts is None or not counts.files:
+        return Conclusion(State.NOT_MADE, "no file in the ledger")
+    sentence = f"{counted(counts.files, 'file')} in the ledger: {counts.copied} copied, {counts.queued} queued"
+    return Conclusion(State.QUEUED if counts.queued else State.COPIED, sentence)

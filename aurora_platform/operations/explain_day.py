@@ -1,0 +1,358 @@
+"""Explains a UTC day of a stream: its mirror, its copies in the archive, and its verification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from aurora_platform.archive.compare import DIFFERENT, MatchClass, Verdict
+from aurora_platform.archive.finalization_guard import StreamGuard
+from aurora_platform.archive.fixity_record import ListingRecord
+from aurora_platform.archive.ledger import Counts, Item, Row
+from aurora_platform.archive.readonly import ReadOnlyRecords
+from aurora_platform.archive.selection import raw_items
+from aurora_platform.config.streams import Stream
+from aurora_platform.layout import SIDES, ArchiveLayout, Side, gws_raw_key, manifests_key, raw_group, raw_key
+from aurora_platform.mirror.scan import DaySurvey, Survey, scan
+from aurora_platform.operations import explain_next as following
+from aurora_platform.operations.explain_answer import (
+    Conclusion,
+    Context,
+    Copy,
+    DayFinalization,
+    State,
+    time_of,
+    written,
+)
+from aurora_platform.streams.state import DayAtSource, days_at_source
+from aurora_platform.text import Count, counted, printable
+from aurora_platform.transport.listing import LocalSource
+from aurora_platform.transport.protocols import Source
+
+
+@dataclass
+class DayFacts:
+    """Everything that is known of a day of a stream."""
+
+    name: str
+    stream: Stream
+    day: date
+    items: list[Item] = field(default_factory=list)
+    """The local files."""
+    refused: Count = field(default_factory=Count)
+    """Local entries that may not be copied."""
+    survey: DaySurvey | None = None
+    """The source, listed now."""
+    last_scan: DayAtSource | None = None
+    listings: Mapping[Side, ListingRecord] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    released: int = 0
+    counts: Counts | None = None
+    parked: list[Row] = field(default_factory=list)
+    held: list[tuple[Item, str]] = field(default_factory=list)
+    finalization: DayFinalization | None = None
+
+    @property
+    def missing(self) -> int | None:
+        """How many settled files of the source are not local; None where nobody knows."""
+        known = self.survey or self.last_scan
+        return None if known is None else known.missing
+
+
+def collect_day(context: Context, name: str, day: date) -> DayFacts:
+    """Collect the facts of a day; a part that cannot be read becomes a problem of the context."""
+    facts = DayFacts(name, context.site.streams[name], day)
+    context.attempt("local copies", lambda: _list_local(context, facts), None)
+    context.attempt("source", lambda: _scan_source(context, facts), None)
+    facts.last_scan = context.attempt(
+        "source", lambda: days_at_source(context.layout.days_at_source(name)).get(day), None
+    )
+    if context.site.archive is not None:
+        records = ReadOnlyRecords(context.site)
+        context.attempt("evidence", lambda: _read_evidence(records, facts), None)
+        context.attempt("ledger", lambda: _read_ledger(records, facts), None)
+        facts.finalization = finalization_of(context, name, day, facts.verdict, facts.listings)
+    return facts
+
+
+def _list_local(context: Context, facts: DayFacts) -> None:
+    root = context.layout.raw_root(facts.name)
+    archive_raw = ArchiveLayout.of(context.site.archive).raw if context.site.archive else ""
+    facts.items = list(raw_items(facts.stream, root, archive_raw, {facts.day}, facts.refused))
+
+
+def _scan_source(context: Context, facts: DayFacts) -> None:
+    is_local = context.site.hosts[facts.stream.host].is_local
+    source: Source
+    if is_local:
+        source = LocalSource(lambda: int(context.now.timestamp() * 10**6) * 1000)
+    elif context.source_of is not None:
+        source = context.source_of(facts.name)
+    else:
+        return
+    root, within = context.layout.raw_root(facts.name), context.site.limits.look
+    survey: Survey = scan(facts.stream, source, root, [facts.day], within)
+    found = survey.days.get(facts.day)
+    if not survey.is_whole:
+        raise TimeoutError(f"{facts.stream.host}: the listing took longer than limits.look: {survey.summary()}")
+    facts.survey = found if isinstance(found, DaySurvey) else None
+
+
+def _read_evidence(records: ReadOnlyRecords, facts: DayFacts) -> None:
+    if not records.layout.fixity.exists():
+        return
+    with records.evidence() as evidence:
+        facts.listings = evidence.listings(facts.name, facts.day)
+        text = evidence.verdict(facts.name, facts.day)
+        facts.verdict = Verdict.from_json(text) if text else None
+        facts.released = len(evidence.released(facts.name, facts.day))
+
+
+def _read_ledger(records: ReadOnlyRecords, facts: DayFacts) -> None:
+    if not records.layout.ledger.exists():
+        return
+    archive, group = records.archive.name, raw_group(facts.name)
+    with records.ledger() as ledger:
+        facts.counts = ledger.counts_of_day(archive, group, facts.day)
+        facts.parked = [row for row in ledger.parked(archive, group) if row.day == str(facts.day)]
+        waiting = list(ledger.open_items(archive, group, facts.items))
+    facts.held = StreamGuard(records, facts.name).decide(waiting).held
+
+
+def finalization_of(
+    context: Context, name: str, day: date, verdict: Verdict | None, listings: Mapping[Side, ListingRecord]
+) -> DayFinalization | None:
+    """Whether a day is complete in the archive, and what keeps it from being so; None where that cannot be read."""
+    archive = context.site.archive
+    assert archive is not None
+    finalizations = ReadOnlyRecords(context.site).finalizations(name)
+
+    def read() -> DayFinalization:
+        found = finalizations.read(day)
+        comparison = verdict.sentence() if verdict else ""
+        if found is None:
+            why = _why_incomplete(context, day, verdict, listings)
+            return DayFinalization(False, why_not=why, comparison=comparison)
+        return DayFinalization(
+            is_complete=found.complete,
+            revision=found.revision,
+            since=_parse(found.since),
+            file=str(finalizations.file(day)),
+            manifest=str(finalizations.manifest(day, found.revision)),
+            why_not="" if found.complete else found.why or _why_incomplete(context, day, verdict, listings),
+            comparison=comparison,
+        )
+
+    return context.attempt("finalization", read, None)
+
+
+def _parse(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _why_incomplete(
+    context: Context, day: date, verdict: Verdict | None, listings: Mapping[Side, ListingRecord]
+) -> str:
+    archive = context.site.archive
+    assert archive is not None
+    errors = [f"{side} could not be listed: {printable(one.error)}" for side, one in listings.items() if one.error]
+    if errors:
+        return "; ".join(errors)
+    if verdict is None:
+        return "the day was never verified"
+    if verdict.gaps or verdict.refused:
+        return verdict.first_reason
+    over = following.end_of_day(day) + archive.pending
+    if context.now < over:
+        return f"the day is not over before {written(over)} (archive.pending)"
+    if verdict.pending:
+        return verdict.first_reason
+    return "it has no files" if not verdict.files else "it was not verified since it is over"
+
+
+def copies_of_day(context: Context, facts: DayFacts) -> tuple[Copy, ...]:
+    """A row per place."""
+    archive, stream = context.site.archive, facts.stream
+    verdict = facts.verdict
+    found = facts.survey
+    at_source = found.seen if found else verdict.source if verdict else None
+    rows = [_row(facts, "source", f"{stream.host}:{stream.path}", at_source, "listed now" if found else "")]
+    size = sum(item.version.size for item in facts.items)
+    local = str(context.layout.raw_root(facts.name))
+    note = f"{facts.released} deleted by retention" if facts.released else ""
+    rows.append(_row(facts, "local", local, len(facts.items), note, size))
+    if archive is not None:
+        listing = facts.listings.get("gws")
+        host = (listing.host if listing else "") or archive.hosts[0].address
+        location = f"{host}:{ArchiveLayout.of(archive).raw_root(stream)}"
+        copied = facts.counts.copied if facts.counts else None
+        note = "" if verdict or copied is None else "by the ledger"
+        rows.append(_row(facts, "gws", location, verdict.gws if verdict else copied, note))
+    return tuple(rows)
+
+
+def _row(facts: DayFacts, side: Side, location: str, files: int | None, note: str, size: int | None = None) -> Copy:
+    listing = facts.listings.get(side)
+    error = f"the last listing failed: {printable(listing.error)}" if listing and listing.error else ""
+    return Copy(
+        place="archive" if side == "gws" else side,
+        location=location,
+        is_present=None if files is None else files > 0,
+        files=files,
+        size=size,
+        listed_at=time_of(listing.at) if listing else None,
+        note="; ".join(filter(None, (note, error))),
+    )
+
+
+def conclude_day(context: Context, key: str, facts: DayFacts) -> Conclusion:
+    """The verdict on a partition of ``raw/``, ``gws/raw/`` or ``manifests/``."""
+    if facts.day < facts.stream.start:
+        return Conclusion(State.NOT_BEGUN, f"{facts.name} begins on {facts.stream.start} (start in the site file)")
+    if facts.day > context.now.date():
+        return Conclusion(State.NOT_BEGUN, f"{facts.day} has not begun (UTC)")
+    if key == raw_key(facts.name):
+        return _of_mirror(context, facts)
+    if key == gws_raw_key(facts.name):
+        return _of_pushes(context, facts)
+    assert key == manifests_key(facts.name)
+    return _of_verification(context, facts)
+
+
+def _of_mirror(context: Context, facts: DayFacts) -> Conclusion:
+    name, survey, missing = facts.name, facts.survey, facts.missing
+    files = counted(len(facts.items), "local file")
+    last_unsettled = facts.last_scan.unsettled if facts.last_scan else 0
+    unsettled = survey.unsettled.total if survey else last_unsettled
+    remarks = (f"{unsettled} still being written",) if unsettled else ()
+    if survey and survey.refused_count:
+        reasons = "; ".join(f"{count.total} {reason}: {count.first[0]}" for reason, count in survey.refused.items())
+        return Conclusion(
+            State.REFUSED, f"{files}; refused at the source: {reasons}", True, remarks, _refused_command(facts)
+        )
+    if not facts.items and facts.released:
+        return Conclusion(
+            State.RETIRED, f"{counted(facts.released, 'local copy', 'local copies')} deleted by retention"
+        )
+    local_classes = facts.verdict.local_classes if facts.verdict else {}
+    if missing is None and (absent := local_classes.get(MatchClass.MISSING, 0)):
+        missing = absent
+    if missing:
+        is_late = not following.is_live(context, name, facts.day) or local_classes.get(MatchClass.MISSING, 0) > 0
+        first = f", the first {survey.first_missing[0]}" if survey and survey.first_missing else ""
+        sentence = f"{files}; {counted(missing, 'settled file')} of the source missing local{first}"
+        command = f"aurora sync {name} --day {facts.day}" if is_late else ""
+        return Conclusion(State.INCOMPLETE, sentence, is_late, remarks, command)
+    if missing is None:
+        return Conclusion(
+            State.UNKNOWN, f"{files}; nobody has listed this day on host {facts.stream.host}", remarks=remarks
+        )
+    when = "now" if survey else _when_scanned(facts)
+    return Conclusion(
+        State.COMPLETE, f"{files}: every settled file of the source is local, listed {when}", remarks=remarks
+    )
+
+
+def _when_scanned(facts: DayFacts) -> str:
+    return f"at {written(time_of(facts.last_scan.clock_ns / 1e9))}" if facts.last_scan else "never"
+
+
+def _refused_command(facts: DayFacts) -> str:
+    return f"rename the refused files on host {facts.stream.host}, or correct {facts.name} in the site file"
+
+
+def _of_pushes(context: Context, facts: DayFacts) -> Conclusion:
+    name, repair = facts.name, f"aurora repair {facts.name} --day {facts.day}"
+    if facts.parked:
+        row = facts.parked[0]
+        sentence = (
+            f"{counted(len(facts.parked), 'file')} parked, the first {printable(row.remote_path)} after "
+            f"{counted(row.attempts, 'attempt')}: {printable(row.last_error or 'no error was recorded')}"
+        )
+        return Conclusion(State.PARKED, sentence, True, command="remove the cause, then: aurora ledger --retry")
+    if facts.held:
+        item, why = facts.held[0]
+        sentence = f"{counted(len(facts.held), 'file')} held back, the first {printable(item.local_path)}: {why}"
+        return Conclusion(State.HELD_BACK, sentence, True, command=repair)
+    found, counts = facts.verdict, facts.counts
+    problems = _problems_of(found, "archive_classes") if found else ""
+    if found and problems:
+        return Conclusion(State.INCOMPLETE, f"{problems} in the archive: {found.first_reason}", True, command=repair)
+    if counts is None or not counts.files:
+        if facts.items:
+            return Conclusion(State.QUEUED, f"{counted(len(facts.items), 'local file')}, none in the ledger yet")
+        return Conclusion(State.NOT_MADE, f"no file of {name} to copy on this day")
+    states = f"{counts.copied} copied, {counts.verified} verified, {counts.queued} queued"
+    sentence = f"{counted(counts.files, 'file')} in the ledger: {states}"
+    if counts.queued:
+        return Conclusion(State.QUEUED, sentence)
+    return Conclusion(State.VERIFIED if counts.verified == counts.files else State.PUSHED, sentence)
+
+
+def _problems_of(found: Verdict, classes: str) -> str:
+    counts = getattr(found, classes)
+    return ", ".join(f"{counts[kind]} {kind}" for kind in (MatchClass.MISSING, *DIFFERENT) if counts.get(kind))
+
+
+def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
+    found, finalization = facts.verdict, facts.finalization
+    errors = [f"{side}: {printable(one.error)}" for side, one in facts.listings.items() if one.error]
+    if found is None:
+        why = "; ".join(errors) or "the day was never verified"
+        return Conclusion(State.UNKNOWN, why, bool(errors), command="aurora audit" if errors else "")
+    if errors:
+        sentence = f"not everything could be listed: {'; '.join(errors)}"
+        return Conclusion(State.UNKNOWN, sentence, True, command="aurora audit")
+    if found.problem_count:
+        command = f"aurora repair {facts.name} --day {facts.day}"
+        return Conclusion(
+            State.INCOMPLETE, f"{found.sentence()}; the first: {found.first_reason}", True, command=command
+        )
+    if found.refused:
+        return Conclusion(State.REFUSED, found.sentence(), True, command=_refused_command(facts))
+    if finalization is not None and finalization.is_complete:
+        return Conclusion(State.COMPLETE, f"complete in the archive: {found.sentence()}")
+    why = finalization.why_not if finalization else "its finalization cannot be read"
+    return Conclusion(State.INCOMPLETE, f"not finalized: {why}")
+
+
+def steps_of_day(context: Context, facts: DayFacts, conclusion: Conclusion) -> Iterator[str]:
+    """What happens to the day next."""
+    archive, name, day = context.site.archive, facts.name, facts.day
+    if conclusion.needs_operator:
+        yield f"waits for an operator: {conclusion.command}"
+    if conclusion.state is State.NOT_BEGUN:
+        return
+    if not facts.stream.enabled:
+        yield f"nothing lists its host: {name} is planned offline (enabled: false in the site file)"
+    elif facts.missing or following.is_live(context, name, day):
+        yield f"a new file: {following.mirrored_by(context, name, day)}"
+    else:
+        yield following.tick(context, f"reconcile_{name}", context.site.live.reconcile) + " lists the day on its host"
+    if archive is None:
+        return
+    yield following.pushed_by(context, name, archive).replace("copies it", "copies what is new")
+    listed = [facts.listings[side].at for side in SIDES if side in facts.listings]
+    yield following.verified_by(context, name, day, archive, min(listed, default=None))
+    if facts.finalization is None or not facts.finalization.is_complete:
+        yield following.finalized_at(context, name, day, archive)
+    yield from _steps_of_age(context, facts)
+
+
+def _steps_of_age(context: Context, facts: DayFacts) -> Iterator[str]:
+    archive = context.site.archive
+    assert archive is not None
+    retired = following.retired_from(context.site, facts.name, facts.day, None)
+    if retired is None:
+        yield f"the local copies stay: the site file has no retention.raw.{facts.name}"
+    else:
+        yield f"local copies may be retired from {written(retired)} on (aurora retire {facts.name})"
+    if not facts.stream.prunable:
+        yield "never pruned on its host (prunable: false in the site file)"
+    else:
+        at = following.end_of_day(facts.day) + archive.prune_after
+        yield f"may be pruned on its host from {written(at)} on, if all is verified then (aurora prune --plan)"

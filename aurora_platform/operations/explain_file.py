@@ -1,0 +1,361 @@
+"""Explains a raw file: its verdict, its copies, and what happens to it next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from aurora_platform.archive.compare import DIFFERENT, MatchClass
+from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.config.types import format_duration
+from aurora_platform.fs.versions import DIRECTORY, FileVersion
+from aurora_platform.layout import Side, raw_key
+from aurora_platform.operations import explain_next as following
+from aurora_platform.operations.explain_answer import (
+    Conclusion,
+    Context,
+    Copy,
+    State,
+    Subject,
+    time_of,
+    time_of_ns,
+    written,
+)
+from aurora_platform.operations.explain_facts import FileFacts, camera_of, remote_path
+from aurora_platform.text import counted, printable
+
+_LOCAL_PENDING = timedelta(minutes=10)  # where the site has no archive, and so no archive.local_pending
+
+
+def subject_of(context: Context, facts: FileFacts, named_by: str) -> Subject:
+    """What the file is: its stream, day and camera, or why it belongs to none."""
+    name, classified = facts.name, facts.classified
+    lines = [f"{printable(facts.path)}, a path of stream {name}" + (f" ({named_by})" if named_by else "")]
+    camera = camera_of(facts.path) if facts.stream is context.site.streams.get("wxcam") else None
+    if facts.day is not None:
+        lines.append(f"UTC day {facts.day}" + (f", camera {camera}" if camera else ""))
+    if classified is not None and classified.reason is not None:
+        lines.append(f"belongs to no day: refused, {classified.reason}")
+    elif classified is not None and classified.file is None:
+        lines.append(f"no file of the stream: {_why_not_included(facts)}")
+    elif facts.day is not None and facts.day < facts.stream.start:
+        lines.append(f"of a day before the stream begins (start: {facts.stream.start} in the site file)")
+    partition = str(facts.day) if facts.day else None
+    return Subject("file", tuple(lines), name, facts.day, camera, raw_key(name), partition, facts.path)
+
+
+def _why_not_included(facts: FileFacts) -> str:
+    entry = (facts.source.entry if facts.source else None) or facts.local
+    if entry is not None and entry.kind == DIRECTORY:
+        return "it is a directory; ask for a file in it, or for a day of the asset"
+    hidden = next((part for part in facts.path.split("/") if part.startswith(".")), None)
+    patterns = ", ".join(facts.stream.include)
+    if hidden is not None:
+        return f"{printable(hidden)} is a hidden name, which no pattern of include matches ({patterns})"
+    return f"no pattern of include matches ({patterns})"
+
+
+def conclude(context: Context, facts: FileFacts) -> Conclusion:
+    """The verdict on a file, and why."""
+    for step in (_of_no_stream, _of_mirror, _of_records, _of_camera, _of_places):
+        found = step(context, facts)
+        if found is not None:
+            return found
+    raise AssertionError("the last step always concludes")
+
+
+def _of_no_stream(context: Context, facts: FileFacts) -> Conclusion | None:
+    classified, stream = facts.classified, facts.stream
+    if classified is not None and classified.reason is not None:
+        return Conclusion(
+            State.REFUSED,
+            f"refused, and never copied: {classified.reason}",
+            needs_operator=True,
+            command=f"rename it on host {stream.host}, or correct include and day of {facts.name} in the site file",
+        )
+    if classified is not None and classified.file is None:
+        return Conclusion(State.NOT_OF_STREAM, f"not copied: {_why_not_included(facts)}")
+    if facts.day is not None and facts.day < stream.start:
+        return Conclusion(State.NOT_BEGUN, f"not copied: {facts.name} begins on {stream.start} (start)")
+    return None
+
+
+def _of_mirror(context: Context, facts: FileFacts) -> Conclusion | None:
+    """Where the file was listed on its host now: the decision of the mirror."""
+    plan = facts.source.plan if facts.source else None
+    if plan is None or (facts.local is None and facts.evidence.released is not None):
+        return None  # a retired file is not copied again
+    if plan.refused:
+        reason = next(iter(plan.refused))
+        command = f"clear the way at {context.layout.raw_root(facts.name)}/{printable(facts.path)}"
+        return Conclusion(State.REFUSED, f"refused: {reason}", needs_operator=True, command=command)
+    if plan.unsettled.total:
+        settled = following.settles_at(facts)
+        settle = format_duration(facts.stream.settle)
+        kept = "; an earlier version is local" if facts.local else ""
+        return Conclusion(
+            State.UNSETTLED, f"still being written (settle {settle}): copied from {written(settled)} on{kept}"
+        )
+    if not plan.fetch or facts.held:
+        return None
+    return _missing_local(context, facts, "on its host and not local" if not facts.local else _differing(facts))
+
+
+def _differing(facts: FileFacts) -> str:
+    source = facts.source.entry if facts.source else None
+    assert source is not None
+    assert facts.local is not None
+    what = "size" if source.version.size != facts.local.version.size else "mtime"
+    return f"local in another version than on its host (different {what})"
+
+
+def _missing_local(context: Context, facts: FileFacts, sentence: str) -> Conclusion:
+    archive, settled = context.site.archive, following.settles_at(facts)
+    if not facts.stream.enabled:
+        return Conclusion(State.MISSING_LOCAL, f"{sentence}: planned offline (enabled: false in the site file)")
+    bound = archive.local_pending if archive else _LOCAL_PENDING
+    is_late = settled is None or context.now > settled + bound
+    late = f"; it was expected {format_duration(bound)} after it settled" if is_late else ""
+    command = f"aurora sync {facts.name} --day {facts.day}" if is_late else ""
+    state = State.DIFFERENT if facts.local else State.MISSING_LOCAL
+    return Conclusion(state, f"{sentence}{late}", is_late, command=command)
+
+
+def _of_records(context: Context, facts: FileFacts) -> Conclusion | None:
+    """What the ledger, the finalization and the evidence say that an operator should mend."""
+    row, compared, name = facts.row, facts.compared, facts.name
+    repair = f"aurora repair {name} --day {facts.day}"
+    is_current = row is not None and (facts.local is None or row.version.same_as(facts.local.version))
+    if row is not None and row.parked_at and is_current:
+        return Conclusion(
+            State.PARKED,
+            f"parked after {counted(row.attempts, 'attempt')} to copy it to the archive: "
+            f"{printable(row.last_error or 'no error was recorded')}",
+            needs_operator=True,
+            command="remove the cause, then: aurora ledger --retry",
+        )
+    if facts.held:
+        return Conclusion(State.HELD_BACK, f"held back from the archive: {facts.held}", True, command=repair)
+    if compared is None:
+        return None
+    for where, found in (("local", compared.local), ("in the archive", compared.archive)):
+        if found is MatchClass.UNREAD:
+            errors = [f"{side}: {record.error}" for side, record in facts.evidence.by_side.items() if record.error]
+            why = printable("; ".join(errors)) or "no reason was recorded"
+            return Conclusion(State.UNREADABLE, f"not readable {where}: {why}", True, command=repair)
+    # A local file that is newer than the evidence may be what its host has now.
+    if compared.local in DIFFERENT and facts.local is not None and (facts.source or not facts.local_differs):
+        return Conclusion(State.DIFFERENT, f"{compared.local} local{_than(facts)}", True, command=repair)
+    if compared.archive in DIFFERENT and not _is_on_its_way(context, facts):
+        return Conclusion(State.DIFFERENT, f"{compared.archive} in the archive", True, command=repair)
+    return None
+
+
+def _than(facts: FileFacts) -> str:
+    return ", compared with the source" if "source" in facts.evidence.by_side else ", compared with the finalization"
+
+
+def _of_camera(context: Context, facts: FileFacts) -> Conclusion | None:
+    if facts.camera is None or not facts.camera.unreadable or facts.local is None:
+        return None
+    return Conclusion(
+        State.UNREADABLE,
+        f"copied, but no product can use it: {printable(facts.camera.unreadable)}",
+        needs_operator=True,
+        command=f"check the file on host {facts.stream.host}; a new version of it is copied and read by itself",
+    )
+
+
+def _of_places(context: Context, facts: FileFacts) -> Conclusion:
+    """Where the file is, and whether that is verified."""
+    evidence, local = facts.evidence, facts.local
+    is_at_source = at_source(facts)
+    if local is None:
+        if evidence.released is not None:
+            at, kept = written(evidence.released_at), "; the archive has it" if "gws" in evidence.by_side else ""
+            return Conclusion(State.RETIRED, f"local copy deleted on {at} by retention{kept}")
+        if is_at_source:
+            return _missing_local(context, facts, "recorded on its host and not local")
+        if "gws" in evidence.by_side or facts.finalized is not None:
+            return Conclusion(
+                State.MISSING_LOCAL,
+                "only the archive has it: neither its host nor this machine, and retention did not delete it here",
+                needs_operator=True,
+                command=f"copy it back from {remote_path(context, facts)} with its mtime (rsync --times)",
+            )
+        return Conclusion(State.NOT_FOUND, "no place is known to have it; --source lists its host")
+    if context.site.archive is None:
+        return _with_exclusions(facts, Conclusion(State.COPIED, "copied; this site has no archive"))
+    compared = facts.compared
+    if compared is not None and compared.archive is MatchClass.IDENTICAL:
+        if is_at_source is False:
+            return _with_exclusions(
+                facts, Conclusion(State.PRUNED, "pruned on its host; the local file and the archive's are identical")
+            )
+        places = "source, local and archive" if is_at_source else "local and archive"
+        return _with_exclusions(facts, Conclusion(State.VERIFIED, f"copied and verified: {places} are identical"))
+    return _with_exclusions(facts, _not_verified(context, facts))
+
+
+def _not_verified(context: Context, facts: FileFacts) -> Conclusion:
+    row, archive = facts.row, context.site.archive
+    assert archive is not None
+    assert facts.local is not None
+    if row is not None and row.copied_at and row.version.same_as(facts.local.version):
+        return Conclusion(State.PUSHED, f"copied to the archive on {row.copied_at[:19]} UTC, not verified yet")
+    last = f"; the last attempt failed: {printable(row.last_error)}" if row and row.last_error else ""
+    if _is_on_its_way(context, facts):
+        return Conclusion(State.QUEUED, f"local, not in the archive yet{last}")
+    bound = format_duration(archive.pending)
+    return Conclusion(
+        State.MISSING_IN_ARCHIVE,
+        f"local and not in the archive, though it arrived more than {bound} ago (archive.pending){last}",
+        needs_operator=True,
+        command=f"check the runs of push_{facts.name}, and the archive's hosts with: aurora audit",
+    )
+
+
+def _is_on_its_way(context: Context, facts: FileFacts) -> bool:
+    """Whether the local version is young enough to be missing in the archive."""
+    archive = context.site.archive
+    assert archive is not None
+    if facts.local is None:
+        return False
+    since = time_of_ns(max(facts.local.version.mtime_ns, facts.arrived_ns or 0))
+    return since is not None and context.now <= since + archive.pending
+
+
+def _with_exclusions(facts: FileFacts, conclusion: Conclusion) -> Conclusion:
+    if facts.camera is None or not facts.camera.excluded:
+        return conclusion
+    reasons = "; ".join(f"{product}: {printable(why)}" for product, why in facts.camera.excluded.items())
+    return Conclusion(
+        State.EXCLUDED,
+        f"{conclusion.sentence}; excluded from {reasons}",
+        conclusion.needs_operator,
+        command=conclusion.command,
+    )
+
+
+def at_source(facts: FileFacts) -> bool | None:
+    """Whether its host has the file: by a listing now, else by the last verification; None where nobody knows."""
+    if facts.source is not None:
+        return facts.source.entry is not None
+    if "source" in facts.evidence.by_side:
+        return True
+    listing = facts.evidence.listings.get("source")
+    return None if listing is None or listing.error is not None else False
+
+
+def copies_of(context: Context, facts: FileFacts) -> tuple[Copy, ...]:
+    """A row per place."""
+    rows = [_source_copy(facts), _local_copy(context, facts)]
+    if context.site.archive is not None:
+        rows.append(_archive_copy(context, facts))
+    return tuple(rows)
+
+
+def _copy(
+    facts: FileFacts, side: Side, location: str, version: FileVersion | None, is_present: bool | None, note: str
+) -> Copy:
+    record = facts.evidence.by_side.get(side)
+    is_recorded = record is not None and version is not None and record.version == version
+    sha256 = record.sha256 if record is not None and is_recorded else None
+    listing = facts.evidence.listings.get(side)
+    read_at = facts.evidence.read_at.get(side) if is_recorded else None
+    error = f"the last listing failed: {printable(listing.error)}" if listing and listing.error else ""
+    unread = f"cannot be read: {printable(record.error)}" if record and record.error else ""
+    return Copy(
+        place="archive" if side == "gws" else side,
+        location=location,
+        is_present=is_present,
+        size=version.size if version else None,
+        mtime=time_of_ns(version.mtime_ns) if version else None,
+        mtime_ns=version.mtime_ns if version else None,
+        sha256=sha256,
+        listed_at=time_of(listing.at) if listing else None,
+        read_at=time_of(read_at),
+        is_finalized=_is_finalized(facts.finalized, version, sha256),
+        note="; ".join(filter(None, (note, error, unread))),
+    )
+
+
+def _is_finalized(finalized: FixityRecord | None, version: FileVersion | None, sha256: str | None) -> bool | None:
+    if finalized is None or version is None:
+        return None
+    return finalized.version.same_as(version) and sha256 in (None, finalized.sha256)
+
+
+def _source_copy(facts: FileFacts) -> Copy:
+    record = facts.evidence.by_side.get("source")
+    version, is_present, note = record.version if record else None, at_source(facts), ""
+    if facts.source is not None:
+        version = facts.source.entry.version if facts.source.entry else None
+        note = "listed now" if is_present else "listed now: not on its host"
+    elif is_present is None:
+        note = "never listed; --source lists it now"
+    elif not is_present:
+        note = "not on its host when it was listed"
+    location = f"{facts.stream.host}:{facts.stream.path.rstrip('/')}/{printable(facts.path)}"
+    return _copy(facts, "source", location, version, is_present, note)
+
+
+def _local_copy(context: Context, facts: FileFacts) -> Copy:
+    note = ""
+    if facts.local is None:
+        at = facts.evidence.released_at
+        note = f"deleted on {written(at)} by retention" if at is not None else "no local file"
+    elif facts.local_differs:
+        note = "changed since it was verified"
+    location = f"{context.layout.raw_root(facts.name)}/{printable(facts.path)}"
+    version = facts.local.version if facts.local else None
+    return _copy(facts, "local", location, version, facts.local is not None, note)
+
+
+def _archive_copy(context: Context, facts: FileFacts) -> Copy:
+    archive = context.site.archive
+    assert archive is not None
+    record, listing, row = facts.evidence.by_side.get("gws"), facts.evidence.listings.get("gws"), facts.row
+    version, note = record.version if record else None, ""
+    is_present = True if record else None if listing is None or listing.error else False
+    if record is None and row is not None and row.copied_at:
+        version, is_present, note = row.version, True, f"copied on {row.copied_at[:19]} UTC by the ledger"
+    elif is_present is None:
+        note = "never listed"
+    elif not is_present:
+        note = "not in the archive when it was listed"
+    host = (listing.host if listing else "") or archive.hosts[0].address
+    return _copy(facts, "gws", f"{host}:{printable(remote_path(context, facts))}", version, is_present, note)
+
+
+def steps_of(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iterator[str]:
+    """What happens to the file next."""
+    archive, name, day = context.site.archive, facts.name, facts.day
+    state = conclusion.state
+    if conclusion.needs_operator:
+        yield f"waits for an operator: {conclusion.command}"
+    if state in (State.REFUSED, State.NOT_OF_STREAM, State.NOT_BEGUN, State.NOT_FOUND) or day is None:
+        if not conclusion.needs_operator:
+            yield "nothing"
+        return
+    is_missing = state is State.UNSETTLED or (
+        facts.source is not None and facts.source.plan and facts.source.plan.fetch
+    )
+    if state is State.UNSETTLED:
+        yield f"settled at {written(following.settles_at(facts))}"
+    if (is_missing or state is State.MISSING_LOCAL) and at_source(facts):
+        if facts.stream.enabled:
+            yield following.mirrored_by(context, name, day)
+        else:
+            yield f"nothing copies it: {name} is planned offline (enabled: false in the site file)"
+    if archive is None:
+        return
+    listings = [listing.at for listing in facts.evidence.listings.values()]
+    if state in (State.QUEUED, State.MISSING_IN_ARCHIVE) or is_missing:
+        yield following.pushed_by(context, name, archive)
+    yield following.verified_by(context, name, day, archive, min(listings, default=None))
+    if facts.finalization is None or not facts.finalization.complete:
+        yield following.finalized_at(context, name, day, archive)
+    yield from following.steps_of_scrub(context, facts)
+    yield from following.steps_of_local_copy(context, facts)
+    yield from following.steps_of_source_copy(context, facts, at_source(facts) is True)

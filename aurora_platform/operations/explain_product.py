@@ -1,0 +1,303 @@
+"""Explains the products: the camera's catalogue, videos, thumbnails and pixels, and every other product file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from operator import attrgetter
+from pathlib import Path
+
+from aurora_platform import cameras
+from aurora_platform.archive.ledger import Row
+from aurora_platform.archive.readonly import ReadOnlyRecords
+from aurora_platform.cameras import recipes
+from aurora_platform.cameras.catalog import Media, day_media, day_unreadable, media_between, newest_clips, open_readonly
+from aurora_platform.cameras.filenames import epoch_ns
+from aurora_platform.cameras.hours import HOUR, is_closed, is_complete, published
+from aurora_platform.cameras.raw_tree import scan_day
+from aurora_platform.cameras.video_inputs import read_inputs, read_no_video_record
+from aurora_platform.cameras.workspace import CameraWorkspace
+from aurora_platform.config.types import format_duration
+from aurora_platform.fs.versions import FileVersion, data_version
+from aurora_platform.layout import (
+    CATALOG,
+    DAILY_VIDEO,
+    HOURLY_THUMBNAILS,
+    LATEST_VIDEO,
+    PIXELS,
+    STAGING,
+    WXCAM,
+    ArchiveLayout,
+)
+from aurora_platform.layout.key_parts import KeyParts
+from aurora_platform.operations import explain_next as following
+from aurora_platform.operations.explain_answer import Conclusion, Context, Copy, Product, State, time_of_ns, written
+from aurora_platform.text import counted, printable
+
+_INPUTS_COMMAND = "check the named files on the camera host; a new version of a file is used by itself"
+
+
+@dataclass
+class ProductFacts:
+    """Everything that is known of a product."""
+
+    path: str
+    """Relative to ``paths.products``."""
+    version: FileVersion | None = None
+    data_version: str = ""
+    current_version: str = ""
+    """The data version of the inputs as they are now."""
+    inputs: int | None = None
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    """Why there is no product."""
+    is_copied: bool = True
+    """Whether it is copied to the archive."""
+    row: Row | None = None
+
+    @property
+    def product(self) -> Product:
+        """What the answer shows of it."""
+        excluded = {**self.excluded, **self.unreadable}
+        size = self.version.size if self.version else None
+        return Product(printable(self.path), size, self.data_version, self.inputs, excluded)
+
+
+def collect_camera_product(context: Context, parts: KeyParts, partition: str | None) -> ProductFacts:
+    """Collect the facts of a partition of a camera product."""
+    workspace = CameraWorkspace.of(context.site)
+    day = date.fromisoformat(partition[:10]) if partition else context.now.date()
+    collectors: dict[str, Callable[[], ProductFacts]] = {
+        "catalog": lambda: _catalog(workspace, day),
+        DAILY_VIDEO: lambda: _video(context, workspace, parts, day),
+        LATEST_VIDEO: lambda: _video(context, workspace, parts, None),
+        PIXELS: lambda: _pixels(workspace, parts, day),
+        HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or ""),
+    }
+    facts = context.attempt("product", collectors[parts.kind], None)
+    if facts is None:
+        facts = ProductFacts(f"{WXCAM}/{parts.camera or CATALOG}")
+    if facts.is_copied:
+        context.attempt("ledger", lambda: _read_ledger(context, facts), None)
+    return facts
+
+
+def collect_file(context: Context, path: str) -> ProductFacts:
+    """Collect the facts of a product file that is not the camera's."""
+    facts = ProductFacts(path)
+    facts.version = context.attempt("product", lambda: _version_of(context.site.paths.products / path), None)
+    facts.is_copied = context.site.archive is not None and path.split("/")[0] != STAGING
+    if facts.is_copied:
+        context.attempt("ledger", lambda: _read_ledger(context, facts), None)
+    return facts
+
+
+def _version_of(path: Path) -> FileVersion | None:
+    try:
+        return FileVersion.of(path.lstat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _read_ledger(context: Context, facts: ProductFacts) -> None:
+    archive = context.site.archive
+    records = ReadOnlyRecords(context.site)
+    if archive is None or not records.layout.ledger.exists():
+        return
+    with records.ledger() as ledger:
+        facts.row = ledger.row(archive.name, f"{ArchiveLayout.of(archive).products}/{facts.path}")
+
+
+def _relative(workspace: CameraWorkspace, path: Path) -> str:
+    return f"{WXCAM}/{path.relative_to(workspace.layout.products)}"
+
+
+def _version_now(recipe: str, media: list[Media]) -> str:
+    return data_version(recipe, (item.scanned for item in media if item.is_unchanged()))
+
+
+def _catalog(workspace: CameraWorkspace, day: date) -> ProductFacts:
+    layout = workspace.layout
+    facts = ProductFacts(_relative(workspace, layout.catalog), _version_of(layout.catalog))
+    if facts.version is None:
+        facts.note = f"there is no catalogue yet ({layout.catalog})"
+        return facts
+    with open_readonly(layout.catalog) as db:
+        media, unreadable = day_media(db, day), day_unreadable(db, layout.raw, day)
+    facts.inputs = len(media)
+    facts.unreadable = {os.path.relpath(path, layout.raw): row.reason for path, row in unreadable.items()}
+    by_path = sorted((item.scanned for item in media), key=attrgetter("path"))
+    facts.data_version = facts.current_version = data_version(recipes.CATALOG, by_path)
+    listed = {media_file.raw_path: media_file.version for media_file in media}
+    listed |= {path: row.version for path, row in unreadable.items()}
+    local = {file.raw_path: file.scanned.version for file in scan_day(layout.raw, day)}
+    behind = sum(listed.get(path) != version for path, version in local.items()) + len(listed.keys() - local.keys())
+    if behind:
+        facts.current_version = ""
+        facts.note = f"{counted(behind, 'file')} of the day added, changed or removed since it was refreshed"
+    return facts
+
+
+def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: date | None) -> ProductFacts:
+    camera, layout = str(parts.camera), workspace.layout
+    target = layout.video(camera, day) if day else layout.latest_video(camera)
+    facts = ProductFacts(_relative(workspace, target), _version_of(target))
+    made = read_inputs(target)
+    recorded = made or read_no_video_record(workspace, target)
+    if recorded is not None:
+        facts.data_version, facts.excluded = recorded.data_version, recorded.excluded
+    clips = context.attempt("catalogue", lambda: _clips(workspace, camera, day), list[Media]())
+    facts.inputs = len(clips)
+    facts.current_version = _version_now(recipes.VIDEO, clips)
+    if made is None and facts.version is not None:
+        facts.note = "Aurora did not make this file, or it is damaged: the next run replaces it"
+    elif recorded is not None and made is None:
+        facts.note = "no video can be made from its clips: all are excluded"
+    elif made is None:
+        facts.note = "no clip in the catalogue" if not clips else "no run has made it yet"
+    return facts
+
+
+def _clips(workspace: CameraWorkspace, camera: str, day: date | None) -> list[Media]:
+    with open_readonly(workspace.layout.catalog) as db:
+        return day_media(db, day, camera, "video") if day else newest_clips(db, camera, recipes.LATEST_CLIPS)
+
+
+def _pixels(workspace: CameraWorkspace, parts: KeyParts, day: date) -> ProductFacts:
+    camera = str(parts.camera)
+    target = workspace.layout.pixels(camera, day)
+    facts = ProductFacts(_relative(workspace, target), _version_of(target / "zarr.json"), is_copied=False)
+    facts.data_version, facts.excluded = cameras.pixels.published_inputs(target)
+    with open_readonly(workspace.layout.catalog) as db:
+        media = day_media(db, day, camera, "image")
+    facts.inputs, facts.current_version = len(media), _version_now(recipes.PIXELS, media)
+    if facts.version is None:
+        facts.note = "no image in the catalogue" if not media else "no run has made it yet"
+    return facts
+
+
+def _thumbnail(context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str) -> ProductFacts:
+    camera = str(parts.camera)
+    hour = datetime.strptime(partition, "%Y-%m-%d-%H:%M").replace(tzinfo=UTC)
+    target = published(workspace, camera, hour.date()).get(hour.hour)
+    if target is not None:
+        facts = ProductFacts(_relative(workspace, target), _version_of(target), inputs=1)
+        # A published thumbnail stays: its inputs are never compared again.
+        facts.data_version = facts.current_version = cameras.thumbnails.read_data_version(target)
+        return facts
+    facts = ProductFacts(_relative(workspace, workspace.layout.thumbnails(camera, hour.date())), is_copied=False)
+    if not is_closed(workspace, hour, context.now):
+        facts.note = f"the hour is open until {written(hour + HOUR + workspace.hour_closes_after)}"
+        return facts
+    with open_readonly(workspace.layout.catalog) as db:
+        facts.note = _why_no_thumbnail(context, db, workspace, camera, hour)
+        facts.inputs = len(media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR)))
+    return facts
+
+
+def _why_no_thumbnail(
+    context: Context, db: sqlite3.Connection, workspace: CameraWorkspace, camera: str, hour: datetime
+) -> str:
+    if not is_complete(db, workspace, camera, hour, context.now):
+        return "more images of this hour may arrive: the camera host was not listed since the hour closed"
+    if not media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR)):
+        return "no image of this hour in the catalogue"
+    return "no run has made it yet"
+
+
+def conclude_product(context: Context, facts: ProductFacts) -> Conclusion:
+    """The verdict on a product, and why."""
+    row = facts.row
+    if row is not None and row.parked_at and (facts.version is None or row.version == facts.version):
+        sentence = (
+            f"parked after {counted(row.attempts, 'attempt')} to copy it to the archive: "
+            f"{printable(row.last_error or 'no error was recorded')}"
+        )
+        return Conclusion(State.PARKED, sentence, True, command="remove the cause, then: aurora ledger --retry")
+    if context.problems:
+        return Conclusion(State.UNKNOWN, "it cannot be read: see the problems below", True, command="see the problems")
+    if facts.unreadable:
+        path, reason = next(iter(facts.unreadable.items()))
+        sentence = (
+            f"{counted(len(facts.unreadable), 'file')} unreadable, the first {printable(path)}: {printable(reason)}"
+        )
+        return Conclusion(State.UNREADABLE, sentence, True, command=_INPUTS_COMMAND)
+    if facts.version is None:
+        return Conclusion(State.NOT_MADE, facts.note or "there is no such file")
+    excluded = ""
+    if facts.excluded:
+        path, reason = next(iter(facts.excluded.items()))
+        number = counted(len(facts.excluded), "input")
+        excluded = f"; {number} excluded, the first {printable(path)}: {printable(reason)}"
+    if facts.inputs is not None and facts.data_version != facts.current_version:
+        why = facts.note or "its inputs have changed since it was made"
+        return Conclusion(State.OUTDATED, f"{why}{excluded}")
+    return Conclusion(State.MADE, f"{_made(facts)}{excluded}")
+
+
+def _made(facts: ProductFacts) -> str:
+    at = time_of_ns(facts.version.mtime_ns) if facts.version else None
+    of = f" from {counted(facts.inputs, 'input')}, which have not changed since" if facts.inputs is not None else ""
+    return f"made on {written(at)}{of}"
+
+
+def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]:
+    """A row per place."""
+    version, archive, row = facts.version, context.site.archive, facts.row
+    rows = [
+        Copy(
+            "local",
+            f"{context.site.paths.products}/{printable(facts.path)}",
+            is_present=version is not None,
+            size=version.size if version else None,
+            mtime=time_of_ns(version.mtime_ns) if version else None,
+            mtime_ns=version.mtime_ns if version else None,
+        )
+    ]
+    if archive is not None and facts.is_copied:
+        copied = row.version if row and row.copied_at else None
+        note = f"copied on {row.copied_at[:19]} UTC by the ledger" if row and row.copied_at else "not copied yet"
+        rows.append(
+            Copy(
+                "archive",
+                f"{archive.hosts[0].address}:{ArchiveLayout.of(archive).products}/{printable(facts.path)}",
+                is_present=copied is not None,
+                size=copied.size if copied else None,
+                mtime=time_of_ns(copied.mtime_ns) if copied else None,
+                mtime_ns=copied.mtime_ns if copied else None,
+                note=note,
+            )
+        )
+    return tuple(rows)
+
+
+def steps_of_product(
+    context: Context, parts: KeyParts | None, facts: ProductFacts, conclusion: Conclusion
+) -> Iterator[str]:
+    """What happens to a product next."""
+    site, archive = context.site, context.site.archive
+    if conclusion.needs_operator:
+        yield f"waits for an operator: {conclusion.command}"
+    if parts is not None and parts.kind == HOURLY_THUMBNAILS:
+        if conclusion.state is State.MADE:
+            yield "stays as it is: a published thumbnail is never replaced"
+        else:
+            yield f"{following.tick(context, 'thumbnails', site.live.thumbnails)} makes it when its hour is complete"
+    elif parts is not None and conclusion.state in (State.OUTDATED, State.NOT_MADE):
+        every = format_duration(site.live.every)
+        yield f"the next run of {WXCAM}_day for its day, or sensor late_days (every {every}), makes it from its inputs"
+    elif parts is not None:
+        yield "made again when one of its inputs changes"
+    if archive is None:
+        return
+    if not facts.is_copied:
+        yield "not copied to the archive" if conclusion.state is not State.NOT_MADE else "copied when it is made"
+    elif facts.version is not None and (facts.row is None or facts.row.copied_at is None):
+        schedule = (
+            (f"push_{WXCAM}_products", archive.push_wxcam) if parts else ("push_core_products", archive.push_core)
+        )
+        yield f"{following.tick(context, *schedule)} copies it to the archive"

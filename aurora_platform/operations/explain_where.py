@@ -1,0 +1,274 @@
+"""Finds what a question of ``aurora explain`` is about: an asset and its partition, a raw file, or a product."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+from aurora_platform.config.site import Site
+from aurora_platform.errors import AuroraError
+from aurora_platform.layout import (
+    ALERTS_KEY,
+    CAMERAS,
+    CATALOG_KEY,
+    CORE_PRODUCTS_KEY,
+    DAILY_PRODUCTS,
+    HEALTH_KEY,
+    HOURLY_THUMBNAILS,
+    LATEST_VIDEO,
+    WXCAM,
+    WXCAM_PRODUCTS_KEY,
+    ArchiveLayout,
+    Layout,
+    camera_keys,
+    gws_raw_key,
+    manifests_key,
+    product_key,
+    raw_key,
+    source_key,
+)
+from aurora_platform.text import printable
+
+_WITHOUT_PARTITIONS = (
+    *(HEALTH_KEY, ALERTS_KEY, CORE_PRODUCTS_KEY),
+    *(product_key(camera, LATEST_VIDEO) for camera in CAMERAS),
+)
+_HOURLY = tuple(product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS)
+_HOUR = re.compile(r"(\d{4}-\d{2}-\d{2})-([01]\d|2[0-3]):00")
+_KEY_HEADS = ("source", "raw", "gws", "manifests", "ops")
+
+
+class QuestionError(AuroraError):
+    """The argument names nothing, or several things; the message lists what may be meant."""
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of a stream, by its path relative to the stream, and the text that says where the path was found."""
+
+    stream: str
+    path: str
+    named_by: str = ""
+
+
+@dataclass(frozen=True)
+class ProductFile:
+    """A file or directory of products, by its path relative to ``paths.products``."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class AssetPartition:
+    """An asset and a partition; None: the newest, or an asset without partitions."""
+
+    key: str
+    partition: str | None = None
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A path that belongs to no stream and to no product, with the reason."""
+
+    path: str
+    why: str
+
+
+Question = RawFile | ProductFile | AssetPartition | Elsewhere
+
+
+def asset_keys(site: Site) -> list[str]:
+    """Every asset key of a site."""
+    makers = [source_key, raw_key, *([gws_raw_key, manifests_key] if site.archive else [])]
+    keys = [make(name) for make in makers for name in site.streams]
+    keys += camera_keys() if WXCAM in site.streams else []
+    if site.archive:
+        keys += [CORE_PRODUCTS_KEY, *([WXCAM_PRODUCTS_KEY] if WXCAM in site.streams else [])]
+    return [*keys, HEALTH_KEY, ALERTS_KEY]
+
+
+def has_partitions(key: str) -> bool:
+    """Whether an asset has partitions."""
+    return key not in _WITHOUT_PARTITIONS and not key.startswith(f"{source_key('')}")
+
+
+def is_hourly(key: str) -> bool:
+    """Whether the partitions of an asset are hours."""
+    return key in _HOURLY
+
+
+def day_of_partition(partition: str | None) -> date | None:
+    """The UTC day of a partition: of a day or of an hour."""
+    return None if partition is None else date.fromisoformat(partition[:10])
+
+
+def find(
+    site: Site, what: str, directory: Path, has_file: Callable[[str, str], bool], stream: str | None = None
+) -> Question:
+    """Find out what ``what`` names.
+
+    Parameters
+    ----------
+    site
+        The site.
+    what
+        An asset key with or without a partition; or a path, absolute, relative to ``directory``, or relative to a
+        stream.
+    directory
+        The current directory.
+    has_file
+        Whether a stream is recorded to have a path; decides between streams that share a directory.
+    stream
+        The stream that is meant, where several may have the path.
+
+    Raises
+    ------
+    QuestionError
+        Where nothing or several things may be meant.
+    """
+    if stream is not None and stream not in site.streams:
+        raise QuestionError(f"{printable(stream)}: not one of streams ({', '.join(site.streams)})")
+    if not what.strip():
+        raise QuestionError("name a file, or an asset as raw/cl61/2026-03-05")
+    is_path = what.startswith(("/", "./", "../")) or os.path.lexists(directory / what)
+    if not is_path and (asset := _asset(site, what)) is not None:
+        return asset
+    path = os.path.normpath(os.path.join(directory, what))
+    named = list(_of_roots(site, path)) or list(_of_roots(site, os.path.realpath(path)))
+    if not named and not is_path:
+        relative = os.path.normpath(what)
+        named = [RawFile(name, relative) for name, one in site.streams.items() if one.includes(relative)]
+        named += [RawFile(name, relative) for name in site.streams if not named and has_file(name, relative)]
+        if not named:
+            raise QuestionError(_names_nothing(site, what))
+    if not named:
+        return Elsewhere(path, "outside of every directory that the site file names")
+    return _one(site, named, has_file, stream)
+
+
+def _names_nothing(site: Site, what: str) -> str:
+    if what.split("/")[0] in _KEY_HEADS or what.startswith(f"{WXCAM}/"):
+        return f"{printable(what)}: no asset of this site. Its assets: {', '.join(asset_keys(site))}"
+    return (
+        f"{printable(what)}: no asset, no file below {os.getcwd()}, and no stream includes this path. Give the path in "
+        "full, or an asset as raw/cl61/2026-03-05."
+    )
+
+
+def _asset(site: Site, what: str) -> AssetPartition | None:
+    keys = asset_keys(site)
+    if what in keys:
+        return AssetPartition(what)
+    key, _, partition = what.rpartition("/")
+    if key not in keys:
+        return None
+    if not has_partitions(key):
+        raise QuestionError(f"{key} has no partitions: ask for {key}")
+    form = "YYYY-MM-DD-HH:00" if is_hourly(key) else "YYYY-MM-DD"
+    match = _HOUR.fullmatch(partition) if is_hourly(key) else re.fullmatch(r"(\d{4}-\d{2}-\d{2})", partition)
+    try:
+        date.fromisoformat(match[1] if match else "")
+    except ValueError:
+        raise QuestionError(f"{printable(partition)}: not a partition of {key}, which are {form} (UTC)") from None
+    return AssetPartition(key, partition)
+
+
+def _of_roots(site: Site, path: str) -> Iterator[Question]:
+    """Everything that an absolute path may be, by the roots that it is below."""
+    layout, archive = Layout.of(site), ArchiveLayout.of(site.archive) if site.archive else None
+    is_found = False
+    for name, stream in site.streams.items():
+        roots = {str(layout.raw_root(name)): "local", stream.path: f"on host {stream.host}"}
+        roots |= {archive.raw_root(stream): "in the archive"} if archive else {}
+        for root, named_by in roots.items():
+            if (relative := _below(path, root)) is not None:
+                is_found = True
+                yield RawFile(name, relative, named_by)
+    if is_found:
+        return
+    for root in (str(site.paths.products), *([archive.products] if archive else [])):
+        if (relative := _below(path, root)) is not None:
+            yield ProductFile(relative)
+            return
+    if archive and (kept := _below(path, archive.replaced)) is not None:
+        # Below a directory per transfer, at the path that it had below archive.raw.
+        yield from _of_roots(site, f"{archive.raw}/{kept.partition('/')[2]}")
+        return
+    for root in (str(site.paths.manifests), *([archive.manifests] if archive else [])):
+        if (relative := _below(path, root)) is not None:
+            yield _of_manifests(site, path, relative)
+            return
+    for key, directory in (("raw", site.paths.raw), ("state", site.paths.state)):
+        if _below(path, str(directory)) is not None:
+            yield Elsewhere(path, f"below paths.{key} ({directory}), in the directory of no stream")
+            return
+
+
+def _of_manifests(site: Site, path: str, relative: str) -> Question:
+    for name in site.streams:
+        match = re.match(rf"finalized/{name}/(\d{{4}}-\d{{2}}-\d{{2}})_{name}_", relative)
+        if match and site.archive:
+            return AssetPartition(manifests_key(name), match[1])
+    return Elsewhere(path, "a file of the manifests, which the verifications write (docs/archive.md)")
+
+
+def _below(path: str, root: str) -> str | None:
+    """The path relative to a root; None where it is not below it."""
+    try:
+        relative = str(PurePosixPath(path).relative_to(root))
+    except ValueError:
+        return None
+    return None if relative == "." else relative
+
+
+def _one(site: Site, named: list[Question], has_file: Callable[[str, str], bool], stream: str | None) -> Question:
+    """The one that is meant: of streams that share a directory, the one that includes the path, or has the file."""
+    files = {question.stream: question for question in named if isinstance(question, RawFile)}
+    if not files:
+        return named[0]
+    if stream is not None:
+        if stream not in files:
+            raise QuestionError(f"{stream} cannot have this path; these streams can: {', '.join(files)}")
+        return files[stream]
+    if len(files) > 1:
+        # The directory of one stream may lie in that of another: there, the longer root counts.
+        files = {name: one for name, one in files.items() if site.streams[name].includes(one.path)} or files
+    if len(files) > 1:
+        files = {name: one for name, one in files.items() if has_file(name, one.path)} or files
+    if len(files) > 1:
+        commands = "; ".join(f"--stream {name}" for name in files)
+        raise QuestionError(f"several streams could have {printable(next(iter(files.values())).path)}: add {commands}")
+    return next(iter(files.values()))
+
+
+def camera_product(path: str) -> AssetPartition | None:
+    """The asset partition of a product's path relative to ``paths.products``; None where it is none of the camera's."""
+    camera_layout = Layout(Path("raw"), Path(), Path(), Path(), {}).camera
+    wanted = Path(path)
+    if wanted == camera_layout.catalog or (
+        wanted.parent == camera_layout.catalog.parent and wanted.name.startswith(camera_layout.catalog.name)
+    ):
+        return AssetPartition(CATALOG_KEY)
+    digits = re.search(r"/(\d{4})(\d{2})(\d{2})(?=[./]|$)", path)
+    for camera in CAMERAS:
+        if wanted == camera_layout.latest_video(camera):
+            return AssetPartition(product_key(camera, LATEST_VIDEO))
+        try:
+            day = date(*map(int, digits.groups())) if digits else None
+        except ValueError:
+            return None
+        if day is None:
+            continue
+        if wanted == camera_layout.video(camera, day):
+            return AssetPartition(product_key(camera, DAILY_PRODUCTS[0]), str(day))
+        if wanted.is_relative_to(camera_layout.pixels(camera, day)):
+            return AssetPartition(product_key(camera, DAILY_PRODUCTS[1]), str(day))
+        if wanted.is_relative_to(camera_layout.thumbnails(camera, day)):
+            hour = re.fullmatch(r"HDR_\d{8}_(\d{2})\d{4}.*", wanted.name)
+            partition = f"{day}-{hour[1]}:00" if hour else f"{day}-12:00"
+            return AssetPartition(product_key(camera, HOURLY_THUMBNAILS), partition)
+    return None
