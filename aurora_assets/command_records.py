@@ -1,4 +1,5 @@
-"""Opens Dagster's records of a site for the command ``aurora``, through the entry point ``aurora.records``.
+"""Opens Dagster's records of a site for the command ``aurora``, through the entry points ``aurora.records`` (for ``aurora
+health``) and ``aurora.run_records`` (for ``aurora explain``).
 
 The command imports no Dagster; it loads this module only when it needs the records.
 """
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dagster import DagsterInstance
 
 from aurora_assets.instance.code_location import CodeLocation, code_location_of
+from aurora_assets.instance.explain_records import DagsterRunRecords
 from aurora_assets.instance.records import DagsterRecords
 from aurora_platform.config.site import Site
 from aurora_platform.errors import SiteError
@@ -22,6 +24,13 @@ def open_records(site: Site) -> Iterator[tuple[DagsterRecords, list[Check]]]:
     code, failed = _load_code_location(site)
     with DagsterInstance.get() as instance:
         yield DagsterRecords(instance, site, code), [failed] if failed else []
+
+
+@contextmanager
+def open_run_records(site: Site) -> Iterator[DagsterRunRecords]:
+    """Open the records of runs and checks below ``DAGSTER_HOME``; the code location is not loaded."""
+    with DagsterInstance.get() as instance:
+        yield DagsterRunRecords(instance, site)
 
 
 def _load_code_location(site: Site) -> tuple[CodeLocation | None, Check | None]:

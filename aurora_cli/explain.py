@@ -211,7 +211,7 @@ def _run_lines(every: tuple[DagsterFacts, ...]) -> Iterator[str]:
         if facts.missing:
             yield f"{facts.asset}: {facts.missing}"
             continue
-        made = f"made on {written(facts.materialized_at)}" if facts.materialized_at else "never made"
+        made = f"recorded on {written(facts.materialized_at)}" if facts.materialized_at else "no record of it"
         yield f"{facts.asset}: {made}" + (f" by {_run(facts.made_by)}" if facts.made_by else "")
         if facts.newest_run:
             yield f"  newest run: {_run(facts.newest_run)}"

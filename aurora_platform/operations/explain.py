@@ -100,8 +100,10 @@ def explain(
     else:
         answer = _of_elsewhere(context, asked, question)
     answer = _with_runs(context, answer)
-    note = following.automations_note(site)
-    steps = (*answer.next_steps, note) if note else answer.next_steps
+    notes = [following.automations_note(site)]
+    if context.problems and not answer.conclusion.needs_operator:
+        notes.insert(0, "waits for an operator: mend what is named under PROBLEMS")
+    steps = (*answer.next_steps, *filter(None, notes))
     return replace(answer, next_steps=steps, problems=tuple(dict.fromkeys(context.problems)))
 
 

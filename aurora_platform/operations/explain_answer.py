@@ -132,7 +132,7 @@ class RunFacts:
     job: str
     state: str
     started_by: str
-    """``sensor arrivals_cl61``, ``schedule push_cl61``, ``backfill ...`` or ``by hand``."""
+    """``sensor arrivals_cl61``, ``schedule push_cl61``, ``backfill ...``, or ``an operator``."""
     began_at: datetime | None = None
     ended_at: datetime | None = None
     error: str = ""

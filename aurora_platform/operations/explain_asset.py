@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from datetime import UTC, date, timedelta
 
 from aurora_platform.archive.readonly import ReadOnlyRecords
@@ -44,8 +45,10 @@ from aurora_platform.operations.explain_product import (
     steps_of_product,
 )
 from aurora_platform.operations.explain_where import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import state_of
 from aurora_platform.text import Count, counted, printable
+from aurora_platform.transport.listing import LocalSource
 
 _DAY = timedelta(days=1)
 
@@ -134,7 +137,29 @@ def _newest_day(context: Context, name: str) -> str | None:
     if not found and records.layout.fixity.exists():
         with records.evidence() as evidence:
             found |= {day} if (day := evidence.newest_day(name)) else set()
-    return str(max(found)) if found else None
+    newest = max(found, default=None) or _newest_local_day(context, name)
+    return str(newest) if newest else None
+
+
+def _newest_local_day(context: Context, name: str) -> date | None:
+    """The newest day with local files: by the directories of days, or where days have none, by listing all files."""
+    stream, root = context.site.streams[name], context.layout.raw_root(name)
+    if not root.is_dir():
+        return None
+    if stream.day_dirs:
+        days = ((context.now.date() - number * _DAY) for number in range((context.now.date() - stream.start).days + 1))
+        made = (day for day in days if any((root / day.strftime(template)).is_dir() for template in stream.day_dirs))
+        return next((day for day in made if any(raw_items(stream, root, "", {day}, Count()))), None)
+    listing = LocalSource().list(str(root), [])
+    classify, newest = Classifier(stream, Directories(stream, []), listing.clock_ns), None
+    until = time.monotonic() + context.site.limits.look.total_seconds()
+    for entry in listing.entries:
+        day = classify(entry).day if entry.is_regular else None
+        newest = max(newest or date.min, day) if day else newest
+        if time.monotonic() > until:
+            listing.entries.close()
+            break
+    return newest
 
 
 def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Subject) -> Answer:

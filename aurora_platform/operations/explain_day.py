@@ -252,6 +252,8 @@ def _of_mirror(context: Context, facts: DayFacts) -> Conclusion:
             State.UNKNOWN, f"{files}; nobody has listed this day on host {facts.stream.host}", remarks=remarks
         )
     when = "now" if survey else _when_scanned(facts)
+    if not facts.items:
+        return Conclusion(State.COMPLETE, f"no settled file at the source, listed {when}", remarks=remarks)
     return Conclusion(
         State.COMPLETE, f"{files}: every settled file of the source is local, listed {when}", remarks=remarks
     )
@@ -329,10 +331,8 @@ def steps_of_day(context: Context, facts: DayFacts, conclusion: Conclusion) -> I
         return
     if not facts.stream.enabled:
         yield f"nothing lists its host: {name} is planned offline (enabled: false in the site file)"
-    elif facts.missing or following.is_live(context, name, day):
-        yield f"a new file: {following.mirrored_by(context, name, day)}"
     else:
-        yield following.tick(context, f"reconcile_{name}", context.site.live.reconcile) + " lists the day on its host"
+        yield following.mirrored_by(context, name, day)
     if archive is None:
         return
     yield following.pushed_by(context, name, archive).replace("copies it", "copies what is new")

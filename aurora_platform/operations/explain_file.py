@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from aurora_platform.archive.compare import DIFFERENT, MatchClass
@@ -57,11 +58,13 @@ def _why_not_included(facts: FileFacts) -> str:
 
 def conclude(context: Context, facts: FileFacts) -> Conclusion:
     """The verdict on a file, and why."""
-    for step in (_of_no_stream, _of_mirror, _of_records, _of_camera, _of_places):
-        found = step(context, facts)
-        if found is not None:
-            return found
-    raise AssertionError("the last step always concludes")
+    steps = (_of_no_stream, _of_mirror, _of_records, _of_camera)
+    found = next(filter(None, (step(context, facts) for step in steps)), None) or _of_places(context, facts)
+    if facts.camera is None or facts.local is None or facts.camera.unreadable:
+        return found
+    catalog = context.layout.camera.catalog
+    state = "in the catalogue" if facts.camera.is_catalogued else "not in the catalogue yet"
+    return replace(found, remarks=(f"there is no catalogue yet ({catalog})" if facts.camera.no_catalog else state,))
 
 
 def _of_no_stream(context: Context, facts: FileFacts) -> Conclusion | None:
@@ -146,7 +149,10 @@ def _of_records(context: Context, facts: FileFacts) -> Conclusion | None:
     # A local file that is newer than the evidence may be what its host has now.
     if compared.local in DIFFERENT and facts.local is not None and (facts.source or not facts.local_differs):
         return Conclusion(State.DIFFERENT, f"{compared.local} local{_than(facts)}", True, command=repair)
-    if compared.archive in DIFFERENT and not _is_on_its_way(context, facts):
+    # Another version may be on its way; other bytes of the same version are not.
+    if compared.archive is MatchClass.CHECKSUM or (
+        compared.archive in DIFFERENT and not _is_on_its_way(context, facts)
+    ):
         return Conclusion(State.DIFFERENT, f"{compared.archive} in the archive", True, command=repair)
     return None
 
@@ -349,6 +355,7 @@ def steps_of(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iter
         else:
             yield f"nothing copies it: {name} is planned offline (enabled: false in the site file)"
     if archive is None:
+        yield "stays as it is until its host changes it"
         return
     listings = [listing.at for listing in facts.evidence.listings.values()]
     if state in (State.QUEUED, State.MISSING_IN_ARCHIVE) or is_missing:

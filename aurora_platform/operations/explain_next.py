@@ -43,8 +43,9 @@ def mirrored_by(context: Context, name: str, day: date) -> str:
     """The automation that copies a missing file of a day."""
     if is_live(context, name, day):
         every = format_duration(context.site.live.every)
-        return f"sensor arrivals_{name} (every {every}) starts {name}_day, which copies it"
-    return f"{tick(context, f'reconcile_{name}', context.site.live.reconcile)} starts {name}_day, which copies it"
+        return f"sensor arrivals_{name} (every {every}) starts {name}_day, which copies what is missing"
+    reconcile = tick(context, f"reconcile_{name}", context.site.live.reconcile)
+    return f"{reconcile} starts {name}_day, which copies what is missing"
 
 
 def pushed_by(context: Context, name: str, archive: Archive) -> str:

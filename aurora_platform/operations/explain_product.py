@@ -23,7 +23,6 @@ from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import FileVersion, data_version
 from aurora_platform.layout import (
-    CATALOG,
     DAILY_VIDEO,
     HOURLY_THUMBNAILS,
     LATEST_VIDEO,
@@ -38,6 +37,8 @@ from aurora_platform.operations.explain_answer import Conclusion, Context, Copy,
 from aurora_platform.text import counted, printable
 
 _INPUTS_COMMAND = "check the named files on the camera host; a new version of a file is used by itself"
+
+_PRODUCT, _CATALOGUE = _OWN_SECTIONS = ("product", "catalogue")
 
 
 @dataclass
@@ -78,9 +79,9 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
         PIXELS: lambda: _pixels(workspace, parts, day),
         HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or ""),
     }
-    facts = context.attempt("product", collectors[parts.kind], None)
+    facts = context.attempt(_PRODUCT, collectors[parts.kind], None)
     if facts is None:
-        facts = ProductFacts(f"{WXCAM}/{parts.camera or CATALOG}")
+        facts = ProductFacts("/".join(filter(None, (WXCAM, parts.camera, parts.kind))))
     if facts.is_copied:
         context.attempt("ledger", lambda: _read_ledger(context, facts), None)
     return facts
@@ -89,7 +90,7 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
 def collect_file(context: Context, path: str) -> ProductFacts:
     """Collect the facts of a product file that is not the camera's."""
     facts = ProductFacts(path)
-    facts.version = context.attempt("product", lambda: _version_of(context.site.paths.products / path), None)
+    facts.version = context.attempt(_PRODUCT, lambda: _version_of(context.site.paths.products / path), None)
     facts.is_copied = context.site.archive is not None and path.split("/")[0] != STAGING
     if facts.is_copied:
         context.attempt("ledger", lambda: _read_ledger(context, facts), None)
@@ -150,7 +151,7 @@ def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: d
     recorded = made or read_no_video_record(workspace, target)
     if recorded is not None:
         facts.data_version, facts.excluded = recorded.data_version, recorded.excluded
-    clips = context.attempt("catalogue", lambda: _clips(workspace, camera, day), list[Media]())
+    clips = context.attempt(_CATALOGUE, lambda: _clips(workspace, camera, day), list[Media]())
     facts.inputs = len(clips)
     facts.current_version = _version_now(recipes.VIDEO, clips)
     if made is None and facts.version is not None:
@@ -158,11 +159,13 @@ def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: d
     elif recorded is not None and made is None:
         facts.note = "no video can be made from its clips: all are excluded"
     elif made is None:
-        facts.note = "no clip in the catalogue" if not clips else "no run has made it yet"
+        facts.note = "no run has made it yet" if clips else _no_input(workspace, "clip")
     return facts
 
 
 def _clips(workspace: CameraWorkspace, camera: str, day: date | None) -> list[Media]:
+    if not workspace.layout.catalog.exists():
+        return []
     with open_readonly(workspace.layout.catalog) as db:
         return day_media(db, day, camera, "video") if day else newest_clips(db, camera, recipes.LATEST_CLIPS)
 
@@ -170,14 +173,30 @@ def _clips(workspace: CameraWorkspace, camera: str, day: date | None) -> list[Me
 def _pixels(workspace: CameraWorkspace, parts: KeyParts, day: date) -> ProductFacts:
     camera = str(parts.camera)
     target = workspace.layout.pixels(camera, day)
-    facts = ProductFacts(_relative(workspace, target), _version_of(target / "zarr.json"), is_copied=False)
+    facts = ProductFacts(_relative(workspace, target), _version_of_group(target), is_copied=False)
     facts.data_version, facts.excluded = cameras.pixels.published_inputs(target)
-    with open_readonly(workspace.layout.catalog) as db:
-        media = day_media(db, day, camera, "image")
+    media = []
+    if workspace.layout.catalog.exists():
+        with open_readonly(workspace.layout.catalog) as db:
+            media = day_media(db, day, camera, "image")
     facts.inputs, facts.current_version = len(media), _version_now(recipes.PIXELS, media)
     if facts.version is None:
-        facts.note = "no image in the catalogue" if not media else "no run has made it yet"
+        facts.note = "no run has made it yet" if media else _no_input(workspace, "image")
     return facts
+
+
+def _version_of_group(target: Path) -> FileVersion | None:
+    """The mtime of the metadata, which is written last, and the size of all files."""
+    made = _version_of(target / "zarr.json")
+    if made is None:
+        return None
+    size = sum(path.lstat().st_size for path in target.rglob("*") if path.is_file())
+    return FileVersion(size, made.mtime_ns)
+
+
+def _no_input(workspace: CameraWorkspace, kind: str) -> str:
+    catalog = workspace.layout.catalog
+    return f"no {kind} in the catalogue" if catalog.exists() else f"there is no catalogue yet ({catalog})"
 
 
 def _thumbnail(context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str) -> ProductFacts:
@@ -192,6 +211,9 @@ def _thumbnail(context: Context, workspace: CameraWorkspace, parts: KeyParts, pa
     facts = ProductFacts(_relative(workspace, workspace.layout.thumbnails(camera, hour.date())), is_copied=False)
     if not is_closed(workspace, hour, context.now):
         facts.note = f"the hour is open until {written(hour + HOUR + workspace.hour_closes_after)}"
+        return facts
+    if not workspace.layout.catalog.exists():
+        facts.note = _no_input(workspace, "image")
         return facts
     with open_readonly(workspace.layout.catalog) as db:
         facts.note = _why_no_thumbnail(context, db, workspace, camera, hour)
@@ -218,8 +240,9 @@ def conclude_product(context: Context, facts: ProductFacts) -> Conclusion:
             f"{printable(row.last_error or 'no error was recorded')}"
         )
         return Conclusion(State.PARKED, sentence, True, command="remove the cause, then: aurora ledger --retry")
-    if context.problems:
-        return Conclusion(State.UNKNOWN, "it cannot be read: see the problems below", True, command="see the problems")
+    if any(problem.section in _OWN_SECTIONS for problem in context.problems):
+        command = "mend what is named under PROBLEMS"
+        return Conclusion(State.UNKNOWN, "it, or its inputs, cannot be read", True, command=command)
     if facts.unreadable:
         path, reason = next(iter(facts.unreadable.items()))
         sentence = (

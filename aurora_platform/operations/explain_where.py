@@ -134,20 +134,35 @@ def find(
         raise QuestionError(f"{printable(stream)}: not one of streams ({', '.join(site.streams)})")
     if not what.strip():
         raise QuestionError("name a file, or an asset as raw/cl61/2026-03-05")
-    is_path = what.startswith(("/", "./", "../")) or os.path.lexists(directory / what)
-    if not is_path and (asset := _asset(site, what)) is not None:
-        return asset
     path = os.path.normpath(os.path.join(directory, what))
+    is_path = what.startswith(("/", "./", "../")) or os.path.isfile(path)
+    wrong_partition: QuestionError | None = None
+    try:
+        if not is_path and (asset := _asset(site, what)) is not None:
+            return asset
+    except QuestionError as error:
+        wrong_partition = error
     named = list(_of_roots(site, path)) or list(_of_roots(site, os.path.realpath(path)))
-    if not named and not is_path:
-        relative = os.path.normpath(what)
-        named = [RawFile(name, relative) for name, one in site.streams.items() if one.includes(relative)]
-        named += [RawFile(name, relative) for name in site.streams if not named and has_file(name, relative)]
+    if not is_path and not os.path.lexists(path):
+        # Nothing of this name is in the current directory, so its root alone says little.
+        named = [one for one in named if _is_included(site, one)] or _of_streams(site, os.path.normpath(what), has_file)
         if not named:
-            raise QuestionError(_names_nothing(site, what))
+            raise wrong_partition or QuestionError(_names_nothing(site, what))
     if not named:
         return Elsewhere(path, "outside of every directory that the site file names")
     return _one(site, named, has_file, stream)
+
+
+def _is_included(site: Site, question: Question) -> bool:
+    if isinstance(question, RawFile):
+        return site.streams[question.stream].includes(question.path)
+    return not isinstance(question, Elsewhere)
+
+
+def _of_streams(site: Site, path: str, has_file: Callable[[str, str], bool]) -> list[Question]:
+    """The streams that a relative path may be of: those that include it, else those that have it."""
+    named: list[Question] = [RawFile(name, path) for name, one in site.streams.items() if one.includes(path)]
+    return named or [RawFile(name, path) for name in site.streams if has_file(name, path)]
 
 
 def _names_nothing(site: Site, what: str) -> str:
