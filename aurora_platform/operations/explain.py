@@ -99,7 +99,7 @@ def explain(
         answer = _of_product_file(context, asked, question)
     else:
         answer = _of_elsewhere(context, asked, question)
-    answer = _with_runs(context, answer)
+    answer = _with_failed_checks(_with_runs(context, answer))
     notes = [following.automations_note(site)]
     if context.problems and not answer.conclusion.needs_operator:
         notes.insert(0, "waits for an operator: mend what is named under PROBLEMS")
@@ -158,6 +158,17 @@ def _of_elsewhere(context: Context, asked: str, question: Elsewhere) -> Answer:
     subject = Subject("file", (f"{printable(question.path)} belongs to no stream: {question.why}",), path=question.path)
     conclusion = Conclusion(State.NOT_OF_STREAM, f"not copied: {question.why}")
     return Answer(asked, context.now, subject, conclusion, next_steps=("nothing",))
+
+
+def _with_failed_checks(answer: Answer) -> Answer:
+    """Let an operator act where a check of the partition that was asked for has failed with an error."""
+    if answer.subject.kind == "file":
+        return answer  # the checks are about all files of the day
+    failed = [check for facts in answer.dagster for check in facts.failed_checks if check.severity == "ERROR"]
+    if not failed or answer.conclusion.needs_operator:
+        return answer
+    steps = (f"waits for an operator: the check {failed[0].name} failed: {failed[0].sentence}", *answer.next_steps)
+    return replace(answer, conclusion=replace(answer.conclusion, needs_operator=True), next_steps=steps)
 
 
 def _with_runs(context: Context, answer: Answer) -> Answer:

@@ -211,7 +211,9 @@ def _not_verified(context: Context, facts: FileFacts) -> Conclusion:
         return Conclusion(State.PUSHED, f"copied to the archive on {row.copied_at[:19]} UTC, not verified yet")
     last = f"; the last attempt failed: {printable(row.last_error)}" if row and row.last_error else ""
     if _is_on_its_way(context, facts):
-        return Conclusion(State.QUEUED, f"local, not in the archive yet{last}")
+        found = facts.compared.archive if facts.compared else MatchClass.MISSING
+        in_archive = f"{found} in the archive, to be sent again" if found in DIFFERENT else "not in the archive yet"
+        return Conclusion(State.QUEUED, f"local, {in_archive}{last}")
     bound = format_duration(archive.pending)
     return Conclusion(
         State.MISSING_IN_ARCHIVE,
