@@ -27,7 +27,7 @@ from dagster._core.storage.tags import (
 )
 
 from aurora_assets.asset_keys import asset_key
-from aurora_assets.instance.check_results import LOOK_BACK, Span, records_of, standing_results
+from aurora_assets.instance.check_results import Span, records_of, standing_results
 from aurora_platform.config.site import Site
 from aurora_platform.operations.explain_answer import DagsterFacts, FailedCheckFacts, RunFacts
 from aurora_platform.text import printable
@@ -102,7 +102,7 @@ class DagsterRunRecords:
 
     def _failed_checks(self, key: AssetKey, partition: str | None) -> tuple[FailedCheckFacts, ...]:
         """The failed results that stand, of this partition or of no partition."""
-        since = datetime.now(UTC) - min(LOOK_BACK, self.site.live.keep_runs)
+        since = datetime.now(UTC) - self.site.live.keep_runs
         found = []
         for check, standing in standing_results(self.instance, self._check_keys(key), since).items():
             results = [one for one in standing.results if _is_about(one.of, partition)][:1]

@@ -255,6 +255,15 @@ class Ledger(Database):
         ).fetchone()
         return Counts(group, *(value or 0 for value in row))
 
+    def waiting_since(self, archive: str, group: str, day: date) -> datetime | None:
+        """When the oldest queued file of a day was queued; None without queued files."""
+        (queued_at,) = self._db.execute(
+            "SELECT min(queued_at) FROM file WHERE archive = ? AND file_group = ? AND day = ? AND copied_at IS NULL"
+            " AND parked_at IS NULL",
+            (archive, group, str(day)),
+        ).fetchone()
+        return None if queued_at is None else datetime.fromisoformat(queued_at)
+
     def mark_copied(self, archive: str, listed: Iterable[ScannedEntry[str]]) -> int:
         """Mark files as copied by a listing of the archive; returns how many rows changed.
 

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.config.site import Site
-from aurora_platform.layout import gws_raw_key, manifests_key, raw_key
+from aurora_platform.layout import (
+    ALERTS_KEY,
+    CORE_PRODUCTS_KEY,
+    HEALTH_KEY,
+    OPS_MONITOR,
+    gws_raw_key,
+    manifests_key,
+    raw_key,
+)
 from aurora_platform.layout.key_parts import parts_of
 from aurora_platform.operations import explain_next as following
 from aurora_platform.operations.explain_answer import (
@@ -147,11 +155,19 @@ def _of_raw_file(context: Context, asked: str, question: RawFile) -> Answer:
 def _of_product_file(context: Context, asked: str, question: ProductFile) -> Answer:
     facts = collect_file(context, question.path)
     conclusion = conclude_product(context, facts)
-    subject = Subject("product", (f"{printable(question.path)}, a file of paths.products",), path=question.path)
+    lines = (f"{printable(question.path)}, a file of paths.products",)
+    subject = Subject("product", lines, asset=_asset_of_product(context, question.path), path=question.path)
     steps = tuple(steps_of_product(context, None, facts, conclusion))
     return Answer(
         asked, context.now, subject, conclusion, copies_of_product(context, facts), facts.product, next_steps=steps
     )
+
+
+def _asset_of_product(context: Context, path: str) -> str | None:
+    """The asset whose runs make a product file, or copy it to the archive."""
+    if path.startswith(f"{OPS_MONITOR}/"):
+        return ALERTS_KEY if path.startswith(f"{OPS_MONITOR}/alerts") else HEALTH_KEY
+    return CORE_PRODUCTS_KEY if context.site.archive is not None else None
 
 
 def _of_elsewhere(context: Context, asked: str, question: Elsewhere) -> Answer:

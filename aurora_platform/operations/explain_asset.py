@@ -12,7 +12,7 @@ from aurora_platform.archive.selection import raw_items
 from aurora_platform.cameras.catalog import newest_days, open_readonly
 from aurora_platform.config.types import format_duration
 from aurora_platform.health.alert_rules import collector_check
-from aurora_platform.health.freshness import at_source
+from aurora_platform.health.freshness import measure_source
 from aurora_platform.health.models import Level
 from aurora_platform.layout import (
     ALERTS_KEY,
@@ -46,7 +46,7 @@ from aurora_platform.operations.explain_product import (
 )
 from aurora_platform.operations.explain_where import AssetPartition, day_of_partition, has_partitions, is_hourly
 from aurora_platform.streams.classify import Classifier, Directories
-from aurora_platform.streams.state import state_of
+from aurora_platform.streams.state import read_source_state
 from aurora_platform.text import Count, counted, printable
 from aurora_platform.transport.listing import LocalSource
 
@@ -194,12 +194,12 @@ def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) 
 def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
     name = str(subject.stream)
     stream = context.site.streams[name]
-    fresh = at_source(context.site, name, stream, context.now)
-    state = state_of(context.layout.freshness(name))
+    fresh = measure_source(context.site, name, stream, context.now)
+    state = read_source_state(context.layout.freshness(name))
     failed = state.failed_since is not None
     needs_operator = failed or fresh.level in (Level.AMBER, Level.RED)
-    known = State.UNKNOWN if failed or state.seen_at is None else State.COMPLETE
-    conclusion = Conclusion(known, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
+    listed = State.UNKNOWN if failed or state.seen_at is None else State.COMPLETE
+    conclusion = Conclusion(listed, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
     copy = Copy(
         "source",
         f"{stream.host}:{stream.path}",

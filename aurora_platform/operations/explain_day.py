@@ -25,7 +25,7 @@ from aurora_platform.operations.explain_answer import (
     time_of,
     written,
 )
-from aurora_platform.streams.state import DayAtSource, days_at_source
+from aurora_platform.streams.state import DayAtSource, read_days_at_source
 from aurora_platform.text import Count, counted, printable
 from aurora_platform.transport.listing import LocalSource
 from aurora_platform.transport.protocols import Source
@@ -49,6 +49,8 @@ class DayFacts:
     verdict: Verdict | None = None
     released: int = 0
     counts: Counts | None = None
+    waiting_since: datetime | None = None
+    """When the oldest queued file was queued."""
     parked: list[Row] = field(default_factory=list)
     held: list[tuple[Item, str]] = field(default_factory=list)
     finalization: DayFinalization | None = None
@@ -56,8 +58,9 @@ class DayFacts:
     @property
     def missing(self) -> int | None:
         """How many settled files of the source are not local; None where nobody knows."""
-        known = self.survey or self.last_scan
-        return None if known is None else known.missing
+        scanned = self.survey or self.last_scan
+        # A retired file may still be on its host: it is not copied again.
+        return None if scanned is None else max(0, scanned.missing - self.released)
 
 
 def collect_day(context: Context, name: str, day: date) -> DayFacts:
@@ -66,7 +69,7 @@ def collect_day(context: Context, name: str, day: date) -> DayFacts:
     context.attempt("local copies", lambda: _list_local(context, facts), None)
     context.attempt("source", lambda: _scan_source(context, facts), None)
     facts.last_scan = context.attempt(
-        "source", lambda: days_at_source(context.layout.days_at_source(name)).get(day), None
+        "source", lambda: read_days_at_source(context.layout.days_at_source(name)).get(day), None
     )
     if context.site.archive is not None:
         records = ReadOnlyRecords(context.site)
@@ -115,6 +118,7 @@ def _read_ledger(records: ReadOnlyRecords, facts: DayFacts) -> None:
     archive, group = records.archive.name, raw_group(facts.name)
     with records.ledger() as ledger:
         facts.counts = ledger.counts_of_day(archive, group, facts.day)
+        facts.waiting_since = ledger.waiting_since(archive, group, facts.day)
         facts.parked = [row for row in ledger.parked(archive, group) if row.day == str(facts.day)]
         waiting = list(ledger.open_items(archive, group, facts.items))
     facts.held = StreamGuard(records, facts.name).decide(waiting).held
@@ -291,7 +295,13 @@ def _of_pushes(context: Context, facts: DayFacts) -> Conclusion:
     states = f"{counts.copied} copied, {counts.verified} verified, {counts.queued} queued"
     sentence = f"{counted(counts.files, 'file')} in the ledger: {states}"
     if counts.queued:
-        return Conclusion(State.QUEUED, sentence)
+        archive = context.site.archive
+        assert archive is not None
+        if facts.waiting_since is None or context.now <= facts.waiting_since + archive.pending:
+            return Conclusion(State.QUEUED, sentence)
+        command = f"check the runs of push_{name}, and the archive's hosts with: aurora audit"
+        late = f"{sentence}, the oldest since {written(facts.waiting_since)}"
+        return Conclusion(State.MISSING_IN_ARCHIVE, late, True, command=command)
     return Conclusion(State.VERIFIED if counts.verified == counts.files else State.PUSHED, sentence)
 
 

@@ -22,9 +22,10 @@ from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.layout import WXCAM, ArchiveLayout, Side
-from aurora_platform.mirror.plan import DayPlan, Decider, Plan
+from aurora_platform.mirror.plan import DayPlan, EntryPlanner, Plan
 from aurora_platform.operations.explain_answer import Context
 from aurora_platform.streams.classify import Classification, Classifier, Directories
+from aurora_platform.streams.state import DayAtSource, read_days_at_source
 from aurora_platform.transport.listing import ListedEntry, LocalSource
 
 
@@ -76,6 +77,8 @@ class FileFacts:
     arrived_ns: int | None = None
     """ctime of the local file."""
     source: SourceFacts | None = None
+    last_scan: DayAtSource | None = None
+    """The last scan of the day on its host, by the sensor or the mirror."""
     evidence: EvidenceFacts = field(default_factory=EvidenceFacts)
     classified: Classification | None = None
     finalization: Finalization | None = None
@@ -116,6 +119,9 @@ def collect(context: Context, name: str, path: str) -> FileFacts:
     _find_source(context, facts)
     _find_day(facts)
     _classify(context, facts)
+    if facts.source is None and (day := facts.day) is not None:
+        path_of_scans = context.layout.days_at_source(name)
+        facts.last_scan = context.attempt("source", lambda: read_days_at_source(path_of_scans).get(day), None)
     if facts.day is not None and has_records:
         if is_readable:
             context.attempt("evidence", lambda: _read_day(context, records, facts), None)
@@ -178,14 +184,14 @@ def _find_source(context: Context, facts: FileFacts) -> None:
     if host.is_local:
         clock_ns = int(context.now.timestamp() * 10**6) * 1000
         this_machine = LocalSource(lambda: clock_ns)
-        # Without what is below: wthis_machine the path is a directory it is not walked.
+        # Without what is below: where the path is a directory it is not walked.
         listing = context.attempt(
             "source", lambda: this_machine.list(facts.stream.path, [facts.path], without=["*"]), None
         )
     elif context.source_of is not None:
         source = context.source_of(facts.name)
         directories = Directories(facts.stream, [facts.day] if facts.day else [])
-        listing = context.attempt("source", lambda: directories.listing(source, facts.stream.path), None)
+        listing = context.attempt("source", lambda: directories.list_source(source, facts.stream.path), None)
     else:
         return
     if listing is None:
@@ -213,7 +219,8 @@ def _plan(context: Context, facts: FileFacts, found: SourceFacts) -> None:
         return
     plan = Plan({facts.day: DayPlan(facts.day)})
     root = context.layout.raw_root(facts.name)
-    Decider(facts.stream, Directories(facts.stream, [facts.day]), found.clock_ns, root)(found.entry, plan)
+    planner = EntryPlanner(facts.stream, Directories(facts.stream, [facts.day]), found.clock_ns, root)
+    planner.add_to(plan, found.entry)
     found.plan = plan.days[facts.day]
 
 

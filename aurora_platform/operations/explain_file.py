@@ -60,11 +60,23 @@ def conclude(context: Context, facts: FileFacts) -> Conclusion:
     """The verdict on a file, and why."""
     steps = (_of_no_stream, _of_mirror, _of_records, _of_camera)
     found = next(filter(None, (step(context, facts) for step in steps)), None) or _of_places(context, facts)
+    return replace(found, remarks=tuple(_remarks(context, facts)))
+
+
+def _remarks(context: Context, facts: FileFacts) -> Iterator[str]:
+    scan = facts.last_scan
+    if scan is not None:
+        at, counts = (
+            written(time_of_ns(scan.clock_ns)),
+            f"{scan.missing} missing local, {scan.unsettled} still being written",
+        )
+        yield f"the last scan of its day on its host, at {at}, found: {counts}"
     if facts.camera is None or facts.local is None or facts.camera.unreadable:
-        return found
-    catalog = context.layout.camera.catalog
-    state = "in the catalogue" if facts.camera.is_catalogued else "not in the catalogue yet"
-    return replace(found, remarks=(f"there is no catalogue yet ({catalog})" if facts.camera.no_catalog else state,))
+        return
+    if facts.camera.no_catalog:
+        yield f"there is no catalogue yet ({context.layout.camera.catalog})"
+    else:
+        yield "in the catalogue" if facts.camera.is_catalogued else "not in the catalogue yet"
 
 
 def _of_no_stream(context: Context, facts: FileFacts) -> Conclusion | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
+from aurora_assets.instance.explain_records import DagsterRunRecords
+from aurora_platform.operations.explain_answer import DagsterFacts
 from aurora_simulator.ssh_server import SshServer
 from tests.archive.dagster_site import FILES, Platform
 from tests.aurora_cli.parts import parse_json
@@ -56,12 +58,12 @@ def test_a_run_of_a_range_is_shown_for_each_of_its_days(platform: Platform) -> N
             "dagster/backfill": "abcdefgh",
         },
     )
+    records = DagsterRunRecords(platform.instance, platform.site)
     for day in (date(2026, 3, 4), DAY, date(2026, 3, 6)):
-        [raw] = parse_json(platform.aurora("explain", f"raw/met/{day}", "--json"))["dagster"]
-        assert raw["made_by"]["run_id"] == done.run_id
-        assert raw["made_by"]["started_by"] == "backfill abcdefgh"
-    [raw] = parse_json(platform.aurora("explain", "raw/met/2026-03-07", "--json"))["dagster"]
-    assert (raw["made_by"], raw["newest_run"], raw["materialized_at"]) == (None, None, None)
+        made_by = records.facts("raw/met", str(day)).made_by
+        assert made_by is not None
+        assert (made_by.run_id, made_by.started_by) == (done.run_id, "backfill abcdefgh")
+    assert records.facts("raw/met", "2026-03-07") == DagsterFacts("raw/met", "2026-03-07")
 
 
 def test_runs_and_failed_checks_of_a_day_are_those_of_dagsters_records(platform: Platform) -> None:
