@@ -35,6 +35,7 @@ RUN_RECORDS = "aurora.run_records"
 type OpenRunRecords = Callable[[Site], AbstractContextManager[RunRecords]]
 
 _SHORT = 12  # digits of a SHA-256 in the table
+_TO_THE_MINUTE = len("YYYY-MM-DD HH:MM")
 _MOST_EXCLUDED = 10
 
 
@@ -158,16 +159,16 @@ def _show_copies(copies: tuple[Copy, ...]) -> None:
         "present": lambda copy: {True: "yes", False: "no", None: "?"}[copy.is_present],
         "files": lambda copy: "" if copy.files is None else str(copy.files),
         "size": lambda copy: "" if copy.size is None else human_size(copy.size),
-        "mtime (UTC)": lambda copy: _time(copy.mtime),
+        "mtime": lambda copy: _time(copy.mtime),
         "SHA-256": lambda copy: (copy.sha256 or "")[:_SHORT],
-        "listed (UTC)": lambda copy: _time(copy.listed_at),
-        "verified (UTC)": lambda copy: _time(copy.read_at),
+        "listed": lambda copy: _time(copy.listed_at)[:_TO_THE_MINUTE],
+        "verified": lambda copy: _time(copy.read_at)[:_TO_THE_MINUTE],
         "as finalized": lambda copy: "" if copy.is_finalized is None else _MARKS[copy.is_finalized],
         "note": lambda copy: copy.note,
     }
     shown = {name: cell for name, cell in columns.items() if any(cell(copy) for copy in copies)}
     rows: list[list[str | Text]] = [[cell(copy) for cell in shown.values()] for copy in copies]
-    print_table("Copies", list(shown), rows)
+    print_table("Copies (times are UTC)", list(shown), rows)
     for copy in copies:
         print_line(f"  {copy.place}: {copy.location}", "dim")
 

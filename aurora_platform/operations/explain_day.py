@@ -360,9 +360,13 @@ def _steps_of_age(context: Context, facts: DayFacts) -> Iterator[str]:
     if retired is None:
         yield f"the local copies stay: the site file has no retention.raw.{facts.name}"
     else:
-        yield f"local copies may be retired from {written(retired)} on (aurora retire {facts.name})"
+        yield f"local copies may be retired {_from(context, retired)} (aurora retire {facts.name})"
     if not facts.stream.prunable:
         yield "never pruned on its host (prunable: false in the site file)"
     else:
         at = following.end_of_day(facts.day) + archive.prune_after
-        yield f"may be pruned on its host from {written(at)} on, if all is verified then (aurora prune --plan)"
+        yield f"may be pruned on its host {_from(context, at)}, if its whole stream is verified (aurora prune --plan)"
+
+
+def _from(context: Context, at: datetime) -> str:
+    return f"since {written(at)}" if at <= context.now else f"from {written(at)} on"

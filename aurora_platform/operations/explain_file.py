@@ -377,6 +377,8 @@ def steps_of(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iter
     yield following.verified_by(context, name, day, archive, min(listings, default=None))
     if facts.finalization is None or not facts.finalization.complete:
         yield following.finalized_at(context, name, day, archive)
+    if conclusion.needs_operator:
+        return  # nothing is deleted of what is not in order
     yield from following.steps_of_scrub(context, facts)
     yield from following.steps_of_local_copy(context, facts)
     yield from following.steps_of_source_copy(context, facts, at_source(facts) is True)

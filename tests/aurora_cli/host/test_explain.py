@@ -19,7 +19,14 @@ from tests.aurora_cli.parts import FILES, ROOT, SECOND, Observatory, parse_json,
 from tests.hiding import hiding
 
 NAME = "0/met_20260305_000.csv"
-SECTIONS = ["What it is", "Verdict", "Copies", f"Finalization of {DAY}", "Runs and checks", "What happens next"]
+SECTIONS = [
+    "What it is",
+    "Verdict",
+    "Copies (times are UTC)",
+    f"Finalization of {DAY}",
+    "Runs and checks",
+    "What happens next",
+]
 
 
 @pytest.fixture

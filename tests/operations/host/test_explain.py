@@ -264,7 +264,7 @@ def test_a_file_whose_local_copy_retention_deleted_is_retired(finalized: Explain
     assert (answer.conclusion.state, answer.needs_operator) == (State.RETIRED, False)
     assert f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M}" in answer.conclusion.sentence
     assert [copy.is_present for copy in answer.copies] == [True, False, True]
-    assert finalized.explain(f"raw/met/{DAY}").conclusion.state is not State.INCOMPLETE
+    assert finalized.explain(f"raw/met/{DAY}").conclusion.state is State.RETIRED
 
 
 def test_a_file_that_may_be_pruned_on_its_host_is_told_so(finalized: ExplainedSite) -> None:
