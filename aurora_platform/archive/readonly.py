@@ -24,6 +24,7 @@ class ReadOnlyEvidence(Evidence):
             raise EvidenceError(f"{path}: there is no evidence yet. The first verification makes it.")
         try:
             self._open_readonly(path, _WAIT_SECONDS, script, EVIDENCE)
+            _require_tables(self._db)
         except sqlite3.OperationalError as error:
             raise EvidenceError(f"{path}: cannot be read ({error})") from None
         except sqlite3.DatabaseError as error:
@@ -38,10 +39,20 @@ class ReadOnlyLedger(Ledger):
             raise LedgerError(f"{path}: there is no ledger yet. The first push makes it.")
         try:
             self._open_readonly(path, _WAIT_SECONDS, "", LEDGER)
+            _require_tables(self._db)
         except sqlite3.OperationalError as error:
             raise LedgerError(f"{path}: cannot be read ({error})") from None
         except sqlite3.DatabaseError as error:
             raise not_ours(error) from None
+
+
+def _require_tables(db: sqlite3.Connection) -> None:
+    """Raise where a database is empty, as a full disk leaves it: the next writer makes its tables."""
+    try:
+        db.execute("SELECT 1 FROM file LIMIT 1")
+    except sqlite3.Error:
+        db.close()
+        raise
 
 
 class ReadOnlyRecords(Records):

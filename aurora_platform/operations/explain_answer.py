@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal, Protocol
 
 from aurora_platform.config.site import Site
@@ -228,12 +229,14 @@ class Context:
     def layout(self) -> Layout:
         return Layout.of(self.site)
 
-    def attempt[T](self, section: str, work: Callable[[], T], default: T) -> T:
-        """Do a part of the work; where it fails the answer says so, and the other parts go on."""
+    def attempt[T](self, section: str, work: Callable[[], T], default: T, file: Path | None = None) -> T:
+        """Do a part of the work; where it fails the answer says so, with the ``file``, and the other parts go on."""
         try:
             return work()
         except Exception as error:
-            self.problems.append(Problem(section, describe(error)))
+            message = describe(error)
+            is_named = file is None or str(file) in message
+            self.problems.append(Problem(section, message if is_named else f"{file}: {message}"))
             return default
 
 

@@ -16,6 +16,7 @@ from aurora_platform.health.freshness import measure_source
 from aurora_platform.health.models import Level
 from aurora_platform.layout import (
     ALERTS_KEY,
+    CAMERAS,
     CORE_PRODUCTS,
     HEALTH_KEY,
     HOURLY_THUMBNAILS,
@@ -58,7 +59,8 @@ def explain_asset(context: Context, asked: str, question: AssetPartition) -> Ans
     key, parts = question.key, parts_of(question.key)
     partition = question.partition
     if partition is None and has_partitions(key):
-        partition = context.attempt("partition", lambda: newest_partition(context, key, parts), None)
+        file = context.layout.camera.catalog if parts.part == "cameras" else context.layout.fixity
+        partition = context.attempt("newest partition", lambda: newest_partition(context, key, parts), None, file)
         partition = partition or default_partition(context, key)
     subject = _subject(context, key, parts, partition, is_newest=question.partition is None)
     if parts.kind in ("raw", "gws_raw", "manifests"):
@@ -110,7 +112,7 @@ def _newest_product(context: Context, parts: KeyParts) -> str | None:
         day = _newest_name(directory, r"\d{8}")
         name = _newest_name(directory / day, r"HDR_\d{8}_\d{6}.*") if day else None
         return f"{_as_day(day)}-{name[13:15]}:00" if day and name else None
-    cameras = [parts.camera] if parts.camera else sorted(os.listdir(layout.products / VIDEOS))
+    cameras = [parts.camera] if parts.camera else CAMERAS
     names = [_newest_name(layout.products / VIDEOS / str(camera), r"\d{8}\.mp4") for camera in cameras]
     return _as_day(max((name for name in names if name), default=None))
 
@@ -265,7 +267,8 @@ def _of_pushed_products(context: Context, asked: str, subject: Subject) -> Answe
     conclusion = context.attempt(
         "ledger",
         lambda: _conclude_group(context, group, subject.day),
-        Conclusion(State.UNKNOWN, "the ledger cannot be read", True),
+        Conclusion(State.UNKNOWN, "the ledger cannot be read", True, command="mend what is named under PROBLEMS"),
+        context.layout.ledger,
     )
     steps = [f"waits for an operator: {conclusion.command}"] if conclusion.needs_operator else []
     schedule, cron = f"push_{group}", archive.push_core if is_core else archive.push_wxcam

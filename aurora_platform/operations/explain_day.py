@@ -45,6 +45,8 @@ class DayFacts:
     survey: DaySurvey | None = None
     """The source, listed now."""
     last_scan: DayAtSource | None = None
+    has_evidence: bool = False
+    """Whether the site has evidence of any day."""
     listings: Mapping[Side, ListingRecord] = field(default_factory=dict)
     verdict: Verdict | None = None
     released: int = 0
@@ -73,8 +75,8 @@ def collect_day(context: Context, name: str, day: date) -> DayFacts:
     )
     if context.site.archive is not None:
         records = ReadOnlyRecords(context.site)
-        context.attempt("evidence", lambda: _read_evidence(records, facts), None)
-        context.attempt("ledger", lambda: _read_ledger(records, facts), None)
+        context.attempt("evidence", lambda: _read_evidence(records, facts), None, records.layout.fixity)
+        context.attempt("ledger", lambda: _read_ledger(records, facts), None, records.layout.ledger)
         facts.finalization = finalization_of(context, name, day, facts.verdict, facts.listings)
     return facts
 
@@ -106,6 +108,7 @@ def _read_evidence(records: ReadOnlyRecords, facts: DayFacts) -> None:
     if not records.layout.fixity.exists():
         return
     with records.evidence() as evidence:
+        facts.has_evidence = True
         facts.listings = evidence.listings(facts.name, facts.day)
         text = evidence.verdict(facts.name, facts.day)
         facts.verdict = Verdict.from_json(text) if text else None
@@ -313,9 +316,14 @@ def _problems_of(found: Verdict, classes: str) -> str:
 def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
     found, finalization = facts.verdict, facts.finalization
     errors = [f"{side}: {printable(one.error)}" for side, one in facts.listings.items() if one.error]
+    if found is None and errors:
+        return Conclusion(State.UNKNOWN, "; ".join(errors), True, command="aurora audit")
     if found is None:
-        why = "; ".join(errors) or "the day was never verified"
-        return Conclusion(State.UNKNOWN, why, bool(errors), command="aurora audit" if errors else "")
+        archive = context.site.archive
+        assert archive is not None
+        is_late = facts.has_evidence and context.now > following.end_of_day(facts.day) + archive.evidence_valid
+        command = f"check the runs of verify_{facts.name}" if is_late else ""
+        return Conclusion(State.UNKNOWN, "the day was never verified", is_late, command=command)
     if errors:
         sentence = f"not everything could be listed: {'; '.join(errors)}"
         return Conclusion(State.UNKNOWN, sentence, True, command="aurora audit")

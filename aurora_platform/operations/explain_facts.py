@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 
 from aurora_platform import cameras
 from aurora_platform.archive.compare import Bounds, Clocks, Compared, Verdict, compare_day
@@ -21,7 +22,7 @@ from aurora_platform.cameras.video_inputs import read_inputs, read_no_video_reco
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
-from aurora_platform.layout import WXCAM, ArchiveLayout, Side
+from aurora_platform.layout import DAILY_VIDEO, PIXELS, WXCAM, ArchiveLayout, Side, product_key
 from aurora_platform.mirror.plan import DayPlan, EntryPlanner, Plan
 from aurora_platform.operations.explain_answer import Context
 from aurora_platform.streams.classify import Classification, Classifier, Directories
@@ -114,7 +115,7 @@ def collect(context: Context, name: str, path: str) -> FileFacts:
     has_records, is_readable = context.site.archive is not None and _is_utf8(path), False
     if has_records:
         # First the records of the path alone: they may be the only ones that have an mtime, and so a day.
-        is_readable = context.attempt("evidence", lambda: _read_records(records, facts), False)
+        is_readable = context.attempt("evidence", lambda: _read_records(records, facts), False, records.layout.fixity)
     _find_day(facts)
     _find_source(context, facts)
     _find_day(facts)
@@ -124,15 +125,16 @@ def collect(context: Context, name: str, path: str) -> FileFacts:
         facts.last_scan = context.attempt("source", lambda: read_days_at_source(path_of_scans).get(day), None)
     if facts.day is not None and has_records:
         if is_readable:
-            context.attempt("evidence", lambda: _read_day(context, records, facts), None)
+            context.attempt("evidence", lambda: _read_day(context, records, facts), None, records.layout.fixity)
         context.attempt("finalization", lambda: _read_finalization(records, facts), None)
-        context.attempt("ledger", lambda: _read_ledger(context, records, facts), None)
-        context.attempt("guard of finalized files", lambda: _ask_guard(context, records, facts), None)
+        context.attempt("ledger", lambda: _read_ledger(context, records, facts), None, records.layout.ledger)
+        context.attempt("evidence", lambda: _ask_guard(context, records, facts), None, records.layout.fixity)
         _compare(context, facts)
     if name == WXCAM and facts.day is not None and _is_utf8(path):
         facts.camera = CameraFacts()
-        context.attempt("catalogue", lambda: _read_catalog(context, facts), None)
-        context.attempt("products", lambda: _read_exclusions(context, facts), None)
+        context.attempt("catalogue", lambda: _read_catalog(context, facts), None, context.layout.camera.catalog)
+        product = product_of(context, facts.path, facts.day)
+        context.attempt("product", lambda: _read_exclusions(context, facts), None, product)
     return facts
 
 
@@ -321,15 +323,23 @@ def _read_exclusions(context: Context, facts: FileFacts) -> None:
     camera = camera_of(facts.path)
     if camera is None:
         return
-    workspace = CameraWorkspace.of(context.site)
-    if facts.path.lower().endswith(".mp4"):
-        video = workspace.layout.video(camera, facts.day)
-        inputs = read_inputs(video) or read_no_video_record(workspace, video)
-        product, excluded = "daily_video", inputs.excluded if inputs else {}
+    workspace, product = CameraWorkspace.of(context.site), product_of(context, facts.path, facts.day)
+    assert product is not None
+    if product.suffix == ".mp4":
+        inputs = read_inputs(product) or read_no_video_record(workspace, product)
+        kind, excluded = DAILY_VIDEO, inputs.excluded if inputs else {}
     else:
-        product, excluded = "pixels", cameras.pixels.published_inputs(workspace.layout.pixels(camera, facts.day))[1]
+        kind, excluded = PIXELS, cameras.pixels.published_inputs(product)[1]
     if facts.path in excluded:
-        facts.camera.excluded[f"{WXCAM}/{camera}/{product}"] = excluded[facts.path]
+        facts.camera.excluded[product_key(camera, kind)] = excluded[facts.path]
+
+
+def product_of(context: Context, path: str, day: date) -> Path | None:
+    """The product of a day that excludes files of this kind: the video for a clip, the pixels for an image."""
+    camera, layout = camera_of(path), context.layout.camera
+    if camera is None:
+        return None
+    return layout.video(camera, day) if path.lower().endswith(".mp4") else layout.pixels(camera, day)
 
 
 def camera_of(path: str) -> str | None:

@@ -79,11 +79,13 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
         PIXELS: lambda: _pixels(workspace, parts, day),
         HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or ""),
     }
-    facts = context.attempt(_PRODUCT, collectors[parts.kind], None)
+    layout, camera = context.layout.camera, str(parts.camera)
+    files = {PIXELS: layout.pixels(camera, day), DAILY_VIDEO: layout.video(camera, day)}
+    facts = context.attempt(_PRODUCT, collectors[parts.kind], None, files.get(parts.kind, layout.catalog))
     if facts is None:
         facts = ProductFacts("/".join(filter(None, (WXCAM, parts.camera, parts.kind))))
     if facts.is_copied:
-        context.attempt("ledger", lambda: _read_ledger(context, facts), None)
+        context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
     return facts
 
 
@@ -93,7 +95,7 @@ def collect_file(context: Context, path: str) -> ProductFacts:
     facts.version = context.attempt(_PRODUCT, lambda: _version_of(context.site.paths.products / path), None)
     facts.is_copied = context.site.archive is not None and path.split("/")[0] != STAGING
     if facts.is_copied:
-        context.attempt("ledger", lambda: _read_ledger(context, facts), None)
+        context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
     return facts
 
 
@@ -151,7 +153,7 @@ def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: d
     recorded = made or read_no_video_record(workspace, target)
     if recorded is not None:
         facts.data_version, facts.excluded = recorded.data_version, recorded.excluded
-    clips = context.attempt(_CATALOGUE, lambda: _clips(workspace, camera, day), list[Media]())
+    clips = context.attempt(_CATALOGUE, lambda: _clips(workspace, camera, day), list[Media](), layout.catalog)
     facts.inputs = len(clips)
     facts.current_version = _version_now(recipes.VIDEO, clips)
     if made is None and facts.version is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path, PurePosixPath
 
@@ -132,7 +132,7 @@ def find(
     """
     if stream is not None and stream not in site.streams:
         raise QuestionError(f"{printable(stream)}: not one of streams ({', '.join(site.streams)})")
-    if not what.strip():
+    if not what.strip() or "\0" in what:
         raise QuestionError("name a file, or an asset as raw/cl61/2026-03-05")
     path = os.path.normpath(os.path.join(directory, what))
     is_path = what.startswith(("/", "./", "../")) or os.path.isfile(path)
@@ -155,14 +155,23 @@ def find(
 
 def _is_included(site: Site, question: Question) -> bool:
     if isinstance(question, RawFile):
-        return site.streams[question.stream].includes(question.path)
+        return _names_a_day(site, question.stream, question.path)
     return not isinstance(question, Elsewhere)
 
 
+def _names_a_day(site: Site, name: str, path: str) -> bool:
+    """Whether a path is clearly of a stream: one may include everything, so its name must tell a day as well."""
+    stream = site.streams[name]
+    return stream.includes(path) and (stream.day == "mtime" or stream.day_of(path, 0) is not None)
+
+
 def _of_streams(site: Site, path: str, has_file: Callable[[str, str], bool]) -> list[Question]:
-    """The streams that a relative path may be of: those that include it, else those that have it."""
-    named: list[Question] = [RawFile(name, path) for name, one in site.streams.items() if one.includes(path)]
-    return named or [RawFile(name, path) for name in site.streams if has_file(name, path)]
+    """What a relative path may be: of the streams whose rules fit, else of those that have it, else below a root."""
+    named: list[Question] = [RawFile(name, path) for name in site.streams if _names_a_day(site, name, path)]
+    named = named or [RawFile(name, path) for name in site.streams if has_file(name, path)]
+    if not named and camera_product(path) is not None:
+        named = [ProductFile(path)]
+    return named or [one for one in _of_roots(site, f"{site.paths.raw}/{path}") if _is_included(site, one)]
 
 
 def _names_nothing(site: Site, what: str) -> str:
@@ -211,7 +220,10 @@ def _of_roots(site: Site, path: str) -> Iterator[Question]:
             return
     if archive and (kept := _below(path, archive.replaced)) is not None:
         # Below a directory per transfer, at the path that it had below archive.raw.
-        yield from _of_roots(site, f"{archive.raw}/{kept.partition('/')[2]}")
+        for question in _of_roots(site, f"{archive.raw}/{kept.partition('/')[2]}"):
+            if isinstance(question, RawFile):
+                question = replace(question, named_by="an earlier version that the archive keeps: archive.replaced")
+            yield question
         return
     for root in (str(site.paths.manifests), *([archive.manifests] if archive else [])):
         if (relative := _below(path, root)) is not None:
