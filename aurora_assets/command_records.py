@@ -1,5 +1,6 @@
-"""Opens Dagster's records of a site for the command ``aurora``, through the entry points ``aurora.records`` (for ``aurora
-health``) and ``aurora.run_records`` (for ``aurora explain``).
+"""Opens Dagster's records of a site for the command ``aurora``, through entry points.
+
+``aurora.records`` is for ``aurora health``, ``aurora.run_records`` for ``aurora explain``.
 
 The command imports no Dagster; it loads this module only when it needs the records.
 """

@@ -27,7 +27,7 @@ from dagster._core.storage.tags import (
 )
 
 from aurora_assets.asset_keys import asset_key
-from aurora_assets.instance.check_results import Span, records_of, standing_results
+from aurora_assets.instance.check_results import MAX_RESULT_AGE, Span, open_failures, records_of
 from aurora_platform.config.site import Site
 from aurora_platform.operations.explain_answer import DagsterFacts, FailedCheckFacts, RunFacts
 from aurora_platform.text import printable
@@ -101,11 +101,11 @@ class DagsterRunRecords:
         return "no reason was recorded"
 
     def _failed_checks(self, key: AssetKey, partition: str | None) -> tuple[FailedCheckFacts, ...]:
-        """The failed results that stand, of this partition or of no partition."""
-        since = datetime.now(UTC) - self.site.live.keep_runs
+        """The failed results that no newer result replaces, of this partition or of no partition."""
+        since = datetime.now(UTC) - min(MAX_RESULT_AGE, self.site.live.keep_runs)
         found = []
-        for check, standing in standing_results(self.instance, self._check_keys(key), since).items():
-            results = [one for one in standing.results if _is_about(one.of, partition)][:1]
+        for check, failures in open_failures(self.instance, self._check_keys(key), since).items():
+            results = [one for one in failures.results if _is_about(one.span, partition)][:1]
             for record in records_of(self.instance, results).get(check, []):
                 evaluation = record.evaluation
                 text = (evaluation.description if evaluation else "") or "no reason was recorded"
