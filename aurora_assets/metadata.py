@@ -13,6 +13,7 @@ from typing import Any
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
+    AssetExecutionContext,
     MetadataValue,
     TableColumn,
     TableRecord,
@@ -55,9 +56,22 @@ def metadata_of(report: object) -> Metadata:
         if show.unit == "bytes":
             found[name.replace("bytes", "size")] = human_size(value)
             numbers[name] = value
+        elif show.unit == "bytes/s":
+            found |= {name: f"{human_size(value)}/s"} if value else {}
         else:
             found |= _entries(name, value, show)
     return found | numbers
+
+
+def attach(context: AssetExecutionContext, by_partition: Mapping[str, Metadata], of_run: Metadata) -> Metadata:
+    """Attach metadata to the partitions of a run; returns what is left for the materialization itself.
+
+    The UI shows metadata in their order. With one partition, its own values come first, then those of the run.
+    """
+    alone = len(by_partition) == 1
+    for key, metadata in by_partition.items():
+        context.add_asset_metadata({**metadata, **of_run} if alone else metadata, partition_key=key)
+    return {} if alone else of_run
 
 
 def _entries(name: str, value: Any, show: Show) -> Metadata:

@@ -16,8 +16,8 @@ class Show:
 
     name: str = ""
     """Its name; the field's where empty."""
-    unit: Literal["", "bytes"] = ""
-    """``bytes``: also in a form for people (1.3 GB)."""
+    unit: Literal["", "bytes", "bytes/s"] = ""
+    """``bytes``: also in a form for people (1.3 GB); ``bytes/s``: only in that form."""
     rank: int = 9
     """The lowest comes first; values of one rank come in the order of the class."""
     rare: bool = False

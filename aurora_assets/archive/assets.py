@@ -28,7 +28,7 @@ from aurora_assets.archive.checks import (
 )
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import Metadata, column_schema, common_version, coverage, metadata_of
+from aurora_assets.metadata import Metadata, attach, column_schema, common_version, coverage, metadata_of
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import archive as archiving
 from aurora_platform.archive.compare import Verdict
@@ -94,12 +94,12 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         partitions_def=daily(stream.start),
         pool=RAW_POOL,
         place=layout.raw_root(stream),
-        placeholders={"description": stream.description, "replaced": layout.replaced},
+        placeholders={"name": name, "description": stream.description, "replaced": layout.replaced},
         metadata={"started_by": f"schedule push_{name} (live window), its condition (older days)"},
         check_specs=[parked_spec(gws_raw_key(name)), stay_spec(gws_raw_key(name))],
     )
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        """{description} The copy in the archive, one partition per UTC day.
+        """The copy of the files of {name} in the archive, one partition per UTC day. {description}
 
         Copied from the local files by rsync, through the first archive host that works; nothing is ever deleted. Where
         a file of a finalized day is replaced, the earlier version is kept in `{replaced}`.
@@ -206,9 +206,10 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         )
         key, report = manifests_key(name), outcome.report
         context.log.info(report.summary())
-        for day in report.days:
-            sentence = {"sentence": day.error or day.verdict.sentence()}
-            context.add_asset_metadata(sentence | metadata_of(day.verdict), partition_key=day.day.isoformat())
+        verdicts = {
+            day.day.isoformat(): {"sentence": day.error or day.verdict.sentence(), **metadata_of(day.verdict)}
+            for day in report.days
+        }
         pushed = list[PushReport]()
         if "gws" not in report.errors:  # an archive that cannot be listed has no new finalizations
             with records.ledger() as ledger:
@@ -217,13 +218,17 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
                 pushed = archiving.push_plan.push_finalizations(records, pushing, name, days)
         not_copied = Count.sum_of(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
-            metadata={
-                "summary": report.summary(),
-                **metadata_of(outcome.summary),
-                **metadata_of(report),
-                **metadata_of(outcome),
-                "finalizations_copied": sum(push.files for push in pushed),
-            },
+            metadata=attach(
+                context,
+                verdicts,
+                {
+                    "summary": report.summary(),
+                    **metadata_of(outcome.summary),
+                    **metadata_of(report),
+                    **metadata_of(outcome),
+                    "finalizations_copied": sum(push.files for push in pushed),
+                },
+            ),
             data_version=DataVersion(common_version([day.error or day.verdict.as_json() for day in report.days])),
             check_results=[
                 no_settled_gap(key, report, _coverage(site, name)),
@@ -260,15 +265,15 @@ def _push_result(
     """The result of a push: its own metadata and checks, and the ledger's counts per day."""
     for report in reports:
         context.log.info(report.summary())
-    versions = []
-    for day in days:
-        versions.append(ledger.data_version(archive.name, group, [day]))
-        counts = metadata_of(ledger.counts_of_day(archive.name, group, day))
-        context.add_asset_metadata(counts | {"outputs_sha256": versions[-1]}, partition_key=day.isoformat())
+    versions = {day: ledger.data_version(archive.name, group, [day]) for day in days}
+    counts = {
+        day.isoformat(): metadata_of(ledger.counts_of_day(archive.name, group, day)) | {"outputs_sha256": version}
+        for day, version in versions.items()
+    }
     rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
     return MaterializeResult(
-        metadata=_push_metadata(reports) | rebuilt,
-        data_version=DataVersion(common_version(versions)),
+        metadata=attach(context, counts, _push_metadata(reports) | rebuilt),
+        data_version=DataVersion(common_version(list(versions.values()))),
         check_results=[nothing_parked(key, reports), *more_checks],
     )
 

@@ -90,7 +90,7 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
 
     @_camera_asset(camera, DAILY_VIDEO, recipes.VIDEO, place, partitions_def=daily(start))
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
-        """The sky of one UTC day as one video from the {label}: H.264, plays in every browser.
+        """The sky of one UTC day as one video from the {label} camera: H.264, plays in every browser.
 
         Made from the day's hourly clips: their frames are copied, not encoded again. A clip with other settings is
         converted once; a clip that cannot be used is left out, with the reason.
@@ -111,7 +111,7 @@ def _latest_video(site: Site, workspace: CameraWorkspace, camera: str) -> Assets
 
     @_camera_asset(camera, LATEST_VIDEO, recipes.VIDEO, place, deps=[newest])
     def latest_video(context: AssetExecutionContext) -> MaterializeResult:
-        """The newest hours of the sky as one video from the {label}. The dashboard plays it first.
+        """The newest hours of the sky as one video from the {label} camera. The dashboard plays it first.
 
         Made from the newest {clips} hourly clips, also across midnight, like the daily video.
         """
@@ -128,7 +128,7 @@ def _hourly_thumbnails(site: Site, workspace: CameraWorkspace, camera: str) -> A
 
     @_camera_asset(camera, HOURLY_THUMBNAILS, recipes.THUMBNAIL, place, partitions_def=hourly(start))
     def hourly_thumbnails(context: AssetExecutionContext) -> MaterializeResult:
-        """One small picture of the sky per hour from the {label}: a JPEG of at most {side} px.
+        """One small picture of the sky per hour from the {label} camera: a JPEG of at most {side} px.
 
         Made from the image nearest to half past, when the hour is over and all its images have arrived. Never replaced,
         because web pages keep its URL.
@@ -157,7 +157,7 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
 
     @_camera_asset(camera, PIXELS, recipes.PIXELS, place, partitions_def=daily(start))
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
-        """All images of one UTC day from the {label} as one array: `image` (time, y, x, channel), uint8 RGB.
+        """All images of one UTC day from the {label} camera as one array: `image` (time, y, x, channel), uint8 RGB.
 
         Made from the catalogued images. A Zarr v3 group in which every chunk is the original JPEG, byte for byte: read
         it with `aurora_platform.open_pixels` or `xarray.open_zarr`.

@@ -14,7 +14,7 @@ from dagster import (
 
 from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import common_version, metadata_of
+from aurora_assets.metadata import attach, common_version, metadata_of
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import mirror
 from aurora_platform.config.site import Site
@@ -29,7 +29,7 @@ def source_specs(site: Site) -> list[AssetSpec]:
     return [
         AssetSpec(
             source_key(name),
-            description=f"{stream.description} The original files on their host, which Aurora only reads."
+            description=f"The original files of {name} on their host, which Aurora only reads. {stream.description}"
             + ("" if stream.enabled else " PLANNED OFFLINE: not listed.")
             + f"\n\nPath: `{stream.path}` on host `{stream.host}`",
             metadata={
@@ -60,14 +60,14 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         pool=f"mirror_{name}",
         code_version=RECIPE,
         place=root,
-        placeholders={"description": stream.description, "host": stream.host, "settle": settle},
+        placeholders={"name": name, "description": stream.description, "host": stream.host, "settle": settle},
         metadata={
             "settle": settle,
             "started_by": f"sensor arrivals_{name} (live window), schedule reconcile_{name} (older days)",
         },
     )
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
-        """{description} The local copy of the original files, one partition per UTC day.
+        """The local copy of the files of {name}, one partition per UTC day. {description}
 
         Copied by rsync from host `{host}` with the same relative paths and mtimes; nothing is ever deleted. A file that
         changed less than {settle} ago is still being written: a later run copies it.
@@ -94,10 +94,9 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         if all(day.day >= live_from for day in report.days):
             # A pass over old days does not show the current state of the source.
             context.log_event(AssetObservation(source_key(name), metadata=metadata_of(report.source)))
-        for day in report.days:
-            context.add_asset_metadata(metadata_of(day), partition_key=day.day.isoformat())
+        days = {day.day.isoformat(): metadata_of(day) for day in report.days}
         return MaterializeResult(
-            metadata={"summary": report.summary(), **metadata_of(report)},
+            metadata=attach(context, days, {"summary": report.summary(), **metadata_of(report)}),
             data_version=DataVersion(common_version([day.data_version for day in report.days])),
         )
 

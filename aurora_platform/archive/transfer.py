@@ -72,8 +72,8 @@ class PushReport:
     host_errors: Annotated[Mapping[str, str], Show("hosts_that_did_not_work", rare=True)]
     """The hosts that did not work, each with its error."""
     seen: Annotated[int, SHOWN]
-    files: Annotated[int, Show(rank=1)]
-    bytes: Annotated[int, Show(unit="bytes", rank=2)]
+    files: Annotated[int, Show("pushed_files", rank=1)]
+    bytes: Annotated[int, Show("pushed_bytes", unit="bytes", rank=2)]
     seconds: Annotated[float, SHOWN]
     unchanged: Annotated[int, SHOWN]
     unsettled: Annotated[Count, Show(rank=4)]
@@ -113,7 +113,7 @@ class PushReport:
         )
 
     @property
-    def rate(self) -> Annotated[float, Show("rate_bytes_per_s", rare=True)]:
+    def rate(self) -> Annotated[float, Show(unit="bytes/s")]:
         """Bytes per second over the whole push."""
         return self.bytes / self.seconds if self.seconds else 0.0
 

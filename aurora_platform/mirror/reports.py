@@ -66,7 +66,7 @@ class MirrorReport:
         return sum(day.unsettled.total for day in self.days)
 
     @property
-    def rate(self) -> Annotated[float, Show("rate_bytes_per_s", rare=True)]:
+    def rate(self) -> Annotated[float, Show(unit="bytes/s")]:
         """Bytes per second, over the whole pass."""
         return self.total("bytes") / self.seconds if self.seconds else 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_a_day_is_pushed_proved_and_finalized_locally_and_in_the_archive(filled:
     values = metadata(done, "gws", "raw", "met")
     assert (values["files"], values["copied"], values["queued"], values["host"]) == (5, 5, 0, values["host"])
     assert values["host"].startswith("127.0.0.11")
-    assert values["rate_bytes_per_s"] > 0
+    assert re.fullmatch(r"[0-9.]+ [kMG]?B/s", values["rate"])
     assert checks(done)["nothing_parked"].passed
     archived = filled.home / "gws/raw/met"
     assert {path.name: path.read_bytes() for path in archived.iterdir()} == FILES
