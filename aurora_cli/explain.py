@@ -1,11 +1,9 @@
 """``aurora explain``: everything that is known about a file, or about an asset and a partition. It writes nothing."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from rich.text import Text
 
 from aurora_cli.console import print_json, print_line, print_table
 from aurora_cli.context import load_site_or_exit, read_only_connections
+from aurora_cli.dagster_records import find_opener
 from aurora_platform.config.site import Site
 from aurora_platform.operations.explain import explain
 from aurora_platform.operations.explain_answer import (
@@ -86,34 +85,16 @@ def _sources(site: Site) -> Iterator[Callable[[str], Source]]:
 @contextmanager
 def _open_run_records(site: Site) -> Iterator[RunRecords]:
     """Open Dagster's records of runs, if there are any."""
-    home = os.environ.get("DAGSTER_HOME")
-    if not home or not Path(home).is_dir():
-        yield NoRunRecords("set DAGSTER_HOME to the directory of Dagster's records to see runs and checks")
-    elif not Path(home, "history").is_dir():
-        # If opened, Dagster would create its databases in it.
-        yield NoRunRecords(f"DAGSTER_HOME ({home}) has no records: was the platform ever started with it?")
-    elif (open_records := _load_opener()) is None:
-        yield NoRunRecords("Dagster is not installed: make setup, or pip install 'aurora-platform[server]'")
-    else:
-        with ExitStack() as stack:
-            try:
-                records = stack.enter_context(open_records(site))
-            except Exception as error:  # damaged records, another version, ...: the other sections are shown
-                records = NoRunRecords(f"Dagster's records in {home} cannot be opened: {type(error).__name__}: {error}")
-            yield records
-
-
-def _load_opener() -> OpenRunRecords | None:
-    """Load the function that opens Dagster's records of runs; None if Dagster is not installed."""
-    for entry_point in entry_points(group=RUN_RECORDS):
+    opener: OpenRunRecords | str = find_opener(RUN_RECORDS)
+    if isinstance(opener, str):
+        yield NoRunRecords(opener)
+        return
+    with ExitStack() as stack:
         try:
-            opener: OpenRunRecords = entry_point.load()
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "dagster":
-                raise
-        else:
-            return opener
-    return None
+            records = stack.enter_context(opener(site))
+        except Exception as error:  # damaged records, another version, ...: the other sections are shown
+            records = NoRunRecords(f"Dagster's records cannot be opened: {type(error).__name__}: {error}")
+        yield records
 
 
 def _show(answer: Answer) -> None:

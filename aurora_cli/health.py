@@ -1,11 +1,9 @@
 """``aurora health``: observe the site now and show the checks in a terminal. It writes nothing."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -13,6 +11,7 @@ from rich.text import Text
 
 from aurora_cli.console import console, print_json, print_line, print_table
 from aurora_cli.context import load_site_or_exit, read_only_connections
+from aurora_cli.dagster_records import find_opener
 from aurora_platform.config.site import Site
 from aurora_platform.health.alert_rules import collector_check
 from aurora_platform.health.assessment import sorted_by_level
@@ -71,30 +70,12 @@ def _observe(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
 @contextmanager
 def _open_records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
     """Open Dagster's records, if there are any; yields them and more checks of the platform."""
-    home = os.environ.get("DAGSTER_HOME")
-    if not home or not Path(home).is_dir():
-        yield NoRecords("DAGSTER_HOME is not set, or is not a directory"), []
-    elif not Path(home, "history").is_dir():
-        # If opened, Dagster would create its databases in it.
-        yield NoRecords("DAGSTER_HOME has no records: was the platform ever started with it?"), []
-    elif (open_records := _load_opener()) is None:
-        yield NoRecords("Dagster is not installed: pip install 'aurora-platform[server]'"), []
+    opener: OpenRecords | str = find_opener(RECORDS)
+    if isinstance(opener, str):
+        yield NoRecords(opener), []
     else:
-        with open_records(site) as opened:
+        with opener(site) as opened:
             yield opened
-
-
-def _load_opener() -> OpenRecords | None:
-    """Load the function that opens Dagster's records of a site; None if Dagster is not installed."""
-    for entry_point in entry_points(group=RECORDS):
-        try:
-            opener: OpenRecords = entry_point.load()
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "dagster":
-                raise
-        else:
-            return opener
-    return None
 
 
 def _show(snapshot: Snapshot, assessment: Assessment, is_all: bool) -> None:

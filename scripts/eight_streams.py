@@ -1,9 +1,11 @@
 """Make a site of eight streams with an archive, as a picture of a real one: what ``make screenshots`` shows.
 
 The simulator writes two days of all instruments and some hours of the camera; the archive is a directory behind an sshd
-on a loopback address, which ends with the block. Everything is below ``.aurora/eight``; a second start goes on with it.
+on a loopback address, which ends with the block. Everything is below ``.aurora/eight``, or the directory
+``AURORA_EIGHT`` of the environment; a second start goes on with it.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,7 +21,7 @@ from aurora_simulator import CameraSpec, InstrumentSpec, simulate, simulate_inst
 from aurora_simulator.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".aurora" / "eight"
+HOME = Path(os.environ.get("AURORA_EIGHT", ROOT / ".aurora" / "eight"))
 _SETTLED = timedelta(minutes=20)
 _CAMERA_HOURS = 3
 

@@ -60,12 +60,12 @@ LIVE_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
 
 # These show a site of eight streams with an archive (scripts/eight_streams.py): make screenshots SCREENSHOTS=--eight
 EIGHT_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
-    "eight-catalog": ("/assets", 1500, 2500, ()),
+    "eight-catalog": ("/assets", 1500, 1900, ()),
     "eight-asset": ("/assets/raw/cl61?view=overview", 1500, 1500, ()),
     "eight-partitions": ("/assets/raw/cl61?view=partitions", 1500, 950, ()),
     "eight-pixels": ("/assets/wxcam/fish_hdr/pixels?view=overview", 1500, 1500, ()),
     "eight-manifests": ("/assets/manifests/wxcam?view=overview", 1500, 1500, ()),
-    "eight-lineage": ("/asset-groups", 2400, 2200, ()),
+    "eight-lineage": ("/asset-groups", 1600, 700, ()),
     "eight-checks": ("/assets/manifests/wxcam?view=checks", 1500, 800, ()),
     "eight-jobs": ("/jobs", 1500, 1700, ()),
     "eight-automation": ("/automation", 1500, 2400, ()),
