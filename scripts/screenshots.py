@@ -63,7 +63,6 @@ EIGHT_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "eight-catalog": ("/assets", 1500, 1900, ()),
     "eight-asset": ("/assets/raw/cl61?view=overview", 1500, 1500, ()),
     "eight-partitions": ("/assets/raw/cl61?view=partitions", 1500, 950, ()),
-    "eight-pixels": ("/assets/wxcam/fish_hdr/pixels?view=overview", 1500, 1500, ()),
     "eight-manifests": ("/assets/manifests/wxcam?view=overview", 1500, 1500, ()),
     "eight-lineage": ("/asset-groups", 1600, 700, ()),
     "eight-checks": ("/assets/manifests/wxcam?view=checks", 1500, 800, ()),
