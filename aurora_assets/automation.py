@@ -31,7 +31,7 @@ _FAILED = (AutomationCondition.cron_tick_passed("5 * * * *") & AutomationConditi
 )
 
 WHEN_ITS_INPUT_CHANGED = ((_INPUT_CHANGED.since_last_handled() | _FAILED) & _INPUTS_READY).with_label(
-    "its input changed"
+    "runs when its input changes"
 )
 
 
@@ -46,4 +46,4 @@ def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
     old = ~AutomationCondition.in_latest_time_window(window).with_label("in the live window")
     # The day must be old when it changes: a change in the live window does not count later, when the day is old.
     changed = (old & _INPUT_CHANGED).since_last_handled() | (old & _FAILED)
-    return (changed & _INPUTS_READY).with_label("the input of an old day changed")
+    return (changed & _INPUTS_READY).with_label("runs when the input of an old day changes")

@@ -40,7 +40,7 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
         _job(
             day_job_name(name),
             AssetSelection.assets(raw_key(name)).without_checks(),
-            f"Mirror: copies the new files of {name} of one UTC day from their host.",
+            f"Mirror: copies one UTC day of new files of {name} from their host.",
         )
         for name in site.streams
         if name != WXCAM
@@ -48,7 +48,11 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     checks = AssetSelection.checks_for_assets(*raws) - _freshness(raws)
     all_jobs += [
         _job(CHECK_JOB, checks, "Checks: compares the local copies of today and yesterday with what every host has."),
-        _job(HEALTH_JOB, AssetSelection.groups("ops"), "Health: examines everything, writes the report, mails alerts."),
+        _job(
+            HEALTH_JOB,
+            AssetSelection.groups("ops"),
+            "Health: checks everything, writes the report, sends alerts by mail.",
+        ),
         *(_camera_jobs() if WXCAM in site.streams else []),
         *(_archive_jobs(site) if site.archive else []),
     ]
@@ -85,15 +89,15 @@ def verify_job_name(stream: str) -> str:
 
 def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     all_jobs = [
-        _job(CORE_JOB, AssetSelection.assets(CORE_PRODUCTS), "Archive: copies all new small products to the archive.")
+        _job(CORE_JOB, AssetSelection.assets(CORE_PRODUCTS), "Archive: copies new products, except the sky camera's.")
     ]
     for name in site.streams:
         push, verify = _assets_with_checks(gws_raw_key(name)), AssetSelection.assets(manifests_key(name))
-        push_text = f"Archive: copies the new files of {name} of one UTC day to the archive."
-        verify_text = f"Archive: verifies one UTC day of {name} in all three places; finalizes a complete day."
+        push_text = f"Archive: copies one UTC day of new files of {name} to the archive."
+        verify_text = f"Archive: compares one UTC day of {name} at source, local and archive; finalizes a complete day."
         all_jobs += [_job(push_job_name(name), push, push_text), _job(verify_job_name(name), verify, verify_text)]
     if WXCAM in site.streams:
-        text = "Archive: copies the sky camera's videos, thumbnails and catalogue of one UTC day to the archive."
+        text = "Archive: copies one UTC day of the sky camera's videos, thumbnails and catalogue to the archive."
         all_jobs.append(_job(push_job_name(layout.WXCAM_PRODUCTS), AssetSelection.assets(WXCAM_PRODUCTS), text))
     return all_jobs
 
@@ -103,8 +107,8 @@ def _camera_jobs() -> "list[UnresolvedAssetJobDefinition]":
     hourly = [product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS]
     # Without the mirror's checks: they would list the host again, and the catalogue would wait for it.
     day = _assets_with_checks(*daily) - AssetSelection.checks_for_assets(raw_key(WXCAM))
-    text = "Camera: copies one UTC day from the camera host; makes catalogue, videos and pixels."
+    text = "Camera: copies one UTC day from the camera host; makes catalogue, videos and the pixel store."
     return [
         _job(day_job_name(WXCAM), day, text),
-        _job(HOURS_JOB, _assets_with_checks(*hourly), "Camera: makes the hourly thumbnails of closed hours."),
+        _job(HOURS_JOB, _assets_with_checks(*hourly), "Camera: makes the thumbnails of hours that are over."),
     ]

@@ -16,6 +16,7 @@ from aurora_platform import archive
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.reports import Backlog
 from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
 from aurora_platform.layout import WXCAM
 from schedules.aurora_schedule import aurora_schedule
 
@@ -40,8 +41,8 @@ def archive_schedules(site: Site) -> list[ScheduleDefinition]:
 def _push_raw(site: Site, name: str) -> ScheduleDefinition:
     assert site.archive is not None
     text = (
-        f"Copies new files of {name} to the archive: those of the live window, and those of older days for which a "
-        "verification has found files missing."
+        f"Copies new files of {name} to the archive: those of the last {format_duration(site.streams[name].lookback)}, "
+        "and those of older days for which a verification has found files missing."
     )
 
     def find_backlog(ledger: Ledger, days: Sequence[date]) -> Backlog:
@@ -87,7 +88,7 @@ def _push_days(
 def _push_core(site: Site) -> ScheduleDefinition:
     assert site.archive is not None
 
-    text = "Copies new small products, and files that other programs have put into the ledger, to the archive."
+    text = "Copies new products (except the sky camera's) and files that other programs have registered to the archive."
 
     @aurora_schedule(site, CORE_JOB, site.archive.push_core, job=CORE_JOB, description=text)
     def push_core(context: ScheduleEvaluationContext) -> _TickResult:
@@ -107,7 +108,7 @@ def _verify(site: Site, name: str) -> ScheduleDefinition:
     job = verify_job_name(name)
 
     text = (
-        f"Verifies the files of {name} at their source, local and in the archive: the newest days while files are on "
+        f"Compares the files of {name} at the source, local and in the archive: the newest days while files are on "
         "their way, all other days once a day."
     )
 

@@ -11,7 +11,7 @@ from schedules.aurora_schedule import aurora_schedule
 
 def health_schedule(site: Site) -> ScheduleDefinition:
     """Requests a run, unless one is unfinished."""
-    text = "Examines the whole observatory, read-only; writes the health report and mails alerts."
+    text = "Checks data, disks, hosts and runs; changes none of them. Writes the health report, sends alerts by mail."
 
     @aurora_schedule(site, "health", site.health.every, job=HEALTH_JOB, description=text)
     def health(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:

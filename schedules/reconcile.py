@@ -33,8 +33,8 @@ def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
     job = day_job_name(name)
     most = site.live.reconcile_days
     text = (
-        f"Lists all days of {name} on host {stream.host} and copies files missing from older days, newest {most} days "
-        "first: files recovered late, or missed in a long outage."
+        f"Lists all days of {name} on host `{stream.host}` and copies missing files of older days (late, or missed in "
+        f"an outage): {most} days at a time, newest first."
         if stream.enabled
         else f"Planned offline (`enabled: false` in the site file): does not list {name}."
     )

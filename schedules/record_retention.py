@@ -27,8 +27,8 @@ def retention_schedule(site: Site) -> ScheduleDefinition:
         cron_schedule=site.live.retention,
         default_status=default_status(site, DefaultScheduleStatus),
         description=(
-            f"Removes Dagster's records of superseded runs older than {format_duration(site.live.keep_runs)}. Deletes "
-            "no data: neither in the mirror, the products nor the archive."
+            f"Removes Dagster's records of runs older than {format_duration(site.live.keep_runs)} that newer runs have "
+            "replaced. Deletes no data."
         ),
     )
 
@@ -65,7 +65,10 @@ def retention_job(site: Site) -> JobDefinition:
         )
         context.add_output_metadata(asdict(counts))
 
-    @job(name=JOB, description="Remove Dagster's records of old, superseded runs. Deletes no data.")
+    @job(
+        name=JOB,
+        description="Records: removes Dagster's records of old runs that newer ones replaced. Deletes no data.",
+    )
     def remove_old_records() -> None:
         remove_records()
 

@@ -21,8 +21,8 @@ def thumbnails_schedule(site: Site) -> ScheduleDefinition:
     """Finds the closed hours without a thumbnail on disk, so that no hour is lost by a restart or an outage."""
     workspace = CameraWorkspace.of(site)
     text = (
-        f"Makes the thumbnails of hours that ended at least {format_duration(site.live.hour_closes_after)} ago, in the "
-        "live window and on the day before it. Hours that closed during an outage follow later."
+        f"Makes the thumbnails of hours of the last days that ended {format_duration(site.live.hour_closes_after)} ago "
+        "or earlier. An hour that is incomplete waits until its images have arrived."
     )
 
     @aurora_schedule(site, "thumbnails", site.live.thumbnails, job=HOURS_JOB, description=text, stream=WXCAM)

@@ -22,7 +22,7 @@ def failure_sensors(site: Site) -> list[SensorDefinition]:
     @run_failure_sensor(
         name="failed_runs",
         default_status=default_status(site, DefaultSensorStatus),
-        description="Evaluates the alerts as soon as a run has failed: the mail does not wait for the next health run.",
+        description="Sends the alert mail at once when a run fails, without waiting for the next health run.",
     )
     def failed_runs(context: RunFailureSensorContext, mailer: MailerResource) -> SkipReason:
         open_state(site.paths.state)

@@ -36,8 +36,8 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         name="freshness",
         minimum_interval_seconds=_EVERY,
         default_status=default_status(site, DefaultSensorStatus),
-        description="Evaluates the check is_fresh of every stream (source, local, archive) and product, without a run. "
-        "Keeps failed check results visible when their asset is materialized again.",
+        description="Updates the check is_fresh of every stream (source, local, archive) and product. Keeps every "
+        "failed check visible after its asset was materialized again.",
     )
     def evaluate_freshness(context: SensorEvaluationContext) -> SensorResult:
         visibility = dagster_instance.check_visibility

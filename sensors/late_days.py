@@ -18,7 +18,7 @@ def late_days_sensor(site: Site) -> AutomationConditionSensorDefinition:
         minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=default_status(site, DefaultSensorStatus),
         description=(
-            "Makes products again whose input has changed: those of an old day with files that were recovered late or "
-            "backfilled. Runs in the history lane, behind today's files."
+            "Updates products, archive copies and manifests when files of an old day arrive late or are backfilled. "
+            "Today's files go first."
         ),
     )

@@ -94,15 +94,17 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         partitions_def=daily(stream.start),
         pool=RAW_POOL,
         place=layout.raw_root(stream),
-        placeholders={"name": name, "description": stream.description, "replaced": layout.replaced},
-        metadata={"started_by": f"schedule push_{name} (live window), its condition (older days)"},
+        placeholders={"description": stream.description, "replaced": layout.replaced},
+        metadata={
+            "started_by": f"schedule push_{name} (last {format_duration(stream.lookback)}), late_days (older days)"
+        },
         check_specs=[parked_spec(gws_raw_key(name)), stay_spec(gws_raw_key(name))],
     )
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        """The copy of the files of {name} in the archive, one partition per UTC day. {description}
+        """Archive copy: {description} One partition per UTC day.
 
-        Copied from the local files by rsync, through the first archive host that works; nothing is ever deleted. Where
-        a file of a finalized day is replaced, the earlier version is kept in `{replaced}`.
+        Copied from the local files by rsync, through the first archive host that works. (`gws` is the archive.) Nothing
+        is ever deleted there. If a file of a finalized day is replaced, its earlier version is kept in `{replaced}`.
         """
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))
@@ -155,10 +157,10 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
         check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
     )
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        """All small products in the archive: everything except those of the sky camera.
+        """All products in the archive except those of the sky camera.
 
-        Copied from `{products}` by rsync, together with the files that other programs have put into the ledger. These
-        copies never wait for large ones.
+        Copied from `{products}` by rsync, together with files that other programs have registered
+        (`Ledger.add_file`). They are copied apart from all others, so that they never wait for large files.
         """
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
@@ -193,11 +195,11 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
-        """The evidence for {name}: every file at its source, local and in the archive, with size, mtime and SHA-256.
+        """Proof that {name} is archived: size, mtime and SHA-256 of every file at its source, local and in the archive.
 
-        Made by listing the three places and reading new files; every file is read again within {scrub}. A UTC day that
-        is over and complete in the archive gets a finalization. Lists the files that could be pruned on the host.
-        Repairs nothing: `aurora repair` does that.
+        Made by listing the three places and reading new files; every file is read again within {scrub}. Three tables
+        (source, local, gws), and for every UTC day that is over and complete in the archive a file that says so: its
+        *finalization*. Lists the files that you could delete on the host. To repair a copy, use `aurora repair`.
         """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)

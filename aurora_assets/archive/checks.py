@@ -14,6 +14,7 @@ from aurora_platform.text import MOST_NAMED, Count, counted
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
 REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
+_PLACES = {"source": "source", "local": "local", "gws": "archive"}
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
 
 
@@ -23,14 +24,15 @@ def evidence_specs(key: AssetKey) -> list[AssetCheckSpec]:
         AssetCheckSpec(
             _GAPS,
             asset=key,
-            description="Every settled file of the source exists locally, and every local file exists in the archive, "
-            "with the same size, mtime and SHA-256. A failure lists the missing and different files per day.",
+            description="Every settled file of the source (unchanged for `settle`) exists locally, and every local "
+            "file in the archive, with the same size, mtime and SHA-256. A failure lists missing and different files "
+            "by day.",
         ),
         AssetCheckSpec(
             _SEEN,
             asset=key,
-            description="Source, local files and archive could be listed and read, and all finalizations were copied "
-            "to the archive. A failure names the place and the error; files of that place were not verified.",
+            description="Source, local files and archive could be listed and read, and all finalizations were "
+            "copied to the archive. A failure names the place and the error; files of that place were not verified.",
         ),
     ]
 
@@ -40,8 +42,8 @@ def parked_spec(key: AssetKey) -> AssetCheckSpec:
     return AssetCheckSpec(
         _PARKED,
         asset=key,
-        description="Every file that could not be copied is tried again by the next push. A failure names the parked "
-        "files: they failed `archive.max_attempts` times and are not tried any more.",
+        description="No file was given up. A failure names the parked files: copying them failed "
+        "`archive.max_attempts` times, and they are tried again only when they change, or by `aurora ledger --retry`.",
     )
 
 
@@ -50,9 +52,9 @@ def stay_spec(key: AssetKey) -> AssetCheckSpec:
     return AssetCheckSpec(
         _STAY,
         asset=key,
-        description=f"No file of a finalized day was replaced in the archive within {REPLACED_PERIOD.days} days. A "
-        "failure names the replaced files and where their earlier versions are kept. (A file that is held back because "
-        "the local copy is damaged fails no_settled_gap.)",
+        description=f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. "
+        "A failure names the replaced files and where their earlier versions are kept. (A damaged local file is not "
+        "pushed; the check no_settled_gap reports it.)",
     )
 
 
@@ -129,5 +131,5 @@ def every_place_was_seen(key: AssetKey, report: VerifyReport, not_copied: Count)
         passed=not problems,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(problems),
-        metadata={"places": table({"place": place, "by": host} for place, host in report.hosts.items())},
+        metadata={"places": table({"place": _PLACES[side], "host": host} for side, host in report.hosts.items())},
     )

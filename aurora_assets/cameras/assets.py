@@ -92,8 +92,8 @@ def _daily_video(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsD
     def daily_video(context: AssetExecutionContext) -> MaterializeResult:
         """The sky of one UTC day as one video from the {label} camera: H.264, plays in every browser.
 
-        Made from the day's hourly clips: their frames are copied, not encoded again. A clip with other settings is
-        converted once; a clip that cannot be used is left out, with the reason.
+        Made from the day's hourly clips, joined without encoding them again. A clip that does not match the others is
+        converted once; a clip that cannot be used is left out (the metadata say why).
         """
 
         def build(key: str) -> VideoReport:
@@ -157,7 +157,7 @@ def _pixels(site: Site, workspace: CameraWorkspace, camera: str) -> AssetsDefini
 
     @_camera_asset(camera, PIXELS, recipes.PIXELS, place, partitions_def=daily(start))
     def pixel_store(context: AssetExecutionContext) -> MaterializeResult:
-        """All images of one UTC day from the {label} camera as one array: `image` (time, y, x, channel), uint8 RGB.
+        """The colour images of one UTC day from the {label} camera as one array: `image` (time, y, x, channel), RGB.
 
         Made from the catalogued images. A Zarr v3 group in which every chunk is the original JPEG, byte for byte: read
         it with `aurora_platform.open_pixels` or `xarray.open_zarr`.

@@ -28,8 +28,8 @@ Context = AssetCheckExecutionContext
 MakeReports = Callable[[Context], Sequence[CheckReport]]
 
 _PLAYS = (
-    "The video plays, has exactly the frames of its clips (except of clips that it lists as left out), and begins with "
-    "its index (faststart). A failure names the video and what is wrong with it."
+    "The video plays, has every frame of its clips (except clips listed as left out), and starts before it is loaded "
+    "completely (faststart). A failure names the video and what is wrong with it."
 )
 # A check that is executed alone has no partition; it then checks the newest days.
 _NEWEST_DAYS = 2
@@ -77,15 +77,15 @@ def _camera_checks(workspace: CameraWorkspace, camera: str) -> list[AssetChecksD
         _check(
             product_key(camera, HOURLY_THUMBNAILS),
             "every_closed_hour_has_one",
-            "Every closed hour with an image has a thumbnail. A failure names the hours without one.",
+            "Every hour that is over and has an image has a thumbnail. A failure names the hours without one.",
             partial(_have_thumbnails, workspace, camera),
             partial(_coverage, workspace, camera),
         ),
         _check(
             product_key(camera, PIXELS),
             "times_match_catalog",
-            "The group's times are sorted and unique, and equal those of the catalogue's images (except of images that "
-            "the group lists as left out); every chunk has the size of its file. A failure names the differences.",
+            "The times are sorted and unique, and equal those of the catalogue (except images listed as left out); "
+            "every stored image has the size of its file. A failure names the differences.",
             partial(_pixels_match, workspace, camera),
         ),
     ]

@@ -26,12 +26,12 @@ from aurora_platform.config.site import Site
 from aurora_platform.layout import IS_FRESH, WXCAM, camera_keys
 
 _KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
-_FAILS = "A failure means that it is older, or that its age is unknown"
+_FAILS = "Fails with a warning when older or unknown, with an error when older than the whole of it."
 _DESCRIPTIONS = {
-    "source": f"The newest data at the source is younger than `stale_after`. {_FAILS} (the source cannot be listed).",
-    "here": f"The newest local data is younger than `stale_after`. {_FAILS}.",
-    "archive": f"The newest data in the archive, by the manifests, is younger than `stale_after`. {_FAILS}.",
-    "product": f"The newest data in the product is younger than `stale_after` plus two hours. {_FAILS}.",
+    "source": f"The newest data at the source is younger than two thirds of `stale_after`. {_FAILS}",
+    "here": f"The newest local data is younger than two thirds of `stale_after`. {_FAILS}",
+    "archive": f"The newest data of the manifests' archive side is younger than two thirds of `stale_after`. {_FAILS}",
+    "product": f"The newest data in the product is younger than two thirds of `stale_after` plus two hours. {_FAILS}",
 }
 
 

@@ -18,6 +18,7 @@ from aurora_assets.metadata import attach, common_version, metadata_of
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import mirror
 from aurora_platform.config.site import Site
+from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.reports import RECIPE
@@ -29,7 +30,7 @@ def source_specs(site: Site) -> list[AssetSpec]:
     return [
         AssetSpec(
             source_key(name),
-            description=f"The original files of {name} on their host, which Aurora only reads. {stream.description}"
+            description=f"Original files: {stream.description} They are on the instrument host. Aurora only reads them."
             + ("" if stream.enabled else " PLANNED OFFLINE: not listed.")
             + f"\n\nPath: `{stream.path}` on host `{stream.host}`",
             metadata={
@@ -41,6 +42,16 @@ def source_specs(site: Site) -> list[AssetSpec]:
         )
         for name, stream in site.streams.items()
     ]
+
+
+def _about_unsettled(stream: Stream) -> str:
+    """What happens to a file that is still being written."""
+    if stream.settle:
+        settle = format_duration(stream.settle)
+        return f"A file that changed less than {settle} ago is still being written; a later run copies it."
+    if stream.append:
+        return "A growing file is copied as far as it is written; a later run copies the rest."
+    return "A file that changes while it is copied waits for a later run."
 
 
 def raw_assets(site: Site) -> list[AssetsDefinition]:
@@ -60,17 +71,18 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         pool=f"mirror_{name}",
         code_version=RECIPE,
         place=root,
-        placeholders={"name": name, "description": stream.description, "host": stream.host, "settle": settle},
+        placeholders={"description": stream.description, "host": stream.host, "unsettled": _about_unsettled(stream)},
         metadata={
             "settle": settle,
-            "started_by": f"sensor arrivals_{name} (live window), schedule reconcile_{name} (older days)",
+            "started_by": f"sensor arrivals_{name} (last {format_duration(stream.lookback)}), "
+            f"schedule reconcile_{name} (older days)",
         },
     )
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
-        """The local copy of the files of {name}, one partition per UTC day. {description}
+        """Local copy: {description} One partition per UTC day (*Missing*: no run for that day yet).
 
-        Copied by rsync from host `{host}` with the same relative paths and mtimes; nothing is ever deleted. A file that
-        changed less than {settle} ago is still being written: a later run copies it.
+        Copied by rsync from host `{host}` with the same relative paths and times of last change (mtimes). Copying
+        deletes nothing; a file that changes on the host replaces its copy. {unsettled}
         """
         open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))

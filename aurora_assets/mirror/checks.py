@@ -30,16 +30,17 @@ _NEWEST_DAYS = 2
 _STILL_ARRIVING = timedelta(minutes=10)
 
 _CHECKS = {
-    "nothing_refused": "No entry of the host was refused. A failure lists the refused entries with the reasons.",
+    "nothing_refused": "Every file of the stream on the host can be accepted. A failure lists the refused ones, with "
+    "the reasons.",
     "matches_source": "Every settled file of the host exists locally with the same size and mtime. A failure names the "
     "missing and different files.",
-    "no_file_in_the_future": "No local file is dated, or was written, after tomorrow. A failure names such files.",
+    "no_file_in_the_future": "No local file has a date or an mtime after tomorrow. A failure names such files.",
     "nothing_foreign": "The raw directory has only regular files of the streams that are mirrored to it. A failure "
     "names the unexpected entries.",
 }
 _CADENCE = {
-    "no_gap": "The day's files were written at the stream's cadence (`every` in the site file). A failure names every "
-    "longer gap."
+    "no_gap": "Through the day a file was written at least once in twice the stream's `every` (site file). A failure "
+    "names the longer gaps."
 }
 
 
