@@ -28,7 +28,15 @@ class CheckReport:
             return f"{self.subject}: as it should be; {counted(len(self.excluded), 'input')} left out, with a reason."
         if self.passed:
             return f"{self.subject}: as it should be."
-        return f"{self.subject}: " + "; ".join(f"{count.total} {kind}" for kind, count in self.wrong.items()) + "."
+        return f"{self.subject}: " + "; ".join(_with_first(kind, count) for kind, count in self.wrong.items()) + "."
 
     def add_wrong(self, kind: str, name: str) -> None:
         self.wrong.setdefault(kind, Count()).add(name)
+
+
+def _with_first(kind: str, count: Count) -> str:
+    """``2 gaps of more than 10m (first: 03:10:00 to 04:00:00)``: a name is where the search begins."""
+    named = f"{count.total} {kind}"
+    if not count.first:
+        return named
+    return f"{named} ({'first: ' if count.total > 1 else ''}{count.first[0]})"

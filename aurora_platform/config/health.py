@@ -1,20 +1,28 @@
 """Settings of health and alerts."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from aurora_platform.config.types import Address, Bound, Cron, Name, Settings, SitePath
+from aurora_platform.config.types import Address, Bound, Cron, Name, Settings, SitePath, matching
 
-MailAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+_MAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_URL = re.compile(r"https?://[^\s]+")
+
+MailAddress = Annotated[str, matching(_MAIL, "must be a mail address: name@example.org")]
+VariableName = Annotated[
+    str, matching(_VARIABLE, "must be the name of an environment variable (letters, digits and _), not the secret")
+]
+WebAddress = Annotated[str, matching(_URL, "must be a web address: http://… or https://…")]
 
 
 class Endpoint(Settings):
     """A web page of the site that should be available."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+    url: WebAddress
     title: str | None = None
     """Text that the page's title must contain; unset: any."""
 

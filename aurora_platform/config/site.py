@@ -31,6 +31,7 @@ from aurora_platform.config.types import (
     resolved,
 )
 from aurora_platform.errors import SiteError
+from aurora_platform.text import counted
 
 DEFAULT_SITE = DEMO_SITE
 
@@ -135,7 +136,7 @@ def load_site(file: Path | None = None) -> Site:
     SiteError
         With one message that names every wrong key and its allowed values.
     """
-    path = Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE)
+    path = _path_of(file)
     if path == DEFAULT_SITE and CHECKOUT is None:
         return site_of_text(demo_site_text(), path, Path.cwd() / DEMO_DIRECTORY)
     try:
@@ -148,6 +149,10 @@ def load_site(file: Path | None = None) -> Site:
         reason = getattr(error, "strerror", None) or str(error)
         raise SiteError(f"{path}: {reason}. Set AURORA_SITE to the site file, or unset it for the demo.") from None
     return site_of_text(text, path, path.parent)
+
+
+def _path_of(file: Path | None) -> Path:
+    return Path(file or os.environ.get("AURORA_SITE") or DEFAULT_SITE)
 
 
 def site_of_text(text: str | bytes, path: Path, base: Path) -> Site:
@@ -186,7 +191,6 @@ _MESSAGES = {
     "bool_type": _BOOL,
     "bool_parsing": _BOOL,
     "string_type": "must be text (put a number or date in quotes)",
-    "string_pattern_mismatch": "must be a path, absolute on another machine, without control characters",
     "literal_error": "must be {expected}",
     "int_type": _NUMBER,
     "int_parsing": _NUMBER,
@@ -199,7 +203,12 @@ _MESSAGES = {
 def _explain(error: ValidationError) -> str:
     """The mistakes, one per line if there are several."""
     lines = []
-    for item in error.errors(include_url=False, include_input=False):
+    items = error.errors(include_url=False, include_input=False)
+    # A list whose items are all wrong counts as empty too: that is not a second mistake.
+    with_wrong_items = {item["loc"][:-1] for item in items}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in with_wrong_items:
+            continue
         location = list(item["loc"])
         if location[:1] == ["hosts"] and len(location) > 2 and location[2] in KINDS:
             del location[2]  # the kind, which pydantic adds: it is not a key of the file
@@ -229,6 +238,9 @@ def main() -> None:
             site = load_site(file)
         except SiteError as error:
             raise click.ClickException(str(error)) from None
+        archive = "an archive" if site.archive else "no archive"
+        counts = f"{counted(len(site.hosts), 'host')}, {counted(len(site.streams), 'stream')}, {archive}"
+        click.echo(f"{_path_of(file)}: valid (site {site.name}: {counts})", err=True)
         click.echo(yaml.safe_dump(site.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
 
     cli()

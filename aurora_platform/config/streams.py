@@ -9,14 +9,24 @@ from typing import Self
 from pydantic import Field, model_validator
 from wcmatch import glob
 
-from aurora_platform.config.types import Bound, DayName, DayRule, Duration, Name, RawDirectory, RelativePath, Settings
+from aurora_platform.config.types import (
+    Bound,
+    DayName,
+    DayRule,
+    Duration,
+    Name,
+    RawDirectory,
+    RelativePath,
+    Settings,
+    SourcePath,
+)
 
 
 class Stream(Settings):
     """One kind of file that an instrument host writes."""
 
     host: Name
-    path: str = Field(pattern=r"^[^\x00-\x1f]+$")
+    path: SourcePath
     raw: RawDirectory
     include: tuple[RelativePath, ...] = Field(min_length=1)
     day: DayRule

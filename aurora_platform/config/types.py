@@ -17,7 +17,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainSerializer,
-    StringConstraints,
     ValidationInfo,
 )
 
@@ -35,6 +34,8 @@ _DAY_DIRECTIVES = {"%Y", "%y", "%m", "%d", "%j"}
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _CONTACT = re.compile(r"team:[A-Za-z0-9_-]{1,63}|[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,7}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.IGNORECASE)
+_SOURCE_PATH = re.compile(r"[^\x00-\x1f]+")
+_REMOTE_PATH = re.compile(r"/[^\x00-\x1f]*")
 
 
 def parse_duration(value: object) -> timedelta:
@@ -84,7 +85,9 @@ def _raw_directory(value: str) -> str:
     return value
 
 
-def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+def matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    """The whole text must match; otherwise ``meaning`` tells the author of the site file what to write."""
+
     def check(value: str) -> str:
         if not pattern.fullmatch(value):
             raise ValueError(meaning)
@@ -191,14 +194,18 @@ TickBound = Annotated[Bound, AfterValidator(_tick_bound)]
 SitePath = Annotated[Path, BeforeValidator(resolved)]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 RawDirectory = Annotated[RelativePath, AfterValidator(_raw_directory)]
-Name = Annotated[str, _matching(_NAME, "must be lower-case letters, digits and _, beginning with a letter")]
+Name = Annotated[str, matching(_NAME, "must be lower-case letters, digits and _, beginning with a letter")]
 DayRule = Annotated[str, AfterValidator(_day_rule)]
 DayName = Annotated[str, AfterValidator(_day_name)]
 UnquotedPath = Annotated[SitePath, AfterValidator(_unquoted)]
-Address = Annotated[str, _matching(_ADDRESS, "must be a host name or an IP address")]
-Contact = Annotated[str, _matching(_CONTACT, "must be a mail address (name@example.org) or team:<name>")]
-Login = Annotated[str, _matching(_USER, "must be a login name")]
+Address = Annotated[str, matching(_ADDRESS, "must be a host name or an IP address")]
+Contact = Annotated[str, matching(_CONTACT, "must be a mail address (name@example.org) or team:<name>")]
+Login = Annotated[str, matching(_USER, "must be a login name")]
 Cron = Annotated[str, AfterValidator(_cron)]
 """When a schedule ticks, in UTC, as in a crontab."""
-RemotePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")]
+RemotePath = Annotated[
+    str, matching(_REMOTE_PATH, "must be a path, absolute on another machine, without control characters")
+]
 """An absolute path on another machine."""
+SourcePath = Annotated[str, matching(_SOURCE_PATH, "must be a path, without control characters")]
+"""A path on a host of any kind; the site checks that it is absolute on another machine."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aurora_platform.check_report import CheckReport
 from aurora_platform.config.streams import Stream
+from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.plan import describe_refused
@@ -160,6 +161,6 @@ def no_gap(stream: Stream, mtimes_ns: Sequence[int], day: date, until: datetime)
     written = sorted(min(max(begin, datetime.fromtimestamp(ns / 1e9, UTC)), end) for ns in mtimes_ns)
     for earlier, later in pairwise([begin, *written, end]):
         if later - earlier > longest:
-            report.add_wrong(f"gaps of more than {longest}", f"{earlier:%H:%M:%S} to {later:%H:%M:%S}")
+            report.add_wrong(f"gaps of more than {format_duration(longest)}", f"{earlier:%H:%M:%S} to {later:%H:%M:%S}")
     report.numbers = {"files": len(written)}
     return report

@@ -261,6 +261,14 @@ def test_with_day_mtime_a_file_belongs_to_the_day_of_its_last_write(mtime_ns: in
         (changed("paths.state", "/var/lib/%h"), "paths.state: no white space"),
         (changed("paths.state", "/var/lib/$HOME"), "paths.state: no white space"),
         (changed("archive", {"hosts": [], "raw": "/a", "products": "/b"}), "archive.hosts: "),
+        (changed("alerts", {"to": ["Ops <a@b.org>"], "sender": "a@b.org"}), "alerts.to.0: must be a mail address"),
+        (changed("alerts", {"to": ["a@b.org"], "sender": "aurora"}), "alerts.sender: must be a mail address"),
+        (
+            changed("alerts", {"to": ["a@b.org"], "sender": "a@b.org", "smtp": {"user_variable": "my secret"}}),
+            "alerts.smtp.user_variable: must be the name of an environment variable",
+        ),
+        (changed("endpoints", {"viewer": {"url": "ftp://x"}}), "endpoints.viewer.url: must be a web address"),
+        (changed("streams.power.path", "/a\nb"), "streams.power.path: must be a path, without control"),
         (changed("limits.look", "51s"), "limits.look: at most 50s: Dagster ends the tick"),
         (changed("limits.look", "1m"), "limits.look: at most 50s"),
         (changed("limits.look", "0s"), "limits.look: must be longer than 0s"),
@@ -591,7 +599,7 @@ def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 def test_the_command_line_prints_the_resolved_settings(site_file: Callable[[object], Path]) -> None:
     path = site_file(GOOD)
     done = check("check", str(path))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"{path}: valid (site test: 2 hosts, 2 streams, no archive)\n")
     resolved = yaml.safe_load(done.stdout)
     assert resolved["paths"]["raw"] == str(path.parent / "data/raw")
     assert resolved["streams"]["wxcam"]["settle"] == "5m"

@@ -250,7 +250,7 @@ def test_the_summary_line_for_the_operator(tmp_path: Path) -> None:
     assert survey_of([], tmp_path).summary() == none
     entries = [file("FISH/20260305/12/HDR_20260305_115900.jpg", 2_340_000, noon + 999_999_999)]
     assert survey_of(entries, tmp_path).summary() == (
-        "1 file listed (2.3 MB); newest 2026-03-05 12:00:00 UTC, 3 days, 23:59:59 old"
+        "1 file listed (2.3 MB); newest 2026-03-05 12:00:00 UTC, 4.0 days old"
     )
     entries += [
         file("FISH/20260309/11/HDR_20260309_115800.jpg", 1_000_000, CLOCK - 90 * SECOND),
@@ -258,7 +258,7 @@ def test_the_summary_line_for_the_operator(tmp_path: Path) -> None:
         file("FISH/20260305/12/HDR_20990101_000000.jpg"),
     ]
     assert survey_of(entries, tmp_path).summary() == (
-        "2 files listed (3.3 MB); newest 2026-03-09 11:58:30 UTC, 0:01:30 old; 1 unsettled; 2 refused"
+        "2 files listed (3.3 MB); newest 2026-03-09 11:58:30 UTC, 90 s old; 1 unsettled; 2 refused"
     )
 
 
@@ -266,13 +266,13 @@ def test_a_file_written_during_the_listing_has_age_zero(tmp_path: Path) -> None:
     # A host's clock is read before its files, in whole seconds; a file that grows without pause is newer.
     survey = survey_of([file("a.dat", 5, CLOCK + 700_000_000)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.age == timedelta(0)
-    assert survey.summary().endswith("newest 2026-03-09 12:00:00 UTC, 0:00:00 old; 1 unsettled")
+    assert survey.summary().endswith("newest 2026-03-09 12:00:00 UTC, 0 s old; 1 unsettled")
 
 
 def test_a_file_from_the_future_is_reported_as_ahead_of_the_hosts_clock(tmp_path: Path) -> None:
     survey = survey_of([file("a.dat", 5, CLOCK + 3600 * SECOND)], tmp_path, include=["*.dat"], day="mtime", day_dirs=[])
     assert survey.ahead == timedelta(hours=1)
-    assert "newest 2026-03-09 13:00:00 UTC, 1:00:00 ahead of the host's clock; 1 unsettled" in survey.summary()
+    assert "newest 2026-03-09 13:00:00 UTC, 60 min ahead of the host's clock; 1 unsettled" in survey.summary()
 
 
 def test_the_summary_reports_if_the_stream_includes_no_listed_file(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def test_a_month_is_checked_for_gaps_in_seconds() -> None:
     found = [plain_checks.no_gap(stream, written[day], day, times[-1]) for day in days]
     assert time.process_time() - began < patient(10), "in s of CPU time"
     assert [number for number, report in enumerate(found) if not report.passed] == [20]
-    assert found[20].wrong["gaps of more than 0:10:00"].first == ["06:00:00 to 06:30:00"]
+    assert found[20].wrong["gaps of more than 10m"].first == ["06:00:00 to 06:30:00"]
 
 
 def grow(path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_gap_in_the_cadence_of_the_site_file_is_named(observatory: Observatory
     lose(observatory, hours)
     found = observatory.check("sci")
     assert_passed(found, "sci", but="no_gap")
-    assert offenders(found["no_gap"]) == {"gaps of more than 2:00:00": (1, gap)}
+    assert offenders(found["no_gap"]) == {"gaps of more than 2h": (1, gap)}
     assert_passed(observatory.check("fast"), "fast")
 
 
