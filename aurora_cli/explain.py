@@ -198,7 +198,8 @@ def _run_lines(every: tuple[DagsterFacts, ...]) -> Iterator[str]:
         if facts.newest_run:
             yield f"  newest run: {_run(facts.newest_run)}"
         for check in facts.failed_checks:
-            yield f"  check {check.name} FAILED on {written(check.found_at)}: {check.sentence}"
+            of = "" if check.partition or not facts.partition else " (of all days; perhaps of another)"
+            yield f"  check {check.name} FAILED on {written(check.found_at)}{of}: {check.sentence}"
 
 
 def _run(run: RunFacts) -> str:

@@ -112,7 +112,9 @@ class DagsterRunRecords:
                 severity = evaluation.severity.value if evaluation else "ERROR"
                 when = _time(record.create_timestamp)
                 sentence = " ".join(text.split())
-                found.append(FailedCheckFacts(check.name, sentence, severity, when, record.run_id or None))
+                span = results[0].span
+                checked = None if span is None else str(span)
+                found.append(FailedCheckFacts(check.name, sentence, severity, when, record.run_id or None, checked))
         return tuple(sorted(found, key=lambda one: one.name))
 
     def _check_keys(self, key: AssetKey) -> list[AssetCheckKey]:

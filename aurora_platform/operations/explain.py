@@ -39,6 +39,7 @@ from aurora_platform.operations.explain_asset import explain_asset
 from aurora_platform.operations.explain_day import finalization_of
 from aurora_platform.operations.explain_facts import collect
 from aurora_platform.operations.explain_file import conclude, copies_of, steps_of, subject_of
+from aurora_platform.operations.explain_halts import halts_of
 from aurora_platform.operations.explain_product import (
     collect_file,
     conclude_product,
@@ -107,7 +108,7 @@ def explain(
         answer = _of_product_file(context, asked, question)
     else:
         answer = _of_elsewhere(context, asked, question)
-    answer = _with_failed_checks(_with_runs(context, answer))
+    answer = _with_halts(context, _with_failed_checks(_with_runs(context, answer)))
     notes = [following.automations_note(site)]
     if context.problems and not answer.conclusion.needs_operator:
         notes.insert(0, "waits for an operator: mend what is named under PROBLEMS")
@@ -180,11 +181,25 @@ def _with_failed_checks(answer: Answer) -> Answer:
     """Let an operator act where a check of the partition that was asked for has failed with an error."""
     if answer.subject.kind == "file":
         return answer  # the checks are about all files of the day
-    failed = [check for facts in answer.dagster for check in facts.failed_checks if check.severity == "ERROR"]
+    failed = [
+        check
+        for facts in answer.dagster
+        for check in facts.failed_checks
+        if check.severity == "ERROR" and (check.partition or not facts.partition)
+    ]
     if not failed or answer.conclusion.needs_operator:
         return answer
     steps = (f"waits for an operator: the check {failed[0].name} failed: {failed[0].sentence}", *answer.next_steps)
     return replace(answer, conclusion=replace(answer.conclusion, needs_operator=True), next_steps=steps)
+
+
+def _with_halts(context: Context, answer: Answer) -> Answer:
+    """Say first, below the verdict, what the platform itself waits for."""
+    conclusion = answer.conclusion
+    if conclusion.state in (State.NOT_OF_STREAM, State.NOT_BEGUN):
+        return answer
+    remarks = (*halts_of(context, answer.subject.stream), *conclusion.remarks)
+    return replace(answer, conclusion=replace(conclusion, remarks=remarks))
 
 
 def _with_runs(context: Context, answer: Answer) -> Answer:

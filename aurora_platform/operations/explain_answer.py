@@ -42,6 +42,8 @@ class State(StrEnum):
     NOT_MADE = "not made"
     INCOMPLETE = "incomplete"
     COMPLETE = "complete"
+    NO_FILES = "no files"
+    LISTED = "listed"
     UNKNOWN = "unknown"
 
 
@@ -148,6 +150,8 @@ class FailedCheckFacts:
     severity: str
     found_at: datetime | None = None
     run_id: str | None = None
+    partition: str | None = None
+    """The partition or range that was checked; None: the run had none, and the result may be about any day."""
 
 
 @dataclass(frozen=True)

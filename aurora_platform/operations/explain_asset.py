@@ -200,7 +200,7 @@ def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
     state = read_source_state(context.layout.freshness(name))
     failed = state.failed_since is not None
     needs_operator = failed or fresh.level in (Level.AMBER, Level.RED)
-    listed = State.UNKNOWN if failed or state.seen_at is None else State.COMPLETE
+    listed = State.UNKNOWN if failed or state.seen_at is None else State.LISTED
     conclusion = Conclusion(listed, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
     copy = Copy(
         "source",

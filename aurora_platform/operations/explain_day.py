@@ -187,22 +187,32 @@ def copies_of_day(context: Context, facts: DayFacts) -> tuple[Copy, ...]:
     verdict = facts.verdict
     found = facts.survey
     at_source = found.seen if found else verdict.source if verdict else None
-    rows = [_row(facts, "source", f"{stream.host}:{stream.path}", at_source, "listed now" if found else "")]
+    now = context.now
+    rows = [_row(facts, "source", f"{stream.host}:{stream.path}", at_source, "", listed_at=now if found else None)]
     size = sum(item.version.size for item in facts.items)
     local = str(context.layout.raw_root(facts.name))
     note = f"{facts.released} deleted by retention" if facts.released else ""
-    rows.append(_row(facts, "local", local, len(facts.items), note, size))
+    rows.append(_row(facts, "local", local, len(facts.items), note, size, now))
     if archive is not None:
         listing = facts.listings.get("gws")
         host = (listing.host if listing else "") or archive.hosts[0].address
         location = f"{host}:{ArchiveLayout.of(archive).raw_root(stream)}"
         copied = facts.counts.copied if facts.counts else None
-        note = "" if verdict or copied is None else "by the ledger"
+        note = "" if verdict or copied is None else "as the ledger recorded it, not listed yet"
         rows.append(_row(facts, "gws", location, verdict.gws if verdict else copied, note))
     return tuple(rows)
 
 
-def _row(facts: DayFacts, side: Side, location: str, files: int | None, note: str, size: int | None = None) -> Copy:
+def _row(
+    facts: DayFacts,
+    side: Side,
+    location: str,
+    files: int | None,
+    note: str,
+    size: int | None = None,
+    listed_at: datetime | None = None,
+) -> Copy:
+    """``listed_at``: where the place was listed for this answer; without it, when the last verification listed it."""
     listing = facts.listings.get(side)
     error = f"the last listing failed: {printable(listing.error)}" if listing and listing.error else ""
     return Copy(
@@ -211,7 +221,7 @@ def _row(facts: DayFacts, side: Side, location: str, files: int | None, note: st
         is_present=None if files is None else files > 0,
         files=files,
         size=size,
-        listed_at=time_of(listing.at) if listing else None,
+        listed_at=listed_at or (time_of(listing.at) if listing else None),
         note="; ".join(filter(None, (note, error))),
     )
 
@@ -260,7 +270,7 @@ def _of_mirror(context: Context, facts: DayFacts) -> Conclusion:
         )
     when = "now" if survey else _when_scanned(facts)
     if not facts.items:
-        return Conclusion(State.COMPLETE, f"no settled file at the source, listed {when}", remarks=remarks)
+        return Conclusion(State.NO_FILES, f"the source has no settled file of this day, listed {when}", remarks=remarks)
     return Conclusion(
         State.COMPLETE, f"{files}: every settled file of the source is local, listed {when}", remarks=remarks
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from aurora_platform.archive.compare import DIFFERENT, MatchClass
 from aurora_platform.archive.fixity_record import FixityRecord
@@ -269,15 +269,22 @@ def at_source(facts: FileFacts) -> bool | None:
 
 def copies_of(context: Context, facts: FileFacts) -> tuple[Copy, ...]:
     """A row per place."""
-    rows = [_source_copy(facts), _local_copy(context, facts)]
+    rows = [_source_copy(context, facts), _local_copy(context, facts)]
     if context.site.archive is not None:
         rows.append(_archive_copy(context, facts))
     return tuple(rows)
 
 
 def _copy(
-    facts: FileFacts, side: Side, location: str, version: FileVersion | None, is_present: bool | None, note: str
+    facts: FileFacts,
+    side: Side,
+    location: str,
+    version: FileVersion | None,
+    is_present: bool | None,
+    note: str,
+    listed_at: datetime | None = None,
 ) -> Copy:
+    """``listed_at``: where the place was listed for this answer; without it, when the last verification listed it."""
     record = facts.evidence.by_side.get(side)
     is_recorded = record is not None and version is not None and record.version == version
     sha256 = record.sha256 if record is not None and is_recorded else None
@@ -293,7 +300,7 @@ def _copy(
         mtime=time_of_ns(version.mtime_ns) if version else None,
         mtime_ns=version.mtime_ns if version else None,
         sha256=sha256,
-        listed_at=time_of(listing.at) if listing else None,
+        listed_at=listed_at or (time_of(listing.at) if listing else None),
         read_at=time_of(read_at),
         is_finalized=_is_finalized(facts.finalized, version, sha256),
         note="; ".join(filter(None, (note, error, unread))),
@@ -306,18 +313,20 @@ def _is_finalized(finalized: FixityRecord | None, version: FileVersion | None, s
     return finalized.version.same_as(version) and sha256 in (None, finalized.sha256)
 
 
-def _source_copy(facts: FileFacts) -> Copy:
+def _source_copy(context: Context, facts: FileFacts) -> Copy:
     record = facts.evidence.by_side.get("source")
     version, is_present, note = record.version if record else None, at_source(facts), ""
     if facts.source is not None:
         version = facts.source.entry.version if facts.source.entry else None
-        note = "listed now" if is_present else "listed now: not on its host"
+        note = "" if is_present else "not on its host"
     elif is_present is None:
         note = "never listed; --source lists it now"
     elif not is_present:
         note = "not on its host when it was listed"
     location = f"{facts.stream.host}:{facts.stream.path.rstrip('/')}/{printable(facts.path)}"
-    return _copy(facts, "source", location, version, is_present, note)
+    return _copy(
+        facts, "source", location, version, is_present, note, context.now if facts.source is not None else None
+    )
 
 
 def _local_copy(context: Context, facts: FileFacts) -> Copy:
@@ -329,7 +338,7 @@ def _local_copy(context: Context, facts: FileFacts) -> Copy:
         note = "changed since it was verified"
     location = f"{context.layout.raw_root(facts.name)}/{printable(facts.path)}"
     version = facts.local.version if facts.local else None
-    return _copy(facts, "local", location, version, facts.local is not None, note)
+    return _copy(facts, "local", location, version, facts.local is not None, note, context.now)
 
 
 def _archive_copy(context: Context, facts: FileFacts) -> Copy:
@@ -339,7 +348,7 @@ def _archive_copy(context: Context, facts: FileFacts) -> Copy:
     version, note = record.version if record else None, ""
     is_present = True if record else None if listing is None or listing.error else False
     if record is None and row is not None and row.copied_at:
-        version, is_present, note = row.version, True, f"copied on {row.copied_at[:19]} UTC by the ledger"
+        version, is_present, note = row.version, True, f"copied on {row.copied_at[:19]} UTC, as the ledger recorded it"
     elif is_present is None:
         note = "never listed"
     elif not is_present:

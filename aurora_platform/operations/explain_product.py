@@ -285,7 +285,11 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
     ]
     if archive is not None and facts.is_copied:
         copied = row.version if row and row.copied_at else None
-        note = f"copied on {row.copied_at[:19]} UTC by the ledger" if row and row.copied_at else "not copied yet"
+        note = (
+            f"copied on {row.copied_at[:19]} UTC, as the ledger recorded it"
+            if row and row.copied_at
+            else "not copied yet"
+        )
         rows.append(
             Copy(
                 "archive",

@@ -34,6 +34,7 @@ from aurora_simulator.ssh_server import SshServer
 from tests.archive.places import DAY, STREAM
 from tests.archive.pushed import PushedSite
 from tests.cameras.sample_media import WITHOUT_B_FRAMES, Film, jpeg
+from tests.health.snapshots import healthy_snapshot
 from tests.mirror.parts import host_of
 from tests.patience import patient
 from tests.site_files import write_site
@@ -496,3 +497,36 @@ def test_a_day_has_a_row_per_place_and_the_newest_partition_is_found(finalized: 
     late = finalized.explain(f"raw/met/{DAY}")
     assert (late.conclusion.state, late.needs_operator) == (State.INCOMPLETE, True)
     assert f"1 settled file of the source missing local, the first {LATE}" in late.conclusion.sentence
+
+
+def test_a_day_without_files_is_not_complete_and_says_when_its_source_was_listed(site: ExplainedSite) -> None:
+    (site.home / "source").mkdir(exist_ok=True)
+    answer = site.explain(f"raw/met/{DAY}")
+    assert answer.conclusion.state is State.NO_FILES
+    assert "the source has no settled file of this day" in answer.conclusion.sentence
+    assert [copy.listed_at for copy in answer.copies] == [answer.at, answer.at, None]
+
+
+def test_what_the_platform_waits_for_stands_below_the_verdict(finalized: ExplainedSite) -> None:
+    now = datetime.now(UTC)
+    archive = {"name": "archive 127.0.0.9", "address": "127.0.0.9", "error": "refused the connection"}
+    source = {"name": finalized.site.streams[STREAM].host, "address": "127.0.0.8", "error": "timed out"}
+
+    def remarks(age: timedelta, *hosts: dict[str, Any]) -> tuple[str, ...]:
+        found = healthy_snapshot(now - age, hosts=list(hosts))
+        place = Layout.of(finalized.site).health.snapshot
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(found.model_dump_json())
+        answer = finalized.explain(f"manifests/met/{DAY}", now=now)
+        assert answer.conclusion.state is State.COMPLETE
+        return answer.conclusion.remarks
+
+    assert remarks(timedelta(minutes=1), archive | {"reachable": True}, source | {"reachable": True}) == ()
+    assert remarks(timedelta(minutes=1), archive | {"reachable": False}, archive | {"reachable": True}) == ()
+    [down] = remarks(timedelta(minutes=1), archive | {"reachable": False})
+    assert down.startswith("the archive does not answer, at ")
+    assert "refused the connection" in down
+    [away] = remarks(timedelta(minutes=1), source | {"reachable": False})
+    assert "nothing is copied from it (timed out)" in away
+    [stopped] = remarks(timedelta(hours=3), archive | {"reachable": False})
+    assert stopped.startswith("NOTHING HAPPENS BY ITSELF: the schedule health ran last 3.0 h ago")
