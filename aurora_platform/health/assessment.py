@@ -136,7 +136,9 @@ def find_broken_stages(freshness: list[Freshness]) -> dict[str, str]:
     """
     stale_locally = {entry.stream for entry in freshness if entry.component == "here" and entry.level is Level.RED}
     sources = [entry for entry in freshness if entry.component == "source"]
-    unknown_sources = {source.stream for source in sources if source.level is Level.GRAY and source.since_utc}
+    unknown_sources = {
+        source.stream for source in sources if source.level is Level.GRAY and not is_planned_offline(source)
+    }
     broken = dict.fromkeys(sorted(stale_locally & unknown_sources), "source")
     for component, stage in (("source", "source"), ("here", "sync"), ("product", "product"), ("archive", "archive")):
         for entry in freshness:
@@ -305,11 +307,12 @@ def _check_list(component: str, lines: list[str], level: Level) -> Check:
 
 def _check_host(host: HostState, health: Health) -> Check:
     skew = "clock unknown" if host.clock_skew_s is None else f"clock {host.clock_skew_s:+.1f} s against this machine's"
+    stage = "archive" if host.name.startswith("archive ") else "source"
     return Check(
         level=rate_host(host, health),
         component=f"host {host.name}",
         message=skew if host.reachable else f"does not answer: {host.error}",
-        details="Stage: source, or the network. See: aurora audit",
+        details=f"Stage: {stage}, or the network. See: aurora audit",
         metrics={"clock_skew_s": host.clock_skew_s},
     )
 
