@@ -27,7 +27,7 @@ from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.layout import Layout, raw_group
+from aurora_platform.layout import SIDE_NAMES, Layout, raw_group
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Count
 from aurora_platform.transport.connections import Connections
@@ -118,7 +118,7 @@ class _Repair:
             with records.ledger() as ledger:
                 push_finalizations(records, self._pushing(ledger), self.name, [self.day])
         for side, why in outcome.report.errors.items():
-            raise click.ClickException(f"{side} cannot be read, so no file can be proved right: {why}")
+            raise click.ClickException(f"{SIDE_NAMES[side]} cannot be read, so no file can be proved right: {why}")
         return outcome
 
     def _plan(self) -> list[RepairStep]:

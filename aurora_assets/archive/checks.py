@@ -9,12 +9,12 @@ from aurora_assets.metadata import Metadata, table
 from aurora_platform.archive.replacement_log import Replaced
 from aurora_platform.archive.reports import VerifyReport
 from aurora_platform.archive.transfer import PushReport
+from aurora_platform.layout import SIDE_NAMES
 from aurora_platform.text import MOST_NAMED, Count, counted
 
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
 REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
-_PLACES = {"source": "source", "local": "local", "gws": "archive"}
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
 
 
@@ -119,11 +119,11 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, coverage: Metadata) -> A
 
 def every_place_was_seen(key: AssetKey, report: VerifyReport, not_copied: Count) -> AssetCheckResult:
     """Whether all places were listed and read, and no finalization is ``not_copied`` to the archive."""
-    problems = [f"{place}: {reason}" for place, reason in report.errors.items()]
+    problems = [f"{SIDE_NAMES[side]}: {reason}" for side, reason in report.errors.items()]
     problems += [f"{day}: {reason}" for day, reason in list(report.unverified_days.items())[:MOST_NAMED]]
     if not_copied.total:
         problems.append(
-            f"gws: {not_copied.total} finalizations could not be copied to it, the first: {not_copied.first[0]}"
+            f"archive: {not_copied.total} finalizations could not be copied to it, the first: {not_copied.first[0]}"
         )
     return AssetCheckResult(
         asset_key=key,
@@ -131,5 +131,5 @@ def every_place_was_seen(key: AssetKey, report: VerifyReport, not_copied: Count)
         passed=not problems,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(problems),
-        metadata={"places": table({"place": _PLACES[side], "host": host} for side, host in report.hosts.items())},
+        metadata={"places": table({"place": SIDE_NAMES[side], "host": host} for side, host in report.hosts.items())},
     )

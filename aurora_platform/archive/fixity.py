@@ -21,7 +21,7 @@ from aurora_platform.archive.fixity_tables import CREATE_LISTED, DELETE_GONE, IN
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
-from aurora_platform.layout import SIDES, Side
+from aurora_platform.layout import SIDE_NAMES, SIDES, Side
 from aurora_platform.transport.checksums import Checksum
 
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
@@ -316,11 +316,11 @@ class Evidence(Database):
         for side in SIDES:
             count, at, newest, bad_day, error = by_side.get(side, (0, 0, 0, None, None))
             if bad_day is not None:
-                return 0, f"{side} could not be listed on {bad_day}: {error}"
+                return 0, f"{SIDE_NAMES[side]} could not be listed on {bad_day}: {error}"
             if count < days:
-                return 0, f"{side} was never listed on {days - count} of {days} days"
+                return 0, f"{SIDE_NAMES[side]} was never listed on {days - count} of {days} days"
             if newest > time.time() + _AHEAD_SECONDS:
-                return 0, f"a listing of {side} is dated in the future: this machine's clock was set back"
+                return 0, f"a listing of {SIDE_NAMES[side]} is dated in the future: this machine's clock was set back"
             oldest = min(oldest, at)
         compared, *_ = self._db.execute(
             "SELECT count(*) FROM verdict WHERE stream = ? AND day BETWEEN ? AND ?", (stream, str(first), str(last))

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Annotated
 
 from aurora_platform.archive.compare import Verdict
-from aurora_platform.layout import Side
+from aurora_platform.layout import SIDE_NAMES, Side
 from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import Count
 
@@ -69,10 +69,10 @@ class VerifyReport:
         proved = sum(day.verdict.proved for day in self.days)
         problems = sum(day.verdict.problem_count for day in self.days)
         pending = sum(day.verdict.pending for day in self.days)
-        read = ", ".join(f"{count} {side}" for side, count in self.read.items()) or "none"
+        read = ", ".join(f"{count} {SIDE_NAMES[side]}" for side, count in self.read.items()) or "none"
         text = f"{proved} of {total} files proved in the archive; {problems} missing or different, {pending} pending"
         text += f"; read: {read}"
-        text += "".join(f"; {side} NOT VERIFIED: {why}" for side, why in self.errors.items())
+        text += "".join(f"; {SIDE_NAMES[side]} NOT VERIFIED: {why}" for side, why in self.errors.items())
         return text + "".join(f"; {day}: {why}" for day, why in self.unverified_days.items())
 
 

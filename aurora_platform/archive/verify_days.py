@@ -25,7 +25,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import ScannedEntry, as_ns
-from aurora_platform.layout import SIDES, Side, raw_group
+from aurora_platform.layout import SIDE_NAMES, SIDES, Side, raw_group
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
@@ -153,7 +153,7 @@ class Verification:
             else:
                 return True
         report.errors[side] = "; ".join(errors)
-        self.log(f"{side} could not be {done}: {report.errors[side]}")
+        self.log(f"{SIDE_NAMES[side]} could not be {done}: {report.errors[side]}")
         return False
 
     def _list_place(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
@@ -180,7 +180,9 @@ class Verification:
                     yield classified.day, classified.file
                 elif classified.reason is not None:
                     refused[classified.day] = refused.get(classified.day, 0) + 1
-                    report.refused.add(f"{side}: {entry.path.decode('utf-8', 'replace')}: {classified.reason}")
+                    report.refused.add(
+                        f"{SIDE_NAMES[side]}: {entry.path.decode('utf-8', 'replace')}: {classified.reason}"
+                    )
 
         location = f"{self.stream.host}:{place.base}" if side == "source" else place.base
 

@@ -31,6 +31,7 @@ from aurora_platform.config.types import (
     resolved,
 )
 from aurora_platform.errors import SiteError
+from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import counted
 
 DEFAULT_SITE = DEMO_SITE
@@ -239,9 +240,13 @@ def main() -> None:
         except SiteError as error:
             raise click.ClickException(str(error)) from None
         archive = "an archive" if site.archive else "no archive"
+        settings = site.model_dump(mode="json")
+        if site.archive:  # also the directories that the site file leaves to us
+            layout = ArchiveLayout.of(site.archive)
+            settings["archive"] |= {"manifests": layout.manifests, "replaced": layout.replaced}
         counts = f"{counted(len(site.hosts), 'host')}, {counted(len(site.streams), 'stream')}, {archive}"
         click.echo(f"{_path_of(file)}: valid (site {site.name}: {counts})", err=True)
-        click.echo(yaml.safe_dump(site.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
 
     cli()
 

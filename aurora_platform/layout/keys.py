@@ -27,6 +27,8 @@ CORE_PRODUCTS_KEY, WXCAM_PRODUCTS_KEY = f"gws/{CORE_PRODUCTS}", f"gws/{WXCAM_PRO
 Side = Literal["source", "local", "gws"]
 SIDES: tuple[Side, ...] = ("source", "local", "gws")
 """The sides of the evidence and the manifests: the instrument host, this machine, the archive."""
+SIDE_NAMES: dict[Side, Literal["source", "local", "archive"]] = {"source": "source", "local": "local", "gws": "archive"}
+"""The sides in messages; ``gws`` is a word of the files only."""
 
 
 def source_key(stream: str) -> str:

@@ -36,7 +36,7 @@ from aurora_platform.operations.explain_answer import (
     describe,
 )
 from aurora_platform.operations.explain_asset import explain_asset
-from aurora_platform.operations.explain_day import finalization_of
+from aurora_platform.operations.explain_day_facts import finalization_of
 from aurora_platform.operations.explain_facts import collect
 from aurora_platform.operations.explain_file import conclude, copies_of, steps_of, subject_of
 from aurora_platform.operations.explain_halts import halts_of

@@ -38,7 +38,8 @@ from aurora_platform.operations.explain_answer import (
     time_of_ns,
     written,
 )
-from aurora_platform.operations.explain_day import collect_day, conclude_day, copies_of_day, steps_of_day
+from aurora_platform.operations.explain_day import conclude_day, copies_of_day, steps_of_day
+from aurora_platform.operations.explain_day_facts import collect_day
 from aurora_platform.operations.explain_product import (
     collect_camera_product,
     conclude_product,

@@ -10,7 +10,7 @@ from aurora_platform.archive.compare import DIFFERENT, MatchClass
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import DIRECTORY, FileVersion
-from aurora_platform.layout import Side, raw_key
+from aurora_platform.layout import SIDE_NAMES, Side, raw_key
 from aurora_platform.operations import explain_next as following
 from aurora_platform.operations.explain_answer import (
     Conclusion,
@@ -155,7 +155,9 @@ def _of_records(context: Context, facts: FileFacts) -> Conclusion | None:
         return None
     for where, found in (("local", compared.local), ("in the archive", compared.archive)):
         if found is MatchClass.UNREAD:
-            errors = [f"{side}: {record.error}" for side, record in facts.evidence.by_side.items() if record.error]
+            errors = [
+                f"{SIDE_NAMES[side]}: {record.error}" for side, record in facts.evidence.by_side.items() if record.error
+            ]
             why = printable("; ".join(errors)) or "no reason was recorded"
             return Conclusion(State.UNREADABLE, f"not readable {where}: {why}", True, command=repair)
     # A local file that is newer than the evidence may be what its host has now.
@@ -293,7 +295,7 @@ def _copy(
     error = f"the last listing failed: {printable(listing.error)}" if listing and listing.error else ""
     unread = f"cannot be read: {printable(record.error)}" if record and record.error else ""
     return Copy(
-        place="archive" if side == "gws" else side,
+        place=SIDE_NAMES[side],
         location=location,
         is_present=is_present,
         size=version.size if version else None,
