@@ -19,12 +19,12 @@ from aurora_assets import asset_keys
 from aurora_assets.archive.checks import (
     REPLACED_PERIOD,
     every_place_was_seen,
-    evidence_specs,
     finalized_files_stay,
     no_settled_gap,
     nothing_parked,
-    parked_spec,
-    stay_spec,
+    push_specs,
+    raw_push_specs,
+    verify_specs,
 )
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
@@ -98,7 +98,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         metadata={
             "started_by": f"schedule push_{name} (last {format_duration(stream.lookback)}), late_days (older days)"
         },
-        check_specs=[parked_spec(gws_raw_key(name)), stay_spec(gws_raw_key(name))],
+        check_specs=raw_push_specs(gws_raw_key(name)),
     )
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         """Archive copy: {description} One partition per UTC day.
@@ -130,7 +130,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         partitions_def=daily(site.streams[WXCAM].start),
         pool=CAMERA_POOL,
         place=ArchiveLayout.of(archive).camera_products,
-        check_specs=[parked_spec(asset_keys.WXCAM_PRODUCTS)],
+        check_specs=push_specs(asset_keys.WXCAM_PRODUCTS),
     )
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         """The sky camera's videos, thumbnails and catalogue in the archive, one partition per UTC day.
@@ -154,7 +154,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
         place=archive.products,
         placeholders={"products": site.paths.products},
         metadata={"started_by": "schedule push_core_products"},
-        check_specs=[parked_spec(asset_keys.CORE_PRODUCTS)],
+        check_specs=push_specs(asset_keys.CORE_PRODUCTS),
     )
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
         """All products in the archive except those of the sky camera.
@@ -190,7 +190,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             "started_by": f"schedule verify_{name}",
             **column_schema(MANIFEST_COLUMNS),
         },
-        check_specs=evidence_specs(manifests_key(name)),
+        check_specs=verify_specs(manifests_key(name)),
     )
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource

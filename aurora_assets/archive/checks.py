@@ -17,45 +17,36 @@ REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
 
-
-def evidence_specs(key: AssetKey) -> list[AssetCheckSpec]:
-    """The checks of a stream's evidence."""
-    return [
-        AssetCheckSpec(
-            _GAPS,
-            asset=key,
-            description="Every settled file of the source (unchanged for `settle`) exists locally, and every local "
-            "file in the archive, with the same size, mtime and SHA-256. A failure lists missing and different files "
-            "by day.",
-        ),
-        AssetCheckSpec(
-            _SEEN,
-            asset=key,
-            description="Source, local files and archive could be listed and read, and all finalizations were "
-            "copied to the archive. A failure names the place and the error; files of that place were not verified.",
-        ),
-    ]
+_CHECKS = {
+    _GAPS: "Every settled file of the source (unchanged for `settle`) exists locally, and every local file in the "
+    "archive, with the same size, mtime and SHA-256. A failure lists missing and different files by day.",
+    _SEEN: "Source, local files and archive could be listed and read, and all finalizations were copied to the "
+    "archive. A failure names the place and the error; files of that place were not verified.",
+    _PARKED: "No file was given up. A failure names the parked files: copying them failed `archive.max_attempts` "
+    "times, and they are tried again only when they change, or by `aurora ledger --retry`.",
+    _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
+    "names the replaced files and where their earlier versions are kept. (A damaged local file is not pushed; the "
+    "check no_settled_gap reports it.)",
+}
 
 
-def parked_spec(key: AssetKey) -> AssetCheckSpec:
-    """The check of every push."""
-    return AssetCheckSpec(
-        _PARKED,
-        asset=key,
-        description="No file was given up. A failure names the parked files: copying them failed "
-        "`archive.max_attempts` times, and they are tried again only when they change, or by `aurora ledger --retry`.",
-    )
+def verify_specs(key: AssetKey) -> list[AssetCheckSpec]:
+    """The checks of a stream's manifests."""
+    return _specs(key, _GAPS, _SEEN)
 
 
-def stay_spec(key: AssetKey) -> AssetCheckSpec:
-    """The check of a stream's push."""
-    return AssetCheckSpec(
-        _STAY,
-        asset=key,
-        description=f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. "
-        "A failure names the replaced files and where their earlier versions are kept. (A damaged local file is not "
-        "pushed; the check no_settled_gap reports it.)",
-    )
+def push_specs(key: AssetKey) -> list[AssetCheckSpec]:
+    """The checks of every push."""
+    return _specs(key, _PARKED)
+
+
+def raw_push_specs(key: AssetKey) -> list[AssetCheckSpec]:
+    """The checks of a stream's push."""
+    return _specs(key, _PARKED, _STAY)
+
+
+def _specs(key: AssetKey, *names: str) -> list[AssetCheckSpec]:
+    return [AssetCheckSpec(name, asset=key, description=_CHECKS[name]) for name in names]
 
 
 def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCheckResult:
