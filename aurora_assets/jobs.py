@@ -19,7 +19,7 @@ from aurora_assets.asset_keys import (
 )
 from aurora_platform import layout
 from aurora_platform.config.site import Site
-from aurora_platform.layout import CAMERAS, DAILY_VIDEO, HOURLY_THUMBNAILS, IS_FRESH, LATEST_VIDEO, PIXELS, WXCAM
+from aurora_platform.layout import CAMERAS, DAILY_PRODUCTS, HOURLY_THUMBNAILS, IS_FRESH, LATEST_VIDEO, WXCAM
 
 if TYPE_CHECKING:
     # Dagster does not export the type that its own define_asset_job returns.
@@ -30,7 +30,7 @@ CORE_JOB = "push_core_products"
 HEALTH_JOB = "health"
 HOURS_JOB = f"{WXCAM}_hours"
 # Checks of the selected assets run in the same run.
-_DAY_PRODUCTS = (DAILY_VIDEO, LATEST_VIDEO, PIXELS)
+_DAY_PRODUCTS = (*DAILY_PRODUCTS, LATEST_VIDEO)
 
 
 def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":

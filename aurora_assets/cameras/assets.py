@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dagster import (
     AssetDep,
@@ -183,7 +183,13 @@ def _prepare(context: AssetExecutionContext, site: Site, workspace: CameraWorksp
         context.log.warning(f"removed {removed} unfinished products of killed runs")
 
 
-def _build_days[Report: (PixelsReport, VideoReport, CatalogReport)](
+class _DayReport(Protocol):
+    """What the report of a day must have; its shown fields become the metadata."""
+
+    data_version: str
+
+
+def _build_days[Report: _DayReport](
     context: AssetExecutionContext, build: Callable[[str], Report], describe: Callable[[Report], Metadata]
 ) -> MaterializeResult:
     """Build each day of the run and attach each day's metadata to its own partition."""

@@ -1,8 +1,9 @@
 """Checks of the mirrors. They list the host and the raw directory, change nothing, and name what is wrong."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -20,6 +21,7 @@ from aurora_platform.check_report import CheckReport
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
+from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import scan, scan_outside
 from aurora_platform.plots import strip_days
@@ -29,18 +31,54 @@ from resources.hosts import HostsResource
 _NEWEST_DAYS = 2
 _STILL_ARRIVING = timedelta(minutes=10)
 
-_CHECKS = {
+
+class _LocalFiles(NamedTuple):
+    """What a check of the raw directory gets."""
+
+    stream: Stream
+    days: Sequence[date]
+    files: Sequence[ScannedEntry[str]]
+    """Every entry in the local directories of these days."""
+    sharing: Mapping[str, Stream]
+    """The streams that are mirrored to the same directory."""
+    now: datetime
+
+
+class _LocalCheck(NamedTuple):
+    """A check of the raw directory: its sentence in the UI, and its reports."""
+
+    description: str
+    reports: Callable[[_LocalFiles], list[CheckReport]]
+
+
+def _gap_reports(local: _LocalFiles) -> list[CheckReport]:
+    mtimes = mirror.checks.mtimes_by_day(local.stream, local.files)
+    return [mirror.checks.no_gap(local.stream, mtimes.get(day, []), day, local.now) for day in local.days]
+
+
+_HOST_CHECKS = {
     "nothing_refused": "Every file of the stream on the host can be accepted. A failure lists the refused ones, with "
     "the reasons.",
     "matches_source": "Every settled file of the host exists locally with the same size and mtime. A failure names the "
     "missing and different files.",
-    "no_file_in_the_future": "No local file has a date or an mtime after tomorrow. A failure names such files.",
-    "nothing_foreign": "The raw directory has only regular files of the streams that are mirrored to it. A failure "
-    "names the unexpected entries.",
 }
-_CADENCE = {
-    "no_gap": "Through the day a file was written at least once in twice the stream's `every` (site file). A failure "
-    "names the longer gaps."
+_LOCAL_CHECKS = {
+    "no_file_in_the_future": _LocalCheck(
+        "No local file has a date or an mtime after tomorrow. A failure names such files.",
+        lambda local: [mirror.checks.no_file_in_the_future(local.stream, local.files, local.now)],
+    ),
+    "nothing_foreign": _LocalCheck(
+        "The raw directory has only regular files of the streams that are mirrored to it. A failure names the "
+        "unexpected entries.",
+        lambda local: [mirror.checks.nothing_unexpected(local.files, local.sharing)],
+    ),
+}
+_CADENCE_CHECKS = {
+    "no_gap": _LocalCheck(
+        "Through the day a file was written at least once in twice the stream's `every` (site file). A failure names "
+        "the longer gaps.",
+        _gap_reports,
+    ),
 }
 
 
@@ -50,13 +88,14 @@ def raw_checks(site: Site) -> list[AssetChecksDefinition]:
 
 
 def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
-    descriptions = _CHECKS | (_CADENCE if stream.every else {})
+    local_checks = _LOCAL_CHECKS | (_CADENCE_CHECKS if stream.every else {})
+    descriptions = _HOST_CHECKS | {check: local_check.description for check, local_check in local_checks.items()}
     raw_root = Layout.of(site).raw_root(name)
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 
     def reports(days: Sequence[date], hosts: HostsResource) -> dict[str, list[CheckReport]]:
         now = datetime.now(UTC)
-        local = _local_reports(stream, raw_root, days, sharing, now)
+        local = _local_reports(local_checks, raw_root, _LocalFiles(stream, days, [], sharing, now))
         try:
             bound = site.limits.look
             source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
@@ -64,9 +103,7 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
             outside = scan_outside(stream, source, raw_root, days, bound)
         except HostError as error:
             # A check only observes: the failed listing is its result, and the run does not fail.
-            return local | {
-                check: [mirror.checks.listing_failed(str(error))] for check in ("nothing_refused", "matches_source")
-            }
+            return local | {check: [mirror.checks.listing_failed(str(error))] for check in _HOST_CHECKS}
         return local | {
             "nothing_refused": [mirror.checks.nothing_refused(survey, outside)],
             "matches_source": [mirror.checks.matches_source(survey)],
@@ -91,20 +128,15 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
 
 
 def _local_reports(
-    stream: Stream, raw_root: Path, days: Sequence[date], sharing: Mapping[str, Stream], now: datetime
+    checks: Mapping[str, _LocalCheck], raw_root: Path, local: _LocalFiles
 ) -> dict[str, list[CheckReport]]:
     """The reports of the checks that read only the raw directory."""
     try:
-        files = list(mirror.checks.local_files(stream, raw_root, days))
+        files = list(mirror.checks.local_files(local.stream, raw_root, local.days))
     except OSError as error:
         not_listed = mirror.checks.listing_failed(f"{error.filename}: {error.strerror}", raw_root)
-        return {check: [not_listed] for check in ("no_file_in_the_future", "nothing_foreign", "no_gap")}
-    mtimes = mirror.checks.mtimes_by_day(stream, files)
-    return {
-        "no_file_in_the_future": [mirror.checks.no_file_in_the_future(stream, files, now)],
-        "nothing_foreign": [mirror.checks.nothing_unexpected(files, sharing)],
-        "no_gap": [mirror.checks.no_gap(stream, mtimes.get(day, []), day, now) for day in days],
-    }
+        return {check: [not_listed] for check in checks}
+    return {check: local_check.reports(local._replace(files=files)) for check, local_check in checks.items()}
 
 
 def _coverage(name: str, stream: Stream, raw_root: Path) -> Metadata:

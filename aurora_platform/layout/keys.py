@@ -10,6 +10,7 @@ WXCAM = "wxcam"
 CAMERAS = FISH, PANO = "fish_hdr", "pano_hdr"
 DAILY_VIDEO, LATEST_VIDEO, HOURLY_THUMBNAILS, PIXELS = "daily_video", "latest_video", "hourly_thumbnails", "pixels"
 DAILY_PRODUCTS = (DAILY_VIDEO, PIXELS)
+"""Made from the catalogue of a UTC day, by the job ``wxcam_day``; each has a freshness check."""
 
 CATALOG_KEY = f"{WXCAM}/catalog"
 HEALTH_KEY, ALERTS_KEY = "ops/health", "ops/alerts"

@@ -2,7 +2,8 @@
 
 ``make`` runs it with the current code. ``home.tar.xz`` and ``graph.json`` next to this file are the results of the code
 before the packages were reorganized (0.1.1), to compare any later code with. ``python -m tests.baseline.golden`` writes
-both again: do this only if their content is meant to change.
+both again: do this only if their content is meant to change. With ``--graph`` it writes only ``graph.json``: do this
+after adding an asset, a check, a job, a schedule or a sensor.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -195,13 +197,22 @@ def pack(home: Path) -> None:
     subprocess.run([*command, *excludes, "-I", "xz -9e", "-cf", str(HOME_ARCHIVE), "."], check=True)
 
 
+def write_graph(site_file: Path) -> None:
+    GRAPH.write_text(json.dumps(graph(build(load_site(site_file))), indent=1, sort_keys=True) + "\n")
+
+
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--graph", action="store_true", help="write only graph.json")
+    if parser.parse_args().graph:
+        with tempfile.TemporaryDirectory() as directory:
+            write_graph(write_site(Path(directory)))
+        return
     with golden_home() as home, SshServer(home.with_name(f"{home.name}-sshd")) as server:
         home.mkdir()
         file = make(home, server)
         pack(home)
-        GRAPH.write_text(json.dumps(graph(build(load_site(file))), indent=1, sort_keys=True) + "\n")
+        write_graph(file)
     print(f"{HOME_ARCHIVE.stat().st_size / 1e6:.2f} MB", file=sys.stderr)
 
 

@@ -1,4 +1,7 @@
-"""The graph has the stored names of assets, checks, jobs, schedules and sensors."""
+"""The graph has the stored names of assets, checks, jobs, schedules and sensors.
+
+After adding one: ``python -m tests.baseline.golden --graph`` writes ``graph.json`` again; review its difference.
+"""
 
 import json
 from pathlib import Path
