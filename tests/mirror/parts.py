@@ -32,6 +32,8 @@ DAY = date(2026, 3, 5)
 SETTLED = datetime(2026, 3, 5, 12, tzinfo=UTC)
 LOCAL_HOST = LocalHost(kind="local")
 LOG = logging.getLogger("tests.mirror")
+CHECKS = frozenset({"nothing_refused", "matches_source", "no_file_in_the_future", "nothing_foreign"})
+"""The checks of every stream; a stream with a cadence has one more."""
 
 CAMERA: dict[str, Any] = {
     "host": "camera",

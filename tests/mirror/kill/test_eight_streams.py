@@ -25,7 +25,7 @@ from aurora_platform.transport.connections import Connections
 from aurora_simulator import INSTRUMENTS, CameraSpec, InstrumentSpec, simulate, simulate_instruments
 from aurora_simulator.ssh_server import SshServer
 from tests.aurora_simulator.host.test_instruments import PER_DAY
-from tests.mirror.parts import LOG, adds_up, left_over, not_in, stamps_by_path
+from tests.mirror.parts import CHECKS, LOG, adds_up, left_over, not_in, stamps_by_path
 from tests.patience import patient
 from tests.site_files import read_yaml, write_yaml
 
@@ -257,6 +257,5 @@ def test_a_day_of_every_stream_passes_its_checks_and_files_without_a_day_are_rep
                 else:
                     assert check.passed, f"{name}: {check.check_name}: {check.metadata}"
                 passed.setdefault(name, set()).add(check.check_name)
-    always = {"nothing_refused", "matches_source", "no_file_in_the_future", "nothing_foreign"}
-    assert passed == {name: always | ({"no_gap"} if stream.every else set()) for name, stream in site.streams.items()}
+    assert passed == {name: CHECKS | ({"no_gap"} if stream.every else set()) for name, stream in site.streams.items()}
     assert "no_gap" in passed["cl61"]

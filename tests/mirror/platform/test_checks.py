@@ -27,13 +27,13 @@ from aurora_assets.partitions import daily
 from aurora_platform.config.site import load_site
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror import checks as plain_checks
+from tests.mirror.parts import CHECKS
 from tests.patience import in_site_file, patient
 from tests.site_files import write_yaml
 
 GAMB2LE = Path(__file__).parents[3] / "sites" / "gamb2le.yaml"
 DAY = date(2026, 3, 5)
 SECOND = 10**9
-ALWAYS = {"nothing_refused", "matches_source", "no_file_in_the_future", "nothing_foreign"}
 OFFLINE = "old"
 # Two streams in one directory, one with a cadence; a stream with a directory per day; a disabled stream.
 STREAMS: dict[str, dict[str, Any]] = {
@@ -150,7 +150,7 @@ def put_day(crd: Path, tree: Path) -> None:
 
 
 def expected(stream: str) -> set[str]:
-    return ALWAYS | ({"no_gap"} if stream == "sci" else set())
+    return CHECKS | ({"no_gap"} if stream == "sci" else set())
 
 
 def assert_passed(checks: dict[str, AssetCheckEvaluation], stream: str, but: str = "") -> None:
