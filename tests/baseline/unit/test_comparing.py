@@ -108,3 +108,14 @@ def test_a_rewritten_finalized_manifest_is_detected_and_a_rewritten_latest_one_i
     staged.write_text("same")
     staged.replace(finalized)
     assert comparing.file_states_of(tmp_path) != before
+
+
+@pytest.mark.parametrize("name", [HEALTH, REPORT])
+def test_the_lines_about_a_new_product_are_left_out_and_no_others(
+    texts: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = str(comparing.read_report(name, texts[name])).replace("\\", "")
+    monkeypatch.setattr(comparing, "NEW_PRODUCTS", frozenset({"pixels"}))
+    after = str(comparing.read_report(name, texts[name])).replace("\\", "")
+    assert (before.count("/pixels"), after.count("/pixels")) == (4, 0)
+    assert before.count("/daily_video") == after.count("/daily_video") == 4
