@@ -34,6 +34,7 @@ from aurora_platform.layout import (
 from aurora_platform.layout.key_parts import KeyParts
 from aurora_platform.operations import explain_next as following
 from aurora_platform.operations.explain_answer import Conclusion, Context, Copy, Product, State, time_of_ns, written
+from aurora_platform.operations.explain_where import QuestionError
 from aurora_platform.text import counted, printable
 
 _INPUTS_COMMAND = "check the named files on the camera host; a new version of a file is used by itself"
@@ -69,7 +70,13 @@ class ProductFacts:
 
 
 def collect_camera_product(context: Context, parts: KeyParts, partition: str | None) -> ProductFacts:
-    """Collect the facts of a partition of a camera product."""
+    """Collect the facts of a partition of a camera product.
+
+    Raises
+    ------
+    QuestionError
+        If no collector below knows this kind of product.
+    """
     workspace = CameraWorkspace.of(context.site)
     day = date.fromisoformat(partition[:10]) if partition else context.now.date()
     collectors: dict[str, Callable[[], ProductFacts]] = {
@@ -79,6 +86,8 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
         PIXELS: lambda: _pixels(workspace, parts, day),
         HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or ""),
     }
+    if parts.kind not in collectors:
+        raise QuestionError(f"{parts.kind}: aurora explain does not know this product; open its asset in the UI")
     layout, camera = context.layout.camera, str(parts.camera)
     files = {PIXELS: layout.pixels(camera, day), DAILY_VIDEO: layout.video(camera, day)}
     facts = context.attempt(_PRODUCT, collectors[parts.kind], None, files.get(parts.kind, layout.catalog))
