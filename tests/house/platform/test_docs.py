@@ -15,7 +15,7 @@ from aurora_platform.layout import CameraLayout
 from aurora_simulator import CameraSpec, simulate
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DAY = date(2026, 8, 18)
 
 
