@@ -34,14 +34,17 @@ from aurora_assets.aurora_asset import TRY_AGAIN
 from aurora_assets.definitions import build
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
-from aurora_platform.layout import WXCAM, Layout, camera_keys
+from aurora_platform.layout import DAILY_PRODUCTS, WXCAM, Layout, camera_keys
 from aurora_simulator import FAULTS, CameraSpec, simulate
+from tests.mirror.parts import CHECKS
 from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 8, 18)
 RAW, CATALOG = AssetKey(["raw", "wxcam"]), AssetKey(["wxcam", "catalog"])
 OPS = (AssetKey(["ops", "health"]),)
+PRODUCTS = (*DAILY_PRODUCTS, "latest_video", "hourly_thumbnails")
+"""Of one camera."""
 HOURS = {
     "dagster/asset_partition_range_start": f"{DAY}-00:00",
     "dagster/asset_partition_range_end": f"{DAY}-23:00",
@@ -245,10 +248,10 @@ def test_checks_report_problems_but_write_nothing_and_block_nothing(
     stale = [e for e in again if e.check_name == "is_fresh"]
     again = [e for e in again if e not in stale]
     assert {("/".join(e.asset_key.path), e.check_name) for e in again if not e.passed} == failed
-    # Both cameras' thumbnails, which another job makes, and the four checks of the mirror.
-    assert len(again) == len(results) + 2 + 4
+    # Both cameras' thumbnails, which another job makes, and the checks of the mirror.
+    assert len(again) == len(results) + 2 + len(CHECKS)
     # The day is long ago, so all data is stale; the job of a day does not evaluate freshness.
-    assert len(stale) == 2 + 1 + 2 * 4
+    assert len(stale) == 2 + 1 + 2 * len(PRODUCTS)
     assert not [e for e in stale if e.passed]
     assert snapshot(site.paths.raw) | snapshot(site.paths.products) == before
 
@@ -289,7 +292,7 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
         assert AssetKey(["raw", stream]) in graph.get(AssetKey(["gws", "raw", stream])).parent_keys
         assert AssetKey(["gws", "raw", stream]) in graph.get(AssetKey(["manifests", stream])).parent_keys
     made = graph.materializable_asset_keys
-    assert len(made) == 3 * len(streams) + 1 + 2 * 4 + 2 + len(OPS)
+    assert len(made) == 3 * len(streams) + 1 + 2 * len(PRODUCTS) + 2 + len(OPS)
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description, key
@@ -359,7 +362,7 @@ def test_every_asset_has_a_description_and_a_condition_or_names_what_starts_it()
         name for name, label in conditions.items() if label == "runs when the input of an old day changes"
     } == hourly
     assert {label for name, label in conditions.items() if name not in hourly} == {"runs when its input changes"}
-    assert len(conditions) == 1 + 2 * 4
+    assert len(conditions) == 1 + 2 * len(PRODUCTS)
 
 
 def test_history_and_backfills_always_leave_a_slot_for_a_live_run() -> None:

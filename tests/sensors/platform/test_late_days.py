@@ -19,7 +19,7 @@ from aurora_assets.definitions import build
 from aurora_platform.cameras import refresh
 from aurora_platform.cameras.raw_tree import RawFile
 from aurora_platform.config.site import Site, load_site
-from aurora_platform.layout import Layout
+from aurora_platform.layout import DAILY_PRODUCTS, Layout
 from tests.daemon import BEGIN, MINUTE, SUCCESS, TODAY, YESTERDAY, Daemon
 from tests.patience import patient
 from tests.site_files import write_site
@@ -28,7 +28,7 @@ OLD = TODAY - timedelta(days=40)
 BESIDE = OLD + timedelta(days=1)
 RAW, CATALOG = AssetKey(["raw", "wxcam"]), AssetKey(["wxcam", "catalog"])
 CAMERAS = ("fish_hdr", "pano_hdr")
-OF_A_DAY = [f"wxcam/{camera}/{product}" for camera in CAMERAS for product in ("daily_video", "pixels")]
+OF_A_DAY = [f"wxcam/{camera}/{product}" for camera in CAMERAS for product in DAILY_PRODUCTS]
 HOURLY = [f"wxcam/{camera}/hourly_thumbnails" for camera in CAMERAS]
 
 type Requested = dict[str, set[str]]
