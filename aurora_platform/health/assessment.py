@@ -136,9 +136,7 @@ def find_broken_stages(freshness: list[Freshness]) -> dict[str, str]:
     """
     stale_locally = {entry.stream for entry in freshness if entry.component == "here" and entry.level is Level.RED}
     sources = [entry for entry in freshness if entry.component == "source"]
-    unknown_sources = {
-        source.stream for source in sources if source.level is Level.GRAY and not is_planned_offline(source)
-    }
+    unknown_sources = {source.stream for source in sources if source.level is Level.GRAY and source.since_utc}
     broken = dict.fromkeys(sorted(stale_locally & unknown_sources), "source")
     for component, stage in (("source", "source"), ("here", "sync"), ("product", "product"), ("archive", "archive")):
         for entry in freshness:

@@ -87,6 +87,9 @@ REWORDED = [
         (r"\| source \| here \| archive \|", "| source | local | archive |"),
         ("## Not known, or planned to be off", "## Unknown, or planned offline"),
         ("; looked for ", "; observed in "),
+        (r"(host archive [^{}]{1,200}?Stage: )source, or", r"\1archive, or"),
+        # The sentence of a failed check did not name the first offender.
+        (r" \(first: [^\n\"]*", "."),
     )
 ]
 

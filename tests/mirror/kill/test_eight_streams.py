@@ -253,7 +253,7 @@ def test_a_day_of_every_stream_passes_its_checks_and_files_without_a_day_are_rep
                     continue
                 if (name, check.check_name) == ("radar", "nothing_refused"):
                     # The radar stream includes its whole tree, so files without a day are reported.
-                    assert "3 refused, outside the directories and names of these days." in str(check.description)
+                    assert "3 refused, outside the directories and names of these days" in str(check.description)
                 else:
                     assert check.passed, f"{name}: {check.check_name}: {check.metadata}"
                 passed.setdefault(name, set()).add(check.check_name)
