@@ -142,7 +142,7 @@ def test_an_open_hour_needs_no_thumbnail(day: Sky) -> None:
     report = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 5))
     assert report.passed
     report = checks.hours_have_thumbnails(day.workspace, CAMERA, HOURS, at(11, 10))
-    assert report.sentence == "thumbnails of 11 closed hours: 1 hours with images and no thumbnail."
+    assert report.sentence == "thumbnails of 11 closed hours: 1 hours with images and no thumbnail (2026-08-18 10:00)."
 
 
 def test_a_truncated_video_does_not_play(day: Sky) -> None:

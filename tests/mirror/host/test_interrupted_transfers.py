@@ -251,7 +251,7 @@ def test_a_pass_waits_for_the_lock_of_the_previous_transfer(big: Path, tmp_path:
     with (mirror.locks / "mirror.wxcam.transfer.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BusyError, match=r"mirror\.wxcam\.transfer: another run still works on this.*fuser"):
-            mirror.but(stall=0.2).run(DAY)
+            mirror.run(DAY, wait=0.2)
     assert mirror.run(DAY).total("copied") == 2
 
 
