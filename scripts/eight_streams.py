@@ -38,7 +38,9 @@ def _write_site(server: SshServer) -> Path:
     data: dict[str, Any] = yaml.safe_load((ROOT / "sites" / "instruments.yaml").read_text())
     data["name"], data["contact"] = "aurora", "team:observatory"
     data["paths"] = {name: str(HOME / name) for name in data["paths"]}
+    data["hosts"] = {"station": {"kind": "local"}}
     for stream in data["streams"].values():
+        stream["host"] = "station"
         stream["path"] = str(HOME / "hosts" / Path(stream["path"]).relative_to("../.aurora/instruments/hosts"))
     login = {"address": server.address, "port": server.port, "user": server.user, "auth": "key"}
     data["archive"] = {

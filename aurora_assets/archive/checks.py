@@ -122,5 +122,10 @@ def every_place_was_seen(key: AssetKey, report: VerifyReport, not_copied: Count)
         passed=not problems,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(problems),
-        metadata={"places": table({"place": SIDE_NAMES[side], "host": host} for side, host in report.hosts.items())},
+        metadata={
+            "places": table(
+                {"place": SIDE_NAMES[side], "host": "this machine" if side == "local" else host}
+                for side, host in report.hosts.items()
+            )
+        },
     )
