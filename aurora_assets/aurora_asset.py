@@ -18,6 +18,7 @@ from dagster import (
     Backoff,
     BetaWarning,
     Failure,
+    HourlyPartitionsDefinition,
     Jitter,
     MetadataValue,
     PartitionsDefinition,
@@ -72,7 +73,7 @@ def aurora_asset(
                 partitions_def=partitions_def,
                 backfill_policy=BackfillPolicy.single_run() if partitions_def else None,
                 retry_policy=retry_policy,
-                description=description_of(function, placeholders or {}, place),
+                description=description_of(function, placeholders or {}, place, partitions_def),
                 metadata={**({"path": MetadataValue.path(str(place))} if place else {}), **(metadata or {})},
                 **options,
             )(fail_at_once_unless_transient(function))
@@ -81,9 +82,17 @@ def aurora_asset(
     return define
 
 
-def description_of(function: Callable[..., Any], placeholders: Mapping[str, object], place: Path | str = "") -> str:
-    """A function's docstring with its ``{names}`` filled in, and the place as its last line."""
+def description_of(
+    function: Callable[..., Any],
+    placeholders: Mapping[str, object],
+    place: Path | str = "",
+    partitions_def: PartitionsDefinition | None = None,
+) -> str:
+    """A function's docstring with its ``{names}`` filled in; then what a partition is, and the place."""
     text = inspect.cleandoc(function.__doc__ or "").format(**placeholders)
+    if partitions_def is not None:
+        period = "hour" if isinstance(partitions_def, HourlyPartitionsDefinition) else "day"
+        text += f"\n\nOne partition per UTC {period} (*Missing*: no run for that {period} yet)."
     return f"{text}\n\nPath: `{place}`" if place else text
 
 

@@ -27,11 +27,11 @@ _INPUTS_READY = (
 
 # Dagster counts a request as handled even if its run failed; so a failed run is tried again once an hour.
 _FAILED = (AutomationCondition.cron_tick_passed("5 * * * *") & AutomationCondition.execution_failed()).with_label(
-    "it failed, and an hour has passed"
+    "failed an hour ago or earlier"
 )
 
 WHEN_ITS_INPUT_CHANGED = ((_INPUT_CHANGED.since_last_handled() | _FAILED) & _INPUTS_READY).with_label(
-    "runs when its input changes"
+    "when its input changes"
 )
 
 
@@ -46,4 +46,4 @@ def when_an_old_day_changed(lookback: timedelta) -> AutomationCondition:
     old = ~AutomationCondition.in_latest_time_window(window).with_label("in the live window")
     # The day must be old when it changes: a change in the live window does not count later, when the day is old.
     changed = (old & _INPUT_CHANGED).since_last_handled() | (old & _FAILED)
-    return (changed & _INPUTS_READY).with_label("runs when the input of an old day changes")
+    return (changed & _INPUTS_READY).with_label("when an old day's input changes")

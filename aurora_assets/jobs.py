@@ -40,7 +40,7 @@ def jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
         _job(
             day_job_name(name),
             AssetSelection.assets(raw_key(name)).without_checks(),
-            f"Mirror: copies one UTC day of new files of {name} from their host.",
+            f"Mirror: copies the new files of {name} of one UTC day from the instrument host.",
         )
         for name in site.streams
         if name != WXCAM
@@ -93,8 +93,10 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
     ]
     for name in site.streams:
         push, verify = _assets_with_checks(gws_raw_key(name)), AssetSelection.assets(manifests_key(name))
-        push_text = f"Archive: copies one UTC day of new files of {name} to the archive."
-        verify_text = f"Archive: compares one UTC day of {name} at source, local and archive; finalizes a complete day."
+        push_text = f"Archive: copies the new files of {name} of one UTC day to the archive."
+        verify_text = (
+            f"Archive: verifies one UTC day of {name} at all three places; writes the proof of a complete day."
+        )
         all_jobs += [_job(push_job_name(name), push, push_text), _job(verify_job_name(name), verify, verify_text)]
     if WXCAM in site.streams:
         text = "Archive: copies one UTC day of the sky camera's videos, thumbnails and catalogue to the archive."

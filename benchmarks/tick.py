@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -133,9 +134,9 @@ def _check(answers: Mapping[str, Any], simulated: Observatory) -> None:
     for name in (REPLACED, _AT_ONCE, OURS):
         if answers[name] != expected:
             raise WrongAnswerError(f"{name}: found {answers[name]}, not {expected}")
-    messages = {name: f"nothing new: {_listed(simulated, name)} files seen" for name in expected}
-    if answers[SENSORS] != messages:
-        raise WrongAnswerError(f"the sensors skipped with {answers[SENSORS]}, not {messages}")
+    listed = {name: _listed(simulated, name) for name in expected}
+    if answers[SENSORS] != listed:
+        raise WrongAnswerError(f"the sensors skipped after listing {answers[SENSORS]} files, not {listed}")
     if answers[LIMIT] != len(_STREAMS):
         raise WrongAnswerError(f"{answers[LIMIT]} hosts answered")
 
@@ -218,12 +219,14 @@ def _scans(file: Path) -> Counts:
     return _at_once(scan_stream, list(site.streams))
 
 
-def _ticks(file: Path, home: Path) -> dict[str, str]:
-    """Evaluate the eight sensors; return the constant part of each skip message."""
+def _ticks(file: Path, home: Path) -> dict[str, int]:
+    """Evaluate the eight sensors; return the number of files that each skip message gives: the first number in it."""
     results = _evaluate(file, home)
     if wrong := [name for name, (runs, _) in results.items() if runs]:
         raise WrongAnswerError(f"sensors requested runs: {wrong}")
-    return {name: message.partition(" (")[0] for name, (_, message) in results.items()}
+    if wordless := {name: message for name, (_, message) in results.items() if not re.search(r"\d", message)}:
+        raise WrongAnswerError(f"sensors skipped without a number of files: {wordless}")
+    return {name: int(re.findall(r"\d+", message)[0]) for name, (_, message) in results.items()}
 
 
 def _evaluate(file: Path, home: Path) -> dict[str, tuple[int, str]]:

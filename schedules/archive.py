@@ -108,8 +108,8 @@ def _verify(site: Site, name: str) -> ScheduleDefinition:
     job = verify_job_name(name)
 
     text = (
-        f"Compares the files of {name} at the source, local and in the archive: the newest days while files are on "
-        "their way, all other days once a day."
+        f"Verifies the files of {name} at the source, local and in the archive: new days soon after they are copied, "
+        "older days about once a day."
     )
 
     @aurora_schedule(site, job, site.archive.verify, job=job, description=text, stream=name)

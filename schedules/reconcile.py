@@ -15,6 +15,7 @@ from aurora_assets.partitions import consecutive_ranges
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.config.types import format_duration
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, scan
 from aurora_platform.text import counted
@@ -33,8 +34,8 @@ def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
     job = day_job_name(name)
     most = site.live.reconcile_days
     text = (
-        f"Lists all days of {name} on host `{stream.host}` and copies missing files of older days (late, or missed in "
-        f"an outage): {most} days at a time, newest first."
+        f"Searches host `{stream.host}` for files of {name} older than the last {format_duration(stream.lookback)} "
+        f"that are missing here (late, or missed in an outage), and copies them: {most} days at a time, newest first."
         if stream.enabled
         else f"Planned offline (`enabled: false` in the site file): does not list {name}."
     )

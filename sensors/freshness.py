@@ -36,8 +36,8 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         name="freshness",
         minimum_interval_seconds=_EVERY,
         default_status=default_status(site, DefaultSensorStatus),
-        description="Updates the check is_fresh of every stream (source, local, archive) and product. Keeps every "
-        "failed check visible after its asset was materialized again.",
+        description="Updates the check is_fresh of every stream (source, local, archive) and product. Shows a failed "
+        "check again when a newer run has hidden it in the UI.",
     )
     def evaluate_freshness(context: SensorEvaluationContext) -> SensorResult:
         visibility = dagster_instance.check_visibility

@@ -18,7 +18,7 @@ def late_days_sensor(site: Site) -> AutomationConditionSensorDefinition:
         minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=default_status(site, DefaultSensorStatus),
         description=(
-            "Updates products, archive copies and manifests when files of an old day arrive late or are backfilled. "
-            "Today's files go first."
+            "Makes the products, archive copies and manifests of a day again when its files arrive late or are copied "
+            "again. These runs wait behind those of today."
         ),
     )

@@ -96,12 +96,12 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         place=layout.raw_root(stream),
         placeholders={"description": stream.description, "replaced": layout.replaced},
         metadata={
-            "started_by": f"schedule push_{name} (last {format_duration(stream.lookback)}), late_days (older days)"
+            "started_by": f"schedule push_{name}; sensor late_days (days older than {format_duration(stream.lookback)})"
         },
         check_specs=raw_push_specs(gws_raw_key(name)),
     )
     def gws_raw(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        """Archive copy: {description} One partition per UTC day.
+        """Archive copy: {description}
 
         Copied from the local files by rsync, through the first archive host that works. (`gws` is the archive.) Nothing
         is ever deleted there. If a file of a finalized day is replaced, its earlier version is kept in `{replaced}`.
@@ -133,7 +133,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         check_specs=push_specs(asset_keys.WXCAM_PRODUCTS),
     )
     def gws_wxcam_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        """The sky camera's videos, thumbnails and catalogue in the archive, one partition per UTC day.
+        """The sky camera's videos, thumbnails and catalogue in the archive (`gws`).
 
         Copied from the local products by rsync. Every run also copies the newest videos and a backup of the catalogue.
         The pixel store is not copied: the archive has the images that it is made of.
@@ -157,10 +157,10 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
         check_specs=push_specs(asset_keys.CORE_PRODUCTS),
     )
     def gws_core_products(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
-        """All products in the archive except those of the sky camera.
+        """All products in the archive (`gws`) except those of the sky camera.
 
         Copied from `{products}` by rsync, together with files that other programs have registered
-        (`Ledger.add_file`). They are copied apart from all others, so that they never wait for large files.
+        (`Ledger.add_file`). This copy has a queue of its own: small files never wait for large ones.
         """
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
@@ -187,7 +187,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         placeholders={"name": name, "scrub": format_duration(archive.scrub)},
         metadata={
             "finalizations": MetadataValue.path(str(published.finalized(name))),
-            "started_by": f"schedule verify_{name}",
+            "started_by": f"schedule verify_{name}; sensor late_days (older days)",
             **column_schema(MANIFEST_COLUMNS),
         },
         check_specs=verify_specs(manifests_key(name)),
@@ -195,11 +195,12 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
     def manifests(
         context: AssetExecutionContext, config: VerifyConfig, hosts: HostsResource, archive_hosts: ArchiveHostsResource
     ) -> MaterializeResult:
-        """Proof that {name} is archived: size, mtime and SHA-256 of every file at its source, local and in the archive.
+        """The files of {name} at its source, local and in the archive, compared one by one (size, mtime, SHA-256).
 
-        Made by listing the three places and reading new files; every file is read again within {scrub}. Three tables
-        (source, local, gws), and for every UTC day that is over and complete in the archive a file that says so: its
-        *finalization*. Lists the files that you could delete on the host. To repair a copy, use `aurora repair`.
+        New files are read; every file is read again at least once in {scrub}. Three tables (source, local, archive; the
+        files say `gws`). When a UTC day is over and all its files are in the archive, its *finalization* is written:
+        the proof for that day. A list names the files that the source host need not keep; Aurora deletes none of them.
+        To repair a copy, use `aurora repair`.
         """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)

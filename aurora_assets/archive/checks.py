@@ -18,12 +18,12 @@ REPLACED_PERIOD = timedelta(days=7)
 _GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
 
 _CHECKS = {
-    _GAPS: "Every settled file of the source (unchanged for `settle`) exists locally, and every local file in the "
-    "archive, with the same size, mtime and SHA-256. A failure lists missing and different files by day.",
-    _SEEN: "Source, local files and archive could be listed and read, and all finalizations were copied to the "
-    "archive. A failure names the place and the error; files of that place were not verified.",
-    _PARKED: "No file was given up. A failure names the parked files: copying them failed `archive.max_attempts` "
-    "times, and they are tried again only when they change, or by `aurora ledger --retry`.",
+    _GAPS: "No file is missing or different, local or in the archive (size, mtime, SHA-256). Files that still change "
+    "or are on their way do not count. A failure lists the files by day.",
+    _SEEN: "Source, local files and archive could be listed and read, and the proofs of complete days (finalizations) "
+    "were copied to the archive. A failure names the place and the error; files of that place were not verified.",
+    _PARKED: "Aurora has not given up any file. A failure names the files that could not be copied "
+    "`archive.max_attempts` times (*parked*). They are tried again when they change, or by `aurora ledger --retry`.",
     _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
     "names the replaced files and where their earlier versions are kept. (A damaged local file is not pushed; the "
     "check no_settled_gap reports it.)",

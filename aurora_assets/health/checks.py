@@ -23,15 +23,15 @@ from aurora_assets.asset_keys import asset_key, gws_raw_key, raw_key, source_key
 from aurora_assets.metadata import Metadata
 from aurora_platform import health
 from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
 from aurora_platform.layout import IS_FRESH, WXCAM, camera_keys
 
 _KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
-_FAILS = "Fails with a warning when older or unknown, with an error when older than the whole of it."
-_DESCRIPTIONS = {
-    "source": f"The newest data at the source is younger than two thirds of `stale_after`. {_FAILS}",
-    "here": f"The newest local data is younger than two thirds of `stale_after`. {_FAILS}",
-    "archive": f"The newest data of the manifests' archive side is younger than two thirds of `stale_after`. {_FAILS}",
-    "product": f"The newest data in the product is younger than two thirds of `stale_after` plus two hours. {_FAILS}",
+_NEWEST = {
+    "source": "file at the source",
+    "here": "local file",
+    "archive": "file in the archive, as last verified",
+    "product": "data in the product",
 }
 
 
@@ -45,8 +45,8 @@ def asset_of(freshness: "health.models.Freshness") -> AssetKey:
 def freshness_checks(site: Site) -> AssetChecksDefinition:
     """One definition for all freshness checks; any of them may be executed alone."""
     specs = [
-        AssetCheckSpec(IS_FRESH, asset=key, description=_DESCRIPTIONS[component])
-        for key, component in _assets(site).items()
+        AssetCheckSpec(IS_FRESH, asset=key, description=_description(site, component, stream))
+        for key, (component, stream) in _assets(site).items()
     ]
 
     @multi_asset_check(
@@ -101,13 +101,22 @@ def metadata_of(freshness: "health.models.Freshness") -> Metadata:
     return {"level": freshness.level.value, "stale_after_s": freshness.stale_after_s, **ages, **newest, **since}
 
 
-def _assets(site: Site) -> dict[AssetKey, str]:
-    """The component (source, here, archive, product) of every asset with a freshness check."""
+def _description(site: Site, component: str, stream: str) -> str:
+    ageing, stale = health.freshness.limits_of(site.streams[stream], is_product=component == "product")
+    return (
+        f"The newest {_NEWEST[component]}: a warning if it is older than {format_duration(ageing)} or unknown, an "
+        f"error if it is older than {format_duration(stale)} or if there is none. By the time of the data, not of the "
+        "last run."
+    )
+
+
+def _assets(site: Site) -> dict[AssetKey, tuple[str, str]]:
+    """Component (source, here, archive, product) and stream of every asset with a freshness check."""
     assets = {}
     for name in site.streams:
         for component, key in _KEYS.items():
             if component != "archive" or site.archive is not None:
-                assets[key(name)] = component
+                assets[key(name)] = component, name
     if WXCAM in site.streams:
-        assets |= {asset_key(name): "product" for name in camera_keys()}
+        assets |= {asset_key(name): ("product", WXCAM) for name in camera_keys()}
     return assets

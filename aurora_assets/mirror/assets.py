@@ -49,7 +49,7 @@ def _about_unsettled(stream: Stream) -> str:
     if stream.settle:
         settle = format_duration(stream.settle)
         return f"A file that changed less than {settle} ago is still being written; a later run copies it."
-    if stream.append:
+    if stream.is_appended:
         return "A growing file is copied as far as it is written; a later run copies the rest."
     return "A file that changes while it is copied waits for a later run."
 
@@ -79,7 +79,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         },
     )
     def raw(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
-        """Local copy: {description} One partition per UTC day (*Missing*: no run for that day yet).
+        """Local copy: {description}
 
         Copied by rsync from host `{host}` with the same relative paths and times of last change (mtimes). Copying
         deletes nothing; a file that changes on the host replaces its copy. {unsettled}

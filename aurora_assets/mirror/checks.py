@@ -20,6 +20,7 @@ from aurora_platform import mirror
 from aurora_platform.check_report import CheckReport
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.config.types import format_duration
 from aurora_platform.errors import HostError
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import Layout
@@ -57,10 +58,10 @@ def _gap_reports(local: _LocalFiles) -> list[CheckReport]:
 
 
 _HOST_CHECKS = {
-    "nothing_refused": "Every file of the stream on the host can be accepted. A failure lists the refused ones, with "
-    "the reasons.",
-    "matches_source": "Every settled file of the host exists locally with the same size and mtime. A failure names the "
-    "missing and different files.",
+    "nothing_refused": "Every file of the stream on the host can be copied. A failure lists those that are refused, "
+    "with the reason: no date in the name, a date in the future, ...",
+    "matches_source": "Every file of the host that does not change any more exists locally, with the same size and "
+    "mtime. A failure names the missing and different files.",
 }
 _LOCAL_CHECKS = {
     "no_file_in_the_future": _LocalCheck(
@@ -68,15 +69,14 @@ _LOCAL_CHECKS = {
         lambda local: [mirror.checks.no_file_in_the_future(local.stream, local.files, local.now)],
     ),
     "nothing_foreign": _LocalCheck(
-        "The raw directory has only regular files of the streams that are mirrored to it. A failure names the "
-        "unexpected entries.",
+        "The local directory holds only files of its own streams. A failure names what does not belong there.",
         lambda local: [mirror.checks.nothing_unexpected(local.files, local.sharing)],
     ),
 }
 _CADENCE_CHECKS = {
     "no_gap": _LocalCheck(
-        "Through the day a file was written at least once in twice the stream's `every` (site file). A failure names "
-        "the longer gaps.",
+        "No pause of more than {pause} between two files of the day (twice the stream's `every`). A failure names the "
+        "longer pauses.",
         _gap_reports,
     ),
 }
@@ -89,7 +89,8 @@ def raw_checks(site: Site) -> list[AssetChecksDefinition]:
 
 def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
     local_checks = _LOCAL_CHECKS | (_CADENCE_CHECKS if stream.every else {})
-    descriptions = _HOST_CHECKS | {check: local_check.description for check, local_check in local_checks.items()}
+    pause = format_duration(2 * stream.every) if stream.every else ""
+    descriptions = _HOST_CHECKS | {check: one.description.format(pause=pause) for check, one in local_checks.items()}
     raw_root = Layout.of(site).raw_root(name)
     sharing = {other: s for other, s in site.streams.items() if s.raw == stream.raw}
 

@@ -19,7 +19,7 @@ from aurora_platform.fs.versions import FileVersion
 COLUMNS = {
     "relpath": ("text", "Path relative to the stream's directory"),
     "size": ("integer", "Size in bytes"),
-    "mtime": ("decimal", "mtime in s since the epoch, UTC, with nine decimals"),
+    "mtime": ("decimal", "Time of the last change, in s since 1970-01-01 00:00 UTC, with nine decimals"),
     "checksum": ("text", "SHA-256 in hex; empty where the file was not read"),
 }
 """Type and meaning of every column."""

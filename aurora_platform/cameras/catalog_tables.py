@@ -41,14 +41,14 @@ IMAGES_COLUMNS = {
     "stream": ("TEXT", "Directory of the camera: FISH or PANO"),
     "label": ("TEXT", "Name of the camera for people"),
     "time_utc": ("TEXT", "Time of the image, or begin of the clip: ISO 8601, UTC"),
-    "time_epoch_ns": ("INTEGER", "The same time in ns since the epoch, UTC"),
+    "time_epoch_ns": ("INTEGER", "The same time in ns since 1970-01-01 00:00 UTC"),
     "day_utc": ("TEXT", "UTC day of that time: YYYY-MM-DD"),
     "relative_path": ("TEXT", "Path relative to the stream's raw directory"),
     "filename": ("TEXT", "File name"),
     "width": ("INTEGER", "Width in px"),
     "height": ("INTEGER", "Height in px"),
     "size_bytes": ("INTEGER", "Size of the file in bytes"),
-    "mtime_ns": ("INTEGER", "mtime of the file in ns since the epoch, UTC"),
+    "mtime_ns": ("INTEGER", "Time of the last change of the file, in ns since 1970-01-01 00:00 UTC"),
     "indexed_at": ("TEXT", "When the row was written: ISO 8601, UTC"),
 }
 """Type and meaning of every column of ``images``."""

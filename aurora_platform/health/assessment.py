@@ -27,7 +27,7 @@ from aurora_platform.health.next_steps import REPORTED_BY_MANIFESTS, failed_chec
 from aurora_platform.layout import manifests_key
 from aurora_platform.text import format_age
 
-_AMBER_FROM = 2 / 3  # of stale_after
+AMBER_FROM = 2 / 3  # of stale_after
 NOT_LOADED_DETAILS = (
     "Stage: platform. See: `dagster definitions validate` shows the full error; correct the site file or the code, "
     "then restart `make ui`. Runbook: `code location`"
@@ -41,7 +41,7 @@ def rate_age(age_s: float | None, stale_after_s: float) -> Level:
     """Rate the age of data: fresh, ageing (from two thirds of the limit), or stale. No data at all is stale."""
     if age_s is None or age_s > stale_after_s:
         return Level.RED
-    return Level.AMBER if age_s > _AMBER_FROM * stale_after_s else Level.GREEN
+    return Level.AMBER if age_s > AMBER_FROM * stale_after_s else Level.GREEN
 
 
 def rate_disk_use(percent: float | None, health: Health) -> Level:

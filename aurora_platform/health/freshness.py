@@ -15,7 +15,7 @@ from typing import Any, Literal
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.health.assessment import rate_age
+from aurora_platform.health.assessment import AMBER_FROM, rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Classifier, Directories
@@ -176,6 +176,12 @@ def _planned_offline(stream: Stream, now: datetime) -> str:
     if not stream.enabled:
         return "planned offline"
     return f"planned to begin on {stream.start}" if stream.start > now.date() else ""
+
+
+def limits_of(stream: Stream, *, is_product: bool = False) -> tuple[timedelta, timedelta]:
+    """The ages from which data of a stream, or of a product made from it, is ageing and stale."""
+    stale = stream.stale_after + (_PRODUCT_LAG if is_product else timedelta(0))
+    return stale * AMBER_FROM, stale
 
 
 def _rated(

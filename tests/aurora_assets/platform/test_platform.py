@@ -348,7 +348,7 @@ def test_every_asset_has_a_description_and_a_condition_or_names_what_starts_it()
             conditions["/".join(key.path)] = node.automation_condition.get_label()
         elif key.path[0] in ("gws", "manifests"):
             condition = node.automation_condition
-            assert (condition and condition.get_label()) in ("runs when the input of an old day changes", None), key
+            assert (condition and condition.get_label()) in ("when an old day's input changes", None), key
             assert condition or "started_by" in node.metadata, key
         else:
             # Sensors, schedules and operators start the mirrors; the metadata names which.
@@ -358,10 +358,8 @@ def test_every_asset_has_a_description_and_a_condition_or_names_what_starts_it()
             policy = graph.get(key).freshness_policy
             assert policy is not None, key
     hourly = {f"wxcam/{camera}/hourly_thumbnails" for camera in ("fish_hdr", "pano_hdr")}
-    assert {
-        name for name, label in conditions.items() if label == "runs when the input of an old day changes"
-    } == hourly
-    assert {label for name, label in conditions.items() if name not in hourly} == {"runs when its input changes"}
+    assert {name for name, label in conditions.items() if label == "when an old day's input changes"} == hourly
+    assert {label for name, label in conditions.items() if name not in hourly} == {"when its input changes"}
     assert len(conditions) == 1 + 2 * len(PRODUCTS)
 
 
