@@ -9,5 +9,5 @@ import numpy as np
 
 def noise(name: str, seed: int) -> np.random.Generator:
     """Return the random generator of this name and seed."""
-    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
-    return np.random.default_rng(int.from_bytes(digest))
+    own_seed = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(own_seed))

@@ -94,7 +94,7 @@ class StreamSummary:
     pending_count: int
     identical_count: int
     refused_count: int
-    days: Annotated[int, Show("days_known", rank=2)]
+    days: Annotated[int, Show(rank=2)]
     days_complete: Annotated[int, Show(rank=1)]
     prune_ready: bool
     prune_why: Annotated[str, SHOWN]

@@ -303,7 +303,7 @@ def test_a_host_on_which_a_program_hangs_still_reports_the_other_checks(
     observatory: Observatory, tmp_path: Path
 ) -> None:
     write_script(tmp_path / "fake", "rsync", "exec sleep 3600")
-    file = write_site_with_programs(observatory, tmp_path, look=in_site_file(2))
+    file = write_site_with_programs(observatory, tmp_path, scan_within=in_site_file(2))
     lines = parse_json(run_aurora(file, "audit", "--json"))["findings"]
     answers = [line["what"] for line in lines if line["component"] == "host ass"]
     assert any(f"took longer than {patient(2):g} s" in what for what in answers)
@@ -329,13 +329,13 @@ def start_host_with_programs(directory: Path, other_path: str = f":{os.defpath.s
     return server
 
 
-def write_site_with_programs(observatory: Observatory, directory: Path, look: str = "8s", **options: str) -> Path:
+def write_site_with_programs(observatory: Observatory, directory: Path, scan_within: str = "8s", **options: str) -> Path:
     """Write a site whose host ``ass`` has the programs of ``directory/fake``."""
     server = start_host_with_programs(directory, **options)
 
     def change(data: dict[str, Any]) -> None:
         data["hosts"]["ass"] = host_settings(server)
-        data["limits"]["look"] = look
+        data["limits"]["look"] = scan_within
 
     return observatory.write_site(directory, change)
 
