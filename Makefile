@@ -85,5 +85,8 @@ lock: ## update requirements.lock from pyproject.toml (needs uv); LOCK= adds new
 	uv pip compile pyproject.toml --all-extras --group locked --python-version 3.12 --generate-hashes $(LOCK) --quiet \
 	    --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
-clean: ## remove the files of the demo (.aurora), keep .venv
-	rm -rf .aurora
+# By name: an older `aurora init` put the data of real sites below .aurora.
+SIMULATED = camera raw products state manifests dagster demo.log first-start.lock live instruments eight try
+clean: ## remove the simulated sites below .aurora (demo, live, instruments, eight, try), keep .venv
+	rm -rf $(SIMULATED:%=.aurora/%)
+	@rmdir .aurora 2>/dev/null || ! test -e .aurora || echo "kept: $$(ls -d .aurora/*)"

@@ -22,7 +22,7 @@ from dagster import (
 
 from aurora_platform.check_report import CheckReport
 from aurora_platform.plots import coverage_strip, strip_days
-from aurora_platform.report_fields import Show, shown_fields
+from aurora_platform.report_fields import shown_fields
 from aurora_platform.text import Count, human_size
 
 Metadata = dict[str, Any]
@@ -39,10 +39,10 @@ def coverage(rows: Mapping[str, Mapping[date, float | None]], last: date, title:
     return {"coverage": picture(strip, title, "png")}
 
 
-def table(rows: Iterable[Mapping[str, str | int | float]]) -> MetadataValue:
-    """Rows with the same keys as a table; the word "none" where there are no rows."""
+def table(name: str, rows: Iterable[Mapping[str, str | int | float]]) -> Metadata:
+    """Rows with the same keys as a table of this name; nothing where there are no rows."""
     records = [TableRecord(dict(row)) for row in rows]
-    return MetadataValue.table(records) if records else MetadataValue.text("none")
+    return {name: MetadataValue.table(records)} if records else {}
 
 
 def metadata_of(report: object) -> Metadata:
@@ -53,13 +53,15 @@ def metadata_of(report: object) -> Metadata:
     found: Metadata = {}
     numbers: Metadata = {}
     for name, show, value in shown_fields(report):
+        if show.rare and not (value.total if isinstance(value, Count) else value):
+            continue
         if show.unit == "bytes":
             found[name.replace("bytes", "size")] = human_size(value)
             numbers[name] = value
         elif show.unit == "bytes/s":
             found |= {name: f"{human_size(value)}/s"} if value else {}
         else:
-            found |= _entries(name, value, show)
+            found |= _entries(name, value)
     return found | numbers
 
 
@@ -74,9 +76,9 @@ def attach(context: AssetExecutionContext, by_partition: Mapping[str, Metadata],
     return {} if alone else of_run
 
 
-def _entries(name: str, value: Any, show: Show) -> Metadata:
+def _entries(name: str, value: Any) -> Metadata:
     """One value as metadata; a count comes with its first names, a ``path -> reason`` with a table."""
-    if value is None or value == "" or (show.rare and not (value.total if isinstance(value, Count) else value)):
+    if value is None or value == "":
         return {}
     match value:
         case Count():
@@ -84,7 +86,7 @@ def _entries(name: str, value: Any, show: Show) -> Metadata:
         case Mapping() if all(isinstance(reason, Count) for reason in value.values()):
             return {name: sum(count.total for count in value.values())} | _refused_files(name, value)
         case Mapping():
-            return {name: len(value)} | ({f"{name}_files": names(value)} if value else {})
+            return {name: len(value)} | names(f"{name}_files", value)
         case Path():
             return {name: MetadataValue.path(str(value))}
         case (datetime(), datetime()):
@@ -93,8 +95,10 @@ def _entries(name: str, value: Any, show: Show) -> Metadata:
             return {name: MetadataValue.timestamp(value)}
         case float():
             return {name: round(value, 3)}
-        case bool() | int() | str():
+        case bool() | int():
             return {name: value}
+        case str():
+            return {name: str(value)}  # of an enumeration: its text
     if isinstance(value, Iterable):
         texts = [str(one) for one in value]
         return {name: "\n".join(texts)} if texts else {}
@@ -107,7 +111,7 @@ def _refused_files(name: str, reasons: Mapping[str, Count]) -> Metadata:
         {"reason": reason, "files": count.total, "first": ", ".join(count.first)}
         for reason, count in sorted(reasons.items())
     ]
-    return {f"{name}_files": table(rows)} if rows else {}
+    return table(f"{name}_files", rows)
 
 
 def column_schema(columns: Mapping[str, tuple[str, str]]) -> Metadata:
@@ -116,9 +120,9 @@ def column_schema(columns: Mapping[str, tuple[str, str]]) -> Metadata:
     return {"dagster/column_schema": TableSchema(columns=found)}
 
 
-def names(reasons: Mapping[str, str], most: int = 10) -> MetadataValue:
-    """The first files of a report's ``path -> reason``, as a table."""
-    return table({"file": path, "reason": reason} for path, reason in list(reasons.items())[:most])
+def names(name: str, reasons: Mapping[str, str], most: int = 10) -> Metadata:
+    """The first files of a report's ``path -> reason``, as a table of this name."""
+    return table(name, ({"file": path, "reason": reason} for path, reason in list(reasons.items())[:most]))
 
 
 def rate(amount: float, seconds: float) -> float:
@@ -135,10 +139,10 @@ def span(value: tuple[datetime, datetime] | None) -> Metadata:
 
 
 def common_version(data_versions: Sequence[str]) -> str:
-    """The data version of what one run made: an identity, or one over several where the run covers a range.
+    """The data version of what one run made: of its partition, or one over several where the run covers a range.
 
-    Dagster records one data version for all partitions of a single-run backfill; each partition's own identity is in
-    its metadata.
+    Dagster records one data version for all partitions of a single-run backfill; each partition's own data version is
+    in its metadata.
     """
     if len(data_versions) == 1:
         return data_versions[0]
@@ -162,9 +166,5 @@ def check_result(reports: Sequence[CheckReport]) -> AssetCheckResult:
         passed=not failed,
         severity=AssetCheckSeverity.WARN,
         description=" ".join(report.sentence for report in (failed or reports)[:5]),
-        metadata={
-            **numbers,
-            "offenders": table(offenders),
-            **({"excluded_files": names(excluded)} if excluded else {}),
-        },
+        metadata=numbers | table("offenders", offenders) | names("excluded_files", excluded),
     )

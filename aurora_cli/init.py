@@ -33,6 +33,7 @@ from aurora_platform.operations.site_draft import (
     with_stream,
 )
 
+_BY_HAND = "To add the blocks by hand, append each to the section that its heading names"
 _NEEDED = {
     "name": "name of the site",
     "data": "directory of this machine for the data",
@@ -146,7 +147,7 @@ def _refuse(file: Path) -> None:
 
 
 def _data_directory(questions: Questions, name: str) -> Path:
-    default = (CHECKOUT / ".aurora" if CHECKOUT else Path.cwd() / "aurora-data") / name
+    default = Path.home() / "aurora" / name  # not in the checkout, which people delete and clone again
     text = f"Directory for the data; {default} has {free_space(default)}"
     data = questions.ask("data", text, answers.directory, str(default))
     print_line(f"{data}: {free_space(data)}")
@@ -210,13 +211,13 @@ def _add(questions: Questions, file: Path, *, is_dry: bool) -> None:
     click.echo(stream_block(stream), nl=False)
     changed = with_stream(text, file, new_host, stream)
     if changed is None:
-        print_line(f"{file} cannot be edited safely: paste each block at the end of what it is below", "yellow")
+        print_line(f"{file} cannot be edited safely. {_BY_HAND}", "yellow")
         return
     if is_dry or not questions.confirm(f"Add this to {file}?"):
-        print_line(f"{file} is unchanged; paste each block at the end of what it is below")
+        print_line(f"{file} is unchanged. {_BY_HAND}")
         return
     _replace(file, changed)
-    print_line(f"{file} has the stream {stream.name}; `aurora audit` looks at it. Restart Aurora to use it", "green")
+    print_line(f"{file} has the stream {stream.name}. Next: `aurora audit`, then restart Aurora", "green")
 
 
 def _replace(file: Path, text: str) -> None:

@@ -51,7 +51,7 @@ class SourceQuestions:
             name = self.questions.ask("instrument", text, answers.name, default)
             if name not in taken:
                 return name
-            self.questions.again("instrument", f"there is a stream {name} already: {', '.join(taken)}")
+            self.questions.again("instrument", f"the site has a stream {name} already. Its streams: {', '.join(taken)}")
 
     def _reachable_host(self) -> HostDraft:
         while True:

@@ -13,6 +13,7 @@ from aurora_platform.archive.retention import RetireReport, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
+from aurora_platform.text import counted, human_size
 from aurora_platform.transport.connections import Connections
 
 _DAY = timedelta(days=1)
@@ -58,9 +59,9 @@ def prune(file: Path | None, stream: str | None, is_plan: bool, are_listed: bool
             rows.append(
                 [
                     name,
-                    f"{len(plan.candidates)} files, {_size(plan.bytes)}",
-                    f"{kept} files, {_size(old_bytes - plan.bytes)}",
-                    f"{young} files, {_size(young_bytes)}",
+                    f"{counted(len(plan.candidates), 'file')}, {human_size(plan.bytes)}",
+                    f"{counted(kept, 'file')}, {human_size(old_bytes - plan.bytes)}",
+                    f"{counted(young, 'file')}, {human_size(young_bytes)}",
                     plan.why,
                 ]
             )
@@ -117,7 +118,3 @@ def _show(stream: str, result: RetireReport) -> None:
         print_line(f"  and {result.files - len(result.first)} more", "dim")
     for reason, count in sorted(result.kept.items()):
         print_line(f"  kept {count.total}: {reason}: {', '.join(count.first[:3])}", "yellow")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 10**9 else f"{count / 1e6:.1f} MB"

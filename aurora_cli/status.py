@@ -79,8 +79,10 @@ class LocalListing:
 def status(file: Path | None, as_json: bool) -> None:
     """Show the newest file of every stream, at the source and local, and how many files are missing.
 
-    Lists the days of the live window (`lookback`). Writes nothing. If a host does not answer, its streams are `unknown`
-    and the reason is shown. Every listing ends after `limits.look`; an incomplete one is marked.
+    Lists the days of the live window (`lookback` in the site file): where the newest file is older, it shows `-`.
+    Writes nothing. If a host does not answer, its streams are `unknown` and the reason is shown. Every listing ends
+    after `limits.look` (site file); an incomplete one is marked. `refused` counts files that are not copied, because
+    they have no date in the name, or a date in the future, or are no regular file.
 
     \b
     Exit codes: 0 whatever was found; 1 the site file has an error.

@@ -27,15 +27,16 @@ def with_bar(run: Callable[[Callable[[int, int], None]], Report]) -> Report:
 
 def summary(report: Report, seconds: float) -> str:
     """Return one line: files, bytes, seconds."""
-    parts = f"{report.images} images, {report.clips} clips, {report.others} other"
+    parts = f"{report.images} images, {report.clips} clips, {report.others} single exposures"
     if report.faults:
-        parts += f", {sum(len(paths) for paths in report.faults.values())} of {len(report.faults)} faults"
+        faulty = sum(len(paths) for paths in report.faults.values())
+        parts += f", {faulty} faulty (kinds of fault: {len(report.faults)})"
     return total(report, parts, seconds)
 
 
 def live_summary(report: LiveReport, seconds: float) -> str:
     """Return one line: files, bytes, seconds, and half-written files."""
-    parts = f"{report.images} images, {report.clips} clips, {report.others} other, {report.late} late"
+    parts = f"{report.images} images, {report.clips} clips, {report.others} single exposures, {report.late} late"
     behind = f", {report.lag:.1f} s late at most" if report.lag > LAG_LIMIT else ""
     return f"{total(report, parts, seconds)}{behind}, {len(report.unfinished)} left half written"
 

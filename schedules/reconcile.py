@@ -35,7 +35,8 @@ def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
     most = site.live.reconcile_days
     text = (
         f"Searches host `{stream.host}` for files of {name} older than the last {format_duration(stream.lookback)} "
-        f"that are missing here (late, or missed in an outage), and copies them: {most} days at a time, newest first."
+        f"that are missing locally (late, or missed in an outage), and copies them: {most} days at a time, newest "
+        "first."
         if stream.enabled
         else f"Planned offline (`enabled: false` in the site file): does not list {name}."
     )

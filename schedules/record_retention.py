@@ -14,6 +14,7 @@ from aurora_assets import instance as dagster_instance
 from aurora_assets.automation import default_status
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
+from aurora_platform.text import human_size
 
 _LOG_EVERY = 500
 JOB = "prune_records"
@@ -59,7 +60,7 @@ def retention_job(site: Site) -> JobDefinition:
         verb = "would be removed" if config.dry_run else "removed"
         context.log.info(
             f"runs from before {before:%Y-%m-%d %H:%M} UTC: {counts.looked_at} examined, {counts.removed} {verb} "
-            f"({counts.bytes / 1e6:.1f} MB), {counts.kept} kept, because they made the newest materialization of a "
+            f"({human_size(counts.bytes)}), {counts.kept} kept, because they made the newest materialization of a "
             f"partition. {counts.observations} observations, {counts.checks} check results and the logs of "
             f"{counts.tick_logs} ticks {verb}"
         )

@@ -90,7 +90,9 @@ def run_job(console: Console, number: int, job: str, tags: dict[str, str]) -> No
 
 def summary(day: date) -> Table:
     """Make a table of the results per asset, with its checks, from the records of Dagster."""
-    table = Table(Column("asset", no_wrap=True), "result", "MB", "s", "checks", title=f"{day} UTC")
+    table = Table(
+        Column("asset", no_wrap=True), "result", "MB", "s", Column("checks", overflow="fold"), title=f"{day} UTC"
+    )
     with DagsterInstance.get() as instance:
         for key in sorted(instance.get_asset_keys(), key=lambda key: key.path):
             metadata = metadata_of(instance, key)

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{file}:{line}: {identifier}: {why}")
         count += len(found)
     if count:
-        print(f"{count} identifiers with banned words; see docs/glossary.yaml", file=sys.stderr)
+        print(f"identifiers with banned words: {count}; see docs/glossary.yaml", file=sys.stderr)
     return 1 if count else 0
 
 

@@ -30,12 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 DAY = "2026-08-18"
 
-EXPAND_ALL = "Alt+E"  # shortcut of the UI: the graph starts with its groups closed
-
-# name -> page, width, height, and actions before: texts to click, or the shortcut
+# name -> page, width, height, and the texts to click before
 SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
-    "asset-graph": ("/asset-groups", 2050, 2200, (EXPAND_ALL,)),
-    "materialized-day": (f"/assets/wxcam/fish_hdr/daily_video?view=partitions&partition={DAY}", 1500, 950, ()),
     "poster": (
         f"/assets/wxcam/fish_hdr/daily_video?view=partitions&partition={DAY}",
         1500,
@@ -48,12 +44,11 @@ SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
         700,
         ("[Show Markdown]",),
     ),
-    "checks": ("/assets/wxcam/fish_hdr/pixels?view=checks", 1500, 800, ()),
 }
 
 # These show `make live`, which must run at the same time: make screenshots SCREENSHOTS=--live
 LIVE_SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
-    "automation": ("/automation", 1500, 640, ()),
+    "automation": ("/automation", 1500, 760, ()),
     "arrivals": ("/locations/__repository__@aurora/sensors/arrivals_wxcam", 1500, 900, ()),
 }
 
@@ -121,11 +116,7 @@ class Page:
         await self.call("Page.navigate", url=address)
         await asyncio.sleep(8)
         for text in clicks:
-            if text == EXPAND_ALL:
-                for kind in ("rawKeyDown", "keyUp"):
-                    await self.call("Input.dispatchKeyEvent", type=kind, modifiers=1, code="KeyE", key="e")
-            else:
-                await self.call("Runtime.evaluate", expression=_CLICK + f"({text!r})")
+            await self.call("Runtime.evaluate", expression=_CLICK + f"({text!r})")
             await asyncio.sleep(3)
         return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
 

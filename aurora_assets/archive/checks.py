@@ -51,7 +51,7 @@ def _specs(key: AssetKey, *names: str) -> list[AssetCheckSpec]:
 
 def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCheckResult:
     """Whether no finalized file was replaced."""
-    description = ""
+    description = f"no file of a finalized day was replaced in the last {REPLACED_PERIOD.days} days"
     if replaced:
         description = (
             f"{counted(len(replaced), 'file')} of finalized days replaced in the archive, the last: "
@@ -63,12 +63,11 @@ def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCh
         passed=not replaced,
         severity=AssetCheckSeverity.WARN,
         description=description,
-        metadata={
-            "replaced": len(replaced),
-            "replaced_first": table(
-                {"file": r.remote_path, "kept_in": r.kept_in, "at": r.at} for r in replaced[:MOST_NAMED]
-            ),
-        },
+        metadata={"replaced": len(replaced)}
+        | table(
+            "replaced_first",
+            ({"file": r.remote_path, "kept_in": r.kept_in, "at": r.at} for r in replaced[:MOST_NAMED]),
+        ),
     )
 
 
@@ -80,8 +79,10 @@ def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckRe
         check_name=_PARKED,
         passed=not parked.total,
         severity=AssetCheckSeverity.WARN,
-        description=f"{parked.total} files are not tried any more; `aurora ledger` lists them." if parked.total else "",
-        metadata={"parked": parked.total, "first": "; ".join(parked.first) or "none"},
+        description=f"{counted(parked.total, 'file')} parked, the first: {parked.first[0]}; `aurora ledger` lists them"
+        if parked.total
+        else "no file is parked",
+        metadata={"parked": parked.total} | ({"first": "; ".join(parked.first)} if parked.first else {}),
     )
 
 
@@ -100,8 +101,13 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, coverage: Metadata) -> A
             "proved": sum(day.verdict.proved for day in days),
             "pending": sum(day.verdict.pending for day in days),
             "gaps": sum(day.verdict.problem_count for day in days),
-            "first": table(
-                {"day": str(day.day), "gap": reason} for day in bad[:10] for reason in day.verdict.gaps or [day.error]
+            **table(
+                "first",
+                (
+                    {"day": str(day.day), "gap": reason}
+                    for day in bad[:10]
+                    for reason in day.verdict.gaps or [day.error]
+                ),
             ),
             **coverage,
         },
@@ -121,11 +127,12 @@ def every_place_was_seen(key: AssetKey, report: VerifyReport, not_copied: Count)
         check_name=_SEEN,
         passed=not problems,
         severity=AssetCheckSeverity.WARN,
-        description="; ".join(problems),
-        metadata={
-            "places": table(
+        description="; ".join(problems) or "source, local files and archive were listed and read",
+        metadata=table(
+            "places",
+            (
                 {"place": SIDE_NAMES[side], "host": "this machine" if side == "local" else host}
                 for side, host in report.hosts.items()
-            )
-        },
+            ),
+        ),
     )

@@ -17,7 +17,7 @@ from aurora_assets import instance as dagster_instance
 from aurora_assets.asset_keys import ALERTS, HEALTH
 from aurora_assets.aurora_asset import aurora_asset
 from aurora_assets.instance.code_location import CodeLocation
-from aurora_assets.metadata import Metadata, picture, table
+from aurora_assets.metadata import Metadata, metadata_of, picture, table
 from aurora_platform import health, operations
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
@@ -63,7 +63,14 @@ def _health(site: Site, code: Callable[[], CodeLocation]) -> AssetsDefinition:
         files = health.report.publish_health(site, snapshot, assessment)
         context.log.info(f"{assessment.overall_level}: {'; '.join(assessment.observations[:5]) or 'nothing is wrong'}")
         return MaterializeResult(
-            metadata=_metadata(snapshot, assessment) | {"files": [str(file) for file in files], **_ages(site)},
+            metadata={
+                **metadata_of(assessment),
+                "report": MetadataValue.md(health.report.as_markdown(snapshot, assessment)),
+                **metadata_of(assessment.summary),
+                **metadata_of(snapshot),
+                "files": [str(file) for file in files],
+                **_ages(site),
+            },
             check_results=[_nothing_red(assessment)],
         )
 
@@ -100,22 +107,18 @@ def _alerts(site: Site, settings: Alerts) -> AssetsDefinition:
         for event in outcome.events:
             context.log.info(f"{event.kind}: {event.key}: {event.sentence}")
         return MaterializeResult(
-            metadata={
-                "going_on": table(
-                    {"what": a.key, "since": str(a.first_seen), "how": a.sentence} for a in outcome.going_on
-                ),
-                "events": len(outcome.events),
-                "mailed_by": outcome.transport or "nothing to mail",
-                "waits_because": outcome.error or "nothing waits",
-                "note": outcome.note or "none",
-            },
+            metadata=metadata_of(outcome)
+            | table(
+                "going_on",
+                ({"what": a.key, "since": str(a.first_seen), "how": a.sentence} for a in outcome.going_on),
+            ),
             check_results=[
                 AssetCheckResult(
                     asset_key=ALERTS,
                     check_name=_CAN_MAIL,
                     passed=outcome.error is None,
                     severity=AssetCheckSeverity.WARN,
-                    description=outcome.error or "",
+                    description=outcome.error or "no mail waits",
                 )
             ],
         )
@@ -129,19 +132,6 @@ def _ages(site: Site) -> Metadata:
     return {"ages": picture(plot, "ages of a day", "png")}
 
 
-def _metadata(snapshot: "health.models.Snapshot", assessment: "health.models.Assessment") -> Metadata:
-    summary = assessment.summary
-    return {
-        "overall_level": assessment.overall_level.value,
-        "report": MetadataValue.md(health.report.as_markdown(snapshot, assessment)),
-        "red": summary.red,
-        "amber": summary.amber,
-        "gray": summary.gray,
-        "green": summary.green,
-        "seconds": snapshot.seconds,
-    }
-
-
 def _nothing_red(assessment: "health.models.Assessment") -> AssetCheckResult:
     by_level = health.assessment.sorted_by_level(assessment.checks)
     bad = [check for check in by_level if check.level in (health.models.Level.RED, health.models.Level.AMBER)]
@@ -151,9 +141,8 @@ def _nothing_red(assessment: "health.models.Assessment") -> AssetCheckResult:
         passed=assessment.overall_level is not health.models.Level.RED,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(assessment.observations[:5]) or "nothing is wrong",
-        metadata={
-            "not_green": table(
-                {"level": c.level.value, "what": c.component, "message": c.message, "details": c.details} for c in bad
-            )
-        },
+        metadata=table(
+            "not_green",
+            ({"level": c.level.value, "what": c.component, "message": c.message, "details": c.details} for c in bad),
+        ),
     )

@@ -18,7 +18,7 @@ from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import Side
 from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
-from aurora_platform.text import MOST_NAMED, printable
+from aurora_platform.text import MOST_NAMED, counted, human_size, printable
 
 
 class MatchClass(StrEnum):
@@ -136,7 +136,7 @@ class Verdict:
         behind = [
             f"{count} {name}" for name, count in sorted(self.local_classes.items()) if name != MatchClass.IDENTICAL
         ]
-        text = f"{self.files} files, {self.bytes} bytes; in the archive: {', '.join(parts)}"
+        text = f"{counted(self.files, 'file')}, {human_size(self.bytes)}; in the archive: {', '.join(parts)}"
         text += f"; locally: {', '.join(behind)}" if behind else ""
         return text + (f"; {self.refused} refused, the first {self.first_refused}" if self.refused else "")
 

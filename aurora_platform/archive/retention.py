@@ -25,7 +25,7 @@ from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import verify_lock
-from aurora_platform.text import Count
+from aurora_platform.text import Count, counted, human_size
 from aurora_platform.transport.checksums import Checksum
 
 _BATCH = 50  # files that are read together immediately before they are deleted
@@ -51,7 +51,7 @@ class RetireReport:
         """The report in one line, for the operator."""
         kept = sum(count.total for count in self.kept.values())
         verb = "would delete" if self.dry_run else "deleted"
-        text = f"{verb} {self.files} files, {self.bytes} bytes; {kept} old files stay"
+        text = f"{verb} {counted(self.files, 'file')}, {human_size(self.bytes)}; {counted(kept, 'old file')} kept"
         return text + ("; there are more: run it again" if self.more else "")
 
 

@@ -26,7 +26,7 @@ from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
 from aurora_platform.layout import INCOMING, ArchiveLayout
-from aurora_platform.text import Count, printable
+from aurora_platform.text import Count, counted, human_size, printable
 from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 
 _MAX_NOTES = 10
@@ -267,7 +267,7 @@ class _Push:
         size = sum(file.item.version.size for file in files)
         while self.hosts:
             host = self.hosts[0]
-            self.log(f"{len(files)} files, {size / 1e6:.1f} MB, to {host.name}:{root}")
+            self.log(f"{counted(len(files), 'file')}, {human_size(size)}, to {host.name}:{root}")
             try:
                 if (host.name, root) not in self.prepared:
                     host.prepare(root, self._work_directory(root))

@@ -8,7 +8,7 @@ from typing import Annotated
 from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import Count
 
-_DATA_VERSION = Show("inputs_sha256")
+_DATA_VERSION, _SIZE = Show("inputs_sha256"), Show(unit="bytes", rare=True)
 Reasons = dict[str, str]
 """relative path -> reason"""
 Span = tuple[datetime, datetime] | None
@@ -46,7 +46,7 @@ class VideoReport:
     excluded: Annotated[Reasons, SHOWN] = field(default_factory=dict)
     """Why the video excludes a clip."""
     built: Annotated[bool, Show("rebuilt")] = False
-    bytes: Annotated[int, BYTES] = 0
+    bytes: Annotated[int, _SIZE] = 0
     converted: Annotated[int, Show("clips_converted", rare=True)] = 0
     """Clips that were converted in this run."""
     kept_conversions: Annotated[int, Show("clips_converted_before", rare=True)] = 0
@@ -72,7 +72,7 @@ class ThumbnailReport:
     hour: datetime
     built: Annotated[bool, Show("made")] = False
     note: Annotated[str, SHOWN] = ""
-    bytes: Annotated[int, BYTES] = 0
+    bytes: Annotated[int, _SIZE] = 0
     path: Annotated[Path | None, SHOWN] = None
     """The published thumbnail, if the hour has one."""
     unreadable: Annotated[Reasons, RARE] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class PixelsReport:
     """y, x (px)"""
     excluded: Annotated[Reasons, SHOWN] = field(default_factory=dict)
     """Why an image is not in the array (other size, same time as another image, not RGB)."""
-    bytes: Annotated[int, BYTES] = 0
+    bytes: Annotated[int, _SIZE] = 0
     built: Annotated[bool, Show("rebuilt")] = False
     decoded: Annotated[int, Show("frames_decoded")] = 0
     """Frames that this run checked to be decodable; the others come from the day's earlier version."""

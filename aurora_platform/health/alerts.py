@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site
@@ -34,6 +34,7 @@ from aurora_platform.health.alert_rules import (
 from aurora_platform.health.alert_state import Alert, AlertStore, Event, Moment, Outgoing, State, measure_elapsed
 from aurora_platform.health.models import Run
 from aurora_platform.layout import Layout
+from aurora_platform.report_fields import SHOWN, Show
 from aurora_platform.transport.protocols import MailTransport
 
 _MIN_JUMP = 60.0  # s; smaller steps are the usual correction of a clock
@@ -51,11 +52,16 @@ class Outcome:
     events: tuple[Event, ...]
     """Alerts that have begun, are repeated, or are over."""
     sent_mail: Outgoing | None = None
-    transport: str | None = None
-    error: str | None = None
+    transport: Annotated[str | None, Show("mailed_by")] = None
+    error: Annotated[str | None, Show("waits_because")] = None
     """Why the mail could not be sent; it waits."""
-    note: str | None = None
+    note: Annotated[str | None, SHOWN] = None
     """Where an unreadable state was moved to."""
+
+    @property
+    def event_count(self) -> Annotated[int, Show("events", rank=1)]:
+        """How many alerts have begun, are repeated, or are over."""
+        return len(self.events)
 
     @property
     def going_on(self) -> tuple[Alert, ...]:

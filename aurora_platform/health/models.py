@@ -7,9 +7,11 @@ seconds; unknown values are null, and ``error`` or ``sentence`` has the reason.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from aurora_platform.report_fields import SHOWN
 
 
 class Level(StrEnum):
@@ -195,7 +197,7 @@ class Snapshot(_Record):
     schema_version: Literal[1] = 1
     generated_at_utc: datetime
     site: str
-    seconds: float
+    seconds: Annotated[float, SHOWN]
     """How long it took to take the snapshot."""
     filesystems: list[Filesystem] = Field(default_factory=list)
     freshness: list[Freshness] = Field(default_factory=list)
@@ -222,10 +224,10 @@ class Summary(_Record):
     """The number of checks per level."""
 
     checks: int
-    red: int
-    amber: int
-    gray: int
-    green: int
+    red: Annotated[int, SHOWN]
+    amber: Annotated[int, SHOWN]
+    gray: Annotated[int, SHOWN]
+    green: Annotated[int, SHOWN]
 
 
 class Assessment(_Record):
@@ -234,7 +236,7 @@ class Assessment(_Record):
     generated_at_utc: datetime
     phase: Literal["observe-only"] = "observe-only"
     automated_repairs_enabled: Literal[False] = False
-    overall_level: Level
+    overall_level: Annotated[Level, SHOWN]
     summary: Summary
     observations: list[str]
     checks: list[Check]

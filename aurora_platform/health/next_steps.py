@@ -16,19 +16,19 @@ NEVER_MAILED = frozenset({"mail_can_leave"})
 """A mail cannot report that mails cannot be sent; the waiting mail reports its events once it is sent."""
 
 NEXT_STEPS = {
-    IS_FRESH: "run aurora status; look at the ticks of arrivals_{stream}",
+    IS_FRESH: "run aurora status; read the ticks of arrivals_{stream} in the UI",
     NOTHING_IS_RED: "run aurora health",
     "matches_source": "run aurora sync {stream} to copy the missing files; then execute the check again",
     "nothing_refused": "the check's table lists each entry and the reason; correct it on the host, or change `include`",
     "nothing_foreign": "move the files listed in the check's table out of the raw directory",
     "no_file_in_the_future": "check the clocks of the instrument and of its host; run aurora audit",
-    "no_gap": "did the instrument write at that time? run aurora status; look at the files on the host",
+    "no_gap": "did the instrument write at that time? run aurora status; list the files on the host",
     "matches_raw_day": "materialize {asset} for that day; if the check fails again, run aurora audit",
     "no_unreadable_media": "the check's table lists each file; if a file is intact on the host, run touch on it there",
     "plays": "delete the video that the check names and materialize {asset} for that day",
     "every_closed_hour_has_one": "materialize wxcam/catalog for that day, then {asset} for the hours",
     "times_match_catalog": "delete that day's directory below wxcam.zarr and materialize {asset} for that day",
-    "nothing_parked": "run aurora ledger to see the files and the reasons; then aurora repair {stream} --day D",
+    "nothing_parked": "run aurora ledger: it lists files and reasons; remove the cause, then run aurora ledger --retry",
     "finalized_files_stay": "compare both versions: the check names the path of the earlier one; docs/archive.md",
     "no_settled_gap": "run aurora repair {stream} --day D: it shows what is wrong and how to repair it",
     "every_place_was_seen": "run aurora audit: can the host and the archive be reached, listed and read?",

@@ -18,7 +18,7 @@ from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan
 from aurora_platform.mirror.reports import DOES_NOT_FIT
 from aurora_platform.mirror.work_directory import WorkDirectory
-from aurora_platform.text import counted
+from aurora_platform.text import counted, human_size
 
 _BLOCK = 4096  # a file takes whole blocks
 _OUR_INODES = 8  # for the work directory and its subdirectories
@@ -113,8 +113,4 @@ class FreeSpace:
         if is_of_inodes:
             return f"{DOES_NOT_FIT}: {counted(status.f_favail, 'inode')} free, every file and directory needs one"
         free, reserve = status.f_bavail * status.f_frsize, self._reserve(status)
-        return f"{DOES_NOT_FIT}: {_format_size(free)} free, limits.keep_free reserves {_format_size(reserve)}"
-
-
-def _format_size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+        return f"{DOES_NOT_FIT}: {human_size(free)} free, limits.keep_free reserves {human_size(reserve)}"

@@ -20,7 +20,7 @@ from aurora_platform.mirror.mtime_resolution import MtimeComparison
 from aurora_platform.mirror.work_directory import incoming_directory
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.settled import is_settled
-from aurora_platform.text import Count, printable
+from aurora_platform.text import Count, counted, human_size, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 
 # Reasons why a file cannot be written locally.
@@ -93,9 +93,9 @@ class Plan:
     def summarize(self) -> str:
         """Return the log line about the files to fetch."""
         fetch = [file for day in self.days.values() for file in day.fetch]
-        return f"listed {sum(day.seen for day in self.days.values())} files of {len(self.days)} days; to fetch: " + (
-            f"{len(fetch)} files, {sum(file.version.size for file in fetch) / 1e6:.1f} MB"
-        )
+        listed = counted(sum(day.seen for day in self.days.values()), "file")
+        size = human_size(sum(file.version.size for file in fetch))
+        return f"listed {listed} of {counted(len(self.days), 'day')}; to fetch: {counted(len(fetch), 'file')}, {size}"
 
 
 def make_plan(

@@ -22,7 +22,7 @@ from aurora_platform.mirror.plan import DayPlan, EntryPlanner, Plan
 from aurora_platform.report_fields import BYTES, SHOWN, Show
 from aurora_platform.streams.classify import Directories, day_directory_patterns
 from aurora_platform.streams.state import DayAtSource
-from aurora_platform.text import MOST_NAMED, Count, counted, format_age, printable
+from aurora_platform.text import MOST_NAMED, Count, counted, format_age, human_size, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Source
 
@@ -148,7 +148,7 @@ class Survey(Plan):
             if self.ahead:
                 age = f"{format_age(self.ahead.total_seconds())} ahead of the host's clock"
             newest = f"newest {self.newest:%Y-%m-%d %H:%M:%S} UTC, {age}"
-        parts = [f"{counted(self.files, 'file')} listed ({self.bytes / 1e6:.1f} MB)", newest]
+        parts = [f"{counted(self.files, 'file')} listed ({human_size(self.bytes)})", newest]
         parts += [none_matches(self.unmatched)] * bool(self.unmatched)
         parts += [f"{self.unsettled} unsettled"] * bool(self.unsettled)
         parts += [f"{self.refusals} refused"] * bool(self.refusals)

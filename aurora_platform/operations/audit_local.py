@@ -146,6 +146,8 @@ def state_layout(state: Path) -> Iterator[AuditLine]:
         return
     if found == VERSION:
         yield AuditLine(component, Level.OK, f"version {found}")
+    elif not state.exists():
+        yield AuditLine(component, Level.OK, f"new: the first program that writes makes it, of version {VERSION}")
     else:
         yield AuditLine(
             component, Level.OK, f"version {found}: the first program that writes upgrades it to version {VERSION}"

@@ -444,8 +444,8 @@ def test_a_push_logs_each_transfer_before_it_and_summarizes_the_result(observato
         pushing = Pushing(observatory.site, observatory.archive, observatory.archive_hosts, ledger, logged.append)
         report = pushing.raw("met", [DAY])
     host = observatory.archive_hosts[0].name
-    assert logged == [f"1 files, 3.0 MB, to {host}:{observatory.gws}/raw"]
+    assert logged == [f"1 file, 3.0 MB, to {host}:{observatory.gws}/raw"]
     assert report.summary().startswith(
-        "seen 1 = copied 1 + unchanged 0 + unsettled 0 + failed 0 + parked 0 + refused 0; 3000000 bytes in "
+        "seen 1 = copied 1 + unchanged 0 + unsettled 0 + failed 0 + parked 0 + refused 0; 3.0 MB in "
     )
     assert report.summary().endswith(f" MB/s) by {host}")

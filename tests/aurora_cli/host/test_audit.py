@@ -329,7 +329,9 @@ def start_host_with_programs(directory: Path, other_path: str = f":{os.defpath.s
     return server
 
 
-def write_site_with_programs(observatory: Observatory, directory: Path, scan_within: str = "8s", **options: str) -> Path:
+def write_site_with_programs(
+    observatory: Observatory, directory: Path, scan_within: str = "8s", **options: str
+) -> Path:
     """Write a site whose host ``ass`` has the programs of ``directory/fake``."""
     server = start_host_with_programs(directory, **options)
 

@@ -237,7 +237,7 @@ def test_a_stream_is_added_to_a_site_file_whose_comments_and_lines_stay(
     assert list(site.streams) == [*old.streams, "cl61"]
     assert (site.hosts, site.streams["cl61"].host) == (old.hosts, "ass"), "the host is there already"
     again = init("--add-to", file, "--yes", *more)
-    assert (again.exit_code, "there is a stream cl61 already" in again.stderr) == (1, True)
+    assert (again.exit_code, "has a stream cl61 already" in again.stderr) == (1, True)
 
 
 def test_where_a_file_cannot_be_edited_safely_the_block_is_printed(observatory: Observatory, tmp_path: Path) -> None:
@@ -247,6 +247,6 @@ def test_where_a_file_cannot_be_edited_safely_the_block_is_printed(observatory: 
     before = file.read_text()
     more = ["--instrument", "cl61", *login(observatory.ass), "--path", observatory.source / "cl61"]
     result = init("--add-to", file, "--yes", *more)
-    assert "paste each block" in result.stdout
+    assert "append each to the section" in result.stdout
     assert "  cl61:\n" in result.stdout
     assert file.read_text() == before

@@ -84,7 +84,7 @@ def test_a_dry_run_writes_nothing_and_shows_what_a_sync_then_copies(site_file: P
     size = sum(path.stat().st_size for path in (observatory.source / "cl61").glob("gamb2le_*.nc"))
     assert f"cl61: would fetch {2 * FILES['cl61']} files, {size} bytes (dry run)" in dry.stdout
     assert re.search(rf"^ ?{FIRST} +288 .*gamb2le_depolarisation", dry.stdout, re.MULTILINE), dry.stdout
-    assert f"; {size} bytes in" in run_aurora(site_file, "sync", "cl61", "--since", str(FIRST)).stdout
+    assert f"; {size / 1e6:.1f} MB in" in run_aurora(site_file, "sync", "cl61", "--since", str(FIRST)).stdout
     assert "would fetch 0 files, 0 bytes" in run_aurora(site_file, "sync", "cl61", "--dry-run").stdout
 
 

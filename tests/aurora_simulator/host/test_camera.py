@@ -351,7 +351,9 @@ def test_the_command_line_writes_a_tree_and_prints_one_line(tmp_path: Path) -> N
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     assert len(files) == 9
-    assert result.stdout.startswith(f"9 files (4 images, 2 clips, 0 other, 3 of 3 faults), {size} bytes")
+    assert result.stdout.startswith(
+        f"9 files (4 images, 2 clips, 0 single exposures, 3 faulty (kinds of fault: 3)), {size} bytes"
+    )
     assert result.stdout.endswith(" s\n")
     assert result.stdout.count("\n") == 1
     assert result.stderr == ""

@@ -26,7 +26,7 @@ def test_the_command_writes_a_tree_and_a_journal_and_prints_a_summary(tmp_path: 
     assert result.exit_code == 0
     sizes = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()}
     assert {entry["path"]: entry["bytes"] for entry in map(json.loads, journal.open())} == sizes
-    line = f"13 files (8 images, 4 clips, 0 other, 1 late), {sum(sizes.values())} bytes"
+    line = f"13 files (8 images, 4 clips, 0 single exposures, 1 late), {sum(sizes.values())} bytes"
     assert result.output.splitlines()[-1].startswith(line)
     assert result.output.endswith(" s, 0 left half written\n")
     first = min(path for path in sizes if "PANO/" in path and "_PANO.jpg" in path)
@@ -58,7 +58,9 @@ def test_a_signal_in_an_outage_ends_the_camera_and_the_root_gets_its_name_back(
     halves = [path for path in (tmp_path / "camera").rglob("*") if path.is_file()]
     assert started.returncode == 0
     assert "outage ends with the camera" in output
-    assert output.splitlines()[-1].startswith("0 files (0 images, 0 clips, 0 other, 0 late), 0 bytes (0.0 MB)")
+    assert output.splitlines()[-1].startswith(
+        "0 files (0 images, 0 clips, 0 single exposures, 0 late), 0 bytes (0.0 MB)"
+    )
     assert output.endswith(f", {len(halves)} left half written\n")
     assert halves
     assert not (tmp_path / "camera.offline").exists()

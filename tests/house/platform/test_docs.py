@@ -40,9 +40,21 @@ def test_the_examples_for_analysts_run_from_top_to_bottom(products: Path) -> Non
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_and_images_of_a_document_exist(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-        assert target.startswith("https://") or (document.parent / target).exists(), target
+def test_links_and_images_of_a_document_exist_and_so_do_the_headings_that_they_lead_to(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", document.read_text()):
+        if target.startswith("https://"):
+            continue
+        linked = document.parent / target if target else document
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors_of(linked), f"{target}#{anchor}"
+
+
+def anchors_of(document: Path) -> set[str]:
+    """The anchors of headings, by the rule of code hosts: lower case, no punctuation, hyphens for blanks."""
+    without_code = re.sub(r"^( *)```.*?^\1```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_key_of_the_site_file_is_explained() -> None:

@@ -70,7 +70,7 @@ def test_a_file_larger_than_the_disk_is_refused_and_delays_no_other_file(mirror:
     (first, second, again, last), message = with_mounts([tmpfs(mirror.raw, "8m")], run_passes)
     assert first["copied"] == 3
     ((reason, names),) = first["refused"].items()
-    assert reason.startswith("does not fit on the disk: 8.4 MB free, limits.keep_free reserves 0.2 MB")
+    assert reason.startswith("does not fit on the disk: 8.4 MB free, limits.keep_free reserves 167.8 kB")
     assert names == [BIG]
     assert message.startswith("seen 4 = copied 3 + unchanged 0 + unsettled 0 + refused 1;")
     assert second == {"copied": 1, "unchanged": 0, "refused": {}}

@@ -106,7 +106,7 @@ def test_live_and_history_days_are_two_transfers_with_own_directories_and_one_re
         (work / "wxcam.history", locks / "mirror.wxcam.history.transfer.lock"),
     ]
     assert [(day.day, day.copied) for day in report.days] == [(day, 1) for day in [*LIVE, *OLD]]
-    assert report.summary().startswith("seen 4 = copied 4 + unchanged 0 + unsettled 0 + refused 0; 40 bytes in")
+    assert report.summary().startswith("seen 4 = copied 4 + unchanged 0 + unsettled 0 + refused 0; 40 B in")
     assert adds_up(report)
     assert differences(source_root, mirror.root) == []
     assert left_over(mirror.raw) == []

@@ -246,7 +246,7 @@ def test_a_file_in_another_days_directory_is_refused_and_no_reconciliation_reque
 
 def test_the_summary_line_for_the_operator(tmp_path: Path) -> None:
     noon = int(SETTLED.timestamp()) * SECOND
-    none = "0 files listed (0.0 MB); no file of this stream on these days"
+    none = "0 files listed (0 B); no file of this stream on these days"
     assert survey_of([], tmp_path).summary() == none
     entries = [file("FISH/20260305/12/HDR_20260305_115900.jpg", 2_340_000, noon + 999_999_999)]
     assert survey_of(entries, tmp_path).summary() == (

@@ -89,10 +89,12 @@ def test_a_camera_behind_ssh_is_copied_whole_and_a_second_pass_does_nothing(
 def test_the_summary_line_for_the_operator(local: Mirror, camera: tuple[Path, Report]) -> None:
     report = local.run()
     size = sum(path.stat().st_size for path in camera[0].rglob("HDR_*"))
-    rate = f"({size / report.seconds / 1e6:.1f} MB/s)"
-    assert report.summary() == (
-        f"seen 16 = copied 16 + unchanged 0 + unsettled 0 + refused 0; {size} bytes in {report.seconds:.2f} s {rate}"
-    )
+    assert 10_000 < size < 1_000_000
+    counts, _, amount = report.summary().partition("; ")
+    assert counts == "seen 16 = copied 16 + unchanged 0 + unsettled 0 + refused 0"
+    written, seconds, rate, unit = re.fullmatch(r"(.*) in (.*) s \((.*) (kB|MB)/s\)", amount).groups()  # type: ignore[union-attr]
+    assert (written, seconds) == (f"{size / 1000:.1f} kB", f"{report.seconds:.2f}")
+    assert float(rate) * {"kB": 1e3, "MB": 1e6}[unit] == pytest.approx(size / report.seconds, rel=0.1)
 
 
 def test_a_range_of_days_needs_one_listing_one_transfer_and_one_verifying_listing(

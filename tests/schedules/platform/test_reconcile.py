@@ -69,7 +69,7 @@ def test_a_file_recovered_with_an_old_mtime_is_copied_in_the_history_lane(daemon
     assert [run.status for run in daemon.work()] == [SUCCESS]
     assert (Layout.of(daemon.site).raw_root("met") / f"met_{day:%Y%m%d}.txt").exists()
     text = skipped(daemon.tick("reconcile_met"))
-    assert text.startswith("no file older than the live window is missing: 1 file listed (0.0 MB); newest ")
+    assert text.startswith("no file older than the live window is missing: 1 file listed (1 B); newest ")
 
 
 def test_consecutive_days_share_a_run_and_the_newest_go_first(daemon: Daemon, met: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_listing_over_its_time_limit_uses_the_files_until_then_and_is_reported
         answer_with(server, CLOCK + rf"printf 'f 1 1700000000.5 ./met_{OLD:%Y%m%d}.txt\0'; " + ENDLESS)
         tick = daemon.tick("reconcile_met")
         assert queued_ranges(daemon) == [(f"{OLD}", f"{OLD}")]
-        assert "1 file listed (0.0 MB)" in log_of(daemon, tick)
+        assert "1 file listed (1 B)" in log_of(daemon, tick)
         assert f"(incomplete: the time was up after {0.8 * SCAN_LIMIT:.0f} s); 1 old day with missing files" in log_of(
             daemon, tick
         )

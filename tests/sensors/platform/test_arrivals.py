@@ -77,7 +77,7 @@ def test_a_tick_without_new_files_gives_their_number_and_the_age_of_the_newest(d
     daemon.work()
     reason = skipped(daemon.sense_arrivals())
     written = datetime.fromtimestamp(int(newest.stat().st_mtime), UTC)
-    assert f"nothing new: 2 files listed (0.0 MB); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2.0 h old" in reason
+    assert f"nothing new: 2 files listed (8 B); newest {written:%Y-%m-%d %H:%M:%S} UTC, 2.0 h old" in reason
     assert len(daemon.runs()) == 1
 
 
