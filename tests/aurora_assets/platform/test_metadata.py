@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 from dagster import MetadataValue
 
-from aurora_assets.metadata import metadata_of
+from aurora_assets.metadata import check_result, metadata_of, table
+from aurora_platform.check_report import CheckReport
 from aurora_platform.report_fields import Show
 from aurora_platform.text import Count
 
@@ -90,3 +92,27 @@ def test_a_value_of_another_type_is_an_error_and_is_not_left_out_in_silence() ->
 
     with pytest.raises(TypeError, match="value: object cannot be shown"):
         metadata_of(Odd(object()))
+
+
+def test_a_table_without_rows_and_a_rare_size_of_zero_are_left_out() -> None:
+    @dataclass
+    class Product:
+        bytes: Annotated[int, Show(unit="bytes", rare=True)] = 0
+
+    assert table("offenders", []) == {}
+    assert metadata_of(Product()) == {}
+    assert metadata_of(Product(1500)) == {"size": "1.5 kB", "bytes": 1500}
+    passed = check_result([CheckReport("a.mp4", numbers={"frames": 3})])
+    assert (dict(passed.metadata or {}).keys(), passed.description) == ({"frames"}, "a.mp4: as it should be.")
+
+
+def test_an_enumeration_is_shown_as_its_text() -> None:
+    class Level(StrEnum):
+        RED = "red"
+
+    @dataclass
+    class Report:
+        level: Annotated[Level, NAMED] = Level.RED
+
+    assert type(metadata_of(Report())["level"]) is str
+    assert metadata_of(Report()) == {"level": "red"}

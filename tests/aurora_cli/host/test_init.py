@@ -250,3 +250,14 @@ def test_where_a_file_cannot_be_edited_safely_the_block_is_printed(observatory: 
     assert "append each to the section" in result.stdout
     assert "  cl61:\n" in result.stdout
     assert file.read_text() == before
+
+
+def test_the_data_of_a_new_site_are_by_default_in_the_home_directory_and_not_in_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "power_data_20260305.csv").write_text("1")
+    given = ["--name", "trial", "--instrument", "power", "--host", "here", "--path", tmp_path / "files"]
+    shown = init(tmp_path / "trial.yaml", "--yes", "--dry-run", *given)
+    assert f"raw: {tmp_path}/aurora/trial/raw" in shown.stdout
