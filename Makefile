@@ -76,7 +76,7 @@ bench-short: setup ## check the answers of some subjects at a small size (two mi
 	@$(PY) -m benchmarks --short $(or $(BENCH),daily_video tick verification start_up platform)
 
 screenshots: setup ## take docs/images of the Dagster UI after the demo (needs Debian's chromium)
-	@$(PY) scripts/screenshots.py $(SCREENSHOTS)
+	@$(PY) -m scripts.screenshots $(SCREENSHOTS)
 
 schemas: setup ## write docs/schemas: the JSON schemas of the health files
 	@$(PY) scripts/schemas.py

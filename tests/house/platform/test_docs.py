@@ -83,6 +83,19 @@ def test_make_has_the_commands_of_the_readme_and_of_ci() -> None:
         assert re.search(rf"^{goal.removeprefix('make ')}:", makefile, re.MULTILINE), goal
 
 
+def test_a_script_that_is_run_by_its_path_imports_nothing_of_the_checkout_that_is_not_installed() -> None:
+    callers = ("Makefile", ".ci/run", ".pre-commit-config.yaml", "README.md", "CONTRIBUTING.md", "scripts/by_hand.py")
+    text = "\n".join((ROOT / caller).read_text() for caller in callers)
+    by_path = set(re.findall(r"(?:\$\(PY\)|python) (scripts/\w+\.py)", text))
+    assert {"scripts/demo.py", "scripts/glossary.py"} <= by_path
+    for script in by_path:
+        assert not re.search(r"^ *(from|import) (scripts|tests|benchmarks)\b", (ROOT / script).read_text(), re.M), (
+            script
+        )
+    for module in re.findall(r"\$\(PY\) -m (scripts\.\w+)", text):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+
+
 @pytest.mark.parametrize(("goal", "message"), [("setup", "ready. Next: make demo"), ("demo", "")])
 def test_make_setup_ends_with_the_next_step(goal: str, message: str) -> None:
     recipe = subprocess.run(["make", "-n", goal], cwd=ROOT, capture_output=True, text=True, check=True).stdout
