@@ -34,11 +34,11 @@ def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
     job = day_job_name(name)
     most = site.live.reconcile_days
     text = (
-        f"Searches host `{stream.host}` for files of {name} older than the last {format_duration(stream.lookback)} "
+        f"Searches host {stream.host} for files of {name} older than the last {format_duration(stream.lookback)} "
         f"that are missing locally (late, or missed in an outage), and copies them: {most} days at a time, newest "
         "first."
         if stream.enabled
-        else f"Planned offline (`enabled: false` in the site file): does not list {name}."
+        else f"Planned offline (enabled: false in the site file): does not list {name}."
     )
 
     @aurora_schedule(site, f"reconcile_{name}", site.live.reconcile, job=job, description=text, stream=name)

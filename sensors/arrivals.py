@@ -51,10 +51,10 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         minimum_interval_seconds=int(site.live.every.total_seconds()),
         default_status=default_status(site, DefaultSensorStatus),
         description=(
-            f"Lists the last {format_duration(stream.lookback)} of {name} on host `{stream.host}` every "
+            f"Lists the last {format_duration(stream.lookback)} of {name} on host {stream.host} every "
             f"{format_duration(site.live.every)} and starts {job} for every day with new files."
             if stream.enabled
-            else f"Planned offline (`enabled: false` in the site file): does not list {name}."
+            else f"Planned offline (enabled: false in the site file): does not list {name}."
         ),
         tags={run_tags.STREAM: name},
     )
