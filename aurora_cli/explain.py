@@ -24,7 +24,7 @@ from aurora_platform.operations.explain_answer import (
     RunRecords,
     written,
 )
-from aurora_platform.operations.explain_where import QuestionError
+from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.text import human_size, printable
 from aurora_platform.transport.protocols import Source
 

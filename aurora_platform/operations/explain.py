@@ -38,22 +38,13 @@ from aurora_platform.operations.explain_answer import (
 from aurora_platform.operations.explain_asset import explain_asset
 from aurora_platform.operations.explain_day_facts import finalization_of
 from aurora_platform.operations.explain_facts import collect
-from aurora_platform.operations.explain_file import conclude, copies_of, steps_of, subject_of
+from aurora_platform.operations.explain_file import conclude, steps_of, subject_of
+from aurora_platform.operations.explain_file_copies import copies_of
 from aurora_platform.operations.explain_halts import halts_of
-from aurora_platform.operations.explain_product import (
-    collect_file,
-    conclude_product,
-    copies_of_product,
-    steps_of_product,
-)
-from aurora_platform.operations.explain_where import (
-    AssetPartition,
-    Elsewhere,
-    ProductFile,
-    RawFile,
-    camera_product,
-    find,
-)
+from aurora_platform.operations.explain_product import collect_file
+from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product, steps_of_product
+from aurora_platform.operations.explain_question import AssetPartition, Elsewhere, ProductFile, RawFile
+from aurora_platform.operations.explain_where import camera_product, find
 from aurora_platform.text import printable
 from aurora_platform.transport.protocols import Source
 

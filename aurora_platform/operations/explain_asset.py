@@ -40,13 +40,9 @@ from aurora_platform.operations.explain_answer import (
 )
 from aurora_platform.operations.explain_day import conclude_day, copies_of_day, steps_of_day
 from aurora_platform.operations.explain_day_facts import collect_day
-from aurora_platform.operations.explain_product import (
-    collect_camera_product,
-    conclude_product,
-    copies_of_product,
-    steps_of_product,
-)
-from aurora_platform.operations.explain_where import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.operations.explain_product import collect_camera_product
+from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product, steps_of_product
+from aurora_platform.operations.explain_question import AssetPartition, day_of_partition, has_partitions, is_hourly
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
 from aurora_platform.text import Count, counted, printable

@@ -26,7 +26,7 @@ from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Layout
 from aurora_platform.operations.explain import explain
 from aurora_platform.operations.explain_answer import Answer, Copy, State
-from aurora_platform.operations.explain_where import QuestionError
+from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import Source
