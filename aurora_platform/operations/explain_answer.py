@@ -22,6 +22,7 @@ class State(StrEnum):
     NOT_OF_STREAM = "not of a stream"
     REFUSED = "refused"
     NOT_BEGUN = "before the stream begins"
+    IN_FUTURE = "in the future"
     NOT_FOUND = "not found"
     UNSETTLED = "still being written"
     MISSING_LOCAL = "missing local"

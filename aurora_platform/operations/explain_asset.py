@@ -40,8 +40,10 @@ from aurora_platform.operations.explain_answer import (
 )
 from aurora_platform.operations.explain_day import conclude_day, copies_of_day, steps_of_day
 from aurora_platform.operations.explain_day_facts import collect_day
+from aurora_platform.operations.explain_period import conclude_outside, step_outside
 from aurora_platform.operations.explain_product import collect_camera_product
-from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product, steps_of_product
+from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
+from aurora_platform.operations.explain_product_next import steps_of_product
 from aurora_platform.operations.explain_question import AssetPartition, day_of_partition, has_partitions, is_hourly
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
@@ -178,7 +180,7 @@ def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Su
 
 def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) -> Answer:
     facts = collect_camera_product(context, parts, subject.partition)
-    conclusion = conclude_product(context, facts)
+    conclusion = conclude_outside(context, parts.stream, subject.partition) or conclude_product(context, facts)
     return Answer(
         asked,
         context.now,
@@ -186,7 +188,7 @@ def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) 
         conclusion,
         copies_of_product(context, facts),
         facts.product,
-        next_steps=tuple(steps_of_product(context, parts, facts, conclusion)),
+        next_steps=tuple(steps_of_product(context, subject, facts, conclusion)),
     )
 
 
@@ -261,6 +263,9 @@ def _of_pushed_products(context: Context, asked: str, subject: Subject) -> Answe
     assert archive is not None
     is_core = subject.partition is None
     group = CORE_PRODUCTS if is_core else WXCAM_PRODUCTS
+    if (outside := conclude_outside(context, subject.stream, subject.partition)) is not None:
+        steps = [step_outside(context, outside, subject.stream, subject.partition)]
+        return Answer(asked, context.now, subject, outside, next_steps=tuple(steps))
     conclusion = context.attempt(
         "ledger",
         lambda: _conclude_group(context, group, subject.day),

@@ -25,6 +25,7 @@ from aurora_platform.operations.explain_answer import (
     written,
 )
 from aurora_platform.operations.explain_day_facts import DayFacts
+from aurora_platform.operations.explain_period import OUTSIDE, conclude_outside, step_outside
 from aurora_platform.text import counted, printable
 
 
@@ -75,10 +76,8 @@ def _row(
 
 def conclude_day(context: Context, key: str, facts: DayFacts) -> Conclusion:
     """The verdict on a partition of ``raw/``, ``gws/raw/`` or ``manifests/``."""
-    if facts.day < facts.stream.start:
-        return Conclusion(State.NOT_BEGUN, f"{facts.name} begins on {facts.stream.start} (start in the site file)")
-    if facts.day > context.now.date():
-        return Conclusion(State.NOT_BEGUN, f"{facts.day} has not begun (UTC)")
+    if (outside := conclude_outside(context, facts.name, str(facts.day))) is not None:
+        return outside
     if key == raw_key(facts.name):
         return _of_mirror(context, facts)
     if key == gws_raw_key(facts.name):
@@ -202,7 +201,8 @@ def steps_of_day(context: Context, facts: DayFacts, conclusion: Conclusion) -> I
     archive, name, day = context.site.archive, facts.name, facts.day
     if conclusion.needs_operator:
         yield f"waits for an operator: {conclusion.command}"
-    if conclusion.state is State.NOT_BEGUN:
+    if conclusion.state in OUTSIDE:
+        yield step_outside(context, conclusion, name, str(day))
         return
     if not facts.stream.enabled:
         yield f"nothing lists its host: {name} is planned offline (enabled: false in the site file)"

@@ -10,10 +10,15 @@ from aurora_platform.config.cron import next_tick
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import as_ns
+from aurora_platform.layout import WXCAM_PRODUCTS
 from aurora_platform.operations.explain_answer import Context, time_of, time_of_ns, written
 from aurora_platform.operations.explain_facts import FileFacts
 
 _DAY = timedelta(days=1)
+CORE_PUSH, WXCAM_PUSH = "push_core_products", f"push_{WXCAM_PRODUCTS}"
+"""The schedules that copy products to the archive."""
+
+PLANNED_OFFLINE = "planned offline (enabled: false in the site file)"
 
 
 def tick(context: Context, schedule: str, cron: str) -> str:
@@ -37,6 +42,11 @@ def end_of_day(day: date) -> datetime:
 def is_live(context: Context, name: str, day: date) -> bool:
     """Whether a day is in the live window of its stream."""
     return day >= context.site.streams[name].live_from(context.now)
+
+
+def not_copied(name: str, what: str) -> str:
+    """That nothing copies the files of a stream whose ``enabled`` is false."""
+    return f"nothing copies {what}: {name} is {PLANNED_OFFLINE}"
 
 
 def mirrored_by(context: Context, name: str, day: date) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,14 +25,19 @@ from aurora_platform.fs.versions import FileVersion, data_version
 from aurora_platform.layout import (
     DAILY_VIDEO,
     HOURLY_THUMBNAILS,
+    INCOMING,
     LATEST_VIDEO,
+    OPS_MONITOR,
+    OUTGOING,
     PIXELS,
     STAGING,
+    THUMBNAILS,
     WXCAM,
     ArchiveLayout,
 )
 from aurora_platform.layout.key_parts import KeyParts
 from aurora_platform.operations.explain_answer import Context, Product, written
+from aurora_platform.operations.explain_next import CORE_PUSH, WXCAM_PUSH
 from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.text import counted, printable
 
@@ -53,9 +59,22 @@ class ProductFacts:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     """Why there is no product."""
-    is_copied: bool = True
-    """Whether it is copied to the archive."""
+    has_partition: bool = True
+    """Whether the file has anything of the partition: the catalogue is one file for all days."""
+    made_at: datetime | None = None
+    """When the partition was made, where the mtime of the file does not say it."""
+    has_inputs: bool = True
+    """Whether there is anything that it can be made from."""
+    copied_by: str | None = WXCAM_PUSH
+    """The schedule that copies it to the archive; None: it is not copied."""
+    is_directory: bool = False
+    """Whether ``path`` is the directory that the product will be in: its name is not chosen yet."""
     row: Row | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a product of the partition."""
+        return self.version is not None and self.has_partition
 
     @property
     def product(self) -> Product:
@@ -89,7 +108,7 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
     facts = context.attempt(_PRODUCT, collectors[parts.kind], None, files.get(parts.kind, layout.catalog))
     if facts is None:
         facts = ProductFacts("/".join(filter(None, (WXCAM, parts.camera, parts.kind))))
-    if facts.is_copied:
+    if facts.copied_by is not None:
         context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
     return facts
 
@@ -98,10 +117,20 @@ def collect_file(context: Context, path: str) -> ProductFacts:
     """Collect the facts of a product file that is not the camera's."""
     facts = ProductFacts(path)
     facts.version = context.attempt(_PRODUCT, lambda: _version_of(context.site.paths.products / path), None)
-    facts.is_copied = context.site.archive is not None and path.split("/")[0] != STAGING
-    if facts.is_copied:
+    facts.copied_by = _copied_by(context, path)
+    if facts.copied_by is not None:
         context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
     return facts
+
+
+def _copied_by(context: Context, path: str) -> str | None:
+    """The schedule that copies a file, as ``aurora_platform/archive/selection.py`` selects it; None: no schedule."""
+    first, *rest = path.split("/")
+    if first == WXCAM:
+        is_of_hours = len(rest) > 3 and rest[0] == THUMBNAILS and re.fullmatch(r"\d{8}", rest[2]) is not None
+        return WXCAM_PUSH if is_of_hours and WXCAM in context.site.streams else None
+    is_staged = first == OPS_MONITOR and rest[1:2] == [STAGING]
+    return None if is_staged or first in (STAGING, OUTGOING, INCOMING) else CORE_PUSH
 
 
 def _version_of(path: Path) -> FileVersion | None:
@@ -133,9 +162,11 @@ def _catalog(workspace: CameraWorkspace, day: date) -> ProductFacts:
     facts = ProductFacts(_relative(workspace, layout.catalog), _version_of(layout.catalog))
     if facts.version is None:
         facts.note = f"there is no catalogue yet ({layout.catalog})"
+        facts.has_inputs = any(scan_day(layout.raw, day))
         return facts
     with open_readonly(layout.catalog) as db:
         media, unreadable = day_media(db, day), day_unreadable(db, layout.raw, day)
+        facts.made_at = _indexed_at(db, day)
     facts.inputs = len(media)
     facts.unreadable = {os.path.relpath(path, layout.raw): row.reason for path, row in unreadable.items()}
     by_path = sorted((item.scanned for item in media), key=attrgetter("path"))
@@ -144,10 +175,24 @@ def _catalog(workspace: CameraWorkspace, day: date) -> ProductFacts:
     listed |= {path: row.version for path, row in unreadable.items()}
     local = {file.raw_path: file.scanned.version for file in scan_day(layout.raw, day)}
     behind = sum(listed.get(path) != version for path, version in local.items()) + len(listed.keys() - local.keys())
-    if behind:
+    facts.has_partition, facts.has_inputs = bool(listed), bool(listed or local)
+    if not listed:
+        of_day = f"{counted(len(local), 'local file')} of the day" if local else "no file of the day is local"
+        facts.note = f"{of_day}, and the catalogue has none"
+    elif behind:
         facts.current_version = ""
         facts.note = f"{counted(behind, 'file')} of the day added, changed or removed since it was refreshed"
     return facts
+
+
+def _indexed_at(db: sqlite3.Connection, day: date) -> datetime | None:
+    """When the newest row of a day was written; None where there is none."""
+    row = db.execute("SELECT max(indexed_at) FROM images WHERE day_utc = ?", (day.isoformat(),)).fetchone()
+    try:
+        found = datetime.fromisoformat(row[0]) if row[0] else None
+    except ValueError:  # a row of another program
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
 def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: date | None) -> ProductFacts:
@@ -159,7 +204,7 @@ def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: d
     if recorded is not None:
         facts.data_version, facts.excluded = recorded.data_version, recorded.excluded
     clips = context.attempt(_CATALOGUE, lambda: _clips(workspace, camera, day), list[Media](), layout.catalog)
-    facts.inputs = len(clips)
+    facts.inputs, facts.has_inputs = len(clips), bool(clips)
     facts.current_version = _version_now(recipes.VIDEO, clips)
     if made is None and facts.version is not None:
         facts.note = "Aurora did not make this file, or it is damaged: the next run replaces it"
@@ -180,13 +225,14 @@ def _clips(workspace: CameraWorkspace, camera: str, day: date | None) -> list[Me
 def _pixels(workspace: CameraWorkspace, parts: KeyParts, day: date) -> ProductFacts:
     camera = str(parts.camera)
     target = workspace.layout.pixels(camera, day)
-    facts = ProductFacts(_relative(workspace, target), _version_of_group(target), is_copied=False)
+    facts = ProductFacts(_relative(workspace, target), _version_of_group(target), copied_by=None)
     facts.data_version, facts.excluded = cameras.pixels.published_inputs(target)
     media = []
     if workspace.layout.catalog.exists():
         with open_readonly(workspace.layout.catalog) as db:
             media = day_media(db, day, camera, "image")
     facts.inputs, facts.current_version = len(media), _version_now(recipes.PIXELS, media)
+    facts.has_inputs = bool(media)
     if facts.version is None:
         facts.note = "no run has made it yet" if media else _no_input(workspace, "image")
     return facts
@@ -215,16 +261,17 @@ def _thumbnail(context: Context, workspace: CameraWorkspace, parts: KeyParts, pa
         # A published thumbnail stays: its inputs are never compared again.
         facts.data_version = facts.current_version = cameras.thumbnails.read_data_version(target)
         return facts
-    facts = ProductFacts(_relative(workspace, workspace.layout.thumbnails(camera, hour.date())), is_copied=False)
+    facts = ProductFacts(_relative(workspace, workspace.layout.thumbnails(camera, hour.date())), is_directory=True)
     if not is_closed(workspace, hour, context.now):
         facts.note = f"the hour is open until {written(hour + HOUR + workspace.hour_closes_after)}"
         return facts
     if not workspace.layout.catalog.exists():
-        facts.note = _no_input(workspace, "image")
+        facts.note, facts.has_inputs = _no_input(workspace, "image"), False
         return facts
     with open_readonly(workspace.layout.catalog) as db:
         facts.note = _why_no_thumbnail(context, db, workspace, camera, hour)
         facts.inputs = len(media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR)))
+        facts.has_inputs = facts.inputs > 0
     return facts
 
 

@@ -1,13 +1,8 @@
-"""Explains a product: its verdict, its copies, and what happens to it next."""
+"""Explains a product: its verdict and its copies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from aurora_platform.config.types import format_duration
-from aurora_platform.layout import HOURLY_THUMBNAILS, WXCAM, ArchiveLayout
-from aurora_platform.layout.key_parts import KeyParts
-from aurora_platform.operations import explain_next as following
+from aurora_platform.layout import ArchiveLayout
 from aurora_platform.operations.explain_answer import Conclusion, Context, Copy, State, time_of_ns, written
 from aurora_platform.operations.explain_product import OWN_SECTIONS, ProductFacts
 from aurora_platform.text import counted, printable
@@ -33,7 +28,7 @@ def conclude_product(context: Context, facts: ProductFacts) -> Conclusion:
             f"{counted(len(facts.unreadable), 'file')} unreadable, the first {printable(path)}: {printable(reason)}"
         )
         return Conclusion(State.UNREADABLE, sentence, True, command=_INPUTS_COMMAND)
-    if facts.version is None:
+    if not facts.is_made:
         return Conclusion(State.NOT_MADE, facts.note or "there is no such file")
     excluded = ""
     if facts.excluded:
@@ -47,9 +42,11 @@ def conclude_product(context: Context, facts: ProductFacts) -> Conclusion:
 
 
 def _made(facts: ProductFacts) -> str:
-    at = time_of_ns(facts.version.mtime_ns) if facts.version else None
-    of = f" from {counted(facts.inputs, 'input')}, which have not changed since" if facts.inputs is not None else ""
-    return f"made on {written(at)}{of}"
+    at = facts.made_at or (time_of_ns(facts.version.mtime_ns) if facts.version else None)
+    if facts.inputs is None:
+        return f"made on {written(at)}"
+    have = "has" if facts.inputs == 1 else "have"
+    return f"made on {written(at)} from {counted(facts.inputs, 'input')}, which {have} not changed since"
 
 
 def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]:
@@ -65,7 +62,7 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
             mtime_ns=version.mtime_ns if version else None,
         )
     ]
-    if archive is not None and facts.is_copied:
+    if archive is not None and facts.copied_by is not None and not facts.is_directory:
         copied = row.version if row and row.copied_at else None
         note = (
             f"copied on {row.copied_at[:19]} UTC, as the ledger recorded it"
@@ -84,31 +81,3 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
             )
         )
     return tuple(rows)
-
-
-def steps_of_product(
-    context: Context, parts: KeyParts | None, facts: ProductFacts, conclusion: Conclusion
-) -> Iterator[str]:
-    """What happens to a product next."""
-    site, archive = context.site, context.site.archive
-    if conclusion.needs_operator:
-        yield f"waits for an operator: {conclusion.command}"
-    if parts is not None and parts.kind == HOURLY_THUMBNAILS:
-        if conclusion.state is State.MADE:
-            yield "stays as it is: a published thumbnail is never replaced"
-        else:
-            yield f"{following.tick(context, 'thumbnails', site.live.thumbnails)} makes it when its hour is complete"
-    elif parts is not None and conclusion.state in (State.OUTDATED, State.NOT_MADE):
-        every = format_duration(site.live.every)
-        yield f"the next run of {WXCAM}_day for its day, or sensor late_days (every {every}), makes it from its inputs"
-    elif parts is not None:
-        yield "made again when one of its inputs changes"
-    if archive is None:
-        return
-    if not facts.is_copied:
-        yield "not copied to the archive" if conclusion.state is not State.NOT_MADE else "copied when it is made"
-    elif facts.version is not None and (facts.row is None or facts.row.copied_at is None):
-        schedule = (
-            (f"push_{WXCAM}_products", archive.push_wxcam) if parts else ("push_core_products", archive.push_core)
-        )
-        yield f"{following.tick(context, *schedule)} copies it to the archive"
