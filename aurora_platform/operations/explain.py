@@ -47,7 +47,7 @@ from aurora_platform.operations.explain_product import collect_file
 from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
 from aurora_platform.operations.explain_product_next import steps_of_product
 from aurora_platform.operations.explain_question import AssetPartition, Elsewhere, ProductFile, RawFile
-from aurora_platform.operations.explain_where import camera_product, find
+from aurora_platform.operations.explain_where import find
 from aurora_platform.text import printable
 from aurora_platform.transport.protocols import Source
 
@@ -92,8 +92,6 @@ def explain(
     context = Context(site, now or datetime.now(UTC), runs, source_of)
     question = find(site, what, directory or Path.cwd(), _HasFile(site), stream)
     asked = printable(what)
-    if isinstance(question, ProductFile):
-        question = camera_product(question.path) or question
     if isinstance(question, RawFile):
         answer = _of_raw_file(context, asked, question)
     elif isinstance(question, AssetPartition):

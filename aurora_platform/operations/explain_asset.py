@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, date, timedelta
+from pathlib import Path
 
 from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.archive.selection import raw_items
@@ -40,7 +42,7 @@ from aurora_platform.operations.explain_answer import (
 )
 from aurora_platform.operations.explain_day import conclude_day, copies_of_day, steps_of_day
 from aurora_platform.operations.explain_day_facts import collect_day
-from aurora_platform.operations.explain_period import conclude_outside, step_outside
+from aurora_platform.operations.explain_period import OUTSIDE, conclude_outside, step_outside
 from aurora_platform.operations.explain_product import collect_camera_product
 from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
 from aurora_platform.operations.explain_product_next import steps_of_product
@@ -56,24 +58,29 @@ _DAY = timedelta(days=1)
 def explain_asset(context: Context, asked: str, question: AssetPartition) -> Answer:
     """Explain a partition of an asset, or an asset without partitions."""
     key, parts = question.key, parts_of(question.key)
-    partition = question.partition
+    partition, how = question.partition, "partition"
     if partition is None and has_partitions(key):
         file = context.layout.camera.catalog if parts.part == "cameras" else context.layout.fixity
         partition = context.attempt("newest partition", lambda: newest_partition(context, key, parts), None, file)
-        partition = partition or default_partition(context, key)
-    subject = _subject(context, key, parts, partition, is_newest=question.partition is None)
+        how = "newest partition"
+        if partition is None:
+            how = "no partition yet; that of now is" if is_hourly(key) else "no partition yet; today's is"
+            partition = default_partition(context, key)
+    subject = _subject(context, key, parts, partition, how)
     if parts.kind in ("raw", "gws_raw", "manifests"):
-        return _of_day(context, asked, key, parts, subject)
+        return _with_path(context.site.paths.manifests, question, _of_day(context, asked, key, parts, subject))
     if parts.part == "cameras":
-        return _of_camera(context, asked, parts, subject)
+        answer = _of_camera(context, asked, parts, subject, question.path)
+        is_thumbnail = parts.kind == HOURLY_THUMBNAILS
+        return answer if is_thumbnail else _with_path(context.site.paths.products, question, answer)
     answers = {"source": _of_source, HEALTH_KEY.split("/")[1]: _of_health, ALERTS_KEY.split("/")[1]: _of_alerts}
     return answers.get(parts.kind, _of_pushed_products)(context, asked, subject)
 
 
-def _subject(context: Context, key: str, parts: KeyParts, partition: str | None, *, is_newest: bool) -> Subject:
-    what = "newest partition" if is_newest and partition else "partition"
-    line = f"asset {key}" + (f", {what} {partition} (UTC)" if partition else ", which has no partitions")
-    lines = [line]
+def _subject(context: Context, key: str, parts: KeyParts, partition: str | None, how: str) -> Subject:
+    """``how``: how the partition was found."""
+    joined = " has" if how.startswith("no ") else ","
+    lines = [f"asset {key}{joined} {how} {partition} (UTC)" if partition else f"asset {key}, which has no partitions"]
     if parts.stream in context.site.streams:
         stream = context.site.streams[str(parts.stream)]
         camera = f", camera {parts.camera}" if parts.camera else ""
@@ -178,8 +185,20 @@ def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Su
     )
 
 
-def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) -> Answer:
-    facts = collect_camera_product(context, parts, subject.partition)
+def _with_path(root: Path, question: AssetPartition, answer: Answer) -> Answer:
+    """Name the file of the partition that was asked for; its verdict is another one where there is no such file."""
+    if question.path is None:
+        return answer
+    subject = replace(answer.subject, lines=(*answer.subject.lines, f"one of its files: {printable(question.path)}"))
+    conclusion = answer.conclusion
+    if not os.path.lexists(root / question.path) and conclusion.state not in OUTSIDE:
+        partition = f"{question.key}/{question.partition} is {conclusion.state}: {conclusion.sentence}"
+        conclusion = replace(conclusion, state=State.NOT_FOUND, sentence=f"no such file; {partition}")
+    return replace(answer, subject=subject, conclusion=conclusion)
+
+
+def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject, path: str | None) -> Answer:
+    facts = collect_camera_product(context, parts, subject.partition, path)
     conclusion = conclude_outside(context, parts.stream, subject.partition) or conclude_product(context, facts)
     return Answer(
         asked,

@@ -67,6 +67,8 @@ class ProductFacts:
     """Whether there is anything that it can be made from."""
     copied_by: str | None = WXCAM_PUSH
     """The schedule that copies it to the archive; None: it is not copied."""
+    is_other: bool = False
+    """Whether the partition has been made, and this is not its file."""
     is_directory: bool = False
     """Whether ``path`` is the directory that the product will be in: its name is not chosen yet."""
     row: Row | None = None
@@ -74,7 +76,7 @@ class ProductFacts:
     @property
     def is_made(self) -> bool:
         """Whether there is a product of the partition."""
-        return self.version is not None and self.has_partition
+        return self.version is not None and self.has_partition and not self.is_other
 
     @property
     def product(self) -> Product:
@@ -84,8 +86,10 @@ class ProductFacts:
         return Product(printable(self.path), size, self.data_version, self.inputs, excluded)
 
 
-def collect_camera_product(context: Context, parts: KeyParts, partition: str | None) -> ProductFacts:
-    """Collect the facts of a partition of a camera product.
+def collect_camera_product(
+    context: Context, parts: KeyParts, partition: str | None, path: str | None = None
+) -> ProductFacts:
+    """Collect the facts of a partition of a camera product; ``path``: of the file that was asked for.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
         DAILY_VIDEO: lambda: _video(context, workspace, parts, day),
         LATEST_VIDEO: lambda: _video(context, workspace, parts, None),
         PIXELS: lambda: _pixels(workspace, parts, day),
-        HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or ""),
+        HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or "", path),
     }
     if parts.kind not in collectors:
         raise QuestionError(f"{parts.kind}: aurora explain does not know this product; open its asset in the UI")
@@ -252,10 +256,16 @@ def _no_input(workspace: CameraWorkspace, kind: str) -> str:
     return f"no {kind} in the catalogue" if catalog.exists() else f"there is no catalogue yet ({catalog})"
 
 
-def _thumbnail(context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str) -> ProductFacts:
+def _thumbnail(
+    context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str, path: str | None
+) -> ProductFacts:
     camera = str(parts.camera)
     hour = datetime.strptime(partition, "%Y-%m-%d-%H:%M").replace(tzinfo=UTC)
     target = published(workspace, camera, hour.date()).get(hour.hour)
+    if target is not None and path is not None and path != _relative(workspace, target):
+        facts = ProductFacts(path, _version_of(context.site.paths.products / path), is_other=True)
+        facts.note = f"not the published thumbnail of this hour, which is {target.name}"
+        return facts
     if target is not None:
         facts = ProductFacts(_relative(workspace, target), _version_of(target), inputs=1)
         # A published thumbnail stays: its inputs are never compared again.

@@ -31,7 +31,9 @@ def steps_of_product(context: Context, subject: Subject, facts: ProductFacts, co
 
 def _steps_of_making(context: Context, subject: Subject, facts: ProductFacts, conclusion: Conclusion) -> Iterator[str]:
     is_thumbnail = parts_of(str(subject.asset)).kind == HOURLY_THUMBNAILS
-    if facts.is_made and is_thumbnail:
+    if facts.is_other:
+        yield f"nothing makes it: an hour has one thumbnail (aurora explain {subject.asset}/{subject.partition})"
+    elif facts.is_made and is_thumbnail:
         yield "stays as it is: a published thumbnail is never replaced"
     elif facts.is_made and conclusion.state is not State.OUTDATED:
         yield "made again when one of its inputs changes"
@@ -84,9 +86,11 @@ def _steps_of_old_day(context: Context, subject: Subject, when: str) -> Iterator
 def _steps_of_copying(context: Context, subject: Subject, facts: ProductFacts) -> Iterator[str]:
     archive = context.site.archive
     assert archive is not None
+    if facts.version is None and facts.is_other:
+        return
     if facts.copied_by is None:
         yield "not copied to the archive"
-    elif not facts.is_made:
+    elif not facts.is_made and not facts.is_other:
         if subject.kind == "asset" and facts.has_inputs:
             yield "copied to the archive when it is made"
     elif facts.row is None and facts.copied_by != following.CORE_PUSH and _is_old(context, subject):

@@ -57,6 +57,8 @@ class AssetPartition:
 
     key: str
     partition: str | None = None
+    path: str | None = None
+    """The path that was asked for, where it is one of several files of the partition; relative to its root."""
 
 
 @dataclass(frozen=True)
