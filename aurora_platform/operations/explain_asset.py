@@ -40,8 +40,9 @@ from aurora_platform.operations.explain_answer import (
     time_of_ns,
     written,
 )
-from aurora_platform.operations.explain_day import conclude_day, copies_of_day, steps_of_day
+from aurora_platform.operations.explain_day import conclude_day, copies_of_day
 from aurora_platform.operations.explain_day_facts import collect_day
+from aurora_platform.operations.explain_day_next import steps_of_day
 from aurora_platform.operations.explain_period import OUTSIDE, conclude_outside, step_outside
 from aurora_platform.operations.explain_product import collect_camera_product
 from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
@@ -216,7 +217,7 @@ def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
     stream = context.site.streams[name]
     fresh = measure_source(context.site, name, stream, context.now)
     state = read_source_state(context.layout.freshness(name))
-    failed = state.failed_since is not None
+    failed = state.failed_since is not None and stream.enabled
     needs_operator = failed or fresh.level in (Level.AMBER, Level.RED)
     listed = State.UNKNOWN if failed or state.seen_at is None else State.LISTED
     conclusion = Conclusion(listed, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
@@ -230,13 +231,13 @@ def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
         else "",
     )
     steps = [f"waits for an operator: {conclusion.command}"] if needs_operator else []
-    if stream.enabled:
-        steps.append(f"sensor arrivals_{name} lists the live window every {format_duration(context.site.live.every)}")
-        steps.append(
-            following.tick(context, f"reconcile_{name}", context.site.live.reconcile) + " lists the whole source"
-        )
+    if not stream.enabled:
+        steps.append(f"nothing lists it: {following.PLANNED_OFFLINE}")
+    elif stream.start > context.now.date():
+        steps.append(f"nothing lists it before {stream.start} (start in the site file)")
     else:
-        steps.append("nothing lists it: planned offline (enabled: false in the site file)")
+        steps.append(f"sensor arrivals_{name} lists the live window every {format_duration(context.site.live.every)}")
+        steps.append(f"{following.tick(context, f'reconcile_{name}', context.site.live.reconcile)} lists older days")
     return Answer(asked, context.now, subject, conclusion, (copy,), next_steps=tuple(steps))
 
 

@@ -106,9 +106,8 @@ def _of_mirror(context: Context, facts: FileFacts) -> Conclusion | None:
         settled = following.settles_at(facts)
         settle = format_duration(facts.stream.settle)
         kept = "; an earlier version is local" if facts.local else ""
-        return Conclusion(
-            State.UNSETTLED, f"still being written (settle {settle}): copied from {written(settled)} on{kept}"
-        )
+        copied = f"copied from {written(settled)} on" if facts.stream.enabled else following.PLANNED_OFFLINE
+        return Conclusion(State.UNSETTLED, f"still being written (settle {settle}): {copied}{kept}")
     if not plan.fetch or facts.held:
         return None
     return _missing_local(context, facts, "on its host and not local" if not facts.local else _differing(facts))
@@ -125,7 +124,8 @@ def _differing(facts: FileFacts) -> str:
 def _missing_local(context: Context, facts: FileFacts, sentence: str) -> Conclusion:
     archive, settled = context.site.archive, following.settles_at(facts)
     if not facts.stream.enabled:
-        return Conclusion(State.MISSING_LOCAL, f"{sentence}: planned offline (enabled: false in the site file)")
+        state = State.DIFFERENT if facts.local else State.MISSING_LOCAL
+        return Conclusion(state, f"{sentence}: {facts.name} is {following.PLANNED_OFFLINE}")
     bound = archive.local_pending if archive else _LOCAL_PENDING
     is_late = settled is None or context.now > settled + bound
     late = f"; it was expected {format_duration(bound)} after it settled" if is_late else ""
@@ -259,30 +259,49 @@ def _with_exclusions(facts: FileFacts, conclusion: Conclusion) -> Conclusion:
 
 def steps_of(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iterator[str]:
     """What happens to the file next."""
-    archive, name, day = context.site.archive, facts.name, facts.day
     state = conclusion.state
     if conclusion.needs_operator:
         yield f"waits for an operator: {conclusion.command}"
-    if state in (State.REFUSED, State.NOT_OF_STREAM, State.NOT_BEGUN, State.NOT_FOUND) or day is None:
+    if state in (State.REFUSED, State.NOT_OF_STREAM, State.NOT_BEGUN, State.NOT_FOUND) or facts.day is None:
         if not conclusion.needs_operator:
             yield "nothing"
+        if state is State.NOT_FOUND and facts.day is not None:
+            yield f"about its day: aurora explain {raw_key(facts.name)}/{facts.day}"
         return
-    is_missing = state is State.UNSETTLED or (
-        facts.source is not None and facts.source.plan and facts.source.plan.fetch
-    )
+    yield from _steps_of_mirror(context, facts, state)
+    if context.site.archive is not None:
+        yield from _steps_of_archive(context, facts, conclusion)
+    elif state in (State.COPIED, State.EXCLUDED):
+        yield "stays as it is until its host changes it"
+
+
+def _is_to_be_copied(facts: FileFacts, state: State) -> bool:
+    """Whether its host has a version that is not local."""
+    plan = facts.source.plan if facts.source else None
+    return state in (State.UNSETTLED, State.MISSING_LOCAL) or bool(plan and plan.fetch)
+
+
+def _steps_of_mirror(context: Context, facts: FileFacts, state: State) -> Iterator[str]:
+    assert facts.day is not None
     if state is State.UNSETTLED:
         yield f"settled at {written(following.settles_at(facts))}"
-    if (is_missing or state is State.MISSING_LOCAL) and at_source(facts):
-        if facts.stream.enabled:
-            yield following.mirrored_by(context, name, day)
-        else:
-            yield f"nothing copies it: {name} is planned offline (enabled: false in the site file)"
-    if archive is None:
-        yield "stays as it is until its host changes it"
+    if not _is_to_be_copied(facts, state) or not at_source(facts):
         return
+    if facts.stream.enabled:
+        yield following.mirrored_by(context, facts.name, facts.day, is_missing=True)
+    else:
+        yield following.not_copied(facts.name, "it")
+
+
+def _steps_of_archive(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iterator[str]:
+    archive, name, day, state = context.site.archive, facts.name, facts.day, conclusion.state
+    assert archive is not None
+    assert day is not None
+    is_arriving = _is_to_be_copied(facts, state) and facts.stream.enabled and at_source(facts)
+    if state in (State.QUEUED, State.MISSING_IN_ARCHIVE) or is_arriving:
+        is_queued = facts.row is not None and facts.row.copied_at is None
+        yield following.pushed_by(context, name, day, archive, is_queued=is_queued)
     listings = [listing.at for listing in facts.evidence.listings.values()]
-    if state in (State.QUEUED, State.MISSING_IN_ARCHIVE) or is_missing:
-        yield following.pushed_by(context, name, archive)
     yield following.verified_by(context, name, day, archive, min(listings, default=None))
     if facts.finalization is None or not facts.finalization.complete:
         yield following.finalized_at(context, name, day, archive)

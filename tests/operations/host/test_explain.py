@@ -150,7 +150,10 @@ def test_a_settled_file_of_an_old_day_that_is_not_local_names_the_command_that_c
     answer = site.explain(LATE)
     assert (answer.conclusion.state, answer.needs_operator) == (State.MISSING_LOCAL, True)
     assert answer.conclusion.command == f"aurora sync met --day {DAY}"
-    assert "schedule reconcile_met (next tick " in answer.next_steps[1]
+    # retention.raw.met is 30d: the reconciliation leaves out older days, or it would copy retired files again.
+    assert answer.next_steps[1] == "schedule reconcile_met leaves out days older than retention.raw.met (30d)"
+    in_march = datetime(2026, 3, 20, tzinfo=UTC)
+    assert "schedule reconcile_met (next tick 2026-03-20 " in site.explain(LATE, now=in_march).next_steps[1]
     assert [copy.is_present for copy in answer.copies] == [True, False, None]
 
 
