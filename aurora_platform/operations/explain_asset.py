@@ -48,6 +48,7 @@ from aurora_platform.operations.explain_product import collect_camera_product
 from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
 from aurora_platform.operations.explain_product_next import steps_of_product
 from aurora_platform.operations.explain_question import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.operations.explain_stale import with_staleness
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
 from aurora_platform.text import Count, counted, printable
@@ -69,9 +70,10 @@ def explain_asset(context: Context, asked: str, question: AssetPartition) -> Ans
             partition = default_partition(context, key)
     subject = _subject(context, key, parts, partition, how)
     if parts.kind in ("raw", "gws_raw", "manifests"):
-        return _with_path(context.site.paths.manifests, question, _of_day(context, asked, key, parts, subject))
+        answer = _of_day(context, asked, question, parts, subject)
+        return _with_path(context.site.paths.manifests, question, answer)
     if parts.part == "cameras":
-        answer = _of_camera(context, asked, parts, subject, question.path)
+        answer = _of_camera(context, asked, question, parts, subject)
         is_thumbnail = parts.kind == HOURLY_THUMBNAILS
         return answer if is_thumbnail else _with_path(context.site.paths.products, question, answer)
     answers = {"source": _of_source, HEALTH_KEY.split("/")[1]: _of_health, ALERTS_KEY.split("/")[1]: _of_alerts}
@@ -171,10 +173,11 @@ def _newest_local_day(context: Context, name: str) -> date | None:
     return newest
 
 
-def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Subject) -> Answer:
+def _of_day(context: Context, asked: str, question: AssetPartition, parts: KeyParts, subject: Subject) -> Answer:
     assert subject.day is not None
     facts = collect_day(context, str(parts.stream), subject.day)
-    conclusion = conclude_day(context, key, facts)
+    conclusion = conclude_day(context, question.key, facts)
+    conclusion = with_staleness(context, subject, conclusion, is_newest=question.partition is None)
     return Answer(
         asked,
         context.now,
@@ -198,9 +201,10 @@ def _with_path(root: Path, question: AssetPartition, answer: Answer) -> Answer:
     return replace(answer, subject=subject, conclusion=conclusion)
 
 
-def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject, path: str | None) -> Answer:
-    facts = collect_camera_product(context, parts, subject.partition, path)
+def _of_camera(context: Context, asked: str, question: AssetPartition, parts: KeyParts, subject: Subject) -> Answer:
+    facts = collect_camera_product(context, parts, subject.partition, question.path)
     conclusion = conclude_outside(context, parts.stream, subject.partition) or conclude_product(context, facts)
+    conclusion = with_staleness(context, subject, conclusion, is_newest=question.partition is None)
     return Answer(
         asked,
         context.now,

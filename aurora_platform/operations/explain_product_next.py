@@ -61,7 +61,7 @@ def _steps_of_hour(context: Context, subject: Subject) -> Iterator[str]:
     assert subject.day is not None
     if following.is_live(context, WXCAM, subject.day + _DAY):
         schedule = following.tick(context, "thumbnails", context.site.live.thumbnails)
-        yield f"{schedule} makes it when its hour is complete"
+        yield f"{schedule} makes it when its hour is complete, if it has an image"
     else:
         yield from _steps_of_old_day(context, subject, "only when the images of its day change")
 
