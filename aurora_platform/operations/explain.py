@@ -31,6 +31,7 @@ from aurora_platform.operations.explain_answer import (
     Conclusion,
     Context,
     NoRunRecords,
+    Problem,
     RunRecords,
     State,
     Subject,
@@ -51,6 +52,7 @@ from aurora_platform.operations.explain_where import find
 from aurora_platform.text import printable
 from aurora_platform.transport.protocols import Source
 
+_RUNS = "runs and checks"
 NO_RECORDS = NoRunRecords("Dagster's records were not opened")
 
 
@@ -208,6 +210,10 @@ def _with_runs(context: Context, answer: Answer) -> Answer:
         try:
             found = context.runs.facts(key, subject.partition)
         except Exception as error:
-            found = NoRunRecords(f"Dagster's records cannot be read: {describe(error)}").facts(key, subject.partition)
+            records = NoRunRecords(f"Dagster's records cannot be read: {describe(error)}", is_broken=True)
+            context.problems.append(Problem(_RUNS, records.why))
+            found = records.facts(key, subject.partition)
         facts.append(found)
+    if isinstance(context.runs, NoRunRecords) and context.runs.is_broken:
+        context.problems.append(Problem(_RUNS, context.runs.why))
     return replace(answer, dagster=tuple(facts))
