@@ -20,7 +20,7 @@ from aurora_platform.mirror.mtime_resolution import MtimeComparison
 from aurora_platform.mirror.work_directory import incoming_directory
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.settled import is_settled
-from aurora_platform.text import Count, printable
+from aurora_platform.text import Count, counted, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 
 # Reasons why a file cannot be written locally.
@@ -93,8 +93,9 @@ class Plan:
     def summarize(self) -> str:
         """Return the log line about the files to fetch."""
         fetch = [file for day in self.days.values() for file in day.fetch]
-        return f"listed {sum(day.seen for day in self.days.values())} files of {len(self.days)} days; to fetch: " + (
-            f"{len(fetch)} files, {sum(file.version.size for file in fetch) / 1e6:.1f} MB"
+        seen = counted(sum(day.seen for day in self.days.values()), "file")
+        return f"listed {seen} of {counted(len(self.days), 'day')}; to fetch: " + (
+            f"{counted(len(fetch), 'file')}, {sum(file.version.size for file in fetch) / 1e6:.1f} MB"
         )
 
 

@@ -224,7 +224,9 @@ def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
     failed = state.failed_since is not None and stream.enabled
     needs_operator = failed or fresh.level in (Level.AMBER, Level.RED)
     listed = State.UNKNOWN if failed or state.seen_at is None else State.LISTED
-    conclusion = Conclusion(listed, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
+    # The verdict begins with the state: "UNKNOWN: unknown since ...".
+    sentence = fresh.sentence.removeprefix("unknown").removeprefix(":").strip()
+    conclusion = Conclusion(listed, sentence, needs_operator, command="aurora audit" if needs_operator else "")
     copy = Copy(
         "source",
         f"{stream.host}:{stream.path}",
@@ -253,10 +255,11 @@ def _of_health(context: Context, asked: str, subject: Subject) -> Answer:
     check = collector_check(place, context.now)
     needs_operator = check.level in (Level.AMBER, Level.RED)
     state = _AS_STATE.get(check.level, State.OUTDATED)
+    again = " writes it" if check.level is Level.GRAY else " writes it again"  # gray: it was never written
     command = "aurora health, and the schedule health in the UI"
     conclusion = Conclusion(state, check.message, needs_operator, command=command if needs_operator else "")
     steps = [f"waits for an operator: {command}"] if needs_operator else []
-    steps.append(following.tick(context, "health", context.site.health.every) + " writes it again")
+    steps.append(following.tick(context, "health", context.site.health.every) + again)
     return Answer(asked, context.now, subject, conclusion, (_file_copy(place),), next_steps=tuple(steps))
 
 

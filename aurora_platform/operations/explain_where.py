@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from aurora_platform.cameras.filenames import CAMERAS as CAMERA_NAMES
@@ -118,8 +119,13 @@ def _of_streams(site: Site, path: str, has_file: Callable[[str, str], bool]) -> 
 
 
 def _names_nothing(site: Site, what: str) -> str:
-    if what.split("/")[0] in _KEY_HEADS or what.startswith(f"{WXCAM}/"):
-        return f"{printable(what)}: no asset of this site. Its assets: {', '.join(asset_keys(site))}"
+    keys = asset_keys(site)
+    near = next(
+        (near for part in (what, what.rpartition("/")[0]) for near in get_close_matches(part, keys, 1, 0.75)), ""
+    )
+    if near or what.split("/")[0] in _KEY_HEADS or what.startswith(f"{WXCAM}/"):
+        nearest = f" The nearest: {near}." if near else ""
+        return f"{printable(what)}: no asset of this site.{nearest} Its assets: {', '.join(keys)}"
     return (
         f"{printable(what)}: no asset, no file below {os.getcwd()}, and no stream includes this path. Give the path in "
         "full, or an asset as raw/cl61/2026-03-05."
