@@ -80,6 +80,9 @@ def _remarks(context: Context, facts: FileFacts) -> Iterator[str]:
 def _of_no_stream(context: Context, facts: FileFacts) -> Conclusion | None:
     classified, stream = facts.classified, facts.stream
     if classified is not None and classified.reason is not None:
+        if facts.source is not None and facts.version is None:
+            sentence = f"no place is known to have it; a file of this name would be refused: {classified.reason}"
+            return Conclusion(State.NOT_FOUND, sentence)
         return Conclusion(
             State.REFUSED,
             f"refused, and never copied: {classified.reason}",

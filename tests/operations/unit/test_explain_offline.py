@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from aurora_platform.operations.explain_answer import State
+from tests.health.snapshots import healthy_snapshot
 from tests.operations.camera_site import DAY, IMAGES, NOW, CameraSite, with_archive
 
 OFFLINE = "wxcam is planned offline (enabled: false in the site file)"
@@ -65,6 +66,14 @@ def test_a_source_whose_last_listing_failed_waits_for_nobody(site: CameraSite) -
     answer = site.explain("source/wxcam")
     assert not answer.needs_operator
     assert answer.next_steps[0] == "nothing lists it: planned offline (enabled: false in the site file)"
+
+
+def test_a_host_that_does_not_answer_stops_nothing(site: CameraSite) -> None:
+    away = {"name": "here", "address": "127.0.0.8", "reachable": False, "error": "timed out"}
+    place = site.layout.health.snapshot
+    place.parent.mkdir(parents=True)
+    place.write_text(healthy_snapshot(NOW, hosts=[away]).model_dump_json())
+    assert not any("does not answer" in remark for remark in site.explain(f"raw/wxcam/{DAY}").conclusion.remarks)
 
 
 def test_the_newest_days_are_verified_when_they_have_left_the_live_window(tmp_path: Path) -> None:

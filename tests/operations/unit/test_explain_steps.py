@@ -48,6 +48,15 @@ def test_a_file_that_no_place_has_names_the_question_about_its_day(site: CameraS
     assert answer.next_steps[:2] == ("nothing", f"about its day: aurora explain raw/wxcam/{DAY}")
 
 
+def test_a_file_that_is_on_no_place_is_not_to_be_renamed_whatever_its_name(site: CameraSite) -> None:
+    path = "FISH/20270101/00/HDR_20270101_000000.jpg"
+    answer = site.explain(path)
+    assert (answer.conclusion.state, answer.needs_operator) == (State.NOT_FOUND, False)
+    assert answer.conclusion.sentence.endswith("a file of this name would be refused: dated in the future")
+    site.put(path, is_local=False)
+    assert (site.explain(path).conclusion.state, site.explain(path).needs_operator) == (State.REFUSED, True)
+
+
 @pytest.mark.parametrize(
     ("now", "who"),
     [
