@@ -173,8 +173,9 @@ def _catalog(workspace: CameraWorkspace, day: date) -> ProductFacts:
         facts.made_at = _indexed_at(db, day)
     facts.inputs = len(media)
     facts.unreadable = {os.path.relpath(path, layout.raw): row.reason for path, row in unreadable.items()}
-    by_path = sorted((item.scanned for item in media), key=attrgetter("path"))
-    facts.data_version = facts.current_version = data_version(recipes.CATALOG, by_path)
+    if media:
+        by_path = sorted((item.scanned for item in media), key=attrgetter("path"))
+        facts.data_version = facts.current_version = data_version(recipes.CATALOG, by_path)
     listed = {media_file.raw_path: media_file.version for media_file in media}
     listed |= {path: row.version for path, row in unreadable.items()}
     local = {file.raw_path: file.scanned.version for file in scan_day(layout.raw, day)}

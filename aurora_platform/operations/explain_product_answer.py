@@ -60,6 +60,7 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
             size=version.size if version else None,
             mtime=time_of_ns(version.mtime_ns) if version else None,
             mtime_ns=version.mtime_ns if version else None,
+            note="" if facts.has_partition else "without this day",
         )
     ]
     if archive is not None and facts.copied_by is not None and not facts.is_directory:

@@ -15,7 +15,7 @@ from aurora_platform.health.freshness import measure_archive, measure_local, mea
 from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import HOURLY_THUMBNAILS
 from aurora_platform.layout.key_parts import KeyParts, parts_of
-from aurora_platform.operations.explain_answer import Conclusion, Context, Subject
+from aurora_platform.operations.explain_answer import Conclusion, Context, State, Subject
 from aurora_platform.operations.explain_period import OUTSIDE
 from aurora_platform.text import printable
 
@@ -49,7 +49,7 @@ def with_staleness(context: Context, subject: Subject, conclusion: Conclusion, *
     found = replace(conclusion, remarks=(*remarks, *conclusion.remarks))
     if conclusion.needs_operator or not is_today:
         return found
-    return replace(found, needs_operator=True, command=_command(context, parts, stale[0]))
+    return replace(found, needs_operator=True, command=_command(context, parts, conclusion, stale[0]))
 
 
 def _stale(context: Context, key: str, parts: KeyParts) -> Iterator[Freshness]:
@@ -67,9 +67,10 @@ def _stale(context: Context, key: str, parts: KeyParts) -> Iterator[Freshness]:
     return (entry for entry in measured if entry.level is Level.RED)
 
 
-def _command(context: Context, parts: KeyParts, first: Freshness) -> str:
+def _command(context: Context, parts: KeyParts, conclusion: Conclusion, first: Freshness) -> str:
     """What an operator should do where the data is stale from a place on."""
     name = str(parts.stream)
+    is_silent = first.component == "here" and conclusion.state is State.NO_FILES  # its source has been listed
     job = f"{name}_hours" if parts.kind == HOURLY_THUMBNAILS else f"{name}_day"
     commands = {
         "source": f"aurora status; check the instrument on host {context.site.streams[name].host}",
@@ -77,4 +78,4 @@ def _command(context: Context, parts: KeyParts, first: Freshness) -> str:
         "archive": f"aurora ledger; check the runs of push_{name} and verify_{name} in the UI",
         "product": f"check the runs of {job} in the UI",
     }
-    return commands[first.component]
+    return commands["source" if is_silent else first.component]

@@ -57,6 +57,9 @@ def test_a_day_of_which_the_catalogue_has_no_row_is_not_made(site: CameraSite) -
     answer = site.explain("wxcam/catalog/2026-08-17")
     assert (answer.conclusion.state, answer.needs_operator) == (State.NOT_MADE, False)
     assert answer.conclusion.sentence == "no file of the day is local, and the catalogue has none"
+    assert answer.copies[0].note == "without this day"
+    assert answer.product is not None
+    assert answer.product.data_version == ""
     site.put("FISH/20260817/10/HDR_20260817_100000.jpg")
     waiting = site.explain("wxcam/catalog/2026-08-17")
     assert waiting.conclusion.state is State.NOT_MADE

@@ -83,9 +83,17 @@ def test_a_day_of_today_that_is_complete_until_its_camera_went_silent_is_stale(s
 
 
 def test_where_only_the_local_files_are_stale_the_sensor_and_its_runs_are_named(site: CameraSite) -> None:
+    add_image_of_today(site, timedelta(hours=3))
     poll(site, NOW.timestamp() - 600)
-    answer = site.explain(f"raw/wxcam/{TODAY}")
-    assert answer.conclusion.command == "aurora status; check sensor arrivals_wxcam and the runs of wxcam_day in the UI"
+    for what in (f"raw/wxcam/{TODAY}", VIDEO):
+        command = site.explain(what).conclusion.command
+        assert command == "aurora status; check sensor arrivals_wxcam and the runs of wxcam_day in the UI"
+
+
+def test_a_source_that_was_never_polled_and_has_no_file_of_today_names_the_instrument(tmp_path: Path) -> None:
+    answer = CameraSite(tmp_path).explain(f"raw/wxcam/{TODAY}")
+    assert (answer.conclusion.state, answer.needs_operator) == (State.NO_FILES, True)
+    assert answer.conclusion.command == "aurora status; check the instrument on host here"
 
 
 def test_a_product_that_the_last_health_snapshot_found_stale_names_its_runs(site: CameraSite) -> None:
