@@ -77,7 +77,9 @@ def explain_asset(context: Context, asked: str, question: AssetPartition) -> Ans
         is_thumbnail = parts.kind == HOURLY_THUMBNAILS
         return answer if is_thumbnail else _with_path(context.site.paths.products, question, answer)
     answers = {"source": _of_source, HEALTH_KEY.split("/")[1]: _of_health, ALERTS_KEY.split("/")[1]: _of_alerts}
-    return answers.get(parts.kind, _of_pushed_products)(context, asked, subject)
+    if parts.kind in answers:
+        return answers[parts.kind](context, asked, subject)
+    return _of_pushed_products(context, asked, subject, is_newest=question.partition is None)
 
 
 def _subject(context: Context, key: str, parts: KeyParts, partition: str | None, how: str) -> Subject:
@@ -177,7 +179,10 @@ def _of_day(context: Context, asked: str, question: AssetPartition, parts: KeyPa
     assert subject.day is not None
     facts = collect_day(context, str(parts.stream), subject.day)
     conclusion = conclude_day(context, question.key, facts)
-    conclusion = with_staleness(context, subject, conclusion, is_newest=question.partition is None)
+    is_newest, is_silent = question.partition is None, facts.survey is not None and not facts.survey.seen
+    conclusion = with_staleness(context, subject, conclusion, is_newest=is_newest, is_silent=is_silent)
+    if conclusion.state in OUTSIDE and not facts.is_finalized:
+        facts.finalization = None  # the day has nothing that could be finalized
     return Answer(
         asked,
         context.now,
@@ -284,7 +289,7 @@ def _file_copy(place: os.PathLike[str]) -> Copy:
     return Copy("local", str(place), True, size=status.st_size, mtime=mtime, mtime_ns=status.st_mtime_ns)
 
 
-def _of_pushed_products(context: Context, asked: str, subject: Subject) -> Answer:
+def _of_pushed_products(context: Context, asked: str, subject: Subject, *, is_newest: bool) -> Answer:
     """``gws/core_products`` and ``gws/wxcam_products``: the rows of the ledger."""
     archive = context.site.archive
     assert archive is not None
@@ -299,9 +304,16 @@ def _of_pushed_products(context: Context, asked: str, subject: Subject) -> Answe
         Conclusion(State.UNKNOWN, "the ledger cannot be read", True, command="mend what is named under PROBLEMS"),
         context.layout.ledger,
     )
+    conclusion = with_staleness(context, subject, conclusion, is_newest=is_newest)
     steps = [f"waits for an operator: {conclusion.command}"] if conclusion.needs_operator else []
-    schedule, cron = f"push_{group}", archive.push_core if is_core else archive.push_wxcam
-    steps.append(f"{following.tick(context, schedule, cron)} copies what is new")
+    # As schedules/archive.py does it: products of the live window, and all queued files of the ledger.
+    is_searched = subject.day is None or following.is_live(context, str(subject.stream), subject.day)
+    if is_searched or conclusion.state is State.QUEUED:
+        schedule, cron = f"push_{group}", archive.push_core if is_core else archive.push_wxcam
+        steps.append(f"{following.tick(context, schedule, cron)} copies what is new")
+    else:
+        every = format_duration(context.site.live.every)
+        steps.append(f"sensor late_days (every {every}) copies its products only when they are made again")
     return Answer(asked, context.now, subject, conclusion, next_steps=tuple(steps))
 
 

@@ -15,7 +15,7 @@ from aurora_platform.health.freshness import measure_archive, measure_local, mea
 from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import HOURLY_THUMBNAILS
 from aurora_platform.layout.key_parts import KeyParts, parts_of
-from aurora_platform.operations.explain_answer import Conclusion, Context, State, Subject
+from aurora_platform.operations.explain_answer import Conclusion, Context, Subject
 from aurora_platform.operations.explain_period import OUTSIDE
 from aurora_platform.text import printable
 
@@ -27,11 +27,14 @@ _WHERE = {
 }
 
 
-def with_staleness(context: Context, subject: Subject, conclusion: Conclusion, *, is_newest: bool) -> Conclusion:
+def with_staleness(
+    context: Context, subject: Subject, conclusion: Conclusion, *, is_newest: bool, is_silent: bool = False
+) -> Conclusion:
     """Add that the data is stale, to the verdict on the partition of today, or on the newest one.
 
     ``is_newest``: whether the newest partition was asked for, whatever its day. Only for the partition of today an
-    operator is asked to act: an older one may be as it should be.
+    operator is asked to act: an older one may be as it should be. ``is_silent``: whether its source has no file of the
+    partition, by a listing of now.
     """
     is_today = subject.day == context.now.date()
     if subject.stream is None or not (is_today or is_newest) or conclusion.state in OUTSIDE:
@@ -49,7 +52,7 @@ def with_staleness(context: Context, subject: Subject, conclusion: Conclusion, *
     found = replace(conclusion, remarks=(*remarks, *conclusion.remarks))
     if conclusion.needs_operator or not is_today:
         return found
-    return replace(found, needs_operator=True, command=_command(context, parts, conclusion, stale[0]))
+    return replace(found, needs_operator=True, command=_command(context, parts, stale[0], is_silent=is_silent))
 
 
 def _stale(context: Context, key: str, parts: KeyParts) -> Iterator[Freshness]:
@@ -67,10 +70,9 @@ def _stale(context: Context, key: str, parts: KeyParts) -> Iterator[Freshness]:
     return (entry for entry in measured if entry.level is Level.RED)
 
 
-def _command(context: Context, parts: KeyParts, conclusion: Conclusion, first: Freshness) -> str:
+def _command(context: Context, parts: KeyParts, first: Freshness, *, is_silent: bool) -> str:
     """What an operator should do where the data is stale from a place on."""
     name = str(parts.stream)
-    is_silent = first.component == "here" and conclusion.state is State.NO_FILES  # its source has been listed
     job = f"{name}_hours" if parts.kind == HOURLY_THUMBNAILS else f"{name}_day"
     commands = {
         "source": f"aurora status; check the instrument on host {context.site.streams[name].host}",
@@ -78,4 +80,4 @@ def _command(context: Context, parts: KeyParts, conclusion: Conclusion, first: F
         "archive": f"aurora ledger; check the runs of push_{name} and verify_{name} in the UI",
         "product": f"check the runs of {job} in the UI",
     }
-    return commands["source" if is_silent else first.component]
+    return commands["source" if is_silent and first.component == "here" else first.component]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aurora_platform.archive.stores import Records
 from aurora_platform.operations.explain_answer import State
 from tests.health.snapshots import healthy_snapshot
 from tests.operations.camera_site import DAY, IMAGES, NOW, CameraSite, with_archive
@@ -83,3 +84,22 @@ def test_the_newest_days_are_verified_when_they_have_left_the_live_window(tmp_pa
     live, old = ("\n".join(made.explain(f"raw/wxcam/{DAY}", now).next_steps) for now in (IN_AUGUST, NOW))
     assert f"verified by schedule verify_wxcam when it has left the live window: {OFFLINE}" in live
     assert "verified by schedule verify_wxcam (next tick " in old
+
+
+def test_a_day_in_the_live_window_that_was_not_verified_waits_for_nobody(tmp_path: Path) -> None:
+    def slow(data: dict[str, Any]) -> None:
+        with_archive_offline(data)
+        data["streams"]["wxcam"]["lookback"] = "5d"
+
+    def slow_and_enabled(data: dict[str, Any]) -> None:
+        slow(data)
+        data["streams"]["wxcam"]["enabled"] = True
+
+    # evidence_valid is 2d: the day ends on the 19th, and on the 22nd it is still in a live window of five days.
+    for change, needs_operator in ((slow, False), (slow_and_enabled, True)):
+        made = CameraSite(tmp_path, change)
+        made.fill()
+        with Records(made.site).evidence():  # makes an empty one
+            pass
+        day = made.explain(f"manifests/wxcam/{DAY}", datetime(2026, 8, 22, tzinfo=UTC))
+        assert (day.conclusion.state, day.needs_operator) == (State.UNKNOWN, needs_operator)

@@ -31,6 +31,7 @@ def test_a_day_of_the_future_has_a_state_of_its_own_for_every_asset(site: Camera
         assert (answer.conclusion.state, answer.needs_operator) == (State.IN_FUTURE, False)
         assert answer.conclusion.sentence == f"{day} has not begun (UTC)"
         assert answer.next_steps[0] == f"nothing before it begins, at {day} 00:00:00 UTC"
+        assert answer.finalization is None
     assert site.explain(f"{key}/2026-11-30").conclusion.state is not State.IN_FUTURE
 
 

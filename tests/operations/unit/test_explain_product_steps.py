@@ -101,3 +101,12 @@ def test_what_is_not_made_has_no_row_for_a_file_whose_name_is_not_chosen_yet(tmp
     assert (answer.conclusion.state, [copy.place for copy in answer.copies]) == (State.NOT_MADE, ["local"])
     assert answer.product is not None
     assert answer.product.inputs == len(IMAGES)
+
+
+def test_the_push_of_the_camera_products_is_named_for_the_live_window_alone(tmp_path: Path) -> None:
+    site = CameraSite(tmp_path, with_archive)
+    what = f"gws/wxcam_products/{DAY}"
+    named = ["schedule push_wxcam_products (next tick " in steps(site, what, now) for now in NEXT_DAYS]
+    assert named == [True, True, False, False]
+    assert "sensor late_days (every 2m) copies its products only when they are made again" in steps(site, what)
+    assert "schedule push_core_products (next tick " in steps(site, "gws/core_products")

@@ -91,9 +91,11 @@ def test_where_only_the_local_files_are_stale_the_sensor_and_its_runs_are_named(
 
 
 def test_a_source_that_was_never_polled_and_has_no_file_of_today_names_the_instrument(tmp_path: Path) -> None:
-    answer = CameraSite(tmp_path).explain(f"raw/wxcam/{TODAY}")
-    assert (answer.conclusion.state, answer.needs_operator) == (State.NO_FILES, True)
-    assert answer.conclusion.command == "aurora status; check the instrument on host here"
+    site = CameraSite(tmp_path, with_archive)
+    for key in ("raw/wxcam", "gws/raw/wxcam", "manifests/wxcam"):
+        answer = site.explain(f"{key}/{TODAY}")
+        assert answer.needs_operator
+        assert answer.conclusion.command == "aurora status; check the instrument on host here"
 
 
 def test_a_product_that_the_last_health_snapshot_found_stale_names_its_runs(site: CameraSite) -> None:
@@ -111,6 +113,13 @@ def test_a_product_that_the_last_health_snapshot_found_stale_names_its_runs(site
         assert not site.explain(f"wxcam/pano_hdr/daily_video/{TODAY}").needs_operator
     place.write_text(healthy_snapshot(NOW, freshness=[stale]).model_dump_json())
     assert site.explain(VIDEO).conclusion.command == "check the runs of wxcam_day in the UI"
+
+
+def test_the_camera_products_of_today_in_the_archive_of_a_silent_camera_wait_for_an_operator(site: CameraSite) -> None:
+    answer = site.explain(f"gws/wxcam_products/{TODAY}")
+    assert (answer.conclusion.state, answer.needs_operator) == (State.NOT_MADE, True)
+    assert answer.next_steps[0] == "waits for an operator: aurora status; check the instrument on host here"
+    assert not site.explain(f"gws/wxcam_products/{DAY}").needs_operator
 
 
 def test_an_archive_that_is_stale_names_its_pushes(site: CameraSite) -> None:
