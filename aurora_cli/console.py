@@ -29,11 +29,13 @@ def console(*, to_stderr: bool = False) -> Console:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a table to stdout; no cell is read as markup, and none is cut off."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(printable_text(cell)) for cell in row))
+    # Not as the title of the table: that is wrapped at the width of the columns.
+    print_line(title, "table.title")
     console().print(table)
 
 

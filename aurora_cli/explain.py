@@ -24,7 +24,7 @@ from aurora_platform.operations.explain_answer import (
     RunRecords,
     written,
 )
-from aurora_platform.operations.explain_where import QuestionError
+from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.text import human_size, printable
 from aurora_platform.transport.protocols import Source
 
@@ -85,15 +85,14 @@ def _sources(site: Site) -> Iterator[Callable[[str], Source]]:
 @contextmanager
 def _open_run_records(site: Site) -> Iterator[RunRecords]:
     """Open Dagster's records of runs, if there are any."""
-    opener: OpenRunRecords | str = find_opener(RUN_RECORDS)
-    if isinstance(opener, str):
-        yield NoRunRecords(opener)
-        return
     with ExitStack() as stack:
+        records: RunRecords
         try:
-            records = stack.enter_context(opener(site))
-        except Exception as error:  # damaged records, another version, ...: the other sections are shown
-            records = NoRunRecords(f"Dagster's records cannot be opened: {type(error).__name__}: {error}")
+            opener: OpenRunRecords | str = find_opener(RUN_RECORDS)
+            records = NoRunRecords(opener) if isinstance(opener, str) else stack.enter_context(opener(site))
+        except Exception as error:  # a damaged installation, damaged records, ...: the other sections are shown
+            why = f"Dagster's records cannot be opened: {type(error).__name__}: {error}"
+            records = NoRunRecords(why, is_broken=True)
         yield records
 
 

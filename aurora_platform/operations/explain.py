@@ -19,6 +19,7 @@ from aurora_platform.layout import (
     CORE_PRODUCTS_KEY,
     HEALTH_KEY,
     OPS_MONITOR,
+    WXCAM,
     gws_raw_key,
     manifests_key,
     raw_key,
@@ -30,6 +31,7 @@ from aurora_platform.operations.explain_answer import (
     Conclusion,
     Context,
     NoRunRecords,
+    Problem,
     RunRecords,
     State,
     Subject,
@@ -38,25 +40,19 @@ from aurora_platform.operations.explain_answer import (
 from aurora_platform.operations.explain_asset import explain_asset
 from aurora_platform.operations.explain_day_facts import finalization_of
 from aurora_platform.operations.explain_facts import collect
-from aurora_platform.operations.explain_file import conclude, copies_of, steps_of, subject_of
+from aurora_platform.operations.explain_file import conclude, steps_of, subject_of
+from aurora_platform.operations.explain_file_copies import copies_of
 from aurora_platform.operations.explain_halts import halts_of
-from aurora_platform.operations.explain_product import (
-    collect_file,
-    conclude_product,
-    copies_of_product,
-    steps_of_product,
-)
-from aurora_platform.operations.explain_where import (
-    AssetPartition,
-    Elsewhere,
-    ProductFile,
-    RawFile,
-    camera_product,
-    find,
-)
+from aurora_platform.operations.explain_period import OUTSIDE
+from aurora_platform.operations.explain_product import collect_file
+from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
+from aurora_platform.operations.explain_product_next import steps_of_product
+from aurora_platform.operations.explain_question import AssetPartition, Elsewhere, ProductFile, RawFile
+from aurora_platform.operations.explain_where import find
 from aurora_platform.text import printable
 from aurora_platform.transport.protocols import Source
 
+_RUNS = "runs and checks"
 NO_RECORDS = NoRunRecords("Dagster's records were not opened")
 
 
@@ -98,8 +94,6 @@ def explain(
     context = Context(site, now or datetime.now(UTC), runs, source_of)
     question = find(site, what, directory or Path.cwd(), _HasFile(site), stream)
     asked = printable(what)
-    if isinstance(question, ProductFile):
-        question = camera_product(question.path) or question
     if isinstance(question, RawFile):
         answer = _of_raw_file(context, asked, question)
     elif isinstance(question, AssetPartition):
@@ -112,7 +106,7 @@ def explain(
     notes = [following.automations_note(site)]
     if context.problems and not answer.conclusion.needs_operator:
         notes.insert(0, "waits for an operator: mend what is named under PROBLEMS")
-    steps = (*answer.next_steps, *filter(None, notes))
+    steps = (*(answer.next_steps or ("nothing",)), *filter(None, notes))
     return replace(answer, next_steps=steps, problems=tuple(dict.fromkeys(context.problems)))
 
 
@@ -158,7 +152,7 @@ def _of_product_file(context: Context, asked: str, question: ProductFile) -> Ans
     conclusion = conclude_product(context, facts)
     lines = (f"{printable(question.path)}, a file of paths.products",)
     subject = Subject("product", lines, asset=_asset_of_product(context, question.path), path=question.path)
-    steps = tuple(steps_of_product(context, None, facts, conclusion))
+    steps = tuple(steps_of_product(context, subject, facts, conclusion))
     return Answer(
         asked, context.now, subject, conclusion, copies_of_product(context, facts), facts.product, next_steps=steps
     )
@@ -168,7 +162,7 @@ def _asset_of_product(context: Context, path: str) -> str | None:
     """The asset whose runs make a product file, or copy it to the archive."""
     if path.startswith(f"{OPS_MONITOR}/"):
         return ALERTS_KEY if path.startswith(f"{OPS_MONITOR}/alerts") else HEALTH_KEY
-    return CORE_PRODUCTS_KEY if context.site.archive is not None else None
+    return CORE_PRODUCTS_KEY if context.site.archive is not None and path.split("/")[0] != WXCAM else None
 
 
 def _of_elsewhere(context: Context, asked: str, question: Elsewhere) -> Answer:
@@ -196,7 +190,7 @@ def _with_failed_checks(answer: Answer) -> Answer:
 def _with_halts(context: Context, answer: Answer) -> Answer:
     """Say first, below the verdict, what the platform itself waits for."""
     conclusion = answer.conclusion
-    if conclusion.state in (State.NOT_OF_STREAM, State.NOT_BEGUN):
+    if conclusion.state in (State.NOT_OF_STREAM, *OUTSIDE):
         return answer
     remarks = (*halts_of(context, answer.subject.stream), *conclusion.remarks)
     return replace(answer, conclusion=replace(conclusion, remarks=remarks))
@@ -216,6 +210,10 @@ def _with_runs(context: Context, answer: Answer) -> Answer:
         try:
             found = context.runs.facts(key, subject.partition)
         except Exception as error:
-            found = NoRunRecords(f"Dagster's records cannot be read: {describe(error)}").facts(key, subject.partition)
+            records = NoRunRecords(f"Dagster's records cannot be read: {describe(error)}", is_broken=True)
+            context.problems.append(Problem(_RUNS, records.why))
+            found = records.facts(key, subject.partition)
         facts.append(found)
+    if isinstance(context.runs, NoRunRecords) and context.runs.is_broken:
+        context.problems.append(Problem(_RUNS, context.runs.why))
     return replace(answer, dagster=tuple(facts))

@@ -22,6 +22,7 @@ class State(StrEnum):
     NOT_OF_STREAM = "not of a stream"
     REFUSED = "refused"
     NOT_BEGUN = "before the stream begins"
+    IN_FUTURE = "in the future"
     NOT_FOUND = "not found"
     UNSETTLED = "still being written"
     MISSING_LOCAL = "missing local"
@@ -184,6 +185,8 @@ class NoRunRecords:
     """Where Dagster's records cannot be opened, with the reason and how to get them."""
 
     why: str
+    is_broken: bool = False
+    """Whether the records exist, and an operator should mend what keeps them from being opened."""
 
     def facts(self, asset: str, partition: str | None) -> DagsterFacts:
         return DagsterFacts(asset, partition, missing=self.why)

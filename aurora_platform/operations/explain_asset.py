@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, date, timedelta
+from pathlib import Path
 
 from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.archive.selection import raw_items
@@ -38,15 +40,15 @@ from aurora_platform.operations.explain_answer import (
     time_of_ns,
     written,
 )
-from aurora_platform.operations.explain_day import conclude_day, copies_of_day, steps_of_day
+from aurora_platform.operations.explain_day import conclude_day, copies_of_day
 from aurora_platform.operations.explain_day_facts import collect_day
-from aurora_platform.operations.explain_product import (
-    collect_camera_product,
-    conclude_product,
-    copies_of_product,
-    steps_of_product,
-)
-from aurora_platform.operations.explain_where import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.operations.explain_day_next import steps_of_day
+from aurora_platform.operations.explain_period import OUTSIDE, conclude_outside, step_outside
+from aurora_platform.operations.explain_product import collect_camera_product
+from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
+from aurora_platform.operations.explain_product_next import steps_of_product
+from aurora_platform.operations.explain_question import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.operations.explain_stale import with_staleness
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
 from aurora_platform.text import Count, counted, printable
@@ -58,24 +60,32 @@ _DAY = timedelta(days=1)
 def explain_asset(context: Context, asked: str, question: AssetPartition) -> Answer:
     """Explain a partition of an asset, or an asset without partitions."""
     key, parts = question.key, parts_of(question.key)
-    partition = question.partition
+    partition, how = question.partition, "partition"
     if partition is None and has_partitions(key):
         file = context.layout.camera.catalog if parts.part == "cameras" else context.layout.fixity
         partition = context.attempt("newest partition", lambda: newest_partition(context, key, parts), None, file)
-        partition = partition or default_partition(context, key)
-    subject = _subject(context, key, parts, partition, is_newest=question.partition is None)
+        how = "newest partition"
+        if partition is None:
+            how = "no partition yet; that of now is" if is_hourly(key) else "no partition yet; today's is"
+            partition = default_partition(context, key)
+    subject = _subject(context, key, parts, partition, how)
     if parts.kind in ("raw", "gws_raw", "manifests"):
-        return _of_day(context, asked, key, parts, subject)
+        answer = _of_day(context, asked, question, parts, subject)
+        return _with_path(context.site.paths.manifests, question, answer)
     if parts.part == "cameras":
-        return _of_camera(context, asked, parts, subject)
+        answer = _of_camera(context, asked, question, parts, subject)
+        is_thumbnail = parts.kind == HOURLY_THUMBNAILS
+        return answer if is_thumbnail else _with_path(context.site.paths.products, question, answer)
     answers = {"source": _of_source, HEALTH_KEY.split("/")[1]: _of_health, ALERTS_KEY.split("/")[1]: _of_alerts}
-    return answers.get(parts.kind, _of_pushed_products)(context, asked, subject)
+    if parts.kind in answers:
+        return answers[parts.kind](context, asked, subject)
+    return _of_pushed_products(context, asked, subject, is_newest=question.partition is None)
 
 
-def _subject(context: Context, key: str, parts: KeyParts, partition: str | None, *, is_newest: bool) -> Subject:
-    what = "newest partition" if is_newest and partition else "partition"
-    line = f"asset {key}" + (f", {what} {partition} (UTC)" if partition else ", which has no partitions")
-    lines = [line]
+def _subject(context: Context, key: str, parts: KeyParts, partition: str | None, how: str) -> Subject:
+    """``how``: how the partition was found."""
+    joined = " has" if how.startswith("no ") else ","
+    lines = [f"asset {key}{joined} {how} {partition} (UTC)" if partition else f"asset {key}, which has no partitions"]
     if parts.stream in context.site.streams:
         stream = context.site.streams[str(parts.stream)]
         camera = f", camera {parts.camera}" if parts.camera else ""
@@ -165,10 +175,14 @@ def _newest_local_day(context: Context, name: str) -> date | None:
     return newest
 
 
-def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Subject) -> Answer:
+def _of_day(context: Context, asked: str, question: AssetPartition, parts: KeyParts, subject: Subject) -> Answer:
     assert subject.day is not None
     facts = collect_day(context, str(parts.stream), subject.day)
-    conclusion = conclude_day(context, key, facts)
+    conclusion = conclude_day(context, question.key, facts)
+    is_newest, is_silent = question.partition is None, facts.survey is not None and not facts.survey.seen
+    conclusion = with_staleness(context, subject, conclusion, is_newest=is_newest, is_silent=is_silent)
+    if conclusion.state in OUTSIDE and not facts.is_finalized:
+        facts.finalization = None  # the day has nothing that could be finalized
     return Answer(
         asked,
         context.now,
@@ -180,9 +194,22 @@ def _of_day(context: Context, asked: str, key: str, parts: KeyParts, subject: Su
     )
 
 
-def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) -> Answer:
-    facts = collect_camera_product(context, parts, subject.partition)
-    conclusion = conclude_product(context, facts)
+def _with_path(root: Path, question: AssetPartition, answer: Answer) -> Answer:
+    """Name the file of the partition that was asked for; its verdict is another one where there is no such file."""
+    if question.path is None:
+        return answer
+    subject = replace(answer.subject, lines=(*answer.subject.lines, f"one of its files: {printable(question.path)}"))
+    conclusion = answer.conclusion
+    if not os.path.lexists(root / question.path) and conclusion.state not in OUTSIDE:
+        partition = f"{question.key}/{question.partition} is {conclusion.state}: {conclusion.sentence}"
+        conclusion = replace(conclusion, state=State.NOT_FOUND, sentence=f"no such file; {partition}")
+    return replace(answer, subject=subject, conclusion=conclusion)
+
+
+def _of_camera(context: Context, asked: str, question: AssetPartition, parts: KeyParts, subject: Subject) -> Answer:
+    facts = collect_camera_product(context, parts, subject.partition, question.path)
+    conclusion = conclude_outside(context, parts.stream, subject.partition) or conclude_product(context, facts)
+    conclusion = with_staleness(context, subject, conclusion, is_newest=question.partition is None)
     return Answer(
         asked,
         context.now,
@@ -190,7 +217,7 @@ def _of_camera(context: Context, asked: str, parts: KeyParts, subject: Subject) 
         conclusion,
         copies_of_product(context, facts),
         facts.product,
-        next_steps=tuple(steps_of_product(context, parts, facts, conclusion)),
+        next_steps=tuple(steps_of_product(context, subject, facts, conclusion)),
     )
 
 
@@ -199,10 +226,12 @@ def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
     stream = context.site.streams[name]
     fresh = measure_source(context.site, name, stream, context.now)
     state = read_source_state(context.layout.freshness(name))
-    failed = state.failed_since is not None
+    failed = state.failed_since is not None and stream.enabled
     needs_operator = failed or fresh.level in (Level.AMBER, Level.RED)
     listed = State.UNKNOWN if failed or state.seen_at is None else State.LISTED
-    conclusion = Conclusion(listed, fresh.sentence, needs_operator, command="aurora audit" if needs_operator else "")
+    # The verdict begins with the state: "UNKNOWN: unknown since ...".
+    sentence = fresh.sentence.removeprefix("unknown").removeprefix(":").strip()
+    conclusion = Conclusion(listed, sentence, needs_operator, command="aurora audit" if needs_operator else "")
     copy = Copy(
         "source",
         f"{stream.host}:{stream.path}",
@@ -213,13 +242,13 @@ def _of_source(context: Context, asked: str, subject: Subject) -> Answer:
         else "",
     )
     steps = [f"waits for an operator: {conclusion.command}"] if needs_operator else []
-    if stream.enabled:
-        steps.append(f"sensor arrivals_{name} lists the live window every {format_duration(context.site.live.every)}")
-        steps.append(
-            following.tick(context, f"reconcile_{name}", context.site.live.reconcile) + " lists the whole source"
-        )
+    if not stream.enabled:
+        steps.append(f"nothing lists it: {following.PLANNED_OFFLINE}")
+    elif stream.start > context.now.date():
+        steps.append(f"nothing lists it before {stream.start} (start in the site file)")
     else:
-        steps.append("nothing lists it: planned offline (enabled: false in the site file)")
+        steps.append(f"sensor arrivals_{name} lists the live window every {format_duration(context.site.live.every)}")
+        steps.append(f"{following.tick(context, f'reconcile_{name}', context.site.live.reconcile)} lists older days")
     return Answer(asked, context.now, subject, conclusion, (copy,), next_steps=tuple(steps))
 
 
@@ -231,10 +260,11 @@ def _of_health(context: Context, asked: str, subject: Subject) -> Answer:
     check = collector_check(place, context.now)
     needs_operator = check.level in (Level.AMBER, Level.RED)
     state = _AS_STATE.get(check.level, State.OUTDATED)
+    again = " writes it" if check.level is Level.GRAY else " writes it again"  # gray: it was never written
     command = "aurora health, and the schedule health in the UI"
     conclusion = Conclusion(state, check.message, needs_operator, command=command if needs_operator else "")
     steps = [f"waits for an operator: {command}"] if needs_operator else []
-    steps.append(following.tick(context, "health", context.site.health.every) + " writes it again")
+    steps.append(following.tick(context, "health", context.site.health.every) + again)
     return Answer(asked, context.now, subject, conclusion, (_file_copy(place),), next_steps=tuple(steps))
 
 
@@ -259,21 +289,31 @@ def _file_copy(place: os.PathLike[str]) -> Copy:
     return Copy("local", str(place), True, size=status.st_size, mtime=mtime, mtime_ns=status.st_mtime_ns)
 
 
-def _of_pushed_products(context: Context, asked: str, subject: Subject) -> Answer:
+def _of_pushed_products(context: Context, asked: str, subject: Subject, *, is_newest: bool) -> Answer:
     """``gws/core_products`` and ``gws/wxcam_products``: the rows of the ledger."""
     archive = context.site.archive
     assert archive is not None
     is_core = subject.partition is None
     group = CORE_PRODUCTS if is_core else WXCAM_PRODUCTS
+    if (outside := conclude_outside(context, subject.stream, subject.partition)) is not None:
+        steps = [step_outside(context, outside, subject.stream, subject.partition)]
+        return Answer(asked, context.now, subject, outside, next_steps=tuple(steps))
     conclusion = context.attempt(
         "ledger",
         lambda: _conclude_group(context, group, subject.day),
         Conclusion(State.UNKNOWN, "the ledger cannot be read", True, command="mend what is named under PROBLEMS"),
         context.layout.ledger,
     )
+    conclusion = with_staleness(context, subject, conclusion, is_newest=is_newest)
     steps = [f"waits for an operator: {conclusion.command}"] if conclusion.needs_operator else []
-    schedule, cron = f"push_{group}", archive.push_core if is_core else archive.push_wxcam
-    steps.append(f"{following.tick(context, schedule, cron)} copies what is new")
+    # As schedules/archive.py does it: products of the live window, and all queued files of the ledger.
+    is_searched = subject.day is None or following.is_live(context, str(subject.stream), subject.day)
+    if is_searched or conclusion.state is State.QUEUED:
+        schedule, cron = f"push_{group}", archive.push_core if is_core else archive.push_wxcam
+        steps.append(f"{following.tick(context, schedule, cron)} copies what is new")
+    else:
+        every = format_duration(context.site.live.every)
+        steps.append(f"sensor late_days (every {every}) copies its products only when they are made again")
     return Answer(asked, context.now, subject, conclusion, next_steps=tuple(steps))
 
 

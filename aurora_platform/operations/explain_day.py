@@ -1,14 +1,12 @@
-"""Explains a UTC day of a stream: its mirror, its copies in the archive, and its verification."""
+"""Explains a UTC day of a stream: its verdict and its copies, by its mirror, its pushes and its verification."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from aurora_platform.archive.compare import DIFFERENT, MatchClass, Verdict
 from aurora_platform.layout import (
     SIDE_NAMES,
-    SIDES,
     ArchiveLayout,
     Side,
     gws_raw_key,
@@ -25,6 +23,7 @@ from aurora_platform.operations.explain_answer import (
     written,
 )
 from aurora_platform.operations.explain_day_facts import DayFacts
+from aurora_platform.operations.explain_period import conclude_outside
 from aurora_platform.text import counted, printable
 
 
@@ -75,10 +74,8 @@ def _row(
 
 def conclude_day(context: Context, key: str, facts: DayFacts) -> Conclusion:
     """The verdict on a partition of ``raw/``, ``gws/raw/`` or ``manifests/``."""
-    if facts.day < facts.stream.start:
-        return Conclusion(State.NOT_BEGUN, f"{facts.name} begins on {facts.stream.start} (start in the site file)")
-    if facts.day > context.now.date():
-        return Conclusion(State.NOT_BEGUN, f"{facts.day} has not begun (UTC)")
+    if (outside := conclude_outside(context, facts.name, str(facts.day))) is not None:
+        return outside
     if key == raw_key(facts.name):
         return _of_mirror(context, facts)
     if key == gws_raw_key(facts.name):
@@ -109,6 +106,8 @@ def _of_mirror(context: Context, facts: DayFacts) -> Conclusion:
         is_late = not following.is_live(context, name, facts.day) or local_classes.get(MatchClass.MISSING, 0) > 0
         first = f", the first {survey.first_missing[0]}" if survey and survey.first_missing else ""
         sentence = f"{files}; {counted(missing, 'settled file')} of the source missing local{first}"
+        if not facts.stream.enabled:
+            return Conclusion(State.INCOMPLETE, f"{sentence}: {name} is {following.PLANNED_OFFLINE}", remarks=remarks)
         command = f"aurora sync {name} --day {facts.day}" if is_late else ""
         return Conclusion(State.INCOMPLETE, sentence, is_late, remarks, command)
     if missing is None:
@@ -179,6 +178,8 @@ def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
         archive = context.site.archive
         assert archive is not None
         is_late = facts.has_evidence and context.now > following.end_of_day(facts.day) + archive.evidence_valid
+        if not facts.stream.enabled and following.is_live(context, facts.name, facts.day):
+            is_late = False  # schedules/archive.py verifies it when it has left the live window
         command = f"check the runs of verify_{facts.name}" if is_late else ""
         return Conclusion(State.UNKNOWN, "the day was never verified", is_late, command=command)
     if errors:
@@ -195,43 +196,3 @@ def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
         return Conclusion(State.COMPLETE, f"complete in the archive: {found.sentence()}")
     why = finalization.why_not if finalization else "its finalization cannot be read"
     return Conclusion(State.INCOMPLETE, f"not finalized: {why}")
-
-
-def steps_of_day(context: Context, facts: DayFacts, conclusion: Conclusion) -> Iterator[str]:
-    """What happens to the day next."""
-    archive, name, day = context.site.archive, facts.name, facts.day
-    if conclusion.needs_operator:
-        yield f"waits for an operator: {conclusion.command}"
-    if conclusion.state is State.NOT_BEGUN:
-        return
-    if not facts.stream.enabled:
-        yield f"nothing lists its host: {name} is planned offline (enabled: false in the site file)"
-    else:
-        yield following.mirrored_by(context, name, day)
-    if archive is None:
-        return
-    yield following.pushed_by(context, name, archive).replace("copies it", "copies what is new")
-    listed = [facts.listings[side].at for side in SIDES if side in facts.listings]
-    yield following.verified_by(context, name, day, archive, min(listed, default=None))
-    if facts.finalization is None or not facts.finalization.is_complete:
-        yield following.finalized_at(context, name, day, archive)
-    yield from _steps_of_age(context, facts)
-
-
-def _steps_of_age(context: Context, facts: DayFacts) -> Iterator[str]:
-    archive = context.site.archive
-    assert archive is not None
-    retired = following.retired_from(context.site, facts.name, facts.day, None)
-    if retired is None:
-        yield f"the local copies stay: the site file has no retention.raw.{facts.name}"
-    else:
-        yield f"local copies may be retired {_from(context, retired)} (aurora retire {facts.name})"
-    if not facts.stream.prunable:
-        yield "never pruned on its host (prunable: false in the site file)"
-    else:
-        at = following.end_of_day(facts.day) + archive.prune_after
-        yield f"may be pruned on its host {_from(context, at)}, if its whole stream is verified (aurora prune --plan)"
-
-
-def _from(context: Context, at: datetime) -> str:
-    return f"since {written(at)}" if at <= context.now else f"from {written(at)} on"

@@ -59,6 +59,18 @@ class DayFacts:
     finalization: DayFinalization | None = None
 
     @property
+    def is_finalized(self) -> bool:
+        """Whether the day is complete in the archive."""
+        return self.finalization is not None and self.finalization.is_complete
+
+    @property
+    def has_files(self) -> bool:
+        """Whether any place has, or had, a file of the day."""
+        scanned = self.survey.seen if self.survey else 0
+        verified = self.verdict.files if self.verdict else 0
+        return bool(self.items or self.released or self.missing or scanned or verified)
+
+    @property
     def missing(self) -> int | None:
         """How many settled files of the source are not local; None where nobody knows."""
         scanned = self.survey or self.last_scan

@@ -1,28 +1,26 @@
-"""Explains a raw file: its verdict, its copies, and what happens to it next."""
+"""Explains a raw file: its verdict, and what happens to it next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from aurora_platform.archive.compare import DIFFERENT, MatchClass
-from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.config.types import format_duration
-from aurora_platform.fs.versions import DIRECTORY, FileVersion
-from aurora_platform.layout import SIDE_NAMES, Side, raw_key
+from aurora_platform.fs.versions import DIRECTORY
+from aurora_platform.layout import SIDE_NAMES, raw_key
 from aurora_platform.operations import explain_next as following
 from aurora_platform.operations.explain_answer import (
     Conclusion,
     Context,
-    Copy,
     State,
     Subject,
-    time_of,
     time_of_ns,
     written,
 )
 from aurora_platform.operations.explain_facts import FileFacts, camera_of, remote_path
+from aurora_platform.operations.explain_file_copies import at_source
 from aurora_platform.text import counted, printable
 
 _LOCAL_PENDING = timedelta(minutes=10)  # where the site has no archive, and so no archive.local_pending
@@ -82,6 +80,9 @@ def _remarks(context: Context, facts: FileFacts) -> Iterator[str]:
 def _of_no_stream(context: Context, facts: FileFacts) -> Conclusion | None:
     classified, stream = facts.classified, facts.stream
     if classified is not None and classified.reason is not None:
+        if facts.source is not None and facts.version is None:
+            sentence = f"no place is known to have it; a file of this name would be refused: {classified.reason}"
+            return Conclusion(State.NOT_FOUND, sentence)
         return Conclusion(
             State.REFUSED,
             f"refused, and never copied: {classified.reason}",
@@ -108,9 +109,8 @@ def _of_mirror(context: Context, facts: FileFacts) -> Conclusion | None:
         settled = following.settles_at(facts)
         settle = format_duration(facts.stream.settle)
         kept = "; an earlier version is local" if facts.local else ""
-        return Conclusion(
-            State.UNSETTLED, f"still being written (settle {settle}): copied from {written(settled)} on{kept}"
-        )
+        copied = f"copied from {written(settled)} on" if facts.stream.enabled else following.PLANNED_OFFLINE
+        return Conclusion(State.UNSETTLED, f"still being written (settle {settle}): {copied}{kept}")
     if not plan.fetch or facts.held:
         return None
     return _missing_local(context, facts, "on its host and not local" if not facts.local else _differing(facts))
@@ -127,7 +127,8 @@ def _differing(facts: FileFacts) -> str:
 def _missing_local(context: Context, facts: FileFacts, sentence: str) -> Conclusion:
     archive, settled = context.site.archive, following.settles_at(facts)
     if not facts.stream.enabled:
-        return Conclusion(State.MISSING_LOCAL, f"{sentence}: planned offline (enabled: false in the site file)")
+        state = State.DIFFERENT if facts.local else State.MISSING_LOCAL
+        return Conclusion(state, f"{sentence}: {facts.name} is {following.PLANNED_OFFLINE}")
     bound = archive.local_pending if archive else _LOCAL_PENDING
     is_late = settled is None or context.now > settled + bound
     late = f"; it was expected {format_duration(bound)} after it settled" if is_late else ""
@@ -259,132 +260,51 @@ def _with_exclusions(facts: FileFacts, conclusion: Conclusion) -> Conclusion:
     )
 
 
-def at_source(facts: FileFacts) -> bool | None:
-    """Whether its host has the file: by a listing now, else by the last verification; None where nobody knows."""
-    if facts.source is not None:
-        return facts.source.entry is not None
-    if "source" in facts.evidence.by_side:
-        return True
-    listing = facts.evidence.listings.get("source")
-    return None if listing is None or listing.error is not None else False
-
-
-def copies_of(context: Context, facts: FileFacts) -> tuple[Copy, ...]:
-    """A row per place."""
-    rows = [_source_copy(context, facts), _local_copy(context, facts)]
-    if context.site.archive is not None:
-        rows.append(_archive_copy(context, facts))
-    return tuple(rows)
-
-
-def _copy(
-    facts: FileFacts,
-    side: Side,
-    location: str,
-    version: FileVersion | None,
-    is_present: bool | None,
-    note: str,
-    listed_at: datetime | None = None,
-) -> Copy:
-    """``listed_at``: where the place was listed for this answer; without it, when the last verification listed it."""
-    record = facts.evidence.by_side.get(side)
-    is_recorded = record is not None and version is not None and record.version == version
-    sha256 = record.sha256 if record is not None and is_recorded else None
-    listing = facts.evidence.listings.get(side)
-    read_at = facts.evidence.read_at.get(side) if is_recorded else None
-    error = f"the last listing failed: {printable(listing.error)}" if listing and listing.error else ""
-    unread = f"cannot be read: {printable(record.error)}" if record and record.error else ""
-    return Copy(
-        place=SIDE_NAMES[side],
-        location=location,
-        is_present=is_present,
-        size=version.size if version else None,
-        mtime=time_of_ns(version.mtime_ns) if version else None,
-        mtime_ns=version.mtime_ns if version else None,
-        sha256=sha256,
-        listed_at=listed_at or (time_of(listing.at) if listing else None),
-        read_at=time_of(read_at),
-        is_finalized=_is_finalized(facts.finalized, version, sha256),
-        note="; ".join(filter(None, (note, error, unread))),
-    )
-
-
-def _is_finalized(finalized: FixityRecord | None, version: FileVersion | None, sha256: str | None) -> bool | None:
-    if finalized is None or version is None:
-        return None
-    return finalized.version.same_as(version) and sha256 in (None, finalized.sha256)
-
-
-def _source_copy(context: Context, facts: FileFacts) -> Copy:
-    record = facts.evidence.by_side.get("source")
-    version, is_present, note = record.version if record else None, at_source(facts), ""
-    if facts.source is not None:
-        version = facts.source.entry.version if facts.source.entry else None
-        note = "" if is_present else "not on its host"
-    elif is_present is None:
-        note = "never listed; --source lists it now"
-    elif not is_present:
-        note = "not on its host when it was listed"
-    location = f"{facts.stream.host}:{facts.stream.path.rstrip('/')}/{printable(facts.path)}"
-    return _copy(
-        facts, "source", location, version, is_present, note, context.now if facts.source is not None else None
-    )
-
-
-def _local_copy(context: Context, facts: FileFacts) -> Copy:
-    note = ""
-    if facts.local is None:
-        at = facts.evidence.released_at
-        note = f"deleted on {written(at)} by retention" if at is not None else "no local file"
-    elif facts.local_differs:
-        note = "changed since it was verified"
-    location = f"{context.layout.raw_root(facts.name)}/{printable(facts.path)}"
-    version = facts.local.version if facts.local else None
-    return _copy(facts, "local", location, version, facts.local is not None, note, context.now)
-
-
-def _archive_copy(context: Context, facts: FileFacts) -> Copy:
-    archive = context.site.archive
-    assert archive is not None
-    record, listing, row = facts.evidence.by_side.get("gws"), facts.evidence.listings.get("gws"), facts.row
-    version, note = record.version if record else None, ""
-    is_present = True if record else None if listing is None or listing.error else False
-    if record is None and row is not None and row.copied_at:
-        version, is_present, note = row.version, True, f"copied on {row.copied_at[:19]} UTC, as the ledger recorded it"
-    elif is_present is None:
-        note = "never listed"
-    elif not is_present:
-        note = "not in the archive when it was listed"
-    host = (listing.host if listing else "") or archive.hosts[0].address
-    return _copy(facts, "gws", f"{host}:{printable(remote_path(context, facts))}", version, is_present, note)
-
-
 def steps_of(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iterator[str]:
     """What happens to the file next."""
-    archive, name, day = context.site.archive, facts.name, facts.day
     state = conclusion.state
     if conclusion.needs_operator:
         yield f"waits for an operator: {conclusion.command}"
-    if state in (State.REFUSED, State.NOT_OF_STREAM, State.NOT_BEGUN, State.NOT_FOUND) or day is None:
+    if state in (State.REFUSED, State.NOT_OF_STREAM, State.NOT_BEGUN, State.NOT_FOUND) or facts.day is None:
         if not conclusion.needs_operator:
             yield "nothing"
+        if state is State.NOT_FOUND and facts.day is not None:
+            yield f"about its day: aurora explain {raw_key(facts.name)}/{facts.day}"
         return
-    is_missing = state is State.UNSETTLED or (
-        facts.source is not None and facts.source.plan and facts.source.plan.fetch
-    )
+    yield from _steps_of_mirror(context, facts, state)
+    if context.site.archive is not None:
+        yield from _steps_of_archive(context, facts, conclusion)
+    elif state in (State.COPIED, State.EXCLUDED):
+        yield "stays as it is until its host changes it"
+
+
+def _is_to_be_copied(facts: FileFacts, state: State) -> bool:
+    """Whether its host has a version that is not local."""
+    plan = facts.source.plan if facts.source else None
+    return state in (State.UNSETTLED, State.MISSING_LOCAL) or bool(plan and plan.fetch)
+
+
+def _steps_of_mirror(context: Context, facts: FileFacts, state: State) -> Iterator[str]:
+    assert facts.day is not None
     if state is State.UNSETTLED:
         yield f"settled at {written(following.settles_at(facts))}"
-    if (is_missing or state is State.MISSING_LOCAL) and at_source(facts):
-        if facts.stream.enabled:
-            yield following.mirrored_by(context, name, day)
-        else:
-            yield f"nothing copies it: {name} is planned offline (enabled: false in the site file)"
-    if archive is None:
-        yield "stays as it is until its host changes it"
+    if not _is_to_be_copied(facts, state) or not at_source(facts):
         return
+    if facts.stream.enabled:
+        yield following.mirrored_by(context, facts.name, facts.day, is_missing=True)
+    else:
+        yield following.not_copied(facts.name, "it")
+
+
+def _steps_of_archive(context: Context, facts: FileFacts, conclusion: Conclusion) -> Iterator[str]:
+    archive, name, day, state = context.site.archive, facts.name, facts.day, conclusion.state
+    assert archive is not None
+    assert day is not None
+    is_arriving = _is_to_be_copied(facts, state) and facts.stream.enabled and at_source(facts)
+    if state in (State.QUEUED, State.MISSING_IN_ARCHIVE) or is_arriving:
+        is_queued = facts.row is not None and facts.row.copied_at is None
+        yield following.pushed_by(context, name, day, archive, is_queued=is_queued)
     listings = [listing.at for listing in facts.evidence.listings.values()]
-    if state in (State.QUEUED, State.MISSING_IN_ARCHIVE) or is_missing:
-        yield following.pushed_by(context, name, archive)
     yield following.verified_by(context, name, day, archive, min(listings, default=None))
     if facts.finalization is None or not facts.finalization.complete:
         yield following.finalized_at(context, name, day, archive)

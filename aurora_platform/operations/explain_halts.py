@@ -27,7 +27,7 @@ def halts_of(context: Context, name: str | None) -> Iterator[str]:
     archive = [host for host in snapshot.hosts if host.name.startswith("archive ")]
     if archive and not any(host.reachable for host in archive):
         yield f"the archive does not answer, at {at}: nothing is copied to it or verified in it ({_errors(archive)})"
-    if name in context.site.streams:
+    if name in context.site.streams and context.site.streams[str(name)].enabled:
         source = [host for host in snapshot.hosts if host.name == context.site.streams[str(name)].host]
         if any(not host.reachable for host in source):
             yield f"host {source[0].name} does not answer, at {at}: nothing is copied from it ({_errors(source)})"

@@ -10,10 +10,15 @@ from aurora_platform.config.cron import next_tick
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import as_ns
+from aurora_platform.layout import WXCAM_PRODUCTS
 from aurora_platform.operations.explain_answer import Context, time_of, time_of_ns, written
 from aurora_platform.operations.explain_facts import FileFacts
 
 _DAY = timedelta(days=1)
+CORE_PUSH, WXCAM_PUSH = "push_core_products", f"push_{WXCAM_PRODUCTS}"
+"""The schedules that copy products to the archive."""
+
+PLANNED_OFFLINE = "planned offline (enabled: false in the site file)"
 
 
 def tick(context: Context, schedule: str, cron: str) -> str:
@@ -39,26 +44,53 @@ def is_live(context: Context, name: str, day: date) -> bool:
     return day >= context.site.streams[name].live_from(context.now)
 
 
-def mirrored_by(context: Context, name: str, day: date) -> str:
-    """The automation that copies a missing file of a day."""
+def not_copied(name: str, what: str) -> str:
+    """That nothing copies the files of a stream whose ``enabled`` is false."""
+    return f"nothing copies {what}: {name} is {PLANNED_OFFLINE}"
+
+
+def mirrored_by(context: Context, name: str, day: date, *, is_missing: bool) -> str:
+    """What copies a day from its host, as ``sensors/arrivals.py`` and ``schedules/reconcile.py`` do it.
+
+    ``is_missing``: whether a settled file of its host is not local; without one, no run starts.
+    """
+    live, age = context.site.live, context.site.retention.raw.get(name)
+    if not context.site.streams[name].enabled:
+        return f"nothing lists its host: {name} is {PLANNED_OFFLINE}"
+    most = ""
     if is_live(context, name, day):
-        every = format_duration(context.site.live.every)
-        return f"sensor arrivals_{name} (every {every}) starts {name}_day, which copies what is missing"
-    reconcile = tick(context, f"reconcile_{name}", context.site.live.reconcile)
-    return f"{reconcile} starts {name}_day, which copies what is missing"
+        who = f"sensor arrivals_{name} (every {format_duration(live.every)})"
+    elif age is not None and day < (context.now - age).date():
+        return f"schedule reconcile_{name} leaves out days older than retention.raw.{name} ({format_duration(age)})"
+    else:
+        who, most = tick(context, f"reconcile_{name}", live.reconcile), f" ({live.reconcile_days} days, newest first)"
+    if is_missing:
+        return f"{who} starts {name}_day{most}, which copies what is missing"
+    return f"{who} lists its host again; starts {name}_day if files are missing"
 
 
-def pushed_by(context: Context, name: str, archive: Archive) -> str:
-    """The automation that copies a local file to the archive."""
-    return f"{tick(context, f'push_{name}', archive.push_raw)} copies it to the archive"
+def pushed_by(context: Context, name: str, day: date, archive: Archive, *, is_queued: bool) -> str:
+    """What copies local files to the archive, as ``schedules/archive.py`` does it.
+
+    ``is_queued``: whether the ledger has a file that waits; the schedule searches the disk in the live window alone.
+    """
+    schedule = tick(context, f"push_{name}", archive.push_raw)
+    if is_queued or is_live(context, name, day):
+        return f"{schedule} copies it to the archive"
+    return (
+        f"{schedule} copies it to the archive when verify_{name} has queued it; sensor late_days, when its day changes"
+    )
 
 
 def verified_by(context: Context, name: str, day: date, archive: Archive, listed_at: float | None) -> str:
-    """When a day is verified again."""
+    """When a day is verified again, as ``schedules/archive.py`` does it."""
     how = tick(context, f"verify_{name}", archive.verify)
+    live = is_live(context, name, day)
+    if live and not context.site.streams[name].enabled:
+        return f"verified by schedule verify_{name} when it has left the live window: {name} is {PLANNED_OFFLINE}"
     if listed_at is None:
         return f"verified by {how}"
-    bound = archive.verify_at_least if is_live(context, name, day) else archive.evidence_valid / 2
+    bound = archive.verify_at_least if live else archive.evidence_valid / 2
     again = time_of(listed_at + bound.total_seconds())
     assert again is not None
     if again <= context.now:

@@ -1,10 +1,11 @@
-"""Explains the products: the camera's catalogue, videos, thumbnails and pixels, and every other product file."""
+"""Collects what is recorded of products: the catalogue, videos, thumbnails and pixels, and other product files."""
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from operator import attrgetter
@@ -20,26 +21,27 @@ from aurora_platform.cameras.hours import HOUR, is_closed, is_complete, publishe
 from aurora_platform.cameras.raw_tree import scan_day
 from aurora_platform.cameras.video_inputs import read_inputs, read_no_video_record
 from aurora_platform.cameras.workspace import CameraWorkspace
-from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import FileVersion, data_version
 from aurora_platform.layout import (
     DAILY_VIDEO,
     HOURLY_THUMBNAILS,
+    INCOMING,
     LATEST_VIDEO,
+    OPS_MONITOR,
+    OUTGOING,
     PIXELS,
     STAGING,
+    THUMBNAILS,
     WXCAM,
     ArchiveLayout,
 )
 from aurora_platform.layout.key_parts import KeyParts
-from aurora_platform.operations import explain_next as following
-from aurora_platform.operations.explain_answer import Conclusion, Context, Copy, Product, State, time_of_ns, written
-from aurora_platform.operations.explain_where import QuestionError
+from aurora_platform.operations.explain_answer import Context, Product, written
+from aurora_platform.operations.explain_next import CORE_PUSH, WXCAM_PUSH
+from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.text import counted, printable
 
-_INPUTS_COMMAND = "check the named files on the camera host; a new version of a file is used by itself"
-
-_PRODUCT, _CATALOGUE = _OWN_SECTIONS = ("product", "catalogue")
+_PRODUCT, _CATALOGUE = OWN_SECTIONS = ("product", "catalogue")
 
 
 @dataclass
@@ -57,9 +59,24 @@ class ProductFacts:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     """Why there is no product."""
-    is_copied: bool = True
-    """Whether it is copied to the archive."""
+    has_partition: bool = True
+    """Whether the file has anything of the partition: the catalogue is one file for all days."""
+    made_at: datetime | None = None
+    """When the partition was made, where the mtime of the file does not say it."""
+    has_inputs: bool = True
+    """Whether there is anything that it can be made from."""
+    copied_by: str | None = WXCAM_PUSH
+    """The schedule that copies it to the archive; None: it is not copied."""
+    is_other: bool = False
+    """Whether the partition has been made, and this is not its file."""
+    is_directory: bool = False
+    """Whether ``path`` is the directory that the product will be in: its name is not chosen yet."""
     row: Row | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a product of the partition."""
+        return self.version is not None and self.has_partition and not self.is_other
 
     @property
     def product(self) -> Product:
@@ -69,8 +86,10 @@ class ProductFacts:
         return Product(printable(self.path), size, self.data_version, self.inputs, excluded)
 
 
-def collect_camera_product(context: Context, parts: KeyParts, partition: str | None) -> ProductFacts:
-    """Collect the facts of a partition of a camera product.
+def collect_camera_product(
+    context: Context, parts: KeyParts, partition: str | None, path: str | None = None
+) -> ProductFacts:
+    """Collect the facts of a partition of a camera product; ``path``: of the file that was asked for.
 
     Raises
     ------
@@ -84,7 +103,7 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
         DAILY_VIDEO: lambda: _video(context, workspace, parts, day),
         LATEST_VIDEO: lambda: _video(context, workspace, parts, None),
         PIXELS: lambda: _pixels(workspace, parts, day),
-        HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or ""),
+        HOURLY_THUMBNAILS: lambda: _thumbnail(context, workspace, parts, partition or "", path),
     }
     if parts.kind not in collectors:
         raise QuestionError(f"{parts.kind}: aurora explain does not know this product; open its asset in the UI")
@@ -93,7 +112,7 @@ def collect_camera_product(context: Context, parts: KeyParts, partition: str | N
     facts = context.attempt(_PRODUCT, collectors[parts.kind], None, files.get(parts.kind, layout.catalog))
     if facts is None:
         facts = ProductFacts("/".join(filter(None, (WXCAM, parts.camera, parts.kind))))
-    if facts.is_copied:
+    if facts.copied_by is not None:
         context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
     return facts
 
@@ -102,10 +121,20 @@ def collect_file(context: Context, path: str) -> ProductFacts:
     """Collect the facts of a product file that is not the camera's."""
     facts = ProductFacts(path)
     facts.version = context.attempt(_PRODUCT, lambda: _version_of(context.site.paths.products / path), None)
-    facts.is_copied = context.site.archive is not None and path.split("/")[0] != STAGING
-    if facts.is_copied:
+    facts.copied_by = _copied_by(context, path)
+    if facts.copied_by is not None:
         context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
     return facts
+
+
+def _copied_by(context: Context, path: str) -> str | None:
+    """The schedule that copies a file, as ``aurora_platform/archive/selection.py`` selects it; None: no schedule."""
+    first, *rest = path.split("/")
+    if first == WXCAM:
+        is_of_hours = len(rest) > 3 and rest[0] == THUMBNAILS and re.fullmatch(r"\d{8}", rest[2]) is not None
+        return WXCAM_PUSH if is_of_hours and WXCAM in context.site.streams else None
+    is_staged = first == OPS_MONITOR and rest[1:2] == [STAGING]
+    return None if is_staged or first in (STAGING, OUTGOING, INCOMING) else CORE_PUSH
 
 
 def _version_of(path: Path) -> FileVersion | None:
@@ -137,21 +166,38 @@ def _catalog(workspace: CameraWorkspace, day: date) -> ProductFacts:
     facts = ProductFacts(_relative(workspace, layout.catalog), _version_of(layout.catalog))
     if facts.version is None:
         facts.note = f"there is no catalogue yet ({layout.catalog})"
+        facts.has_inputs = any(scan_day(layout.raw, day))
         return facts
     with open_readonly(layout.catalog) as db:
         media, unreadable = day_media(db, day), day_unreadable(db, layout.raw, day)
+        facts.made_at = _indexed_at(db, day)
     facts.inputs = len(media)
     facts.unreadable = {os.path.relpath(path, layout.raw): row.reason for path, row in unreadable.items()}
-    by_path = sorted((item.scanned for item in media), key=attrgetter("path"))
-    facts.data_version = facts.current_version = data_version(recipes.CATALOG, by_path)
+    if media:
+        by_path = sorted((item.scanned for item in media), key=attrgetter("path"))
+        facts.data_version = facts.current_version = data_version(recipes.CATALOG, by_path)
     listed = {media_file.raw_path: media_file.version for media_file in media}
     listed |= {path: row.version for path, row in unreadable.items()}
     local = {file.raw_path: file.scanned.version for file in scan_day(layout.raw, day)}
     behind = sum(listed.get(path) != version for path, version in local.items()) + len(listed.keys() - local.keys())
-    if behind:
+    facts.has_partition, facts.has_inputs = bool(listed), bool(listed or local)
+    if not listed:
+        of_day = f"{counted(len(local), 'local file')} of the day" if local else "no file of the day is local"
+        facts.note = f"{of_day}, and the catalogue has none"
+    elif behind:
         facts.current_version = ""
         facts.note = f"{counted(behind, 'file')} of the day added, changed or removed since it was refreshed"
     return facts
+
+
+def _indexed_at(db: sqlite3.Connection, day: date) -> datetime | None:
+    """When the newest row of a day was written; None where there is none."""
+    row = db.execute("SELECT max(indexed_at) FROM images WHERE day_utc = ?", (day.isoformat(),)).fetchone()
+    try:
+        found = datetime.fromisoformat(row[0]) if row[0] else None
+    except ValueError:  # a row of another program
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
 def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: date | None) -> ProductFacts:
@@ -163,7 +209,7 @@ def _video(context: Context, workspace: CameraWorkspace, parts: KeyParts, day: d
     if recorded is not None:
         facts.data_version, facts.excluded = recorded.data_version, recorded.excluded
     clips = context.attempt(_CATALOGUE, lambda: _clips(workspace, camera, day), list[Media](), layout.catalog)
-    facts.inputs = len(clips)
+    facts.inputs, facts.has_inputs = len(clips), bool(clips)
     facts.current_version = _version_now(recipes.VIDEO, clips)
     if made is None and facts.version is not None:
         facts.note = "Aurora did not make this file, or it is damaged: the next run replaces it"
@@ -184,13 +230,14 @@ def _clips(workspace: CameraWorkspace, camera: str, day: date | None) -> list[Me
 def _pixels(workspace: CameraWorkspace, parts: KeyParts, day: date) -> ProductFacts:
     camera = str(parts.camera)
     target = workspace.layout.pixels(camera, day)
-    facts = ProductFacts(_relative(workspace, target), _version_of_group(target), is_copied=False)
+    facts = ProductFacts(_relative(workspace, target), _version_of_group(target), copied_by=None)
     facts.data_version, facts.excluded = cameras.pixels.published_inputs(target)
     media = []
     if workspace.layout.catalog.exists():
         with open_readonly(workspace.layout.catalog) as db:
             media = day_media(db, day, camera, "image")
     facts.inputs, facts.current_version = len(media), _version_now(recipes.PIXELS, media)
+    facts.has_inputs = bool(media)
     if facts.version is None:
         facts.note = "no run has made it yet" if media else _no_input(workspace, "image")
     return facts
@@ -210,25 +257,32 @@ def _no_input(workspace: CameraWorkspace, kind: str) -> str:
     return f"no {kind} in the catalogue" if catalog.exists() else f"there is no catalogue yet ({catalog})"
 
 
-def _thumbnail(context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str) -> ProductFacts:
+def _thumbnail(
+    context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str, path: str | None
+) -> ProductFacts:
     camera = str(parts.camera)
     hour = datetime.strptime(partition, "%Y-%m-%d-%H:%M").replace(tzinfo=UTC)
     target = published(workspace, camera, hour.date()).get(hour.hour)
+    if target is not None and path is not None and path != _relative(workspace, target):
+        facts = ProductFacts(path, _version_of(context.site.paths.products / path), is_other=True)
+        facts.note = f"not the published thumbnail of this hour, which is {target.name}"
+        return facts
     if target is not None:
         facts = ProductFacts(_relative(workspace, target), _version_of(target), inputs=1)
         # A published thumbnail stays: its inputs are never compared again.
         facts.data_version = facts.current_version = cameras.thumbnails.read_data_version(target)
         return facts
-    facts = ProductFacts(_relative(workspace, workspace.layout.thumbnails(camera, hour.date())), is_copied=False)
+    facts = ProductFacts(_relative(workspace, workspace.layout.thumbnails(camera, hour.date())), is_directory=True)
     if not is_closed(workspace, hour, context.now):
         facts.note = f"the hour is open until {written(hour + HOUR + workspace.hour_closes_after)}"
         return facts
     if not workspace.layout.catalog.exists():
-        facts.note = _no_input(workspace, "image")
+        facts.note, facts.has_inputs = _no_input(workspace, "image"), False
         return facts
     with open_readonly(workspace.layout.catalog) as db:
         facts.note = _why_no_thumbnail(context, db, workspace, camera, hour)
         facts.inputs = len(media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR)))
+        facts.has_inputs = facts.inputs > 0
     return facts
 
 
@@ -240,102 +294,3 @@ def _why_no_thumbnail(
     if not media_between(db, camera, "image", epoch_ns(hour), epoch_ns(hour + HOUR)):
         return "no image of this hour in the catalogue"
     return "no run has made it yet"
-
-
-def conclude_product(context: Context, facts: ProductFacts) -> Conclusion:
-    """The verdict on a product, and why."""
-    row = facts.row
-    if row is not None and row.parked_at and (facts.version is None or row.version == facts.version):
-        sentence = (
-            f"parked after {counted(row.attempts, 'attempt')} to copy it to the archive: "
-            f"{printable(row.last_error or 'no error was recorded')}"
-        )
-        return Conclusion(State.PARKED, sentence, True, command="remove the cause, then: aurora ledger --retry")
-    if any(problem.section in _OWN_SECTIONS for problem in context.problems):
-        command = "mend what is named under PROBLEMS"
-        return Conclusion(State.UNKNOWN, "it, or its inputs, cannot be read", True, command=command)
-    if facts.unreadable:
-        path, reason = next(iter(facts.unreadable.items()))
-        sentence = (
-            f"{counted(len(facts.unreadable), 'file')} unreadable, the first {printable(path)}: {printable(reason)}"
-        )
-        return Conclusion(State.UNREADABLE, sentence, True, command=_INPUTS_COMMAND)
-    if facts.version is None:
-        return Conclusion(State.NOT_MADE, facts.note or "there is no such file")
-    excluded = ""
-    if facts.excluded:
-        path, reason = next(iter(facts.excluded.items()))
-        number = counted(len(facts.excluded), "input")
-        excluded = f"; {number} excluded, the first {printable(path)}: {printable(reason)}"
-    if facts.inputs is not None and facts.data_version != facts.current_version:
-        why = facts.note or "its inputs have changed since it was made"
-        return Conclusion(State.OUTDATED, f"{why}{excluded}")
-    return Conclusion(State.MADE, f"{_made(facts)}{excluded}")
-
-
-def _made(facts: ProductFacts) -> str:
-    at = time_of_ns(facts.version.mtime_ns) if facts.version else None
-    of = f" from {counted(facts.inputs, 'input')}, which have not changed since" if facts.inputs is not None else ""
-    return f"made on {written(at)}{of}"
-
-
-def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]:
-    """A row per place."""
-    version, archive, row = facts.version, context.site.archive, facts.row
-    rows = [
-        Copy(
-            "local",
-            f"{context.site.paths.products}/{printable(facts.path)}",
-            is_present=version is not None,
-            size=version.size if version else None,
-            mtime=time_of_ns(version.mtime_ns) if version else None,
-            mtime_ns=version.mtime_ns if version else None,
-        )
-    ]
-    if archive is not None and facts.is_copied:
-        copied = row.version if row and row.copied_at else None
-        note = (
-            f"copied on {row.copied_at[:19]} UTC, as the ledger recorded it"
-            if row and row.copied_at
-            else "not copied yet"
-        )
-        rows.append(
-            Copy(
-                "archive",
-                f"{archive.hosts[0].address}:{ArchiveLayout.of(archive).products}/{printable(facts.path)}",
-                is_present=copied is not None,
-                size=copied.size if copied else None,
-                mtime=time_of_ns(copied.mtime_ns) if copied else None,
-                mtime_ns=copied.mtime_ns if copied else None,
-                note=note,
-            )
-        )
-    return tuple(rows)
-
-
-def steps_of_product(
-    context: Context, parts: KeyParts | None, facts: ProductFacts, conclusion: Conclusion
-) -> Iterator[str]:
-    """What happens to a product next."""
-    site, archive = context.site, context.site.archive
-    if conclusion.needs_operator:
-        yield f"waits for an operator: {conclusion.command}"
-    if parts is not None and parts.kind == HOURLY_THUMBNAILS:
-        if conclusion.state is State.MADE:
-            yield "stays as it is: a published thumbnail is never replaced"
-        else:
-            yield f"{following.tick(context, 'thumbnails', site.live.thumbnails)} makes it when its hour is complete"
-    elif parts is not None and conclusion.state in (State.OUTDATED, State.NOT_MADE):
-        every = format_duration(site.live.every)
-        yield f"the next run of {WXCAM}_day for its day, or sensor late_days (every {every}), makes it from its inputs"
-    elif parts is not None:
-        yield "made again when one of its inputs changes"
-    if archive is None:
-        return
-    if not facts.is_copied:
-        yield "not copied to the archive" if conclusion.state is not State.NOT_MADE else "copied when it is made"
-    elif facts.version is not None and (facts.row is None or facts.row.copied_at is None):
-        schedule = (
-            (f"push_{WXCAM}_products", archive.push_wxcam) if parts else ("push_core_products", archive.push_core)
-        )
-        yield f"{following.tick(context, *schedule)} copies it to the archive"

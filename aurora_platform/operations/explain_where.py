@@ -5,105 +5,42 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
+from aurora_platform.cameras.filenames import CAMERAS as CAMERA_NAMES
+from aurora_platform.cameras.filenames import parse_name
 from aurora_platform.config.site import Site
-from aurora_platform.errors import AuroraError
 from aurora_platform.layout import (
-    ALERTS_KEY,
     CAMERAS,
     CATALOG_KEY,
-    CORE_PRODUCTS_KEY,
     DAILY_PRODUCTS,
-    HEALTH_KEY,
     HOURLY_THUMBNAILS,
     LATEST_VIDEO,
     WXCAM,
-    WXCAM_PRODUCTS_KEY,
     ArchiveLayout,
     Layout,
-    camera_keys,
-    gws_raw_key,
     manifests_key,
     product_key,
-    raw_key,
-    source_key,
+)
+from aurora_platform.operations.explain_directory import refuse_directory, refuse_root
+from aurora_platform.operations.explain_question import (
+    AssetPartition,
+    Elsewhere,
+    ProductFile,
+    Question,
+    QuestionError,
+    RawFile,
+    asset_keys,
+    has_partitions,
+    is_hourly,
 )
 from aurora_platform.text import printable
 
-_WITHOUT_PARTITIONS = (
-    *(HEALTH_KEY, ALERTS_KEY, CORE_PRODUCTS_KEY),
-    *(product_key(camera, LATEST_VIDEO) for camera in CAMERAS),
-)
-_HOURLY = tuple(product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS)
 _HOUR = re.compile(r"(\d{4}-\d{2}-\d{2})-([01]\d|2[0-3]):00")
 _KEY_HEADS = ("source", "raw", "gws", "manifests", "ops")
-
-
-class QuestionError(AuroraError):
-    """The argument names nothing, or several things; the message lists what may be meant."""
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """A file of a stream, by its path relative to the stream, and the text that says where the path was found."""
-
-    stream: str
-    path: str
-    named_by: str = ""
-
-
-@dataclass(frozen=True)
-class ProductFile:
-    """A file or directory of products, by its path relative to ``paths.products``."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class AssetPartition:
-    """An asset and a partition; None: the newest, or an asset without partitions."""
-
-    key: str
-    partition: str | None = None
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """A path that belongs to no stream and to no product, with the reason."""
-
-    path: str
-    why: str
-
-
-Question = RawFile | ProductFile | AssetPartition | Elsewhere
-
-
-def asset_keys(site: Site) -> list[str]:
-    """Every asset key of a site."""
-    makers = [source_key, raw_key, *([gws_raw_key, manifests_key] if site.archive else [])]
-    keys = [make(name) for make in makers for name in site.streams]
-    keys += camera_keys() if WXCAM in site.streams else []
-    if site.archive:
-        keys += [CORE_PRODUCTS_KEY, *([WXCAM_PRODUCTS_KEY] if WXCAM in site.streams else [])]
-    return [*keys, HEALTH_KEY, ALERTS_KEY]
-
-
-def has_partitions(key: str) -> bool:
-    """Whether an asset has partitions."""
-    return key not in _WITHOUT_PARTITIONS and not key.startswith(f"{source_key('')}")
-
-
-def is_hourly(key: str) -> bool:
-    """Whether the partitions of an asset are hours."""
-    return key in _HOURLY
-
-
-def day_of_partition(partition: str | None) -> date | None:
-    """The UTC day of a partition: of a day or of an hour."""
-    return None if partition is None else date.fromisoformat(partition[:10])
 
 
 def find(
@@ -142,6 +79,9 @@ def find(
             return asset
     except QuestionError as error:
         wrong_partition = error
+    if is_path or os.path.lexists(path):
+        refuse_root(site, path)
+        refuse_root(site, os.path.realpath(path))
     named = list(_of_roots(site, path)) or list(_of_roots(site, os.path.realpath(path)))
     if not is_path and not os.path.lexists(path):
         # Nothing of this name is in the current directory, so its root alone says little.
@@ -150,7 +90,11 @@ def find(
             raise wrong_partition or QuestionError(_names_nothing(site, what))
     if not named:
         return Elsewhere(path, "outside of every directory that the site file names")
-    return _one(site, named, has_file, stream)
+    question = _one(site, named, has_file, stream)
+    if isinstance(question, ProductFile):
+        question = camera_product(site, question.path) or question
+    refuse_directory(site, question)
+    return question
 
 
 def _is_included(site: Site, question: Question) -> bool:
@@ -169,14 +113,19 @@ def _of_streams(site: Site, path: str, has_file: Callable[[str, str], bool]) -> 
     """What a relative path may be: of the streams whose rules fit, else of those that have it, else below a root."""
     named: list[Question] = [RawFile(name, path) for name in site.streams if _names_a_day(site, name, path)]
     named = named or [RawFile(name, path) for name in site.streams if has_file(name, path)]
-    if not named and camera_product(path) is not None:
+    if not named and camera_product(site, path) is not None:
         named = [ProductFile(path)]
     return named or [one for one in _of_roots(site, f"{site.paths.raw}/{path}") if _is_included(site, one)]
 
 
 def _names_nothing(site: Site, what: str) -> str:
-    if what.split("/")[0] in _KEY_HEADS or what.startswith(f"{WXCAM}/"):
-        return f"{printable(what)}: no asset of this site. Its assets: {', '.join(asset_keys(site))}"
+    keys = asset_keys(site)
+    near = next(
+        (near for part in (what, what.rpartition("/")[0]) for near in get_close_matches(part, keys, 1, 0.75)), ""
+    )
+    if near or what.split("/")[0] in _KEY_HEADS or what.startswith(f"{WXCAM}/"):
+        nearest = f" The nearest: {near}." if near else ""
+        return f"{printable(what)}: no asset of this site.{nearest} Its assets: {', '.join(keys)}"
     return (
         f"{printable(what)}: no asset, no file below {os.getcwd()}, and no stream includes this path. Give the path in "
         "full, or an asset as raw/cl61/2026-03-05."
@@ -238,8 +187,8 @@ def _of_roots(site: Site, path: str) -> Iterator[Question]:
 def _of_manifests(site: Site, path: str, relative: str) -> Question:
     for name in site.streams:
         match = re.match(rf"finalized/{name}/(\d{{4}}-\d{{2}}-\d{{2}})_{name}_", relative)
-        if match and site.archive:
-            return AssetPartition(manifests_key(name), match[1])
+        if match and site.archive and _is_day(match[1]):
+            return AssetPartition(manifests_key(name), match[1], relative)
     return Elsewhere(path, "a file of the manifests, which the verifications write (docs/archive.md)")
 
 
@@ -272,13 +221,29 @@ def _one(site: Site, named: list[Question], has_file: Callable[[str, str], bool]
     return next(iter(files.values()))
 
 
-def camera_product(path: str) -> AssetPartition | None:
-    """The asset partition of a product's path relative to ``paths.products``; None where it is none of the camera's."""
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def camera_product(site: Site, path: str) -> AssetPartition | None:
+    """The asset partition of a product's path relative to ``paths.products``; None where it is none of the camera's.
+
+    Raises
+    ------
+    QuestionError
+        If the path is the directory of the thumbnails of a day: a thumbnail is of an hour.
+    """
+    if WXCAM not in site.streams:
+        return None
     camera_layout = Layout(Path("raw"), Path(), Path(), Path(), {}).camera
     wanted = Path(path)
-    if wanted == camera_layout.catalog or (
-        wanted.parent == camera_layout.catalog.parent and wanted.name.startswith(camera_layout.catalog.name)
-    ):
+    if wanted in [
+        camera_layout.catalog.with_name(f"{camera_layout.catalog.name}{end}") for end in ("", "-wal", "-shm")
+    ]:
         return AssetPartition(CATALOG_KEY)
     digits = re.search(r"/(\d{4})(\d{2})(\d{2})(?=[./]|$)", path)
     for camera in CAMERAS:
@@ -292,10 +257,21 @@ def camera_product(path: str) -> AssetPartition | None:
             continue
         if wanted == camera_layout.video(camera, day):
             return AssetPartition(product_key(camera, DAILY_PRODUCTS[0]), str(day))
-        if wanted.is_relative_to(camera_layout.pixels(camera, day)):
-            return AssetPartition(product_key(camera, DAILY_PRODUCTS[1]), str(day))
-        if wanted.is_relative_to(camera_layout.thumbnails(camera, day)):
-            hour = re.fullmatch(r"HDR_\d{8}_(\d{2})\d{4}.*", wanted.name)
-            partition = f"{day}-{hour[1]}:00" if hour else f"{day}-12:00"
-            return AssetPartition(product_key(camera, HOURLY_THUMBNAILS), partition)
+        if wanted.is_relative_to(pixels := camera_layout.pixels(camera, day)):
+            part = None if wanted == pixels else path
+            return AssetPartition(product_key(camera, DAILY_PRODUCTS[1]), str(day), part)
+        if wanted.is_relative_to(thumbnails := camera_layout.thumbnails(camera, day)):
+            return _thumbnail(camera, day, path, is_directory=wanted == thumbnails)
     return None
+
+
+def _thumbnail(camera: str, day: date, path: str, *, is_directory: bool) -> AssetPartition | None:
+    """The hour of a path below the thumbnails of a day; None where its name is not that of a thumbnail of the day."""
+    key = product_key(camera, HOURLY_THUMBNAILS)
+    if is_directory:
+        raise QuestionError(f"{printable(path)}: a directory of a day. Ask for an hour: {key}/{day}-HH:00")
+    try:
+        time = parse_name(PurePosixPath(path).name, CAMERA_NAMES[camera]).time
+    except ValueError:
+        return None
+    return AssetPartition(key, f"{day}-{time:%H}:00", path) if time.date() == day else None

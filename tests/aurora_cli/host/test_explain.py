@@ -146,3 +146,24 @@ def test_without_dagster_one_line_says_how_to_get_it(finalized: places.Observato
     assert {one["missing"] for one in facts} == {
         "Dagster is not installed: make setup, or pip install 'aurora-platform[server]'"
     }
+
+
+def test_a_dagster_that_cannot_be_imported_is_a_problem_and_the_rest_is_shown(
+    finalized: places.Observatory, tmp_path: Path
+) -> None:
+    (tmp_path / "home" / "history").mkdir(parents=True)
+    (tmp_path / "broken" / "dagster").mkdir(parents=True)
+    (tmp_path / "broken" / "dagster" / "__init__.py").write_text("raise ImportError('no GLIBC_2.99')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "aurora_cli.main", "--site", str(finalized.home / "site.yaml"), "explain", NAME],
+        cwd=ROOT,
+        env=os.environ | {"DAGSTER_HOME": str(tmp_path / "home"), "PYTHONPATH": f"{tmp_path / 'broken'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "  COPIED AND VERIFIED: " in done.stdout
+    problem = "Dagster's records cannot be opened: ImportError: no GLIBC_2.99"
+    assert f"  runs and checks: {problem}\n" in done.stdout
+    assert "  waits for an operator: mend what is named under PROBLEMS\n" in done.stdout

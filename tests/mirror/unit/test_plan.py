@@ -345,6 +345,14 @@ def test_the_newest_file_is_the_newest_listed_file_of_the_stream(tmp_path: Path)
     assert plan_of(stream_of("/"), [], tmp_path).newest_ns is None
 
 
+def test_the_log_line_counts_days_and_files_in_the_singular_and_the_plural(tmp_path: Path) -> None:
+    entries = [image(f"FISH/20260305/12/HDR_20260305_12000{second}.jpg", size=10**6) for second in range(2)]
+    days = [DAY, date(2026, 3, 6)]
+    one, two = plan_of(stream_of("/"), entries[:1], tmp_path), plan_of(stream_of("/"), entries, tmp_path, days)
+    assert one.summarize() == "listed 1 file of 1 day; to fetch: 1 file, 1.0 MB"
+    assert two.summarize() == "listed 2 files of 2 days; to fetch: 2 files, 2.0 MB"
+
+
 def test_refusals_are_counted_by_reason() -> None:
     day = DayPlan(DAY)
     for name, reason in ((b"b", "symlink"), (b"a", "symlink"), (b"\xff", "name is not UTF-8")):
