@@ -26,6 +26,7 @@ RECORDS = "aurora.records"
 type OpenRecords = Callable[[Site], AbstractContextManager[tuple[Orchestrator, list[Check]]]]
 
 _STYLES = {Level.GREEN: "green", Level.AMBER: "yellow", Level.RED: "red bold", Level.GRAY: "bright_black"}
+_REINSTALL = "Stage: platform. Next: `make setup` installs it again"
 _EXIT_CODES = {Level.GREEN: 0, Level.GRAY: 0, Level.AMBER: 1, Level.RED: 2}
 
 
@@ -70,7 +71,15 @@ def _observe(site: Site, copy: Path) -> tuple[Snapshot, Assessment]:
 @contextmanager
 def _open_records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
     """Open Dagster's records, if there are any; yields them and more checks of the platform."""
-    opener: OpenRecords | str = find_opener(RECORDS)
+    try:
+        opener: OpenRecords | str = find_opener(RECORDS)
+    except Exception as error:  # a damaged installation: every other check is shown
+        why = f"Dagster cannot be loaded: {type(error).__name__}: {error}"
+        yield (
+            NoRecords(why),
+            [Check(level=Level.RED, component="dagster installation", message=why, details=_REINSTALL)],
+        )
+        return
     if isinstance(opener, str):
         yield NoRecords(opener), []
     else:
