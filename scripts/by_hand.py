@@ -4,8 +4,8 @@
     candidates/bin/pip install simplejpeg pillow asyncssh sshfs apprise
     .venv/bin/python -m scripts.by_hand jpeg --candidates candidates/bin/python
 
-The candidates are in an environment of their own: none of them is a package of this project. Each measurement of them is
-a process of its own.
+The candidates are in an environment of their own: none of them is a package of this project. Each measurement of them
+is a process of its own.
 """
 
 import argparse

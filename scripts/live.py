@@ -114,6 +114,9 @@ def wait_for_ui(port: int, dagster: subprocess.Popen[bytes]) -> None:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process and its child processes; active runs end by themselves within seconds."""
+    # A second Ctrl-C, or one signal to the group and one through make, would leave the other process running.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
     process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
