@@ -24,6 +24,7 @@ from aurora_assets.metadata import Metadata
 from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
+from aurora_platform.health.age_limits import limits_of
 from aurora_platform.layout import IS_FRESH, WXCAM, camera_keys
 
 _KEYS = {"source": source_key, "here": raw_key, "archive": gws_raw_key}
@@ -102,7 +103,7 @@ def metadata_of(freshness: "health.models.Freshness") -> Metadata:
 
 
 def _description(site: Site, component: str, stream: str) -> str:
-    ageing, stale = health.freshness.limits_of(site.streams[stream], is_product=component == "product")
+    ageing, stale = limits_of(site.streams[stream], is_product=component == "product")
     return (
         f"The newest {_NEWEST[component]}: a warning if it is older than {format_duration(ageing)} or unknown, an "
         f"error if it is older than {format_duration(stale)} or if there is none. By the time of the data, not of the "

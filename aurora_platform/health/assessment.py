@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from aurora_platform.config.health import Endpoints, Health
+from aurora_platform.health.age_limits import AMBER_FROM
 from aurora_platform.health.models import (
     Assessment,
     Check,
@@ -27,7 +28,6 @@ from aurora_platform.health.next_steps import REPORTED_BY_MANIFESTS, failed_chec
 from aurora_platform.layout import manifests_key
 from aurora_platform.text import format_age
 
-AMBER_FROM = 2 / 3  # of stale_after
 NOT_LOADED_DETAILS = (
     "Stage: platform. See: `dagster definitions validate` shows the full error; correct the site file or the code, "
     "then restart `make ui`. Runbook: `code location`"

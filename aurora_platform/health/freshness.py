@@ -15,7 +15,8 @@ from typing import Any, Literal
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.health.assessment import AMBER_FROM, rate_age
+from aurora_platform.health.age_limits import PRODUCT_LAG
+from aurora_platform.health.assessment import rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.streams.classify import Classifier, Directories
@@ -26,8 +27,6 @@ from aurora_platform.transport.listing import LocalSource
 Component = Literal["source", "here", "archive", "product"]
 
 _MAX_MISSED_POLLS = 3  # a source that was not polled for longer is unknown
-# Hourly products are later by this: the hour has to close, and its last file to settle.
-_PRODUCT_LAG = timedelta(hours=2)
 
 
 def all_freshness(
@@ -123,7 +122,7 @@ def measure_products(site: Site, newest: Mapping[str, datetime | None], now: dat
         if planned := _planned_offline(stream, now):
             yield _gray(product, "product", WXCAM, stream, seconds, planned)
         else:
-            yield _rated(product, "product", WXCAM, stream, seconds, now, lag=_PRODUCT_LAG)
+            yield _rated(product, "product", WXCAM, stream, seconds, now, lag=PRODUCT_LAG)
 
 
 def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
@@ -176,12 +175,6 @@ def _planned_offline(stream: Stream, now: datetime) -> str:
     if not stream.enabled:
         return "planned offline"
     return f"planned to begin on {stream.start}" if stream.start > now.date() else ""
-
-
-def limits_of(stream: Stream, *, is_product: bool = False) -> tuple[timedelta, timedelta]:
-    """The ages from which data of a stream, or of a product made from it, is ageing and stale."""
-    stale = stream.stale_after + (_PRODUCT_LAG if is_product else timedelta(0))
-    return stale * AMBER_FROM, stale
 
 
 def _rated(
