@@ -109,7 +109,10 @@ class Site(Settings):
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that also refuses duplicate keys; plain YAML would silently keep the last."""
+    """A safe loader that also refuses duplicate keys; plain YAML would silently keep the last.
+
+    Not yaml.CSafeLoader, which takes 1 ms in place of 8: 200,000 opening brackets end its process.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()
