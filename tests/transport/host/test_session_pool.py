@@ -143,7 +143,7 @@ def test_more_listings_than_a_session_has_channels_all_get_their_answer(
 
 def test_a_login_that_is_cut_off_is_transient_and_a_denied_login_is_not(server: SshServer, tmp_path: Path) -> None:
     kinds = set()
-    for after in range(1400, 3600, 300):
+    for after in range(1400, 3600, 600):
         with cut_after(after, (server.address, server.port)) as port:
             ssh = Connections(Bounds(tmp_path / f"known_{after}", connect_seconds=patient(20)))
             host = host_of(server).model_copy(update={"address": "127.0.0.9", "port": port})
