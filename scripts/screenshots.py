@@ -35,7 +35,7 @@ SCREENSHOTS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "poster": (
         f"/assets/wxcam/fish_hdr/daily_video?view=partitions&partition={DAY}",
         1500,
-        950,
+        912,
         ("[Show Markdown]",),
     ),
     "hours": (
