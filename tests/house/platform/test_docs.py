@@ -72,6 +72,16 @@ def test_every_key_of_the_site_file_is_explained() -> None:
             assert re.search(rf"\b{key}\b", text), f"{model.__name__}.{key}"
 
 
+def test_the_code_that_contributors_paste_has_no_line_that_the_linter_refuses() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    blocks = re.findall(r"^( *)```(python|diff)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) > 20
+    for indent, kind, block in blocks:
+        for line in block.splitlines():
+            code = line.removeprefix(indent)[kind == "diff" :]
+            assert len(code) <= 120 or code.startswith(("|", "-")), code  # rows and items of documents have no bound
+
+
 def test_make_has_the_commands_of_the_readme_and_of_ci() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     for command in re.findall(r"^    make (\w+)", readme, re.MULTILINE):
