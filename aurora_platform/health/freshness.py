@@ -15,7 +15,7 @@ from typing import Any, Literal
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import HostError
-from aurora_platform.health.age_limits import PRODUCT_LAG
+from aurora_platform.health.age_limits import limits_of
 from aurora_platform.health.assessment import rate_age
 from aurora_platform.health.models import Freshness, Level, Manifest
 from aurora_platform.layout import WXCAM, Layout
@@ -122,7 +122,7 @@ def measure_products(site: Site, newest: Mapping[str, datetime | None], now: dat
         if planned := _planned_offline(stream, now):
             yield _gray(product, "product", WXCAM, stream, seconds, planned)
         else:
-            yield _rated(product, "product", WXCAM, stream, seconds, now, lag=PRODUCT_LAG)
+            yield _rated(product, "product", WXCAM, stream, seconds, now)
 
 
 def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
@@ -184,9 +184,8 @@ def _rated(
     stream: Stream,
     newest: float | None,
     now: datetime,
-    lag: timedelta = timedelta(0),
 ) -> Freshness:
-    allowed = (stream.stale_after + lag).total_seconds()
+    allowed = limits_of(stream, is_product=component == "product")[1].total_seconds()
     seconds = None if newest is None else max(0.0, now.timestamp() - newest)
     level = rate_age(seconds, allowed)
     state = {Level.GREEN: "fresh", Level.AMBER: "ageing", Level.RED: "STALE"}[level]
