@@ -6,14 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.health.alert_rules import read_snapshot
+from aurora_platform.health.models import Snapshot
 from aurora_platform.layout import Layout
 from aurora_platform.text import printable_text
 from aurora_platform.transport.protocols import Source
+
+Place = Literal["source", "local", "archive"]
 
 
 class State(StrEnum):
@@ -79,7 +85,7 @@ class Conclusion:
 class Copy:
     """A place of a file, or of all files of a partition. Times are UTC."""
 
-    place: Literal["source", "local", "archive"]
+    place: Place
     location: str
     """Host and path."""
     is_present: bool | None = None
@@ -98,6 +104,14 @@ class Copy:
     is_finalized: bool | None = None
     """Whether it is the version of the day's finalization; None where the finalization does not have the file."""
     note: str = ""
+
+    @classmethod
+    def of_version(cls, place: Place, location: str, version: FileVersion | None, **more: Any) -> Copy:
+        """The copy of one file, with the size and times of its version, where there is one."""
+        if version is None:
+            return cls(place, location, **more)
+        mtime = time_of_ns(version.mtime_ns)
+        return cls(place, location, size=version.size, mtime=mtime, mtime_ns=version.mtime_ns, **more)
 
 
 @dataclass(frozen=True)
@@ -235,6 +249,11 @@ class Context:
     @property
     def layout(self) -> Layout:
         return Layout.of(self.site)
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The last health snapshot, of whatever age; None where there is none that can be read."""
+        return read_snapshot(self.layout.health.snapshot).snapshot
 
     def attempt[T](self, section: str, work: Callable[[], T], default: T, file: Path | None = None) -> T:
         """Do a part of the work; where it fails the answer says so, with the ``file``, and the other parts go on."""

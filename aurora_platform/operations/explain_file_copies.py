@@ -7,7 +7,7 @@ from datetime import datetime
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import SIDE_NAMES, Side
-from aurora_platform.operations.explain_answer import Context, Copy, time_of, time_of_ns, written
+from aurora_platform.operations.explain_answer import Context, Copy, time_of, written
 from aurora_platform.operations.explain_facts import FileFacts, remote_path
 from aurora_platform.text import printable
 
@@ -47,13 +47,11 @@ def _copy(
     read_at = facts.evidence.read_at.get(side) if is_recorded else None
     error = f"the last listing failed: {printable(listing.error)}" if listing and listing.error else ""
     unread = f"cannot be read: {printable(record.error)}" if record and record.error else ""
-    return Copy(
-        place=SIDE_NAMES[side],
-        location=location,
+    return Copy.of_version(
+        SIDE_NAMES[side],
+        location,
+        version,
         is_present=is_present,
-        size=version.size if version else None,
-        mtime=time_of_ns(version.mtime_ns) if version else None,
-        mtime_ns=version.mtime_ns if version else None,
         sha256=sha256,
         listed_at=listed_at or (time_of(listing.at) if listing else None),
         read_at=time_of(read_at),

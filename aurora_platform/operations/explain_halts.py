@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from aurora_platform.health.alert_rules import STOPPED_AFTER, read_snapshot
+from aurora_platform.health.alert_rules import STOPPED_AFTER
 from aurora_platform.health.models import HostState
 from aurora_platform.operations.explain_answer import Context, written
 from aurora_platform.text import format_age, printable
@@ -12,7 +12,7 @@ from aurora_platform.text import format_age, printable
 
 def halts_of(context: Context, name: str | None) -> Iterator[str]:
     """Yield a sentence for each thing that a stream (or what is in the archive) waits for."""
-    snapshot = read_snapshot(context.layout.health.snapshot).snapshot
+    snapshot = context.snapshot
     if snapshot is None:
         return  # asset health/snapshot and `aurora health` are about that
     old = context.now - snapshot.generated_at_utc

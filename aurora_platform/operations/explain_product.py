@@ -38,6 +38,7 @@ from aurora_platform.layout import (
 from aurora_platform.layout.key_parts import KeyParts
 from aurora_platform.operations.explain_answer import Context, Product, written
 from aurora_platform.operations.explain_next import CORE_PUSH, WXCAM_PUSH
+from aurora_platform.operations.explain_period import begin_of
 from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.text import counted, printable
 
@@ -112,8 +113,7 @@ def collect_camera_product(
     facts = context.attempt(_PRODUCT, collectors[parts.kind], None, files.get(parts.kind, layout.catalog))
     if facts is None:
         facts = ProductFacts("/".join(filter(None, (WXCAM, parts.camera, parts.kind))))
-    if facts.copied_by is not None:
-        context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
+    _add_ledger_row(context, facts)
     return facts
 
 
@@ -122,8 +122,7 @@ def collect_file(context: Context, path: str) -> ProductFacts:
     facts = ProductFacts(path)
     facts.version = context.attempt(_PRODUCT, lambda: _version_of(context.site.paths.products / path), None)
     facts.copied_by = _copied_by(context, path)
-    if facts.copied_by is not None:
-        context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
+    _add_ledger_row(context, facts)
     return facts
 
 
@@ -142,6 +141,12 @@ def _version_of(path: Path) -> FileVersion | None:
         return FileVersion.of(path.lstat())
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _add_ledger_row(context: Context, facts: ProductFacts) -> None:
+    """Add what the ledger has recorded of a file that is copied to the archive."""
+    if facts.copied_by is not None:
+        context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
 
 
 def _read_ledger(context: Context, facts: ProductFacts) -> None:
@@ -261,7 +266,7 @@ def _thumbnail(
     context: Context, workspace: CameraWorkspace, parts: KeyParts, partition: str, path: str | None
 ) -> ProductFacts:
     camera = str(parts.camera)
-    hour = datetime.strptime(partition, "%Y-%m-%d-%H:%M").replace(tzinfo=UTC)
+    hour = begin_of(partition)
     target = published(workspace, camera, hour.date()).get(hour.hour)
     if target is not None and path is not None and path != _relative(workspace, target):
         facts = ProductFacts(path, _version_of(context.site.paths.products / path), is_other=True)

@@ -53,13 +53,11 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
     """A row per place."""
     version, archive, row = facts.version, context.site.archive, facts.row
     rows = [
-        Copy(
+        Copy.of_version(
             "local",
             f"{context.site.paths.products}/{printable(facts.path)}",
+            version,
             is_present=version is not None,
-            size=version.size if version else None,
-            mtime=time_of_ns(version.mtime_ns) if version else None,
-            mtime_ns=version.mtime_ns if version else None,
             note="" if facts.has_partition else "without this day",
         )
     ]
@@ -71,13 +69,11 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
             else "not copied yet"
         )
         rows.append(
-            Copy(
+            Copy.of_version(
                 "archive",
                 f"{archive.hosts[0].address}:{ArchiveLayout.of(archive).products}/{printable(facts.path)}",
+                copied,
                 is_present=copied is not None,
-                size=copied.size if copied else None,
-                mtime=time_of_ns(copied.mtime_ns) if copied else None,
-                mtime_ns=copied.mtime_ns if copied else None,
                 note=note,
             )
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from aurora_platform.config.types import format_duration
-from aurora_platform.health.alert_rules import STOPPED_AFTER, read_snapshot
+from aurora_platform.health.alert_rules import STOPPED_AFTER
 from aurora_platform.health.freshness import measure_archive, measure_local, measure_source, read_summary
 from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import HOURLY_THUMBNAILS
@@ -64,7 +64,7 @@ def _stale(context: Context, key: str, parts: KeyParts) -> Iterator[Freshness]:
         measured.append(measure_archive(name, stream, read_summary(site).get(name), now))
     if parts.part == "cameras":
         # The newest data of a product is in Dagster's records: the last snapshot has read them.
-        snapshot = read_snapshot(context.layout.health.snapshot).snapshot
+        snapshot = context.snapshot
         if snapshot is not None and now - snapshot.generated_at_utc < STOPPED_AFTER:
             measured += [entry for entry in snapshot.freshness if entry.component == "product" and entry.name == key]
     return (entry for entry in measured if entry.level is Level.RED)
