@@ -75,10 +75,8 @@ def _open_records(site: Site) -> Iterator[tuple[Orchestrator, list[Check]]]:
         opener: OpenRecords | str = find_opener(RECORDS)
     except Exception as error:  # a damaged installation: every other check is shown
         why = f"Dagster cannot be loaded: {type(error).__name__}: {error}"
-        yield (
-            NoRecords(why),
-            [Check(level=Level.RED, component="dagster installation", message=why, details=_REINSTALL)],
-        )
+        broken = Check(level=Level.RED, component="dagster installation", message=why, details=_REINSTALL)
+        yield NoRecords(why), [broken]
         return
     if isinstance(opener, str):
         yield NoRecords(opener), []

@@ -43,6 +43,12 @@ def human_size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def format_transfer(count: int, seconds: float) -> str:
+    """Bytes, their time and their rate for people: ``2.1 MB in 0.17 s (12.1 MB/s)``."""
+    rate = count / seconds if seconds else 0.0
+    return f"{human_size(count)} in {seconds:.2f} s ({human_size(rate)}/s)"
+
+
 def format_age(seconds: float | None) -> str:
     """Format an age for people: ``119 s``, ``2 min``, ``2.0 h``, ``2.0 days``, ``never``."""
     if seconds is None:

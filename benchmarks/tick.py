@@ -224,9 +224,10 @@ def _ticks(file: Path, home: Path) -> dict[str, int]:
     results = _evaluate(file, home)
     if wrong := [name for name, (runs, _) in results.items() if runs]:
         raise WrongAnswerError(f"sensors requested runs: {wrong}")
-    if wordless := {name: message for name, (_, message) in results.items() if not re.search(r"\d", message)}:
-        raise WrongAnswerError(f"sensors skipped without a number of files: {wordless}")
-    return {name: int(re.findall(r"\d+", message)[0]) for name, (_, message) in results.items()}
+    numbers = {name: re.search(r"\d+", message) for name, (_, message) in results.items()}
+    if without := {name: results[name][1] for name, number in numbers.items() if number is None}:
+        raise WrongAnswerError(f"sensors skipped without a number of files: {without}")
+    return {name: int(number[0]) for name, number in numbers.items() if number}
 
 
 def _evaluate(file: Path, home: Path) -> dict[str, tuple[int, str]]:

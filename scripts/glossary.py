@@ -65,10 +65,7 @@ def offences(source: str, glossary: dict[str, Any], has_labels: bool = True) -> 
             continue
         if text in glossary["allowed_as_attribute"] and _is_attribute(before, after):
             continue
-        # The name of a test is a sentence.
-        words = words_of(text) - (plain if text.startswith("test_") else set())
-        for word in words & banned.keys():
-            yield token.start[0], text, f"say {banned[word]!r}, not {word!r}"
+        yield from _offences_of(token.start[0], text, banned, plain)
 
 
 def _is_attribute(before: tokenize.TokenInfo | None, after: tokenize.TokenInfo | None) -> bool:
@@ -86,11 +83,16 @@ def _is_attribute(before: tokenize.TokenInfo | None, after: tokenize.TokenInfo |
 
 def offences_of_name(file: str, glossary: dict[str, Any]) -> Iterator[tuple[int, str, str]]:
     """The same for the name of a file, with its directories, relative to the repository."""
-    banned = banned_words(glossary)
+    banned, plain = banned_words(glossary), set(glossary["plain_in_sentences"])
     for part in Path(file).with_suffix("").parts:
-        words = words_of(part) - (set(glossary["plain_in_sentences"]) if part.startswith("test_") else set())
-        for word in words & banned.keys():
-            yield 0, part, f"say {banned[word]!r}, not {word!r}"
+        yield from _offences_of(0, part, banned, plain)
+
+
+def _offences_of(line: int, name: str, banned: dict[str, str], plain: set[str]) -> Iterator[tuple[int, str, str]]:
+    """The banned words of one name; the name of a test is a sentence."""
+    words = words_of(name) - (plain if name.startswith("test_") else set())
+    for word in words & banned.keys():
+        yield line, name, f"say {banned[word]!r}, not {word!r}"
 
 
 def main(arguments: Sequence[str]) -> int:

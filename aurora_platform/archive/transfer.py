@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 
 from aurora_platform.archive.ledger import Item
 from aurora_platform.report_fields import RARE, SHOWN, Show
-from aurora_platform.text import Count, human_size
+from aurora_platform.text import Count, format_transfer
 
 REPAIR = "repair."
 """The prefix of the lane of a push of certain files that an operator requested."""
@@ -122,7 +122,7 @@ class PushReport:
         return (
             f"seen {self.seen} = copied {self.files} + unchanged {self.unchanged} + unsettled {self.unsettled.total}"
             f" + failed {self.failed.total} + parked {self.parked.total} + refused {self.refused.total};"
-            f" {human_size(self.bytes)} in {self.seconds:.2f} s ({human_size(self.rate)}/s)"
+            f" {format_transfer(self.bytes, self.seconds)}"
             + (f" by {self.host}" if self.host else "")
             + (f"; {self.replaced.total} replaced, kept in {', '.join(self.kept_in)}" if self.kept_in else "")
         )

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 from aurora_platform.report_fields import RARE, SHOWN, Show
-from aurora_platform.text import Count, counted, human_size
+from aurora_platform.text import Count, counted, format_transfer
 
 RECIPE = "raw/1"
 """Version of the method by which a day is mirrored; it is an input of the day's data version."""
@@ -91,5 +91,5 @@ class MirrorReport:
         return (
             f"seen {self.total('seen')} = copied {self.total('copied')} + unchanged {self.total('unchanged')}"
             f" + unsettled {self.unsettled} + refused {self.total('refused_count')};"
-            f" {human_size(self.total('bytes'))} in {self.seconds:.2f} s ({human_size(self.rate)}/s)"
+            f" {format_transfer(self.total('bytes'), self.seconds)}"
         )
