@@ -35,6 +35,9 @@ VERBS = {
     "repair": Verb(
         "aurora_cli.repair:repair", "Repair wrong files of STREAM on one day, in the local copy and in the archive."
     ),
+    "accept": Verb(
+        "aurora_cli.accept:accept", "Accept changes or losses of finished days, which Aurora does not accept by itself."
+    ),
     "prune": Verb(
         "aurora_cli.prune:prune",
         "Show what could be pruned on the instrument hosts, and why the rest may not be.",

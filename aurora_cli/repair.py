@@ -9,25 +9,22 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
-from aurora_platform.archive.ledger import Ledger
-from aurora_platform.archive.locations import places_of
-from aurora_platform.archive.push_plan import Pushing, push_finalizations
+from aurora_cli.verified_day import VerifiedDay, require_day
+from aurora_platform.archive.change_guard import guard_of
 from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
 from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.selection import raw_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
-from aurora_platform.archive.verify_and_publish import verify_and_publish
-from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.layout import SIDE_NAMES, Layout, raw_group
+from aurora_platform.layout import Layout, raw_group
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Count
 from aurora_platform.transport.connections import Connections
@@ -63,31 +60,21 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
     """
     site = load_site_or_exit(file)
     require_archive(site)
-    if stream not in site.streams:
-        raise click.UsageError(f"{stream!r} is not a stream of {site.name}; choose one of {', '.join(site.streams)}")
-    start, today = site.streams[stream].start, datetime.now(UTC).date()
-    if not start <= day.date() <= today:
-        raise click.UsageError(f"{stream} has days from {start} to {today} (UTC)")
     try:
-        left = _Repair(site, stream, day.date(), Connections.of(site)).run(is_applied)
+        left = _Repair(site, stream, require_day(site, stream, day), Connections.of(site)).run(is_applied)
     except AuroraError as error:
         raise click.ClickException(describe_error(error)) from None
     raise click.exceptions.Exit(1 if left else 0)
 
 
 @dataclass(frozen=True)
-class _Repair:
-    site: Site
-    name: str
-    day: date
-    connections: Connections
-
+class _Repair(VerifiedDay):
     def run(self, is_applied: bool) -> int:
         """Show what is wrong, repair it if ``is_applied``, and return how many files are still wrong."""
         print_line(
             f"reading every file of {self.name} on {self.day}, at the source, local and in the archive ...", "dim"
         )
-        outcome = self._verify(full=True)
+        outcome = self.verify(full=True)
         steps = self._plan()
         self._show(steps, outcome, is_applied)
         curable = [step for step in steps if step.kind is not RepairKind.NONE]
@@ -98,32 +85,19 @@ class _Repair:
         self._send([step for step in curable if step.kind is RepairKind.SEND])
         with Records(self.site).evidence() as evidence:
             evidence.forget_checksums(self.name, [step.path for step in curable])
-        self._verify(full=False)
+        self.verify(full=False)
         left = self._plan()
         if sends := [step for step in left if step.kind is RepairKind.SEND and step not in curable]:
             self._send(sends)  # what could be sent only after its mtime was set
-            self._verify(full=False)
+            self.verify(full=False)
             left = self._plan()
         for step in left:
             print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
         print_line(f"repaired {len(steps) - len(left)} of {len(steps)} files", "red" if left else "green")
         return len(left)
 
-    def _verify(self, *, full: bool) -> VerifyOutcome:
-        records = Records(self.site)
-        outcome = verify_and_publish(
-            records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
-        )
-        if "gws" not in outcome.report.errors:
-            with records.ledger() as ledger:
-                push_finalizations(records, self._pushing(ledger), self.name, [self.day])
-        for side, why in outcome.report.errors.items():
-            raise click.ClickException(f"{SIDE_NAMES[side]} cannot be read, so no file can be proved right: {why}")
-        return outcome
-
     def _plan(self) -> list[RepairStep]:
-        places = places_of(self.site, self.name, self.connections)
-        with Records(self.site).verification(self.name, places) as verification:
+        with self.records() as verification:
             return list(plan_repair(verification, self.day))
 
     def _show(self, steps: Sequence[RepairStep], outcome: VerifyOutcome, is_applied: bool) -> None:
@@ -158,11 +132,7 @@ class _Repair:
         with Records(self.site).ledger() as ledger:
             ledger.offer(archive.name, raw_group(self.name), items)
             ledger.requeue(archive.name, [item.remote_path for item in items])
-            print_line(self._pushing(ledger).exactly(self.name, self._lane, items).summary())
-
-    def _pushing(self, ledger: Ledger) -> Pushing:
-        archive = require_archive(self.site)
-        return Pushing(self.site, archive, self.connections.archive_hosts(archive, _LOG), ledger)
+            print_line(self.pushing(ledger).exactly(self.name, self._lane, items).summary())
 
     @property
     def _lane(self) -> str:
@@ -191,5 +161,6 @@ class _Repair:
             wait=self.site.limits.lock,
             keep_free=self.site.limits.keep_free,
             live_from=stream.live_from(datetime.now(UTC)),
+            guard=guard_of(self.site, self.name),
         )
         print_line(report.summary())

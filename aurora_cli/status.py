@@ -19,6 +19,7 @@ from aurora_cli.context import (
     load_site_or_exit,
     read_only_connections,
 )
+from aurora_platform.archive.change_guard import held_files
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.errors import HostError
@@ -190,7 +191,8 @@ def _live_window(site: Site, name: str, now: datetime) -> list[date]:
 def _scan(site: Site, connections: Connections, name: str, now: datetime) -> Survey:
     stream, within = site.streams[name], site.limits.look
     source = connections.source(site.hosts[stream.host], within=within.total_seconds())
-    survey = scan(stream, source, Layout.of(site).raw_root(name), _live_window(site, name, now), within)
+    days, held = _live_window(site, name, now), held_files(site, name)
+    survey = scan(stream, source, Layout.of(site).raw_root(name), days, within, held)
     if not survey.is_whole:
         raise HostError(f"{stream.host}: the listing took longer than limits.look; listed: {survey.summary()}")
     return survey

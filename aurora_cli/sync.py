@@ -25,6 +25,7 @@ from aurora_cli.context import (
     read_only_connections,
 )
 from aurora_cli.progress_bars import ProgressBars
+from aurora_platform.archive.change_guard import guard_of, held_files
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.layout import WXCAM, Layout
@@ -86,7 +87,8 @@ class _SyncPlan:
         """Scan a stream: which files would be fetched?"""
         stream = self.site.streams[name]
         source = self.connections.source(self.site.hosts[stream.host])
-        return scan(stream, source, Layout.of(self.site).raw_root(name), self.days[name])
+        held = held_files(self.site, name)
+        return scan(stream, source, Layout.of(self.site).raw_root(name), self.days[name], held=held)
 
     def mirror(self, name: str) -> MirrorReport:
         """Copy the files of a stream, as its asset does."""
@@ -110,6 +112,7 @@ class _SyncPlan:
                 keep_free=site.limits.keep_free,
                 live_from=stream.live_from(datetime.now(UTC)),
                 source_days=Layout.of(site).days_at_source(name),
+                guard=guard_of(site, name),
             )
 
 

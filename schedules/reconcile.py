@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,9 +13,11 @@ from aurora_assets import run_tags
 from aurora_assets.jobs import day_job_name
 from aurora_assets.partitions import consecutive_ranges
 from aurora_assets.run_requests import has_unfinished
+from aurora_platform import archive
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, scan
 from aurora_platform.text import counted
@@ -52,7 +54,8 @@ def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
         source = hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds())
         requested_days = RequestedDays(layout.reconciliation(name))
         continues_at = requested_days.continues_at()
-        listed = list_history(stream_to_list, source, layout.raw_root(name), site.limits.look * 0.8, continues_at)
+        held = archive.change_guard.held_files(site, name)
+        listed = list_history(stream_to_list, source, layout.raw_root(name), site.limits.look * 0.8, continues_at, held)
         context.log.info(f"{listed.summary}; {counted(len(listed.incomplete), 'old day')} with missing files")
         chosen = requested_days.choose(listed.incomplete, most, listed.continues_at)
         if not chosen:
@@ -81,16 +84,22 @@ class History:
 
 
 def list_history(
-    stream: Stream, source: Source, raw_root: Path, within: timedelta, newest: date | None = None
+    stream: Stream,
+    source: Source,
+    raw_root: Path,
+    within: timedelta,
+    newest: date | None = None,
+    held: Mapping[str, FileVersion] | None = None,
 ) -> History:
     """List the days before the live window, newest first, until the time is up.
 
     A stream with day directories is listed in batches of days, from the day ``newest`` on if an earlier listing ended
     there. Any other stream needs one listing of the whole source; if the time is up, its part until then is used.
+    Files in ``held`` are not missing: see :func:`aurora_platform.mirror.scan.scan`.
     """
     last = stream.live_from(datetime.now(UTC)) - _DAY
     if not stream.day_dirs:
-        survey = scan(stream, source, raw_root, None, within)
+        survey = scan(stream, source, raw_root, None, within, held)
         text = survey.summary() + (
             "" if survey.is_whole else f" (incomplete: the time was up after {within.total_seconds():.0f} s)"
         )
@@ -101,7 +110,7 @@ def list_history(
     while day >= stream.start and time.monotonic() - began < within.total_seconds():
         batch = [day - n * _DAY for n in range(_BATCH) if day - n * _DAY >= stream.start]
         time_left = within - timedelta(seconds=time.monotonic() - began)
-        survey = scan(stream, source, raw_root, batch, time_left)
+        survey = scan(stream, source, raw_root, batch, time_left, held)
         incomplete += survey.behind
         files += survey.files
         if not survey.is_whole:

@@ -24,6 +24,7 @@ from aurora_assets.jobs import day_job_name
 from aurora_assets.metadata import metadata_of
 from aurora_assets.partitions import live_days
 from aurora_assets.run_requests import EarlierRuns
+from aurora_platform import archive
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
@@ -72,6 +73,7 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
                 layout.raw_root(name),
                 days,
                 within=site.limits.look,
+                held=archive.change_guard.held_files(site, name),
             )
         except AuroraError as error:
             record_failure(layout.freshness(name), str(error))

@@ -20,6 +20,7 @@ from aurora_assets.archive.checks import (
     REPLACED_PERIOD,
     every_place_was_seen,
     finalized_files_stay,
+    no_change_is_held_back,
     no_settled_gap,
     nothing_parked,
     push_specs,
@@ -219,6 +220,8 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
                 push_hosts = archive_hosts.of(archive, context.log)
                 pushing = archiving.push_plan.Pushing(site, archive, push_hosts, ledger, context.log.info)
                 pushed = archiving.push_plan.push_finalizations(records, pushing, name, days)
+        with records.evidence() as evidence:
+            decisions = evidence.changes.of_stream(name)
         not_copied = Count.sum_of(count for push in pushed for count in (push.failed, push.parked, push.unsettled))
         return MaterializeResult(
             metadata=attach(
@@ -236,6 +239,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             check_results=[
                 no_settled_gap(key, report, _coverage(site, name)),
                 every_place_was_seen(key, report, not_copied),
+                no_change_is_held_back(key, name, decisions.values()),
             ],
         )
 

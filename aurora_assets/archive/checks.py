@@ -1,27 +1,31 @@
 """Checks of the archive's assets. They report the findings of the run that pushed or verified; they change nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
 from aurora_assets.metadata import Metadata, table
+from aurora_platform.archive.change_rule import MOST_OF_DAY, ChangeState, Decision
 from aurora_platform.archive.replacement_log import Replaced
 from aurora_platform.archive.reports import VerifyReport
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.layout import SIDE_NAMES
-from aurora_platform.text import MOST_NAMED, Count, counted
+from aurora_platform.text import MOST_NAMED, Count, counted, printable
 
 _PARKED, _STAY = "nothing_parked", "finalized_files_stay"
 REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
-_GAPS, _SEEN = "no_settled_gap", "every_place_was_seen"
+_GAPS, _SEEN, _HELD = "no_settled_gap", "every_place_was_seen", "no_change_is_held_back"
 
 _CHECKS = {
     _GAPS: "No file is missing or different, local or in the archive (size, mtime, SHA-256). Files that still change "
     "or are on their way do not count. A failure lists the files by day.",
     _SEEN: "Source, local files and archive could be listed and read, and the proofs of complete days (finalizations) "
     "were copied to the archive. A failure names the place and the error; files of that place were not verified.",
+    _HELD: "No file of a finalized day has changed at its source later than `revisable` allows, or together with many "
+    "others. A failure lists such files: the local copies and the archive keep the finalized versions until you accept "
+    "the changes (`aurora accept`).",
     _PARKED: "Aurora has not given up any file. A failure names the files that could not be copied "
     "`archive.max_attempts` times (*parked*). They are tried again when they change, or by `aurora ledger --retry`.",
     _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
@@ -32,7 +36,7 @@ _CHECKS = {
 
 def verify_specs(key: AssetKey) -> list[AssetCheckSpec]:
     """The checks of a stream's manifests."""
-    return _specs(key, _GAPS, _SEEN)
+    return _specs(key, _GAPS, _SEEN, _HELD)
 
 
 def push_specs(key: AssetKey) -> list[AssetCheckSpec]:
@@ -111,6 +115,30 @@ def no_settled_gap(key: AssetKey, report: VerifyReport, coverage: Metadata) -> A
             ),
             **coverage,
         },
+    )
+
+
+def no_change_is_held_back(key: AssetKey, stream: str, decisions: Iterable[Decision]) -> AssetCheckResult:
+    """Whether no change at the source is held back, on any day of the stream."""
+    held = [decision for decision in decisions if decision.state is ChangeState.HELD]
+    description = "no finalized file has changed at the source without a new version that was accepted"
+    if held:
+        first = held[0].change
+        description = (
+            f"{counted(len(held), 'change')} of finalized files held back, the first: {printable(first.path)} of "
+            f"{first.day}: {held[0].why}. `aurora accept {stream} --day {first.day}` shows both versions"
+        )
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_HELD,
+        passed=not held,
+        severity=AssetCheckSeverity.ERROR if len(held) > MOST_OF_DAY else AssetCheckSeverity.WARN,
+        description=description,
+        metadata={"held_back": len(held)}
+        | table(
+            "held_back_first",
+            ({"day": str(d.change.day), "file": printable(d.change.path), "reason": d.why} for d in held[:MOST_NAMED]),
+        ),
     )
 
 

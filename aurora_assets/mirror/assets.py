@@ -16,7 +16,7 @@ from aurora_assets.asset_keys import raw_key, source_key
 from aurora_assets.aurora_asset import aurora_asset
 from aurora_assets.metadata import attach, common_version, metadata_of
 from aurora_assets.partitions import daily, day_of_key
-from aurora_platform import mirror
+from aurora_platform import archive, mirror
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
@@ -82,7 +82,8 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         """Local copy: {description}
 
         Copied by rsync from host `{host}` with the same relative paths and times of last change (mtimes). Copying
-        deletes nothing; a file that changes on the host replaces its copy. {unsettled}
+        deletes nothing; a file that changes on the host replaces its copy, unless its UTC day is finalized and the
+        change is late (`revisable`): then it is held back. {unsettled}
         """
         open_state(site.paths.state)
         live_from = stream.live_from(datetime.now(UTC))
@@ -98,6 +99,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             live_from=live_from,
             source_days=layout.days_at_source(name),
             keep_free=site.limits.keep_free,
+            guard=archive.change_guard.guard_of(site, name),
             log=context.log.info,
         )
         context.log.info(report.summary())

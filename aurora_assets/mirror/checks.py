@@ -16,7 +16,7 @@ from dagster import (
 from aurora_assets.asset_keys import raw_key
 from aurora_assets.metadata import Metadata, check_result, coverage
 from aurora_assets.partitions import days_of_run
-from aurora_platform import mirror
+from aurora_platform import archive, mirror
 from aurora_platform.check_report import CheckReport
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
@@ -100,7 +100,8 @@ def _checks_of(site: Site, name: str, stream: Stream) -> AssetChecksDefinition:
         try:
             bound = site.limits.look
             source = hosts.connections.source(site.hosts[stream.host], within=bound.total_seconds())
-            survey = scan(_settled(stream), source, raw_root, days, bound)
+            held = archive.change_guard.held_files(site, name)
+            survey = scan(_settled(stream), source, raw_root, days, bound, held=held)
             outside = scan_outside(stream, source, raw_root, days, bound)
         except HostError as error:
             # A check only observes: the failed listing is its result, and the run does not fail.

@@ -1,4 +1,5 @@
 from . import backlog as backlog
+from . import change_guard as change_guard
 from . import locations as locations
 from . import push_plan as push_plan
 from . import stores as stores

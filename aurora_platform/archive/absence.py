@@ -1,12 +1,14 @@
 """Decides whether to trust a source that lists fewer files than before: files are pruned, but disks also go unmounted.
 
-A missing file that the archive has, or that a finalized manifest lists, may have been pruned. Of the other files a
-source does not lose most at once. Where most seem lost, the listing is not trusted.
+A missing file that the archive has, or that a finalized manifest lists, may have been pruned. Where most files are
+missing, and not only such files, the listing is not trusted. Fewer missing files are remembered, and keep their days
+from being complete (:mod:`aurora_platform.archive.vanished_files`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
@@ -45,16 +47,19 @@ def require_nonempty_source(stream: str, location: str, list_root: Callable[[tup
 def find_suspect_days(
     stream: str,
     location: str,
-    at_risk: Iterable[tuple[date, str, bool]],
+    lost: Iterable[tuple[date, str, bool]],
+    had: Mapping[date, int],
     finalizations: Finalizations,
     unreadable: str | None = None,
 ) -> Mapping[date, str]:
-    """Find the days of which a source seems to have lost most files that no other side has; returns day -> reason.
+    """Find the days of which a source seems to have lost most files; returns day -> reason.
 
     Parameters
     ----------
-    at_risk
-        See :meth:`aurora_platform.archive.fixity.Evidence.at_risk`.
+    lost
+        See :meth:`aurora_platform.archive.fixity.Evidence.lost`.
+    had
+        Day -> the number of files of the last listing.
     unreadable
         The directories that could not be read. They are then the reason, instead of an unmounted disk.
 
@@ -63,20 +68,40 @@ def find_suspect_days(
     HostRefusedError
         Where the source has lost most files of all days taken together.
     """
-    had, lost, suspect = 0, 0, dict[date, str]()
-    for day, rows in groupby(at_risk, key=lambda row: row[0]):
+    total, suspect = _Loss(), dict[date, str]()
+    for day, rows in groupby(lost, key=lambda row: row[0]):
         finalized = _finalized_paths(finalizations, day)
-        day_had, day_lost = 0, 0
-        for _, path, is_gone in rows:
-            if path not in finalized:
-                day_had += 1
-                day_lost += is_gone
-        had, lost = had + day_had, lost + day_lost
-        if 2 * day_lost > day_had:
-            suspect[day] = unreadable or _loss_message(stream, location, day_lost, day_had)
-    if 2 * lost > had:
-        raise HostRefusedError(unreadable or _loss_message(stream, location, lost, had))
+        loss = _Loss(had=had[day])
+        for _, path, is_proved in rows:
+            loss.lost += 1
+            loss.unproved += not is_proved and path not in finalized
+        if loss.is_suspect:
+            suspect[day] = unreadable or loss.message(stream, location)
+        total = _Loss(total.had, total.lost + loss.lost, total.unproved + loss.unproved)
+    total.had = sum(had.values())
+    if total.is_suspect:
+        raise HostRefusedError(unreadable or total.message(stream, location))
     return suspect
+
+
+@dataclass
+class _Loss:
+    """The files that a source had, those that it has lost, and how many of the lost are proved nowhere."""
+
+    had: int = 0
+    lost: int = 0
+    unproved: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether this looks like a disk that is not mounted: most files gone, and not only those that were proved."""
+        return self.unproved > 0 and 2 * self.lost > self.had
+
+    def message(self, stream: str, location: str) -> str:
+        return (
+            f"{location} has lost most of the files of its last listing: {self.lost} of {counted(self.had, 'file')}, "
+            f"{self.unproved} of them not proved in the archive. {_NEXT_STEP.format(stream=stream)}"
+        )
 
 
 def _finalized_paths(finalizations: Finalizations, day: date) -> Iterable[str]:
@@ -84,10 +109,3 @@ def _finalized_paths(finalizations: Finalizations, day: date) -> Iterable[str]:
         return finalizations.proved(day)
     except EvidenceError:  # it vouches for nothing; the comparison of the day reports what is wrong with it
         return ()
-
-
-def _loss_message(stream: str, location: str, lost: int, had: int) -> str:
-    return (
-        f"{location} has lost most of the files of its last listing: {lost} of {counted(had, 'file')} that are not "
-        f"proved in the archive. {_NEXT_STEP.format(stream=stream)}"
-    )

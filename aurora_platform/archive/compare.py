@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
+from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import Side
@@ -32,6 +33,7 @@ class MatchClass(StrEnum):
     UNREAD = "not readable"
     PENDING = "pending"  # younger than the bound for its arrival, or not read yet
     EXTRA = "extra"  # the side that it comes from does not have it (any more)
+    HELD = "held back"  # the source has another version than the finalized one, and no operator has accepted it
 
 
 PROBLEMS = (MatchClass.MISSING, MatchClass.SIZE, MatchClass.MTIME, MatchClass.CHECKSUM, MatchClass.UNREAD)
@@ -85,6 +87,9 @@ class Verdict:
     refused: Annotated[int, RARE] = 0
     """Files of the source that may not be copied, for example because of their names: the archive cannot have them."""
     first_refused: str = ""
+    held: Annotated[int, Show("held_back", rare=True)] = 0
+    """Finalized files that have changed at the source; the archive keeps the finalized version."""
+    first_held: str = ""
 
     is_final: Annotated[bool, Show(rank=2)] = False
     """Whether the day is finalized as complete (:mod:`aurora_platform.archive.finalize`)."""
@@ -104,14 +109,16 @@ class Verdict:
 
     @property
     def has_all(self) -> bool:
-        """Whether no file is missing, different or pending, local or in the archive, and none is refused."""
-        return not (self.problem_count or self.pending or self.refused)
+        """Whether no file is missing, different or pending, local or in the archive, and none refused or held back."""
+        return not (self.problem_count or self.pending or self.refused or self.held)
 
     @property
     def first_reason(self) -> str:
         """A short reason why the day is not complete."""
         if self.gaps:
             return self.gaps[0]
+        if self.held:
+            return f"held back: {self.first_held}"
         return f"refused: {self.first_refused}" if self.refused else f"{self.pending} files are pending"
 
     def add(self, compared: Compared, by_side: Mapping[Side, FixityRecord]) -> None:
@@ -124,6 +131,9 @@ class Verdict:
         self.archive_classes[compared.archive] = self.archive_classes.get(compared.archive, 0) + 1
         self.proved += compared.is_proved
         self.strays += compared.right is None
+        if compared.local is MatchClass.HELD:
+            self.held += 1
+            self.first_held = self.first_held or printable(compared.path)
         for side, found in (("locally", compared.local), ("in the archive", compared.archive)):
             if found in PROBLEMS and len(self.gaps) < MOST_NAMED:
                 self.gaps.append(f"{printable(compared.path)}: {found} {side}")
@@ -175,43 +185,57 @@ class Clocks:
         )
 
 
+@dataclass(frozen=True)
+class DayRecords:
+    """What is recorded of a day, besides the files that were listed."""
+
+    finalized: dict[str, FixityRecord] = field(default_factory=dict)
+    """The files that were proved in the archive when the day was last complete."""
+    released: Mapping[str, FixityRecord] = field(default_factory=dict)
+    """The local copies that were deleted."""
+    vanished: Mapping[str, FixityRecord] = field(default_factory=dict)
+    """The files that the source had and has no longer, unless an operator has accepted that."""
+    changes: Mapping[str, Decision] = field(default_factory=dict)
+    """The finalized files that have changed at the source, of the whole stream."""
+
+    def is_held(self, path: str, source: FixityRecord) -> bool:
+        """Whether this version of the source is held back."""
+        decision = self.changes.get(path)
+        return (
+            decision is not None
+            and decision.state is ChangeState.HELD
+            and decision.change.version.same_as(source.version)
+        )
+
+
 def compare_day(
     files: Iterable[tuple[str, Mapping[Side, FixityRecord]]],
     clocks: Clocks,
-    *,
-    finalized: Mapping[str, FixityRecord],
-    released: Mapping[str, FixityRecord],
+    records: DayRecords,
 ) -> Iterator[tuple[Compared, Mapping[Side, FixityRecord]]]:
-    """Compare each path of a day, in the order of ``files``, then those that only the finalized manifest has.
-
-    ``finalized`` has the files that were proved in the archive when the day was complete, ``released`` the local copies
-    that were deleted.
-    """
-    compared = set()
+    """Compare each path of a day, in the order of ``files``, then those that are only in ``records``."""
+    on_no_side = {**records.vanished, **records.finalized}
     for path, by_side in files:
-        if path in finalized:
-            compared.add(path)
-        yield _compare(path, by_side, clocks, finalized.get(path), released.get(path)), by_side
-    for path, record in finalized.items():
-        if path not in compared:
-            yield _compare(path, {}, clocks, record, released.get(path)), {}
+        on_no_side.pop(path, None)
+        yield _compare(path, by_side, clocks, records), by_side
+    for path in on_no_side:
+        yield _compare(path, {}, clocks, records), {}
 
 
-def _compare(
-    path: str,
-    by_side: Mapping[Side, FixityRecord],
-    clocks: Clocks,
-    finalized: FixityRecord | None,
-    released: FixityRecord | None,
-) -> Compared:
+def _compare(path: str, by_side: Mapping[Side, FixityRecord], clocks: Clocks, records: DayRecords) -> Compared:
     source, local, gws = (by_side.get(side) for side in ("source", "local", "gws"))
-    own = local or released
-    if source is None and finalized is not None and own is not None:
-        # Only the manifest still tells the right version, so a young file counts as different too, not as pending.
-        altered = _class(finalized, own, expected_ns=_EXPECT_ALL_NS)
-        if altered in DIFFERENT:
-            local_class = altered if local is not None and clocks.local_ns >= 0 else MatchClass.EXTRA
-            return Compared(path, local_class, _class(finalized, gws, clocks.archive_ns), finalized)
+    finalized = records.finalized.get(path)
+    own = local or records.released.get(path)
+    if finalized is not None and source is not None and records.is_held(path, source):
+        local_class = _class_of_held(finalized, source, own, clocks)
+        return Compared(path, local_class, _class(finalized, gws, clocks.archive_ns), finalized)
+    if source is None and (last := finalized or _last_seen(records.vanished.get(path), own)) is not None:
+        # Only the record still tells the right version, so a young file counts as different too, not as pending.
+        altered = MatchClass.MISSING if own is None else _class(last, own, expected_ns=_EXPECT_ALL_NS)
+        is_local_seen = clocks.local_ns >= 0 and (local is not None or own is None)
+        if altered in PROBLEMS:
+            local_class = altered if is_local_seen else MatchClass.EXTRA
+            return Compared(path, local_class, _class(last, gws, clocks.archive_ns), last)
     reference = source or finalized
     local_class = MatchClass.EXTRA if source is None else _class(source, own, clocks.local_ns)
     # Where only the local bytes differ from those of the other two sides, the archive should not get them.
@@ -226,6 +250,24 @@ def _compare(
         return Compared(path, local_class, MatchClass.EXTRA, None)
     is_vouched = right is reference or local_class in (MatchClass.IDENTICAL, MatchClass.EXTRA)
     return Compared(path, local_class, _class(right, gws, clocks.archive_ns), right, is_vouched)
+
+
+def _class_of_held(
+    finalized: FixityRecord, source: FixityRecord, own: FixityRecord | None, clocks: Clocks
+) -> MatchClass:
+    """Compare the local copy of a file whose change is held back: it may have either version."""
+    found = _class(finalized, own, _EXPECT_ALL_NS if own is not None else clocks.local_ns)
+    if found in (MatchClass.IDENTICAL, MatchClass.PENDING):
+        return MatchClass.HELD if own is not None else found
+    is_new_version = own is not None and found is not MatchClass.CHECKSUM and own.version.same_as(source.version)
+    return MatchClass.HELD if is_new_version else found
+
+
+def _last_seen(vanished: FixityRecord | None, own: FixityRecord | None) -> FixityRecord | None:
+    """The version that the source had last, where a file is gone from it; None where the local copy is newer."""
+    if vanished is None or own is None or own.version.mtime_ns <= vanished.version.mtime_ns:
+        return vanished
+    return None
 
 
 def _class(right: FixityRecord, other: FixityRecord | None, expected_ns: int) -> MatchClass:

@@ -9,8 +9,10 @@ finalized, when the source once had the file and no longer has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 
+from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.stores import Records
@@ -49,8 +51,10 @@ class StreamGuard:
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
         decision, to_check = GuardDecision(), list[tuple[Item, FixityRecord | None]]()
+        items = list(items)
+        days = self._finalized_days(items)
         for item in items:
-            proved = self._read_proved(item.day)
+            proved = self._read_proved(days.get(item.remote_path, item.day))
             if isinstance(proved, str):
                 decision.held.append((item, proved))
             else:
@@ -59,10 +63,11 @@ class StreamGuard:
             try:
                 with self._records.evidence() as evidence:
                     evidence_of_files = [evidence.records_of(self._stream, self._path(item)) for item, _ in to_check]
+                    changes = evidence.changes.of_stream(self._stream)
             except EvidenceError as error:
                 return self._decide_without_evidence(to_check, str(error), decision)
             for (item, finalized), by_side in zip(to_check, evidence_of_files, strict=True):
-                if why := _why_not(item.version, finalized, by_side):
+                if why := _why_not(item.version, finalized, by_side, changes.get(self._path(item))):
                     decision.held.append((item, why))
                 else:
                     (decision.unprotected if finalized is None else decision.vouched).append(item)
@@ -80,6 +85,23 @@ class StreamGuard:
             else:
                 decision.held.append((item, why))
         return decision
+
+    def _finalized_days(self, items: Sequence[Item]) -> dict[str, date]:
+        """Return remote path -> the day of the version in the archive, where it may be another than that of the item.
+
+        Where days are given by the mtime, a file that is written again moves to another day, and its finalized version
+        is in the earlier one.
+        """
+        stream = self._records.site.streams[self._stream]
+        if stream.day != "mtime":
+            return {}
+        days = {}
+        with suppress(EvidenceError), self._records.evidence() as evidence:  # the caller reports damaged evidence
+            for item in items:
+                archived = evidence.records_of(self._stream, self._path(item)).get("gws")
+                if archived is not None and (day := stream.day_of(self._path(item), archived.version.mtime_ns)):
+                    days[item.remote_path] = day
+        return days
 
     def _path(self, item: Item) -> str:
         return item.remote_path.removeprefix(f"{self._finalizations.archive_root}/")
@@ -101,17 +123,26 @@ class StreamGuard:
         return self._proved[day]
 
 
-def _why_not(version: FileVersion, finalized: FixityRecord | None, by_side: Mapping[Side, FixityRecord]) -> str | None:
+def _why_not(
+    version: FileVersion,
+    finalized: FixityRecord | None,
+    by_side: Mapping[Side, FixityRecord],
+    change: Decision | None,
+) -> str | None:
     """Why a version of a local file may not replace the version in the archive; None where it may."""
     source, local, gws = by_side.get("source"), by_side.get("local"), by_side.get("gws")
     sha256 = local.sha256 if local is not None and local.version.same_as(version) else None
+    if finalized is not None and finalized.version.same_as(version):
+        return _BYTES_DIFFER if _differ(sha256, finalized.sha256) else None
+    if finalized is not None and (change is None or not change.change.version.same_as(version)):
+        return _NOT_AS_FINALIZED
+    if finalized is not None and change is not None and change.state is ChangeState.HELD:
+        return f"held back: {change.why}"
     if source is not None and source.version.same_as(version):
         # The version of the source is right, unless the local checksum is known to differ.
         return _BYTES_DIFFER if _differ(sha256, source.sha256) else None
     if finalized is not None:
-        if not finalized.version.same_as(version):
-            return _NOT_AS_FINALIZED
-        return _BYTES_DIFFER if _differ(sha256, finalized.sha256) else None
+        return None  # the mirror saw this version at the source, and no verification has listed it since
     if gws is None or source is not None:
         return None
     if not gws.version.same_as(version):

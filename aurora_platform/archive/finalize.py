@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Finalization:
     manifest_sha256: str
     files: int
     revision: int
+    lost: int = 0
+    """Files of the source whose loss an operator has accepted; the manifest names them."""
     why: str = ""
     since: str = ""
     """When it was finalized, or withdrawn; ISO 8601, UTC."""
@@ -74,6 +76,7 @@ class Finalizations:
                 manifest_sha256=str(data["manifest_sha256"]),
                 files=int(data["files"]),
                 revision=int(data["revision"]),
+                lost=int(data.get("lost", 0)),
                 why=str(data.get("why", "")),
                 since=str(data.get("finalized_at" if data["complete"] else "withdrawn_at", "")),
             )
@@ -104,7 +107,7 @@ class Finalizations:
             # A finalization is published after its manifest, never without; so another program changed the manifest.
             if manifest.sha256_of(path) != finalization.manifest_sha256:
                 raise self._manifest_error(day, finalization)
-            return dict(manifest.read(path))
+            return {relpath: record for relpath, record in manifest.read(path) if record.error != manifest.LOST}
         except _DAMAGE as error:
             raise self._manifest_error(day, finalization, _in_one_line(error)) from None
 
@@ -115,13 +118,19 @@ class Finalizations:
             "the day again."
         )
 
-    def complete(self, day: date, files: Iterable[tuple[str, FixityRecord]]) -> bool:
-        """Publish that a day is complete; returns whether that changed anything."""
+    def complete(
+        self, day: date, files: Iterable[tuple[str, FixityRecord]], lost: Iterable[tuple[str, FixityRecord]] = ()
+    ) -> bool:
+        """Publish that a day is complete; returns whether that changed anything.
+
+        ``lost`` has the files of the source that are in no place any more, as an operator has accepted.
+        """
         earlier = self.read(day)
         with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
             staged.mkdir()
             listed = list(files)
-            count, sha256 = manifest.write(staged / "manifest", listed)
+            gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
+            count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
             if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
                 return False
             revision = earlier.revision + 1 if earlier else 1
@@ -131,6 +140,7 @@ class Finalizations:
                 "day": day.isoformat(),
                 "complete": True,
                 "files": count,
+                **({"lost": len(gone)} if gone else {}),
                 "bytes": sum(record.version.size for _, record in listed),
                 "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
                 "manifest": self.manifest(day, revision).name,

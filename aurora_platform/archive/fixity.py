@@ -18,6 +18,8 @@ from typing import cast
 
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.fixity_tables import CREATE_LISTED, DELETE_GONE, INSERT_LISTED, SCHEMA
+from aurora_platform.archive.source_changes import SourceChanges
+from aurora_platform.archive.vanished_files import FORGET_LISTED, REMEMBER, VanishedFiles
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
@@ -43,6 +45,10 @@ class Evidence(Database):
         # Consistent after a crash, but perhaps without the last second: the next verification reads that again.
         script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_LISTED}"
         self._open_database(path, script, not_ours)
+        self.changes = SourceChanges(self._db, self._writing)
+        """The decisions about finalized files that have changed at their source."""
+        self.vanished = VanishedFiles(self._db, self._writing)
+        """The files that a source had once and has no longer."""
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
 
@@ -70,11 +76,14 @@ class Evidence(Database):
         days: Sequence[date],
         files: Iterable[tuple[date, ScannedEntry[str]]],
         trusted_days: Callable[[], Sequence[date]] | None = None,
+        remember_ns: int | None = None,
     ) -> None:
         """Replace the records of some days of a side by a new listing; consumes ``files`` first.
 
-        ``trusted_days`` returns the days whose listing is trusted, and may call :meth:`at_risk`; the records of the
-        other days stay. Where it raises, all records stay.
+        ``trusted_days`` returns the days whose listing is trusted, and may call :meth:`lost`; the records of the other
+        days stay. Where it raises, all records stay. ``files`` may have files of other days too, which change no
+        record. Files that are gone are remembered as vanished, if their mtime is at most ``remember_ns``; None
+        remembers nothing.
         """
         self._db.execute("DELETE FROM listed")
         rows = ((file.path, day.isoformat(), *file.version) for day, file in files)
@@ -82,24 +91,49 @@ class Evidence(Database):
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
         trusted = _json(days if trusted_days is None else trusted_days())
         with self._writing() as db:
-            db.execute(DELETE_GONE, (stream, side, trusted))
+            if remember_ns is not None:
+                db.execute(REMEMBER, (stream, remember_ns, trusted))
+                db.execute(FORGET_LISTED, (stream,))
+            db.execute(DELETE_GONE, (stream, side, trusted, trusted))
             db.execute(INSERT_LISTED, (stream, side, trusted))
         self._db.execute("DELETE FROM listed")
 
-    def at_risk(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
-        """Return the files of a source, by its last listing, that are not proved in the archive.
-
-        Yields day, path, and whether the new listing of :meth:`replace_listing` lacks the file; in order of the days.
-        """
+    def days_with_changes(self, stream: str, days: Sequence[date]) -> set[date]:
+        """Return the days of which a file differs at the source from its copy in the archive, or has none there."""
         rows = self._db.execute(
-            "SELECT s.day, s.path, l.path IS NULL FROM file s LEFT JOIN listed l ON l.path = s.path"
+            "SELECT DISTINCT s.day FROM file s LEFT JOIN file g"
+            " ON g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
             " WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?))"
-            " AND NOT EXISTS (SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
-            " AND g.size = s.size AND same_mtime(g.mtime_ns, s.mtime_ns)"
-            " AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256) ORDER BY s.day",
+            " AND (g.path IS NULL OR g.size != s.size OR NOT same_mtime(g.mtime_ns, s.mtime_ns)"
+            " OR g.sha256 != s.sha256)",
             (stream, _json(days)),
         )
-        return ((date.fromisoformat(day), path, bool(is_gone)) for day, path, is_gone in rows)
+        return {date.fromisoformat(day) for (day,) in rows}
+
+    def lost(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
+        """Yield the files of a source that the new listing of :meth:`replace_listing` lacks.
+
+        Yields day, path, and whether the archive proves the file; in order of the days.
+        """
+        rows = self._db.execute(
+            "SELECT s.day, s.path,"
+            " EXISTS (SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
+            " AND g.size = s.size AND same_mtime(g.mtime_ns, s.mtime_ns)"
+            " AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256)"
+            " FROM file s LEFT JOIN listed l ON l.path = s.path WHERE s.stream = ? AND s.side = 'source'"
+            " AND s.day IN (SELECT value FROM json_each(?)) AND l.path IS NULL ORDER BY s.day",
+            (stream, _json(days)),
+        )
+        return ((date.fromisoformat(day), path, bool(is_proved)) for day, path, is_proved in rows)
+
+    def source_counts(self, stream: str, days: Sequence[date]) -> dict[date, int]:
+        """Return day -> how many files the source had at its last listing."""
+        rows = self._db.execute(
+            "SELECT day, count(*) FROM file WHERE stream = ? AND side = 'source'"
+            " AND day IN (SELECT value FROM json_each(?)) GROUP BY day",
+            (stream, _json(days)),
+        )
+        return {date.fromisoformat(day): count for day, count in rows}
 
     def accept_empty(self, stream: str, is_accepted: bool) -> None:
         """Store whether the source of a stream may be empty, because an operator accepted the loss."""

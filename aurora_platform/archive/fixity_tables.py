@@ -1,5 +1,7 @@
 """The SQL tables of the evidence, and the two statements that store a listing in them."""
 
+from aurora_platform.archive.source_changes import SOURCE_CHANGE
+from aurora_platform.archive.vanished_files import VANISHED, VANISHED_BY_DAY
 from aurora_platform.fs.sqlite import Schema
 
 _TABLES = """
@@ -48,7 +50,9 @@ CREATE TABLE IF NOT EXISTS released (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
 """
-SCHEMA = Schema((_TABLES,))
+TABLES_SINCE_1 = (SOURCE_CHANGE, VANISHED)
+"""The tables that the first version of the evidence does not have, one statement each."""
+SCHEMA = Schema((_TABLES, f"{SOURCE_CHANGE} {VANISHED} {VANISHED_BY_DAY}"))
 CREATE_LISTED = """
 CREATE TEMP TABLE IF NOT EXISTS listed (
     path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
@@ -65,5 +69,5 @@ WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != 
 """
 DELETE_GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
-AND path NOT IN (SELECT path FROM listed)
+AND path NOT IN (SELECT path FROM listed WHERE day IN (SELECT value FROM json_each(?)))
 """

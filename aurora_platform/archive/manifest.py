@@ -20,30 +20,37 @@ COLUMNS = {
     "relpath": ("text", "Path relative to the stream's directory"),
     "size": ("integer", "Size in bytes"),
     "mtime": ("decimal", "Time of the last change, in s since 1970-01-01 00:00 UTC, with nine decimals"),
-    "checksum": ("text", "SHA-256 in hex; empty where the file was not read"),
+    "checksum": (
+        "text",
+        "SHA-256 in hex; empty where the file was not read; `lost` where an operator accepted its loss",
+    ),
 }
 """Type and meaning of every column."""
 HEADER = "\t".join(COLUMNS) + "\n"
 _BILLION = 1_000_000_000
-_LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|)")
+LOST = "lost"
+"""In the place of a checksum: the source had this version, and an operator accepted that it is lost."""
+_LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|lost|)")
 
 
 def write(path: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, str]:
-    """Write a manifest; returns its number of files, and the SHA-256 of its bytes."""
+    """Write a manifest; returns its number of files, without those that are lost, and the SHA-256 of its bytes."""
     sha256, count = hashlib.sha256(HEADER.encode()), 0
     with path.open("wb") as out:
         out.write(HEADER.encode())
         for relpath, record in files:
             size, mtime_ns = record.version
-            line = f"{relpath}\t{size}\t{_seconds(mtime_ns)}\t{record.sha256 or ''}\n".encode()
+            is_lost = record.error == LOST
+            checksum = LOST if is_lost else record.sha256 or ""
+            line = f"{relpath}\t{size}\t{_seconds(mtime_ns)}\t{checksum}\n".encode()
             sha256.update(line)
             out.write(line)
-            count += 1
+            count += not is_lost
     return count, sha256.hexdigest()
 
 
 def read(path: Path) -> Iterator[tuple[str, FixityRecord]]:
-    """Read a manifest, line by line.
+    """Read a manifest, line by line; a lost file has the error :data:`LOST`.
 
     Raises
     ------
@@ -62,7 +69,8 @@ def read(path: Path) -> Iterator[tuple[str, FixityRecord]]:
             except (ValueError, UnsafePathError) as error:
                 raise EvidenceError(f"{path}: line {number}: {error}") from None
             version = FileVersion(int(match[2]), int(match[3]) * _BILLION + int(match[4]))
-            yield relpath, FixityRecord(version, match[5] or None)
+            is_lost = match[5] == LOST
+            yield relpath, FixityRecord(version, None if is_lost else match[5] or None, LOST if is_lost else None)
 
 
 def sha256_of(path: Path) -> str:

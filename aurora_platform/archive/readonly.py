@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_tables import SCHEMA as EVIDENCE
+from aurora_platform.archive.fixity_tables import TABLES_SINCE_1
 from aurora_platform.archive.ledger import SCHEMA as LEDGER
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.stores import Records
@@ -25,6 +27,7 @@ class ReadOnlyEvidence(Evidence):
         try:
             self._open_readonly(path, _WAIT_SECONDS, script, EVIDENCE)
             _require_tables(self._db)
+            _add_empty_tables(self._db)
         except sqlite3.OperationalError as error:
             raise EvidenceError(f"{path}: cannot be read ({error})") from None
         except sqlite3.DatabaseError as error:
@@ -44,6 +47,14 @@ class ReadOnlyLedger(Ledger):
             raise LedgerError(f"{path}: cannot be read ({error})") from None
         except sqlite3.DatabaseError as error:
             raise not_ours(error) from None
+
+
+def _add_empty_tables(db: sqlite3.Connection) -> None:
+    """Add the tables that evidence of an older version lacks, empty and for this connection only."""
+    for statement in TABLES_SINCE_1:
+        (name,) = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", statement)
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is None:
+            db.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
 
 
 def _require_tables(db: sqlite3.Connection) -> None:

@@ -45,13 +45,9 @@ def plan_repair(verification: Verification, day: date) -> Iterator[RepairStep]:
     clocks = Clocks.of(
         evidence.listings(verification.name, day), Bounds(local=archive.local_pending, archive=archive.pending)
     )
-    proved = verification.finalizations.proved(day)
-    for compared, by_side in compare_day(
-        evidence.files(verification.name, day),
-        clocks,
-        finalized=proved,
-        released=evidence.released(verification.name, day),
-    ):
+    records = verification.records_of(day)
+    proved = records.finalized
+    for compared, by_side in compare_day(evidence.files(verification.name, day), clocks, records):
         right = compared.right
         if compared.local in PROBLEMS:
             kind, why = _step_for_local(compared.local, by_side, proved.get(compared.path))

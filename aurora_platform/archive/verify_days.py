@@ -15,7 +15,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.absence import find_suspect_days, require_nonempty_source
-from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, Compared, MatchClass, Verdict, compare_day
+from aurora_platform.archive.change_rule import Change, find_changes, first_revisable
+from aurora_platform.archive.compare import (
+    PROBLEMS,
+    Bounds,
+    Clocks,
+    Compared,
+    DayRecords,
+    MatchClass,
+    Verdict,
+    compare_day,
+)
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
@@ -125,6 +135,8 @@ class Verification:
         for side in SIDES:
             if side not in report.errors:
                 self._read(side, days, began if full else 0.0, report)
+        if "source" not in report.errors:
+            self._decide_changes([day for day in days if day not in report.unverified_days])
         for day in sorted(days):
             try:
                 report.days.append(self._compare(day, report))
@@ -136,6 +148,23 @@ class Verification:
         self.evidence.save_verdicts(self.name, verdicts)
         report.seconds = time.time() - began
         return report
+
+    def _decide_changes(self, days: Sequence[date]) -> None:
+        """Decide about the finalized files of these days that have another version at the source."""
+        changes, finalized_files = list[Change](), dict[date, int]()
+        stored = {decision.change.day for decision in self.evidence.changes.of_stream(self.name).values()}
+        compared = set(days)
+        for day in sorted(self.evidence.days_with_changes(self.name, days) | stored & compared):
+            try:
+                proved = self.finalizations.proved(day)
+            except EvidenceError:  # the comparison of the day reports it; what is stored of the day stays
+                compared.discard(day)
+                continue
+            finalized_files[day] = len(proved)
+            changes += find_changes(day, proved, self.evidence.files(self.name, day))
+        if changes or stored & compared:
+            window = first_revisable(self.stream)
+            self.evidence.changes.store(self.name, changes, finalized_files, window, compared)
 
     def _list(self, side: Side, days: Sequence[date], report: VerifyReport) -> None:
         if not self._try_places(side, "listed", lambda place: self._list_place(side, place, days, report), report):
@@ -164,7 +193,7 @@ class Verification:
         classify = Classifier(self.stream, directories, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)
-        is_empty = True
+        is_empty, is_dated_by_mtime = True, self.stream.day == "mtime"
 
         def files() -> Iterator[tuple[date, ScannedEntry[str]]]:
             nonlocal is_empty
@@ -175,6 +204,8 @@ class Verification:
                     left_out = report.left_out.setdefault(day, Count())
                     left_out.add(f"{printable(entry.path)}: {classified.reason}")
                 if classified.day not in wanted:
+                    if is_dated_by_mtime and classified.day is not None and classified.file is not None:
+                        yield classified.day, classified.file  # it has moved to another day, and is not gone
                     continue
                 if classified.file is not None:
                     yield classified.day, classified.file
@@ -194,13 +225,20 @@ class Verification:
                 self.evidence.accept_empty(self.name, False)
             elif not self.evidence.may_be_empty(self.name):
                 require_nonempty_source(self.name, location, lambda without: place.source.list(place.root, [], without))
-            at_risk = self.evidence.at_risk(self.name, days)
-            suspect = find_suspect_days(self.name, location, at_risk, self.finalizations, _unreadable(listing))
+            lost, had = self.evidence.lost(self.name, days), self.evidence.source_counts(self.name, days)
+            suspect = find_suspect_days(self.name, location, lost, had, self.finalizations, _unreadable(listing))
             report.unverified_days |= suspect
             return [day for day in days if day not in suspect]
 
         self.evidence.set_location(self.name, side, location)
-        self.evidence.replace_listing(self.name, side, days, files(), trusted_days if side == "source" else None)
+        if side == "source":
+            # A younger file is still being written, perhaps under a temporary name: nobody expects it.
+            settled_ns = listing.clock_ns - as_ns(self.stream.settle)
+            self.evidence.replace_listing(self.name, side, days, files(), trusted_days, settled_ns)
+            if self.accept_loss:
+                self.evidence.vanished.accept_days(self.name, days)
+        else:
+            self.evidence.replace_listing(self.name, side, days, files())
         if error := _unreadable(listing):
             report.errors[side] = error
         now = time.time()
@@ -239,6 +277,15 @@ class Verification:
 
         self._try_places(side, "completely read", work, report)
 
+    def records_of(self, day: date) -> DayRecords:
+        """Read what is recorded of a day; :class:`EvidenceError` where its finalization is damaged."""
+        return DayRecords(
+            finalized=self.finalizations.proved(day),
+            released=self.evidence.released(self.name, day),
+            vanished=self.evidence.vanished.expected(self.name, day),
+            changes=self.evidence.changes.of_stream(self.name),
+        )
+
     def _compare(self, day: date, report: VerifyReport) -> DayVerdict:
         """Compare a day, update the ledger, and finalize the day where it is complete."""
         listings = self.evidence.listings(self.name, day)
@@ -248,12 +295,7 @@ class Verification:
         proved: list[tuple[str, FixityRecord]] = []
         local_root, archive_root = (self.places[side][0].base for side in _COPIES)
         updates = _LedgerUpdates(self.ledger, self.archive.name, raw_group(self.name), day, local_root, archive_root)
-        for compared, by_side in compare_day(
-            self.evidence.files(self.name, day),
-            clocks,
-            finalized=self.finalizations.proved(day),
-            released=self.evidence.released(self.name, day),
-        ):
+        for compared, by_side in compare_day(self.evidence.files(self.name, day), clocks, self.records_of(day)):
             result.verdict.add(compared, by_side)
             if "gws" not in report.errors:
                 updates.add(compared, by_side)
@@ -262,6 +304,8 @@ class Verification:
         updates.flush()
         if not report.errors and day not in report.unverified_days:
             self._finalize(result, listings, proved)
+            if result.verdict.is_whole:
+                self.evidence.vanished.settle(self.name, day)
         else:
             finalization = self.finalizations.read(day)
             result.verdict.is_final = finalization is not None and finalization.complete
@@ -276,7 +320,8 @@ class Verification:
         now = min(listings["source"].clock_ns, listings["local"].clock_ns) / 1e9
         is_over = (day_ends + self.archive.pending).timestamp() <= now
         if is_over and result.verdict.is_whole:
-            result.is_changed = self.finalizations.complete(result.day, proved)
+            lost = self.evidence.vanished.lost(self.name, result.day)
+            result.is_changed = self.finalizations.complete(result.day, proved, lost.items())
             result.verdict.is_final = True
             return
         finalization = self.finalizations.read(result.day)

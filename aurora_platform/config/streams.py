@@ -33,6 +33,8 @@ class Stream(Settings):
     start: date
     settle: Duration = timedelta(minutes=5)
     lookback: Duration = timedelta(days=2)
+    revisable: Duration | None = None
+    """How long after its UTC day a finalized file may get a new version by itself; unset: ``lookback``."""
     stale_after: Duration = timedelta(minutes=90)
     append: bool | None = None
     """Whether files only grow at their end, so that a partial copy is useful; unset: True if settle is 0s."""
@@ -52,6 +54,11 @@ class Stream(Settings):
         if self.day_dirs and self.day_names:
             raise ValueError("day_dirs or day_names, not both: with day_dirs only these directories are listed")
         return self
+
+    @property
+    def revisable_for(self) -> timedelta:
+        """How long a finalized day may be revised: days that are older than this before now are final."""
+        return self.lookback if self.revisable is None else self.revisable
 
     @property
     def is_appended(self) -> bool:

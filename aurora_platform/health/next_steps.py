@@ -31,6 +31,7 @@ NEXT_STEPS = {
     "nothing_parked": "run aurora ledger: it lists files and reasons; remove the cause, then run aurora ledger --retry",
     "finalized_files_stay": "compare both versions: the check names the path of the earlier one; docs/archive.md",
     "no_settled_gap": "run aurora repair {stream} --day D: it shows what is wrong and how to repair it",
+    "no_change_is_held_back": "run aurora accept {stream} --day D: it shows both versions; is the host all right?",
     "every_place_was_seen": "run aurora audit: can the host and the archive be reached, listed and read?",
     "mail_can_leave": "run aurora alert --test: it shows why no mail can be sent",
 }

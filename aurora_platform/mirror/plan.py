@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import ScannedEntry
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import MtimeComparison
 from aurora_platform.mirror.work_directory import incoming_directory
@@ -26,6 +26,8 @@ from aurora_platform.transport.listing import ListedEntry, Listing
 # Reasons why a file cannot be written locally.
 PATH_BLOCKED = "a local file or symlink stands where a directory is needed"
 NAME_TAKEN = "its local name is taken by a directory, symlink or special file"
+HELD_BACK = "held back, because its day is finalized"
+"""Begin of the reason why a changed file must not replace its local copy."""
 _RESERVED = f"its path is in {INCOMING}, the mirror's own work directory"
 _RESERVED_PREFIX = f"{INCOMING}/"
 
@@ -37,13 +39,17 @@ class DayPlan:
     day: date
     seen: int = 0
     fetch: list[ScannedEntry[str]] = field(default_factory=list)
+    replaced: dict[str, FileVersion] = field(default_factory=dict)
+    """Path of a file to fetch -> the version of the local copy that it replaces."""
     unchanged: list[ScannedEntry[str]] = field(default_factory=list)
     unsettled: Count = field(default_factory=Count)
     refused: dict[str, Count] = field(default_factory=dict)
 
-    def add_missing(self, file: ScannedEntry[str]) -> None:
-        """Add a settled file that has no local copy of this version."""
+    def add_missing(self, file: ScannedEntry[str], local: FileVersion | None = None) -> None:
+        """Add a settled file that has no local copy of this version; ``local`` is the version of its local copy."""
         self.fetch.append(file)
+        if local is not None:
+            self.replaced[file.path] = local
 
     def add_unchanged(self, file: ScannedEntry[str]) -> None:
         """Add a settled file that has a local copy of this version."""
@@ -99,7 +105,12 @@ class Plan:
 
 
 def make_plan(
-    stream: Stream, days: Sequence[date], listing: Listing, raw_root: Path, mtimes: MtimeComparison | None = None
+    stream: Stream,
+    days: Sequence[date],
+    listing: Listing,
+    raw_root: Path,
+    mtimes: MtimeComparison | None = None,
+    held: Mapping[str, FileVersion] | None = None,
 ) -> Plan:
     """Decide about every entry of ``listing``.
 
@@ -115,9 +126,11 @@ def make_plan(
         The stream's local directory, for comparison by size and mtime.
     mtimes
         How mtimes are compared; without it, by the resolution that the last pass has saved.
+    held
+        Path -> the version at the source that is held back (:mod:`aurora_platform.mirror.hold_back`).
     """
     plan = Plan({day: DayPlan(day) for day in days})
-    planner = EntryPlanner(stream, Directories(stream, days), listing.clock_ns, raw_root, mtimes)
+    planner = EntryPlanner(stream, Directories(stream, days), listing.clock_ns, raw_root, mtimes, held)
     for entry in listing.entries:
         planner.add_to(plan, entry)
     return plan
@@ -133,12 +146,14 @@ class EntryPlanner:
         clock_ns: int,
         raw_root: Path,
         mtimes: MtimeComparison | None = None,
+        held: Mapping[str, FileVersion] | None = None,
     ) -> None:
         self.stream = stream
         self.clock_ns = clock_ns
         self.classify = Classifier(stream, directories, clock_ns)
         self.local = _LocalTree(raw_root)
         self.mtimes = mtimes or MtimeComparison(incoming_directory(raw_root, stream.raw))
+        self.held = held or {}
 
     def add_to(self, plan: Plan, entry: ListedEntry) -> None:
         """Classify an entry and add it to the plan."""
@@ -171,8 +186,10 @@ class EntryPlanner:
             day_plan.refuse(file.path, local)
         elif local is not None and self.mtimes.is_version(local, file.version):
             day_plan.add_unchanged(file)
+        elif self.held.get(file.path) == file.version:
+            day_plan.refuse(file.path, HELD_BACK)
         else:
-            day_plan.add_missing(file)
+            day_plan.add_missing(file, None if local is None else FileVersion.of(local))
 
 
 class _LocalTree:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import insort
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 from aurora_platform.config.streams import Stream
-from aurora_platform.fs.versions import ScannedEntry
+from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.mirror.plan import DayPlan, EntryPlanner, Plan
 from aurora_platform.report_fields import BYTES, SHOWN, Show
 from aurora_platform.streams.classify import Directories, day_directory_patterns
@@ -41,7 +41,7 @@ class DaySurvey(DayPlan):
     """Their first names, sorted: a host lists in no order."""
     _sum: int = 0
 
-    def add_missing(self, file: ScannedEntry[str]) -> None:
+    def add_missing(self, file: ScannedEntry[str], local: FileVersion | None = None) -> None:
         size, mtime_ns = file.version
         self.missing += 1
         self.missing_bytes += size
@@ -164,7 +164,12 @@ def none_matches(unmatched: int) -> str:
 
 
 def scan(
-    stream: Stream, source: Source, raw_root: Path, days: Sequence[date] | None, within: timedelta | None = None
+    stream: Stream,
+    source: Source,
+    raw_root: Path,
+    days: Sequence[date] | None,
+    within: timedelta | None = None,
+    held: Mapping[str, FileVersion] | None = None,
 ) -> Survey:
     """List a source and compare it with its local copy.
 
@@ -178,6 +183,9 @@ def scan(
         UTC days to list; None is the whole source from ``stream.start`` on.
     within
         Time limit: after it, the survey holds what was listed until then, and is not ``is_whole``.
+    held
+        Path -> the version at the source that is held back (:mod:`aurora_platform.mirror.hold_back`): it counts as
+        refused, and not as missing.
 
     Raises
     ------
@@ -189,7 +197,7 @@ def scan(
     listing = directories.list_source(source, stream.path)
     day_plans: dict[date, DayPlan] = {day: DaySurvey(day) for day in days or []}
     survey = Survey(day_plans, start=stream.start if days is None else None, clock_ns=listing.clock_ns)
-    planner = EntryPlanner(stream, directories, listing.clock_ns, raw_root)
+    planner = EntryPlanner(stream, directories, listing.clock_ns, raw_root, held=held)
     return _fill(survey, listing, planner, began, within)
 
 

@@ -18,6 +18,7 @@ from aurora_platform.fs.versions import ScannedEntry, data_version
 from aurora_platform.layout import mirror_transfer_lock
 from aurora_platform.mirror.disk_space import FreeSpace
 from aurora_platform.mirror.fetch import Fetch
+from aurora_platform.mirror.hold_back import NoGuard, ReplacementGuard, hold_back
 from aurora_platform.mirror.lane_cleanup import LaneCleanup, hold_lane
 from aurora_platform.mirror.plan import DayPlan, Plan, make_plan
 from aurora_platform.mirror.reports import RECIPE, DayReport, MirrorReport
@@ -43,6 +44,7 @@ def mirror_days(
     live_from: date = date.min,
     source_days: Path | None = None,
     keep_free: str = KEEP_FREE,
+    guard: ReplacementGuard | None = None,
     log: Callable[[str], None] = lambda text: None,
 ) -> MirrorReport:
     """Bring the local copy of some days of a stream up to date.
@@ -69,6 +71,8 @@ def mirror_days(
         (:mod:`aurora_platform.streams.state`); None records nothing.
     keep_free
         How much of the disk stays free (``limits.keep_free``); a file that needs more than the rest is refused.
+    guard
+        Decides which files must not replace their local copies; None where nothing protects them.
     log
         Gets one line before a transfer begins, which may take hours.
 
@@ -80,7 +84,7 @@ def mirror_days(
     started = time.monotonic()
     live = [day for day in days if day >= live_from]
     history = [day for day in days if day < live_from]
-    mirror = _StreamMirror(stream, source, transfer, raw, locks, wait, log, keep_free)
+    mirror = _StreamMirror(stream, source, transfer, raw, locks, wait, log, keep_free, guard or NoGuard())
     passes = []
     if live:
         passes.append(mirror.run_pass(live, name))
@@ -141,6 +145,7 @@ class _StreamMirror:
     wait: timedelta
     log: Callable[[str], None]
     keep_free: str
+    guard: ReplacementGuard
 
     def run_pass(self, days: Sequence[date], lane: str) -> _PassResult:
         root = self.raw / self.stream.raw
@@ -149,7 +154,8 @@ class _StreamMirror:
             work = WorkDirectory.of(root, self.stream.raw, lane)
             other_lanes = LaneCleanup(work, self.locks, "" if lane.endswith(HISTORY) else lane + HISTORY)
             other_lanes.remove_expired()
-            plan = make_plan(self.stream, days, listing, root, work.mtimes)
+            plan = make_plan(self.stream, days, listing, root, work.mtimes, self.guard.held_files())
+            hold_back(plan, self.guard)
             self.log(plan.summarize())
             fetch = Fetch(
                 self.stream,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from aurora_platform.archive.change_guard import held_files
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.fixity_record import ListingRecord
@@ -110,7 +111,8 @@ def _scan_source(context: Context, facts: DayFacts) -> None:
     else:
         return
     root, within = context.layout.raw_root(facts.name), context.site.limits.look
-    survey: Survey = scan(facts.stream, source, root, [facts.day], within)
+    held = held_files(context.site, facts.name)
+    survey: Survey = scan(facts.stream, source, root, [facts.day], within, held)
     found = survey.days.get(facts.day)
     if not survey.is_whole:
         raise TimeoutError(f"{facts.stream.host}: the listing took longer than limits.look: {survey.summary()}")

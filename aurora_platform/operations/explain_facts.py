@@ -9,7 +9,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from aurora_platform import cameras
-from aurora_platform.archive.compare import Bounds, Clocks, Compared, Verdict, compare_day
+from aurora_platform.archive.change_rule import Decision
+from aurora_platform.archive.compare import Bounds, Clocks, Compared, DayRecords, Verdict, compare_day
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalization
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
@@ -49,6 +50,8 @@ class EvidenceFacts:
     listings: Mapping[Side, ListingRecord] = field(default_factory=dict)
     released: FixityRecord | None = None
     released_at: datetime | None = None
+    vanished: FixityRecord | None = None
+    change: Decision | None = None
     verdict: Verdict | None = None
     candidate: str = ""
     """Why the file may not be pruned on its host; empty where it may, or nobody knows."""
@@ -242,6 +245,8 @@ def _read_day(context: Context, records: ReadOnlyRecords, facts: FileFacts) -> N
         found.listings = evidence.listings(facts.name, facts.day)
         found.released = evidence.released(facts.name, facts.day).get(facts.path)
         found.released_at = evidence.released_at(facts.name, facts.path)
+        found.vanished = evidence.vanished.expected(facts.name, facts.day).get(facts.path)
+        found.change = evidence.changes.of_stream(facts.name).get(facts.path)
         text = evidence.verdict(facts.name, facts.day)
         found.verdict = Verdict.from_json(text) if text else None
         found.candidate = why_none(facts.name, facts.stream, records.archive, evidence, context.now) or ""
@@ -282,7 +287,8 @@ def _compare(context: Context, facts: FileFacts) -> None:
     """Compare as a verification does, with what is on this machine now in the place of what it was."""
     archive = context.site.archive
     assert archive is not None
-    by_side = dict(facts.evidence.by_side)
+    evidence = facts.evidence
+    by_side = dict(evidence.by_side)
     if facts.local is None:
         by_side.pop("local", None)
     elif "local" not in by_side or facts.local_differs:
@@ -293,12 +299,16 @@ def _compare(context: Context, facts: FileFacts) -> None:
             version = facts.source.entry.version
             is_same = recorded is not None and recorded.version == version
             by_side["source"] = recorded if recorded is not None and is_same else FixityRecord(version)
-    if not by_side and facts.finalized is None:
+    if not by_side and facts.finalized is None and evidence.vanished is None:
         return
-    clocks = Clocks.of(facts.evidence.listings, Bounds(archive.local_pending, archive.pending))
-    finalized = {facts.path: facts.finalized} if facts.finalized else {}
-    released = {facts.path: facts.evidence.released} if facts.evidence.released else {}
-    for compared, _ in compare_day([(facts.path, by_side)], clocks, finalized=finalized, released=released):
+    clocks = Clocks.of(evidence.listings, Bounds(archive.local_pending, archive.pending))
+    records = DayRecords(
+        finalized={facts.path: facts.finalized} if facts.finalized else {},
+        released={facts.path: evidence.released} if evidence.released else {},
+        vanished={facts.path: evidence.vanished} if evidence.vanished else {},
+        changes={facts.path: evidence.change} if evidence.change else {},
+    )
+    for compared, _ in compare_day([(facts.path, by_side)], clocks, records):
         facts.compared = compared
         break
 

@@ -24,6 +24,7 @@ MET = {
     "include": ["*.csv"],
     "day": r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
     "start": "2026-03-04",
+    "revisable": "3650d",
 }
 FILES = {f"met_20260305_{number}.csv": b"%d\n" % number * 2000 for number in range(5)}
 
@@ -84,3 +85,7 @@ class Platform:
         done = CliRunner().invoke(main, ["--site", str(self.home / "site.yaml"), *arguments], terminal_width=200)
         assert done.exit_code == code, done.output
         return done
+
+
+def checks(done: ExecuteInProcessResult) -> dict[str, Any]:
+    return {check.check_name: check for check in done.get_asset_check_evaluations()}

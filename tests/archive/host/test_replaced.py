@@ -31,7 +31,7 @@ OTHER = "1/met_20260305_001.csv"
 @pytest.fixture
 def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
     """A finalized day of six files."""
-    site = PushedSite(tmp_path)
+    site = PushedSite(tmp_path, {"revisable": "3650d"})
     site.hosts = hosts
     site.finalize()
     return site
@@ -187,7 +187,7 @@ def test_a_symlink_in_the_archive_in_place_of_a_finalized_file_is_not_replaced(s
 
 
 def test_a_day_that_is_finalized_during_a_push_keeps_its_version(tmp_path: Path, hosts: tuple[SshHost, ...]) -> None:
-    site = PushedSite(tmp_path)
+    site = PushedSite(tmp_path, {"revisable": "3650d"})
     site.hosts = hosts[:1]
     site.fill(2, sides=["source", "local"])
     assert site.push().files == 2

@@ -24,7 +24,7 @@ from aurora_assets.definitions import build
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
-from tests.archive.dagster_site import FILES, Platform
+from tests.archive.dagster_site import FILES, Platform, checks
 from tests.daemon import make_home
 from tests.mirror.parts import DAY, write
 
@@ -46,10 +46,6 @@ def filled(platform: Platform) -> Platform:
 def metadata(done: ExecuteInProcessResult, *key: str) -> dict[str, Any]:
     [event] = [e for e in done.get_asset_materialization_events() if e.asset_key == AssetKey(list(key))]
     return {name: value.value for name, value in event.materialization.metadata.items()}
-
-
-def checks(done: ExecuteInProcessResult) -> dict[str, Any]:
-    return {check.check_name: check for check in done.get_asset_check_evaluations()}
 
 
 def test_a_day_is_pushed_proved_and_finalized_locally_and_in_the_archive(filled: Platform) -> None:
@@ -127,10 +123,6 @@ def test_a_rewritten_finalized_file_warns_for_days_and_names_where_the_earlier_v
     name = "met_20260305_2.csv"
     write(filled.home / "instrument", {name: b"anew"})
     filled.run("met_day")
-    values = metadata(filled.run("push_met"), "gws", "raw", "met")
-    assert "copied 0 + unchanged 4" in values["summary"]
-    assert (values["refused"], values["held_back"]) == (1, 1), "the source was not listed since"
-    filled.run("verify_met")
     done = filled.run("push_met")
     values = metadata(done, "gws", "raw", "met")
     assert "copied 1 + unchanged 4" in values["summary"]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import AssetCheckSeverity, DagsterInstance
 
 from aurora_platform.config.site import load_site
 from aurora_simulator.ssh_server import SshServer
 from schedules.reconcile import without_retired_days
-from tests.archive.dagster_site import FILES, Platform
+from tests.archive.dagster_site import FILES, Platform, checks
 from tests.mirror.parts import DAY, host_of, write
 
 VICTIM = "met_20260305_3.csv"
@@ -191,3 +191,47 @@ class TestRetire:
         site = load_site(old.home / "site.yaml")
         stream = without_retired_days(site.streams["met"], site.retention.raw["met"], datetime.now(UTC))
         assert stream.start == datetime.now(UTC).date() - timedelta(days=30)
+
+
+def change_at_the_source(filled: Platform, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        write(filled.home / "instrument", {name: b"of somebody else %d" % number})
+
+
+def test_accept_shows_held_changes_first_and_then_takes_exactly_those_that_were_shown(filled: Platform) -> None:
+    names, local = sorted(FILES)[:4], filled.home / "raw/met"
+    change_at_the_source(filled, names)
+    filled.run("met_day")
+    check = checks(filled.run("verify_met"))["no_change_is_held_back"]
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.ERROR)
+    assert "4 changes of finalized files held back" in check.description
+    output = filled.aurora("accept", "met", "--day", str(DAY), code=1).output
+    assert all(name in output for name in names)
+    assert "--apply" in output
+    assert {name: (local / name).read_bytes() for name in FILES} == FILES, "a dry run takes nothing"
+    output = filled.aurora("accept", "met", "--day", str(DAY), "--file", names[0], "--apply", code=1).output
+    assert "accepted 1 change" in output
+    for job in ("met_day", "push_met", "verify_met"):
+        done = filled.run(job)
+    taken = [name for name in FILES if (filled.home / "gws/raw/met" / name).read_bytes() != FILES[name]]
+    assert taken == [names[0]]
+    kept = [place.read_bytes() for place in (filled.home / "gws/raw.replaced").rglob("*.csv")]
+    assert kept == [FILES[names[0]]]
+    assert "3 changes" in checks(done)["no_change_is_held_back"].description
+    assert filled.aurora("accept", "met", "--day", str(DAY), "--file", "no such file", code=2)
+    filled.aurora("accept", "met", "--day", str(DAY), "--apply")
+    assert "nothing is held back" in filled.aurora("accept", "met", "--day", str(DAY)).output
+
+
+def test_accept_lost_completes_a_day_whose_source_lost_a_file_before_it_was_copied(filled: Platform) -> None:
+    write(filled.home / "instrument", {"met_20260305_9.csv": b"never copied"})
+    filled.run("verify_met")
+    (filled.home / "instrument/met_20260305_9.csv").unlink()
+    assert not checks(filled.run("verify_met"))["no_settled_gap"].passed
+    output = filled.aurora("accept", "met", "--day", str(DAY), "--lost", code=1).output
+    assert "met_20260305_9.csv" in output
+    output = filled.aurora("accept", "met", "--day", str(DAY), "--lost", "--apply").output
+    assert f"{DAY} is complete" in output
+    finalization = yaml.safe_load((filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml").read_text())
+    assert (finalization["complete"], finalization["lost"]) == (True, 1)
+    assert "no file" in filled.aurora("accept", "met", "--day", str(DAY), "--lost").output

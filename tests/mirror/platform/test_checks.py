@@ -236,7 +236,7 @@ def test_an_incomplete_listing_passes_no_check_of_the_host(
     observatory: Observatory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = checks.scan
-    monkeypatch.setattr(checks, "scan", lambda *arguments: real(*arguments[:-1], timedelta(0)))
+    monkeypatch.setattr(checks, "scan", lambda *given, **named: real(*given[:-1], timedelta(0), **named))
     found = observatory.check("sci")
     assert {name for name, check in found.items() if not check.passed} == {"nothing_refused", "matches_source"}
     for name in ("nothing_refused", "matches_source"):

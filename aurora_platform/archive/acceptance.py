@@ -1,0 +1,80 @@
+"""What an operator may accept about a day: changes of finalized files that are held back, and files that are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from aurora_platform.archive.change_rule import ChangeState, Decision
+from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, compare_day
+from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.verify_days import Verification
+from aurora_platform.fs.versions import FileVersion
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChange:
+    """A change that is held back: the finalized version, and the decision about the version at the source."""
+
+    decision: Decision
+    finalized: FileVersion | None
+    since: float | None
+    """When the change was first seen, s since epoch."""
+
+    @property
+    def can_be_taken(self) -> bool:
+        """Whether a pass can fetch it: bytes that changed without a new mtime look unchanged to every scan."""
+        return not self.decision.change.is_same_version
+
+
+@dataclass(frozen=True, slots=True)
+class LostFile:
+    """A file that the source had, and of which the archive does not have that version."""
+
+    path: str
+    last_seen: FileVersion
+    local: FileVersion | None
+    """The version of the local copy, if there is one."""
+    archived: FileVersion | None
+
+
+def held_changes(verification: Verification, day: date) -> list[HeldChange]:
+    """Return the changes of a day that are held back, by path.
+
+    Raises
+    ------
+    EvidenceError
+        Where the finalization of the day is damaged.
+    """
+    changes, proved = verification.evidence.changes, verification.finalizations.proved(day)
+    found = []
+    for path, decision in changes.of_stream(verification.name).items():
+        if decision.change.day == day and decision.state is ChangeState.HELD:
+            finalized = proved.get(path)
+            since = changes.since(verification.name, path)
+            found.append(HeldChange(decision, finalized.version if finalized else None, since))
+    return found
+
+
+def lost_files(verification: Verification, day: date) -> Iterator[LostFile]:
+    """Yield the files that keep a day from being complete because their source has lost them.
+
+    Raises
+    ------
+    EvidenceError
+        Where the finalization of the day is damaged.
+    """
+    name, evidence, archive = verification.name, verification.evidence, verification.archive
+    records = verification.records_of(day)
+    clocks = Clocks.of(evidence.listings(name, day), Bounds(archive.local_pending, archive.pending))
+    for compared, by_side in compare_day(evidence.files(name, day), clocks, records):
+        last_seen = records.vanished.get(compared.path)
+        is_gone = last_seen is not None and "source" not in by_side and compared.path not in records.finalized
+        if last_seen is not None and is_gone and compared.archive in PROBLEMS:
+            local, archived = by_side.get("local"), by_side.get("gws")
+            yield LostFile(compared.path, last_seen.version, _version(local), _version(archived))
+
+
+def _version(record: FixityRecord | None) -> FileVersion | None:
+    return None if record is None else record.version

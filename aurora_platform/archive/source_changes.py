@@ -1,0 +1,119 @@
+"""The stored decisions about changes of finalized files: a table of the evidence, which passes of all kinds share."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date
+
+from aurora_platform.archive.change_rule import Change, ChangeState, Decision, decide
+from aurora_platform.fs.versions import FileVersion
+
+SOURCE_CHANGE = """
+CREATE TABLE IF NOT EXISTS source_change (
+    stream TEXT NOT NULL,
+    path TEXT NOT NULL,
+    day TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    is_same_version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    why TEXT NOT NULL,
+    since REAL NOT NULL,
+    PRIMARY KEY (stream, path)
+) WITHOUT ROWID;
+"""
+_ROW = "path, day, size, mtime_ns, is_same_version, state, why"
+
+
+class SourceChanges:
+    """The table :data:`SOURCE_CHANGE` in open evidence."""
+
+    def __init__(
+        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
+    ) -> None:
+        """``writing`` opens one transaction of ``db``."""
+        self._db = db
+        self._writing = writing
+
+    def of_stream(self, stream: str) -> dict[str, Decision]:
+        """Return path -> the stored decision, over all days of a stream."""
+        rows = self._db.execute(f"SELECT {_ROW} FROM source_change WHERE stream = ? ORDER BY day, path", (stream,))
+        return {decision.change.path: decision for decision in _decisions(rows)}
+
+    def held(self, stream: str) -> dict[str, FileVersion]:
+        """Return path -> the version at the source that is held back."""
+        return {
+            path: decision.change.version
+            for path, decision in self.of_stream(stream).items()
+            if decision.state is ChangeState.HELD and not decision.change.is_same_version
+        }
+
+    def since(self, stream: str, path: str) -> float | None:
+        """When the change of a file was first seen, in s since epoch; None where it has not changed."""
+        row = self._db.execute("SELECT since FROM source_change WHERE stream = ? AND path = ?", (stream, path))
+        return next((float(since) for (since,) in row), None)
+
+    def store(
+        self,
+        stream: str,
+        changes: Sequence[Change],
+        finalized_files: Mapping[date, int],
+        first_revisable: date,
+        compared_days: Collection[date] = (),
+    ) -> dict[str, Decision]:
+        """Decide about changes (:func:`aurora_platform.archive.change_rule.decide`) and store the decisions.
+
+        Parameters
+        ----------
+        compared_days
+            Days of which ``changes`` has every change: what else is stored of them is settled, and deleted.
+
+        Returns
+        -------
+        dict
+            Path -> decision, for the whole stream.
+        """
+        found = {change.path for change in changes}
+        with self._writing() as db:  # one transaction: a pass of the mirror and a verification may both decide
+            earlier = self.of_stream(stream)
+            settled = {
+                path for path, decision in earlier.items() if decision.change.day in compared_days and path not in found
+            }
+            kept = {path: decision for path, decision in earlier.items() if path not in settled}
+            decisions = decide(changes, kept, finalized_files, first_revisable)
+            db.executemany(
+                "DELETE FROM source_change WHERE stream = ? AND path = ?", ((stream, path) for path in settled)
+            )
+            self._insert(stream, (new for new in decisions if new != kept.get(new.change.path)), kept)
+        return kept | {decision.change.path: decision for decision in decisions}
+
+    def accept(self, stream: str, decisions: Iterable[Decision]) -> None:
+        """Store that an operator accepts exactly these versions."""
+        accepted = [Decision(decision.change, ChangeState.ACCEPTED) for decision in decisions]
+        with self._writing():
+            self._insert(stream, accepted, self.of_stream(stream))
+
+    def _insert(self, stream: str, decisions: Iterable[Decision], earlier: Mapping[str, Decision]) -> None:
+        """Insert decisions in the caller's transaction; the time of a version that is known stays."""
+        now = time.time()
+        for decision in decisions:
+            change = decision.change
+            stored = earlier.get(change.path)
+            is_known = stored is not None and stored.change.version == change.version
+            since = (self.since(stream, change.path) if is_known else None) or now
+            self._db.execute(
+                "INSERT OR REPLACE INTO source_change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(stream, change.path, str(change.day), *change.version, change.is_same_version),
+                    *(str(decision.state), decision.why, since),
+                ),
+            )
+
+
+def _decisions(rows: Iterable[tuple[str, str, int, int, int, str, str]]) -> Iterator[Decision]:
+    for path, day, size, mtime_ns, is_same_version, state, why in rows:
+        change = Change(path, date.fromisoformat(day), FileVersion(size, mtime_ns), bool(is_same_version))
+        yield Decision(change, ChangeState(state), why)

@@ -1,0 +1,96 @@
+"""The files that a source was seen to have and has no longer: a table of the evidence.
+
+A day becomes complete only with every file that its source ever had. A source that is mounted empty, or that lost a
+file before it was copied, must not make a day complete. So a file that a listing lacks is remembered until the source
+has it again, or an operator accepts that it is gone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
+from datetime import date
+from enum import StrEnum
+
+from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.fs.versions import FileVersion
+
+VANISHED = """
+CREATE TABLE IF NOT EXISTS vanished (
+    stream TEXT NOT NULL,
+    path TEXT NOT NULL,
+    day TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT,
+    since INTEGER NOT NULL,
+    accepted TEXT,
+    PRIMARY KEY (stream, path)
+) WITHOUT ROWID;
+"""
+VANISHED_BY_DAY = "CREATE INDEX IF NOT EXISTS vanished_by_day ON vanished (stream, day);"
+# The listing is in the temporary table ``listed``. A file that was still being written is not remembered: an instrument
+# may have written it under a temporary name. A file that another day has now has only a new mtime.
+REMEMBER = """
+INSERT OR REPLACE INTO vanished (stream, path, day, size, mtime_ns, sha256, since, accepted)
+SELECT stream, path, day, size, mtime_ns, sha256, unixepoch(), NULL FROM file
+WHERE stream = ? AND side = 'source' AND mtime_ns <= ? AND day IN (SELECT value FROM json_each(?))
+AND path NOT IN (SELECT path FROM listed)
+"""
+FORGET_LISTED = "DELETE FROM vanished WHERE stream = ? AND path IN (SELECT path FROM listed)"
+
+
+class Acceptance(StrEnum):
+    """Why an operator accepts that files are gone."""
+
+    PRUNED = "pruned"
+    LOST = "lost"
+
+
+class VanishedFiles:
+    """The table :data:`VANISHED` in open evidence."""
+
+    def __init__(
+        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
+    ) -> None:
+        """``writing`` opens one transaction of ``db``."""
+        self._db = db
+        self._writing = writing
+
+    def expected(self, stream: str, day: date) -> dict[str, FixityRecord]:
+        """Return the files of a day that the source had, and whose absence nobody has accepted."""
+        return self._records(stream, day, "accepted IS NULL")
+
+    def lost(self, stream: str, day: date) -> dict[str, FixityRecord]:
+        """Return the files of a day that an operator has accepted as lost."""
+        return self._records(stream, day, f"accepted = '{Acceptance.LOST}'")
+
+    def _records(self, stream: str, day: date, where: str) -> dict[str, FixityRecord]:
+        rows = self._db.execute(
+            f"SELECT path, size, mtime_ns, sha256 FROM vanished WHERE stream = ? AND day = ? AND {where} ORDER BY path",
+            (stream, str(day)),
+        )
+        return {path: FixityRecord(FileVersion(size, mtime_ns), sha256) for path, size, mtime_ns, sha256 in rows}
+
+    def accept(self, stream: str, paths: Iterable[str], acceptance: Acceptance) -> None:
+        """Store that an operator accepts that these files are gone."""
+        with self._writing() as db:
+            db.executemany(
+                "UPDATE vanished SET accepted = ? WHERE stream = ? AND path = ?",
+                ((str(acceptance), stream, path) for path in paths),
+            )
+
+    def settle(self, stream: str, day: date) -> None:
+        """Delete what a complete day does not need any more: its finalization lists these files."""
+        with self._writing() as db:
+            db.execute("DELETE FROM vanished WHERE stream = ? AND day = ? AND accepted IS NULL", (stream, str(day)))
+
+    def accept_days(self, stream: str, days: Collection[date]) -> None:
+        """Store that an operator accepts what is missing of these days as pruned."""
+        with self._writing() as db:
+            db.executemany(
+                f"UPDATE vanished SET accepted = '{Acceptance.PRUNED}'"
+                " WHERE stream = ? AND day = ? AND accepted IS NULL",
+                ((stream, str(day)) for day in days),
+            )
