@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import click
@@ -20,13 +21,16 @@ from aurora_cli.verified_day import VerifiedDay, require_day
 from aurora_platform.archive.change_guard import guard_of
 from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
 from aurora_platform.archive.reports import VerifyOutcome
+from aurora_platform.archive.restore import Restoring, WantedFile
 from aurora_platform.archive.selection import raw_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.errors import AuroraError
-from aurora_platform.layout import Layout, raw_group
+from aurora_platform.fs.atomic import Staging
+from aurora_platform.layout import OUTGOING, ArchiveLayout, Layout, raw_group
+from aurora_platform.mirror.publish import publish
 from aurora_platform.mirror.sync import mirror_days
-from aurora_platform.text import Count
+from aurora_platform.text import Count, counted
 from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.repair")
@@ -47,6 +51,8 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
       source, or as in the finalization of the day;
     - wrong local bytes: moved to .quarantine in `paths.raw` and fetched again, if
       source and archive are the same, or source and finalization;
+    - wrong or missing locally, and gone from the source: restored from the
+      archive, if that has the finalized version;
     - wrong local mtime, right bytes: the mtime is corrected;
     - no two sides agree: not changed.
 
@@ -74,7 +80,7 @@ class _Repair(VerifiedDay):
         print_line(
             f"reading every file of {self.name} on {self.day}, at the source, local and in the archive ...", "dim"
         )
-        outcome = self.verify(full=True)
+        outcome = self.verify(full=True, needs_source=False)
         steps = self._plan()
         self._show(steps, outcome, is_applied)
         curable = [step for step in steps if step.kind is not RepairKind.NONE]
@@ -82,14 +88,15 @@ class _Repair(VerifiedDay):
             return len(steps)
         self._set_mtimes([step for step in curable if step.kind is RepairKind.TIME])
         self._fetch([step for step in curable if step.kind is RepairKind.FETCH])
+        self._restore([step for step in curable if step.kind is RepairKind.RESTORE])
         self._send([step for step in curable if step.kind is RepairKind.SEND])
         with Records(self.site).evidence() as evidence:
             evidence.forget_checksums(self.name, [step.path for step in curable])
-        self.verify(full=False)
+        self.verify(full=False, needs_source=False)
         left = self._plan()
         if sends := [step for step in left if step.kind is RepairKind.SEND and step not in curable]:
             self._send(sends)  # what could be sent only after its mtime was set
-            self.verify(full=False)
+            self.verify(full=False, needs_source=False)
             left = self._plan()
         for step in left:
             print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
@@ -138,17 +145,50 @@ class _Repair(VerifiedDay):
     def _lane(self) -> str:
         return f"{REPAIR}{self.name}"
 
+    def _restore(self, steps: Sequence[RepairStep]) -> None:
+        """Fetch these files from the archive, and put those that are right in the place of the local ones."""
+        if not steps:
+            return
+        archive, layout = require_archive(self.site), Layout.of(self.site)
+        root, lane = layout.raw_root(self.name), self._lane
+
+        def put(fetched: Path, path: str) -> None:
+            self._move_away(root, path)
+            publish(fetched, root, path)
+
+        staging = Staging(self.site.paths.raw / OUTGOING, layout.locks, self.site.limits.lock)
+        restoring = Restoring(self.connections.archive_hosts(archive, _LOG), staging, lane)
+        wanted = [
+            WantedFile(step.path, step.right, step.sha256) for step in steps if step.right is not None and step.sha256
+        ]
+        report = restoring.restore(ArchiveLayout.of(archive).raw_root(self.site.streams[self.name]), wanted, put)
+        print_line(f"restored {counted(report.restored, 'file')} from the archive")
+        if self._quarantine.is_dir():
+            print_line(f"the earlier local files are in {self._quarantine}")
+        for path, why in report.failed.items():
+            print_line(f"  not restored: {path}: {why}", "red")
+
+    @cached_property
+    def _quarantine(self) -> Path:
+        """The directory for the local files that this repair moves out of the way; nothing in it is deleted."""
+        stream = self.site.streams[self.name]
+        return Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
+
+    def _move_away(self, root: Path, path: str) -> None:
+        """Move a local file to the quarantine, if there is one."""
+        if os.path.lexists(root / path):
+            target = self._quarantine / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(root / path, target)  # a stream's directory may be on another device
+
     def _fetch(self, steps: Sequence[RepairStep]) -> None:
         """Move these files to the quarantine, and let the mirror fetch them again."""
         if not steps:
             return
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
-        quarantine = Layout.of(self.site).raw_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / stream.raw
         for step in steps:
-            target = quarantine / step.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / step.path, target)  # a stream's directory may be on another device
-        print_line(f"moved {len(steps)} files to {quarantine}")
+            self._move_away(root, step.path)
+        print_line(f"moved {len(steps)} files to {self._quarantine}")
         host = self.site.hosts[stream.host]
         report = mirror_days(
             self.name,

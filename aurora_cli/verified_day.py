@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import click
 
+from aurora_cli.console import print_line
 from aurora_cli.context import require_archive
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
@@ -42,8 +43,11 @@ class VerifiedDay:
     day: date
     connections: Connections
 
-    def verify(self, *, full: bool) -> VerifyOutcome:
-        """Verify the day and copy its finalization to the archive; a place that cannot be read ends the command."""
+    def verify(self, *, full: bool, needs_source: bool = True) -> VerifyOutcome:
+        """Verify the day and copy its finalization to the archive; a place that cannot be read ends the command.
+
+        Without ``needs_source`` a source that cannot be read is only reported.
+        """
         records = Records(self.site)
         outcome = verify_and_publish(
             records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
@@ -52,6 +56,9 @@ class VerifiedDay:
             with records.ledger() as ledger:
                 push_finalizations(records, self.pushing(ledger), self.name, [self.day])
         for side, why in outcome.report.errors.items():
+            if side == "source" and not needs_source:
+                print_line(f"{SIDE_NAMES[side]} cannot be read; only finalizations prove files: {why}", "yellow")
+                continue
             raise click.ClickException(f"{SIDE_NAMES[side]} cannot be read, so no file can be proved right: {why}")
         return outcome
 

@@ -1,5 +1,6 @@
 """Returns access to the three places of a stream: its host, the local tree, and the archive by each of its hosts."""
 
+import logging
 from collections.abc import Sequence
 
 from aurora_platform.archive.verify_days import Place
@@ -9,6 +10,7 @@ from aurora_platform.layout import Side
 from aurora_platform.transport.connections import Connections
 
 _LOCAL = LocalHost(kind="local")
+_LOG = logging.getLogger("aurora.archive")
 
 
 def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Sequence[Place]]:
@@ -26,4 +28,5 @@ def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Seq
 def _place(connections: Connections, host: Host, default_name: str, root: str, prefix: str = "") -> Place:
     """Return the place under the name of its host, or ``default_name`` where the host has none."""
     access = connections.access(host)
-    return Place(access.name or default_name, access.source(), access.hasher(), root, prefix)
+    transfer = access.transfer(_LOG)
+    return Place(access.name or default_name, access.source(), access.hasher(), root, prefix, transfer)

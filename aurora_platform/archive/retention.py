@@ -1,8 +1,9 @@
 """Deletes local copies of raw files that are old enough: the only module where Aurora deletes data.
 
 Off unless the site file sets an age (``retention.raw.<stream>``). Deletes exact files, one by one: the local file and
-its copy in the archive are both read immediately before, its day must be finalized, and each deletion is logged before
-it is done. Directories stay. The mirror does not fetch a deleted file again, even where the source still has it.
+its copy in the archive are both read on this machine immediately before (:mod:`aurora_platform.archive.read_back`), its
+day must be finalized, and each deletion is logged before it is done. The mirror does not fetch a deleted file again,
+even where the source still has it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from tempfile import NamedTemporaryFile
 
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.read_back import ReadBack
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError
-from aurora_platform.fs.atomic import flush
+from aurora_platform.fs.atomic import Staging, flush
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion
-from aurora_platform.layout import verify_lock
+from aurora_platform.layout import OUTGOING, verify_lock
 from aurora_platform.text import Count, counted, human_size
 from aurora_platform.transport.checksums import Checksum
 
@@ -93,6 +95,8 @@ def retire(
     result = RetireReport(dry_run)
     layout = records.layout
     retired_file = layout.finalizations.retired(name)
+    assert archive.transfer is not None  # its files are fetched before the local copies are deleted
+    read_back = ReadBack(archive.transfer, Staging(site.paths.raw / OUTGOING, layout.locks, site.limits.lock), name)
     with records.evidence() as evidence, hold_lock(layout.locks, verify_lock(name), site.limits.lock):
         old = _candidates(records, evidence, name, before, result)
         for batch in _batches(old, site.retention.files_per_run, result):
@@ -101,8 +105,8 @@ def retire(
                     _count(result, path, record)
                 continue
             _refuse_same_directory(name, local, archive)
-            log(f"reading {len(batch)} files, local and in the archive")
-            _delete(name, batch, local, archive, evidence, retired_file, result)
+            log(f"reading {len(batch)} files, local and from the archive")
+            _delete(name, batch, local, archive, read_back, evidence, retired_file, result)
     return result
 
 
@@ -164,13 +168,15 @@ def _delete(
     batch: Sequence[_Candidate],
     local: Place,
     archive: Place,
+    read_back: ReadBack,
     evidence: Evidence,
     retired_file: Path,
     result: RetireReport,
 ) -> None:
     paths = [path for path, _, _ in batch]
     local_read = {checksum.path: checksum for checksum in local.hasher.checksums(local.base, paths)}
-    archive_read = {checksum.path: checksum for checksum in archive.hasher.checksums(archive.base, paths)}
+    versions = {path: record.version for path, _, record in batch}
+    archive_read = {checksum.path: checksum for checksum in read_back.checksums(archive.base, versions)}
     for path, day, record in batch:
         if why := _why_not(record, local_read.get(path), archive_read.get(path)):
             result.keep(path, why)
@@ -189,7 +195,7 @@ def _why_not(record: FixityRecord, local: Checksum | None, archive: Checksum | N
     if local is None or local.sha256 is None:
         return "cannot be read locally"
     if archive is None or archive.sha256 is None:
-        return "cannot be read in the archive"
+        return "cannot be read back from the archive"
     if local.sha256 != record.sha256:
         return "not the version that was verified"
     return None if archive.sha256 == local.sha256 else "DIFFERENT in the archive"

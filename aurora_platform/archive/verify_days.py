@@ -39,7 +39,7 @@ from aurora_platform.layout import SIDE_NAMES, SIDES, Side, raw_group
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
-from aurora_platform.transport.protocols import Hasher, Source
+from aurora_platform.transport.protocols import Hasher, Source, Transfer
 
 _COPIES: tuple[Side, Side] = ("local", "gws")
 _LEDGER_BATCH = 1000  # rows that go into the ledger in one transaction
@@ -57,6 +57,8 @@ class Place:
     """Must exist: a missing root means an unmounted disk, and does not prove that files are missing."""
     below: str = ""
     """The stream's directory below the root, where it need not exist yet."""
+    transfer: Transfer | None = None
+    """Fetches files of the place; None where nobody has to."""
 
     def list(self, directories: Sequence[str], named: Sequence[str] = ()) -> Listing:
         """List the stream's files below the root, relative to the stream's own directory."""

@@ -12,7 +12,7 @@ from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import HostRefusedError, TransferError
 from aurora_platform.text import printable
 from aurora_platform.transport.listing import Listing
-from aurora_platform.transport.protocols import NEW, PARTIAL, TransferResult
+from aurora_platform.transport.protocols import NEW, PARTIAL, Transfer, TransferResult
 from aurora_platform.transport.rsync import VANISHED, write_file_list
 from aurora_platform.transport.ssh_errors import try_ssh_hint
 from aurora_platform.transport.ssh_host import SshAccess
@@ -65,6 +65,10 @@ class SshArchiveHost:
     def list(self, root: str, below: Sequence[str]) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.list`."""
         return self.session.list(root, below)
+
+    def fetching(self) -> Transfer:
+        """See :meth:`aurora_platform.transport.protocols.ArchiveHost.fetching`."""
+        return self.access.transfer(self.log)
 
     def send(
         self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None

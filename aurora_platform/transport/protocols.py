@@ -130,6 +130,10 @@ class ArchiveHost(Protocol):
         """
         ...
 
+    def fetching(self) -> Transfer:
+        """Copies files of the archive to this machine."""
+        ...
+
 
 class HostAccess(Protocol):
     """Access to a host of one kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,10 +15,15 @@ from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.archive.verify_days import Place
+from aurora_platform.config.hosts import LocalHost
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import Side
+from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import LocalSource
+from aurora_platform.transport.local_host import LocalAccess
+from aurora_platform.transport.protocols import Transfer
+from tests.patience import patient
 from tests.site_files import write_site
 
 STREAM = "met"
@@ -89,11 +95,16 @@ class Observatory:
         place.write_bytes(content)
         os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
 
+    def transfer(self) -> Transfer:
+        """rsync between directories of this machine."""
+        bounds = Bounds(self.home / "known_hosts", transfer_seconds=patient(60), stall_seconds=patient(20))
+        return LocalAccess(LocalHost(kind="local"), bounds).transfer(logging.getLogger("tests.archive"))
+
     def places(self) -> dict[Side, Sequence[Place]]:
         return {
             "source": [Place("here", LocalSource(), LocalHasher(), str(self.place("source")))],
             "local": [Place("here", LocalSource(), LocalHasher(), str(self.home / "raw"), "met")],
-            "gws": [Place("far", LocalSource(), LocalHasher(), str(self.home / "far/raw"), "met")],
+            "gws": [Place("far", LocalSource(), LocalHasher(), str(self.home / "far/raw"), "met", self.transfer())],
         }
 
     def verify_and_publish(

@@ -87,14 +87,19 @@ def test_a_local_file_with_changed_bytes_is_reported_and_not_sent_to_an_archive_
     assert not site.place("gws", name).exists()
 
 
-def test_the_repair_plan_reports_that_only_the_archive_has_the_good_copy(site: PushedSite) -> None:
+def test_the_repair_plan_restores_a_damaged_or_deleted_file_from_the_archive(site: PushedSite) -> None:
     name = "0/met_20260305_000.csv"
-    cut(site.place("local", name))
+    for damage in (cut, Path.unlink):
+        damage(site.place("local", name))
+        site.verify_and_publish()
+        with site.records.verification(STREAM, site.places()) as verification:
+            [step] = plan_repair(verification, DAY)
+        assert (step.path, step.kind) == (name, RepairKind.RESTORE)
+        assert step.right == FileVersion.of(site.place("gws", name).stat())
+    site.place("gws", name).unlink()
     site.verify_and_publish()
     with site.records.verification(STREAM, site.places()) as verification:
-        [step] = plan_repair(verification, DAY)
-    assert (step.path, step.kind) == (name, RepairKind.NONE)
-    assert "the archive has the finalized version" in step.why
+        assert [step.kind for step in plan_repair(verification, DAY)] == [RepairKind.NONE]
 
 
 def test_a_late_file_of_a_finalized_day_is_sent_while_a_damaged_one_is_held_back(site: PushedSite) -> None:

@@ -109,10 +109,17 @@ def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_to_an_archive_
     assert archived.read_bytes() == FILES[name]
 
 
-def test_repair_does_nothing_where_a_place_cannot_be_listed(filled: Platform) -> None:
+def test_repair_needs_no_source_where_the_finalization_tells_what_is_right_and_always_the_archive(
+    filled: Platform,
+) -> None:
     flip(filled.home / "gws/raw/met" / VICTIM)
     (filled.home / "instrument").rename(filled.home / "gone")
-    assert "source cannot be read" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
+    output = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert "source cannot be read" in output
+    assert "repaired 1 of 1 files" in output
+    assert (filled.home / "gws/raw/met" / VICTIM).read_bytes() == FILES[VICTIM]
+    (filled.home / "gws/raw").rename(filled.home / "gone too")
+    assert "archive cannot be read" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
 
 
 @pytest.mark.parametrize("day", ["2026-03-03", "2999-01-01"])
@@ -191,6 +198,24 @@ class TestRetire:
         site = load_site(old.home / "site.yaml")
         stream = without_retired_days(site.streams["met"], site.retention.raw["met"], datetime.now(UTC))
         assert stream.start == datetime.now(UTC).date() - timedelta(days=30)
+
+
+def test_repair_restores_local_files_from_the_archive_after_the_source_has_pruned_them(filled: Platform) -> None:
+    names, local = sorted(FILES), filled.home / "raw/met"
+    (filled.home / "instrument").rename(filled.home / "gone")
+    (local / names[0]).write_bytes(b"")
+    (local / names[1]).unlink()
+    flip(local / names[2])
+    flip(filled.home / "gws/raw/met" / names[2])
+    output = filled.aurora("repair", "met", "--day", str(DAY), code=1).output
+    assert output.count("restore from the archive") == 2
+    assert (local / names[0]).read_bytes() == b"", "a dry run restores nothing"
+    output = filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output
+    assert "restored 2 files from the archive" in output
+    assert f"still wrong: {names[2]}" in output
+    assert {name: (local / name).read_bytes() for name in names[:2]} == {name: FILES[name] for name in names[:2]}
+    assert [place.read_bytes() for place in (filled.home / "raw/.quarantine").rglob("*.csv")] == [b""]
+    assert list((filled.home / "raw/.outgoing").iterdir()) == []
 
 
 def change_at_the_source(filled: Platform, names: list[str]) -> None:

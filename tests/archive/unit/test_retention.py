@@ -56,7 +56,7 @@ def test_files_that_the_archive_lacks_stay_and_the_next_verification_withdraws_t
     done = retire_all(observatory)
     assert (done.files, {reason: count.first for reason, count in done.kept.items()}) == (
         len(names) - 2,
-        {"DIFFERENT in the archive": [names[0]], "cannot be read in the archive": [names[1]]},
+        {"DIFFERENT in the archive": [names[0]], "cannot be read back from the archive": [names[1]]},
     )
     assert left(observatory) == sorted(names[:2])
     verdict = observatory.verify_and_publish().report.days[0].verdict
