@@ -18,6 +18,7 @@ from pydantic import Field
 from aurora_assets import asset_keys
 from aurora_assets.archive.checks import (
     REPLACED_PERIOD,
+    copies_can_be_read_back,
     every_place_was_seen,
     finalized_files_stay,
     no_change_is_held_back,
@@ -170,7 +171,10 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             return MaterializeResult(
                 metadata=_push_metadata([report]),
                 data_version=DataVersion(ledger.data_version(archive.name, CORE_PRODUCTS, [])),
-                check_results=[nothing_parked(asset_keys.CORE_PRODUCTS, [report])],
+                check_results=[
+                    nothing_parked(asset_keys.CORE_PRODUCTS, [report]),
+                    copies_can_be_read_back(asset_keys.CORE_PRODUCTS, [report]),
+                ],
             )
 
     return gws_core_products
@@ -281,7 +285,7 @@ def _push_result(
     return MaterializeResult(
         metadata=attach(context, counts, _push_metadata(reports) | rebuilt),
         data_version=DataVersion(common_version(list(versions.values()))),
-        check_results=[nothing_parked(key, reports), *more_checks],
+        check_results=[nothing_parked(key, reports), copies_can_be_read_back(key, reports), *more_checks],
     )
 
 

@@ -13,7 +13,7 @@ from aurora_platform.archive.transfer import PushReport
 from aurora_platform.layout import SIDE_NAMES
 from aurora_platform.text import MOST_NAMED, Count, counted, printable
 
-_PARKED, _STAY = "nothing_parked", "finalized_files_stay"
+_PARKED, _STAY, _READ = "nothing_parked", "finalized_files_stay", "copies_can_be_read_back"
 REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
 _GAPS, _SEEN, _HELD = "no_settled_gap", "every_place_was_seen", "no_change_is_held_back"
@@ -28,6 +28,8 @@ _CHECKS = {
     "the changes (`aurora accept`).",
     _PARKED: "Aurora has not given up any file. A failure names the files that could not be copied "
     "`archive.max_attempts` times (*parked*). They are tried again when they change, or by `aurora ledger --retry`.",
+    _READ: "The files that the push fetched again from the archive (`archive.read_back`) have the bytes that were sent, "
+    "as this machine reads them. A failure names the files. They count as not copied, and are sent again.",
     _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
     "names the replaced files and where their earlier versions are kept. (A damaged local file is not pushed; the "
     "check no_settled_gap reports it.)",
@@ -41,12 +43,12 @@ def verify_specs(key: AssetKey) -> list[AssetCheckSpec]:
 
 def push_specs(key: AssetKey) -> list[AssetCheckSpec]:
     """The checks of every push."""
-    return _specs(key, _PARKED)
+    return _specs(key, _PARKED, _READ)
 
 
 def raw_push_specs(key: AssetKey) -> list[AssetCheckSpec]:
     """The checks of a stream's push."""
-    return _specs(key, _PARKED, _STAY)
+    return _specs(key, _PARKED, _READ, _STAY)
 
 
 def _specs(key: AssetKey, *names: str) -> list[AssetCheckSpec]:
@@ -87,6 +89,32 @@ def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckRe
         if parked.total
         else "no file is parked",
         metadata={"parked": parked.total} | ({"first": "; ".join(parked.first)} if parked.first else {}),
+    )
+
+
+def copies_can_be_read_back(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
+    """Whether the files that were read back from the archive are as they were sent."""
+    wrong = Count.sum_of(report.read_back_wrong for report in reports)
+    failed = Count.sum_of(report.read_back_failed for report in reports)
+    files = sum(report.read_back for report in reports)
+    description = f"{counted(files, 'file')} read back, as sent" if files else "no new file to read back"
+    if wrong.total:
+        description = (
+            f"{wrong.total} of {counted(files, 'file')} read back are not as sent, the first: {wrong.first[0]}"
+        )
+    elif failed.total:
+        description = f"copied files could not be read back: {failed.first[0]}"
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_READ,
+        passed=not (wrong.total or failed.total),
+        severity=AssetCheckSeverity.ERROR if wrong.total else AssetCheckSeverity.WARN,
+        description=description,
+        metadata={
+            "read_back": files,
+            "read_back_bytes": sum(report.read_back_bytes for report in reports),
+            "wrong": wrong.total,
+        },
     )
 
 

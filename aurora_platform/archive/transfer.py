@@ -93,16 +93,29 @@ class PushReport:
     notes: Annotated[tuple[str, ...], RARE]
     literal_bytes: int = 0
     matched_bytes: int = 0
+    read_back: Annotated[int, RARE] = 0
+    """Copied files that were fetched again and hashed here."""
+    read_back_bytes: int = 0
+    read_back_wrong: Annotated[Count, RARE] = field(default_factory=Count)
+    """Files of which the archive has other bytes, by this machine's own reading."""
+    read_back_failed: Annotated[Count, RARE] = field(default_factory=Count)
+    """Samples that could not be fetched, each with the error."""
 
     @classmethod
     def sum_of(cls, reports: Sequence[PushReport]) -> PushReport:
         """Several pushes as one report."""
         added: dict[str, Any] = {
             name: sum(getattr(report, name) for report in reports)
-            for name in ("seen", "files", "bytes", "seconds", "unchanged", "literal_bytes", "matched_bytes")
+            for name in (
+                *("seen", "files", "bytes", "seconds", "unchanged", "literal_bytes", "matched_bytes"),
+                *("read_back", "read_back_bytes"),
+            )
         } | {
             name: Count.sum_of(getattr(report, name) for report in reports)
-            for name in ("unsettled", "failed", "parked", "refused", "held", "replaced", "left_out")
+            for name in (
+                *("unsettled", "failed", "parked", "refused", "held", "replaced", "left_out"),
+                *("read_back_wrong", "read_back_failed"),
+            )
         }
         return cls(
             host=", ".join(sorted({report.host for report in reports if report.host})) or None,

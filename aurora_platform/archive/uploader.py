@@ -17,6 +17,7 @@ from itertools import batched
 from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.read_back import SampledReadBack
 from aurora_platform.archive.replace_vouched import ReplacingTransfers, list_files
 from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tree
@@ -109,6 +110,8 @@ class _Push:
             self.archive, self.ledger, self.request.lane, self.request.only is not None, self.log
         )
         self.roots = ArchiveLayout.of(self.archive).roots
+        private = Staging(self.request.outgoing, self.locks, self.wait)
+        self.read_back = SampledReadBack(self.archive.read_back, private, self.request.lane)
         self.notes: list[str] = []
 
     def _work_directory(self, root: str) -> str:
@@ -223,7 +226,7 @@ class _Push:
             by_root.setdefault(file.root, []).append(file)
         for root, files in by_root.items():
             result, listed = self._send_by_first_host(root, files, tree, send)
-            self._record(files, result, listed, tree)
+            self._record(root, files, result, listed, tree)
         remove(tree)
 
     def _build_upload_tree(self, part: Sequence[tuple[str, Item]], tree: Path) -> list[_StagedFile]:
@@ -301,15 +304,20 @@ class _Push:
 
     def _record(
         self,
+        root: str,
         files: Sequence[_StagedFile],
         result: TransferResult,
         listed: Mapping[str, ScannedEntry[str]],
         tree: Path,
     ) -> None:
         """Record which files the archive has in the version that was sent, and which failed."""
-        copied, errors = [], []
+        copied, errors = list[ScannedEntry[str]](), []
+        wrong = self._read_back(root, files, listed, tree)
         for file in files:
             found, item = listed.get(file.path), file.item
+            if why := wrong.get(file.path):
+                errors.append((item.remote_path, why))
+                continue
             if not _is_unchanged(self._subtree(tree, file.root) / file.path, item):
                 self.unsettled.add(item.local_path)  # written in place meanwhile: the sent version is unknown
             elif found and found.version.same_as(item.version):
@@ -325,6 +333,24 @@ class _Push:
             self.notes.append("local files vanished while they were sent (rsync's exit code 24)")
         self.notes += result.messages
         self._fail(errors)
+
+    def _read_back(
+        self,
+        root: str,
+        files: Sequence[_StagedFile],
+        listed: Mapping[str, ScannedEntry[str]],
+        tree: Path,
+    ) -> dict[str, str]:
+        """Read a sample of the files back that the archive lists as they were sent; returns what is wrong, by path."""
+        sent = self._subtree(tree, root)
+        arrived = {
+            file.path: found.version
+            for file in files
+            if (found := listed.get(file.path)) is not None
+            and found.version.same_as(file.item.version)
+            and _is_unchanged(sent / file.path, file.item)
+        }
+        return self.read_back.check(self.hosts[0].fetching(), root, sent, arrived)
 
     def _fail(self, errors: Sequence[tuple[str, str]]) -> None:
         parked = self.ledger.mark_failed(self.archive.name, errors, self.archive.max_attempts)
@@ -365,6 +391,10 @@ class _Push:
                 replaced=self.replacing.replaced,
                 kept_in=tuple(self.replacing.kept_in),
                 left_out=self.request.left_out,
+                read_back=self.read_back.files,
+                read_back_bytes=self.read_back.bytes,
+                read_back_wrong=self.read_back.wrong,
+                read_back_failed=self.read_back.failed,
                 notes=tuple([*self.replacing.notes, *self.notes][:_MAX_NOTES]),
                 literal_bytes=self.literal,
                 matched_bytes=self.matched,

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.config.types import Bound, Cron, Duration, Name, RemotePath, Settings
+from aurora_platform.config.types import Bound, Cron, Duration, Name, Percentage, RemotePath, Settings
 from aurora_platform.layout import ArchiveLayout
 
 
@@ -27,6 +27,8 @@ class Archive(Settings):
     """A younger file need not have a local copy yet."""
     pending: Duration = timedelta(minutes=45)
     """A younger file need not be in the archive yet."""
+    read_back: Percentage = Field("1%", validate_default=True)
+    """How many of the newly copied files are fetched again and hashed here, at least one per push; 0%: none."""
     scrub: Bound = timedelta(days=90)
     """Each file is read again, on every side, at least this often."""
     prune_after: Annotated[Bound, Field(ge=timedelta(days=1))] = timedelta(days=7)

@@ -187,6 +187,19 @@ class Settings(BaseModel):
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
 Bound = Annotated[Duration, AfterValidator(_bound)]
+
+
+def _percent(value: object) -> float:
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%", value) if isinstance(value, str) else None
+    if match is None or float(match[1]) > 100:
+        raise ValueError("must be a percentage from 0% to 100%, as in 1%")
+    return float(match[1]) / 100
+
+
+Percentage = Annotated[
+    float, BeforeValidator(_percent), PlainSerializer(lambda value: f"{value * 100:g}%", when_used="json")
+]
+"""A share from 0 to 1, which a site file gives in percent."""
 Free = Annotated[str, BeforeValidator(_free)]
 """How much of a disk stays free."""
 TickBound = Annotated[Bound, AfterValidator(_tick_bound)]

@@ -29,6 +29,7 @@ NEXT_STEPS = {
     "every_closed_hour_has_one": "materialize wxcam/catalog for that day, then {asset} for the hours",
     "times_match_catalog": "delete that day's directory below wxcam.zarr and materialize {asset} for that day",
     "nothing_parked": "run aurora ledger: it lists files and reasons; remove the cause, then run aurora ledger --retry",
+    "copies_can_be_read_back": "run aurora audit; tell the owner of the archive which files came back with other bytes",
     "finalized_files_stay": "compare both versions: the check names the path of the earlier one; docs/archive.md",
     "no_settled_gap": "run aurora repair {stream} --day D: it shows what is wrong and how to repair it",
     "no_change_is_held_back": "run aurora accept {stream} --day D: it shows both versions; is the host all right?",

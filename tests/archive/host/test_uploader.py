@@ -27,7 +27,7 @@ from aurora_platform.errors import BusyError, LedgerError, TransferError
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import same_mtime
 from aurora_platform.layout import ArchiveLayout, Layout
-from aurora_platform.transport.protocols import ArchiveHost, TransferResult
+from aurora_platform.transport.protocols import ArchiveHost, Transfer, TransferResult
 from aurora_platform.transport.ssh_host import SshAccess
 from aurora_simulator.ssh_server import SshServer
 from tests.archive.parts import (
@@ -78,7 +78,7 @@ def test_without_changes_no_file_is_sent_and_no_host_is_contacted(
     assert logins(servers) == before
 
 
-def test_a_push_needs_one_rsync_login_for_any_number_of_files(
+def test_a_push_of_any_number_of_files_needs_one_login_to_send_them_and_one_to_read_some_back(
     observatory: Observatory, servers: list[SshServer]
 ) -> None:
     observatory.push_raw()
@@ -87,7 +87,7 @@ def test_a_push_needs_one_rsync_login_for_any_number_of_files(
     before = logins(servers)
     write_raw(observatory, {f"{n % 7}/20260305_{n:0100}.csv": b"x" for n in range(700)})
     assert observatory.push_raw().files == 700
-    assert logins(servers) == before + 1
+    assert logins(servers) == before + 2
 
 
 def test_a_file_that_is_deleted_locally_stays_in_the_archive(observatory: Observatory) -> None:
@@ -319,6 +319,9 @@ class Losing:
 
     def list(self, root: str, below: Sequence[str]) -> Any:
         return self.host.list(root, below)
+
+    def fetching(self) -> Transfer:
+        return self.host.fetching()
 
     def send(self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path) -> TransferResult:
         result = self.host.send(upload_tree, paths, root, work, lock)
