@@ -28,8 +28,8 @@ _CHECKS = {
     "the changes (`aurora accept`).",
     _PARKED: "Aurora has not given up any file. A failure names the files that could not be copied "
     "`archive.max_attempts` times (*parked*). They are tried again when they change, or by `aurora ledger --retry`.",
-    _READ: "The files that the push fetched again from the archive (`archive.read_back`) have the bytes that were sent, "
-    "as this machine reads them. A failure names the files. They count as not copied, and are sent again.",
+    _READ: "The files that the push fetched again from the archive (`archive.read_back`) have the bytes that it sent. "
+    "A failure names the files. They count as not copied, and are sent again.",
     _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
     "names the replaced files and where their earlier versions are kept. (A damaged local file is not pushed; the "
     "check no_settled_gap reports it.)",
