@@ -11,6 +11,7 @@ from dagster import AssetCheckKey, AssetKey, AssetSelection, define_asset_job
 from aurora_assets.asset_keys import (
     CATALOG,
     CORE_PRODUCTS,
+    RESTORE_DRILL,
     WXCAM_PRODUCTS,
     gws_raw_key,
     manifests_key,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 CHECK_JOB = "check_mirrors"
 CORE_JOB = "push_core_products"
+DRILL_JOB = "restore_drill"
 HEALTH_JOB = "health"
 HOURS_JOB = f"{WXCAM}_hours"
 # Checks of the selected assets run in the same run.
@@ -98,6 +100,8 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
             f"Archive: verifies one UTC day of {name} at all three places; writes the proof of a complete day."
         )
         all_jobs += [_job(push_job_name(name), push, push_text), _job(verify_job_name(name), verify, verify_text)]
+    text = "Archive: restores a random finalized day as a test, and compares it with its manifest."
+    all_jobs.append(_job(DRILL_JOB, AssetSelection.assets(RESTORE_DRILL), text))
     if WXCAM in site.streams:
         text = "Archive: copies one UTC day of the sky camera's videos, thumbnails and catalogue to the archive."
         all_jobs.append(_job(push_job_name(layout.WXCAM_PRODUCTS), AssetSelection.assets(WXCAM_PRODUCTS), text))

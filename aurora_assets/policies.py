@@ -73,6 +73,7 @@ POLICIES = {
     "gws_raw": Policy("gws", {"file"}, _warn_when_stale, _when_an_old_day_changed),
     "wxcam_products": Policy("gws", {"file"}, None, _when_an_old_day_changed),
     "core_products": Policy("gws", {"file"}),
+    "restore_drill": Policy("gws", {"report"}),
     "manifests": Policy("manifests", {"table"}, None, _when_an_old_day_changed),
     "health": Policy("ops", {"report", "json"}),
     "alerts": Policy("ops", {"report"}),

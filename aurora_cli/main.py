@@ -38,6 +38,10 @@ VERBS = {
     "accept": Verb(
         "aurora_cli.accept:accept", "Accept changes or losses of finished days, which Aurora does not accept by itself."
     ),
+    "drill": Verb(
+        "aurora_cli.drill:drill_command",
+        "Restore a finalized day from the archive as a test: fetch it, and compare every file with its manifest.",
+    ),
     "prune": Verb(
         "aurora_cli.prune:prune",
         "Show what could be pruned on the instrument hosts, and why the rest may not be.",

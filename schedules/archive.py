@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 
 from aurora_assets import run_tags
-from aurora_assets.jobs import CORE_JOB, push_job_name, verify_job_name
+from aurora_assets.jobs import CORE_JOB, DRILL_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import consecutive_ranges, live_days
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform import archive
@@ -35,7 +35,22 @@ def archive_schedules(site: Site) -> list[ScheduleDefinition]:
     schedules.append(_push_core(site))
     if WXCAM in site.streams:
         schedules.append(_push_camera(site))
+    if site.archive.restore_drill is not None:
+        schedules.append(_restore_drill(site, site.archive.restore_drill))
     return schedules
+
+
+def _restore_drill(site: Site, cron: str) -> ScheduleDefinition:
+    text = "Restores a random finalized day from the archive as a test, and compares it with its manifest."
+
+    @aurora_schedule(site, DRILL_JOB, cron, job=DRILL_JOB, description=text)
+    def restore_drill(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        if has_unfinished(context.instance, DRILL_JOB):
+            return SkipReason("an earlier drill has not ended")
+        tags = run_tags.archive(run_tags.EVIDENCE, "restore_drill", "drill", old=True)
+        return RunRequest(run_key=f"{DRILL_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)
+
+    return restore_drill
 
 
 def _push_raw(site: Site, name: str) -> ScheduleDefinition:

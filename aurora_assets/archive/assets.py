@@ -18,6 +18,7 @@ from pydantic import Field
 from aurora_assets import asset_keys
 from aurora_assets.archive.checks import (
     REPLACED_PERIOD,
+    a_day_can_be_restored,
     copies_can_be_read_back,
     every_place_was_seen,
     finalized_files_stay,
@@ -26,6 +27,7 @@ from aurora_assets.archive.checks import (
     nothing_parked,
     push_specs,
     raw_push_specs,
+    restore_drill_spec,
     verify_specs,
 )
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
@@ -81,7 +83,7 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
         return []
     assets = [_raw_copy(site, archive, name) for name in site.streams]
     assets += [_manifests(site, archive, name) for name in site.streams]
-    assets.append(_core_products(site, archive))
+    assets += [_core_products(site, archive), _restore_drill(site, archive)]
     if WXCAM in site.streams:
         assets.append(_camera_products(site, archive))
     return assets
@@ -178,6 +180,39 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             )
 
     return gws_core_products
+
+
+def _restore_drill(site: Site, archive: Archive) -> AssetsDefinition:
+    @aurora_asset(
+        asset_keys.RESTORE_DRILL,
+        deps=[manifests_key(name) for name in site.streams],
+        pool="restore_drill",
+        place=Layout.of(site).restore_drill,
+        retry_policy=None,  # its failure is the result; the next drill takes another day
+        metadata={"started_by": "schedule restore_drill"},
+        check_specs=[restore_drill_spec(asset_keys.RESTORE_DRILL)],
+    )
+    def gws_restore_drill(context: AssetExecutionContext, archive_hosts: ArchiveHostsResource) -> MaterializeResult:
+        """A test restoration: a random finalized day, fetched from the archive and compared with its manifest.
+
+        The files are fetched a part at a time into a private directory, hashed on this machine and deleted again.
+        """
+        records = archiving.stores.Records(site)
+        hosts = archive_hosts.of(archive, context.log)
+        report = archiving.restore_drill.drill(records, hosts, log=context.log.info)
+        context.log.info(report.summary())
+        last = archiving.restore_drill.read_history(records.layout.restore_drill).last_success
+        return MaterializeResult(
+            metadata={
+                "summary": report.summary(),
+                **metadata_of(report),
+                "last_success": last.at if last else "never",
+                "last_success_day": f"{last.stream} {last.day}" if last else "none",
+            },
+            check_results=[a_day_can_be_restored(asset_keys.RESTORE_DRILL, report)],
+        )
+
+    return gws_restore_drill
 
 
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:

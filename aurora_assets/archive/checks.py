@@ -9,6 +9,7 @@ from aurora_assets.metadata import Metadata, table
 from aurora_platform.archive.change_rule import MOST_OF_DAY, ChangeState, Decision
 from aurora_platform.archive.replacement_log import Replaced
 from aurora_platform.archive.reports import VerifyReport
+from aurora_platform.archive.restore_drill import DrillReport
 from aurora_platform.archive.transfer import PushReport
 from aurora_platform.layout import SIDE_NAMES
 from aurora_platform.text import MOST_NAMED, Count, counted, printable
@@ -17,6 +18,7 @@ _PARKED, _STAY, _READ = "nothing_parked", "finalized_files_stay", "copies_can_be
 REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
 _GAPS, _SEEN, _HELD = "no_settled_gap", "every_place_was_seen", "no_change_is_held_back"
+_RESTORED = "a_day_can_be_restored"
 
 _CHECKS = {
     _GAPS: "No file is missing or different, local or in the archive (size, mtime, SHA-256). Files that still change "
@@ -30,6 +32,8 @@ _CHECKS = {
     "`archive.max_attempts` times (*parked*). They are tried again when they change, or by `aurora ledger --retry`.",
     _READ: "The files that the push fetched again from the archive (`archive.read_back`) have the bytes that it sent. "
     "A failure names the files. They count as not copied, and are sent again.",
+    _RESTORED: "A finalized day was fetched from the archive, and every file is as it was finalized. A failure names "
+    "the day, and the files or the error.",
     _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
     "names the replaced files and where their earlier versions are kept. (A damaged local file is not pushed; the "
     "check no_settled_gap reports it.)",
@@ -49,6 +53,24 @@ def push_specs(key: AssetKey) -> list[AssetCheckSpec]:
 def raw_push_specs(key: AssetKey) -> list[AssetCheckSpec]:
     """The checks of a stream's push."""
     return _specs(key, _PARKED, _READ, _STAY)
+
+
+def restore_drill_spec(key: AssetKey) -> AssetCheckSpec:
+    """The check of the restore drill."""
+    return _specs(key, _RESTORED)[0]
+
+
+def a_day_can_be_restored(key: AssetKey, report: DrillReport) -> AssetCheckResult:
+    """Whether the archive gave a finalized day back; passes where no day is finalized yet."""
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_RESTORED,
+        passed=report.is_success or (report.day is None and not report.error),
+        severity=AssetCheckSeverity.ERROR,
+        description=report.summary(),
+        metadata={"restored_files": report.files, "wrong": report.wrong.total}
+        | table("wrong_first", ({"file": name} for name in report.wrong.first)),
+    )
 
 
 def _specs(key: AssetKey, *names: str) -> list[AssetCheckSpec]:

@@ -102,8 +102,8 @@ class SourceChanges:
         for decision in decisions:
             change = decision.change
             stored = earlier.get(change.path)
-            is_known = stored is not None and stored.change.version == change.version
-            since = (self.since(stream, change.path) if is_known else None) or now
+            is_stored = stored is not None and stored.change.version == change.version
+            since = (self.since(stream, change.path) if is_stored else None) or now
             self._db.execute(
                 "INSERT OR REPLACE INTO source_change VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (

@@ -40,6 +40,8 @@ class Archive(Settings):
     push_core: Cron = "*/10 * * * *"
     push_wxcam: Cron = "*/30 * * * *"
     verify: Cron = "2-59/10 * * * *"  # after the push of the same five minutes has begun
+    restore_drill: Cron | None = "17 3 * * 0"
+    """When a random finalized day is fetched and compared with its manifest; null: never."""
     verify_at_least: Bound = timedelta(minutes=20)
     """The newest days are verified again after this time, even if no local file has changed."""
 

@@ -30,6 +30,7 @@ NEXT_STEPS = {
     "times_match_catalog": "delete that day's directory below wxcam.zarr and materialize {asset} for that day",
     "nothing_parked": "run aurora ledger: it lists files and reasons; remove the cause, then run aurora ledger --retry",
     "copies_can_be_read_back": "run aurora audit; tell the owner of the archive which files came back with other bytes",
+    "a_day_can_be_restored": "run aurora drill for the stream and day of the check; then aurora repair for that day",
     "finalized_files_stay": "compare both versions: the check names the path of the earlier one; docs/archive.md",
     "no_settled_gap": "run aurora repair {stream} --day D: it shows what is wrong and how to repair it",
     "no_change_is_held_back": "run aurora accept {stream} --day D: it shows both versions; is the host all right?",

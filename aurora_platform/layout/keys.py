@@ -25,6 +25,8 @@ REGISTERED = "registered"
 
 CORE_PRODUCTS_KEY, WXCAM_PRODUCTS_KEY = f"gws/{CORE_PRODUCTS}", f"gws/{WXCAM_PRODUCTS}"
 
+RESTORE_DRILL_KEY = "gws/restore_drill"
+
 Side = Literal["source", "local", "gws"]
 SIDES: tuple[Side, ...] = ("source", "local", "gws")
 """The sides of the evidence and the manifests: the instrument host, this machine, the archive."""

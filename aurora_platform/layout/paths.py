@@ -120,6 +120,11 @@ class Layout:
         return self.state / "reconcile" / f"{stream}.json"
 
     @property
+    def restore_drill(self) -> Path:
+        """The results of the last restore drills (:mod:`aurora_platform.archive.restore_drill`)."""
+        return self.state / "restore_drill.json"
+
+    @property
     def raw_quarantine(self) -> Path:
         return self.raw / QUARANTINE
 
