@@ -61,5 +61,7 @@ def _show(archive: Archive, ledger: Ledger) -> None:
             for c in ledger.counts(archive.name)
         ],
     )
+    for name, files in ledger.count_unknown(archive.name).items():
+        print_line(f"  {counted(files, 'file')} registered for {name!r}, which is not the archive of this site", "red")
     for row in ledger.parked(archive.name)[:50]:
         print_line(f"  parked after {counted(row.attempts, 'attempt')}: {row.remote_path}: {row.last_error}", "yellow")

@@ -1,6 +1,6 @@
 """Checks of the archive's assets. They report the findings of the run that pushed or verified; they change nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
@@ -99,17 +99,25 @@ def finalized_files_stay(key: AssetKey, replaced: Sequence[Replaced]) -> AssetCh
     )
 
 
-def nothing_parked(key: AssetKey, reports: Sequence[PushReport]) -> AssetCheckResult:
-    """Whether no file is parked."""
+def nothing_parked(
+    key: AssetKey, reports: Sequence[PushReport], of_other_archives: Mapping[str, int] | None = None
+) -> AssetCheckResult:
+    """Whether no file is parked, and none is registered for an archive that the site does not have."""
     parked = Count.sum_of(report.parked for report in reports)
+    problems = [
+        f"{counted(files, 'file')} registered for {name!r}, which is not the archive of this site"
+        for name, files in (of_other_archives or {}).items()
+    ]
+    if parked.total:
+        problems.append(
+            f"{counted(parked.total, 'file')} parked, the first: {parked.first[0]}; `aurora ledger` lists them"
+        )
     return AssetCheckResult(
         asset_key=key,
         check_name=_PARKED,
-        passed=not parked.total,
+        passed=not problems,
         severity=AssetCheckSeverity.WARN,
-        description=f"{counted(parked.total, 'file')} parked, the first: {parked.first[0]}; `aurora ledger` lists them"
-        if parked.total
-        else "no file is parked",
+        description="; ".join(problems) or "no file is parked",
         metadata={"parked": parked.total} | ({"first": "; ".join(parked.first)} if parked.first else {}),
     )
 

@@ -135,7 +135,7 @@ class Ledger(Database):
     def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
         self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
 
-    def add_file(self, local_path: str | os.PathLike[str], remote_path: str, archive: str) -> None:
+    def add_file(self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], archive: str) -> None:
         """Register a file of another program; the next push of the small products copies it.
 
         Parameters
@@ -152,17 +152,44 @@ class Ledger(Database):
         OSError
             Where the file does not exist.
         LedgerError
-            Where it is not a regular file, or the remote path is not allowed.
+            Where it is not a regular file, the remote path is not allowed, or no push ever used an archive of that
+            name.
         """
-        path = Path(local_path).absolute()
+        path, remote = Path(local_path).absolute(), os.fspath(remote_path)
         status = path.lstat()
         if not path.is_file() or path.is_symlink():
             raise LedgerError(f"{path}: not a regular file")
-        if not remote_path.startswith("/") or not _is_plain(remote_path):
-            raise LedgerError(
-                f"{remote_path!r}: must be an absolute path without '..', empty parts or control characters"
-            )
-        self.offer(archive, REGISTERED, [Item(str(path), remote_path, FileVersion.of(status))])
+        if not isinstance(remote, str) or not remote.startswith("/") or not _is_plain(remote):
+            raise LedgerError(f"{remote!r}: must be an absolute path without '..', empty parts or control characters")
+        if archive not in self.archives:
+            names = ", ".join(self.archives) or "none yet: the first push, or `aurora ledger`, makes them known"
+            raise LedgerError(f"{archive!r}: not an archive of this ledger ({names})")
+        self.offer(archive, REGISTERED, [Item(str(path), remote, FileVersion.of(status))])
+
+    @property
+    def archives(self) -> list[str]:
+        """The archives that the site files of this ledger have named."""
+        names = [name for (name,) in self._db.execute("SELECT value FROM meta WHERE key GLOB 'archive/*' ORDER BY key")]
+        # A ledger of the version before has no such names, and files of one archive.
+        return names or [
+            name
+            for (name,) in self._db.execute("SELECT archive FROM file WHERE file_group != ? LIMIT 1", (REGISTERED,))
+        ]
+
+    def add_archive(self, archive: str) -> None:
+        """Store that a site file names this archive; files may be registered for it from now on."""
+        if archive not in self.archives:
+            with self._writing() as db:
+                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"archive/{archive}", archive))
+
+    def count_unknown(self, archive: str) -> dict[str, int]:
+        """Return name -> registered files of other archives than this one, which no push of the site copies."""
+        rows = self._db.execute(
+            "SELECT archive, count(*) FROM file WHERE archive != ? AND file_group = ? AND copied_at IS NULL"
+            " GROUP BY archive",
+            (archive, REGISTERED),
+        )
+        return dict(rows.fetchall())
 
     def offer(self, archive: str, group: str, items: Iterable[Item]) -> None:
         """Put files into the queue; a file that has a row in this version keeps it unchanged."""

@@ -38,7 +38,9 @@ class Records:
 
     def ledger(self) -> Ledger:
         open_state(self.layout.state)
-        return Ledger(self.layout.ledger)
+        ledger = Ledger(self.layout.ledger)
+        ledger.add_archive(self.archive.name)
+        return ledger
 
     def evidence(self) -> Evidence:
         open_state(self.layout.state)

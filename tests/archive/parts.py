@@ -92,7 +92,9 @@ class Observatory:
         return self.connections.but(**bounds).archive_hosts(self.archive, LOG)
 
     def ledger(self) -> Ledger:
-        return Ledger(Layout.of(self.site).ledger)
+        ledger = Ledger(Layout.of(self.site).ledger)
+        ledger.add_archive("gws")
+        return ledger
 
     def row(self, remote_path: Path) -> Row | None:
         with self.ledger() as ledger:

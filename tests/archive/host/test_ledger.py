@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -169,10 +169,31 @@ def test_an_acquisition_program_registers_its_own_files(path: Path, tmp_path: Pa
     file.write_bytes(b"content")
     os.utime(file, ns=(1, 1_780_000_000_123_456_789))
     with Ledger(path) as ledger:
+        ledger.add_archive("gws")
         ledger.add_file(file, "/gws/raw/run.dat", "gws")
+        ledger.add_file(file, PurePosixPath("/gws/raw/run.dat"), "gws")
         assert ledger.to_send("gws", REGISTERED) == [
             Item(str(file), "/gws/raw/run.dat", FileVersion(7, 1_780_000_000_123_456_789))
         ]
+
+
+def test_a_file_cannot_be_registered_for_an_archive_that_no_site_names(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Ledger(path) as ledger:
+        with pytest.raises(LedgerError, match=r"'gws': not an archive of this ledger \(none yet"):
+            ledger.add_file(tmp_path / "file", "/gws/x", "gws")
+        ledger.add_archive("gws")
+        with pytest.raises(LedgerError, match=r"'typo': not an archive of this ledger \(gws"):
+            ledger.add_file(tmp_path / "file", "/gws/x", "typo")
+
+
+def test_a_ledger_of_the_version_before_has_the_archive_of_its_rows(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Ledger(path) as ledger:
+        ledger.offer("gws", "raw/met", [item("1")])
+        ledger.offer("typo", REGISTERED, [item("2")])
+        assert ledger.archives == ["gws"]
+        assert ledger.count_unknown("gws") == {"typo": 1}
 
 
 @pytest.mark.parametrize("remote", ["relative", "", "/a/../b", "/a//b", "/a/./b", "/a/b/", "/a\nb", "/a/\x00"])
