@@ -12,6 +12,7 @@ from aurora_assets.asset_keys import (
     CATALOG,
     CORE_PRODUCTS,
     RESTORE_DRILL,
+    RETENTION,
     WXCAM_PRODUCTS,
     gws_raw_key,
     manifests_key,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 CHECK_JOB = "check_mirrors"
 CORE_JOB = "push_core_products"
-DRILL_JOB = "restore_drill"
+DRILL_JOB, RETIRE_JOB = "restore_drill", "retire"
 HEALTH_JOB = "health"
 HOURS_JOB = f"{WXCAM}_hours"
 # Checks of the selected assets run in the same run.
@@ -102,6 +103,9 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
         all_jobs += [_job(push_job_name(name), push, push_text), _job(verify_job_name(name), verify, verify_text)]
     text = "Archive: restores a random finalized day as a test, and compares it with its manifest."
     all_jobs.append(_job(DRILL_JOB, AssetSelection.assets(RESTORE_DRILL), text))
+    if site.retention.raw:
+        text = "Retention: deletes old local copies, each after its copy in the archive was read back."
+        all_jobs.append(_job(RETIRE_JOB, AssetSelection.assets(RETENTION), text))
     if WXCAM in site.streams:
         text = "Archive: copies one UTC day of the sky camera's videos, thumbnails and catalogue to the archive."
         all_jobs.append(_job(push_job_name(layout.WXCAM_PRODUCTS), AssetSelection.assets(WXCAM_PRODUCTS), text))

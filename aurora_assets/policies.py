@@ -74,6 +74,7 @@ POLICIES = {
     "wxcam_products": Policy("gws", {"file"}, None, _when_an_old_day_changed),
     "core_products": Policy("gws", {"file"}),
     "restore_drill": Policy("gws", {"report"}),
+    "retention": Policy("gws", {"report"}),
     "manifests": Policy("manifests", {"table"}, None, _when_an_old_day_changed),
     "health": Policy("ops", {"report", "json"}),
     "alerts": Policy("ops", {"report"}),

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 
 from aurora_assets import run_tags
-from aurora_assets.jobs import CORE_JOB, DRILL_JOB, push_job_name, verify_job_name
+from aurora_assets.jobs import CORE_JOB, DRILL_JOB, RETIRE_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import consecutive_ranges, live_days
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform import archive
@@ -37,7 +37,22 @@ def archive_schedules(site: Site) -> list[ScheduleDefinition]:
         schedules.append(_push_camera(site))
     if site.archive.restore_drill is not None:
         schedules.append(_restore_drill(site, site.archive.restore_drill))
+    if site.retention.raw and site.retention.schedule is not None:
+        schedules.append(_retention(site, site.retention.schedule))
     return schedules
+
+
+def _retention(site: Site, cron: str) -> ScheduleDefinition:
+    text = "Deletes old local copies (retention in the site file), each after its copy in the archive was read back."
+
+    @aurora_schedule(site, RETIRE_JOB, cron, job=RETIRE_JOB, description=text)
+    def retire(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        if has_unfinished(context.instance, RETIRE_JOB):
+            return SkipReason("an earlier retention run has not ended")
+        tags = run_tags.archive(run_tags.EVIDENCE, "retention", "retention", old=True)
+        return RunRequest(run_key=f"{RETIRE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)
+
+    return retire
 
 
 def _restore_drill(site: Site, cron: str) -> ScheduleDefinition:

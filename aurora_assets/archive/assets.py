@@ -32,13 +32,14 @@ from aurora_assets.archive.checks import (
 )
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import Metadata, attach, column_schema, common_version, coverage, metadata_of
+from aurora_assets.metadata import Metadata, attach, column_schema, common_version, coverage, metadata_of, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import archive as archiving
 from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest import COLUMNS as MANIFEST_COLUMNS
 from aurora_platform.archive.transfer import PushReport
+from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
@@ -86,6 +87,8 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
     assets += [_core_products(site, archive), _restore_drill(site, archive)]
     if WXCAM in site.streams:
         assets.append(_camera_products(site, archive))
+    if site.retention.raw:
+        assets.append(_retention(site))
     return assets
 
 
@@ -213,6 +216,41 @@ def _restore_drill(site: Site, archive: Archive) -> AssetsDefinition:
         )
 
     return gws_restore_drill
+
+
+def _retention(site: Site) -> AssetsDefinition:
+    ages = ", ".join(f"{name} {format_duration(age)}" for name, age in site.retention.raw.items())
+
+    @aurora_asset(
+        asset_keys.RETENTION,
+        deps=[manifests_key(name) for name in site.retention.raw],
+        pool="retention",
+        place=Layout.of(site).retention,
+        retry_policy=None,  # it deletes: the next run goes on where this one ended
+        placeholders={"ages": ages, "most": site.retention.files_per_run},
+        metadata={"started_by": "schedule retire" if site.retention.schedule else "a person (no schedule)"},
+    )
+    def gws_retention(context: AssetExecutionContext, hosts: HostsResource) -> MaterializeResult:
+        """Deletes local copies of raw files that are older than the site file says ({ages}).
+
+        Only files of finalized days, at most {most} per stream and run. Each file is read immediately before: the local
+        copy, and the copy in the archive, which is fetched for that. If they differ, the file stays. Directories that
+        became empty are removed, and what killed runs left in `.outgoing`.
+        """
+
+        def places(stream: str) -> tuple[Place, Place]:
+            found = archiving.locations.places_of(site, stream, hosts.connections)
+            return found["local"][0], found["gws"][0]
+
+        records = archiving.stores.Records(site)
+        report = archiving.retention_run.run_retention(records, places, log=context.log.info)
+        context.log.info(report.summary())
+        if report.errors:
+            context.log.warning(f"nothing (more) was deleted of {', '.join(report.errors)}")
+        rows = table("streams", ({"stream": name, "result": text} for name, text in report.streams.items()))
+        return MaterializeResult(metadata={"summary": report.summary(), **metadata_of(report), **rows})
+
+    return gws_retention
 
 
 def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:

@@ -41,6 +41,8 @@ class RetireReport:
     files: int = 0
     bytes: int = 0
     first: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    """All deleted files; at most ``retention.files_per_run``."""
     kept: dict[str, Count] = field(default_factory=dict)
     """Reason -> old files that stay."""
     more: bool = False
@@ -186,6 +188,7 @@ def _delete(
         evidence.release(name, day, path, record)
         if _unlink(local.base, path, local_read[path]):
             _count(result, path, record)
+            result.deleted.append(path)
         else:
             result.keep(path, "changed since it was read")
 

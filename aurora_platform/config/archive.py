@@ -58,6 +58,8 @@ class Archive(Settings):
 class Retention(Settings):
     """How long local copies of raw files are kept. Without a setting for a stream, none of its files is deleted."""
 
-    raw: dict[Name, Annotated[Bound, Field(ge=timedelta(days=30))]] = Field(default_factory=dict)
+    raw: dict[Name, Annotated[Bound, Field(ge=timedelta(days=7))]] = Field(default_factory=dict)
     """Stream -> age from which its local copies may be deleted, each only after its copy in the archive was read."""
+    schedule: Cron | None = None
+    """When local copies are deleted; unset: only by ``aurora retire``."""
     files_per_run: int = Field(default=500, ge=1, le=100_000)

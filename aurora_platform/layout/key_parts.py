@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from aurora_platform.layout.keys import CORE_PRODUCTS_KEY, RESTORE_DRILL_KEY, WXCAM, WXCAM_PRODUCTS
+from aurora_platform.layout.keys import CORE_PRODUCTS_KEY, RESTORE_DRILL_KEY, RETENTION_KEY, WXCAM, WXCAM_PRODUCTS
 
 Part = Literal["mirror", "cameras", "archive", "health"]
 
@@ -32,7 +32,7 @@ def parts_of(key: str) -> KeyParts:
             return KeyParts("archive", "gws_raw", stream)
         case ["gws", kind] if kind == WXCAM_PRODUCTS:
             return KeyParts("archive", kind, WXCAM)
-        case ["gws", kind] if f"gws/{kind}" in (CORE_PRODUCTS_KEY, RESTORE_DRILL_KEY):
+        case ["gws", kind] if f"gws/{kind}" in (CORE_PRODUCTS_KEY, RESTORE_DRILL_KEY, RETENTION_KEY):
             return KeyParts("archive", kind)
         case ["manifests" as kind, stream]:
             return KeyParts("archive", kind, stream)

@@ -25,7 +25,7 @@ REGISTERED = "registered"
 
 CORE_PRODUCTS_KEY, WXCAM_PRODUCTS_KEY = f"gws/{CORE_PRODUCTS}", f"gws/{WXCAM_PRODUCTS}"
 
-RESTORE_DRILL_KEY = "gws/restore_drill"
+RESTORE_DRILL_KEY, RETENTION_KEY = "gws/restore_drill", "gws/retention"
 
 Side = Literal["source", "local", "gws"]
 SIDES: tuple[Side, ...] = ("source", "local", "gws")

@@ -125,6 +125,11 @@ class Layout:
         return self.state / "restore_drill.json"
 
     @property
+    def retention(self) -> Path:
+        """The report of the last retention run (:mod:`aurora_platform.archive.retention_run`)."""
+        return self.state / "retention.json"
+
+    @property
     def raw_quarantine(self) -> Path:
         return self.raw / QUARANTINE
 
