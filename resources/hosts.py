@@ -12,8 +12,9 @@ from aurora_platform.transport.connections import Connections
 
 
 class HostsResource(ConfigurableResource):
-    """The fields of :class:`aurora_platform.transport.bounds.Bounds`, as Dagster's configuration."""
+    """The fields of :class:`aurora_platform.transport.bounds.Bounds`, and ``paths.raw``, as Dagster's configuration."""
 
+    raw_root: str
     known_hosts: str
     connect_seconds: float
     listing_seconds: float
@@ -27,10 +28,10 @@ class HostsResource(ConfigurableResource):
     def of(cls, site: Site) -> Self:
         """The resource of a site."""
         bounds = asdict(Connections.of(site).bounds)
-        return cls(**bounds | {"known_hosts": str(bounds["known_hosts"])})
+        return cls(**bounds | {"known_hosts": str(bounds["known_hosts"]), "raw_root": str(site.paths.raw)})
 
     @property
     def connections(self) -> Connections:
         """The connections with these bounds."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return Connections(Bounds(**values | {"known_hosts": Path(self.known_hosts)}))
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "raw_root"}
+        return Connections(Bounds(**values | {"known_hosts": Path(self.known_hosts)}), Path(self.raw_root))

@@ -1,0 +1,223 @@
+"""An archive in directories of this machine: a NAS that is mounted, or a second disk.
+
+rsync copies to it with the options of a transfer over SSH, and this machine lists and hashes it. Before each use its
+directories are checked (:func:`check_root`): an unmounted disk must not let a push fill the system disk, and a copy
+beside the original is none. A disk that does not answer in time counts as a host that is down.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from logging import Logger
+from pathlib import Path
+
+from aurora_platform.concurrency import run_concurrently
+from aurora_platform.config.archive import Archive
+from aurora_platform.config.hosts import ArchiveDirectory
+from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.atomic import nearest
+from aurora_platform.layout import ArchiveLayout
+from aurora_platform.transport.bounds import Bounds
+from aurora_platform.transport.checksums import Checksum, LocalHasher
+from aurora_platform.transport.listing import Listing, LocalSource
+from aurora_platform.transport.local_host import LocalAccess
+from aurora_platform.transport.protocols import NEW, PARTIAL, TransferResult
+from aurora_platform.transport.rsync import LocalEndpoint, Rsync
+
+
+class ArchiveDirectoryError(HostRefusedError):
+    """A directory of the archive must not be used; the problem and the next step are also separate."""
+
+    def __init__(self, problem: str, next_step: str) -> None:
+        super().__init__(f"{problem}. {next_step[:1].upper()}{next_step[1:]}.")
+        self.problem = problem
+        self.next_step = next_step
+
+
+def shares_disk(directory: str, raw_root: Path) -> bool:
+    """Whether a directory, which need not exist yet, is on the file system of ``paths.raw``."""
+    devices = [nearest(Path(os.path.realpath(path))).stat().st_dev for path in (directory, raw_root)]
+    return devices[0] == devices[1]
+
+
+def refuse_shared(directory: str, raw_root: Path, *, same_disk: bool) -> None:
+    """Refuse a directory of the archive that is no copy: one with the local raw files, or on their file system.
+
+    Parameters
+    ----------
+    directory
+        The directory, or one that is to be made.
+    raw_root
+        ``paths.raw``.
+    same_disk
+        Whether the site file allows the same file system.
+
+    Raises
+    ------
+    ArchiveDirectoryError
+        If it is refused.
+    OSError
+        If a disk cannot be asked.
+    """
+    real, raw = (Path(os.path.realpath(path)) for path in (directory, raw_root))
+    if real.is_relative_to(raw) or raw.is_relative_to(real):
+        raise ArchiveDirectoryError(
+            f"{directory} shares a directory with paths.raw ({raw_root}), so it is no copy",
+            "name other directories in archive",
+        )
+    if not same_disk and shares_disk(directory, raw_root):
+        raise ArchiveDirectoryError(
+            f"{directory} is on the same file system as paths.raw ({raw_root}): a broken disk would take both copies",
+            "mount the archive's disk; or allow it by same_disk: true in archive.hosts",
+        )
+
+
+def check_root(archive: Archive, host: ArchiveDirectory, raw_root: Path, root: str) -> None:
+    """Check that ``root``, a directory of the archive, may be used, or made by us. It makes nothing.
+
+    ``archive.raw`` shows that the disk is mounted: only an operator makes it. Another directory may be made beside it.
+
+    Raises
+    ------
+    ArchiveDirectoryError
+        If it must not be used.
+    OSError
+        If a disk cannot be asked.
+    """
+    if not os.path.isdir(archive.raw):
+        raise ArchiveDirectoryError(
+            f"{archive.raw}: no such directory, so the archive's disk may not be mounted",
+            f"mount it; on a new disk: mkdir -p {shlex.quote(archive.raw)}",
+        )
+    parent = os.path.dirname(root)
+    if not os.path.isdir(root) and not (
+        os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(archive.raw).st_dev and not os.path.lexists(root)
+    ):
+        raise ArchiveDirectoryError(
+            f"{root}: no such directory, and only directories on the disk of {archive.raw} are made by Aurora",
+            f"mount its disk; on a new disk: mkdir -p {shlex.quote(root)}",
+        )
+    refuse_shared(root, raw_root, same_disk=host.same_disk)
+    existing = nearest(Path(root))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ArchiveDirectoryError(f"{existing} is not writable", "allow the user that runs Aurora to write it")
+
+
+def _within[Result](seconds: float, directory: str, job: Callable[[], Result]) -> Result:
+    """Run a job that asks the disk of a directory; its thread may be left behind.
+
+    Raises
+    ------
+    HostError
+        If the disk does not answer within ``seconds``, or answers with an error.
+    """
+    result = run_concurrently({directory: job}, within=seconds)[directory]
+    if isinstance(result, TimeoutError):
+        raise HostError(f"{directory}: the disk does not answer within {seconds:.0f} s. Is the file server up?")
+    if isinstance(result, PermissionError):
+        raise HostRefusedError(
+            f"{result.filename or directory}: {result.strerror}. Allow the user that runs Aurora to write it."
+        )
+    if isinstance(result, OSError):
+        raise HostError(f"{result.filename or directory}: {result.strerror}. Is the disk full, or damaged?")
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+@dataclass(frozen=True)
+class LocalArchiveHost:
+    """This machine as a host of the archive; see :class:`aurora_platform.transport.protocols.ArchiveHost`."""
+
+    archive: Archive
+    host: ArchiveDirectory
+    raw_root: Path
+    bounds: Bounds
+    log: Logger
+
+    @property
+    def name(self) -> str:
+        return self.host.report_name
+
+    def prepare(self, root: str, work: str) -> None:
+        """See :meth:`aurora_platform.transport.protocols.ArchiveHost.prepare`; :func:`check_root` before that."""
+        self._make(root, [root, f"{work}/{NEW}", f"{work}/{PARTIAL}"])
+
+    def list(self, root: str, below: Sequence[str]) -> Listing:
+        """See :meth:`aurora_platform.transport.protocols.ArchiveHost.list`."""
+        bounds = self.bounds.but(listing_seconds=self.bounds.stall_seconds)
+        return LocalArchiveAccess(self.host, self.raw_root, bounds).source().list(root, below)
+
+    def send(
+        self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
+    ) -> TransferResult:
+        """See :meth:`aurora_platform.transport.protocols.ArchiveHost.send`."""
+        if keep_in is not None:
+            self._make(ArchiveLayout.of(self.archive).replaced, [keep_in])
+        # Flushed: a power failure of this machine interrupts both copies at once.
+        return Rsync(LocalEndpoint(), self.bounds).push(
+            upload_tree, paths, root, work, lock, keep_in, self.log, is_flushed=True
+        )
+
+    def _make(self, root: str, directories: Sequence[str]) -> None:
+        """Check a root of the archive, and make directories in it."""
+
+        def make() -> None:
+            check_root(self.archive, self.host, self.raw_root, root)
+            for directory in directories:
+                os.makedirs(directory, exist_ok=True)
+                if not os.access(directory, os.W_OK | os.X_OK):
+                    raise PermissionError(0, "not writable", directory)
+
+        _within(self.bounds.stall_seconds, root, make)
+
+
+class LocalArchiveAccess(LocalAccess):
+    """Lists and hashes the archive, after a check of its disk.
+
+    See :class:`aurora_platform.transport.protocols.HostAccess`.
+    """
+
+    def __init__(self, host: ArchiveDirectory, raw_root: Path, bounds: Bounds) -> None:
+        super().__init__(host, bounds)
+        self.name = host.report_name
+        check = partial(refuse_shared, raw_root=raw_root, same_disk=host.same_disk)
+        self.check = lambda root: _within(min(bounds.listing_seconds, bounds.stall_seconds), root, partial(check, root))
+
+    def source(self) -> CheckedSource:
+        """The archive's directories, read directly."""
+        return CheckedSource(self.check)
+
+    def hasher(self) -> CheckedHasher:
+        """The archive's files, hashed by threads of this process."""
+        return CheckedHasher(self.check)
+
+
+class CheckedSource(LocalSource):
+    """A source on this machine whose root is checked before each listing."""
+
+    def __init__(self, check: Callable[[str], None]) -> None:
+        super().__init__()
+        self.check = check
+
+    def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
+        """See :meth:`aurora_platform.transport.protocols.Source.list`."""
+        self.check(root)
+        return super().list(root, below, without, named)
+
+
+class CheckedHasher(LocalHasher):
+    """A hasher of this machine whose root is checked before each request."""
+
+    def __init__(self, check: Callable[[str], None]) -> None:
+        super().__init__()
+        self.check = check
+
+    def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
+        """See :meth:`aurora_platform.transport.protocols.Hasher.checksums`."""
+        self.check(root)
+        return super().checksums(root, paths)
