@@ -15,7 +15,7 @@ from aurora_platform.config.site import Site, site_of_text
 from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
 from aurora_platform.fs.atomic import publish_file
-from aurora_platform.layout import WXCAM
+from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.text import counted
 from aurora_simulator import CameraSpec, SpecError, simulate, suggested_workers
 from aurora_simulator.terminal import summary, with_bar
@@ -56,6 +56,8 @@ def _parse_interval(_ctx: click.Context, _param: click.Parameter, value: str) ->
 def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: float, dry_run: bool) -> None:
     """Create a demo site in DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated camera.
 
+    It has an archive, in DIR too: on the same disk, because it is only a demo.
+
     DIR must be new, empty, or a demo that this command made. In such a demo the site file and the settings stay as they
     are, and the camera's files are written again. Writes below DIR alone. At the end it prints the commands to type
     next.
@@ -83,6 +85,7 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
         return
     try:
         _write_settings(directory)
+        _make_archive(_demo_site(directory))
         report = with_bar(lambda progress: simulate(spec, workers=suggested_workers(spec), progress=progress))
     except OSError as error:
         raise click.ClickException(describe_error(error)) from None
@@ -130,6 +133,12 @@ def _write_settings(directory: Path) -> None:
             publish_file(staged, target)
 
 
+def _make_archive(site: Site) -> None:
+    """Make the directory of the demo's archive that Aurora never makes, as an operator does on a mounted disk."""
+    assert site.archive is not None  # the demo has one
+    Path(site.archive.raw).mkdir(parents=True, exist_ok=True)
+
+
 def _print_next_steps(directory: Path, day: datetime) -> None:
     file, home = (shlex.quote(str(directory / name)) for name in (_SITE_FILE, "dagster"))
     day_tags = {"dagster/partition": f"{day.date()}"}
@@ -146,4 +155,11 @@ def _print_next_steps(directory: Path, day: datetime) -> None:
     print_line(
         f"    {execute} {WXCAM}_hours --tags {shlex.quote(json.dumps(hour_tags))}   # makes the products of its hours"
     )
+    print_line(f"    {execute} push_{WXCAM} --tags {shlex.quote(json.dumps(day_tags))}   # copies the day to the archive")
+    print_line(
+        f"    {execute} verify_{WXCAM} --tags {shlex.quote(json.dumps(day_tags))}"
+        "   # compares every file with its copy, and finalizes the day"
+    )
+    finalization = Layout.of(_demo_site(directory)).finalizations.finalization(WXCAM, day.date())
+    print_line(f"    cat {shlex.quote(str(finalization))}")
     print_line("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")
