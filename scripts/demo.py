@@ -88,7 +88,7 @@ def run_job(console: Console, number: int, job: str, tags: dict[str, str]) -> No
 def archive_day(console: Console, number: int, day: str) -> None:
     """Copy a day to the archive, verify and finalize it there: the jobs push_* and verify_wxcam in one run."""
     (STATE / "archive" / "raw").mkdir(parents=True, exist_ok=True)  # Aurora never makes it: it shows a mounted disk
-    run_dagster(console, number, "the archive", ["asset", "materialize", "--select", ARCHIVED, "--partition", day])
+    run_dagster(console, number, "push and verification", ["asset", "materialize", "--select", ARCHIVED, "--partition", day])
 
 
 def run_dagster(console: Console, number: int, job: str, arguments: list[str]) -> None:
@@ -135,7 +135,7 @@ def print_finalization(console: Console, day: date) -> None:
         return
     files = f"{values['files']} files, each read and identical at the source, local and in the archive"
     console.print(f"[bold]{day} is finalized[/] ({files}):\n  {file.relative_to(ROOT)}", soft_wrap=True)
-    console.print("The archive is on the same disk only because this is a demo. For another disk see docs/archive.md.")
+    console.print("It is on the same disk only because this is a demo (docs/archive.md, A mounted directory as the archive).")
 
 
 def metadata_of(instance: DagsterInstance, key: AssetKey) -> list[dict[str, Any]]:
@@ -151,10 +151,11 @@ def metadata_of(instance: DagsterInstance, key: AssetKey) -> list[dict[str, Any]
 def counts_of(metadata: list[dict[str, Any]]) -> str:
     """Sum up the counts of all partitions as text."""
     names = ("seen", "copied", "unsettled", "refused", "images", "clips", "frames", "unreadable", "excluded")
+    names += ("days_complete",)
     counts = {name: sum(values.get(name, 0) for values in metadata) for name in names}
     if "made" in metadata[0]:
         counts = {"thumbnails": sum("path" in values for values in metadata), **counts}
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"
 
 
 def checks_of(instance: DagsterInstance, key: AssetKey) -> str:

@@ -27,9 +27,12 @@ def test_the_demo_has_the_checkouts_demo_site_with_every_path_below_its_director
     assert all(path.parent == directory for path in site.paths.model_dump().values())
     stream = {"path": checkout.streams["wxcam"].path}
     assert site.streams["wxcam"].model_copy(update=stream) == checkout.streams["wxcam"]
-    assert site.model_copy(update={"paths": checkout.paths, "streams": checkout.streams}) == checkout
+    assert site.archive is not None
+    assert {site.archive.raw, site.archive.products} == {f"{directory}/archive/{name}" for name in ("raw", "products")}
+    same = {"paths": checkout.paths, "streams": checkout.streams, "archive": checkout.archive}
+    assert site.model_copy(update=same) == checkout
     assert (directory / "dagster" / "dagster.yaml").read_bytes() == DAGSTER_YAML.read_bytes()
-    assert {path.name for path in directory.iterdir()} == {"site.yaml", "dagster", "camera"}
+    assert {path.name for path in directory.iterdir()} == {"site.yaml", "dagster", "camera", "archive"}
     assert "4 images, 2 clips" in result.stdout
 
 
