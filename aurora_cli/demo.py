@@ -155,11 +155,11 @@ def _print_next_steps(directory: Path, day: datetime) -> None:
     print_line(
         f"    {execute} {WXCAM}_hours --tags {shlex.quote(json.dumps(hour_tags))}   # makes the products of its hours"
     )
-    print_line(f"    {execute} push_{WXCAM} --tags {shlex.quote(json.dumps(day_tags))}   # copies the day to the archive")
-    print_line(
-        f"    {execute} verify_{WXCAM} --tags {shlex.quote(json.dumps(day_tags))}"
-        "   # compares every file with its copy, and finalizes the day"
-    )
+    for job, effect in (
+        (f"push_{WXCAM}", "copies the files of the day to the archive"),
+        (f"verify_{WXCAM}", "compares each file with its copies, and finalizes the day"),
+    ):
+        print_line(f"    {execute} {job} --tags {shlex.quote(json.dumps(day_tags))}   # {effect}")
     finalization = Layout.of(_demo_site(directory)).finalizations.finalization(WXCAM, day.date())
     print_line(f"    cat {shlex.quote(str(finalization))}")
     print_line("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")

@@ -1,4 +1,4 @@
-"""Process a day of the sky camera, from a simulated camera host to every product and the archive. ``make demo`` runs it.
+"""Process a day of the sky camera, from a simulated host to every product and the archive. ``make demo`` runs it.
 
 It materializes a day, then its hours, then the day's copy in the archive and its verification, as an operator does in
 the Dagster UI. All files are below ``.aurora/``; the log of the runs is ``.aurora/demo.log``.
@@ -88,7 +88,8 @@ def run_job(console: Console, number: int, job: str, tags: dict[str, str]) -> No
 def archive_day(console: Console, number: int, day: str) -> None:
     """Copy a day to the archive, verify and finalize it there: the jobs push_* and verify_wxcam in one run."""
     (STATE / "archive" / "raw").mkdir(parents=True, exist_ok=True)  # Aurora never makes it: it shows a mounted disk
-    run_dagster(console, number, "push and verification", ["asset", "materialize", "--select", ARCHIVED, "--partition", day])
+    command = ["asset", "materialize", "--select", ARCHIVED, "--partition", day]
+    run_dagster(console, number, "push and verification", command)
 
 
 def run_dagster(console: Console, number: int, job: str, arguments: list[str]) -> None:
@@ -135,7 +136,7 @@ def print_finalization(console: Console, day: date) -> None:
         return
     files = f"{values['files']} files, each read and identical at the source, local and in the archive"
     console.print(f"[bold]{day} is finalized[/] ({files}):\n  {file.relative_to(ROOT)}", soft_wrap=True)
-    console.print("It is on the same disk only because this is a demo (docs/archive.md, A mounted directory as the archive).")
+    console.print("The archive is on the same disk only because this is a demo (docs/archive.md).")
 
 
 def metadata_of(instance: DagsterInstance, key: AssetKey) -> list[dict[str, Any]]:

@@ -82,7 +82,5 @@ def _with_kind(host: object) -> object:
     return {"kind": "ssh", **host} if isinstance(host, dict) else host
 
 
-ArchiveHostSettings = Annotated[
-    ArchiveDirectory | SshHost, Field(discriminator="kind"), BeforeValidator(_with_kind)
-]
+ArchiveHostSettings = Annotated[ArchiveDirectory | SshHost, Field(discriminator="kind"), BeforeValidator(_with_kind)]
 """A host of an archive."""

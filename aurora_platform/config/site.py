@@ -118,7 +118,8 @@ class Site(Settings):
             path = Path(getattr(layout, name))
             for key, other in used.items():
                 if path.is_relative_to(other) or other.is_relative_to(path):
-                    raise ValueError(f"archive.{name}: {path} and {key} ({other}) must be apart: neither inside the other")
+                    message = f"{path} and {key} ({other}) must be apart: neither inside the other"
+                    raise ValueError(f"archive.{name}: {message}")
         return self
 
     @model_validator(mode="after")

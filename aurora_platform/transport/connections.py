@@ -32,7 +32,7 @@ class Connections:
 
     bounds: Bounds
     raw_root: Path | None = None
-    """``paths.raw``: an archive on this machine is compared with it. Without it there is no access to such an archive."""
+    """``paths.raw``: an archive on this machine must be apart from it. Without it such an archive cannot be used."""
 
     @classmethod
     def of(cls, site: Site, known_hosts: Path | None = None) -> Connections:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import batched
 from logging import Logger
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import ArchiveLayout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Checksum, LocalHasher
-from aurora_platform.transport.listing import Listing, LocalSource
+from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_platform.transport.local_host import LocalAccess
 from aurora_platform.transport.protocols import NEW, PARTIAL, TransferResult
 from aurora_platform.transport.rsync import LocalEndpoint, Rsync
+from aurora_platform.transport.threads import ResultQueue, run_in_threads
+
+_BATCH = 500  # entries of a listing that are passed on at once
 
 
 class ArchiveDirectoryError(HostRefusedError):
@@ -117,7 +121,7 @@ def _within[Result](seconds: float, directory: str, job: Callable[[], Result]) -
     """
     result = run_concurrently({directory: job}, within=seconds)[directory]
     if isinstance(result, TimeoutError):
-        raise HostError(f"{directory}: the disk does not answer within {seconds:.0f} s. Is the file server up?")
+        raise _no_answer(directory, seconds)
     if isinstance(result, PermissionError):
         raise HostRefusedError(
             f"{result.filename or directory}: {result.strerror}. Allow the user that runs Aurora to write it."
@@ -127,6 +131,18 @@ def _within[Result](seconds: float, directory: str, job: Callable[[], Result]) -
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def _no_answer(directory: str, seconds: float) -> HostError:
+    return HostError(f"{directory}: the disk does not answer within {seconds:.0f} s. Is the file server up?")
+
+
+def _read_within[Item](directory: str, seconds: float, items: Iterator[Item]) -> Generator[Item]:
+    """Yield items that come from the disk of a directory; :class:`HostError` if it gives none for ``seconds``."""
+    try:
+        yield from items
+    except TimeoutError:
+        raise _no_answer(directory, seconds) from None
 
 
 @dataclass(frozen=True)
@@ -185,39 +201,53 @@ class LocalArchiveAccess(LocalAccess):
     def __init__(self, host: ArchiveDirectory, raw_root: Path, bounds: Bounds) -> None:
         super().__init__(host, bounds)
         self.name = host.report_name
-        check = partial(refuse_shared, raw_root=raw_root, same_disk=host.same_disk)
-        self.check = lambda root: _within(min(bounds.listing_seconds, bounds.stall_seconds), root, partial(check, root))
+        self.check = partial(refuse_shared, raw_root=raw_root, same_disk=host.same_disk)
 
     def source(self) -> CheckedSource:
         """The archive's directories, read directly."""
-        return CheckedSource(self.check)
+        return CheckedSource(self.check, self.bounds)
 
     def hasher(self) -> CheckedHasher:
         """The archive's files, hashed by threads of this process."""
-        return CheckedHasher(self.check)
+        return CheckedHasher(self.check, self.bounds)
 
 
 class CheckedSource(LocalSource):
-    """A source on this machine whose root is checked before each listing."""
+    """A source on this machine whose root is checked before each listing, and whose disk must answer in time."""
 
-    def __init__(self, check: Callable[[str], None]) -> None:
+    def __init__(self, check: Callable[[str], None], bounds: Bounds) -> None:
         super().__init__()
         self.check = check
+        self.seconds = bounds.listing_seconds
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.Source.list`."""
-        self.check(root)
-        return super().list(root, below, without, named)
+
+        def begin() -> Listing:
+            self.check(root)
+            return LocalSource.list(self, root, below, without, named)
+
+        def work(queue: ResultQueue[ListedEntry]) -> None:
+            for entries in batched(listing.entries, _BATCH):
+                queue.put(list(entries))
+
+        listing = _within(self.seconds, root, begin)
+        return replace(listing, entries=_read_within(root, self.seconds, run_in_threads(work, 1, self.seconds)))
 
 
 class CheckedHasher(LocalHasher):
-    """A hasher of this machine whose root is checked before each request."""
+    """A hasher of this machine whose root is checked before each request, and whose disk must answer in time."""
 
-    def __init__(self, check: Callable[[str], None]) -> None:
-        super().__init__()
+    def __init__(self, check: Callable[[str], None], bounds: Bounds) -> None:
+        super().__init__(stall=bounds.hashing_stall_seconds)
         self.check = check
+        self.seconds = bounds.hashing_stall_seconds
 
     def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
         """See :meth:`aurora_platform.transport.protocols.Hasher.checksums`."""
-        self.check(root)
-        return super().checksums(root, paths)
+
+        def begin() -> Iterator[Checksum]:
+            self.check(root)
+            return LocalHasher.checksums(self, root, paths)
+
+        return _read_within(root, self.seconds, _within(self.seconds, root, begin))

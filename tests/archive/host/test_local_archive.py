@@ -19,11 +19,13 @@ from aurora_platform.archive.repair import RepairKind, plan_repair
 from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.retention import RetireReport, retire
 from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Retention
 from aurora_platform.errors import ArchiveError, HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import ArchiveLayout, Layout, Side
 from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.protocols import ArchiveHost
 from tests.archive.parts import LOG
 from tests.archive.places import DAY, STREAM, Observatory
 from tests.archive.pushed import PushedSite
@@ -137,7 +139,8 @@ def test_a_lost_ledger_is_filled_again_from_the_directories(site: PushedSite) ->
     connections = Connections.of(site.site)
     with site.ledger() as ledger:
         sources = [connections.source(host) for host in site.hosts]
-        assert (f"raw/{STREAM}", len(names), len(names)) in list(rebuild(site.site, site.archive_settings, ledger, sources))
+        counts = list(rebuild(site.site, site.archive_settings, ledger, sources))
+    assert (f"raw/{STREAM}", len(names), len(names)) in counts
 
 
 def refusals(site: PushedSite) -> dict[str, str]:
@@ -223,15 +226,38 @@ def test_an_archive_that_is_a_link_to_the_local_copies_is_refused_whatever_the_s
     assert all(site.place("local", name).exists() for name in names)
 
 
-def test_a_disk_that_does_not_answer_is_a_host_that_is_down(site: PushedSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    never = threading.Event()
-    monkeypatch.setattr(os, "access", lambda *_: never.wait())  # as a stat of a dead NFS mount
-    connections = Connections.of(site.site).but(stall_seconds=0.2)
+@pytest.mark.parametrize(
+    ("call", "act"),
+    [
+        ("access", lambda host, place: host.prepare(place.root, f"{place.root}/.incoming/lane")),
+        ("lstat", lambda host, place: list(host.list(place.root, ["met"]).entries)),
+        ("scandir", lambda host, place: list(place.list([]).entries)),
+        ("readv", lambda host, place: list(place.hasher.checksums(place.base, [NAME]))),
+    ],
+)
+def test_a_disk_that_does_not_answer_is_a_host_that_is_down(
+    site: PushedSite, monkeypatch: pytest.MonkeyPatch, call: str, act: Callable[[ArchiveHost, Place], object]
+) -> None:
+    site.fill()
+    bounds = {"stall_seconds": 0.2, "listing_seconds": 0.2, "hashing_stall_seconds": 0.2}
+    connections = Connections.of(site.site).but(**bounds)
     [host] = connections.archive_hosts(site.records.archive, LOG)
-    with pytest.raises(HostError, match="the disk does not answer within") as caught:
-        host.prepare(site.records.archive.raw, f"{site.records.archive.raw}/.incoming/lane")
+    [place] = places_of(site.site, STREAM, connections)["gws"]
+    is_over = threading.Event()
+    real = getattr(os, call)
+
+    def hang(*arguments: Any, **options: Any) -> Any:
+        """Wait like a call on the mount of a dead file server, in any thread but that of the test."""
+        if threading.current_thread() is not threading.main_thread():
+            is_over.wait()
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, hang)
+        with pytest.raises(HostError, match="the disk does not answer within") as caught:
+            act(host, place)
+    is_over.set()
     assert caught.value.transient
-    never.set()
 
 
 def test_a_symlink_in_the_place_of_a_file_is_replaced_and_its_target_is_not_written(site: PushedSite) -> None:
