@@ -18,6 +18,11 @@ from tests.archive.places import DAY, STREAM, Observatory
 from tests.patience import patient
 
 
+def hosts_of_kind(kind: str, hosts: tuple[SshHost, ...]) -> tuple[ArchiveDirectory | SshHost, ...]:
+    """The hosts, or for the kind `local` this machine, whose archive is then on the disk of the local copies."""
+    return (ArchiveDirectory(kind="local", same_disk=True),) if kind == "local" else hosts
+
+
 class PushedSite(Observatory):
     """A site with three local places, and its archive behind real hosts."""
 

@@ -1,4 +1,7 @@
-"""An archive in directories of this machine holds what an archive behind SSH holds, and its disk is checked first."""
+"""An archive in directories of this machine holds what an archive behind SSH holds, and its disk is checked first.
+
+More of the first: tests with `[local]` in their name, and ``tests/aurora_cli/host/test_local_archive.py``.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,15 @@ from typing import Any
 
 import pytest
 
-from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
 from aurora_platform.archive.rebuild_ledger import rebuild
-from aurora_platform.archive.repair import RepairKind, plan_repair
 from aurora_platform.archive.reports import VerifyOutcome
 from aurora_platform.archive.retention import RetireReport, retire
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Retention
 from aurora_platform.errors import ArchiveError, HostError, HostRefusedError
-from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import ArchiveLayout, Layout, Side
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
@@ -70,7 +70,10 @@ def retire_all(site: PushedSite) -> RetireReport:
 
 
 def test_a_day_is_pushed_verified_and_finalized_and_its_finalization_is_copied(site: PushedSite) -> None:
-    names = finalize(site)
+    names = site.fill(sides=["source", "local"])
+    assert site.push().host == "this machine"
+    report = verify(site).report
+    assert (report.hosts["gws"], report.days[0].verdict.is_final) == ("this machine", True)
     local, archived = (site.place(side, NAME).stat() for side in ("local", "gws"))
     assert (archived.st_size, archived.st_mtime_ns) == (local.st_size, local.st_mtime_ns)
     assert archived.st_ino != local.st_ino, "a copy, not a link to the same bytes"
@@ -80,46 +83,8 @@ def test_a_day_is_pushed_verified_and_finalized_and_its_finalization_is_copied(s
         assert sum(report.files for report in push_finalizations(site.records, pushing, STREAM, [DAY])) == 2
     [finalization] = (site.home / "far/manifests/finalized" / STREAM).glob("*.yaml")
     assert "complete: true" in finalization.read_text()
-    report = site.push()
-    assert (report.files, report.unchanged) == (0, len(names))
-
-
-def test_reports_name_this_machine(site: PushedSite) -> None:
-    site.fill(sides=["source", "local"])
-    assert site.push().host == "this machine"
-    assert verify(site).report.hosts["gws"] == "this machine"
-
-
-def test_the_finalized_version_is_kept_when_the_host_rewrites_the_file(site: PushedSite) -> None:
-    finalize(site)
-    good = site.place("gws", NAME).read_bytes()
-    for side in ("source", "local"):
-        site.write(side, NAME, b"anew", number=100)
-    assert not verify(site).report.days[0].verdict.is_final
-    report = site.push()
-    assert (report.files, report.replaced.first) == (1, [str(site.place("gws", NAME))])
-    [kept] = (file for file in (site.home / "far/raw.replaced").rglob("*") if file.is_file())
-    assert (kept.read_bytes(), site.place("gws", NAME).read_bytes()) == (good, b"anew")
-    assert verify(site).report.days[0].verdict.is_final
-
-
-def test_a_damaged_copy_is_found_and_repaired_from_the_local_file(site: PushedSite) -> None:
-    finalize(site)
-    site.flip("gws", NAME)
-    assert site.verify_and_publish(full=True, places=places(site)).report.days[0].verdict.gaps == [
-        f"{NAME}: different checksum in the archive"
-    ]
-    with site.records.verification(STREAM, places(site)) as verification:
-        [step] = plan_repair(verification, DAY)
-    assert (step.path, step.kind) == (NAME, RepairKind.SEND)
-    local = site.place("local", NAME)
-    item = Item(str(local), str(site.place("gws", NAME)), FileVersion.of(local.lstat()), DAY)
-    with site.ledger() as ledger:
-        ledger.requeue("gws", [item.remote_path])
-        pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
-        assert pushing.exactly(STREAM, "repair.met", [item]).files == 1
-    assert site.place("gws", NAME).read_bytes() == local.read_bytes()
-    assert site.verify_and_publish(full=True, places=places(site)).report.days[0].verdict.is_final
+    again = site.push()
+    assert (again.files, again.unchanged) == (0, len(names))
 
 
 def test_old_local_copies_are_deleted_only_while_the_archive_has_the_same_bytes(site: PushedSite) -> None:
