@@ -234,7 +234,7 @@ def _archive_audits(site: Site, connections: Connections) -> Iterator[HostAudit 
         assert site.archive is not None
         name = f"archive {host.report_name}"
         if isinstance(host, ArchiveDirectory):
-            yield ArchiveDirectoryAudit(name, site.archive, host, site.paths.raw)
+            yield ArchiveDirectoryAudit(name, site.archive, host, Layout.of(site).raw_roots)
             continue
         places = {
             f"{name} raw": HostDirectory(site.archive.raw, "archive.raw", is_written=True),

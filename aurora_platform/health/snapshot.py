@@ -40,6 +40,7 @@ from aurora_platform.health.models import (
     Snapshot,
     Software,
 )
+from aurora_platform.layout import Layout
 from aurora_platform.text import printable
 from aurora_platform.transport.local_archive import check_root
 
@@ -187,11 +188,11 @@ def _archive_jobs(site: Site) -> dict[str, Callable[[], tuple[HostState, list[Fi
     if archive is None or archive.directory is None:
         return {}
     host, name = archive.directory, f"archive {archive.directory.report_name}"
-    directories = _remote_directories(site, name)
+    directories, local_copies = _remote_directories(site, name), Layout.of(site).raw_roots
 
     def read_directories() -> tuple[HostState, list[Filesystem]]:
         for _, path in directories:
-            check_root(archive, host, site.paths.raw, path)
+            check_root(archive, host, local_copies, path)
         state = HostState(name=name, address=host.report_name, reachable=True, clock_skew_s=0.0)
         return state, [_disk_job(disk, Path(path))() for disk, path in directories]
 

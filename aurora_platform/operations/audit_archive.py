@@ -10,7 +10,7 @@ from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import ArchiveLayout
 from aurora_platform.operations.audit_local import audit_space
 from aurora_platform.operations.audit_result import AuditLine, Level
-from aurora_platform.transport.local_archive import ArchiveDirectoryError, check_root, shares_disk
+from aurora_platform.transport.local_archive import ArchiveDirectoryError, check_root, shared_disk
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class ArchiveDirectoryAudit:
     name: str
     archive: Archive
     host: ArchiveDirectory
-    raw_root: Path
-    """``paths.raw``."""
+    local_copies: tuple[Path, ...]
+    """The raw files on this machine."""
 
     def audit(self) -> list[AuditLine]:
         """Audit each directory of the archive, and the disks of its raw files and products."""
@@ -35,13 +35,13 @@ class ArchiveDirectoryAudit:
 
     def _audit_directory(self, component: str, path: str) -> AuditLine:
         try:
-            check_root(self.archive, self.host, self.raw_root, path)
-            is_shared = shares_disk(path, self.raw_root)
+            check_root(self.archive, self.host, self.local_copies, path)
+            shared = shared_disk(path, self.local_copies)
         except ArchiveDirectoryError as error:
             return AuditLine(component, Level.FAIL, error.problem, error.next_step)
         except (HostError, OSError) as error:
             return AuditLine(component, Level.FAIL, f"{path}: {error}", "check the disk, or the file server")
-        if is_shared:
-            what = f"writable: {path}; on the same file system as paths.raw, which same_disk: true allows"
+        if shared:
+            what = f"writable: {path}; on the same file system as {shared}, which same_disk: true allows"
             return AuditLine(component, Level.WARN, what, "use another disk for data that you want to keep")
-        return AuditLine(component, Level.OK, f"writable, on another file system than paths.raw: {path}")
+        return AuditLine(component, Level.OK, f"writable, on another file system than the local copies: {path}")

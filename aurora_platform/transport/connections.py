@@ -31,8 +31,8 @@ class Connections:
     """Connections to hosts, all with the same bounds."""
 
     bounds: Bounds
-    raw_root: Path | None = None
-    """``paths.raw``: an archive on this machine must be apart from it. Without it such an archive cannot be used."""
+    local_copies: tuple[Path, ...] = ()
+    """The raw files on this machine: an archive on it must be apart from them. Without them it cannot be used."""
 
     @classmethod
     def of(cls, site: Site, known_hosts: Path | None = None) -> Connections:
@@ -46,7 +46,7 @@ class Connections:
                 stall_seconds=limits.stall.total_seconds(),
                 transfer_seconds=limits.transfer.total_seconds(),
             ),
-            site.paths.raw,
+            Layout.of(site).raw_roots,
         )
 
     def but(self, **changes: Any) -> Connections:
@@ -57,7 +57,7 @@ class Connections:
         """The access to ``host``; ``within`` limits all requests to it, in s, if that is less than the bounds."""
         bounds = self.bounds.within(within)
         if isinstance(host, ArchiveDirectory):
-            return transport.local_archive.LocalArchiveAccess(host, self._local_copies, bounds)
+            return transport.local_archive.LocalArchiveAccess(host, self._required_copies, bounds)
         return _KINDS[host.kind]()(host, bounds)
 
     def login(self, host: Host) -> None:
@@ -83,14 +83,14 @@ class Connections:
     def archive_hosts(self, archive: Archive, log: Logger) -> tuple[ArchiveHost, ...]:
         """The archive's hosts, in the order of the site file."""
         return tuple(
-            transport.local_archive.LocalArchiveHost(archive, host, self._local_copies, self.bounds, log)
+            transport.local_archive.LocalArchiveHost(archive, host, self._required_copies, self.bounds, log)
             if isinstance(host, ArchiveDirectory)
             else transport.archive_host.SshArchiveHost(transport.ssh_host.SshAccess(host, self.bounds), log)
             for host in archive.hosts
         )
 
     @property
-    def _local_copies(self) -> Path:
-        if self.raw_root is None:
-            raise ValueError("these connections were made without raw_root, so no archive on this machine can be used")
-        return self.raw_root
+    def _required_copies(self) -> tuple[Path, ...]:
+        if not self.local_copies:
+            raise ValueError("these connections do not have local_copies, which an archive on this machine needs")
+        return self.local_copies

@@ -42,21 +42,25 @@ class ArchiveDirectoryError(HostRefusedError):
         self.next_step = next_step
 
 
-def shares_disk(directory: str, raw_root: Path) -> bool:
-    """Whether a directory, which need not exist yet, is on the file system of ``paths.raw``."""
-    devices = [nearest(Path(os.path.realpath(path))).stat().st_dev for path in (directory, raw_root)]
-    return devices[0] == devices[1]
+def shared_disk(directory: str, local_copies: Sequence[Path]) -> Path | None:
+    """The first local directory on the file system of a directory, which need not exist yet; None without one."""
+    device = _device(directory)
+    return next((path for path in local_copies if _device(path) == device), None)
 
 
-def refuse_shared(directory: str, raw_root: Path, *, same_disk: bool) -> None:
-    """Refuse a directory of the archive that is no copy: one with the local raw files, or on their file system.
+def _device(path: str | Path) -> int:
+    return nearest(Path(os.path.realpath(path))).stat().st_dev
+
+
+def refuse_shared(directory: str, local_copies: Sequence[Path], *, same_disk: bool) -> None:
+    """Refuse a directory of the archive that is no copy: one with local raw files, or on their file system.
 
     Parameters
     ----------
     directory
         The directory, or one that is to be made.
-    raw_root
-        ``paths.raw``.
+    local_copies
+        ``paths.raw``, and the directories of the streams in it, which may be on other disks.
     same_disk
         Whether the site file allows the same file system.
 
@@ -67,20 +71,22 @@ def refuse_shared(directory: str, raw_root: Path, *, same_disk: bool) -> None:
     OSError
         If a disk cannot be asked.
     """
-    real, raw = (Path(os.path.realpath(path)) for path in (directory, raw_root))
-    if real.is_relative_to(raw) or raw.is_relative_to(real):
+    real = Path(os.path.realpath(directory))
+    for path in local_copies:
+        local = Path(os.path.realpath(path))
+        if real.is_relative_to(local) or local.is_relative_to(real):
+            raise ArchiveDirectoryError(
+                f"{directory} shares a directory with the local copies in {path}, so it is no copy",
+                "name other directories in archive",
+            )
+    if not same_disk and (shared := shared_disk(directory, local_copies)):
         raise ArchiveDirectoryError(
-            f"{directory} shares a directory with paths.raw ({raw_root}), so it is no copy",
-            "name other directories in archive",
-        )
-    if not same_disk and shares_disk(directory, raw_root):
-        raise ArchiveDirectoryError(
-            f"{directory} is on the same file system as paths.raw ({raw_root}): a broken disk would take both copies",
+            f"{directory} is on the same file system as the local copies in {shared}: a broken disk would take both",
             "mount the archive's disk; or allow it by same_disk: true in archive.hosts",
         )
 
 
-def check_root(archive: Archive, host: ArchiveDirectory, raw_root: Path, root: str) -> None:
+def check_root(archive: Archive, host: ArchiveDirectory, local_copies: Sequence[Path], root: str) -> None:
     """Check that ``root``, a directory of the archive, may be used, or made by us. It makes nothing.
 
     ``archive.raw`` shows that the disk is mounted: only an operator makes it. Another directory may be made beside it.
@@ -105,7 +111,7 @@ def check_root(archive: Archive, host: ArchiveDirectory, raw_root: Path, root: s
             f"{root}: no such directory, and only directories on the disk of {archive.raw} are made by Aurora",
             f"mount its disk; on a new disk: mkdir -p {shlex.quote(root)}",
         )
-    refuse_shared(root, raw_root, same_disk=host.same_disk)
+    refuse_shared(root, local_copies, same_disk=host.same_disk)
     existing = nearest(Path(root))
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ArchiveDirectoryError(f"{existing} is not writable", "allow the user that runs Aurora to write it")
@@ -151,7 +157,7 @@ class LocalArchiveHost:
 
     archive: Archive
     host: ArchiveDirectory
-    raw_root: Path
+    local_copies: Sequence[Path]
     bounds: Bounds
     log: Logger
 
@@ -166,7 +172,7 @@ class LocalArchiveHost:
     def list(self, root: str, below: Sequence[str]) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.list`."""
         bounds = self.bounds.but(listing_seconds=self.bounds.stall_seconds)
-        return LocalArchiveAccess(self.host, self.raw_root, bounds).source().list(root, below)
+        return LocalArchiveAccess(self.host, self.local_copies, bounds).source().list(root, below)
 
     def send(
         self, upload_tree: Path, paths: Sequence[str], root: str, work: str, lock: Path, keep_in: str | None = None
@@ -174,16 +180,17 @@ class LocalArchiveHost:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.send`."""
         if keep_in is not None:
             self._make(ArchiveLayout.of(self.archive).replaced, [keep_in])
+        # With the dot rsync does not make the root, which would show a mounted disk where it was unmounted just now.
         # Flushed: a power failure of this machine interrupts both copies at once.
         return Rsync(LocalEndpoint(), self.bounds).push(
-            upload_tree, paths, root, work, lock, keep_in, self.log, is_flushed=True
+            upload_tree, paths, f"{root}/.", work, lock, keep_in, self.log, is_flushed=True
         )
 
     def _make(self, root: str, directories: Sequence[str]) -> None:
         """Check a root of the archive, and make directories in it."""
 
         def make() -> None:
-            check_root(self.archive, self.host, self.raw_root, root)
+            check_root(self.archive, self.host, self.local_copies, root)
             for directory in directories:
                 os.makedirs(directory, exist_ok=True)
                 if not os.access(directory, os.W_OK | os.X_OK):
@@ -198,10 +205,10 @@ class LocalArchiveAccess(LocalAccess):
     See :class:`aurora_platform.transport.protocols.HostAccess`.
     """
 
-    def __init__(self, host: ArchiveDirectory, raw_root: Path, bounds: Bounds) -> None:
+    def __init__(self, host: ArchiveDirectory, local_copies: Sequence[Path], bounds: Bounds) -> None:
         super().__init__(host, bounds)
         self.name = host.report_name
-        self.check = partial(refuse_shared, raw_root=raw_root, same_disk=host.same_disk)
+        self.check = partial(refuse_shared, local_copies=local_copies, same_disk=host.same_disk)
 
     def source(self) -> CheckedSource:
         """The archive's directories, read directly."""

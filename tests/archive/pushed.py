@@ -10,6 +10,7 @@ from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import ArchiveDirectory, SshHost
+from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
@@ -36,7 +37,7 @@ class PushedSite(Observatory):
         connection_bounds = {"connect_seconds": patient(10), "listing_seconds": patient(20)}
         transfer_bounds = {"stall_seconds": patient(20), "transfer_seconds": patient(60)}
         bounds = Bounds(self.home / "known_hosts", **connection_bounds, **transfer_bounds)
-        return Connections(bounds, self.site.paths.raw).archive_hosts(self.archive_settings, LOG)
+        return Connections(bounds, Layout.of(self.site).raw_roots).archive_hosts(self.archive_settings, LOG)
 
     def push(self, change: Callable[[ArchiveHost], Any] = lambda host: host) -> Any:
         """Push the day; ``change`` may make a host faulty."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def test_nothing_is_copied_verified_or_deleted_on_the_disk_of_the_local_copies_u
     site = site_with(tmp_path)
     site.write("local", "9/met_20260305_900.csv", b"new")
     for message in refusals(site).values():
-        assert "is on the same file system as paths.raw" in message
+        assert "is on the same file system as the local copies in" in message
         assert "same_disk: true in archive.hosts" in message
     assert not site.place("gws", "9").exists()
     assert all(site.place("local", name).exists() for name in names)
@@ -149,6 +150,44 @@ def test_on_another_disk_nothing_has_to_be_allowed(tmp_path: Path) -> None:
 
     with_mounts([tmpfs(tmp_path / "far", "8m")], push_and_verify)
     assert not any((tmp_path / "far").iterdir()), "all of it is on the mounted disk"
+
+
+def test_an_archive_on_the_disk_of_a_single_stream_is_refused(tmp_path: Path) -> None:
+    site = site_with(tmp_path)
+    (tmp_path / "far/raw").rmdir()
+
+    def push() -> str:
+        for name in ("raw", "met"):
+            (tmp_path / "far" / name).mkdir()
+        (tmp_path / "raw/met").symlink_to(tmp_path / "far/met")
+        site.fill(sides=["source", "local"])
+        with pytest.raises(ArchiveError) as caught:
+            site.push()
+        return str(caught.value)
+
+    message = with_mounts([tmpfs(tmp_path / "far", "8m")], push)
+    assert f"is on the same file system as the local copies in {tmp_path}/raw/met" in message
+
+
+def test_a_disk_that_is_unmounted_during_a_push_leaves_no_directory_that_looks_mounted(site: PushedSite) -> None:
+    site.fill(sides=["source", "local"])
+
+    @dataclass
+    class Unmounting:
+        """The host of the archive; its disk goes away after it was prepared."""
+
+        host: ArchiveHost
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.host, name)
+
+        def prepare(self, root: str, work: str) -> None:
+            self.host.prepare(root, work)
+            os.rename(root, site.home / "unmounted")
+
+    with pytest.raises(ArchiveError, match="far/raw"):
+        site.push(Unmounting)
+    assert not (site.home / "far/raw").exists()
 
 
 def test_an_archive_whose_disk_is_not_mounted_is_refused_and_gets_no_directory(tmp_path: Path) -> None:
@@ -184,7 +223,7 @@ def test_an_archive_that_is_a_link_to_the_local_copies_is_refused_whatever_the_s
     names = site.fill(sides=["source", "local"])
     (site.home / "far/raw").rmdir()
     (site.home / "far/raw").symlink_to(site.home / linked)
-    with pytest.raises(ArchiveError, match=r"shares a directory with paths\.raw"):
+    with pytest.raises(ArchiveError, match=r"shares a directory with the local copies"):
         site.push()
     with pytest.raises(HostRefusedError, match="so it is no copy"):
         places(site)["gws"][0].list([])

@@ -85,9 +85,11 @@ def test_retirement_and_repair_refuse_the_disk_of_the_local_copies(observatory: 
     aurora(met, "repair", STREAM, "--day", str(DAY))
     met = observatory()
     before = files_below(met.home / "raw"), files_below(met.home / "far")
-    assert "is on the same file system as paths.raw" in aurora(met, "retire", STREAM, "--apply", code=1)
-    assert "is on the same file system as paths.raw" in aurora(met, "repair", STREAM, "--day", str(DAY), code=1)
-    assert "is on the same file system as paths.raw" in aurora(met, "ledger", "--rebuild", code=1)
+    assert "is on the same file system as the local copies in" in aurora(met, "retire", STREAM, "--apply", code=1)
+    assert "is on the same file system as the local copies in" in aurora(
+        met, "repair", STREAM, "--day", str(DAY), code=1
+    )
+    assert "is on the same file system as the local copies in" in aurora(met, "ledger", "--rebuild", code=1)
     assert (files_below(met.home / "raw"), files_below(met.home / "far")) == before
 
 
@@ -96,7 +98,7 @@ def test_the_audit_reports_an_archive_on_the_disk_of_the_local_copies(observator
     assert {name: level for name, (level, _) in lines.items()} == dict.fromkeys(
         ("raw", "products", "manifests", "replaced"), "FAIL"
     )
-    assert "a broken disk would take both copies; mount the archive's disk" in lines["raw"][1]
+    assert "a broken disk would take both; mount the archive's disk" in lines["raw"][1]
     allowed = observatory(same_disk=True)
     before = stat_trees(allowed.home / "far")
     lines = archive_lines(allowed)

@@ -42,7 +42,7 @@ def level_of_archive(snapshot: Snapshot) -> Level:
 
 def test_an_archive_that_must_not_be_used_is_amber_with_its_reason(tmp_path: Path) -> None:
     shared = snapshot_of(tmp_path)
-    assert "is on the same file system as paths.raw" in str(shared.hosts[0].error)
+    assert "is on the same file system as the local copies in" in str(shared.hosts[0].error)
     assert level_of_archive(shared) is Level.AMBER
     site = Observatory(tmp_path, archive={"hosts": [{"kind": "local", "same_disk": True}]})
     shutil.rmtree(site.home / "far")
