@@ -77,6 +77,14 @@ def test_an_existing_demo_keeps_its_settings_and_gets_another_day_of_the_camera(
     assert not (tmp_path.parent / "real").exists()
 
 
+def test_a_demo_of_an_earlier_version_keeps_its_site_file_without_an_archive(tmp_path: Path) -> None:
+    text = demo_site_text()
+    (tmp_path / "site.yaml").write_text(text[: text.index("archive:")])
+    output = run_demo(tmp_path, *SMALL).stdout
+    assert "push_wxcam" not in output
+    assert not (tmp_path / "archive").exists()
+
+
 def test_a_demo_that_was_interrupted_is_written_again(tmp_path: Path) -> None:
     (tmp_path / ".site.yaml").write_text("# Made")
     assert run_demo(tmp_path, *SMALL).exit_code == 0
