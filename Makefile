@@ -86,7 +86,7 @@ lock: ## update requirements.lock from pyproject.toml (needs uv); LOCK= adds new
 	    --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
 # By name: an older `aurora init` put the data of real sites below .aurora.
-SIMULATED = camera raw products state manifests dagster demo.log first-start.lock live instruments eight try
+SIMULATED = camera raw products state manifests archive dagster demo.log first-start.lock live instruments eight try
 clean: ## remove the simulated sites below .aurora (demo, live, instruments, eight, try), keep .venv
 	rm -rf $(SIMULATED:%=.aurora/%)
 	@rmdir .aurora 2>/dev/null || ! test -e .aurora || echo "kept: $$(ls -d .aurora/*)"

@@ -13,11 +13,12 @@ from rich.text import Text
 from aurora_cli.console import print_json, print_line, print_table, wait_display
 from aurora_cli.context import days_until_today, describe_later_start, read_only_connections
 from aurora_platform.concurrency import run_concurrently
-from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.hosts import ArchiveDirectory, SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
 from aurora_platform.errors import HostError, SiteError
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, none_matches, scan
+from aurora_platform.operations.audit_archive import ArchiveDirectoryAudit
 from aurora_platform.operations.audit_host import HostAudit, HostDirectory, audit_known_hosts
 from aurora_platform.operations.audit_local import local_audits
 from aurora_platform.operations.audit_result import AuditLine, Level
@@ -227,11 +228,14 @@ def _audit_include(site: Site, name: str, survey: Survey) -> Iterator[AuditLine]
         yield AuditLine(f"include {name}", Level.WARN, what, f"correct streams.{name}.include, or its path")
 
 
-def _archive_audits(site: Site, connections: Connections) -> Iterator[HostAudit]:
+def _archive_audits(site: Site, connections: Connections) -> Iterator[HostAudit | ArchiveDirectoryAudit]:
     """Yield the hosts of the archive, with the directories of the archive."""
     for host in site.archive.hosts if site.archive else ():
         assert site.archive is not None
-        name = f"archive {host.address}"
+        name = f"archive {host.report_name}"
+        if isinstance(host, ArchiveDirectory):
+            yield ArchiveDirectoryAudit(name, site.archive, host, Layout.of(site).raw_roots)
+            continue
         places = {
             f"{name} raw": HostDirectory(site.archive.raw, "archive.raw", is_written=True),
             f"{name} products": HostDirectory(site.archive.products, "archive.products", is_written=True),

@@ -11,11 +11,11 @@ import click
 from aurora_cli.console import print_line
 from aurora_cli.context import describe_error
 from aurora_platform.config.package_files import DAGSTER_YAML, DEMO_DIRECTORY, DEMO_MARK, demo_site_text
-from aurora_platform.config.site import Site, site_of_text
+from aurora_platform.config.site import Site, load_site, site_of_text
 from aurora_platform.config.types import format_duration, parse_duration
 from aurora_platform.errors import SiteError
 from aurora_platform.fs.atomic import publish_file
-from aurora_platform.layout import WXCAM
+from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.text import counted
 from aurora_simulator import CameraSpec, SpecError, simulate, suggested_workers
 from aurora_simulator.terminal import summary, with_bar
@@ -57,8 +57,8 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
     """Create a demo site in DIR (./aurora-demo): a site file, Dagster's settings, and a day of a simulated camera.
 
     DIR must be new, empty, or a demo that this command made. In such a demo the site file and the settings stay as they
-    are, and the camera's files are written again. Writes below DIR alone. At the end it prints the commands to type
-    next.
+    are, and the camera's files are written again. Writes below DIR alone; also the site's archive is in it, on the same
+    disk, because it is only a demo. At the end it prints the commands to type next.
 
     \b
     Exit codes: 0 done; 1 DIR cannot be used or written; 2 a wrong argument.
@@ -79,15 +79,18 @@ def demo(directory: Path, day: datetime, hours: int, every: timedelta, scale: fl
         images = sum(len(spec.image_times(hour)) for hour in spec.hour_starts())
         files = f"{counted(images, 'image')} and {counted(hours, 'clip')}"
         content = f"{files} of each of two views, one image every {format_duration(every)}"
+        print_line("  archive/raw/: an empty directory, for the archive")
         print_line(f"  {spec.root.name}/: {day.date()}, {hours} h: {content}")
         return
     try:
         _write_settings(directory)
+        if has_archive := _has_archive(directory / _SITE_FILE):
+            _make_archive(_demo_site(directory))
         report = with_bar(lambda progress: simulate(spec, workers=suggested_workers(spec), progress=progress))
     except OSError as error:
         raise click.ClickException(describe_error(error)) from None
     print_line(f"{spec.root}: {summary(report, time.monotonic() - began)}")
-    _print_next_steps(directory, day)
+    _print_next_steps(directory, day, has_archive=has_archive)
 
 
 def _require_empty_or_demo(directory: Path) -> None:
@@ -130,7 +133,21 @@ def _write_settings(directory: Path) -> None:
             publish_file(staged, target)
 
 
-def _print_next_steps(directory: Path, day: datetime) -> None:
+def _has_archive(file: Path) -> bool:
+    """Whether the demo's site file has an archive; that of an earlier version has none, and anybody may edit it."""
+    try:
+        return load_site(file).archive is not None
+    except SiteError:
+        return False
+
+
+def _make_archive(site: Site) -> None:
+    """Make the directory of the demo's archive that Aurora never makes, as an operator does on a mounted disk."""
+    assert site.archive is not None  # the demo has one
+    Path(site.archive.raw).mkdir(parents=True, exist_ok=True)
+
+
+def _print_next_steps(directory: Path, day: datetime, *, has_archive: bool) -> None:
     file, home = (shlex.quote(str(directory / name)) for name in (_SITE_FILE, "dagster"))
     day_tags = {"dagster/partition": f"{day.date()}"}
     last = min(day.replace(hour=23, tzinfo=UTC), datetime.now(UTC))  # of a day that is not over: the hour of now
@@ -146,4 +163,12 @@ def _print_next_steps(directory: Path, day: datetime) -> None:
     print_line(
         f"    {execute} {WXCAM}_hours --tags {shlex.quote(json.dumps(hour_tags))}   # makes the products of its hours"
     )
+    if has_archive:
+        for job, effect in (
+            (f"push_{WXCAM}", "copies the files of the day to the archive"),
+            (f"verify_{WXCAM}", "compares each file with its copies, and finalizes the day"),
+        ):
+            print_line(f"    {execute} {job} --tags {shlex.quote(json.dumps(day_tags))}   # {effect}")
+        finalization = Layout.of(_demo_site(directory)).finalizations.finalization(WXCAM, day.date())
+        print_line(f"    cat {shlex.quote(str(finalization))}   # the finalization, also in archive/manifests")
     print_line("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")

@@ -7,13 +7,15 @@ from typing import Self
 from dagster import ConfigurableResource
 
 from aurora_platform.config.site import Site
+from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 
 
 class HostsResource(ConfigurableResource):
-    """The fields of :class:`aurora_platform.transport.bounds.Bounds`, as Dagster's configuration."""
+    """The fields of :class:`aurora_platform.transport.bounds.Bounds`, and the local copies, for Dagster."""
 
+    local_copies: list[str]
     known_hosts: str
     connect_seconds: float
     listing_seconds: float
@@ -27,10 +29,12 @@ class HostsResource(ConfigurableResource):
     def of(cls, site: Site) -> Self:
         """The resource of a site."""
         bounds = asdict(Connections.of(site).bounds)
-        return cls(**bounds | {"known_hosts": str(bounds["known_hosts"])})
+        local_copies = [str(path) for path in Layout.of(site).raw_roots]
+        return cls(**bounds | {"known_hosts": str(bounds["known_hosts"]), "local_copies": local_copies})
 
     @property
     def connections(self) -> Connections:
         """The connections with these bounds."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return Connections(Bounds(**values | {"known_hosts": Path(self.known_hosts)}))
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "local_copies"}
+        bounds = Bounds(**values | {"known_hosts": Path(self.known_hosts)})
+        return Connections(bounds, tuple(map(Path, self.local_copies)))

@@ -1,7 +1,7 @@
-"""Process a day of the sky camera, from a simulated camera host to every product. ``make demo`` runs it.
+"""Process a day of the sky camera, from a simulated host to every product and the archive. ``make demo`` runs it.
 
-It materializes a day, then its hours, as an operator does in the Dagster UI. All files are below ``.aurora/``; the log
-of the runs is ``.aurora/demo.log``.
+It materializes a day, then its hours, then the day's copy in the archive and its verification, as an operator does in
+the Dagster UI. All files are below ``.aurora/``; the log of the runs is ``.aurora/demo.log``.
 """
 
 import argparse
@@ -15,14 +15,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import yaml
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 from filelock import FileLock
 from rich.console import Console
 from rich.table import Column, Table
 
+from aurora_platform.layout import WXCAM, ManifestLayout
+
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".aurora"
 LOG = STATE / "demo.log"
+ARCHIVED = "gws/raw/wxcam,gws/wxcam_products,manifests/wxcam"
 
 
 def main() -> None:
@@ -37,7 +41,9 @@ def main() -> None:
     LOG.write_bytes(b"")
     run_job(console, 2, "wxcam_day", {"dagster/partition": day})
     run_job(console, 3, "wxcam_hours", {f"dagster/asset_partition_range_{end}": key for end, key in hours.items()})
+    archive_day(console, 4, day)
     console.print(summary(options.day))
+    print_finalization(console, options.day)
     console.print(
         f"Done in {time.monotonic() - started:.0f} s. Products: .aurora/products/wxcam. Next: [bold]make ui[/]"
     )
@@ -75,11 +81,23 @@ def simulate(options: argparse.Namespace) -> None:
 
 
 def run_job(console: Console, number: int, job: str, tags: dict[str, str]) -> None:
-    """Execute a job with the dagster command; write its log to a file and its result to the terminal."""
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "aurora_assets.definitions", "-j", job]
+    """Execute a job with the dagster command."""
+    run_dagster(console, number, job, ["job", "execute", "-j", job, "--tags", json.dumps(tags)])
+
+
+def archive_day(console: Console, number: int, day: str) -> None:
+    """Copy a day to the archive, verify and finalize it there: the jobs push_* and verify_wxcam in one run."""
+    (STATE / "archive" / "raw").mkdir(parents=True, exist_ok=True)  # Aurora never makes it: it shows a mounted disk
+    command = ["asset", "materialize", "--select", ARCHIVED, "--partition", day]
+    run_dagster(console, number, "push and verification", command)
+
+
+def run_dagster(console: Console, number: int, job: str, arguments: list[str]) -> None:
+    """Run a dagster command; write its log to a file and its result to the terminal."""
+    command = [sys.executable, "-m", "dagster", *arguments, "-m", "aurora_assets.definitions"]
     started = time.monotonic()
     with LOG.open("ab") as log, console.status(f"{number} Dagster runs {job}"):
-        process = subprocess.run([*command, "--tags", json.dumps(tags)], cwd=ROOT, stdout=log, stderr=log, check=False)
+        process = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
     if process.returncode:
         lines = LOG.read_text(errors="replace").splitlines()
         causes = [line for line in lines if "Error: " in line and not line.startswith("20")]
@@ -108,6 +126,19 @@ def summary(day: date) -> Table:
     return table
 
 
+def print_finalization(console: Console, day: date) -> None:
+    """Print where the finalization of the day is in the archive, and what it says; or how to see why there is none."""
+    file = ManifestLayout(STATE / "archive" / "manifests").finalization(WXCAM, day)
+    values = yaml.safe_load(file.read_text()) if file.exists() else {}
+    if not values.get("complete"):
+        command = f".venv/bin/aurora explain manifests/{WXCAM}/{day}"
+        console.print(f"{day} is not finalized: it is not over, or not complete. Why: [bold]{command}[/]")
+        return
+    files = f"{values['files']} files, each read and identical at the source, local and in the archive"
+    console.print(f"[bold]{day} is finalized[/] ({files}):\n  {file.relative_to(ROOT)}", soft_wrap=True)
+    console.print("The archive is on the same disk only because this is a demo (docs/archive.md).")
+
+
 def metadata_of(instance: DagsterInstance, key: AssetKey) -> list[dict[str, Any]]:
     """Return the metadata of the partitions of the newest run of an asset."""
     records = instance.fetch_materializations(AssetRecordsFilter(asset_key=key), limit=24).records
@@ -121,10 +152,11 @@ def metadata_of(instance: DagsterInstance, key: AssetKey) -> list[dict[str, Any]
 def counts_of(metadata: list[dict[str, Any]]) -> str:
     """Sum up the counts of all partitions as text."""
     names = ("seen", "copied", "unsettled", "refused", "images", "clips", "frames", "unreadable", "excluded")
+    names += ("days_complete",)
     counts = {name: sum(values.get(name, 0) for values in metadata) for name in names}
     if "made" in metadata[0]:
         counts = {"thumbnails": sum("path" in values for values in metadata), **counts}
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"
 
 
 def checks_of(instance: DagsterInstance, key: AssetKey) -> str:

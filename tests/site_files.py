@@ -1,4 +1,4 @@
-"""Writes the site file of a test: that of the demo, with all paths below a temporary directory."""
+"""Writes the site file of a test: that of the demo without its archive, all paths below a temporary directory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from aurora_platform.config.site import DEFAULT_SITE
 
 
 def write_site(directory: Path, change: Callable[[dict], None] = lambda data: None) -> Path:
-    """Write a site file into ``directory``; ``change`` may alter its keys first."""
+    """Write a site file into ``directory``; ``change`` may alter its keys first, or add an archive."""
     data = read_yaml(DEFAULT_SITE)
+    del data["archive"]
     data["paths"] = {name: name for name in data["paths"]}
     data["streams"]["wxcam"]["path"] = "camera"
     change(data)

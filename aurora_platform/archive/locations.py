@@ -21,7 +21,7 @@ def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Seq
     return {
         "source": [_place(connections, source_host, stream.host, stream.path)],
         "local": [_place(connections, _LOCAL, "here", str(site.paths.raw), stream.raw)],
-        "gws": [_place(connections, host, host.address, archive.raw, stream.raw) for host in archive.hosts],
+        "gws": [_place(connections, host, host.report_name, archive.raw, stream.raw) for host in archive.hosts],
     }
 
 

@@ -1,19 +1,21 @@
 """Settings of the archive, and of how long local copies are kept."""
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from aurora_platform.config.hosts import SshHost
-from aurora_platform.config.types import Bound, Cron, Duration, Name, Percentage, RemotePath, Settings
+from aurora_platform.config.hosts import ArchiveDirectory, ArchiveHostSettings
+from aurora_platform.config.types import Bound, Cron, Duration, Name, Percentage, RemotePath, Settings, resolved
 from aurora_platform.layout import ArchiveLayout
+
+_DIRECTORIES = ("raw", "products", "manifests", "replaced")
 
 
 class Archive(Settings):
     """The archive: hosts in order of preference, which share one file system."""
 
-    hosts: tuple[SshHost, ...] = Field(min_length=1)
+    hosts: tuple[ArchiveHostSettings, ...] = Field(min_length=1)
     raw: RemotePath
     products: RemotePath
     manifests: RemotePath | None = None
@@ -45,6 +47,32 @@ class Archive(Settings):
     verify_at_least: Bound = timedelta(minutes=20)
     """The newest days are verified again after this time, even if no local file has changed."""
 
+    @property
+    def directory(self) -> ArchiveDirectory | None:
+        """The host of kind ``local``; None if the archive is only reached over SSH."""
+        return next((host for host in self.hosts if isinstance(host, ArchiveDirectory)), None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_directories(cls, data: Any, info: ValidationInfo) -> Any:
+        """Resolve the directories of an archive on this machine: they may be relative to the site file."""
+        if not isinstance(data, dict) or not _has_local_host(data.get("hosts")):
+            return data
+        found = {}
+        for key in _DIRECTORIES:
+            if isinstance(data.get(key), str):
+                try:
+                    found[key] = str(resolved(data[key], info))
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from None
+        return {**data, **found}
+
+    @model_validator(mode="after")
+    def _has_one_directory(self) -> Self:
+        if sum(host.is_local for host in self.hosts) > 1:
+            raise ValueError("hosts: only one of kind local, because raw, products and manifests are the same for all")
+        return self
+
     @model_validator(mode="after")
     def _replaced_is_apart(self) -> Self:
         layout = ArchiveLayout.of(self)
@@ -53,6 +81,13 @@ class Archive(Settings):
         if "/" in layout.roots:
             raise ValueError("raw, products, manifests: must be a directory, not the root of the archive's host")
         return self
+
+
+def _has_local_host(hosts: object) -> bool:
+    """Whether hosts that are not validated yet have one of kind ``local``."""
+    return isinstance(hosts, list | tuple) and any(
+        isinstance(host, ArchiveDirectory) or (isinstance(host, dict) and host.get("kind") == "local") for host in hosts
+    )
 
 
 class Retention(Settings):

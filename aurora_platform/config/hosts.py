@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from aurora_platform.config.types import Address, Login, Settings, UnquotedPath
 
@@ -26,6 +26,18 @@ class LocalHost(HostSettings):
     kind: Literal["local"]
 
 
+class ArchiveDirectory(LocalHost):
+    """An archive in directories of this machine: a NAS that is mounted, or a second disk."""
+
+    same_disk: bool = False
+    """Allow the archive on the file system of ``paths.raw``: then one broken disk takes both copies."""
+
+    @property
+    def report_name(self) -> str:
+        """Its name in reports."""
+        return "this machine"
+
+
 class SshHost(HostSettings):
     """A host over SSH.
 
@@ -45,6 +57,11 @@ class SshHost(HostSettings):
         """Its address and port."""
         return f"{self.address}:{self.port}"
 
+    @property
+    def report_name(self) -> str:
+        """Its name in reports: its address."""
+        return self.address
+
     @model_validator(mode="after")
     def _identity_goes_with_key(self) -> Self:
         if (self.auth == "key") != (self.identity is not None):
@@ -58,3 +75,12 @@ KINDS: dict[str, type[HostSettings]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(Host)[0])
 }
 """The kinds that a site file may name."""
+
+
+def _with_kind(host: object) -> object:
+    """A host of an archive without ``kind`` is of kind ``ssh``."""
+    return {"kind": "ssh", **host} if isinstance(host, dict) else host
+
+
+ArchiveHostSettings = Annotated[ArchiveDirectory | SshHost, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+"""A host of an archive."""

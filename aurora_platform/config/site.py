@@ -99,6 +99,30 @@ class Site(Settings):
         return self
 
     @model_validator(mode="after")
+    def _archive_is_apart(self) -> Self:
+        """Refuse an archive on this machine that shares a directory with the files it is to be a copy of.
+
+        By the names alone: a disk that does not answer must not keep the site file from being read. Symlinks are
+        followed before each use (:mod:`aurora_platform.transport.local_archive`).
+        """
+        if self.archive is None or self.archive.directory is None:
+            return self
+        used = {f"paths.{name}": path for name, path in self.paths}
+        used |= {
+            f"streams.{name}.path": Path(stream.path)
+            for name, stream in self.streams.items()
+            if self.hosts[stream.host].is_local
+        }
+        layout = ArchiveLayout.of(self.archive)
+        for name in ("raw", "products", "manifests", "replaced"):
+            path = Path(getattr(layout, name))
+            for key, other in used.items():
+                if path.is_relative_to(other) or other.is_relative_to(path):
+                    message = f"{path} and {key} ({other}) must be apart: neither inside the other"
+                    raise ValueError(f"archive.{name}: {message}")
+        return self
+
+    @model_validator(mode="after")
     def _retention_fits_streams(self) -> Self:
         for name in self.retention.raw:
             if name not in self.streams:
@@ -209,13 +233,14 @@ def _explain(error: ValidationError) -> str:
     lines = []
     items = error.errors(include_url=False, include_input=False)
     # A list whose items are all wrong counts as empty too: that is not a second mistake.
-    with_wrong_items = {item["loc"][:-1] for item in items}
+    with_wrong_items = {item["loc"][:end] for item in items for end in range(len(item["loc"]))}
     for item in items:
         if item["type"] == "too_short" and item["loc"] in with_wrong_items:
             continue
         location = list(item["loc"])
-        if location[:1] == ["hosts"] and len(location) > 2 and location[2] in KINDS:
-            del location[2]  # the kind, which pydantic adds: it is not a key of the file
+        kind = 2 if location[:1] == ["hosts"] else 3 if location[:2] == ["archive", "hosts"] else len(location)
+        if len(location) > kind and location[kind] in KINDS:
+            del location[kind]  # the kind, which pydantic adds: it is not a key of the file
         key = ".".join(str(part) for part in location) or "the file"
         limits = {name: _as_setting(value) for name, value in item.get("ctx", {}).items()}
         message = _MESSAGES.get(item["type"])

@@ -60,8 +60,8 @@ def resolved(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise ValueError("must be a path, absolute or relative to the site file")
     base = (info.context or {}).get("base", Path.cwd())
-    # normpath, not resolve: a symlinked data disk keeps the name from the site file.
-    return Path(os.path.normpath(base / expanded(Path(value))))
+    # abspath, not resolve: a symlinked data disk keeps the name from the site file.
+    return Path(os.path.abspath(base / expanded(Path(value))))
 
 
 def expanded(path: Path) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aurora_platform.concurrency import run_concurrently
-from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.hosts import ArchiveDirectory, SshHost
 from aurora_platform.config.package_files import CHECKOUT
 from aurora_platform.config.site import Site
 from aurora_platform.health.freshness import (
@@ -40,7 +40,9 @@ from aurora_platform.health.models import (
     Snapshot,
     Software,
 )
+from aurora_platform.layout import Layout
 from aurora_platform.text import printable
+from aurora_platform.transport.local_archive import check_root
 
 _SLACK = 3.0  # s of the time limit, kept for composing the snapshot
 _GIT_SECONDS = 5.0
@@ -95,6 +97,7 @@ def take_snapshot(
     bound = max(1.0, site.health.within.total_seconds() - _SLACK)
     jobs: dict[str, Callable[[], Any]] = {
         **{f"disk {name}": _disk_job(name, path) for name, path in _local_directories(site).items()},
+        **{f"host {name}": job for name, job in _archive_jobs(site).items()},
         **{
             f"host {name}": _host_job(name, host, _remote_directories(site, name), run_on_host)
             for name, host in _hosts(site).items()
@@ -164,9 +167,11 @@ def _local_directories(site: Site) -> dict[str, Path]:
 
 def _hosts(site: Site) -> dict[str, SshHost]:
     hosts = {name: host for name, host in site.hosts.items() if isinstance(host, SshHost)}
-    for host in site.archive.hosts if site.archive else ():
-        hosts[f"archive {host.address}"] = host
-    return hosts
+    return hosts | {name: host for name, host in _archive_hosts(site).items() if isinstance(host, SshHost)}
+
+
+def _archive_hosts(site: Site) -> dict[str, ArchiveDirectory | SshHost]:
+    return {f"archive {host.report_name}": host for host in site.archive.hosts} if site.archive else {}
 
 
 def _remote_directories(site: Site, name: str) -> list[tuple[str, str]]:
@@ -175,6 +180,23 @@ def _remote_directories(site: Site, name: str) -> list[tuple[str, str]]:
         return [(f"{name} raw", site.archive.raw), (f"{name} products", site.archive.products)]
     paths = sorted({stream.path for stream in site.streams.values() if stream.host == name and stream.enabled})
     return [(f"host {name} {path}", path) for path in paths]
+
+
+def _archive_jobs(site: Site) -> dict[str, Callable[[], tuple[HostState, list[Filesystem]]]]:
+    """Return a job for an archive on this machine: are its disks mounted, apart from ours, and how full are they?"""
+    archive = site.archive
+    if archive is None or archive.directory is None:
+        return {}
+    host, name = archive.directory, f"archive {archive.directory.report_name}"
+    directories, local_copies = _remote_directories(site, name), Layout.of(site).raw_roots
+
+    def read_directories() -> tuple[HostState, list[Filesystem]]:
+        for _, path in directories:
+            check_root(archive, host, local_copies, path)
+        state = HostState(name=name, address=host.report_name, reachable=True, clock_skew_s=0.0)
+        return state, [_disk_job(disk, Path(path))() for disk, path in directories]
+
+    return {name: read_directories}
 
 
 def _disk_job(name: str, path: Path) -> Callable[[], Filesystem]:
@@ -247,10 +269,12 @@ def _disks_and_hosts(site: Site, results: Mapping[str, Any]) -> tuple[list[Files
         disks.append(
             Filesystem(name=name, path=str(path), error=str(result)) if isinstance(result, Exception) else result
         )
-    for name, host in _hosts(site).items():
+    addresses = {name: host.address for name, host in _hosts(site).items()}
+    addresses |= {name: host.report_name for name, host in _archive_hosts(site).items()}
+    for name, address in addresses.items():
         result = results[f"host {name}"]
         if isinstance(result, Exception):
-            hosts.append(HostState(name=name, address=host.address, reachable=False, error=str(result)))
+            hosts.append(HostState(name=name, address=address, reachable=False, error=str(result)))
             disks += [
                 Filesystem(name=disk, path=path, error="its host does not answer")
                 for disk, path in _remote_directories(site, name)

@@ -91,6 +91,11 @@ class Layout:
         return self.raw / self.streams[stream]
 
     @property
+    def raw_roots(self) -> tuple[Path, ...]:
+        """The raw root, and the local copies of each stream in it, which may be on other disks."""
+        return (self.raw, *map(self.raw_root, self.streams))
+
+    @property
     def locks(self) -> Path:
         return locks_directory(self.state)
 

@@ -100,7 +100,7 @@ def directory(name: str, path: Path) -> Iterator[AuditLine]:
     """Audit a directory of ``paths`` in the site file: does it exist, is it writable, how full is its disk?"""
     existing = nearest(path)
     yield _audit_permissions(name, path, existing)
-    yield _audit_space(name, existing)
+    yield audit_space(name, existing)
 
 
 def _audit_permissions(name: str, path: Path, existing: Path) -> AuditLine:
@@ -124,7 +124,8 @@ def _audit_permissions(name: str, path: Path, existing: Path) -> AuditLine:
     return AuditLine(component, Level.OK, f"will be made in {existing}, which is writable")
 
 
-def _audit_space(name: str, existing: Path) -> AuditLine:
+def audit_space(name: str, existing: Path) -> AuditLine:
+    """Audit how full the disk of a directory is, in bytes and inodes."""
     status = os.statvfs(existing)
     usable = status.f_blocks - status.f_bfree + status.f_bavail  # like df: without the blocks reserved for root
     used = 100 * (1 - status.f_bavail / usable) if usable else 0.0

@@ -41,7 +41,7 @@ def copies_of_day(context: Context, facts: DayFacts) -> tuple[Copy, ...]:
     rows.append(_row(facts, "local", local, len(facts.items), note, size, now))
     if archive is not None:
         listing = facts.listings.get("gws")
-        host = (listing.host if listing else "") or archive.hosts[0].address
+        host = (listing.host if listing else "") or archive.hosts[0].report_name
         location = f"{host}:{ArchiveLayout.of(archive).raw_root(stream)}"
         copied = facts.counts.copied if facts.counts else None
         note = "" if verdict or copied is None else "as the ledger recorded it, not listed yet"

@@ -106,5 +106,5 @@ def _archive_copy(context: Context, facts: FileFacts) -> Copy:
         note = "never listed"
     elif not is_present:
         note = "not in the archive when it was listed"
-    host = (listing.host if listing else "") or archive.hosts[0].address
+    host = (listing.host if listing else "") or archive.hosts[0].report_name
     return _copy(facts, "gws", f"{host}:{printable(remote_path(context, facts))}", version, is_present, note)

@@ -71,7 +71,7 @@ def copies_of_product(context: Context, facts: ProductFacts) -> tuple[Copy, ...]
         rows.append(
             Copy.of_version(
                 "archive",
-                f"{archive.hosts[0].address}:{ArchiveLayout.of(archive).products}/{printable(facts.path)}",
+                f"{archive.hosts[0].report_name}:{ArchiveLayout.of(archive).products}/{printable(facts.path)}",
                 copied,
                 is_present=copied is not None,
                 note=note,

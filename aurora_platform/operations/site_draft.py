@@ -62,7 +62,7 @@ _EXAMPLES = """\
 #live:
 #  running: true
 
-# Copies for the long term. The first host that answers is used. docs/archive.md.
+# Copies for the long term. The first host that answers is used; {{kind: local}} is a mounted disk. docs/archive.md.
 #archive:
 #  hosts:
 #    - {{address: archive.example.org, user: aurora, auth: key, identity: ~/.ssh/id_ed25519}}

@@ -9,15 +9,13 @@ from logging import Logger
 from pathlib import Path
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.errors import HostRefusedError, TransferError
+from aurora_platform.errors import HostRefusedError
 from aurora_platform.text import printable
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.protocols import NEW, PARTIAL, Transfer, TransferResult
-from aurora_platform.transport.rsync import VANISHED, write_file_list
 from aurora_platform.transport.ssh_errors import try_ssh_hint
 from aurora_platform.transport.ssh_host import SshAccess
 from aurora_platform.transport.ssh_session import SshSession
-from aurora_platform.transport.stall import DELIVERY_PROGRESS
 
 # This removes nothing, not even leftovers of killed transfers in our own hidden directory: we never delete anything in
 # the archive.
@@ -76,14 +74,4 @@ class SshArchiveHost:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.send`."""
         if keep_in is not None:
             self.session.ask(["mkdir", "-p", "--", keep_in])
-        file_list = upload_tree.with_name(f"{upload_tree.name}.files")
-        write_file_list(file_list, paths)
-        rsync = self.access.rsync()
-        arguments = rsync.push_arguments(upload_tree, file_list, root, work, keep_in)
-        result = rsync.run(arguments, self.log, lock, DELIVERY_PROGRESS)
-        if result.code and (message := result.disk_error):
-            raise TransferError(f"rsync could not write on the archive host: {message}")
-        result.check()
-        return TransferResult(
-            result.stat("Literal data"), result.stat("Matched data"), result.messages[:1000], result.code == VANISHED
-        )
+        return self.access.rsync().push(upload_tree, paths, root, work, lock, keep_in, self.log)

@@ -15,21 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Full, Queue
 
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.text import printable
 from aurora_platform.transport import remote_sha256
 from aurora_platform.transport.remote_sha256 import NOT_BELOW_ROOT, Tree, Unusable
+from aurora_platform.transport.threads import ResultQueue, run_in_threads
 
 _LARGE = 1 << 22  # bytes; larger files are hashed first, the largest first, so that all cores finish together
 _PORTION_FILES = 64  # small files that a thread takes at once
-_MAX_QUEUED = 8  # portions that wait for the reader
 _MAX_PATH = 4096  # bytes; PATH_MAX
 _MAX_LINE = 512  # of an answer
 _MAX_MTIME = 2**63 - 1  # ns; what a database and os.utime can hold
-_POLL = 0.5  # s
 
 TOOLS = ("python3", "openssl", "sha256sum")
 """Programs that a remote host may hash with, the best first."""
@@ -139,10 +137,14 @@ def failed_checksum(path: str, reason: str) -> Checksum:
 
 
 class LocalHasher:
-    """Hashes files of this machine with one thread per available core."""
+    """Hashes files of this machine with one thread per available core.
 
-    def __init__(self, threads: int | None = None) -> None:
+    :class:`TimeoutError` ends it when the disk gives nothing for ``stall`` s.
+    """
+
+    def __init__(self, threads: int | None = None, stall: float | None = None) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
+        self.stall = stall
 
     def checksums(self, root: str, paths: Sequence[str]) -> Iterator[Checksum]:
         """See :meth:`aurora_platform.transport.protocols.Hasher.checksums`."""
@@ -156,12 +158,12 @@ class LocalHasher:
             with lock:
                 return next(portions, [])
 
-        def work(queue: ChecksumQueue) -> None:
+        def work(queue: ResultQueue[Checksum]) -> None:
             with closing(Tree(os.fsencode(root))) as tree:
                 while portion := take():
                     queue.put([_checksum(tree, path, queue.check) for path in portion])
 
-        return run_in_threads(work, min(self.threads, len(paths)))
+        return run_in_threads(work, min(self.threads, len(paths)), self.stall)
 
 
 def _checksum(tree: Tree, path: str, check: Callable[[], None]) -> Checksum:
@@ -191,74 +193,6 @@ def _size(root: str, path: str) -> int:
         return os.lstat(f"{root}/{path}").st_size
     except (OSError, ValueError):  # reported when the file is hashed
         return 0
-
-
-class Cancelled(Exception):  # noqa: N818 - not a failure
-    """The other checksums are not needed any more."""
-
-
-class ChecksumQueue:
-    """A queue from several hashing threads to one reader; the threads wait when the reader is slow."""
-
-    def __init__(self) -> None:
-        self.items: Queue[list[Checksum] | Exception | None] = Queue(_MAX_QUEUED)
-        self.abandoned = threading.Event()
-        self.failed = threading.Event()
-
-    def put(self, checksums: list[Checksum]) -> None:
-        """Add checksums; raises :class:`Cancelled` when the reader has stopped."""
-        if checksums:
-            self._put(checksums)
-
-    def check(self) -> None:
-        """Raise :class:`Cancelled` when the reader has stopped or a thread has failed."""
-        if self.abandoned.is_set() or self.failed.is_set():
-            raise Cancelled
-
-    def run(self, work: Callable[[ChecksumQueue], None]) -> None:
-        """Run ``work``, then put its error, or None at its end."""
-        outcome: Exception | None = None
-        try:
-            work(self)
-        except Cancelled:
-            pass
-        except Exception as error:  # passed on to the reader
-            outcome = error
-            self.failed.set()
-        try:
-            self._put(outcome)
-        except Cancelled:
-            return
-
-    def _put(self, item: list[Checksum] | Exception | None) -> None:
-        while not self.abandoned.is_set():
-            try:
-                return self.items.put(item, timeout=_POLL)
-            except Full:
-                continue
-        raise Cancelled
-
-
-def run_in_threads(work: Callable[[ChecksumQueue], None], threads: int) -> Iterator[Checksum]:
-    """Run ``work`` in several threads and yield their checksums; an error is raised after the checksums before it."""
-    queue = ChecksumQueue()
-    workers = [threading.Thread(target=queue.run, args=(work,), daemon=True) for _ in range(threads)]
-    failure: Exception | None = None
-    try:
-        for worker in workers:
-            worker.start()
-        running = threads
-        while running:
-            item = queue.items.get()
-            if isinstance(item, list):
-                yield from item
-            else:
-                running -= 1
-                failure = failure or item
-        if failure is not None:
-            raise failure
-    finally:
-        queue.abandoned.set()
 
 
 def remote_command(tool: str, root: str) -> list[str]:

@@ -7,14 +7,14 @@ and a module, which is loaded for the first host of that kind: hosts of kind ``l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 from pathlib import Path
 from typing import Any
 
 from aurora_platform import transport
 from aurora_platform.config.archive import Archive
-from aurora_platform.config.hosts import Host, SshHost
+from aurora_platform.config.hosts import ArchiveDirectory, Host, SshHost
 from aurora_platform.config.site import Site
 from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
@@ -31,6 +31,8 @@ class Connections:
     """Connections to hosts, all with the same bounds."""
 
     bounds: Bounds
+    local_copies: tuple[Path, ...] = ()
+    """The raw files on this machine: an archive on it must be apart from them. Without them it cannot be used."""
 
     @classmethod
     def of(cls, site: Site, known_hosts: Path | None = None) -> Connections:
@@ -43,16 +45,20 @@ class Connections:
                 listing_seconds=limits.listing.total_seconds(),
                 stall_seconds=limits.stall.total_seconds(),
                 transfer_seconds=limits.transfer.total_seconds(),
-            )
+            ),
+            Layout.of(site).raw_roots,
         )
 
     def but(self, **changes: Any) -> Connections:
         """A copy with other bounds."""
-        return Connections(self.bounds.but(**changes))
+        return replace(self, bounds=self.bounds.but(**changes))
 
     def access(self, host: Host, within: float | None = None) -> HostAccess:
         """The access to ``host``; ``within`` limits all requests to it, in s, if that is less than the bounds."""
-        return _KINDS[host.kind]()(host, self.bounds.within(within))
+        bounds = self.bounds.within(within)
+        if isinstance(host, ArchiveDirectory):
+            return transport.local_archive.LocalArchiveAccess(host, self._required_copies, bounds)
+        return _KINDS[host.kind]()(host, bounds)
 
     def login(self, host: Host) -> None:
         """Open the session that all requests to ``host`` share: one attempt, however many streams it has."""
@@ -77,6 +83,14 @@ class Connections:
     def archive_hosts(self, archive: Archive, log: Logger) -> tuple[ArchiveHost, ...]:
         """The archive's hosts, in the order of the site file."""
         return tuple(
-            transport.archive_host.SshArchiveHost(transport.ssh_host.SshAccess(host, self.bounds), log)
+            transport.local_archive.LocalArchiveHost(archive, host, self._required_copies, self.bounds, log)
+            if isinstance(host, ArchiveDirectory)
+            else transport.archive_host.SshArchiveHost(transport.ssh_host.SshAccess(host, self.bounds), log)
             for host in archive.hosts
         )
+
+    @property
+    def _required_copies(self) -> tuple[Path, ...]:
+        if not self.local_copies:
+            raise ValueError("these connections do not have local_copies, which an archive on this machine needs")
+        return self.local_copies

@@ -17,7 +17,7 @@ from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, TransferResult
-from aurora_platform.transport.stall import READ_PROGRESS, Progress
+from aurora_platform.transport.stall import DELIVERY_PROGRESS, READ_PROGRESS, Progress
 
 # Exit codes of rsync that count as success: all files, or all but single files, which its messages name.
 _SOME_FAILED, VANISHED = 23, 24
@@ -138,21 +138,29 @@ class Rsync:
         ]
 
     def push_arguments(
-        self, upload_tree: Path, file_list: Path, root: str, work: str, keep_in: str | None = None
+        self,
+        upload_tree: Path,
+        file_list: Path,
+        root: str,
+        work: str,
+        keep_in: str | None = None,
+        *,
+        is_flushed: bool = False,
     ) -> list[str]:
         """The argument vector that copies the files in ``file_list`` from ``upload_tree`` to ``root`` on the host.
 
         ``work`` is a directory on the host, with one directory for new files and one for partial files; ``keep_in`` is
-        one for the files that are replaced.
+        one for the files that are replaced. With ``is_flushed`` each file is on the disk before it gets its name.
         """
         target, remote = self.endpoint.reach(root)
-        # Not --fsync, which older versions do not know: copies are listed before they count. Without
+        # Not --fsync on a host: older versions do not know it, and copies are listed before they count. Without
         # --no-implied-dirs, rsync would replace a symlink to another disk by a directory. We end a stalled transfer
         # ourselves; rsync's own timeout is for the host, and longer: it takes a slow connection for a dead one.
         return [
             *self._options(file_list, f"{work}/{NEW}", f"{work}/{PARTIAL}", 2 * self.bounds.stall_seconds),
             "--no-implied-dirs",
             *(() if keep_in is None else ("--backup", "--backup-dir", keep_in)),
+            *(("--fsync",) if is_flushed else ()),
             *remote,
             "--",
             f"{upload_tree}/",
@@ -175,6 +183,33 @@ class Rsync:
             *("--stats", "--no-human-readable"),
             *((f"--bwlimit={self.bounds.bandwidth_kib}",) if self.bounds.bandwidth_kib else ()),
         ]
+
+    def push(
+        self,
+        upload_tree: Path,
+        paths: Sequence[str],
+        root: str,
+        work: str,
+        lock: Path,
+        keep_in: str | None,
+        log: Logger,
+        *,
+        is_flushed: bool = False,
+    ) -> TransferResult:
+        """Copy files to the archive: :meth:`aurora_platform.transport.protocols.ArchiveHost.send`, without directories.
+
+        ``is_flushed``: see :meth:`push_arguments`.
+        """
+        file_list = upload_tree.with_name(f"{upload_tree.name}.files")
+        write_file_list(file_list, paths)
+        arguments = self.push_arguments(upload_tree, file_list, root, work, keep_in, is_flushed=is_flushed)
+        result = self.run(arguments, log, lock, DELIVERY_PROGRESS)
+        if result.code and (message := result.disk_error):
+            raise TransferError(f"rsync could not write in the archive: {message}")
+        result.check()
+        return TransferResult(
+            result.stat("Literal data"), result.stat("Matched data"), result.messages[:1000], result.code == VANISHED
+        )
 
     def run(
         self, arguments: Sequence[str], log: Logger, lock: Path, progress: Progress, largest: int | None = None

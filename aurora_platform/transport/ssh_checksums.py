@@ -21,17 +21,16 @@ from aurora_platform.transport.checksums import (
     TOOLS,
     AnswerParser,
     Checksum,
-    ChecksumQueue,
     encode_request,
     failed_checksum,
     remote_command,
-    run_in_threads,
     why_unusable,
 )
 from aurora_platform.transport.remote_sha256 import NO_SUCH_ROOT
 from aurora_platform.transport.session_pool import MAX_HASHING_CHANNELS
 from aurora_platform.transport.ssh_errors import session_error_message
 from aurora_platform.transport.ssh_session import SshSession
+from aurora_platform.transport.threads import ResultQueue, run_in_threads
 
 # A request is sent completely before its answers are read. This cannot block for ever: both fit the windows of a
 # channel (2 MB each way), even if the remote program reads a path only when it has answered the one before it.
@@ -63,7 +62,7 @@ class SshHasher:
         command = remote_command(self._tool(), root)
         refusals: list[ChannelException] = []
 
-        def work(queue: ChecksumQueue) -> None:
+        def work(queue: ResultQueue[Checksum]) -> None:
             try:
                 self._work(command, shares, deadline, queue)
             except ChannelException as refusal:  # the host allows fewer channels: the other channels do the work
@@ -93,7 +92,7 @@ class SshHasher:
             _TOOLS[connection.transport] = tool
         return tool
 
-    def _work(self, command: Sequence[str], shares: _Shares, deadline: float, queue: ChecksumQueue) -> None:
+    def _work(self, command: Sequence[str], shares: _Shares, deadline: float, queue: ResultQueue[Checksum]) -> None:
         with ExitStack() as stack:
             if not self._wait_for_permit(stack, shares, deadline, queue):
                 return
@@ -108,14 +107,16 @@ class SshHasher:
                         usable.append(path)
                 self._exchange(conversation, usable, queue)
 
-    def _exchange(self, conversation: _Conversation, paths: Sequence[str], queue: ChecksumQueue) -> None:
+    def _exchange(self, conversation: _Conversation, paths: Sequence[str], queue: ResultQueue[Checksum]) -> None:
         try:
             for checksums in conversation.request(paths):
                 queue.put(checksums)
         except HostError as error:
             raise type(error)(f"{self.host.address}: hashing: {error}") from None
 
-    def _wait_for_permit(self, stack: ExitStack, shares: _Shares, deadline: float, queue: ChecksumQueue) -> bool:
+    def _wait_for_permit(
+        self, stack: ExitStack, shares: _Shares, deadline: float, queue: ResultQueue[Checksum]
+    ) -> bool:
         """Wait for a hashing permit of this host; False if other channels have finished the work meanwhile."""
         while shares.left and time.monotonic() < deadline:
             queue.check()

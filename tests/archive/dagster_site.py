@@ -11,7 +11,7 @@ from dagster import DagsterInstance, Definitions, ExecuteInProcessResult, build_
 
 from aurora_assets.definitions import build
 from aurora_cli.main import main
-from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.hosts import ArchiveDirectory, SshHost
 from aurora_platform.config.site import Site, load_site
 from tests.mirror.parts import DAY
 from tests.patience import in_site_file
@@ -32,7 +32,7 @@ FILES = {f"met_20260305_{number}.csv": b"%d\n" % number * 2000 for number in ran
 class Platform:
     """A site with an archive, with its Dagster definitions."""
 
-    def __init__(self, home: Path, hosts: tuple[SshHost, ...], instance: DagsterInstance) -> None:
+    def __init__(self, home: Path, hosts: tuple[ArchiveDirectory | SshHost, ...], instance: DagsterInstance) -> None:
         self.home, self.instance = home, instance
         (home / "instrument").mkdir()
 

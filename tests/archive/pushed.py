@@ -9,7 +9,8 @@ from aurora_platform.archive import backlog
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
-from aurora_platform.config.hosts import SshHost
+from aurora_platform.config.hosts import ArchiveDirectory, SshHost
+from aurora_platform.layout import Layout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
@@ -18,10 +19,15 @@ from tests.archive.places import DAY, STREAM, Observatory
 from tests.patience import patient
 
 
+def hosts_of_kind(kind: str, hosts: tuple[SshHost, ...]) -> tuple[ArchiveDirectory | SshHost, ...]:
+    """The hosts, or for the kind `local` this machine, whose archive is then on the disk of the local copies."""
+    return (ArchiveDirectory(kind="local", same_disk=True),) if kind == "local" else hosts
+
+
 class PushedSite(Observatory):
     """A site with three local places, and its archive behind real hosts."""
 
-    hosts: tuple[SshHost, ...]
+    hosts: tuple[ArchiveDirectory | SshHost, ...]
 
     @property
     def archive_settings(self) -> Archive:
@@ -30,9 +36,8 @@ class PushedSite(Observatory):
     def archive_hosts(self) -> Sequence[ArchiveHost]:
         connection_bounds = {"connect_seconds": patient(10), "listing_seconds": patient(20)}
         transfer_bounds = {"stall_seconds": patient(20), "transfer_seconds": patient(60)}
-        return Connections(Bounds(self.home / "known_hosts", **connection_bounds, **transfer_bounds)).archive_hosts(
-            self.archive_settings, LOG
-        )
+        bounds = Bounds(self.home / "known_hosts", **connection_bounds, **transfer_bounds)
+        return Connections(bounds, Layout.of(self.site).raw_roots).archive_hosts(self.archive_settings, LOG)
 
     def push(self, change: Callable[[ArchiveHost], Any] = lambda host: host) -> Any:
         """Push the day; ``change`` may make a host faulty."""

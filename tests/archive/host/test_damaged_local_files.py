@@ -17,14 +17,16 @@ from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Layout
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
-from tests.archive.pushed import PushedSite
+from tests.archive.pushed import PushedSite, hosts_of_kind
+
+BOTH_KINDS = pytest.mark.parametrize("site", ["ssh", "local"], indirect=True)
 
 
 @pytest.fixture
-def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A finalized day of six files that the source has pruned since."""
+def site(request: pytest.FixtureRequest, tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
+    """A finalized day of six files that the source has pruned since; by default the archive is behind SSH."""
     site = PushedSite(tmp_path)
-    site.hosts = hosts[:1]
+    site.hosts = hosts_of_kind(getattr(request, "param", "ssh"), hosts[:1])
     for name in site.finalize():
         site.place("source", name).unlink()
     return site
@@ -46,6 +48,7 @@ def touch(place: Path) -> None:
     os.utime(place)
 
 
+@BOTH_KINDS
 def test_local_files_damaged_after_the_source_pruned_them_are_reported_and_not_sent(
     site: PushedSite,
 ) -> None:
@@ -102,6 +105,7 @@ def test_the_repair_plan_restores_a_damaged_or_deleted_file_from_the_archive(sit
         assert [step.kind for step in plan_repair(verification, DAY)] == [RepairKind.NONE]
 
 
+@BOTH_KINDS
 def test_a_late_file_of_a_finalized_day_is_sent_while_a_damaged_one_is_held_back(site: PushedSite) -> None:
     cut(site.place("local", "0/met_20260305_000.csv"))
     for side in ("source", "local"):

@@ -22,17 +22,20 @@ from aurora_platform.layout import ArchiveLayout, Layout, raw_group
 from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 from tests.archive.parts import adds_up
 from tests.archive.places import DAY, STREAM
-from tests.archive.pushed import PushedSite
+from tests.archive.pushed import PushedSite, hosts_of_kind
 
 NAME = "0/met_20260305_000.csv"
 OTHER = "1/met_20260305_001.csv"
 
 
+BOTH_KINDS = pytest.mark.parametrize("site", ["ssh", "local"], indirect=True)
+
+
 @pytest.fixture
-def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A finalized day of six files."""
+def site(request: pytest.FixtureRequest, tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
+    """A finalized day of six files; the archive is of the kind that the test asks for, by default behind SSH."""
     site = PushedSite(tmp_path, {"revisable": "3650d"})
-    site.hosts = hosts
+    site.hosts = hosts_of_kind(getattr(request, "param", "ssh"), hosts)
     site.finalize()
     return site
 
@@ -57,6 +60,7 @@ def kept(site: PushedSite) -> list[tuple[str, bytes]]:
     return [("/".join(place.relative_to(root).parts[1:]), place.read_bytes()) for place in places]
 
 
+@BOTH_KINDS
 def test_the_finalized_version_is_kept_when_the_host_rewrites_the_file(site: PushedSite) -> None:
     versions = [site.place("gws", NAME).read_bytes()]
     for text in (b"anew", b"and once more"):
@@ -123,7 +127,7 @@ def test_a_second_attempt_by_another_host_does_not_overwrite_the_versions_kept_b
 ) -> None:
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME)
-    first = site.archive_settings.hosts[0].address
+    first = site.archive_settings.hosts[0].report_name
     report = site.push(lambda host: breaking(host) if host.name.startswith(first) else host)
     assert (report.files, len(report.host_errors)) == (1, 1)
     assert site.place("gws", NAME).read_bytes() == b"anew"
@@ -172,6 +176,7 @@ def test_the_replacements_of_a_killed_run_are_reported_by_the_next_run(site: Pus
     assert str(keep_in) in report.kept_in
 
 
+@BOTH_KINDS
 def test_a_symlink_in_the_archive_in_place_of_a_finalized_file_is_not_replaced(site: PushedSite) -> None:
     place = site.place("gws", NAME)
     elsewhere = site.home / "another disk"

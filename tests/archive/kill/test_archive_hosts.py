@@ -121,7 +121,7 @@ TROUBLES: dict[str, tuple[Callable[[Setup], AbstractContextManager[SshHost]], st
     ),
     "disk full": (
         lambda setup: with_a_disk(setup, 'mount -t tmpfs -o size=1m none "$0"'),
-        "could not write on the archive host: .*No space left on device",
+        "could not write in the archive: .*No space left on device",
         0,
     ),
     "disk read-only": (

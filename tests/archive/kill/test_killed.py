@@ -23,6 +23,7 @@ from aurora_simulator.ssh_server import SshServer
 from tests.archive.dagster_site import Platform
 from tests.archive.host.test_manifest_store import read_latest
 from tests.archive.parts import LOG
+from tests.archive.pushed import hosts_of_kind
 from tests.forking import KILLS, Forking
 from tests.mirror.parts import DAY, write
 
@@ -44,9 +45,11 @@ def push_and_verify(file: Path) -> str:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
+def platform(request: pytest.FixtureRequest, tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
+    """A site with an archive of the kind that the test asks for; by default behind SSH."""
+    (tmp_path / "gws/raw").mkdir(parents=True)
     with DagsterInstance.ephemeral() as instance:
-        yield Platform(tmp_path, hosts, instance)
+        yield Platform(tmp_path, hosts_of_kind(getattr(request, "param", "ssh"), hosts), instance)
 
 
 def false_copied_rows(home: Path) -> list[str]:
@@ -76,6 +79,7 @@ def add(platform: Platform, number: int) -> None:
         write(platform.home / root, files)
 
 
+@pytest.mark.parametrize("platform", ["ssh", "local"], indirect=True)
 def test_after_many_kills_the_ledger_has_no_false_copied_rows_and_a_quiet_run_converges(
     platform: Platform,
 ) -> None:

@@ -27,9 +27,12 @@ def test_the_demo_has_the_checkouts_demo_site_with_every_path_below_its_director
     assert all(path.parent == directory for path in site.paths.model_dump().values())
     stream = {"path": checkout.streams["wxcam"].path}
     assert site.streams["wxcam"].model_copy(update=stream) == checkout.streams["wxcam"]
-    assert site.model_copy(update={"paths": checkout.paths, "streams": checkout.streams}) == checkout
+    assert site.archive is not None
+    assert {site.archive.raw, site.archive.products} == {f"{directory}/archive/{name}" for name in ("raw", "products")}
+    same = {"paths": checkout.paths, "streams": checkout.streams, "archive": checkout.archive}
+    assert site.model_copy(update=same) == checkout
     assert (directory / "dagster" / "dagster.yaml").read_bytes() == DAGSTER_YAML.read_bytes()
-    assert {path.name for path in directory.iterdir()} == {"site.yaml", "dagster", "camera"}
+    assert {path.name for path in directory.iterdir()} == {"site.yaml", "dagster", "camera", "archive"}
     assert "4 images, 2 clips" in result.stdout
 
 
@@ -72,6 +75,14 @@ def test_an_existing_demo_keeps_its_settings_and_gets_another_day_of_the_camera(
     assert site.read_text() == edited
     assert {path.name for path in (tmp_path / "camera" / "FISH").iterdir()} == {"20260818", "20260819"}
     assert not (tmp_path.parent / "real").exists()
+
+
+def test_a_demo_of_an_earlier_version_keeps_its_site_file_without_an_archive(tmp_path: Path) -> None:
+    text = demo_site_text()
+    (tmp_path / "site.yaml").write_text(text[: text.index("archive:")])
+    output = run_demo(tmp_path, *SMALL).stdout
+    assert "push_wxcam" not in output
+    assert not (tmp_path / "archive").exists()
 
 
 def test_a_demo_that_was_interrupted_is_written_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands that `aurora demo` prints make every product of its day."""
+"""The commands that `aurora demo` prints make every product of its day, and finalize the day in the archive."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ from aurora_platform.layout import Layout
 SMALL = ("--hours", "1", "--every", "30m", "--scale", "0.05")
 
 
-def test_the_printed_jobs_make_every_product_of_the_day(tmp_path: Path) -> None:
+def test_the_printed_jobs_make_every_product_of_the_day_and_finalize_it(tmp_path: Path) -> None:
     output = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), *SMALL]).stdout
     jobs = [shlex.split(line, comments=True) for line in output.splitlines() if "dagster job execute" in line]
     site = load_site(tmp_path / "demo" / "site.yaml")
@@ -29,3 +29,7 @@ def test_the_printed_jobs_make_every_product_of_the_day(tmp_path: Path) -> None:
     for pattern in ("wxcam_catalog.sqlite", "daily_videos/*/20260818.mp4", "hourly_thumbnails/*/20260818/*.jpg"):
         assert list(products.glob(pattern)), pattern
     assert list(products.glob("wxcam.zarr/*/20260818"))
+    [finalization] = (shlex.split(line, comments=True)[1] for line in output.splitlines() if "    cat " in line)
+    assert "complete: true" in Path(finalization).read_text()
+    relative = Path(finalization).relative_to(site.paths.manifests)
+    assert (tmp_path / "demo/archive/manifests" / relative).read_bytes() == Path(finalization).read_bytes()

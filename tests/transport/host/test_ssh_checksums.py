@@ -20,7 +20,7 @@ from paramiko import ChannelException
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.transport import checksums as plain
-from aurora_platform.transport import ssh_checksums
+from aurora_platform.transport import ssh_checksums, threads
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Checksum, LocalHasher
 from aurora_platform.transport.connections import Connections
@@ -441,7 +441,7 @@ def test_twenty_thousand_names_neither_block_nor_fill_the_memory(
         assert checksum.error == MISSING
         most_ahead = max(most_ahead, names.given - count)
     assert count == 20_000
-    assert most_ahead <= (3 + 1 + plain._MAX_QUEUED) * ssh_checksums._MAX_PATHS + 3, (
+    assert most_ahead <= (3 + 1 + threads._MAX_QUEUED) * ssh_checksums._MAX_PATHS + 3, (
         "requests ahead of the reader are bounded"
     )
 
