@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import batched
 from logging import Logger
@@ -26,8 +26,8 @@ from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Checksum, LocalHasher
 from aurora_platform.transport.listing import ListedEntry, Listing, LocalSource
 from aurora_platform.transport.local_host import LocalAccess
-from aurora_platform.transport.protocols import NEW, PARTIAL, Transfer, TransferResult
-from aurora_platform.transport.rsync import LocalEndpoint, Rsync
+from aurora_platform.transport.protocols import NEW, PARTIAL, TransferResult
+from aurora_platform.transport.rsync import LocalEndpoint, Rsync, RsyncTransfer
 from aurora_platform.transport.threads import ResultQueue, run_in_threads
 
 _BATCH = 500  # entries of a listing that are passed on at once
@@ -174,8 +174,8 @@ class LocalArchiveHost:
         bounds = self.bounds.but(listing_seconds=self.bounds.stall_seconds)
         return LocalArchiveAccess(self.host, self.local_copies, bounds).source().list(root, below)
 
-    def fetching(self) -> Transfer:
-        """See :meth:`aurora_platform.transport.protocols.ArchiveHost.fetching`."""
+    def fetching(self) -> CheckedTransfer:
+        """Copies files of the archive to another directory of this machine."""
         return LocalArchiveAccess(self.host, self.local_copies, self.bounds).transfer(self.log)
 
     def send(
@@ -222,6 +222,10 @@ class LocalArchiveAccess(LocalAccess):
         """The archive's files, hashed by threads of this process."""
         return CheckedHasher(self.check, self.bounds)
 
+    def transfer(self, log: Logger, basis: Path | None = None) -> CheckedTransfer:
+        """rsync from the archive's directories."""
+        return CheckedTransfer(Rsync(LocalEndpoint(), self.bounds), log, basis, check=self.check)
+
 
 class CheckedSource(LocalSource):
     """A source on this machine whose root is checked before each listing, and whose disk must answer in time."""
@@ -244,6 +248,20 @@ class CheckedSource(LocalSource):
 
         listing = _within(self.seconds, root, begin)
         return replace(listing, entries=_read_within(root, self.seconds, run_in_threads(work, 1, self.seconds)))
+
+
+@dataclass(frozen=True)
+class CheckedTransfer(RsyncTransfer):
+    """Copies files from directories of this machine, whose root is checked before each transfer."""
+
+    check: Callable[[str], None] = field(kw_only=True)
+
+    def fetch(
+        self, root: str, paths: Sequence[str], target: Path, work: Path, lock: Path, largest: int
+    ) -> TransferResult:
+        """See :meth:`aurora_platform.transport.protocols.Transfer.fetch`."""
+        _within(self.rsync.bounds.stall_seconds, root, partial(self.check, root))
+        return super().fetch(root, paths, target, work, lock, largest)
 
 
 class CheckedHasher(LocalHasher):

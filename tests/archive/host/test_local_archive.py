@@ -109,6 +109,22 @@ def test_a_lost_ledger_is_filled_again_from_the_directories(site: PushedSite) ->
     assert (f"raw/{STREAM}", len(names), len(names)) in counts
 
 
+def fetch(site: PushedSite) -> bytes:
+    """Fetch a file of the archive into a scratch directory."""
+    [host] = site.archive_hosts()
+    scratch = site.home / "scratch"
+    scratch.mkdir(exist_ok=True)
+    host.fetching().fetch(
+        str(site.place("gws")), [NAME], scratch, site.home / "work", site.home / "work.lock", largest=1_000_000
+    )
+    return (scratch / NAME).read_bytes()
+
+
+def test_a_file_of_the_archive_is_fetched_again(site: PushedSite) -> None:
+    site.fill()
+    assert fetch(site) == site.place("gws", NAME).read_bytes()
+
+
 def refusals(site: PushedSite) -> dict[str, str]:
     """What a push, a verification, retention and a rebuilt ledger say about an archive that must not be used."""
     errors = {"verify": verify(site).report.errors["gws"]}
@@ -117,6 +133,7 @@ def refusals(site: PushedSite) -> dict[str, str]:
         "push": site.push,
         "retire": lambda: retire_all(site),
         "rebuild": lambda: connections.source(site.hosts[0]).list(str(site.home / "far/raw"), []),
+        "fetch": lambda: fetch(site),
         "hash": lambda: connections.hasher(site.hosts[0]).checksums(str(site.place("gws")), [NAME]),
     }
     for name, act in tries.items():
