@@ -13,17 +13,17 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
 
+from aurora_platform.archive.ledger_rows import Counts as Counts
+from aurora_platform.archive.ledger_rows import Item as Item
+from aurora_platform.archive.ledger_rows import Row as Row
 from aurora_platform.archive.replacement_log import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database, Schema
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
 from aurora_platform.layout import REGISTERED
-from aurora_platform.report_fields import BYTES, SHOWN, Show
 
 DIFFERS = "checksums differ"
 
@@ -72,49 +72,6 @@ ON CONFLICT (archive, remote_path) DO UPDATE SET
     attempts = 0, last_error = NULL
 WHERE {_OTHER_VERSION}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A file to copy: local path, absolute remote path, version, UTC day."""
-
-    local_path: str
-    remote_path: str
-    version: FileVersion
-    day: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The row of a file in the ledger; times are ISO 8601, UTC."""
-
-    archive: str
-    remote_path: str
-    local_path: str
-    file_group: str
-    day: str | None
-    local_sha256: str | None
-    remote_sha256: str | None
-    queued_at: str
-    copied_at: str | None
-    verified_at: str | None
-    parked_at: str | None
-    attempts: int
-    last_error: str | None
-    version: FileVersion
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The files of one group of an archive, counted by state. files = queued + parked + copied."""
-
-    group: str
-    files: Annotated[int, Show(rank=1)]
-    bytes: Annotated[int, BYTES]
-    queued: Annotated[int, Show(rank=4)]
-    parked: Annotated[int, SHOWN]
-    copied: Annotated[int, Show(rank=2)]
-    verified: Annotated[int, Show(rank=3)]
 
 
 class Ledger(Database):

@@ -19,13 +19,14 @@ from pathlib import Path, PurePosixPath
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.read_back import SampledReadBack
 from aurora_platform.archive.replace_vouched import ReplacingTransfers, list_files
+from aurora_platform.archive.sent_files import StagedFile, arrived_versions, failure_reason, is_unchanged
 from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tree
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
+from aurora_platform.fs.versions import ScannedEntry, in_parts
 from aurora_platform.layout import INCOMING, ArchiveLayout
 from aurora_platform.text import Count, counted, human_size, printable
 from aurora_platform.transport.protocols import ArchiveHost, TransferResult
@@ -71,17 +72,7 @@ def push(
     return _Push(request, archive, list(hosts), ledger, locks, wait, log).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _StagedFile:
-    """A file in the upload tree: its ledger group, its staged version, its archive directory and its path in it."""
-
-    group: str
-    item: Item
-    root: str
-    path: str
-
-
-_Send = Callable[[ArchiveHost, str, Sequence[_StagedFile], Path], TransferResult]
+_Send = Callable[[ArchiveHost, str, Sequence[StagedFile], Path], TransferResult]
 """Sends files of the upload tree to a directory of a host."""
 
 
@@ -221,7 +212,7 @@ class _Push:
             raise TransferError(f"{tree}: cannot build the upload tree: {error.strerror}. Is the disk full?") from None
         if not staged:
             return
-        by_root: dict[str, list[_StagedFile]] = {}
+        by_root: dict[str, list[StagedFile]] = {}
         for file in staged:
             by_root.setdefault(file.root, []).append(file)
         for root, files in by_root.items():
@@ -229,9 +220,9 @@ class _Push:
             self._record(root, files, result, listed, tree)
         remove(tree)
 
-    def _build_upload_tree(self, part: Sequence[tuple[str, Item]], tree: Path) -> list[_StagedFile]:
+    def _build_upload_tree(self, part: Sequence[tuple[str, Item]], tree: Path) -> list[StagedFile]:
         """Add files to the upload tree; queues the new version of a file that has changed."""
-        staged: list[_StagedFile] = []
+        staged: list[StagedFile] = []
         newer: dict[str, list[Item]] = {}
         errors = []
         for group, item in part:
@@ -256,14 +247,14 @@ class _Push:
                 continue
             if current != item:
                 newer.setdefault(group, []).append(current)
-            staged.append(_StagedFile(group, current, root, path))
+            staged.append(StagedFile(group, current, root, path))
         for group, items in newer.items():
             self.ledger.offer(self.archive.name, group, items)
         self._fail(errors)
         return staged
 
     def _send_by_first_host(
-        self, root: str, files: Sequence[_StagedFile], tree: Path, send: _Send
+        self, root: str, files: Sequence[StagedFile], tree: Path, send: _Send
     ) -> tuple[TransferResult, dict[str, ScannedEntry[str]]]:
         """Copy files to an archive directory by the first host that works; returns the result and a later listing."""
         upload_tree = self._subtree(tree, root)
@@ -288,11 +279,11 @@ class _Push:
         why = "; ".join(f"{name}: {error}" for name, error in self.host_errors.items())
         raise ArchiveError(f"no host of archive {self.archive.name} works. {why}", transient=self.is_transient)
 
-    def _copy(self, host: ArchiveHost, root: str, files: Sequence[_StagedFile], upload_tree: Path) -> TransferResult:
+    def _copy(self, host: ArchiveHost, root: str, files: Sequence[StagedFile], upload_tree: Path) -> TransferResult:
         """Send most files: the new version replaces the version in the archive."""
         return host.send(upload_tree, [file.path for file in files], root, self._work_directory(root), self._lock_file)
 
-    def _replace(self, host: ArchiveHost, root: str, files: Sequence[_StagedFile], upload_tree: Path) -> TransferResult:
+    def _replace(self, host: ArchiveHost, root: str, files: Sequence[StagedFile], upload_tree: Path) -> TransferResult:
         """Send finalized files, keep the versions they replace: :mod:`aurora_platform.archive.replace_vouched`."""
 
         def send(paths: Sequence[str], keep_in: str | None) -> TransferResult:
@@ -305,7 +296,7 @@ class _Push:
     def _record(
         self,
         root: str,
-        files: Sequence[_StagedFile],
+        files: Sequence[StagedFile],
         result: TransferResult,
         listed: Mapping[str, ScannedEntry[str]],
         tree: Path,
@@ -318,12 +309,12 @@ class _Push:
             if why := wrong.get(file.path):
                 errors.append((item.remote_path, why))
                 continue
-            if not _is_unchanged(self._subtree(tree, file.root) / file.path, item):
+            if not is_unchanged(self._subtree(tree, file.root) / file.path, item):
                 self.unsettled.add(item.local_path)  # written in place meanwhile: the sent version is unknown
             elif found and found.version.same_as(item.version):
                 copied.append(ScannedEntry(item.remote_path, found.version))
             else:
-                errors.append((item.remote_path, _failure_reason(file.path, result.messages)))
+                errors.append((item.remote_path, failure_reason(file.path, result.messages)))
         self.ledger.mark_copied(self.archive.name, copied)
         self.files += len(copied)
         self.bytes += sum(entry.version.size for entry in copied)
@@ -337,20 +328,13 @@ class _Push:
     def _read_back(
         self,
         root: str,
-        files: Sequence[_StagedFile],
+        files: Sequence[StagedFile],
         listed: Mapping[str, ScannedEntry[str]],
         tree: Path,
     ) -> dict[str, str]:
         """Read a sample of the files back that the archive lists as they were sent; returns what is wrong, by path."""
         sent = self._subtree(tree, root)
-        arrived = {
-            file.path: found.version
-            for file in files
-            if (found := listed.get(file.path)) is not None
-            and found.version.same_as(file.item.version)
-            and _is_unchanged(sent / file.path, file.item)
-        }
-        return self.read_back.check(self.hosts[0].fetching(), root, sent, arrived)
+        return self.read_back.check(self.hosts[0].fetching(), root, sent, arrived_versions(files, listed, sent))
 
     def _fail(self, errors: Sequence[tuple[str, str]]) -> None:
         parked = self.ledger.mark_failed(self.archive.name, errors, self.archive.max_attempts)
@@ -405,19 +389,3 @@ class _Push:
 
 _OUTSIDE = "its remote path is in none of the archive's directories"
 _CLOSED = "its remote path is in the directory of a stream, which only takes the stream's own files"
-
-
-def _is_unchanged(path: Path, item: Item) -> bool:
-    """Whether a file in the upload tree is still the same version: a linked one may have been written in place."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return True  # vanished; the listing shows whether it arrived before
-    return FileVersion.of(status).same_as(item.version)
-
-
-def _failure_reason(path: str, messages: Sequence[str]) -> str:
-    """Why a file did not arrive: the transfer's message that names it, if there is one."""
-    names = (f'{path}"', f"/.{path.rpartition('/')[2]}.")  # its own name, or rsync's temporary name
-    message = next((line for line in messages if any(name in line for name in names)), None)
-    return message or "after the transfer the archive does not have it in the version that was sent"
