@@ -101,7 +101,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         partitions_def=daily(stream.start),
         pool=RAW_POOL,
         place=layout.raw_root(stream),
-        placeholders={"description": stream.description, "replaced": layout.replaced},
+        placeholders={"description": stream.description, "versions": layout.versions},
         metadata={
             "started_by": f"schedule push_{name}; sensor late_days (days older than {format_duration(stream.lookback)})"
         },
@@ -111,7 +111,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         """Archive copy: {description}
 
         Copied from the local files by rsync, through the first archive host that works. (`gws` is the archive.) Nothing
-        is ever deleted there. If a file of a finalized day is replaced, its earlier version is kept in `{replaced}`.
+        is ever deleted there. If a file of a finalized day is replaced, its earlier version is kept in `{versions}`.
         """
         days = [day_of_key(key) for key in context.partition_keys]
         live_from = stream.live_from(datetime.now(UTC))

@@ -69,7 +69,7 @@ class ReplacingTransfers:
         if not earlier:
             return _with_messages(send(paths, None) if paths else TransferResult(0, 0), messages)
         # A new directory per attempt: in the same one, a second attempt would overwrite kept versions with sent ones.
-        keep_in = f"{ArchiveLayout.of(self.archive).replaced}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
+        keep_in = f"{ArchiveLayout.of(self.archive).versions}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
         self.log(f"{len(earlier)} of them replace finalized files; the earlier versions are kept in {keep_in}")
         groups = {files[path][0] for path in earlier}
         for group in groups:
@@ -87,14 +87,11 @@ class ReplacingTransfers:
 
     def _settle(self, host: ArchiveHost, groups: set[str]) -> None:
         """List which earlier versions are kept completely, and record that."""
-        # Listed from the parent: where no version was kept, the directory may not exist.
-        parent = PurePosixPath(ArchiveLayout.of(self.archive).replaced).parent
         for group in groups:
             for keep_in, files in self.ledger.replaced.open(self.archive.name, group).items():
-                try:
-                    directory = PurePosixPath(keep_in).relative_to(parent)
-                except ValueError:  # the site file has named another directory since
-                    continue
+                # Listed from above: where no version was kept, neither the directory nor its parent may exist.
+                parent = PurePosixPath(keep_in).parent.parent
+                directory = PurePosixPath(keep_in).relative_to(parent)
                 kept = list_entries(host, str(parent), [f"{directory}/{file.kept_path}" for file in files])
                 complete = []
                 for file in files:

@@ -9,7 +9,7 @@ from aurora_platform.config.hosts import ArchiveDirectory, ArchiveHostSettings
 from aurora_platform.config.types import Bound, Cron, Duration, Name, Percentage, RemotePath, Settings, resolved
 from aurora_platform.layout import ArchiveLayout
 
-_DIRECTORIES = ("raw", "products", "manifests", "replaced")
+_DIRECTORIES = ("raw", "products", "manifests", "versions")
 
 
 class Archive(Settings):
@@ -20,7 +20,7 @@ class Archive(Settings):
     products: RemotePath
     manifests: RemotePath | None = None
     """Directory for finalizations; unset: ``manifests`` beside ``raw``."""
-    replaced: RemotePath | None = None
+    versions: RemotePath | None = None
     """Directory for earlier versions of finalized files that were replaced; unset: beside ``raw``."""
     name: Name = "gws"
     max_attempts: int = Field(default=5, ge=1, le=100)
@@ -67,6 +67,19 @@ class Archive(Settings):
                     raise ValueError(f"{key}: {error}") from None
         return {**data, **found}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_earlier_name(cls, data: Any) -> Any:
+        """Accept ``replaced``, the name of ``versions`` in site files of the version before.
+
+        The last validator of this mode, so pydantic calls it first.
+        """
+        if not isinstance(data, dict) or "replaced" not in data:
+            return data
+        if "versions" in data:
+            raise ValueError("replaced is the earlier name of versions: remove one of them")
+        return {**{key: value for key, value in data.items() if key != "replaced"}, "versions": data["replaced"]}
+
     @model_validator(mode="after")
     def _has_one_directory(self) -> Self:
         if sum(host.is_local for host in self.hosts) > 1:
@@ -74,10 +87,10 @@ class Archive(Settings):
         return self
 
     @model_validator(mode="after")
-    def _replaced_is_apart(self) -> Self:
+    def _versions_are_apart(self) -> Self:
         layout = ArchiveLayout.of(self)
-        if self.replaced and (root := layout.root_of(self.replaced)):
-            raise ValueError(f"replaced: must be outside of {root}; replaced files must not count as archived files")
+        if self.versions and (root := layout.root_of(self.versions)):
+            raise ValueError(f"versions: must be outside of {root}; earlier versions must not count as archived files")
         if "/" in layout.roots:
             raise ValueError("raw, products, manifests: must be a directory, not the root of the archive's host")
         return self

@@ -114,7 +114,7 @@ class Site(Settings):
             if self.hosts[stream.host].is_local
         }
         layout = ArchiveLayout.of(self.archive)
-        for name in ("raw", "products", "manifests", "replaced"):
+        for name in ("raw", "products", "manifests", "versions"):
             path = Path(getattr(layout, name))
             for key, other in used.items():
                 if path.is_relative_to(other) or other.is_relative_to(path):
@@ -271,7 +271,7 @@ def main() -> None:
         settings = site.model_dump(mode="json")
         if site.archive:  # also the directories that the site file leaves to us
             layout = ArchiveLayout.of(site.archive)
-            settings["archive"] |= {"manifests": layout.manifests, "replaced": layout.replaced}
+            settings["archive"] |= {"manifests": layout.manifests, "versions": layout.versions}
         counts = f"{counted(len(site.hosts), 'host')}, {counted(len(site.streams), 'stream')}, {archive}"
         click.echo(f"{_path_of(file)}: valid (site {site.name}: {counts})", err=True)
         click.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)

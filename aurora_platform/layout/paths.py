@@ -288,7 +288,7 @@ class ArchiveRoots(Protocol):
     @property
     def manifests(self) -> str | None: ...
     @property
-    def replaced(self) -> str | None: ...
+    def versions(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class ArchiveLayout:
     raw: str
     products: str
     manifests: str
-    replaced: str
+    versions: str
     """For earlier versions of replaced files; outside of all :attr:`roots`."""
 
     @classmethod
@@ -306,12 +306,12 @@ class ArchiveLayout:
         """The layout of an archive; directories that the site file does not name are beside its ``raw``."""
         manifests = archive.manifests or str(PurePosixPath(archive.raw).parent / "manifests")
         layout = cls(
-            archive.raw, archive.products, manifests, archive.replaced or f"{archive.raw.rstrip('/')}.replaced"
+            archive.raw, archive.products, manifests, archive.versions or f"{archive.raw.rstrip('/')}.versions"
         )
-        replaced = layout.replaced
-        while root := layout.root_of(replaced):
-            replaced = f"{root.rstrip('/')}.replaced"
-        return cls(layout.raw, layout.products, layout.manifests, replaced)
+        versions = layout.versions
+        while root := layout.root_of(versions):
+            versions = f"{root.rstrip('/')}.versions"
+        return cls(layout.raw, layout.products, layout.manifests, versions)
 
     @property
     def roots(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class ArchiveDirectoryAudit:
     def audit(self) -> list[AuditLine]:
         """Audit each directory of the archive, and the disks of its raw files and products."""
         layout, lines = ArchiveLayout.of(self.archive), []
-        for key in ("raw", "products", "manifests", "replaced"):
+        for key in ("raw", "products", "manifests", "versions"):
             path, component = getattr(layout, key), f"{self.name} {key}"
             lines.append(line := self._audit_directory(component, path))
             if key in ("raw", "products") and line.level is not Level.FAIL:

@@ -167,11 +167,11 @@ def _of_roots(site: Site, path: str) -> Iterator[Question]:
         if (relative := _below(path, root)) is not None:
             yield ProductFile(relative)
             return
-    if archive and (kept := _below(path, archive.replaced)) is not None:
+    if archive and (kept := _below(path, archive.versions)) is not None:
         # Below a directory per transfer, at the path that it had below archive.raw.
         for question in _of_roots(site, f"{archive.raw}/{kept.partition('/')[2]}"):
             if isinstance(question, RawFile):
-                question = replace(question, named_by="an earlier version that the archive keeps: archive.replaced")
+                question = replace(question, named_by="an earlier version that the archive keeps: archive.versions")
             yield question
         return
     for root in (str(site.paths.manifests), *([archive.manifests] if archive else [])):

@@ -183,7 +183,7 @@ class LocalArchiveHost:
     ) -> TransferResult:
         """See :meth:`aurora_platform.transport.protocols.ArchiveHost.send`."""
         if keep_in is not None:
-            self._make(ArchiveLayout.of(self.archive).replaced, [keep_in])
+            self._make(ArchiveLayout.of(self.archive).versions, [keep_in])
         # With the dot rsync does not make the root, which would show a mounted disk where it was unmounted just now.
         # Flushed: a power failure of this machine interrupts both copies at once.
         return Rsync(LocalEndpoint(), self.bounds).push(

@@ -55,7 +55,7 @@ def contents_in_archive(site: PushedSite) -> set[bytes]:
 
 def kept(site: PushedSite) -> list[tuple[str, bytes]]:
     """Every earlier version that the archive keeps: path and content, oldest first."""
-    root = Path(ArchiveLayout.of(site.archive_settings).replaced)
+    root = Path(ArchiveLayout.of(site.archive_settings).versions)
     places = sorted(place for place in root.rglob("*") if place.is_file())
     return [("/".join(place.relative_to(root).parts[1:]), place.read_bytes()) for place in places]
 
@@ -153,7 +153,7 @@ def test_a_failed_transfer_is_not_reported_as_a_replacement(site: PushedSite) ->
 def test_the_replacements_of_a_killed_run_are_reported_by_the_next_run(site: PushedSite) -> None:
     good = site.place("gws", NAME).read_bytes()
     rewrite(site, b"anew", NAME, OTHER)
-    keep_in = Path(ArchiveLayout.of(site.archive_settings).replaced) / "20260401T000000.000000Z_raw.met"
+    keep_in = Path(ArchiveLayout.of(site.archive_settings).versions) / "20260401T000000.000000Z_raw.met"
     with (
         site.ledger() as ledger
     ):  # as a killed run leaves it: one file is replaced, the other has no complete earlier version
@@ -226,8 +226,8 @@ def test_a_failed_directory_for_earlier_versions_is_named_and_stops_no_other_fil
     rewrite(site, b"anew", NAME)
     for side in ("source", "local"):
         site.write(side, "0/met_20260305_late.csv", b"recovered")
-    Path(ArchiveLayout.of(site.archive_settings).replaced).write_bytes(b"a file where the directory should be")
-    with pytest.raises(ArchiveError, match=r"raw\.replaced"):
+    Path(ArchiveLayout.of(site.archive_settings).versions).write_bytes(b"a file where the directory should be")
+    with pytest.raises(ArchiveError, match=r"raw\.versions"):
         site.push()
     assert site.place("gws", "0/met_20260305_late.csv").read_bytes() == b"recovered"
     assert site.place("gws", NAME).read_bytes() == good
@@ -236,18 +236,26 @@ def test_a_failed_directory_for_earlier_versions_is_named_and_stops_no_other_fil
 @pytest.mark.parametrize(
     ("places", "kept"),
     [
-        ({"raw": "/gws/raw", "products": "/gws/products"}, "/gws/raw.replaced"),
-        ({"raw": "/gws/raw/", "products": "/gws/products"}, "/gws/raw.replaced"),
-        ({"raw": "/gws/data/raw", "products": "/gws"}, "/gws.replaced"),
-        ({"raw": "/gws/raw", "products": "/p", "manifests": "/gws"}, "/gws.replaced"),
-        ({"raw": "/gws/raw", "products": "/p", "replaced": "/other/place"}, "/other/place"),
+        ({"raw": "/gws/raw", "products": "/gws/products"}, "/gws/raw.versions"),
+        ({"raw": "/gws/raw/", "products": "/gws/products"}, "/gws/raw.versions"),
+        ({"raw": "/gws/data/raw", "products": "/gws"}, "/gws.versions"),
+        ({"raw": "/gws/raw", "products": "/p", "manifests": "/gws"}, "/gws.versions"),
+        ({"raw": "/gws/raw", "products": "/p", "versions": "/other/place"}, "/other/place"),
     ],
 )
 def test_earlier_versions_are_kept_outside_of_every_root_of_the_archive(places: dict[str, str], kept: str) -> None:
     host = SshHost(address="127.0.0.9", user="nobody", auth="none")
     archive = Archive(hosts=(host,), **places)
-    assert ArchiveLayout.of(archive).replaced == kept
+    assert ArchiveLayout.of(archive).versions == kept
     for root in ArchiveLayout.of(archive).roots:
         inside = f"{root.rstrip('/')}/below"
-        with pytest.raises(ValidationError, match="replaced: must be outside of"):
-            Archive(hosts=(host,), **(places | {"replaced": inside}))
+        with pytest.raises(ValidationError, match="versions: must be outside of"):
+            Archive(hosts=(host,), **(places | {"versions": inside}))
+
+
+def test_the_directory_of_earlier_versions_may_have_its_earlier_name() -> None:
+    host = SshHost(address="127.0.0.9", user="nobody", auth="none")
+    archive = Archive(hosts=(host,), raw="/gws/raw", products="/gws/products", replaced="/gws/earlier")
+    assert ArchiveLayout.of(archive).versions == "/gws/earlier"
+    with pytest.raises(ValidationError, match="replaced is the earlier name of versions"):
+        Archive(hosts=(host,), raw="/gws/raw", products="/gws/products", replaced="/gws/a", versions="/gws/b")

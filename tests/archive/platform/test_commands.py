@@ -240,7 +240,7 @@ def test_accept_shows_held_changes_first_and_then_takes_exactly_those_that_were_
         done = filled.run(job)
     taken = [name for name in FILES if (filled.home / "gws/raw/met" / name).read_bytes() != FILES[name]]
     assert taken == [names[0]]
-    kept = [place.read_bytes() for place in (filled.home / "gws/raw.replaced").rglob("*.csv")]
+    kept = [place.read_bytes() for place in (filled.home / "gws/raw.versions").rglob("*.csv")]
     assert kept == [FILES[names[0]]]
     assert "3 changes" in checks(done)["no_change_is_held_back"].description
     assert filled.aurora("accept", "met", "--day", str(DAY), "--file", "no such file", code=2)

@@ -96,7 +96,7 @@ def test_retirement_and_repair_refuse_the_disk_of_the_local_copies(observatory: 
 def test_the_audit_reports_an_archive_on_the_disk_of_the_local_copies(observatory: Callable[..., Observatory]) -> None:
     lines = archive_lines(observatory())
     assert {name: level for name, (level, _) in lines.items()} == dict.fromkeys(
-        ("raw", "products", "manifests", "replaced"), "FAIL"
+        ("raw", "products", "manifests", "versions"), "FAIL"
     )
     assert "a broken disk would take both; mount the archive's disk" in lines["raw"][1]
     allowed = observatory(same_disk=True)

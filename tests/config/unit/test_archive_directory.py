@@ -28,7 +28,7 @@ def layout_of(site: Site) -> ArchiveLayout:
 
 
 def test_a_relative_directory_of_the_archive_is_relative_to_the_site_file() -> None:
-    site = site_of(LOCAL, products="../disk/./products", replaced="archive/earlier")
+    site = site_of(LOCAL, products="../disk/./products", versions="archive/earlier")
     assert layout_of(site) == ArchiveLayout(
         "/srv/site/archive/raw", "/srv/disk/products", "/srv/site/archive/manifests", "/srv/site/archive/earlier"
     )
@@ -89,7 +89,7 @@ def test_the_demo_has_an_archive_on_its_own_disk() -> None:
                 ("raw", "data", "paths.raw"),
                 ("products", "data/raw/archive", "paths.raw"),
                 ("manifests", "/srv/manifests/copy", "paths.manifests"),
-                ("replaced", "state", "paths.state"),
+                ("versions", "state", "paths.state"),
                 ("raw", "camera/archive", "streams.wxcam.path"),
             ]
         ),
