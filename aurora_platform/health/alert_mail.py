@@ -18,9 +18,9 @@ from aurora_platform.text import printable
 
 _MAX_EVENTS = 50  # in a mail; alerts.jsonl has all
 _MAX_SUBJECT = 68  # characters: with "Subject: " it stays one header line, which no relay has to fold
-_HEADINGS = {"begins": "New", "lasts": "Ongoing", "recovered": "Resolved"}
-_SUBJECT_TEXTS = {"begins": "new", "lasts": "ongoing", "recovered": "resolved"}
-_COLOURS = {"begins": "#b00020", "lasts": "#9a6700", "recovered": "#1a7f37"}
+_HEADINGS = {"begins": "New", "lasts": "Ongoing", "recovered": "Resolved", "notice": "Done"}
+_SUBJECT_TEXTS = {"begins": "new", "lasts": "ongoing", "recovered": "resolved", "notice": "done"}
+_COLOURS = {"begins": "#b00020", "lasts": "#9a6700", "recovered": "#1a7f37", "notice": "#57606a"}
 
 _TEXT = """\
 {{ site }}, {{ made_at }} UTC
@@ -29,7 +29,7 @@ _TEXT = """\
 {{ heading }}
 {% for event in events %}
 - {{ event.key }}: {{ event.sentence }}
-  since {{ event.since | time }} UTC{% if event.kind == "recovered" %}, resolved at {{ event.at | time }} UTC{% endif %}
+  {{ event | when }}
 
 {% if event.details and event.kind != "recovered" %}
   {{ event.details }}
@@ -52,8 +52,7 @@ _HTML = """\
 <h3 style="color: {{ colour }}">{{ heading }}</h3>
 <table cellpadding="4" style="border-collapse: collapse">
 {% for event in events %}
-<tr><td><b>{{ event.key }}</b></td><td>{{ event.sentence }}</td><td>since {{ event.since | time }}\
-{% if event.kind == "recovered" %}, resolved at {{ event.at | time }}{% endif %}</td>\
+<tr><td><b>{{ event.key }}</b></td><td>{{ event.sentence }}</td><td>{{ event | when }}</td>\
 <td>{% if event.kind != "recovered" %}{{ event.details }}{% endif %}</td></tr>
 {% endfor %}
 </table>
@@ -70,6 +69,11 @@ def _format_time(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}"
 
 
+def _when(event: Event) -> str:
+    begin = f"{'at' if event.kind == 'notice' else 'since'} {_format_time(event.since)} UTC"
+    return f"{begin}, resolved at {_format_time(event.at)} UTC" if event.kind == "recovered" else begin
+
+
 def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         undefined=StrictUndefined,
@@ -77,7 +81,7 @@ def _environment(*, autoescape: bool) -> Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["time"] = _format_time
+    environment.filters["when"] = _when
     # Whatever wrote the state: each text in a mail becomes one printable line.
     environment.finalize = lambda value: (
         printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

@@ -50,7 +50,8 @@ class Alert(_Record):
 class Event(_Record):
     """An event to mail."""
 
-    kind: Literal["begins", "lasts", "recovered"]
+    kind: Literal["begins", "lasts", "recovered", "notice"]
+    """A notice is about something that was done, and mailed once."""
     key: str
     sentence: str
     details: str = ""
@@ -82,6 +83,8 @@ class State(_Record):
     """``generated_at_utc`` of the last snapshot, and when that snapshot was first read."""
     snapshot_seen_at: AwareDatetime | None = None
     alerts: dict[str, Alert] = Field(default_factory=dict)
+    noticed: dict[str, AwareDatetime] = Field(default_factory=dict)
+    """Notice -> the time of what it was about last."""
     unsent: tuple[Event, ...] = ()
     """Events that wait for the next mail."""
     sending: Outgoing | None = None

@@ -32,6 +32,7 @@ from aurora_platform.health.alert_rules import (
     evaluate_failed_run,
 )
 from aurora_platform.health.alert_state import Alert, AlertStore, Event, Moment, Outgoing, State, measure_elapsed
+from aurora_platform.health.archive_work import retention_sentence
 from aurora_platform.health.models import Run
 from aurora_platform.layout import Layout
 from aurora_platform.report_fields import SHOWN, Show
@@ -40,7 +41,8 @@ from aurora_platform.transport.protocols import MailTransport
 _MIN_JUMP = 60.0  # s; smaller steps are the usual correction of a clock
 # s; files that were written before a jump have a wrong age until they are written again.
 _CALM_AFTER_JUMP = 1800.0
-_EVENT_ORDER = ("begins", "lasts", "recovered")
+_EVENT_ORDER = ("begins", "lasts", "recovered", "notice")
+_RETENTION = "retention"
 _LOCK_SLACK = timedelta(seconds=30)
 
 
@@ -175,6 +177,8 @@ def advance_state(
             after, event = _begin_or_repeat(after, condition, state, settings.repeat, now)
             alerts[key] = after
             events += [event] if event else []
+    if notice := _retention_notice(file, state, now):
+        events.append(notice)
     events.sort(key=lambda event: _EVENT_ORDER.index(event.kind))
     changes = {
         "evaluated_at": now,
@@ -184,9 +188,18 @@ def advance_state(
         "snapshot_at": generated,
         "snapshot_seen_at": first_read_at,
         "alerts": alerts,
+        "noticed": state.noticed | ({notice.key: notice.since} if notice else {}),
         "unsent": (*state.unsent, *events),
     }
     return state.model_copy(update=changes), tuple(events)
+
+
+def _retention_notice(file: SnapshotFile, state: State, now: datetime) -> Event | None:
+    """Return a notice where the last retention run has deleted something, and no mail was about that run."""
+    run = file.snapshot.retention if file.snapshot else None
+    if run is None or not run.files or state.noticed.get(_RETENTION) == run.at_utc:
+        return None
+    return Event(kind="notice", key=_RETENTION, sentence=retention_sentence(run), at=now, since=run.at_utc)
 
 
 def _open_if_uncertain(

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from aurora_platform.config.health import Endpoints, Health
 from aurora_platform.health.age_limits import AMBER_FROM
+from aurora_platform.health.archive_work import check_restore_drill
 from aurora_platform.health.models import (
     Assessment,
     Check,
@@ -108,6 +109,7 @@ def assess(snapshot: Snapshot, health: Health, endpoints: Endpoints, extra_check
         *(_check_disk(disk, health) for disk in snapshot.filesystems),
         *(_check_freshness(freshness) for freshness in snapshot.freshness),
         *manifests.values(),
+        *([check_restore_drill(snapshot.restore_drill, snapshot.generated_at_utc)] if snapshot.restore_drill else []),
         *_check_platform(snapshot.platform, health),
         *_check_failed_checks(snapshot.platform, {name for name, check in manifests.items() if _is_bad(check)}),
         *(_check_host(host, health) for host in snapshot.hosts),

@@ -191,6 +191,24 @@ class Software(_Record):
     dagster: str
 
 
+class RestoreDrill(_Record):
+    """The last test restoration of a finalized day from the archive."""
+
+    at_utc: datetime
+    failed: bool
+    last_success_utc: datetime | None = None
+    last_success_day: str | None = None
+    """Stream and UTC day."""
+
+
+class RetentionRun(_Record):
+    """The last scheduled deletion of local copies."""
+
+    at_utc: datetime
+    files: int
+    bytes: int
+
+
 class Snapshot(_Record):
     """``latest.json``: the observed state of a site. Levels are decided later, except those of freshness."""
 
@@ -205,6 +223,8 @@ class Snapshot(_Record):
     platform: Platform = Platform()
     hosts: list[HostState] = Field(default_factory=list)
     pages: list[Page] = Field(default_factory=list)
+    restore_drill: RestoreDrill | None = None
+    retention: RetentionRun | None = None
     software: Software
 
 

@@ -22,6 +22,7 @@ from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.hosts import ArchiveDirectory, SshHost
 from aurora_platform.config.package_files import CHECKOUT
 from aurora_platform.config.site import Site
+from aurora_platform.health.archive_work import read_restore_drill, read_retention
 from aurora_platform.health.freshness import (
     measure_products,
     measure_stream,
@@ -107,6 +108,8 @@ def take_snapshot(
         "products": lambda: list(measure_products(site, orchestrator.newest_of_products(), now)),
         **{f"stream {name}": _stream_job(site, name, now) for name in site.streams},
         "manifests": lambda: read_summary(site),
+        "restore drill": lambda: read_restore_drill(Layout.of(site).restore_drill),
+        "retention": lambda: read_retention(Layout.of(site).retention),
         "software": lambda: _software(dagster_version),
     }
     # All at once, so that none waits for another that hangs.
@@ -122,6 +125,8 @@ def take_snapshot(
         platform=_value_or(results["platform"], None) or Platform(error=str(results["platform"])),
         hosts=hosts,
         pages=[_page_or_error(results[f"page {name}"], name, page.url) for name, page in site.endpoints.items()],
+        restore_drill=_value_or(results["restore drill"], None),
+        retention=_value_or(results["retention"], None),
         software=_value_or(results["software"], None)
         or Software(version="unknown", python=platform.python_version(), dagster=dagster_version),
     )
