@@ -16,8 +16,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
+from aurora_platform.archive.day_records import DayRecords
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
-from aurora_platform.archive.fixity_tables import CREATE_LISTED, DELETE_GONE, INSERT_LISTED, SCHEMA
+from aurora_platform.archive.fixity_tables import (
+    COUNT_UNREAD,
+    CREATE_TEMPORARY,
+    DELETE_GONE,
+    INSERT_LISTED,
+    SAVE_CHECKSUMS,
+    SCHEMA,
+    SELECT_TO_READ,
+)
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
@@ -41,10 +50,12 @@ class Evidence(Database):
             )
 
         # Consistent after a crash, but perhaps without the last second: the next verification reads that again.
-        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_LISTED}"
+        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_TEMPORARY}"
         self._open_database(path, script, not_ours)
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
+        self.days = DayRecords(self._db, self._writing)
+        """What the manifests of each day say, and which days have changed since."""
 
     def _open_database(self, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
         self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
@@ -95,7 +106,7 @@ class Evidence(Database):
             "SELECT s.day, s.path, l.path IS NULL FROM file s LEFT JOIN listed l ON l.path = s.path"
             " WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?))"
             " AND NOT EXISTS (SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
-            " AND g.size = s.size AND same_mtime(g.mtime_ns, s.mtime_ns)"
+            " AND g.size = s.size AND (g.mtime_ns = s.mtime_ns OR same_mtime(g.mtime_ns, s.mtime_ns))"
             " AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256) ORDER BY s.day",
             (stream, _json(days)),
         )
@@ -157,21 +168,22 @@ class Evidence(Database):
         again_before
             Seconds since epoch: files that were read before that are read again.
         """
-        after, spread_over = "", scrub.total_seconds()
-        while True:
-            now = time.time()
-            age = (again_before, now + _AHEAD_SECONDS, now, spread_over)
-            rows = self._db.execute(
-                "SELECT path FROM file WHERE stream = ? AND side = ? AND path > ? AND mtime_ns <= ?"
-                " AND day IN (SELECT value FROM json_each(?))"
-                " AND (hashed_at IS NULL OR hashed_at < ? OR hashed_at > ?"
-                " OR hashed_at <= ? - ? * (0.5 + 0.5 * spread(path))) ORDER BY path LIMIT ?",
-                (stream, side, after, older_than_ns, _json(days), *age, _BATCH),
-            ).fetchall()
-            if not rows:
-                return
-            after = rows[-1][0]
-            yield [path for (path,) in rows]
+        waiting = list[str]()
+        for day in sorted(days):
+            now, after, is_more = time.time(), "", True
+            while is_more:
+                values = {"stream": stream, "day": str(day), "side": side, "after": after, "most": _BATCH}
+                values |= {"older_than_ns": older_than_ns, "again_before": again_before, "now": now}
+                values |= {"ahead": now + _AHEAD_SECONDS, "scrub": scrub.total_seconds()}
+                paths = [path for (path,) in self._db.execute(SELECT_TO_READ, values)]
+                is_more = len(paths) == _BATCH
+                after = paths[-1] if is_more else ""
+                waiting += paths
+                if len(waiting) >= _BATCH:
+                    yield waiting
+                    waiting = []
+        if waiting:
+            yield waiting
 
     def save_checksums(self, stream: str, side: Side, checksums: Iterable[Checksum]) -> int:
         """Store checksums as they arrive, each for the version that was read; returns how many files were not read.
@@ -192,24 +204,14 @@ class Evidence(Database):
         return failed
 
     def _save(self, stream: str, side: Side, checksums: Sequence[Checksum]) -> int:
-        now, failed = time.time(), 0
+        if not checksums:
+            return 0
+        rows = ((c.path, *c.version, c.sha256, c.error or None) for c in checksums)
         with self._writing() as db:
-            for checksum in checksums:
-                row = db.execute(
-                    "SELECT size, mtime_ns FROM file WHERE stream = ? AND side = ? AND path = ?",
-                    (stream, side, checksum.path),
-                ).fetchone()
-                if row is None:
-                    continue
-                sha256, error = checksum.sha256, checksum.error or None
-                if sha256 and not FileVersion(*row).same_as(checksum.version):
-                    sha256, error = None, "changed since it was listed"
-                failed += sha256 is None
-                db.execute(
-                    "UPDATE file SET sha256 = ?, error = ?, hashed_at = ? WHERE stream = ? AND side = ? AND path = ?",
-                    (sha256, error, now if sha256 else None, stream, side, checksum.path),
-                )
-        return failed
+            db.execute("DELETE FROM checksum")
+            db.executemany("INSERT OR REPLACE INTO checksum VALUES (?, ?, ?, ?, ?)", rows)
+            db.execute(SAVE_CHECKSUMS, (stream, side, time.time()))
+            return int(db.execute(COUNT_UNREAD, (stream, side)).fetchone()[0])
 
     def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, FixityRecord]]]:
         """Yield the files of a day in order of their paths, each with its record per side."""
@@ -234,23 +236,10 @@ class Evidence(Database):
         )
         return dict(rows.fetchall())
 
-    def records_on(self, stream: str, side: Side) -> Iterator[tuple[str, FixityRecord]]:
-        """Return all files of a stream on one side, in order of their paths."""
-        rows = self._db.execute(
-            "SELECT path, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND side = ? ORDER BY path",
-            (stream, side),
-        )
-        return ((path, _record(*rest)) for path, *rest in rows)
-
     def clear_verdicts(self, stream: str, days: Iterable[date]) -> None:
         """Delete the verdicts of some days before they are verified, so that a killed run leaves no old verdict."""
         with self._writing() as db:
             db.executemany("DELETE FROM verdict WHERE stream = ? AND day = ?", ((stream, str(day)) for day in days))
-
-    def newest(self, stream: str, side: Side) -> int | None:
-        """mtime (ns since epoch) of the newest file of a stream on one side; None without files."""
-        row = self._db.execute("SELECT max(mtime_ns) FROM file WHERE stream = ? AND side = ?", (stream, side))
-        return cast(int | None, row.fetchone()[0])
 
     def save_verdicts(self, stream: str, counts: dict[date, str]) -> None:
         """Store the verdicts of some days, as JSON."""
@@ -331,15 +320,21 @@ class Evidence(Database):
 
     def identical_everywhere(
         self, stream: str, *, first: date, until: date, older_than_ns: int, read_since: float
-    ) -> Iterator[tuple[str, int]]:
-        """Return path and size of the files that are identical on all three sides and were read recently."""
+    ) -> Iterator[tuple[str, int, float]]:
+        """Return the files that are identical on all three sides and were read recently.
+
+        Yields path, size, and when the first of the three was last read (s since epoch).
+        """
         return iter(
             self._db.execute(
-                "SELECT s.path, s.size FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
+                "SELECT s.path, s.size, min(s.hashed_at, h.hashed_at, g.hashed_at)"
+                " FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
                 " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws'"
                 " AND s.day BETWEEN ? AND ?"
                 " AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256"
-                " AND h.sha256 = g.sha256 AND same_mtime(s.mtime_ns, h.mtime_ns) AND same_mtime(h.mtime_ns, g.mtime_ns)"
+                " AND h.sha256 = g.sha256"
+                " AND (s.mtime_ns = h.mtime_ns OR same_mtime(s.mtime_ns, h.mtime_ns))"
+                " AND (h.mtime_ns = g.mtime_ns OR same_mtime(h.mtime_ns, g.mtime_ns))"
                 " AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ?"
                 " AND max(s.hashed_at, h.hashed_at, g.hashed_at) <= ? ORDER BY s.path",
                 (stream, str(first), str(until), older_than_ns, read_since, time.time() + _AHEAD_SECONDS),

@@ -1,5 +1,6 @@
-"""The SQL tables of the evidence, and the two statements that store a listing in them."""
+"""The SQL tables of the evidence, and the statements that store listings and checksums in them."""
 
+from aurora_platform.archive.day_tables import DAY_TABLES
 from aurora_platform.fs.sqlite import Schema
 
 _TABLES = """
@@ -48,10 +49,13 @@ CREATE TABLE IF NOT EXISTS released (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
 """
-SCHEMA = Schema((_TABLES,))
-CREATE_LISTED = """
+SCHEMA = Schema((_TABLES, DAY_TABLES))
+CREATE_TEMPORARY = """
 CREATE TEMP TABLE IF NOT EXISTS listed (
     path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS checksum (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT, error TEXT
 ) WITHOUT ROWID;
 """
 # A new version of a file does not keep the checksum of the old one.
@@ -66,4 +70,29 @@ WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != 
 DELETE_GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
 AND path NOT IN (SELECT path FROM listed)
+"""
+# Never read in this version, or read too long ago; a hash of the path spreads the files of a day.
+SELECT_TO_READ = """
+SELECT path FROM file
+WHERE stream = :stream AND day = :day AND side = :side AND path > :after AND mtime_ns <= :older_than_ns
+AND (hashed_at IS NULL OR hashed_at < :again_before OR hashed_at > :ahead
+    OR (hashed_at <= :now - 0.5 * :scrub AND hashed_at <= :now - :scrub * (0.5 + 0.5 * spread(path))))
+ORDER BY path LIMIT :most
+"""
+# One that was read in another version than listed gets no checksum: the next listing has its new version.
+SAVE_CHECKSUMS = """
+UPDATE file SET
+    sha256 = CASE WHEN is_same THEN new.sha256 END,
+    error = CASE WHEN is_same OR new.sha256 IS NULL THEN new.error ELSE 'changed since it was listed' END,
+    hashed_at = CASE WHEN is_same AND new.sha256 IS NOT NULL THEN ?3 END
+FROM (
+    SELECT c.path, c.sha256, c.error,
+        c.size = f.size AND (c.mtime_ns = f.mtime_ns OR same_mtime(c.mtime_ns, f.mtime_ns)) AS is_same
+    FROM checksum c CROSS JOIN file f ON f.stream = ?1 AND f.side = ?2 AND f.path = c.path
+) AS new
+WHERE file.stream = ?1 AND file.side = ?2 AND file.path = new.path
+"""
+COUNT_UNREAD = """
+SELECT count(*) FROM checksum c CROSS JOIN file f ON f.stream = ? AND f.side = ? AND f.path = c.path
+WHERE f.sha256 IS NULL
 """

@@ -15,13 +15,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import batched
 from pathlib import Path
 from typing import Annotated
 
 from aurora_platform.archive.replacement_log import REPLACED, Replacements
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database, Schema
-from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
 from aurora_platform.layout import REGISTERED
 from aurora_platform.report_fields import BYTES, SHOWN, Show
 
@@ -72,6 +73,35 @@ ON CONFLICT (archive, remote_path) DO UPDATE SET
     attempts = 0, last_error = NULL
 WHERE {_OTHER_VERSION}
 """
+_TEMPORARY = """
+CREATE TEMP TABLE IF NOT EXISTS listed (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS proof (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    local_sha256 TEXT NOT NULL, remote_sha256 TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_IS_LISTED_VERSION = "file.size = l.size AND (file.mtime_ns = l.mtime_ns OR same_mtime(file.mtime_ns, l.mtime_ns))"
+# A row that already has this result is not written again.
+_MARK_VERIFIED = f"""
+UPDATE file SET
+    local_sha256 = l.local_sha256,
+    remote_sha256 = l.remote_sha256,
+    verified_at = CASE WHEN l.local_sha256 = l.remote_sha256 THEN :now END,
+    last_error = CASE WHEN l.local_sha256 != l.remote_sha256 THEN :differs END,
+    copied_at = coalesce(copied_at, :now)
+FROM proof l
+WHERE file.archive = :archive AND file.remote_path = l.path AND {_IS_LISTED_VERSION}
+AND (
+    file.local_sha256 IS NOT l.local_sha256
+    OR file.remote_sha256 IS NOT l.remote_sha256
+    OR file.copied_at IS NULL
+    OR (file.verified_at IS NULL) != (l.local_sha256 != l.remote_sha256)
+    OR file.last_error IS NOT CASE WHEN l.local_sha256 != l.remote_sha256 THEN :differs END
+)
+"""
+_BATCH = 1000  # files per query
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +159,8 @@ class Ledger(Database):
 
         self.path = path
         self._open_database(path, not_ours)
+        self._db.executescript(_TEMPORARY)
+        self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
         self.replaced = Replacements(self._db, self._writing)
         """The finalized files that were replaced in the archives."""
 
@@ -210,14 +242,18 @@ class Ledger(Database):
 
     def open_items(self, archive: str, group: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the files that are not copied in this version; a file that is parked in it is skipped."""
-        for item in items:
-            row = self._db.execute(
-                "SELECT size, mtime_ns, copied_at, parked_at FROM file"
-                " WHERE archive = ? AND remote_path = ? AND file_group = ?",
-                (archive, item.remote_path, group),
-            ).fetchone()
-            if row is None or FileVersion(*row[:2]) != item.version or not (row[2] or row[3]):
-                yield item
+        for part in batched(items, _BATCH):
+            # "+": the primary key finds them, not the index of the whole group.
+            rows = self._db.execute(
+                "SELECT remote_path, size, mtime_ns, copied_at, parked_at FROM file"
+                " WHERE archive = ? AND +file_group = ? AND remote_path IN (SELECT value FROM json_each(?))",
+                (archive, group, json.dumps([item.remote_path for item in part])),
+            )
+            found = {path: (FileVersion(size, mtime), copied or parked) for path, size, mtime, copied, parked in rows}
+            for item in part:
+                version, is_done = found.get(item.remote_path, (None, None))
+                if version != item.version or not is_done:
+                    yield item
 
     def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
         """Return the days of the files that are not copied in this version; see :meth:`open_items`."""
@@ -272,20 +308,14 @@ class Ledger(Database):
         return self._stamp(archive, listed, "copied_at = ?, parked_at = NULL, last_error = NULL")
 
     def _stamp(self, archive: str, files: Iterable[ScannedEntry[str]], assignment: str) -> int:
-        now, changed = _now(), 0
         with self._writing() as db:
-            for file in files:
-                row = db.execute(
-                    "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ? AND copied_at IS NULL",
-                    (archive, file.path),
-                ).fetchone()
-                if row is not None and FileVersion(*row).same_as(file.version):
-                    db.execute(
-                        f"UPDATE file SET {assignment} WHERE archive = ? AND remote_path = ?",
-                        (now, archive, file.path),
-                    )
-                    changed += 1
-        return changed
+            db.execute("DELETE FROM listed")
+            db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", ((f.path, *f.version) for f in files))
+            return db.execute(
+                f"UPDATE file SET {assignment} FROM listed l WHERE file.archive = ? AND file.remote_path = l.path"
+                f" AND file.copied_at IS NULL AND {_IS_LISTED_VERSION}",
+                (_now(), archive),
+            ).rowcount
 
     def mark_failed(self, archive: str, errors: Iterable[tuple[str, str]], max_attempts: int) -> list[str]:
         """Count a failed attempt per (remote path, reason); returns the paths that are now parked."""
@@ -309,31 +339,29 @@ class Ledger(Database):
         checksums are equal, the row is verified. Where they differ, the row gets an error and the file is not sent
         again by itself: ``aurora repair`` finds which side is right.
         """
-        now = _now()
+        rows = ((file.path, *file.version, local, remote) for file, local, remote in proofs)
         with self._writing() as db:
-            for file, local_sha256, remote_sha256 in proofs:
-                row = db.execute(
-                    "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ?", (archive, file.path)
-                ).fetchone()
-                if row is None or not FileVersion(*row).same_as(file.version):
-                    continue
-                is_equal = local_sha256 == remote_sha256
-                db.execute(
-                    "UPDATE file SET local_sha256 = ?, remote_sha256 = ?, verified_at = ?, last_error = ?,"
-                    " copied_at = coalesce(copied_at, ?) WHERE archive = ? AND remote_path = ?",
-                    (
-                        *(local_sha256, remote_sha256, now if is_equal else None, None if is_equal else DIFFERS),
-                        *(now, archive, file.path),
-                    ),
-                )
+            db.execute("DELETE FROM proof")
+            db.executemany("INSERT OR REPLACE INTO proof VALUES (?, ?, ?, ?, ?)", rows)
+            db.execute(_MARK_VERIFIED, {"archive": archive, "now": _now(), "differs": DIFFERS})
+
+    def unverified_days(self, archive: str, group: str, days: Sequence[date]) -> set[date]:
+        """Return those of some days that have a file which is not verified in this version."""
+        rows = self._db.execute(
+            "SELECT DISTINCT day FROM file WHERE archive = ? AND file_group = ? AND day BETWEEN ? AND ?"
+            " AND verified_at IS NULL",
+            (archive, group, str(min(days)), str(max(days))),
+        )
+        return {date.fromisoformat(day) for (day,) in rows}
 
     def requeue_lost(self, archive: str, remote_paths: Iterable[str], reason: str) -> None:
         """Put files back into the queue that a listing of the archive lacks in this version."""
         with self._writing() as db:
-            db.executemany(
+            db.execute(
                 "UPDATE file SET copied_at = NULL, verified_at = NULL, remote_sha256 = NULL, last_error = ?,"
-                " queued_at = ? WHERE archive = ? AND remote_path = ? AND copied_at IS NOT NULL",
-                ((reason, _now(), archive, path) for path in remote_paths),
+                " queued_at = ? WHERE archive = ? AND remote_path IN (SELECT value FROM json_each(?))"
+                " AND copied_at IS NOT NULL",
+                (reason, _now(), archive, json.dumps(list(remote_paths))),
             )
 
     def requeue(self, archive: str, remote_paths: Iterable[str]) -> None:

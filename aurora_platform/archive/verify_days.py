@@ -21,6 +21,7 @@ from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.reports import DayVerdict, VerifyReport
+from aurora_platform.archive.unchanged_days import unchanged_verdicts
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
@@ -125,12 +126,15 @@ class Verification:
         for side in SIDES:
             if side not in report.errors:
                 self._read(side, days, began if full else 0.0, report)
+        unchanged = {} if full else self._find_unchanged(days, report)
         for day in sorted(days):
             try:
-                report.days.append(self._compare(day, report))
+                found = unchanged.get(day)
+                report.days.append(self._compare(day, report) if found is None else DayVerdict(day, found))
             except EvidenceError as error:  # the finalization of one day is damaged: the other days go on
                 report.unverified_days[day] = str(error)
                 report.days.append(DayVerdict(day, Verdict(), error=str(error)))
+        report.compared_days = [day.day for day in report.days if not day.error and day.day not in unchanged]
         # A day that was not compared gets no verdict, so that no file is pruned on it.
         verdicts = {day.day: day.verdict.as_json() for day in report.days if not day.error}
         self.evidence.save_verdicts(self.name, verdicts)
@@ -238,6 +242,14 @@ class Verification:
                 report.read[side] = report.read.get(side, 0) + len(batch)
 
         self._try_places(side, "completely read", work, report)
+
+    def _find_unchanged(self, days: Sequence[date], report: VerifyReport) -> Mapping[date, Verdict]:
+        """Find the days whose last comparison still holds."""
+        if report.errors:
+            return {}
+        unverified = self.ledger.unverified_days(self.archive.name, raw_group(self.name), days)
+        to_compare = {*report.unverified_days, *report.left_out, *unverified}
+        return unchanged_verdicts(self.name, days, self.evidence, self.finalizations, to_compare)
 
     def _compare(self, day: date, report: VerifyReport) -> DayVerdict:
         """Compare a day, update the ledger, and finalize the day where it is complete."""
