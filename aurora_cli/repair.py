@@ -112,7 +112,12 @@ class _Repair:
     def _verify(self, *, full: bool) -> VerifyOutcome:
         records = Records(self.site)
         outcome = verify_and_publish(
-            records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
+            records,
+            self.name,
+            [self.day],
+            places_of(self.site, self.name, self.connections),
+            full=full,
+            publish_now=True,
         )
         if "gws" not in outcome.report.errors:
             with records.ledger() as ledger:

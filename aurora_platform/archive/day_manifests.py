@@ -21,7 +21,7 @@ from aurora_platform.archive.verdicts import read_verdict
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.layout import SIDES, ManifestLayout, Side
 
-_TOGETHER = 100  # days per transaction
+_BATCH = 100  # days per transaction
 
 
 class DayManifests:
@@ -61,7 +61,7 @@ class DayManifests:
                 if day in changed or _differs(states.get(day), verdicts[day], fingerprint):
                     wanted.append((day, verdicts[day], fingerprint))
         revision = days.next_revision(self._stream)
-        for part in batched(wanted, _TOGETHER):
+        for part in batched(wanted, _BATCH):
             self._write_part(revision, part)
         days.withdraw(self._stream, revision, uncompared)
         return [day for day, _, _ in wanted]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import cast
 
 from aurora_platform.archive.day_records import DayRecords
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord

@@ -19,39 +19,22 @@ from itertools import batched
 from pathlib import Path
 from typing import Annotated
 
-from aurora_platform.archive.replacement_log import REPLACED, Replacements
+from aurora_platform.archive.ledger_tables import (
+    CREATE_TEMPORARY,
+    IS_LISTED_VERSION,
+    MARK_VERIFIED,
+    OFFER,
+    SCHEMA,
+)
+from aurora_platform.archive.replacement_log import Replacements
 from aurora_platform.errors import LedgerError
-from aurora_platform.fs.sqlite import Database, Schema
+from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
 from aurora_platform.layout import REGISTERED
 from aurora_platform.report_fields import BYTES, SHOWN, Show
 
 DIFFERS = "checksums differ"
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS file (
-    archive TEXT NOT NULL,
-    remote_path TEXT NOT NULL,
-    local_path TEXT NOT NULL,
-    file_group TEXT NOT NULL,
-    day TEXT,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    local_sha256 TEXT,
-    remote_sha256 TEXT,
-    queued_at TEXT NOT NULL,
-    copied_at TEXT,
-    verified_at TEXT,
-    parked_at TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    PRIMARY KEY (archive, remote_path)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS file_by_group ON file (archive, file_group, day, copied_at);
-CREATE INDEX IF NOT EXISTS file_open ON file (archive, file_group, day) WHERE copied_at IS NULL;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-SCHEMA = Schema((f"{_TABLES} {REPLACED}",))
 _COUNTED = (
     "count(*), sum(size), sum(copied_at IS NULL AND parked_at IS NULL), sum(parked_at IS NOT NULL),"
     " sum(copied_at IS NOT NULL AND parked_at IS NULL), sum(verified_at IS NOT NULL)"
@@ -61,46 +44,6 @@ _ROW = (
     " parked_at, attempts, last_error, size, mtime_ns"
 )
 _WAIT = timedelta(seconds=60)  # for another writer
-_OTHER_VERSION = "excluded.size != size OR excluded.mtime_ns != mtime_ns"
-# A new version is a new file: the state and the errors of the old version do not apply to it.
-_OFFER = f"""
-INSERT INTO file (archive, remote_path, local_path, file_group, day, size, mtime_ns, queued_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (archive, remote_path) DO UPDATE SET
-    local_path = excluded.local_path, file_group = excluded.file_group, day = excluded.day,
-    size = excluded.size, mtime_ns = excluded.mtime_ns, queued_at = excluded.queued_at,
-    local_sha256 = NULL, remote_sha256 = NULL, copied_at = NULL, verified_at = NULL, parked_at = NULL,
-    attempts = 0, last_error = NULL
-WHERE {_OTHER_VERSION}
-"""
-_TEMPORARY = """
-CREATE TEMP TABLE IF NOT EXISTS listed (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TEMP TABLE IF NOT EXISTS proof (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    local_sha256 TEXT NOT NULL, remote_sha256 TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-_IS_LISTED_VERSION = "file.size = l.size AND (file.mtime_ns = l.mtime_ns OR same_mtime(file.mtime_ns, l.mtime_ns))"
-# A row that already has this result is not written again.
-_MARK_VERIFIED = f"""
-UPDATE file SET
-    local_sha256 = l.local_sha256,
-    remote_sha256 = l.remote_sha256,
-    verified_at = CASE WHEN l.local_sha256 = l.remote_sha256 THEN :now END,
-    last_error = CASE WHEN l.local_sha256 != l.remote_sha256 THEN :differs END,
-    copied_at = coalesce(copied_at, :now)
-FROM proof l
-WHERE file.archive = :archive AND file.remote_path = l.path AND {_IS_LISTED_VERSION}
-AND (
-    file.local_sha256 IS NOT l.local_sha256
-    OR file.remote_sha256 IS NOT l.remote_sha256
-    OR file.copied_at IS NULL
-    OR (file.verified_at IS NULL) != (l.local_sha256 != l.remote_sha256)
-    OR file.last_error IS NOT CASE WHEN l.local_sha256 != l.remote_sha256 THEN :differs END
-)
-"""
 _BATCH = 1000  # files per query
 
 
@@ -159,7 +102,7 @@ class Ledger(Database):
 
         self.path = path
         self._open_database(path, not_ours)
-        self._db.executescript(_TEMPORARY)
+        self._db.executescript(CREATE_TEMPORARY)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
         self.replaced = Replacements(self._db, self._writing)
         """The finalized files that were replaced in the archives."""
@@ -203,7 +146,7 @@ class Ledger(Database):
             (archive, i.remote_path, i.local_path, group, i.day and i.day.isoformat(), *i.version, now) for i in items
         )
         with self._writing() as db:
-            db.executemany(_OFFER, rows)
+            db.executemany(OFFER, rows)
 
     def to_send(self, archive: str, group: str, days: Sequence[date] | None = None) -> list[Item]:
         """Return the queued files of a group, newest day first, without parked files."""
@@ -305,15 +248,15 @@ class Ledger(Database):
 
         The ``path`` of each entry is absolute. Only a row of the same size and mtime is changed.
         """
-        return self._stamp(archive, listed, "copied_at = ?, parked_at = NULL, last_error = NULL")
-
-    def _stamp(self, archive: str, files: Iterable[ScannedEntry[str]], assignment: str) -> int:
         with self._writing() as db:
             db.execute("DELETE FROM listed")
-            db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", ((f.path, *f.version) for f in files))
+            db.executemany(
+                "INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", ((file.path, *file.version) for file in listed)
+            )
             return db.execute(
-                f"UPDATE file SET {assignment} FROM listed l WHERE file.archive = ? AND file.remote_path = l.path"
-                f" AND file.copied_at IS NULL AND {_IS_LISTED_VERSION}",
+                "UPDATE file SET copied_at = ?, parked_at = NULL, last_error = NULL FROM listed l"
+                f" WHERE file.archive = ? AND file.remote_path = l.path AND file.copied_at IS NULL"
+                f" AND {IS_LISTED_VERSION}",
                 (_now(), archive),
             ).rowcount
 
@@ -343,7 +286,7 @@ class Ledger(Database):
         with self._writing() as db:
             db.execute("DELETE FROM proof")
             db.executemany("INSERT OR REPLACE INTO proof VALUES (?, ?, ?, ?, ?)", rows)
-            db.execute(_MARK_VERIFIED, {"archive": archive, "now": _now(), "differs": DIFFERS})
+            db.execute(MARK_VERIFIED, {"archive": archive, "now": _now(), "differs": DIFFERS})
 
     def unverified_days(self, archive: str, group: str, days: Sequence[date]) -> set[date]:
         """Return those of some days that have a file which is not verified in this version."""

@@ -170,9 +170,7 @@ class Publication:
             return content.entry(written)
         return None
 
-    def _carry(
-        self, name: str, summary: dict[str, Any], staged: Path, copy: Path, stale: str | None
-    ) -> dict[str, Any]:
+    def _carry(self, name: str, summary: dict[str, Any], staged: Path, copy: Path, stale: str | None) -> dict[str, Any]:
         """Link the files of a stream without new content; where its evidence is stale, it loses its candidates."""
         (staged / name).mkdir()
         for file in stream_files():

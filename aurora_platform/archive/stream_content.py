@@ -7,7 +7,7 @@ where one more day is old enough. Else a publication keeps the earlier list, unl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ class Published:
     """The last day of which files may be candidates; None where they must be made anew."""
     rules: str = ""
     oldest_read: float = 0.0
-    prune: PruneCounts = PruneCounts(0, 0, "not planned yet")
+    prune: PruneCounts = field(default_factory=lambda: PruneCounts(0, 0, "not planned yet"))
 
     @classmethod
     def of(cls, entry: object) -> Published:

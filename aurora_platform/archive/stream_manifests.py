@@ -19,7 +19,7 @@ from aurora_platform.archive import manifest
 from aurora_platform.archive.stream_content import StreamContent, Written
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import flush
-from aurora_platform.layout import CANDIDATES, SIDES, ManifestLayout, Side, history_manifest, side_manifest
+from aurora_platform.layout import CANDIDATES, SIDES, ManifestLayout, history_manifest, side_manifest
 
 CANDIDATES_HEADER = "relpath\n"
 

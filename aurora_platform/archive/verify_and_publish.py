@@ -50,7 +50,8 @@ def verify_and_publish(
     with records.verification(name, places, log, accept_loss=accept_loss) as verification:
         report, evidence = verification.verify_days(days, full=full), verification.evidence
         manifests = DayManifests(records.layout.finalizations, records.staging, name, evidence)
-        manifests.update(verification.finalizations, report.compared_days, [day.day for day in report.days if day.error])
+        uncompared = [day.day for day in report.days if day.error]
+        manifests.update(verification.finalizations, report.compared_days, uncompared)
         summary = _write_counts(records, name, evidence)
         publish_every, aside = records.archive.publish_every, None
         is_published = publish_now or records.publication().is_older_than(publish_every, datetime.now(UTC))
