@@ -84,8 +84,8 @@ VALUES (?, ?, ?, ?, 0, ?, ?{", ?" * len(DayCounts._fields)})
 # Revision 0: no publication counts it.
 _ADD_STALE = f"""
 INSERT INTO day_manifest (stream, day, revision, written, is_stale, verdict, finalization, {_COUNT_COLUMNS})
-SELECT ?1, ?2, 0, 0, 1, '', ''{"".join(", NULL" if "newest" in name else ", 0" for name in DayCounts._fields)}
-WHERE NOT EXISTS (SELECT 1 FROM day_manifest WHERE stream = ?1 AND day = ?2)
+SELECT :stream, :day, 0, 0, 1, '', ''{"".join(", NULL" if "newest" in name else ", 0" for name in DayCounts._fields)}
+WHERE NOT EXISTS (SELECT 1 FROM day_manifest WHERE stream = :stream AND day = :day)
 """
 
 
@@ -99,9 +99,9 @@ class DayRecords:
     def changed(self, stream: str) -> set[date]:
         """Return the days of which a row has changed since their manifest files were written."""
         rows = self._db.execute(
-            "SELECT day FROM day_changed WHERE stream = ?1"
-            " UNION SELECT day FROM day_manifest WHERE stream = ?1 AND is_stale",
-            (stream,),
+            "SELECT day FROM day_changed WHERE stream = :stream"
+            " UNION SELECT day FROM day_manifest WHERE stream = :stream AND is_stale",
+            {"stream": stream},
         )
         return {date.fromisoformat(day) for (day,) in rows}
 
@@ -124,13 +124,13 @@ class DayRecords:
 
         Until :meth:`save`, the days are stale, so that a killed pass is made up for by the next.
         """
-        keys = [(stream, str(day)) for day in days]
+        keys = [{"stream": stream, "day": str(day)} for day in days]
         if not keys:
             return
         with self._writing() as db:
             db.executemany(_ADD_STALE, keys)
-            db.executemany("UPDATE day_manifest SET is_stale = 1 WHERE stream = ? AND day = ?", keys)
-            db.executemany("DELETE FROM day_changed WHERE stream = ? AND day = ?", keys)
+            db.executemany("UPDATE day_manifest SET is_stale = 1 WHERE stream = :stream AND day = :day", keys)
+            db.executemany("DELETE FROM day_changed WHERE stream = :stream AND day = :day", keys)
 
     def next_revision(self, stream: str) -> int:
         """Return a revision that is higher than any of the stream, also than those of a database that was lost."""
@@ -187,8 +187,8 @@ class DayRecords:
         """Return when the stream was last listed (s since epoch), and the errors of its newest listed day, per side."""
         (at,) = self._db.execute("SELECT max(at) FROM look WHERE stream = ?", (stream,)).fetchone()
         rows = self._db.execute(
-            "SELECT side, error FROM look WHERE stream = ?1 AND error IS NOT NULL"
-            " AND day = (SELECT max(day) FROM look WHERE stream = ?1)",
-            (stream,),
+            "SELECT side, error FROM look WHERE stream = :stream AND error IS NOT NULL"
+            " AND day = (SELECT max(day) FROM look WHERE stream = :stream)",
+            {"stream": stream},
         )
         return float(at or 0), dict(rows.fetchall())

@@ -209,13 +209,16 @@ class Evidence(Database):
         with self._writing() as db:
             db.execute("DELETE FROM checksum")
             db.executemany("INSERT OR REPLACE INTO checksum VALUES (?, ?, ?, ?, ?)", rows)
-            db.execute(SAVE_CHECKSUMS, (stream, side, time.time()))
-            return int(db.execute(COUNT_UNREAD, (stream, side)).fetchone()[0])
+            values = {"stream": stream, "side": side, "now": time.time()}
+            db.execute(SAVE_CHECKSUMS, values)
+            return int(db.execute(COUNT_UNREAD, values).fetchone()[0])
 
     def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, FixityRecord]]]:
         """Yield the files of a day in order of their paths, each with its record per side."""
+        # By the index: for the order of the paths SQLite would search the whole stream by the primary key.
         rows = self._db.execute(
-            "SELECT path, side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND day = ? ORDER BY path",
+            "SELECT path, side, size, mtime_ns, sha256, error FROM file INDEXED BY file_by_day"
+            " WHERE stream = ? AND day = ? ORDER BY path",
             (stream, str(day)),
         )
         for path, group in groupby(rows, key=lambda row: row[0]):
@@ -324,10 +327,12 @@ class Evidence(Database):
 
         Yields path, size, and when the first of the three was last read (s since epoch).
         """
+        # Many days are read faster in the order of the paths, one day by the index.
+        index = "INDEXED BY file_by_day" if first == until else ""
         return iter(
             self._db.execute(
                 "SELECT s.path, s.size, min(s.hashed_at, h.hashed_at, g.hashed_at)"
-                " FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
+                f" FROM file s {index} JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
                 " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws'"
                 " AND s.day BETWEEN ? AND ?"
                 " AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256"

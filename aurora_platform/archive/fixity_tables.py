@@ -71,6 +71,9 @@ DELETE_GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
 AND path NOT IN (SELECT path FROM listed)
 """
+# The planner knows nothing of the sizes of tables. "+" before a column keeps it from searching a small temporary table
+# for each row of a large one.
+
 # Never read in this version, or read too long ago; a hash of the path spreads the files of a day.
 SELECT_TO_READ = """
 SELECT path FROM file
@@ -82,17 +85,17 @@ ORDER BY path LIMIT :most
 # One that was read in another version than listed gets no checksum: the next listing has its new version.
 SAVE_CHECKSUMS = """
 UPDATE file SET
-    sha256 = CASE WHEN is_same THEN new.sha256 END,
-    error = CASE WHEN is_same OR new.sha256 IS NULL THEN new.error ELSE 'changed since it was listed' END,
-    hashed_at = CASE WHEN is_same AND new.sha256 IS NOT NULL THEN ?3 END
+    sha256 = CASE WHEN new.is_same THEN new.sha256 END,
+    error = CASE WHEN new.is_same OR new.sha256 IS NULL THEN new.error ELSE 'changed since it was listed' END,
+    hashed_at = CASE WHEN new.is_same AND new.sha256 IS NOT NULL THEN :now END
 FROM (
     SELECT c.path, c.sha256, c.error,
         c.size = f.size AND (c.mtime_ns = f.mtime_ns OR same_mtime(c.mtime_ns, f.mtime_ns)) AS is_same
-    FROM checksum c CROSS JOIN file f ON f.stream = ?1 AND f.side = ?2 AND f.path = c.path
+    FROM checksum c CROSS JOIN file f ON f.stream = :stream AND f.side = :side AND f.path = c.path
 ) AS new
-WHERE file.stream = ?1 AND file.side = ?2 AND file.path = new.path
+WHERE file.stream = :stream AND file.side = :side AND file.path = +new.path
 """
 COUNT_UNREAD = """
-SELECT count(*) FROM checksum c CROSS JOIN file f ON f.stream = ? AND f.side = ? AND f.path = c.path
+SELECT count(*) FROM checksum c CROSS JOIN file f ON f.stream = :stream AND f.side = :side AND f.path = c.path
 WHERE f.sha256 IS NULL
 """

@@ -255,7 +255,7 @@ class Ledger(Database):
             )
             return db.execute(
                 "UPDATE file SET copied_at = ?, parked_at = NULL, last_error = NULL FROM listed l"
-                f" WHERE file.archive = ? AND file.remote_path = l.path AND file.copied_at IS NULL"
+                f" WHERE file.archive = ? AND file.remote_path = +l.path AND file.copied_at IS NULL"
                 f" AND {IS_LISTED_VERSION}",
                 (_now(), archive),
             ).rowcount

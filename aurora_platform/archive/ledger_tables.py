@@ -49,6 +49,7 @@ CREATE TEMP TABLE IF NOT EXISTS proof (
 ) WITHOUT ROWID;
 """
 IS_LISTED_VERSION = "file.size = l.size AND (file.mtime_ns = l.mtime_ns OR same_mtime(file.mtime_ns, l.mtime_ns))"
+# "+": the planner must search the table of files for each row of the small temporary table, not the other way round.
 # A row that already has this result is not written again.
 MARK_VERIFIED = f"""
 UPDATE file SET
@@ -58,7 +59,7 @@ UPDATE file SET
     last_error = CASE WHEN l.local_sha256 != l.remote_sha256 THEN :differs END,
     copied_at = coalesce(copied_at, :now)
 FROM proof l
-WHERE file.archive = :archive AND file.remote_path = l.path AND {IS_LISTED_VERSION}
+WHERE file.archive = :archive AND file.remote_path = +l.path AND {IS_LISTED_VERSION}
 AND (
     file.local_sha256 IS NOT l.local_sha256
     OR file.remote_sha256 IS NOT l.remote_sha256
