@@ -86,15 +86,25 @@ class Evidence(Database):
         ``trusted_days`` returns the days whose listing is trusted, and may call :meth:`at_risk`; the records of the
         other days stay. Where it raises, all records stay.
         """
-        self._db.execute("DELETE FROM listed")
-        rows = ((file.path, day.isoformat(), *file.version) for day, file in files)
-        # Outside of the transaction: a host may take minutes to list its files.
-        self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
+        self._collect(days, files)
         trusted = _json(days if trusted_days is None else trusted_days())
         with self._writing() as db:
             db.execute(DELETE_GONE, (stream, side, trusted))
             db.execute(INSERT_LISTED, (stream, side, trusted))
         self._db.execute("DELETE FROM listed")
+
+    def _collect(self, days: Sequence[date], files: Iterable[tuple[date, ScannedEntry[str]]]) -> None:
+        """Write a listing into the temporary table."""
+        texts = {day: str(day) for day in days}
+        rows = ((file.path, texts[day], *file.version) for day, file in files)
+        # A host may take minutes to list its files. This transaction locks nothing: it only writes to a temporary
+        # table. Without it, each row would be a transaction of its own.
+        self._db.execute("BEGIN")
+        try:
+            self._db.execute("DELETE FROM listed")
+            self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
+        finally:
+            self._db.execute("COMMIT")
 
     def at_risk(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
         """Return the files of a source, by its last listing, that are not proved in the archive.

@@ -76,7 +76,7 @@ def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEn
     with closing(entries):
         for entry in entries:
             if entry.path.startswith(prefix) and entry.path != prefix:
-                yield entry._replace(path=entry.path[len(prefix) :])
+                yield ScannedEntry(entry.path[len(prefix) :], entry.version, entry.kind)
 
 
 class Verification:
@@ -174,6 +174,8 @@ class Verification:
             nonlocal is_empty
             for entry in listing.entries:
                 is_empty &= entry.path == b"."
+                if classify.is_of_another_day(entry, wanted):
+                    continue
                 classified = classify(entry)
                 if side == "source" and classified.reason is not None and (day := self._day_by_name(entry)) in wanted:
                     left_out = report.left_out.setdefault(day, Count())
