@@ -200,7 +200,8 @@ class Classifier:
         if not 0 <= mtime_ns <= self.clock_ns + _AHEAD_NS or not is_plain(entry.path):
             return False
         day = self.stream.day_of(entry.path.decode(), mtime_ns)
-        return day is not None and day not in wanted
+        # A classification refuses a file that is dated in the future, on the newest day.
+        return day is not None and day <= self.today and day not in wanted
 
     def _day_or_reason(self, text: str, entry: ListedEntry, has_plain_path: bool) -> tuple[date | None, str | None]:
         """Return the day of an entry, if it can be found, and the reason of its refusal, if there is one."""
