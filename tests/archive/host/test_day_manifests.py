@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_platform.archive import manifest
+from aurora_platform.archive import backlog, manifest
 from aurora_platform.archive.day_records import DayRecords
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.manifest_store import stamps
@@ -135,6 +135,23 @@ def test_a_pass_publishes_where_latest_is_older_than_publish_every_or_of_the_fut
     made = datetime.now(UTC) - timedelta(minutes=minutes)
     file.write_text(json.dumps(summary | {"generated_at_utc": made.isoformat(timespec="seconds")}))
     assert observatory.verify_and_publish(publish_now=False).is_published is is_published
+
+
+def test_the_newest_days_are_verified_again_where_latest_is_old_although_nothing_else_has_happened(
+    observatory: Observatory,
+) -> None:
+    observatory.verify_and_publish(DAY, NEXT)
+    now = datetime.now(UTC)
+    assert not backlog.verification(observatory.records, STREAM, [DAY, NEXT], now).days
+    found = backlog.verification(observatory.records, STREAM, [DAY, NEXT], now + timedelta(minutes=16))
+    assert (found.days, found.why) == ([DAY, NEXT], "the manifests are older than 15m")
+
+
+def test_a_damaged_verdict_of_a_new_day_asks_for_another_verification(observatory: Observatory) -> None:
+    observatory.verify_and_publish(DAY, NEXT)
+    damage_verdict(observatory, NEXT, "{")
+    found = backlog.verification(observatory.records, STREAM, [DAY, NEXT], datetime.now(UTC))
+    assert (found.days, found.why) == ([DAY, NEXT], "the verdict of a day is damaged")
 
 
 def test_rows_that_change_outside_of_a_pass_are_in_the_manifests_after_the_next_pass_of_any_day(
