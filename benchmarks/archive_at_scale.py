@@ -91,8 +91,8 @@ _NOTES = [
     "its verification of all days was ended after 9 minutes.",
     "Written: what the kernel counts for the process (write_bytes), the databases and their logs included. Growth: the "
     "peak of its memory less its memory before.",
-    "History: the size of its files, each counted once, also where it is the same file as in days/. Between two entries "
-    f"{', '.join(_CHANGING)} changed.",
+    "History: the size of its files, each counted once, also where it is the same file as in days/. Between two "
+    f"entries, {', '.join(_CHANGING)} changed.",
     "Other programs used the same cores during the measurement.",
 ]
 
