@@ -20,18 +20,18 @@ def note_changes(table: str, columns: str = "") -> str:
     differs = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in names)
     update = f"UPDATE OF {', '.join(names)} ON {table} WHEN {differs}" if names else f"UPDATE ON {table}"
     return (
-        f"CREATE TRIGGER {table}_added AFTER INSERT ON {table} BEGIN {new} END;\n"
-        f"CREATE TRIGGER {table}_deleted AFTER DELETE ON {table} BEGIN {old} END;\n"
-        f"CREATE TRIGGER {table}_updated AFTER {update} BEGIN {old} {new} END;\n"
+        f"CREATE TRIGGER IF NOT EXISTS {table}_added AFTER INSERT ON {table} BEGIN {new} END;\n"
+        f"CREATE TRIGGER IF NOT EXISTS {table}_deleted AFTER DELETE ON {table} BEGIN {old} END;\n"
+        f"CREATE TRIGGER IF NOT EXISTS {table}_updated AFTER {update} BEGIN {old} {new} END;\n"
     )
 
 
 # A checksum that was read again and is the same (only hashed_at differs) changes no manifest.
 DAY_TABLES = f"""
-CREATE TABLE day_changed (
+CREATE TABLE IF NOT EXISTS day_changed (
     stream TEXT NOT NULL, day TEXT NOT NULL, PRIMARY KEY (stream, day)
 ) WITHOUT ROWID;
-CREATE TABLE day_manifest (
+CREATE TABLE IF NOT EXISTS day_manifest (
     stream TEXT NOT NULL,
     day TEXT NOT NULL,
     revision INTEGER NOT NULL,
@@ -55,5 +55,5 @@ CREATE TABLE day_manifest (
 ) WITHOUT ROWID;
 {note_changes("file", "day, size, mtime_ns, sha256, error")}
 {note_changes("released")}
-INSERT INTO day_changed SELECT DISTINCT stream, day FROM file;
+INSERT OR IGNORE INTO day_changed SELECT DISTINCT stream, day FROM file;
 """

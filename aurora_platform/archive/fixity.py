@@ -24,6 +24,8 @@ from aurora_platform.archive.fixity_tables import (
     INSERT_LISTED,
     SAVE_CHECKSUMS,
     SCHEMA,
+    SELECT_AT_RISK,
+    SELECT_IDENTICAL,
     SELECT_TO_READ,
 )
 from aurora_platform.errors import EvidenceError
@@ -111,14 +113,7 @@ class Evidence(Database):
 
         Yields day, path, and whether the new listing of :meth:`replace_listing` lacks the file; in order of the days.
         """
-        rows = self._db.execute(
-            "SELECT s.day, s.path, l.path IS NULL FROM file s LEFT JOIN listed l ON l.path = s.path"
-            " WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?))"
-            " AND NOT EXISTS (SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
-            " AND g.size = s.size AND (g.mtime_ns = s.mtime_ns OR same_mtime(g.mtime_ns, s.mtime_ns))"
-            " AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256) ORDER BY s.day",
-            (stream, _json(days)),
-        )
+        rows = self._db.execute(SELECT_AT_RISK, (stream, _json(days)))
         return ((date.fromisoformat(day), path, bool(is_gone)) for day, path, is_gone in rows)
 
     def accept_empty(self, stream: str, is_accepted: bool) -> None:
@@ -339,21 +334,8 @@ class Evidence(Database):
         """
         # Many days are read faster in the order of the paths, one day by the index.
         index = "INDEXED BY file_by_day" if first == until else ""
-        return iter(
-            self._db.execute(
-                "SELECT s.path, s.size, min(s.hashed_at, h.hashed_at, g.hashed_at)"
-                f" FROM file s {index} JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
-                " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws'"
-                " AND s.day BETWEEN ? AND ?"
-                " AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256"
-                " AND h.sha256 = g.sha256"
-                " AND (s.mtime_ns = h.mtime_ns OR same_mtime(s.mtime_ns, h.mtime_ns))"
-                " AND (h.mtime_ns = g.mtime_ns OR same_mtime(h.mtime_ns, g.mtime_ns))"
-                " AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ?"
-                " AND max(s.hashed_at, h.hashed_at, g.hashed_at) <= ? ORDER BY s.path",
-                (stream, str(first), str(until), older_than_ns, read_since, time.time() + _AHEAD_SECONDS),
-            )
-        )
+        values = (stream, str(first), str(until), older_than_ns, read_since, time.time() + _AHEAD_SECONDS)
+        return iter(self._db.execute(SELECT_IDENTICAL.format(index=index), values))
 
     def forget_checksums(self, stream: str, paths: Iterable[str]) -> None:
         """Delete the checksums of some files on all sides, so that they are read again whatever a listing shows."""

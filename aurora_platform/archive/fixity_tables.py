@@ -99,3 +99,23 @@ COUNT_UNREAD = """
 SELECT count(*) FROM checksum c CROSS JOIN file f ON f.stream = :stream AND f.side = :side AND f.path = c.path
 WHERE f.sha256 IS NULL
 """
+SELECT_AT_RISK = """
+SELECT s.day, s.path, l.path IS NULL FROM file s LEFT JOIN listed l ON l.path = s.path
+WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?))
+AND NOT EXISTS (
+    SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'
+    AND g.size = s.size AND (g.mtime_ns = s.mtime_ns OR same_mtime(g.mtime_ns, s.mtime_ns))
+    AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256
+) ORDER BY s.day
+"""
+# ``{index}``: how to find the files of the source.
+SELECT_IDENTICAL = """
+SELECT s.path, s.size, min(s.hashed_at, h.hashed_at, g.hashed_at)
+FROM file s {index} JOIN file h USING (stream, path) JOIN file g USING (stream, path)
+WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws' AND s.day BETWEEN ? AND ?
+AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256 AND h.sha256 = g.sha256
+AND (s.mtime_ns = h.mtime_ns OR same_mtime(s.mtime_ns, h.mtime_ns))
+AND (h.mtime_ns = g.mtime_ns OR same_mtime(h.mtime_ns, g.mtime_ns))
+AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ? AND max(s.hashed_at, h.hashed_at, g.hashed_at) <= ?
+ORDER BY s.path
+"""
