@@ -66,6 +66,19 @@ class DayManifests:
         days.withdraw(self._stream, revision, uncompared)
         return [day for day, _, _ in wanted]
 
+    def sweep(self, days: Collection[date]) -> None:
+        """Remove the files of other revisions of some days, which a pass has replaced, or a killed pass has left.
+
+        A history that has a file keeps its own link to it.
+        """
+        written = self._evidence.days.of_stream(self._stream).files
+        for day in days:
+            current = {self._layout.day_manifest(self._stream, day, written.get(day, 0), side) for side in SIDES}
+            with suppress(FileNotFoundError):  # a day without files has no directory
+                for path in list(next(iter(current)).parent.iterdir()):
+                    if path not in current:
+                        path.unlink(missing_ok=True)
+
     def _write_part(self, revision: int, part: Sequence[tuple[date, str, str]]) -> None:
         days, records = self._evidence.days, dict[date, DayRecord]()
         days.begin(self._stream, [day for day, _, _ in part])
@@ -75,8 +88,6 @@ class DayManifests:
                 has_files = counts.source_count or counts.local_count or counts.gws_count
                 records[day] = DayRecord(revision if has_files else 0, text, fingerprint, counts)
         days.save(self._stream, revision, records)
-        for day, record in records.items():
-            self._remove_others(day, record.written)
 
     def _write_day(self, day: date, revision: int, verdict: Verdict) -> DayCounts:
         """Write the three manifests of a day; returns the counts of their lines and of the verdict."""
@@ -96,14 +107,6 @@ class DayManifests:
                 for side in SIDES:
                     publish_file(staged / side, self._layout.day_manifest(self._stream, day, revision, side))
         return _counts(lines, newest, verdict)
-
-    def _remove_others(self, day: date, written: int) -> None:
-        """Remove the files of earlier revisions of a day; a history that has them keeps its own links."""
-        current = {self._layout.day_manifest(self._stream, day, written, side) for side in SIDES}
-        with suppress(FileNotFoundError):  # a day without files has no directory
-            for path in list(next(iter(current)).parent.iterdir()):
-                if path not in current:
-                    path.unlink(missing_ok=True)
 
 
 def _differs(state: DayState | None, verdict: str, fingerprint: str) -> bool:

@@ -51,7 +51,8 @@ def verify_and_publish(
         report, evidence = verification.verify_days(days, full=full), verification.evidence
         manifests = DayManifests(records.layout.finalizations, records.staging, name, evidence)
         uncompared = [day.day for day in report.days if day.error]
-        manifests.update(verification.finalizations, report.compared_days, uncompared)
+        written = manifests.update(verification.finalizations, report.compared_days, uncompared)
+        manifests.sweep({*days, *written})
         summary = _write_counts(records, name, evidence)
         publish_every, aside = records.archive.publish_every, None
         is_published = publish_now or records.publication().is_older_than(publish_every, datetime.now(UTC))

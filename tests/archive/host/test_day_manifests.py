@@ -189,6 +189,15 @@ def test_a_pass_that_ends_while_it_writes_manifests_leaves_a_publication_whole_a
     assert len(states(manifests(observatory) / "days")) == 6
 
 
+def test_files_that_a_killed_pass_has_left_are_removed_by_the_next_pass_of_their_day(observatory: Observatory) -> None:
+    observatory.verify_and_publish(DAY, NEXT)
+    before = states(manifests(observatory) / "days")
+    for name in ("1_gws.tsv", "9_source.tsv"):
+        (manifests(observatory) / "days" / STREAM / str(DAY) / name).write_text(manifest.HEADER)
+    observatory.verify_and_publish(DAY, publish_now=False)
+    assert states(manifests(observatory) / "days") == before
+
+
 def test_a_manifest_of_a_day_that_somebody_deleted_is_written_again_by_the_next_pass(observatory: Observatory) -> None:
     observatory.verify_and_publish(DAY, NEXT)
     before = states(manifests(observatory) / "latest" / STREAM)
