@@ -49,9 +49,8 @@ class VerifiedDay:
         Without ``needs_source`` a source that cannot be read is only reported.
         """
         records = Records(self.site)
-        outcome = verify_and_publish(
-            records, self.name, [self.day], places_of(self.site, self.name, self.connections), full=full
-        )
+        places = places_of(self.site, self.name, self.connections)
+        outcome = verify_and_publish(records, self.name, [self.day], places, full=full, publish_now=True)
         if "gws" not in outcome.report.errors:
             with records.ledger() as ledger:
                 push_finalizations(records, self.pushing(ledger), self.name, [self.day])

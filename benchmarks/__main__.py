@@ -28,6 +28,7 @@ SUBJECTS = (
     "platform",
     "hashing",
     "listing",
+    "archive_at_scale",
 )
 """Each is a module of this package with a function ``run(bench) -> Result``."""
 

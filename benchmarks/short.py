@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "eight_streams": {"_IDLE": 10.0},
     "start_up": {},
     "platform": {"_WINDOW": 5.0},
+    "archive_at_scale": {"DAYS": 12, "SHARE": 0.1, "ENTRIES": 3},
 }
 """Replaced constants per module. Some modules are no subjects, but shared by several subjects."""
 SCALES = {"thumbnails": 0.2}

@@ -35,10 +35,10 @@ from aurora_assets.aurora_asset import aurora_asset
 from aurora_assets.metadata import Metadata, attach, column_schema, common_version, coverage, metadata_of, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import archive as archiving
-from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest import COLUMNS as MANIFEST_COLUMNS
 from aurora_platform.archive.transfer import PushReport
+from aurora_platform.archive.verdicts import read_verdict
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
@@ -326,8 +326,8 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
 def _coverage(site: Site, name: str) -> Metadata:
     """The last 30 days: the share of every day's recorded files at the source, local, and verified in the archive."""
     with archiving.stores.Records(site).evidence() as evidence:
-        verdicts = {day: Verdict.from_json(text) for day, text in evidence.verdicts(name).items()}
-    with_files = {day: verdict for day, verdict in verdicts.items() if verdict.files}
+        verdicts = {day: read_verdict(text) for day, text in evidence.verdicts(name).items()}
+    with_files = {day: verdict for day, verdict in verdicts.items() if verdict is not None and verdict.files}
     rows = {
         "source": {day: verdict.source / verdict.files for day, verdict in with_files.items()},
         "local": {day: verdict.local / verdict.files for day, verdict in with_files.items()},

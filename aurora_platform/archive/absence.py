@@ -57,7 +57,7 @@ def find_suspect_days(
     Parameters
     ----------
     lost
-        See :meth:`aurora_platform.archive.fixity.Evidence.lost`.
+        See :meth:`aurora_platform.archive.vanished_files.VanishedFiles.lost`.
     had
         Day -> the number of files of the last listing.
     unreadable

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_platform.archive.compare import Verdict
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.reports import Backlog
 from aurora_platform.archive.selection import catalog_item, core_items, raw_items, wxcam_items
 from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verdicts import read_verdict
 from aurora_platform.config.site import Site
+from aurora_platform.config.types import format_duration
 from aurora_platform.layout import CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS, Layout, raw_group
 from aurora_platform.text import Count
 
@@ -71,16 +72,24 @@ def core_push(site: Site, ledger: Ledger) -> bool:
 
 
 def verification(records: Records, name: str, days: Sequence[date], now: datetime) -> Backlog:
-    """Return the newest days where a file is pending or was copied since, or where the last verification is old."""
+    """Return the newest days where a file is pending or was copied since, or where the last verification is old.
+
+    They are returned too where the published manifests are old: a verification publishes them.
+    """
     at_least = records.archive.verify_at_least.total_seconds()
     with records.evidence() as evidence:
         oldest = evidence.oldest_attempt(name, days[0], days[-1])
         verdicts = evidence.verdicts(name)
-    pending = sum(Verdict.from_json(verdicts[day]).pending for day in days if day in verdicts)
+    found = [read_verdict(verdicts[day]) for day in days if day in verdicts]
     if now.timestamp() - oldest >= at_least:
         return Backlog(days, f"the newest days were not verified for {at_least:.0f} s")
-    if pending:
+    if None in found:
+        return Backlog(days, "the verdict of a day is damaged")
+    if pending := sum(verdict.pending for verdict in found if verdict is not None):
         return Backlog(days, f"{pending} files were pending")
+    # A verification publishes; readers alarm where the manifests are too old, also on days when nothing happens.
+    if records.publication().is_older_than(records.archive.publish_every, now):
+        return Backlog(days, f"the manifests are older than {format_duration(records.archive.publish_every)}")
     with records.ledger() as ledger:
         if ledger.copied_since(records.archive.name, raw_group(name), oldest):
             return Backlog(days, "files were copied since")

@@ -9,7 +9,9 @@ has a manifest of its own name, so a finalization never stands beside a manifest
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -26,6 +28,7 @@ from aurora_platform.layout import ManifestLayout
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
+_REVISION = re.compile(rb"^revision: ([0-9]{1,9})$", re.MULTILINE)
 # The errors of reading a file that another program wrote, or that a disk damaged.
 _DAMAGE = (
     *(yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),
@@ -118,6 +121,19 @@ class Finalizations:
             "the day again."
         )
 
+    def fingerprint(self, day: date) -> str:
+        """Return a SHA-256 over the bytes of a day's finalization and of its manifest; empty without one.
+
+        It is equal only as long as both files are. No file is parsed: a damaged one has another fingerprint.
+        """
+        try:
+            text = self.file(day).read_bytes()
+            revision = _REVISION.search(text)
+            number = int(revision[1]) if revision is not None else 0
+            return hashlib.sha256(text + bytes.fromhex(manifest.sha256_of(self.manifest(day, number)))).hexdigest()
+        except OSError:
+            return ""
+
     def complete(
         self, day: date, files: Iterable[tuple[str, FixityRecord]], lost: Iterable[tuple[str, FixityRecord]] = ()
     ) -> bool:
@@ -125,14 +141,15 @@ class Finalizations:
 
         ``lost`` has the files of the source that are in no place any more, as an operator has accepted.
         """
-        earlier = self.read(day)
+        earlier, listed = self.read(day), list(files)
+        gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
+        # Most days are complete as before: then nothing is written, and no lock is taken.
+        sha256 = manifest.sha256_of_files([*listed, *gone])
+        if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
+            return False
         with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
             staged.mkdir()
-            listed = list(files)
-            gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
             count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
-            if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
-                return False
             revision = earlier.revision + 1 if earlier else 1
             publish_file(staged / "manifest", self.manifest(day, revision))
             data = {

@@ -14,10 +14,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import cast
 
+from aurora_platform.archive.day_records import DayRecords
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
-from aurora_platform.archive.fixity_tables import CREATE_LISTED, DELETE_GONE, INSERT_LISTED, SCHEMA
+from aurora_platform.archive.fixity_tables import (
+    COUNT_UNREAD,
+    CREATE_TEMPORARY,
+    DELETE_GONE,
+    INSERT_LISTED,
+    SAVE_CHECKSUMS,
+    SCHEMA,
+    SELECT_IDENTICAL,
+    SELECT_TO_READ,
+)
 from aurora_platform.archive.source_changes import SourceChanges
 from aurora_platform.archive.vanished_files import FORGET_LISTED, REMEMBER, VanishedFiles
 from aurora_platform.errors import EvidenceError
@@ -43,7 +52,7 @@ class Evidence(Database):
             )
 
         # Consistent after a crash, but perhaps without the last second: the next verification reads that again.
-        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_LISTED}"
+        script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_TEMPORARY}"
         self._open_database(path, script, not_ours)
         self.changes = SourceChanges(self._db, self._writing)
         """The decisions about finalized files that have changed at their source."""
@@ -51,6 +60,8 @@ class Evidence(Database):
         """The files that a source had once and has no longer."""
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
+        self.days = DayRecords(self._db, self._writing)
+        """What the manifests of each day say, and which days have changed since."""
 
     def _open_database(self, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
         self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
@@ -80,15 +91,12 @@ class Evidence(Database):
     ) -> None:
         """Replace the records of some days of a side by a new listing; consumes ``files`` first.
 
-        ``trusted_days`` returns the days whose listing is trusted, and may call :meth:`lost`; the records of the other
-        days stay. Where it raises, all records stay. ``files`` may have files of other days too, which change no
-        record. Files that are gone are remembered as vanished, if their mtime is at most ``remember_ns``; None
-        remembers nothing.
+        ``trusted_days`` returns the days whose listing is trusted, and may ask which files are missing now; the records
+        of the other days stay. Where it raises, all records stay. ``files`` may have files of other days too, which
+        change no record. Files that are gone are remembered as vanished, if their mtime is at most ``remember_ns``;
+        None remembers nothing.
         """
-        self._db.execute("DELETE FROM listed")
-        rows = ((file.path, day.isoformat(), *file.version) for day, file in files)
-        # Outside of the transaction: a host may take minutes to list its files.
-        self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
+        self._collect(days, files)
         trusted = _json(days if trusted_days is None else trusted_days())
         with self._writing() as db:
             if remember_ns is not None:
@@ -98,57 +106,18 @@ class Evidence(Database):
             db.execute(INSERT_LISTED, (stream, side, trusted))
         self._db.execute("DELETE FROM listed")
 
-    def days_with_changes(self, stream: str, days: Sequence[date]) -> set[date]:
-        """Return the days of which a file differs at the source from its copy in the archive, or has none there."""
-        rows = self._db.execute(
-            "SELECT DISTINCT s.day FROM file s LEFT JOIN file g"
-            " ON g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
-            " WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?))"
-            " AND (g.path IS NULL OR g.size != s.size OR NOT same_mtime(g.mtime_ns, s.mtime_ns)"
-            " OR g.sha256 != s.sha256)",
-            (stream, _json(days)),
-        )
-        return {date.fromisoformat(day) for (day,) in rows}
-
-    def lost(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
-        """Yield the files of a source that the new listing of :meth:`replace_listing` lacks.
-
-        Yields day, path, and whether the archive proves the file; in order of the days.
-        """
-        rows = self._db.execute(
-            "SELECT s.day, s.path,"
-            " EXISTS (SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'"
-            " AND g.size = s.size AND same_mtime(g.mtime_ns, s.mtime_ns)"
-            " AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256)"
-            " FROM file s LEFT JOIN listed l ON l.path = s.path WHERE s.stream = ? AND s.side = 'source'"
-            " AND s.day IN (SELECT value FROM json_each(?)) AND l.path IS NULL ORDER BY s.day",
-            (stream, _json(days)),
-        )
-        return ((date.fromisoformat(day), path, bool(is_proved)) for day, path, is_proved in rows)
-
-    def source_counts(self, stream: str, days: Sequence[date]) -> dict[date, int]:
-        """Return day -> how many files the source had at its last listing."""
-        rows = self._db.execute(
-            "SELECT day, count(*) FROM file WHERE stream = ? AND side = 'source'"
-            " AND day IN (SELECT value FROM json_each(?)) GROUP BY day",
-            (stream, _json(days)),
-        )
-        return {date.fromisoformat(day): count for day, count in rows}
-
-    def accept_empty(self, stream: str, is_accepted: bool) -> None:
-        """Store whether the source of a stream may be empty, because an operator accepted the loss."""
-        if is_accepted == self.may_be_empty(stream):
-            return
-        with self._writing() as db:
-            if is_accepted:
-                db.execute("INSERT OR REPLACE INTO accepted_empty VALUES (?)", (stream,))
-            else:
-                db.execute("DELETE FROM accepted_empty WHERE stream = ?", (stream,))
-
-    def may_be_empty(self, stream: str) -> bool:
-        """Whether an operator accepted an empty source, and no file was listed there since."""
-        row = self._db.execute("SELECT 1 FROM accepted_empty WHERE stream = ?", (stream,))
-        return row.fetchone() is not None
+    def _collect(self, days: Sequence[date], files: Iterable[tuple[date, ScannedEntry[str]]]) -> None:
+        """Write a listing into the temporary table."""
+        texts = {day: str(day) for day in days}
+        rows = ((file.path, texts.get(day) or str(day), *file.version) for day, file in files)
+        # A host may take minutes to list its files. This transaction locks nothing: it only writes to a temporary
+        # table. Without it, each row would be a transaction of its own.
+        self._db.execute("BEGIN")
+        try:
+            self._db.execute("DELETE FROM listed")
+            self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", rows)
+        finally:
+            self._db.execute("COMMIT")
 
     def save_listings(self, stream: str, side: Side, listings: Mapping[date, ListingRecord]) -> None:
         """Store when days were listed on a side, or why they could not be listed."""
@@ -191,21 +160,22 @@ class Evidence(Database):
         again_before
             Seconds since epoch: files that were read before that are read again.
         """
-        after, spread_over = "", scrub.total_seconds()
-        while True:
-            now = time.time()
-            age = (again_before, now + _AHEAD_SECONDS, now, spread_over)
-            rows = self._db.execute(
-                "SELECT path FROM file WHERE stream = ? AND side = ? AND path > ? AND mtime_ns <= ?"
-                " AND day IN (SELECT value FROM json_each(?))"
-                " AND (hashed_at IS NULL OR hashed_at < ? OR hashed_at > ?"
-                " OR hashed_at <= ? - ? * (0.5 + 0.5 * spread(path))) ORDER BY path LIMIT ?",
-                (stream, side, after, older_than_ns, _json(days), *age, _BATCH),
-            ).fetchall()
-            if not rows:
-                return
-            after = rows[-1][0]
-            yield [path for (path,) in rows]
+        waiting = list[str]()
+        for day in sorted(days):
+            now, after, is_more = time.time(), "", True
+            while is_more:
+                values = {"stream": stream, "day": str(day), "side": side, "after": after, "most": _BATCH}
+                values |= {"older_than_ns": older_than_ns, "again_before": again_before, "now": now}
+                values |= {"ahead": now + _AHEAD_SECONDS, "scrub": scrub.total_seconds()}
+                paths = [path for (path,) in self._db.execute(SELECT_TO_READ, values)]
+                is_more = len(paths) == _BATCH
+                after = paths[-1] if is_more else ""
+                waiting += paths
+                if len(waiting) >= _BATCH:
+                    yield waiting
+                    waiting = []
+        if waiting:
+            yield waiting
 
     def save_checksums(self, stream: str, side: Side, checksums: Iterable[Checksum]) -> int:
         """Store checksums as they arrive, each for the version that was read; returns how many files were not read.
@@ -226,29 +196,22 @@ class Evidence(Database):
         return failed
 
     def _save(self, stream: str, side: Side, checksums: Sequence[Checksum]) -> int:
-        now, failed = time.time(), 0
+        if not checksums:
+            return 0
+        rows = ((c.path, *c.version, c.sha256, c.error or None) for c in checksums)
         with self._writing() as db:
-            for checksum in checksums:
-                row = db.execute(
-                    "SELECT size, mtime_ns FROM file WHERE stream = ? AND side = ? AND path = ?",
-                    (stream, side, checksum.path),
-                ).fetchone()
-                if row is None:
-                    continue
-                sha256, error = checksum.sha256, checksum.error or None
-                if sha256 and not FileVersion(*row).same_as(checksum.version):
-                    sha256, error = None, "changed since it was listed"
-                failed += sha256 is None
-                db.execute(
-                    "UPDATE file SET sha256 = ?, error = ?, hashed_at = ? WHERE stream = ? AND side = ? AND path = ?",
-                    (sha256, error, now if sha256 else None, stream, side, checksum.path),
-                )
-        return failed
+            db.execute("DELETE FROM checksum")
+            db.executemany("INSERT OR REPLACE INTO checksum VALUES (?, ?, ?, ?, ?)", rows)
+            values = {"stream": stream, "side": side, "now": time.time()}
+            db.execute(SAVE_CHECKSUMS, values)
+            return int(db.execute(COUNT_UNREAD, values).fetchone()[0])
 
     def files(self, stream: str, day: date) -> Iterator[tuple[str, dict[Side, FixityRecord]]]:
         """Yield the files of a day in order of their paths, each with its record per side."""
+        # By the index: for the order of the paths SQLite would search the whole stream by the primary key.
         rows = self._db.execute(
-            "SELECT path, side, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND day = ? ORDER BY path",
+            "SELECT path, side, size, mtime_ns, sha256, error FROM file INDEXED BY file_by_day"
+            " WHERE stream = ? AND day = ? ORDER BY path",
             (stream, str(day)),
         )
         for path, group in groupby(rows, key=lambda row: row[0]):
@@ -268,23 +231,10 @@ class Evidence(Database):
         )
         return dict(rows.fetchall())
 
-    def records_on(self, stream: str, side: Side) -> Iterator[tuple[str, FixityRecord]]:
-        """Return all files of a stream on one side, in order of their paths."""
-        rows = self._db.execute(
-            "SELECT path, size, mtime_ns, sha256, error FROM file WHERE stream = ? AND side = ? ORDER BY path",
-            (stream, side),
-        )
-        return ((path, _record(*rest)) for path, *rest in rows)
-
     def clear_verdicts(self, stream: str, days: Iterable[date]) -> None:
         """Delete the verdicts of some days before they are verified, so that a killed run leaves no old verdict."""
         with self._writing() as db:
             db.executemany("DELETE FROM verdict WHERE stream = ? AND day = ?", ((stream, str(day)) for day in days))
-
-    def newest(self, stream: str, side: Side) -> int | None:
-        """mtime (ns since epoch) of the newest file of a stream on one side; None without files."""
-        row = self._db.execute("SELECT max(mtime_ns) FROM file WHERE stream = ? AND side = ?", (stream, side))
-        return cast(int | None, row.fetchone()[0])
 
     def save_verdicts(self, stream: str, counts: dict[date, str]) -> None:
         """Store the verdicts of some days, as JSON."""
@@ -365,20 +315,15 @@ class Evidence(Database):
 
     def identical_everywhere(
         self, stream: str, *, first: date, until: date, older_than_ns: int, read_since: float
-    ) -> Iterator[tuple[str, int]]:
-        """Return path and size of the files that are identical on all three sides and were read recently."""
-        return iter(
-            self._db.execute(
-                "SELECT s.path, s.size FROM file s JOIN file h USING (stream, path) JOIN file g USING (stream, path)"
-                " WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws'"
-                " AND s.day BETWEEN ? AND ?"
-                " AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256"
-                " AND h.sha256 = g.sha256 AND same_mtime(s.mtime_ns, h.mtime_ns) AND same_mtime(h.mtime_ns, g.mtime_ns)"
-                " AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ?"
-                " AND max(s.hashed_at, h.hashed_at, g.hashed_at) <= ? ORDER BY s.path",
-                (stream, str(first), str(until), older_than_ns, read_since, time.time() + _AHEAD_SECONDS),
-            )
-        )
+    ) -> Iterator[tuple[str, int, float]]:
+        """Return the files that are identical on all three sides and were read recently.
+
+        Yields path, size, and when the first of the three was last read (s since epoch).
+        """
+        # Many days are read faster in the order of the paths, one day by the index.
+        index = "INDEXED BY file_by_day" if first == until else ""
+        values = (stream, str(first), str(until), older_than_ns, read_since, time.time() + _AHEAD_SECONDS)
+        return iter(self._db.execute(SELECT_IDENTICAL.format(index=index), values))
 
     def forget_checksums(self, stream: str, paths: Iterable[str]) -> None:
         """Delete the checksums of some files on all sides, so that they are read again whatever a listing shows."""

@@ -1,5 +1,6 @@
-"""The SQL tables of the evidence, and the two statements that store a listing in them."""
+"""The SQL tables of the evidence, and the statements that store listings and checksums in them."""
 
+from aurora_platform.archive.day_tables import DAY_TABLES, note_changes
 from aurora_platform.archive.source_changes import SOURCE_CHANGE
 from aurora_platform.archive.vanished_files import VANISHED, VANISHED_BY_DAY
 from aurora_platform.fs.sqlite import Schema
@@ -51,11 +52,19 @@ CREATE TABLE IF NOT EXISTS released (
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
 """
 TABLES_SINCE_1 = (SOURCE_CHANGE, VANISHED)
-"""The tables that the first version of the evidence does not have, one statement each."""
-SCHEMA = Schema((_TABLES, f"{SOURCE_CHANGE} {VANISHED} {VANISHED_BY_DAY}"))
-CREATE_LISTED = """
+"""The tables of :data:`CHANGE_TABLES`, one statement each."""
+CHANGE_TABLES = f"""
+{SOURCE_CHANGE} {VANISHED} {VANISHED_BY_DAY}
+{note_changes("source_change")}
+{note_changes("vanished")}
+"""
+SCHEMA = Schema((_TABLES, DAY_TABLES, CHANGE_TABLES))
+CREATE_TEMPORARY = """
 CREATE TEMP TABLE IF NOT EXISTS listed (
     path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS checksum (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT, error TEXT
 ) WITHOUT ROWID;
 """
 # A new version of a file does not keep the checksum of the old one.
@@ -70,4 +79,43 @@ WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != 
 DELETE_GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))
 AND path NOT IN (SELECT path FROM listed WHERE day IN (SELECT value FROM json_each(?)))
+"""
+# The planner knows nothing of the sizes of tables. "+" before a column keeps it from searching a small temporary table
+# for each row of a large one.
+
+# Never read in this version, or read too long ago; a hash of the path spreads the files of a day.
+SELECT_TO_READ = """
+SELECT path FROM file
+WHERE stream = :stream AND day = :day AND side = :side AND path > :after AND mtime_ns <= :older_than_ns
+AND (hashed_at IS NULL OR hashed_at < :again_before OR hashed_at > :ahead
+    OR (hashed_at <= :now - 0.5 * :scrub AND hashed_at <= :now - :scrub * (0.5 + 0.5 * spread(path))))
+ORDER BY path LIMIT :most
+"""
+# One that was read in another version than listed gets no checksum: the next listing has its new version.
+SAVE_CHECKSUMS = """
+UPDATE file SET
+    sha256 = CASE WHEN new.is_same THEN new.sha256 END,
+    error = CASE WHEN new.is_same OR new.sha256 IS NULL THEN new.error ELSE 'changed since it was listed' END,
+    hashed_at = CASE WHEN new.is_same AND new.sha256 IS NOT NULL THEN :now END
+FROM (
+    SELECT c.path, c.sha256, c.error,
+        c.size = f.size AND (c.mtime_ns = f.mtime_ns OR same_mtime(c.mtime_ns, f.mtime_ns)) AS is_same
+    FROM checksum c CROSS JOIN file f ON f.stream = :stream AND f.side = :side AND f.path = c.path
+) AS new
+WHERE file.stream = :stream AND file.side = :side AND file.path = +new.path
+"""
+COUNT_UNREAD = """
+SELECT count(*) FROM checksum c CROSS JOIN file f ON f.stream = :stream AND f.side = :side AND f.path = c.path
+WHERE f.sha256 IS NULL
+"""
+# ``{index}``: how to find the files of the source.
+SELECT_IDENTICAL = """
+SELECT s.path, s.size, min(s.hashed_at, h.hashed_at, g.hashed_at)
+FROM file s {index} JOIN file h USING (stream, path) JOIN file g USING (stream, path)
+WHERE s.stream = ? AND s.side = 'source' AND h.side = 'local' AND g.side = 'gws' AND s.day BETWEEN ? AND ?
+AND s.mtime_ns <= ? AND s.size = h.size AND h.size = g.size AND s.sha256 = h.sha256 AND h.sha256 = g.sha256
+AND (s.mtime_ns = h.mtime_ns OR same_mtime(s.mtime_ns, h.mtime_ns))
+AND (h.mtime_ns = g.mtime_ns OR same_mtime(h.mtime_ns, g.mtime_ns))
+AND min(s.hashed_at, h.hashed_at, g.hashed_at) >= ? AND max(s.hashed_at, h.hashed_at, g.hashed_at) <= ?
+ORDER BY s.path
 """

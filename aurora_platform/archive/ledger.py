@@ -14,43 +14,27 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import batched
 from pathlib import Path
 
 from aurora_platform.archive.ledger_rows import Counts as Counts
 from aurora_platform.archive.ledger_rows import Item as Item
 from aurora_platform.archive.ledger_rows import Row as Row
-from aurora_platform.archive.replacement_log import REPLACED, Replacements
+from aurora_platform.archive.ledger_tables import (
+    CREATE_TEMPORARY,
+    IS_LISTED_VERSION,
+    MARK_VERIFIED,
+    OFFER,
+    SCHEMA,
+)
+from aurora_platform.archive.replacement_log import Replacements
 from aurora_platform.errors import LedgerError
-from aurora_platform.fs.sqlite import Database, Schema
-from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version
+from aurora_platform.fs.sqlite import Database
+from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
 from aurora_platform.layout import REGISTERED
 
 DIFFERS = "checksums differ"
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS file (
-    archive TEXT NOT NULL,
-    remote_path TEXT NOT NULL,
-    local_path TEXT NOT NULL,
-    file_group TEXT NOT NULL,
-    day TEXT,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    local_sha256 TEXT,
-    remote_sha256 TEXT,
-    queued_at TEXT NOT NULL,
-    copied_at TEXT,
-    verified_at TEXT,
-    parked_at TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    PRIMARY KEY (archive, remote_path)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS file_by_group ON file (archive, file_group, day, copied_at);
-CREATE INDEX IF NOT EXISTS file_open ON file (archive, file_group, day) WHERE copied_at IS NULL;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-SCHEMA = Schema((f"{_TABLES} {REPLACED}",))
 _COUNTED = (
     "count(*), sum(size), sum(copied_at IS NULL AND parked_at IS NULL), sum(parked_at IS NOT NULL),"
     " sum(copied_at IS NOT NULL AND parked_at IS NULL), sum(verified_at IS NOT NULL)"
@@ -60,18 +44,7 @@ _ROW = (
     " parked_at, attempts, last_error, size, mtime_ns"
 )
 _WAIT = timedelta(seconds=60)  # for another writer
-_OTHER_VERSION = "excluded.size != size OR excluded.mtime_ns != mtime_ns"
-# A new version is a new file: the state and the errors of the old version do not apply to it.
-_OFFER = f"""
-INSERT INTO file (archive, remote_path, local_path, file_group, day, size, mtime_ns, queued_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (archive, remote_path) DO UPDATE SET
-    local_path = excluded.local_path, file_group = excluded.file_group, day = excluded.day,
-    size = excluded.size, mtime_ns = excluded.mtime_ns, queued_at = excluded.queued_at,
-    local_sha256 = NULL, remote_sha256 = NULL, copied_at = NULL, verified_at = NULL, parked_at = NULL,
-    attempts = 0, last_error = NULL
-WHERE {_OTHER_VERSION}
-"""
+_BATCH = 1000  # files per query
 
 
 class Ledger(Database):
@@ -86,6 +59,8 @@ class Ledger(Database):
 
         self.path = path
         self._open_database(path, not_ours)
+        self._db.executescript(CREATE_TEMPORARY)
+        self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
         self.replaced = Replacements(self._db, self._writing)
         """The finalized files that were replaced in the archives."""
 
@@ -155,7 +130,7 @@ class Ledger(Database):
             (archive, i.remote_path, i.local_path, group, i.day and i.day.isoformat(), *i.version, now) for i in items
         )
         with self._writing() as db:
-            db.executemany(_OFFER, rows)
+            db.executemany(OFFER, rows)
 
     def to_send(self, archive: str, group: str, days: Sequence[date] | None = None) -> list[Item]:
         """Return the queued files of a group, newest day first, without parked files."""
@@ -194,14 +169,18 @@ class Ledger(Database):
 
     def open_items(self, archive: str, group: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the files that are not copied in this version; a file that is parked in it is skipped."""
-        for item in items:
-            row = self._db.execute(
-                "SELECT size, mtime_ns, copied_at, parked_at FROM file"
-                " WHERE archive = ? AND remote_path = ? AND file_group = ?",
-                (archive, item.remote_path, group),
-            ).fetchone()
-            if row is None or FileVersion(*row[:2]) != item.version or not (row[2] or row[3]):
-                yield item
+        for part in batched(items, _BATCH):
+            # "+": the primary key finds them, not the index of the whole group.
+            rows = self._db.execute(
+                "SELECT remote_path, size, mtime_ns, copied_at, parked_at FROM file"
+                " WHERE archive = ? AND +file_group = ? AND remote_path IN (SELECT value FROM json_each(?))",
+                (archive, group, json.dumps([item.remote_path for item in part])),
+            )
+            found = {path: (FileVersion(size, mtime), copied or parked) for path, size, mtime, copied, parked in rows}
+            for item in part:
+                version, is_done = found.get(item.remote_path, (None, None))
+                if version != item.version or not is_done:
+                    yield item
 
     def open_days(self, archive: str, group: str, items: Iterable[Item]) -> set[date | None]:
         """Return the days of the files that are not copied in this version; see :meth:`open_items`."""
@@ -253,23 +232,17 @@ class Ledger(Database):
 
         The ``path`` of each entry is absolute. Only a row of the same size and mtime is changed.
         """
-        return self._stamp(archive, listed, "copied_at = ?, parked_at = NULL, last_error = NULL")
-
-    def _stamp(self, archive: str, files: Iterable[ScannedEntry[str]], assignment: str) -> int:
-        now, changed = _now(), 0
         with self._writing() as db:
-            for file in files:
-                row = db.execute(
-                    "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ? AND copied_at IS NULL",
-                    (archive, file.path),
-                ).fetchone()
-                if row is not None and FileVersion(*row).same_as(file.version):
-                    db.execute(
-                        f"UPDATE file SET {assignment} WHERE archive = ? AND remote_path = ?",
-                        (now, archive, file.path),
-                    )
-                    changed += 1
-        return changed
+            db.execute("DELETE FROM listed")
+            db.executemany(
+                "INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", ((file.path, *file.version) for file in listed)
+            )
+            return db.execute(
+                "UPDATE file SET copied_at = ?, parked_at = NULL, last_error = NULL FROM listed l"
+                f" WHERE file.archive = ? AND file.remote_path = +l.path AND file.copied_at IS NULL"
+                f" AND {IS_LISTED_VERSION}",
+                (_now(), archive),
+            ).rowcount
 
     def mark_failed(self, archive: str, errors: Iterable[tuple[str, str]], max_attempts: int) -> list[str]:
         """Count a failed attempt per (remote path, reason); returns the paths that are now parked."""
@@ -293,31 +266,29 @@ class Ledger(Database):
         checksums are equal, the row is verified. Where they differ, the row gets an error and the file is not sent
         again by itself: ``aurora repair`` finds which side is right.
         """
-        now = _now()
+        rows = ((file.path, *file.version, local, remote) for file, local, remote in proofs)
         with self._writing() as db:
-            for file, local_sha256, remote_sha256 in proofs:
-                row = db.execute(
-                    "SELECT size, mtime_ns FROM file WHERE archive = ? AND remote_path = ?", (archive, file.path)
-                ).fetchone()
-                if row is None or not FileVersion(*row).same_as(file.version):
-                    continue
-                is_equal = local_sha256 == remote_sha256
-                db.execute(
-                    "UPDATE file SET local_sha256 = ?, remote_sha256 = ?, verified_at = ?, last_error = ?,"
-                    " copied_at = coalesce(copied_at, ?) WHERE archive = ? AND remote_path = ?",
-                    (
-                        *(local_sha256, remote_sha256, now if is_equal else None, None if is_equal else DIFFERS),
-                        *(now, archive, file.path),
-                    ),
-                )
+            db.execute("DELETE FROM proof")
+            db.executemany("INSERT OR REPLACE INTO proof VALUES (?, ?, ?, ?, ?)", rows)
+            db.execute(MARK_VERIFIED, {"archive": archive, "now": _now(), "differs": DIFFERS})
+
+    def unverified_days(self, archive: str, group: str, days: Sequence[date]) -> set[date]:
+        """Return those of some days that have a file which is not verified in this version."""
+        rows = self._db.execute(
+            "SELECT DISTINCT day FROM file WHERE archive = ? AND file_group = ? AND day BETWEEN ? AND ?"
+            " AND verified_at IS NULL",
+            (archive, group, str(min(days)), str(max(days))),
+        )
+        return {date.fromisoformat(day) for (day,) in rows}
 
     def requeue_lost(self, archive: str, remote_paths: Iterable[str], reason: str) -> None:
         """Put files back into the queue that a listing of the archive lacks in this version."""
         with self._writing() as db:
-            db.executemany(
+            db.execute(
                 "UPDATE file SET copied_at = NULL, verified_at = NULL, remote_sha256 = NULL, last_error = ?,"
-                " queued_at = ? WHERE archive = ? AND remote_path = ? AND copied_at IS NOT NULL",
-                ((reason, _now(), archive, path) for path in remote_paths),
+                " queued_at = ? WHERE archive = ? AND remote_path IN (SELECT value FROM json_each(?))"
+                " AND copied_at IS NOT NULL",
+                (reason, _now(), archive, json.dumps(list(remote_paths))),
             )
 
     def requeue(self, archive: str, remote_paths: Iterable[str]) -> None:

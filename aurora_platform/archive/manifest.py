@@ -39,14 +39,26 @@ def write(path: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, s
     with path.open("wb") as out:
         out.write(HEADER.encode())
         for relpath, record in files:
-            size, mtime_ns = record.version
-            is_lost = record.error == LOST
-            checksum = LOST if is_lost else record.sha256 or ""
-            line = f"{relpath}\t{size}\t{_seconds(mtime_ns)}\t{checksum}\n".encode()
+            line = line_of(relpath, record)
             sha256.update(line)
             out.write(line)
-            count += not is_lost
+            count += record.error != LOST
     return count, sha256.hexdigest()
+
+
+def line_of(relpath: str, record: FixityRecord) -> bytes:
+    """Return the line of a file."""
+    size, mtime_ns = record.version
+    checksum = LOST if record.error == LOST else record.sha256 or ""
+    return f"{relpath}\t{size}\t{_seconds(mtime_ns)}\t{checksum}\n".encode()
+
+
+def sha256_of_files(files: Iterable[tuple[str, FixityRecord]]) -> str:
+    """Return the SHA-256 that a manifest of these files would have, without writing it."""
+    sha256 = hashlib.sha256(HEADER.encode())
+    for relpath, record in files:
+        sha256.update(line_of(relpath, record))
+    return sha256.hexdigest()
 
 
 def read(path: Path) -> Iterator[tuple[str, FixityRecord]]:

@@ -7,26 +7,35 @@ old one in one step. Where the old one has unreadable entries (from another syst
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.moved_aside import MovedAside
-from aurora_platform.archive.reports import StreamSummary
-from aurora_platform.fs.atomic import Staging, flush, publish_tree
-from aurora_platform.layout import CANDIDATES, SIDES, SUMMARY, ManifestLayout, side_manifest
+from aurora_platform.archive.stream_content import Published, StreamContent
+from aurora_platform.archive.stream_manifests import (
+    CANDIDATES_HEADER,
+    MissingDayError,
+    link,
+    link_days,
+    stream_files,
+    write_candidates,
+    write_stream,
+)
+from aurora_platform.fs.atomic import Staging, flush, publish_tree, remove
+from aurora_platform.layout import CANDIDATES, SUMMARY, ManifestLayout
 from aurora_platform.text import printable
 
-CANDIDATES_HEADER = "relpath\n"
 _STAMP = "%Y%m%dT%H%M%SZ"
+_TRIES = 5  # to read a stream's days while a pass replaces some
+
+ReadContent = Callable[[str, Published], StreamContent | None]
+"""Reads what to publish of a stream, by its name and what the last publication has of it."""
 
 
 class Publication:
@@ -50,45 +59,66 @@ class Publication:
             return {}
         return data if isinstance(data, dict) and isinstance(data.get("streams"), dict) else {}
 
+    def is_older_than(self, age: timedelta, now: datetime) -> bool:
+        """Whether ``latest/`` is that old, or is missing, or has no valid time."""
+        try:
+            summary = self.summary()
+            made = datetime.fromisoformat(summary.get("generated_at_utc") or summary["generated_at"])
+            return not timedelta(0) <= now - made < age
+        except (KeyError, TypeError, ValueError):
+            return True
+
     def publish(
         self,
-        stream: str,
-        summary: StreamSummary,
-        evidence: Evidence,
-        candidates: Sequence[str],
+        streams: Sequence[str],
+        read_content: ReadContent,
         stale: Mapping[str, str],
+        min_age: timedelta = timedelta(0),
+        log: Callable[[str], None] = lambda text: None,
     ) -> MovedAside | None:
-        """Publish a stream's manifests; those of the other streams stay unchanged.
+        """Publish the manifests of all streams.
 
         Returns the entries that were moved aside, because they are not part of a publication; None without any.
 
         Parameters
         ----------
-        stream, summary, evidence, candidates
-            The stream, its counts, its evidence, and the files that may be pruned on the host.
+        streams, read_content
+            The streams of the site, and a function that reads what to publish of one; it is called under the lock of
+            ``latest/``. A stream without content keeps the files that it has there.
         stale
-            Other streams whose evidence is too old, with the reason: they lose their candidates.
+            Other streams of ``latest/`` whose evidence is not valid, with the reason: they lose their candidates.
+        min_age
+            Where another process has published a younger one meanwhile, nothing is done.
         """
-        now = datetime.now(UTC)
         # The same name for all streams: it is also the lock of this directory.
         with self.staging.claim("latest") as staged, self.staging.claim("latest.history") as copy:
+            now = datetime.now(UTC)
+            if min_age and not self.is_older_than(min_age, now):
+                return None
             staged.mkdir()
+            copy.mkdir()
             aside = MovedAside(self.layout.aside / f"{now:%Y%m%dT%H%M%S.%fZ}")
-            streams = self._carry_over(stream, staged, stale, aside)
-            self._write_stream(staged / stream, stream, evidence, candidates)
-            streams[stream] = asdict(summary)
-            data = {"generated_at_utc": now.isoformat(timespec="seconds"), "streams": dict(sorted(streams.items()))}
+            earlier = self._read_earlier(aside)
+            entries = {}
+            for name in streams:
+                if (entry := self._add_stream(name, read_content, earlier.get(name), staged, copy, log)) is not None:
+                    entries[name] = entry
+                    aside.names.pop(name, None)  # its files are replaced
+            for name in earlier.keys() - entries.keys():
+                entries[name] = self._carry(name, earlier[name], staged, copy, stale.get(name))
+            data = {"generated_at_utc": now.isoformat(timespec="seconds"), "streams": dict(sorted(entries.items()))}
             _write(staged / SUMMARY, json.dumps(data, indent=2) + "\n")
+            link(staged / SUMMARY, copy / SUMMARY)
             flush(staged)
-            self._add_to_history(staged, copy, now)
+            self._add_to_history(copy, now)
             publish_tree(staged, self.latest)
             if aside.names:
                 # publish_tree has exchanged the two: ``staged`` is the earlier directory now.
                 aside.move(staged, fallback=self.latest.with_name(f"{self.latest.name}.{aside.path.name}"))
         return aside if aside.names else None
 
-    def _carry_over(self, stream: str, staged: Path, stale: Mapping[str, str], aside: MovedAside) -> dict[str, Any]:
-        """Link the manifests of other streams, and note entries that cannot be read; returns the streams' summaries."""
+    def _read_earlier(self, aside: MovedAside) -> dict[str, dict[str, Any]]:
+        """Return the entry of ``summary.json`` of each stream with readable files; notes what cannot be read."""
         try:
             entries = sorted(self.latest.iterdir())
         except FileNotFoundError:
@@ -101,42 +131,61 @@ class Publication:
         summaries = self.summary().get("streams", {})
         if not summaries and os.path.lexists(self.layout.summary):
             aside.names[SUMMARY] = "not a summary of streams"
-        streams = {}
+        found = {}
         for entry in entries:
-            if entry.name in (stream, SUMMARY):
+            if entry.name == SUMMARY:
                 continue
-            summary = summaries.get(entry.name)
-            if why := _why_not_carried(entry, summary):
+            if why := _why_not_carried(entry, summaries.get(entry.name)):
                 aside.names[entry.name] = why
-                continue
-            streams[entry.name] = self._carry(entry, staged / entry.name, dict(summary), stale.get(entry.name))
-        for name in summaries.keys() - streams.keys() - aside.names.keys() - {stream}:
+            else:
+                found[entry.name] = dict(summaries[entry.name])
+        for name in summaries.keys() - found.keys() - aside.names.keys():
             aside.names[name] = "in summary.json, but without manifests"
-        return streams
+        return found
 
-    def _carry(self, earlier: Path, staged: Path, summary: dict[str, Any], stale: str | None) -> dict[str, Any]:
-        """Link the manifests of another stream; where its evidence is stale, it loses its candidates."""
-        staged.mkdir()
-        for name in _names():
-            _link(earlier / name, staged / name)
+    def _add_stream(
+        self,
+        name: str,
+        read_content: ReadContent,
+        earlier: dict[str, Any] | None,
+        staged: Path,
+        copy: Path,
+        log: Callable[[str], None],
+    ) -> dict[str, Any] | None:
+        """Write the files of a stream; returns its entry for ``summary.json``, None where its days cannot be read."""
+        for attempt in range(_TRIES):
+            content = read_content(name, Published.of(earlier))
+            if content is None:
+                return None
+            try:
+                link_days(self.layout, content, copy / name)
+            except MissingDayError as error:
+                remove(copy / name)
+                if attempt == _TRIES - 1:  # not by a pass: it is gone
+                    content.evidence.days.mark_changed(name, error.day)
+                    log(f"{name} is published as before: {error}")
+                continue
+            written = write_stream(content, copy / name, staged / name, self.latest / name if earlier else None)
+            link(staged / name / CANDIDATES, copy / name / CANDIDATES)
+            return content.entry(written)
+        return None
+
+    def _carry(self, name: str, summary: dict[str, Any], staged: Path, copy: Path, stale: str | None) -> dict[str, Any]:
+        """Link the files of a stream without new content; where its evidence is stale, it loses its candidates."""
+        (staged / name).mkdir()
+        for file in stream_files():
+            link(self.latest / name / file, staged / name / file)
         if stale is not None and summary.get("prune_candidate_count"):
             no_candidates = {"prune_ready": False, "prune_candidate_count": 0, "prune_candidate_bytes": 0}
             summary |= {"prune_why": stale, **no_candidates}
-            (staged / CANDIDATES).unlink()
-            _write(staged / CANDIDATES, CANDIDATES_HEADER)
-        flush(staged)
+            (staged / name / CANDIDATES).unlink()
+            write_candidates(staged / name / CANDIDATES, ())
+        flush(staged / name)
+        shutil.copytree(staged / name, copy / name, copy_function=os.link)
         return summary
 
-    def _write_stream(self, staged: Path, stream: str, evidence: Evidence, candidates: Sequence[str]) -> None:
-        staged.mkdir()
-        for side in SIDES:
-            manifest.write(staged / side_manifest(side), evidence.records_on(stream, side))
-            flush(staged / side_manifest(side))
-        _write(staged / CANDIDATES, CANDIDATES_HEADER + "".join(f"{path}\n" for path in candidates))
-        flush(staged)
-
-    def _add_to_history(self, staged: Path, copy: Path, now: datetime) -> None:
-        """Copy the publication into ``history`` under its time; publications within a short time share one entry."""
+    def _add_to_history(self, copy: Path, now: datetime) -> None:
+        """Add an entry to ``history`` under its time; publications within a short time share one entry."""
         history = self.layout.history
         history.mkdir(parents=True, exist_ok=True)
         kept = stamps(history)
@@ -144,7 +193,6 @@ class Publication:
         name = now.strftime(_STAMP)
         if newest and now - _time_of(newest) < self.history_every:
             name = newest
-        shutil.copytree(staged, copy, copy_function=os.link)
         publish_tree(copy, history / name)
         for old in stamps(history)[: -self.keep]:
             shutil.rmtree(history / old)
@@ -158,7 +206,7 @@ def _why_not_carried(entry: Path, summary: object) -> str | None:
         return "not in summary.json"
     if isinstance(error := summary.get("error"), str):
         return f"summary.json has an error for it: {printable(error)}"
-    for name in _names():
+    for name in stream_files():
         header = CANDIDATES_HEADER if name == CANDIDATES else manifest.HEADER
         try:
             if (entry / name).is_symlink() or not (entry / name).is_file():
@@ -172,17 +220,6 @@ def _why_not_carried(entry: Path, summary: object) -> str | None:
         except OSError as error:
             return f"{name}: {error.strerror}"
     return None
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard-link a file; copy it where ``latest`` is a symlink to another file system."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
-            raise
-        shutil.copy2(source, target)
-        flush(target)
 
 
 def stamps(history: Path) -> list[str]:
@@ -200,11 +237,6 @@ def _is_stamp(name: str) -> bool:
 
 def _time_of(stamp: str) -> datetime:
     return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
-
-
-def _names() -> Iterator[str]:
-    yield from map(side_manifest, SIDES)
-    yield CANDIDATES
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,16 +5,16 @@ Fail-closed: without complete and recent evidence for every day that is old enou
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_platform.archive.compare import DIFFERENT, MatchClass, Verdict
+from aurora_platform.archive.day_records import StreamDays
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.reports import PrunePlan, StreamSummary
+from aurora_platform.archive.reports import PruneCounts, PrunePlan, StreamSummary
+from aurora_platform.archive.verdicts import read_verdict
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
-from aurora_platform.layout import SIDES
 
 _DAY = timedelta(days=1)
 
@@ -28,24 +28,43 @@ def plan_prune(name: str, stream: Stream, archive: Archive, evidence: Evidence, 
 
     if why := why_none(name, stream, archive, evidence, now):
         return PrunePlan(name, (), 0, why)
+    found = list(candidates_of(name, stream, archive, evidence, now))
+    why = why_found(len(found), last_old_day(name, archive, evidence, now))
+    return PrunePlan(name, [path for path, _, _ in found], sum(size for _, size, _ in found), why)
+
+
+def candidates_of(
+    name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime
+) -> Iterator[tuple[str, int, float]]:
+    """Yield the candidates of a stream for which :func:`why_none` gives no reason.
+
+    Yields path, size, and when the first of its three copies was last read (s since epoch).
+    """
     ripe, last = _ripe(name, archive, evidence, now)
-    found = list(
-        evidence.identical_everywhere(
-            name,
-            first=stream.start,  # earlier days are not verified any more
-            until=last,
-            older_than_ns=int(ripe.timestamp()) * 10**9,
-            read_since=(now - archive.scrub).timestamp(),
-        )
-    )
-    return PrunePlan(
+    return evidence.identical_everywhere(
         name,
-        [path for path, _ in found],
-        sum(size for _, size in found),
-        f"identical in all three places up to {last}"
-        if found
-        else f"no file of the source up to {last} is in all three places (a retired file is only in two)",
+        first=stream.start,  # earlier days are not verified any more
+        until=last,
+        older_than_ns=int(ripe.timestamp()) * 10**9,
+        read_since=(now - archive.scrub).timestamp(),
     )
+
+
+def why_found(count: int, last: date) -> str:
+    """Describe the evidence for some candidates, or why there are none."""
+    if count:
+        return f"identical in all three places up to {last}"
+    return f"no file of the source up to {last} is in all three places (a retired file is only in two)"
+
+
+def rules_of(stream: Stream, archive: Archive) -> str:
+    """Return the settings that candidates depend on, as text: with others they must be made anew."""
+    return f"{stream.start} {format_duration(archive.prune_after)} {format_duration(archive.scrub)}"
+
+
+def last_old_day(name: str, archive: Archive, evidence: Evidence, now: datetime) -> date:
+    """Return the last day of which files may be candidates now."""
+    return _ripe(name, archive, evidence, now)[1]
 
 
 def _ripe(name: str, archive: Archive, evidence: Evidence, now: datetime) -> tuple[datetime, date]:
@@ -64,14 +83,12 @@ def why_none(name: str, stream: Stream, archive: Archive, evidence: Evidence, no
         return f"nothing is older than {format_duration(archive.prune_after)}"
     if stale := staleness(name, stream, archive, evidence, now):
         return stale
-    bad = [
-        (day, verdict)
-        for day, text in sorted(evidence.verdicts(name).items())
-        if stream.start <= day <= last and not (verdict := Verdict.from_json(text)).has_all
-    ]
+    verdicts = {day: read_verdict(text) for day, text in evidence.verdicts(name).items() if stream.start <= day <= last}
+    bad = [day for day, verdict in verdicts.items() if verdict is None or not verdict.has_all]
     if bad:
-        day, verdict = bad[0]
-        return f"{len(bad)} of its days are not complete, the first {day}: {verdict.first_reason}"
+        first = verdicts[min(bad)]
+        reason = "its verdict is damaged; verify the day again" if first is None else first.first_reason
+        return f"{len(bad)} of its days are not complete, the first {min(bad)}: {reason}"
     return None
 
 
@@ -85,7 +102,7 @@ def is_candidate(name: str, archive: Archive, evidence: Evidence, path: str, day
         older_than_ns=int(ripe.timestamp()) * 10**9,
         read_since=(now - archive.scrub).timestamp(),
     )
-    return any(found == path for found, _ in of_day)
+    return any(found == path for found, _, _ in of_day)
 
 
 def staleness(name: str, stream: Stream, archive: Archive, evidence: Evidence, now: datetime) -> str | None:
@@ -99,35 +116,22 @@ def staleness(name: str, stream: Stream, archive: Archive, evidence: Evidence, n
     return None
 
 
-def summarize(name: str, plan: PrunePlan, evidence: Evidence, today: date) -> StreamSummary:
-    """Count a stream's line of ``summary.json`` from the verdicts of its days."""
-    verdicts = [Verdict.from_json(text) for text in evidence.verdicts(name).values()]
-    listings = evidence.listings(name, today)
-
-    def total(counts: str, *classes: MatchClass) -> int:
-        return sum(getattr(verdict, counts).get(name, 0) for verdict in verdicts for name in classes)
-
+def summarize(name: str, days: StreamDays, prune: PruneCounts, evidence: Evidence) -> StreamSummary:
+    """Make a stream's line of ``summary.json`` from its day records, which fit its manifests."""
+    counts, (listed_at, errors) = days.counts, evidence.days.newest_listing(name)
     return StreamSummary(
-        generated_at_utc=datetime.fromtimestamp(int(time.time()), UTC).isoformat(),
-        source_newest_utc=_time(evidence.newest(name, "source")),
-        gws_newest_utc=_time(evidence.newest(name, "gws")),
-        source_count=sum(verdict.source for verdict in verdicts),
-        local_count=sum(verdict.local for verdict in verdicts),
-        gws_count=sum(verdict.gws for verdict in verdicts),
-        local_missing_count=total("local_classes", MatchClass.MISSING),
-        local_mismatch_count=total("local_classes", *DIFFERENT),
-        gws_missing_count=total("archive_classes", MatchClass.MISSING),
-        gws_mismatch_count=total("archive_classes", *DIFFERENT),
-        pending_count=sum(verdict.pending for verdict in verdicts),
-        identical_count=sum(verdict.proved for verdict in verdicts),
+        generated_at_utc=datetime.fromtimestamp(int(listed_at), UTC).isoformat(),
+        source_newest_utc=_time(counts.source_newest_ns),
+        gws_newest_utc=_time(counts.gws_newest_ns),
+        **{key: value for key, value in counts._asdict().items() if key.endswith("_count")},
         refused_count=evidence.refused(name),
-        days=len(verdicts),
-        days_complete=sum(verdict.is_final for verdict in verdicts),
-        prune_ready=plan.is_ready,
-        prune_why=plan.why,
-        prune_candidate_count=len(plan.candidates),
-        prune_candidate_bytes=plan.bytes,
-        errors={side: record.error for side in SIDES if (record := listings.get(side)) and record.error},
+        days=days.days,
+        days_complete=counts.is_final,
+        prune_ready=bool(prune.count),
+        prune_why=prune.why,
+        prune_candidate_count=prune.count,
+        prune_candidate_bytes=prune.bytes,
+        errors=errors,
     )
 
 

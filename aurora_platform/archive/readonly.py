@@ -10,8 +10,8 @@ from pathlib import Path
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_tables import SCHEMA as EVIDENCE
 from aurora_platform.archive.fixity_tables import TABLES_SINCE_1
-from aurora_platform.archive.ledger import SCHEMA as LEDGER
 from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.ledger_tables import SCHEMA as LEDGER
 from aurora_platform.archive.stores import Records
 from aurora_platform.errors import EvidenceError, LedgerError
 

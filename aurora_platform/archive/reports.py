@@ -46,6 +46,8 @@ class VerifyReport:
     """Side -> why it could not be listed, or not completely read."""
     unverified_days: dict[date, str] = field(default_factory=dict)
     """Day -> why it has no new result: its source lost files (and is not trusted), or its finalization is damaged."""
+    compared_days: list[date] = field(default_factory=list)
+    """The days whose files were compared; the last comparison of the others still holds, or they have an error."""
     read: dict[Side, int] = field(default_factory=dict)
     """Side -> number of files that were read."""
     refused: Annotated[Count, RARE] = field(default_factory=Count)
@@ -105,6 +107,15 @@ class StreamSummary:
     """Side -> why the last listing failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class PruneCounts:
+    """The number of candidates of a stream and their bytes, or why it has none."""
+
+    count: int
+    bytes: int
+    why: str
+
+
 @dataclass(frozen=True)
 class PrunePlan:
     """The candidates of a stream, or why it has none."""
@@ -115,17 +126,14 @@ class PrunePlan:
     why: str
     """Why there are no candidates, or the evidence for them."""
 
-    @property
-    def is_ready(self) -> bool:
-        return bool(self.candidates)
-
 
 @dataclass(frozen=True)
 class VerifyOutcome:
-    """The report of a verification, the prune plan, and the stream's line in ``summary.json``."""
+    """The report of a verification, and the counts of the stream after it."""
 
     report: VerifyReport
-    plan: PrunePlan
     summary: StreamSummary
+    is_published: Annotated[bool, SHOWN] = False
+    """Whether ``latest/`` was published; else it is young enough."""
     moved_aside: Annotated[str, SHOWN] = ""
     """The entries of ``latest/`` that were moved aside, and where they are now; empty without any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,13 @@ CREATE TABLE IF NOT EXISTS source_change (
     since REAL NOT NULL,
     PRIMARY KEY (stream, path)
 ) WITHOUT ROWID;
+"""
+_SELECT_CHANGED_DAYS = """
+SELECT DISTINCT s.day FROM file s LEFT JOIN file g ON g.stream = s.stream AND g.path = s.path AND g.side = 'gws'
+WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?)) AND (
+    g.path IS NULL OR g.size != s.size OR g.sha256 != s.sha256
+    OR (g.mtime_ns != s.mtime_ns AND NOT same_mtime(g.mtime_ns, s.mtime_ns))
+)
 """
 _ROW = "path, day, size, mtime_ns, is_same_version, state, why"
 
@@ -55,6 +63,11 @@ class SourceChanges:
         """When the change of a file was first seen, in s since epoch; None where it has not changed."""
         row = self._db.execute("SELECT since FROM source_change WHERE stream = ? AND path = ?", (stream, path))
         return next((float(since) for (since,) in row), None)
+
+    def days_to_decide(self, stream: str, days: Iterable[date]) -> set[date]:
+        """Return the days of which a file differs at the source from its copy in the archive, or has none there."""
+        rows = self._db.execute(_SELECT_CHANGED_DAYS, (stream, json.dumps([str(day) for day in days])))
+        return {date.fromisoformat(day) for (day,) in rows}
 
     def store(
         self,

@@ -7,8 +7,9 @@ has it again, or an operator accepts that it is gone.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from enum import StrEnum
@@ -34,9 +35,17 @@ VANISHED_BY_DAY = "CREATE INDEX IF NOT EXISTS vanished_by_day ON vanished (strea
 # may have written it under a temporary name. A file that another day has now has only a new mtime.
 REMEMBER = """
 INSERT OR REPLACE INTO vanished (stream, path, day, size, mtime_ns, sha256, since, accepted)
-SELECT stream, path, day, size, mtime_ns, sha256, unixepoch(), NULL FROM file
+SELECT stream, path, day, size, mtime_ns, sha256, unixepoch(), NULL FROM file INDEXED BY file_by_day
 WHERE stream = ? AND side = 'source' AND mtime_ns <= ? AND day IN (SELECT value FROM json_each(?))
 AND path NOT IN (SELECT path FROM listed)
+"""
+_SELECT_LOST = """
+SELECT s.day, s.path, EXISTS (
+    SELECT 1 FROM file g WHERE g.stream = s.stream AND g.path = s.path AND g.side = 'gws'
+    AND g.size = s.size AND (g.mtime_ns = s.mtime_ns OR same_mtime(g.mtime_ns, s.mtime_ns))
+    AND g.sha256 IS NOT NULL AND coalesce(s.sha256, g.sha256) = g.sha256
+) FROM file s LEFT JOIN listed l ON l.path = s.path
+WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?)) AND l.path IS NULL ORDER BY s.day
 """
 FORGET_LISTED = "DELETE FROM vanished WHERE stream = ? AND path IN (SELECT path FROM listed)"
 
@@ -94,3 +103,39 @@ class VanishedFiles:
                 " WHERE stream = ? AND day = ? AND accepted IS NULL",
                 ((stream, str(day)) for day in days),
             )
+
+    def missing_now(self, stream: str, days: Sequence[date]) -> Iterator[tuple[date, str, bool]]:
+        """Yield the files of a source that its new listing lacks, while ``Evidence.replace_listing`` replaces the last.
+
+        Yields day, path, and whether the archive proves the file; in order of the days.
+        """
+        rows = self._db.execute(_SELECT_LOST, (stream, _json(days)))
+        return ((date.fromisoformat(day), path, bool(is_proved)) for day, path, is_proved in rows)
+
+    def source_counts(self, stream: str, days: Sequence[date]) -> dict[date, int]:
+        """Return day -> how many files the source had at its last listing."""
+        rows = self._db.execute(
+            "SELECT day, count(*) FROM file WHERE stream = ? AND side = 'source'"
+            " AND day IN (SELECT value FROM json_each(?)) GROUP BY day",
+            (stream, _json(days)),
+        )
+        return {date.fromisoformat(day): count for day, count in rows}
+
+    def accept_empty(self, stream: str, is_accepted: bool) -> None:
+        """Store whether the source of a stream may be empty, because an operator accepted the loss."""
+        if is_accepted == self.may_be_empty(stream):
+            return
+        with self._writing() as db:
+            if is_accepted:
+                db.execute("INSERT OR REPLACE INTO accepted_empty VALUES (?)", (stream,))
+            else:
+                db.execute("DELETE FROM accepted_empty WHERE stream = ?", (stream,))
+
+    def may_be_empty(self, stream: str) -> bool:
+        """Whether an operator accepted an empty source, and no file was listed there since."""
+        row = self._db.execute("SELECT 1 FROM accepted_empty WHERE stream = ?", (stream,))
+        return row.fetchone() is not None
+
+
+def _json(days: Iterable[date]) -> str:
+    return json.dumps([str(day) for day in days])

@@ -17,20 +17,19 @@ from datetime import UTC, date, datetime, timedelta
 from aurora_platform.archive.absence import find_suspect_days, require_nonempty_source
 from aurora_platform.archive.change_rule import Change, find_changes, first_revisable
 from aurora_platform.archive.compare import (
-    PROBLEMS,
     Bounds,
     Clocks,
-    Compared,
     DayRecords,
-    MatchClass,
     Verdict,
     compare_day,
 )
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
-from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.ledger_updates import LedgerUpdates
 from aurora_platform.archive.reports import DayVerdict, VerifyReport
+from aurora_platform.archive.unchanged_days import unchanged_verdicts
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
@@ -42,7 +41,6 @@ from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Hasher, Source, Transfer
 
 _COPIES: tuple[Side, Side] = ("local", "gws")
-_LEDGER_BATCH = 1000  # rows that go into the ledger in one transaction
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEn
     with closing(entries):
         for entry in entries:
             if entry.path.startswith(prefix) and entry.path != prefix:
-                yield entry._replace(path=entry.path[len(prefix) :])
+                yield ScannedEntry(entry.path[len(prefix) :], entry.version, entry.kind)
 
 
 class Verification:
@@ -139,12 +137,15 @@ class Verification:
                 self._read(side, days, began if full else 0.0, report)
         if "source" not in report.errors:
             self._decide_changes([day for day in days if day not in report.unverified_days])
+        unchanged = {} if full else self._find_unchanged(days, report)
         for day in sorted(days):
             try:
-                report.days.append(self._compare(day, report))
+                found = unchanged.get(day)
+                report.days.append(self._compare(day, report) if found is None else DayVerdict(day, found))
             except EvidenceError as error:  # the finalization of one day is damaged: the other days go on
                 report.unverified_days[day] = str(error)
                 report.days.append(DayVerdict(day, Verdict(), error=str(error)))
+        report.compared_days = [day.day for day in report.days if not day.error and day.day not in unchanged]
         # A day that was not compared gets no verdict, so that no file is pruned on it.
         verdicts = {day.day: day.verdict.as_json() for day in report.days if not day.error}
         self.evidence.save_verdicts(self.name, verdicts)
@@ -156,7 +157,9 @@ class Verification:
         changes, finalized_files = list[Change](), dict[date, int]()
         stored = {decision.change.day for decision in self.evidence.changes.of_stream(self.name).values()}
         compared = set(days)
-        for day in sorted(self.evidence.days_with_changes(self.name, days) | stored & compared):
+        # A change shows in the rows of its day, and the day has changed since it was last compared.
+        changed = self.evidence.changes.days_to_decide(self.name, compared & self.evidence.days.changed(self.name))
+        for day in sorted(changed | stored & compared):
             try:
                 proved = self.finalizations.proved(day)
             except EvidenceError:  # the comparison of the day reports it; what is stored of the day stays
@@ -201,6 +204,8 @@ class Verification:
             nonlocal is_empty
             for entry in listing.entries:
                 is_empty &= entry.path == b"."
+                if classify.is_of_another_day(entry, wanted):
+                    continue
                 classified = classify(entry)
                 if side == "source" and classified.reason is not None and (day := self._day_by_name(entry)) in wanted:
                     left_out = report.left_out.setdefault(day, Count())
@@ -220,15 +225,16 @@ class Verification:
         location = f"{self.stream.host}:{place.base}" if side == "source" else place.base
 
         def trusted_days() -> Sequence[date]:
+            vanished = self.evidence.vanished
             if self.accept_loss:
-                self.evidence.accept_empty(self.name, is_empty)
+                vanished.accept_empty(self.name, is_empty)
                 return days
             if not is_empty:
-                self.evidence.accept_empty(self.name, False)
-            elif not self.evidence.may_be_empty(self.name):
+                vanished.accept_empty(self.name, False)
+            elif not vanished.may_be_empty(self.name):
                 require_nonempty_source(self.name, location, lambda without: place.source.list(place.root, [], without))
-            lost, had = self.evidence.lost(self.name, days), self.evidence.source_counts(self.name, days)
-            suspect = find_suspect_days(self.name, location, lost, had, self.finalizations, _unreadable(listing))
+            missing, had = vanished.missing_now(self.name, days), vanished.source_counts(self.name, days)
+            suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, _unreadable(listing))
             report.unverified_days |= suspect
             return [day for day in days if day not in suspect]
 
@@ -288,6 +294,14 @@ class Verification:
             changes=self.evidence.changes.of_stream(self.name),
         )
 
+    def _find_unchanged(self, days: Sequence[date], report: VerifyReport) -> Mapping[date, Verdict]:
+        """Find the days whose last comparison still holds."""
+        if report.errors:
+            return {}
+        unverified = self.ledger.unverified_days(self.archive.name, raw_group(self.name), days)
+        to_compare = {*report.unverified_days, *report.left_out, *unverified}
+        return unchanged_verdicts(self.name, days, self.evidence, self.finalizations, to_compare)
+
     def _compare(self, day: date, report: VerifyReport) -> DayVerdict:
         """Compare a day, update the ledger, and finalize the day where it is complete."""
         listings = self.evidence.listings(self.name, day)
@@ -296,7 +310,7 @@ class Verification:
         result = DayVerdict(day, Verdict(refused=left_out.total, first_refused="".join(left_out.first[:1])))
         proved: list[tuple[str, FixityRecord]] = []
         local_root, archive_root = (self.places[side][0].base for side in _COPIES)
-        updates = _LedgerUpdates(self.ledger, self.archive.name, raw_group(self.name), day, local_root, archive_root)
+        updates = LedgerUpdates(self.ledger, self.archive.name, raw_group(self.name), day, local_root, archive_root)
         for compared, by_side in compare_day(self.evidence.files(self.name, day), clocks, self.records_of(day)):
             result.verdict.add(compared, by_side)
             if "gws" not in report.errors:
@@ -330,51 +344,3 @@ class Verification:
         if finalization is not None and finalization.files and not result.verdict.is_whole:
             why = "; ".join(result.verdict.gaps) or result.verdict.first_reason
             result.is_changed = self.finalizations.withdraw(result.day, why)
-
-
-class _LedgerUpdates:
-    """Updates of the ledger from the comparison of a day, written in batches."""
-
-    def __init__(self, ledger: Ledger, archive: str, group: str, day: date, local_root: str, archive_root: str) -> None:
-        """``local_root`` and ``archive_root`` are the stream's directories."""
-        self.ledger = ledger
-        self.archive = archive
-        self.group = group
-        self.day = day
-        self.local_root = local_root
-        self.archive_root = archive_root
-        self.proofs: list[tuple[ScannedEntry[str], str, str]] = []
-        self.queue: list[Item] = []
-        self.lost: dict[str, list[str]] = {}
-
-    def add(self, compared: Compared, by_side: Mapping[Side, FixityRecord]) -> None:
-        path, right, archived = f"{self.archive_root}/{compared.path}", compared.right, by_side.get("gws")
-        if (
-            right is not None
-            and archived is not None
-            and compared.archive in (MatchClass.IDENTICAL, MatchClass.CHECKSUM)
-        ):
-            assert right.sha256 is not None  # both classes compare two checksums
-            assert archived.sha256 is not None
-            self.proofs.append((ScannedEntry(path, archived.version), right.sha256, archived.sha256))
-        # A wrong local file is for the mirror or a repair; it is not sent meanwhile.
-        elif (
-            compared.archive in (MatchClass.MISSING, MatchClass.SIZE, MatchClass.MTIME)
-            and compared.local not in PROBLEMS
-        ):
-            self.lost.setdefault(f"{compared.archive} in the archive when it was listed", []).append(path)
-            if (local := by_side.get("local")) is not None:
-                # Files that were copied by hand, or that are older than the ledger, have no row yet.
-                local_path = f"{self.local_root}/{compared.path}"
-                self.queue.append(Item(local_path, path, local.version, self.day))
-        if len(self.proofs) + len(self.queue) >= _LEDGER_BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.proofs:
-            self.ledger.mark_verified(self.archive, self.proofs)
-        if self.queue:
-            self.ledger.offer(self.archive, self.group, self.queue)
-        for reason, paths in self.lost.items():
-            self.ledger.requeue_lost(self.archive, paths, reason)
-        self.proofs, self.queue, self.lost = [], [], {}

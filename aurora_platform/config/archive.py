@@ -38,6 +38,9 @@ class Archive(Settings):
     evidence_valid: Bound = timedelta(days=2)
     """A listing of a day that is older than this, on any side, is no evidence."""
     keep_history: int = Field(default=48, ge=1, le=10_000)
+    publish_every: Annotated[Bound, Field(le=timedelta(minutes=30))] = timedelta(minutes=15)
+    """A verification publishes the manifests of all streams where the published ones are older. The default leaves
+    room for the time between two verifications: readers alarm where they are older than 30 minutes."""
     push_raw: Cron = "*/5 * * * *"
     push_core: Cron = "*/10 * * * *"
     push_wxcam: Cron = "*/30 * * * *"

@@ -141,18 +141,54 @@ def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -
 
 
 def read_summary(site: Site) -> dict[str, Manifest]:
-    """Read the counts of the newest manifests from ``summary.json``; empty if there is none.
+    """Read the counts of the newest verification of each stream; empty if there is none.
 
-    If it is unreadable, each stream has a manifest without counts, with the reason.
+    They are in the state file of the stream, or, if it is missing or older, in the published ``summary.json``. A
+    stream's manifests are as old as the older of its verification and the publication. If ``summary.json`` is
+    unreadable, each stream has a manifest without counts, with the reason.
     """
+    layout, now = Layout.of(site), datetime.now(UTC)
     try:
-        streams: dict[str, Any] = dict(json.loads(Layout.of(site).finalizations.summary.read_bytes())["streams"])
+        summary: dict[str, Any] = json.loads(layout.finalizations.summary.read_bytes())
+        streams: dict[str, Any] = dict(summary["streams"])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return {name: unreadable_manifest(name, f"summary.json: {type(error).__name__}") for name in site.streams}
-    now = datetime.now(UTC)
-    return {name: _parse_manifest(name, counts, now) for name, counts in streams.items()}
+    published = {name: _parse_manifest(name, counts, now) for name, counts in streams.items()}
+    passed = {name: manifest for name in site.streams if (manifest := _read_pass(layout, name, now)) is not None}
+    age_s = _age_of(summary.get("generated_at_utc"), now)
+    return {name: _newer(published.get(name), passed.get(name), age_s) for name in published | passed}
+
+
+def _read_pass(layout: Layout, name: str, now: datetime) -> Manifest | None:
+    """Read the state file of a stream; None if it is missing or damaged: the published counts are used instead."""
+    try:
+        manifest = _parse_manifest(name, json.loads(layout.pass_counts(name).read_bytes()), now)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return None if manifest.age_s is None else manifest
+
+
+def _newer(published: Manifest | None, passed: Manifest | None, publication_age_s: float | None) -> Manifest:
+    """Return the newer counts, with the greater age of verification and publication."""
+    if passed is None or (published is not None and _is_newer(published, passed)):
+        assert published is not None  # one of the two is given
+        return published
+    ages = [age for age in (passed.age_s, publication_age_s) if age is not None]
+    return passed.model_copy(update={"age_s": max(ages)})
+
+
+def _is_newer(one: Manifest, other: Manifest) -> bool:
+    return one.age_s is not None and other.age_s is not None and one.age_s < other.age_s
+
+
+def _age_of(text: Any, now: datetime) -> float | None:
+    """Return the age of a time in ISO 8601, s; None if it is not valid."""
+    try:
+        return max(0.0, (now - datetime.fromisoformat(text)).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def unreadable_manifest(stream: str, why: str) -> Manifest:

@@ -66,6 +66,7 @@ from aurora_platform.layout.paths import (
     Layout,
     ManifestLayout,
     compact,
+    history_manifest,
     side_manifest,
     version_file,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "compact",
     "finalization_groups",
     "gws_raw_key",
+    "history_manifest",
     "manifests_key",
     "mirror_lock",
     "mirror_transfer_lock",

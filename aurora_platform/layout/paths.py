@@ -120,6 +120,10 @@ class Layout:
         """How new a stream's source is (:mod:`aurora_platform.streams.state`)."""
         return self.state / "freshness" / f"{stream}.json"
 
+    def pass_counts(self, stream: str) -> Path:
+        """The counts of a stream after its newest verification; the form is that of its entry in ``summary.json``."""
+        return self.state / "verified" / f"{stream}.json"
+
     def reconciliation(self, stream: str) -> Path:
         """The runs that the reconciliation of a stream has requested."""
         return self.state / "reconcile" / f"{stream}.json"
@@ -211,6 +215,14 @@ class ManifestLayout:
     def history(self) -> Path:
         return self.root / "history"
 
+    def days(self, stream: str) -> Path:
+        """The manifests of each day of a stream, of which ``latest`` and ``history`` are made."""
+        return self.root / "days" / stream
+
+    def day_manifest(self, stream: str, day: date, revision: int, side: Side) -> Path:
+        """The manifest of one side of a day; a file of this name never changes."""
+        return self.days(stream) / str(day) / f"{revision}_{side_manifest(side)}"
+
     @property
     def aside(self) -> Path:
         """Files of another system that were in ``latest``; that system does not read them."""
@@ -239,6 +251,11 @@ class ManifestLayout:
 def side_manifest(side: Side) -> str:
     """The name of the manifest of one side, in a stream's directory below ``latest``."""
     return f"{side}.tsv"
+
+
+def history_manifest(side: Side, day: date) -> str:
+    """The path of the manifest of one side of a day, in a stream's directory of an entry of ``history``."""
+    return f"{side}/{day}.tsv"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ use the same class, so that the evidence never misses a file that the mirror ref
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -188,6 +188,20 @@ class Classifier:
                 directory_day or day, reason="its name does not match day_names of its day", is_dated=True
             )
         return Classification(day, ScannedEntry(text, entry.version), None, True)
+
+    def is_of_another_day(self, entry: ListedEntry, wanted: Collection[date]) -> bool:
+        """Whether an entry is a usual file of a day that is not ``wanted``; False where only a classification tells.
+
+        Much faster than a classification: most files of a stream without day directories are of other days.
+        """
+        size, mtime_ns = entry.version
+        if self.stream.day_dirs or self.stream.day == "mtime" or entry.kind != FILE or size < 0:
+            return False
+        if not 0 <= mtime_ns <= self.clock_ns + _AHEAD_NS or not is_plain(entry.path):
+            return False
+        day = self.stream.day_of(entry.path.decode(), mtime_ns)
+        # A classification refuses a file that is dated in the future, on the newest day.
+        return day is not None and day <= self.today and day not in wanted
 
     def _day_or_reason(self, text: str, entry: ListedEntry, has_plain_path: bool) -> tuple[date | None, str | None]:
         """Return the day of an entry, if it can be found, and the reason of its refusal, if there is one."""

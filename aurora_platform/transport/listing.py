@@ -214,11 +214,12 @@ def _walk(root: bytes, below: list[bytes], entry_filter: _EntryFilter, unreadabl
             yield ScannedEntry.of(start, status)
     while pending:
         directory = pending.pop()
+        prefix = os.path.join(directory, b"")
         try:
             with os.scandir(os.path.join(root, directory)) as items:
                 for item in items:
-                    path = os.path.join(directory, item.name)
-                    if entry_filter.skips(path):
+                    path = prefix + item.name
+                    if entry_filter.skipped and entry_filter.skips(path):
                         continue
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)

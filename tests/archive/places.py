@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aurora_platform.archive.reports import VerifyOutcome
+from aurora_platform.archive.reports import PrunePlan, VerifyOutcome
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import verify_and_publish
 from aurora_platform.archive.verify_days import Place
@@ -33,6 +33,21 @@ ROOTS: dict[Side, str] = {"source": "instrument", "local": "raw/met", "gws": "fa
 
 def name_of(number: int, day: date = DAY) -> str:
     return f"{number % 3}/met_{day:%Y%m%d}_{number:03}.csv"
+
+
+@dataclass(frozen=True)
+class Outcome(VerifyOutcome):
+    """The outcome of a verification, with the candidates as ``latest/`` has them."""
+
+    latest: Path = Path()
+
+    @property
+    def plan(self) -> PrunePlan:
+        lines = (self.latest / "prune_candidates.tsv").read_text().splitlines()
+        assert lines[0] == "relpath"
+        assert self.summary.prune_ready == bool(lines[1:])
+        assert self.summary.prune_candidate_count == len(lines[1:])
+        return PrunePlan(STREAM, tuple(lines[1:]), self.summary.prune_candidate_bytes, self.summary.prune_why)
 
 
 @dataclass
@@ -113,11 +128,20 @@ class Observatory:
         full: bool = False,
         accept_loss: bool = False,
         places: dict[Side, Sequence[Place]] | None = None,
-    ) -> VerifyOutcome:
-        all_places = {**self.places(), **(places or {})}
-        return verify_and_publish(self.records, STREAM, days or [DAY], all_places, full=full, accept_loss=accept_loss)
+        publish_now: bool = True,
+    ) -> Outcome:
+        done = verify_and_publish(
+            self.records,
+            STREAM,
+            days or [DAY],
+            {**self.places(), **(places or {})},
+            full=full,
+            accept_loss=accept_loss,
+            publish_now=publish_now,
+        )
+        return Outcome(**vars(done), latest=self.site.paths.manifests / "latest" / STREAM)
 
-    def verify_all(self, **options: Any) -> VerifyOutcome:
+    def verify_all(self, **options: Any) -> Outcome:
         """Verify all days from the stream's start to today, as the daily verification does."""
         start = self.site.streams[STREAM].start
         return self.verify_and_publish(

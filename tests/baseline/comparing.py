@@ -30,6 +30,14 @@ LAYOUT_VERSION = "state/layout.json"
 # Their files, the lines of reports about them, and the numbers of lines in the reports of health are not compared.
 NEW_PRODUCTS: frozenset[str] = frozenset()
 
+# Files that 0.1.1 did not write: the manifests of each day, and the counts of each verification.
+_NEW_FILES = re.compile(r"^(manifests/days|state/verified)/")
+# In the history of today's code each day is a file; on the golden day there is one, of the same bytes.
+_DAY_IN_HISTORY = re.compile(r"(?<=^manifests/history/)([^/]+/[^/]+/)(source|local|gws)/[0-9-]{10}(?=\.tsv$)")
+# Tables that 0.1.1 did not have, and the key of `summary.json` for them.
+NEW_TABLES = frozenset({"day_changed", "day_manifest"})
+_NEW_KEY_OF_SUMMARY = "evidence"
+
 MEASURED = {
     # Durations, by a clock that is not stopped.
     "seconds",
@@ -97,7 +105,7 @@ REWORDED = [
 def files_of(home: Path) -> dict[str, str]:
     """Return the SHA-256 of each file except databases and reports, by its path below ``home``."""
     return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        _DAY_IN_HISTORY.sub(r"\1\2", name): hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in _walk(home, *TREES)
         if not _DATABASE.search(name) and not _REPORT.search(name)
     }
@@ -116,7 +124,11 @@ def read_report(name: str, text: str) -> list[Any]:
     if name.endswith(".md"):
         return list(_without_new(_ENTRY_END.split(_without_measures(text))))
     parts = text.splitlines() if name.endswith("l") else [text]
-    return [_without_new(_without_measures(json.loads(part))) for part in parts]
+    values = [_without_new(_without_measures(json.loads(part))) for part in parts]
+    if name.endswith("/summary.json"):
+        for entry in values[0]["streams"].values():
+            entry.pop(_NEW_KEY_OF_SUMMARY, None)
+    return values
 
 
 def file_states_of(home: Path) -> dict[str, tuple[int, int, int]]:
@@ -130,13 +142,15 @@ def rows_of(file: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return the sorted rows of every table of a database."""
     with _open(file) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY 1")]
-        return {table: _rows(database, table) for table in tables if not table.startswith("sqlite_")}
+        compared = [table for table in tables if not table.startswith("sqlite_") and table not in NEW_TABLES]
+        return {table: _rows(database, table) for table in compared}
 
 
 def schema_of(file: Path) -> list[tuple[str, ...]]:
-    """Return the schema of a database (tables, indexes, ...) as SQL."""
+    """Return the schema of a database (tables, indexes, ...) as SQL, without what 0.1.1 did not have."""
     with _open(file) as database:
-        return sorted(database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master"))
+        found = database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master")
+        return sorted(row for row in found if row[0] != "trigger" and row[2] not in NEW_TABLES)
 
 
 def version_of(file: Path) -> int:
@@ -170,8 +184,9 @@ def _without_mtime(value: Any) -> Any:
 def _walk(home: Path, *trees: str) -> Iterator[tuple[str, Path]]:
     for tree in trees:
         for path in sorted((home / tree).rglob("*")):
-            if path.is_file() and not path.is_symlink() and not is_new(str(path)):
-                yield str(path.relative_to(home)), path
+            name = str(path.relative_to(home))
+            if path.is_file() and not path.is_symlink() and not is_new(str(path)) and not _NEW_FILES.match(name):
+                yield name, path
 
 
 def is_new(text: str) -> bool:

@@ -8,14 +8,15 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.manifest_store import Publication, stamps
-from tests.archive.places import STREAM, Observatory, name_of
+from aurora_platform.archive.manifest_store import stamps
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.verify_and_publish import verify_and_publish
+from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 
 def read_latest(latest: Path) -> dict[str, int]:
@@ -61,24 +62,27 @@ def test_a_reader_never_sees_manifests_of_two_publications(tmp_path: Path) -> No
 def test_the_manifests_of_other_streams_stay_the_same_files(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
-    outcome = observatory.verify_and_publish()
-    publication = observatory.records.publication()
-    with observatory.records.evidence() as evidence:
-        publication.publish("other", outcome.summary, evidence, [], {})
-        before = {path: path.stat().st_ino for path in (publication.latest / STREAM).iterdir()}
-        publication.publish("other", outcome.summary, evidence, [], {})
-    assert before == {path: path.stat().st_ino for path in (publication.latest / STREAM).iterdir()}
-    assert sorted(publication.summary()["streams"]) == [STREAM, "other"]
+    observatory.verify_and_publish()
+    latest = observatory.site.paths.manifests / "latest"
+    before = {path: path.stat().st_ino for path in (latest / STREAM).iterdir()}
+    streams = observatory.site.streams | {"other": observatory.site.streams[STREAM]}
+    records = Records(observatory.site.model_copy(update={"streams": streams}))
+    observatory.write("source", name_of(3), b"more")
+    verify_and_publish(records, "other", [DAY], observatory.places(), publish_now=True)
+    unchanged = {path: path.stat().st_ino for path in (latest / STREAM).iterdir()}
+    tables = [path for path in before if path.name != "prune_candidates.tsv"]
+    assert {path: before[path] for path in tables} == {path: unchanged[path] for path in tables}
+    assert sorted(records.publication().summary()["streams"]) == [STREAM, "other"]
+    assert len(list(manifest.read(latest / "other" / "source.tsv"))) == 4
 
 
 def test_another_stream_loses_its_candidates_when_its_evidence_is_too_old(tmp_path: Path) -> None:
     observatory = Observatory(tmp_path)
     observatory.fill(3)
     outcome = observatory.verify_all()
-    assert outcome.plan.is_ready
+    assert outcome.plan.candidates
     publication = observatory.records.publication()
-    with observatory.records.evidence() as evidence:
-        publication.publish("other", outcome.summary, evidence, [], {STREAM: "the evidence is too old"})
+    publication.publish([], lambda name, earlier: None, {STREAM: "the evidence is too old"})
     assert (publication.latest / STREAM / "prune_candidates.tsv").read_text() == "relpath\n"
     assert publication.summary()["streams"][STREAM]["prune_ready"] is False
 
@@ -217,17 +221,16 @@ def test_an_unusual_latest_does_not_stop_a_publication_and_its_content_is_kept(
 
 
 def test_history_keeps_only_the_newest_entries(tmp_path: Path) -> None:
-    observatory = Observatory(tmp_path)
+    observatory = Observatory(tmp_path, archive={"keep_history": 2})
     observatory.fill(1)
-    outcome = observatory.verify_and_publish()
-    publication = observatory.records.publication()
-    history = publication.layout.history
+    observatory.verify_and_publish()
+    history = observatory.site.paths.manifests / "history"
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
         (history / name).mkdir()
-    keeping = Publication(publication.layout, publication.staging, 2, timedelta(minutes=10))
-    with observatory.records.evidence() as evidence:
-        keeping.publish(STREAM, outcome.summary, evidence, [], {})
+    observatory.verify_and_publish()
     kept = stamps(history)
     assert len(kept) == 2
     assert "20260103T000000Z" not in kept[1:]
-    read_latest(history / kept[-1])
+    newest = history / kept[-1]
+    assert json.loads((newest / "summary.json").read_bytes())["streams"][STREAM]["gws_count"] == 1
+    assert [path for path, _ in manifest.read(newest / STREAM / "gws" / f"{DAY}.tsv")] == [name_of(0)]

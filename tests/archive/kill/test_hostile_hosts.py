@@ -188,7 +188,6 @@ def test_an_archive_that_is_damaged_gets_the_good_bytes_back_or_is_not_called_co
     for _ in range(2):
         station.pass_once()
     assert {name: (station.local / name).read_bytes() for name in files} == files
-    (station.home / "far/raw/.scrub").touch()
     if attack is not flip_bytes_with_the_same_mtime:  # only reading again finds it: the scrub, or --full
         station.assert_nothing_is_lost(files)
 
@@ -211,7 +210,7 @@ def test_a_source_that_fails_before_everything_was_copied_makes_no_day_complete(
 
 
 @contextmanager
-def far_programs(tmp_path: Path, **scripts: str) -> Iterator[SshServer]:
+def remote_programs(tmp_path: Path, **scripts: str) -> Iterator[SshServer]:
     """A server whose sessions find these programs first; ``real`` in a script is the path of the real one."""
     tools = tmp_path / "tools"
     tools.mkdir(parents=True)
@@ -242,7 +241,7 @@ def test_an_rsync_that_answers_with_files_nobody_asked_for_writes_none_of_them(
     for name in ("met_20260305_999.csv", "0/met_20260305_000.csv", ".ssh/authorized_keys", "../escaped"):
         (evil / name).parent.mkdir(parents=True, exist_ok=True)
         (evil / name).write_bytes(b"of somebody else")
-    with far_programs(tmp_path / "far_programs_of_the_source", rsync=_UNASKED.format(evil=evil)) as source:
+    with remote_programs(tmp_path / "programs_of_the_source", rsync=_UNASKED.format(evil=evil)) as source:
         station = Station(tmp_path / "site", source, servers[1])
         files = station.fill()
         station.pass_once()
@@ -268,7 +267,7 @@ def test_a_source_that_sends_more_than_it_listed_replaces_nothing(
     tmp_path: Path, servers: tuple[SshServer, SshServer]
 ) -> None:
     root = tmp_path / "site/instrument"
-    with far_programs(tmp_path / "far_programs_of_the_source", rsync=_OVERSENDING.format(root=root)) as source:
+    with remote_programs(tmp_path / "programs_of_the_source", rsync=_OVERSENDING.format(root=root)) as source:
         station = Station(tmp_path / "site", source, servers[1], revisable="2d")
         station.fill()
         for _ in range(3):
@@ -281,7 +280,7 @@ def test_an_archive_whose_rsync_keeps_nothing_is_never_called_complete(
 ) -> None:
     script = 'case "$*" in *--sender*) exec "$real" "$@" ;; esac\n"$real" "$@"; code=$?\n'
     script += f'find "{tmp_path}/site/far/raw" -name "*.csv" -exec sh -c \': > "$1"\' sh {{}} \\;\nexit $code'
-    with far_programs(tmp_path / "far_programs_of_the_archive", rsync=script) as archive:
+    with remote_programs(tmp_path / "programs_of_the_archive", rsync=script) as archive:
         station = Station(tmp_path / "site", servers[0], archive)
         files = station.fill()
         for _ in range(2):

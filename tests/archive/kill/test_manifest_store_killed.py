@@ -37,5 +37,6 @@ def test_latest_is_complete_after_many_kills_and_a_quiet_verification_is_right(
     assert outcome.report.days[0].verdict.gaps == [f"{names[5]}: different checksum in the archive"]
     with observatory.records.ledger() as ledger:
         assert not ledger.counts("gws"), "a verification adds no rows for files that no push queued"
+    assert len(list((observatory.site.paths.manifests / "days").rglob("*.tsv"))) == 3
     observatory.records.staging.sweep()
     assert not any(observatory.records.staging.directory.iterdir())

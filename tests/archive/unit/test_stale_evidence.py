@@ -167,5 +167,5 @@ def test_a_stream_that_was_removed_from_the_site_file_keeps_no_candidates(observ
     candidates = observatory.site.paths.manifests / "latest" / STREAM / "prune_candidates.tsv"
     assert name_of(0) in candidates.read_text()
     site = observatory.site.model_copy(update={"streams": {"other": observatory.site.streams[STREAM]}})
-    verify_and_publish(Records(site), "other", [DAY], observatory.places())
+    verify_and_publish(Records(site), "other", [DAY], observatory.places(), publish_now=True)
     assert candidates.read_text() == "relpath\n"

@@ -14,7 +14,7 @@ from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterInstance, 
 
 from aurora_assets.definitions import build
 from aurora_assets.health.checks import passes
-from aurora_platform.health.freshness import age_class, all_freshness
+from aurora_platform.health.freshness import age_class, all_freshness, read_summary
 from aurora_platform.health.models import Freshness, Level
 from aurora_platform.layout import Layout
 from aurora_platform.streams.state import read_source_state, record_failure, record_scan
@@ -140,6 +140,29 @@ def test_an_invalid_summary_makes_the_archive_unknown_and_nothing_else(observato
     found = fresh(observatory, "archive")
     assert (found.level, found.sentence[:22]) == (Level.GRAY, "unknown: summary.json:")
     assert fresh(observatory, "here").level is Level.GREEN
+
+
+def test_counts_are_those_of_the_newest_verification_and_the_age_is_that_of_the_older_of_it_and_latest(
+    observatory: Observatory,
+) -> None:
+    put(observatory, timedelta(minutes=50), sides=("source", "local", "gws"))
+    observatory.verify_and_publish(TODAY)
+    put(observatory, timedelta(minutes=55), number=2, sides=("source",))
+    observatory.verify_and_publish(TODAY, publish_now=False)
+    file = observatory.site.paths.manifests / "latest" / "summary.json"
+    summary = json.loads(file.read_bytes())
+    assert (summary["streams"][STREAM]["source_count"], read_summary(observatory.site)[STREAM].source_count) == (1, 2)
+    made = (now() - timedelta(minutes=25)).isoformat(timespec="seconds")
+    file.write_text(json.dumps(summary | {"generated_at_utc": made}))
+    age_s = read_summary(observatory.site)[STREAM].age_s
+    assert age_s is not None
+    assert age_s >= 25 * 60
+    state = Layout.of(observatory.site).pass_counts(STREAM)
+    for text in ("", "[]", '{"source_count": "many"}', "[" * 100_000):
+        state.write_text(text)
+        assert read_summary(observatory.site)[STREAM].source_count == 1, "the published counts"
+    state.unlink()  # as the version before has left it
+    assert read_summary(observatory.site)[STREAM].source_count == 1
 
 
 def test_a_stream_that_is_planned_offline_is_gray(tmp_path: Path) -> None:
