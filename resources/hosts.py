@@ -1,6 +1,5 @@
 """``hosts``: the connections to the hosts of the site, as a Dagster resource."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +11,7 @@ from aurora_platform.transport.connections import Connections
 
 
 class HostsResource(ConfigurableResource):
-    """The fields of :class:`aurora_platform.transport.bounds.Bounds`, as Dagster's configuration."""
+    """The values of :class:`aurora_platform.transport.bounds.Bounds`, as Dagster's configuration."""
 
     known_hosts: str
     connect_seconds: float
@@ -26,8 +25,9 @@ class HostsResource(ConfigurableResource):
     @classmethod
     def of(cls, site: Site) -> Self:
         """The resource of a site."""
-        bounds = asdict(Connections.of(site).bounds)
-        return cls(**bounds | {"known_hosts": str(bounds["known_hosts"])})
+        bounds = Connections.of(site).bounds
+        values = {name: getattr(bounds, name) for name in cls.model_fields}
+        return cls(**values | {"known_hosts": str(bounds.known_hosts)})
 
     @property
     def connections(self) -> Connections:

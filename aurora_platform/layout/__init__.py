@@ -64,6 +64,7 @@ from aurora_platform.layout.paths import (
     Layout,
     ManifestLayout,
     compact,
+    listings_directory,
     side_manifest,
     version_file,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "compact",
     "finalization_groups",
     "gws_raw_key",
+    "listings_directory",
     "manifests_key",
     "mirror_lock",
     "mirror_transfer_lock",

@@ -84,7 +84,7 @@ def test_a_local_listing_makes_no_stat_of_a_file_of_another_day(
 
         def __init__(self, item: os.DirEntry[bytes]) -> None:
             self.item, self.name = item, item.name
-            self.is_dir, self.is_symlink = item.is_dir, item.is_symlink
+            self.is_dir, self.is_file, self.is_symlink = item.is_dir, item.is_file, item.is_symlink
 
         def stat(self, **how: Any) -> os.stat_result:
             asked.append(os.fsdecode(self.name))
