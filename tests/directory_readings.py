@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_readings: list[str] = []
 _HOOKED = ("os.scandir", "os.listdir")
+_open_blocks: list[list[str]] = []
+"""The directories that were read during each block; an audit hook cannot be removed."""
 
 
 def _record(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in _HOOKED:
-        _readings.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes) else "")
+    if _open_blocks and event in _HOOKED and isinstance(arguments[0], str | bytes):
+        for block in _open_blocks:
+            block.append(os.fsdecode(arguments[0]))
 
 
 sys.addaudithook(_record)
@@ -24,7 +26,11 @@ sys.addaudithook(_record)
 @contextmanager
 def readings(root: Path) -> Iterator[list[str]]:
     """Yield a list that has, at the end, the directories below ``root`` that this process has read in the block."""
-    _readings.clear()
     found: list[str] = []
-    yield found
-    found += [os.path.relpath(path, root) for path in _readings if path.startswith(str(root))]
+    block: list[str] = []
+    _open_blocks.append(block)
+    try:
+        yield found
+    finally:
+        _open_blocks[:] = [other for other in _open_blocks if other is not block]
+    found += [os.path.relpath(path, root) for path in block if Path(path).is_relative_to(root)]
