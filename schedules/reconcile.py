@@ -36,7 +36,7 @@ _CONTINUES_AT = "goes_on"
 
 
 def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
-    """Lists a whole source and starts runs for the newest of the old days that have missing files."""
+    """Lists the older days of a source and starts runs for the newest of the old days that have missing files."""
     stream, layout = site.streams[name], Layout.of(site)
     job = day_job_name(name)
     most = site.live.reconcile_days

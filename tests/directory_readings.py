@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,11 @@ def _record(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_record)
+
+
+def pass_a_clock_tick() -> None:
+    """Wait until the kernel gives a change another mtime than it gave before: it counts in ticks of up to 10 ms."""
+    time.sleep(0.02)
 
 
 @contextmanager

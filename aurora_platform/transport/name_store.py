@@ -8,9 +8,9 @@ removed, so stored names are right while its device, inode, mtime and ctime are 
 file in it is written in place. So a listing takes sizes and mtimes from an ``lstat`` of each file, always.
 
 **What is stored only saves work.** It is used if it was read at least :data:`_QUIET_NS` after the directory's last
-change: a file system may give the same mtime to two changes within 2 s. And it is used for an hour at most, so that no
-clock that was wrong, of this machine or of a file server, hides a file for longer. A missing, damaged or unwritable
-store means that the directory is read.
+change: a file system may give the same mtime to two changes within 2 s. And it is used for ten minutes at most, so that
+no file is hidden for longer by a clock that was wrong, of this machine or of a file server, or by a file system that
+gives directories no mtimes. A missing, damaged or unwritable store means that the directory is read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from aurora_platform.layout import VERSION, check_state, listings_directory
 
 _FORMAT = 1  # of the JSON files; one of another format is not used
 _QUIET_NS = 3 * 10**9  # FAT keeps mtimes of 2 s, the coarsest
-_MAX_AGE_NS = 3600 * 10**9
+_MAX_AGE_NS = 600 * 10**9
 _MOST_NAMES = 20_000  # with more of them, reading the directory costs little beside the stat of each
 _MOST_RECORDS = 4  # per directory: two streams may share it, and their days change at midnight
 _MOST_BYTES = 32 << 20  # of a file; a larger one is not ours

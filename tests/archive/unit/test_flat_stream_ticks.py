@@ -21,7 +21,7 @@ from aurora_platform.mirror.scan import scan
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.name_store import NameStore
 from tests.archive.parts import MET, Observatory
-from tests.directory_readings import readings
+from tests.directory_readings import pass_a_clock_tick, readings
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
@@ -54,6 +54,7 @@ def midnight(day: date) -> datetime:
 
 
 def write(root: Path, day: date, content: bytes = b"x") -> Path:
+    """Write the file of a day."""
     path = root / f"met_{day:%Y%m%d}.csv"
     path.write_bytes(content)
     os.utime(path, (midnight(day).timestamp(),) * 2)
@@ -71,6 +72,8 @@ def local(site: Site) -> Path:
 
 
 def push_tick(site: Site) -> list[date]:
+    """Evaluate the tick of a push; return the days that it found."""
+    pass_a_clock_tick()  # since the test has changed the directory
     with Records(site).ledger() as ledger:
         return list(backlog.raw_push(site, "met", ledger, WINDOW).days)
 
@@ -86,6 +89,7 @@ def newest(site: Site) -> datetime | None:
 
 
 def missing_at_arrivals(site: Site) -> int:
+    """Scan as the arrival sensor does; return the number of missing files."""
     stream = site.streams["met"]
     connections = Connections.of(site).but(names=NameStore(site.paths.state, is_writable=True))
     return scan(stream, connections.source(site.hosts["here"]), local(site), WINDOW, LOOK).missing
