@@ -26,7 +26,7 @@ from tests.directory_readings import pass_a_clock_tick, readings
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 WINDOW = [TODAY - timedelta(days=n) for n in (2, 1, 0)]
-LOOK = timedelta(seconds=40)
+WITHIN = timedelta(seconds=40)
 NO_HOST = SshHost(address="127.0.0.9", user="nobody", auth="none")
 """The archive's host; a tick does not connect to it."""
 
@@ -82,7 +82,7 @@ def newest(site: Site) -> datetime | None:
     """The newest local file, as the freshness sensor and `aurora status` find it."""
     store = NameStore(site.paths.state, is_writable=True)
     freshness = measure_local(site, "met", site.streams["met"], NOW, store)
-    status = find_newest_local(site, "met", NOW, LOOK)
+    status = find_newest_local(site, "met", NOW, WITHIN)
     assert status.is_complete
     assert freshness.newest_utc == status.newest
     return status.newest
@@ -92,7 +92,7 @@ def missing_at_arrivals(site: Site) -> int:
     """Scan as the arrival sensor does; return the number of missing files."""
     stream = site.streams["met"]
     connections = Connections.of(site).but(names=NameStore(site.paths.state, is_writable=True))
-    return scan(stream, connections.source(site.hosts["here"]), local(site), WINDOW, LOOK).missing
+    return scan(stream, connections.source(site.hosts["here"]), local(site), WINDOW, WITHIN).missing
 
 
 def test_a_directory_that_did_not_change_is_read_once_by_all_ticks(site: Site) -> None:
