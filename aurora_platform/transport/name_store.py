@@ -33,6 +33,7 @@ _QUIET_NS = 3 * 10**9  # FAT keeps mtimes of 2 s, the coarsest
 _MAX_AGE_NS = 600 * 10**9
 _MOST_NAMES = 20_000  # with more of them, reading the directory costs little beside the stat of each
 _MOST_RECORDS = 4  # per directory: two streams may share it, and their days change at midnight
+_LEFT_AFTER = 60.0  # s; a file is staged for some ms
 _MOST_BYTES = 32 << 20  # of a file; a larger one is not ours
 
 
@@ -179,6 +180,9 @@ def _name(text: str) -> bytes:
 def _replace(file: Path, text: str) -> None:
     """Write a file as a whole. A unique temporary name: several processes may write, and each has read the names."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    for left in file.parent.glob(f".{file.name}.*"):  # by a killed process
+        if time.time() - left.stat().st_mtime > _LEFT_AFTER:
+            left.unlink(missing_ok=True)
     handle, staged = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(handle, "w") as stream:

@@ -240,6 +240,17 @@ def test_nothing_is_written_without_permission_to_write_or_in_the_state_of_anoth
     assert not listings_directory(state).exists()
 
 
+def test_what_a_killed_process_left_is_removed_when_names_are_stored_again(root: Path) -> None:
+    listed(root, store_of(root))
+    (file,) = listings_directory(root.parent / "state").iterdir()
+    left, staged = file.with_name(f".{file.name}.left"), file.with_name(f".{file.name}.now")
+    for path in (left, staged):
+        path.touch()
+    os.utime(left, (time.time() - 61,) * 2)
+    listed(root, store_of(root), ["another"])
+    assert sorted(file.parent.iterdir()) == [staged, file]
+
+
 def test_a_listing_that_is_not_read_to_its_end_stores_nothing(root: Path) -> None:
     listing = LocalSource(store=store_of(root)).list(str(root), [], named=NAMED)
     next(listing.entries)
