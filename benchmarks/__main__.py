@@ -23,6 +23,7 @@ SUBJECTS = (
     "first_index",
     "refresh",
     "tick",
+    "flat_stream",
     "verification",
     "start_up",
     "platform",

@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import resource
 import statistics
 import time
 import traceback
@@ -205,8 +206,8 @@ def run_once(method: Method) -> Run:
 
 
 def _cores() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)  # os.times() counts in steps of 10 ms
 
 
 def reset_peak() -> None:

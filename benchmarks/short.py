@@ -19,6 +19,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "verification": {"FILES": 40, "BYTES": 1000},
     "hashing": {"LARGE_FILES": 2, "SMALL_FILES": 30},
     "listing": {"FILES": 300},
+    "flat_stream": {"DAYS": 5},
     "observatory": {"DAYS": 3, "_EVERY": timedelta(minutes=30)},
     "eight_streams": {"_IDLE": 10.0},
     "start_up": {},

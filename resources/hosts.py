@@ -1,6 +1,5 @@
 """``hosts``: the connections to the hosts of the site, as a Dagster resource."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -28,9 +27,10 @@ class HostsResource(ConfigurableResource):
     @classmethod
     def of(cls, site: Site) -> Self:
         """The resource of a site."""
-        bounds = asdict(Connections.of(site).bounds)
+        bounds = Connections.of(site).bounds
+        values = {name: getattr(bounds, name) for name in cls.model_fields if name != "local_copies"}
         local_copies = [str(path) for path in Layout.of(site).raw_roots]
-        return cls(**bounds | {"known_hosts": str(bounds["known_hosts"]), "local_copies": local_copies})
+        return cls(**values | {"known_hosts": str(bounds.known_hosts), "local_copies": local_copies})
 
     @property
     def connections(self) -> Connections:

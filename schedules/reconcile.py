@@ -20,18 +20,23 @@ from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, scan
+from aurora_platform.streams.classify import most_days_by_name
 from aurora_platform.text import counted
 from aurora_platform.transport.protocols import Source
 from resources.hosts import HostsResource
 from schedules.aurora_schedule import aurora_schedule
 
 _DAY = timedelta(days=1)
-_BATCH = 60  # days in one listing
+_BATCH = 60  # days in one listing of directories
+_TIME_WAS_UP = (
+    "incomplete: the time was up after {:.0f} s; day_names or day_dirs in the site file let a listing continue, a "
+    "longer limits.look lets it end"
+)
 _CONTINUES_AT = "goes_on"
 
 
 def reconcile_schedule(site: Site, name: str) -> ScheduleDefinition:
-    """Lists a whole source and starts runs for the newest of the old days that have missing files."""
+    """Lists the older days of a source and starts runs for the newest of the old days that have missing files."""
     stream, layout = site.streams[name], Layout.of(site)
     job = day_job_name(name)
     most = site.live.reconcile_days
@@ -93,30 +98,31 @@ def list_history(
 ) -> History:
     """List the days before the live window, newest first, until the time is up.
 
-    A stream with day directories is listed in batches of days, from the day ``newest`` on if an earlier listing ended
-    there. Any other stream needs one listing of the whole source; if the time is up, its part until then is used.
-    Files in ``held`` are not missing: see :func:`aurora_platform.mirror.scan.scan`.
+    A stream with ``day_dirs`` or ``day_names`` is listed in batches of days, from the day ``newest`` on if an earlier
+    listing ended there. Any other stream needs one listing of the whole source, which has no order of days: if the time
+    is up, its part until then is used. Files in ``held`` are not missing: see :func:`aurora_platform.mirror.scan.scan`.
     """
     last = stream.live_from(datetime.now(UTC)) - _DAY
-    if not stream.day_dirs:
+    most = _BATCH if stream.day_dirs else most_days_by_name(stream)
+    if not most:
         survey = scan(stream, source, raw_root, None, within, held)
-        text = survey.summary() + (
-            "" if survey.is_whole else f" (incomplete: the time was up after {within.total_seconds():.0f} s)"
-        )
+        text = survey.summary() + ("" if survey.is_whole else f" ({_TIME_WAS_UP.format(within.total_seconds())})")
         return History([day for day in survey.behind if day.day <= last], text)
     day = newest_listed = min(newest or last, last)
     incomplete: list[DaySurvey] = []
-    files, began = 0, time.monotonic()
+    files, remark, began = 0, "", time.monotonic()
     while day >= stream.start and time.monotonic() - began < within.total_seconds():
-        batch = [day - n * _DAY for n in range(_BATCH) if day - n * _DAY >= stream.start]
+        batch = [day - n * _DAY for n in range(most) if day - n * _DAY >= stream.start]
         time_left = within - timedelta(seconds=time.monotonic() - began)
         survey = scan(stream, source, raw_root, batch, time_left, held)
         incomplete += survey.behind
         files += survey.files
-        if not survey.is_whole:
-            break
+        if not survey.is_whole and day != newest_listed:
+            break  # the next tick has all of its time for this batch
+        if not survey.is_whole:  # more time than that there is not, and older days must not wait for ever
+            remark = f" (incomplete from {batch[-1]} to {day}: too many files for limits.look)"
         day = batch[-1] - _DAY
-    text = f"{counted(files, 'file')} listed from {day + _DAY} to {newest_listed}"
+    text = f"{counted(files, 'file')} listed from {day + _DAY} to {newest_listed}{remark}"
     if day < stream.start:
         return History(incomplete, text)
     return History(incomplete, f"{text}; the next tick continues at {day}", day)

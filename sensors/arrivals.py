@@ -31,6 +31,7 @@ from aurora_platform.errors import AuroraError
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.scan import DaySurvey, Survey, scan
 from aurora_platform.streams.state import record_days_at_source, record_failure, record_scan
+from aurora_platform.transport.name_store import NameStore
 from resources.hosts import HostsResource
 
 # Not at every tick: an observation is stored for as long as Dagster's records are kept.
@@ -66,10 +67,11 @@ def _arrival_sensor(site: Site, name: str) -> SensorDefinition:
         if not days:
             return SensorResult(skip_reason=f"{name} begins on {stream.start} (start in the site file)")
         open_state(site.paths.state)
+        connections = hosts.connections.but(names=NameStore(site.paths.state, is_writable=True))
         try:
             survey = scan(
                 stream,
-                hosts.connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
+                connections.source(site.hosts[stream.host], within=site.limits.look.total_seconds()),
                 layout.raw_root(name),
                 days,
                 within=site.limits.look,

@@ -24,6 +24,7 @@ from aurora_platform import health
 from aurora_platform.config.site import Site
 from aurora_platform.layout import IS_FRESH
 from aurora_platform.text import counted
+from aurora_platform.transport.name_store import NameStore
 
 _EVERY = 60  # s
 _RECORDS = "records"  # in the cursor: the newest of Dagster's records when it was written
@@ -48,7 +49,8 @@ def freshness_sensor(site: Site) -> SensorDefinition:
         has_no_new_event = now[_RECORDS] == before.get(_RECORDS)
         newest = {} if has_no_new_event else visibility.newest_results(instance, _checks_of(context.repository_def))
         counts = dict.fromkeys(health.models.Level, 0)
-        for freshness in health.freshness.all_freshness(site, records.newest_of_products(), datetime.now(UTC)):
+        products, names = records.newest_of_products(), NameStore(site.paths.state, is_writable=True)
+        for freshness in health.freshness.all_freshness(site, products, datetime.now(UTC), names):
             counts[freshness.level] += 1
             now[freshness.name] = _state(freshness)
             evaluation = evaluation_of(freshness)

@@ -15,6 +15,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
 from aurora_platform.layout import CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS, Layout, raw_group
 from aurora_platform.text import Count
+from aurora_platform.transport.name_store import NameStore
 
 _DAY = timedelta(days=1)
 
@@ -23,7 +24,8 @@ def raw_push(site: Site, name: str, ledger: Ledger, days: Sequence[date]) -> Bac
     """Find days of a stream with files that are not in the archive: ``days`` by the local disk, others by ledger."""
     archive, stream, group = site.archive, site.streams[name], raw_group(name)
     assert archive is not None
-    items = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, set(days), Count()))
+    names = NameStore(site.paths.state, is_writable=True)
+    items = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, set(days), Count(), names))
     found = ledger.open_days(archive.name, group, items) | ledger.days_to_send(archive.name, group)
     held = _find_held_days(StreamGuard(Records(site), name), ledger, group, found, items)
     why_not = f"every file of {days[0]} to {days[-1]} is copied"

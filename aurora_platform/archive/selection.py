@@ -34,6 +34,7 @@ from aurora_platform.layout import (
 from aurora_platform.streams.classify import Classifier, Directories, why_unusable
 from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, LocalSource
+from aurora_platform.transport.name_store import NameStore
 
 _CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
 # The platform's own directories at the root of a product tree: staged files, local and in the archive, and the upload
@@ -44,7 +45,12 @@ _PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.co
 
 
 def raw_items(
-    stream: Stream, raw_root: Path, archive_raw: str, days: Collection[date], refused: Count
+    stream: Stream,
+    raw_root: Path,
+    archive_raw: str,
+    days: Collection[date],
+    refused: Count,
+    names: NameStore | None = None,
 ) -> Iterator[Item]:
     """Yield the local files of some UTC days of a stream.
 
@@ -60,11 +66,13 @@ def raw_items(
         UTC days.
     refused
         Counts the entries that may not be copied.
+    names
+        The stored names of local directories; without it, the directory is read.
     """
     if not raw_root.is_dir():  # nothing is mirrored yet
         return
     directories = Directories(stream, sorted(days))
-    listing = directories.list_source(LocalSource(), str(raw_root))
+    listing = directories.list_source(LocalSource(store=names), str(raw_root))
     classify = Classifier(stream, directories, listing.clock_ns)
     for entry in listing.entries:
         classified = classify(entry)

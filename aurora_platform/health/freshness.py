@@ -23,6 +23,7 @@ from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
 from aurora_platform.text import format_age
 from aurora_platform.transport.listing import LocalSource
+from aurora_platform.transport.name_store import NameStore
 
 Component = Literal["source", "here", "archive", "product"]
 
@@ -30,13 +31,16 @@ _MAX_MISSED_POLLS = 3  # a source that was not polled for longer is unknown
 
 
 def all_freshness(
-    site: Site, products: Mapping[str, datetime | None], now: datetime | None = None
+    site: Site, products: Mapping[str, datetime | None], now: datetime | None = None, names: NameStore | None = None
 ) -> Iterator[Freshness]:
-    """Yield the freshness of every stream (source, local, archive) and of every product."""
+    """Yield the freshness of every stream (source, local, archive) and of every product.
+
+    ``names`` are the stored names of local directories; without it, nothing is stored.
+    """
     now = now or datetime.now(UTC)
     summaries = read_summary(site)
     for name in site.streams:
-        yield from measure_stream(site, name, summaries, now)
+        yield from measure_stream(site, name, summaries, now, names)
     yield from measure_products(site, products, now)
 
 
@@ -48,11 +52,13 @@ def age_class(freshness: Freshness) -> int:
     return int(share * 3) if share < 1 else 3 + int(math.log2(share))
 
 
-def measure_stream(site: Site, name: str, summaries: Mapping[str, Manifest], now: datetime) -> Iterator[Freshness]:
+def measure_stream(
+    site: Site, name: str, summaries: Mapping[str, Manifest], now: datetime, names: NameStore | None = None
+) -> Iterator[Freshness]:
     """Measure a stream at its source, local, and in the archive if the site has one."""
     stream = site.streams[name]
     yield measure_source(site, name, stream, now)
-    yield measure_local(site, name, stream, now)
+    yield measure_local(site, name, stream, now, names)
     if site.archive is not None:
         yield measure_archive(name, stream, summaries.get(name), now)
 
@@ -86,11 +92,11 @@ def measure_source(site: Site, name: str, stream: Stream, now: datetime) -> Fres
     return _rated(f"{name} source", "source", name, stream, newest, now)
 
 
-def measure_local(site: Site, name: str, stream: Stream, now: datetime) -> Freshness:
+def measure_local(site: Site, name: str, stream: Stream, now: datetime, names: NameStore | None = None) -> Freshness:
     """Measure the local files of the live window."""
-    planned = _planned_offline(stream, now)
+    planned, names = _planned_offline(stream, now), names or NameStore(site.paths.state)
     try:
-        newest = find_newest_local(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date())
+        newest = find_newest_local(stream, Layout.of(site).raw_root(name), stream.live_from(now), now.date(), names)
     except (HostError, OSError) as error:
         return _unknown(f"{name} here", "here", name, stream, None, None, str(error))
     if planned:
@@ -125,13 +131,15 @@ def measure_products(site: Site, newest: Mapping[str, datetime | None], now: dat
             yield _rated(product, "product", WXCAM, stream, seconds, now)
 
 
-def find_newest_local(stream: Stream, raw_root: Path, first: date, last: date) -> float | None:
+def find_newest_local(
+    stream: Stream, raw_root: Path, first: date, last: date, names: NameStore | None = None
+) -> float | None:
     """Return the mtime of the newest local file from ``first`` to ``last``, in s since epoch."""
     if first > last or not raw_root.is_dir():
         return None
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     directories = Directories(stream, days)
-    listing = directories.list_source(LocalSource(), str(raw_root))
+    listing = directories.list_source(LocalSource(store=names), str(raw_root))
     classify, newest = Classifier(stream, directories, listing.clock_ns), None
     for entry in listing.entries:
         classified = classify(entry)

@@ -67,6 +67,7 @@ from aurora_platform.layout.paths import (
     ManifestLayout,
     compact,
     history_manifest,
+    listings_directory,
     side_manifest,
     version_file,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "finalization_groups",
     "gws_raw_key",
     "history_manifest",
+    "listings_directory",
     "manifests_key",
     "mirror_lock",
     "mirror_transfer_lock",

@@ -362,6 +362,11 @@ def locks_directory(state: Path) -> Path:
     return state / "locks"
 
 
+def listings_directory(state: Path) -> Path:
+    """The names of local directories (:mod:`aurora_platform.transport.name_store`)."""
+    return state / "listings"
+
+
 def version_file(state: Path) -> Path:
     """The file with the layout version of a state directory."""
     return state / "layout.json"

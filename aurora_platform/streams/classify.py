@@ -98,6 +98,11 @@ class Directories:
         return self._cached_directories[day]
 
 
+def most_days_by_name(stream: Stream) -> int:
+    """Return for how many consecutive days one listing can name the files; 0 without ``day_names``."""
+    return max(0, _MOST_NAMES // len(stream.day_names) - 2) if stream.day_names else 0  # two neighbour days
+
+
 def _with_neighbours(day: date) -> list[date]:
     return [day + step * _NEIGHBOUR for step in (-1, 0, 1) if date.min < day < date.max]
 

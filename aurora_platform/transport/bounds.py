@@ -1,10 +1,12 @@
-"""How long requests to a host and transfers may take, and the file with the host keys."""
+"""How long requests to a host and transfers may take, and the files that they need on this machine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from aurora_platform.transport.name_store import NameStore
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Bounds:
     """For all files of one hashing request."""
     bandwidth_kib: int = 0
     """Limit of a transfer in KiB/s; 0: no limit."""
+    names: NameStore | None = None
+    """The stored names of directories of this machine, for hosts of kind ``local``; None: they are read each time."""
 
     def but(self, **changes: Any) -> Bounds:
         """A copy with other values."""

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.versions import DIRECTORY, FILE, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.text import Count, printable
+from aurora_platform.transport.name_store import NameStore, Reading, Record
 
 _KINDS = {kind.encode(): kind for kind in (FILE, DIRECTORY, SYMLINK)}
 
@@ -90,6 +91,15 @@ def matching(named: Iterable[str]) -> re.Pattern[bytes]:
     return re.compile(b"|".join(patterns) or rb"(?!)", re.DOTALL)
 
 
+def parts_of(named: Iterable[str]) -> re.Pattern[bytes]:
+    """One expression (``search``) for parts of base names: no other name matches a pattern of ``named``.
+
+    :func:`matching` needs 1 us per name for the patterns of some days; this one needs 0.1 us.
+    """
+    longest = (max(re.split(r"[*?]", name), key=len) for name in named)
+    return re.compile(b"|".join(re.escape(os.fsencode(part)) for part in longest))
+
+
 def split_records(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Cut a stream of bytes into its NUL-terminated records; an incomplete record at the end is dropped."""
     rest = b""
@@ -149,18 +159,25 @@ def count_unreadable(stderr: bytes, unreadable: Count) -> None:
 
 
 class LocalSource:
-    """A source on this machine, read directly. ``clock_ns`` is the clock that stamps its files (ns since epoch)."""
+    """A source on this machine, read directly. ``clock_ns`` is the clock that stamps its files (ns since epoch).
 
-    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    With ``store``, a listing by names reads the root only if it changed since its names were stored.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns, store: NameStore | None = None) -> None:
         self.clock_ns = clock_ns
+        self.store = store
 
     def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Sequence[str] = ()) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.Source.list`."""
         _require_readable(root, is_listed=not below)
         unreadable = Count()
         skipped = [re.compile(os.fsencode(translate(pattern))) for pattern in without]
-        names = matching(named) if named else None
-        entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], _EntryFilter(skipped, names), unreadable)
+        entry_filter = _EntryFilter(skipped, _Names(matching(named), parts_of(named)) if named else None)
+        if self.store is not None and named and not below and not without:
+            entries = _walk_stored(root, named, self.store, entry_filter, unreadable)
+        else:
+            entries = _walk(os.fsencode(root), [os.fsencode(b) for b in below], entry_filter, unreadable)
         return Listing(self.clock_ns(), entries, unreadable)
 
 
@@ -169,7 +186,7 @@ def _require_readable(root: str, is_listed: bool) -> None:
     try:
         os.stat(os.path.join(root, "."))
         if is_listed:
-            os.scandir(root).close()
+            os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
     except (FileNotFoundError, NotADirectoryError):
         raise HostRefusedError(
             f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
@@ -185,20 +202,68 @@ def _unreadable_root(root: str, error: OSError) -> HostError:
     return HostError(f"{message} Is the disk damaged?")
 
 
+class _Names(NamedTuple):
+    """The patterns of names, as expressions."""
+
+    whole: re.Pattern[bytes]
+    parts: re.Pattern[bytes]
+
+
 class _EntryFilter(NamedTuple):
     """Decides which entries of a directory are listed and which are skipped; needs no stat."""
 
     skipped: list[re.Pattern[bytes]]
-    names: re.Pattern[bytes] | None
+    names: _Names | None
 
     def skips(self, path: bytes) -> bool:
         return any(pattern.match(path) for pattern in self.skipped)
 
     def lists(self, item: os.DirEntry[bytes]) -> bool:
-        return self.names is None or self.names.fullmatch(item.name) is not None or item.is_symlink()
+        return self.names is None or self.names.whole.fullmatch(item.name) is not None or item.is_symlink()
+
+    def without_others(self, items: Iterator[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes]]:
+        """Leave out most files that are not listed, as fast as possible: a directory may have 100,000s of them."""
+        if self.names is None:
+            yield from items
+            return
+        has_part = self.names.parts.search
+        for item in items:
+            if has_part(item.name) is not None or not item.is_file(follow_symlinks=False):
+                yield item
 
 
-def _walk(root: bytes, below: list[bytes], entry_filter: _EntryFilter, unreadable: Count) -> Generator[ListedEntry]:
+def _walk_stored(
+    root: str, named: Sequence[str], store: NameStore, entry_filter: _EntryFilter, unreadable: Count
+) -> Generator[ListedEntry]:
+    """Walk a tree by the stored names of its root; if there are none, store them."""
+    try:
+        record = store.find(root, named)
+        reading = None if record else store.begin(root, named)
+    except OSError as error:
+        raise _unreadable_root(root, error) from None
+    if record is None:
+        yield from _walk(os.fsencode(root), [], entry_filter, unreadable, reading)
+        return
+    yield from _stat_names(os.fsencode(root), record)
+    if record.directories:
+        yield from _walk(os.fsencode(root), [*record.directories], entry_filter, unreadable)
+
+
+def _stat_names(root: bytes, record: Record) -> Iterator[ListedEntry]:
+    for name in record.names:
+        try:
+            status = os.lstat(os.path.join(root, name))
+        except FileNotFoundError:  # vanished since the root was compared with its record
+            continue
+        except OSError as error:
+            raise _unreadable_root(os.fsdecode(root), error) from None
+        yield ScannedEntry.of(name, status)
+
+
+def _walk(
+    root: bytes, below: list[bytes], entry_filter: _EntryFilter, unreadable: Count, reading: Reading | None = None
+) -> Generator[ListedEntry]:
+    """Walk a tree; the names of its root are added to ``reading``."""
     pending: list[bytes] = []
     for start in below or [b""]:
         try:
@@ -214,23 +279,40 @@ def _walk(root: bytes, below: list[bytes], entry_filter: _EntryFilter, unreadabl
             yield ScannedEntry.of(start, status)
     while pending:
         directory = pending.pop()
-        prefix = os.path.join(directory, b"")
         try:
             with os.scandir(os.path.join(root, directory)) as items:
-                for item in items:
-                    path = prefix + item.name
-                    if entry_filter.skipped and entry_filter.skips(path):
-                        continue
-                    if item.is_dir(follow_symlinks=False):
-                        pending.append(path)
-                    if not entry_filter.lists(item):
-                        continue
-                    try:
-                        yield ScannedEntry.of(path, item.stat(follow_symlinks=False))
-                    except FileNotFoundError:  # vanished since it was listed
-                        continue
+                yield from _list_directory(directory, items, entry_filter, pending, None if directory else reading)
         except OSError as error:
             if not directory:
                 raise _unreadable_root(os.fsdecode(root), error) from None
             if not isinstance(error, FileNotFoundError):
                 unreadable.add(directory + b": " + os.fsencode(error.strerror or "cannot be read"))
+
+
+def _list_directory(
+    directory: bytes,
+    items: Iterator[os.DirEntry[bytes]],
+    entry_filter: _EntryFilter,
+    pending: list[bytes],
+    reading: Reading | None,
+) -> Iterator[ListedEntry]:
+    """Yield the listed entries of one directory, and add its directories to ``pending``."""
+    prefix = os.path.join(directory, b"")
+    for item in entry_filter.without_others(items):
+        path = prefix + item.name
+        if entry_filter.skipped and entry_filter.skips(path):
+            continue
+        if item.is_dir(follow_symlinks=False):
+            pending.append(path)
+            if reading is not None:
+                reading.add_directory(item.name)
+        if not entry_filter.lists(item):
+            continue
+        if reading is not None:
+            reading.add_name(item.name)
+        try:
+            yield ScannedEntry.of(path, item.stat(follow_symlinks=False))
+        except FileNotFoundError:  # vanished since it was listed
+            continue
+    if reading is not None:
+        reading.end()

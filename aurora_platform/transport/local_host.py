@@ -25,7 +25,7 @@ class LocalAccess:
 
     def source(self) -> LocalSource:
         """The directories of this machine, read directly."""
-        return LocalSource()
+        return LocalSource(store=self.bounds.names)
 
     def hasher(self) -> LocalHasher:
         """The files of this machine, hashed by threads of this process."""

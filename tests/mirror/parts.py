@@ -43,6 +43,14 @@ CAMERA: dict[str, Any] = {
     "day_dirs": ["FISH/%Y%m%d", "PANO/%Y%m%d"],
     "start": "2026-01-12",
 }
+FLAT: dict[str, Any] = {
+    "host": "camera",
+    "raw": "flat",
+    "include": ["*.dat"],
+    "day": r"_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(\D|$)",
+    "day_names": ["*_%Y%m%d_*"],
+    "start": "2026-01-12",
+}
 ANYTHING: dict[str, Any] = {
     "host": "camera",
     "raw": "all",

@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 
 from aurora_cli.status import find_newest_local
 from aurora_platform.config.site import load_site
-from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import Layout
 from aurora_platform.mirror import checks
+from aurora_platform.transport import listing
+from aurora_platform.transport.listing import ListedEntry
 from aurora_simulator.ssh_server import readable_directory
 from tests.aurora_cli.parts import (
     FILES,
@@ -184,14 +186,18 @@ def test_a_local_directory_that_cannot_be_read_affects_its_own_stream_only(
     real = os.scandir
 
     def scandir(path: Any) -> Any:
-        if str(path).endswith("raw/cl61"):
+        if str(path).rstrip("/'").endswith("raw/cl61"):
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
+
+    (site_file.parent / "raw" / "cl61").mkdir(parents=True)
 
     monkeypatch.setattr(os, "scandir", scandir)
     statuses = stream_statuses(run_aurora(site_file, "status", "--json"))
     assert statuses["cl61"]["state"] == "unknown"
-    assert statuses["cl61"]["why"] == f"{site_file.parent / 'raw' / 'cl61'}: Permission denied"
+    assert statuses["cl61"]["why"].startswith(
+        f"{site_file.parent / 'raw' / 'cl61'} is not readable: Permission denied."
+    )
     assert statuses["power"]["state"] == "behind"
 
 
@@ -211,15 +217,16 @@ def test_a_slow_local_directory_is_listed_for_its_bound_and_marked_as_incomplete
     file = synced
     complete = stream_statuses(run_aurora(file, "status", "--json"))
     assert {stream["is_here_whole"] for stream in complete.values()} == {True}
-    real, listed = checks._local_file, list[str]()
+    real, listed = listing._list_directory, list[bytes]()
 
-    def slow(item: os.DirEntry[str], path: str) -> ScannedEntry[str] | None:
-        if path.startswith("gamb2le_depolarisation"):
-            listed.append(path)
-            time.sleep(patient(0.2))
-        return real(item, path)
+    def slow(*arguments: Any) -> Iterator[ListedEntry]:
+        for entry in real(*arguments):
+            if entry.path.startswith(b"gamb2le_depolarisation"):
+                listed.append(entry.path)
+                time.sleep(patient(0.2))
+            yield entry
 
-    monkeypatch.setattr(checks, "_local_file", slow)
+    monkeypatch.setattr(listing, "_list_directory", slow)
     partial = stream_statuses(run_aurora(file, "status", "--json"))
     assert 0 < len(listed) <= 2 / 0.2 + 1, "of 288"
     assert partial["cl61"]["why"].endswith(
@@ -245,7 +252,7 @@ def test_a_local_disk_that_does_not_answer_delays_no_other_stream(
     complete, real, is_over = stream_statuses(run_aurora(file, "status", "--json")), os.scandir, threading.Event()
 
     def hanging(path: Any) -> Any:
-        if str(path).endswith("raw/power/level1"):
+        if str(path).rstrip("/'").endswith("raw/power/level1"):
             is_over.wait(patient(120))
         return real(path)
 
@@ -273,5 +280,5 @@ def test_in_a_tree_by_day_the_newest_day_is_listed_first(site_file: Path) -> Non
     paths = [file.path for file in checks.local_files(stream, root, [FIRST, SECOND])]
     assert len(paths) == 2 * FILES["radar"]
     assert {f"{SECOND:Y%Y/M%m/D%d}" in path for path in paths[: FILES["radar"]]} == {True}
-    listing = find_newest_local(site, "radar", now, timedelta(microseconds=1))
-    assert not listing.is_complete
+    newest = find_newest_local(site, "radar", now, timedelta(microseconds=1))
+    assert not newest.is_complete

@@ -19,18 +19,10 @@ from aurora_platform.streams.classify import Directories
 from aurora_platform.transport.listing import FILE, LocalSource, matching, remote_command
 from aurora_simulator.ssh_server import SshServer
 from tests.mirror.host.test_listing import NAMES, by_find, by_shell
-from tests.mirror.parts import DAY, Mirror, entries, host_of, stream_of, write
+from tests.mirror.parts import DAY, FLAT, Mirror, entries, host_of, stream_of, write
 
 patient = settings.get_profile("mirror")
 ROOT = Path(__file__).parents[3]
-FLAT: dict[str, Any] = {
-    "host": "camera",
-    "raw": "flat",
-    "include": ["*.dat"],
-    "day": r"_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(\D|$)",
-    "day_names": ["*_%Y%m%d_*"],
-    "start": "2026-01-12",
-}
 ONE_DAY = timedelta(days=1)
 
 
@@ -84,7 +76,7 @@ def test_a_local_listing_makes_no_stat_of_a_file_of_another_day(
 
         def __init__(self, item: os.DirEntry[bytes]) -> None:
             self.item, self.name = item, item.name
-            self.is_dir, self.is_symlink = item.is_dir, item.is_symlink
+            self.is_dir, self.is_file, self.is_symlink = item.is_dir, item.is_file, item.is_symlink
 
         def stat(self, **how: Any) -> os.stat_result:
             asked.append(os.fsdecode(self.name))
