@@ -32,6 +32,7 @@ from dagster import (
 
 from aurora_assets.aurora_asset import TRY_AGAIN
 from aurora_assets.definitions import build
+from aurora_platform.config.archive import Retention
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout import DAILY_PRODUCTS, WXCAM, Layout, camera_keys
@@ -292,7 +293,8 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
         assert AssetKey(["raw", stream]) in graph.get(AssetKey(["gws", "raw", stream])).parent_keys
         assert AssetKey(["gws", "raw", stream]) in graph.get(AssetKey(["manifests", stream])).parent_keys
     made = graph.materializable_asset_keys
-    assert len(made) == 3 * len(streams) + 1 + 2 * len(PRODUCTS) + 2 + len(OPS)
+    of_archive = {"core_products", "wxcam_products", "restore_drill"}
+    assert len(made) == 3 * len(streams) + 1 + 2 * len(PRODUCTS) + len(of_archive) + len(OPS)
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description, key
@@ -307,11 +309,12 @@ def test_each_stream_of_the_real_site_has_a_job_and_a_running_sensor_and_schedul
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert sensors.keys() == {*(f"arrivals_{stream}" for stream in site.streams), "late_days", "freshness"}
     others = {"thumbnails", "retention", "mirror_checks", "push_core_products", "push_wxcam_products", "health"}
+    others |= {"restore_drill"}
     kinds = ("reconcile", "push", "verify")
     assert schedules.keys() == {f"{kind}_{stream}" for kind in kinds for stream in site.streams} | others
     days = {f"{stream}_day" for stream in site.streams}
     jobs = {job.name: job for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    archive = {name for name in schedules if name.startswith(("push_", "verify_"))}
+    archive = {name for name in schedules if name.startswith(("push_", "verify_", "restore_"))}
     others = {"wxcam_hours", "check_mirrors", "prune_records", "look_at_this_machine", "health"}
     assert jobs.keys() == {*days, *archive, *others}
     for stream in site.streams:
@@ -451,7 +454,8 @@ def test_the_tools_job_shows_all_tools_and_fails_if_one_is_missing(
 
 def test_each_asset_links_to_its_own_function_in_the_source() -> None:
     alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
-    site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts})
+    retention = Retention(raw={WXCAM: timedelta(days=30)})
+    site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts, "retention": retention})
     specs = build(site).resolve_all_asset_specs()
     defined = {}
     for file in (ROOT / "aurora_assets").rglob("*.py"):
@@ -475,7 +479,7 @@ def test_each_asset_links_to_its_own_function_in_the_source() -> None:
     assert {place for (place,) in leads.values()} == set(defined.values()), "no function is left out"
 
 
-def test_every_asset_has_the_retry_policy_except_the_alerts() -> None:
+def test_every_asset_has_the_retry_policy_except_those_that_their_next_run_makes_up_for() -> None:
     alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
     site = load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update={"alerts": alerts})
     policies = {
@@ -485,6 +489,7 @@ def test_every_asset_has_the_retry_policy_except_the_alerts() -> None:
     }
     assert len(policies) > 3 * len(site.streams)
     assert policies.pop("ops/alerts") is None
+    assert policies.pop("gws/restore_drill") is None
     assert set(policies.values()) == {TRY_AGAIN}
 
 

@@ -1,5 +1,6 @@
 """The policies: every asset gets its tags, owner, icon, freshness policy and condition from one table."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from dagster import AssetSpec
 
 from aurora_assets.definitions import build
 from aurora_assets.policies import POLICIES, with_policies
+from aurora_platform.config.archive import Retention
 from aurora_platform.config.health import Alerts
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.layout.key_parts import parts_of
@@ -19,7 +21,8 @@ ICONS = {"source", "file", "sqlite", "table", "dataset", "report", "json"}
 @pytest.fixture(scope="module")
 def site() -> Site:
     alerts = Alerts(to=("observer@example.org",), sender="aurora@example.org")
-    update = {"alerts": alerts, "contact": "observer@example.org"}
+    retention = Retention(raw={"wxcam": timedelta(days=30)}, schedule="0 4 * * *")
+    update = {"alerts": alerts, "contact": "observer@example.org", "retention": retention}
     return load_site(ROOT / "sites" / "gamb2le.yaml").model_copy(update=update)
 
 

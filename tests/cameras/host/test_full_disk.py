@@ -81,7 +81,10 @@ for kind, name in files.items():
 TABLES = {
     "catalog": ["images", "unreadable_media"],
     "ledger": ["file", "meta", "replaced"],
-    "evidence": ["accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "released", "verdict"],
+    "evidence": [
+        *("accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "released", "source_change"),
+        *("vanished", "verdict"),
+    ],
 }
 
 
