@@ -17,6 +17,7 @@ import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
+from aurora_cli.repair_products import ProductRepair
 from aurora_cli.verified_day import VerifiedDay, require_day
 from aurora_platform.archive.change_guard import guard_of
 from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
@@ -27,7 +28,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.atomic import Staging
-from aurora_platform.layout import OUTGOING, ArchiveLayout, Layout, raw_group
+from aurora_platform.layout import COLLECTIONS, OUTGOING, ArchiveLayout, Layout, raw_group
 from aurora_platform.mirror.publish import publish
 from aurora_platform.mirror.sync import mirror_days
 from aurora_platform.text import Count, counted
@@ -38,13 +39,17 @@ _LOG = logging.getLogger("aurora.repair")
 
 @click.command()
 @click.argument("stream")
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", required=True, help="UTC day.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="UTC day of a stream.")
 @click.option("--apply", "is_applied", is_flag=True, help="Repair. Without it the wrong files are only shown.")
 @click.pass_obj
-def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> None:
+def repair(file: Path | None, stream: str, day: datetime | None, is_applied: bool) -> None:
     """Repair wrong files of STREAM on one day, in the local copy and in the archive.
 
-    Reads every file of the day again: at the source, local and in the archive. Then, with --apply:
+    In place of a stream and a day: core_products, registered or wxcam_products, without --day. Wrong or missing local
+    products are restored from the archive, if that has the finalized version; the earlier local files move to
+    .quarantine in `paths.products`. Products that are wrong or missing in the archive are sent again.
+
+    Of a stream, reads every file of the day again: at the source, local and in the archive. Then, with --apply:
 
     \b
     - wrong in the archive: sent again, if the local file is the same as at the
@@ -63,11 +68,19 @@ def repair(file: Path | None, stream: str, day: datetime, is_applied: bool) -> N
     Exit codes: 0 nothing is wrong any more; 1 a file is wrong, or an error (see
     the last line); 2 a wrong argument.
     Example: aurora repair wxcam --day 2026-08-18 --apply
+    Example: aurora repair core_products --apply
     """
     site = load_site_or_exit(file)
     require_archive(site)
+    if stream in COLLECTIONS and day is not None:
+        raise click.UsageError(f"{stream} is repaired as a whole: leave out --day")
+    if stream not in COLLECTIONS and day is None:
+        raise click.UsageError("Missing option '--day': a stream is repaired by UTC day")
     try:
-        left = _Repair(site, stream, require_day(site, stream, day), Connections.of(site)).run(is_applied)
+        if day is None:
+            left = ProductRepair(site, stream, Connections.of(site)).run(is_applied)
+        else:
+            left = _Repair(site, stream, require_day(site, stream, day), Connections.of(site)).run(is_applied)
     except AuroraError as error:
         raise click.ClickException(describe_error(error)) from None
     raise click.exceptions.Exit(1 if left else 0)

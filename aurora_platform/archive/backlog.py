@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.reports import Backlog
-from aurora_platform.archive.selection import catalog_item, core_items, raw_items, wxcam_items
+from aurora_platform.archive.selection import SelectionCounts, catalog_item, core_items, raw_items, wxcam_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verdicts import read_verdict
 from aurora_platform.config.site import Site
 from aurora_platform.config.types import format_duration
-from aurora_platform.layout import CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS, Layout, raw_group
+from aurora_platform.layout import COLLECTIONS, CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS, Layout, raw_group
 from aurora_platform.text import Count
 from aurora_platform.transport.name_store import NameStore
 
@@ -57,7 +57,7 @@ def wxcam_push(site: Site, ledger: Ledger, days: Sequence[date]) -> Backlog:
     """Find days with camera products that are not in the archive; a file without a day counts for the newest day."""
     archive = site.archive
     assert archive is not None
-    items = list(wxcam_items(Layout.of(site).camera.products, archive.products, set(days), Count()))
+    items = list(wxcam_items(Layout.of(site).camera.products, archive.products, set(days), SelectionCounts()))
     catalog = catalog_item(Layout.of(site).camera.catalog, archive.products, archive.name, ledger)
     items += [catalog] if catalog else []
     open_days = ledger.open_days(archive.name, WXCAM_PRODUCTS, items)
@@ -69,8 +69,15 @@ def core_push(site: Site, ledger: Ledger) -> bool:
     """Whether a small product or a registered file is not in the archive."""
     archive = site.archive
     assert archive is not None
-    items = core_items(site, archive.products, Count())
+    items = core_items(site, archive.products, SelectionCounts())
     return bool(ledger.open_days(archive.name, CORE_PRODUCTS, items) or ledger.to_send(archive.name, REGISTERED))
+
+
+def has_products(site: Site, ledger: Ledger) -> bool:
+    """Whether a product or a registered file was ever copied to the archive."""
+    archive = site.archive
+    assert archive is not None
+    return any(ledger.copied_since(archive.name, collection, 0.0) for collection in COLLECTIONS)
 
 
 def verification(records: Records, name: str, days: Sequence[date], now: datetime) -> Backlog:

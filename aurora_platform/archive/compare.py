@@ -37,7 +37,8 @@ class MatchClass(StrEnum):
 
 
 PROBLEMS = (MatchClass.MISSING, MatchClass.SIZE, MatchClass.MTIME, MatchClass.CHECKSUM, MatchClass.UNREAD)
-_EXPECT_ALL_NS = 1 << 63  # as a newest mtime: every file is expected
+EXPECT_ALL_NS = 1 << 63
+"""As a newest mtime: every file is expected."""
 DIFFERENT = (MatchClass.SIZE, MatchClass.MTIME, MatchClass.CHECKSUM, MatchClass.UNREAD)
 
 
@@ -228,16 +229,16 @@ def _compare(path: str, by_side: Mapping[Side, FixityRecord], clocks: Clocks, re
     own = local or records.released.get(path)
     if finalized is not None and source is not None and records.is_held(path, source):
         local_class = _class_of_held(finalized, source, own, clocks)
-        return Compared(path, local_class, _class(finalized, gws, clocks.archive_ns), finalized)
+        return Compared(path, local_class, class_of(finalized, gws, clocks.archive_ns), finalized)
     if source is None and (last := finalized or _last_seen(records.vanished.get(path), own)) is not None:
         # Only the record still tells the right version, so a young file counts as different too, not as pending.
-        altered = MatchClass.MISSING if own is None else _class(last, own, expected_ns=_EXPECT_ALL_NS)
+        altered = MatchClass.MISSING if own is None else class_of(last, own, expected_ns=EXPECT_ALL_NS)
         is_local_seen = clocks.local_ns >= 0 and (local is not None or own is None)
         if altered in PROBLEMS:
             local_class = altered if is_local_seen else MatchClass.EXTRA
-            return Compared(path, local_class, _class(last, gws, clocks.archive_ns), last)
+            return Compared(path, local_class, class_of(last, gws, clocks.archive_ns), last)
     reference = source or finalized
-    local_class = MatchClass.EXTRA if source is None else _class(source, own, clocks.local_ns)
+    local_class = MatchClass.EXTRA if source is None else class_of(source, own, clocks.local_ns)
     # Where only the local bytes differ from those of the other two sides, the archive should not get them.
     is_outvoted = (
         local_class is MatchClass.CHECKSUM
@@ -249,14 +250,14 @@ def _compare(path: str, by_side: Mapping[Side, FixityRecord], clocks: Clocks, re
     if right is None:
         return Compared(path, local_class, MatchClass.EXTRA, None)
     is_vouched = right is reference or local_class in (MatchClass.IDENTICAL, MatchClass.EXTRA)
-    return Compared(path, local_class, _class(right, gws, clocks.archive_ns), right, is_vouched)
+    return Compared(path, local_class, class_of(right, gws, clocks.archive_ns), right, is_vouched)
 
 
 def _class_of_held(
     finalized: FixityRecord, source: FixityRecord, own: FixityRecord | None, clocks: Clocks
 ) -> MatchClass:
     """Compare the local copy of a file whose change is held back: it may have either version."""
-    found = _class(finalized, own, _EXPECT_ALL_NS if own is not None else clocks.local_ns)
+    found = class_of(finalized, own, EXPECT_ALL_NS if own is not None else clocks.local_ns)
     if found in (MatchClass.IDENTICAL, MatchClass.PENDING):
         return MatchClass.HELD if own is not None else found
     is_new_version = own is not None and found is not MatchClass.CHECKSUM and own.version.same_as(source.version)
@@ -270,8 +271,8 @@ def _last_seen(vanished: FixityRecord | None, own: FixityRecord | None) -> Fixit
     return None
 
 
-def _class(right: FixityRecord, other: FixityRecord | None, expected_ns: int) -> MatchClass:
-    """Compare ``other`` with the version that it should be."""
+def class_of(right: FixityRecord, other: FixityRecord | None, expected_ns: int) -> MatchClass:
+    """Compare ``other`` with the version that it should be; what is newer than ``expected_ns`` is on its way."""
     is_young = right.version.mtime_ns > expected_ns
     if other is None:
         return MatchClass.PENDING if is_young else MatchClass.MISSING

@@ -96,6 +96,11 @@ class DayRecords:
         self._db = db
         self._writing = writing
 
+    def with_files(self, stream: str) -> set[date]:
+        """Return the days of which a file is recorded."""
+        rows = self._db.execute("SELECT DISTINCT day FROM file WHERE stream = ?", (stream,))
+        return {date.fromisoformat(day) for (day,) in rows}
+
     def changed(self, stream: str) -> set[date]:
         """Return the days of which a row has changed since their manifest files were written."""
         rows = self._db.execute(

@@ -15,6 +15,7 @@ from datetime import date
 from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.proved_files import ProvedFiles
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import GuardDecision
 from aurora_platform.errors import EvidenceError
@@ -35,8 +36,7 @@ class StreamGuard:
         self._records = records
         self._stream = stream
         self._finalizations = records.finalizations(stream)
-        self._proved: dict[date, dict[str, FixityRecord] | str] = {}
-        self._read_mtimes: dict[date, int] = {}
+        self._proved = ProvedFiles(self._finalizations)
 
     @property
     def archive(self) -> str:
@@ -54,7 +54,7 @@ class StreamGuard:
         items = list(items)
         days = self._finalized_days(items)
         for item in items:
-            proved = self._read_proved(days.get(item.remote_path, item.day))
+            proved = self._proved.of(days.get(item.remote_path, item.day))
             if isinstance(proved, str):
                 decision.held.append((item, proved))
             else:
@@ -105,22 +105,6 @@ class StreamGuard:
 
     def _path(self, item: Item) -> str:
         return item.remote_path.removeprefix(f"{self._finalizations.archive_root}/")
-
-    def _read_proved(self, day: date | None) -> dict[str, FixityRecord] | str:
-        """Return the finalized files of a day by path, or the read error; reads again when the file has changed."""
-        try:
-            mtime_ns = None if day is None else self._finalizations.file(day).lstat().st_mtime_ns
-        except OSError:
-            mtime_ns = None
-        if day is None or mtime_ns is None:
-            return {}
-        if self._read_mtimes.get(day) != mtime_ns:
-            try:
-                self._proved[day] = self._finalizations.proved(day)
-            except EvidenceError as error:
-                self._proved[day] = str(error)
-            self._read_mtimes[day] = mtime_ns
-        return self._proved[day]
 
 
 def _why_not(

@@ -5,6 +5,9 @@ the sub-directories, and the name and checksum of the day's manifest beside it. 
 archive no longer has a proved file, the same file has ``complete: false`` and the reason, until the day is complete
 again. It is never deleted, neither local nor in the archive: readers of the archive check ``complete``. Each revision
 has a manifest of its own name, so a finalization never stands beside a manifest of another revision.
+
+Products have the same files, below the name of their collection. Those without a day are in one list of their own:
+``list_<collection>_finalized.yaml``.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +28,7 @@ from aurora_platform.archive import manifest
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
-from aurora_platform.layout import ManifestLayout
+from aurora_platform.layout import OWN_LIST, FinalizedKey, ManifestLayout
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
@@ -38,7 +42,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Finalization:
-    """The finalization of one day, as read from its file."""
+    """The finalization of one day, or of a list of its own, as read from its file."""
 
     complete: bool
     manifest_sha256: str
@@ -52,7 +56,7 @@ class Finalization:
 
 
 class Finalizations:
-    """The finalizations of one stream."""
+    """The finalizations of one stream, or of one collection of products."""
 
     def __init__(self, layout: ManifestLayout, stream: str, instance: str, archive_root: str, staging: Staging) -> None:
         """``archive_root`` is the stream's directory in the archive; the paths in the manifests are relative to it."""
@@ -63,13 +67,21 @@ class Finalizations:
         self.archive_root = archive_root
         self.staging = staging
 
-    def file(self, day: date) -> Path:
+    def file(self, day: FinalizedKey) -> Path:
         return self.layout.finalization(self.stream, day)
 
-    def manifest(self, day: date, revision: int) -> Path:
+    def all_keys(self) -> Iterator[FinalizedKey]:
+        """Yield the days that have a finalization, and the own list of a collection, in the order of the names."""
+        end = f"_{self.stream}_finalized.yaml"
+        for file in sorted(self.directory.glob(f"*{end}")):
+            key = file.name.removesuffix(end)
+            with suppress(ValueError):  # not of ours
+                yield OWN_LIST if key == OWN_LIST else date.fromisoformat(key)
+
+    def manifest(self, day: FinalizedKey, revision: int) -> Path:
         return self.layout.manifest(self.stream, day, revision)
 
-    def read(self, day: date) -> Finalization | None:
+    def read(self, day: FinalizedKey) -> Finalization | None:
         """Read the finalization of a day; None without one; :class:`EvidenceError` where it cannot be read."""
         try:
             with self.file(day).open("rb") as file:
@@ -91,7 +103,7 @@ class Finalizations:
                 "or move it away, and verify the day again."
             ) from None
 
-    def files(self, day: date) -> list[Path]:
+    def files(self, day: FinalizedKey) -> list[Path]:
         """Return the files to copy to the archive: the manifest first, then the finalization that names it."""
         finalization = self.read(day)
         if finalization is None:
@@ -100,7 +112,7 @@ class Finalizations:
             raise self._manifest_error(day, finalization)
         return [self.manifest(day, finalization.revision), self.file(day)]
 
-    def proved(self, day: date) -> dict[str, FixityRecord]:
+    def proved(self, day: FinalizedKey) -> dict[str, FixityRecord]:
         """Return the files that were proved in the archive when the day was last complete."""
         finalization = self.read(day)
         if finalization is None:
@@ -114,14 +126,14 @@ class Finalizations:
         except _DAMAGE as error:
             raise self._manifest_error(day, finalization, _in_one_line(error)) from None
 
-    def _manifest_error(self, day: date, finalization: Finalization, why: str = "") -> EvidenceError:
+    def _manifest_error(self, day: FinalizedKey, finalization: Finalization, why: str = "") -> EvidenceError:
         return EvidenceError(
             f"{self.manifest(day, finalization.revision)}: not the manifest that {self.file(day).name} was written for"
             f"{f' ({why})' if why else ''}. Replace it with the archive's copy, or move both files away, and verify "
             "the day again."
         )
 
-    def fingerprint(self, day: date) -> str:
+    def fingerprint(self, day: FinalizedKey) -> str:
         """Return a SHA-256 over the bytes of a day's finalization and of its manifest; empty without one.
 
         It is equal only as long as both files are. No file is parsed: a damaged one has another fingerprint.
@@ -135,7 +147,10 @@ class Finalizations:
             return ""
 
     def complete(
-        self, day: date, files: Iterable[tuple[str, FixityRecord]], lost: Iterable[tuple[str, FixityRecord]] = ()
+        self,
+        day: FinalizedKey,
+        files: Iterable[tuple[str, FixityRecord]],
+        lost: Iterable[tuple[str, FixityRecord]] = (),
     ) -> bool:
         """Publish that a day is complete; returns whether that changed anything.
 
@@ -154,7 +169,7 @@ class Finalizations:
             publish_file(staged / "manifest", self.manifest(day, revision))
             data = {
                 "stream": self.stream,
-                "day": day.isoformat(),
+                **({"day": day.isoformat()} if isinstance(day, date) else {}),
                 "complete": True,
                 "files": count,
                 **({"lost": len(gone)} if gone else {}),
@@ -170,7 +185,7 @@ class Finalizations:
             self._publish(staged, day, data)
         return True
 
-    def withdraw(self, day: date, why: str) -> bool:
+    def withdraw(self, day: FinalizedKey, why: str) -> bool:
         """Publish that a day is not complete any more; returns whether that changed anything."""
         earlier = self.read(day)
         if earlier is None or not earlier.complete:
@@ -181,7 +196,7 @@ class Finalizations:
             self._publish(staged, day, data | {"complete": False, "why": why, "withdrawn_at": _now()})
         return True
 
-    def _publish(self, staged: Path, day: date, data: dict[str, Any]) -> None:
+    def _publish(self, staged: Path, day: FinalizedKey, data: dict[str, Any]) -> None:
         path = staged / "finalization"
         path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         publish_file(path, self.file(day))

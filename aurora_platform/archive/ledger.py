@@ -146,6 +146,16 @@ class Ledger(Database):
         wanted = None if days is None else set(days)
         return [item for item in items if wanted is None or item.day in wanted]
 
+    def items(self, archive: str, group: str) -> Iterator[Item]:
+        """Yield every file of a group, whatever its state, in the order of the remote paths."""
+        rows = self._db.execute(
+            "SELECT local_path, remote_path, size, mtime_ns, day FROM file WHERE archive = ? AND file_group = ?"
+            " ORDER BY remote_path",
+            (archive, group),
+        )
+        for local_path, remote_path, size, mtime, day in rows:
+            yield Item(local_path, remote_path, FileVersion(size, mtime), day and date.fromisoformat(day))
+
     def first_to_send(self, archive: str, group: str) -> list[Item]:
         """Return one queued file per day that has queued files."""
         rows = self._db.execute(

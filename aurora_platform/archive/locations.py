@@ -15,14 +15,25 @@ _LOG = logging.getLogger("aurora.archive")
 
 def places_of(site: Site, name: str, connections: Connections) -> dict[Side, Sequence[Place]]:
     """Return the places of a stream's files; those of the archive in the site's order of preference."""
-    stream, archive = site.streams[name], site.archive
-    assert archive is not None  # only sites with an archive verify
+    stream = site.streams[name]
+    assert site.archive is not None  # only sites with an archive verify
     source_host = site.hosts[stream.host]
     return {
         "source": [_place(connections, source_host, stream.host, stream.path)],
-        "local": [_place(connections, _LOCAL, "here", str(site.paths.raw), stream.raw)],
-        "gws": [_place(connections, host, host.report_name, archive.raw, stream.raw) for host in archive.hosts],
+        "local": [local_access(connections, str(site.paths.raw), stream.raw)],
+        "gws": archive_access(site, connections, site.archive.raw, stream.raw),
     }
+
+
+def local_access(connections: Connections, root: str, below: str = "") -> Place:
+    """Return a directory of this machine as a place."""
+    return _place(connections, _LOCAL, "here", root, below)
+
+
+def archive_access(site: Site, connections: Connections, root: str, below: str = "") -> list[Place]:
+    """Return a directory of the archive as a place, by each of its hosts."""
+    assert site.archive is not None  # only sites with an archive verify
+    return [_place(connections, host, host.report_name, root, below) for host in site.archive.hosts]
 
 
 def _place(connections: Connections, host: Host, default_name: str, root: str, prefix: str = "") -> Place:

@@ -14,7 +14,9 @@ from pathlib import Path
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.product_guard import ProductGuard
 from aurora_platform.archive.selection import (
+    SelectionCounts,
     catalog_item,
     core_items,
     raw_items,
@@ -35,6 +37,7 @@ from aurora_platform.layout import (
     WXCAM,
     WXCAM_PRODUCTS,
     ArchiveLayout,
+    FinalizedKey,
     Layout,
     finalization_groups,
     raw_group,
@@ -67,10 +70,10 @@ class Pushing:
         return self._push(TransferRequest(lane, outgoing, offers, set(days), refused=refused, guard=guard))
 
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
-        """Push the camera's videos and thumbnails of some UTC days, its newest videos, and its catalogue."""
-        refused, left_out = Count(), Count()
+        """Push the camera's products of some UTC days, those without a day, and its catalogue."""
+        counts = SelectionCounts()
         camera, destination = Layout.of(self.site).camera, self.archive.products
-        items = list(wxcam_items(camera.products, destination, set(days), refused, left_out))
+        items = list(wxcam_items(camera.products, destination, set(days), counts))
         if (catalog := catalog_item(camera.catalog, destination, self.archive.name, self.ledger)) is not None:
             items.append(catalog)
         return self._push(
@@ -80,23 +83,35 @@ class Pushing:
                 {WXCAM_PRODUCTS: items},
                 set(days),
                 databases=frozenset({str(camera.catalog)}),
-                refused=refused,
-                left_out=left_out,
+                guard=ProductGuard(Records(self.site), [WXCAM_PRODUCTS]),
+                refused=counts.refused,
+                left_out=counts.left_out,
+                empty_directories=counts.empty_directories,
             )
         )
 
     def core_products(self) -> PushReport:
         """Push all products except the camera's, and the files that other programs registered."""
-        refused, left_out = Count(), Count()
+        counts = SelectionCounts()
         registered = self.ledger.to_send(self.archive.name, REGISTERED)
         offers = {
-            CORE_PRODUCTS: list(core_items(self.site, self.archive.products, refused, left_out)),
+            CORE_PRODUCTS: list(core_items(self.site, self.archive.products, counts)),
             REGISTERED: registered_items(registered),
         }
         outgoing = self.site.paths.products / OUTGOING
         closed = tuple(f"{self.archive.raw.rstrip('/')}/{stream.raw}" for stream in self.site.streams.values())
         return self._push(
-            TransferRequest("core", outgoing, offers, in_place=True, closed=closed, refused=refused, left_out=left_out)
+            TransferRequest(
+                "core",
+                outgoing,
+                offers,
+                in_place=True,
+                closed=closed,
+                guard=ProductGuard(Records(self.site), [CORE_PRODUCTS, REGISTERED]),
+                refused=counts.refused,
+                left_out=counts.left_out,
+                empty_directories=counts.empty_directories,
+            )
         )
 
     def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
@@ -115,6 +130,24 @@ class Pushing:
         outgoing = self.site.paths.raw / OUTGOING
         return self._push(TransferRequest(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard))
 
+    def exact_products(self, collection: str, lane: str, items: Sequence[Item]) -> PushReport:
+        """Push exactly these files of a collection, whatever the ledger says of them."""
+        camera = Layout.of(self.site).camera
+        only = frozenset(item.remote_path for item in items)
+        self.ledger.offer(self.archive.name, collection, items)
+        self.ledger.requeue(self.archive.name, only)
+        products = camera.products if collection == WXCAM_PRODUCTS else self.site.paths.products
+        request = TransferRequest(
+            lane,
+            products / OUTGOING,
+            {collection: items},
+            only=only,
+            in_place=collection != WXCAM_PRODUCTS,
+            databases=frozenset({str(camera.catalog)}),
+            guard=ProductGuard(Records(self.site), [collection]),
+        )
+        return self._push(request)
+
     def _push(self, request: TransferRequest) -> PushReport:
         return push(
             request,
@@ -127,8 +160,8 @@ class Pushing:
         )
 
 
-def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequence[date]) -> list[PushReport]:
-    """Copy the finalizations of some days of a stream to the archive: each manifest before the finalization naming it.
+def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequence[FinalizedKey]) -> list[PushReport]:
+    """Copy finalizations of a stream or a collection to the archive: each manifest before the finalization naming it.
 
     Raises
     ------
@@ -147,7 +180,7 @@ def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequ
     return [pushing.files(group, files) for group, files in zip(groups, (manifests, statements), strict=True) if files]
 
 
-def _files(finalizations: Finalizations, day: date) -> Sequence[Path]:
+def _files(finalizations: Finalizations, day: FinalizedKey) -> Sequence[Path]:
     try:
         return finalizations.files(day)
     except EvidenceError:  # the error of one day: its verification reported it, and the other days go on

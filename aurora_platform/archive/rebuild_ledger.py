@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.selection import catalog_item, core_items, raw_items, wxcam_items
+from aurora_platform.archive.selection import SelectionCounts, catalog_item, core_items, raw_items, wxcam_items
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import ArchiveError, HostError
@@ -36,17 +36,15 @@ def rebuild(site: Site, archive: Archive, ledger: Ledger, sources: Sequence[Sour
         items = list(raw_items(stream, Layout.of(site).raw_root(name), archive.raw, days, Count()))
         listed = _list(sources, archive.raw, stream.raw, {item.remote_path for item in items})
         yield raw_group(name), len(items), ledger.rebuild(archive.name, raw_group(name), items, listed)
-    for group, items in _products(site, archive, ledger, today):
+    for group, items in _products(site, archive, ledger):
         listed = _list(sources, archive.products, "", {item.remote_path for item in items})
         yield group, len(items), ledger.rebuild(archive.name, group, items, listed)
 
 
-def _products(site: Site, archive: Archive, ledger: Ledger, today: date) -> Iterator[tuple[str, list[Item]]]:
-    yield CORE_PRODUCTS, list(core_items(site, archive.products, Count()))
+def _products(site: Site, archive: Archive, ledger: Ledger) -> Iterator[tuple[str, list[Item]]]:
+    yield CORE_PRODUCTS, list(core_items(site, archive.products, SelectionCounts()))
     if WXCAM in site.streams:
-        start = site.streams[WXCAM].start
-        days = {start + timedelta(days=n) for n in range((today - start).days + 1)}
-        items = list(wxcam_items(Layout.of(site).camera.products, archive.products, days, Count()))
+        items = list(wxcam_items(Layout.of(site).camera.products, archive.products, None, SelectionCounts()))
         catalog = catalog_item(Layout.of(site).camera.catalog, archive.products, archive.name, ledger)
         yield WXCAM_PRODUCTS, items + ([catalog] if catalog else [])
 

@@ -1,8 +1,8 @@
 """Selects the files for the archive and their destinations: raw files of a stream, camera products, other products.
 
 Only regular files with valid names are selected; other entries are counted as refused, with their names. Names that
-begin with a dot are selected too: a Zarr v2 store keeps its metadata in such files. Two kinds are left out and counted:
-the platform's own work files at the root of a product tree, and files that are not products.
+begin with a dot are selected too: a Zarr v2 store keeps its metadata in such files. Left out are only the platform's
+own names at the root of a product tree; they are counted, as are empty directories, which no transfer makes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -21,14 +21,16 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.fs.versions import DIRECTORY, FileVersion
 from aurora_platform.layout import (
     CATALOG,
-    INCOMING,
-    LATEST_MP4,
+    CLIPS,
+    CORE_PRODUCTS,
     OPS_MONITOR,
-    OUTGOING,
+    OUR_DIRECTORIES,
     STAGING,
     THUMBNAILS,
     VIDEOS,
     WXCAM,
+    WXCAM_PRODUCTS,
+    CameraLayout,
     compact,
 )
 from aurora_platform.streams.classify import Classifier, Directories, why_unusable
@@ -36,12 +38,25 @@ from aurora_platform.text import Count
 from aurora_platform.transport.listing import ListedEntry, LocalSource
 from aurora_platform.transport.name_store import NameStore
 
-_CATALOG_FILES = tuple(f"{CATALOG}{end}" for end in ("", "-wal", "-shm"))
-# The platform's own directories at the root of a product tree: staged files, local and in the archive, and the upload
-# trees of pushes. The health files are staged beside themselves.
-_OURS = frozenset({STAGING, OUTGOING, INCOMING})
-_OURS_BELOW = tuple(f"{OPS_MONITOR}/{part}/{STAGING}/".encode() for part in ("health", "alerts"))
-_PRODUCTS = {VIDEOS: re.compile(r"[0-9]{8}\.mp4|latest\.mp4"), THUMBNAILS: re.compile("[0-9]{8}")}
+# The platform's own names at the root of the camera's products. The archive has the images that the pixels are made of.
+_OURS_OF_CAMERA = OUR_DIRECTORIES | {CLIPS, CameraLayout(Path(), Path()).store.name, f"{CATALOG}-wal", f"{CATALOG}-shm"}
+# The health files are staged beside themselves.
+_OURS_BELOW = tuple(f"{OPS_MONITOR}/{part}/{STAGING}/" for part in ("health", "alerts"))
+_DATED = {VIDEOS: re.compile(r"([0-9]{8})\.mp4"), THUMBNAILS: re.compile("([0-9]{8})")}
+
+
+@dataclass
+class SelectionCounts:
+    """What a selection of products does not copy, with the first names."""
+
+    refused: Count = field(default_factory=Count)
+    """Entries that may not be copied: links, special files, names that are not valid, unreadable directories."""
+    left_out: Count = field(default_factory=Count)
+    """The platform's own entries, which the archive does not need."""
+    empty_directories: Count = field(default_factory=Count)
+    """Directories without any entry: the archive has files and their directories only."""
+    unreadable: Count = field(default_factory=Count)
+    """The refused directories that could not be read: their files are unknown."""
 
 
 def raw_items(
@@ -84,62 +99,81 @@ def raw_items(
 
 
 def wxcam_items(
-    products: Path, archive_products: str, days: Collection[date], refused: Count, left_out: Count | None = None
+    products: Path, archive_products: str, days: Collection[date] | None, counts: SelectionCounts
 ) -> Iterator[Item]:
-    """Yield the videos and thumbnails of some UTC days, and the newest video of each camera, which has no day.
+    """Yield the camera's products of some UTC days (None: of all days), and those without a day.
 
-    ``products`` is the camera's own directory, ``archive_products`` that of all products in the archive. ``left_out``
-    counts the entries that are not copied: the pixels, for example, or files of another program.
+    Videos and thumbnails have a day. Everything else in its directory has none: the newest video of each camera, and
+    files of other programs. The catalogue is :func:`catalog_item`. ``products`` is the camera's own directory,
+    ``archive_products`` that of all products in the archive.
     """
-    names = {compact(day) for day in days}
-    below = [f"{VIDEOS}/{camera}/{LATEST_MP4}" for camera in _directories(products / VIDEOS)]
-    below += [f"{VIDEOS}/{camera}/{name}.mp4" for camera in _directories(products / VIDEOS) for name in sorted(names)]
-    below += [
-        f"{THUMBNAILS}/{camera}/{name}" for camera in _directories(products / THUMBNAILS) for name in sorted(names)
-    ]
-    if left_out is not None:
-        for name in _other_entries(products):
-            left_out.add(name)
-    for entry, path in _products(products, below, refused):
-        yield _item(entry, products, f"{archive_products}/{WXCAM}", _day_of(path))
+    below = list(_camera_entries(products, None if days is None else {compact(day) for day in days}, counts))
+    for entry, path in _products(products, below, counts):
+        yield _item(entry, products, f"{archive_products}/{WXCAM}", camera_product_day(path))
 
 
-def _other_entries(products: Path) -> Iterator[str]:
-    """Yield the entries of the camera's product directories whose names are not of products that are copied."""
-    yield from (name for name in _names(products) if name not in {*_PRODUCTS, *_CATALOG_FILES})
-    for kind, pattern in _PRODUCTS.items():
-        for camera in _names(products / kind):
-            directory = products / kind / camera
-            if directory.is_symlink() or not directory.is_dir():
-                yield f"{kind}/{camera}"
-            else:
-                yield from (f"{kind}/{camera}/{name}" for name in _names(directory) if not pattern.fullmatch(name))
+def _camera_entries(products: Path, names: Collection[str] | None, counts: SelectionCounts) -> Iterator[str]:
+    """Yield what to list: entries without a day, and those of the days with these names (None: of all)."""
+    for name in _names(products):
+        if name in _OURS_OF_CAMERA:
+            counts.left_out.add(name)
+        elif name in _DATED and _is_directory(products / name):
+            yield from _dated_entries(products, name, names)
+        elif name != CATALOG:
+            yield name
 
 
-def _day_of(path: str) -> date | None:
-    name = path.split("/")[2].partition(".")[0]
-    return None if name == LATEST_MP4.partition(".")[0] else datetime.strptime(name, "%Y%m%d").date()  # noqa: DTZ007
+def _dated_entries(products: Path, kind: str, names: Collection[str] | None) -> Iterator[str]:
+    cameras = _names(products / kind)
+    if names is None or not cameras:
+        yield kind
+        return
+    for camera in cameras:
+        found = _names(products / kind / camera) if _is_directory(products / kind / camera) else []
+        paths = (f"{kind}/{camera}/{name}" for name in found)
+        yield from (path for path in paths if (day := camera_product_day(path)) is None or compact(day) in names)
+        if not found:  # a file, a link, or an empty directory
+            yield f"{kind}/{camera}"
 
 
-def core_items(site: Site, archive_products: str, refused: Count, left_out: Count | None = None) -> Iterator[Item]:
+def camera_product_day(path: str) -> date | None:
+    """Return the UTC day of a product of the camera, by its path in the camera's directory; None where it has none."""
+    kind, _, rest = path.partition("/")
+    name = rest.split("/")[1:2]
+    match = _DATED[kind].fullmatch(name[0]) if kind in _DATED and name else None
+    try:
+        return None if match is None else datetime.strptime(match[1], "%Y%m%d").date()  # noqa: DTZ007
+    except ValueError:  # eight digits that are no day
+        return None
+
+
+def core_items(site: Site, archive_products: str, counts: SelectionCounts) -> Iterator[Item]:
     """Yield all products except the camera's: every other file in ``paths.products``.
 
-    ``left_out`` counts the names at its root that are not copied: the platform's own directories, and the camera's
-    directory where the site has no camera stream, so that no push copies it.
+    Left out are the platform's own directories, and the camera's directory where the site has no camera stream, so that
+    no push copies it.
     """
     root = site.paths.products
-    left_out = Count() if left_out is None else left_out
     below = []
     for name in _names(root):
-        if name in _OURS or (name == WXCAM and WXCAM not in site.streams):
-            left_out.add(name)
+        if name in OUR_DIRECTORIES or (name == WXCAM and WXCAM not in site.streams):
+            counts.left_out.add(name)
         elif name != WXCAM:
             below.append(name)
-    for entry, path in _products(root, below, refused):
-        if entry.path.startswith(_OURS_BELOW):
-            left_out.add(path)
+    for entry, path in _products(root, below, counts):
+        if path.startswith(_OURS_BELOW):
+            counts.left_out.add(path)
         else:
             yield _item(entry, root, archive_products, None)
+
+
+def collection_of(path: str, streams: Collection[str]) -> str | None:
+    """Return the collection that has a file of ``paths.products``, by its relative path; None where it is left out."""
+    first, _, rest = path.partition("/")
+    if first == WXCAM:
+        is_left_out = WXCAM not in streams or rest.partition("/")[0] in _OURS_OF_CAMERA
+        return None if is_left_out else WXCAM_PRODUCTS
+    return None if first in OUR_DIRECTORIES or path.startswith(_OURS_BELOW) else CORE_PRODUCTS
 
 
 def catalog_item(catalog: Path, archive_products: str, archive: str, ledger: Ledger) -> Item | None:
@@ -172,23 +206,29 @@ def registered_items(queued: Sequence[Item]) -> list[Item]:
     return items
 
 
-def _products(root: Path, below: Sequence[str], refused: Count) -> Iterator[tuple[ListedEntry, str]]:
+def _products(root: Path, below: Sequence[str], counts: SelectionCounts) -> Iterator[tuple[ListedEntry, str]]:
     """Yield the files below some entries of a product directory, with their relative paths."""
     if not below or not root.is_dir():  # without entries, a listing would have the whole directory
         return
     listing = LocalSource().list(str(root), below)
+    empty = dict[bytes, None]()  # in the order of the listing, which has each directory before its entries
     for entry in listing.entries:
+        empty.pop(entry.path.rpartition(b"/")[0], None)
         if entry.kind == DIRECTORY:
-            continue
-        if why_unusable(entry) is not None:
-            refused.add(entry.path)
-            continue
-        yield entry, entry.path.decode()
-    _count_unreadable(listing.unreadable, refused)
+            empty[entry.path] = None
+        elif why_unusable(entry) is not None:
+            counts.refused.add(entry.path)
+        else:
+            yield entry, entry.path.decode()
+    for path in empty:
+        is_ours = f"{os.fsdecode(path)}/".startswith(_OURS_BELOW)
+        (counts.left_out if is_ours else counts.empty_directories).add(path)
+    _count_unreadable(listing.unreadable, counts.refused)
+    _count_unreadable(listing.unreadable, counts.unreadable)
 
 
-def _directories(root: Path) -> list[str]:
-    return [name for name in _names(root) if (root / name).is_dir() and not (root / name).is_symlink()]
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _names(root: Path) -> list[str]:

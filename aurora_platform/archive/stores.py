@@ -15,7 +15,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.layout import ArchiveLayout, Layout, Side, open_state, verify_lock
+from aurora_platform.layout import COLLECTIONS, ArchiveLayout, Layout, Side, open_state, verify_lock
 
 _HISTORY_EVERY = timedelta(minutes=10)
 
@@ -47,7 +47,12 @@ class Records:
         return Evidence(self.layout.fixity)
 
     def finalizations(self, stream: str) -> Finalizations:
-        archive_root = ArchiveLayout.of(self.archive).raw_root(self.site.streams[stream])
+        """The finalizations of a stream, or of a collection of products."""
+        layout = ArchiveLayout.of(self.archive)
+        if stream in COLLECTIONS:
+            archive_root = layout.collection_root(stream)
+        else:
+            archive_root = layout.raw_root(self.site.streams[stream])
         return Finalizations(self.layout.finalizations, stream, self.site.name, archive_root, self.staging)
 
     def publication(self) -> Publication:

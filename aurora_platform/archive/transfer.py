@@ -60,7 +60,9 @@ class TransferRequest:
     refused: Count = field(default_factory=Count)
     """Entries that were found and may not be copied."""
     left_out: Count = field(default_factory=Count)
-    """Entries that are not products, such as our own staged files; the archive does not need them."""
+    """The platform's own entries, such as staged files; the archive does not need them."""
+    empty_directories: Count = field(default_factory=Count)
+    """Directories without any entry, which no transfer makes."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class PushReport:
     kept_in: Annotated[tuple[str, ...], Show("replaced_kept_in", rare=True)]
     """The directories in the archive that keep replaced versions."""
     left_out: Annotated[Count, RARE]
-    """Entries that are not products and were left out; ``seen`` does not include them."""
+    """The platform's own entries, which were left out; ``seen`` does not include them."""
     notes: Annotated[tuple[str, ...], RARE]
     literal_bytes: int = 0
     matched_bytes: int = 0
@@ -100,6 +102,8 @@ class PushReport:
     """Files of which the archive has other bytes, by this machine's own reading."""
     read_back_failed: Annotated[Count, RARE] = field(default_factory=Count)
     """Samples that could not be fetched, each with the error."""
+    empty_directories: Annotated[Count, RARE] = field(default_factory=Count)
+    """Directories without any entry; the archive has files and their directories only."""
 
     @classmethod
     def sum_of(cls, reports: Sequence[PushReport]) -> PushReport:
@@ -114,7 +118,7 @@ class PushReport:
             name: Count.sum_of(getattr(report, name) for report in reports)
             for name in (
                 *("unsettled", "failed", "parked", "refused", "held", "replaced", "left_out"),
-                *("read_back_wrong", "read_back_failed"),
+                *("read_back_wrong", "read_back_failed", "empty_directories"),
             )
         }
         return cls(

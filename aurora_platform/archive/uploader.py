@@ -375,6 +375,7 @@ class _Push:
                 replaced=self.replacing.replaced,
                 kept_in=tuple(self.replacing.kept_in),
                 left_out=self.request.left_out,
+                empty_directories=self.request.empty_directories,
                 read_back=self.read_back.files,
                 read_back_bytes=self.read_back.bytes,
                 read_back_wrong=self.read_back.wrong,

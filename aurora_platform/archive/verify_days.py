@@ -58,14 +58,17 @@ class Place:
     transfer: Transfer | None = None
     """Fetches files of the place; None where nobody has to."""
 
-    def list(self, directories: Sequence[str], named: Sequence[str] = ()) -> Listing:
-        """List the stream's files below the root, relative to the stream's own directory."""
+    def list(self, directories: Sequence[str], named: Sequence[str] = (), without: Sequence[str] = ()) -> Listing:
+        """List the files below the root, relative to the stream's own directory; ``without`` patterns of paths."""
         if not self.below:
-            return self.source.list(self.root, directories, named=named)
+            return self.source.list(self.root, directories, without, named)
         prefix = f"{self.below}/"
         # With a trailing slash: the directory may be a symlink to another disk.
         listing = self.source.list(
-            self.root, [prefix + directory for directory in directories] or [prefix], named=named
+            self.root,
+            [prefix + directory for directory in directories] or [prefix],
+            [prefix + pattern for pattern in without],
+            named,
         )
         return replace(listing, entries=_below(listing.entries, prefix.encode()))
 

@@ -31,7 +31,7 @@ from aurora_platform.config.types import (
     resolved,
 )
 from aurora_platform.errors import SiteError
-from aurora_platform.layout import ArchiveLayout
+from aurora_platform.layout import COLLECTIONS, PRODUCTS, ArchiveLayout
 from aurora_platform.text import counted
 
 DEFAULT_SITE = DEMO_SITE
@@ -96,6 +96,13 @@ class Site(Settings):
             if stream.host not in self.hosts:
                 hosts = ", ".join(self.hosts)
                 raise ValueError(f"streams.{name}.host: {stream.host!r} is not one of hosts ({hosts})")
+        return self
+
+    @model_validator(mode="after")
+    def _streams_have_names_of_their_own(self) -> Self:
+        for name in (*COLLECTIONS, PRODUCTS):
+            if name in self.streams:
+                raise ValueError(f"streams.{name}: Aurora's own proofs of products have this name; choose another one")
         return self
 
     @model_validator(mode="after")

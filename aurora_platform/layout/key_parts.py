@@ -2,7 +2,14 @@
 
 from typing import Literal, NamedTuple
 
-from aurora_platform.layout.keys import CORE_PRODUCTS_KEY, RESTORE_DRILL_KEY, RETENTION_KEY, WXCAM, WXCAM_PRODUCTS
+from aurora_platform.layout.keys import (
+    CORE_PRODUCTS_KEY,
+    PRODUCTS,
+    RESTORE_DRILL_KEY,
+    RETENTION_KEY,
+    WXCAM,
+    WXCAM_PRODUCTS,
+)
 
 Part = Literal["mirror", "cameras", "archive", "health"]
 
@@ -34,6 +41,8 @@ def parts_of(key: str) -> KeyParts:
             return KeyParts("archive", kind, WXCAM)
         case ["gws", kind] if f"gws/{kind}" in (CORE_PRODUCTS_KEY, RESTORE_DRILL_KEY, RETENTION_KEY):
             return KeyParts("archive", kind)
+        case ["manifests", kind] if kind == PRODUCTS:
+            return KeyParts("archive", "product_manifests")
         case ["manifests" as kind, stream]:
             return KeyParts("archive", kind, stream)
         case ["ops", kind]:

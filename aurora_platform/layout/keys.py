@@ -3,6 +3,7 @@
 Asset keys are strings with slashes; :mod:`aurora_assets.asset_keys` turns them into Dagster's asset keys.
 """
 
+from datetime import date
 from typing import Literal
 
 WXCAM = "wxcam"
@@ -22,10 +23,18 @@ IS_FRESH, NOTHING_IS_RED = "is_fresh", "nothing_is_red"
 CORE_PRODUCTS, WXCAM_PRODUCTS, EVIDENCE = "core_products", "wxcam_products", "evidence"
 REGISTERED = "registered"
 """Files that other systems registered in the ledger."""
+COLLECTIONS = (CORE_PRODUCTS, WXCAM_PRODUCTS, REGISTERED)
+"""What is archived besides the streams. Each is proved as a stream is, and no stream may have such a name."""
+PRODUCTS = "products"
+OWN_LIST: Literal["list"] = "list"
+"""Stands for the day in the names of the finalization of files that belong to no UTC day."""
+FinalizedKey = date | Literal["list"]
+"""What a finalization is about: a UTC day, or the files without a day (:data:`OWN_LIST`)."""
 
 CORE_PRODUCTS_KEY, WXCAM_PRODUCTS_KEY = f"gws/{CORE_PRODUCTS}", f"gws/{WXCAM_PRODUCTS}"
 
 RESTORE_DRILL_KEY, RETENTION_KEY = "gws/restore_drill", "gws/retention"
+PRODUCT_MANIFESTS_KEY = f"manifests/{PRODUCTS}"
 
 Side = Literal["source", "local", "gws"]
 SIDES: tuple[Side, ...] = ("source", "local", "gws")
@@ -73,6 +82,11 @@ def raw_group(stream: str) -> str:
 def finalization_groups(stream: str) -> tuple[str, str]:
     """The ledger's groups of the manifests and of the finalizations of a stream; copied in this order."""
     return f"{EVIDENCE}/{stream}/manifests", f"{EVIDENCE}/{stream}/words"
+
+
+def evidence_name(collection: str) -> str:
+    """The name of a collection of products in the evidence, where no stream can have it."""
+    return f"{PRODUCTS}:{collection}"
 
 
 def verify_lock(stream: str) -> str:

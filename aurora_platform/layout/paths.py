@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from aurora_platform.layout.keys import WXCAM, Side
+from aurora_platform.layout.keys import CORE_PRODUCTS, WXCAM, WXCAM_PRODUCTS, FinalizedKey, Side
 
 # Working directories of Aurora, below a root or beside the files that they are for.
 INCOMING = ".incoming"
@@ -19,7 +19,7 @@ INCOMING = ".incoming"
 OUTGOING = ".outgoing"
 """Upload trees, one per lane."""
 QUARANTINE = ".quarantine"
-"""Below the raw root: files that differ from the source and the archive. Nothing in it is deleted."""
+"""Below the raw root and that of the products: files that a repair has moved away. Nothing in it is deleted."""
 STAGING = ".staging"
 """Incomplete products."""
 CLIPS = ".clips"
@@ -143,6 +143,10 @@ class Layout:
         return self.raw / QUARANTINE
 
     @property
+    def product_quarantine(self) -> Path:
+        return self.products / QUARANTINE
+
+    @property
     def camera(self) -> CameraLayout:
         """The sky camera; without such a stream in the site there are no raw files of it."""
         return CameraLayout(self.raw / self.streams.get(WXCAM, WXCAM), self.products / WXCAM)
@@ -236,10 +240,10 @@ class ManifestLayout:
         """The finalizations of a stream."""
         return self.root / "finalized" / stream
 
-    def finalization(self, stream: str, day: date) -> Path:
+    def finalization(self, stream: str, day: FinalizedKey) -> Path:
         return self.finalized(stream) / f"{day}_{stream}_finalized.yaml"
 
-    def manifest(self, stream: str, day: date, revision: int) -> Path:
+    def manifest(self, stream: str, day: FinalizedKey, revision: int) -> Path:
         """The manifest of a revision of a finalization."""
         return self.finalized(stream) / f"{day}_{stream}_manifest_r{revision}.tsv"
 
@@ -334,6 +338,10 @@ class ArchiveLayout:
     def roots(self) -> tuple[str, ...]:
         """The directories that files are copied to."""
         return tuple(sorted({self.raw, self.products, self.manifests}))
+
+    def collection_root(self, collection: str) -> str:
+        """The directory to which the paths of a collection are relative; that of registered files is the root."""
+        return {CORE_PRODUCTS: self.products, WXCAM_PRODUCTS: self.camera_products}.get(collection, "/")
 
     def root_of(self, path: str) -> str | None:
         """The root (of :attr:`roots`) above a path, or None."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from aurora_platform import cameras
 from aurora_platform.archive.ledger import Row
 from aurora_platform.archive.readonly import ReadOnlyRecords
+from aurora_platform.archive.selection import collection_of
 from aurora_platform.cameras import recipes
 from aurora_platform.cameras.catalog import Media, day_media, day_unreadable, media_between, newest_clips, open_readonly
 from aurora_platform.cameras.filenames import epoch_ns
@@ -23,16 +23,13 @@ from aurora_platform.cameras.video_inputs import read_inputs, read_no_video_reco
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.fs.versions import FileVersion, data_version
 from aurora_platform.layout import (
+    CORE_PRODUCTS,
     DAILY_VIDEO,
     HOURLY_THUMBNAILS,
-    INCOMING,
     LATEST_VIDEO,
-    OPS_MONITOR,
-    OUTGOING,
     PIXELS,
-    STAGING,
-    THUMBNAILS,
     WXCAM,
+    WXCAM_PRODUCTS,
     ArchiveLayout,
 )
 from aurora_platform.layout.key_parts import KeyParts
@@ -127,13 +124,9 @@ def collect_file(context: Context, path: str) -> ProductFacts:
 
 
 def _copied_by(context: Context, path: str) -> str | None:
-    """The schedule that copies a file, as ``aurora_platform/archive/selection.py`` selects it; None: no schedule."""
-    first, *rest = path.split("/")
-    if first == WXCAM:
-        is_of_hours = len(rest) > 3 and rest[0] == THUMBNAILS and re.fullmatch(r"\d{8}", rest[2]) is not None
-        return WXCAM_PUSH if is_of_hours and WXCAM in context.site.streams else None
-    is_staged = first == OPS_MONITOR and rest[1:2] == [STAGING]
-    return None if is_staged or first in (STAGING, OUTGOING, INCOMING) else CORE_PUSH
+    """The schedule that copies a file; None: no schedule."""
+    collection = collection_of(path, context.site.streams)
+    return None if collection is None else {CORE_PRODUCTS: CORE_PUSH, WXCAM_PRODUCTS: WXCAM_PUSH}[collection]
 
 
 def _version_of(path: Path) -> FileVersion | None:

@@ -1,0 +1,145 @@
+"""The repair of a collection of products, for ``aurora repair``: from the archive, or to it."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from aurora_cli.console import print_line, print_table
+from aurora_cli.context import require_archive
+from aurora_platform.archive.product_proof import ProductProof
+from aurora_platform.archive.product_repair import plan_product_repair
+from aurora_platform.archive.push_plan import Pushing
+from aurora_platform.archive.repair import RepairKind, RepairStep
+from aurora_platform.archive.restore import Restoring, WantedFile
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.transfer import REPAIR
+from aurora_platform.archive.verify_products import open_proof, verify_products
+from aurora_platform.config.site import Site
+from aurora_platform.fs.atomic import Staging
+from aurora_platform.layout import OUTGOING, SIDE_NAMES, Layout, evidence_name
+from aurora_platform.mirror.publish import publish
+from aurora_platform.text import counted
+from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.protocols import ArchiveHost
+
+_LOG = logging.getLogger("aurora.repair")
+
+
+@dataclass(frozen=True)
+class ProductRepair:
+    """The repair of one collection."""
+
+    site: Site
+    name: str
+    connections: Connections
+
+    def run(self, is_applied: bool) -> int:
+        """Show what is wrong, repair it if ``is_applied``, and return how many files are still wrong."""
+        print_line(f"comparing the files of {self.name}, local and in the archive ...", "dim")
+        self._verify()
+        steps = self._plan()
+        self._show(steps, is_applied)
+        curable = [step for step in steps if step.kind is not RepairKind.NONE]
+        if not curable or not is_applied:
+            return len(steps)
+        with open_proof(self._records, self.name, self.connections) as proof:
+            proof.local_files()  # where each path is on this machine
+            self._restore(proof, [step for step in curable if step.kind is RepairKind.RESTORE])
+            self._send(proof, [step for step in curable if step.kind is RepairKind.SEND])
+            proof.evidence.forget_checksums(evidence_name(self.name), [step.path for step in curable])
+        self._verify()
+        left = self._plan()
+        for step in left:
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
+        print_line(f"repaired {len(steps) - len(left)} of {len(steps)} files", "red" if left else "green")
+        return len(left)
+
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self.site)
+
+    @cached_property
+    def _hosts(self) -> Sequence[ArchiveHost]:
+        return self.connections.archive_hosts(require_archive(self.site), _LOG)
+
+    def _verify(self) -> None:
+        report = verify_products(self._records, self.connections, self._hosts, only=[self.name])
+        for side, why in report.collections[0].errors.items():
+            raise click.ClickException(f"{SIDE_NAMES[side]} cannot be read, so no file can be proved right: {why}")
+        for why in report.collections[0].damaged.values():
+            print_line(why, "yellow")
+
+    def _plan(self) -> list[RepairStep]:
+        with open_proof(self._records, self.name, self.connections) as proof:
+            proof.local_files()
+            return list(plan_product_repair(proof))
+
+    def _show(self, steps: Sequence[RepairStep], is_applied: bool) -> None:
+        if not steps:
+            print_line(f"nothing is wrong with {self.name}", "green")
+            return
+        print_table(
+            f"{self.name}: {len(steps)} files are wrong" + ("" if is_applied else " (dry run)"),
+            ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
+            [[step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, step.why] for step in steps],
+        )
+        if not is_applied and any(step.kind is not RepairKind.NONE for step in steps):
+            print_line(f"next: aurora repair {self.name} --apply")
+
+    def _restore(self, proof: ProductProof, steps: Sequence[RepairStep]) -> None:
+        """Fetch these files from the archive, and put those that are right in the place of the local ones."""
+        restored = 0
+        staging = Staging(self.site.paths.products / OUTGOING, Layout.of(self.site).locks, self.site.limits.lock)
+        restoring = Restoring(self._hosts, staging, f"{REPAIR}{self.name}")
+        wanted = {step.path: step for step in steps if step.right is not None and step.sha256}
+        for root, paths in proof.by_archive_root(wanted).items():
+            by_name = {proof.remote_path(path).removeprefix(f"{root}/"): path for path in paths}
+
+            def put(fetched: Path, name: str, by_name: dict[str, str] = by_name) -> None:
+                target = proof.local.file(by_name[name])
+                self._move_away(target, by_name[name])
+                target.parent.mkdir(parents=True, exist_ok=True)
+                publish(fetched, target.parent.resolve(), target.name)
+
+            files = []
+            for name, path in by_name.items():
+                step = wanted[path]
+                assert step.right is not None  # by the selection of ``wanted``
+                assert step.sha256 is not None
+                files.append(WantedFile(name, step.right, step.sha256))
+            report = restoring.restore(root, files, put)
+            restored += report.restored
+            for name, why in report.failed.items():
+                print_line(f"  not restored: {by_name[name]}: {why}", "red")
+        if steps:
+            print_line(f"restored {counted(restored, 'file')} from the archive")
+        if self._quarantine.is_dir():
+            print_line(f"the earlier local files are in {self._quarantine}")
+
+    @cached_property
+    def _quarantine(self) -> Path:
+        """The directory for the local files that this repair moves out of the way; nothing in it is deleted."""
+        return Layout.of(self.site).product_quarantine / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / self.name
+
+    def _move_away(self, file: Path, path: str) -> None:
+        """Move a local file to the quarantine, if there is one."""
+        if os.path.lexists(file):
+            target = self._quarantine / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, target)  # a registered file may be on another device
+
+    def _send(self, proof: ProductProof, steps: Sequence[RepairStep]) -> None:
+        """Send exactly these files again, even if size and mtime are the same in the archive."""
+        if not steps:
+            return
+        wrong = {step.path for step in steps}
+        items = [item for path, item in proof.local_files() if path in wrong]
+        pushing = Pushing(self.site, require_archive(self.site), self._hosts, proof.ledger)
+        print_line(pushing.exact_products(self.name, f"{REPAIR}{self.name}", items).summary())

@@ -1,0 +1,65 @@
+"""Guards finalized products: a push keeps the earlier version of each that it replaces, and sends no damaged one.
+
+Products are made by our own runs, so a new version of a product is sent, whenever it was made. A product whose bytes
+changed without a new mtime is damaged: it is held back, and ``aurora repair`` restores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.proved_files import ProvedFiles
+from aurora_platform.archive.stores import Records
+from aurora_platform.archive.transfer import GuardDecision
+from aurora_platform.errors import EvidenceError
+from aurora_platform.layout import OWN_LIST, evidence_name
+
+_BYTES_DIFFER = "its bytes are not those that it was finalized with, and its size and mtime are: it is damaged"
+
+
+class ProductGuard:
+    """Decides for the files of some collections of products whether a push may send them."""
+
+    def __init__(self, records: Records, collections: Sequence[str]) -> None:
+        self._records = records
+        self._proved = {name: ProvedFiles(records.finalizations(name)) for name in collections}
+
+    def decide(self, items: Iterable[Item]) -> GuardDecision:
+        """Decide for each file whether it may be sent."""
+        decision = GuardDecision()
+        unchanged = list[tuple[Item, str, str, FixityRecord]]()
+        for item in items:
+            is_vouched = False
+            for name, proved_files in self._proved.items():
+                root = f"{proved_files.finalizations.archive_root.rstrip('/')}/"
+                proved = proved_files.of(item.day or OWN_LIST) if item.remote_path.startswith(root) else {}
+                path = item.remote_path.removeprefix(root)
+                # What a damaged finalization vouches for is unknown: the earlier version of each file is kept.
+                record = None if isinstance(proved, str) else proved.get(path)
+                is_vouched |= record is not None or isinstance(proved, str)
+                if record is not None and record.version.same_as(item.version):
+                    unchanged.append((item, name, path, record))
+            (decision.vouched if is_vouched else decision.unprotected).append(item)
+        damaged = self._find_damaged(unchanged)
+        decision.vouched = [item for item in decision.vouched if item not in damaged]
+        decision.held = [(item, _BYTES_DIFFER) for item in damaged]
+        return decision
+
+    def _find_damaged(self, unchanged: Sequence[tuple[Item, str, str, FixityRecord]]) -> set[Item]:
+        """Return the files of the finalized version of which other bytes were read on this machine."""
+        if not unchanged:
+            return set()
+        try:
+            with self._records.evidence() as evidence:
+                local = [evidence.records_of(evidence_name(name), path).get("local") for _, name, path, _ in unchanged]
+        except EvidenceError:  # the next verification reports it; the archive keeps the earlier version of each
+            return set()
+        return {
+            item
+            for (item, *_, finalized), record in zip(unchanged, local, strict=True)
+            if record is not None
+            and record.version.same_as(item.version)
+            and record.sha256 not in (None, finalized.sha256)
+        }

@@ -1,0 +1,74 @@
+"""Plans the repair of a collection of products: only files that are wrong, and only where the right bytes are proved.
+
+Bytes are right where the finalization, or the ledger's last verification, has the same checksum. A new version of a
+product has no other witness than the run that made it: the local file is what the archive should have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass
+from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.product_proof import ProductProof
+from aurora_platform.archive.repair import RepairKind, RepairStep
+from aurora_platform.errors import EvidenceError
+
+_NO_GOOD_COPY = "neither place has the finalized version: inspect the file"
+_UNKNOWN = "both places differ, and no checksum of this version was verified before: make the product again"
+
+
+def plan_product_repair(proof: ProductProof) -> Iterator[RepairStep]:
+    """Yield a step for each wrong file of a collection, by the evidence of its last verification.
+
+    A finalized file that is not local any more is a step too where its program may have deleted it on purpose.
+    """
+    for day in proof.days:
+        try:
+            for compared, by_side, finalized in proof.compare(day):
+                local, archived = by_side.get("local"), by_side.get("gws")
+                if compared.local in PROBLEMS or (local is None and finalized is not None):
+                    yield _local_step(compared, archived, finalized)
+                elif compared.archive in PROBLEMS:
+                    yield _archive_step(proof, compared, local, archived, finalized)
+        except EvidenceError:  # the verification reported it; the other days go on
+            continue
+
+
+def _local_step(compared: Compared, archived: FixityRecord | None, finalized: FixityRecord | None) -> RepairStep:
+    wrong = f"{MatchClass.MISSING if compared.local is MatchClass.EXTRA else compared.local} locally"
+    if finalized is None:
+        return RepairStep(compared.path, wrong, RepairKind.NONE, "it was never finalized: inspect the file", None)
+    if archived is None or archived.sha256 is None or archived.sha256 != finalized.sha256:
+        return RepairStep(compared.path, wrong, RepairKind.NONE, _NO_GOOD_COPY, finalized.version)
+    why = "the archive has the finalized version"
+    return RepairStep(compared.path, wrong, RepairKind.RESTORE, why, finalized.version, finalized.sha256)
+
+
+def _archive_step(
+    proof: ProductProof,
+    compared: Compared,
+    local: FixityRecord | None,
+    archived: FixityRecord | None,
+    finalized: FixityRecord | None,
+) -> RepairStep:
+    wrong = f"{compared.archive} in the archive"
+    if local is None or local.sha256 is None:
+        unread = "the local file is gone" if local is None else local.error or "it was not read yet"
+        why = f"there are no local bytes to send: {unread}"
+        return RepairStep(compared.path, wrong, RepairKind.NONE, why, None)
+    if compared.right is finalized:
+        why = "the local file is the finalized version"
+        return RepairStep(compared.path, wrong, RepairKind.SEND, why, local.version, local.sha256)
+    if compared.archive is not MatchClass.CHECKSUM:
+        why = "the local file is the newest version of the product"
+        return RepairStep(compared.path, wrong, RepairKind.SEND, why, local.version, local.sha256)
+    row = proof.ledger.row(proof.archive.name, proof.remote_path(compared.path))
+    verified = row.remote_sha256 if row is not None and row.version.same_as(local.version) else None
+    if verified == local.sha256:
+        why = "the last verification found these local bytes in both places"
+        return RepairStep(compared.path, wrong, RepairKind.SEND, why, local.version, local.sha256)
+    if archived is not None and verified is not None and verified == archived.sha256:
+        why = "the last verification found the archive's bytes in both places"
+        return RepairStep(compared.path, "different checksum locally", RepairKind.RESTORE, why, local.version, verified)
+    return RepairStep(compared.path, wrong, RepairKind.NONE, _UNKNOWN, local.version)

@@ -1,0 +1,73 @@
+"""`aurora repair` brings back deleted and damaged products, and sends again what is wrong in the archive."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aurora_cli.main import main
+from aurora_platform.layout import CORE_PRODUCTS, REGISTERED
+from tests.archive.product_site import OLD_NS, ProductSite, finalized, rot
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> ProductSite:
+    return ProductSite(tmp_path)
+
+
+def repair(site: ProductSite, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--site", str(site.home / "site.yaml"), "repair", *arguments])
+
+
+def test_deleted_and_damaged_products_are_restored_from_the_archive_and_nothing_is_lost(site: ProductSite) -> None:
+    finalized(site)
+    (site.products / "spectra/1.nc").unlink()
+    rot(site.products / "spectra/2.nc")
+    site.prove(full=True)
+    dry_run = repair(site, CORE_PRODUCTS)
+    assert dry_run.exit_code == 1
+    assert "2 files are wrong (dry run)" in " ".join(dry_run.output.split())
+    assert not (site.products / "spectra/1.nc").exists()
+    done = repair(site, CORE_PRODUCTS, "--apply")
+    assert (done.exit_code, "repaired 2 of 2 files" in done.output) == (0, True), done.output
+    assert [(site.products / f"spectra/{n}.nc").read_bytes() for n in (1, 2)] == [b"one", b"two"]
+    assert (site.products / "spectra/1.nc").stat().st_mtime_ns == OLD_NS
+    [quarantined] = (site.products / ".quarantine").rglob("*.nc")
+    assert quarantined.read_bytes() == b"uwo"
+    assert repair(site, CORE_PRODUCTS).exit_code == 0
+    assert site.push_core().files == 0, "what is in the quarantine is no product"
+
+
+def test_what_is_damaged_or_missing_in_the_archive_is_sent_again(site: ProductSite) -> None:
+    finalized(site)
+    rot(site.far / "spectra/1.nc")
+    (site.far / "spectra/2.nc").unlink()
+    assert site.prove(full=True).gaps == 2
+    assert site.finalization()["complete"] is False
+    done = repair(site, CORE_PRODUCTS, "--apply")
+    assert done.exit_code == 0, done.output
+    assert [(site.far / f"spectra/{n}.nc").read_bytes() for n in (1, 2)] == [b"one", b"two"]
+    assert site.finalization()["complete"] is True
+
+
+def test_a_deleted_registered_file_is_brought_back_to_where_it_was(site: ProductSite) -> None:
+    file = site.home / "data/1.nc"
+    file.parent.mkdir()
+    file.write_bytes(b"registered")
+    os.utime(file, ns=(OLD_NS, OLD_NS))
+    with site.ledger() as ledger:
+        ledger.add_file(file, str(site.far / "spectrometer/day.nc"), site.records.archive.name)
+    site.push_core()
+    assert site.prove(REGISTERED).listed == 1
+    file.unlink()
+    assert repair(site, REGISTERED).exit_code == 1
+    done = repair(site, REGISTERED, "--apply")
+    assert (done.exit_code, file.read_bytes()) == (0, b"registered"), done.output
+
+
+def test_a_collection_takes_no_day_and_a_stream_needs_one(site: ProductSite) -> None:
+    assert "leave out --day" in repair(site, CORE_PRODUCTS, "--day", "2026-03-05").output
+    assert "a stream is repaired by UTC day" in repair(site, "met").output
