@@ -12,6 +12,7 @@ def asset_key(name: str) -> AssetKey:
 
 CATALOG = asset_key(layout.CATALOG_KEY)
 CORE_PRODUCTS, WXCAM_PRODUCTS = asset_key(layout.CORE_PRODUCTS_KEY), asset_key(layout.WXCAM_PRODUCTS_KEY)
+PRODUCT_MANIFESTS = asset_key(layout.PRODUCT_MANIFESTS_KEY)
 RESTORE_DRILL, RETENTION = asset_key(layout.RESTORE_DRILL_KEY), asset_key(layout.RETENTION_KEY)
 HEALTH, ALERTS = asset_key(layout.HEALTH_KEY), asset_key(layout.ALERTS_KEY)
 

@@ -11,6 +11,7 @@ from dagster import AssetCheckKey, AssetKey, AssetSelection, define_asset_job
 from aurora_assets.asset_keys import (
     CATALOG,
     CORE_PRODUCTS,
+    PRODUCT_MANIFESTS,
     RESTORE_DRILL,
     RETENTION,
     WXCAM_PRODUCTS,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CHECK_JOB = "check_mirrors"
 CORE_JOB = "push_core_products"
+VERIFY_PRODUCTS_JOB = "verify_products"
 DRILL_JOB, RETIRE_JOB = "restore_drill", "retire"
 HEALTH_JOB = "health"
 HOURS_JOB = f"{WXCAM}_hours"
@@ -101,6 +103,8 @@ def _archive_jobs(site: Site) -> "list[UnresolvedAssetJobDefinition]":
             f"Archive: verifies one UTC day of {name} at all three places; writes the proof of a complete day."
         )
         all_jobs += [_job(push_job_name(name), push, push_text), _job(verify_job_name(name), verify, verify_text)]
+    text = "Archive: compares the products and registered files with their copies; writes their proofs."
+    all_jobs.append(_job(VERIFY_PRODUCTS_JOB, AssetSelection.assets(PRODUCT_MANIFESTS), text))
     text = "Archive: restores a random finalized day as a test, and compares it with its manifest."
     all_jobs.append(_job(DRILL_JOB, AssetSelection.assets(RESTORE_DRILL), text))
     if site.retention.raw:

@@ -75,6 +75,7 @@ POLICIES = {
     "core_products": Policy("gws", {"file"}),
     "restore_drill": Policy("gws", {"report"}),
     "retention": Policy("gws", {"report"}),
+    "product_manifests": Policy("manifests", {"table"}),
     "manifests": Policy("manifests", {"table"}, None, _when_an_old_day_changed),
     "health": Policy("ops", {"report", "json"}),
     "alerts": Policy("ops", {"report"}),

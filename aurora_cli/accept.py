@@ -8,24 +8,26 @@ import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
+from aurora_cli.repair_products import ProductRepair
 from aurora_cli.verified_day import VerifiedDay, require_day
 from aurora_platform.archive.acceptance import HeldChange, LostFile, held_changes, lost_files
 from aurora_platform.archive.vanished_files import Acceptance
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import COLLECTIONS
 from aurora_platform.text import counted, human_size
 from aurora_platform.transport.connections import Connections
 
 
 @click.command()
 @click.argument("stream")
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", required=True, help="UTC day.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="UTC day of a stream.")
 @click.option("--lost", "is_loss", is_flag=True, help="Accept that files are lost, in place of changes.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Accept only this file (may be given repeatedly).")
 @click.option("--apply", "is_applied", is_flag=True, help="Accept. Without it the files are only shown.")
 @click.pass_obj
 def accept(
-    file: Path | None, stream: str, day: datetime, is_loss: bool, files: tuple[str, ...], is_applied: bool
+    file: Path | None, stream: str, day: datetime | None, is_loss: bool, files: tuple[str, ...], is_applied: bool
 ) -> None:
     """Accept changes or losses of finished days, which Aurora does not accept by itself.
 
@@ -36,6 +38,9 @@ def accept(
     With --lost: a day is not complete while a file is missing that the source once had. With --apply the files that are
     shown are accepted as lost: the day can become complete, and its manifest names them as lost.
 
+    In place of a stream and a day: core_products, registered or wxcam_products, with --lost. Finalized products that
+    were deleted on purpose are no gap any more; the archive keeps them.
+
     The day is verified first, at the source, local and in the archive.
 
     \b
@@ -45,6 +50,16 @@ def accept(
     """
     site = load_site_or_exit(file)
     require_archive(site)
+    if stream in COLLECTIONS and (day is not None or not is_loss):
+        raise click.UsageError(f"{stream} takes --lost and no --day: no change of a product is held back")
+    if stream in COLLECTIONS:
+        try:
+            left = ProductRepair(site, stream, Connections.of(site)).accept_deleted(files, is_applied)
+        except AuroraError as error:
+            raise click.ClickException(describe_error(error)) from None
+        raise click.exceptions.Exit(1 if left else 0)
+    if day is None:
+        raise click.UsageError("Missing option '--day': a stream is accepted by UTC day")
     verified = VerifiedDay(site, stream, require_day(site, stream, day), Connections.of(site))
     try:
         print_line(f"verifying {stream} on {verified.day}, at the source, local and in the archive ...", "dim")

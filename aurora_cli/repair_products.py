@@ -14,7 +14,7 @@ import click
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import require_archive
 from aurora_platform.archive.product_proof import ProductProof
-from aurora_platform.archive.product_repair import plan_product_repair
+from aurora_platform.archive.product_repair import MISSING_LOCALLY, accept_deleted, plan_product_repair
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.repair import RepairKind, RepairStep
 from aurora_platform.archive.restore import Restoring, WantedFile
@@ -60,6 +60,31 @@ class ProductRepair:
             print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
         print_line(f"repaired {len(steps) - len(left)} of {len(steps)} files", "red" if left else "green")
         return len(left)
+
+    def accept_deleted(self, files: Sequence[str], is_applied: bool) -> int:
+        """Show the finalized files that are not local any more, accept that; returns how many are left."""
+        self._verify()
+        gone = [step for step in self._plan() if step.wrong == MISSING_LOCALLY]
+        if unknown := set(files) - {step.path for step in gone}:
+            raise click.UsageError(f"not one of the files: {', '.join(sorted(unknown))}")
+        chosen = [step for step in gone if not files or step.path in files]
+        if not gone:
+            print_line(f"no finalized file of {self.name} is missing locally", "green")
+            return 0
+        print_table(
+            f"{self.name}: {counted(len(chosen), 'finalized file')} missing locally"
+            + ("" if is_applied else " (dry run)"),
+            ["file", "bytes", "repair"],
+            [[step.path, str(step.right.size if step.right else 0), step.kind] for step in chosen],
+        )
+        if not is_applied:
+            print_line(f"next: aurora repair {self.name}, or if they were deleted on purpose: the same with --apply")
+            return len(gone)
+        with open_proof(self._records, self.name, self.connections) as proof:
+            accepted = accept_deleted(proof, [step.path for step in chosen])
+        self._verify()
+        print_line(f"accepted {counted(accepted, 'deletion')}; the archive keeps the files")
+        return len(gone) - accepted
 
     @cached_property
     def _records(self) -> Records:

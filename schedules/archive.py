@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 
 from aurora_assets import run_tags
-from aurora_assets.jobs import CORE_JOB, DRILL_JOB, RETIRE_JOB, push_job_name, verify_job_name
+from aurora_assets.jobs import CORE_JOB, DRILL_JOB, RETIRE_JOB, VERIFY_PRODUCTS_JOB, push_job_name, verify_job_name
 from aurora_assets.partitions import consecutive_ranges, live_days
 from aurora_assets.run_requests import has_unfinished
 from aurora_platform import archive
@@ -32,7 +32,7 @@ def archive_schedules(site: Site) -> list[ScheduleDefinition]:
         return []
     schedules = [_push_raw(site, name) for name in site.streams]
     schedules += [_verify(site, name) for name in site.streams]
-    schedules.append(_push_core(site))
+    schedules += [_push_core(site), _verify_products(site, site.archive.verify_products)]
     if WXCAM in site.streams:
         schedules.append(_push_camera(site))
     if site.archive.restore_drill is not None:
@@ -53,6 +53,22 @@ def _retention(site: Site, cron: str) -> ScheduleDefinition:
         return RunRequest(run_key=f"{RETIRE_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)
 
     return retire
+
+
+def _verify_products(site: Site, cron: str) -> ScheduleDefinition:
+    text = "Compares the products and the registered files with their copies in the archive, and writes their proofs."
+
+    @aurora_schedule(site, VERIFY_PRODUCTS_JOB, cron, job=VERIFY_PRODUCTS_JOB, description=text)
+    def verify_products(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        if has_unfinished(context.instance, VERIFY_PRODUCTS_JOB):
+            return SkipReason("an earlier verification of the products has not ended")
+        with archive.stores.Records(site).ledger() as ledger:
+            if not archive.backlog.has_products(site, ledger):
+                return SkipReason("no product was copied yet")
+        tags = run_tags.archive(run_tags.EVIDENCE, "products", "products")
+        return RunRequest(run_key=f"{VERIFY_PRODUCTS_JOB}/{context.scheduled_execution_time.isoformat()}", tags=tags)
+
+    return verify_products
 
 
 def _restore_drill(site: Site, cron: str) -> ScheduleDefinition:

@@ -1,12 +1,9 @@
 """``gws/...`` and ``manifests/...``: the copies in the archive by UTC day, and the evidence that they are complete."""
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from dagster import (
-    AssetCheckResult,
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     Config,
     DataVersion,
@@ -21,24 +18,26 @@ from aurora_assets.archive.checks import (
     a_day_can_be_restored,
     copies_can_be_read_back,
     every_place_was_seen,
+    every_product_place_was_seen,
     finalized_files_stay,
     no_change_is_held_back,
     no_settled_gap,
     nothing_parked,
+    product_specs,
+    products_are_proved,
     push_specs,
     raw_push_specs,
     restore_drill_spec,
     verify_specs,
 )
+from aurora_assets.archive.results import push_metadata, push_result, stream_coverage
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
-from aurora_assets.metadata import Metadata, attach, column_schema, common_version, coverage, metadata_of, table
+from aurora_assets.metadata import attach, column_schema, common_version, metadata_of, table
 from aurora_assets.partitions import daily, day_of_key
 from aurora_platform import archive as archiving
-from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest import COLUMNS as MANIFEST_COLUMNS
 from aurora_platform.archive.transfer import PushReport
-from aurora_platform.archive.verdicts import read_verdict
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
@@ -77,6 +76,12 @@ class VerifyConfig(Config):
     )
 
 
+class ProductsConfig(Config):
+    """Options of a verification of products."""
+
+    full: bool = Field(False, description="Read every product again, local and in the archive, to find bit rot now.")
+
+
 def archive_assets(site: Site) -> list[AssetsDefinition]:
     """The archive's assets; an empty list for a site without an archive."""
     archive = site.archive
@@ -84,7 +89,7 @@ def archive_assets(site: Site) -> list[AssetsDefinition]:
         return []
     assets = [_raw_copy(site, archive, name) for name in site.streams]
     assets += [_manifests(site, archive, name) for name in site.streams]
-    assets += [_core_products(site, archive), _restore_drill(site, archive)]
+    assets += [_core_products(site, archive), _product_manifests(site, archive), _restore_drill(site, archive)]
     if WXCAM in site.streams:
         assets.append(_camera_products(site, archive))
     if site.retention.raw:
@@ -124,7 +129,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             key, group = gws_raw_key(name), raw_group(name)
             replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_PERIOD)
             more_checks = [finalized_files_stay(key, replaced)]
-            return _push_result(context, reports, days, ledger, archive, group, key, more_checks)
+            return push_result(context, reports, days, ledger, archive, group, key, more_checks)
 
     return gws_raw
 
@@ -149,7 +154,7 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).wxcam_products(days)
-            return _push_result(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
+            return push_result(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
 
     return gws_wxcam_products
 
@@ -174,7 +179,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).core_products()
             context.log.info(report.summary())
             return MaterializeResult(
-                metadata=_push_metadata([report]),
+                metadata=push_metadata([report]),
                 data_version=DataVersion(ledger.data_version(archive.name, CORE_PRODUCTS, [])),
                 check_results=[
                     nothing_parked(asset_keys.CORE_PRODUCTS, [report], ledger.count_unknown(archive.name)),
@@ -183,6 +188,50 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             )
 
     return gws_core_products
+
+
+def _product_manifests(site: Site, archive: Archive) -> AssetsDefinition:
+    has_camera = [asset_keys.WXCAM_PRODUCTS] if WXCAM in site.streams else []
+
+    @aurora_asset(
+        asset_keys.PRODUCT_MANIFESTS,
+        deps=[asset_keys.CORE_PRODUCTS, *has_camera],
+        pool=VERIFY_POOL,
+        place=Layout.of(site).finalizations.finalized(CORE_PRODUCTS).parent,
+        placeholders={"scrub": format_duration(archive.scrub)},
+        metadata={"started_by": "schedule verify_products"},
+        check_specs=product_specs(asset_keys.PRODUCT_MANIFESTS),
+    )
+    def manifests_products(
+        context: AssetExecutionContext,
+        config: ProductsConfig,
+        hosts: HostsResource,
+        archive_hosts: ArchiveHostsResource,
+    ) -> MaterializeResult:
+        """All products and registered files, local and in the archive, compared one by one (size, mtime, SHA-256).
+
+        New files are read; every file is read again at least once in {scrub}. Camera products are finalized by UTC day,
+        all others by a list of their own, once they have not changed for a day. To repair a product, use
+        `aurora repair core_products`, `wxcam_products` or `registered`.
+        """
+        records = archiving.stores.Records(site)
+        report = archiving.verify_products.verify_products(
+            records,
+            hosts.connections,
+            archive_hosts.of(archive, context.log),
+            full=config.full,
+            log=context.log.info,
+        )
+        metadata = metadata_of(report) | {"summary": report.summary()}
+        for found in report.collections:
+            metadata |= {f"{found.name}_{name}": value for name, value in metadata_of(found).items()}
+        key = asset_keys.PRODUCT_MANIFESTS
+        return MaterializeResult(
+            metadata=metadata,
+            check_results=[products_are_proved(key, report), every_product_place_was_seen(key, report)],
+        )
+
+    return manifests_products
 
 
 def _restore_drill(site: Site, archive: Archive) -> AssetsDefinition:
@@ -314,53 +363,10 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             ),
             data_version=DataVersion(common_version([day.error or day.verdict.as_json() for day in report.days])),
             check_results=[
-                no_settled_gap(key, report, _coverage(site, name)),
+                no_settled_gap(key, report, stream_coverage(site, name)),
                 every_place_was_seen(key, report, not_copied),
                 no_change_is_held_back(key, name, decisions.values()),
             ],
         )
 
     return manifests
-
-
-def _coverage(site: Site, name: str) -> Metadata:
-    """The last 30 days: the share of every day's recorded files at the source, local, and verified in the archive."""
-    with archiving.stores.Records(site).evidence() as evidence:
-        verdicts = {day: read_verdict(text) for day, text in evidence.verdicts(name).items()}
-    with_files = {day: verdict for day, verdict in verdicts.items() if verdict is not None and verdict.files}
-    rows = {
-        "source": {day: verdict.source / verdict.files for day, verdict in with_files.items()},
-        "local": {day: verdict.local / verdict.files for day, verdict in with_files.items()},
-        "archive": {day: verdict.proved / verdict.files for day, verdict in with_files.items()},
-    }
-    return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
-
-
-def _push_result(
-    context: AssetExecutionContext,
-    reports: Sequence[PushReport],
-    days: Sequence[date],
-    ledger: Ledger,
-    archive: Archive,
-    group: str,
-    key: AssetKey,
-    more_checks: Sequence[AssetCheckResult] = (),
-) -> MaterializeResult:
-    """The result of a push: its own metadata and checks, and the ledger's counts per day."""
-    for report in reports:
-        context.log.info(report.summary())
-    versions = {day: ledger.data_version(archive.name, group, [day]) for day in days}
-    counts = {
-        day.isoformat(): metadata_of(ledger.counts_of_day(archive.name, group, day)) | {"outputs_sha256": version}
-        for day, version in versions.items()
-    }
-    rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
-    return MaterializeResult(
-        metadata=attach(context, counts, _push_metadata(reports) | rebuilt),
-        data_version=DataVersion(common_version(list(versions.values()))),
-        check_results=[nothing_parked(key, reports), copies_can_be_read_back(key, reports), *more_checks],
-    )
-
-
-def _push_metadata(reports: Sequence[PushReport]) -> Metadata:
-    return metadata_of(PushReport.sum_of(reports)) | {"summary": " | ".join(report.summary() for report in reports)}

@@ -7,6 +7,7 @@ from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetK
 
 from aurora_assets.metadata import Metadata, table
 from aurora_platform.archive.change_rule import MOST_OF_DAY, ChangeState, Decision
+from aurora_platform.archive.product_reports import ProductsReport
 from aurora_platform.archive.replacement_log import Replaced
 from aurora_platform.archive.reports import VerifyReport
 from aurora_platform.archive.restore_drill import DrillReport
@@ -19,6 +20,7 @@ REPLACED_PERIOD = timedelta(days=7)
 """The check fails for this long after a finalized file was replaced, so that an operator notices it."""
 _GAPS, _SEEN, _HELD = "no_settled_gap", "every_place_was_seen", "no_change_is_held_back"
 _RESTORED = "a_day_can_be_restored"
+_PROVED, _PRODUCTS_SEEN = "products_are_proved", "every_product_place_was_seen"
 
 _CHECKS = {
     _GAPS: "No file is missing or different, local or in the archive (size, mtime, SHA-256). Files that still change "
@@ -34,6 +36,10 @@ _CHECKS = {
     "A failure names the files. They count as not copied, and are sent again.",
     _RESTORED: "A finalized day was fetched from the archive, and every file is as it was finalized. A failure names "
     "the day, and the files or the error.",
+    _PROVED: "No product and no registered file is missing or different, local or in the archive. "
+    "Files that still change or are on their way do not count. A failure lists the files.",
+    _PRODUCTS_SEEN: "The products could be listed and read, local and in the archive, and their finalizations were "
+    "copied. A failure names the place and the error; its products were not verified.",
     _STAY: f"No file of a finalized day was replaced in the archive in the last {REPLACED_PERIOD.days} days. A failure "
     "names the replaced files and where their earlier versions are kept. (A damaged local file is not pushed; the "
     "check no_settled_gap reports it.)",
@@ -43,6 +49,11 @@ _CHECKS = {
 def verify_specs(key: AssetKey) -> list[AssetCheckSpec]:
     """The checks of a stream's manifests."""
     return _specs(key, _GAPS, _SEEN, _HELD)
+
+
+def product_specs(key: AssetKey) -> list[AssetCheckSpec]:
+    """The checks of the proof of products."""
+    return _specs(key, _PROVED, _PRODUCTS_SEEN)
 
 
 def push_specs(key: AssetKey) -> list[AssetCheckSpec]:
@@ -70,6 +81,40 @@ def a_day_can_be_restored(key: AssetKey, report: DrillReport) -> AssetCheckResul
         description=report.summary(),
         metadata={"restored_files": report.files, "wrong": report.wrong.total}
         | table("wrong_first", ({"file": name} for name in report.wrong.first)),
+    )
+
+
+def products_are_proved(key: AssetKey, report: ProductsReport) -> AssetCheckResult:
+    """Whether every product that has settled is in both places, as it should be."""
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_PROVED,
+        passed=not any(found.gaps for found in report.collections),
+        severity=AssetCheckSeverity.ERROR,
+        description=report.summary(),
+        metadata={
+            "proved": sum(found.proved for found in report.collections),
+            "pending": sum(found.pending for found in report.collections),
+            "gaps": sum(found.gaps for found in report.collections),
+        }
+        | table(
+            "gaps_first",
+            ({"collection": found.name, "gap": gap} for found in report.collections for gap in found.gaps_first),
+        ),
+    )
+
+
+def every_product_place_was_seen(key: AssetKey, report: ProductsReport) -> AssetCheckResult:
+    """Whether both places of all products were listed and read, and all finalizations were copied."""
+    problems = [f"{found.name}: {why}" for found in report.collections for why in found.problems]
+    if report.not_copied.total:
+        problems.append(f"{report.not_copied.total} finalizations were not copied: {report.not_copied.first[0]}")
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=_PRODUCTS_SEEN,
+        passed=not problems,
+        severity=AssetCheckSeverity.WARN,
+        description="; ".join(problems[:MOST_NAMED]) or "local products and archive were listed and read",
     )
 
 

@@ -6,3 +6,4 @@ from . import restore_drill as restore_drill
 from . import retention_run as retention_run
 from . import stores as stores
 from . import verify_and_publish as verify_and_publish
+from . import verify_products as verify_products

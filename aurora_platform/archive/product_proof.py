@@ -93,7 +93,7 @@ class ProductProof:
             try:
                 verdict = unchanged.get(day) or self._verify_day(day)
             except EvidenceError as error:  # the finalization of one day is damaged: the other days go on
-                self.report.damaged[_key(day)] = str(error)
+                self.report.damaged[finalized_key(day)] = str(error)
                 continue
             self.report.add(verdict)
             self.report.finalized_days += verdict.is_final and day != UNDATED
@@ -232,8 +232,8 @@ class ProductProof:
             else:
                 is_changed = self._finalize(day, verdict, sorted(proved, key=lambda file: file[0]))
             if is_changed:
-                self.report.changed.append(_key(day))
-        finalization = self.finalizations.read(_key(day))
+                self.report.changed.append(finalized_key(day))
+        finalization = self.finalizations.read(finalized_key(day))
         verdict.is_final = finalization is not None and finalization.complete
         return verdict
 
@@ -245,7 +245,7 @@ class ProductProof:
         EvidenceError
             Where its finalization is damaged.
         """
-        proved = self.proved.of(_key(day))
+        proved = self.proved.of(finalized_key(day))
         if isinstance(proved, str):
             raise EvidenceError(proved)
         root = f"{self._remote_root}/"
@@ -313,5 +313,6 @@ class ProductProof:
         return bool(verdict.files) and self.finalizations.withdraw(day, verdict.first_reason)
 
 
-def _key(day: date) -> FinalizedKey:
+def finalized_key(day: date) -> FinalizedKey:
+    """Return what finalizes the files of a day in the evidence."""
     return OWN_LIST if day == UNDATED else day

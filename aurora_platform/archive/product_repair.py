@@ -6,14 +6,15 @@ product has no other witness than the run that made it: the local file is what t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass
 from aurora_platform.archive.fixity_record import FixityRecord
-from aurora_platform.archive.product_proof import ProductProof
+from aurora_platform.archive.product_proof import ProductProof, finalized_key
 from aurora_platform.archive.repair import RepairKind, RepairStep
 from aurora_platform.errors import EvidenceError
 
+MISSING_LOCALLY = f"{MatchClass.MISSING} locally"
 _NO_GOOD_COPY = "neither place has the finalized version: inspect the file"
 _UNKNOWN = "both places differ, and no checksum of this version was verified before: make the product again"
 
@@ -36,7 +37,7 @@ def plan_product_repair(proof: ProductProof) -> Iterator[RepairStep]:
 
 
 def _local_step(compared: Compared, archived: FixityRecord | None, finalized: FixityRecord | None) -> RepairStep:
-    wrong = f"{MatchClass.MISSING if compared.local is MatchClass.EXTRA else compared.local} locally"
+    wrong = MISSING_LOCALLY if compared.local is MatchClass.EXTRA else f"{compared.local} locally"
     if finalized is None:
         return RepairStep(compared.path, wrong, RepairKind.NONE, "it was never finalized: inspect the file", None)
     if archived is None or archived.sha256 is None or archived.sha256 != finalized.sha256:
@@ -72,3 +73,27 @@ def _archive_step(
         why = "the last verification found the archive's bytes in both places"
         return RepairStep(compared.path, "different checksum locally", RepairKind.RESTORE, why, local.version, verified)
     return RepairStep(compared.path, wrong, RepairKind.NONE, _UNKNOWN, local.version)
+
+
+def accept_deleted(proof: ProductProof, paths: Collection[str]) -> int:
+    """Take files that were deleted on purpose out of the finalizations; the archive keeps them. Returns how many.
+
+    Where another file of a finalization is wrong in the archive, it is not changed: that is to be repaired first.
+
+    Raises
+    ------
+    EvidenceError
+        Where a finalization with such files is damaged.
+    """
+    accepted = 0
+    for day in proof.days:
+        key = finalized_key(day)
+        proved = proof.finalizations.proved(key)
+        gone = proved.keys() & set(paths)
+        if not gone:
+            continue
+        others = (compared for compared, _, finalized in proof.compare(day) if finalized and compared.path not in gone)
+        if all(compared.is_proved for compared in others):
+            proof.finalizations.complete(key, sorted((path, proved[path]) for path in proved.keys() - gone))
+            accepted += len(gone)
+    return accepted

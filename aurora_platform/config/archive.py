@@ -45,6 +45,8 @@ class Archive(Settings):
     push_core: Cron = "*/10 * * * *"
     push_wxcam: Cron = "*/30 * * * *"
     verify: Cron = "2-59/10 * * * *"  # after the push of the same five minutes has begun
+    verify_products: Cron = "37 * * * *"
+    """When the products and the registered files are compared with their copies."""
     restore_drill: Cron | None = "17 3 * * 0"
     """When a random finalized day is fetched and compared with its manifest; null: never."""
     verify_at_least: Bound = timedelta(minutes=20)

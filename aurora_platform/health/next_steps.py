@@ -32,6 +32,8 @@ NEXT_STEPS = {
     "copies_can_be_read_back": "run aurora audit; tell the owner of the archive which files came back with other bytes",
     "a_day_can_be_restored": "run aurora drill for the stream and day of the check; then aurora repair for that day",
     "finalized_files_stay": "compare both versions: the check names the path of the earlier one; docs/archive.md",
+    "products_are_proved": "run aurora repair core_products, wxcam_products or registered, as the check's table says",
+    "every_product_place_was_seen": "run aurora audit: is the products' disk mounted, and can the archive be reached?",
     "no_settled_gap": "run aurora repair {stream} --day D: it shows what is wrong and how to repair it",
     "no_change_is_held_back": "run aurora accept {stream} --day D: it shows both versions; is the host all right?",
     "every_place_was_seen": "run aurora audit: can the host and the archive be reached, listed and read?",

@@ -35,7 +35,7 @@ class ProductSite(PushedSite):
         self.hosts = self.records.archive.hosts
         self.products = self.site.paths.products
         self.products.mkdir(parents=True, exist_ok=True)
-        self.far = self.home / "far/products"
+        self.archived = self.home / "far/products"
 
     def make(self, path: str, content: bytes = b"product", mtime_ns: int = OLD_NS) -> Path:
         file = self.products / path

@@ -43,36 +43,36 @@ def test_a_zarr_store_a_hidden_file_a_link_and_an_empty_directory_are_archived_a
     files = {str(path.relative_to(site.products)) for path in site.products.rglob("*") if path.is_file()}
     files -= {"link", ".staging/half"}
     assert report.files == report.proved == report.listed == len(files)
-    copied = zarr.open_array(str(site.far / "sky" / "sky.zarr"), mode="r")
+    copied = zarr.open_array(str(site.archived / "sky" / "sky.zarr"), mode="r")
     assert (numpy.asarray(copied[:]) == numpy.arange(400).reshape(20, 20)).all()
     finalization = site.finalization()
     manifest = (site.home / "far/manifests/finalized" / CORE_PRODUCTS / str(finalization["manifest"])).read_text()
     assert {line.split("\t")[0] for line in manifest.splitlines()[1:]} == files
     assert finalization["complete"] is True
-    assert finalization["directory"] == str(site.far)
+    assert finalization["directory"] == str(site.archived)
 
 
 @pytest.mark.parametrize("place", ["locally", "in the archive"])
 def test_a_changed_byte_of_a_finalized_product_is_a_gap_and_is_not_sent(site: ProductSite, place: str) -> None:
     finalized(site)
-    rot((site.products if place == "locally" else site.far) / "spectra/1.nc")
+    rot((site.products if place == "locally" else site.archived) / "spectra/1.nc")
     report = site.prove(full=True)
     assert (report.gaps, report.gaps_first) == (1, [f"spectra/1.nc: different checksum {place}"])
     assert site.finalization()["complete"] is (place == "locally")
     assert site.push_core().files == 0
-    assert (site.far / "spectra/1.nc").read_bytes() == (b"one" if place == "locally" else b"nne")
+    assert (site.archived / "spectra/1.nc").read_bytes() == (b"one" if place == "locally" else b"nne")
 
 
 def test_a_damaged_product_is_not_sent_even_where_the_archive_lost_its_copy(site: ProductSite) -> None:
     finalized(site)
     rot(site.products / "spectra/1.nc")
-    (site.far / "spectra/1.nc").unlink()
+    (site.archived / "spectra/1.nc").unlink()
     assert site.prove(full=True).gaps == 2
     with site.ledger() as ledger:
-        ledger.requeue(site.records.archive.name, [str(site.far / "spectra/1.nc")])
+        ledger.requeue(site.records.archive.name, [str(site.archived / "spectra/1.nc")])
     pushed = site.push_core()
     assert (pushed.files, pushed.held.total) == (0, 1)
-    assert not (site.far / "spectra/1.nc").exists()
+    assert not (site.archived / "spectra/1.nc").exists()
 
 
 def test_a_product_that_was_deleted_locally_is_a_gap_only_if_it_was_finalized(site: ProductSite) -> None:
@@ -108,7 +108,7 @@ def test_a_file_that_changes_every_day_is_compared_and_not_listed(site: ProductS
     site.push_core()
     report = site.prove()
     assert (report.files, report.proved, report.listed, report.gaps) == (3, 3, 2, 0)
-    (site.far / "latest_health.json").unlink()
+    (site.archived / "latest_health.json").unlink()
     assert site.prove().gaps_first == ["latest_health.json: missing in the archive"]
     assert site.finalization()["complete"] is True
     assert site.push_core().files == 1
@@ -117,10 +117,10 @@ def test_a_file_that_changes_every_day_is_compared_and_not_listed(site: ProductS
 
 def test_a_place_that_cannot_be_seen_proves_nothing_and_withdraws_nothing(site: ProductSite) -> None:
     finalized(site)
-    site.far.rename(site.home / "unmounted")
+    site.archived.rename(site.home / "unmounted")
     report = site.prove()
     assert (list(report.errors), report.gaps) == (["gws"], 0)
-    (site.home / "unmounted").rename(site.far)
+    (site.home / "unmounted").rename(site.archived)
     site.products.rename(site.home / "unmounted")
     site.products.mkdir()
     assert "is empty, so its listing is not trusted" in site.prove().errors["local"]
@@ -134,7 +134,7 @@ def test_registered_files_are_proved_and_listed_wherever_they_are(site: ProductS
     file = disk / "spectra/1.nc"
     file.write_bytes(b"registered")
     os.utime(file, ns=(OLD_NS, OLD_NS))
-    remote = site.far / "spectrometer/day.nc"
+    remote = site.archived / "spectrometer/day.nc"
     site.make("core")
     with site.ledger() as ledger:
         ledger.add_file(site.home / "data/spectra/1.nc", str(remote), site.records.archive.name)

@@ -18,8 +18,12 @@ def site(tmp_path: Path) -> ProductSite:
     return ProductSite(tmp_path)
 
 
+def run(site: ProductSite, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--site", str(site.home / "site.yaml"), *arguments])
+
+
 def repair(site: ProductSite, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["--site", str(site.home / "site.yaml"), "repair", *arguments])
+    return run(site, "repair", *arguments)
 
 
 def test_deleted_and_damaged_products_are_restored_from_the_archive_and_nothing_is_lost(site: ProductSite) -> None:
@@ -43,13 +47,13 @@ def test_deleted_and_damaged_products_are_restored_from_the_archive_and_nothing_
 
 def test_what_is_damaged_or_missing_in_the_archive_is_sent_again(site: ProductSite) -> None:
     finalized(site)
-    rot(site.far / "spectra/1.nc")
-    (site.far / "spectra/2.nc").unlink()
+    rot(site.archived / "spectra/1.nc")
+    (site.archived / "spectra/2.nc").unlink()
     assert site.prove(full=True).gaps == 2
     assert site.finalization()["complete"] is False
     done = repair(site, CORE_PRODUCTS, "--apply")
     assert done.exit_code == 0, done.output
-    assert [(site.far / f"spectra/{n}.nc").read_bytes() for n in (1, 2)] == [b"one", b"two"]
+    assert [(site.archived / f"spectra/{n}.nc").read_bytes() for n in (1, 2)] == [b"one", b"two"]
     assert site.finalization()["complete"] is True
 
 
@@ -59,7 +63,7 @@ def test_a_deleted_registered_file_is_brought_back_to_where_it_was(site: Product
     file.write_bytes(b"registered")
     os.utime(file, ns=(OLD_NS, OLD_NS))
     with site.ledger() as ledger:
-        ledger.add_file(file, str(site.far / "spectrometer/day.nc"), site.records.archive.name)
+        ledger.add_file(file, str(site.archived / "spectrometer/day.nc"), site.records.archive.name)
     site.push_core()
     assert site.prove(REGISTERED).listed == 1
     file.unlink()
@@ -71,3 +75,17 @@ def test_a_deleted_registered_file_is_brought_back_to_where_it_was(site: Product
 def test_a_collection_takes_no_day_and_a_stream_needs_one(site: ProductSite) -> None:
     assert "leave out --day" in repair(site, CORE_PRODUCTS, "--day", "2026-03-05").output
     assert "a stream is repaired by UTC day" in repair(site, "met").output
+
+
+def test_a_deletion_that_is_accepted_is_no_gap_any_more_and_the_archive_keeps_the_file(site: ProductSite) -> None:
+    finalized(site)
+    (site.products / "spectra/1.nc").unlink()
+    assert run(site, "accept", CORE_PRODUCTS, "--lost").exit_code == 1
+    assert site.prove().gaps == 1
+    done = run(site, "accept", CORE_PRODUCTS, "--lost", "--file", "spectra/1.nc", "--apply")
+    assert done.exit_code == 0, done.output
+    report = site.prove()
+    assert (report.gaps, report.only_in_the_archive.first) == (0, ["spectra/1.nc"])
+    finalization = site.finalization()
+    assert (finalization["files"], finalization["revision"], finalization["complete"]) == (1, 2, True)
+    assert (site.archived / "spectra/1.nc").read_bytes() == b"one"

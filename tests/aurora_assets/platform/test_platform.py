@@ -293,7 +293,7 @@ def test_the_real_site_has_a_mirror_for_each_of_its_eight_streams() -> None:
         assert AssetKey(["raw", stream]) in graph.get(AssetKey(["gws", "raw", stream])).parent_keys
         assert AssetKey(["gws", "raw", stream]) in graph.get(AssetKey(["manifests", stream])).parent_keys
     made = graph.materializable_asset_keys
-    of_archive = {"core_products", "wxcam_products", "restore_drill"}
+    of_archive = {"core_products", "wxcam_products", "products", "restore_drill"}
     assert len(made) == 3 * len(streams) + 1 + 2 * len(PRODUCTS) + len(of_archive) + len(OPS)
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
@@ -309,7 +309,7 @@ def test_each_stream_of_the_real_site_has_a_job_and_a_running_sensor_and_schedul
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert sensors.keys() == {*(f"arrivals_{stream}" for stream in site.streams), "late_days", "freshness"}
     others = {"thumbnails", "retention", "mirror_checks", "push_core_products", "push_wxcam_products", "health"}
-    others |= {"restore_drill"}
+    others |= {"restore_drill", "verify_products"}
     kinds = ("reconcile", "push", "verify")
     assert schedules.keys() == {f"{kind}_{stream}" for kind in kinds for stream in site.streams} | others
     days = {f"{stream}_day" for stream in site.streams}
@@ -496,6 +496,8 @@ def test_every_asset_has_the_retry_policy_except_those_that_their_next_run_makes
 def function_of(key: Sequence[str]) -> str:
     """The name of an asset's function."""
     match key:
+        case ["manifests", "products"]:
+            return "manifests_products"
         case ["raw" | "manifests" as kind, _]:
             return kind
         case ["gws", "raw", _]:
