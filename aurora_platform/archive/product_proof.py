@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 
 from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass, Verdict
 from aurora_platform.archive.day_records import DayCounts, DayRecord
@@ -248,13 +249,7 @@ class ProductProof:
         proved = self.proved.of(finalized_key(day))
         if isinstance(proved, str):
             raise EvidenceError(proved)
-        root = f"{self._remote_root}/"
-        queued = {
-            item.remote_path.removeprefix(root)
-            for item in self.ledger.to_send(self.archive.name, self.name)
-            if (item.day or UNDATED) == day
-        }
-        clocks = ProductClocks(self.clock_ns - as_ns(self.archive.pending), queued)
+        clocks = ProductClocks(self.clock_ns - as_ns(self.archive.pending), self._queued.get(day, ()))
         on_no_side = dict(proved)
         for path, by_side in self.evidence.files(self.stored_as, day):
             on_no_side.pop(path, None)
@@ -271,6 +266,14 @@ class ProductProof:
         if {compared.local, compared.archive} & set(PROBLEMS) and self._is_written(path, local):
             compared = Compared(path, MatchClass.IDENTICAL, MatchClass.PENDING, compared.right)
         return compared, by_side, finalized
+
+    @cached_property
+    def _queued(self) -> Mapping[date, set[str]]:
+        """The files that wait for the next push, by day."""
+        root, found = f"{self._remote_root}/", dict[date, set[str]]()
+        for item in self.ledger.to_send(self.archive.name, self.name):
+            found.setdefault(item.day or UNDATED, set()).add(item.remote_path.removeprefix(root))
+        return found
 
     def _is_written(self, path: str, local: FixityRecord | None) -> bool:
         """Whether the local file has changed since it was listed; a push may have sent its new version already."""

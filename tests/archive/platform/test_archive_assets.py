@@ -230,6 +230,24 @@ class TestSchedules:
         assert (platform.home / "gws/products/plots/today.png").read_bytes() == b"picture"
         assert platform.tick("push_core_products") == "all small products are copied"
 
+    def test_products_are_verified_by_a_run_and_one_that_was_deleted_is_red(self, platform: Platform) -> None:
+        assert platform.tick("verify_products") == "no product was copied yet"
+        page = platform.site.paths.products / "plots" / "old.png"
+        page.parent.mkdir(parents=True)
+        page.write_bytes(b"picture")
+        os.utime(page, (1_700_000_000, 1_700_000_000))
+        platform.run("push_core_products", None)
+        assert len(platform.tick("verify_products")) == 1
+        done = platform.run("verify_products", None)
+        assert [check.passed for check in checks(done).values()] == [True, True]
+        shown = metadata(done, "manifests", "products")
+        assert (shown["core_products_proved"], shown["core_products_gaps"], shown["core_products_listed"]) == (1, 0, 1)
+        page.unlink()
+        (page.parent / "new.png").write_bytes(b"picture")
+        check = checks(platform.run("verify_products", None))["products_are_proved"]
+        assert (check.passed, check.severity) == (False, AssetCheckSeverity.ERROR)
+        assert "plots/old.png: missing locally" in str(check.description)
+
 
 def test_a_site_without_an_archive_has_no_archive_assets(site: Site) -> None:
     definitions = build(site)
