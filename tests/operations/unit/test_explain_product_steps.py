@@ -81,7 +81,7 @@ def test_only_what_the_archive_selects_is_said_to_be_copied(tmp_path: Path) -> N
     assert "copied to the archive by sensor late_days, only when its day changes" in steps(site, hour)
     assert f"materialize partition {DAY} of gws/wxcam_products in the UI" in steps(site, hour)
     for path, copied in (
-        ("wxcam/notes.txt", False),
+        ("wxcam/.clips/x", False),
         (".staging/x", False),
         ("ops_monitor/health/.staging/x", False),
         ("ops_monitor/health/latest.json", True),
@@ -92,6 +92,9 @@ def test_only_what_the_archive_selects_is_said_to_be_copied(tmp_path: Path) -> N
         file.write_bytes(b"x")
         assert ("schedule push_core_products (next tick " in steps(site, str(file))) is copied
         assert ("not copied to the archive" in steps(site, str(file))) is not copied
+    others = site.site.paths.products / "wxcam/notes.txt"
+    others.write_bytes(b"of another program")
+    assert "schedule push_wxcam_products (next tick " in steps(site, str(others))
 
 
 def test_what_is_not_made_has_no_row_for_a_file_whose_name_is_not_chosen_yet(tmp_path: Path) -> None:
