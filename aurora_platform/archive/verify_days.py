@@ -36,10 +36,11 @@ from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import ScannedEntry, as_ns
 from aurora_platform.layout import SIDE_NAMES, SIDES, Side, raw_group
 from aurora_platform.streams.classify import Classifier, Directories
-from aurora_platform.text import Count, printable
+from aurora_platform.text import Count, human_size, printable
 from aurora_platform.transport.listing import ListedEntry, Listing
 from aurora_platform.transport.protocols import Hasher, Source, Transfer
 
+_FEW_DAYS = 10  # a pass over the live window has no more
 _COPIES: tuple[Side, Side] = ("local", "gws")
 
 
@@ -192,9 +193,10 @@ class Verification:
 
     def _list_place(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
         directories = Directories(self.stream, days)
-        # The source is listed without the patterns of the days' names: files of other names must be reported, because
-        # they are never mirrored. The two copies cannot have such files, so they are listed with the patterns.
-        listing = place.list(directories.below, () if side == "source" else directories.name_patterns)
+        # Before a day is finalized, its source is listed without the patterns of the days' names: files of other names
+        # must be reported, because they are never mirrored. The two copies cannot have such files.
+        is_narrow = side != "source" or not self._may_finalize(days)
+        listing = place.list(directories.below, directories.name_patterns if is_narrow else ())
         classify = Classifier(self.stream, directories, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)
@@ -259,6 +261,17 @@ class Verification:
         self.evidence.save_listings(self.name, side, records)
         report.hosts[side] = place.host
 
+    def _may_finalize(self, days: Sequence[date]) -> bool:
+        """Whether this pass may find a day complete that is not finalized yet, or that was not listed for long."""
+        if len(days) > _FEW_DAYS:
+            return True  # all days, once a day
+        over = [day for day in days if day < datetime.now(UTC).date()]
+        try:
+            found = [self.finalizations.read(day) for day in over]
+        except EvidenceError:  # the comparison of the day reports it
+            return True
+        return any(finalization is None or not finalization.complete for finalization in found)
+
     def _day_by_name(self, entry: ListedEntry) -> date | None:
         """The day of a file by its name, whatever else is wrong with it; None where it is not a file of the stream."""
         path = entry.path.decode("utf-8", "surrogateescape")
@@ -268,6 +281,8 @@ class Verification:
 
     def _read(self, side: Side, days: Sequence[date], again_before: float, report: VerifyReport) -> None:
         """Read files that were never read in this version, or too long ago; saves each batch as soon as it is read."""
+        if side == "source" and self.stream.verify.source == "size":
+            return
         bound = self.archive.pending if side == "gws" else self.archive.local_pending
         clock = self.evidence.listings(self.name, max(days))[side].clock_ns
 
@@ -280,10 +295,25 @@ class Verification:
                 scrub=self.archive.scrub,
                 again_before=again_before,
             ):
-                self.evidence.save_checksums(self.name, side, place.hasher.checksums(place.base, batch))
-                report.read[side] = report.read.get(side, 0) + len(batch)
+                paths = self._affordable(batch, report) if side == "source" else batch
+                self.evidence.save_checksums(self.name, side, place.hasher.checksums(place.base, paths))
+                report.read[side] = report.read.get(side, 0) + len(paths)
+                if len(paths) < len(batch):
+                    return  # the rest waits for another day
 
         self._try_places(side, "completely read", work, report)
+
+    def _affordable(self, paths: Sequence[str], report: VerifyReport) -> Sequence[str]:
+        """Return the files of the source that its reading budget allows to read today."""
+        budget = self.stream.verify.budget
+        if budget is None:
+            return paths
+        chosen = self.evidence.budget.take(self.stream.host, datetime.now(UTC).date(), budget, self.name, paths)
+        if len(chosen) < len(paths):
+            report.budget_used_up = (
+                f"{self.stream.host}: {human_size(budget)} were read today (verify.budget), the other files wait"
+            )
+        return chosen
 
     def records_of(self, day: date) -> DayRecords:
         """Read what is recorded of a day; :class:`EvidenceError` where its finalization is damaged."""
@@ -292,6 +322,7 @@ class Verification:
             released=self.evidence.released(self.name, day),
             vanished=self.evidence.vanished.expected(self.name, day),
             changes=self.evidence.changes.of_stream(self.name),
+            is_source_read=self.stream.verify.source == "checksum",
         )
 
     def _find_unchanged(self, days: Sequence[date], report: VerifyReport) -> Mapping[date, Verdict]:
