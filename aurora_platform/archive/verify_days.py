@@ -9,9 +9,7 @@ The three places are arguments. The asset in :mod:`aurora_assets.archive.assets`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.absence import find_suspect_days, require_nonempty_source
@@ -28,6 +26,8 @@ from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.ledger_updates import LedgerUpdates
+from aurora_platform.archive.place import Place as Place
+from aurora_platform.archive.place import joined, unreadable_in
 from aurora_platform.archive.reports import DayVerdict, VerifyReport
 from aurora_platform.archive.unchanged_days import unchanged_verdicts
 from aurora_platform.config.archive import Archive
@@ -35,58 +35,11 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import ScannedEntry, as_ns
 from aurora_platform.layout import SIDE_NAMES, SIDES, Side, raw_group
-from aurora_platform.streams.classify import Classifier, Directories
+from aurora_platform.streams.classify import Classifier, Directories, day_name_patterns
 from aurora_platform.text import Count, human_size, printable
-from aurora_platform.transport.listing import ListedEntry, Listing
-from aurora_platform.transport.protocols import Hasher, Source, Transfer
+from aurora_platform.transport.listing import ListedEntry
 
-_FEW_DAYS = 10  # a pass over the live window has no more
 _COPIES: tuple[Side, Side] = ("local", "gws")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Access to one of the three places: the root of a tree, the stream's directory in it, and clients to read it."""
-
-    host: str
-    """The name of the host, for the report."""
-    source: Source
-    hasher: Hasher
-    root: str
-    """Must exist: a missing root means an unmounted disk, and does not prove that files are missing."""
-    below: str = ""
-    """The stream's directory below the root, where it need not exist yet."""
-    transfer: Transfer | None = None
-    """Fetches files of the place; None where nobody has to."""
-
-    def list(self, directories: Sequence[str], named: Sequence[str] = ()) -> Listing:
-        """List the stream's files below the root, relative to the stream's own directory."""
-        if not self.below:
-            return self.source.list(self.root, directories, named=named)
-        prefix = f"{self.below}/"
-        # With a trailing slash: the directory may be a symlink to another disk.
-        listing = self.source.list(
-            self.root, [prefix + directory for directory in directories] or [prefix], named=named
-        )
-        return replace(listing, entries=_below(listing.entries, prefix.encode()))
-
-    @property
-    def base(self) -> str:
-        """The stream's own directory."""
-        return f"{self.root.rstrip('/')}/{self.below}".rstrip("/")
-
-
-def _unreadable(listing: Listing) -> str | None:
-    """Describe the directories that a consumed listing could not read; None without any."""
-    unreadable = listing.unreadable
-    return f"{unreadable.total} directories not readable: {unreadable.first[0]}" if unreadable.total else None
-
-
-def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEntry]:
-    with closing(entries):
-        for entry in entries:
-            if entry.path.startswith(prefix) and entry.path != prefix:
-                yield ScannedEntry(entry.path[len(prefix) :], entry.version, entry.kind)
 
 
 class Verification:
@@ -193,10 +146,11 @@ class Verification:
 
     def _list_place(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
         directories = Directories(self.stream, days)
-        # Before a day is finalized, its source is listed without the patterns of the days' names: files of other names
-        # must be reported, because they are never mirrored. The two copies cannot have such files.
-        is_narrow = side != "source" or not self._may_finalize(days)
-        listing = place.list(directories.below, directories.name_patterns if is_narrow else ())
+        listing = place.list(directories.below, directories.name_patterns)
+        if side == "source" and directories.name_patterns:
+            # Files of other names than of any day must be reported, because they are never mirrored. The two copies
+            # cannot have such files.
+            listing = joined(listing, place.list_without(day_name_patterns(self.stream)))
         classify = Classifier(self.stream, directories, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)
@@ -236,7 +190,7 @@ class Verification:
             elif not vanished.may_be_empty(self.name):
                 require_nonempty_source(self.name, location, lambda without: place.source.list(place.root, [], without))
             missing, had = vanished.missing_now(self.name, days), vanished.source_counts(self.name, days)
-            suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, _unreadable(listing))
+            suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, unreadable_in(listing))
             report.unverified_days |= suspect
             return [day for day in days if day not in suspect]
 
@@ -249,7 +203,7 @@ class Verification:
                 self.evidence.vanished.accept_days(self.name, days)
         else:
             self.evidence.replace_listing(self.name, side, days, files())
-        if error := _unreadable(listing):
+        if error := unreadable_in(listing):
             report.errors[side] = error
         now = time.time()
         records = {
@@ -260,17 +214,6 @@ class Verification:
         }
         self.evidence.save_listings(self.name, side, records)
         report.hosts[side] = place.host
-
-    def _may_finalize(self, days: Sequence[date]) -> bool:
-        """Whether this pass may find a day complete that is not finalized yet, or that was not listed for long."""
-        if len(days) > _FEW_DAYS:
-            return True  # all days, once a day
-        over = [day for day in days if day < datetime.now(UTC).date()]
-        try:
-            found = [self.finalizations.read(day) for day in over]
-        except EvidenceError:  # the comparison of the day reports it
-            return True
-        return any(finalization is None or not finalization.complete for finalization in found)
 
     def _day_by_name(self, entry: ListedEntry) -> date | None:
         """The day of a file by its name, whatever else is wrong with it; None where it is not a file of the stream."""
