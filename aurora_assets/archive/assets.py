@@ -123,8 +123,10 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
             replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_PERIOD)
+            kept = ledger.replaced.kept(archive.name, group)
+            more = {"versions_kept": kept.files, "versions_kept_bytes": kept.bytes} if kept.files else {}
             more_checks = [finalized_files_stay(key, replaced)]
-            return _push_result(context, reports, days, ledger, archive, group, key, more_checks)
+            return _push_result(context, reports, days, ledger, archive, group, key, more_checks, more)
 
     return gws_raw
 
@@ -345,6 +347,7 @@ def _push_result(
     group: str,
     key: AssetKey,
     more_checks: Sequence[AssetCheckResult] = (),
+    more: Metadata | None = None,
 ) -> MaterializeResult:
     """The result of a push: its own metadata and checks, and the ledger's counts per day."""
     for report in reports:
@@ -356,7 +359,7 @@ def _push_result(
     }
     rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
     return MaterializeResult(
-        metadata=attach(context, counts, _push_metadata(reports) | rebuilt),
+        metadata=attach(context, counts, _push_metadata(reports) | rebuilt | (more or {})),
         data_version=DataVersion(common_version(list(versions.values()))),
         check_results=[nothing_parked(key, reports), copies_can_be_read_back(key, reports), *more_checks],
     )

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from aurora_platform.archive.change_rule import Change
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
-from aurora_platform.archive.replacement_log import EarlierVersion
+from aurora_platform.archive.replacement_log import EarlierVersion, KeptVersions
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError
@@ -81,7 +81,9 @@ def test_the_finalized_version_is_kept_when_the_host_rewrites_the_file(site: Pus
         assert (site.push().files, site.push().kept_in) == (0, ())
     with site.ledger() as ledger:
         rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
+        kept_versions = ledger.replaced.kept("gws")
     assert [row.remote_path for row in rows] == [str(site.place("gws", NAME))] * 2
+    assert kept_versions == KeptVersions(2, sum(len(version) for version in versions[:-1]))
     assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in ArchiveLayout.of(site.archive_settings).roots)
 
 
