@@ -12,7 +12,8 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.text import counted
+from aurora_platform.layout import ArchiveLayout
+from aurora_platform.text import counted, human_size
 from aurora_platform.transport.connections import Connections
 
 
@@ -61,6 +62,9 @@ def _show(archive: Archive, ledger: Ledger) -> None:
             for c in ledger.counts(archive.name)
         ],
     )
+    if (kept := ledger.replaced.kept(archive.name)).files:
+        versions = ArchiveLayout.of(archive).versions
+        print_line(f"  {counted(kept.files, 'earlier version')}, {human_size(kept.bytes)}, kept in {versions}")
     for name, files in ledger.count_unknown(archive.name).items():
         print_line(f"  {counted(files, 'file')} registered for {name!r}, which is not the archive of this site", "red")
     for row in ledger.parked(archive.name)[:50]:

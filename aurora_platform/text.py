@@ -83,6 +83,11 @@ class Count:
             total.first += count.first
         return total
 
+    def add_counted(self, other: Count) -> None:
+        """Add what another count has."""
+        self.total += other.total
+        self.first += other.first[: MOST_NAMED - len(self.first)]
+
     def add_many(self, count: int, text: str) -> None:
         """Add several at once, with one text for all of them."""
         self.total += count

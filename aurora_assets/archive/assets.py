@@ -128,8 +128,10 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
             replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_PERIOD)
+            kept = ledger.replaced.kept(archive.name, group)
+            more = {"versions_kept": kept.files, "versions_kept_bytes": kept.bytes} if kept.files else {}
             more_checks = [finalized_files_stay(key, replaced)]
-            return push_result(context, reports, days, ledger, archive, group, key, more_checks)
+            return push_result(context, reports, days, ledger, archive, group, key, more_checks, more)
 
     return gws_raw
 

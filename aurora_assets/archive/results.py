@@ -37,6 +37,7 @@ def push_result(
     group: str,
     key: AssetKey,
     more_checks: Sequence[AssetCheckResult] = (),
+    more: Metadata | None = None,
 ) -> MaterializeResult:
     """Return the result of a push: its own metadata and checks, and the ledger's counts per day."""
     for report in reports:
@@ -48,7 +49,7 @@ def push_result(
     }
     rebuilt = {"ledger_rebuilt_at": ledger.rebuilt_at} if ledger.rebuilt_at else {}
     return MaterializeResult(
-        metadata=attach(context, counts, push_metadata(reports) | rebuilt),
+        metadata=attach(context, counts, push_metadata(reports) | rebuilt | (more or {})),
         data_version=DataVersion(common_version(list(versions.values()))),
         check_results=[nothing_parked(key, reports), copies_can_be_read_back(key, reports), *more_checks],
     )

@@ -89,12 +89,14 @@ def verification(records: Records, name: str, days: Sequence[date], now: datetim
     with records.evidence() as evidence:
         oldest = evidence.oldest_attempt(name, days[0], days[-1])
         verdicts = evidence.verdicts(name)
+        waits = evidence.budget.is_used_up(records.site.streams[name].host, now.astimezone(UTC).date())
     found = [read_verdict(verdicts[day]) for day in days if day in verdicts]
     if now.timestamp() - oldest >= at_least:
         return Backlog(days, f"the newest days were not verified for {at_least:.0f} s")
     if None in found:
         return Backlog(days, "the verdict of a day is damaged")
-    if pending := sum(verdict.pending for verdict in found if verdict is not None):
+    pending = sum(verdict.pending for verdict in found if verdict is not None)
+    if pending and not waits:  # files that wait for the reading budget of another day need no verification now
         return Backlog(days, f"{pending} files were pending")
     # A verification publishes; readers alarm where the manifests are too old, also on days when nothing happens.
     if records.publication().is_older_than(records.archive.publish_every, now):

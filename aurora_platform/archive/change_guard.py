@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import date
 
 from aurora_platform.archive.change_rule import Change, ChangeState, first_revisable
+from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.archive.stores import Records
@@ -48,8 +49,14 @@ class ChangeGuard:
             with self._records.evidence() as evidence:
                 finalized_files = {day: len(files) for day, files in proved.items()}
                 decisions = evidence.changes.store(self._name, changes, finalized_files, first_revisable(self._stream))
+                only_copies = {
+                    change.path: _ONLY_COPY
+                    for change in changes
+                    if not _is_archived(evidence, self._name, change.path, proved[change.day][change.path])
+                }
         except EvidenceError as error:  # no decision can be stored: what is proved stays
             return held | {change.path: str(error) for change in changes}
+        held |= only_copies
         return held | {
             change.path: decisions[change.path].why
             for change in changes
@@ -65,6 +72,19 @@ class ChangeGuard:
             except EvidenceError as error:
                 damaged[day] = str(error)
         return proved, damaged
+
+
+_ONLY_COPY = "the archive does not have its finalized version now, so the local copy may be the only one"
+
+
+def _is_archived(evidence: Evidence, stream: str, path: str, finalized: FixityRecord) -> bool:
+    """Whether the archive had the finalized version of a file when it was last listed."""
+    archived = evidence.records_of(stream, path).get("gws")
+    return (
+        archived is not None
+        and archived.version.same_as(finalized.version)
+        and archived.sha256 in (None, finalized.sha256)
+    )
 
 
 def changes_of(

@@ -33,6 +33,7 @@ class MatchClass(StrEnum):
     UNREAD = "not readable"
     PENDING = "pending"  # younger than the bound for its arrival, or not read yet
     EXTRA = "extra"  # the side that it comes from does not have it (any more)
+    LISTED = "same size and mtime"  # where the source is not read (verify.source: size)
     HELD = "held back"  # the source has another version than the finalized one, and no operator has accepted it
 
 
@@ -198,6 +199,8 @@ class DayRecords:
     """The files that the source had and has no longer, unless an operator has accepted that."""
     changes: Mapping[str, Decision] = field(default_factory=dict)
     """The finalized files that have changed at the source, of the whole stream."""
+    is_source_read: bool = True
+    """Whether files of the source are read; otherwise size and mtime alone are compared."""
 
     def is_held(self, path: str, source: FixityRecord) -> bool:
         """Whether this version of the source is held back."""
@@ -239,6 +242,8 @@ def _compare(path: str, by_side: Mapping[Side, FixityRecord], clocks: Clocks, re
             return Compared(path, local_class, class_of(last, gws, clocks.archive_ns), last)
     reference = source or finalized
     local_class = MatchClass.EXTRA if source is None else class_of(source, own, clocks.local_ns)
+    if not records.is_source_read and local_class is MatchClass.PENDING and _is_listed(source, own):
+        local_class = MatchClass.LISTED
     # Where only the local bytes differ from those of the other two sides, the archive should not get them.
     is_outvoted = (
         local_class is MatchClass.CHECKSUM
@@ -249,8 +254,13 @@ def _compare(path: str, by_side: Mapping[Side, FixityRecord], clocks: Clocks, re
     right = reference if own is None or is_outvoted else own
     if right is None:
         return Compared(path, local_class, MatchClass.EXTRA, None)
-    is_vouched = right is reference or local_class in (MatchClass.IDENTICAL, MatchClass.EXTRA)
+    is_vouched = right is reference or local_class in (MatchClass.IDENTICAL, MatchClass.EXTRA, MatchClass.LISTED)
     return Compared(path, local_class, class_of(right, gws, clocks.archive_ns), right, is_vouched)
+
+
+def _is_listed(source: FixityRecord | None, own: FixityRecord | None) -> bool:
+    """Whether the local copy was read, and has the size and mtime of the file at the source."""
+    return source is not None and own is not None and own.sha256 is not None and source.version.same_as(own.version)
 
 
 def _class_of_held(

@@ -73,6 +73,12 @@ class StreamGuard:
                     (decision.unprotected if finalized is None else decision.vouched).append(item)
         return decision
 
+    def days_of(self, items: Sequence[Item]) -> set[date]:
+        """Return the days whose finalizations list these files."""
+        days = self._finalized_days(items)
+        found = {days.get(item.remote_path, item.day) for item in items}
+        return {day for day in found if day is not None}
+
     def _decide_without_evidence(
         self, to_check: Sequence[tuple[Item, FixityRecord | None]], why: str, decision: GuardDecision
     ) -> GuardDecision:

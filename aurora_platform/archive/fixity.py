@@ -27,6 +27,7 @@ from aurora_platform.archive.fixity_tables import (
     SELECT_IDENTICAL,
     SELECT_TO_READ,
 )
+from aurora_platform.archive.read_budget import ReadBudget
 from aurora_platform.archive.source_changes import SourceChanges
 from aurora_platform.archive.vanished_files import FORGET_LISTED, REMEMBER, VanishedFiles
 from aurora_platform.errors import EvidenceError
@@ -58,6 +59,8 @@ class Evidence(Database):
         """The decisions about finalized files that have changed at their source."""
         self.vanished = VanishedFiles(self._db, self._writing)
         """The files that a source had once and has no longer."""
+        self.budget = ReadBudget(self._db, self._writing)
+        """How much was read on the source hosts."""
         self._db.create_function("spread", 1, _spread, deterministic=True)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
         self.days = DayRecords(self._db, self._writing)

@@ -1,6 +1,7 @@
 """The SQL tables of the evidence, and the statements that store listings and checksums in them."""
 
 from aurora_platform.archive.day_tables import DAY_TABLES, note_changes
+from aurora_platform.archive.read_budget import READ_BUDGET
 from aurora_platform.archive.source_changes import SOURCE_CHANGE
 from aurora_platform.archive.vanished_files import VANISHED, VANISHED_BY_DAY
 from aurora_platform.fs.sqlite import Schema
@@ -51,10 +52,10 @@ CREATE TABLE IF NOT EXISTS released (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
 """
-TABLES_SINCE_1 = (SOURCE_CHANGE, VANISHED)
+TABLES_SINCE_1 = (SOURCE_CHANGE, VANISHED, READ_BUDGET)
 """The tables of :data:`CHANGE_TABLES`, one statement each."""
 CHANGE_TABLES = f"""
-{SOURCE_CHANGE} {VANISHED} {VANISHED_BY_DAY}
+{SOURCE_CHANGE} {VANISHED} {VANISHED_BY_DAY} {READ_BUDGET}
 {note_changes("source_change")}
 {note_changes("vanished")}
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from aurora_platform.archive.finalization_guard import StreamGuard
@@ -28,7 +29,7 @@ from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.uploader import push
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
-from aurora_platform.errors import EvidenceError
+from aurora_platform.errors import ArchiveError, EvidenceError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import (
     CORE_PRODUCTS,
@@ -42,7 +43,7 @@ from aurora_platform.layout import (
     finalization_groups,
     raw_group,
 )
-from aurora_platform.text import Count
+from aurora_platform.text import Count, counted
 from aurora_platform.transport.protocols import ArchiveHost
 
 
@@ -66,8 +67,29 @@ class Pushing:
         offers = {raw_group(stream): list(raw_items(settings, root, self.archive.raw, set(days), refused))}
         lane = f"raw.{stream}.history" if history else f"raw.{stream}"
         guard = StreamGuard(Records(self.site), stream)
-        outgoing = self.site.paths.raw / OUTGOING
-        return self._push(TransferRequest(lane, outgoing, offers, set(days), refused=refused, guard=guard))
+        outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw, stream, guard)
+        request = TransferRequest(lane, outgoing, offers, set(days), refused=refused, guard=guard, withdraw=withdraw)
+        return self._push(request)
+
+    def _withdraw(self, stream: str, guard: StreamGuard, items: Sequence[Item]) -> None:
+        """Withdraw the finalizations of files that get new versions, here and in the archive, before that happens.
+
+        Raises
+        ------
+        ArchiveError
+            Where the archive does not take the withdrawal: its finalization would say what is not true any more.
+        """
+        records, days = Records(self.site), guard.days_of(items)
+        finalizations = records.finalizations(stream)
+        why = f"{counted(len(items), 'file')} got a new version; the day is verified again"
+        changed = [day for day in sorted(days) if finalizations.withdraw(day, why)]
+        if changed:
+            self.log(f"withdrew the finalization of {', '.join(map(str, changed))}: {why}")
+        # Also what an earlier push has withdrawn, and could not copy.
+        for report in push_finalizations(records, self, stream, sorted(days)):
+            wrong = Count.sum_of((report.failed, report.parked, report.unsettled))
+            if wrong.total:
+                raise ArchiveError(f"the finalization cannot be withdrawn in the archive: {wrong.first[0]}")
 
     def wxcam_products(self, days: Sequence[date]) -> PushReport:
         """Push the camera's products of some UTC days, those without a day, and its catalogue."""
@@ -127,8 +149,9 @@ class Pushing:
         """Push exactly these files of a stream, and no other queued files."""
         only = frozenset(item.remote_path for item in items)
         guard = StreamGuard(Records(self.site), stream)
-        outgoing = self.site.paths.raw / OUTGOING
-        return self._push(TransferRequest(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard))
+        outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw, stream, guard)
+        request = TransferRequest(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard, withdraw=withdraw)
+        return self._push(request)
 
     def exact_products(self, collection: str, lane: str, items: Sequence[Item]) -> PushReport:
         """Push exactly these files of a collection, whatever the ledger says of them."""

@@ -32,6 +32,8 @@ class ReplacingTransfers:
     is_requested: bool
     """Whether an operator requested exactly these files: then they are sent even where the archive has this version."""
     log: Callable[[str], None]
+    withdraw: Callable[[Sequence[Item]], None] | None = None
+    """Called with the files that are about to be replaced."""
     replaced: Count = field(default_factory=Count)
     kept_in: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -71,6 +73,8 @@ class ReplacingTransfers:
         # A new directory per attempt: in the same one, a second attempt would overwrite kept versions with sent ones.
         keep_in = f"{ArchiveLayout.of(self.archive).versions}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
         self.log(f"{len(earlier)} of them replace finalized files; the earlier versions are kept in {keep_in}")
+        if self.withdraw is not None:
+            self.withdraw([files[path][1] for path in earlier])
         groups = {files[path][0] for path in earlier}
         for group in groups:
             versions = [

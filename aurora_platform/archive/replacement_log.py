@@ -27,6 +27,20 @@ CREATE TABLE IF NOT EXISTS replaced (
 """
 
 
+def add_is_reported(db: sqlite3.Connection) -> None:
+    """Add the column that tells what an operator requested: such a replacement needs no check that reports it."""
+    if "is_reported" not in {row[1] for row in db.execute("PRAGMA table_info(replaced)")}:
+        db.execute("ALTER TABLE replaced ADD COLUMN is_reported INTEGER NOT NULL DEFAULT 1")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptVersions:
+    """The earlier versions that an archive keeps."""
+
+    files: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Replaced:
     """A finalized file that was replaced, the directory that keeps the earlier version, and when (UTC)."""
@@ -60,7 +74,8 @@ class Replacements:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._writing() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO replaced VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                "INSERT OR REPLACE INTO replaced"
+                " (archive, remote_path, file_group, kept_in, kept_path, size, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 ((archive, file.remote_path, group, kept_in, file.kept_path, file.size, now) for file in files),
             )
 
@@ -79,23 +94,31 @@ class Replacements:
     def settle(self, archive: str, kept_in: str, kept: Collection[str], *, is_reported: bool) -> None:
         """Settle the rows of a directory: ``kept`` are the remote paths whose earlier version it keeps completely.
 
-        Of the other paths nothing was replaced, and their rows are deleted. Without ``is_reported`` (an operator
-        requested the replacement) all rows of the directory are deleted.
+        Of the other paths nothing was replaced, and their rows are deleted. Without ``is_reported`` an operator
+        requested the replacement: then :meth:`since` does not return it.
         """
         with self._writing() as db:
-            if not is_reported:
-                kept = ()
             db.executemany(
-                "UPDATE replaced SET is_settled = 1 WHERE archive = ? AND kept_in = ? AND remote_path = ?",
-                ((archive, kept_in, path) for path in kept),
+                "UPDATE replaced SET is_settled = 1, is_reported = ?"
+                " WHERE archive = ? AND kept_in = ? AND remote_path = ?",
+                ((is_reported, archive, kept_in, path) for path in kept),
             )
             db.execute("DELETE FROM replaced WHERE archive = ? AND kept_in = ? AND NOT is_settled", (archive, kept_in))
+
+    def kept(self, archive: str, group: str | None = None) -> KeptVersions:
+        """Count the earlier versions that are kept, of one group or of all."""
+        count, size = self._db.execute(
+            "SELECT count(*), coalesce(sum(size), 0) FROM replaced"
+            " WHERE archive = ? AND is_settled AND file_group = coalesce(?, file_group)",
+            (archive, group),
+        ).fetchone()
+        return KeptVersions(count, size)
 
     def since(self, archive: str, group: str, time: datetime) -> list[Replaced]:
         """Return the files of a group that were replaced since a time, newest first."""
         rows = self._db.execute(
             "SELECT remote_path, kept_in, at FROM replaced WHERE archive = ? AND file_group = ? AND at >= ?"
-            " AND is_settled ORDER BY at DESC, remote_path",
+            " AND is_settled AND is_reported ORDER BY at DESC, remote_path",
             (archive, group, time.astimezone(UTC).isoformat(timespec="milliseconds")),
         )
         return [Replaced(*row) for row in rows]

@@ -50,6 +50,8 @@ class VerifyReport:
     """The days whose files were compared; the last comparison of the others still holds, or they have an error."""
     read: dict[Side, int] = field(default_factory=dict)
     """Side -> number of files that were read."""
+    budget_used_up: Annotated[str, RARE] = ""
+    """Why files of the source were not read today."""
     refused: Annotated[Count, RARE] = field(default_factory=Count)
     left_out: dict[date, Count] = field(default_factory=dict)
     """Files of the source that may not be copied, by the day of their names."""
@@ -73,7 +75,7 @@ class VerifyReport:
         pending = sum(day.verdict.pending for day in self.days)
         read = ", ".join(f"{count} {SIDE_NAMES[side]}" for side, count in self.read.items()) or "none"
         text = f"{proved} of {total} files proved in the archive; {problems} missing or different, {pending} pending"
-        text += f"; read: {read}"
+        text += f"; read: {read}" + (f"; {self.budget_used_up}" if self.budget_used_up else "")
         text += "".join(f"; {SIDE_NAMES[side]} NOT VERIFIED: {why}" for side, why in self.errors.items())
         return text + "".join(f"; {day}: {why}" for day, why in self.unverified_days.items())
 

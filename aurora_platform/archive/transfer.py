@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -57,6 +57,8 @@ class TransferRequest:
     """Directories of the archive into which none of these files may go."""
     guard: Guard | None = None
     """Decides which files may be sent; None where no finalization protects them."""
+    withdraw: Callable[[Sequence[Item]], None] | None = None
+    """Called before finalized files get new versions in the archive: from then on no finalization there is true."""
     refused: Count = field(default_factory=Count)
     """Entries that were found and may not be copied."""
     left_out: Count = field(default_factory=Count)

@@ -98,7 +98,12 @@ class _Push:
         self.vouched: set[str] = set()
         self.selected: set[str] = set()
         self.replacing = ReplacingTransfers(
-            self.archive, self.ledger, self.request.lane, self.request.only is not None, self.log
+            self.archive,
+            self.ledger,
+            self.request.lane,
+            self.request.only is not None,
+            self.log,
+            self.request.withdraw,
         )
         self.roots = ArchiveLayout.of(self.archive).roots
         private = Staging(self.request.outgoing, self.locks, self.wait)

@@ -9,9 +9,7 @@ The three places are arguments. The asset in :mod:`aurora_assets.archive.assets`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.absence import find_suspect_days, require_nonempty_source
@@ -28,6 +26,8 @@ from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.ledger_updates import LedgerUpdates
+from aurora_platform.archive.place import Place as Place
+from aurora_platform.archive.place import joined, unreadable_in
 from aurora_platform.archive.reports import DayVerdict, VerifyReport
 from aurora_platform.archive.unchanged_days import unchanged_verdicts
 from aurora_platform.config.archive import Archive
@@ -35,60 +35,11 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import ScannedEntry, as_ns
 from aurora_platform.layout import SIDE_NAMES, SIDES, Side, raw_group
-from aurora_platform.streams.classify import Classifier, Directories
-from aurora_platform.text import Count, printable
-from aurora_platform.transport.listing import ListedEntry, Listing
-from aurora_platform.transport.protocols import Hasher, Source, Transfer
+from aurora_platform.streams.classify import Classifier, Directories, day_name_patterns
+from aurora_platform.text import Count, human_size, printable
+from aurora_platform.transport.listing import ListedEntry
 
 _COPIES: tuple[Side, Side] = ("local", "gws")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Access to one of the three places: the root of a tree, the stream's directory in it, and clients to read it."""
-
-    host: str
-    """The name of the host, for the report."""
-    source: Source
-    hasher: Hasher
-    root: str
-    """Must exist: a missing root means an unmounted disk, and does not prove that files are missing."""
-    below: str = ""
-    """The stream's directory below the root, where it need not exist yet."""
-    transfer: Transfer | None = None
-    """Fetches files of the place; None where nobody has to."""
-
-    def list(self, directories: Sequence[str], named: Sequence[str] = (), without: Sequence[str] = ()) -> Listing:
-        """List the files below the root, relative to the stream's own directory; ``without`` patterns of paths."""
-        if not self.below:
-            return self.source.list(self.root, directories, without, named)
-        prefix = f"{self.below}/"
-        # With a trailing slash: the directory may be a symlink to another disk.
-        listing = self.source.list(
-            self.root,
-            [prefix + directory for directory in directories] or [prefix],
-            [prefix + pattern for pattern in without],
-            named,
-        )
-        return replace(listing, entries=_below(listing.entries, prefix.encode()))
-
-    @property
-    def base(self) -> str:
-        """The stream's own directory."""
-        return f"{self.root.rstrip('/')}/{self.below}".rstrip("/")
-
-
-def _unreadable(listing: Listing) -> str | None:
-    """Describe the directories that a consumed listing could not read; None without any."""
-    unreadable = listing.unreadable
-    return f"{unreadable.total} directories not readable: {unreadable.first[0]}" if unreadable.total else None
-
-
-def _below(entries: Generator[ListedEntry], prefix: bytes) -> Generator[ListedEntry]:
-    with closing(entries):
-        for entry in entries:
-            if entry.path.startswith(prefix) and entry.path != prefix:
-                yield ScannedEntry(entry.path[len(prefix) :], entry.version, entry.kind)
 
 
 class Verification:
@@ -195,9 +146,11 @@ class Verification:
 
     def _list_place(self, side: Side, place: Place, days: Sequence[date], report: VerifyReport) -> None:
         directories = Directories(self.stream, days)
-        # The source is listed without the patterns of the days' names: files of other names must be reported, because
-        # they are never mirrored. The two copies cannot have such files, so they are listed with the patterns.
-        listing = place.list(directories.below, () if side == "source" else directories.name_patterns)
+        listing = place.list(directories.below, directories.name_patterns)
+        if side == "source" and directories.name_patterns:
+            # Files of other names than of any day must be reported, because they are never mirrored. The two copies
+            # cannot have such files.
+            listing = joined(listing, place.list_without(day_name_patterns(self.stream)))
         classify = Classifier(self.stream, directories, listing.clock_ns)
         refused: dict[date, int] = {}
         wanted = set(days)
@@ -237,7 +190,7 @@ class Verification:
             elif not vanished.may_be_empty(self.name):
                 require_nonempty_source(self.name, location, lambda without: place.source.list(place.root, [], without))
             missing, had = vanished.missing_now(self.name, days), vanished.source_counts(self.name, days)
-            suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, _unreadable(listing))
+            suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, unreadable_in(listing))
             report.unverified_days |= suspect
             return [day for day in days if day not in suspect]
 
@@ -250,7 +203,7 @@ class Verification:
                 self.evidence.vanished.accept_days(self.name, days)
         else:
             self.evidence.replace_listing(self.name, side, days, files())
-        if error := _unreadable(listing):
+        if error := unreadable_in(listing):
             report.errors[side] = error
         now = time.time()
         records = {
@@ -271,6 +224,8 @@ class Verification:
 
     def _read(self, side: Side, days: Sequence[date], again_before: float, report: VerifyReport) -> None:
         """Read files that were never read in this version, or too long ago; saves each batch as soon as it is read."""
+        if side == "source" and self.stream.verify.source == "size":
+            return
         bound = self.archive.pending if side == "gws" else self.archive.local_pending
         clock = self.evidence.listings(self.name, max(days))[side].clock_ns
 
@@ -283,10 +238,25 @@ class Verification:
                 scrub=self.archive.scrub,
                 again_before=again_before,
             ):
-                self.evidence.save_checksums(self.name, side, place.hasher.checksums(place.base, batch))
-                report.read[side] = report.read.get(side, 0) + len(batch)
+                paths = self._affordable(batch, report) if side == "source" else batch
+                self.evidence.save_checksums(self.name, side, place.hasher.checksums(place.base, paths))
+                report.read[side] = report.read.get(side, 0) + len(paths)
+                if len(paths) < len(batch):
+                    return  # the rest waits for another day
 
         self._try_places(side, "completely read", work, report)
+
+    def _affordable(self, paths: Sequence[str], report: VerifyReport) -> Sequence[str]:
+        """Return the files of the source that its reading budget allows to read today."""
+        budget = self.stream.verify.budget
+        if budget is None:
+            return paths
+        chosen = self.evidence.budget.take(self.stream.host, datetime.now(UTC).date(), budget, self.name, paths)
+        if len(chosen) < len(paths):
+            report.budget_used_up = (
+                f"{self.stream.host}: {human_size(budget)} were read today (verify.budget), the other files wait"
+            )
+        return chosen
 
     def records_of(self, day: date) -> DayRecords:
         """Read what is recorded of a day; :class:`EvidenceError` where its finalization is damaged."""
@@ -295,6 +265,7 @@ class Verification:
             released=self.evidence.released(self.name, day),
             vanished=self.evidence.vanished.expected(self.name, day),
             changes=self.evidence.changes.of_stream(self.name),
+            is_source_read=self.stream.verify.source == "checksum",
         )
 
     def _find_unchanged(self, days: Sequence[date], report: VerifyReport) -> Mapping[date, Verdict]:

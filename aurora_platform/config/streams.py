@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from wcmatch import glob
 
 from aurora_platform.config.types import (
     Bound,
+    BytesPerDay,
     DayName,
     DayRule,
     Duration,
@@ -20,6 +21,15 @@ from aurora_platform.config.types import (
     Settings,
     SourcePath,
 )
+
+
+class SourceVerification(Settings):
+    """How much a verification may read on the instrument host, which may run on solar power."""
+
+    source: Literal["checksum", "size"] = "checksum"
+    """``checksum``: each file is read and hashed there; ``size``: only size and mtime are compared."""
+    budget: BytesPerDay | None = None
+    """How much is read per UTC day on the host, by all its streams together; unset: no limit."""
 
 
 class Stream(Settings):
@@ -35,6 +45,7 @@ class Stream(Settings):
     lookback: Duration = timedelta(days=2)
     revisable: Duration | None = None
     """How long after its UTC day a finalized file may get a new version by itself; unset: ``lookback``."""
+    verify: SourceVerification = SourceVerification()
     stale_after: Duration = timedelta(minutes=90)
     append: bool | None = None
     """Whether files only grow at their end, so that a partial copy is useful; unset: True if settle is 0s."""

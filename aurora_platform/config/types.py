@@ -196,6 +196,20 @@ def _percent(value: object) -> float:
     return float(match[1]) / 100
 
 
+_BYTES_PER_DAY = re.compile(r"([0-9]{1,6})([MGT])B/d")
+
+
+def _bytes_per_day(value: object) -> int:
+    match = _BYTES_PER_DAY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not int(match[1]):
+        raise ValueError("must be bytes per day: 500MB/d, 20GB/d, 1TB/d")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+BytesPerDay = Annotated[
+    int, BeforeValidator(_bytes_per_day), PlainSerializer(lambda value: f"{value // 10**6}MB/d", when_used="json")
+]
+"""Bytes, from ``20GB/d``."""
 Percentage = Annotated[
     float, BeforeValidator(_percent), PlainSerializer(lambda value: f"{value * 100:g}%", when_used="json")
 ]

@@ -13,6 +13,7 @@ from aurora_platform.layout import (
     manifests_key,
     raw_key,
 )
+from aurora_platform.mirror.plan import HELD_BACK
 from aurora_platform.operations import explain_next as following
 from aurora_platform.operations.explain_answer import (
     Conclusion,
@@ -92,6 +93,10 @@ def _of_mirror(context: Context, facts: DayFacts) -> Conclusion:
     remarks = (f"{unsettled} still being written",) if unsettled else ()
     if survey and survey.refused_count:
         reasons = "; ".join(f"{count.total} {reason}: {count.first[0]}" for reason, count in survey.refused.items())
+        if all(reason.startswith(HELD_BACK) for reason in survey.refused):
+            return Conclusion(
+                State.HELD_BACK, f"{files}; {reasons}", True, remarks, f"aurora accept {name} --day {facts.day}"
+            )
         return Conclusion(
             State.REFUSED, f"{files}; refused at the source: {reasons}", True, remarks, _refused_command(facts)
         )
@@ -190,6 +195,10 @@ def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
         return Conclusion(
             State.INCOMPLETE, f"{found.sentence()}; the first: {found.first_reason}", True, command=command
         )
+    if found.held:
+        sentence = f"{counted(found.held, 'change')} at the source held back, the first {found.first_held}"
+        command = f"aurora accept {facts.name} --day {facts.day}"
+        return Conclusion(State.HELD_BACK, f"{sentence}; {found.sentence()}", True, command=command)
     if found.refused:
         return Conclusion(State.REFUSED, found.sentence(), True, command=_refused_command(facts))
     if finalization is not None and finalization.is_complete:

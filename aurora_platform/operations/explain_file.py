@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from aurora_platform.archive.change_rule import ChangeState
 from aurora_platform.archive.compare import DIFFERENT, MatchClass
 from aurora_platform.config.types import format_duration
 from aurora_platform.fs.versions import DIRECTORY
@@ -19,7 +20,7 @@ from aurora_platform.operations.explain_answer import (
     time_of_ns,
     written,
 )
-from aurora_platform.operations.explain_facts import FileFacts, camera_of, remote_path
+from aurora_platform.operations.explain_facts import FileFacts, camera_of
 from aurora_platform.operations.explain_file_copies import at_source
 from aurora_platform.text import counted, printable
 
@@ -111,9 +112,24 @@ def _of_mirror(context: Context, facts: FileFacts) -> Conclusion | None:
         kept = "; an earlier version is local" if facts.local else ""
         copied = f"copied from {written(settled)} on" if facts.stream.enabled else following.PLANNED_OFFLINE
         return Conclusion(State.UNSETTLED, f"still being written (settle {settle}): {copied}{kept}")
+    if (held := _held_change(facts)) is not None:
+        return held
     if not plan.fetch or facts.held:
         return None
     return _missing_local(context, facts, "on its host and not local" if not facts.local else _differing(facts))
+
+
+def _held_change(facts: FileFacts) -> Conclusion | None:
+    """Where the file has changed at its source after its day was finalized, and that is held back."""
+    change = facts.evidence.change
+    if change is None or change.state is not ChangeState.HELD:
+        return None
+    entry = facts.source.entry if facts.source else None
+    if entry is not None and not entry.version.same_as(change.change.version):
+        return None  # the source has another version by now
+    sentence = f"changed on its host, held back: {printable(change.why)}"
+    command = f"aurora accept {facts.name} --day {change.change.day}"
+    return Conclusion(State.HELD_BACK, sentence, needs_operator=True, command=command)
 
 
 def _differing(facts: FileFacts) -> str:
@@ -150,6 +166,8 @@ def _of_records(context: Context, facts: FileFacts) -> Conclusion | None:
             needs_operator=True,
             command="remove the cause, then: aurora ledger --retry",
         )
+    if (change := _held_change(facts)) is not None:
+        return change
     if facts.held:
         return Conclusion(State.HELD_BACK, f"held back from the archive: {facts.held}", True, command=repair)
     if compared is None:
@@ -202,7 +220,7 @@ def _of_places(context: Context, facts: FileFacts) -> Conclusion:
                 State.MISSING_LOCAL,
                 "only the archive has it: neither its host nor this machine, and retention did not delete it here",
                 needs_operator=True,
-                command=f"copy it back from {remote_path(context, facts)} with its mtime (rsync --times)",
+                command=f"aurora repair {facts.name} --day {facts.day}",
             )
         return Conclusion(State.NOT_FOUND, "no place is known to have it; --source lists its host")
     if context.site.archive is None:

@@ -129,6 +129,12 @@ def day_directory_patterns(stream: Stream) -> list[str]:
     return [re.sub(r"%.|[*?[\\]", _as_pattern, template) for template in stream.day_dirs]
 
 
+def day_name_patterns(stream: Stream) -> list[str]:
+    """Return patterns (``fnmatch``) for the paths of files with a name of any day; empty if days have no names."""
+    names = [re.sub(r"%.|[\[\\]", _as_pattern, template) for template in stream.day_names]
+    return [pattern for name in names for pattern in (name, f"*/{name}")]
+
+
 def _as_pattern(match: re.Match[str]) -> str:
     part = match[0]
     if part == "%%":

@@ -44,24 +44,21 @@ class Station:
     """An instrument host, this machine, and an archive, each with real programs in between."""
 
     home: Path
-    source_host: SshServer
-    archive_host: SshServer
+    source_host: SshServer | None = None
+    archive_host: SshServer | None = None
+    """None: directories of this machine, which is quicker."""
     revisable: str = "3650d"
     errors: list[str] = field(default_factory=list)
     """The errors of the passes: a hostile host may make a pass fail, and must not make it lie."""
 
     def __post_init__(self) -> None:
         for name in ("instrument", "far/raw"):
-            (self.home / name).mkdir(parents=True)
+            (self.home / name).mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def site(self) -> Site:
         def change(data: dict[str, Any]) -> None:
-            source, archive = (
-                host_of(server).model_dump(mode="json", exclude_none=True)
-                for server in (self.source_host, self.archive_host)
-            )
-            data["hosts"] = {"station": source}
+            data["hosts"] = {"station": _host(self.source_host)}
             data["streams"] = {
                 STREAM: {
                     "host": "station",
@@ -74,10 +71,11 @@ class Station:
                 }
             }
             data["archive"] = {
-                "hosts": [archive],
+                "hosts": [_host(self.archive_host) | ({} if self.archive_host else {"same_disk": True})],
                 "raw": str(self.home / "far/raw"),
                 "products": str(self.home / "far/products"),
             }
+            data["retention"] = {"raw": {STREAM: "7d"}}
             data["limits"] = {"connect": in_site_file(10), "stall": in_site_file(20), "lock": in_site_file(30)}
 
         return load_site(write_site(self.home, change))
@@ -191,6 +189,10 @@ class Station:
             for place in root.rglob("*"):
                 if place.is_file() and not place.is_symlink():
                     yield place.read_bytes()
+
+
+def _host(server: SshServer | None) -> dict[str, Any]:
+    return host_of(server).model_dump(mode="json", exclude_none=True) if server else {"kind": "local"}
 
 
 def _read(manifest: Path) -> Iterator[tuple[str, str]]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from aurora_platform.archive.change_rule import Change
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.push_plan import Pushing
-from aurora_platform.archive.replacement_log import EarlierVersion
+from aurora_platform.archive.push_plan import Pushing, push_finalizations
+from aurora_platform.archive.replacement_log import EarlierVersion, KeptVersions
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import ArchiveError, TransferError
+from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import ArchiveLayout, Layout, raw_group
 from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 from tests.archive.parts import adds_up
@@ -78,7 +81,9 @@ def test_the_finalized_version_is_kept_when_the_host_rewrites_the_file(site: Pus
         assert (site.push().files, site.push().kept_in) == (0, ())
     with site.ledger() as ledger:
         rows = ledger.replaced.since("gws", raw_group(STREAM), datetime.now(UTC) - timedelta(minutes=10))
+        kept_versions = ledger.replaced.kept("gws")
     assert [row.remote_path for row in rows] == [str(site.place("gws", NAME))] * 2
+    assert kept_versions == KeptVersions(2, sum(len(version) for version in versions[:-1]))
     assert not any(Path(rows[0].kept_in).is_relative_to(root) for root in ArchiveLayout.of(site.archive_settings).roots)
 
 
@@ -107,6 +112,8 @@ def breaking(host: ArchiveHost) -> Faulty:
 
     def send(*arguments: Any) -> TransferResult:
         result = host.send(*arguments)
+        if not Path(arguments[2], STREAM, NAME).exists():
+            return result  # the withdrawn finalization
         Path(arguments[2], STREAM, NAME).write_bytes(b"half")  # a second attempt replaces this
         raise TransferError(f"the connection broke: {result}")
 
@@ -230,6 +237,49 @@ def test_a_failed_directory_for_earlier_versions_is_named_and_stops_no_other_fil
     with pytest.raises(ArchiveError, match=r"raw\.versions"):
         site.push()
     assert site.place("gws", "0/met_20260305_late.csv").read_bytes() == b"recovered"
+    assert site.place("gws", NAME).read_bytes() == good
+
+
+def fetch_a_new_version(site: PushedSite) -> Path:
+    """Copy the finalization to the archive, then let the mirror fetch a new version; returns the finalization."""
+    with site.ledger() as ledger:
+        pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
+        push_finalizations(site.records, pushing, STREAM, [DAY])
+    for side in ("source", "local"):
+        site.write(side, NAME, b"anew", number=100)
+    with site.records.evidence() as evidence:
+        change = Change(NAME, DAY, FileVersion.of(site.place("local", NAME).stat()))
+        evidence.changes.store(STREAM, [change], {DAY: 6}, date.min)
+    [word] = (site.home / "far/manifests").rglob("*_finalized.yaml")
+    return word
+
+
+def test_a_finalization_is_withdrawn_in_the_archive_before_a_file_of_its_day_is_replaced(site: PushedSite) -> None:
+    word, seen = fetch_a_new_version(site), []
+
+    def watching(host: ArchiveHost) -> Faulty:
+        def send(*arguments: Any) -> TransferResult:
+            result = host.send(*arguments)
+            seen.append((Path(arguments[2]).name, yaml.safe_load(word.read_bytes())["complete"]))
+            return result
+
+        return Faulty(host, send)
+
+    assert site.push(watching).replaced.total == 1
+    assert seen == [("manifests", False), ("raw", False)]
+    local = site.records.finalizations(STREAM).read(DAY)
+    assert local is not None
+    assert (local.complete, local.why) == (False, "1 file got a new version; the day is verified again")
+    assert site.verify_and_publish().report.days[0].verdict.is_final
+
+
+def test_nothing_is_replaced_where_the_archive_does_not_take_the_withdrawal(site: PushedSite) -> None:
+    good = site.place("gws", NAME).read_bytes()
+    word = fetch_a_new_version(site)
+    word.unlink()
+    (word / "in the way").mkdir(parents=True)
+    with pytest.raises(ArchiveError, match="cannot be withdrawn in the archive"):
+        site.push()
     assert site.place("gws", NAME).read_bytes() == good
 
 

@@ -101,6 +101,22 @@ def test_a_change_within_the_window_replaces_the_copies_and_the_archive_keeps_th
     assert finalization.revision == 2
 
 
+def test_no_local_copy_is_replaced_while_the_archive_has_lost_its_finalized_version(make: Make) -> None:
+    site = make(OPEN)
+    good = site.finalize_days(6)
+    site.place("gws", name_of(0)).unlink()
+    site.flip("gws", name_of(1))
+    site.verify_and_publish(full=True)
+    site.change([name_of(0), name_of(1), name_of(2)])
+    report = site.mirror()
+    assert report.total("copied") == 1, "only the file that the archive has"
+    assert "the local copy may be the only one" in next(iter(report.days[0].refused))
+    assert {name: site.place("local", name).read_bytes() for name in good if name != name_of(2)} == {
+        name: content for name, content in good.items() if name != name_of(2)
+    }
+    assert set(good.values()) <= readable_bytes(site)
+
+
 def test_a_later_change_is_held_back_from_the_local_copy_and_from_the_archive(make: Make) -> None:
     site = make(OLD)
     good = site.finalize_days(6)

@@ -82,8 +82,8 @@ TABLES = {
     "catalog": ["images", "unreadable_media"],
     "ledger": ["file", "meta", "replaced"],
     "evidence": [
-        *("accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "released", "source_change"),
-        *("vanished", "verdict"),
+        *("accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "read_budget", "released"),
+        *("source_change", "vanished", "verdict"),
     ],
 }
 

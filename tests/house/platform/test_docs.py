@@ -131,3 +131,12 @@ def test_the_operating_manual_lists_every_schedule_of_a_site() -> None:
     for schedule in all_schedules(load_site()):
         names = (schedule.name, schedule.name.replace("wxcam", "<stream>"))
         assert any(f"`{name}`" in table for name in names), schedule.name
+
+
+def test_every_promise_of_the_archive_names_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "docs" / "promises.md").read_text().splitlines() if line.startswith("| ")]
+    named = [re.findall(r"`([a-z_]+/test_[a-z_]+\.py)`", row) for row in rows[2:]]
+    assert len(named) > 10
+    assert all(named)
+    for file in (file for files in named for file in files):
+        assert (ROOT / "tests" / "archive" / file).is_file(), file

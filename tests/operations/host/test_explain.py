@@ -235,6 +235,18 @@ def test_a_local_file_that_differs_from_its_finalization_is_held_back(finalized:
     assert finalized.explain(f"gws/raw/met/{DAY}").conclusion.state is State.HELD_BACK
 
 
+def test_a_file_that_changed_on_its_host_after_its_day_was_finalized_names_the_command_that_accepts_it(
+    finalized: ExplainedSite,
+) -> None:
+    finalized.write("source", NAME, b"of somebody else", number=5000)
+    finalized.verify_and_publish()
+    for question in (NAME, f"raw/{STREAM}/{DAY}", f"manifests/{STREAM}/{DAY}"):
+        conclusion = finalized.explain(question).conclusion
+        assert (conclusion.state, conclusion.needs_operator) == (State.HELD_BACK, True), question
+        assert conclusion.command == f"aurora accept {STREAM} --day {DAY}"
+    assert "later than its stream allows" in finalized.explain(NAME).conclusion.sentence
+
+
 def test_bytes_that_changed_in_the_archive_are_different_and_keep_the_day_from_being_complete(
     finalized: ExplainedSite,
 ) -> None:
