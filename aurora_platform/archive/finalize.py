@@ -32,6 +32,7 @@ from aurora_platform.layout import OWN_LIST, FinalizedKey, ManifestLayout
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
+_TICK_NS = 10_000_000
 _REVISION = re.compile(rb"^revision: ([0-9]{1,9})$", re.MULTILINE)
 # The errors of reading a file that another program wrote, or that a disk damaged.
 _DAMAGE = (
@@ -151,10 +152,20 @@ class Finalizations:
         day: FinalizedKey,
         files: Iterable[tuple[str, FixityRecord]],
         lost: Iterable[tuple[str, FixityRecord]] = (),
+        *,
+        listed_ns: int | None = None,
     ) -> bool:
         """Publish that a day is complete; returns whether that changed anything.
 
-        ``lost`` has the files of the source that are in no place any more, as an operator has accepted.
+        Parameters
+        ----------
+        day, files
+            What is complete, and its files.
+        lost
+            The files of the source that are in no place any more, as an operator has accepted.
+        listed_ns
+            When the places were listed (ns since epoch). A withdrawal since then stands: a push has replaced files
+            after they were listed.
         """
         earlier, listed = self.read(day), list(files)
         gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
@@ -163,6 +174,8 @@ class Finalizations:
         if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
             return False
         with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
+            if listed_ns is not None and self._is_withdrawn_since(day, listed_ns):
+                return False
             staged.mkdir()
             count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
             revision = earlier.revision + 1 if earlier else 1
@@ -195,6 +208,14 @@ class Finalizations:
             data = yaml.safe_load(self.file(day).read_bytes())
             self._publish(staged, day, data | {"complete": False, "why": why, "withdrawn_at": _now()})
         return True
+
+    def _is_withdrawn_since(self, day: FinalizedKey, listed_ns: int) -> bool:
+        earlier = self.read(day)
+        return (
+            earlier is not None
+            and not earlier.complete
+            and self.file(day).lstat().st_mtime_ns >= listed_ns - _TICK_NS  # the clock of files is coarser
+        )
 
     def _publish(self, staged: Path, day: FinalizedKey, data: dict[str, Any]) -> None:
         path = staged / "finalization"

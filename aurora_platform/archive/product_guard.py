@@ -6,7 +6,7 @@ changed without a new mtime is damaged: it is held back, and ``aurora repair`` r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
@@ -14,7 +14,7 @@ from aurora_platform.archive.proved_files import ProvedFiles
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import GuardDecision
 from aurora_platform.errors import EvidenceError
-from aurora_platform.layout import OWN_LIST, evidence_name
+from aurora_platform.layout import OWN_LIST, FinalizedKey, evidence_name
 
 _BYTES_DIFFER = "its bytes are not those that it was finalized with, and its size and mtime are: it is damaged"
 
@@ -32,10 +32,7 @@ class ProductGuard:
         unchanged = list[tuple[Item, str, str, FixityRecord]]()
         for item in items:
             is_vouched = False
-            for name, proved_files in self._proved.items():
-                root = f"{proved_files.finalizations.archive_root.rstrip('/')}/"
-                proved = proved_files.of(item.day or OWN_LIST) if item.remote_path.startswith(root) else {}
-                path = item.remote_path.removeprefix(root)
+            for name, _, path, proved in self._proofs_of(item):
                 # What a damaged finalization vouches for is unknown: the earlier version of each file is kept.
                 record = None if isinstance(proved, str) else proved.get(path)
                 is_vouched |= record is not None or isinstance(proved, str)
@@ -46,6 +43,23 @@ class ProductGuard:
         decision.vouched = [item for item in decision.vouched if item not in damaged]
         decision.held = [(item, _BYTES_DIFFER) for item in damaged]
         return decision
+
+    def keys_of(self, items: Iterable[Item]) -> dict[str, set[FinalizedKey]]:
+        """Return collection -> what of it vouches for some of these files; nothing that is damaged."""
+        found = dict[str, set[FinalizedKey]]()
+        for item in items:
+            for name, key, path, proved in self._proofs_of(item):
+                if not isinstance(proved, str) and path in proved:
+                    found.setdefault(name, set()).add(key)
+        return found
+
+    def _proofs_of(self, item: Item) -> Iterator[tuple[str, FinalizedKey, str, dict[str, FixityRecord] | str]]:
+        """Yield each collection that may have a file: its name, what finalizes it, its path, the finalized files."""
+        key = item.day or OWN_LIST
+        for name, proved_files in self._proved.items():
+            root = f"{proved_files.finalizations.archive_root.rstrip('/')}/"
+            if item.remote_path.startswith(root):
+                yield name, key, item.remote_path.removeprefix(root), proved_files.of(key)
 
     def _find_damaged(self, unchanged: Sequence[tuple[Item, str, str, FixityRecord]]) -> set[Item]:
         """Return the files of the finalized version of which other bytes were read on this machine."""

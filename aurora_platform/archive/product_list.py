@@ -27,6 +27,7 @@ class OwnList:
 
     def __init__(self, finalizations: Finalizations, clock_ns: int) -> None:
         self._finalizations = finalizations
+        self._clock_ns = clock_ns
         self._now = datetime.fromtimestamp(clock_ns / 1e9, UTC)
         self._rested_ns = clock_ns - as_ns(RESTED)
         self._files = list[tuple[str, FixityRecord]]()
@@ -71,4 +72,5 @@ class OwnList:
         has_only_grown = earlier is not None and earlier.complete and not self._is_changed
         if earlier is not None and has_only_grown and datetime.fromisoformat(earlier.since) > self._now - _ADD_EVERY:
             return False
-        return self._finalizations.complete(OWN_LIST, sorted(self._files, key=lambda file: file[0]))
+        files = sorted(self._files, key=lambda file: file[0])
+        return self._finalizations.complete(OWN_LIST, files, listed_ns=self._clock_ns)

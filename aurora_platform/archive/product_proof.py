@@ -312,7 +312,7 @@ class ProductProof:
         day_ends = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         if verdict.is_whole:
             is_over = (day_ends + self.archive.pending).timestamp() <= self.clock_ns / 1e9
-            return is_over and self.finalizations.complete(day, proved)
+            return is_over and self.finalizations.complete(day, proved, listed_ns=self.clock_ns)
         return bool(verdict.files) and self.finalizations.withdraw(day, verdict.first_reason)
 
 

@@ -67,26 +67,37 @@ class Pushing:
         offers = {raw_group(stream): list(raw_items(settings, root, self.archive.raw, set(days), refused))}
         lane = f"raw.{stream}.history" if history else f"raw.{stream}"
         guard = StreamGuard(Records(self.site), stream)
-        outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw, stream, guard)
+        outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw_days, stream, guard)
         request = TransferRequest(lane, outgoing, offers, set(days), refused=refused, guard=guard, withdraw=withdraw)
         return self._push(request)
 
-    def _withdraw(self, stream: str, guard: StreamGuard, items: Sequence[Item]) -> None:
-        """Withdraw the finalizations of files that get new versions, here and in the archive, before that happens.
+    def _withdraw_days(self, stream: str, guard: StreamGuard, items: Sequence[Item]) -> None:
+        """Withdraw the finalizations of raw files that get new versions; see :meth:`_withdraw`."""
+        self._withdraw(stream, sorted(guard.days_of(items)), len(items))
+
+    def _withdraw_products(self, guard: ProductGuard, items: Sequence[Item]) -> None:
+        """Withdraw the finalizations of products that get new versions; see :meth:`_withdraw`."""
+        for name, keys in guard.keys_of(items).items():
+            self._withdraw(name, sorted(keys, key=str), len(items))
+
+    def _withdraw(self, name: str, keys: Sequence[FinalizedKey], files: int) -> None:
+        """Withdraw finalizations of a stream or a collection, here and in the archive, before files are replaced.
+
+        What is withdrawn still says which files it had, so their earlier versions are kept if the push is tried again.
 
         Raises
         ------
         ArchiveError
             Where the archive does not take the withdrawal: its finalization would say what is not true any more.
         """
-        records, days = Records(self.site), guard.days_of(items)
-        finalizations = records.finalizations(stream)
-        why = f"{counted(len(items), 'file')} got a new version; the day is verified again"
-        changed = [day for day in sorted(days) if finalizations.withdraw(day, why)]
+        records = Records(self.site)
+        finalizations = records.finalizations(name)
+        why = f"{counted(files, 'file')} got a new version; all are verified again"
+        changed = [key for key in keys if finalizations.withdraw(key, why)]
         if changed:
             self.log(f"withdrew the finalization of {', '.join(map(str, changed))}: {why}")
         # Also what an earlier push has withdrawn, and could not copy.
-        for report in push_finalizations(records, self, stream, sorted(days)):
+        for report in push_finalizations(records, self, name, keys):
             wrong = Count.sum_of((report.failed, report.parked, report.unsettled))
             if wrong.total:
                 raise ArchiveError(f"the finalization cannot be withdrawn in the archive: {wrong.first[0]}")
@@ -98,6 +109,7 @@ class Pushing:
         items = list(wxcam_items(camera.products, destination, set(days), counts))
         if (catalog := catalog_item(camera.catalog, destination, self.archive.name, self.ledger)) is not None:
             items.append(catalog)
+        guard = ProductGuard(Records(self.site), [WXCAM_PRODUCTS])
         return self._push(
             TransferRequest(
                 WXCAM,
@@ -105,7 +117,8 @@ class Pushing:
                 {WXCAM_PRODUCTS: items},
                 set(days),
                 databases=frozenset({str(camera.catalog)}),
-                guard=ProductGuard(Records(self.site), [WXCAM_PRODUCTS]),
+                guard=guard,
+                withdraw=partial(self._withdraw_products, guard),
                 refused=counts.refused,
                 left_out=counts.left_out,
                 empty_directories=counts.empty_directories,
@@ -122,6 +135,7 @@ class Pushing:
         }
         outgoing = self.site.paths.products / OUTGOING
         closed = tuple(f"{self.archive.raw.rstrip('/')}/{stream.raw}" for stream in self.site.streams.values())
+        guard = ProductGuard(Records(self.site), [CORE_PRODUCTS, REGISTERED])
         return self._push(
             TransferRequest(
                 "core",
@@ -129,7 +143,8 @@ class Pushing:
                 offers,
                 in_place=True,
                 closed=closed,
-                guard=ProductGuard(Records(self.site), [CORE_PRODUCTS, REGISTERED]),
+                guard=guard,
+                withdraw=partial(self._withdraw_products, guard),
                 refused=counts.refused,
                 left_out=counts.left_out,
                 empty_directories=counts.empty_directories,
@@ -149,7 +164,7 @@ class Pushing:
         """Push exactly these files of a stream, and no other queued files."""
         only = frozenset(item.remote_path for item in items)
         guard = StreamGuard(Records(self.site), stream)
-        outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw, stream, guard)
+        outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw_days, stream, guard)
         request = TransferRequest(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard, withdraw=withdraw)
         return self._push(request)
 
@@ -160,6 +175,7 @@ class Pushing:
         self.ledger.offer(self.archive.name, collection, items)
         self.ledger.requeue(self.archive.name, only)
         products = camera.products if collection == WXCAM_PRODUCTS else self.site.paths.products
+        guard = ProductGuard(Records(self.site), [collection])
         request = TransferRequest(
             lane,
             products / OUTGOING,
@@ -167,7 +183,8 @@ class Pushing:
             only=only,
             in_place=collection != WXCAM_PRODUCTS,
             databases=frozenset({str(camera.catalog)}),
-            guard=ProductGuard(Records(self.site), [collection]),
+            guard=guard,
+            withdraw=partial(self._withdraw_products, guard),
         )
         return self._push(request)
 

@@ -70,6 +70,7 @@ class Verification:
         self.ledger = ledger
         self.log = log
         self.accept_loss = accept_loss
+        self.began_ns = time.time_ns()
 
     def verify_days(self, days: Sequence[date], *, full: bool = False) -> VerifyReport:
         """Verify some days of the stream.
@@ -81,7 +82,7 @@ class Verification:
         full
             Read every file again, also those that were read recently.
         """
-        began = time.time()
+        began, self.began_ns = time.time(), time.time_ns()
         report = VerifyReport()
         self.evidence.clear_verdicts(self.name, days)
         for side in SIDES:
@@ -311,8 +312,9 @@ class Verification:
         is_over = (day_ends + self.archive.pending).timestamp() <= now
         if is_over and result.verdict.is_whole:
             lost = self.evidence.vanished.lost(self.name, result.day)
-            result.is_changed = self.finalizations.complete(result.day, proved, lost.items())
-            result.verdict.is_final = True
+            result.is_changed = self.finalizations.complete(result.day, proved, lost.items(), listed_ns=self.began_ns)
+            finalization = self.finalizations.read(result.day)
+            result.verdict.is_final = finalization is not None and finalization.complete
             return
         finalization = self.finalizations.read(result.day)
         if finalization is not None and finalization.files and not result.verdict.is_whole:

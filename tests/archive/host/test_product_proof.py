@@ -14,6 +14,7 @@ import pytest
 import yaml
 import zarr
 
+from aurora_platform.errors import ArchiveError
 from aurora_platform.layout import CORE_PRODUCTS, REGISTERED, WXCAM_PRODUCTS
 from tests.archive.product_site import OLD_NS, ProductSite, finalized, rot
 
@@ -94,11 +95,27 @@ def test_a_finalized_product_that_is_made_again_keeps_its_earlier_version_in_the
     report = site.prove()
     assert (report.gaps, report.pending, site.finalization()["files"]) == (0, 1, 2)
     assert site.push_core().replaced.total == 1
+    assert site.finalization()["complete"] is False, "withdrawn in the archive, before the file was replaced"
+    assert site.finalization()["why"] == "1 file got a new version; all are verified again"
     [kept] = (site.home / "far/raw.versions").rglob("1.nc")
     assert kept.read_bytes() == b"one"
     assert site.prove().proved == 2
     assert (site.finalization()["revision"], site.finalization()["complete"]) == (2, True)
     assert (site.home / "far/manifests/finalized" / CORE_PRODUCTS / f"list_{CORE_PRODUCTS}_manifest_r1.tsv").exists()
+
+
+def test_a_finalized_product_is_not_replaced_where_the_archive_does_not_take_the_withdrawal(site: ProductSite) -> None:
+    finalized(site)
+    site.make("spectra/1.nc", b"made again", OLD_NS + 10**9)
+    directory = site.home / "far/manifests/finalized" / CORE_PRODUCTS
+    directory.rename(directory.with_name("moved"))
+    directory.write_bytes(b"no directory")
+    with pytest.raises(ArchiveError):
+        site.push_core()
+    assert (site.archived / "spectra/1.nc").read_bytes() == b"one"
+    directory.unlink()
+    directory.with_name("moved").rename(directory)
+    assert site.push_core().replaced.total == 1, "what is withdrawn still vouches for the earlier version"
 
 
 def test_a_file_that_changes_every_day_is_compared_and_not_listed(site: ProductSite) -> None:

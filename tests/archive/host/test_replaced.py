@@ -269,7 +269,7 @@ def test_a_finalization_is_withdrawn_in_the_archive_before_a_file_of_its_day_is_
     assert seen == [("manifests", False), ("raw", False)]
     local = site.records.finalizations(STREAM).read(DAY)
     assert local is not None
-    assert (local.complete, local.why) == (False, "1 file got a new version; the day is verified again")
+    assert (local.complete, local.why) == (False, "1 file got a new version; all are verified again")
     assert site.verify_and_publish().report.days[0].verdict.is_final
 
 
