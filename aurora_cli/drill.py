@@ -11,7 +11,9 @@ from aurora_cli.context import describe_error, load_site_or_exit, open_state_or_
 from aurora_cli.verified_day import require_day
 from aurora_platform.archive.restore_drill import drill, read_history
 from aurora_platform.archive.stores import Records
+from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
+from aurora_platform.layout import WXCAM_PRODUCTS
 from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.drill")
@@ -24,9 +26,10 @@ _LOG = logging.getLogger("aurora.drill")
 def drill_command(file: Path | None, stream: str | None, day: datetime | None) -> None:
     """Restore a finalized day from the archive as a test: fetch it, and compare every file with its manifest.
 
-    Without STREAM and --day a random finalized day is chosen, as the schedule `restore_drill` does. The files are
-    fetched into `.outgoing` in `paths.raw`, a part at a time, and deleted again. Changes neither the local copies nor
-    the archive. To put back what was lost, use `aurora repair`.
+    Without STREAM and --day a random finalized day is chosen, as the schedule `restore_drill` does. STREAM may be
+    `wxcam_products`, whose videos and thumbnails are finalized by day as well. The files are fetched into `.outgoing`
+    in `paths.raw`, a part at a time, and deleted again. Changes neither the local copies nor the archive. To put back
+    what was lost, use `aurora repair`.
 
     \b
     Exit codes: 0 restored as finalized; 1 not, or an error (see the last line); 2 a
@@ -35,11 +38,9 @@ def drill_command(file: Path | None, stream: str | None, day: datetime | None) -
     """
     site = load_site_or_exit(file)
     archive = require_archive(site)
-    only: tuple[str, date] | None = None
     if (stream is None) != (day is None):
         raise click.UsageError("give STREAM and --day, or neither")
-    if stream is not None and day is not None:
-        only = (stream, require_day(site, stream, day))
+    only = None if stream is None or day is None else (stream, _day_of(site, stream, day))
     open_state_or_exit(site)
     records = Records(site)
     before = read_history(records.layout.restore_drill).last_success
@@ -53,3 +54,7 @@ def drill_command(file: Path | None, stream: str | None, day: datetime | None) -
     for name in report.wrong.first:
         print_line(f"  {name}", "red")
     raise click.exceptions.Exit(0 if report.is_success else 1)
+
+
+def _day_of(site: Site, stream: str, day: datetime) -> date:
+    return day.date() if stream == WXCAM_PRODUCTS else require_day(site, stream, day)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.errors import EvidenceError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.fs.versions import FileVersion
-from aurora_platform.layout import OUTGOING, STAGING, ArchiveLayout
+from aurora_platform.layout import OUTGOING, STAGING, WXCAM_PRODUCTS, ArchiveLayout
 from aurora_platform.report_fields import BYTES, SHOWN, Show
 from aurora_platform.text import Count, counted, format_transfer
 from aurora_platform.transport.protocols import ArchiveHost
@@ -80,7 +80,7 @@ def drill(
     records, hosts
         The site's records, and the hosts of its archive in order of preference.
     only
-        The stream and the day; None: any finalized day.
+        The stream, or ``wxcam_products``, and the day; None: any finalized day.
     random
         Chooses the day.
     """
@@ -108,18 +108,15 @@ def drill(
 
 
 def _choose(records: Records, random: Random) -> tuple[str, date] | None:
-    """Choose a complete day of any stream; None where there is none."""
-    days = [(name, day) for name in records.site.streams for day in _finalized_days(records.finalizations(name))]
+    """Choose a complete day of any stream, or of the camera's products; None where there is none."""
+    days = [
+        (name, key)
+        for name in (*records.site.streams, WXCAM_PRODUCTS)
+        for key in records.finalizations(name).all_keys()
+        if isinstance(key, date)
+    ]
     random.shuffle(days)
     return next(((name, day) for name, day in days if _is_complete(records.finalizations(name), day)), None)
-
-
-def _finalized_days(finalizations: Finalizations) -> Iterator[date]:
-    for file in sorted(finalizations.directory.glob(f"*_{finalizations.stream}_finalized.yaml")):
-        try:
-            yield date.fromisoformat(file.name[:10])
-        except ValueError:  # not of ours
-            continue
 
 
 def _is_complete(finalizations: Finalizations, day: date) -> bool:

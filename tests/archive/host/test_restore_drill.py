@@ -1,4 +1,4 @@
-"""The restore drill fetches a finalized day from the archive through a real host, and compares it with its manifest."""
+"""The restore drill fetches a finalized day from the archive, and compares it with its manifest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import pytest
 
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
 from aurora_platform.archive.restore_drill import DrillReport, drill, read_history
-from aurora_platform.config.hosts import SshHost
-from aurora_platform.layout import Layout
+from aurora_platform.config.hosts import ArchiveDirectory, SshHost
+from aurora_platform.layout import WXCAM_PRODUCTS, Layout
 from tests.archive.places import DAY, STREAM
-from tests.archive.pushed import PushedSite
+from tests.archive.product_site import ProductSite, rot
+from tests.archive.pushed import PushedSite, hosts_of_kind
 
 
 @pytest.fixture
-def site(tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A day that is finalized, with its finalization in the archive."""
-    site = PushedSite(tmp_path)
-    site.hosts = hosts[:1]
+def site(tmp_path: Path) -> PushedSite:
+    """A day that is finalized, with its finalization in an archive on this machine."""
+    return finalized(tmp_path, hosts_of_kind("local", ()))
+
+
+def finalized(home: Path, hosts: tuple[ArchiveDirectory | SshHost, ...]) -> PushedSite:
+    site = PushedSite(home)
+    site.hosts = hosts
     site.finalize()
     with site.ledger() as ledger:
         pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
@@ -32,7 +37,11 @@ def restore(site: PushedSite, only: tuple[str, date] | None = None) -> DrillRepo
     return drill(site.records, site.archive_hosts(), only=only, random=Random(1))
 
 
-def test_a_day_is_fetched_and_found_as_it_was_finalized_and_nothing_is_kept(site: PushedSite) -> None:
+@pytest.mark.parametrize("kind", ["ssh", "local"])
+def test_a_day_is_fetched_and_found_as_it_was_finalized_and_nothing_is_kept(
+    tmp_path: Path, hosts: tuple[SshHost, ...], kind: str
+) -> None:
+    site = finalized(tmp_path, hosts_of_kind(kind, hosts[:1]))
     report = restore(site)
     assert (report.stream, report.day, report.files, report.wrong.total) == (STREAM, str(DAY), 6, 0)
     assert report.bytes == sum(place.stat().st_size for place in site.place("local").rglob("*.csv"))
@@ -77,9 +86,9 @@ def test_a_file_that_is_larger_in_the_archive_than_finalized_is_not_fetched_whol
     assert (report.files, report.wrong.total) == (5, 1)
 
 
-def test_without_a_finalized_day_there_is_nothing_to_restore(tmp_path: Path, hosts: tuple[SshHost, ...]) -> None:
+def test_without_a_finalized_day_there_is_nothing_to_restore(tmp_path: Path) -> None:
     site = PushedSite(tmp_path)
-    site.hosts = hosts[:1]
+    site.hosts = hosts_of_kind("local", ())
     report = restore(site)
     assert (report.day, report.error) == (None, "")
     assert "nothing to restore" in report.summary()
@@ -87,10 +96,22 @@ def test_without_a_finalized_day_there_is_nothing_to_restore(tmp_path: Path, hos
     assert "is not finalized" in other.summary()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"last": {"stream": 1}}', b'{"last": {"unknown": 1}}'])
-def test_damaged_results_count_as_none_and_the_next_drill_replaces_them(site: PushedSite, content: bytes) -> None:
+def test_a_day_of_the_camera_s_products_is_restored_too(tmp_path: Path) -> None:
+    site = ProductSite(tmp_path)
+    video = site.make(f"wxcam/daily_videos/fish_hdr/{DAY:%Y%m%d}.mp4", b"video")
+    with site.pushing() as pushing:
+        pushing.wxcam_products([DAY])
+    assert site.prove(WXCAM_PRODUCTS).finalized_days == 1
+    report = restore(site)
+    assert (report.stream, report.files, report.is_success) == (WXCAM_PRODUCTS, 1, True)
+    rot(site.archived / video.relative_to(site.products))
+    assert restore(site).wrong.total == 1
+
+
+def test_damaged_results_count_as_none_and_the_next_drill_replaces_them(site: PushedSite) -> None:
     file = Layout.of(site.site).restore_drill
-    file.write_bytes(content)
-    assert read_history(file).last_success is None
+    for content in (b"", b"{", b"[]", b'{"last": {"stream": 1}}', b'{"last": {"unknown": 1}}'):
+        file.write_bytes(content)
+        assert read_history(file).last_success is None
     assert restore(site).is_success
     assert read_history(file).last_success is not None
