@@ -7,10 +7,12 @@ and perhaps files of a revision that no record names; the next pass writes the d
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import date
-from itertools import batched
+from itertools import batched, chain
+from pathlib import Path
 
 from aurora_platform.archive import manifest
 from aurora_platform.archive.compare import DIFFERENT, MatchClass, Verdict
@@ -73,39 +75,43 @@ class DayManifests:
         """
         written = self._evidence.days.of_stream(self._stream).files
         for day in days:
-            current = {self._layout.day_manifest(self._stream, day, written.get(day, 0), side) for side in SIDES}
+            directory = self._layout.day_manifest(self._stream, day, 0, SIDES[0]).parent
             with suppress(FileNotFoundError):  # a day without files has no directory
-                for path in list(next(iter(current)).parent.iterdir()):
+                names = os.listdir(directory)
+                current = {self._layout.day_manifest(self._stream, day, written.get(day, 0), side) for side in SIDES}
+                for path in (directory / name for name in names):
                     if path not in current:
                         path.unlink(missing_ok=True)
 
     def _write_part(self, revision: int, part: Sequence[tuple[date, str, str]]) -> None:
         days, records = self._evidence.days, dict[date, DayRecord]()
         days.begin(self._stream, [day for day, _, _ in part])
-        for day, text, fingerprint in part:
-            if (verdict := read_verdict(text)) is not None:
-                counts = self._write_day(day, revision, verdict)
-                has_files = counts.source_count or counts.local_count or counts.gws_count
-                records[day] = DayRecord(revision if has_files else 0, text, fingerprint, counts)
+        with self._staging.claim(f"days.{self._stream}") as staged:
+            staged.mkdir()
+            for day, text, fingerprint in part:
+                if (verdict := read_verdict(text)) is not None:
+                    counts = self._write_day(day, revision, verdict, staged)
+                    has_files = counts.source_count or counts.local_count or counts.gws_count
+                    records[day] = DayRecord(revision if has_files else 0, text, fingerprint, counts)
         days.save(self._stream, revision, records)
 
-    def _write_day(self, day: date, revision: int, verdict: Verdict) -> DayCounts:
-        """Write the three manifests of a day; returns the counts of their lines and of the verdict."""
+    def _write_day(self, day: date, revision: int, verdict: Verdict, staged: Path) -> DayCounts:
+        """Write the three manifests of a day that has files; returns the counts of their lines and of the verdict."""
         lines, newest = dict.fromkeys(SIDES, 0), dict[Side, int]()
-        with self._staging.claim(f"days.{self._stream}.{day}") as staged, ExitStack() as opened:
-            staged.mkdir()
+        rows = self._evidence.files(self._stream, day)
+        if (first := next(rows, None)) is None:
+            return _counts(lines, newest, verdict)
+        with ExitStack() as opened:
             files = {side: opened.enter_context((staged / side).open("wb")) for side in SIDES}
             for file in files.values():
                 file.write(manifest.HEADER.encode())
-            for path, by_side in self._evidence.files(self._stream, day):
+            for path, by_side in chain([first], rows):
                 for side, record in by_side.items():
                     files[side].write(manifest.line_of(path, record))
                     lines[side] += 1
                     newest[side] = max(newest.get(side, record.version.mtime_ns), record.version.mtime_ns)
-            opened.close()
-            if any(lines.values()):
-                for side in SIDES:
-                    publish_file(staged / side, self._layout.day_manifest(self._stream, day, revision, side))
+        for side in SIDES:
+            publish_file(staged / side, self._layout.day_manifest(self._stream, day, revision, side))
         return _counts(lines, newest, verdict)
 
 

@@ -35,6 +35,8 @@ class Platform:
     def __init__(self, home: Path, hosts: tuple[ArchiveDirectory | SshHost, ...], instance: DagsterInstance) -> None:
         self.home, self.instance = home, instance
         (home / "instrument").mkdir()
+        if any(isinstance(host, ArchiveDirectory) for host in hosts):
+            (home / "gws/raw").mkdir(parents=True, exist_ok=True)  # a missing one is an unmounted disk
 
         def change(data: dict[str, Any]) -> None:
             data["hosts"]["here"] = {"kind": "local"}

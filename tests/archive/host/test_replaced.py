@@ -36,9 +36,9 @@ BOTH_KINDS = pytest.mark.parametrize("site", ["ssh", "local"], indirect=True)
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest, tmp_path: Path, hosts: tuple[SshHost, ...]) -> PushedSite:
-    """A finalized day of six files; the archive is of the kind that the test asks for, by default behind SSH."""
+    """A finalized day of six files; the archive is of the kind that the test asks for, by default this machine."""
     site = PushedSite(tmp_path, {"revisable": "3650d"})
-    site.hosts = hosts_of_kind(getattr(request, "param", "ssh"), hosts)
+    site.hosts = hosts_of_kind(getattr(request, "param", "local"), hosts)
     site.finalize()
     return site
 
@@ -129,6 +129,7 @@ def dead(host: ArchiveHost) -> Faulty:
     return Faulty(host, send)
 
 
+@pytest.mark.parametrize("site", ["ssh"], indirect=True)
 def test_a_second_attempt_by_another_host_does_not_overwrite_the_versions_kept_by_the_first(
     site: PushedSite,
 ) -> None:

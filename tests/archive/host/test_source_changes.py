@@ -12,7 +12,7 @@ import pytest
 
 from aurora_platform.archive.change_guard import guard_of, held_files
 from aurora_platform.archive.change_rule import MOST_OF_STREAM
-from aurora_platform.config.hosts import LocalHost, SshHost
+from aurora_platform.config.hosts import LocalHost
 from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.mirror.scan import scan
 from aurora_platform.mirror.sync import mirror_days
@@ -21,7 +21,7 @@ from aurora_platform.transport.listing import LocalSource
 from aurora_platform.transport.local_host import LocalAccess
 from tests.archive.parts import LOG
 from tests.archive.places import DAY, STREAM, name_of
-from tests.archive.pushed import PushedSite
+from tests.archive.pushed import PushedSite, hosts_of_kind
 
 OLD = {"revisable": "2d"}
 OPEN = {"revisable": "3650d"}
@@ -73,10 +73,10 @@ Make = Callable[..., MirroredSite]
 
 
 @pytest.fixture
-def make(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Make:
+def make(tmp_path: Path) -> Make:
     def make_site(changes: dict[str, Any]) -> MirroredSite:
         site = MirroredSite(tmp_path, changes)
-        site.hosts = hosts[:1]
+        site.hosts = hosts_of_kind("local", ())
         return site
 
     return make_site

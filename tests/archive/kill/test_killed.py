@@ -47,7 +47,6 @@ def push_and_verify(file: Path) -> str:
 @pytest.fixture
 def platform(request: pytest.FixtureRequest, tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
     """A site with an archive of the kind that the test asks for; by default behind SSH."""
-    (tmp_path / "gws/raw").mkdir(parents=True)
     with DagsterInstance.ephemeral() as instance:
         yield Platform(tmp_path, hosts_of_kind(getattr(request, "param", "ssh"), hosts), instance)
 

@@ -1,4 +1,7 @@
-"""The archive in Dagster: pushes, evidence, checks and schedules, with three real hosts over one directory."""
+"""The archive in Dagster: pushes, evidence, checks and schedules.
+
+The archive is three real hosts over one directory where a test asks for it, otherwise a directory of this machine.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,16 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.config.site import Site
 from tests.archive.dagster_site import FILES, Platform, checks
+from tests.archive.pushed import hosts_of_kind
 from tests.daemon import make_home
 from tests.mirror.parts import DAY, write
 
 
 @pytest.fixture
-def platform(tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
+def platform(request: pytest.FixtureRequest, tmp_path: Path, hosts: tuple[SshHost, ...]) -> Iterator[Platform]:
     home = make_home(tmp_path / "dagster")  # a tick needs an instance with a directory on disk
     with DagsterInstance.from_config(str(home)) as instance:
-        yield Platform(tmp_path, hosts, instance)
+        yield Platform(tmp_path, hosts_of_kind(getattr(request, "param", "local"), hosts), instance)
 
 
 @pytest.fixture
@@ -48,6 +52,7 @@ def metadata(done: ExecuteInProcessResult, *key: str) -> dict[str, Any]:
     return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
+@pytest.mark.parametrize("platform", ["ssh"], indirect=True)
 def test_a_day_is_pushed_proved_and_finalized_locally_and_in_the_archive(filled: Platform) -> None:
     done = filled.run("push_met")
     values = metadata(done, "gws", "raw", "met")
@@ -258,7 +263,6 @@ def test_a_site_without_an_archive_has_no_archive_assets(site: Site) -> None:
 
 def test_an_old_file_without_a_ledger_row_is_pushed_after_a_verification_found_it_missing(filled: Platform) -> None:
     assert "is copied" in filled.tick("push_met"), "an old day is not scanned, and no run was requested"
-    (filled.home / "gws/raw").mkdir(parents=True)  # an archive that is mounted and has none of these files
     filled.run("verify_met")
     [request] = filled.tick("push_met")
     assert request.partition_key == str(DAY)

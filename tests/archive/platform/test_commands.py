@@ -1,4 +1,7 @@
-"""``aurora repair``, ``prune``, ``ledger`` and ``retire``, with real hosts: their output and their effects."""
+"""``aurora repair``, ``accept``, ``prune``, ``ledger`` and ``retire``: their output and their effects.
+
+The archive is a directory of this machine. What differs behind SSH, the transport and its faults, has tests of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ import yaml
 from dagster import AssetCheckSeverity, DagsterInstance
 
 from aurora_platform.config.site import load_site
-from aurora_simulator.ssh_server import SshServer
 from schedules.reconcile import without_retired_days
 from tests.archive.dagster_site import FILES, Platform, checks
-from tests.mirror.parts import DAY, host_of, write
+from tests.archive.pushed import hosts_of_kind
+from tests.mirror.parts import DAY, write
 
 VICTIM = "met_20260305_3.csv"
 
 
 @pytest.fixture(scope="module")
-def finalized(tmp_path_factory: pytest.TempPathFactory, servers: list[SshServer]) -> Iterator[tuple[Platform, Path]]:
+def finalized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Path]]:
     """A day that was pushed, verified and finalized once for all tests, and a copy of all its files."""
     home, copy = tmp_path_factory.mktemp("finalized"), tmp_path_factory.mktemp("copy") / "home"
     with DagsterInstance.ephemeral() as instance:
-        platform = Platform(home, tuple(host_of(server) for server in servers), instance)
+        platform = Platform(home, hosts_of_kind("local", ()), instance)
         write(platform.home / "instrument", FILES)
         for job in ("met_day", "push_met", "verify_met"):
             platform.run(job)
