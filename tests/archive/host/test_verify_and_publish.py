@@ -397,8 +397,8 @@ def test_a_day_that_a_push_withdraws_during_the_pass_is_not_finalized_by_it(obse
 
     for side in SIDES:
         observatory.write(side, name_of(7), b"late")
-    far = str(observatory.home / "far/raw")
-    place = Place("pushed meanwhile", LocalSource(), PushedMeanwhile(), far, "met")
+    pushed_root = str(observatory.home / "far/raw")
+    place = Place("pushed meanwhile", LocalSource(), PushedMeanwhile(), pushed_root, "met")
     outcome = observatory.verify_and_publish(places={"gws": [place]})
     assert (finalization_file(observatory)["complete"], outcome.report.days[0].verdict.is_final) == (False, False)
     assert verdict(observatory).gaps == [f"{first}: different size in the archive"]
