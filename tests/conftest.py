@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +16,7 @@ from hypothesis import settings
 from aurora_platform.config.site import Site, load_site
 from aurora_simulator import CameraSpec, simulate
 from aurora_simulator.ssh_server import SshServer
-from tests import patience
+from tests import disks, patience
 from tests.site_files import write_site
 
 # No deadline, because other tests run at the same time. A failure in CI can be repeated with the printed blob.
@@ -52,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     A worker of xdist reads the command line itself, and inherits the measured factor.
     """
     patience.measure()
+    if not {"kill", "soak"} & set(config.option.markexpr.split(" or ")) and (memory := disks.in_memory()):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(memory)  # workers inherit it
     if config.getoption("timeout", None):  # pytest-timeout's
         config.option.timeout = patience.patient(config.option.timeout)
 
@@ -100,6 +104,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @cache
 def _position_of(path: Path) -> int:
     return next((n for n, name in enumerate(_FIRST) if path.as_posix().endswith(f"/{name}")), len(_FIRST))
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A temporary directory on the disk; that of ``tmp_path`` may be in memory."""
+    with tempfile.TemporaryDirectory(prefix="aurora-test-") as name:
+        yield Path(name)
 
 
 @pytest.fixture

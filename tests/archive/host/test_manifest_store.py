@@ -17,6 +17,7 @@ from aurora_platform.archive.manifest_store import stamps
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import verify_and_publish
 from tests.archive.places import DAY, STREAM, Observatory, name_of
+from tests.disks import another_file_system
 
 
 def read_latest(latest: Path) -> dict[str, int]:
@@ -173,7 +174,7 @@ def a_file_where_our_directory_should_be(latest: Path) -> None:
 
 
 def on_another_file_system(latest: Path) -> None:
-    elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    elsewhere = Path(tempfile.mkdtemp(dir=another_file_system(latest)))
     (elsewhere / "theirs").mkdir()
     latest.rmdir()
     latest.symlink_to(elsewhere)

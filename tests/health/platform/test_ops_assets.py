@@ -26,15 +26,15 @@ def with_mail(relay: Relay):
             "transport": "smtp",
             "smtp": {"port": relay.port},
             "within": in_site_file(5),
-            "disk_percent": 1,  # causes an alert
+            "disk_percent": 1,  # causes an alert on a disk in use
         }
 
     return change
 
 
 @pytest.fixture
-def mailing(tmp_path: Path, relay: Relay) -> Site:
-    return load_site(write_site(tmp_path, with_mail(relay)))
+def mailing(disk_path: Path, relay: Relay) -> Site:
+    return load_site(write_site(disk_path, with_mail(relay)))
 
 
 def test_the_health_job_observes_writes_and_mails_once_and_reports_a_mail_that_cannot_be_sent(

@@ -221,18 +221,18 @@ def test_a_reader_that_stops_ends_the_work(tmp_path: Path) -> None:
     assert threading.active_count() <= before
 
 
-def test_the_page_cache_keeps_only_files_that_were_cached_before(tmp_path: Path) -> None:
-    cold_and_hot(tmp_path)
-    found = checksums(tmp_path, ["cold", "hot"])
+def test_the_page_cache_keeps_only_files_that_were_cached_before(disk_path: Path) -> None:
+    cold_and_hot(disk_path)
+    found = checksums(disk_path, ["cold", "hot"])
     assert not any(checksum.error for checksum in found.values())
-    assert cached(tmp_path / "cold") == 0
-    assert cached(tmp_path / "hot") == LARGE
+    assert cached(disk_path / "cold") == 0
+    assert cached(disk_path / "hot") == LARGE
 
 
 def test_a_fast_disk_that_fills_a_page_during_the_probe_does_not_make_a_file_count_as_cached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disk_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cold_and_hot(tmp_path)
+    cold_and_hot(disk_path)
     preadv, probes = os.preadv, 0
 
     def at_once(fd: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
@@ -241,9 +241,9 @@ def test_a_fast_disk_that_fills_a_page_during_the_probe_does_not_make_a_file_cou
         return 1 if probes == 1 else preadv(fd, buffers, offset, flags)
 
     monkeypatch.setattr(os, "preadv", at_once)
-    checksums(tmp_path, ["cold"])
+    checksums(disk_path, ["cold"])
     assert probes > 1
-    assert cached(tmp_path / "cold") == 0
+    assert cached(disk_path / "cold") == 0
 
 
 def cold_and_hot(directory: Path) -> None:
