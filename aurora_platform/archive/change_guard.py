@@ -52,7 +52,9 @@ class ChangeGuard:
                 only_copies = {
                     change.path: _ONLY_COPY
                     for change in changes
-                    if not _is_archived(evidence, self._name, change.path, proved[change.day][change.path])
+                    if _is_only_copy(
+                        evidence, self._name, change.path, proved[change.day][change.path], replaced.get(change.path)
+                    )
                 }
         except EvidenceError as error:  # no decision can be stored: what is proved stays
             return held | {change.path: str(error) for change in changes}
@@ -77,10 +79,18 @@ class ChangeGuard:
 _ONLY_COPY = "the archive does not have its finalized version now, so the local copy may be the only one"
 
 
-def _is_archived(evidence: Evidence, stream: str, path: str, finalized: FixityRecord) -> bool:
-    """Whether the archive had the finalized version of a file when it was last listed."""
+def _is_only_copy(
+    evidence: Evidence, stream: str, path: str, finalized: FixityRecord, replaced: FileVersion | None
+) -> bool:
+    """Whether the local copy is the finalized version, and the archive did not have it when it was last listed.
+
+    A local copy of another version is not protected: a file that changes a second time, before its day is finalized
+    with the first change, is replaced like any other file of a day that is not finalized.
+    """
+    if replaced is None or not finalized.version.same_as(replaced):
+        return False
     archived = evidence.records_of(stream, path).get("gws")
-    return (
+    return not (
         archived is not None
         and archived.version.same_as(finalized.version)
         and archived.sha256 in (None, finalized.sha256)

@@ -23,7 +23,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.errors import EvidenceError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.fs.versions import FileVersion
-from aurora_platform.layout import OUTGOING, STAGING, WXCAM_PRODUCTS, ArchiveLayout
+from aurora_platform.layout import OUTGOING, STAGING, WXCAM_PRODUCTS, ArchiveLayout, open_state
 from aurora_platform.report_fields import BYTES, SHOWN, Show
 from aurora_platform.text import Count, counted, format_transfer
 from aurora_platform.transport.protocols import ArchiveHost
@@ -84,6 +84,7 @@ def drill(
     random
         Chooses the day.
     """
+    open_state(records.layout.state)
     began = time.monotonic()
     report = DrillReport(datetime.now(UTC).isoformat(timespec="seconds"))
     chosen = only or _choose(records, random or SystemRandom())

@@ -15,7 +15,7 @@ from aurora_platform.archive.tidy_up import remove_emptied_directories, sweep_le
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.atomic import Staging, publish_file
-from aurora_platform.layout import STAGING
+from aurora_platform.layout import STAGING, open_state
 from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import counted, human_size
 
@@ -60,6 +60,7 @@ def run_retention(
 
     ``places`` returns the local tree and the archive of a stream.
     """
+    open_state(records.layout.state)
     report = RetentionReport(datetime.now(UTC).isoformat(timespec="seconds"))
     for stream in records.site.retention.raw:
         try:

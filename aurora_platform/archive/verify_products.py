@@ -24,6 +24,7 @@ from aurora_platform.layout import (
     ArchiveLayout,
     FinalizedKey,
     finalization_groups,
+    open_state,
     verify_lock,
 )
 from aurora_platform.text import Count
@@ -80,6 +81,7 @@ def open_proof(
 ) -> Iterator[ProductProof]:
     """Open the verification of a collection, under a lock that keeps out other verifications of it."""
     local, copies = product_places(records, name, connections)
+    open_state(records.layout.state)
     with (
         hold_lock(records.layout.locks, verify_lock(name), records.site.limits.lock),
         records.evidence() as evidence,

@@ -171,7 +171,8 @@ class Station:
                 missing = {sha256 for _, sha256 in _read(manifest)} - have
                 assert not missing, f"{manifest} lists bytes that are nowhere"
             for word in root.rglob("*_finalized.yaml"):
-                self._assert_true(word)
+                if ".outgoing" not in word.parts:  # of a transfer; what a killed one has left is not read by anybody
+                    self._assert_true(word)
 
     def _assert_true(self, word: Path) -> None:
         data = yaml.safe_load(word.read_bytes())

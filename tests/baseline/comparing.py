@@ -34,9 +34,16 @@ NEW_PRODUCTS: frozenset[str] = frozenset()
 _NEW_FILES = re.compile(r"^(manifests/days|state/verified)/")
 # In the history of today's code each day is a file; on the golden day there is one, of the same bytes.
 _DAY_IN_HISTORY = re.compile(r"(?<=^manifests/history/)([^/]+/[^/]+/)(source|local|gws)/[0-9-]{10}(?=\.tsv$)")
-# Tables that 0.1.1 did not have, and the key of `summary.json` for them.
-NEW_TABLES = frozenset({"day_changed", "day_manifest"})
+# Tables that 0.1.1 did not have, its columns that were added later, and the key of `summary.json` for them.
+NEW_TABLES = frozenset({"day_changed", "day_manifest", "read_budget", "source_change", "vanished"})
+_NEW_COLUMNS = re.compile(r"(?<=is_settled INTEGER NOT NULL DEFAULT 0), is_reported INTEGER NOT NULL DEFAULT 1")
 _NEW_KEY_OF_SUMMARY = "evidence"
+# Keys of a verdict (JSON in the evidence) and of a health snapshot that 0.1.1 did not write, with the only value that
+# they may have on the golden day.
+_NEW_KEYS_OF_VERDICT = {"held": 0, "first_held": ""}
+_NEW_KEYS_OF_HEALTH = {"restore_drill": None, "retention": None}
+# The name of the archive, which 0.1.1 did not store in the ledger.
+_NEW_ROWS = {"meta": [("archive/gws", "gws")]}
 
 MEASURED = {
     # Durations, by a clock that is not stopped.
@@ -128,7 +135,7 @@ def read_report(name: str, text: str) -> list[Any]:
     if name.endswith("/summary.json"):
         for entry in values[0]["streams"].values():
             entry.pop(_NEW_KEY_OF_SUMMARY, None)
-    return values
+    return [_without_keys(value, _NEW_KEYS_OF_HEALTH) for value in values] if _HAS_MEASURES.search(name) else values
 
 
 def file_states_of(home: Path) -> dict[str, tuple[int, int, int]]:
@@ -150,7 +157,8 @@ def schema_of(file: Path) -> list[tuple[str, ...]]:
     """Return the schema of a database (tables, indexes, ...) as SQL, without what 0.1.1 did not have."""
     with _open(file) as database:
         found = database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master")
-        return sorted(row for row in found if row[0] != "trigger" and row[2] not in NEW_TABLES)
+        compared = [row for row in found if row[0] != "trigger" and row[2] not in NEW_TABLES]
+        return sorted((*row[:3], _NEW_COLUMNS.sub("", row[3])) for row in compared)
 
 
 def version_of(file: Path) -> int:
@@ -166,14 +174,24 @@ def _open(file: Path) -> closing[sqlite3.Connection]:
 def _rows(database: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     cursor = database.execute(f'SELECT * FROM "{table}"')
     columns = [name for name, *_ in cursor.description]
-    return sorted((_row(dict(zip(columns, row, strict=True))) for row in cursor), key=repr)
+    rows = sorted((_row(dict(zip(columns, row, strict=True))) for row in cursor), key=repr)
+    return [row for row in rows if row not in _NEW_ROWS.get(table, ())]
 
 
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     # The size of a report depends on the measured numbers in it.
     if _HAS_MEASURES.search(str(row.get("remote_path"))):
         row["size"] = "(measured)"
+    if "gaps" in str(row.get("counts")):
+        row["counts"] = json.dumps(_without_keys(json.loads(row["counts"]), _NEW_KEYS_OF_VERDICT))
     return tuple(_without_mtime(value) for value in row.values())
+
+
+def _without_keys(value: Any, new: dict[str, Any]) -> Any:
+    """Return a mapping without the new keys that have their expected value."""
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if key not in new or item != new[key]}
 
 
 def _without_mtime(value: Any) -> Any:

@@ -117,6 +117,21 @@ def test_no_local_copy_is_replaced_while_the_archive_has_lost_its_finalized_vers
     assert set(good.values()) <= readable_bytes(site)
 
 
+def test_a_file_that_changes_again_before_its_day_is_finalized_again_is_replaced_again(make: Make) -> None:
+    site = make(OPEN)
+    good = site.finalize_days(6)
+    site.write("source", name_of(0), b"the first change", number=100)
+    site.mirror()
+    site.push()
+    site.write("source", name_of(0), b"the second change", number=200)
+    assert not site.verify_and_publish().report.days[0].verdict.is_final
+    assert site.mirror().total("copied") == 1
+    site.push()
+    assert site.verify_and_publish().report.days[0].verdict.is_final
+    assert site.place("gws", name_of(0)).read_bytes() == b"the second change"
+    assert set(good.values()) <= readable_bytes(site)
+
+
 def test_a_later_change_is_held_back_from_the_local_copy_and_from_the_archive(make: Make) -> None:
     site = make(OLD)
     good = site.finalize_days(6)

@@ -121,6 +121,7 @@ def test_a_push_and_a_verification_need_as_many_logins_for_many_files_as_for_few
             before = logins()
             push_and_verify(platform.home / "site.yaml")
             counts.append(logins() - before)
-    # The second time, the pooled session of this process is open; each push needs one rsync login.
-    assert counts[0] <= 2
-    assert counts[1] <= 1
+    # The pooled session of this process; one rsync to send the files, and one to read some of them back. The second
+    # time, the session is open.
+    assert counts[0] <= 3
+    assert counts[1] <= 2

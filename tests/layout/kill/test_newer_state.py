@@ -73,7 +73,7 @@ def test_no_asset_writes_anything_over_state_of_a_newer_aurora(
         )
         [failure] = [event for event in done.all_events if event.is_step_failure]
         assert NEWER_MESSAGE in str(failure.event_specific_data), key.to_user_string()
-    assert written(home) == set()
+        assert written(home) == set(), key.to_user_string()
 
 
 def test_a_sensor_that_records_the_source_state_refuses_it(
@@ -120,6 +120,13 @@ def test_a_schedule_that_reads_the_state_refuses_it(
         "prune --plan",
         f"repair {STREAM} --day {DAY}",
         f"retire {STREAM}",
+        f"retire {STREAM} --apply",
+        f"repair {STREAM} --day {DAY} --apply",
+        "repair core_products",
+        f"accept {STREAM} --day {DAY}",
+        f"accept {STREAM} --day {DAY} --lost --apply",
+        "accept core_products --lost",
+        "drill",
     ],
 )
 def test_a_command_refuses_it_with_one_line_and_writes_nothing(home: Path, command: str) -> None:
