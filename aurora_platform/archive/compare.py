@@ -153,7 +153,14 @@ class Verdict:
         return text + (f"; {self.refused} refused, the first {self.first_refused}" if self.refused else "")
 
     def as_json(self) -> str:
-        return json.dumps({_JSON_KEYS.get(name, name): value for name, value in asdict(self).items()})
+        """The verdict as it is stored, and as the data version of its day.
+
+        What is held back is left out where nothing is: so the days of a site do not all change at an update.
+        """
+        values = asdict(self)
+        if not self.held:
+            del values["held"], values["first_held"]
+        return json.dumps({_JSON_KEYS.get(name, name): value for name, value in values.items()})
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:

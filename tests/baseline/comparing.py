@@ -38,9 +38,7 @@ _DAY_IN_HISTORY = re.compile(r"(?<=^manifests/history/)([^/]+/[^/]+/)(source|loc
 NEW_TABLES = frozenset({"day_changed", "day_manifest", "read_budget", "source_change", "vanished"})
 _NEW_COLUMNS = re.compile(r"(?<=is_settled INTEGER NOT NULL DEFAULT 0), is_reported INTEGER NOT NULL DEFAULT 1")
 _NEW_KEY_OF_SUMMARY = "evidence"
-# Keys of a verdict (JSON in the evidence) and of a health snapshot that 0.1.1 did not write, with the only value that
-# they may have on the golden day.
-_NEW_KEYS_OF_VERDICT = {"held": 0, "first_held": ""}
+# Keys of a health snapshot that 0.1.1 did not write, with the only value that they may have on the golden day.
 _NEW_KEYS_OF_HEALTH = {"restore_drill": None, "retention": None}
 # The name of the archive, which 0.1.1 did not store in the ledger.
 _NEW_ROWS = {"meta": [("archive/gws", "gws")]}
@@ -182,8 +180,6 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     # The size of a report depends on the measured numbers in it.
     if _HAS_MEASURES.search(str(row.get("remote_path"))):
         row["size"] = "(measured)"
-    if "gaps" in str(row.get("counts")):
-        row["counts"] = json.dumps(_without_keys(json.loads(row["counts"]), _NEW_KEYS_OF_VERDICT))
     return tuple(_without_mtime(value) for value in row.values())
 
 
