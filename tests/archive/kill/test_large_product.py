@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tests.archive.product_site import OLD_NS, ProductSite
 
-
 SIZE = int(os.environ.get("LARGE_PRODUCT_GB", "5")) << 30
 
 
