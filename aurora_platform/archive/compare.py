@@ -62,6 +62,8 @@ class Compared:
     """The version that the archive should have; None where it is unknown."""
     is_vouched: bool = True
     """Whether the source has, or once had, this version, by all evidence."""
+    is_finalized_locally: bool = False
+    """Whether the source has another version, and the local copy is still the one that was finalized."""
 
     @property
     def is_proved(self) -> bool:
@@ -262,7 +264,10 @@ def _compare(path: str, by_side: Mapping[Side, FixityRecord], clocks: Clocks, re
     if right is None:
         return Compared(path, local_class, MatchClass.EXTRA, None)
     is_vouched = right is reference or local_class in (MatchClass.IDENTICAL, MatchClass.EXTRA, MatchClass.LISTED)
-    return Compared(path, local_class, class_of(right, gws, clocks.archive_ns), right, is_vouched)
+    is_finalized = (
+        right is own and finalized is not None and class_of(finalized, own, EXPECT_ALL_NS) is MatchClass.IDENTICAL
+    )
+    return Compared(path, local_class, class_of(right, gws, clocks.archive_ns), right, is_vouched, is_finalized)
 
 
 def _is_listed(source: FixityRecord | None, own: FixityRecord | None) -> bool:

@@ -39,10 +39,10 @@ class LedgerUpdates:
             assert right.sha256 is not None  # both classes compare two checksums
             assert archived.sha256 is not None
             self.proofs.append((ScannedEntry(path, archived.version), right.sha256, archived.sha256))
-        # A wrong local file is for the mirror or a repair; it is not sent meanwhile.
-        elif (
-            compared.archive in (MatchClass.MISSING, MatchClass.SIZE, MatchClass.MTIME)
-            and compared.local not in PROBLEMS
+        # A wrong local file is for the mirror or a repair, and is not sent. One that is as finalized is, even where the
+        # source has another version: the mirror does not replace it until the archive has it.
+        elif compared.archive in (MatchClass.MISSING, MatchClass.SIZE, MatchClass.MTIME) and (
+            compared.local not in PROBLEMS or compared.is_finalized_locally
         ):
             self.lost.setdefault(f"{compared.archive} in the archive when it was listed", []).append(path)
             if (local := by_side.get("local")) is not None:

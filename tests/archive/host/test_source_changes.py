@@ -115,6 +115,14 @@ def test_no_local_copy_is_replaced_while_the_archive_has_lost_its_finalized_vers
         name: content for name, content in good.items() if name != name_of(2)
     }
     assert set(good.values()) <= readable_bytes(site)
+    site.place("gws", name_of(1)).unlink()  # as before a repair
+    site.verify_and_publish(full=True)
+    site.push()
+    site.verify_and_publish()
+    assert site.mirror().total("copied") == 2
+    site.push()
+    assert site.verify_and_publish().report.days[0].verdict.is_final
+    assert set(good.values()) <= readable_bytes(site)
 
 
 def test_a_file_that_changes_again_before_its_day_is_finalized_again_is_replaced_again(make: Make) -> None:
