@@ -70,6 +70,7 @@ class ChangeGuard:
         proved, damaged = dict[date, dict[str, FixityRecord]](), dict[date, str]()
         for day in days:
             try:
+                self._finalizations.require_present(day)
                 proved[day] = self._finalizations.proved(day)
             except EvidenceError as error:
                 damaged[day] = str(error)

@@ -9,7 +9,7 @@ finalized, when the source once had the file and no longer has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import date
 
 from aurora_platform.archive.change_rule import ChangeState, Decision
@@ -36,7 +36,7 @@ class StreamGuard:
         self._records = records
         self._stream = stream
         self._finalizations = records.finalizations(stream)
-        self._proved = ProvedFiles(self._finalizations)
+        self._proved = ProvedFiles(self._finalizations, is_guard=True)
 
     @property
     def archive(self) -> str:
@@ -73,6 +73,10 @@ class StreamGuard:
                     (decision.unprotected if finalized is None else decision.vouched).append(item)
         return decision
 
+    def locked(self) -> AbstractContextManager[None]:
+        """See :meth:`aurora_platform.archive.transfer.Guard.locked`."""
+        return self._finalizations.locked()
+
     def days_of(self, items: Sequence[Item]) -> set[date]:
         """Return the days whose finalizations list these files."""
         days = self._finalized_days(items)
@@ -101,13 +105,16 @@ class StreamGuard:
         stream = self._records.site.streams[self._stream]
         if stream.day != "mtime":
             return {}
-        days = {}
+        # Where the evidence is lost, the ledger still has what was copied.
+        versions = self._records.copied_versions([item.remote_path for item in items])
         with suppress(EvidenceError), self._records.evidence() as evidence:  # the caller reports damaged evidence
             for item in items:
                 archived = evidence.records_of(self._stream, self._path(item)).get("gws")
-                if archived is not None and (day := stream.day_of(self._path(item), archived.version.mtime_ns)):
-                    days[item.remote_path] = day
-        return days
+                if archived is not None:
+                    versions[item.remote_path] = archived.version
+        found = {item.remote_path: self._path(item) for item in items if item.remote_path in versions}
+        days = {remote: stream.day_of(path, versions[remote].mtime_ns) for remote, path in found.items()}
+        return {remote: day for remote, day in days.items() if day is not None}
 
     def _path(self, item: Item) -> str:
         return item.remote_path.removeprefix(f"{self._finalizations.archive_root}/")

@@ -15,10 +15,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,15 @@ from aurora_platform.archive import manifest
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout import OWN_LIST, FinalizedKey, ManifestLayout
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
-_TICK_NS = 10_000_000
+_NEXT_STEP = (
+    "Replace it and its manifest with their copies in archive.manifests. If there are none, move both away and verify "
+    "the day again."
+)
 _REVISION = re.compile(rb"^revision: ([0-9]{1,9})$", re.MULTILINE)
 # The errors of reading a file that another program wrote, or that a disk damaged.
 _DAMAGE = (
@@ -59,14 +64,36 @@ class Finalization:
 class Finalizations:
     """The finalizations of one stream, or of one collection of products."""
 
-    def __init__(self, layout: ManifestLayout, stream: str, instance: str, archive_root: str, staging: Staging) -> None:
-        """``archive_root`` is the stream's directory in the archive; the paths in the manifests are relative to it."""
+    def __init__(
+        self,
+        layout: ManifestLayout,
+        stream: str,
+        instance: str,
+        archive_root: str,
+        staging: Staging,
+        published: Callable[[], Mapping[FinalizedKey, int]] = dict,
+    ) -> None:
+        """Open the finalizations.
+
+        Parameters
+        ----------
+        archive_root
+            The stream's directory in the archive; the paths in the manifests are relative to it.
+        published
+            Returns the newest revision of each finalization that was ever published, by other records than its file; 0
+            where none was copied to the archive.
+        """
         self.layout = layout
         self.directory = layout.finalized(stream)
         self.stream = stream
         self.instance = instance
         self.archive_root = archive_root
         self.staging = staging
+        self._read_published = published
+
+    @cached_property
+    def _published(self) -> Mapping[FinalizedKey, int]:
+        return self._read_published()
 
     def file(self, day: FinalizedKey) -> Path:
         return self.layout.finalization(self.stream, day)
@@ -77,7 +104,7 @@ class Finalizations:
         for file in sorted(self.directory.glob(f"*{end}")):
             key = file.name.removesuffix(end)
             with suppress(ValueError):  # not of ours
-                yield OWN_LIST if key == OWN_LIST else date.fromisoformat(key)
+                yield _key_of(key)
 
     def manifest(self, day: FinalizedKey, revision: int) -> Path:
         return self.layout.manifest(self.stream, day, revision)
@@ -99,39 +126,64 @@ class Finalizations:
         except FileNotFoundError:
             return None
         except _DAMAGE as error:
-            raise EvidenceError(
-                f"{self.file(day)}: not a finalization ({_in_one_line(error)}). Replace it with the archive's copy, "
-                "or move it away, and verify the day again."
-            ) from None
+            raise EvidenceError(f"{self.file(day)}: not a finalization ({_in_one_line(error)}). {_NEXT_STEP}") from None
 
     def files(self, day: FinalizedKey) -> list[Path]:
-        """Return the files to copy to the archive: the manifest first, then the finalization that names it."""
+        """Return the files to copy to the archive: the manifest first, then the finalization that names it.
+
+        Raises
+        ------
+        EvidenceError
+            Where one of them is damaged: the archive's copies may be the only good ones.
+        """
         finalization = self.read(day)
         if finalization is None:
             return []
-        if not self.manifest(day, finalization.revision).is_file():
-            raise self._manifest_error(day, finalization)
+        self._require_manifest(day, finalization)
         return [self.manifest(day, finalization.revision), self.file(day)]
+
+    def earlier_manifests(self, day: FinalizedKey) -> list[Path]:
+        """Return the manifests of earlier revisions."""
+        finalization = self.read(day)
+        newest = finalization.revision if finalization is not None else 0
+        return [file for number in range(1, newest) if (file := self.manifest(day, number)).is_file()]
+
+    def require_present(self, day: FinalizedKey) -> None:
+        """Raise :class:`EvidenceError` where a finalization was published, and is missing on this machine."""
+        if not self.file(day).exists() and day in self._published:
+            raise EvidenceError(
+                f"the finalization of its day is missing: copy {self.file(day).name} and its manifest back from "
+                f"archive.manifests to {self.directory}"
+            )
 
     def proved(self, day: FinalizedKey) -> dict[str, FixityRecord]:
         """Return the files that were proved in the archive when the day was last complete."""
         finalization = self.read(day)
         if finalization is None:
             return {}
+        self._require_manifest(day, finalization)
         path = self.manifest(day, finalization.revision)
         try:
-            # A finalization is published after its manifest, never without; so another program changed the manifest.
-            if manifest.sha256_of(path) != finalization.manifest_sha256:
-                raise self._manifest_error(day, finalization)
             return {relpath: record for relpath, record in manifest.read(path) if record.error != manifest.LOST}
         except _DAMAGE as error:
             raise self._manifest_error(day, finalization, _in_one_line(error)) from None
 
+    def _require_manifest(self, day: FinalizedKey, finalization: Finalization) -> None:
+        """Raise :class:`EvidenceError` where the manifest of a finalization is missing or damaged.
+
+        A finalization is published after its manifest, never without; so another program changed the manifest.
+        """
+        try:
+            is_intact = manifest.sha256_of(self.manifest(day, finalization.revision)) == finalization.manifest_sha256
+        except OSError as error:
+            raise self._manifest_error(day, finalization, _in_one_line(error)) from None
+        if not is_intact:
+            raise self._manifest_error(day, finalization)
+
     def _manifest_error(self, day: FinalizedKey, finalization: Finalization, why: str = "") -> EvidenceError:
         return EvidenceError(
             f"{self.manifest(day, finalization.revision)}: not the manifest that {self.file(day).name} was written for"
-            f"{f' ({why})' if why else ''}. Replace it with the archive's copy, or move both files away, and verify "
-            "the day again."
+            f"{f' ({why})' if why else ''}. {_NEXT_STEP}"
         )
 
     def fingerprint(self, day: FinalizedKey) -> str:
@@ -153,7 +205,7 @@ class Finalizations:
         files: Iterable[tuple[str, FixityRecord]],
         lost: Iterable[tuple[str, FixityRecord]] = (),
         *,
-        listed_ns: int | None = None,
+        is_sent: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Publish that a day is complete; returns whether that changed anything.
 
@@ -163,9 +215,9 @@ class Finalizations:
             What is complete, and its files.
         lost
             The files of the source that are in no place any more, as an operator has accepted.
-        listed_ns
-            When the places were listed (ns since epoch). A withdrawal since then stands: a push has replaced files
-            after they were listed.
+        is_sent
+            Whether a push has sent some of these files since they were listed, or is sending them; nothing is published
+            then. Called under the lock of :meth:`locked`.
         """
         earlier, listed = self.read(day), list(files)
         gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
@@ -173,12 +225,13 @@ class Finalizations:
         sha256 = manifest.sha256_of_files([*listed, *gone])
         if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
             return False
-        with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
-            if listed_ns is not None and self._is_withdrawn_since(day, listed_ns):
+        with self.locked(), self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
+            if is_sent():
                 return False
             staged.mkdir()
             count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
-            revision = earlier.revision + 1 if earlier else 1
+            # Never a name that the archive has already, also where the earlier files are lost here.
+            revision = (earlier.revision if earlier else self._published.get(day, 0)) + 1
             publish_file(staged / "manifest", self.manifest(day, revision))
             data = {
                 "stream": self.stream,
@@ -209,18 +262,29 @@ class Finalizations:
             self._publish(staged, day, data | {"complete": False, "why": why, "withdrawn_at": _now()})
         return True
 
-    def _is_withdrawn_since(self, day: FinalizedKey, listed_ns: int) -> bool:
-        earlier = self.read(day)
-        return (
-            earlier is not None
-            and not earlier.complete
-            and self.file(day).lstat().st_mtime_ns >= listed_ns - _TICK_NS  # the clock of files is coarser
-        )
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the lock under which finalizations are published: :mod:`aurora_platform.archive.sending`."""
+        return hold_lock(self.staging.locks, f"finalizing.{self.stream}", self.staging.wait)
 
     def _publish(self, staged: Path, day: FinalizedKey, data: dict[str, Any]) -> None:
         path = staged / "finalization"
         path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         publish_file(path, self.file(day))
+
+
+def newest_revisions(stream: str, paths: Iterable[str]) -> dict[FinalizedKey, int]:
+    """Return the newest revision of each finalization of which some paths are manifests; ignores other paths."""
+    name, found = re.compile(rf"([^/]+)_{re.escape(stream)}_manifest_r([0-9]{{1,9}})\.tsv$"), dict[FinalizedKey, int]()
+    for match in filter(None, (name.search(path) for path in paths)):
+        with suppress(ValueError):
+            key = _key_of(match[1])
+            found[key] = max(found.get(key, 0), int(match[2]))
+    return found
+
+
+def _key_of(text: str) -> FinalizedKey:
+    """Read the key of a finalization from a file name; :class:`ValueError` where it is none of ours."""
+    return OWN_LIST if text == OWN_LIST else date.fromisoformat(text)
 
 
 def _in_one_line(error: Exception) -> str:

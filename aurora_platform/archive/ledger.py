@@ -28,6 +28,7 @@ from aurora_platform.archive.ledger_tables import (
     SCHEMA,
 )
 from aurora_platform.archive.replacement_log import Replacements
+from aurora_platform.archive.sending import Sending
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
@@ -63,6 +64,8 @@ class Ledger(Database):
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
         self.replaced = Replacements(self._db, self._writing)
         """The finalized files that were replaced in the archives."""
+        self.sending = Sending(self._db, self._writing)
+        """What pushes are sending."""
 
     def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
         self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
@@ -313,6 +316,11 @@ class Ledger(Database):
     def row(self, archive: str, remote_path: str) -> Row | None:
         """Return the row of a file; None without one."""
         return next(iter(self._rows("archive = ? AND remote_path = ?", (archive, remote_path))), None)
+
+    def remote_paths(self, archive: str, group: str) -> list[str]:
+        """Return the remote paths of a group."""
+        rows = self._db.execute("SELECT remote_path FROM file WHERE archive = ? AND file_group = ?", (archive, group))
+        return [path for (path,) in rows]
 
     def parked(self, archive: str, group: str | None = None) -> list[Row]:
         """Return the parked files, which are not tried any more."""

@@ -1,6 +1,7 @@
 """The SQL of the ledger: its tables, and the statements that change many rows at once."""
 
 from aurora_platform.archive.replacement_log import REPLACED, add_is_reported
+from aurora_platform.archive.sending import SENDING
 from aurora_platform.fs.sqlite import Schema
 
 _TABLES = """
@@ -26,7 +27,7 @@ CREATE INDEX IF NOT EXISTS file_by_group ON file (archive, file_group, day, copi
 CREATE INDEX IF NOT EXISTS file_open ON file (archive, file_group, day) WHERE copied_at IS NULL;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-SCHEMA = Schema((f"{_TABLES} {REPLACED}", add_is_reported))
+SCHEMA = Schema((f"{_TABLES} {REPLACED}", add_is_reported, SENDING))
 _OTHER_VERSION = "excluded.size != size OR excluded.mtime_ns != mtime_ns"
 # A new version is a new file: the state and the errors of the old version do not apply to it.
 OFFER = f"""

@@ -6,14 +6,19 @@ changed without a new mtime is damaged: it is held back, and ``aurora repair`` r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date
 
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
+from aurora_platform.archive.product_list import RESTED
 from aurora_platform.archive.proved_files import ProvedFiles
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import GuardDecision
 from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import OWN_LIST, FinalizedKey, evidence_name
 
 _BYTES_DIFFER = "its bytes are not those that it was finalized with, and its size and mtime are: it is damaged"
@@ -24,25 +29,39 @@ class ProductGuard:
 
     def __init__(self, records: Records, collections: Sequence[str]) -> None:
         self._records = records
-        self._proved = {name: ProvedFiles(records.finalizations(name)) for name in collections}
+        self._proved = {name: ProvedFiles(records.finalizations(name), is_guard=True) for name in collections}
 
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
         decision = GuardDecision()
-        unchanged = list[tuple[Item, str, str, FixityRecord]]()
+        unchanged, unclear = list[tuple[Item, str, str, FixityRecord]](), list[tuple[Item, str, str, str]]()
         for item in items:
             is_vouched = False
             for name, _, path, proved in self._proofs_of(item):
                 # What a damaged finalization vouches for is unknown: the earlier version of each file is kept.
                 record = None if isinstance(proved, str) else proved.get(path)
                 is_vouched |= record is not None or isinstance(proved, str)
-                if record is not None and record.version.same_as(item.version):
+                if isinstance(proved, str):
+                    unclear.append((item, name, path, proved))
+                elif record is not None and record.version.same_as(item.version):
                     unchanged.append((item, name, path, record))
             (decision.vouched if is_vouched else decision.unprotected).append(item)
-        damaged = self._find_damaged(unchanged)
-        decision.vouched = [item for item in decision.vouched if item not in damaged]
-        decision.held = [(item, _BYTES_DIFFER) for item in damaged]
+        held = self._find_replacing(unclear) | dict.fromkeys(self._find_damaged(unchanged), _BYTES_DIFFER)
+        decision.vouched = [item for item in decision.vouched if item not in held]
+        decision.held = list(held.items())
         return decision
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """See :meth:`aurora_platform.archive.transfer.Guard.locked`."""
+        with ExitStack() as stack:
+            for _, proved in sorted(self._proved.items()):  # always in this order: two pushes never wait for each other
+                stack.enter_context(proved.finalizations.locked())
+            yield
+
+    def days_of(self, items: Sequence[Item]) -> set[date]:
+        """See :meth:`aurora_platform.archive.transfer.Guard.days_of`."""
+        return {item.day for item in items if item.day is not None}
 
     def keys_of(self, items: Iterable[Item]) -> dict[str, set[FinalizedKey]]:
         """Return collection -> what of it vouches for some of these files; nothing that is damaged."""
@@ -60,6 +79,27 @@ class ProductGuard:
             root = f"{proved_files.finalizations.archive_root.rstrip('/')}/"
             if item.remote_path.startswith(root):
                 yield name, key, item.remote_path.removeprefix(root), proved_files.of(key)
+
+    def _find_replacing(self, unclear: Sequence[tuple[Item, str, str, str]]) -> dict[Item, str]:
+        """Return the files that may replace a finalized one, each with the error of the finalization.
+
+        A file that was in the archive less than :data:`RESTED` ago in another version is in no finalization.
+        """
+        if not unclear:
+            return {}
+        rested_ns = time.time_ns() - as_ns(RESTED)
+        try:
+            with self._records.evidence() as evidence:
+                archived = [evidence.records_of(evidence_name(name), path).get("gws") for _, name, path, _ in unclear]
+        except EvidenceError:  # the next verification reports it
+            return {item: why for item, _, _, why in unclear}
+        return {
+            item: why
+            for (item, _, _, why), record in zip(unclear, archived, strict=True)
+            if record is not None
+            and not record.version.same_as(item.version)
+            and (item.day is not None or record.version.mtime_ns <= rested_ns)
+        }
 
     def _find_damaged(self, unchanged: Sequence[tuple[Item, str, str, FixityRecord]]) -> set[Item]:
         """Return the files of the finalized version of which other bytes were read on this machine."""

@@ -6,7 +6,7 @@ long as the archive has that version; so a push that replaces it knows that the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from aurora_platform.archive.compare import EXPECT_ALL_NS, Compared, MatchClass, class_of
@@ -25,9 +25,10 @@ _ADD_EVERY = timedelta(days=1)
 class OwnList:
     """Collects the next revision of an own list from the comparison of its files."""
 
-    def __init__(self, finalizations: Finalizations, clock_ns: int) -> None:
+    def __init__(self, finalizations: Finalizations, clock_ns: int, is_sent: Callable[[Iterable[str]], bool]) -> None:
+        """``is_sent`` tells whether a push has sent some of these files since the places were listed."""
         self._finalizations = finalizations
-        self._clock_ns = clock_ns
+        self._is_sent = is_sent
         self._now = datetime.fromtimestamp(clock_ns / 1e9, UTC)
         self._rested_ns = clock_ns - as_ns(RESTED)
         self._files = list[tuple[str, FixityRecord]]()
@@ -73,4 +74,4 @@ class OwnList:
         if earlier is not None and has_only_grown and datetime.fromisoformat(earlier.since) > self._now - _ADD_EVERY:
             return False
         files = sorted(self._files, key=lambda file: file[0])
-        return self._finalizations.complete(OWN_LIST, files, listed_ns=self._clock_ns)
+        return self._finalizations.complete(OWN_LIST, files, is_sent=lambda: self._is_sent(path for path, _ in files))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass, Verdict
 from aurora_platform.archive.day_records import DayCounts, DayRecord
@@ -71,6 +71,9 @@ class ProductProof:
     def __post_init__(self) -> None:
         self.report = CollectionReport(self.name)
         self.clock_ns = time.time_ns()  # products are made, and so stamped, on this machine
+        sending = self.ledger.sending
+        sending.end_killed(self.archive.name, self.finalizations.staging.locks)
+        self.began_at = sending.moment(self.archive.name)
         self.stored_as = evidence_name(self.name)
         self.proved = ProvedFiles(self.finalizations)
         self.copy: ArchivedProducts | None = None
@@ -213,7 +216,7 @@ class ProductProof:
 
     def _verify_day(self, day: date) -> Verdict:
         """Compare a day, or the files without one; update the ledger; finalize what is complete."""
-        verdict, own_list = Verdict(), OwnList(self.finalizations, self.clock_ns)
+        verdict, own_list = Verdict(), OwnList(self.finalizations, self.clock_ns, partial(self.is_sent, OWN_LIST))
         proved = list[tuple[str, FixityRecord]]()
         root = self._remote_root
         updates = LedgerUpdates(self.ledger, self.archive.name, self.name, day, self.local.base, root)
@@ -307,12 +310,19 @@ class ProductProof:
     def _remote_root(self) -> str:
         return self.finalizations.archive_root.rstrip("/")
 
+    def is_sent(self, key: FinalizedKey, paths: Iterable[str]) -> bool:
+        """Whether a push has sent files of a finalization since the places were listed, or is sending them."""
+        sent = self.ledger.sending.since(self.archive.name, self.began_at)
+        if isinstance(key, date):
+            return (self.name, key) in sent.days
+        return not sent.paths.isdisjoint(map(self.remote_path, paths))
+
     def _finalize(self, day: date, verdict: Verdict, proved: Sequence[tuple[str, FixityRecord]]) -> bool:
         """Finalize a day that is over and complete, or withdraw its finalization; returns whether that changed it."""
         day_ends = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         if verdict.is_whole:
             is_over = (day_ends + self.archive.pending).timestamp() <= self.clock_ns / 1e9
-            return is_over and self.finalizations.complete(day, proved, listed_ns=self.clock_ns)
+            return is_over and self.finalizations.complete(day, proved, is_sent=lambda: self.is_sent(day, ()))
         return bool(verdict.files) and self.finalizations.withdraw(day, verdict.first_reason)
 
 

@@ -94,6 +94,7 @@ def accept_deleted(proof: ProductProof, paths: Collection[str]) -> int:
             continue
         others = (compared for compared, _, finalized in proof.compare(day) if finalized and compared.path not in gone)
         if all(compared.is_proved for compared in others):
-            proof.finalizations.complete(key, sorted((path, proved[path]) for path in proved.keys() - gone))
-            accepted += len(gone)
+            kept = sorted((path, proved[path]) for path in proved.keys() - gone)
+            if proof.finalizations.complete(key, kept, is_sent=lambda: proof.is_sent(key, proved)):  # noqa: B023
+                accepted += len(gone)
     return accepted

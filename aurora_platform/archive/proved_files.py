@@ -11,8 +11,10 @@ from aurora_platform.layout import FinalizedKey
 class ProvedFiles:
     """Reads the files that finalizations prove, and remembers them while their finalization stays the same."""
 
-    def __init__(self, finalizations: Finalizations) -> None:
+    def __init__(self, finalizations: Finalizations, *, is_guard: bool = False) -> None:
+        """``is_guard``: a finalization that the archive has, and this machine has lost, counts as a read error."""
         self.finalizations = finalizations
+        self._is_guard = is_guard
         self._proved: dict[FinalizedKey, dict[str, FixityRecord] | str] = {}
         self._read_mtimes: dict[FinalizedKey, int] = {}
 
@@ -22,8 +24,10 @@ class ProvedFiles:
             mtime_ns = None if key is None else self.finalizations.file(key).lstat().st_mtime_ns
         except OSError:
             mtime_ns = None
-        if key is None or mtime_ns is None:
+        if key is None:
             return {}
+        if mtime_ns is None:
+            return self._why_missing(key) if self._is_guard else {}
         if self._read_mtimes.get(key) != mtime_ns:
             try:
                 self._proved[key] = self.finalizations.proved(key)
@@ -31,3 +35,10 @@ class ProvedFiles:
                 self._proved[key] = str(error)
             self._read_mtimes[key] = mtime_ns
         return self._proved[key]
+
+    def _why_missing(self, key: FinalizedKey) -> dict[str, FixityRecord] | str:
+        try:
+            self.finalizations.require_present(key)
+        except EvidenceError as error:
+            return str(error)
+        return {}

@@ -134,7 +134,9 @@ class Pushing:
             REGISTERED: registered_items(registered),
         }
         outgoing = self.site.paths.products / OUTGOING
-        closed = tuple(f"{self.archive.raw.rstrip('/')}/{stream.raw}" for stream in self.site.streams.values())
+        layout = ArchiveLayout.of(self.archive)
+        # A registered file may have any path: it must not replace what another push keeps in order.
+        closed = (layout.finalized, layout.camera_products, *map(layout.raw_root, self.site.streams.values()))
         guard = ProductGuard(Records(self.site), [CORE_PRODUCTS, REGISTERED])
         return self._push(
             TransferRequest(
@@ -211,17 +213,25 @@ def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequ
     archive, ledger, layout = records.archive, pushing.ledger, ArchiveLayout.of(records.archive)
     finalizations = records.finalizations(name)
     manifests, statements = dict[Path, str](), dict[Path, str]()
-    for file in (file for day in days for file in _files(finalizations, day)):
-        remote_path = f"{layout.manifests}/{file.relative_to(records.site.paths.manifests)}"
-        (statements if file.suffix == ".yaml" else manifests)[file] = remote_path
+
+    def remote_path(file: Path) -> str:
+        return f"{layout.manifests}/{file.relative_to(records.site.paths.manifests)}"
+
+    for day in days:
+        files, earlier = _files(finalizations, day)
+        for file in files:
+            (statements if file.suffix == ".yaml" else manifests)[file] = remote_path(file)
+        # Nothing tells whether these are intact: they are sent once, and never again.
+        manifests |= {file: remote for file in earlier if ledger.row(archive.name, remote := remote_path(file)) is None}
     groups = finalization_groups(name)
     for group in groups:  # never parked: an old finalization in the archive may be wrong
         ledger.requeue(archive.name, [row.remote_path for row in ledger.parked(archive.name, group)])
     return [pushing.files(group, files) for group, files in zip(groups, (manifests, statements), strict=True) if files]
 
 
-def _files(finalizations: Finalizations, day: FinalizedKey) -> Sequence[Path]:
+def _files(finalizations: Finalizations, day: FinalizedKey) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Return the files of a finalization, and its earlier manifests."""
     try:
-        return finalizations.files(day)
+        return finalizations.files(day), finalizations.earlier_manifests(day)
     except EvidenceError:  # the error of one day: its verification reported it, and the other days go on
-        return ()
+        return (), ()

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
-from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.finalize import Finalizations, newest_revisions
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest_store import Publication
 from aurora_platform.archive.verify_days import Place, Verification
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
+from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.layout import COLLECTIONS, ArchiveLayout, Layout, Side, open_state, verify_lock
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import (
+    COLLECTIONS,
+    ArchiveLayout,
+    FinalizedKey,
+    Layout,
+    Side,
+    evidence_name,
+    finalization_groups,
+    open_state,
+    verify_lock,
+)
 
 _HISTORY_EVERY = timedelta(minutes=10)
 
@@ -53,7 +66,29 @@ class Records:
             archive_root = layout.collection_root(stream)
         else:
             archive_root = layout.raw_root(self.site.streams[stream])
-        return Finalizations(self.layout.finalizations, stream, self.site.name, archive_root, self.staging)
+        published = partial(self._published_revisions, stream)
+        return Finalizations(self.layout.finalizations, stream, self.site.name, archive_root, self.staging, published)
+
+    def copied_versions(self, remote_paths: Collection[str]) -> dict[str, FileVersion]:
+        """Return remote path -> the version that the archive got last, by the ledger; nothing without a ledger."""
+        if not self.layout.ledger.exists():
+            return {}
+        with self.ledger() as ledger:
+            rows = ((path, ledger.row(self.archive.name, path)) for path in remote_paths)
+            return {path: row.version for path, row in rows if row is not None and row.copied_at is not None}
+
+    def _published_revisions(self, stream: str) -> dict[FinalizedKey, int]:
+        """See ``published`` of :class:`Finalizations`: by the ledger, and by the evidence of days."""
+        found = dict[FinalizedKey, int]()
+        if self.layout.fixity.exists():
+            with suppress(EvidenceError), self.evidence() as evidence:  # the next verification reports it
+                name = evidence_name(stream) if stream in COLLECTIONS else stream
+                found |= dict.fromkeys(evidence.days.finalized(name), 0)
+        if self.layout.ledger.exists():
+            with self.ledger() as ledger:
+                paths = ledger.remote_paths(self.archive.name, finalization_groups(stream)[0])
+            found |= newest_revisions(stream, paths)
+        return found
 
     def publication(self) -> Publication:
         return Publication(self.layout.finalizations, self.staging, self.archive.keep_history, _HISTORY_EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -32,6 +33,14 @@ class Guard(Protocol):
 
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
+        ...
+
+    def days_of(self, items: Sequence[Item]) -> set[date]:
+        """Return the UTC days whose finalizations may list these files."""
+        ...
+
+    def locked(self) -> AbstractContextManager[object]:
+        """Hold the lock under which the finalizations of these files are published."""
         ...
 
 

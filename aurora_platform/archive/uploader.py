@@ -17,8 +17,10 @@ from itertools import batched
 from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.queue_counts import count_queue
 from aurora_platform.archive.read_back import SampledReadBack
 from aurora_platform.archive.replace_vouched import ReplacingTransfers, list_files
+from aurora_platform.archive.sending import SentKey, push_lock, transfer_lock
 from aurora_platform.archive.sent_files import StagedFile, arrived_versions, failure_reason, is_unchanged
 from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tree
@@ -115,11 +117,7 @@ class _Push:
 
     @property
     def _lock_file(self) -> Path:
-        return self.locks / f"{self.transfer_lock}.lock"
-
-    @property
-    def transfer_lock(self) -> str:
-        return f"push.{self.request.lane}.transfer"
+        return self.locks / f"{transfer_lock(self.request.lane)}.lock"
 
     def run(self) -> PushReport:
         for group, items in self.request.offers.items():
@@ -128,17 +126,20 @@ class _Push:
         queue = self._queue()
         report = self._start_report(queue)
         if queue:
-            with staging.claim(f"push.{self.request.lane}") as tree:
+            with staging.claim(push_lock(self.request.lane)) as tree:
                 # The rsync of a killed run may still be running; it holds this lock for as long as it reads.
-                with hold_lock(self.locks, self.transfer_lock, self.wait):
+                with hold_lock(self.locks, transfer_lock(self.request.lane), self.wait):
                     pass
                 queue = self._queue()  # another run may have sent some of it meanwhile
                 report = self._start_report(queue)
                 # Finalized files are sent separately and last: where their earlier versions cannot be kept, the error
                 # does not stop the other files.
-                for is_vouched in (False, True):
-                    for part in in_parts(self._select(queue, is_vouched), lambda entry: entry[1].version.size):
-                        self._send_part(part, tree, self._replace if is_vouched else self._copy)
+                try:
+                    for is_vouched in (False, True):
+                        for part in in_parts(self._select(queue, is_vouched), lambda entry: entry[1].version.size):
+                            self._send_part(part, tree, is_vouched)
+                finally:
+                    self.ledger.sending.end(self.archive.name, self.request.lane)
         staging.sweep()
         return report()
 
@@ -185,10 +186,9 @@ class _Push:
         return _CLOSED if any(path.startswith(f"{closed}/") for closed in self.request.closed) else None
 
     def _root_of(self, path: str) -> str | None:
-        """The archive directory that contains a remote path; the innermost, where one contains another."""
-        found = [root for root in self.roots if path.startswith(f"{root.rstrip('/')}/")]
-        root = max(found, key=len, default=None)
-        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] == INCOMING:
+        """The archive directory that contains a remote path."""
+        root = ArchiveLayout.of(self.archive).root_of(path)
+        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] in ("", INCOMING):
             return None
         return root
 
@@ -209,19 +209,40 @@ class _Push:
                     self.selected.add(item.remote_path)
                     yield group, item
 
-    def _send_part(self, part: Sequence[tuple[str, Item]], tree: Path, send: _Send) -> None:
+    def _begin_sending(self, staged: Sequence[StagedFile], is_vouched: bool) -> list[StagedFile]:
+        """Note that files are about to be sent, and decide about each again; returns those to send now.
+
+        A day may have been finalized since: its files are sent later, with care. From here on none is finalized.
+        """
+        guard, items = self.request.guard, [file.item for file in staged]
+        if guard is None:
+            return list(staged)
+        with guard.locked():
+            self.ledger.sending.end(self.archive.name, self.request.lane)  # of the part before
+            days = guard.days_of(items)
+            keys = [SentKey(file.group, day) for file in staged for day in days]
+            keys += [SentKey(file.group, file.item.day) for file in staged if file.item.day]
+            keys += [SentKey(file.group, None, file.item.remote_path) for file in staged if file.item.day is None]
+            self.ledger.sending.begin(self.archive.name, self.request.lane, keys)
+            held = set(self._find_held(items))
+        later = {item.remote_path for item in items if item.remote_path in self.vouched and not is_vouched}
+        self.selected -= later
+        for item in held:  # the next push reports why
+            self.unsettled.add(item.local_path)
+        return [file for file in staged if file.item not in held and file.item.remote_path not in later]
+
+    def _send_part(self, part: Sequence[tuple[str, Item]], tree: Path, is_vouched: bool) -> None:
         """Build the upload tree of a part, send it by the first host that works, and record the result."""
         try:
             staged = self._build_upload_tree(part, tree)
         except OSError as error:
             raise TransferError(f"{tree}: cannot build the upload tree: {error.strerror}. Is the disk full?") from None
-        if not staged:
-            return
+        staged = self._begin_sending(staged, is_vouched)
         by_root: dict[str, list[StagedFile]] = {}
         for file in staged:
             by_root.setdefault(file.root, []).append(file)
         for root, files in by_root.items():
-            result, listed = self._send_by_first_host(root, files, tree, send)
+            result, listed = self._send_by_first_host(root, files, tree, self._replace if is_vouched else self._copy)
             self._record(root, files, result, listed, tree)
         remove(tree)
 
@@ -350,33 +371,22 @@ class _Push:
     def _start_report(self, queue: Sequence[tuple[str, Item]]) -> Callable[[], PushReport]:
         """Count the files outside the queue now; returns a function that completes the report at the end."""
         queued = {item.remote_path for _, item in queue}
-        rows = [row for group in self.request.offers for row in self.ledger.parked(self.archive.name, group)]
-        days = None if self.request.days is None else {day.isoformat() for day in self.request.days}
-        parked = Count()
-        for row in rows:
-            if days is None or row.day is None or row.day in days:
-                parked.add(f"{row.remote_path}: {row.last_error}")
-        offered = {item.remote_path for items in self.request.offers.values() for item in items}
-        held = Count()
-        for path, why in self.held.items():
-            held.add(f"{path}: {why}")
-        unchanged = len(offered - queued - self.held.keys() - {row.remote_path for row in rows})
-        refused = Count(self.request.refused.total + held.total, [*self.request.refused.first, *held.first])
+        counts = count_queue(self.request, self.ledger, self.archive.name, queued, self.held)
 
         def report() -> PushReport:
             return PushReport(
                 host=self.used_host,
                 host_errors=self.host_errors,
-                seen=len(queued) + unchanged + parked.total + refused.total,
+                seen=counts.seen,
                 files=self.files,
                 bytes=self.bytes,
                 seconds=time.monotonic() - self.began,
-                unchanged=unchanged,
+                unchanged=counts.unchanged,
                 unsettled=self.unsettled,
                 failed=self.failed,
-                parked=parked,
-                refused=refused,
-                held=held,
+                parked=counts.parked,
+                refused=counts.refused,
+                held=counts.held,
                 replaced=self.replacing.replaced,
                 kept_in=tuple(self.replacing.kept_in),
                 left_out=self.request.left_out,
@@ -394,4 +404,4 @@ class _Push:
 
 
 _OUTSIDE = "its remote path is in none of the archive's directories"
-_CLOSED = "its remote path is in the directory of a stream, which only takes the stream's own files"
+_CLOSED = "its remote path is in the directory of a stream, of the camera's products or of finalizations"

@@ -70,7 +70,8 @@ class Verification:
         self.ledger = ledger
         self.log = log
         self.accept_loss = accept_loss
-        self.began_ns = time.time_ns()
+        self.began_at = 0
+        """The moment of the ledger's notes of pushes (`Sending.moment`) before the places were listed."""
 
     def verify_days(self, days: Sequence[date], *, full: bool = False) -> VerifyReport:
         """Verify some days of the stream.
@@ -82,7 +83,9 @@ class Verification:
         full
             Read every file again, also those that were read recently.
         """
-        began, self.began_ns = time.time(), time.time_ns()
+        began, sending = time.time(), self.ledger.sending
+        sending.end_killed(self.archive.name, self.finalizations.staging.locks)
+        self.began_at = sending.moment(self.archive.name)
         report = VerifyReport()
         self.evidence.clear_verdicts(self.name, days)
         for side in SIDES:
@@ -312,7 +315,12 @@ class Verification:
         is_over = (day_ends + self.archive.pending).timestamp() <= now
         if is_over and result.verdict.is_whole:
             lost = self.evidence.vanished.lost(self.name, result.day)
-            result.is_changed = self.finalizations.complete(result.day, proved, lost.items(), listed_ns=self.began_ns)
+
+            def is_sent() -> bool:
+                sent = self.ledger.sending.since(self.archive.name, self.began_at)
+                return (raw_group(self.name), result.day) in sent.days
+
+            result.is_changed = self.finalizations.complete(result.day, proved, lost.items(), is_sent=is_sent)
             finalization = self.finalizations.read(result.day)
             result.verdict.is_final = finalization is not None and finalization.complete
             return

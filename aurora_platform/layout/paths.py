@@ -344,12 +344,17 @@ class ArchiveLayout:
         return {CORE_PRODUCTS: self.products, WXCAM_PRODUCTS: self.camera_products}.get(collection, "/")
 
     def root_of(self, path: str) -> str | None:
-        """The root (of :attr:`roots`) above a path, or None."""
-        return next((root for root in self.roots if PurePosixPath(path).is_relative_to(root)), None)
+        """The root (of :attr:`roots`) above a path, or None; the innermost, where one contains another."""
+        return max((root for root in self.roots if PurePosixPath(path).is_relative_to(root)), key=len, default=None)
 
     def raw_root(self, stream: RawDirectory) -> str:
         """The copies of a stream in the archive."""
         return f"{self.raw}/{stream.raw}"
+
+    @property
+    def finalized(self) -> str:
+        """The finalizations of all streams and collections, with their manifests."""
+        return f"{self.manifests}/finalized"
 
     @property
     def camera_products(self) -> str:

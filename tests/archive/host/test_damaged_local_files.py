@@ -194,5 +194,5 @@ def test_a_registered_file_is_not_sent_into_the_directory_of_a_stream(site: Push
         ledger.add_file(other, str(place), "gws")
         report = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger).core_products()
     assert (report.files, report.parked.total) == (0, 1)
-    assert "which only takes the stream's own files" in report.parked.first[0]
+    assert "is in the directory of a stream" in report.parked.first[0]
     assert place.read_bytes() == good

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError, HostError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import SIDES, Layout, Side
-from aurora_platform.transport.checksums import Checksum, LocalHasher
+from aurora_platform.transport.checksums import LocalHasher
 from aurora_platform.transport.listing import Listing, LocalSource
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
@@ -381,24 +381,3 @@ def test_one_listing_of_a_place_serves_many_days(observatory: Observatory) -> No
     place = Place("counting", Counting(), LocalHasher(), str(observatory.home / "far/raw"), "met")
     observatory.verify_and_publish(*(DAY + timedelta(days=n) for n in range(3)), places={"gws": [place]})
     assert len(calls) == 1
-
-
-def test_a_day_that_a_push_withdraws_during_the_pass_is_not_finalized_by_it(observatory: Observatory) -> None:
-    [first, *_] = observatory.fill()
-    observatory.verify_and_publish()
-
-    class PushedMeanwhile(LocalHasher):
-        """Between the listings and the comparison, a push replaces a file in the archive."""
-
-        def checksums(self, base: str, paths: Sequence[str]) -> Iterator[Checksum]:
-            yield from super().checksums(base, paths)
-            assert observatory.records.finalizations(STREAM).withdraw(DAY, "1 file gets a new version")
-            observatory.write("gws", first, b"the new version")
-
-    for side in SIDES:
-        observatory.write(side, name_of(7), b"late")
-    pushed_root = str(observatory.home / "far/raw")
-    place = Place("pushed meanwhile", LocalSource(), PushedMeanwhile(), pushed_root, "met")
-    outcome = observatory.verify_and_publish(places={"gws": [place]})
-    assert (finalization_file(observatory)["complete"], outcome.report.days[0].verdict.is_final) == (False, False)
-    assert verdict(observatory).gaps == [f"{first}: different size in the archive"]

@@ -80,7 +80,7 @@ for kind, name in files.items():
 
 TABLES = {
     "catalog": ["images", "unreadable_media"],
-    "ledger": ["file", "meta", "replaced"],
+    "ledger": ["file", "meta", "replaced", "sending"],
     "evidence": [
         *("accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "read_budget", "released"),
         *("source_change", "vanished", "verdict"),

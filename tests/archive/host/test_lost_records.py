@@ -1,0 +1,159 @@
+"""Aurora's own records are lost or damaged on this machine: nothing good in the archive is replaced because of that."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aurora_platform.archive.push_plan import Pushing, push_finalizations
+from tests.archive.host.test_source_changes import OLD, OPEN, MirroredSite, readable_bytes
+from tests.archive.places import DAY, STREAM, name_of
+from tests.archive.product_site import OLD_NS, ProductSite, finalized
+from tests.archive.pushed import hosts_of_kind
+
+NEW = b"of somebody else"
+
+
+def make_site(home: Path, changes: dict[str, str]) -> MirroredSite:
+    site = MirroredSite(home, changes)
+    site.hosts = hosts_of_kind("local", ())
+    return site
+
+
+def copy_finalizations(site: MirroredSite) -> Path:
+    """Copy the finalization of the day to the archive, as each verification does; returns their directory there."""
+    with site.records.ledger() as ledger:
+        pushing = Pushing(site.site, site.archive_settings, site.archive_hosts(), ledger)
+        push_finalizations(site.records, pushing, STREAM, [DAY])
+    return site.home / f"far/manifests/finalized/{STREAM}"
+
+
+def remove_evidence(site: MirroredSite) -> None:
+    for file in site.site.paths.state.glob("evidence.sqlite*"):
+        file.unlink()
+
+
+def damage_evidence(site: MirroredSite) -> None:
+    remove_evidence(site)
+    (site.site.paths.state / "evidence.sqlite").write_bytes(b"not a database" * 100)
+
+
+@pytest.mark.parametrize("was_copied", [True, False], ids=["archived", "not archived yet"])
+def test_a_lost_finalization_holds_back_what_would_replace_a_file_of_its_day(tmp_path: Path, was_copied: bool) -> None:
+    site = make_site(tmp_path, OLD)
+    good = site.finalize_days(6)
+    if was_copied:
+        copy_finalizations(site)
+    shutil.rmtree(site.site.paths.manifests / "finalized")
+    site.change([name_of(0)])
+    report = site.mirror()
+    assert report.total("copied") == 0
+    assert "the finalization of its day is missing" in next(iter(report.days[0].refused))
+    site.write("local", name_of(1), NEW, number=1000)
+    assert "its day is missing" in site.push().held.first[0]
+    assert {name: site.place("gws", name).read_bytes() for name in good} == good
+    if was_copied:
+        shutil.copytree(tmp_path / "far/manifests/finalized", site.site.paths.manifests / "finalized")
+        assert "changed later than its stream allows" in next(iter(site.mirror().days[0].refused))
+
+
+def test_a_day_whose_finalization_is_lost_is_finalized_again_where_all_places_agree(tmp_path: Path) -> None:
+    site = make_site(tmp_path, OLD)
+    site.finalize_days(6)
+    archived = copy_finalizations(site)
+    before = (archived / f"{DAY}_{STREAM}_manifest_r1.tsv").read_bytes()
+    shutil.rmtree(site.site.paths.manifests / "finalized")
+    assert site.verify_and_publish(full=True).report.days[0].verdict.is_final
+    copy_finalizations(site)
+    word = yaml.safe_load((archived / f"{DAY}_{STREAM}_finalized.yaml").read_bytes())
+    assert (word["complete"], word["revision"]) == (True, 2)
+    assert (archived / f"{DAY}_{STREAM}_manifest_r1.tsv").read_bytes() == before
+
+
+def test_every_revision_of_a_manifest_is_in_the_archive(tmp_path: Path) -> None:
+    site = make_site(tmp_path, OPEN)
+    site.finalize_days(6)  # its manifest is not copied: the archive is down
+    site.write("source", name_of(50), b"late")
+    site.mirror()
+    site.push()
+    assert site.verify_and_publish().report.days[0].verdict.is_final
+    archived = copy_finalizations(site)
+    local = site.records.finalizations(STREAM).directory
+    assert {file.name: file.read_bytes() for file in archived.iterdir()} == {
+        file.name: file.read_bytes() for file in local.iterdir()
+    }
+    first = local / f"{DAY}_{STREAM}_manifest_r1.tsv"
+    first.write_bytes(b"")  # damaged after it was copied
+    copy_finalizations(site)
+    assert (archived / first.name).read_bytes()
+
+
+def test_a_damaged_manifest_is_not_sent_over_the_good_one(tmp_path: Path) -> None:
+    site = make_site(tmp_path, OLD)
+    site.finalize_days(6)
+    archived = copy_finalizations(site)
+    site.records.finalizations(STREAM).manifest(DAY, 1).write_bytes(b"")
+    assert site.verify_and_publish().report.unverified_days
+    copy_finalizations(site)
+    word = yaml.safe_load((archived / f"{DAY}_{STREAM}_finalized.yaml").read_bytes())
+    assert sha256((archived / word["manifest"]).read_bytes()).hexdigest() == word["manifest_sha256"]
+
+
+@pytest.mark.parametrize("lose", [remove_evidence, damage_evidence])
+def test_without_evidence_a_damaged_file_of_a_stream_that_is_dated_by_mtime_is_not_sent(tmp_path: Path, lose) -> None:
+    site = make_site(tmp_path, OPEN | {"day": "mtime"})
+    good = site.finalize_days(6)
+    later = DAY + timedelta(days=3)
+    lose(site)
+    site.place("source", name_of(0)).unlink()
+    site.write("local", name_of(0), b"", later)
+    assert site.push_days(DAY, later).held.total == 1
+    assert set(good.values()) <= readable_bytes(site)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"{"), Path.unlink], ids=["damaged", "lost"])
+def test_a_damaged_or_lost_list_of_products_holds_back_what_would_replace_a_finalized_product(
+    tmp_path: Path, damage
+) -> None:
+    site = finalized(ProductSite(tmp_path))
+    damage(site.records.finalizations("core_products").file("list"))
+    site.make("spectra/1.nc", NEW, OLD_NS + 10**9)
+    site.make("spectra/3.nc", b"three")
+    report = site.push_core()
+    assert (report.files, report.held.total) == (1, 1)
+    assert (site.archived / "spectra/1.nc").read_bytes() == b"one"
+    assert site.finalization()["complete"]
+
+
+def test_a_damaged_list_of_products_does_not_hold_back_a_product_that_changes_all_day(tmp_path: Path) -> None:
+    site = finalized(ProductSite(tmp_path))
+    now_ns = (tmp_path / "site.yaml").stat().st_mtime_ns
+    site.make("latest.json", b"1", now_ns)
+    site.push_core()
+    site.prove()
+    site.records.finalizations("core_products").file("list").write_bytes(b"{")
+    site.make("latest.json", b"12", now_ns + 10**9)
+    assert site.push_core().files == 1
+
+
+def test_a_registered_file_replaces_neither_a_camera_product_nor_a_finalization(tmp_path: Path) -> None:
+    site = ProductSite(tmp_path)
+    video = site.archived / "wxcam/daily_videos/FISH/20260305.mp4"
+    site.make(str(video.relative_to(site.archived)), b"video")
+    with site.pushing() as pushing:
+        pushing.wxcam_products([DAY])
+    assert site.prove("wxcam_products").finalized_days == 1
+    word = site.home / f"far/manifests/finalized/wxcam_products/{DAY}_wxcam_products_finalized.yaml"
+    before = word.read_bytes()
+    other = site.home / "other.nc"
+    other.write_bytes(b"of another program")
+    with site.ledger() as ledger:
+        for place in (video, word):
+            ledger.add_file(other, place, "gws")
+    assert site.push_core().parked.total == 2
+    assert (video.read_bytes(), word.read_bytes()) == (b"video", before)
