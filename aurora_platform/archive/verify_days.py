@@ -110,7 +110,9 @@ class Verification:
     def _decide_changes(self, days: Sequence[date]) -> None:
         """Decide about the finalized files of these days that have another version at the source."""
         changes, finalized_files = list[Change](), dict[date, int]()
-        stored = {decision.change.day for decision in self.evidence.changes.of_stream(self.name).values()}
+        proved_changes = dict[date, dict[str, FixityRecord]]()
+        decisions = self.evidence.changes.of_stream(self.name)
+        stored = {decision.change.day for decision in decisions.values()}
         compared = set(days)
         # A change shows in the rows of its day, and the day has changed since it was last compared.
         changed = self.evidence.changes.days_to_decide(self.name, compared & self.evidence.days.changed(self.name))
@@ -121,10 +123,14 @@ class Verification:
                 compared.discard(day)
                 continue
             finalized_files[day] = len(proved)
+            proved_changes[day] = {path: proved[path] for path in decisions.keys() & proved.keys()}
             changes += find_changes(day, proved, self.evidence.files(self.name, day))
         if changes or stored & compared:
             window = first_revisable(self.stream)
-            self.evidence.changes.store(self.name, changes, finalized_files, window, compared)
+            listed_at = self.began_ns / 1e9
+            self.evidence.changes.store(
+                self.name, changes, finalized_files, window, compared, proved_changes, listed_at
+            )
 
     def _list(self, side: Side, days: Sequence[date], report: VerifyReport) -> None:
         if not self._try_places(side, "listed", lambda place: self._list_place(side, place, days, report), report):
