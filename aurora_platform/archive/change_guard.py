@@ -6,8 +6,9 @@ a compromised host, or a file system that truncates, would replace the local cop
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date
 
 from aurora_platform.archive.change_rule import Change, ChangeState, first_revisable
@@ -16,7 +17,6 @@ from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.site import Site
-from aurora_platform.config.streams import Stream
 from aurora_platform.errors import EvidenceError, NewerError
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.layout import Layout
@@ -36,45 +36,110 @@ class ChangeGuard:
         return held_files(self._records.site, self._name)
 
     def hold_back(
-        self, listed: Collection[ScannedEntry[str]], replaced: Mapping[str, FileVersion]
-    ) -> Mapping[str, str]:
+        self, listed: Collection[ScannedEntry[str]], fetched: Mapping[str, FileVersion | None]
+    ) -> tuple[Mapping[str, str], Set[str]]:
         """See :meth:`aurora_platform.mirror.hold_back.ReplacementGuard.hold_back`."""
-        days = {path: self._stream.day_of(path, version.mtime_ns) for path, version in replaced.items()}
-        proved, damaged = self._proved({day for day in days.values() if day is not None})
-        held = {path: damaged[day] for path, day in days.items() if day in damaged}
-        changes = list(changes_of(self._stream, proved, listed, replaced))
-        if not any(change.path in replaced for change in changes):
-            return held  # nothing that is proved would be replaced
+        found = self._compare(listed, fetched)
+        if not any(change.path in fetched for change in found.changes):
+            return found.held, found.exact  # nothing that is proved would be replaced
         try:
-            with self._records.evidence() as evidence:
-                finalized_files = {day: len(files) for day, files in proved.items()}
-                decisions = evidence.changes.store(self._name, changes, finalized_files, first_revisable(self._stream))
-                only_copies = {
-                    change.path: _ONLY_COPY
-                    for change in changes
-                    if _is_only_copy(
-                        evidence, self._name, change.path, proved[change.day][change.path], replaced.get(change.path)
-                    )
-                }
+            held = found.held | self._decide(found, fetched)
         except EvidenceError as error:  # no decision can be stored: what is proved stays
-            return held | {change.path: str(error) for change in changes}
-        held |= only_copies
-        return held | {
+            held = found.held | {change.path: str(error) for change in found.changes}
+        return held, found.exact
+
+    def _decide(self, found: _FinalizedFiles, fetched: Mapping[str, FileVersion | None]) -> dict[str, str]:
+        """Decide about the changed files; returns path -> reason of those that are held back."""
+        window = first_revisable(self._stream)
+        with self._records.evidence() as evidence:
+            decisions = evidence.changes.store(self._name, found.changes, found.counts, window, proved=found.proved)
+            only_copies = {
+                change.path: _ONLY_COPY
+                for change in found.changes
+                if _is_only_copy(
+                    evidence, self._name, change.path, found.proved[change.day][change.path], fetched.get(change.path)
+                )
+            }
+        return only_copies | {
             change.path: decisions[change.path].why
-            for change in changes
+            for change in found.changes
             if decisions[change.path].state is ChangeState.HELD
         }
 
-    def _proved(self, days: Collection[date]) -> tuple[dict[date, dict[str, FixityRecord]], dict[date, str]]:
-        """Read the finalized files of some days; and the errors of the days that cannot be read."""
-        proved, damaged = dict[date, dict[str, FixityRecord]](), dict[date, str]()
-        for day in days:
+    def _compare(
+        self, listed: Collection[ScannedEntry[str]], fetched: Mapping[str, FileVersion | None]
+    ) -> _FinalizedFiles:
+        """Compare the listed files with the finalizations of the days of those that would be fetched."""
+        stored, earlier = self._read_evidence([path for path, local in fetched.items() if local is None])
+        versions = {**earlier, **{path: local for path, local in fetched.items() if local is not None}}
+        by_day = dict[date, list[ScannedEntry[str]]]()
+        wanted = set[date]()
+        for file in listed:
+            day = self._stream.day_of(file.path, versions.get(file.path, file.version).mtime_ns)
+            if day is not None:
+                by_day.setdefault(day, []).append(file)
+                if file.path in fetched:
+                    wanted.add(day)
+        found = _FinalizedFiles()
+        for day in sorted(wanted):  # a day at a time: the finalized files of all of them may be many
             try:
                 self._finalizations.require_present(day)
-                proved[day] = self._finalizations.proved(day)
-            except EvidenceError as error:
-                damaged[day] = str(error)
-        return proved, damaged
+                found.add(day, by_day[day], self._finalizations.proved(day), fetched.keys(), stored)
+            except EvidenceError as error:  # what has no local copy is fetched: it may be new
+                replaced = (file.path for file in by_day[day] if fetched.get(file.path) is not None)
+                found.held |= dict.fromkeys(replaced, str(error))
+        return found
+
+    def _read_evidence(self, absent: Collection[str]) -> tuple[set[str], dict[str, FileVersion]]:
+        """Return the paths with a stored decision; and, where days are given by the mtime, the version in which files
+        without a local copy were archived, or else deleted locally: it tells in which day they were finalized.
+        """
+        stored, versions = set[str](), dict[str, FileVersion]()
+        if not self._records.layout.fixity.exists():
+            return stored, versions
+        with suppress(EvidenceError, NewerError), ReadOnlyRecords(self._records.site).evidence() as evidence:
+            stored |= evidence.changes.of_stream(self._name).keys()
+            for path in absent if self._stream.day == "mtime" else ():
+                archived = evidence.records_of(self._name, path).get("gws")
+                version = archived.version if archived else evidence.released_version(self._name, path)
+                if version is not None:
+                    versions[path] = version
+        return stored, versions
+
+
+@dataclass
+class _FinalizedFiles:
+    """The finalized files among those of a source, and which of them have changed."""
+
+    changes: list[Change] = field(default_factory=list)
+    counts: dict[date, int] = field(default_factory=dict)
+    """Day -> how many files its finalization lists."""
+    proved: dict[date, dict[str, FixityRecord]] = field(default_factory=dict)
+    """Day -> its finalized files, as far as they have changed, or have a stored decision."""
+    exact: set[str] = field(default_factory=set)
+    """The finalized files that would be fetched."""
+    held: dict[str, str] = field(default_factory=dict)
+    """Path -> reason, of files that would replace a local copy and whose finalization cannot be read."""
+
+    def add(
+        self,
+        day: date,
+        listed: Iterable[ScannedEntry[str]],
+        proved: Mapping[str, FixityRecord],
+        fetched: Set[str],
+        stored: Set[str],
+    ) -> None:
+        """Add a day: its listed files, and its finalized files."""
+        changes = [
+            Change(path, day, version)
+            for path, version, _ in listed
+            if path in proved and not proved[path].version.same_as(version)
+        ]
+        self.changes += changes
+        self.counts[day] = len(proved)
+        kept = {change.path for change in changes} | (stored & proved.keys())
+        self.proved[day] = {path: proved[path] for path in kept}
+        self.exact |= fetched & proved.keys()
 
 
 _ONLY_COPY = "the archive does not have its finalized version now, so the local copy may be the only one"
@@ -96,31 +161,6 @@ def _is_only_copy(
         and archived.version.same_as(finalized.version)
         and archived.sha256 in (None, finalized.sha256)
     )
-
-
-def changes_of(
-    stream: Stream,
-    proved: Mapping[date, Mapping[str, FixityRecord]],
-    listed: Iterable[ScannedEntry[str]],
-    replaced: Mapping[str, FileVersion],
-) -> Iterable[Change]:
-    """Yield the listed files that differ from the version that was finalized.
-
-    Parameters
-    ----------
-    proved
-        Day -> its finalized files.
-    listed
-        Files of the source.
-    replaced
-        Path -> the version of the local copy. Where days are given by the mtime, it tells in which day a file was
-        finalized.
-    """
-    for path, version, _ in listed:
-        day = stream.day_of(path, replaced[path].mtime_ns if path in replaced else version.mtime_ns)
-        finalized = proved.get(day, {}).get(path) if day is not None else None
-        if day is not None and finalized is not None and not finalized.version.same_as(version):
-            yield Change(path, day, version)
 
 
 def guard_of(site: Site, stream: str) -> ChangeGuard | None:

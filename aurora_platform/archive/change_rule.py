@@ -2,11 +2,13 @@
 
 Within the stream's ``revisable`` window a change is a revision: it is mirrored and pushed, and the archive keeps the
 finalized version. Later, or where many finalized files have changed, it is held back until an operator accepts it: a
-compromised host, a broken disk, or a program that writes over its old files looks like that.
+compromised host, a broken disk, or a program that writes over its old files looks like that. A file whose day was
+finalized again with its new version counts as changed for as long as its day is within the window.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -77,6 +79,7 @@ def decide(
     earlier: Mapping[str, Decision],
     finalized_files: Mapping[date, int],
     first_revisable: date,
+    revised: Mapping[str, date] | None = None,
 ) -> list[Decision]:
     """Decide about each change of a stream.
 
@@ -91,11 +94,16 @@ def decide(
         Day -> how many files its finalization lists.
     first_revisable
         The oldest day of the stream's ``revisable`` window.
+    revised
+        Path -> day of the files that were finalized again with another version. They count in their day too, each
+        once, so that many changes are not let through a few at a time, with a finalization between.
     """
     everything = {path: decision.change for path, decision in earlier.items()}
     everything |= {change.path: change for change in changes}
     accepted = {path for path, change in everything.items() if _is_accepted(change, earlier.get(path))}
-    tripped = _tripped((change for path, change in everything.items() if path not in accepted), finalized_files)
+    changed = {path: change.day for path, change in everything.items() if path not in accepted}
+    earlier_days = [day for path, day in (revised or {}).items() if path not in everything]
+    tripped = _tripped(list(changed.values()), earlier_days, finalized_files)
     found = {change.path for change in changes}
     decisions = []
     for path, change in everything.items():
@@ -124,13 +132,14 @@ def _is_accepted(change: Change, stored: Decision | None) -> bool:
     return stored is not None and stored.state is ChangeState.ACCEPTED and stored.change.version == change.version
 
 
-def _tripped(changes: Iterable[Change], finalized_files: Mapping[date, int]) -> dict[date, str]:
-    """Return the days of which all changes are held back, each with the reason."""
-    by_day: dict[date, int] = {}
-    for change in changes:
-        by_day[change.day] = by_day.get(change.day, 0) + 1
-    if (total := sum(by_day.values())) > MOST_OF_STREAM:
-        return dict.fromkeys(by_day, f"{counted(total, 'finalized file')} of the stream changed at the source")
+def _tripped(changed: Sequence[date], revised: Sequence[date], finalized_files: Mapping[date, int]) -> dict[date, str]:
+    """Return the days of which all changes are held back, each with the reason; the arguments have one day per file.
+
+    Over the whole stream only open changes count: a source that corrects some files of each day is no catastrophe.
+    """
+    if len(changed) > MOST_OF_STREAM:
+        return dict.fromkeys(changed, f"{counted(len(changed), 'finalized file')} of the stream changed at the source")
+    by_day = Counter([*changed, *revised])
     return {
         day: f"{count} of {counted(finalized_files[day], 'finalized file')} of {day} changed at the source"
         for day, count in by_day.items()

@@ -362,6 +362,11 @@ class Evidence(Database):
         )
         return {path: _record(*rest) for path, *rest in rows}
 
+    def released_version(self, stream: str, path: str) -> FileVersion | None:
+        """The version of the local copy of a file that was deleted; None where none was."""
+        row = self._db.execute("SELECT size, mtime_ns FROM released WHERE stream = ? AND path = ?", (stream, path))
+        return next((FileVersion(*version) for version in row), None)
+
     def released_at(self, stream: str, path: str) -> datetime | None:
         """When the local copy of a file was deleted; None where it never was."""
         row = self._db.execute("SELECT at FROM released WHERE stream = ? AND path = ?", (stream, path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import date
 
 from aurora_platform.archive.change_rule import Change, ChangeState, Decision, decide
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.fs.versions import FileVersion
 
 SOURCE_CHANGE = """
@@ -26,6 +28,13 @@ CREATE TABLE IF NOT EXISTS source_change (
     PRIMARY KEY (stream, path)
 ) WITHOUT ROWID;
 """
+# The files whose change was a revision, and whose day is finalized with the new version. No comparison of a day reads
+# them, so they need no triggers, and make no day be compared again.
+REVISED = """
+CREATE TABLE IF NOT EXISTS revised (
+    stream TEXT NOT NULL, path TEXT NOT NULL, day TEXT NOT NULL, PRIMARY KEY (stream, path)
+) WITHOUT ROWID;
+"""
 _SELECT_CHANGED_DAYS = """
 SELECT DISTINCT s.day FROM file s LEFT JOIN file g ON g.stream = s.stream AND g.path = s.path AND g.side = 'gws'
 WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_each(?)) AND (
@@ -37,7 +46,7 @@ _ROW = "path, day, size, mtime_ns, is_same_version, state, why"
 
 
 class SourceChanges:
-    """The table :data:`SOURCE_CHANGE` in open evidence."""
+    """The tables :data:`SOURCE_CHANGE` and :data:`REVISED` in open evidence."""
 
     def __init__(
         self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -64,6 +73,13 @@ class SourceChanges:
         row = self._db.execute("SELECT since FROM source_change WHERE stream = ? AND path = ?", (stream, path))
         return next((float(since) for (since,) in row), None)
 
+    def revised(self, stream: str, first_revisable: date) -> dict[str, date]:
+        """Return path -> day of the files that were finalized again with another version, from a day on."""
+        rows = self._db.execute(
+            "SELECT path, day FROM revised WHERE stream = ? AND day >= ?", (stream, str(first_revisable))
+        )
+        return {path: date.fromisoformat(day) for path, day in rows}
+
     def days_to_decide(self, stream: str, days: Iterable[date]) -> set[date]:
         """Return the days of which a file differs at the source from its copy in the archive, or has none there."""
         rows = self._db.execute(_SELECT_CHANGED_DAYS, (stream, json.dumps([str(day) for day in days])))
@@ -76,6 +92,8 @@ class SourceChanges:
         finalized_files: Mapping[date, int],
         first_revisable: date,
         compared_days: Collection[date] = (),
+        proved: Mapping[date, Mapping[str, FixityRecord]] | None = None,
+        listed_at: float = math.inf,
     ) -> dict[str, Decision]:
         """Decide about changes (:func:`aurora_platform.archive.change_rule.decide`) and store the decisions.
 
@@ -83,6 +101,11 @@ class SourceChanges:
         ----------
         compared_days
             Days of which ``changes`` has every change: what else is stored of them is settled, and deleted.
+        proved
+            Day -> its finalized files, at least those that have a stored decision. A stored change that is finalized
+            by now is settled, and its file counts as revised.
+        listed_at
+            When the source was listed for ``compared_days`` (s since epoch): later decisions are not settled by it.
 
         Returns
         -------
@@ -90,18 +113,41 @@ class SourceChanges:
             Path -> decision, for the whole stream.
         """
         found = {change.path for change in changes}
-        with self._writing() as db:  # one transaction: a pass of the mirror and a verification may both decide
+        with self._writing():  # one transaction: a pass of the mirror and a verification may both decide
             earlier = self.of_stream(stream)
             settled = {
-                path for path, decision in earlier.items() if decision.change.day in compared_days and path not in found
+                path
+                for path, decision in earlier.items()
+                if decision.change.day in compared_days
+                and path not in found
+                and not listed_at < (self.since(stream, path) or 0) <= time.time()
             }
-            kept = {path: decision for path, decision in earlier.items() if path not in settled}
-            decisions = decide(changes, kept, finalized_files, first_revisable)
-            db.executemany(
-                "DELETE FROM source_change WHERE stream = ? AND path = ?", ((stream, path) for path in settled)
-            )
+            finalized = {path: decision for path, decision in earlier.items() if _is_finalized(decision, proved or {})}
+            revised = {path for path, decision in finalized.items() if decision.state is not ChangeState.ACCEPTED}
+            self._settle(stream, settled | revised, finalized, first_revisable)
+            kept = {path: decision for path, decision in earlier.items() if path not in settled | revised}
+            all_revised = self.revised(stream, first_revisable)
+            decisions = decide(changes, kept, finalized_files, first_revisable, all_revised)
             self._insert(stream, (new for new in decisions if new != kept.get(new.change.path)), kept)
         return kept | {decision.change.path: decision for decision in decisions}
+
+    def _settle(
+        self, stream: str, settled: Collection[str], finalized: Mapping[str, Decision], first_revisable: date
+    ) -> None:
+        """Delete settled decisions in the caller's transaction, and keep which files are revised.
+
+        A change that an operator has accepted ends that: it is no sign of a host that goes wrong.
+        """
+        paths = [(stream, path) for path in settled]
+        self._db.executemany("DELETE FROM source_change WHERE stream = ? AND path = ?", paths)
+        for path in finalized.keys() & settled:
+            decision = finalized[path]
+            if decision.state is ChangeState.ACCEPTED:
+                self._db.execute("DELETE FROM revised WHERE stream = ? AND path = ?", (stream, path))
+            else:
+                row = (stream, path, str(decision.change.day))
+                self._db.execute("INSERT OR REPLACE INTO revised VALUES (?, ?, ?)", row)
+        self._db.execute("DELETE FROM revised WHERE stream = ? AND day < ?", (stream, str(first_revisable)))
 
     def accept(self, stream: str, decisions: Iterable[Decision]) -> None:
         """Store that an operator accepts exactly these versions."""
@@ -130,3 +176,10 @@ def _decisions(rows: Iterable[tuple[str, str, int, int, int, str, str]]) -> Iter
     for path, day, size, mtime_ns, is_same_version, state, why in rows:
         change = Change(path, date.fromisoformat(day), FileVersion(size, mtime_ns), bool(is_same_version))
         yield Decision(change, ChangeState(state), why)
+
+
+def _is_finalized(decision: Decision, proved: Mapping[date, Mapping[str, FixityRecord]]) -> bool:
+    """Whether the day of a change is finalized with its new version by now."""
+    change = decision.change
+    finalized = proved.get(change.day, {}).get(change.path)
+    return finalized is not None and not change.is_same_version and finalized.version.same_as(change.version)

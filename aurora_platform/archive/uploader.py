@@ -29,7 +29,7 @@ from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import Staging, remove
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import ScannedEntry, in_parts
-from aurora_platform.layout import INCOMING, ArchiveLayout
+from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Count, counted, human_size, printable
 from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 
@@ -72,10 +72,6 @@ def push(
         When another run on this lane takes longer than ``wait``.
     """
     return _Push(request, archive, list(hosts), ledger, locks, wait, log).run()
-
-
-_Send = Callable[[ArchiveHost, str, Sequence[StagedFile], Path], TransferResult]
-"""Sends files of the upload tree to a directory of a host."""
 
 
 @dataclass
@@ -186,11 +182,7 @@ class _Push:
         return _CLOSED if any(path.startswith(f"{closed}/") for closed in self.request.closed) else None
 
     def _root_of(self, path: str) -> str | None:
-        """The archive directory that contains a remote path."""
-        root = ArchiveLayout.of(self.archive).root_of(path)
-        if root is None or path.removeprefix(root).lstrip("/").split("/")[0] in ("", INCOMING):
-            return None
-        return root
+        return ArchiveLayout.of(self.archive).destination_of(path)
 
     def _subtree(self, tree: Path, root: str) -> Path:
         """The part of the upload tree for one archive directory."""
@@ -242,7 +234,7 @@ class _Push:
         for file in staged:
             by_root.setdefault(file.root, []).append(file)
         for root, files in by_root.items():
-            result, listed = self._send_by_first_host(root, files, tree, self._replace if is_vouched else self._copy)
+            result, listed = self._send_by_first_host(root, files, tree, is_vouched)
             self._record(root, files, result, listed, tree)
         remove(tree)
 
@@ -280,10 +272,10 @@ class _Push:
         return staged
 
     def _send_by_first_host(
-        self, root: str, files: Sequence[StagedFile], tree: Path, send: _Send
+        self, root: str, files: Sequence[StagedFile], tree: Path, is_vouched: bool
     ) -> tuple[TransferResult, dict[str, ScannedEntry[str]]]:
         """Copy files to an archive directory by the first host that works; returns the result and a later listing."""
-        upload_tree = self._subtree(tree, root)
+        upload_tree, send = self._subtree(tree, root), self._replace if is_vouched else self._copy
         size = sum(file.item.version.size for file in files)
         while self.hosts:
             host = self.hosts[0]

@@ -94,7 +94,7 @@ class Verification:
             if side not in report.errors:
                 self._read(side, days, began if full else 0.0, report)
         if "source" not in report.errors:
-            self._decide_changes([day for day in days if day not in report.unverified_days])
+            self._decide_changes([day for day in days if day not in report.unverified_days], began)
         unchanged = {} if full else self._find_unchanged(days, report)
         for day in sorted(days):
             try:
@@ -110,10 +110,15 @@ class Verification:
         report.seconds = time.time() - began
         return report
 
-    def _decide_changes(self, days: Sequence[date]) -> None:
-        """Decide about the finalized files of these days that have another version at the source."""
+    def _decide_changes(self, days: Sequence[date], listed_at: float) -> None:
+        """Decide about the finalized files of these days that have another version at the source.
+
+        ``listed_at`` is when the pass began, s since epoch.
+        """
         changes, finalized_files = list[Change](), dict[date, int]()
-        stored = {decision.change.day for decision in self.evidence.changes.of_stream(self.name).values()}
+        proved_changes = dict[date, dict[str, FixityRecord]]()
+        decisions = self.evidence.changes.of_stream(self.name)
+        stored = {decision.change.day for decision in decisions.values()}
         compared = set(days)
         # A change shows in the rows of its day, and the day has changed since it was last compared.
         changed = self.evidence.changes.days_to_decide(self.name, compared & self.evidence.days.changed(self.name))
@@ -124,10 +129,13 @@ class Verification:
                 compared.discard(day)
                 continue
             finalized_files[day] = len(proved)
+            proved_changes[day] = {path: proved[path] for path in decisions.keys() & proved.keys()}
             changes += find_changes(day, proved, self.evidence.files(self.name, day))
         if changes or stored & compared:
             window = first_revisable(self.stream)
-            self.evidence.changes.store(self.name, changes, finalized_files, window, compared)
+            self.evidence.changes.store(
+                self.name, changes, finalized_files, window, compared, proved_changes, listed_at
+            )
 
     def _list(self, side: Side, days: Sequence[date], report: VerifyReport) -> None:
         if not self._try_places(side, "listed", lambda place: self._list_place(side, place, days, report), report):

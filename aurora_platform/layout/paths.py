@@ -347,6 +347,12 @@ class ArchiveLayout:
         """The root (of :attr:`roots`) above a path, or None; the innermost, where one contains another."""
         return max((root for root in self.roots if PurePosixPath(path).is_relative_to(root)), key=len, default=None)
 
+    def destination_of(self, path: str) -> str | None:
+        """The root that a file is copied to by its path; None outside of all, and among the files in transfer."""
+        root = self.root_of(path)
+        is_outside = root is None or path.removeprefix(root).lstrip("/").split("/")[0] in ("", INCOMING)
+        return None if is_outside else root
+
     def raw_root(self, stream: RawDirectory) -> str:
         """The copies of a stream in the archive."""
         return f"{self.raw}/{stream.raw}"

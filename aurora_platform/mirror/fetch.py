@@ -180,7 +180,7 @@ class Fetch:
 
         A file that changed during the transfer may be a mixture of two versions. A file that changed before it is not
         settled again. Both wait for the next pass. In an appended stream such a copy is an earlier state of the file,
-        and is published.
+        and is published; but not where only the listed version may be, because the guard has decided about that one.
 
         Raises
         ------
@@ -196,8 +196,13 @@ class Fetch:
         # A file that was deleted since then is compared with its first listing.
         latest = relisted or listed
         is_whole = self.work.mtimes.is_version(status, latest.version)
-        is_whole &= latest.version.same_as(listed.version) or not self.stream.settle
-        is_part = self.stream.is_appended and listed.version.size <= local.version.size <= latest.version.size
+        is_exact = listed.path in day.exact
+        is_whole &= latest.version.same_as(listed.version) or not (self.stream.settle or is_exact)
+        is_part = (
+            self.stream.is_appended
+            and not is_exact
+            and listed.version.size <= local.version.size <= latest.version.size
+        )
         if not is_whole and not is_part:
             day.unsettled.add(listed.path)
             remove(staged)

@@ -41,6 +41,8 @@ class DayPlan:
     fetch: list[ScannedEntry[str]] = field(default_factory=list)
     replaced: dict[str, FileVersion] = field(default_factory=dict)
     """Path of a file to fetch -> the version of the local copy that it replaces."""
+    exact: set[str] = field(default_factory=set)
+    """Paths of files to fetch that must not be published in another version than the listed one."""
     unchanged: list[ScannedEntry[str]] = field(default_factory=list)
     unsettled: Count = field(default_factory=Count)
     refused: dict[str, Count] = field(default_factory=dict)

@@ -35,7 +35,9 @@ _NEW_FILES = re.compile(r"^(manifests/days|state/verified)/")
 # In the history of today's code each day is a file; on the golden day there is one, of the same bytes.
 _DAY_IN_HISTORY = re.compile(r"(?<=^manifests/history/)([^/]+/[^/]+/)(source|local|gws)/[0-9-]{10}(?=\.tsv$)")
 # Tables that 0.1.1 did not have, its columns that were added later, and the key of `summary.json` for them.
-NEW_TABLES = frozenset({"day_changed", "day_manifest", "read_budget", "sending", "source_change", "vanished"})
+NEW_TABLES = frozenset(
+    {"day_changed", "day_manifest", "read_budget", "revised", "sending", "source_change", "vanished"}
+)
 _NEW_COLUMNS = re.compile(r"(?<=is_settled INTEGER NOT NULL DEFAULT 0), is_reported INTEGER NOT NULL DEFAULT 1")
 _NEW_KEY_OF_SUMMARY = "evidence"
 # Keys of a health snapshot that 0.1.1 did not write, with the only value that they may have on the golden day.

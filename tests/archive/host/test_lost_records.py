@@ -11,18 +11,11 @@ import pytest
 import yaml
 
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
-from tests.archive.host.test_source_changes import OLD, OPEN, MirroredSite, readable_bytes
+from tests.archive.mirrored import OLD, OPEN, MirroredSite, mirrored_site, readable_bytes
 from tests.archive.places import DAY, STREAM, name_of
 from tests.archive.product_site import OLD_NS, ProductSite, finalized
-from tests.archive.pushed import hosts_of_kind
 
 NEW = b"of somebody else"
-
-
-def make_site(home: Path, changes: dict[str, str]) -> MirroredSite:
-    site = MirroredSite(home, changes)
-    site.hosts = hosts_of_kind("local", ())
-    return site
 
 
 def copy_finalizations(site: MirroredSite) -> Path:
@@ -45,7 +38,7 @@ def damage_evidence(site: MirroredSite) -> None:
 
 @pytest.mark.parametrize("was_copied", [True, False], ids=["archived", "not archived yet"])
 def test_a_lost_finalization_holds_back_what_would_replace_a_file_of_its_day(tmp_path: Path, was_copied: bool) -> None:
-    site = make_site(tmp_path, OLD)
+    site = mirrored_site(tmp_path, OLD)
     good = site.finalize_days(6)
     if was_copied:
         copy_finalizations(site)
@@ -63,7 +56,7 @@ def test_a_lost_finalization_holds_back_what_would_replace_a_file_of_its_day(tmp
 
 
 def test_a_day_whose_finalization_is_lost_is_finalized_again_where_all_places_agree(tmp_path: Path) -> None:
-    site = make_site(tmp_path, OLD)
+    site = mirrored_site(tmp_path, OLD)
     site.finalize_days(6)
     archived = copy_finalizations(site)
     before = (archived / f"{DAY}_{STREAM}_manifest_r1.tsv").read_bytes()
@@ -76,7 +69,7 @@ def test_a_day_whose_finalization_is_lost_is_finalized_again_where_all_places_ag
 
 
 def test_every_revision_of_a_manifest_is_in_the_archive(tmp_path: Path) -> None:
-    site = make_site(tmp_path, OPEN)
+    site = mirrored_site(tmp_path, OPEN)
     site.finalize_days(6)  # its manifest is not copied: the archive is down
     site.write("source", name_of(50), b"late")
     site.mirror()
@@ -94,7 +87,7 @@ def test_every_revision_of_a_manifest_is_in_the_archive(tmp_path: Path) -> None:
 
 
 def test_a_damaged_manifest_is_not_sent_over_the_good_one(tmp_path: Path) -> None:
-    site = make_site(tmp_path, OLD)
+    site = mirrored_site(tmp_path, OLD)
     site.finalize_days(6)
     archived = copy_finalizations(site)
     site.records.finalizations(STREAM).manifest(DAY, 1).write_bytes(b"")
@@ -106,7 +99,7 @@ def test_a_damaged_manifest_is_not_sent_over_the_good_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("lose", [remove_evidence, damage_evidence])
 def test_without_evidence_a_damaged_file_of_a_stream_that_is_dated_by_mtime_is_not_sent(tmp_path: Path, lose) -> None:
-    site = make_site(tmp_path, OPEN | {"day": "mtime"})
+    site = mirrored_site(tmp_path, OPEN | {"day": "mtime"})
     good = site.finalize_days(6)
     later = DAY + timedelta(days=3)
     lose(site)

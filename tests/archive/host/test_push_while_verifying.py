@@ -19,10 +19,9 @@ from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout import raw_group
 from aurora_platform.transport.checksums import Checksum
 from aurora_platform.transport.protocols import ArchiveHost
-from tests.archive.host.test_source_changes import OPEN, MirroredSite, readable_bytes
+from tests.archive.mirrored import OPEN, MirroredSite, mirrored_site, readable_bytes
 from tests.archive.places import DAY, STREAM, name_of
 from tests.archive.product_site import OLD_NS, ProductSite
-from tests.archive.pushed import hosts_of_kind
 from tests.patience import patient
 
 NEW = b"the new version"
@@ -30,9 +29,7 @@ NEW = b"the new version"
 
 @pytest.fixture
 def site(tmp_path: Path) -> MirroredSite:
-    site = MirroredSite(tmp_path, OPEN)
-    site.hosts = hosts_of_kind("local", ())
-    return site
+    return mirrored_site(tmp_path, OPEN)
 
 
 class BetweenReadAndComparison:

@@ -32,15 +32,21 @@ EARLIER = CHANGES.flatmap(
         *(st.builds(Decision, st.just(change), st.sampled_from(ChangeState), st.just("stored")) for change in changes)
     )
 )
+REVISED = st.dictionaries(st.sampled_from([f"{n}.csv" for n in range(90)]), st.sampled_from(DAYS), max_size=60)
 FINALIZED = st.fixed_dictionaries({day: st.integers(1, 200) for day in DAYS})
 
 
-@given(CHANGES, EARLIER, FINALIZED, st.sampled_from(DAYS))
+@given(CHANGES, EARLIER, FINALIZED, st.sampled_from(DAYS), REVISED)
 def test_many_changes_are_held_back_and_only_what_was_accepted_counts_as_accepted(
-    changes: list[Change], stored: tuple[Decision, ...], finalized: dict[date, int], first_revisable: date
+    changes: list[Change],
+    stored: tuple[Decision, ...],
+    finalized: dict[date, int],
+    first_revisable: date,
+    revised: dict[str, date],
 ) -> None:
     earlier = {decision.change.path: decision for decision in stored}
-    decisions = {decision.change.path: decision for decision in decide(changes, earlier, finalized, first_revisable)}
+    decided = decide(changes, earlier, finalized, first_revisable, revised)
+    decisions = {decision.change.path: decision for decision in decided}
     assert {change.path for change in changes} <= decisions.keys()
     after = earlier | decisions
     accepted = {path for path, decision in after.items() if decision.state is ChangeState.ACCEPTED}
@@ -50,11 +56,11 @@ def test_many_changes_are_held_back_and_only_what_was_accepted_counts_as_accepte
     revisions = [d.change for path, d in after.items() if d.state is ChangeState.REVISION]
     per_day = Counter(decision.change.day for path, decision in after.items() if path not in accepted)
     assert not revisions or per_day.total() <= MOST_OF_STREAM
+    per_day.update(day for path, day in revised.items() if path not in after)
     for change in revisions:
         assert per_day[change.day] <= max(MOST_OF_DAY, MOST_SHARE_OF_DAY * finalized[change.day])
         assert not change.is_same_version
         is_earlier = earlier.get(change.path) is not None and earlier[change.path].change.version == change.version
         assert change.day >= first_revisable or is_earlier
-    assert {d.change.path: d for d in decide(changes, after, finalized, first_revisable)}.items() <= after.items(), (
-        "stable"
-    )
+    again = {d.change.path: d for d in decide(changes, after, finalized, first_revisable, revised)}
+    assert again.items() <= after.items(), "stable"

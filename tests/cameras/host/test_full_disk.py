@@ -83,7 +83,7 @@ TABLES = {
     "ledger": ["file", "meta", "replaced", "sending"],
     "evidence": [
         *("accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "read_budget", "released"),
-        *("source_change", "vanished", "verdict"),
+        *("revised", "source_change", "vanished", "verdict"),
     ],
 }
 
