@@ -30,7 +30,7 @@ from aurora_assets.archive.checks import (
     restore_drill_spec,
     verify_specs,
 )
-from aurora_assets.archive.results import push_metadata, push_result, stream_coverage
+from aurora_assets.archive.results import kept_versions, push_metadata, push_result, stream_coverage
 from aurora_assets.asset_keys import asset_key, gws_raw_key, manifests_key, raw_key
 from aurora_assets.aurora_asset import aurora_asset
 from aurora_assets.metadata import attach, column_schema, common_version, metadata_of, table
@@ -47,6 +47,7 @@ from aurora_platform.layout import (
     DAILY_VIDEO,
     HOURLY_THUMBNAILS,
     LATEST_VIDEO,
+    REGISTERED,
     WXCAM,
     WXCAM_PRODUCTS,
     ArchiveLayout,
@@ -128,8 +129,7 @@ def _raw_copy(site: Site, archive: Archive, name: str) -> AssetsDefinition:
             reports += [pushing.raw(name, old, history=True)] if old else []
             key, group = gws_raw_key(name), raw_group(name)
             replaced = ledger.replaced.since(archive.name, group, datetime.now(UTC) - REPLACED_PERIOD)
-            kept = ledger.replaced.kept(archive.name, group)
-            more = {"versions_kept": kept.files, "versions_kept_bytes": kept.bytes} if kept.files else {}
+            more = kept_versions(ledger, archive, group)
             more_checks = [finalized_files_stay(key, replaced)]
             return push_result(context, reports, days, ledger, archive, group, key, more_checks, more)
 
@@ -156,7 +156,8 @@ def _camera_products(site: Site, archive: Archive) -> AssetsDefinition:
         with archiving.stores.Records(site).ledger() as ledger:
             hosts = archive_hosts.of(archive, context.log)
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).wxcam_products(days)
-            return push_result(context, [report], days, ledger, archive, WXCAM_PRODUCTS, asset_keys.WXCAM_PRODUCTS)
+            key, more = asset_keys.WXCAM_PRODUCTS, kept_versions(ledger, archive, WXCAM_PRODUCTS)
+            return push_result(context, [report], days, ledger, archive, WXCAM_PRODUCTS, key, [], more)
 
     return gws_wxcam_products
 
@@ -181,7 +182,7 @@ def _core_products(site: Site, archive: Archive) -> AssetsDefinition:
             report = archiving.push_plan.Pushing(site, archive, hosts, ledger, context.log.info).core_products()
             context.log.info(report.summary())
             return MaterializeResult(
-                metadata=push_metadata([report]),
+                metadata=push_metadata([report]) | kept_versions(ledger, archive, CORE_PRODUCTS, REGISTERED),
                 data_version=DataVersion(ledger.data_version(archive.name, CORE_PRODUCTS, [])),
                 check_results=[
                     nothing_parked(asset_keys.CORE_PRODUCTS, [report], ledger.count_unknown(archive.name)),

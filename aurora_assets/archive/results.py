@@ -28,6 +28,17 @@ def stream_coverage(site: Site, name: str) -> Metadata:
     return coverage(rows, datetime.now(UTC).date(), f"{name}: files of the last 30 days")
 
 
+def kept_versions(ledger: Ledger, archive: Archive, *groups: str) -> Metadata:
+    """Count the earlier versions of finalized files that the archive keeps; empty without any."""
+    kept = [ledger.replaced.kept(archive.name, group) for group in groups]
+    if not any(found.files for found in kept):
+        return {}
+    return {
+        "versions_kept": sum(found.files for found in kept),
+        "versions_kept_bytes": sum(found.bytes for found in kept),
+    }
+
+
 def push_result(
     context: AssetExecutionContext,
     reports: Sequence[PushReport],

@@ -131,7 +131,8 @@ def test_a_rewritten_finalized_file_warns_for_days_and_names_where_the_earlier_v
     done = filled.run("push_met")
     values = metadata(done, "gws", "raw", "met")
     assert "copied 1 + unchanged 4" in values["summary"]
-    assert values["replaced"] == 1
+    assert (values["replaced"], values["versions_kept"]) == (1, 1)
+    assert values["versions_kept_bytes"] == len(FILES[name])
     assert "held_back" not in values
     assert Path(values["replaced_kept_in"], "met", name).read_bytes() == FILES[name]
     for again in (done, filled.run("push_met")):
