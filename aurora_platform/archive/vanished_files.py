@@ -90,10 +90,13 @@ class VanishedFiles:
                 ((str(acceptance), stream, path) for path in paths),
             )
 
-    def settle(self, stream: str, day: date) -> None:
-        """Delete what a complete day does not need any more: its finalization lists these files."""
+    def settle(self, stream: str, paths: Iterable[str]) -> None:
+        """Delete files whose absence nobody has accepted: a finalization lists them, and expects them from now on."""
         with self._writing() as db:
-            db.execute("DELETE FROM vanished WHERE stream = ? AND day = ? AND accepted IS NULL", (stream, str(day)))
+            db.executemany(
+                "DELETE FROM vanished WHERE stream = ? AND path = ? AND accepted IS NULL",
+                ((stream, path) for path in paths),
+            )
 
     def accept_days(self, stream: str, days: Collection[date]) -> None:
         """Store that an operator accepts what is missing of these days as pruned."""

@@ -295,12 +295,17 @@ class Verification:
         updates.flush()
         if not report.errors and day not in report.unverified_days:
             self._finalize(result, listings, proved)
-            if result.verdict.is_whole:
-                self.evidence.vanished.settle(self.name, day)
+            if result.verdict.is_final:
+                self._settle_vanished(day)
         else:
             finalization = self.finalizations.read(day)
             result.verdict.is_final = finalization is not None and finalization.complete
         return result
+
+    def _settle_vanished(self, day: date) -> None:
+        """Forget the vanished files that the finalization of a complete day lists: from now on it expects them."""
+        if expected := self.evidence.vanished.expected(self.name, day):
+            self.evidence.vanished.settle(self.name, expected.keys() & self.finalizations.proved(day).keys())
 
     def _finalize(
         self, result: DayVerdict, listings: dict[Side, ListingRecord], proved: list[tuple[str, FixityRecord]]
