@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_platform.archive.absence import find_suspect_days, require_nonempty_source
+from aurora_platform.archive.absence import find_suspect_days, is_of_empty_root, require_nonempty_source
 from aurora_platform.archive.change_rule import Change, find_changes, first_revisable
 from aurora_platform.archive.compare import (
     Bounds,
@@ -160,10 +160,11 @@ class Verification:
         def files() -> Iterator[tuple[date, ScannedEntry[str]]]:
             nonlocal is_empty
             for entry in listing.entries:
-                is_empty &= entry.path == b"."
+                is_empty = is_empty and is_of_empty_root(entry.path)
                 if classify.is_of_another_day(entry, wanted):
                     continue
                 classified = classify(entry)
+                is_empty &= classified.file is None
                 if side == "source" and classified.reason is not None and (day := self._day_by_name(entry)) in wanted:
                     left_out = report.left_out.setdefault(day, Count())
                     left_out.add(f"{printable(entry.path)}: {classified.reason}")
