@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
@@ -57,6 +58,16 @@ class Acceptance(StrEnum):
     LOST = "lost"
 
 
+@dataclass(frozen=True, slots=True)
+class VanishedFile:
+    """A file that a source had, in the version that it had last."""
+
+    path: str
+    record: FixityRecord
+    accepted: str
+    """An :class:`Acceptance`; empty where no operator has accepted that the file is gone."""
+
+
 class VanishedFiles:
     """The table :data:`VANISHED` in open evidence."""
 
@@ -74,6 +85,18 @@ class VanishedFiles:
     def lost(self, stream: str, day: date) -> dict[str, FixityRecord]:
         """Return the files of a day that an operator has accepted as lost."""
         return self._records(stream, day, f"accepted = '{Acceptance.LOST}'")
+
+    def of_day(self, stream: str, day: date) -> list[VanishedFile]:
+        """Return all vanished files of a day, also the accepted ones."""
+        rows = self._db.execute(
+            "SELECT path, size, mtime_ns, sha256, coalesce(accepted, '') FROM vanished"
+            " WHERE stream = ? AND day = ? ORDER BY path",
+            (stream, str(day)),
+        )
+        return [
+            VanishedFile(path, FixityRecord(FileVersion(size, mtime_ns), sha256), accepted)
+            for path, size, mtime_ns, sha256, accepted in rows
+        ]
 
     def _records(self, stream: str, day: date, where: str) -> dict[str, FixityRecord]:
         rows = self._db.execute(

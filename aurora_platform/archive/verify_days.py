@@ -85,6 +85,8 @@ class Verification:
         began, self.began_ns = time.time(), time.time_ns()
         report = VerifyReport()
         self.evidence.clear_verdicts(self.name, days)
+        unrecorded = self.evidence.earlier.take_over(self.name, days, self.finalizations, self.stream.day_of)
+        report.unverified_days |= unrecorded
         for side in SIDES:
             self._list(side, days, report)
         for side in SIDES:
@@ -94,18 +96,25 @@ class Verification:
             self._decide_changes([day for day in days if day not in report.unverified_days])
         unchanged = {} if full else self._find_unchanged(days, report)
         for day in sorted(days):
-            try:
-                found = unchanged.get(day)
-                report.days.append(self._compare(day, report) if found is None else DayVerdict(day, found))
-            except EvidenceError as error:  # the finalization of one day is damaged: the other days go on
-                report.unverified_days[day] = str(error)
-                report.days.append(DayVerdict(day, Verdict(), error=str(error)))
+            report.days.append(self._result_of(day, report, unchanged.get(day), unrecorded.get(day)))
         report.compared_days = [day.day for day in report.days if not day.error and day.day not in unchanged]
         # A day that was not compared gets no verdict, so that no file is pruned on it.
         verdicts = {day.day: day.verdict.as_json() for day in report.days if not day.error}
         self.evidence.save_verdicts(self.name, verdicts)
         report.seconds = time.time() - began
         return report
+
+    def _result_of(self, day: date, report: VerifyReport, unchanged: Verdict | None, error: str | None) -> DayVerdict:
+        """The result of a day: an error is of this day alone, and the other days go on."""
+        if error is not None:
+            return DayVerdict(day, Verdict(), error=error)
+        if unchanged is not None:
+            return DayVerdict(day, unchanged)
+        try:
+            return self._compare(day, report)
+        except EvidenceError as damage:  # of the finalization
+            report.unverified_days[day] = str(damage)
+            return DayVerdict(day, Verdict(), error=str(damage))
 
     def _decide_changes(self, days: Sequence[date]) -> None:
         """Decide about the finalized files of these days that have another version at the source."""
@@ -182,11 +191,14 @@ class Verification:
 
         location = f"{self.stream.host}:{place.base}" if side == "source" else place.base
 
+        def verified() -> Sequence[date]:
+            return [day for day in days if day not in report.unverified_days]
+
         def trusted_days() -> Sequence[date]:
             vanished = self.evidence.vanished
             if self.accept_loss:
                 vanished.accept_empty(self.name, is_empty)
-                return days
+                return verified()
             if not is_empty:
                 vanished.accept_empty(self.name, False)
             elif not vanished.may_be_empty(self.name):
@@ -194,7 +206,7 @@ class Verification:
             missing, had = vanished.missing_now(self.name, days), vanished.source_counts(self.name, days)
             suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, unreadable_in(listing))
             report.unverified_days |= suspect
-            return [day for day in days if day not in suspect]
+            return verified()
 
         self.evidence.set_location(self.name, side, location)
         if side == "source":
@@ -202,7 +214,7 @@ class Verification:
             settled_ns = listing.clock_ns - as_ns(self.stream.settle)
             self.evidence.replace_listing(self.name, side, days, files(), trusted_days, settled_ns)
             if self.accept_loss:
-                self.evidence.vanished.accept_days(self.name, days)
+                self.evidence.vanished.accept_days(self.name, verified())
         else:
             self.evidence.replace_listing(self.name, side, days, files())
         if error := unreadable_in(listing):
@@ -230,6 +242,8 @@ class Verification:
             return
         bound = self.archive.pending if side == "gws" else self.archive.local_pending
         clock = self.evidence.listings(self.name, max(days))[side].clock_ns
+        if side == "source":  # the files of a listing that is not trusted may be gone
+            days = [day for day in days if day not in report.unverified_days]
 
         def work(place: Place) -> None:
             for batch in self.evidence.to_read(
