@@ -21,12 +21,20 @@ _NEXT_STEP = (
     "Is the disk mounted there? If the files were deleted on purpose, run verify_{stream} once with accept_loss: true "
     "(in the launchpad, docs/archive.md)."
 )
-# Skips everything deeper: the question is only whether the root has any entry.
-_SHALLOW = ("*/*",)
+# A new file system has this directory, which its owner alone can read.
+_LOST_AND_FOUND = "lost+found"
+# Skips everything deeper, and what an empty disk or mount point has as well: the question is only whether the root has
+# any other entry. What is skipped is not entered, so it cannot be unreadable.
+_SHALLOW = ("*/*", _LOST_AND_FOUND, ".*")
+
+
+def is_of_empty_root(path: bytes) -> bool:
+    """Whether a root without files may have this entry: itself, ``lost+found``, and names that begin with a dot."""
+    return path.startswith(b".") or path.partition(b"/")[0] == _LOST_AND_FOUND.encode()
 
 
 def require_nonempty_source(stream: str, location: str, list_root: Callable[[tuple[str, ...]], Listing]) -> None:
-    """Raise :class:`HostRefusedError` where the root of a source has no entries.
+    """Raise :class:`HostRefusedError` where the root of a source has only such entries as an empty disk has.
 
     Parameters
     ----------
@@ -37,7 +45,7 @@ def require_nonempty_source(stream: str, location: str, list_root: Callable[[tup
         :meth:`aurora_platform.transport.protocols.Source.list`).
     """
     listing = list_root(_SHALLOW)
-    is_empty = all(entry.path == b"." for entry in listing.entries)
+    is_empty = all(is_of_empty_root(entry.path) for entry in listing.entries)
     if is_empty and not listing.unreadable.total:
         raise HostRefusedError(
             f"{location} is empty, so its listing is not trusted. {_NEXT_STEP.format(stream=stream)}"

@@ -1,7 +1,8 @@
 """Writes the manifest files of the days that a pass has compared or that have changed since; leaves all others alone.
 
-``<manifests>/days/<stream>/<day>/<revision>_{source,local,gws}.tsv``: a file never changes under its name. The day
-records of the evidence say which revision is current. A killed pass leaves the current files of a day as they were,
+``<manifests>/days/<stream>/<day>/<revision>_{source,local,gws}.tsv``, and ``<revision>_vanished.tsv`` where the source
+has lost files of the day (:mod:`aurora_platform.archive.vanished_manifest`): a file never changes under its name. The
+day records of the evidence say which revision is current. A killed pass leaves the current files of a day as they were,
 and perhaps files of a revision that no record names; the next pass writes the day again and removes them.
 """
 
@@ -14,7 +15,7 @@ from datetime import date
 from itertools import batched, chain
 from pathlib import Path
 
-from aurora_platform.archive import manifest
+from aurora_platform.archive import manifest, vanished_manifest
 from aurora_platform.archive.compare import DIFFERENT, MatchClass, Verdict
 from aurora_platform.archive.day_records import DayCounts, DayRecord, DayState
 from aurora_platform.archive.finalize import Finalizations
@@ -75,10 +76,11 @@ class DayManifests:
         """
         written = self._evidence.days.of_stream(self._stream).files
         for day in days:
-            directory = self._layout.day_manifest(self._stream, day, 0, SIDES[0]).parent
+            directory = self._layout.day_manifests(self._stream, day)
             with suppress(FileNotFoundError):  # a day without files has no directory
-                names = os.listdir(directory)
-                current = {self._layout.day_manifest(self._stream, day, written.get(day, 0), side) for side in SIDES}
+                names, revision = os.listdir(directory), written.get(day, 0)
+                current = {self._layout.day_manifest(self._stream, day, revision, side) for side in SIDES}
+                current.add(self._layout.vanished_manifest(self._stream, day, revision))
                 for path in (directory / name for name in names):
                     if path not in current:
                         path.unlink(missing_ok=True)
@@ -90,29 +92,35 @@ class DayManifests:
             staged.mkdir()
             for day, text, fingerprint in part:
                 if (verdict := read_verdict(text)) is not None:
-                    counts = self._write_day(day, revision, verdict, staged)
-                    has_files = counts.source_count or counts.local_count or counts.gws_count
-                    records[day] = DayRecord(revision if has_files else 0, text, fingerprint, counts)
+                    counts, is_written = self._write_day(day, revision, verdict, staged)
+                    records[day] = DayRecord(revision if is_written else 0, text, fingerprint, counts)
         days.save(self._stream, revision, records)
 
-    def _write_day(self, day: date, revision: int, verdict: Verdict, staged: Path) -> DayCounts:
-        """Write the three manifests of a day that has files; returns the counts of their lines and of the verdict."""
+    def _write_day(self, day: date, revision: int, verdict: Verdict, staged: Path) -> tuple[DayCounts, bool]:
+        """Write the manifests of a day that has files, or had some at its source.
+
+        Returns the counts of their lines and of the verdict, and whether the day has manifests.
+        """
         lines, newest = dict.fromkeys(SIDES, 0), dict[Side, int]()
-        rows = self._evidence.files(self._stream, day)
-        if (first := next(rows, None)) is None:
-            return _counts(lines, newest, verdict)
+        rows, vanished = self._evidence.files(self._stream, day), self._evidence.vanished.of_day(self._stream, day)
+        first = next(rows, None)
+        if first is None and not vanished:
+            return _counts(lines, newest, verdict), False
+        if vanished:  # before the others: where a manifest of the source is, that of its vanished files is complete
+            vanished_manifest.write(staged / "vanished", vanished)
+            publish_file(staged / "vanished", self._layout.vanished_manifest(self._stream, day, revision))
         with ExitStack() as opened:
             files = {side: opened.enter_context((staged / side).open("wb")) for side in SIDES}
             for file in files.values():
                 file.write(manifest.HEADER.encode())
-            for path, by_side in chain([first], rows):
+            for path, by_side in chain([first] if first else [], rows):
                 for side, record in by_side.items():
                     files[side].write(manifest.line_of(path, record))
                     lines[side] += 1
                     newest[side] = max(newest.get(side, record.version.mtime_ns), record.version.mtime_ns)
         for side in SIDES:
             publish_file(staged / side, self._layout.day_manifest(self._stream, day, revision, side))
-        return _counts(lines, newest, verdict)
+        return _counts(lines, newest, verdict), True
 
 
 def _differs(state: DayState | None, verdict: str, fingerprint: str) -> bool:

@@ -1,8 +1,8 @@
 """The evidence: a database of the fixity records and the last listings of each stream, per side.
 
 SQLite in ``paths.state``. A new listing replaces the records of its days. A checksum is kept while path, size and mtime
-stay the same, so a second verification reads only new files. The database only saves work: when it is lost, the next
-verifications rebuild it by listing and reading all three sides.
+stay the same, so a second verification reads only new files. When the database is lost, the next verifications rebuild
+it by listing and reading all three sides, and take over from the manifests of the days which files the source had.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from aurora_platform.archive.day_records import DayRecords
+from aurora_platform.archive.earlier_evidence import EarlierEvidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.fixity_tables import (
     COUNT_UNREAD,
@@ -59,6 +60,8 @@ class Evidence(Database):
         """The decisions about finalized files that have changed at their source."""
         self.vanished = VanishedFiles(self._db, self._writing)
         """The files that a source had once and has no longer."""
+        self.earlier = EarlierEvidence(self._db, self._writing)
+        """What a lost database had recorded."""
         self.budget = ReadBudget(self._db, self._writing)
         """How much was read on the source hosts."""
         self._db.create_function("spread", 1, _spread, deterministic=True)

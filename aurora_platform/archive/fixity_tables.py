@@ -68,7 +68,8 @@ CREATE TEMP TABLE IF NOT EXISTS checksum (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT, error TEXT
 ) WITHOUT ROWID;
 """
-# A new version of a file does not keep the checksum of the old one.
+# A new version of a file does not keep the checksum of the old one. Nor does a file that an earlier database has read
+# (it has no hashed_at): it is read again.
 INSERT_LISTED = """
 INSERT INTO file (stream, path, side, day, size, mtime_ns)
 SELECT ?, path, ?, day, size, mtime_ns FROM listed WHERE day IN (SELECT value FROM json_each(?))
@@ -76,6 +77,7 @@ ON CONFLICT (stream, path, side) DO UPDATE SET
     day = excluded.day, size = excluded.size, mtime_ns = excluded.mtime_ns,
     sha256 = NULL, hashed_at = NULL, error = NULL
 WHERE excluded.size != size OR excluded.mtime_ns != mtime_ns OR excluded.day != day
+OR (sha256 IS NOT NULL AND hashed_at IS NULL)
 """
 DELETE_GONE = """
 DELETE FROM file WHERE stream = ? AND side = ? AND day IN (SELECT value FROM json_each(?))

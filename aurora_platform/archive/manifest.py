@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
-from aurora_platform.fs.paths import UnsafePathError, safe_relative
+from aurora_platform.fs.paths import safe_relative
 from aurora_platform.fs.versions import FileVersion
 
 COLUMNS = {
@@ -73,16 +73,21 @@ def read(path: Path) -> Iterator[tuple[str, FixityRecord]]:
         if next(lines, "") != HEADER:
             raise EvidenceError(f"{path}: not a manifest: its first line is not {HEADER.strip()!r}")
         for number, line in enumerate(lines, 2):
-            match = _LINE.fullmatch(line.rstrip("\n"))
             try:
-                if match is None:
-                    raise ValueError("not four columns: relpath, size, mtime, checksum")
-                relpath = safe_relative(match[1].encode())
-            except (ValueError, UnsafePathError) as error:
+                yield parse_line(line.rstrip("\n"))
+            except ValueError as error:
                 raise EvidenceError(f"{path}: line {number}: {error}") from None
-            version = FileVersion(int(match[2]), int(match[3]) * _BILLION + int(match[4]))
-            is_lost = match[5] == LOST
-            yield relpath, FixityRecord(version, None if is_lost else match[5] or None, LOST if is_lost else None)
+
+
+def parse_line(line: str) -> tuple[str, FixityRecord]:
+    """Read one line, without its end; :class:`ValueError` where it is not valid."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError("not four columns: relpath, size, mtime, checksum")
+    relpath = safe_relative(match[1].encode())
+    version = FileVersion(int(match[2]), int(match[3]) * _BILLION + int(match[4]))
+    is_lost = match[5] == LOST
+    return relpath, FixityRecord(version, None if is_lost else match[5] or None, LOST if is_lost else None)
 
 
 def sha256_of(path: Path) -> str:

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
@@ -57,6 +58,16 @@ class Acceptance(StrEnum):
     LOST = "lost"
 
 
+@dataclass(frozen=True, slots=True)
+class VanishedFile:
+    """A file that a source had, in the version that it had last."""
+
+    path: str
+    record: FixityRecord
+    accepted: str
+    """An :class:`Acceptance`; empty where no operator has accepted that the file is gone."""
+
+
 class VanishedFiles:
     """The table :data:`VANISHED` in open evidence."""
 
@@ -75,6 +86,18 @@ class VanishedFiles:
         """Return the files of a day that an operator has accepted as lost."""
         return self._records(stream, day, f"accepted = '{Acceptance.LOST}'")
 
+    def of_day(self, stream: str, day: date) -> list[VanishedFile]:
+        """Return all vanished files of a day, also the accepted ones."""
+        rows = self._db.execute(
+            "SELECT path, size, mtime_ns, sha256, coalesce(accepted, '') FROM vanished"
+            " WHERE stream = ? AND day = ? ORDER BY path",
+            (stream, str(day)),
+        )
+        return [
+            VanishedFile(path, FixityRecord(FileVersion(size, mtime_ns), sha256), accepted)
+            for path, size, mtime_ns, sha256, accepted in rows
+        ]
+
     def _records(self, stream: str, day: date, where: str) -> dict[str, FixityRecord]:
         rows = self._db.execute(
             f"SELECT path, size, mtime_ns, sha256 FROM vanished WHERE stream = ? AND day = ? AND {where} ORDER BY path",
@@ -90,10 +113,13 @@ class VanishedFiles:
                 ((str(acceptance), stream, path) for path in paths),
             )
 
-    def settle(self, stream: str, day: date) -> None:
-        """Delete what a complete day does not need any more: its finalization lists these files."""
+    def settle(self, stream: str, paths: Iterable[str]) -> None:
+        """Delete files whose absence nobody has accepted: a finalization lists them, and expects them from now on."""
         with self._writing() as db:
-            db.execute("DELETE FROM vanished WHERE stream = ? AND day = ? AND accepted IS NULL", (stream, str(day)))
+            db.executemany(
+                "DELETE FROM vanished WHERE stream = ? AND path = ? AND accepted IS NULL",
+                ((stream, path) for path in paths),
+            )
 
     def accept_days(self, stream: str, days: Collection[date]) -> None:
         """Store that an operator accepts what is missing of these days as pruned."""

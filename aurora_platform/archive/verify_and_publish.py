@@ -52,7 +52,8 @@ def verify_and_publish(
         manifests = DayManifests(records.layout.finalizations, records.staging, name, evidence)
         uncompared = [day.day for day in report.days if day.error]
         written = manifests.update(verification.finalizations, report.compared_days, uncompared)
-        manifests.sweep({*days, *written})
+        # The files of a day that was not compared may be all that is left of an earlier evidence database.
+        manifests.sweep({*days, *written} - {*uncompared})
         summary = _write_counts(records, name, evidence)
         publish_every, aside = records.archive.publish_every, None
         is_published = publish_now or records.publication().is_older_than(publish_every, datetime.now(UTC))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from aurora_platform.archive.absence import find_suspect_days, require_nonempty_source
+from aurora_platform.archive.absence import find_suspect_days, is_of_empty_root, require_nonempty_source
 from aurora_platform.archive.change_rule import Change, find_changes, first_revisable
 from aurora_platform.archive.compare import (
     Bounds,
@@ -88,6 +88,8 @@ class Verification:
         self.began_at = sending.moment(self.archive.name)
         report = VerifyReport()
         self.evidence.clear_verdicts(self.name, days)
+        unrecorded = self.evidence.earlier.take_over(self.name, days, self.finalizations, self.stream.day_of)
+        report.unverified_days |= unrecorded
         for side in SIDES:
             self._list(side, days, report)
         for side in SIDES:
@@ -97,18 +99,25 @@ class Verification:
             self._decide_changes([day for day in days if day not in report.unverified_days], began)
         unchanged = {} if full else self._find_unchanged(days, report)
         for day in sorted(days):
-            try:
-                found = unchanged.get(day)
-                report.days.append(self._compare(day, report) if found is None else DayVerdict(day, found))
-            except EvidenceError as error:  # the finalization of one day is damaged: the other days go on
-                report.unverified_days[day] = str(error)
-                report.days.append(DayVerdict(day, Verdict(), error=str(error)))
+            report.days.append(self._result_of(day, report, unchanged.get(day), unrecorded.get(day)))
         report.compared_days = [day.day for day in report.days if not day.error and day.day not in unchanged]
         # A day that was not compared gets no verdict, so that no file is pruned on it.
         verdicts = {day.day: day.verdict.as_json() for day in report.days if not day.error}
         self.evidence.save_verdicts(self.name, verdicts)
         report.seconds = time.time() - began
         return report
+
+    def _result_of(self, day: date, report: VerifyReport, unchanged: Verdict | None, error: str | None) -> DayVerdict:
+        """The result of a day: an error is of this day alone, and the other days go on."""
+        if error is not None:
+            return DayVerdict(day, Verdict(), error=error)
+        if unchanged is not None:
+            return DayVerdict(day, unchanged)
+        try:
+            return self._compare(day, report)
+        except EvidenceError as damage:  # of the finalization
+            report.unverified_days[day] = str(damage)
+            return DayVerdict(day, Verdict(), error=str(damage))
 
     def _decide_changes(self, days: Sequence[date], listed_at: float) -> None:
         """Decide about the finalized files of these days that have another version at the source.
@@ -171,10 +180,11 @@ class Verification:
         def files() -> Iterator[tuple[date, ScannedEntry[str]]]:
             nonlocal is_empty
             for entry in listing.entries:
-                is_empty &= entry.path == b"."
+                is_empty = is_empty and is_of_empty_root(entry.path)
                 if classify.is_of_another_day(entry, wanted):
                     continue
                 classified = classify(entry)
+                is_empty &= classified.file is None
                 if side == "source" and classified.reason is not None and (day := self._day_by_name(entry)) in wanted:
                     left_out = report.left_out.setdefault(day, Count())
                     left_out.add(f"{printable(entry.path)}: {classified.reason}")
@@ -192,11 +202,14 @@ class Verification:
 
         location = f"{self.stream.host}:{place.base}" if side == "source" else place.base
 
+        def verified() -> Sequence[date]:
+            return [day for day in days if day not in report.unverified_days]
+
         def trusted_days() -> Sequence[date]:
             vanished = self.evidence.vanished
             if self.accept_loss:
                 vanished.accept_empty(self.name, is_empty)
-                return days
+                return verified()
             if not is_empty:
                 vanished.accept_empty(self.name, False)
             elif not vanished.may_be_empty(self.name):
@@ -204,7 +217,7 @@ class Verification:
             missing, had = vanished.missing_now(self.name, days), vanished.source_counts(self.name, days)
             suspect = find_suspect_days(self.name, location, missing, had, self.finalizations, unreadable_in(listing))
             report.unverified_days |= suspect
-            return [day for day in days if day not in suspect]
+            return verified()
 
         self.evidence.set_location(self.name, side, location)
         if side == "source":
@@ -212,7 +225,7 @@ class Verification:
             settled_ns = listing.clock_ns - as_ns(self.stream.settle)
             self.evidence.replace_listing(self.name, side, days, files(), trusted_days, settled_ns)
             if self.accept_loss:
-                self.evidence.vanished.accept_days(self.name, days)
+                self.evidence.vanished.accept_days(self.name, verified())
         else:
             self.evidence.replace_listing(self.name, side, days, files())
         if error := unreadable_in(listing):
@@ -240,6 +253,8 @@ class Verification:
             return
         bound = self.archive.pending if side == "gws" else self.archive.local_pending
         clock = self.evidence.listings(self.name, max(days))[side].clock_ns
+        if side == "source":  # the files of a listing that is not trusted may be gone
+            days = [day for day in days if day not in report.unverified_days]
 
         def work(place: Place) -> None:
             for batch in self.evidence.to_read(
@@ -306,12 +321,17 @@ class Verification:
         updates.flush()
         if not report.errors and day not in report.unverified_days:
             self._finalize(result, listings, proved)
-            if result.verdict.is_whole:
-                self.evidence.vanished.settle(self.name, day)
+            if result.verdict.is_final:
+                self._settle_vanished(day)
         else:
             finalization = self.finalizations.read(day)
             result.verdict.is_final = finalization is not None and finalization.complete
         return result
+
+    def _settle_vanished(self, day: date) -> None:
+        """Forget the vanished files that the finalization of a complete day lists: from now on it expects them."""
+        if expected := self.evidence.vanished.expected(self.name, day):
+            self.evidence.vanished.settle(self.name, expected.keys() & self.finalizations.proved(day).keys())
 
     def _finalize(
         self, result: DayVerdict, listings: dict[Side, ListingRecord], proved: list[tuple[str, FixityRecord]]

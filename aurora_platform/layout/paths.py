@@ -223,9 +223,17 @@ class ManifestLayout:
         """The manifests of each day of a stream, of which ``latest`` and ``history`` are made."""
         return self.root / "days" / stream
 
+    def day_manifests(self, stream: str, day: date) -> Path:
+        """The directory of the manifests of a day."""
+        return self.days(stream) / str(day)
+
     def day_manifest(self, stream: str, day: date, revision: int, side: Side) -> Path:
         """The manifest of one side of a day; a file of this name never changes."""
-        return self.days(stream) / str(day) / f"{revision}_{side_manifest(side)}"
+        return self.day_manifests(stream, day) / f"{revision}_{side_manifest(side)}"
+
+    def vanished_manifest(self, stream: str, day: date, revision: int) -> Path:
+        """The manifest of the files of a day that its source had and has no longer; only where there are any."""
+        return self.day_manifests(stream, day) / f"{revision}_vanished.tsv"
 
     @property
     def aside(self) -> Path:

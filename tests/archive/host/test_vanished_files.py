@@ -14,7 +14,9 @@ import yaml
 from aurora_platform.archive import manifest
 from aurora_platform.archive.acceptance import lost_files
 from aurora_platform.archive.compare import Verdict
+from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.vanished_files import Acceptance
+from aurora_platform.layout import SIDES
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 
@@ -94,6 +96,48 @@ def test_a_file_that_was_pruned_after_it_was_archived_does_not_matter(observator
         observatory.write(side, name_of(20), b"not yet copied")
     found = verify(observatory)
     assert (found.is_final, found.proved) == (True, 11)
+
+
+def lose(observatory: Observatory, name: str) -> None:
+    """Lose both copies of a file that its source has pruned."""
+    for side in ("local", "gws"):
+        observatory.place(side, name).unlink()
+
+
+def test_a_file_that_is_pruned_before_its_day_is_over_is_expected_until_a_finalization_lists_it(
+    observatory: Observatory,
+) -> None:
+    today, two_hours_ago = datetime.now(UTC).date(), int(time.time()) - 7200
+    names = observatory.fill(6, today)
+    for side in SIDES:
+        for name in names:
+            os.utime(observatory.place(side, name), (two_hours_ago,) * 2)
+    assert observatory.verify_and_publish(today).report.days[0].verdict.is_whole
+    observatory.place("source", names[0]).unlink()
+    found = observatory.verify_and_publish(today).report.days[0].verdict
+    assert (found.is_whole, found.is_final) == (True, False), "the day is not over"
+    lose(observatory, names[0])
+    found = observatory.verify_and_publish(today).report.days[0].verdict
+    assert (found.is_whole, found.files) == (False, 6)
+    assert [gap.split(":")[0] for gap in found.gaps] == 2 * [names[0]]
+
+
+def test_a_file_that_is_pruned_while_a_push_withdraws_its_day_is_expected_until_a_finalization_lists_it(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observatory.fill(6)
+    assert verify(observatory).is_final
+    observatory.write("source", name_of(6), b"late")
+    assert not verify(observatory).is_final
+    for side in ("local", "gws"):
+        observatory.write(side, name_of(6), b"late")
+    observatory.place("source", name_of(6)).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Finalizations, "_is_withdrawn_since", lambda *_: True)
+        found = verify(observatory)
+    assert (found.is_whole, found.is_final) == (True, False)
+    lose(observatory, name_of(6))
+    assert not verify(observatory).is_final
 
 
 def test_an_accepted_loss_is_named_in_the_manifest_and_completes_the_day(observatory: Observatory) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def lose_files_only_the_source_has(observatory: Observatory) -> None:
     ("lose", "message"),
     [
         (unmount, "instrument is empty, so its listing is not trusted"),
-        (unmount_another_disk, "instrument has lost most of the files of its last listing: 10 of 10 files, 4 of"),
+        (unmount_another_disk, "instrument is empty, so its listing is not trusted"),
         (lose_all_but_one, "has lost most of the files of its last listing: 9 of 10 files, 3 of"),
         (lose_most, "has lost most of the files of its last listing: 7 of 10 files, 3 of"),
     ],
@@ -124,6 +125,49 @@ def test_an_accepted_empty_source_stays_accepted_until_it_has_a_file_again(
     for directory in observatory.place("source").iterdir():
         directory.rmdir()
     assert "is empty" in observatory.verify_and_publish().report.errors["source"]
+
+
+@pytest.mark.parametrize("names", [("lost+found",), (".snapshots", ".Trash-1000"), ("lost+found", ".hidden")])
+def test_a_root_with_only_what_an_empty_disk_has_completes_no_day_that_no_verification_has_seen(
+    tmp_path: Path, names: Sequence[str]
+) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(6, sides=["local", "gws"])
+    for name in names:
+        observatory.place("source", name).mkdir()
+        observatory.place("source", f"{name}/left_by_a_repair").write_bytes(b"x")
+    for _ in range(2):
+        report = observatory.verify_and_publish().report
+        assert "instrument is empty, so its listing is not trusted" in report.errors["source"]
+        assert observatory.records.finalizations(STREAM).read(DAY) is None
+    assert observatory.verify_and_publish(accept_loss=True).report.errors == {}
+    assert observatory.verify_and_publish().report.days[0].verdict.is_final
+
+
+def test_a_root_with_any_other_entry_is_not_empty(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path)
+    observatory.fill(6, sides=["local", "gws"])
+    for name in ("lost+found", ".hidden", "readme.txt"):
+        observatory.place("source", name).write_bytes(b"x")
+    assert observatory.verify_and_publish().report.errors == {}
+
+
+def test_a_lost_and_found_that_nobody_may_read_does_not_hide_an_empty_disk(tmp_path: Path) -> None:
+    observatory = Observatory(tmp_path, {"day_dirs": ["%Y/%m/%d"]})
+    observatory.place("source", "lost+found").mkdir()
+
+    class NewDisk(LocalSource):
+        """A disk with a directory that only its owner can read."""
+
+        def list(self, root: str, below: Sequence[str], without: Sequence[str] = (), named: Any = ()) -> Listing:
+            listing = super().list(root, below, without, named)
+            if not below and not any(fnmatch("lost+found", pattern) for pattern in without):
+                listing.unreadable.add("lost+found: Permission denied")
+            return listing
+
+    place = replace(observatory.places()["source"][0], source=NewDisk())
+    report = observatory.verify_and_publish(places={"source": [place]}).report
+    assert "instrument is empty" in report.errors["source"]
 
 
 def test_an_unreadable_directory_is_reported_as_unreadable_and_not_as_a_loss(observatory: Observatory) -> None:
