@@ -112,7 +112,7 @@ def decide(
             decision = Decision(change, ChangeState.ACCEPTED)
         elif why := _BYTES_ONLY if change.is_same_version else tripped.get(change.day):
             decision = Decision(change, ChangeState.HELD, why)
-        elif stored is not None and stored.change.version == change.version:
+        elif stored is not None and stored.change == change:
             decision = stored
         elif change.day >= first_revisable:
             decision = Decision(change, ChangeState.REVISION)

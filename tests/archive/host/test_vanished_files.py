@@ -14,9 +14,10 @@ import yaml
 from aurora_platform.archive import manifest
 from aurora_platform.archive.acceptance import lost_files
 from aurora_platform.archive.compare import Verdict
-from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.sending import SentKey, push_lock
 from aurora_platform.archive.vanished_files import Acceptance
-from aurora_platform.layout import SIDES
+from aurora_platform.fs.locks import hold_lock
+from aurora_platform.layout import SIDES, raw_group
 from tests.archive.places import DAY, STREAM, Observatory, name_of
 
 
@@ -123,7 +124,7 @@ def test_a_file_that_is_pruned_before_its_day_is_over_is_expected_until_a_finali
 
 
 def test_a_file_that_is_pruned_while_a_push_withdraws_its_day_is_expected_until_a_finalization_lists_it(
-    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+    observatory: Observatory,
 ) -> None:
     observatory.fill(6)
     assert verify(observatory).is_final
@@ -132,8 +133,9 @@ def test_a_file_that_is_pruned_while_a_push_withdraws_its_day_is_expected_until_
     for side in ("local", "gws"):
         observatory.write(side, name_of(6), b"late")
     observatory.place("source", name_of(6)).unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(Finalizations, "_is_withdrawn_since", lambda *_: True)
+    lane = f"raw.{STREAM}"
+    with observatory.ledger() as ledger, hold_lock(observatory.records.layout.locks, push_lock(lane), timedelta(0)):
+        ledger.sending.begin("gws", lane, [SentKey(raw_group(STREAM), DAY)])
         found = verify(observatory)
     assert (found.is_whole, found.is_final) == (True, False)
     lose(observatory, name_of(6))
