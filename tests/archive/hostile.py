@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -116,40 +117,47 @@ class Station:
 
     def pass_once(self, days: Sequence[date] = (DAY,)) -> VerifyReport | None:
         """Mirror, push, verify, and copy the finalization, as the runs do; each may fail for itself."""
-        records, connections, site = Records(self.site), Connections.of(self.site), self.site
-        stream, layout = site.streams[STREAM], Layout.of(site)
-        host, archive = site.hosts[stream.host], records.archive
-
-        def mirror() -> None:
-            mirror_days(
-                STREAM,
-                stream,
-                days,
-                source=connections.source(host),
-                transfer=connections.transfer(host, LOG),
-                raw=site.paths.raw,
-                locks=layout.locks,
-                wait=site.limits.lock,
-                guard=guard_of(site, STREAM),
-            )
-
-        def push() -> None:
-            with records.ledger() as ledger:
-                Pushing(site, archive, connections.archive_hosts(archive, LOG), ledger).raw(STREAM, days)
-
-        def verify() -> VerifyReport:
-            report = verify_and_publish(records, STREAM, days, places_of(site, STREAM, connections)).report
-            with records.ledger() as ledger:
-                pushing = Pushing(site, archive, connections.archive_hosts(archive, LOG), ledger)
-                push_finalizations(records, pushing, STREAM, days)
-            return report
-
         report = None
-        for step in (mirror, push, verify):
+        for step in (self.mirror, self.push, self.verify_and_copy):
             try:
-                report = step()
+                report = step(days)
             except AuroraError as error:
                 self.errors.append(str(error))
+        return report
+
+    def mirror(self, days: Sequence[date] = (DAY,)) -> None:
+        connections, stream, layout = Connections.of(self.site), self.site.streams[STREAM], Layout.of(self.site)
+        host = self.site.hosts[stream.host]
+        mirror_days(
+            STREAM,
+            stream,
+            days,
+            source=connections.source(host),
+            transfer=connections.transfer(host, LOG),
+            raw=self.site.paths.raw,
+            locks=layout.locks,
+            wait=self.site.limits.lock,
+            guard=guard_of(self.site, STREAM),
+        )
+
+    @contextmanager
+    def pushing(self) -> Iterator[Pushing]:
+        records, connections = Records(self.site), Connections.of(self.site)
+        with records.ledger() as ledger:
+            yield Pushing(self.site, records.archive, connections.archive_hosts(records.archive, LOG), ledger)
+
+    def push(self, days: Sequence[date] = (DAY,)) -> None:
+        with self.pushing() as pushing:
+            pushing.raw(STREAM, days)
+
+    def verify_and_copy(self, days: Sequence[date] = (DAY,)) -> VerifyReport:
+        """Verify days, and copy their finalizations to the archive."""
+        records = Records(self.site)
+        report = verify_and_publish(
+            records, STREAM, days, places_of(self.site, STREAM, Connections.of(self.site))
+        ).report
+        with self.pushing() as pushing:
+            push_finalizations(records, pushing, STREAM, days)
         return report
 
     def verify(self) -> VerifyReport:

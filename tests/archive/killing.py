@@ -6,8 +6,9 @@ import random
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -16,6 +17,7 @@ from aurora_cli.main import main
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_and_publish import verify_and_publish
+from aurora_platform.errors import AuroraError
 from aurora_platform.transport.connections import Connections
 from tests.archive.hostile import DAY, STREAM, Station, name_of
 from tests.forking import Forking
@@ -152,4 +154,47 @@ def kill_repeatedly(home: Path, verb: str, kills: int, seed: int) -> Station:
     if verb != "repair":
         assert station.finalization()["complete"] is True
     assert not any((station.home / "raw/.outgoing").iterdir())
+    return station
+
+
+def mirror_and_push(home: str) -> None:
+    """The work of one of two processes that run at the same time: new versions come, and go to the archive."""
+    station = Station(Path(home))
+    while True:
+        with suppress(AuroraError):
+            station.mirror()
+            station.push()
+
+
+def verify_and_copy(home: str) -> None:
+    """The work of the other process: days are finalized, and their finalizations are copied."""
+    station = Station(Path(home))
+    while True:
+        with suppress(AuroraError):
+            station.verify_and_copy()
+
+
+def revise_while_both_work(home: Path, kills: int, seed: int) -> Station:
+    """Change the source while one process pushes and another verifies, each killed some times; nothing is lost."""
+    station = Station(home)
+    files = station.finalize(count=100)  # so that a few may change without an operator
+    chance = random.Random(seed)
+    with (
+        Forking("tests.archive.killing:mirror_and_push") as pushing,
+        Forking("tests.archive.killing:verify_and_copy") as verifying,
+        a_reader_that_loops(station, files),
+    ):
+        for number in range(kills):
+            workers = [(forking, forking.start(home)) for forking in (pushing, verifying)]
+            for _ in range(chance.randint(1, 4)):
+                revise(station, number)
+                time.sleep(chance.uniform(0.05, patient(0.5)))
+            for forking, victim in workers:
+                forking.kill(victim, after=chance.uniform(0, patient(0.3)))
+            station.assert_nothing_is_lost(files)
+    for _ in range(3):
+        station.pass_once()
+    station.assert_nothing_is_lost(files)
+    assert station.errors == []
+    assert station.finalization()["complete"] is True
     return station

@@ -134,7 +134,10 @@ def test_a_file_that_is_pruned_while_a_push_withdraws_its_day_is_expected_until_
         observatory.write(side, name_of(6), b"late")
     observatory.place("source", name_of(6)).unlink()
     lane = f"raw.{STREAM}"
-    with observatory.ledger() as ledger, hold_lock(observatory.records.layout.locks, push_lock(lane), timedelta(0)):
+    with (
+        observatory.records.ledger() as ledger,
+        hold_lock(observatory.records.layout.locks, push_lock(lane), timedelta(0)),
+    ):
         ledger.sending.begin("gws", lane, [SentKey(raw_group(STREAM), DAY)])
         found = verify(observatory)
     assert (found.is_whole, found.is_final) == (True, False)
