@@ -241,9 +241,11 @@ def test_an_rsync_that_answers_with_files_nobody_asked_for_writes_none_of_them(
     for name in ("met_20260305_999.csv", "0/met_20260305_000.csv", ".ssh/authorized_keys", "../escaped"):
         (evil / name).parent.mkdir(parents=True, exist_ok=True)
         (evil / name).write_bytes(b"of somebody else")
+    files = Station(tmp_path / "site", *servers).finalize()
     with remote_programs(tmp_path / "programs_of_the_source", rsync=_UNASKED.format(evil=evil)) as source:
         station = Station(tmp_path / "site", source, servers[1])
-        files = station.fill()
+        write_later(station.source / name_of(0), b"a revision")
+        station.write(station.source, name_of(20), b"late")
         station.pass_once()
         wrong = {
             place.name
@@ -252,8 +254,8 @@ def test_an_rsync_that_answers_with_files_nobody_asked_for_writes_none_of_them(
         }
         assert not wrong
         assert not (station.home / "raw/escaped").exists()
-        station.assert_nothing_is_lost({})
-        assert {name for name in files if (station.local / name).exists()} <= set(files)
+        station.assert_nothing_is_lost(files)
+        assert {name: (station.local / name).read_bytes() for name in files} == files
 
 
 # The far rsync sends a longer file than find has listed: it grows before each transfer.
@@ -267,12 +269,14 @@ def test_a_source_that_sends_more_than_it_listed_replaces_nothing(
     tmp_path: Path, servers: tuple[SshServer, SshServer]
 ) -> None:
     root = tmp_path / "site/instrument"
+    files = Station(tmp_path / "site", *servers).finalize()
     with remote_programs(tmp_path / "programs_of_the_source", rsync=_OVERSENDING.format(root=root)) as source:
-        station = Station(tmp_path / "site", source, servers[1], revisable="2d")
-        station.fill()
+        station = Station(tmp_path / "site", source, servers[1])
+        write_later(station.source / name_of(0), b"a revision")
         for _ in range(3):
             station.pass_once()
-            station.assert_nothing_is_lost({})
+            station.assert_nothing_is_lost(files)
+        assert (station.local / name_of(0)).read_bytes() == files[name_of(0)]
 
 
 def test_an_archive_whose_rsync_keeps_nothing_is_never_called_complete(
