@@ -40,7 +40,7 @@ def work(site: ProductSite) -> None:
             site.prove()
 
 
-def assert_the_archive_says_the_truth(site: ProductSite) -> None:
+def assert_the_archived_list_is_true(site: ProductSite) -> None:
     word = site.finalization()
     if word["complete"]:
         listed = manifest.read(site.home / f"far/manifests/finalized/core_products/{word['manifest']}")
@@ -54,7 +54,7 @@ def test_products_that_are_changed_here_cost_no_finalized_byte(site: ProductSite
     work(site)
     kept = {place.read_bytes() for place in (site.home / "far").rglob("*") if place.is_file()}
     assert set(FILES.values()) <= kept
-    assert_the_archive_says_the_truth(site)
+    assert_the_archived_list_is_true(site)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
@@ -68,6 +68,6 @@ def test_products_that_are_changed_in_the_archive_are_sent_again_or_not_called_c
         assert "gws" in site.prove().errors
         return
     if attack is not flip_bytes_with_the_same_mtime:  # only reading again finds it: the scrub, or full
-        assert_the_archive_says_the_truth(site)
+        assert_the_archived_list_is_true(site)
     site.prove(full=True)
-    assert_the_archive_says_the_truth(site)
+    assert_the_archived_list_is_true(site)
