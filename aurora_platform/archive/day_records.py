@@ -7,15 +7,13 @@ the records of a stream at any time: they always fit the files.
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-Writing = Callable[[], AbstractContextManager[sqlite3.Connection]]
+from aurora_platform.fs.sqlite import Tables
 
 
 class DayCounts(NamedTuple):
@@ -89,12 +87,8 @@ WHERE NOT EXISTS (SELECT 1 FROM day_manifest WHERE stream = :stream AND day = :d
 """
 
 
-class DayRecords:
+class DayRecords(Tables):
     """The day records of one site, in the database of its evidence."""
-
-    def __init__(self, db: sqlite3.Connection, writing: Writing) -> None:
-        self._db = db
-        self._writing = writing
 
     def with_files(self, stream: str) -> set[date]:
         """Return the days of which a file is recorded."""

@@ -13,9 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +23,7 @@ from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.vanished_files import Acceptance
 from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.sqlite import Tables
 
 DayOf = Callable[[str, int], date | None]
 """The day of a path and an mtime (ns since epoch)."""
@@ -45,15 +44,8 @@ type _Row = tuple[str, str, str, int, int, str | None]
 _NAME = re.compile(r"([0-9]{1,18})_(source|vanished)\.tsv")
 
 
-class EarlierEvidence:
+class EarlierEvidence(Tables):
     """Takes days over into the tables of open evidence."""
-
-    def __init__(
-        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
-    ) -> None:
-        """``writing`` opens one transaction of ``db``."""
-        self._db = db
-        self._writing = writing
 
     def take_over(
         self, stream: str, days: Sequence[date], finalizations: Finalizations, day_of: DayOf

@@ -7,10 +7,10 @@ run never reads twice for one budget.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from datetime import date
+
+from aurora_platform.fs.sqlite import Tables
 
 READ_BUDGET = """
 CREATE TABLE IF NOT EXISTS read_budget (
@@ -24,15 +24,8 @@ CREATE TABLE IF NOT EXISTS read_budget (
 _SIZES = "SELECT path, size FROM file WHERE stream = ? AND side = 'source' AND path IN (SELECT value FROM json_each(?))"
 
 
-class ReadBudget:
+class ReadBudget(Tables):
     """The table :data:`READ_BUDGET` in open evidence."""
-
-    def __init__(
-        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
-    ) -> None:
-        """``writing`` opens one transaction of ``db``."""
-        self._db = db
-        self._writing = writing
 
     def take(self, host: str, day: date, budget: int, stream: str, paths: Sequence[str]) -> list[str]:
         """Choose files of a source that may be read on this day, and count their bytes as read.

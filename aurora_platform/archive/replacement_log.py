@@ -7,10 +7,11 @@ it is settled: after a listing of the archive shows that the earlier version is 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from aurora_platform.fs.sqlite import Tables
 
 REPLACED = """
 CREATE TABLE IF NOT EXISTS replaced (
@@ -59,15 +60,8 @@ class EarlierVersion:
     size: int
 
 
-class Replacements:
+class Replacements(Tables):
     """The table :data:`REPLACED` in an open ledger."""
-
-    def __init__(
-        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
-    ) -> None:
-        """``writing`` opens one transaction of ``db``."""
-        self._db = db
-        self._writing = writing
 
     def begin(self, archive: str, group: str, kept_in: str, files: Iterable[EarlierVersion]) -> None:
         """Store the files of a group that will be replaced."""

@@ -8,9 +8,8 @@ keeps the version that it replaces, or the verification sees the note and leaves
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Set
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from aurora_platform.errors import BusyError
 from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.sqlite import Tables
 
 # Files with a day are noted by their day, the others by their path: so the table stays small.
 SENDING = """
@@ -54,15 +54,8 @@ class Sent:
     """Absolute remote paths of files without a day."""
 
 
-class Sending:
+class Sending(Tables):
     """The table :data:`SENDING` in an open ledger."""
-
-    def __init__(
-        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
-    ) -> None:
-        """``writing`` opens one transaction of ``db``."""
-        self._db = db
-        self._writing = writing
 
     def begin(self, archive: str, lane: str, keys: Iterable[SentKey]) -> None:
         """Note that a push is about to send some files."""

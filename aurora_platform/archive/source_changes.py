@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from aurora_platform.archive.change_rule import Change, ChangeState, Decision, decide
 from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.fs.sqlite import Tables
 from aurora_platform.fs.versions import FileVersion
 
 SOURCE_CHANGE = """
@@ -45,15 +44,8 @@ WHERE s.stream = ? AND s.side = 'source' AND s.day IN (SELECT value FROM json_ea
 _ROW = "path, day, size, mtime_ns, is_same_version, state, why"
 
 
-class SourceChanges:
+class SourceChanges(Tables):
     """The tables :data:`SOURCE_CHANGE` and :data:`REVISED` in open evidence."""
-
-    def __init__(
-        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
-    ) -> None:
-        """``writing`` opens one transaction of ``db``."""
-        self._db = db
-        self._writing = writing
 
     def of_stream(self, stream: str) -> dict[str, Decision]:
         """Return path -> the stored decision, over all days of a stream."""

@@ -8,14 +8,13 @@ has it again, or an operator accepts that it is gone.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
 from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.fs.sqlite import Tables
 from aurora_platform.fs.versions import FileVersion
 
 VANISHED = """
@@ -68,15 +67,8 @@ class VanishedFile:
     """An :class:`Acceptance`; empty where no operator has accepted that the file is gone."""
 
 
-class VanishedFiles:
+class VanishedFiles(Tables):
     """The table :data:`VANISHED` in open evidence."""
-
-    def __init__(
-        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
-    ) -> None:
-        """``writing`` opens one transaction of ``db``."""
-        self._db = db
-        self._writing = writing
 
     def expected(self, stream: str, day: date) -> dict[str, FixityRecord]:
         """Return the files of a day that the source had, and whose absence nobody has accepted."""

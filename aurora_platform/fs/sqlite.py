@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,17 @@ def immediate(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:  # on a full disk SQLite has already rolled back
             db.execute("ROLLBACK")
         raise
+
+
+class Tables:
+    """Some tables of an open database."""
+
+    def __init__(
+        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[sqlite3.Connection]]
+    ) -> None:
+        """``writing`` opens one transaction of ``db``."""
+        self._db = db
+        self._writing = writing
 
 
 @dataclass(frozen=True)
