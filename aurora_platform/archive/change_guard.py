@@ -29,7 +29,7 @@ class ChangeGuard:
         self._records = records
         self._name = stream
         self._stream = records.site.streams[stream]
-        self._finalizations = records.finalizations(stream)
+        self._finalizations = ReadOnlyRecords(records.site).finalizations(stream)
 
     def held_files(self) -> dict[str, FileVersion]:
         """See :meth:`aurora_platform.mirror.hold_back.ReplacementGuard.held_files`."""
@@ -83,7 +83,8 @@ class ChangeGuard:
         found = _FinalizedFiles()
         for day in sorted(wanted):  # a day at a time: the finalized files of all of them may be many
             try:
-                self._finalizations.require_present(day)
+                if any(fetched.get(file.path) is not None for file in by_day[day]):
+                    self._finalizations.require_present(day)
                 found.add(day, by_day[day], self._finalizations.proved(day), fetched.keys(), stored)
             except EvidenceError as error:  # what has no local copy is fetched: it may be new
                 replaced = (file.path for file in by_day[day] if fetched.get(file.path) is not None)

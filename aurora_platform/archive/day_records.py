@@ -95,11 +95,6 @@ class DayRecords(Tables):
         rows = self._db.execute("SELECT DISTINCT day FROM file WHERE stream = ?", (stream,))
         return {date.fromisoformat(day) for (day,) in rows}
 
-    def finalized(self, stream: str) -> set[date]:
-        """Return the days that had a finalization when they were last compared."""
-        rows = self._db.execute("SELECT day FROM day_manifest WHERE stream = ? AND finalization != ''", (stream,))
-        return {date.fromisoformat(day) for (day,) in rows}
-
     def changed(self, stream: str) -> set[date]:
         """Return the days of which a row has changed since their manifest files were written."""
         rows = self._db.execute(

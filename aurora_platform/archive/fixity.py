@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aurora_platform.archive.day_records import DayRecords
 from aurora_platform.archive.earlier_evidence import EarlierEvidence
+from aurora_platform.archive.finalized_keys import FinalizedKeys
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.fixity_tables import (
     COUNT_UNREAD,
@@ -62,6 +63,8 @@ class Evidence(Database):
         """The files that a source had once and has no longer."""
         self.earlier = EarlierEvidence(self._db, self._writing)
         """What a lost database had recorded."""
+        self.finalized = FinalizedKeys(self._db, self._writing)
+        """What was ever finalized."""
         self.budget = ReadBudget(self._db, self._writing)
         """How much was read on the source hosts."""
         self._db.create_function("spread", 1, _spread, deterministic=True)

@@ -1,6 +1,7 @@
 """The SQL tables of the evidence, and the statements that store listings and checksums in them."""
 
 from aurora_platform.archive.day_tables import DAY_TABLES, note_changes
+from aurora_platform.archive.finalized_keys import FILL_FINALIZED, FINALIZED
 from aurora_platform.archive.read_budget import READ_BUDGET
 from aurora_platform.archive.source_changes import REVISED, SOURCE_CHANGE
 from aurora_platform.archive.vanished_files import VANISHED, VANISHED_BY_DAY
@@ -52,14 +53,14 @@ CREATE TABLE IF NOT EXISTS released (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted_empty (stream TEXT NOT NULL PRIMARY KEY);
 """
-TABLES_SINCE_1 = (SOURCE_CHANGE, VANISHED, READ_BUDGET, REVISED)
+TABLES_SINCE_1 = (SOURCE_CHANGE, VANISHED, READ_BUDGET, REVISED, FINALIZED)
 """The tables of the later migrations of :data:`SCHEMA`, one statement each."""
 CHANGE_TABLES = f"""
 {SOURCE_CHANGE} {VANISHED} {VANISHED_BY_DAY} {READ_BUDGET}
 {note_changes("source_change")}
 {note_changes("vanished")}
 """
-SCHEMA = Schema((_TABLES, DAY_TABLES, CHANGE_TABLES, REVISED))
+SCHEMA = Schema((_TABLES, DAY_TABLES, CHANGE_TABLES, REVISED, f"{FINALIZED} {FILL_FINALIZED}"))
 CREATE_TEMPORARY = """
 CREATE TEMP TABLE IF NOT EXISTS listed (
     path TEXT PRIMARY KEY, day TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL

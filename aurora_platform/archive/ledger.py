@@ -317,9 +317,12 @@ class Ledger(Database):
         """Return the row of a file; None without one."""
         return next(iter(self._rows("archive = ? AND remote_path = ?", (archive, remote_path))), None)
 
-    def remote_paths(self, archive: str, group: str) -> list[str]:
-        """Return the remote paths of a group."""
-        rows = self._db.execute("SELECT remote_path FROM file WHERE archive = ? AND file_group = ?", (archive, group))
+    def copied_paths(self, archive: str, group: str) -> list[str]:
+        """Return the remote paths of the files of a group that the archive has."""
+        rows = self._db.execute(
+            "SELECT remote_path FROM file WHERE archive = ? AND file_group = ? AND copied_at IS NOT NULL",
+            (archive, group),
+        )
         return [path for (path,) in rows]
 
     def parked(self, archive: str, group: str | None = None) -> list[Row]:

@@ -239,6 +239,8 @@ class ProductProof:
                 self.report.changed.append(finalized_key(day))
         finalization = self.finalizations.read(finalized_key(day))
         verdict.is_final = finalization is not None and finalization.complete
+        if finalization is not None:
+            self.evidence.finalized.note(self.stored_as, finalized_key(day), finalization.revision)
         return verdict
 
     def compare(self, day: date) -> Iterator[ComparedProduct]:

@@ -7,15 +7,17 @@ the small products arrive on time while the camera's large tree is being copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.product_guard import ProductGuard
+from aurora_platform.archive.replace_vouched import list_entries
 from aurora_platform.archive.selection import (
     SelectionCounts,
     catalog_item,
@@ -29,7 +31,7 @@ from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.uploader import push
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
-from aurora_platform.errors import ArchiveError, EvidenceError
+from aurora_platform.errors import ArchiveError, EvidenceError, HostError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import (
     CORE_PRODUCTS,
@@ -221,12 +223,23 @@ def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequ
         files, earlier = _files(finalizations, day)
         for file in files:
             (statements if file.suffix == ".yaml" else manifests)[file] = remote_path(file)
-        # Nothing tells whether these are intact: they are sent once, and never again.
-        manifests |= {file: remote for file in earlier if ledger.row(archive.name, remote := remote_path(file)) is None}
+        unsent = {file: remote for file in earlier if ledger.row(archive.name, remote := remote_path(file)) is None}
+        manifests |= _not_archived(unsent, pushing.hosts, layout.manifests)
     groups = finalization_groups(name)
     for group in groups:  # never parked: an old finalization in the archive may be wrong
         ledger.requeue(archive.name, [row.remote_path for row in ledger.parked(archive.name, group)])
     return [pushing.files(group, files) for group, files in zip(groups, (manifests, statements), strict=True) if files]
+
+
+def _not_archived(files: Mapping[Path, str], hosts: Sequence[ArchiveHost], root: str) -> dict[Path, str]:
+    """Leave out the earlier manifests that the archive has: nothing tells whether those on this machine are intact."""
+    above = str(PurePosixPath(root).parent)  # the root may not exist yet
+    paths = {file: str(PurePosixPath(remote).relative_to(above)) for file, remote in files.items()}
+    for host in hosts if files else ():
+        with suppress(HostError):  # the next host; without any, they wait for the next verification
+            archived = list_entries(host, above, list(paths.values()))
+            return {file: files[file] for file, path in paths.items() if path not in archived}
+    return {}
 
 
 def _files(finalizations: Finalizations, day: FinalizedKey) -> tuple[Sequence[Path], Sequence[Path]]:

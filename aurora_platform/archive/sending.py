@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS sending (
     is_over INTEGER NOT NULL,
     PRIMARY KEY (archive, file_group, day, remote_path, lane)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sending_by_number ON sending (archive, number);
+CREATE INDEX IF NOT EXISTS sending_open ON sending (archive, lane) WHERE NOT is_over;
 """
 _NO_WAIT = timedelta(0)
 
@@ -93,8 +95,9 @@ class Sending(Tables):
     def since(self, archive: str, moment: int) -> Sent:
         """Return what was sent since a moment, or is being sent."""
         rows = self._db.execute(
-            "SELECT file_group, day, remote_path FROM sending WHERE archive = ? AND (number > ? OR NOT is_over)",
-            (archive, moment),
+            "SELECT file_group, day, remote_path FROM sending WHERE archive = :archive AND number > :moment"
+            " UNION SELECT file_group, day, remote_path FROM sending WHERE archive = :archive AND NOT is_over",
+            {"archive": archive, "moment": moment},
         ).fetchall()
         days = {(group, date.fromisoformat(day)) for group, day, _ in rows if day}
         return Sent(days, {path for _, day, path in rows if not day})

@@ -128,14 +128,14 @@ class SourceChanges(Tables):
     ) -> None:
         """Delete settled decisions in the caller's transaction, and keep which files are revised.
 
-        A change that an operator has accepted ends that: it is no sign of a host that goes wrong.
+        A change that an operator has accepted ends that for its day: somebody has looked at it.
         """
         paths = [(stream, path) for path in settled]
         self._db.executemany("DELETE FROM source_change WHERE stream = ? AND path = ?", paths)
         for path in finalized.keys() & settled:
             decision = finalized[path]
             if decision.state is ChangeState.ACCEPTED:
-                self._db.execute("DELETE FROM revised WHERE stream = ? AND path = ?", (stream, path))
+                self._db.execute("DELETE FROM revised WHERE stream = ? AND day = ?", (stream, str(decision.change.day)))
             else:
                 row = (stream, path, str(decision.change.day))
                 self._db.execute("INSERT OR REPLACE INTO revised VALUES (?, ?, ?)", row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -14,7 +15,7 @@ from aurora_platform.archive.manifest_store import Publication
 from aurora_platform.archive.verify_days import Place, Verification
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
-from aurora_platform.errors import EvidenceError
+from aurora_platform.errors import EvidenceError, LedgerError, NewerError
 from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.versions import FileVersion
@@ -30,6 +31,7 @@ from aurora_platform.layout import (
     verify_lock,
 )
 
+_UNREADABLE = (EvidenceError, LedgerError, NewerError, sqlite3.Error)
 _HISTORY_EVERY = timedelta(minutes=10)
 
 
@@ -78,16 +80,19 @@ class Records:
             return {path: row.version for path, row in rows if row is not None and row.copied_at is not None}
 
     def _published_revisions(self, stream: str) -> dict[FinalizedKey, int]:
-        """See ``published`` of :class:`Finalizations`: by the ledger, and by the evidence of days."""
+        """See ``published`` of :class:`Finalizations`: by the ledger, and by the evidence.
+
+        What cannot be read tells nothing: whoever writes to it reports it, and new files must not wait for it.
+        """
         found = dict[FinalizedKey, int]()
         if self.layout.fixity.exists():
-            with suppress(EvidenceError), self.evidence() as evidence:  # the next verification reports it
-                name = evidence_name(stream) if stream in COLLECTIONS else stream
-                found |= dict.fromkeys(evidence.days.finalized(name), 0)
+            with suppress(*_UNREADABLE), self.evidence() as evidence:
+                found |= evidence.finalized.revisions(evidence_name(stream) if stream in COLLECTIONS else stream)
         if self.layout.ledger.exists():
-            with self.ledger() as ledger:
-                paths = ledger.remote_paths(self.archive.name, finalization_groups(stream)[0])
-            found |= newest_revisions(stream, paths)
+            with suppress(*_UNREADABLE), self.ledger() as ledger:
+                paths = ledger.copied_paths(self.archive.name, finalization_groups(stream)[0])
+                for key, revision in newest_revisions(stream, paths).items():
+                    found[key] = max(revision, found.get(key, 0))
         return found
 
     def publication(self) -> Publication:

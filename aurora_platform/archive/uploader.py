@@ -212,8 +212,8 @@ class _Push:
         with guard.locked():
             self.ledger.sending.end(self.archive.name, self.request.lane)  # of the part before
             days = guard.days_of(items)
-            keys = [SentKey(file.group, day) for file in staged for day in days]
-            keys += [SentKey(file.group, file.item.day) for file in staged if file.item.day]
+            keys = [SentKey(group, day) for group in {file.group for file in staged} for day in days]
+            keys += {SentKey(file.group, file.item.day) for file in staged if file.item.day}
             keys += [SentKey(file.group, None, file.item.remote_path) for file in staged if file.item.day is None]
             self.ledger.sending.begin(self.archive.name, self.request.lane, keys)
             held = set(self._find_held(items))

@@ -326,6 +326,8 @@ class Verification:
         else:
             finalization = self.finalizations.read(day)
             result.verdict.is_final = finalization is not None and finalization.complete
+        if (finalization := self.finalizations.read(day)) is not None:
+            self.evidence.finalized.note(self.name, day, finalization.revision)
         return result
 
     def _settle_vanished(self, day: date) -> None:

@@ -36,7 +36,7 @@ _NEW_FILES = re.compile(r"^(manifests/days|state/verified)/")
 _DAY_IN_HISTORY = re.compile(r"(?<=^manifests/history/)([^/]+/[^/]+/)(source|local|gws)/[0-9-]{10}(?=\.tsv$)")
 # Tables that 0.1.1 did not have, its columns that were added later, and the key of `summary.json` for them.
 NEW_TABLES = frozenset(
-    {"day_changed", "day_manifest", "read_budget", "revised", "sending", "source_change", "vanished"}
+    {"day_changed", "day_manifest", "finalized", "read_budget", "revised", "sending", "source_change", "vanished"}
 )
 _NEW_COLUMNS = re.compile(r"(?<=is_settled INTEGER NOT NULL DEFAULT 0), is_reported INTEGER NOT NULL DEFAULT 1")
 _NEW_KEY_OF_SUMMARY = "evidence"

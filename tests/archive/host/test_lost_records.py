@@ -44,9 +44,11 @@ def test_a_lost_finalization_holds_back_what_would_replace_a_file_of_its_day(tmp
         copy_finalizations(site)
     shutil.rmtree(site.site.paths.manifests / "finalized")
     site.change([name_of(0)])
-    report = site.mirror()
-    assert report.total("copied") == 0
-    assert "the finalization of its day is missing" in next(iter(report.days[0].refused))
+    for _ in range(2):  # also after a verification, which finds no finalization either
+        report = site.mirror()
+        assert report.total("copied") == 0
+        assert "the finalization of its day is missing" in next(iter(report.days[0].refused))
+        assert not site.verify_and_publish().report.days[0].verdict.is_final
     site.write("local", name_of(1), NEW, number=1000)
     assert "its day is missing" in site.push().held.first[0]
     assert {name: site.place("gws", name).read_bytes() for name in good} == good
@@ -82,8 +84,11 @@ def test_every_revision_of_a_manifest_is_in_the_archive(tmp_path: Path) -> None:
     }
     first = local / f"{DAY}_{STREAM}_manifest_r1.tsv"
     first.write_bytes(b"")  # damaged after it was copied
-    copy_finalizations(site)
-    assert (archived / first.name).read_bytes()
+    for file in [None, *site.site.paths.state.glob("ledger.sqlite*")]:
+        if file is not None:  # also without the record that it was copied
+            file.unlink()
+        copy_finalizations(site)
+        assert (archived / first.name).read_bytes()
 
 
 def test_a_damaged_manifest_is_not_sent_over_the_good_one(tmp_path: Path) -> None:
@@ -95,6 +100,23 @@ def test_a_damaged_manifest_is_not_sent_over_the_good_one(tmp_path: Path) -> Non
     copy_finalizations(site)
     word = yaml.safe_load((archived / f"{DAY}_{STREAM}_finalized.yaml").read_bytes())
     assert sha256((archived / word["manifest"]).read_bytes()).hexdigest() == word["manifest_sha256"]
+
+
+@pytest.mark.parametrize("name", ["ledger.sqlite", "evidence.sqlite"])
+def test_a_damaged_database_stops_no_new_file_and_no_file_of_a_day_that_is_not_finalized(
+    tmp_path: Path, name: str
+) -> None:
+    site = mirrored_site(tmp_path, OPEN)
+    site.finalize_days(6)
+    later = DAY + timedelta(days=1)
+    site.write("source", name_of(0, later), b"first", later)
+    assert site.mirror(DAY, later).total("copied") == 1
+    for file in site.site.paths.state.glob(f"{name}-*"):
+        file.unlink()
+    (site.site.paths.state / name).write_bytes(b"not a database" * 100)
+    site.write("source", name_of(1, later), b"new", later)
+    site.write("source", name_of(0, later), b"first, and more", later, number=1000)
+    assert site.mirror(DAY, later).total("copied") == 2
 
 
 @pytest.mark.parametrize("lose", [remove_evidence, damage_evidence])

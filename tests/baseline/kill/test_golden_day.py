@@ -32,7 +32,7 @@ def test_a_new_golden_day_is_byte_for_byte_the_stored_one(server: SshServer, tmp
             assert comparing.schema_of(home / name) == comparing.schema_of(tmp_path / name), name
             assert comparing.rows_of(home / name) == comparing.rows_of(tmp_path / name), name
             versions = (comparing.version_of(tmp_path / name), comparing.version_of(home / name))
-            assert versions == (0, {comparing.EVIDENCE: 4, comparing.LEDGER: 3}.get(name, 1)), name
+            assert versions == (0, {comparing.EVIDENCE: 5, comparing.LEDGER: 3}.get(name, 1)), name
         assert json.loads((home / comparing.LAYOUT_VERSION).read_text()) == {"layout": 1}
         assert not (tmp_path / comparing.LAYOUT_VERSION).exists()
 
@@ -60,7 +60,7 @@ def test_a_home_of_0_1_1_is_used_unchanged_and_nothing_is_made_again(server: Ssh
             comparing.CATALOG: 0,
             f"gws/{comparing.CATALOG}": 0,
             comparing.LEDGER: 3,
-            comparing.EVIDENCE: 4,
+            comparing.EVIDENCE: 5,
         }
         with golden.open_instance(home) as instance:
             assert _data_versions(instance) == versions

@@ -82,8 +82,8 @@ TABLES = {
     "catalog": ["images", "unreadable_media"],
     "ledger": ["file", "meta", "replaced", "sending"],
     "evidence": [
-        *("accepted_empty", "day_changed", "day_manifest", "file", "look", "place", "read_budget", "released"),
-        *("revised", "source_change", "vanished", "verdict"),
+        *("accepted_empty", "day_changed", "day_manifest", "file", "finalized", "look", "place", "read_budget"),
+        *("released", "revised", "source_change", "vanished", "verdict"),
     ],
 }
 

@@ -74,7 +74,7 @@ def read_catalog(file: Path) -> None:
 
 
 OURS = [("ledger.sqlite", open_ledger), ("evidence.sqlite", open_evidence), ("wxcam_catalog.sqlite", open_catalog)]
-VERSIONS = {"ledger.sqlite": 3, "evidence.sqlite": 4, "wxcam_catalog.sqlite": 1}
+VERSIONS = {"ledger.sqlite": 3, "evidence.sqlite": 5, "wxcam_catalog.sqlite": 1}
 of_ours = pytest.mark.parametrize(("name", "open_it"), OURS)
 
 
