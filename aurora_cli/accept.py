@@ -1,7 +1,7 @@
 """``aurora accept``: take changes of finalized files that are held back, or accept that files are lost."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
@@ -10,8 +10,16 @@ from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
 from aurora_cli.repair_products import ProductRepair
 from aurora_cli.verified_day import VerifiedDay, require_day
-from aurora_platform.archive.acceptance import HeldChange, LostFile, held_changes, lost_files
+from aurora_platform.archive.acceptance import (
+    HeldChange,
+    LostFile,
+    archived_files,
+    held_changes,
+    is_finalization_lost,
+    lost_files,
+)
 from aurora_platform.archive.vanished_files import Acceptance
+from aurora_platform.archive.verify_days import Verification
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import COLLECTIONS
@@ -34,6 +42,9 @@ def accept(
     Files of a finalized day that have changed at the source are held back: neither the local copy nor the archive gets
     the new version. Compare both versions first. With --apply the versions that are shown are accepted: the next pass
     copies them, and the archive keeps the finalized versions.
+
+    Where the finalization of the day is lost, and archive.manifests has no copy: with --apply, what the archive has now
+    counts as finalized.
 
     With --lost: a day is not complete while a file is missing that the source once had. With --apply the files that are
     shown are accepted as lost: the day can become complete, and its manifest names them as lost.
@@ -74,6 +85,8 @@ def _accept_changes(verified: VerifiedDay, files: Sequence[str], is_applied: boo
     """Show the changes that are held back, and accept them; returns how many are left."""
     name, day = verified.name, verified.day
     with verified.records() as records:
+        if is_finalization_lost(records, day):
+            return _accept_archived(records, day, is_applied)
         held = held_changes(records, day)
         chosen = _choose({change.decision.change.path: change for change in held}, files)
         if not held:
@@ -97,6 +110,23 @@ def _accept_changes(verified: VerifiedDay, files: Sequence[str], is_applied: boo
                 path = change.decision.change.path
                 print_line(f"{path}: only its bytes differ, so no pass copies it; `touch` it on the host", "yellow")
         return len(held) - (len(takeable) if is_applied else 0)
+
+
+def _accept_archived(records: Verification, day: date, is_applied: bool) -> int:
+    """Take what the archive has for what was finalized, where the finalization is lost; returns what is left."""
+    name, files = records.name, archived_files(records, day)
+    print_line(f"the finalization of {day} is lost. Without it no file of the day is replaced, here or in the archive.")
+    if not is_applied:
+        print_line("next: copy it and its manifest back from archive.manifests.")
+        print_line(
+            f"If there are no copies: aurora accept {name} --day {day} --apply takes the {counted(len(files), 'file')} "
+            "that the archive has for what was finalized"
+        )
+        return 1
+    records.finalizations.remake(day, files, "it was lost; its files are those that the archive had then")
+    print_line(f"{counted(len(files), 'file')} of the archive count as finalized now; {day} is not complete", "green")
+    print_line(f"now: aurora accept {name} --day {day} shows what differs from them at the source")
+    return 0
 
 
 def _accept_lost(verified: VerifiedDay, files: Sequence[str], is_applied: bool) -> int:

@@ -10,6 +10,7 @@ from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, compare_day
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.verify_days import Verification
+from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.versions import FileVersion
 
 
@@ -55,6 +56,21 @@ def held_changes(verification: Verification, day: date) -> list[HeldChange]:
             since = changes.since(verification.name, path)
             found.append(HeldChange(decision, finalized.version if finalized else None, since))
     return found
+
+
+def is_finalization_lost(verification: Verification, day: date) -> bool:
+    """Whether a day was finalized, and its finalization is not on this machine any more."""
+    try:
+        verification.finalizations.require_present(day)
+    except EvidenceError:
+        return True
+    return False
+
+
+def archived_files(verification: Verification, day: date) -> list[tuple[str, FixityRecord]]:
+    """Return the files of a day that the archive has, as far as they were read there."""
+    files = verification.evidence.files(verification.name, day)
+    return [(path, by_side["gws"]) for path, by_side in files if "gws" in by_side and by_side["gws"].sha256]
 
 
 def lost_files(verification: Verification, day: date) -> Iterator[LostFile]:

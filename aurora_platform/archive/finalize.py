@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -228,28 +228,46 @@ class Finalizations:
         with self.locked(), self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
             if is_sent():
                 return False
-            staged.mkdir()
-            count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
-            # Never a name that the archive has already, also where the earlier files are lost here.
-            revision = (earlier.revision if earlier else self._published.get(day, 0)) + 1
-            publish_file(staged / "manifest", self.manifest(day, revision))
-            data = {
-                "stream": self.stream,
-                **({"day": day.isoformat()} if isinstance(day, date) else {}),
-                "complete": True,
-                "files": count,
-                **({"lost": len(gone)} if gone else {}),
-                "bytes": sum(record.version.size for _, record in listed),
-                "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
-                "manifest": self.manifest(day, revision).name,
-                "manifest_sha256": sha256,
-                "directory": self.archive_root,
-                "instance": self.instance,
-                "finalized_at": _now(),
-                "revision": revision,
-            }
-            self._publish(staged, day, data)
+            self._publish_revision(staged, day, listed, gone, {"complete": True})
         return True
+
+    def remake(self, day: FinalizedKey, files: Iterable[tuple[str, FixityRecord]], why: str) -> None:
+        """Publish a finalization that is not complete, in the place of a lost one: it only vouches for some files."""
+        with self.locked(), self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
+            withdrawn = {"complete": False, "why": why, "withdrawn_at": _now()}
+            self._publish_revision(staged, day, list(files), [], withdrawn)
+
+    def _publish_revision(
+        self,
+        staged: Path,
+        day: FinalizedKey,
+        listed: Sequence[tuple[str, FixityRecord]],
+        gone: Sequence[tuple[str, FixityRecord]],
+        state: Mapping[str, Any],
+    ) -> None:
+        """Publish a new revision: its manifest, then the finalization that names it."""
+        earlier = self.read(day)
+        staged.mkdir()
+        count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
+        # Never a name that the archive has already, also where the earlier files are lost here.
+        revision = (earlier.revision if earlier else self._published.get(day, 0)) + 1
+        publish_file(staged / "manifest", self.manifest(day, revision))
+        data = {
+            "stream": self.stream,
+            **({"day": day.isoformat()} if isinstance(day, date) else {}),
+            "complete": True,
+            "files": count,
+            **({"lost": len(gone)} if gone else {}),
+            "bytes": sum(record.version.size for _, record in listed),
+            "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
+            "manifest": self.manifest(day, revision).name,
+            "manifest_sha256": sha256,
+            "directory": self.archive_root,
+            "instance": self.instance,
+            "finalized_at": _now(),
+            "revision": revision,
+        }
+        self._publish(staged, day, data | dict(state))
 
     def withdraw(self, day: FinalizedKey, why: str) -> bool:
         """Publish that a day is not complete any more; returns whether that changed anything."""
