@@ -18,7 +18,7 @@ import click
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
 from aurora_cli.repair_products import ProductRepair
-from aurora_cli.verified_day import VerifiedDay, require_day
+from aurora_cli.verified_day import VerifiedDay, require_day, require_stream
 from aurora_platform.archive.change_guard import guard_of
 from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
 from aurora_platform.archive.reports import VerifyOutcome
@@ -75,6 +75,7 @@ def repair(file: Path | None, stream: str, day: datetime | None, is_applied: boo
     if stream in COLLECTIONS and day is not None:
         raise click.UsageError(f"{stream} is repaired as a whole: leave out --day")
     if stream not in COLLECTIONS and day is None:
+        require_stream(site, stream)
         raise click.UsageError("Missing option '--day': a stream is repaired by UTC day")
     try:
         if day is None:
@@ -112,8 +113,8 @@ class _Repair(VerifiedDay):
             self.verify(full=False, needs_source=False)
             left = self._plan()
         for step in left:
-            print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
-        print_line(f"repaired {len(steps) - len(left)} of {len(steps)} files", "red" if left else "green")
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {self._reason(step)}", "red")
+        print_line(f"repaired {len(steps) - len(left)} of {counted(len(steps), 'file')}", "red" if left else "green")
         return len(left)
 
     def _plan(self) -> list[RepairStep]:
@@ -125,12 +126,21 @@ class _Repair(VerifiedDay):
             print_line(f"nothing is wrong: {outcome.report.days[0].verdict.sentence()}", "green")
             return
         print_table(
-            f"{self.name} {self.day}: {len(steps)} files are wrong" + ("" if is_applied else " (dry run)"),
+            f"{self.name} {self.day}: {counted(len(steps), 'wrong file')}" + ("" if is_applied else " (dry run)"),
             ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
-            [[step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, step.why] for step in steps],
+            [
+                [step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, self._reason(step)]
+                for step in steps
+            ],
         )
         if not is_applied and any(step.kind is not RepairKind.NONE for step in steps):
             print_line(f"next: aurora repair {self.name} --day {self.day} --apply")
+
+    def _reason(self, step: RepairStep) -> str:
+        """The reason of a step, with the commands that it names in full."""
+        return step.why.replace("`aurora sync`", f"`aurora sync {self.name} --day {self.day}`").replace(
+            "`aurora accept --lost`", f"`aurora accept {self.name} --day {self.day} --lost`"
+        )
 
     def _set_mtimes(self, steps: Sequence[RepairStep]) -> None:
         """Set the mtime of files whose bytes are right to the mtime in the finalization of the day."""
@@ -201,7 +211,7 @@ class _Repair(VerifiedDay):
         stream, root = self.site.streams[self.name], Layout.of(self.site).raw_root(self.name)
         for step in steps:
             self._move_away(root, step.path)
-        print_line(f"moved {len(steps)} files to {self._quarantine}")
+        print_line(f"moved {counted(len(steps), 'file')} to {self._quarantine}")
         host = self.site.hosts[stream.host]
         report = mirror_days(
             self.name,

@@ -58,7 +58,7 @@ class ProductRepair:
         left = self._plan()
         for step in left:
             print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
-        print_line(f"repaired {len(steps) - len(left)} of {len(steps)} files", "red" if left else "green")
+        print_line(f"repaired {len(steps) - len(left)} of {counted(len(steps), 'file')}", "red" if left else "green")
         return len(left)
 
     def accept_deleted(self, files: Sequence[str], is_applied: bool) -> int:
@@ -74,11 +74,12 @@ class ProductRepair:
         print_table(
             f"{self.name}: {counted(len(chosen), 'finalized file')} missing locally"
             + ("" if is_applied else " (dry run)"),
-            ["file", "bytes", "repair"],
-            [[step.path, str(step.right.size if step.right else 0), step.kind] for step in chosen],
+            ["file", "bytes"],
+            [[step.path, str(step.right.size if step.right else 0)] for step in chosen],
         )
         if not is_applied:
-            print_line(f"next: aurora repair {self.name}, or if they were deleted on purpose: the same with --apply")
+            print_line(f"next: aurora repair {self.name} brings them back. If they were deleted on purpose:")
+            print_line(f"  aurora accept {self.name} --lost --apply")
             return len(gone)
         with open_proof(self._records, self.name, self.connections) as proof:
             accepted = accept_deleted(proof, [step.path for step in chosen])
@@ -111,7 +112,7 @@ class ProductRepair:
             print_line(f"nothing is wrong with {self.name}", "green")
             return
         print_table(
-            f"{self.name}: {len(steps)} files are wrong" + ("" if is_applied else " (dry run)"),
+            f"{self.name}: {counted(len(steps), 'wrong file')}" + ("" if is_applied else " (dry run)"),
             ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
             [[step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, step.why] for step in steps],
         )

@@ -24,10 +24,15 @@ from aurora_platform.transport.connections import Connections
 _LOG = logging.getLogger("aurora.archive")
 
 
-def require_day(site: Site, stream: str, day: datetime) -> date:
-    """Return the UTC day; a stream or a day that the site does not have ends the command with its usage."""
+def require_stream(site: Site, stream: str) -> None:
+    """End the command with its usage if the site does not have a stream."""
     if stream not in site.streams:
         raise click.UsageError(f"{stream!r} is not a stream of {site.name}; choose one of {', '.join(site.streams)}")
+
+
+def require_day(site: Site, stream: str, day: datetime) -> date:
+    """Return the UTC day; a stream or a day that the site does not have ends the command with its usage."""
+    require_stream(site, stream)
     start, today = site.streams[stream].start, datetime.now(UTC).date()
     if not start <= day.date() <= today:
         raise click.UsageError(f"{stream} has days from {start} to {today} (UTC)")

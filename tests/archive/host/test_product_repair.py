@@ -33,7 +33,7 @@ def test_deleted_and_damaged_products_are_restored_from_the_archive_and_nothing_
     site.prove(full=True)
     dry_run = repair(site, CORE_PRODUCTS)
     assert dry_run.exit_code == 1
-    assert "2 files are wrong (dry run)" in " ".join(dry_run.output.split())
+    assert "2 wrong files (dry run)" in " ".join(dry_run.output.split())
     assert not (site.products / "spectra/1.nc").exists()
     done = repair(site, CORE_PRODUCTS, "--apply")
     assert (done.exit_code, "repaired 2 of 2 files" in done.output) == (0, True), done.output

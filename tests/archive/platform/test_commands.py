@@ -72,7 +72,7 @@ def test_repair_lists_its_plan_first_and_then_repairs_exactly_the_file_with_the_
     finalization = filled.home / f"gws/manifests/finalized/met/{DAY}_met_finalized.yaml"
     assert yaml.safe_load(finalization.read_text())["complete"] is False, "readers of the archive must know"
     output = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
-    assert "repaired 1 of 1 files" in output
+    assert "repaired 1 of 1 file" in output
     archived_finalization = yaml.safe_load(finalization.read_text())
     assert (archived_finalization["complete"], archived_finalization["revision"]) == (True, 2)
     assert (finalization.parent / archived_finalization["manifest"]).exists()
@@ -107,7 +107,7 @@ def test_repair_sets_the_mtime_of_the_last_good_copy_and_sends_it_to_an_archive_
     archived.unlink()
     os.utime(local, ns=(right + 60 * 10**9, right + 60 * 10**9))
     assert "set its mtime" in filled.aurora("repair", "met", "--day", str(DAY), code=1).output
-    assert "repaired 1 of 1 files" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
+    assert "repaired 1 of 1 file" in filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
     assert (local.stat().st_mtime_ns, archived.stat().st_mtime_ns) == (right, right)
     assert archived.read_bytes() == FILES[name]
 
@@ -119,7 +119,7 @@ def test_repair_needs_no_source_where_the_finalization_tells_what_is_right_and_a
     (filled.home / "instrument").rename(filled.home / "gone")
     output = filled.aurora("repair", "met", "--day", str(DAY), "--apply").output
     assert "source cannot be read" in output
-    assert "repaired 1 of 1 files" in output
+    assert "repaired 1 of 1 file" in output
     assert (filled.home / "gws/raw/met" / VICTIM).read_bytes() == FILES[VICTIM]
     (filled.home / "gws/raw").rename(filled.home / "gone too")
     assert "archive cannot be read" in filled.aurora("repair", "met", "--day", str(DAY), "--apply", code=1).output

@@ -64,7 +64,7 @@ def test_a_damaged_copy_is_repaired_and_local_copies_are_deleted(observatory: Ca
     assert "nothing is wrong" in aurora(met, "repair", STREAM, "--day", str(DAY))
     met.flip("gws", NAME)
     assert "send again" in aurora(met, "repair", STREAM, "--day", str(DAY), code=1)
-    assert "repaired 1 of 1 files" in aurora(met, "repair", STREAM, "--day", str(DAY), "--apply")
+    assert "repaired 1 of 1 file" in aurora(met, "repair", STREAM, "--day", str(DAY), "--apply")
     assert met.place("gws", NAME).read_bytes() == met.place("local", NAME).read_bytes()
     assert f"deleted {len(names)} files" in aurora(met, "retire", STREAM, "--apply")
     assert not list(met.place("local").rglob("*.csv"))
