@@ -141,12 +141,13 @@ def _accept_lost(verified: VerifiedDay, files: Sequence[str], is_applied: bool) 
         print_table(
             f"{name} {day}: {counted(len(chosen), 'file')} lost" + ("" if is_applied else " (dry run)"),
             ["file", "last version at the source", "local", "archive"],
-            [[file.path, *map(_version, (file.last_seen, file.local, file.archived))] for file in chosen],
+            [[file.path, *map(_version, (file.last_seen.version, file.local, file.archived))] for file in chosen],
         )
         if not is_applied:
             print_line(f"next, if nobody can bring them back: aurora accept {name} --day {day} --lost --apply")
             return len(lost)
-        records.evidence.vanished.accept(name, [file.path for file in chosen], Acceptance.LOST)
+        accepted = {file.path: file.last_seen for file in chosen}
+        records.evidence.vanished.accept(name, day, accepted, Acceptance.LOST)
     print_line(f"accepted {counted(len(chosen), 'file')} as lost", "green")
     verdict = verified.verify(full=False).report.days[0].verdict
     print_line(f"{day} is complete" if verdict.is_final else f"{day} is not complete: {verdict.sentence()}")

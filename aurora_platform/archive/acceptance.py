@@ -34,7 +34,8 @@ class LostFile:
     """A file that the source had, and of which the archive does not have that version."""
 
     path: str
-    last_seen: FileVersion
+    last_seen: FixityRecord
+    """As it was finalized, or else as the source had it last."""
     local: FileVersion | None
     """The version of the local copy, if there is one."""
     archived: FileVersion | None
@@ -74,7 +75,7 @@ def archived_files(verification: Verification, day: date) -> list[tuple[str, Fix
 
 
 def lost_files(verification: Verification, day: date) -> Iterator[LostFile]:
-    """Yield the files that keep a day from being complete because their source has lost them.
+    """Yield the files that keep a day from being complete because their source has lost them, and no copy is good.
 
     Raises
     ------
@@ -85,11 +86,13 @@ def lost_files(verification: Verification, day: date) -> Iterator[LostFile]:
     records = verification.records_of(day)
     clocks = Clocks.of(evidence.listings(name, day), Bounds(archive.local_pending, archive.pending))
     for compared, by_side in compare_day(evidence.files(name, day), clocks, records):
-        last_seen = records.vanished.get(compared.path)
-        is_gone = last_seen is not None and "source" not in by_side and compared.path not in records.finalized
-        if last_seen is not None and is_gone and compared.archive in PROBLEMS:
+        finalized = records.finalized.get(compared.path)
+        last_seen = finalized or records.vanished.get(compared.path)
+        if last_seen is None or "source" in by_side or compared.archive not in PROBLEMS:
+            continue
+        if finalized is None or compared.local in PROBLEMS:  # else the local copy of a finalized file is sent again
             local, archived = by_side.get("local"), by_side.get("gws")
-            yield LostFile(compared.path, last_seen.version, _version(local), _version(archived))
+            yield LostFile(compared.path, last_seen, _version(local), _version(archived))
 
 
 def _version(record: FixityRecord | None) -> FileVersion | None:

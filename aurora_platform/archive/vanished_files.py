@@ -8,7 +8,7 @@ has it again, or an operator accepts that it is gone.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -97,12 +97,16 @@ class VanishedFiles(Tables):
         )
         return {path: FixityRecord(FileVersion(size, mtime_ns), sha256) for path, size, mtime_ns, sha256 in rows}
 
-    def accept(self, stream: str, paths: Iterable[str], acceptance: Acceptance) -> None:
-        """Store that an operator accepts that these files are gone."""
+    def accept(self, stream: str, day: date, files: Mapping[str, FixityRecord], acceptance: Acceptance) -> None:
+        """Store that an operator accepts that these files of a day are gone: path -> the version that was last seen."""
+        rows = (
+            (stream, path, str(day), *record.version, record.sha256, str(acceptance)) for path, record in files.items()
+        )
         with self._writing() as db:
             db.executemany(
-                "UPDATE vanished SET accepted = ? WHERE stream = ? AND path = ?",
-                ((str(acceptance), stream, path) for path in paths),
+                "INSERT OR REPLACE INTO vanished (stream, path, day, size, mtime_ns, sha256, since, accepted)"
+                " VALUES (?, ?, ?, ?, ?, ?, unixepoch(), ?)",
+                rows,
             )
 
     def settle(self, stream: str, paths: Iterable[str]) -> None:

@@ -287,8 +287,9 @@ class Verification:
 
     def records_of(self, day: date) -> DayRecords:
         """Read what is recorded of a day; :class:`EvidenceError` where its finalization is damaged."""
+        lost = self.evidence.vanished.lost(self.name, day)
         return DayRecords(
-            finalized=self.finalizations.proved(day),
+            finalized={path: record for path, record in self.finalizations.proved(day).items() if path not in lost},
             released=self.evidence.released(self.name, day),
             vanished=self.evidence.vanished.expected(self.name, day),
             changes=self.evidence.changes.of_stream(self.name),
@@ -344,7 +345,9 @@ class Verification:
         now = min(listings["source"].clock_ns, listings["local"].clock_ns) / 1e9
         is_over = (day_ends + self.archive.pending).timestamp() <= now
         if is_over and result.verdict.is_whole:
+            found = {path for path, _ in proved}  # what somebody has brought back is not lost
             lost = self.evidence.vanished.lost(self.name, result.day)
+            lost = {path: record for path, record in lost.items() if path not in found}
 
             def is_sent() -> bool:
                 sent = self.ledger.sending.since(self.archive.name, self.began_at)

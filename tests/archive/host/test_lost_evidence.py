@@ -74,7 +74,8 @@ def prune(observatory: Observatory, names: Sequence[str]) -> None:
 
 def accept(observatory: Observatory, names: Sequence[str], acceptance: Acceptance) -> None:
     with observatory.records.evidence() as evidence:
-        evidence.vanished.accept(STREAM, names, acceptance)
+        expected = evidence.vanished.expected(STREAM, DAY)
+        evidence.vanished.accept(STREAM, DAY, {name: expected[name] for name in names}, acceptance)
 
 
 def test_files_that_the_source_had_lost_are_expected_after_the_evidence_is_lost(observatory: Observatory) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def observatory(tmp_path: Path) -> Observatory:
 
 def verify(observatory: Observatory, **options: bool) -> Verdict:
     return observatory.verify_and_publish(**options).report.days[0].verdict
+
+
+def accept(observatory: Observatory, names: Sequence[str]) -> None:
+    """Accept that files are lost, as ``aurora accept --lost`` does."""
+    with observatory.records.verification(STREAM, observatory.places()) as verification:
+        found = {file.path: file.last_seen for file in lost_files(verification, DAY)}
+        verification.evidence.vanished.accept(STREAM, DAY, {name: found[name] for name in names}, Acceptance.LOST)
 
 
 def lost(observatory: Observatory) -> list[str]:
@@ -145,16 +153,34 @@ def test_a_file_that_is_pruned_while_a_push_withdraws_its_day_is_expected_until_
     assert not verify(observatory).is_final
 
 
+def test_a_finalized_file_that_is_lost_in_all_places_can_be_given_up(observatory: Observatory) -> None:
+    observatory.fill(6)
+    assert verify(observatory).is_final
+    observatory.place("source", name_of(0)).unlink()
+    observatory.place("source", name_of(1)).unlink()
+    verify(observatory)
+    lose(observatory, name_of(0))
+    observatory.place("gws", name_of(1)).unlink()  # its local copy is sent again
+    assert not verify(observatory).is_final
+    assert lost(observatory) == [name_of(0)]
+    observatory.write("gws", name_of(1), observatory.place("local", name_of(1)).read_bytes(), number=1)
+    accept(observatory, [name_of(0)])
+    assert verify(observatory).is_final
+    finalizations = observatory.records.finalizations(STREAM)
+    assert name_of(0) not in finalizations.proved(DAY)
+    data = yaml.safe_load(finalizations.file(DAY).read_bytes())
+    assert (data["complete"], data["revision"], data["files"], data["lost"]) == (True, 2, 5, 1)
+    assert verify(observatory).is_final, "and stays so"
+
+
 def test_an_accepted_loss_is_named_in_the_manifest_and_completes_the_day(observatory: Observatory) -> None:
     gone = copy_first(observatory, copied=8)
     for name in gone:
         observatory.place("source", name).unlink()
     verify(observatory)
-    with observatory.records.evidence() as evidence:
-        evidence.vanished.accept(STREAM, gone[:1], Acceptance.LOST)
+    accept(observatory, gone[:1])
     assert not verify(observatory).is_final
-    with observatory.records.evidence() as evidence:
-        evidence.vanished.accept(STREAM, gone[1:], Acceptance.LOST)
+    accept(observatory, gone[1:])
     assert verify(observatory).is_final
     finalizations = observatory.records.finalizations(STREAM)
     data = yaml.safe_load(finalizations.file(DAY).read_bytes())
