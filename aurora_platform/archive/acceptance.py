@@ -10,7 +10,6 @@ from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, compare_day
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.verify_days import Verification
-from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.versions import FileVersion
 
 
@@ -61,11 +60,7 @@ def held_changes(verification: Verification, day: date) -> list[HeldChange]:
 
 def is_finalization_lost(verification: Verification, day: date) -> bool:
     """Whether a day was finalized, and its finalization is not on this machine any more."""
-    try:
-        verification.finalizations.require_present(day)
-    except EvidenceError:
-        return True
-    return False
+    return bool(verification.finalizations.why_missing(day))
 
 
 def archived_files(verification: Verification, day: date) -> list[tuple[str, FixityRecord]]:

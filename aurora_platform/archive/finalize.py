@@ -30,7 +30,7 @@ from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.layout import OWN_LIST, FinalizedKey, ManifestLayout
+from aurora_platform.layout import FinalizedKey, ManifestLayout, read_finalized_key
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
@@ -104,7 +104,7 @@ class Finalizations:
         for file in sorted(self.directory.glob(f"*{end}")):
             key = file.name.removesuffix(end)
             with suppress(ValueError):  # not of ours
-                yield _key_of(key)
+                yield read_finalized_key(key)
 
     def manifest(self, day: FinalizedKey, revision: int) -> Path:
         return self.layout.manifest(self.stream, day, revision)
@@ -148,13 +148,14 @@ class Finalizations:
         newest = finalization.revision if finalization is not None else 0
         return [file for number in range(1, newest) if (file := self.manifest(day, number)).is_file()]
 
-    def require_present(self, day: FinalizedKey) -> None:
-        """Raise :class:`EvidenceError` where a finalization was published, and is missing on this machine."""
-        if not self.file(day).exists() and day in self._published:
-            raise EvidenceError(
-                f"the finalization of its day is missing: copy {self.file(day).name} and its manifest back from "
-                f"archive.manifests to {self.directory}"
-            )
+    def why_missing(self, day: FinalizedKey) -> str:
+        """The next step where a finalization was published, and is missing on this machine; else empty."""
+        if self.file(day).exists() or day not in self._published:
+            return ""
+        return (
+            f"the finalization of its day is missing: copy {self.file(day).name} and its manifest back from "
+            f"archive.manifests to {self.directory}"
+        )
 
     def proved(self, day: FinalizedKey) -> dict[str, FixityRecord]:
         """Return the files that were proved in the archive when the day was last complete."""
@@ -295,14 +296,9 @@ def newest_revisions(stream: str, paths: Iterable[str]) -> dict[FinalizedKey, in
     name, found = re.compile(rf"([^/]+)_{re.escape(stream)}_manifest_r([0-9]{{1,9}})\.tsv$"), dict[FinalizedKey, int]()
     for match in filter(None, (name.search(path) for path in paths)):
         with suppress(ValueError):
-            key = _key_of(match[1])
+            key = read_finalized_key(match[1])
             found[key] = max(found.get(key, 0), int(match[2]))
     return found
-
-
-def _key_of(text: str) -> FinalizedKey:
-    """Read the key of a finalization from a file name; :class:`ValueError` where it is none of ours."""
-    return OWN_LIST if text == OWN_LIST else date.fromisoformat(text)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -6,10 +6,9 @@ A table of the evidence. No comparison of a day takes a row back.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date
 
 from aurora_platform.fs.sqlite import Tables
-from aurora_platform.layout import OWN_LIST, FinalizedKey
+from aurora_platform.layout import FinalizedKey, read_finalized_key
 
 # Evidence from before this table knows the days, and not the revisions.
 FINALIZED = """
@@ -30,7 +29,7 @@ class FinalizedKeys(Tables):
         found = dict[FinalizedKey, int]()
         for key, revision in self._db.execute("SELECT key, revision FROM finalized WHERE stream = ?", (stream,)):
             with suppress(ValueError):  # not of ours
-                found[OWN_LIST if key == OWN_LIST else date.fromisoformat(key)] = revision
+                found[read_finalized_key(key)] = revision
         return found
 
     def note(self, stream: str, key: FinalizedKey, revision: int) -> None:

@@ -71,9 +71,7 @@ class ProductProof:
     def __post_init__(self) -> None:
         self.report = CollectionReport(self.name)
         self.clock_ns = time.time_ns()  # products are made, and so stamped, on this machine
-        sending = self.ledger.sending
-        sending.end_killed(self.archive.name, self.finalizations.staging.locks)
-        self.began_at = sending.moment(self.archive.name)
+        self.began_at = self.ledger.sending.begin_listing(self.archive.name, self.finalizations.staging.locks)
         self.stored_as = evidence_name(self.name)
         self.proved = ProvedFiles(self.finalizations)
         self.copy: ArchivedProducts | None = None

@@ -27,7 +27,7 @@ class ProvedFiles:
         if key is None:
             return {}
         if mtime_ns is None:
-            return self._why_missing(key) if self._is_guard else {}
+            return (self._is_guard and self.finalizations.why_missing(key)) or {}
         if self._read_mtimes.get(key) != mtime_ns:
             try:
                 self._proved[key] = self.finalizations.proved(key)
@@ -35,10 +35,3 @@ class ProvedFiles:
                 self._proved[key] = str(error)
             self._read_mtimes[key] = mtime_ns
         return self._proved[key]
-
-    def _why_missing(self, key: FinalizedKey) -> dict[str, FixityRecord] | str:
-        try:
-            self.finalizations.require_present(key)
-        except EvidenceError as error:
-            return str(error)
-        return {}

@@ -76,8 +76,11 @@ class Sending(Tables):
                 (self.moment(archive) + 1, archive, lane),
             )
 
-    def end_killed(self, archive: str, locks: Path) -> None:
-        """End the notes of pushes that were killed: no process, also no rsync, holds the locks of their lane."""
+    def begin_listing(self, archive: str, locks: Path) -> int:
+        """Return the moment before a verification lists its places, for :meth:`since`.
+
+        First ends the notes of pushes that were killed: no process, also no rsync, holds the locks of their lane.
+        """
         rows = self._db.execute("SELECT DISTINCT lane FROM sending WHERE archive = ? AND NOT is_over", (archive,))
         for (lane,) in rows.fetchall():
             with (
@@ -86,6 +89,7 @@ class Sending(Tables):
                 hold_lock(locks, transfer_lock(lane), _NO_WAIT),
             ):
                 self.end(archive, lane)
+        return self.moment(archive)
 
     def moment(self, archive: str) -> int:
         """Return the number of the newest note: what is noted from now on has a higher one. No clock is needed."""

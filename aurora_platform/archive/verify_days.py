@@ -21,7 +21,7 @@ from aurora_platform.archive.compare import (
     Verdict,
     compare_day,
 )
-from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.finalize import Finalization, Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Ledger
@@ -83,9 +83,8 @@ class Verification:
         full
             Read every file again, also those that were read recently.
         """
-        began, sending = time.time(), self.ledger.sending
-        sending.end_killed(self.archive.name, self.finalizations.staging.locks)
-        self.began_at = sending.moment(self.archive.name)
+        began = time.time()
+        self.began_at = self.ledger.sending.begin_listing(self.archive.name, self.finalizations.staging.locks)
         report = VerifyReport()
         self.evidence.clear_verdicts(self.name, days)
         unrecorded = self.evidence.earlier.take_over(self.name, days, self.finalizations, self.stream.day_of)
@@ -321,13 +320,13 @@ class Verification:
                 proved.append((compared.path, by_side["gws"]))
         updates.flush()
         if not report.errors and day not in report.unverified_days:
-            self._finalize(result, listings, proved)
+            finalization = self._finalize(result, listings, proved)
             if result.verdict.is_final:
                 self._settle_vanished(day)
         else:
             finalization = self.finalizations.read(day)
             result.verdict.is_final = finalization is not None and finalization.complete
-        if (finalization := self.finalizations.read(day)) is not None:
+        if finalization is not None:
             self.evidence.finalized.note(self.name, day, finalization.revision)
         return result
 
@@ -338,8 +337,8 @@ class Verification:
 
     def _finalize(
         self, result: DayVerdict, listings: dict[Side, ListingRecord], proved: list[tuple[str, FixityRecord]]
-    ) -> None:
-        """Finalize a day that was listed on all three sides, or withdraw its finalization."""
+    ) -> Finalization | None:
+        """Finalize a day that was listed on all three sides, or withdraw its finalization; returns its finalization."""
         day_ends = datetime(result.day.year, result.day.month, result.day.day, tzinfo=UTC) + timedelta(days=1)
         # By both clocks: a clock that is ahead must not end a day too early.
         now = min(listings["source"].clock_ns, listings["local"].clock_ns) / 1e9
@@ -356,8 +355,9 @@ class Verification:
             result.is_changed = self.finalizations.complete(result.day, proved, lost.items(), is_sent=is_sent)
             finalization = self.finalizations.read(result.day)
             result.verdict.is_final = finalization is not None and finalization.complete
-            return
+            return finalization
         finalization = self.finalizations.read(result.day)
         if finalization is not None and finalization.files and not result.verdict.is_whole:
             why = "; ".join(result.verdict.gaps) or result.verdict.first_reason
             result.is_changed = self.finalizations.withdraw(result.day, why)
+        return finalization

@@ -45,6 +45,7 @@ from aurora_platform.layout.keys import (
     product_key,
     raw_group,
     raw_key,
+    read_finalized_key,
     source_key,
     verify_lock,
 )
@@ -148,6 +149,7 @@ __all__ = [
     "product_key",
     "raw_group",
     "raw_key",
+    "read_finalized_key",
     "side_manifest",
     "source_key",
     "verify_lock",

@@ -79,6 +79,11 @@ def raw_group(stream: str) -> str:
     return f"raw/{stream}"
 
 
+def read_finalized_key(text: str) -> FinalizedKey:
+    """Read what a finalization is about from its name; :class:`ValueError` where the name is none of ours."""
+    return OWN_LIST if text == OWN_LIST else date.fromisoformat(text)
+
+
 def finalization_groups(stream: str) -> tuple[str, str]:
     """The ledger's groups of the manifests and of the finalizations of a stream; copied in this order."""
     return f"{EVIDENCE}/{stream}/manifests", f"{EVIDENCE}/{stream}/words"
