@@ -49,8 +49,9 @@ def accept(
     With --lost: a day is not complete while a file is missing that the source once had. With --apply the files that are
     shown are accepted as lost: the day can become complete, and its manifest names them as lost.
 
-    In place of a stream and a day: core_products, registered or wxcam_products, with --lost. Finalized products that
-    were deleted on purpose are no gap any more; the archive keeps them.
+    In place of a stream and a day: core_products, registered or wxcam_products. With --lost, finalized products that
+    were deleted on purpose are no gap any more; the archive keeps them. Without it, what the archive has counts as
+    finalized where a finalization is lost; no change of a product is held back for another reason.
 
     The day is verified first, at the source, local and in the archive.
 
@@ -61,11 +62,12 @@ def accept(
     """
     site = load_site_or_exit(file)
     require_archive(site)
-    if stream in COLLECTIONS and (day is not None or not is_loss):
-        raise click.UsageError(f"{stream} takes --lost and no --day: no change of a product is held back")
+    if stream in COLLECTIONS and day is not None:
+        raise click.UsageError(f"{stream} is accepted as a whole: leave out --day")
     if stream in COLLECTIONS:
+        products = ProductRepair(site, stream, Connections.of(site))
         try:
-            left = ProductRepair(site, stream, Connections.of(site)).accept_deleted(files, is_applied)
+            left = products.accept_deleted(files, is_applied) if is_loss else products.accept_archived(is_applied)
         except AuroraError as error:
             raise click.ClickException(describe_error(error)) from None
         raise click.exceptions.Exit(1 if left else 0)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import click
 
-from aurora_cli.console import print_line, print_table
+from aurora_cli.console import print_line
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
 from aurora_cli.repair_products import ProductRepair
+from aurora_cli.repair_table import show_steps
 from aurora_cli.verified_day import VerifiedDay, require_day, require_stream
 from aurora_platform.archive.change_guard import guard_of
 from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
@@ -40,14 +41,21 @@ _LOG = logging.getLogger("aurora.repair")
 @click.command()
 @click.argument("stream")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="UTC day of a stream.")
+@click.option("--full", "is_full", is_flag=True, help="Of products: read every file again, which is done for a stream.")
+@click.option(
+    "--emptied", "is_emptied", is_flag=True, help="Of products: all were deleted, and no disk is missing. Restore them."
+)
 @click.option("--apply", "is_applied", is_flag=True, help="Repair. Without it the wrong files are only shown.")
 @click.pass_obj
-def repair(file: Path | None, stream: str, day: datetime | None, is_applied: bool) -> None:
+def repair(
+    file: Path | None, stream: str, day: datetime | None, is_full: bool, is_emptied: bool, is_applied: bool
+) -> None:
     """Repair wrong files of STREAM on one day, in the local copy and in the archive.
 
     In place of a stream and a day: core_products, registered or wxcam_products, without --day. Wrong or missing local
     products are restored from the archive, if that has the finalized version; the earlier local files move to
-    .quarantine in `paths.products`. Products that are wrong or missing in the archive are sent again.
+    .quarantine in `paths.products`. Products that are wrong or missing in the archive are sent again. Files that were
+    read before are read again only with --full, or when `archive.scrub` is over.
 
     Of a stream, reads every file of the day again: at the source, local and in the archive. Then, with --apply:
 
@@ -77,9 +85,13 @@ def repair(file: Path | None, stream: str, day: datetime | None, is_applied: boo
     if stream not in COLLECTIONS and day is None:
         require_stream(site, stream)
         raise click.UsageError("Missing option '--day': a stream is repaired by UTC day")
+    if day is not None and is_emptied:
+        raise click.UsageError("--emptied is for products: every file of a day of a stream is restored without it")
     try:
         if day is None:
-            left = ProductRepair(site, stream, Connections.of(site)).run(is_applied)
+            left = ProductRepair(site, stream, Connections.of(site), is_full=is_full, is_emptied=is_emptied).run(
+                is_applied
+            )
         else:
             left = _Repair(site, stream, require_day(site, stream, day), Connections.of(site)).run(is_applied)
     except AuroraError as error:
@@ -125,16 +137,8 @@ class _Repair(VerifiedDay):
         if not steps:
             print_line(f"nothing is wrong: {outcome.report.days[0].verdict.sentence()}", "green")
             return
-        print_table(
-            f"{self.name} {self.day}: {counted(len(steps), 'wrong file')}" + ("" if is_applied else " (dry run)"),
-            ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
-            [
-                [step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, self._reason(step)]
-                for step in steps
-            ],
-        )
-        if not is_applied and any(step.kind is not RepairKind.NONE for step in steps):
-            print_line(f"next: aurora repair {self.name} --day {self.day} --apply")
+        command = f"aurora repair {self.name} --day {self.day} --apply"
+        show_steps(f"{self.name} {self.day}", steps, is_applied=is_applied, command=command, reason=self._reason)
 
     def _reason(self, step: RepairStep) -> str:
         """The reason of a step, with the commands that it names in full."""
@@ -149,7 +153,7 @@ class _Repair(VerifiedDay):
             local = Layout.of(self.site).raw_root(self.name) / step.path
             os.utime(local, ns=(step.right.mtime_ns, step.right.mtime_ns), follow_symlinks=False)
         if steps:
-            print_line(f"set the mtime of {len(steps)} files to that in the finalization of the day")
+            print_line(f"set the mtime of {counted(len(steps), 'file')} to that in the finalization of the day")
 
     def _send(self, steps: Sequence[RepairStep]) -> None:
         """Send exactly these files again, even if size and mtime are the same in the archive."""

@@ -13,8 +13,15 @@ import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import require_archive
+from aurora_cli.repair_table import show_steps
 from aurora_platform.archive.product_proof import ProductProof
-from aurora_platform.archive.product_repair import MISSING_LOCALLY, accept_deleted, plan_product_repair
+from aurora_platform.archive.product_repair import (
+    MISSING_LOCALLY,
+    accept_deleted,
+    lost_finalizations,
+    plan_product_repair,
+)
+from aurora_platform.archive.product_reports import CollectionReport
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.repair import RepairKind, RepairStep
 from aurora_platform.archive.restore import Restoring, WantedFile
@@ -39,13 +46,17 @@ class ProductRepair:
     site: Site
     name: str
     connections: Connections
+    is_full: bool = False
+    """Whether every file is read again, and not only what is new."""
+    is_emptied: bool = False
+    """Whether the operator vouches that an empty local directory is no missing disk."""
 
     def run(self, is_applied: bool) -> int:
         """Show what is wrong, repair it if ``is_applied``, and return how many files are still wrong."""
         print_line(f"comparing the files of {self.name}, local and in the archive ...", "dim")
-        self._verify()
+        report = self._verify(full=self.is_full)
         steps = self._plan()
-        self._show(steps, is_applied)
+        self._show(steps, report, is_applied)
         curable = [step for step in steps if step.kind is not RepairKind.NONE]
         if not curable or not is_applied:
             return len(steps)
@@ -87,6 +98,29 @@ class ProductRepair:
         print_line(f"accepted {counted(accepted, 'deletion')}; the archive keeps the files")
         return len(gone) - accepted
 
+    def accept_archived(self, is_applied: bool) -> int:
+        """Take what the archive has for what was finalized, where a finalization is lost; returns how many are left."""
+        self._verify()
+        with open_proof(self._records, self.name, self.connections) as proof:
+            lost = lost_finalizations(proof)
+            if not lost:
+                print_line(f"no finalization of {self.name} is lost", "green")
+                return 0
+            for key, files in lost.items():
+                name = proof.finalizations.file(key).name
+                print_line(f"{name} is lost; of its files the archive has {counted(len(files), 'file')}")
+            print_line("Without it no file of it is replaced in the archive.")
+            if not is_applied:
+                target = proof.finalizations.directory
+                print_line(f"next: copy it and its manifest back from archive.manifests to {target}.")
+                print_line(f"If there are no copies: aurora accept {self.name} --apply takes these files as finalized")
+                return len(lost)
+            for key, files in lost.items():
+                proof.finalizations.remake(key, files, "it was lost; its files are those that the archive had then")
+        self._verify()
+        print_line(f"made {counted(len(lost), 'finalization')} of what the archive has", "green")
+        return 0
+
     @cached_property
     def _records(self) -> Records:
         return Records(self.site)
@@ -95,29 +129,36 @@ class ProductRepair:
     def _hosts(self) -> Sequence[ArchiveHost]:
         return self.connections.archive_hosts(require_archive(self.site), _LOG)
 
-    def _verify(self) -> None:
-        report = verify_products(self._records, self.connections, self._hosts, only=[self.name])
-        for side, why in report.collections[0].errors.items():
+    def _verify(self, *, full: bool = False) -> CollectionReport:
+        [report] = verify_products(
+            self._records, self.connections, self._hosts, only=[self.name], full=full, is_emptied=self.is_emptied
+        ).collections
+        for side, why in report.errors.items():
             raise click.ClickException(f"{SIDE_NAMES[side]} cannot be read, so no file can be proved right: {why}")
-        for why in report.collections[0].damaged.values():
+        for why in report.damaged.values():
             print_line(why, "yellow")
+        return report
 
     def _plan(self) -> list[RepairStep]:
         with open_proof(self._records, self.name, self.connections) as proof:
             proof.local_files()
             return list(plan_product_repair(proof))
 
-    def _show(self, steps: Sequence[RepairStep], is_applied: bool) -> None:
+    def _show(self, steps: Sequence[RepairStep], report: CollectionReport, is_applied: bool) -> None:
+        print_line(report.summary(), "dim")
+        if report.only_in_the_archive.total:
+            strays = report.only_in_the_archive
+            print_line(f"{counted(strays.total, 'file')} only in the archive, never finalized: {strays.first[0]} ...")
+        if not self.is_full:
+            read = sum(report.read.values())
+            print_line(
+                f"read now: {counted(read, 'file')}; the others as they were read before. --full reads all again"
+            )
         if not steps:
-            print_line(f"nothing is wrong with {self.name}", "green")
+            print_line(f"nothing is wrong with {self.name}", "yellow" if report.damaged else "green")
             return
-        print_table(
-            f"{self.name}: {counted(len(steps), 'wrong file')}" + ("" if is_applied else " (dry run)"),
-            ["file", "bytes", "problem", "repair" if is_applied else "repair (dry run)", "reason"],
-            [[step.path, str(step.right.size if step.right else 0), step.wrong, step.kind, step.why] for step in steps],
-        )
-        if not is_applied and any(step.kind is not RepairKind.NONE for step in steps):
-            print_line(f"next: aurora repair {self.name} --apply")
+        command = f"aurora repair {self.name}{' --emptied' * self.is_emptied} --apply"
+        show_steps(self.name, steps, is_applied=is_applied, command=command, reason=lambda step: step.why)
 
     def _restore(self, proof: ProductProof, steps: Sequence[RepairStep]) -> None:
         """Fetch these files from the archive, and put those that are right in the place of the local ones."""

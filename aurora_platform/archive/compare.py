@@ -123,7 +123,7 @@ class Verdict:
             return self.gaps[0]
         if self.held:
             return f"held back: {self.first_held}"
-        return f"refused: {self.first_refused}" if self.refused else f"{self.pending} files are pending"
+        return f"refused: {self.first_refused}" if self.refused else f"{counted(self.pending, 'file')} pending"
 
     def add(self, compared: Compared, by_side: Mapping[Side, FixityRecord]) -> None:
         self.files += 1

@@ -30,7 +30,7 @@ from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.layout import FinalizedKey, ManifestLayout, read_finalized_key
+from aurora_platform.layout import COLLECTIONS, FinalizedKey, ManifestLayout, read_finalized_key
 from aurora_platform.text import printable
 
 _MAX_BYTES = 1 << 22
@@ -152,10 +152,16 @@ class Finalizations:
         """The next step where a finalization was published, and is missing on this machine; else empty."""
         if self.file(day).exists() or day not in self._published:
             return ""
+        option = f" --day {day}" if isinstance(day, date) and self.stream not in COLLECTIONS else ""
         return (
-            f"the finalization of its day is missing: copy {self.file(day).name} and its manifest back from "
-            f"archive.manifests to {self.directory}"
+            f"the finalization of its {'day' if isinstance(day, date) else 'list'} is missing: copy "
+            f"{self.file(day).name} and its manifest back from archive.manifests to {self.directory}, or, where there "
+            f"are no copies: aurora accept {self.stream}{option}"
         )
+
+    def missing_keys(self) -> list[FinalizedKey]:
+        """Return what has a finalization that was published and is missing on this machine."""
+        return [key for key in self._published if self.why_missing(key)]
 
     def proved(self, day: FinalizedKey) -> dict[str, FixityRecord]:
         """Return the files that were proved in the archive when the day was last complete."""

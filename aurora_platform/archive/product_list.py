@@ -35,6 +35,8 @@ class OwnList:
         self._is_changed = False
         """Whether a listed file has another version, or is in the list no more."""
         self._wrong = list[str]()
+        self._has_unclear = False
+        """Whether a file of the archive is not proved, and in no finalization that is known."""
 
     @property
     def files(self) -> int:
@@ -43,6 +45,7 @@ class OwnList:
 
     def add(self, compared: Compared, by_side: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> None:
         archived = by_side.get("gws")
+        self._has_unclear |= archived is not None and finalized is None and not compared.is_proved
         if compared.is_proved and archived is not None:
             if compared.right is finalized or archived.version.mtime_ns <= self._rested_ns:
                 self._list(compared.path, archived, finalized)
@@ -68,8 +71,9 @@ class OwnList:
         if self._wrong:
             return self._finalizations.withdraw(OWN_LIST, "; ".join(self._wrong))
         earlier = self._finalizations.read(OWN_LIST)
-        if earlier is None and not self._files:
-            return False
+        is_lost = earlier is None and bool(self._finalizations.why_missing(OWN_LIST))
+        if (is_lost and self._has_unclear) or (earlier is None and not self._files):
+            return False  # such a file may have been finalized: a list without it would let a push replace it
         has_only_grown = earlier is not None and earlier.complete and not self._is_changed
         if earlier is not None and has_only_grown and datetime.fromisoformat(earlier.since) > self._now - _ADD_EVERY:
             return False

@@ -66,6 +66,8 @@ class ProductProof:
     finalizations: Finalizations
     ledger: Ledger
     log: Callable[[str], None] = lambda text: None
+    is_emptied: bool = False
+    """Whether an operator vouches that the local directory may be empty: its files were deleted, no disk is missing."""
     report: CollectionReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,8 +137,11 @@ class ProductProof:
                     waiting = []
                 yield item.day or UNDATED, ScannedEntry(path, item.version)
             self.ledger.offer(self.archive.name, self.name, waiting)
-            if had and not self.wanted and self.name != REGISTERED:
-                raise HostRefusedError(f"{self.local.base} is empty, so its listing is not trusted. Is a disk missing?")
+            if had and not self.wanted and self.name != REGISTERED and not self.is_emptied:
+                raise HostRefusedError(
+                    f"{self.local.base} is empty, so its listing is not trusted. Is a disk missing? If its files were "
+                    f"deleted: aurora repair {self.name} --emptied"
+                )
 
         self.evidence.set_location(self.stored_as, "local", self.local.base)
         try:
@@ -149,7 +154,8 @@ class ProductProof:
 
     def _list_archive(self) -> None:
         """List the archive by the first host that works."""
-        finalized, errors = self._finalized_days, []
+        self._lost = {UNDATED if key == OWN_LIST else key for key in self.finalizations.missing_keys()}
+        finalized, errors = self._finalized_days | self._lost, list[str]()
         if not self.wanted and not finalized:
             return  # its directory may not exist yet
         for place in self.copies:
@@ -173,6 +179,7 @@ class ProductProof:
                     continue
                 path = entry.path.decode()
                 day = self._day_of(path)
+                # Where a finalization is lost, every file of the archive may have been in it.
                 if path in self.wanted or day in finalized:
                     days.add(day)
                     yield day, ScannedEntry(path, entry.version)
@@ -235,6 +242,8 @@ class ProductProof:
                 is_changed = self._finalize(day, verdict, sorted(proved, key=lambda file: file[0]))
             if is_changed:
                 self.report.changed.append(finalized_key(day))
+        if why := self.finalizations.why_missing(finalized_key(day)):
+            self.report.damaged[finalized_key(day)] = why
         finalization = self.finalizations.read(finalized_key(day))
         verdict.is_final = finalization is not None and finalization.complete
         if finalization is not None:
@@ -320,6 +329,8 @@ class ProductProof:
     def _finalize(self, day: date, verdict: Verdict, proved: Sequence[tuple[str, FixityRecord]]) -> bool:
         """Finalize a day that is over and complete, or withdraw its finalization; returns whether that changed it."""
         day_ends = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+        if verdict.strays and self.finalizations.why_missing(day):
+            return False  # they may have been finalized
         if verdict.is_whole:
             is_over = (day_ends + self.archive.pending).timestamp() <= self.clock_ns / 1e9
             return is_over and self.finalizations.complete(day, proved, is_sent=lambda: self.is_sent(day, ()))

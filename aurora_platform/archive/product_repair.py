@@ -7,12 +7,14 @@ product has no other witness than the run that made it: the local file is what t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import date
 
 from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass
 from aurora_platform.archive.fixity_record import FixityRecord
-from aurora_platform.archive.product_proof import ProductProof, finalized_key
+from aurora_platform.archive.product_proof import UNDATED, ProductProof, finalized_key
 from aurora_platform.archive.repair import RepairKind, RepairStep
 from aurora_platform.errors import EvidenceError
+from aurora_platform.layout import FinalizedKey
 
 MISSING_LOCALLY = f"{MatchClass.MISSING} locally"
 _NO_GOOD_COPY = "neither place has the finalized version: inspect the file"
@@ -73,6 +75,16 @@ def _archive_step(
         why = "the last verification found the archive's bytes in both places"
         return RepairStep(compared.path, "different checksum locally", RepairKind.RESTORE, why, local.version, verified)
     return RepairStep(compared.path, wrong, RepairKind.NONE, _UNKNOWN, local.version)
+
+
+def lost_finalizations(proof: ProductProof) -> dict[FinalizedKey, list[tuple[str, FixityRecord]]]:
+    """Return each finalization that is lost on this machine, with the files of it that the archive has, all read."""
+    lost, found = proof.finalizations.missing_keys(), dict[FinalizedKey, list[tuple[str, FixityRecord]]]()
+    for key in lost:
+        files = proof.evidence.files(proof.stored_as, key if isinstance(key, date) else UNDATED)
+        archived = ((path, by_side["gws"]) for path, by_side in files if "gws" in by_side)
+        found[key] = sorted(((path, record) for path, record in archived if record.sha256), key=lambda file: file[0])
+    return found
 
 
 def accept_deleted(proof: ProductProof, paths: Collection[str]) -> int:

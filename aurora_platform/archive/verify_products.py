@@ -44,6 +44,7 @@ def verify_products(
     *,
     full: bool = False,
     only: Sequence[str] | None = None,
+    is_emptied: bool = False,
     log: Callable[[str], None] = lambda text: None,
 ) -> ProductsReport:
     """Verify the products of a site, and copy the finalizations that are new to its archive.
@@ -56,13 +57,15 @@ def verify_products(
         Read every file again, also those that were read recently.
     only
         The collections to verify; None: all.
+    is_emptied
+        Whether an operator vouches that a local directory without files is not a missing disk.
     log
         Gets a line for each collection.
     """
     began = time.monotonic()
     report = ProductsReport()
     for name in collections_of(records) if only is None else only:
-        with open_proof(records, name, connections, log) as proof:
+        with open_proof(records, name, connections, log, is_emptied=is_emptied) as proof:
             found = proof.verify(full=full)
             log(found.summary())
             report.collections.append(found)
@@ -77,7 +80,12 @@ def verify_products(
 
 @contextmanager
 def open_proof(
-    records: Records, name: str, connections: Connections, log: Callable[[str], None] = lambda text: None
+    records: Records,
+    name: str,
+    connections: Connections,
+    log: Callable[[str], None] = lambda text: None,
+    *,
+    is_emptied: bool = False,
 ) -> Iterator[ProductProof]:
     """Open the verification of a collection, under a lock that keeps out other verifications of it."""
     local, copies = product_places(records, name, connections)
@@ -88,7 +96,7 @@ def open_proof(
         records.ledger() as ledger,
     ):
         finalizations = records.finalizations(name)
-        yield ProductProof(name, records.archive, local, copies, evidence, finalizations, ledger, log)
+        yield ProductProof(name, records.archive, local, copies, evidence, finalizations, ledger, log, is_emptied)
 
 
 def _push(records: Records, proof: ProductProof, hosts: Sequence[ArchiveHost]) -> list[PushReport]:

@@ -89,3 +89,45 @@ def test_a_deletion_that_is_accepted_is_no_gap_any_more_and_the_archive_keeps_th
     finalization = site.finalization()
     assert (finalization["files"], finalization["revision"], finalization["complete"]) == (1, 2, True)
     assert (site.archived / "spectra/1.nc").read_bytes() == b"one"
+
+
+def test_products_that_were_all_deleted_come_back_when_the_operator_says_that_no_disk_is_missing(
+    site: ProductSite,
+) -> None:
+    finalized(site)
+    for file in list(site.products.rglob("*.nc")):
+        file.unlink()
+    refused = repair(site, CORE_PRODUCTS)
+    assert (refused.exit_code, "aurora repair core_products --emptied" in refused.output) == (1, True), refused.output
+    dry_run = repair(site, CORE_PRODUCTS, "--emptied")
+    assert "next: aurora repair core_products --emptied --apply" in dry_run.output
+    assert not list(site.products.rglob("*.nc"))
+    done = repair(site, CORE_PRODUCTS, "--emptied", "--apply")
+    assert done.exit_code == 0, done.output
+    assert [(site.products / f"spectra/{n}.nc").read_bytes() for n in (1, 2)] == [b"one", b"two"]
+    assert site.finalization()["complete"] is True
+
+
+def test_files_that_were_read_before_are_read_again_only_when_asked(site: ProductSite) -> None:
+    finalized(site)
+    rot(site.products / "spectra/2.nc")
+    assert repair(site, CORE_PRODUCTS).exit_code == 0
+    assert "1 wrong file (dry run)" in " ".join(repair(site, CORE_PRODUCTS, "--full").output.split())
+
+
+def test_where_a_finalization_is_lost_everywhere_what_the_archive_has_is_taken(site: ProductSite) -> None:
+    finalized(site)
+    site.make("spectra/1.nc", b"one, made again", OLD_NS + 10**9)
+    (site.products / "spectra/2.nc").unlink()
+    site.records.finalizations(CORE_PRODUCTS).file("list").unlink()
+    assert site.push_core().held.total == 1
+    site.prove()
+    dry_run = run(site, "accept", CORE_PRODUCTS)
+    assert "aurora accept core_products --apply" in dry_run.output, dry_run.output
+    assert site.push_core().held.total == 1
+    assert run(site, "accept", CORE_PRODUCTS, "--apply").exit_code == 0
+    assert (site.push_core().files, (site.archived / "spectra/1.nc").read_bytes()) == (1, b"one, made again")
+    [kept] = (site.home / "far/raw.versions").rglob("1.nc")
+    assert kept.read_bytes() == b"one"
+    assert repair(site, CORE_PRODUCTS, "--apply").exit_code == 0
+    assert (site.products / "spectra/2.nc").read_bytes() == b"two"
