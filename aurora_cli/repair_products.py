@@ -155,7 +155,8 @@ class ProductRepair:
                 f"read now: {counted(read, 'file')}; the others as they were read before. --full reads all again"
             )
         if not steps:
-            print_line(f"nothing is wrong with {self.name}", "yellow" if report.damaged else "green")
+            pending = f"; {counted(report.pending, 'file')} pending, not compared yet" if report.pending else ""
+            print_line(f"nothing is wrong with {self.name}{pending}", "yellow" if report.damaged else "green")
             return
         command = f"aurora repair {self.name}{' --emptied' * self.is_emptied} --apply"
         show_steps(self.name, steps, is_applied=is_applied, command=command, reason=lambda step: step.why)

@@ -17,7 +17,7 @@ from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass, Verd
 from aurora_platform.archive.day_records import DayCounts, DayRecord
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.ledger_updates import LedgerUpdates
 from aurora_platform.archive.product_compare import ProductClocks, compare_product
@@ -166,8 +166,15 @@ class ProductProof:
                 errors.append(str(error))
             else:
                 self.copy, self.report.host = place, place.host
+                self._save_listing(place.host, None)
                 return
+        self._save_listing("", "; ".join(errors))
         self._fail("gws", "listed", "; ".join(errors))
+
+    def _save_listing(self, host: str, error: str | None) -> None:
+        """Store when the archive was listed, one record for the collection; ``aurora explain`` reads it."""
+        listing = ListingRecord(time.time(), self.clock_ns, host, 0, error)
+        self.evidence.save_listings(self.stored_as, "gws", {UNDATED: listing})
 
     def _list_copies(self, place: ArchivedProducts, finalized: set[date]) -> None:
         self.report.only_in_the_archive = strays = Count()

@@ -36,6 +36,7 @@ class State(StrEnum):
     HELD_BACK = "held back"
     DIFFERENT = "different"
     UNREADABLE = "unreadable"
+    LOST = "lost"
     RETIRED = "retired"
     PRUNED = "pruned on its host"
     COPIED = "copied"
@@ -280,6 +281,14 @@ def describe(error: Exception) -> str:
 def time_of(seconds: float | None) -> datetime | None:
     """Seconds since epoch as a time, UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def time_of_text(text: str | None) -> datetime | None:
+    """A time of the ledger, ISO 8601; UTC where it names no zone. None where there is none."""
+    if not text:
+        return None
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=time.tzinfo or UTC)
 
 
 def time_of_ns(nanoseconds: int) -> datetime | None:

@@ -40,6 +40,7 @@ from aurora_platform.operations.explain_answer import (
     time_of_ns,
     written,
 )
+from aurora_platform.operations.explain_archive_work import explain_archive_work
 from aurora_platform.operations.explain_day import conclude_day, copies_of_day
 from aurora_platform.operations.explain_day_facts import collect_day
 from aurora_platform.operations.explain_day_next import steps_of_day
@@ -47,7 +48,13 @@ from aurora_platform.operations.explain_period import OUTSIDE, conclude_outside,
 from aurora_platform.operations.explain_product import collect_camera_product
 from aurora_platform.operations.explain_product_answer import conclude_product, copies_of_product
 from aurora_platform.operations.explain_product_next import steps_of_product
-from aurora_platform.operations.explain_question import AssetPartition, day_of_partition, has_partitions, is_hourly
+from aurora_platform.operations.explain_question import (
+    ARCHIVE_WORK,
+    AssetPartition,
+    day_of_partition,
+    has_partitions,
+    is_hourly,
+)
 from aurora_platform.operations.explain_stale import with_staleness
 from aurora_platform.streams.classify import Classifier, Directories
 from aurora_platform.streams.state import read_source_state
@@ -69,6 +76,8 @@ def explain_asset(context: Context, asked: str, question: AssetPartition) -> Ans
             how = "no partition yet; that of now is" if is_hourly(key) else "no partition yet; today's is"
             partition = default_partition(context, key)
     subject = _subject(context, key, parts, partition, how)
+    if key in ARCHIVE_WORK:
+        return explain_archive_work(context, asked, subject)
     if parts.kind in ("raw", "gws_raw", "manifests"):
         answer = _of_day(context, asked, question, parts, subject)
         return _with_path(context.site.paths.manifests, question, answer)

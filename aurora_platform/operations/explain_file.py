@@ -21,7 +21,7 @@ from aurora_platform.operations.explain_answer import (
     written,
 )
 from aurora_platform.operations.explain_facts import FileFacts, camera_of
-from aurora_platform.operations.explain_file_copies import at_source
+from aurora_platform.operations.explain_file_copies import at_source, in_archive
 from aurora_platform.text import counted, printable
 
 _LOCAL_PENDING = timedelta(minutes=10)  # where the site has no archive, and so no archive.local_pending
@@ -102,6 +102,8 @@ def _of_mirror(context: Context, facts: FileFacts) -> Conclusion | None:
     plan = facts.source.plan if facts.source else None
     if plan is None or (facts.local is None and facts.evidence.released is not None):
         return None  # a retired file is not copied again
+    if (held := _held_change(facts)) is not None:  # whether it has settled or not
+        return held
     if plan.refused:
         reason = next(iter(plan.refused))
         command = f"clear the way at {context.layout.raw_root(facts.name)}/{printable(facts.path)}"
@@ -112,8 +114,6 @@ def _of_mirror(context: Context, facts: FileFacts) -> Conclusion | None:
         kept = "; an earlier version is local" if facts.local else ""
         copied = f"copied from {written(settled)} on" if facts.stream.enabled else following.PLANNED_OFFLINE
         return Conclusion(State.UNSETTLED, f"still being written (settle {settle}): {copied}{kept}")
-    if (held := _held_change(facts)) is not None:
-        return held
     if not plan.fetch or facts.held:
         return None
     return _missing_local(context, facts, "on its host and not local" if not facts.local else _differing(facts))
@@ -210,12 +210,15 @@ def _of_places(context: Context, facts: FileFacts) -> Conclusion:
     evidence, local = facts.evidence, facts.local
     is_at_source = at_source(facts)
     if local is None:
-        if evidence.released is not None:
-            at, kept = written(evidence.released_at), "; the archive has it" if "gws" in evidence.by_side else ""
-            return Conclusion(State.RETIRED, f"local copy deleted on {at} by retention{kept}")
-        if is_at_source:
+        is_archived = in_archive(facts)
+        if is_at_source and evidence.released is None:
             return _missing_local(context, facts, "recorded on its host and not local")
-        if "gws" in evidence.by_side or facts.finalized is not None:
+        if is_archived is False and (facts.finalized or evidence.released or evidence.vanished):
+            return _lost(facts, is_at_source)
+        if evidence.released is not None:
+            at, kept = written(evidence.released_at), "; the archive has it" if is_archived else ""
+            return Conclusion(State.RETIRED, f"local copy deleted on {at} by retention{kept}")
+        if is_archived or facts.finalized is not None:
             return Conclusion(
                 State.MISSING_LOCAL,
                 "only the archive has it: neither its host nor this machine, and retention did not delete it here",
@@ -234,6 +237,21 @@ def _of_places(context: Context, facts: FileFacts) -> Conclusion:
         places = "source, local and archive" if is_at_source else "local and archive"
         return _with_exclusions(facts, Conclusion(State.VERIFIED, f"copied and verified: {places} are identical"))
     return _with_exclusions(facts, _not_verified(context, facts))
+
+
+def _lost(facts: FileFacts, is_at_source: bool | None) -> Conclusion:
+    """Where the archive does not have a file that it had, or that its source once had, and it is not local."""
+    name, day = facts.name, facts.day
+    if is_at_source:
+        sentence = "the archive does not have it any more, and retention deleted the local copy; only its host has it"
+        return Conclusion(State.MISSING_IN_ARCHIVE, sentence, True, command=f"aurora repair {name} --day {day}")
+    host = "it is on its host no more" if is_at_source is False else "whether its host has it is unknown (--source)"
+    was = "its day was finalized with it" if facts.finalized is not None else "its source once had it"
+    sentence = f"neither this machine nor the archive has it, and {host}; {was}"
+    command = (
+        f"look for it in archive.versions and in backups; if there is none: aurora accept {name} --day {day} --lost"
+    )
+    return Conclusion(State.LOST, sentence, needs_operator=True, command=command)
 
 
 def _not_verified(context: Context, facts: FileFacts) -> Conclusion:

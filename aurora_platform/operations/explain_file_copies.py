@@ -7,7 +7,7 @@ from datetime import datetime
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import SIDE_NAMES, Side
-from aurora_platform.operations.explain_answer import Context, Copy, time_of, written
+from aurora_platform.operations.explain_answer import Context, Copy, time_of, time_of_text, written
 from aurora_platform.operations.explain_facts import FileFacts, remote_path
 from aurora_platform.text import printable
 
@@ -20,6 +20,22 @@ def at_source(facts: FileFacts) -> bool | None:
         return True
     listing = facts.evidence.listings.get("source")
     return None if listing is None or listing.error is not None else False
+
+
+def in_archive(facts: FileFacts) -> bool | None:
+    """Whether the archive has the file: by the last listing, or by a copy that was made since; None: nobody knows."""
+    if "gws" in facts.evidence.by_side:
+        return True
+    listing, copied = facts.evidence.listings.get("gws"), copied_at(facts)
+    is_listed = listing is not None and listing.error is None
+    if copied is not None and not (is_listed and listing is not None and listing.at >= copied.timestamp()):
+        return True
+    return False if is_listed else None
+
+
+def copied_at(facts: FileFacts) -> datetime | None:
+    """When the ledger recorded that a push copied the file."""
+    return time_of_text(facts.row.copied_at) if facts.row is not None else None
 
 
 def copies_of(context: Context, facts: FileFacts) -> tuple[Copy, ...]:
@@ -98,10 +114,9 @@ def _archive_copy(context: Context, facts: FileFacts) -> Copy:
     archive = context.site.archive
     assert archive is not None
     record, listing, row = facts.evidence.by_side.get("gws"), facts.evidence.listings.get("gws"), facts.row
-    version, note = record.version if record else None, ""
-    is_present = True if record else None if listing is None or listing.error else False
-    if record is None and row is not None and row.copied_at:
-        version, is_present, note = row.version, True, f"copied on {row.copied_at[:19]} UTC, as the ledger recorded it"
+    version, note, is_present = record.version if record else None, "", in_archive(facts)
+    if record is None and row is not None and is_present:
+        version, note = row.version, f"copied on {written(copied_at(facts))}, as the ledger recorded it"
     elif is_present is None:
         note = "never listed"
     elif not is_present:

@@ -36,6 +36,7 @@ from aurora_platform.layout.key_parts import KeyParts
 from aurora_platform.operations.explain_answer import Context, Product, written
 from aurora_platform.operations.explain_next import CORE_PUSH, WXCAM_PUSH
 from aurora_platform.operations.explain_period import begin_of
+from aurora_platform.operations.explain_product_proof import ProductRecords, read_product_records
 from aurora_platform.operations.explain_question import QuestionError
 from aurora_platform.text import counted, printable
 
@@ -70,6 +71,8 @@ class ProductFacts:
     is_directory: bool = False
     """Whether ``path`` is the directory that the product will be in: its name is not chosen yet."""
     row: Row | None = None
+    records: ProductRecords | None = None
+    """What the verifications know of it."""
 
     @property
     def is_made(self) -> bool:
@@ -110,7 +113,7 @@ def collect_camera_product(
     facts = context.attempt(_PRODUCT, collectors[parts.kind], None, files.get(parts.kind, layout.catalog))
     if facts is None:
         facts = ProductFacts("/".join(filter(None, (WXCAM, parts.camera, parts.kind))))
-    _add_ledger_row(context, facts)
+    _add_records(context, facts)
     return facts
 
 
@@ -119,7 +122,7 @@ def collect_file(context: Context, path: str) -> ProductFacts:
     facts = ProductFacts(path)
     facts.version = context.attempt(_PRODUCT, lambda: _version_of(context.site.paths.products / path), None)
     facts.copied_by = _copied_by(context, path)
-    _add_ledger_row(context, facts)
+    _add_records(context, facts)
     return facts
 
 
@@ -136,9 +139,10 @@ def _version_of(path: Path) -> FileVersion | None:
         return None
 
 
-def _add_ledger_row(context: Context, facts: ProductFacts) -> None:
-    """Add what the ledger has recorded of a file that is copied to the archive."""
+def _add_records(context: Context, facts: ProductFacts) -> None:
+    """Add what is recorded of a file that is copied to the archive: in the ledger, and by the verifications."""
     if facts.copied_by is not None:
+        facts.records = read_product_records(context, facts.path)
         context.attempt("ledger", lambda: _read_ledger(context, facts), None, context.layout.ledger)
 
 

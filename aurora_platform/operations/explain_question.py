@@ -14,6 +14,9 @@ from aurora_platform.layout import (
     HEALTH_KEY,
     HOURLY_THUMBNAILS,
     LATEST_VIDEO,
+    PRODUCT_MANIFESTS_KEY,
+    RESTORE_DRILL_KEY,
+    RETENTION_KEY,
     WXCAM,
     WXCAM_PRODUCTS_KEY,
     camera_keys,
@@ -24,8 +27,10 @@ from aurora_platform.layout import (
     source_key,
 )
 
+ARCHIVE_WORK = (PRODUCT_MANIFESTS_KEY, RESTORE_DRILL_KEY, RETENTION_KEY)
+"""The archive's assets without partitions that are not a push."""
 _WITHOUT_PARTITIONS = (
-    *(HEALTH_KEY, ALERTS_KEY, CORE_PRODUCTS_KEY),
+    *(HEALTH_KEY, ALERTS_KEY, CORE_PRODUCTS_KEY, *ARCHIVE_WORK),
     *(product_key(camera, LATEST_VIDEO) for camera in CAMERAS),
 )
 _HOURLY = tuple(product_key(camera, HOURLY_THUMBNAILS) for camera in CAMERAS)
@@ -79,6 +84,7 @@ def asset_keys(site: Site) -> list[str]:
     keys += camera_keys() if WXCAM in site.streams else []
     if site.archive:
         keys += [CORE_PRODUCTS_KEY, *([WXCAM_PRODUCTS_KEY] if WXCAM in site.streams else [])]
+        keys += [PRODUCT_MANIFESTS_KEY, RESTORE_DRILL_KEY, *([RETENTION_KEY] if site.retention.raw else [])]
     return [*keys, HEALTH_KEY, ALERTS_KEY]
 
 

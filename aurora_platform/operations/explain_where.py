@@ -16,9 +16,11 @@ from aurora_platform.config.site import Site
 from aurora_platform.layout import (
     CAMERAS,
     CATALOG_KEY,
+    COLLECTIONS,
     DAILY_PRODUCTS,
     HOURLY_THUMBNAILS,
     LATEST_VIDEO,
+    PRODUCT_MANIFESTS_KEY,
     WXCAM,
     ArchiveLayout,
     Layout,
@@ -189,6 +191,8 @@ def _of_manifests(site: Site, path: str, relative: str) -> Question:
         match = re.match(rf"finalized/{name}/(\d{{4}}-\d{{2}}-\d{{2}})_{name}_", relative)
         if match and site.archive and _is_day(match[1]):
             return AssetPartition(manifests_key(name), match[1], relative)
+    if site.archive and any(relative.startswith(f"finalized/{name}/") for name in COLLECTIONS):
+        return AssetPartition(PRODUCT_MANIFESTS_KEY)
     return Elsewhere(path, "a file of the manifests, which the verifications write (docs/archive.md)")
 
 

@@ -131,3 +131,40 @@ def test_where_a_finalization_is_lost_everywhere_what_the_archive_has_is_taken(s
     assert kept.read_bytes() == b"one"
     assert repair(site, CORE_PRODUCTS, "--apply").exit_code == 0
     assert (site.products / "spectra/2.nc").read_bytes() == b"two"
+
+
+def explain(site: ProductSite, what: str) -> str:
+    return " ".join(run(site, "explain", what).output.split())
+
+
+def test_explain_tells_of_a_deleted_product_who_has_it_and_what_brings_it_back(site: ProductSite) -> None:
+    finalized(site)
+    file = site.products / "spectra/1.nc"
+    assert "MADE: made on" in explain(site, str(file))
+    file.unlink()
+    site.prove()
+    text = explain(site, str(file))
+    assert "MISSING LOCAL: finalized, and not on this machine any more; the archive has the finalized version" in text
+    assert "waits for an operator: aurora repair core_products" in text
+    (site.archived / "spectra/1.nc").unlink()
+    site.prove()
+    text = explain(site, str(file))
+    assert "LOST: finalized, and not on this machine any more; missing in the archive (listed on" in text
+    assert "archive no" in text
+    assert "INCOMPLETE: finalizations by collection: core_products: 0 complete, 1 not" in explain(
+        site, "manifests/products"
+    )
+    site.make("spectra/1.nc", b"one")
+    assert "MISSING IN THE ARCHIVE: finalized, and missing in the archive" in explain(site, str(file))
+
+
+def test_explain_knows_the_scheduled_work_of_the_archive(site: ProductSite) -> None:
+    assert "NOT MADE: there was no drill yet (aurora drill)" in explain(site, "gws/restore_drill")
+    assert "NOT MADE: no product is finalized yet" in explain(site, "manifests/products")
+    finalized(site)
+    list_file = site.records.finalizations(CORE_PRODUCTS).file("list")
+    assert "COMPLETE: finalizations by collection: core_products: 1 complete, 0 not" in explain(site, str(list_file))
+    list_file.write_bytes(b"{")
+    assert "not a finalization" in explain(site, "manifests/products")
+    list_file.unlink()
+    assert "aurora accept core_products" in explain(site, "manifests/products")

@@ -123,3 +123,38 @@ def test_on_a_disk_of_its_own_every_line_of_the_audit_is_ok(observatory: Callabl
         return archive_lines(met)
 
     assert {level for level, _ in with_mounts([tmpfs(met.home / "far", "8m")], audit).values()} == {"ok"}
+
+
+def test_explain_says_that_a_finalized_file_is_lost_and_not_that_the_archive_has_it(
+    observatory: Callable[..., Observatory],
+) -> None:
+    met = observatory(same_disk=True)
+    met.fill(sides=["source", "local"])
+    push(met)
+    assert "nothing is wrong" in aurora(met, "repair", STREAM, "--day", str(DAY))
+    for side in ("source", "local"):
+        met.place(side, NAME).unlink()
+    aurora(met, "repair", STREAM, "--day", str(DAY), code=1)
+    raw = str(met.place("local", NAME))
+    assert "MISSING LOCAL: only the archive has it" in aurora(met, "explain", raw, code=1)
+    met.place("gws", NAME).unlink()
+    aurora(met, "repair", STREAM, "--day", str(DAY), code=1)
+    text = aurora(met, "explain", raw, code=1)
+    assert "LOST: neither this machine nor the archive has it, and it is on its host no more" in text
+    assert f"if there is none: aurora accept {STREAM} --day {DAY} --lost" in text
+    assert "not in the archive when it was listed" in text
+    assert "the ledger recorded" not in text
+
+
+def test_explain_says_that_retention_deleted_what_the_archive_has_lost_since(
+    observatory: Callable[..., Observatory],
+) -> None:
+    met = observatory(same_disk=True)
+    met.fill(sides=["source", "local"])
+    push(met)
+    aurora(met, "repair", STREAM, "--day", str(DAY))
+    aurora(met, "retire", STREAM, "--apply")
+    met.place("gws", NAME).unlink()
+    aurora(met, "repair", STREAM, "--day", str(DAY), code=1)
+    text = aurora(met, "explain", str(met.place("local", NAME)), code=1)
+    assert "the archive does not have it any more, and retention deleted the local copy; only its host has it" in text
