@@ -13,7 +13,7 @@ from aurora_platform.archive.restore_drill import drill, read_history
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.layout import WXCAM_PRODUCTS
+from aurora_platform.layout import WXCAM, WXCAM_PRODUCTS
 from aurora_platform.transport.connections import Connections
 
 _LOG = logging.getLogger("aurora.drill")
@@ -57,4 +57,9 @@ def drill_command(file: Path | None, stream: str | None, day: datetime | None) -
 
 
 def _day_of(site: Site, stream: str, day: datetime) -> date:
-    return day.date() if stream == WXCAM_PRODUCTS else require_day(site, stream, day)
+    if stream == WXCAM_PRODUCTS and WXCAM in site.streams:
+        return day.date()
+    if stream not in site.streams:
+        names = [*site.streams, *([WXCAM_PRODUCTS] if WXCAM in site.streams else [])]
+        raise click.UsageError(f"{stream!r} has no finalized days; choose one of {', '.join(names)}")
+    return require_day(site, stream, day)
