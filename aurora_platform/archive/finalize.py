@@ -213,8 +213,9 @@ class Finalizations:
         lost: Iterable[tuple[str, FixityRecord]] = (),
         *,
         is_sent: Callable[[], bool] = lambda: False,
+        why_not: str = "",
     ) -> bool:
-        """Publish that a day is complete; returns whether that changed anything.
+        """Publish that a day is complete, or with ``why_not`` only its files; returns whether that changed anything.
 
         Parameters
         ----------
@@ -225,24 +226,25 @@ class Finalizations:
         is_sent
             Whether a push has sent some of these files since they were listed, or is sending them; nothing is published
             then. Called under the lock of :meth:`locked`.
+        why_not
+            Why it is not complete, although all these files are vouched for.
         """
         earlier, listed = self.read(day), list(files)
         gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
         # Most days are complete as before: then nothing is written, and no lock is taken.
         sha256 = manifest.sha256_of_files([*listed, *gone])
-        if earlier is not None and earlier.complete and earlier.manifest_sha256 == sha256:
+        if earlier is not None and earlier.complete is not bool(why_not) and earlier.manifest_sha256 == sha256:
             return False
         with self.locked(), self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
             if is_sent():
                 return False
-            self._publish_revision(staged, day, listed, gone, {"complete": True})
+            self._publish_revision(staged, day, listed, gone, _withdrawn(why_not) if why_not else {"complete": True})
         return True
 
     def remake(self, day: FinalizedKey, files: Iterable[tuple[str, FixityRecord]], why: str) -> None:
         """Publish a finalization that is not complete, in the place of a lost one: it only vouches for some files."""
         with self.locked(), self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
-            withdrawn = {"complete": False, "why": why, "withdrawn_at": _now()}
-            self._publish_revision(staged, day, list(files), [], withdrawn)
+            self._publish_revision(staged, day, list(files), [], _withdrawn(why))
 
     def _publish_revision(
         self,
@@ -284,7 +286,7 @@ class Finalizations:
         with self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
             staged.mkdir()
             data = yaml.safe_load(self.file(day).read_bytes())
-            self._publish(staged, day, data | {"complete": False, "why": why, "withdrawn_at": _now()})
+            self._publish(staged, day, data | _withdrawn(why))
         return True
 
     def locked(self) -> AbstractContextManager[None]:
@@ -305,6 +307,10 @@ def newest_revisions(stream: str, paths: Iterable[str]) -> dict[FinalizedKey, in
             key = read_finalized_key(match[1])
             found[key] = max(found.get(key, 0), int(match[2]))
     return found
+
+
+def _withdrawn(why: str) -> dict[str, object]:
+    return {"complete": False, "why": why, "withdrawn_at": _now()}
 
 
 def _in_one_line(error: Exception) -> str:

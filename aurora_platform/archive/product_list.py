@@ -68,14 +68,19 @@ class OwnList:
 
     def publish(self) -> bool:
         """Publish the list, or withdraw it; returns whether that changed anything."""
-        if self._wrong:
-            return self._finalizations.withdraw(OWN_LIST, "; ".join(self._wrong))
+        why_not = "; ".join(self._wrong)
+        is_withdrawn = bool(why_not) and self._finalizations.withdraw(OWN_LIST, why_not)
         earlier = self._finalizations.read(OWN_LIST)
         is_lost = earlier is None and bool(self._finalizations.why_missing(OWN_LIST))
         if (is_lost and self._has_unclear) or (earlier is None and not self._files):
             return False  # such a file may have been finalized: a list without it would let a push replace it
-        has_only_grown = earlier is not None and earlier.complete and not self._is_changed
+        is_as_before = earlier is not None and earlier.complete is not bool(why_not)
+        has_only_grown = is_as_before and not self._is_changed
         if earlier is not None and has_only_grown and datetime.fromisoformat(earlier.since) > self._now - _ADD_EVERY:
-            return False
+            return is_withdrawn
         files = sorted(self._files, key=lambda file: file[0])
-        return self._finalizations.complete(OWN_LIST, files, is_sent=lambda: self._is_sent(path for path, _ in files))
+        # While one file is wrong, the list is not complete; it vouches for all the others, and for new ones.
+        is_published = self._finalizations.complete(
+            OWN_LIST, files, is_sent=lambda: self._is_sent(path for path, _ in files), why_not=why_not
+        )
+        return is_published or is_withdrawn

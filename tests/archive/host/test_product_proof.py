@@ -193,3 +193,31 @@ def test_camera_products_are_finalized_by_day_and_the_others_by_their_list(site:
     assert site.prove(WXCAM_PRODUCTS).finalized_days == 1
     video.unlink()
     assert site.prove(WXCAM_PRODUCTS).gaps_first == ["daily_videos/fish_hdr/20260305.mp4: missing locally"]
+
+
+def age(site: ProductSite) -> None:
+    """Let the last change of the list be two days old."""
+    file = site.records.finalizations(CORE_PRODUCTS).file("list")
+    data = yaml.safe_load(file.read_bytes())
+    times = {key: "2026-01-01T00:00:00+00:00" for key in data if key in ("finalized_at", "withdrawn_at")}
+    file.write_text(yaml.safe_dump(data | times, sort_keys=False))
+
+
+def test_while_one_product_is_wrong_new_ones_are_vouched_for_and_the_list_is_not_complete(site: ProductSite) -> None:
+    finalized(site)
+    rot(site.archived / "spectra/1.nc")
+    site.prove(full=True)
+    site.make("spectra/3.nc", b"three")
+    site.push_core()
+    site.prove()
+    assert (site.finalization()["complete"], site.finalization()["files"]) == (False, 2)
+    age(site)
+    site.prove()
+    word = site.finalization()
+    assert (word["complete"], word["files"], word["revision"]) == (False, 3, 2)
+    assert "spectra/1.nc: different checksum in the archive" in str(word["why"])
+    assert not site.prove().changed, "it is published once"
+    site.make("spectra/3.nc", b"three, again", OLD_NS + 10**9)
+    assert site.push_core().files == 1
+    [kept] = (site.home / "far/raw.versions").rglob("3.nc")
+    assert kept.read_bytes() == b"three"
