@@ -8,7 +8,7 @@ import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
-from aurora_cli.repair_products import ProductRepair
+from aurora_cli.repair_products import ProductRepair, show_archived
 from aurora_cli.verified_day import VerifiedDay, require_day
 from aurora_platform.archive.acceptance import (
     HeldChange,
@@ -22,7 +22,7 @@ from aurora_platform.archive.vanished_files import Acceptance
 from aurora_platform.archive.verify_days import Verification
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.versions import FileVersion
-from aurora_platform.layout import COLLECTIONS
+from aurora_platform.layout import COLLECTIONS, raw_group
 from aurora_platform.text import counted, human_size
 from aurora_platform.transport.connections import Connections
 
@@ -116,17 +116,19 @@ def _accept_changes(verified: VerifiedDay, files: Sequence[str], is_applied: boo
 
 def _accept_archived(records: Verification, day: date, is_applied: bool) -> int:
     """Take what the archive has for what was finalized, where the finalization is lost; returns what is left."""
-    name, files = records.name, archived_files(records, day)
+    name, archive = records.name, records.archive.name
+    rows = records.ledger.rows_of_day(archive, raw_group(name), day)
+    files = archived_files(records.evidence.files(name, day), rows, records.finalizations.archive_root)
     print_line(f"the finalization of {day} is lost. Without it no file of the day is replaced, here or in the archive.")
+    show_archived(files)
     if not is_applied:
-        print_line("next: copy it and its manifest back from archive.manifests.")
         print_line(
-            f"If there are no copies: aurora accept {name} --day {day} --apply takes the {counted(len(files), 'file')} "
-            "that the archive has for what was finalized"
+            f"next, if archive.manifests has no copy: aurora accept {name} --day {day} --apply takes them as finalized"
         )
         return 1
-    records.finalizations.remake(day, files, "it was lost; its files are those that the archive had then")
-    print_line(f"{counted(len(files), 'file')} of the archive count as finalized now; {day} is not complete", "green")
+    why = "it was lost; its files are those that the archive had"
+    records.finalizations.remake(day, files.read, why, files.unread)
+    print_line(f"{counted(files.total, 'file')} count as finalized now; {day} is not complete", "green")
     print_line(f"now: aurora accept {name} --day {day} shows what differs from them at the source")
     return 0
 

@@ -14,6 +14,7 @@ import click
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import require_archive
 from aurora_cli.repair_table import show_steps
+from aurora_platform.archive.acceptance import ArchivedFiles
 from aurora_platform.archive.product_proof import ProductProof
 from aurora_platform.archive.product_repair import (
     MISSING_LOCALLY,
@@ -37,6 +38,13 @@ from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import ArchiveHost
 
 _LOG = logging.getLogger("aurora.repair")
+
+
+def show_archived(files: ArchivedFiles) -> None:
+    """Print how many files a lost finalization may have had."""
+    shown = files.total - files.not_shown
+    more = f"; {counted(files.not_shown, 'more file')} it had once, and does not show now" if files.not_shown else ""
+    print_line(f"the archive has {counted(shown, 'file')} of it{more}")
 
 
 @dataclass(frozen=True)
@@ -107,16 +115,16 @@ class ProductRepair:
                 print_line(f"no finalization of {self.name} is lost", "green")
                 return 0
             for key, files in lost.items():
-                name = proof.finalizations.file(key).name
-                print_line(f"{name} is lost; of its files the archive has {counted(len(files), 'file')}")
-            print_line("Without it no file of it is replaced in the archive.")
+                print_line(f"{proof.finalizations.file(key).name} is lost. Without it none of its files is replaced.")
+                show_archived(files)
             if not is_applied:
-                target = proof.finalizations.directory
-                print_line(f"next: copy it and its manifest back from archive.manifests to {target}.")
-                print_line(f"If there are no copies: aurora accept {self.name} --apply takes these files as finalized")
+                print_line(
+                    f"next, if archive.manifests has no copy: aurora accept {self.name} --apply takes them as finalized"
+                )
                 return len(lost)
             for key, files in lost.items():
-                proof.finalizations.remake(key, files, "it was lost; its files are those that the archive had then")
+                why = "it was lost; its files are those that the archive had"
+                proof.finalizations.remake(key, files.read, why, files.unread)
         self._verify()
         print_line(f"made {counted(len(lost), 'finalization')} of what the archive has", "green")
         return 0

@@ -10,6 +10,7 @@ import click
 
 from aurora_cli.console import print_line
 from aurora_cli.context import require_archive
+from aurora_platform.archive.known_finalizations import prepare_verification
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_finalizations
@@ -55,6 +56,8 @@ class VerifiedDay:
         """
         records = Records(self.site)
         places = places_of(self.site, self.name, self.connections)
+        hosts = self.connections.archive_hosts(require_archive(self.site), _LOG)
+        prepare_verification(records, hosts, self.name, {self.day}, lambda text: print_line(text, "dim"))
         outcome = verify_and_publish(records, self.name, [self.day], places, full=full, publish_now=True)
         if "gws" not in outcome.report.errors:
             with records.ledger() as ledger:

@@ -43,6 +43,10 @@ class HostRefusedError(HostError):
     transient = False
 
 
+class NoSuchRootError(HostRefusedError):
+    """The directory that was to be listed does not exist on the host."""
+
+
 class TransferError(AuroraError):
     """rsync ended early. The data received so far are kept; the next pass resumes."""
 

@@ -334,6 +334,9 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)
+        push_hosts = archive_hosts.of(archive, context.log)
+        prepare = archiving.known_finalizations.prepare_verification
+        prepare(records, push_hosts, name, set(days), context.log.info)
         outcome = archiving.verify_and_publish.verify_and_publish(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, log=context.log.info
         )
@@ -346,7 +349,6 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         pushed = list[PushReport]()
         if "gws" not in report.errors:  # an archive that cannot be listed has no new finalizations
             with records.ledger() as ledger:
-                push_hosts = archive_hosts.of(archive, context.log)
                 pushing = archiving.push_plan.Pushing(site, archive, push_hosts, ledger, context.log.info)
                 pushed = archiving.push_plan.push_finalizations(records, pushing, name, days)
         with records.evidence() as evidence:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
 from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, compare_day
 from aurora_platform.archive.fixity_record import FixityRecord
+from aurora_platform.archive.ledger_rows import Row
 from aurora_platform.archive.verify_days import Verification
 from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,48 @@ def is_finalization_lost(verification: Verification, day: date) -> bool:
     return bool(verification.finalizations.why_missing(day))
 
 
-def archived_files(verification: Verification, day: date) -> list[tuple[str, FixityRecord]]:
-    """Return the files of a day that the archive has, as far as they were read there."""
-    files = verification.evidence.files(verification.name, day)
-    return [(path, by_side["gws"]) for path, by_side in files if "gws" in by_side and by_side["gws"].sha256]
+@dataclass
+class ArchivedFiles:
+    """The files that a lost finalization may have had."""
+
+    read: list[tuple[str, FixityRecord]] = field(default_factory=list)
+    """Those that the archive shows, read there; and those that were once verified there, in that version."""
+    unread: list[tuple[str, FixityRecord]] = field(default_factory=list)
+    """Those of which no checksum is known."""
+    not_shown: int = 0
+    """How many of both the archive does not show now."""
+
+    @property
+    def total(self) -> int:
+        """The number of files."""
+        return len(self.read) + len(self.unread)
+
+
+def archived_files(
+    files: Iterable[tuple[str, Mapping[Side, FixityRecord]]], rows: Iterable[Row], root: str
+) -> ArchivedFiles:
+    """Return the files that the archive has, or had: also those that it does not show now, which may be a mistake.
+
+    Parameters
+    ----------
+    files
+        The files of the day or list in the evidence.
+    rows
+        The rows of its files in the ledger.
+    root
+        Their directory in the archive.
+    """
+    shown = {path: by_side["gws"] for path, by_side in files if "gws" in by_side}
+    verified = {row.remote_path.removeprefix(f"{root}/"): row for row in rows if row.copied_at is not None}
+    found = ArchivedFiles()
+    for path in sorted(shown.keys() | verified.keys()):
+        record, row = shown.get(path), verified.get(path)
+        found.not_shown += record is None
+        if row is not None and (record is None or (record.sha256 is None and record.version.same_as(row.version))):
+            record = FixityRecord(row.version, row.remote_sha256)
+        assert record is not None  # it is in one of the two
+        (found.read if record.sha256 else found.unread).append((path, record))
+    return found
 
 
 def lost_files(verification: Verification, day: date) -> Iterator[LostFile]:

@@ -83,9 +83,6 @@ class ChangeGuard:
         found = _FinalizedFiles()
         for day in sorted(wanted):  # a day at a time: the finalized files of all of them may be many
             try:
-                is_replacing = any(fetched.get(file.path) is not None for file in by_day[day])
-                if is_replacing and (why := self._finalizations.why_missing(day)):
-                    raise EvidenceError(why)
                 found.add(day, by_day[day], self._finalizations.proved(day), fetched.keys(), stored)
             except EvidenceError as error:  # what has no local copy is fetched: it may be new
                 replaced = (file.path for file in by_day[day] if fetched.get(file.path) is not None)

@@ -36,7 +36,7 @@ class StreamGuard:
         self._records = records
         self._stream = stream
         self._finalizations = records.finalizations(stream)
-        self._proved = ProvedFiles(self._finalizations, is_guard=True)
+        self._proved = ProvedFiles(self._finalizations)
 
     @property
     def archive(self) -> str:
@@ -51,14 +51,16 @@ class StreamGuard:
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
         decision, to_check = GuardDecision(), list[tuple[Item, FixityRecord | None]]()
-        items = list(items)
+        items, given_up = list(items), set[Item]()
         days = self._finalized_days(items)
         for item in items:
-            proved = self._proved.of(days.get(item.remote_path, item.day))
-            if isinstance(proved, str):
-                decision.held.append((item, proved))
-            else:
-                to_check.append((item, proved.get(self._path(item))))
+            known = self._proved.of(days.get(item.remote_path, item.day))
+            if known.error:
+                decision.held.append((item, known.error))
+                continue
+            if self._path(item) in known.earlier:
+                given_up.add(item)
+            to_check.append((item, known.proved.get(self._path(item))))
         if to_check:
             try:
                 with self._records.evidence() as evidence:
@@ -70,7 +72,8 @@ class StreamGuard:
                 if why := _why_not(item.version, finalized, by_side, changes.get(self._path(item))):
                     decision.held.append((item, why))
                 else:
-                    (decision.unprotected if finalized is None else decision.vouched).append(item)
+                    is_vouched = finalized is not None or item in given_up
+                    (decision.vouched if is_vouched else decision.unprotected).append(item)
         return decision
 
     def locked(self) -> AbstractContextManager[None]:

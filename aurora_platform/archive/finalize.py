@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 
 from aurora_platform.archive import manifest
+from aurora_platform.archive.finalization import DAMAGE, MAX_BYTES, Finalization, parse_finalization
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
@@ -33,32 +34,11 @@ from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout import COLLECTIONS, FinalizedKey, ManifestLayout, read_finalized_key
 from aurora_platform.text import printable
 
-_MAX_BYTES = 1 << 22
+_DAMAGED_REVISION = 10**9
 _NEXT_STEP = (
-    "Replace it and its manifest with their copies in archive.manifests. If there are none, move both away and verify "
-    "the day again."
+    "Move it away, and verify the day again: that fetches its copy and the manifest back from archive.manifests."
 )
 _REVISION = re.compile(rb"^revision: ([0-9]{1,9})$", re.MULTILINE)
-# The errors of reading a file that another program wrote, or that a disk damaged.
-_DAMAGE = (
-    *(yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),
-    OSError,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finalization:
-    """The finalization of one day, or of a list of its own, as read from its file."""
-
-    complete: bool
-    manifest_sha256: str
-    files: int
-    revision: int
-    lost: int = 0
-    """Files of the source whose loss an operator has accepted; the manifest names them."""
-    why: str = ""
-    since: str = ""
-    """When it was finalized, or withdrawn; ISO 8601, UTC."""
 
 
 class Finalizations:
@@ -113,19 +93,10 @@ class Finalizations:
         """Read the finalization of a day; None without one; :class:`EvidenceError` where it cannot be read."""
         try:
             with self.file(day).open("rb") as file:
-                data = yaml.safe_load(file.read(_MAX_BYTES))
-            return Finalization(
-                complete=bool(data["complete"]),
-                manifest_sha256=str(data["manifest_sha256"]),
-                files=int(data["files"]),
-                revision=int(data["revision"]),
-                lost=int(data.get("lost", 0)),
-                why=str(data.get("why", "")),
-                since=str(data.get("finalized_at" if data["complete"] else "withdrawn_at", "")),
-            )
+                return parse_finalization(file.read(MAX_BYTES))
         except FileNotFoundError:
             return None
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise EvidenceError(f"{self.file(day)}: not a finalization ({_in_one_line(error)}). {_NEXT_STEP}") from None
 
     def files(self, day: FinalizedKey) -> list[Path]:
@@ -149,30 +120,63 @@ class Finalizations:
         return [file for number in range(1, newest) if (file := self.manifest(day, number)).is_file()]
 
     def why_missing(self, day: FinalizedKey) -> str:
-        """The next step where a finalization was published, and is missing on this machine; else empty."""
-        if self.file(day).exists() or day not in self._published:
+        """The next step where a finalization was published, and is missing on this machine or older; else empty."""
+        if day not in self._published or self._revision_here(day) >= max(1, self._published[day]):
             return ""
         option = f" --day {day}" if isinstance(day, date) and self.stream not in COLLECTIONS else ""
         return (
-            f"the finalization of its {'day' if isinstance(day, date) else 'list'} is missing: copy "
-            f"{self.file(day).name} and its manifest back from archive.manifests to {self.directory}, or, where there "
-            f"are no copies: aurora accept {self.stream}{option}"
+            f"the finalization of its {'day' if isinstance(day, date) else 'list'} is missing here, or older than that "
+            f"of the archive. The next verification fetches {self.file(day).name} and its manifest back from "
+            f"archive.manifests; where it cannot: aurora accept {self.stream}{option}"
         )
 
-    def missing_keys(self) -> list[FinalizedKey]:
-        """Return what has a finalization that was published and is missing on this machine."""
-        return [key for key in self._published if self.why_missing(key)]
+    def _revision_here(self, day: FinalizedKey) -> int:
+        """The revision of a finalization on this machine; 0 without one. One that is damaged is reported by others."""
+        try:
+            revision = _REVISION.search(self.file(day).read_bytes())
+        except FileNotFoundError:
+            return 0
+        except OSError:
+            return _DAMAGED_REVISION
+        return int(revision[1]) if revision is not None else _DAMAGED_REVISION
+
+    def missing_keys(self, keys: Collection[FinalizedKey] | None = None) -> list[FinalizedKey]:
+        """Return which of these finalizations, or of all, were published and are missing on this machine, or older."""
+        return [key for key in self._published if (keys is None or key in keys) and self.why_missing(key)]
+
+    def is_older_than_known(self, day: FinalizedKey, revision: int) -> bool:
+        """Whether a newer revision than this one was published."""
+        return revision < self._published.get(day, 0)
+
+    def archived_path(self, file: Path) -> str:
+        """Return the path of a finalization, or of a manifest, in the archive, relative to ``archive.manifests``."""
+        return str(file.relative_to(self.layout.root))
 
     def proved(self, day: FinalizedKey) -> dict[str, FixityRecord]:
-        """Return the files that were proved in the archive when the day was last complete."""
+        """Return the files that were proved in the archive when the day was last complete.
+
+        Raises
+        ------
+        EvidenceError
+            Where the finalization is damaged, or missing on this machine: what it vouches for is unknown.
+        """
+        return {path: record for path, record in self.lines(day).items() if manifest.is_listed(record)}
+
+    def lines(self, day: FinalizedKey) -> dict[str, FixityRecord]:
+        """Return all lines of the newest manifest of a day: also files that are lost, and those of earlier revisions.
+
+        See :meth:`proved` for its errors.
+        """
+        if why := self.why_missing(day):
+            raise EvidenceError(why)
         finalization = self.read(day)
         if finalization is None:
             return {}
         self._require_manifest(day, finalization)
         path = self.manifest(day, finalization.revision)
         try:
-            return {relpath: record for relpath, record in manifest.read(path) if record.error != manifest.LOST}
-        except _DAMAGE as error:
+            return dict(manifest.read(path))
+        except DAMAGE as error:
             raise self._manifest_error(day, finalization, _in_one_line(error)) from None
 
     def _require_manifest(self, day: FinalizedKey, finalization: Finalization) -> None:
@@ -213,6 +217,7 @@ class Finalizations:
         lost: Iterable[tuple[str, FixityRecord]] = (),
         *,
         is_sent: Callable[[], bool] = lambda: False,
+        replaced: Collection[str] = (),
         why_not: str = "",
     ) -> bool:
         """Publish that a day is complete, or with ``why_not`` only its files; returns whether that changed anything.
@@ -226,11 +231,23 @@ class Finalizations:
         is_sent
             Whether a push has sent some of these files since they were listed, or is sending them; nothing is published
             then. Called under the lock of :meth:`locked`.
+        replaced
+            Paths of which the archive was proved to have a newer version. Each other file of the revision before that
+            is not among the files stays in the manifest as :data:`manifest.EARLIER`.
         why_not
             Why it is not complete, although all these files are vouched for.
+
+        Raises
+        ------
+        EvidenceError
+            Where the revision before is damaged or missing: what it vouches for is unknown.
         """
-        earlier, listed = self.read(day), list(files)
+        listed = list(files)
         gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
+        known = {path for path, _ in (*listed, *gone)}.union(replaced)
+        before = ((path, record) for path, record in self.lines(day).items() if path not in known)
+        gone += [(path, replace(record, sha256=None, error=manifest.EARLIER)) for path, record in before]
+        earlier = self.read(day)
         # Most days are complete as before: then nothing is written, and no lock is taken.
         sha256 = manifest.sha256_of_files([*listed, *gone])
         if earlier is not None and earlier.complete is not bool(why_not) and earlier.manifest_sha256 == sha256:
@@ -241,10 +258,27 @@ class Finalizations:
             self._publish_revision(staged, day, listed, gone, _withdrawn(why_not) if why_not else {"complete": True})
         return True
 
-    def remake(self, day: FinalizedKey, files: Iterable[tuple[str, FixityRecord]], why: str) -> None:
-        """Publish a finalization that is not complete, in the place of a lost one: it only vouches for some files."""
+    def remake(
+        self,
+        day: FinalizedKey,
+        files: Iterable[tuple[str, FixityRecord]],
+        why: str,
+        earlier: Iterable[tuple[str, FixityRecord]] = (),
+    ) -> None:
+        """Publish a finalization that is not complete, in the place of a lost one: it only vouches for some files.
+
+        ``earlier``: files that may have been in the lost one, and of which no checksum is known.
+        """
+        unread = [(path, replace(record, sha256=None, error=manifest.EARLIER)) for path, record in earlier]
         with self.locked(), self.staging.claim(f"finalized.{self.stream}.{day}") as staged:
-            self._publish_revision(staged, day, list(files), [], _withdrawn(why))
+            self._publish_revision(staged, day, list(files), unread, _withdrawn(why))
+
+    def put_back(self, day: FinalizedKey, finalization: Path, fetched_manifest: Path, revision: int) -> None:
+        """Publish a finalization and its manifest that were fetched from the archive, unless this one is newer."""
+        with self.locked():
+            if self._revision_here(day) < revision:
+                publish_file(fetched_manifest, self.manifest(day, revision))
+                publish_file(finalization, self.file(day))
 
     def _publish_revision(
         self,
@@ -259,14 +293,14 @@ class Finalizations:
         staged.mkdir()
         count, sha256 = manifest.write(staged / "manifest", [*listed, *gone])
         # Never a name that the archive has already, also where the earlier files are lost here.
-        revision = (earlier.revision if earlier else self._published.get(day, 0)) + 1
+        revision = max(earlier.revision if earlier else 0, self._published.get(day, 0)) + 1
         publish_file(staged / "manifest", self.manifest(day, revision))
         data = {
             "stream": self.stream,
             **({"day": day.isoformat()} if isinstance(day, date) else {}),
             "complete": True,
             "files": count,
-            **({"lost": len(gone)} if gone else {}),
+            **({"lost": lost} if (lost := sum(record.error == manifest.LOST for _, record in gone)) else {}),
             "bytes": sum(record.version.size for _, record in listed),
             "sub_directories": sorted({os.path.dirname(path) for path, _ in listed} - {""}),
             "manifest": self.manifest(day, revision).name,
@@ -297,16 +331,6 @@ class Finalizations:
         path = staged / "finalization"
         path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         publish_file(path, self.file(day))
-
-
-def newest_revisions(stream: str, paths: Iterable[str]) -> dict[FinalizedKey, int]:
-    """Return the newest revision of each finalization of which some paths are manifests; ignores other paths."""
-    name, found = re.compile(rf"([^/]+)_{re.escape(stream)}_manifest_r([0-9]{{1,9}})\.tsv$"), dict[FinalizedKey, int]()
-    for match in filter(None, (name.search(path) for path in paths)):
-        with suppress(ValueError):
-            key = read_finalized_key(match[1])
-            found[key] = max(found.get(key, 0), int(match[2]))
-    return found
 
 
 def _withdrawn(why: str) -> dict[str, object]:

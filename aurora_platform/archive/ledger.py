@@ -117,6 +117,21 @@ class Ledger(Database):
             with self._writing() as db:
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"archive/{archive}", archive))
 
+    def knows_finalizations(self, archive: str, name: str) -> bool:
+        """Whether this ledger has recorded which finalizations of a stream or collection the archive has."""
+        rows = self._db.execute("SELECT 1 FROM meta WHERE key = ?", (f"finalizations/{archive}/{name}",))
+        return rows.fetchone() is not None
+
+    def note_finalizations(self, archive: str, name: str) -> None:
+        """Store that they are recorded."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"finalizations/{archive}/{name}", _now()))
+
+    def record_copied(self, archive: str, group: str, items: Sequence[Item]) -> None:
+        """Record files that the archive has in this version, as a listing shows it."""
+        self.offer(archive, group, items)
+        self.mark_copied(archive, (ScannedEntry(item.remote_path, item.version) for item in items))
+
     def count_unknown(self, archive: str) -> dict[str, int]:
         """Return name -> registered files of other archives than this one, which no push of the site copies."""
         rows = self._db.execute(
@@ -316,6 +331,12 @@ class Ledger(Database):
     def row(self, archive: str, remote_path: str) -> Row | None:
         """Return the row of a file; None without one."""
         return next(iter(self._rows("archive = ? AND remote_path = ?", (archive, remote_path))), None)
+
+    def rows_of_day(self, archive: str, group: str, day: date | None) -> Iterator[Row]:
+        """Yield the rows of a group's files of a day, or of those without one."""
+        if day is None:
+            return self._rows("archive = ? AND file_group = ? AND day IS NULL", (archive, group))
+        return self._rows("archive = ? AND file_group = ? AND day = ?", (archive, group, str(day)))
 
     def copied_paths(self, archive: str, group: str) -> list[str]:
         """Return the remote paths of the files of a group that the archive has."""

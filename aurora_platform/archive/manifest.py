@@ -22,7 +22,8 @@ COLUMNS = {
     "mtime": ("decimal", "Time of the last change, in s since 1970-01-01 00:00 UTC, with nine decimals"),
     "checksum": (
         "text",
-        "SHA-256 in hex; empty where the file was not read; `lost` where an operator accepted its loss",
+        "SHA-256 in hex; empty where the file was not read; `lost` where an operator accepted its loss; `earlier` "
+        "where only an earlier revision lists the file, so the archive may still have it",
     ),
 }
 """Type and meaning of every column."""
@@ -30,11 +31,17 @@ HEADER = "\t".join(COLUMNS) + "\n"
 _BILLION = 1_000_000_000
 LOST = "lost"
 """In the place of a checksum: the source had this version, and an operator accepted that it is lost."""
-_LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|lost|)")
+EARLIER = "earlier"
+"""In the place of a checksum: an earlier revision listed this version, and this one does not. A push that replaces the
+file in the archive keeps what is there."""
+_WORDS = (LOST, EARLIER)
+_LINE = re.compile(r"([^\t\n]+)\t([0-9]{1,19})\t(-?[0-9]{1,12})\.([0-9]{9})\t([0-9a-f]{64}|lost|earlier|)")
 
 
 def write(path: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, str]:
-    """Write a manifest; returns its number of files, without those that are lost, and the SHA-256 of its bytes."""
+    """Write a manifest; returns its number of files, without those that are lost or of an earlier revision, and the
+    SHA-256 of its bytes.
+    """
     sha256, count = hashlib.sha256(HEADER.encode()), 0
     with path.open("wb") as out:
         out.write(HEADER.encode())
@@ -42,14 +49,14 @@ def write(path: Path, files: Iterable[tuple[str, FixityRecord]]) -> tuple[int, s
             line = line_of(relpath, record)
             sha256.update(line)
             out.write(line)
-            count += record.error != LOST
+            count += is_listed(record)
     return count, sha256.hexdigest()
 
 
 def line_of(relpath: str, record: FixityRecord) -> bytes:
     """Return the line of a file."""
     size, mtime_ns = record.version
-    checksum = LOST if record.error == LOST else record.sha256 or ""
+    checksum = record.error if record.error in _WORDS else record.sha256 or ""
     return f"{relpath}\t{size}\t{_seconds(mtime_ns)}\t{checksum}\n".encode()
 
 
@@ -62,7 +69,7 @@ def sha256_of_files(files: Iterable[tuple[str, FixityRecord]]) -> str:
 
 
 def read(path: Path) -> Iterator[tuple[str, FixityRecord]]:
-    """Read a manifest, line by line; a lost file has the error :data:`LOST`.
+    """Read a manifest, line by line; a lost file has the error :data:`LOST`, one of before :data:`EARLIER`.
 
     Raises
     ------
@@ -86,8 +93,13 @@ def parse_line(line: str) -> tuple[str, FixityRecord]:
         raise ValueError("not four columns: relpath, size, mtime, checksum")
     relpath = safe_relative(match[1].encode())
     version = FileVersion(int(match[2]), int(match[3]) * _BILLION + int(match[4]))
-    is_lost = match[5] == LOST
-    return relpath, FixityRecord(version, None if is_lost else match[5] or None, LOST if is_lost else None)
+    word = match[5] if match[5] in _WORDS else None
+    return relpath, FixityRecord(version, None if word else match[5] or None, word)
+
+
+def is_listed(record: FixityRecord) -> bool:
+    """Whether a line of a manifest is of a file that the archive had, and not of one that is lost or of before."""
+    return record.error not in _WORDS
 
 
 def sha256_of(path: Path) -> str:

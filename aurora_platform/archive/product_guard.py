@@ -14,7 +14,7 @@ from datetime import date
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.product_list import RESTED
-from aurora_platform.archive.proved_files import ProvedFiles
+from aurora_platform.archive.proved_files import ProvedFiles, Vouched
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import GuardDecision
 from aurora_platform.errors import EvidenceError
@@ -29,7 +29,7 @@ class ProductGuard:
 
     def __init__(self, records: Records, collections: Sequence[str]) -> None:
         self._records = records
-        self._proved = {name: ProvedFiles(records.finalizations(name), is_guard=True) for name in collections}
+        self._proved = {name: ProvedFiles(records.finalizations(name)) for name in collections}
 
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
@@ -37,12 +37,12 @@ class ProductGuard:
         unchanged, unclear = list[tuple[Item, str, str, FixityRecord]](), list[tuple[Item, str, str, str]]()
         for item in items:
             is_vouched = False
-            for name, _, path, proved in self._proofs_of(item):
+            for name, _, path, known in self._proofs_of(item):
+                record = known.proved.get(path)
                 # What a damaged finalization vouches for is unknown: the earlier version of each file is kept.
-                record = None if isinstance(proved, str) else proved.get(path)
-                is_vouched |= record is not None or isinstance(proved, str)
-                if isinstance(proved, str):
-                    unclear.append((item, name, path, proved))
+                is_vouched |= record is not None or path in known.earlier or bool(known.error)
+                if known.error:
+                    unclear.append((item, name, path, known.error))
                 elif record is not None and record.version.same_as(item.version):
                     unchanged.append((item, name, path, record))
             (decision.vouched if is_vouched else decision.unprotected).append(item)
@@ -67,12 +67,12 @@ class ProductGuard:
         """Return collection -> what of it vouches for some of these files; nothing that is damaged."""
         found = dict[str, set[FinalizedKey]]()
         for item in items:
-            for name, key, path, proved in self._proofs_of(item):
-                if not isinstance(proved, str) and path in proved:
+            for name, key, path, known in self._proofs_of(item):
+                if path in known.proved or path in known.earlier:
                     found.setdefault(name, set()).add(key)
         return found
 
-    def _proofs_of(self, item: Item) -> Iterator[tuple[str, FinalizedKey, str, dict[str, FixityRecord] | str]]:
+    def _proofs_of(self, item: Item) -> Iterator[tuple[str, FinalizedKey, str, Vouched]]:
         """Yield each collection that may have a file: its name, what finalizes it, its path, the finalized files."""
         key = item.day or OWN_LIST
         for name, proved_files in self._proved.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from aurora_platform.archive.compare import EXPECT_ALL_NS, Compared, MatchClass, class_of
 from aurora_platform.archive.finalize import Finalizations
@@ -25,18 +26,36 @@ _ADD_EVERY = timedelta(days=1)
 class OwnList:
     """Collects the next revision of an own list from the comparison of its files."""
 
-    def __init__(self, finalizations: Finalizations, clock_ns: int, is_sent: Callable[[Iterable[str]], bool]) -> None:
-        """``is_sent`` tells whether a push has sent some of these files since the places were listed."""
+    def __init__(
+        self,
+        finalizations: Finalizations,
+        clock_ns: int,
+        is_sent: Callable[[Iterable[str]], bool],
+        is_kept: Callable[[str, int, datetime], bool],
+    ) -> None:
+        """Begin with the list as it is.
+
+        Parameters
+        ----------
+        clock_ns
+            The time, ns since epoch.
+        is_sent
+            Whether a push has sent some files since the places were listed.
+        is_kept
+            Whether a push has replaced a file in the archive since a time, and kept the earlier version: path, its size
+            in bytes, time.
+        """
         self._finalizations = finalizations
         self._is_sent = is_sent
+        self._is_kept_since = is_kept
         self._now = datetime.fromtimestamp(clock_ns / 1e9, UTC)
         self._rested_ns = clock_ns - as_ns(RESTED)
         self._files = list[tuple[str, FixityRecord]]()
         self._is_changed = False
         """Whether a listed file has another version, or is in the list no more."""
         self._wrong = list[str]()
-        self._has_unclear = False
-        """Whether a file of the archive is not proved, and in no finalization that is known."""
+        self._replaced = set[str]()
+        """Paths of which the archive has a newer version than the finalized one, which it keeps."""
 
     @property
     def files(self) -> int:
@@ -44,43 +63,64 @@ class OwnList:
         return len(self._files)
 
     def add(self, compared: Compared, by_side: Mapping[Side, FixityRecord], finalized: FixityRecord | None) -> None:
-        archived = by_side.get("gws")
-        self._has_unclear |= archived is not None and finalized is None and not compared.is_proved
+        path, archived = compared.path, by_side.get("gws")
         if compared.is_proved and archived is not None:
             if compared.right is finalized or archived.version.mtime_ns <= self._rested_ns:
-                self._list(compared.path, archived, finalized)
-                return
-        elif finalized is not None:
-            in_archive = class_of(finalized, archived, EXPECT_ALL_NS)
-            if in_archive in (MatchClass.IDENTICAL, MatchClass.PENDING):
-                self._list(compared.path, finalized, finalized)
-                return
-            if compared.right is finalized:
-                self._list(compared.path, finalized, finalized)
-                if len(self._wrong) < MOST_NAMED:
-                    self._wrong.append(f"{printable(compared.path)}: {in_archive} in the archive")
-                return
+                self._list(path, archived, finalized)
+            else:
+                self._drop_replaced(path, finalized)
+            return
+        if finalized is None:
+            return
+        in_archive = class_of(finalized, archived, EXPECT_ALL_NS)
+        is_there = in_archive in (MatchClass.IDENTICAL, MatchClass.PENDING)
+        is_newer_local = compared.right is not finalized
+        if not is_there and is_newer_local and self._is_kept(path, finalized):
+            self._drop_replaced(path, finalized)
+            return
+        # A listing that does not show the finalized version is no proof that it is gone: it stays in the list.
+        self._list(path, finalized, finalized)
+        if not is_there and len(self._wrong) < MOST_NAMED:
+            waits = ", and its new version is not there yet" if is_newer_local else ""
+            self._wrong.append(f"{printable(path)}: {in_archive} in the archive{waits}")
+
+    def _drop_replaced(self, path: str, finalized: FixityRecord | None) -> None:
+        """Leave a file out whose finalized version was replaced, and is kept."""
+        self._replaced.add(path)
         self._is_changed |= finalized is not None
 
     def _list(self, path: str, record: FixityRecord, finalized: FixityRecord | None) -> None:
         self._files.append((path, record))
         self._is_changed |= finalized is not None and finalized.sha256 != record.sha256
 
+    def _is_kept(self, path: str, finalized: FixityRecord) -> bool:
+        """Whether a push has replaced the finalized version since the list was written, and kept it."""
+        since = self._since
+        return since is not None and self._is_kept_since(path, finalized.version.size, since)
+
+    @cached_property
+    def _since(self) -> datetime | None:
+        earlier = self._finalizations.read(OWN_LIST)
+        return earlier.since_utc if earlier is not None else None
+
     def publish(self) -> bool:
         """Publish the list, or withdraw it; returns whether that changed anything."""
         why_not = "; ".join(self._wrong)
         is_withdrawn = bool(why_not) and self._finalizations.withdraw(OWN_LIST, why_not)
         earlier = self._finalizations.read(OWN_LIST)
-        is_lost = earlier is None and bool(self._finalizations.why_missing(OWN_LIST))
-        if (is_lost and self._has_unclear) or (earlier is None and not self._files):
-            return False  # such a file may have been finalized: a list without it would let a push replace it
+        if earlier is None and not self._files:
+            return False
         is_as_before = earlier is not None and earlier.complete is not bool(why_not)
         has_only_grown = is_as_before and not self._is_changed
-        if earlier is not None and has_only_grown and datetime.fromisoformat(earlier.since) > self._now - _ADD_EVERY:
+        if earlier is not None and has_only_grown and earlier.is_younger(_ADD_EVERY, self._now):
             return is_withdrawn
         files = sorted(self._files, key=lambda file: file[0])
         # While one file is wrong, the list is not complete; it vouches for all the others, and for new ones.
         is_published = self._finalizations.complete(
-            OWN_LIST, files, is_sent=lambda: self._is_sent(path for path, _ in files), why_not=why_not
+            OWN_LIST,
+            files,
+            is_sent=lambda: self._is_sent(path for path, _ in files),
+            replaced=self._replaced,
+            why_not=why_not,
         )
         return is_published or is_withdrawn

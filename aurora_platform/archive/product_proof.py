@@ -78,10 +78,15 @@ class ProductProof:
         self.proved = ProvedFiles(self.finalizations)
         self.copy: ArchivedProducts | None = None
 
-    def verify(self, *, full: bool = False) -> CollectionReport:
-        """Verify the collection; with ``full`` read every file again, also those that were read recently."""
+    def verify(self, *, full: bool = False, why_not_known: str = "") -> CollectionReport:
+        """Verify the collection; with ``full`` read every file again, also those that were read recently.
+
+        ``why_not_known``: why nobody knows which finalizations the archive has; then nothing is proved.
+        """
         began = time.time()
         self._list_local()
+        if not self.report.errors and why_not_known:
+            self._fail("gws", "listed", why_not_known)
         if not self.report.errors:
             self._list_archive()
         if self.report.errors:
@@ -115,10 +120,9 @@ class ProductProof:
     def _finalized_days(self) -> set[date]:
         return {key for key in self.finalizations.all_keys() if isinstance(key, date)}
 
-    def _listed(self) -> dict[str, FixityRecord]:
+    def _listed(self) -> Mapping[str, FixityRecord]:
         """Return the files of the own list; none where it is damaged, which the comparison reports."""
-        proved = self.proved.of(OWN_LIST)
-        return {} if isinstance(proved, str) else proved
+        return self.proved.of(OWN_LIST).proved
 
     def _list_local(self) -> None:
         """List and queue the local files."""
@@ -228,7 +232,8 @@ class ProductProof:
 
     def _verify_day(self, day: date) -> Verdict:
         """Compare a day, or the files without one; update the ledger; finalize what is complete."""
-        verdict, own_list = Verdict(), OwnList(self.finalizations, self.clock_ns, partial(self.is_sent, OWN_LIST))
+        verdict = Verdict()
+        own_list = OwnList(self.finalizations, self.clock_ns, partial(self.is_sent, OWN_LIST), self._is_kept)
         proved = list[tuple[str, FixityRecord]]()
         root = self._remote_root
         updates = LedgerUpdates(self.ledger, self.archive.name, self.name, day, self.local.base, root)
@@ -249,8 +254,6 @@ class ProductProof:
                 is_changed = self._finalize(day, verdict, sorted(proved, key=lambda file: file[0]))
             if is_changed:
                 self.report.changed.append(finalized_key(day))
-        if why := self.finalizations.why_missing(finalized_key(day)):
-            self.report.damaged[finalized_key(day)] = why
         finalization = self.finalizations.read(finalized_key(day))
         verdict.is_final = finalization is not None and finalization.complete
         if finalization is not None:
@@ -265,9 +268,10 @@ class ProductProof:
         EvidenceError
             Where its finalization is damaged.
         """
-        proved = self.proved.of(finalized_key(day))
-        if isinstance(proved, str):
-            raise EvidenceError(proved)
+        vouched = self.proved.of(finalized_key(day))
+        if vouched.error:
+            raise EvidenceError(vouched.error)
+        proved = vouched.proved
         clocks = ProductClocks(self.clock_ns - as_ns(self.archive.pending), self._queued.get(day, ()))
         on_no_side = dict(proved)
         for path, by_side in self.evidence.files(self.stored_as, day):
@@ -333,11 +337,12 @@ class ProductProof:
             return (self.name, key) in sent.days
         return not sent.paths.isdisjoint(map(self.remote_path, paths))
 
+    def _is_kept(self, path: str, size: int, since: datetime) -> bool:
+        return self.ledger.replaced.is_kept(self.archive.name, self.remote_path(path), size, since)
+
     def _finalize(self, day: date, verdict: Verdict, proved: Sequence[tuple[str, FixityRecord]]) -> bool:
         """Finalize a day that is over and complete, or withdraw its finalization; returns whether that changed it."""
         day_ends = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-        if verdict.strays and self.finalizations.why_missing(day):
-            return False  # they may have been finalized
         if verdict.is_whole:
             is_over = (day_ends + self.archive.pending).timestamp() <= self.clock_ns / 1e9
             return is_over and self.finalizations.complete(day, proved, is_sent=lambda: self.is_sent(day, ()))

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import date
 
+from aurora_platform.archive.acceptance import ArchivedFiles, archived_files
 from aurora_platform.archive.compare import PROBLEMS, Compared, MatchClass
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.product_proof import UNDATED, ProductProof, finalized_key
 from aurora_platform.archive.repair import RepairKind, RepairStep
 from aurora_platform.errors import EvidenceError
 from aurora_platform.layout import FinalizedKey
+from aurora_platform.text import counted
 
 MISSING_LOCALLY = f"{MatchClass.MISSING} locally"
 _NO_GOOD_COPY = "neither place has the finalized version: inspect the file"
@@ -77,13 +79,14 @@ def _archive_step(
     return RepairStep(compared.path, wrong, RepairKind.NONE, _UNKNOWN, local.version)
 
 
-def lost_finalizations(proof: ProductProof) -> dict[FinalizedKey, list[tuple[str, FixityRecord]]]:
-    """Return each finalization that is lost on this machine, with the files of it that the archive has, all read."""
-    lost, found = proof.finalizations.missing_keys(), dict[FinalizedKey, list[tuple[str, FixityRecord]]]()
-    for key in lost:
-        files = proof.evidence.files(proof.stored_as, key if isinstance(key, date) else UNDATED)
-        archived = ((path, by_side["gws"]) for path, by_side in files if "gws" in by_side)
-        found[key] = sorted(((path, record) for path, record in archived if record.sha256), key=lambda file: file[0])
+def lost_finalizations(proof: ProductProof) -> dict[FinalizedKey, ArchivedFiles]:
+    """Return each finalization that is lost on this machine, with the files that it may have had."""
+    found = dict[FinalizedKey, ArchivedFiles]()
+    for key in proof.finalizations.missing_keys():
+        day = key if isinstance(key, date) else None
+        files = proof.evidence.files(proof.stored_as, day or UNDATED)
+        rows = proof.ledger.rows_of_day(proof.archive.name, proof.name, day)
+        found[key] = archived_files(files, rows, proof.finalizations.archive_root.rstrip("/"))
     return found
 
 
@@ -92,21 +95,19 @@ def accept_deleted(proof: ProductProof, paths: Collection[str]) -> int:
 
     Where another file of a finalization is wrong in the archive, it is not changed: that is to be repaired first.
 
-    Raises
-    ------
-    EvidenceError
-        Where a finalization with such files is damaged.
     """
     accepted = 0
     for day in proof.days:
         key = finalized_key(day)
-        proved = proof.finalizations.proved(key)
+        proved = proof.proved.of(key).proved  # of one that is damaged nothing; the verification reports it
         gone = proved.keys() & set(paths)
         if not gone:
             continue
         others = (compared for compared, _, finalized in proof.compare(day) if finalized and compared.path not in gone)
         if all(compared.is_proved for compared in others):
             kept = sorted((path, proved[path]) for path in proved.keys() - gone)
-            if proof.finalizations.complete(key, kept, is_sent=lambda: proof.is_sent(key, proved)):  # noqa: B023
+            # Whether the day is complete without them, the next verification finds out.
+            why = f"{counted(len(gone), 'deleted file')} accepted; all are compared again"
+            if proof.finalizations.complete(key, kept, is_sent=lambda: proof.is_sent(key, proved), why_not=why):  # noqa: B023
                 accepted += len(gone)
     return accepted

@@ -1,37 +1,57 @@
-"""The finalized files of a stream or of a collection of products, read once for each version of a finalization."""
+"""The files of the finalizations of a stream or of a collection, read once for each version of a finalization."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aurora_platform.archive import manifest
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.layout import FinalizedKey
 
 
-class ProvedFiles:
-    """Reads the files that finalizations prove, and remembers them while their finalization stays the same."""
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What a finalization vouches for."""
 
-    def __init__(self, finalizations: Finalizations, *, is_guard: bool = False) -> None:
-        """``is_guard``: a finalization that the archive has, and this machine has lost, counts as a read error."""
+    proved: Mapping[str, FixityRecord] = field(default_factory=dict)
+    """Its files, by path."""
+    earlier: frozenset[str] = frozenset()
+    """Paths that earlier revisions listed, or that were given up: the archive may have such a file."""
+    error: str = ""
+    """Why the finalization cannot be read: then it may vouch for any file."""
+
+
+_NOTHING = Vouched()
+
+
+class ProvedFiles:
+    """Reads what finalizations vouch for, and remembers it while their finalization stays the same."""
+
+    def __init__(self, finalizations: Finalizations) -> None:
         self.finalizations = finalizations
-        self._is_guard = is_guard
-        self._proved: dict[FinalizedKey, dict[str, FixityRecord] | str] = {}
+        self._vouched: dict[FinalizedKey, Vouched] = {}
         self._read_mtimes: dict[FinalizedKey, int] = {}
 
-    def of(self, key: FinalizedKey | None) -> dict[str, FixityRecord] | str:
-        """Return the finalized files by path, or the read error; reads again when the file has changed."""
-        try:
-            mtime_ns = None if key is None else self.finalizations.file(key).lstat().st_mtime_ns
-        except OSError:
-            mtime_ns = None
+    def of(self, key: FinalizedKey | None) -> Vouched:
+        """Return what a finalization vouches for; reads it again when its file has changed."""
         if key is None:
-            return {}
-        if mtime_ns is None:
-            return (self._is_guard and self.finalizations.why_missing(key)) or {}
+            return _NOTHING
+        try:
+            mtime_ns = self.finalizations.file(key).lstat().st_mtime_ns
+        except OSError:
+            mtime_ns = 0
         if self._read_mtimes.get(key) != mtime_ns:
-            try:
-                self._proved[key] = self.finalizations.proved(key)
-            except EvidenceError as error:
-                self._proved[key] = str(error)
+            self._vouched[key] = self._read(key)
             self._read_mtimes[key] = mtime_ns
-        return self._proved[key]
+        return self._vouched[key]
+
+    def _read(self, key: FinalizedKey) -> Vouched:
+        try:
+            lines = self.finalizations.lines(key)
+        except EvidenceError as error:
+            return Vouched(error=str(error))
+        proved = {path: record for path, record in lines.items() if manifest.is_listed(record)}
+        return Vouched(proved, frozenset(lines.keys() - proved.keys()))

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.known_finalizations import learn_finalizations
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.product_guard import ProductGuard
 from aurora_platform.archive.replace_vouched import list_entries
@@ -71,7 +72,7 @@ class Pushing:
         guard = StreamGuard(Records(self.site), stream)
         outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw_days, stream, guard)
         request = TransferRequest(lane, outgoing, offers, set(days), refused=refused, guard=guard, withdraw=withdraw)
-        return self._push(request)
+        return self._push(request, [stream])
 
     def _withdraw_days(self, stream: str, guard: StreamGuard, items: Sequence[Item]) -> None:
         """Withdraw the finalizations of raw files that get new versions; see :meth:`_withdraw`."""
@@ -124,7 +125,8 @@ class Pushing:
                 refused=counts.refused,
                 left_out=counts.left_out,
                 empty_directories=counts.empty_directories,
-            )
+            ),
+            [WXCAM_PRODUCTS],
         )
 
     def core_products(self) -> PushReport:
@@ -152,7 +154,8 @@ class Pushing:
                 refused=counts.refused,
                 left_out=counts.left_out,
                 empty_directories=counts.empty_directories,
-            )
+            ),
+            [CORE_PRODUCTS, REGISTERED],
         )
 
     def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
@@ -170,7 +173,7 @@ class Pushing:
         guard = StreamGuard(Records(self.site), stream)
         outgoing, withdraw = self.site.paths.raw / OUTGOING, partial(self._withdraw_days, stream, guard)
         request = TransferRequest(lane, outgoing, {raw_group(stream): items}, only=only, guard=guard, withdraw=withdraw)
-        return self._push(request)
+        return self._push(request, [stream])
 
     def exact_products(self, collection: str, lane: str, items: Sequence[Item]) -> PushReport:
         """Push exactly these files of a collection, whatever the ledger says of them."""
@@ -179,7 +182,9 @@ class Pushing:
         self.ledger.offer(self.archive.name, collection, items)
         self.ledger.requeue(self.archive.name, only)
         products = camera.products if collection == WXCAM_PRODUCTS else self.site.paths.products
-        guard = ProductGuard(Records(self.site), [collection])
+        # The path of a registered file may be that of a core product.
+        names = [CORE_PRODUCTS, REGISTERED] if collection != WXCAM_PRODUCTS else [WXCAM_PRODUCTS]
+        guard = ProductGuard(Records(self.site), names)
         request = TransferRequest(
             lane,
             products / OUTGOING,
@@ -190,9 +195,19 @@ class Pushing:
             guard=guard,
             withdraw=partial(self._withdraw_products, guard),
         )
-        return self._push(request)
+        return self._push(request, names)
 
-    def _push(self, request: TransferRequest) -> PushReport:
+    def _is_open(self, group: str, items: Sequence[Item]) -> bool:
+        """Whether a push of these files has anything to send."""
+        is_new = next(self.ledger.open_items(self.archive.name, group, items), None) is not None
+        return is_new or bool(self.ledger.to_send(self.archive.name, group))
+
+    def _push(self, request: TransferRequest, names: Sequence[str] = ()) -> PushReport:
+        """Push; ``names`` are the streams or collections whose finalizations must be known before."""
+        unknown = [name for name in names if not self.ledger.knows_finalizations(self.archive.name, name)]
+        if unknown and any(self._is_open(group, items) for group, items in request.offers.items()):
+            for name in unknown:
+                learn_finalizations(Records(self.site), self.ledger, self.hosts, name, self.log)
         return push(
             request,
             archive=self.archive,

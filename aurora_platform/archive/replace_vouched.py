@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from aurora_platform.archive.ledger import Item, Ledger
-from aurora_platform.archive.replacement_log import EarlierVersion
+from aurora_platform.archive.replacement_log import UNKNOWN, EarlierVersion
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import HostError
@@ -67,19 +67,20 @@ class ReplacingTransfers:
             if path not in blocked and (self.is_requested or not _has_version(before.get(path), item))
         ]
         messages = [f'{_NOT_A_FILE}: "{path}"' for path in sorted(blocked)]
-        earlier = [path for path in paths if path in before]
-        if not earlier:
-            return _with_messages(send(paths, None) if paths else TransferResult(0, 0), messages)
+        if not paths:
+            return _with_messages(TransferResult(0, 0), messages)
         # A new directory per attempt: in the same one, a second attempt would overwrite kept versions with sent ones.
+        # Also for files that the listing does not show: it may be wrong.
         keep_in = f"{ArchiveLayout.of(self.archive).versions}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}_{self.lane}"
-        self.log(f"{len(earlier)} of them replace finalized files; the earlier versions are kept in {keep_in}")
+        if earlier := [path for path in paths if path in before]:
+            self.log(f"{len(earlier)} of them replace finalized files; the earlier versions are kept in {keep_in}")
         if self.withdraw is not None:
-            self.withdraw([files[path][1] for path in earlier])
-        groups = {files[path][0] for path in earlier}
+            self.withdraw([files[path][1] for path in paths])
+        groups = {files[path][0] for path in paths}
         for group in groups:
             versions = [
-                EarlierVersion(files[path][1].remote_path, path, before[path].version.size)
-                for path in earlier
+                EarlierVersion(files[path][1].remote_path, path, _size(before.get(path)))
+                for path in paths
                 if files[path][0] == group
             ]
             self.ledger.replaced.begin(self.archive.name, group, keep_in, versions)
@@ -97,11 +98,11 @@ class ReplacingTransfers:
                 parent = PurePosixPath(keep_in).parent.parent
                 directory = PurePosixPath(keep_in).relative_to(parent)
                 kept = list_entries(host, str(parent), [f"{directory}/{file.kept_path}" for file in files])
-                complete = []
+                complete = dict[str, int]()
                 for file in files:
                     found = kept.get(f"{directory}/{file.kept_path}")
-                    if found is not None and found.version.size == file.size:
-                        complete.append(file.remote_path)
+                    if found is not None and file.size in (found.version.size, UNKNOWN):
+                        complete[file.remote_path] = found.version.size
                         self.replaced.add(file.remote_path)
                     elif found is not None:
                         self.notes.append(f"{keep_in}/{file.kept_path} is not a complete copy, so nothing was replaced")
@@ -113,6 +114,10 @@ class ReplacingTransfers:
 
 def _with_messages(result: TransferResult, messages: Sequence[str]) -> TransferResult:
     return replace(result, messages=[*messages, *result.messages])
+
+
+def _size(listed: ScannedEntry[str] | None) -> int:
+    return listed.version.size if listed is not None else UNKNOWN
 
 
 def _has_version(listed: ScannedEntry[str] | None, item: Item) -> bool:

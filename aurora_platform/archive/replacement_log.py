@@ -7,7 +7,7 @@ it is settled: after a listing of the archive shows that the earlier version is 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -51,6 +51,10 @@ class Replaced:
     at: str
 
 
+UNKNOWN = -1
+"""The size of a version that no listing has shown before the transfer."""
+
+
 @dataclass(frozen=True, slots=True)
 class EarlierVersion:
     """A version that will be replaced: its path, its path below the directory that keeps it, and its size in bytes."""
@@ -85,17 +89,17 @@ class Replacements(Tables):
             found.setdefault(kept_in, []).append(EarlierVersion(*rest))
         return found
 
-    def settle(self, archive: str, kept_in: str, kept: Collection[str], *, is_reported: bool) -> None:
-        """Settle the rows of a directory: ``kept`` are the remote paths whose earlier version it keeps completely.
+    def settle(self, archive: str, kept_in: str, kept: Mapping[str, int], *, is_reported: bool) -> None:
+        """Settle the rows of a directory: ``kept`` is remote path -> size of each earlier version that it keeps.
 
         Of the other paths nothing was replaced, and their rows are deleted. Without ``is_reported`` an operator
         requested the replacement: then :meth:`since` does not return it.
         """
         with self._writing() as db:
             db.executemany(
-                "UPDATE replaced SET is_settled = 1, is_reported = ?"
+                "UPDATE replaced SET is_settled = 1, is_reported = ?, size = ?"
                 " WHERE archive = ? AND kept_in = ? AND remote_path = ?",
-                ((is_reported, archive, kept_in, path) for path in kept),
+                ((is_reported, size, archive, kept_in, path) for path, size in kept.items()),
             )
             db.execute("DELETE FROM replaced WHERE archive = ? AND kept_in = ? AND NOT is_settled", (archive, kept_in))
 
@@ -107,6 +111,14 @@ class Replacements(Tables):
             (archive, group),
         ).fetchone()
         return KeptVersions(count, size)
+
+    def is_kept(self, archive: str, remote_path: str, size: int, since: datetime) -> bool:
+        """Whether a version of this size (bytes) was replaced since a time, and is kept."""
+        row = self._db.execute(
+            "SELECT 1 FROM replaced WHERE archive = ? AND remote_path = ? AND size = ? AND at >= ? AND is_settled",
+            (archive, remote_path, size, since.astimezone(UTC).isoformat(timespec="milliseconds")),
+        )
+        return row.fetchone() is not None
 
     def since(self, archive: str, group: str, time: datetime) -> list[Replaced]:
         """Return the files of a group that were replaced since a time, newest first."""

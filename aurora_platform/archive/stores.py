@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
-from aurora_platform.archive.finalize import Finalizations, newest_revisions
+from aurora_platform.archive.finalization import newest_revisions
+from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.manifest_store import Publication

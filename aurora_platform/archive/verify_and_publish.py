@@ -7,13 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 
 from aurora_platform.archive.day_manifests import DayManifests
 from aurora_platform.archive.fixity import Evidence
+from aurora_platform.archive.known_finalizations import learn_finalizations
 from aurora_platform.archive.moved_aside import MovedAside
 from aurora_platform.archive.pass_counts import write_pass_counts
 from aurora_platform.archive.prune_plan import staleness, summarize
 from aurora_platform.archive.reports import StreamSummary, VerifyOutcome
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.stream_content import Published, content_of
-from aurora_platform.archive.verify_days import Place
+from aurora_platform.archive.verify_days import Place, Verification
+from aurora_platform.errors import ArchiveError
 from aurora_platform.layout import Side
 
 
@@ -48,6 +50,7 @@ def verify_and_publish(
         Publish however young ``latest/`` is.
     """
     with records.verification(name, places, log, accept_loss=accept_loss) as verification:
+        _learn(records, verification, log)
         report, evidence = verification.verify_days(days, full=full), verification.evidence
         manifests = DayManifests(records.layout.finalizations, records.staging, name, evidence)
         uncompared = [day.day for day in report.days if day.error]
@@ -63,6 +66,16 @@ def verify_and_publish(
     if aside is not None:
         log(aside.summary())
     return VerifyOutcome(report, summary, is_published, aside.summary() if aside is not None else "")
+
+
+def _learn(records: Records, verification: Verification, log: Callable[[str], None]) -> None:
+    """Learn which finalizations the archive has; where that cannot be, no day is finalized."""
+    sources = [place.source for place in verification.places["gws"]]
+    try:
+        learn_finalizations(records, verification.ledger, sources, verification.name, log)
+    except ArchiveError as error:
+        verification.why_not_known = str(error)
+        log(str(error))
 
 
 def publish(

@@ -21,7 +21,8 @@ from aurora_platform.archive.compare import (
     Verdict,
     compare_day,
 )
-from aurora_platform.archive.finalize import Finalization, Finalizations
+from aurora_platform.archive.finalization import Finalization
+from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Ledger
@@ -70,6 +71,8 @@ class Verification:
         self.ledger = ledger
         self.log = log
         self.accept_loss = accept_loss
+        self.why_not_known = ""
+        """Why nobody knows which finalizations the archive has; then no day is finalized."""
         self.began_at = 0
         """The moment of the ledger's notes of pushes (`Sending.moment`) before the places were listed."""
 
@@ -286,7 +289,11 @@ class Verification:
 
     def records_of(self, day: date) -> DayRecords:
         """Read what is recorded of a day; :class:`EvidenceError` where its finalization is damaged."""
-        lost = self.evidence.vanished.lost(self.name, day)
+        lost = {
+            path
+            for path, record in self.evidence.vanished.lost(self.name, day).items()
+            if not self._is_archived(path, record)
+        }
         return DayRecords(
             finalized={path: record for path, record in self.finalizations.proved(day).items() if path not in lost},
             released=self.evidence.released(self.name, day),
@@ -294,6 +301,11 @@ class Verification:
             changes=self.evidence.changes.of_stream(self.name),
             is_source_read=self.stream.verify.source == "checksum",
         )
+
+    def _is_archived(self, path: str, record: FixityRecord) -> bool:
+        """Whether the archive shows a version after all that was accepted as lost: then it is not lost."""
+        archived = self.evidence.records_of(self.name, path).get("gws")
+        return archived is not None and archived.version.same_as(record.version)
 
     def _find_unchanged(self, days: Sequence[date], report: VerifyReport) -> Mapping[date, Verdict]:
         """Find the days whose last comparison still holds."""
@@ -343,7 +355,7 @@ class Verification:
         # By both clocks: a clock that is ahead must not end a day too early.
         now = min(listings["source"].clock_ns, listings["local"].clock_ns) / 1e9
         is_over = (day_ends + self.archive.pending).timestamp() <= now
-        if is_over and result.verdict.is_whole:
+        if is_over and result.verdict.is_whole and not self.why_not_known:
             found = {path for path, _ in proved}  # what somebody has brought back is not lost
             lost = self.evidence.vanished.lost(self.name, result.day)
             lost = {path: record for path, record in lost.items() if path not in found}

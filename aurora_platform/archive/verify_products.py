@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from aurora_platform.archive.finalize import Finalizations
+from aurora_platform.archive.known_finalizations import prepare_verification
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.product_places import product_places
 from aurora_platform.archive.product_proof import ProductProof
@@ -65,8 +66,9 @@ def verify_products(
     began = time.monotonic()
     report = ProductsReport()
     for name in collections_of(records) if only is None else only:
+        why_not_known = prepare_verification(records, hosts, name, None, log)
         with open_proof(records, name, connections, log, is_emptied=is_emptied) as proof:
-            found = proof.verify(full=full)
+            found = proof.verify(full=full, why_not_known=why_not_known)
             log(found.summary())
             report.collections.append(found)
             if "gws" not in found.errors:

@@ -11,8 +11,8 @@ from pathlib import Path
 from aurora_platform import cameras
 from aurora_platform.archive.change_rule import Decision
 from aurora_platform.archive.compare import Bounds, Clocks, Compared, DayRecords, Verdict, compare_day
+from aurora_platform.archive.finalization import Finalization
 from aurora_platform.archive.finalization_guard import StreamGuard
-from aurora_platform.archive.finalize import Finalization
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.ledger import Item, Row
 from aurora_platform.archive.prune_plan import is_candidate, why_none

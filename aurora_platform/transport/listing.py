@@ -17,7 +17,7 @@ from fnmatch import translate
 from itertools import islice
 from typing import NamedTuple
 
-from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.errors import HostError, HostRefusedError, NoSuchRootError
 from aurora_platform.fs.versions import DIRECTORY, FILE, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.name_store import NameStore, Reading, Record
@@ -188,7 +188,7 @@ def _require_readable(root: str, is_listed: bool) -> None:
         if is_listed:
             os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
     except (FileNotFoundError, NotADirectoryError):
-        raise HostRefusedError(
+        raise NoSuchRootError(
             f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
         ) from None
     except OSError as error:

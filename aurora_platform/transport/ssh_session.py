@@ -26,7 +26,7 @@ from paramiko import (
 from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey, NoneAuth
 
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.errors import HostError, HostRefusedError, NoSuchRootError
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.known_hosts import AcceptNew, HostKeyError, name_of, require_comparable_keys
@@ -116,7 +116,7 @@ class SshSession:
             yield from split_records(self._blocks(channel, deadline, stderr))
             status = self._status(channel)
         if status == NO_SUCH_ROOT:
-            raise HostRefusedError(
+            raise NoSuchRootError(
                 f"{self.host.address}: {root} does not exist there. Is the path in the site file right?"
             )
         if status == UNREADABLE_ROOT:

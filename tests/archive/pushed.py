@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aurora_platform.archive import backlog
+from aurora_platform.archive.known_finalizations import prepare_verification
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive
@@ -44,6 +45,10 @@ class PushedSite(Observatory):
         hosts = [change(host) for host in self.archive_hosts()]
         with self.records.ledger() as ledger:
             return Pushing(self.site, self.archive_settings, hosts, ledger).raw(STREAM, [DAY])
+
+    def prepare_verification(self) -> None:
+        """What a verification does first: learn which finalizations the archive has, and fetch back what is missing."""
+        assert not prepare_verification(self.records, self.archive_hosts(), STREAM, None, lambda text: None)
 
     def finalize(self) -> list[str]:
         """Push and finalize a day of six files; returns their names."""

@@ -57,17 +57,100 @@ def test_a_lost_finalization_holds_back_what_would_replace_a_file_of_its_day(tmp
         assert "changed later than its stream allows" in next(iter(site.mirror().days[0].refused))
 
 
-def test_a_day_whose_finalization_is_lost_is_finalized_again_where_all_places_agree(tmp_path: Path) -> None:
+def lose_finalizations(site: MirroredSite | ProductSite, name: str, *, also_archived: bool) -> None:
+    """Lose the finalizations of a stream or collection on this machine, and in the archive."""
+    shutil.rmtree(site.records.finalizations(name).directory)
+    if also_archived:
+        shutil.rmtree(site.home / f"far/manifests/finalized/{name}", ignore_errors=True)
+
+
+def test_a_lost_finalization_is_fetched_back_from_the_archive(tmp_path: Path) -> None:
     site = mirrored_site(tmp_path, OLD)
     site.finalize_days(6)
     archived = copy_finalizations(site)
-    before = (archived / f"{DAY}_{STREAM}_manifest_r1.tsv").read_bytes()
-    shutil.rmtree(site.site.paths.manifests / "finalized")
+    before = {file.name: file.read_bytes() for file in archived.iterdir()}
+    lose_finalizations(site, STREAM, also_archived=False)
+    site.prepare_verification()
+    local = site.records.finalizations(STREAM).directory
+    assert {file.name: file.read_bytes() for file in local.iterdir()} == before
     assert site.verify_and_publish(full=True).report.days[0].verdict.is_final
+
+
+def test_a_finalization_that_is_lost_everywhere_is_not_made_anew_without_its_files(tmp_path: Path) -> None:
+    site = mirrored_site(tmp_path, OLD)
+    site.finalize_days(6)
+    copy_finalizations(site)
+    lose_finalizations(site, STREAM, also_archived=True)
+    for side in ("source", "local", "gws"):
+        site.place(side, name_of(0)).unlink()
+    for _ in range(2):
+        site.prepare_verification()
+        [day] = site.verify_and_publish(full=True).report.days
+        assert (day.verdict.is_final, "is missing here" in str(day.error)) == (False, True)
+    assert not list(site.records.finalizations(STREAM).all_keys())
+
+
+@pytest.mark.parametrize("kind", ["damaged local file", "change at the source"])
+def test_a_new_machine_learns_from_the_archive_what_is_finalized_before_it_replaces_a_file(
+    tmp_path: Path, kind: str
+) -> None:
+    site = mirrored_site(tmp_path, OLD)
+    good = site.finalize_days(6)
+    copy_finalizations(site)
+    shutil.rmtree(site.site.paths.state)
+    shutil.rmtree(site.site.paths.manifests)
+    if kind == "damaged local file":
+        site.place("source", name_of(0)).unlink()
+        site.write("local", name_of(0), NEW, number=1000)
+    else:
+        site.change([name_of(0)])
+        site.mirror()
+    assert "is missing here" in site.push().held.first[0]
+    site.prepare_verification()
+    site.verify_and_publish()
+    site.push()
+    assert set(good.values()) <= readable_bytes(site)
+    assert site.place("gws", name_of(0)).read_bytes() == good[name_of(0)]
+
+
+def test_a_new_machine_learns_the_lists_of_the_products(tmp_path: Path) -> None:
+    site = finalized(ProductSite(tmp_path))
+    shutil.rmtree(site.site.paths.state)
+    shutil.rmtree(site.site.paths.manifests)
+    site.make("spectra/1.nc", NEW, OLD_NS + 10**9)
+    site.push_core()
+    [kept] = (tmp_path / "far/raw.versions").rglob("1.nc")
+    assert kept.read_bytes() == b"one"
+    site.prove()
+    assert site.finalization()["revision"] == 2
+
+
+def test_an_older_backup_of_a_finalization_counts_as_missing_and_replaces_no_manifest(tmp_path: Path) -> None:
+    site = mirrored_site(tmp_path, OPEN)
+    site.finalize_days(6)
+    copy_finalizations(site)
+    local = site.records.finalizations(STREAM).directory
+    backup = {file: file.read_bytes() for file in local.iterdir()}
+    site.write("source", name_of(50), b"late")
+    site.mirror()
+    site.push()
+    site.verify_and_publish()
+    archived = copy_finalizations(site)
+    second = (archived / f"{DAY}_{STREAM}_manifest_r2.tsv").read_bytes()
+    for file in local.iterdir():
+        file.unlink()
+    for file, content in backup.items():
+        file.write_bytes(content)
+    site.write("source", name_of(51), b"later")
+    site.mirror()
+    assert site.push().held.total == 1
+    site.prepare_verification()
+    site.push()
+    assert site.verify_and_publish().report.days[0].verdict.is_final
     copy_finalizations(site)
     word = yaml.safe_load((archived / f"{DAY}_{STREAM}_finalized.yaml").read_bytes())
-    assert (word["complete"], word["revision"]) == (True, 2)
-    assert (archived / f"{DAY}_{STREAM}_manifest_r1.tsv").read_bytes() == before
+    assert (word["revision"], word["files"]) == (3, 8)
+    assert (archived / f"{DAY}_{STREAM}_manifest_r2.tsv").read_bytes() == second
 
 
 def test_every_revision_of_a_manifest_is_in_the_archive(tmp_path: Path) -> None:
@@ -131,20 +214,25 @@ def test_without_evidence_a_damaged_file_of_a_stream_that_is_dated_by_mtime_is_n
     assert set(good.values()) <= readable_bytes(site)
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"{"), Path.unlink], ids=["damaged", "lost"])
+@pytest.mark.parametrize("damage", ["damaged", "lost", "lost everywhere"])
 def test_a_damaged_or_lost_list_of_products_holds_back_what_would_replace_a_finalized_product(
-    tmp_path: Path, damage
+    tmp_path: Path, damage: str
 ) -> None:
     site = finalized(ProductSite(tmp_path))
-    damage(site.records.finalizations("core_products").file("list"))
+    if damage == "damaged":
+        site.records.finalizations("core_products").file("list").write_bytes(b"{")
+    else:
+        lose_finalizations(site, "core_products", also_archived=damage == "lost everywhere")
     site.make("spectra/1.nc", NEW, OLD_NS + 10**9)
     site.make("spectra/3.nc", b"three")
-    for sent in (1, 0):  # also after a verification
-        report = site.push_core()
-        assert (report.files, report.held.total) == (sent, 1)
-        assert (site.archived / "spectra/1.nc").read_bytes() == b"one"
-        assert site.finalization()["complete"]
-        assert site.prove().damaged
+    report = site.push_core()
+    assert (report.files, report.held.total) == (1, 1)
+    is_back = damage == "lost"
+    assert bool(site.prove().damaged) is not is_back
+    report = site.push_core()
+    assert (report.files, report.held.total) == ((1, 0) if is_back else (0, 1))
+    file = next((tmp_path / "far/raw.versions").rglob("1.nc")) if is_back else site.archived / "spectra/1.nc"
+    assert file.read_bytes() == b"one"
 
 
 def test_a_damaged_list_of_products_does_not_hold_back_a_product_that_changes_all_day(tmp_path: Path) -> None:
