@@ -43,7 +43,11 @@ _LOG = logging.getLogger("aurora.repair")
 def show_archived(files: ArchivedFiles) -> None:
     """Print how many files a lost finalization may have had."""
     shown = files.total - files.not_shown
-    more = f"; {counted(files.not_shown, 'more file')} it had once, and does not show now" if files.not_shown else ""
+    more = (
+        f"; {counted(files.not_shown, 'more file')} may have been in it, and it does not show now"
+        if files.not_shown
+        else ""
+    )
     print_line(f"the archive has {counted(shown, 'file')} of it{more}")
 
 

@@ -97,12 +97,13 @@ def archived_files(
         Their directory in the archive.
     """
     shown = {path: by_side["gws"] for path, by_side in files if "gws" in by_side}
-    verified = {row.remote_path.removeprefix(f"{root}/"): row for row in rows if row.copied_at is not None}
+    known = {row.remote_path.removeprefix(f"{root}/"): row for row in rows}
     found = ArchivedFiles()
-    for path in sorted(shown.keys() | verified.keys()):
-        record, row = shown.get(path), verified.get(path)
+    for path in sorted(shown.keys() | known.keys()):
+        record, row = shown.get(path), known.get(path)
         found.not_shown += record is None
         if row is not None and (record is None or (record.sha256 is None and record.version.same_as(row.version))):
+            # A row of a newer version, which was not copied yet, has no checksum: the path alone is vouched for.
             record = FixityRecord(row.version, row.remote_sha256)
         assert record is not None  # it is in one of the two
         (found.read if record.sha256 else found.unread).append((path, record))
