@@ -20,6 +20,7 @@ from aurora_platform.archive.acceptance import (
 )
 from aurora_platform.archive.vanished_files import Acceptance
 from aurora_platform.archive.verify_days import Verification
+from aurora_platform.config.types import format_duration
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import COLLECTIONS, raw_group
@@ -32,10 +33,17 @@ from aurora_platform.transport.connections import Connections
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="UTC day of a stream.")
 @click.option("--lost", "is_loss", is_flag=True, help="Accept that files are lost, in place of changes.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Accept only this file (may be given repeatedly).")
+@click.option("--emptied", "is_emptied", is_flag=True, help="Of products: all were deleted, and no disk is missing.")
 @click.option("--apply", "is_applied", is_flag=True, help="Accept. Without it the files are only shown.")
 @click.pass_obj
 def accept(
-    file: Path | None, stream: str, day: datetime | None, is_loss: bool, files: tuple[str, ...], is_applied: bool
+    file: Path | None,
+    stream: str,
+    day: datetime | None,
+    is_loss: bool,
+    files: tuple[str, ...],
+    is_emptied: bool,
+    is_applied: bool,
 ) -> None:
     """Accept changes or losses of finished days, which Aurora does not accept by itself.
 
@@ -65,7 +73,7 @@ def accept(
     if stream in COLLECTIONS and day is not None:
         raise click.UsageError(f"{stream} is accepted as a whole: leave out --day")
     if stream in COLLECTIONS:
-        products = ProductRepair(site, stream, Connections.of(site))
+        products = ProductRepair(site, stream, Connections.of(site), is_emptied=is_emptied)
         try:
             left = products.accept_deleted(files, is_applied) if is_loss else products.accept_archived(is_applied)
         except AuroraError as error:
@@ -105,12 +113,18 @@ def _accept_changes(verified: VerifiedDay, files: Sequence[str], is_applied: boo
                 print_line(f"next: compare both versions, then aurora accept {name} --day {day} --apply")
         elif takeable:
             records.evidence.changes.accept(name, [change.decision for change in takeable])
-            print_line(f"accepted {counted(len(takeable), 'change')}. The next pass copies them; now: ", "green")
-            print_line(f"  aurora sync {name} --day {day}")
+            print_line(f"accepted {counted(len(takeable), 'change')}. The next pass copies them; now:", "green")
+            settle = format_duration(records.stream.settle)
+            print_line(f"  aurora sync {name} --day {day} (a file that has changed within {settle} waits)")
         for change in chosen:
             if not change.can_be_taken:
                 path = change.decision.change.path
-                print_line(f"{path}: only its bytes differ, so no pass copies it; `touch` it on the host", "yellow")
+                print_line(
+                    f"{path}: only its bytes differ, not size and mtime, so no pass copies it. Compare it.", "yellow"
+                )
+                print_line(
+                    "  If the host is wrong, put the file right there; if it is right, `touch` it there.", "yellow"
+                )
         return len(held) - (len(takeable) if is_applied else 0)
 
 
@@ -129,7 +143,8 @@ def _accept_archived(records: Verification, day: date, is_applied: bool) -> int:
     why = "it was lost; its files are those that the archive had"
     records.finalizations.remake(day, files.read, why, files.unread)
     print_line(f"{counted(files.total, 'file')} count as finalized now; {day} is not complete", "green")
-    print_line(f"now: aurora accept {name} --day {day} shows what differs from them at the source")
+    print_line(f"now: aurora accept {name} --day {day} shows what differs from them at the source; with --lost, what")
+    print_line("no place has any more")
     return 0
 
 

@@ -20,7 +20,7 @@ _LOG = logging.getLogger("aurora.drill")
 
 
 @click.command(name="drill")
-@click.argument("stream", required=False)
+@click.argument("stream", required=False, metavar="[STREAM --day YYYY-MM-DD]")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="UTC day of STREAM.")
 @click.pass_obj
 def drill_command(file: Path | None, stream: str | None, day: datetime | None) -> None:
@@ -53,6 +53,9 @@ def drill_command(file: Path | None, stream: str | None, day: datetime | None) -
     print_line(report.summary(), "green" if report.is_success else "red")
     for name in report.wrong.first:
         print_line(f"  {name}", "red")
+    if report.stream is not None and not report.is_success:
+        repair = report.stream if report.stream == WXCAM_PRODUCTS else f"{report.stream} --day {report.day}"
+        print_line(f"next: aurora repair {repair}")
     raise click.exceptions.Exit(0 if report.is_success else 1)
 
 

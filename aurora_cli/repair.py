@@ -121,7 +121,9 @@ class _Repair(VerifiedDay):
         self.verify(full=False, needs_source=False)
         left = self._plan()
         if sends := [step for step in left if step.kind is RepairKind.SEND and step not in curable]:
-            self._send(sends)  # what could be sent only after its mtime was set
+            self._send(sends)  # what could be sent only after the local copy was right
+            with Records(self.site).evidence() as evidence:
+                evidence.forget_checksums(self.name, [step.path for step in sends])
             self.verify(full=False, needs_source=False)
             left = self._plan()
         for step in left:
@@ -135,16 +137,22 @@ class _Repair(VerifiedDay):
 
     def _show(self, steps: Sequence[RepairStep], outcome: VerifyOutcome, is_applied: bool) -> None:
         if not steps:
-            print_line(f"nothing is wrong: {outcome.report.days[0].verdict.sentence()}", "green")
+            verdict = outcome.report.days[0].verdict
+            print_line(f"nothing is wrong: {verdict.sentence()}", "yellow" if verdict.held else "green")
+            if verdict.held:
+                print_line(f"next, for what is held back: aurora accept {self.name} --day {self.day}")
             return
         command = f"aurora repair {self.name} --day {self.day} --apply"
         show_steps(f"{self.name} {self.day}", steps, is_applied=is_applied, command=command, reason=self._reason)
+        if any("`aurora sync`" in step.why for step in steps):
+            print_line(f"next, for what the mirror copies: aurora sync {self.name} --day {self.day}")
 
     def _reason(self, step: RepairStep) -> str:
         """The reason of a step, with the commands that it names in full."""
-        return step.why.replace("`aurora sync`", f"`aurora sync {self.name} --day {self.day}`").replace(
-            "`aurora accept --lost`", f"`aurora accept {self.name} --day {self.day} --lost`"
-        )
+        day = f"{self.name} --day {self.day}"
+        why = step.why.replace("`aurora sync`", f"`aurora sync {day}`")
+        why = why.replace("`aurora accept`", f"`aurora accept {day}`")
+        return why.replace("`aurora accept --lost`", f"`aurora accept {day} --lost`")
 
     def _set_mtimes(self, steps: Sequence[RepairStep]) -> None:
         """Set the mtime of files whose bytes are right to the mtime in the finalization of the day."""

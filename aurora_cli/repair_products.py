@@ -40,6 +40,10 @@ from aurora_platform.transport.protocols import ArchiveHost
 _LOG = logging.getLogger("aurora.repair")
 
 
+def _is_archived(step: RepairStep) -> bool:
+    return step.kind is RepairKind.RESTORE
+
+
 def show_archived(files: ArchivedFiles) -> None:
     """Print how many files a lost finalization may have had."""
     shown = files.total - files.not_shown
@@ -80,7 +84,7 @@ class ProductRepair:
         self._verify()
         left = self._plan()
         for step in left:
-            print_line(f"  still wrong: {step.path}: {step.wrong}; {step.why}", "red")
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {self._reason(step)}", "red")
         print_line(f"repaired {len(steps) - len(left)} of {counted(len(steps), 'file')}", "red" if left else "green")
         return len(left)
 
@@ -97,17 +101,22 @@ class ProductRepair:
         print_table(
             f"{self.name}: {counted(len(chosen), 'finalized file')} missing locally"
             + ("" if is_applied else " (dry run)"),
-            ["file", "bytes"],
-            [[step.path, str(step.right.size if step.right else 0)] for step in chosen],
+            ["file", "bytes", "the finalized version in the archive"],
+            [
+                [step.path, str(step.right.size if step.right else 0), "yes" if _is_archived(step) else "NO"]
+                for step in chosen
+            ],
         )
+        archived = sum(map(_is_archived, chosen))
         if not is_applied:
-            print_line(f"next: aurora repair {self.name} brings them back. If they were deleted on purpose:")
-            print_line(f"  aurora accept {self.name} --lost --apply")
+            if archived:
+                print_line(f"next: aurora repair {self.name} --apply brings back {counted(archived, 'file')}.")
+            print_line(f"If they were deleted on purpose, or are lost: aurora accept {self.name} --lost --apply")
             return len(gone)
         with open_proof(self._records, self.name, self.connections) as proof:
             accepted = accept_deleted(proof, [step.path for step in chosen])
         self._verify()
-        print_line(f"accepted {counted(accepted, 'deletion')}; the archive keeps the files")
+        print_line(f"accepted {counted(accepted, 'deletion')}; the archive keeps {archived} of the files")
         return len(gone) - accepted
 
     def accept_archived(self, is_applied: bool) -> int:
@@ -132,6 +141,10 @@ class ProductRepair:
         self._verify()
         print_line(f"made {counted(len(lost), 'finalization')} of what the archive has", "green")
         return 0
+
+    def _reason(self, step: RepairStep) -> str:
+        """The reason of a step, with the commands that it names in full."""
+        return step.why.replace("`aurora accept --lost`", f"`aurora accept {self.name} --lost`")
 
     @cached_property
     def _records(self) -> Records:
@@ -171,7 +184,7 @@ class ProductRepair:
             print_line(f"nothing is wrong with {self.name}{pending}", "yellow" if report.damaged else "green")
             return
         command = f"aurora repair {self.name}{' --emptied' * self.is_emptied} --apply"
-        show_steps(self.name, steps, is_applied=is_applied, command=command, reason=lambda step: step.why)
+        show_steps(self.name, steps, is_applied=is_applied, command=command, reason=self._reason)
 
     def _restore(self, proof: ProductProof, steps: Sequence[RepairStep]) -> None:
         """Fetch these files from the archive, and put those that are right in the place of the local ones."""

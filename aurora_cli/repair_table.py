@@ -38,6 +38,7 @@ def show_steps(
         print_line(f"and {len(steps) - _MOST_ROWS} more; all of them:")
     if len(steps) > 1:
         for (wrong, kind), number in Counter((step.wrong, step.kind) for step in steps).most_common():
-            print_line(f"  {counted(number, 'file')} {wrong}: {kind}")
+            repair = "not repaired by this command" if kind is RepairKind.NONE else kind
+            print_line(f"  {counted(number, 'file')} {wrong}: {repair}")
     if not is_applied and any(step.kind is not RepairKind.NONE for step in steps):
         print_line(f"next: {command}")

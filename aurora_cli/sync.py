@@ -4,6 +4,7 @@ It takes the same locks as a run of Dagster, so both may work at the same time. 
 record in Dagster, and no sensor starts a run for files that are local already: the output names the job to materialize.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -233,7 +234,11 @@ def _show_report(name: str, report: MirrorReport) -> None:
     print_line(f"{name}: {report.summary()}")
     if name == _WITH_PRODUCTS and (copied := [day.day for day in report.days if day.copied]):
         days = str(copied[0]) if len(copied) == 1 else f"{len(copied)} days, {min(copied)} to {max(copied)}"
-        print_line(f"  no run starts for these files: to make their products, materialize {name}_day for {days}", "dim")
+        print_line(
+            f"  no run starts for these files. To make their products: job {name}_day for {days}, in the UI, or", "dim"
+        )
+        tags = json.dumps({"dagster/partition": str(copied[0])})
+        print_line(f"  dagster job execute -m aurora_assets.definitions -j {name}_day --tags '{tags}'", "dim")
     _show_unmatched(report.unmatched)
     _show_refused(name, report.days, report.unreadable)
     for line in report.messages:

@@ -149,12 +149,17 @@ def _is_only_copy(
 ) -> bool:
     """Whether the local copy is the finalized version, and the archive did not have it when it was last listed.
 
+    A local copy that was read and has other bytes is none.
+
     A local copy of another version is not protected: a file that changes a second time, before its day is finalized
     with the first change, is replaced like any other file of a day that is not finalized.
     """
     if replaced is None or not finalized.version.same_as(replaced):
         return False
-    archived = evidence.records_of(stream, path).get("gws")
+    by_side = evidence.records_of(stream, path)
+    local, archived = by_side.get("local"), by_side.get("gws")
+    if local is not None and local.version.same_as(replaced) and local.sha256 not in (None, finalized.sha256):
+        return False
     return not (
         archived is not None
         and archived.version.same_as(finalized.version)

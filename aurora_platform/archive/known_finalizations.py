@@ -49,7 +49,7 @@ def prepare_verification(
     """
     try:
         with records.ledger() as ledger:
-            learn_finalizations(records, ledger, hosts, name, log)
+            learn_finalizations(records, ledger, {host.name: host for host in hosts}, name, log)
     except ArchiveError as error:
         return str(error)
     restore_finalizations(records, hosts, name, keys, log)
@@ -57,9 +57,11 @@ def prepare_verification(
 
 
 def learn_finalizations(
-    records: Records, ledger: Ledger, hosts: Sequence[Lists], name: str, log: Callable[[str], None]
+    records: Records, ledger: Ledger, hosts: Mapping[str, Lists], name: str, log: Callable[[str], None]
 ) -> None:
     """List the finalizations that the archive has of a stream or a collection, once for each ledger, and record them.
+
+    ``hosts`` are those of the archive by name, in order of preference.
 
     Raises
     ------
@@ -69,14 +71,15 @@ def learn_finalizations(
     archive = records.archive
     if ledger.knows_finalizations(archive.name, name):
         return
-    errors = []
-    for host in hosts:
+    errors, is_transient = list[str](), False
+    for host_name, host in hosts.items():
         try:
             listed = _list(host, ArchiveLayout.of(archive), name)
         except NoSuchRootError:
             return  # nothing was ever copied there; whoever asks later finds out what is there then
         except HostError as error:
-            errors.append(str(error))
+            errors.append(f"{host_name}: {error}")
+            is_transient |= error.transient
             continue
         manifests, words = finalization_groups(name)
         for group, end in ((manifests, ".tsv"), (words, ".yaml")):
@@ -86,7 +89,7 @@ def learn_finalizations(
         if known := newest_revisions(name, [entry.path for entry in listed]):
             log(f"the archive has {counted(len(known), 'finalization')} of {name}")
         return
-    raise ArchiveError(f"no host of archive {archive.name} can list the finalizations of {name}. {'; '.join(errors)}")
+    raise ArchiveError(f"no host of archive {archive.name} works. {'; '.join(errors)}", transient=is_transient)
 
 
 def _list(host: Lists, layout: ArchiveLayout, name: str) -> list[ScannedEntry[str]]:

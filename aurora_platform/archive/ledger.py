@@ -128,9 +128,10 @@ class Ledger(Database):
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"finalizations/{archive}/{name}", _now()))
 
     def record_copied(self, archive: str, group: str, items: Sequence[Item]) -> None:
-        """Record files that the archive has in this version, as a listing shows it."""
-        self.offer(archive, group, items)
-        self.mark_copied(archive, (ScannedEntry(item.remote_path, item.version) for item in items))
+        """Record files that the archive has in this version, as a listing shows it; those with a row keep it."""
+        unknown = [item for item in items if self.row(archive, item.remote_path) is None]
+        self.offer(archive, group, unknown)
+        self.mark_copied(archive, (ScannedEntry(item.remote_path, item.version) for item in unknown))
 
     def count_unknown(self, archive: str) -> dict[str, int]:
         """Return name -> registered files of other archives than this one, which no push of the site copies."""

@@ -24,6 +24,11 @@ from aurora_platform.layout import OWN_LIST, FinalizedKey, evidence_name
 _BYTES_DIFFER = "its bytes are not those that it was finalized with, and its size and mtime are: it is damaged"
 
 
+_SIZE_DIFFERS = (
+    "its size is not that which it was finalized with, and its mtime is: it is damaged. If it was made again: touch it"
+)
+
+
 class ProductGuard:
     """Decides for the files of some collections of products whether a push may send them."""
 
@@ -34,6 +39,7 @@ class ProductGuard:
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
         decision = GuardDecision()
+        damaged = dict[Item, str]()
         unchanged, unclear = list[tuple[Item, str, str, FixityRecord]](), list[tuple[Item, str, str, str]]()
         for item in items:
             is_vouched = False
@@ -43,10 +49,15 @@ class ProductGuard:
                 is_vouched |= record is not None or path in known.earlier or bool(known.error)
                 if known.error:
                     unclear.append((item, name, path, known.error))
+                elif record is not None and record.version.mtime_ns == item.version.mtime_ns:
+                    if record.version.size == item.version.size:
+                        unchanged.append((item, name, path, record))
+                    else:
+                        damaged[item] = _SIZE_DIFFERS
                 elif record is not None and record.version.same_as(item.version):
                     unchanged.append((item, name, path, record))
             (decision.vouched if is_vouched else decision.unprotected).append(item)
-        held = self._find_replacing(unclear) | dict.fromkeys(self._find_damaged(unchanged), _BYTES_DIFFER)
+        held = damaged | self._find_replacing(unclear) | dict.fromkeys(self._find_damaged(unchanged), _BYTES_DIFFER)
         decision.vouched = [item for item in decision.vouched if item not in held]
         decision.held = list(held.items())
         return decision

@@ -143,8 +143,9 @@ class ProductProof:
             self.ledger.offer(self.archive.name, self.name, waiting)
             if had and not self.wanted and self.name != REGISTERED and not self.is_emptied:
                 raise HostRefusedError(
-                    f"{self.local.base} is empty, so its listing is not trusted. Is a disk missing? If its files were "
-                    f"deleted: aurora repair {self.name} --emptied"
+                    f"{self.local.base} has no file of {self.name}, so its listing is not trusted. Is a disk missing? "
+                    f"If they were deleted: aurora repair {self.name} --emptied, or aurora accept {self.name} --lost "
+                    "--emptied"
                 )
 
         self.evidence.set_location(self.stored_as, "local", self.local.base)
@@ -183,18 +184,19 @@ class ProductProof:
     def _list_copies(self, place: ArchivedProducts, finalized: set[date]) -> None:
         self.report.only_in_the_archive = strays = Count()
         days, had = set[date](), self.evidence.days.with_files(self.stored_as)
+        earlier = self.proved.of(OWN_LIST).earlier
 
         def files() -> Iterator[tuple[date, ScannedEntry[str]]]:
-            for entry in place.entries(self.wanted):
+            for entry in place.entries({*self.wanted, *earlier}):
                 if why_unusable(entry) is not None:  # a directory, a link, or a name that no file of ours has
                     continue
                 path = entry.path.decode()
                 day = self._day_of(path)
                 # Where a finalization is lost, every file of the archive may have been in it.
-                if path in self.wanted or day in finalized:
+                if path in self.wanted or day in finalized or path in earlier:
                     days.add(day)
                     yield day, ScannedEntry(path, entry.version)
-                else:
+                if path not in self.wanted and day not in finalized:
                     strays.add(path)
 
         self.evidence.replace_listing(self.stored_as, "gws", [], files(), lambda: sorted(days | had))

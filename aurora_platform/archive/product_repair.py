@@ -19,7 +19,9 @@ from aurora_platform.layout import FinalizedKey
 from aurora_platform.text import counted
 
 MISSING_LOCALLY = f"{MatchClass.MISSING} locally"
-_NO_GOOD_COPY = "neither place has the finalized version: inspect the file"
+_NO_GOOD_COPY = (
+    "neither place has the finalized version. If nobody can bring it back: make it again, or `aurora accept --lost`"
+)
 _UNKNOWN = "both places differ, and no checksum of this version was verified before: make the product again"
 
 

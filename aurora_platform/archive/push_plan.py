@@ -206,8 +206,9 @@ class Pushing:
         """Push; ``names`` are the streams or collections whose finalizations must be known before."""
         unknown = [name for name in names if not self.ledger.knows_finalizations(self.archive.name, name)]
         if unknown and any(self._is_open(group, items) for group, items in request.offers.items()):
+            hosts = {host.name: host for host in self.hosts}
             for name in unknown:
-                learn_finalizations(Records(self.site), self.ledger, self.hosts, name, self.log)
+                learn_finalizations(Records(self.site), self.ledger, hosts, name, self.log)
         return push(
             request,
             archive=self.archive,

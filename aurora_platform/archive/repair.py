@@ -81,10 +81,9 @@ def _step_for_archive(by_side: Mapping[Side, FixityRecord], finalized: FixityRec
         return RepairKind.SEND, "the source has the same bytes as the local copy"
     if finalized is not None and finalized.sha256 == local.sha256:
         return RepairKind.SEND, "the local copy is the finalized version"
-    return (
-        RepairKind.NONE,
-        "the local copy is not proved right: the source does not have it, and its day was never complete",
-    )
+    if finalized is not None:
+        return RepairKind.NONE, "neither the local copy nor the archive has the finalized version: inspect the file"
+    return RepairKind.NONE, "the local copy is not proved right: the source does not have its bytes"
 
 
 def _step_for_local(
@@ -97,7 +96,7 @@ def _step_for_local(
             return RepairKind.TIME, "its bytes are those of the finalized version"
         if _has_bytes(gws, last):
             return RepairKind.RESTORE, "the archive has the right version, the source does not (any more)"
-        return RepairKind.NONE, _NO_GOOD_COPY
+        return RepairKind.NONE, _NO_GOOD_COPY if source is None else _HELD_BACK
     if found is not MatchClass.CHECKSUM:
         return RepairKind.NONE, "the mirror copies it: `aurora sync`"
     if gws is not None and source.sha256 == gws.sha256:
@@ -109,6 +108,9 @@ def _step_for_local(
     return RepairKind.NONE, "source, local copy and archive all differ: inspect the file"
 
 
+_HELD_BACK = (
+    "no good copy is known, and the source has another version, which is held back. Compare; then `aurora accept`"
+)
 _NO_GOOD_COPY = (
     "the source does not have it, and no good copy is known. If nobody can bring it back: `aurora accept --lost`"
 )

@@ -57,7 +57,7 @@ class DrillReport:
     def summary(self) -> str:
         """The report in one line, for the operator."""
         if self.day is None:
-            return self.error or "no day is finalized yet, so there is nothing to restore"
+            return self.error or "no day is finalized now, so there is nothing to restore"
         text = f"{self.stream} {self.day}: {counted(self.files, 'file')} fetched from the archive"
         text += f" and found as finalized; {format_transfer(self.bytes, self.seconds)}"
         if self.error:

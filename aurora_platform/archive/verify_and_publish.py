@@ -70,7 +70,7 @@ def verify_and_publish(
 
 def _learn(records: Records, verification: Verification, log: Callable[[str], None]) -> None:
     """Learn which finalizations the archive has; where that cannot be, no day is finalized."""
-    sources = [place.source for place in verification.places["gws"]]
+    sources = {place.host: place.source for place in verification.places["gws"]}
     try:
         learn_finalizations(records, verification.ledger, sources, verification.name, log)
     except ArchiveError as error:

@@ -63,7 +63,7 @@ def read_retention(file: Path) -> RetentionRun | None:
 
 
 def check_restore_drill(drill: RestoreDrill, now: datetime) -> Check:
-    """Rate the restore drill: amber where the last success is old. A failure has a line of its own, of its check."""
+    """Rate the restore drill: red where the last one failed, amber where the last success is old."""
     if drill.last_success_utc is None:
         level, message = Level.GRAY, "no day was restored yet"
     else:
@@ -71,9 +71,9 @@ def check_restore_drill(drill: RestoreDrill, now: datetime) -> Check:
         level = Level.AMBER if age > _OLD_DRILL else Level.GREEN
         message = f"last success {format_age(max(0.0, age.total_seconds()))} ago: {drill.last_success_day}"
     return Check(
-        level=level,
+        level=Level.RED if drill.failed else level,
         component="restore drill",
-        message=message + ("; the last drill failed" if drill.failed else ""),
+        message=message + ("; the last drill FAILED" if drill.failed else ""),
         details="Stage: archive. See: aurora drill; the schedule restore_drill",
     )
 

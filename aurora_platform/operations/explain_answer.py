@@ -141,6 +141,8 @@ class DayFinalization:
     """What keeps the day from being complete."""
     comparison: str = ""
     """The counts of the last verification."""
+    lost: int = 0
+    """Files that an operator has accepted as lost."""
 
 
 @dataclass(frozen=True)

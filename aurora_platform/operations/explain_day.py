@@ -176,6 +176,9 @@ def _problems_of(found: Verdict, classes: str) -> str:
 
 def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
     found, finalization = facts.verdict, facts.finalization
+    if finalization is None:
+        command = "mend what is named under PROBLEMS"
+        return Conclusion(State.UNKNOWN, "its finalization is missing or damaged", True, command=command)
     errors = [f"{SIDE_NAMES[side]}: {printable(one.error)}" for side, one in facts.listings.items() if one.error]
     if found is None and errors:
         return Conclusion(State.UNKNOWN, "; ".join(errors), True, command="aurora audit")
@@ -201,7 +204,7 @@ def _of_verification(context: Context, facts: DayFacts) -> Conclusion:
         return Conclusion(State.HELD_BACK, f"{sentence}; {found.sentence()}", True, command=command)
     if found.refused:
         return Conclusion(State.REFUSED, found.sentence(), True, command=_refused_command(facts))
-    if finalization is not None and finalization.is_complete:
-        return Conclusion(State.COMPLETE, f"complete in the archive: {found.sentence()}")
-    why = finalization.why_not if finalization else "its finalization cannot be read"
-    return Conclusion(State.INCOMPLETE, f"not finalized: {why}")
+    if finalization.is_complete:
+        lost = f"; {counted(finalization.lost, 'file')} accepted as lost" if finalization.lost else ""
+        return Conclusion(State.COMPLETE, f"in the archive: {found.sentence()}{lost}")
+    return Conclusion(State.INCOMPLETE, f"not finalized: {finalization.why_not}")

@@ -151,6 +151,7 @@ def finalization_of(
     finalizations = ReadOnlyRecords(context.site).finalizations(name)
 
     def read() -> DayFinalization:
+        finalizations.lines(day)  # raises where it is missing, or its manifest is damaged
         found = finalizations.read(day)
         comparison = verdict.sentence() if verdict else ""
         if found is None:
@@ -164,6 +165,7 @@ def finalization_of(
             manifest=str(finalizations.manifest(day, found.revision)),
             why_not="" if found.complete else found.why or _why_incomplete(context, day, verdict, listings),
             comparison=comparison,
+            lost=found.lost,
         )
 
     return context.attempt("finalization", read, None)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from aurora_platform import cameras
+from aurora_platform.archive import manifest
 from aurora_platform.archive.change_rule import Decision
 from aurora_platform.archive.compare import Bounds, Clocks, Compared, DayRecords, Verdict, compare_day
 from aurora_platform.archive.finalization import Finalization
@@ -87,6 +88,8 @@ class FileFacts:
     classified: Classification | None = None
     finalization: Finalization | None = None
     finalized: FixityRecord | None = None
+    is_given_up: bool = False
+    """Whether an operator has accepted that it is lost."""
     compared: Compared | None = None
     row: Row | None = None
     held: str = ""
@@ -259,7 +262,9 @@ def _read_finalization(records: ReadOnlyRecords, facts: FileFacts) -> None:
     assert facts.day is not None
     finalizations = records.finalizations(facts.name)
     facts.finalization = finalizations.read(facts.day)
-    facts.finalized = finalizations.proved(facts.day).get(facts.path)
+    line = finalizations.lines(facts.day).get(facts.path)
+    facts.is_given_up = line is not None and line.error == manifest.LOST
+    facts.finalized = line if line is not None and manifest.is_listed(line) else None
 
 
 def remote_path(context: Context, facts: FileFacts) -> str:

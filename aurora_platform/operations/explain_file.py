@@ -63,6 +63,10 @@ def conclude(context: Context, facts: FileFacts) -> Conclusion:
 
 
 def _remarks(context: Context, facts: FileFacts) -> Iterator[str]:
+    for side, listing in facts.evidence.listings.items():
+        if listing.error:
+            name = SIDE_NAMES[side]
+            yield f"as of an earlier listing of the {name}: the last one failed, {printable(listing.error)}"
     scan = facts.last_scan
     if scan is not None:
         at, counts = (
@@ -225,17 +229,18 @@ def _of_places(context: Context, facts: FileFacts) -> Conclusion:
                 needs_operator=True,
                 command=f"aurora repair {facts.name} --day {facts.day}",
             )
+        if facts.is_given_up:
+            return Conclusion(State.LOST, "an operator has accepted that it is lost; the manifest of its day says so")
         return Conclusion(State.NOT_FOUND, "no place is known to have it; --source lists its host")
     if context.site.archive is None:
         return _with_exclusions(facts, Conclusion(State.COPIED, "copied; this site has no archive"))
     compared = facts.compared
     if compared is not None and compared.archive is MatchClass.IDENTICAL:
         if is_at_source is False:
-            return _with_exclusions(
-                facts, Conclusion(State.PRUNED, "pruned on its host; the local file and the archive's are identical")
-            )
+            sentence = "its host has it no more; the local file and the archive's are identical"
+            return _with_exclusions(facts, Conclusion(State.PRUNED, sentence))
         places = "source, local and archive" if is_at_source else "local and archive"
-        return _with_exclusions(facts, Conclusion(State.VERIFIED, f"copied and verified: {places} are identical"))
+        return _with_exclusions(facts, Conclusion(State.VERIFIED, f"{places} are identical"))
     return _with_exclusions(facts, _not_verified(context, facts))
 
 
@@ -260,11 +265,18 @@ def _not_verified(context: Context, facts: FileFacts) -> Conclusion:
     assert facts.local is not None
     if row is not None and row.copied_at and row.version.same_as(facts.local.version):
         return Conclusion(State.PUSHED, f"copied to the archive on {row.copied_at[:19]} UTC, not verified yet")
+    if facts.finalized is not None and in_archive(facts) is False:
+        return Conclusion(
+            State.MISSING_IN_ARCHIVE,
+            "the archive has lost it since its day was finalized; the next push sends it again",
+            needs_operator=True,
+            command=f"find out why; aurora repair {facts.name} --day {facts.day} --apply sends it now",
+        )
     last = f"; the last attempt failed: {printable(row.last_error)}" if row and row.last_error else ""
     if _is_on_its_way(context, facts):
         found = facts.compared.archive if facts.compared else MatchClass.MISSING
-        in_archive = f"{found} in the archive, to be sent again" if found in DIFFERENT else "not in the archive yet"
-        return Conclusion(State.QUEUED, f"local, {in_archive}{last}")
+        there = f"{found} in the archive, to be sent again" if found in DIFFERENT else "not in the archive yet"
+        return Conclusion(State.QUEUED, f"local, {there}{last}")
     bound = format_duration(archive.pending)
     return Conclusion(
         State.MISSING_IN_ARCHIVE,

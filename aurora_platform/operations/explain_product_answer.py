@@ -41,7 +41,11 @@ def conclude_product(context: Context, facts: ProductFacts) -> Conclusion:
         )
         return Conclusion(State.UNREADABLE, sentence, True, command=_INPUTS_COMMAND)
     if not facts.is_made:
-        return Conclusion(State.NOT_MADE, facts.note or "there is no such file")
+        note = facts.note or "there is no such file"
+        if facts.version is None and row is not None and row.copied_at:
+            copied = written(time_of_text(row.copied_at))
+            note = f"it is not on this machine any more; it was copied to the archive on {copied}, and never finalized"
+        return Conclusion(State.NOT_MADE, note)
     excluded = ""
     if facts.excluded:
         path, reason = next(iter(facts.excluded.items()))
@@ -86,14 +90,16 @@ def _archived(facts: ProductFacts, location: str) -> Copy:
     row, records = facts.row, facts.records
     record = records.by_side.get("gws") if records else None
     # Of a file that is not local and was never finalized, the verifications record nothing.
-    is_recorded = record is not None or (records is not None and records.is_listed and records.finalized is not None)
+    is_known = records is not None and (records.finalized is not None or records.is_earlier)
+    is_recorded = record is not None or (records is not None and records.is_listed and is_known)
     copied_at = time_of_text(row.copied_at) if row else None
     listed_at = records.listed_at() if records else None
     is_newer = copied_at is not None and (listed_at is None or copied_at > listed_at)
     if records is None or is_newer or not is_recorded:
         copied = row.version if row and copied_at else None
         note = f"copied on {written(copied_at)}, as the ledger recorded it" if copied is not None else "not copied yet"
-        return Copy.of_version("archive", location, copied, is_present=copied is not None, note=note)
+        is_present = None if copied is not None and not is_newer else copied is not None
+        return Copy.of_version("archive", location, copied, is_present=is_present, note=note)
     version = record.version if record is not None else None
     return Copy.of_version(
         "archive",

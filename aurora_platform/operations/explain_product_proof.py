@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from aurora_platform.archive import manifest
 from aurora_platform.archive.compare import EXPECT_ALL_NS, PROBLEMS, MatchClass, class_of
 from aurora_platform.archive.fixity_record import FixityRecord, ListingRecord
 from aurora_platform.archive.product_proof import UNDATED
@@ -22,6 +23,8 @@ class ProductRecords:
 
     collection: str
     finalized: FixityRecord | None = None
+    is_earlier: bool = False
+    """Whether only an earlier revision of the finalization lists it."""
     by_side: Mapping[Side, FixityRecord] = field(default_factory=dict)
     read_at: Mapping[Side, float] = field(default_factory=dict)
     listing: ListingRecord | None = None
@@ -74,10 +77,10 @@ def read_product_records(context: Context, path: str) -> ProductRecords | None:
     own = path.removeprefix(f"{WXCAM}/") if collection == WXCAM_PRODUCTS else path
     day = camera_product_day(own) if collection == WXCAM_PRODUCTS else None
     key: FinalizedKey = day or OWN_LIST
-    proved = context.attempt(
-        "finalization", lambda: records.finalizations(collection).proved(key), dict[str, FixityRecord]()
-    )
-    found = ProductRecords(collection, proved.get(own))
+    nothing = dict[str, FixityRecord]()
+    line = context.attempt("finalization", lambda: records.finalizations(collection).lines(key), nothing).get(own)
+    is_listed = line is not None and manifest.is_listed(line)
+    found = ProductRecords(collection, line if is_listed else None, line is not None and not is_listed)
     if not records.layout.fixity.exists():
         return found
 
@@ -87,6 +90,7 @@ def read_product_records(context: Context, path: str) -> ProductRecords | None:
             return ProductRecords(
                 collection,
                 found.finalized,
+                found.is_earlier,
                 evidence.records_of(stored_as, own),
                 evidence.read_times(stored_as, own),
                 evidence.listings(stored_as, UNDATED).get("gws"),

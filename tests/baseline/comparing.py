@@ -42,8 +42,8 @@ _NEW_COLUMNS = re.compile(r"(?<=is_settled INTEGER NOT NULL DEFAULT 0), is_repor
 _NEW_KEY_OF_SUMMARY = "evidence"
 # Keys of a health snapshot that 0.1.1 did not write, with the only value that they may have on the golden day.
 _NEW_KEYS_OF_HEALTH = {"restore_drill": None, "retention": None}
-# The name of the archive, which 0.1.1 did not store in the ledger.
-_NEW_ROWS = {"meta": [("archive/gws", "gws")]}
+# The name of the archive, and which finalizations were listed in it, which 0.1.1 did not store in the ledger.
+_NEW_ROWS = re.compile(r"archive/gws|finalizations/gws/.+")
 
 MEASURED = {
     # Durations, by a clock that is not stopped.
@@ -175,7 +175,7 @@ def _rows(database: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     cursor = database.execute(f'SELECT * FROM "{table}"')
     columns = [name for name, *_ in cursor.description]
     rows = sorted((_row(dict(zip(columns, row, strict=True))) for row in cursor), key=repr)
-    return [row for row in rows if row not in _NEW_ROWS.get(table, ())]
+    return [row for row in rows if table != "meta" or not _NEW_ROWS.fullmatch(row[0])]
 
 
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -140,7 +140,7 @@ def test_a_place_that_cannot_be_seen_proves_nothing_and_withdraws_nothing(site: 
     (site.home / "unmounted").rename(site.archived)
     site.products.rename(site.home / "unmounted")
     site.products.mkdir()
-    assert "is empty, so its listing is not trusted" in site.prove().errors["local"]
+    assert "has no file of core_products, so its listing is not trusted" in site.prove().errors["local"]
     assert site.finalization()["complete"] is True
 
 

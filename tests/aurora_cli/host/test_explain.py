@@ -50,7 +50,7 @@ def test_the_answer_about_a_verified_file_has_every_section_in_order_and_exits_w
     assert result.exit_code == 0
     lines = [line.rstrip() for line in result.stdout.splitlines()]
     assert [line for line in lines if line in SECTIONS] == SECTIONS
-    assert "  COPIED AND VERIFIED: copied and verified: source, local and archive are identical" in lines
+    assert "  COPIED AND VERIFIED: source, local and archive are identical" in lines
     digits = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     assert sum(digits in line for line in lines) == 3, "a row per place"
     assert f"  local: {path}" in lines
