@@ -10,7 +10,7 @@ import click
 
 from aurora_cli.console import print_line
 from aurora_cli.context import require_archive
-from aurora_platform.archive.known_finalizations import prepare_verification
+from aurora_platform.archive.archived_finalizations import prepare_verification
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.locations import places_of
 from aurora_platform.archive.push_plan import Pushing, push_finalizations

@@ -56,7 +56,7 @@ def measure_archive(made: ArchiveSite, bench: Bench) -> Result:
     passes = {name: _measure(bench, _pass_over_live_days, made, name) for name in (_LARGEST, _FLAT)}
     whole = _measure(bench, _whole_pass, made, _LARGEST)
     others = [_in_new_process(_whole_pass, made, name).cpu for name in STREAMS if name != _LARGEST]
-    together = sum(others) + Figure(tuple(cost.cpu for cost in whole), "s").middle
+    whole_site = sum(others) + Figure(tuple(cost.cpu for cost in whole), "s").middle
     publications, weight_mb = _publications(bench, made)
     history_mb = _fill_history(bench, made)
     rows = []
@@ -81,7 +81,7 @@ def measure_archive(made: ArchiveSite, bench: Bench) -> Result:
             "s",
             60,
             _BEFORE_WHOLE,
-            f"a run is of one stream; all eight one after the other: {together:.0f} s",
+            f"a run is of one stream; all eight one after the other: {whole_site:.0f} s",
         ),
     ]
     return Result("archive_at_scale", "The archive's evidence after three years", rows, _NOTES)

@@ -335,7 +335,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
         places = archiving.locations.places_of(site, name, hosts.connections)
         push_hosts = archive_hosts.of(archive, context.log)
-        prepare = archiving.known_finalizations.prepare_verification
+        prepare = archiving.archived_finalizations.prepare_verification
         prepare(records, push_hosts, name, set(days), context.log.info)
         outcome = archiving.verify_and_publish.verify_and_publish(
             records, name, days, places, full=config.full, accept_loss=config.accept_loss, log=context.log.info

@@ -1,6 +1,6 @@
+from . import archived_finalizations as archived_finalizations
 from . import backlog as backlog
 from . import change_guard as change_guard
-from . import known_finalizations as known_finalizations
 from . import locations as locations
 from . import push_plan as push_plan
 from . import restore_drill as restore_drill

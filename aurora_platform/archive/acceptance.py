@@ -97,10 +97,10 @@ def archived_files(
         Their directory in the archive.
     """
     shown = {path: by_side["gws"] for path, by_side in files if "gws" in by_side}
-    known = {row.remote_path.removeprefix(f"{root}/"): row for row in rows}
+    recorded = {row.remote_path.removeprefix(f"{root}/"): row for row in rows}
     found = ArchivedFiles()
-    for path in sorted(shown.keys() | known.keys()):
-        record, row = shown.get(path), known.get(path)
+    for path in sorted(shown.keys() | recorded.keys()):
+        record, row = shown.get(path), recorded.get(path)
         found.not_shown += record is None
         if row is not None and (record is None or (record.sha256 is None and record.version.same_as(row.version))):
             # A row of a newer version, which was not copied yet, has no checksum: the path alone is vouched for.

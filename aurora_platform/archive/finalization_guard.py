@@ -54,13 +54,13 @@ class StreamGuard:
         items, given_up = list(items), set[Item]()
         days = self._finalized_days(items)
         for item in items:
-            known = self._proved.of(days.get(item.remote_path, item.day))
-            if known.error:
-                decision.held.append((item, known.error))
+            vouched = self._proved.of(days.get(item.remote_path, item.day))
+            if vouched.error:
+                decision.held.append((item, vouched.error))
                 continue
-            if self._path(item) in known.earlier:
+            if self._path(item) in vouched.earlier:
                 given_up.add(item)
-            to_check.append((item, known.proved.get(self._path(item))))
+            to_check.append((item, vouched.proved.get(self._path(item))))
         if to_check:
             try:
                 with self._records.evidence() as evidence:
@@ -139,7 +139,7 @@ def _why_not(
     if finalized is not None and change is not None and change.state is ChangeState.HELD:
         return f"held back: {change.why}"
     if source is not None and source.version.same_as(version):
-        # The version of the source is right, unless the local checksum is known to differ.
+        # The version of the source is right, unless the local checksum is vouched to differ.
         return _BYTES_DIFFER if _differ(sha256, source.sha256) else None
     if finalized is not None:
         return None  # the mirror saw this version at the source, and no verification has listed it since

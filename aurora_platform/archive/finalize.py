@@ -121,7 +121,7 @@ class Finalizations:
 
     def why_missing(self, day: FinalizedKey) -> str:
         """The next step where a finalization was published, and is missing on this machine or older; else empty."""
-        if day not in self._published or self._revision_here(day) >= max(1, self._published[day]):
+        if day not in self._published or self._local_revision(day) >= max(1, self._published[day]):
             return ""
         option = f" --day {day}" if isinstance(day, date) and self.stream not in COLLECTIONS else ""
         return (
@@ -130,7 +130,7 @@ class Finalizations:
             f"archive.manifests; where it cannot: aurora accept {self.stream}{option}"
         )
 
-    def _revision_here(self, day: FinalizedKey) -> int:
+    def _local_revision(self, day: FinalizedKey) -> int:
         """The revision of a finalization on this machine; 0 without one. One that is damaged is reported by others."""
         try:
             revision = _REVISION.search(self.file(day).read_bytes())
@@ -144,7 +144,7 @@ class Finalizations:
         """Return which of these finalizations, or of all, were published and are missing on this machine, or older."""
         return [key for key in self._published if (keys is None or key in keys) and self.why_missing(key)]
 
-    def is_older_than_known(self, day: FinalizedKey, revision: int) -> bool:
+    def is_superseded(self, day: FinalizedKey, revision: int) -> bool:
         """Whether a newer revision than this one was published."""
         return revision < self._published.get(day, 0)
 
@@ -244,8 +244,8 @@ class Finalizations:
         """
         listed = list(files)
         gone = [(path, replace(record, error=manifest.LOST)) for path, record in lost]
-        known = {path for path, _ in (*listed, *gone)}.union(replaced)
-        before = ((path, record) for path, record in self.lines(day).items() if path not in known)
+        others = {path for path, _ in (*listed, *gone)}.union(replaced)
+        before = ((path, record) for path, record in self.lines(day).items() if path not in others)
         gone += [(path, replace(record, sha256=None, error=manifest.EARLIER)) for path, record in before]
         earlier = self.read(day)
         # Most days are complete as before: then nothing is written, and no lock is taken.
@@ -276,7 +276,7 @@ class Finalizations:
     def put_back(self, day: FinalizedKey, finalization: Path, fetched_manifest: Path, revision: int) -> None:
         """Publish a finalization and its manifest that were fetched from the archive, unless this one is newer."""
         with self.locked():
-            if self._revision_here(day) < revision:
+            if self._local_revision(day) < revision:
                 publish_file(fetched_manifest, self.manifest(day, revision))
                 publish_file(finalization, self.file(day))
 

@@ -43,12 +43,12 @@ class ProductGuard:
         unchanged, unclear = list[tuple[Item, str, str, FixityRecord]](), list[tuple[Item, str, str, str]]()
         for item in items:
             is_vouched = False
-            for name, _, path, known in self._proofs_of(item):
-                record = known.proved.get(path)
+            for name, _, path, vouched in self._proofs_of(item):
+                record = vouched.proved.get(path)
                 # What a damaged finalization vouches for is unknown: the earlier version of each file is kept.
-                is_vouched |= record is not None or path in known.earlier or bool(known.error)
-                if known.error:
-                    unclear.append((item, name, path, known.error))
+                is_vouched |= record is not None or path in vouched.earlier or bool(vouched.error)
+                if vouched.error:
+                    unclear.append((item, name, path, vouched.error))
                 elif record is not None and record.version.mtime_ns == item.version.mtime_ns:
                     if record.version.size == item.version.size:
                         unchanged.append((item, name, path, record))
@@ -78,8 +78,8 @@ class ProductGuard:
         """Return collection -> what of it vouches for some of these files; nothing that is damaged."""
         found = dict[str, set[FinalizedKey]]()
         for item in items:
-            for name, key, path, known in self._proofs_of(item):
-                if path in known.proved or path in known.earlier:
+            for name, key, path, vouched in self._proofs_of(item):
+                if path in vouched.proved or path in vouched.earlier:
                     found.setdefault(name, set()).add(key)
         return found
 

@@ -73,14 +73,14 @@ class OwnList:
         if finalized is None:
             return
         in_archive = class_of(finalized, archived, EXPECT_ALL_NS)
-        is_there = in_archive in (MatchClass.IDENTICAL, MatchClass.PENDING)
+        is_archived = in_archive in (MatchClass.IDENTICAL, MatchClass.PENDING)
         is_newer_local = compared.right is not finalized
-        if not is_there and is_newer_local and self._is_kept(path, finalized):
+        if not is_archived and is_newer_local and self._is_kept(path, finalized):
             self._drop_replaced(path, finalized)
             return
         # A listing that does not show the finalized version is no proof that it is gone: it stays in the list.
         self._list(path, finalized, finalized)
-        if not is_there and len(self._wrong) < MOST_NAMED:
+        if not is_archived and len(self._wrong) < MOST_NAMED:
             waits = ", and its new version is not there yet" if is_newer_local else ""
             self._wrong.append(f"{printable(path)}: {in_archive} in the archive{waits}")
 

@@ -78,15 +78,15 @@ class ProductProof:
         self.proved = ProvedFiles(self.finalizations)
         self.copy: ArchivedProducts | None = None
 
-    def verify(self, *, full: bool = False, why_not_known: str = "") -> CollectionReport:
+    def verify(self, *, full: bool = False, why_unlisted: str = "") -> CollectionReport:
         """Verify the collection; with ``full`` read every file again, also those that were read recently.
 
-        ``why_not_known``: why nobody knows which finalizations the archive has; then nothing is proved.
+        ``why_unlisted``: why nobody knows which finalizations the archive has; then nothing is proved.
         """
         began = time.time()
         self._list_local()
-        if not self.report.errors and why_not_known:
-            self._fail("gws", "listed", why_not_known)
+        if not self.report.errors and why_unlisted:
+            self._fail("gws", "listed", why_unlisted)
         if not self.report.errors:
             self._list_archive()
         if self.report.errors:

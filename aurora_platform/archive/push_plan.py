@@ -13,9 +13,9 @@ from datetime import date
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from aurora_platform.archive.archived_finalizations import learn_finalizations
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
-from aurora_platform.archive.known_finalizations import learn_finalizations
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.product_guard import ProductGuard
 from aurora_platform.archive.replace_vouched import list_entries

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
+from aurora_platform.archive.archived_finalizations import learn_finalizations
 from aurora_platform.archive.day_manifests import DayManifests
 from aurora_platform.archive.fixity import Evidence
-from aurora_platform.archive.known_finalizations import learn_finalizations
 from aurora_platform.archive.moved_aside import MovedAside
 from aurora_platform.archive.pass_counts import write_pass_counts
 from aurora_platform.archive.prune_plan import staleness, summarize
@@ -74,7 +74,7 @@ def _learn(records: Records, verification: Verification, log: Callable[[str], No
     try:
         learn_finalizations(records, verification.ledger, sources, verification.name, log)
     except ArchiveError as error:
-        verification.why_not_known = str(error)
+        verification.why_unlisted = str(error)
         log(str(error))
 
 

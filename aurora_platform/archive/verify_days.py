@@ -71,7 +71,7 @@ class Verification:
         self.ledger = ledger
         self.log = log
         self.accept_loss = accept_loss
-        self.why_not_known = ""
+        self.why_unlisted = ""
         """Why nobody knows which finalizations the archive has; then no day is finalized."""
         self.began_at = 0
         """The moment of the ledger's notes of pushes (`Sending.moment`) before the places were listed."""
@@ -355,7 +355,7 @@ class Verification:
         # By both clocks: a clock that is ahead must not end a day too early.
         now = min(listings["source"].clock_ns, listings["local"].clock_ns) / 1e9
         is_over = (day_ends + self.archive.pending).timestamp() <= now
-        if is_over and result.verdict.is_whole and not self.why_not_known:
+        if is_over and result.verdict.is_whole and not self.why_unlisted:
             found = {path for path, _ in proved}  # what somebody has brought back is not lost
             lost = self.evidence.vanished.lost(self.name, result.day)
             lost = {path: record for path, record in lost.items() if path not in found}

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from aurora_platform.archive.archived_finalizations import prepare_verification
 from aurora_platform.archive.finalize import Finalizations
-from aurora_platform.archive.known_finalizations import prepare_verification
 from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.product_places import product_places
 from aurora_platform.archive.product_proof import ProductProof
@@ -66,9 +66,9 @@ def verify_products(
     began = time.monotonic()
     report = ProductsReport()
     for name in collections_of(records) if only is None else only:
-        why_not_known = prepare_verification(records, hosts, name, None, log)
+        why_unlisted = prepare_verification(records, hosts, name, None, log)
         with open_proof(records, name, connections, log, is_emptied=is_emptied) as proof:
-            found = proof.verify(full=full, why_not_known=why_not_known)
+            found = proof.verify(full=full, why_unlisted=why_unlisted)
             log(found.summary())
             report.collections.append(found)
             if "gws" not in found.errors:

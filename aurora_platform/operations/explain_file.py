@@ -275,8 +275,8 @@ def _not_verified(context: Context, facts: FileFacts) -> Conclusion:
     last = f"; the last attempt failed: {printable(row.last_error)}" if row and row.last_error else ""
     if _is_on_its_way(context, facts):
         found = facts.compared.archive if facts.compared else MatchClass.MISSING
-        there = f"{found} in the archive, to be sent again" if found in DIFFERENT else "not in the archive yet"
-        return Conclusion(State.QUEUED, f"local, {there}{last}")
+        waiting = f"{found} in the archive, to be sent again" if found in DIFFERENT else "not in the archive yet"
+        return Conclusion(State.QUEUED, f"local, {waiting}{last}")
     bound = format_duration(archive.pending)
     return Conclusion(
         State.MISSING_IN_ARCHIVE,

@@ -90,8 +90,8 @@ def _archived(facts: ProductFacts, location: str) -> Copy:
     row, records = facts.row, facts.records
     record = records.by_side.get("gws") if records else None
     # Of a file that is not local and was never finalized, the verifications record nothing.
-    is_known = records is not None and (records.finalized is not None or records.is_earlier)
-    is_recorded = record is not None or (records is not None and records.is_listed and is_known)
+    is_vouched = records is not None and (records.finalized is not None or records.is_earlier)
+    is_recorded = record is not None or (records is not None and records.is_listed and is_vouched)
     copied_at = time_of_text(row.copied_at) if row else None
     listed_at = records.listed_at() if records else None
     is_newer = copied_at is not None and (listed_at is None or copied_at > listed_at)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aurora_platform.archive import backlog
-from aurora_platform.archive.known_finalizations import prepare_verification
+from aurora_platform.archive.archived_finalizations import prepare_verification
 from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.config.archive import Archive

@@ -86,8 +86,8 @@ def learn_finalizations(
             of_group = [entry for entry in listed if entry.path.endswith(end)]
             ledger.record_copied(archive.name, group, [_item(records, entry) for entry in of_group])
         ledger.note_finalizations(archive.name, name)
-        if known := newest_revisions(name, [entry.path for entry in listed]):
-            log(f"the archive has {counted(len(known), 'finalization')} of {name}")
+        if revisions := newest_revisions(name, [entry.path for entry in listed]):
+            log(f"the archive has {counted(len(revisions), 'finalization')} of {name}")
         return
     raise ArchiveError(f"no host of archive {archive.name} works. {'; '.join(errors)}", transient=is_transient)
 
@@ -153,7 +153,7 @@ def _restore(
         wanted = {
             finalizations.archived_path(finalizations.manifest(key, word.revision)): key
             for key, (_, word) in found.items()
-            if not finalizations.is_older_than_known(key, word.revision)
+            if not finalizations.is_superseded(key, word.revision)
         }
         manifests = ReadBack(host.fetching(), staging, f"manifests.{finalizations.stream}")
         with manifests.fetched(root, _bounds(wanted)) as (below, fetched):
