@@ -132,7 +132,9 @@ def _accept_archived(records: Verification, day: date, is_applied: bool) -> int:
     """Take what the archive has for what was finalized, where the finalization is lost; returns what is left."""
     name, archive = records.name, records.archive.name
     rows = records.ledger.rows_of_day(archive, raw_group(name), day)
-    files = archived_files(records.evidence.files(name, day), rows, records.finalizations.archive_root)
+    evidence = records.evidence
+    others = {**evidence.vanished.expected(name, day), **evidence.released(name, day)}
+    files = archived_files(evidence.files(name, day), rows, records.finalizations.archive_root, others)
     print_line(f"the finalization of {day} is lost. Without it no file of the day is replaced, here or in the archive.")
     show_archived(files)
     if not is_applied:

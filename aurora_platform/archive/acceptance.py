@@ -83,7 +83,10 @@ class ArchivedFiles:
 
 
 def archived_files(
-    files: Iterable[tuple[str, Mapping[Side, FixityRecord]]], rows: Iterable[Row], root: str
+    files: Iterable[tuple[str, Mapping[Side, FixityRecord]]],
+    rows: Iterable[Row],
+    root: str,
+    others: Mapping[str, FixityRecord] | None = None,
 ) -> ArchivedFiles:
     """Return the files that the archive has, or had: also those that it does not show now, which may be a mistake.
 
@@ -95,17 +98,26 @@ def archived_files(
         The rows of its files in the ledger.
     root
         Their directory in the archive.
+    others
+        More files that the archive may have had: what retention deleted here, what the source has lost.
     """
-    shown = {path: by_side["gws"] for path, by_side in files if "gws" in by_side}
+    others = others or {}
+    shown, seen = dict[str, FixityRecord](), dict[str, FixityRecord]()
+    for path, by_side in files:
+        if "gws" in by_side:
+            shown[path] = by_side["gws"]
+        else:  # nobody knows what the archive had of it
+            seen[path] = FixityRecord(next(iter(by_side.values())).version)
+    seen |= {path: FixityRecord(record.version) for path, record in others.items() if path not in shown}
     recorded = {row.remote_path.removeprefix(f"{root}/"): row for row in rows}
     found = ArchivedFiles()
-    for path in sorted(shown.keys() | recorded.keys()):
+    for path in sorted(shown.keys() | recorded.keys() | seen.keys()):
         record, row = shown.get(path), recorded.get(path)
         found.not_shown += record is None
         if row is not None and (record is None or (record.sha256 is None and record.version.same_as(row.version))):
             # A row of a newer version, which was not copied yet, has no checksum: the path alone is vouched for.
             record = FixityRecord(row.version, row.remote_sha256)
-        assert record is not None  # it is in one of the two
+        record = record or seen[path]
         (found.read if record.sha256 else found.unread).append((path, record))
     return found
 

@@ -7,25 +7,41 @@ finalizations, or all its records: then the archive's own are the only ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import batched
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from aurora_platform.archive import manifest
 from aurora_platform.archive.finalization import DAMAGE, MAX_BYTES, Finalization, newest_revisions, parse_finalization
 from aurora_platform.archive.finalize import Finalizations
-from aurora_platform.archive.ledger import Item, Ledger
+from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.place import unreadable_in
 from aurora_platform.archive.read_back import ReadBack
 from aurora_platform.archive.stores import Records
-from aurora_platform.errors import ArchiveError, HostError, NoSuchRootError, TransferError
+from aurora_platform.errors import EvidenceError, HostError, NoSuchRootError, TransferError
 from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
-from aurora_platform.fs.versions import FileVersion, ScannedEntry
-from aurora_platform.layout import OUTGOING, ArchiveLayout, FinalizedKey, finalization_groups
+from aurora_platform.fs.versions import FileVersion
+from aurora_platform.layout import (
+    COLLECTIONS,
+    INCOMING,
+    OUTGOING,
+    WXCAM,
+    WXCAM_PRODUCTS,
+    ArchiveLayout,
+    FinalizedKey,
+    raw_group,
+)
 from aurora_platform.text import counted
 from aurora_platform.transport.listing import Listing
 from aurora_platform.transport.protocols import ArchiveHost
 
-_MAX_MANIFEST = 1 << 30  # bytes; an archive must not fill our disk with one
+_MAX_MANIFEST = 1 << 26
+_MOST_AT_ONCE = 50  # manifests; with their bound, an archive must not fill our disk
+_LIST_AGAIN_AFTER = timedelta(hours=1)  # the ledger may be a backup
+_OLD_LEDGER = timedelta(days=2)
 
 
 class Lists(Protocol):
@@ -34,6 +50,15 @@ class Lists(Protocol):
     def list(self, root: str, below: Sequence[str]) -> Listing:
         """See :meth:`aurora_platform.transport.protocols.Source.list`."""
         ...
+
+
+class Learned(NamedTuple):
+    """What is known of the archive's finalizations of a stream or collection."""
+
+    is_certain: bool
+    """Whether all of them are known; else any file may be finalized."""
+    error: str = ""
+    """Why no host could list them; empty also where there seem to be none."""
 
 
 def prepare_verification(
@@ -45,67 +70,82 @@ def prepare_verification(
 ) -> str:
     """Learn which finalizations the archive has, and fetch back those of ``keys`` that are missing here; None: all.
 
-    Returns why nobody knows which it has; then nothing may be finalized. Empty where it is known.
+    Returns why they could not be listed; then nothing may be finalized.
     """
-    try:
-        with records.ledger() as ledger:
-            learn_finalizations(records, ledger, {host.name: host for host in hosts}, name, log)
-    except ArchiveError as error:
-        return str(error)
-    restore_finalizations(records, hosts, name, keys, log)
-    return ""
+    with records.ledger() as ledger:
+        learned = learn_finalizations(records, ledger, {host.name: host for host in hosts}, name, log)
+    if not learned.error:
+        restore_finalizations(records, hosts, name, keys, log)
+    return learned.error
 
 
 def learn_finalizations(
     records: Records, ledger: Ledger, hosts: Mapping[str, Lists], name: str, log: Callable[[str], None]
-) -> None:
-    """List the finalizations that the archive has of a stream or a collection, once for each ledger, and record them.
+) -> Learned:
+    """List the finalizations that the archive has of a stream or a collection, once an hour, and record them.
 
     ``hosts`` are those of the archive by name, in order of preference.
+    """
+    archive, now = records.archive.name, datetime.now(UTC)
+    listed_at = ledger.finalizations_listed_at(archive, name)
+    if listed_at is not None and timedelta(0) <= now - listed_at < _LIST_AGAIN_AFTER:
+        return Learned(True)
+    errors = []
+    for host_name, host in hosts.items():
+        try:
+            revisions = _list(host, ArchiveLayout.of(records.archive), name)
+            is_certain = bool(revisions) or _is_old(ledger, archive, name, now) or not _has_files(host, records, name)
+        except HostError as error:
+            errors.append(f"{host_name}: {error}")
+            continue
+        if is_certain:
+            ledger.note_finalizations(archive, name, revisions)
+            if revisions and listed_at is None:
+                log(f"the archive has {counted(len(revisions), 'finalization')} of {name}")
+        return Learned(is_certain)
+    return Learned(False, f"the finalizations of {name} in archive {archive} cannot be listed. {'; '.join(errors)}")
+
+
+def _list(host: Lists, layout: ArchiveLayout, name: str) -> dict[FinalizedKey, int]:
+    """List the finalizations of a stream in the archive; returns the newest revision of each.
 
     Raises
     ------
-    ArchiveError
-        Where no host of the archive can list them.
+    HostError
+        Also where only a part could be listed.
     """
-    archive = records.archive
-    if ledger.knows_finalizations(archive.name, name):
-        return
-    errors, is_transient = list[str](), False
-    for host_name, host in hosts.items():
-        try:
-            listed = _list(host, ArchiveLayout.of(archive), name)
-        except NoSuchRootError:
-            return  # nothing was ever copied there; whoever asks later finds out what is there then
-        except HostError as error:
-            errors.append(f"{host_name}: {error}")
-            is_transient |= error.transient
-            continue
-        manifests, words = finalization_groups(name)
-        for group, end in ((manifests, ".tsv"), (words, ".yaml")):
-            of_group = [entry for entry in listed if entry.path.endswith(end)]
-            ledger.record_copied(archive.name, group, [_item(records, entry) for entry in of_group])
-        ledger.note_finalizations(archive.name, name)
-        if revisions := newest_revisions(name, [entry.path for entry in listed]):
-            log(f"the archive has {counted(len(revisions), 'finalization')} of {name}")
-        return
-    raise ArchiveError(f"no host of archive {archive.name} works. {'; '.join(errors)}", transient=is_transient)
+    root, directory, found = layout.manifests, PurePosixPath(layout.finalized, name), list[str]()
+    try:
+        listing = host.list(root, [str(directory.relative_to(root))])
+        for entry in listing.entries:
+            with suppress(UnsafePathError):  # no file of ours has such a name
+                path = f"{root}/{safe_relative(entry.path)}"
+                if entry.is_regular and PurePosixPath(path).parent == directory:
+                    found.append(path)
+    except NoSuchRootError:
+        return {}
+    if error := unreadable_in(listing):
+        raise HostError(f"{root}: {error}")
+    return newest_revisions(name, found)
 
 
-def _list(host: Lists, layout: ArchiveLayout, name: str) -> list[ScannedEntry[str]]:
-    """List the finalizations of a stream in the archive and their manifests, by absolute path."""
-    root, directory, found = layout.manifests, PurePosixPath(layout.finalized, name), []
-    for entry in host.list(root, [str(directory.relative_to(root))]).entries:
-        with suppress(UnsafePathError):  # no file of ours has such a name
-            path = f"{root}/{safe_relative(entry.path)}"
-            if entry.is_regular and PurePosixPath(path).parent == directory:
-                found.append(ScannedEntry(path, entry.version))
-    return found
+def _is_old(ledger: Ledger, archive: str, name: str, now: datetime) -> bool:
+    """Whether the ledger has recorded pushes for so long that it has the finalizations of this site itself."""
+    return ledger.has_copied_before(archive, name if name in COLLECTIONS else raw_group(name), now - _OLD_LEDGER)
 
 
-def _item(records: Records, entry: ScannedEntry[str]) -> Item:
-    below = PurePosixPath(entry.path).relative_to(ArchiveLayout.of(records.archive).manifests)
-    return Item(str(records.site.paths.manifests / below), entry.path, entry.version)
+def _has_files(host: Lists, records: Records, name: str) -> bool:
+    """Whether the archive has any file of a stream or collection; of a collection, any product but the camera's."""
+    layout = ArchiveLayout.of(records.archive)
+    root, below = layout.products, [WXCAM] if name == WXCAM_PRODUCTS else []
+    if name not in COLLECTIONS:
+        root, below = layout.raw, [records.site.streams[name].raw]
+    others = () if below else (f"{WXCAM}/".encode(), f"{INCOMING}/".encode())
+    try:
+        with closing(host.list(root, below).entries) as entries:
+            return any(entry.is_regular and not entry.path.startswith(others) for entry in entries)
+    except NoSuchRootError:
+        return False
 
 
 def restore_finalizations(
@@ -126,14 +166,16 @@ def restore_finalizations(
     missing = finalizations.missing_keys(keys)
     if not missing:
         return []
+    restored = list[FinalizedKey]()
     for host in hosts:
-        with suppress(HostError, TransferError):  # the next host; without any, each day says what is missing
-            restored = _restore(records, host, finalizations, missing)
-            if restored:
-                what = f"{counted(len(restored), 'finalization')} of {name}"
-                log(f"fetched {what} back from {host.name}: {', '.join(map(str, restored[:5]))}")
-            return restored
-    return []
+        left = [key for key in missing if key not in restored]
+        with suppress(HostError, TransferError):  # the next host; each day says what is missing still
+            fetched = _restore(records, host, finalizations, left) if left else []
+            if fetched:
+                what = f"{counted(len(fetched), 'finalization')} of {name}"
+                log(f"fetched {what} back from {host.name}: {', '.join(map(str, fetched[:5]))}")
+            restored += fetched
+    return restored
 
 
 def _restore(
@@ -142,31 +184,31 @@ def _restore(
     root, staging = ArchiveLayout.of(records.archive).manifests, _staging(records)
     staging.sweep()
     read_back = ReadBack(host.fetching(), staging, f"finalizations.{finalizations.stream}")
-    words = {finalizations.archived_path(finalizations.file(key)): key for key in keys}
+    manifests = ReadBack(host.fetching(), staging, f"manifests.{finalizations.stream}")
     restored = []
-    with read_back.fetched(root, dict.fromkeys(words, FileVersion(MAX_BYTES, 0))) as (directory, read):
-        found = dict[FinalizedKey, tuple[Path, Finalization]]()
-        for path, key in words.items():
-            with suppress(*DAMAGE):  # no finalization, or a damaged one: it stays missing, and its day says so
-                if read[path].sha256 is not None:
-                    found[key] = directory / path, parse_finalization((directory / path).read_bytes())
-        wanted = {
-            finalizations.archived_path(finalizations.manifest(key, word.revision)): key
-            for key, (_, word) in found.items()
-            if not finalizations.is_superseded(key, word.revision)
-        }
-        manifests = ReadBack(host.fetching(), staging, f"manifests.{finalizations.stream}")
-        with manifests.fetched(root, _bounds(wanted)) as (below, fetched):
-            for path, key in wanted.items():
-                file, word = found[key]
-                if fetched[path].sha256 == word.manifest_sha256:
-                    finalizations.put_back(key, file, below / path, word.revision)
-                    restored.append(key)
+    for part in batched(keys, _MOST_AT_ONCE):
+        words = {finalizations.archived_path(finalizations.file(key)): key for key in part}
+        with read_back.fetched(root, dict.fromkeys(words, FileVersion(MAX_BYTES, 0))) as (directory, read):
+            found = dict[str, tuple[FinalizedKey, Path, Finalization]]()
+            for path, key in words.items():
+                with suppress(*DAMAGE):  # no finalization, or a damaged one: it stays missing, and its day says so
+                    word = parse_finalization((directory / path).read_bytes())
+                    if read[path].sha256 is not None and not finalizations.is_superseded(key, word.revision):
+                        manifest_path = finalizations.archived_path(finalizations.manifest(key, word.revision))
+                        found[manifest_path] = key, directory / path, word
+            with manifests.fetched(root, dict.fromkeys(found, FileVersion(_MAX_MANIFEST, 0))) as (below, fetched):
+                for path, (key, file, word) in found.items():
+                    if fetched[path].sha256 == word.manifest_sha256 and _is_manifest(below / path):
+                        finalizations.put_back(key, file, below / path, word.revision)
+                        restored.append(key)
     return restored
 
 
-def _bounds(paths: Mapping[str, FinalizedKey]) -> dict[str, FileVersion]:
-    return dict.fromkeys(paths, FileVersion(_MAX_MANIFEST, 0))
+def _is_manifest(path: Path) -> bool:
+    try:
+        return sum(1 for _ in manifest.read(path)) >= 0
+    except (EvidenceError, *DAMAGE):
+        return False
 
 
 def _staging(records: Records) -> Staging:

@@ -8,7 +8,7 @@ the record of deleted local copies.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -202,6 +202,8 @@ class DayRecords:
 
     finalized: dict[str, FixityRecord] = field(default_factory=dict)
     """The files that were proved in the archive when the day was last complete."""
+    moved: Set[str] = frozenset()
+    """Files that were finalized on this day, and are of another one since they were written again."""
     released: Mapping[str, FixityRecord] = field(default_factory=dict)
     """The local copies that were deleted."""
     vanished: Mapping[str, FixityRecord] = field(default_factory=dict)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import yaml
 
@@ -14,6 +15,10 @@ from aurora_platform.layout import FinalizedKey, read_finalized_key
 
 MAX_BYTES = 1 << 22
 """Of a finalization; a manifest may be larger."""
+MOST = 10**9
+"""Of revisions, and of files."""
+_MAX_WHY = 20_000
+_SHA256 = re.compile("[0-9a-f]{64}")
 DAMAGE = (
     *(yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),
     OSError,
@@ -40,9 +45,9 @@ class Finalization:
         """:attr:`since` as a time; None where it is none."""
         try:
             time = datetime.fromisoformat(self.since)
-        except ValueError:
+            return time.astimezone(UTC) if time.tzinfo is not None else None
+        except (ValueError, OverflowError):
             return None
-        return time if time.tzinfo is not None else None
 
     def is_younger(self, age: timedelta, now: datetime) -> bool:
         """Whether it has changed within ``age`` before ``now``; False where its time is damaged or in the future."""
@@ -50,18 +55,41 @@ class Finalization:
         return since is not None and timedelta(0) <= now - since < age
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases: a few hundred bytes of them can stand for more than memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
 def parse_finalization(text: bytes) -> Finalization:
-    """Read the bytes of a finalization; any of several errors where they are damaged."""
-    data = yaml.safe_load(text)
+    """Read the bytes of a finalization; one of :data:`DAMAGE` where they are none."""
+    loader = _Loader(text)
+    try:
+        data = loader.get_single_data()
+    finally:
+        loader.dispose()
+    sha256 = data["manifest_sha256"]
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError("manifest_sha256 is no SHA-256")
     return Finalization(
-        complete=bool(data["complete"]),
-        manifest_sha256=str(data["manifest_sha256"]),
-        files=int(data["files"]),
-        revision=int(data["revision"]),
-        lost=int(data.get("lost", 0)),
-        why=str(data.get("why", "")),
-        since=str(data.get("finalized_at" if data["complete"] else "withdrawn_at", "")),
+        complete=data["complete"] is True,
+        manifest_sha256=sha256,
+        files=_number(data, "files"),
+        revision=_number(data, "revision", least=1),
+        lost=_number(data, "lost") if "lost" in data else 0,
+        why=str(data.get("why", ""))[:_MAX_WHY],
+        since=str(data.get("finalized_at" if data["complete"] else "withdrawn_at", ""))[:_MAX_WHY],
     )
+
+
+def _number(data: Mapping[str, Any], key: str, least: int = 0) -> int:
+    value = data[key]
+    if type(value) is not int or not least <= value < MOST:
+        raise ValueError(f"{key} is not a number from {least} to {MOST - 1}")
+    return value
 
 
 def newest_revisions(stream: str, paths: Iterable[str]) -> dict[FinalizedKey, int]:

@@ -8,7 +8,7 @@ finalized, when the source once had the file and no longer has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import date
 
@@ -37,6 +37,7 @@ class StreamGuard:
         self._stream = stream
         self._finalizations = records.finalizations(stream)
         self._proved = ProvedFiles(self._finalizations)
+        self.keeps_all = False
 
     @property
     def archive(self) -> str:
@@ -53,12 +54,15 @@ class StreamGuard:
         decision, to_check = GuardDecision(), list[tuple[Item, FixityRecord | None]]()
         items, given_up = list(items), set[Item]()
         days = self._finalized_days(items)
+        keeps_undated = self.keeps_all or (self._is_dated_by_mtime and self._finalizations.has_any)
         for item in items:
             vouched = self._proved.of(days.get(item.remote_path, item.day))
             if vouched.error:
                 decision.held.append((item, vouched.error))
                 continue
-            if self._path(item) in vouched.earlier:
+            # Without any record of a copy, its mtime does not tell in which day an archived version was finalized.
+            is_undated = keeps_undated and item.remote_path not in days
+            if is_undated or self.keeps_all or self._path(item) in vouched.earlier:
                 given_up.add(item)
             to_check.append((item, vouched.proved.get(self._path(item))))
         if to_check:
@@ -67,7 +71,7 @@ class StreamGuard:
                     evidence_of_files = [evidence.records_of(self._stream, self._path(item)) for item, _ in to_check]
                     changes = evidence.changes.of_stream(self._stream)
             except EvidenceError as error:
-                return self._decide_without_evidence(to_check, str(error), decision)
+                return self._decide_without_evidence(to_check, str(error), decision, given_up)
             for (item, finalized), by_side in zip(to_check, evidence_of_files, strict=True):
                 if why := _why_not(item.version, finalized, by_side, changes.get(self._path(item))):
                     decision.held.append((item, why))
@@ -75,6 +79,10 @@ class StreamGuard:
                     is_vouched = finalized is not None or item in given_up
                     (decision.vouched if is_vouched else decision.unprotected).append(item)
         return decision
+
+    @property
+    def _is_dated_by_mtime(self) -> bool:
+        return self._records.site.streams[self._stream].day == "mtime"
 
     def locked(self) -> AbstractContextManager[None]:
         """See :meth:`aurora_platform.archive.transfer.Guard.locked`."""
@@ -87,12 +95,16 @@ class StreamGuard:
         return {day for day in found if day is not None}
 
     def _decide_without_evidence(
-        self, to_check: Sequence[tuple[Item, FixityRecord | None]], why: str, decision: GuardDecision
+        self,
+        to_check: Sequence[tuple[Item, FixityRecord | None]],
+        why: str,
+        decision: GuardDecision,
+        given_up: Collection[Item],
     ) -> GuardDecision:
         """Without evidence about the source, a file that differs from its finalization may be damaged: hold it back."""
         for item, finalized in to_check:
             if finalized is None:
-                decision.unprotected.append(item)
+                (decision.vouched if item in given_up else decision.unprotected).append(item)
             elif finalized.version.same_as(item.version):
                 decision.vouched.append(item)
             else:
@@ -105,9 +117,9 @@ class StreamGuard:
         Where days are given by the mtime, a file that is written again moves to another day, and its finalized version
         is in the earlier one.
         """
-        stream = self._records.site.streams[self._stream]
-        if stream.day != "mtime":
+        if not self._is_dated_by_mtime:
             return {}
+        stream = self._records.site.streams[self._stream]
         # Where the evidence is lost, the ledger still has what was copied.
         versions = self._records.copied_versions([item.remote_path for item in items])
         with suppress(EvidenceError), self._records.evidence() as evidence:  # the caller reports damaged evidence

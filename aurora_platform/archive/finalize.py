@@ -26,7 +26,14 @@ from typing import Any
 import yaml
 
 from aurora_platform.archive import manifest
-from aurora_platform.archive.finalization import DAMAGE, MAX_BYTES, Finalization, parse_finalization
+from aurora_platform.archive.finalization import (
+    DAMAGE,
+    MAX_BYTES,
+    MOST,
+    Finalization,
+    newest_revisions,
+    parse_finalization,
+)
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import Staging, publish_file
@@ -34,7 +41,7 @@ from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout import COLLECTIONS, FinalizedKey, ManifestLayout, read_finalized_key
 from aurora_platform.text import printable
 
-_DAMAGED_REVISION = 10**9
+_DAMAGED_REVISION = MOST
 _NEXT_STEP = (
     "Move it away, and verify the day again: that fetches its copy and the manifest back from archive.manifests."
 )
@@ -117,7 +124,9 @@ class Finalizations:
         """Return the manifests of earlier revisions."""
         finalization = self.read(day)
         newest = finalization.revision if finalization is not None else 0
-        return [file for number in range(1, newest) if (file := self.manifest(day, number)).is_file()]
+        files = self.directory.glob(f"{day}_{self.stream}_manifest_r*.tsv")
+        revisions = ((newest_revisions(self.stream, [file.name]).get(day, 0), file) for file in files)
+        return [file for number, file in sorted(revisions) if 0 < number < newest]
 
     def why_missing(self, day: FinalizedKey) -> str:
         """The next step where a finalization was published, and is missing on this machine or older; else empty."""
@@ -139,6 +148,11 @@ class Finalizations:
         except OSError:
             return _DAMAGED_REVISION
         return int(revision[1]) if revision is not None else _DAMAGED_REVISION
+
+    @property
+    def has_any(self) -> bool:
+        """Whether any finalization was ever published."""
+        return bool(self._published)
 
     def missing_keys(self, keys: Collection[FinalizedKey] | None = None) -> list[FinalizedKey]:
         """Return which of these finalizations, or of all, were published and are missing on this machine, or older."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import batched
 from pathlib import Path
@@ -32,7 +32,7 @@ from aurora_platform.archive.sending import Sending
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
-from aurora_platform.layout import REGISTERED
+from aurora_platform.layout import REGISTERED, FinalizedKey, read_finalized_key
 
 DIFFERS = "checksums differ"
 
@@ -117,21 +117,31 @@ class Ledger(Database):
             with self._writing() as db:
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"archive/{archive}", archive))
 
-    def knows_finalizations(self, archive: str, name: str) -> bool:
-        """Whether this ledger has recorded which finalizations of a stream or collection the archive has."""
-        rows = self._db.execute("SELECT 1 FROM meta WHERE key = ?", (f"finalizations/{archive}/{name}",))
-        return rows.fetchone() is not None
+    def finalizations_listed_at(self, archive: str, name: str) -> datetime | None:
+        """When the finalizations of a stream or collection were listed in the archive; None: never."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (f"finalizations/{archive}/{name}",)).fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
 
-    def note_finalizations(self, archive: str, name: str) -> None:
-        """Store that they are recorded."""
+    def note_finalizations(self, archive: str, name: str, revisions: Mapping[FinalizedKey, int]) -> None:
+        """Store that they were listed now, and the newest revision of each in the archive."""
+        rows = [(f"finalized/{archive}/{name}/{key}", str(revision)) for key, revision in revisions.items()]
         with self._writing() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"finalizations/{archive}/{name}", _now()))
 
-    def record_copied(self, archive: str, group: str, items: Sequence[Item]) -> None:
-        """Record files that the archive has in this version, as a listing shows it; those with a row keep it."""
-        unknown = [item for item in items if self.row(archive, item.remote_path) is None]
-        self.offer(archive, group, unknown)
-        self.mark_copied(archive, (ScannedEntry(item.remote_path, item.version) for item in unknown))
+    def archived_revisions(self, archive: str, name: str) -> dict[FinalizedKey, int]:
+        """Return the newest revision of each finalization that a listing of the archive has shown."""
+        start = f"finalized/{archive}/{name}/"
+        rows = self._db.execute("SELECT key, value FROM meta WHERE key >= ? AND key < ?", (start, f"{start[:-1]}0"))
+        return {read_finalized_key(key.removeprefix(start)): int(revision) for key, revision in rows}
+
+    def has_copied_before(self, archive: str, group: str, time: datetime) -> bool:
+        """Whether a file of a group was copied before a time."""
+        row = self._db.execute(
+            "SELECT 1 FROM file WHERE archive = ? AND file_group = ? AND copied_at < ? LIMIT 1",
+            (archive, group, time.astimezone(UTC).isoformat(timespec="milliseconds")),
+        )
+        return row.fetchone() is not None
 
     def count_unknown(self, archive: str) -> dict[str, int]:
         """Return name -> registered files of other archives than this one, which no push of the site copies."""

@@ -34,6 +34,7 @@ def compare_product(
     clocks: ProductClocks,
     *,
     is_needed: bool,
+    is_database: bool = False,
 ) -> Compared:
     """Compare one file.
 
@@ -43,12 +44,14 @@ def compare_product(
         Its record in each place, and in the finalization; at least one is there.
     is_needed
         Whether a finalized file must be on this machine; a registered one is its program's to delete.
+    is_database
+        Whether its local size is not that of a backup: the size of the same version may differ.
     """
     if local is None:
         wrong = MatchClass.MISSING if is_needed and finalized is not None else MatchClass.EXTRA
         found = MatchClass.EXTRA if finalized is None else class_of(finalized, archived, EXPECT_ALL_NS)
         return Compared(path, wrong, found, finalized)
-    if finalized is not None and finalized.version.mtime_ns == local.version.mtime_ns:
+    if finalized is not None and finalized.version.mtime_ns == local.version.mtime_ns and not is_database:
         # Other bytes, or another size, with the finalized mtime: nobody has made it again, so it is damaged.
         right, own = finalized, _unless_written(class_of(finalized, local, EXPECT_ALL_NS), local)
     elif finalized is not None and finalized.version.same_as(local.version):

@@ -19,7 +19,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import GuardDecision
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.versions import as_ns
-from aurora_platform.layout import OWN_LIST, FinalizedKey, evidence_name
+from aurora_platform.layout import CATALOG, OWN_LIST, FinalizedKey, evidence_name
 
 _BYTES_DIFFER = "its bytes are not those that it was finalized with, and its size and mtime are: it is damaged"
 
@@ -34,6 +34,7 @@ class ProductGuard:
 
     def __init__(self, records: Records, collections: Sequence[str]) -> None:
         self._records = records
+        self.keeps_all = False
         self._proved = {name: ProvedFiles(records.finalizations(name)) for name in collections}
 
     def decide(self, items: Iterable[Item]) -> GuardDecision:
@@ -42,7 +43,7 @@ class ProductGuard:
         damaged = dict[Item, str]()
         unchanged, unclear = list[tuple[Item, str, str, FixityRecord]](), list[tuple[Item, str, str, str]]()
         for item in items:
-            is_vouched = False
+            is_vouched = self.keeps_all
             for name, _, path, vouched in self._proofs_of(item):
                 record = vouched.proved.get(path)
                 # What a damaged finalization vouches for is unknown: the earlier version of each file is kept.
@@ -52,7 +53,7 @@ class ProductGuard:
                 elif record is not None and record.version.mtime_ns == item.version.mtime_ns:
                     if record.version.size == item.version.size:
                         unchanged.append((item, name, path, record))
-                    else:
+                    elif path != CATALOG:  # the local size of a database is not that of its backup
                         damaged[item] = _SIZE_DIFFERS
                 elif record is not None and record.version.same_as(item.version):
                     unchanged.append((item, name, path, record))

@@ -6,7 +6,7 @@ long as the archive has that version; so a push that replaces it knows that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
@@ -31,7 +31,8 @@ class OwnList:
         finalizations: Finalizations,
         clock_ns: int,
         is_sent: Callable[[Iterable[str]], bool],
-        is_kept: Callable[[str, int, datetime], bool],
+        is_kept: Callable[[str, int | None, datetime], bool],
+        earlier: Collection[str] = (),
     ) -> None:
         """Begin with the list as it is.
 
@@ -43,11 +44,14 @@ class OwnList:
             Whether a push has sent some files since the places were listed.
         is_kept
             Whether a push has replaced a file in the archive since a time, and kept the earlier version: path, its size
-            in bytes, time.
+            in bytes (None: any), time.
+        earlier
+            The paths that only earlier revisions list.
         """
         self._finalizations = finalizations
         self._is_sent = is_sent
         self._is_kept_since = is_kept
+        self._earlier = earlier
         self._now = datetime.fromtimestamp(clock_ns / 1e9, UTC)
         self._rested_ns = clock_ns - as_ns(RESTED)
         self._files = list[tuple[str, FixityRecord]]()
@@ -71,6 +75,9 @@ class OwnList:
                 self._drop_replaced(path, finalized)
             return
         if finalized is None:
+            # Given up before, and made again: when a push has kept what was there, the name is free.
+            if path in self._earlier and self._is_kept(path, None):
+                self._replaced.add(path)
             return
         in_archive = class_of(finalized, archived, EXPECT_ALL_NS)
         is_archived = in_archive in (MatchClass.IDENTICAL, MatchClass.PENDING)
@@ -93,10 +100,10 @@ class OwnList:
         self._files.append((path, record))
         self._is_changed |= finalized is not None and finalized.sha256 != record.sha256
 
-    def _is_kept(self, path: str, finalized: FixityRecord) -> bool:
-        """Whether a push has replaced the finalized version since the list was written, and kept it."""
-        since = self._since
-        return since is not None and self._is_kept_since(path, finalized.version.size, since)
+    def _is_kept(self, path: str, finalized: FixityRecord | None) -> bool:
+        """Whether a push has replaced the finalized version since the list was written, and kept it; None: any."""
+        since, size = self._since, finalized.version.size if finalized is not None else None
+        return since is not None and self._is_kept_since(path, size, since)
 
     @cached_property
     def _since(self) -> datetime | None:

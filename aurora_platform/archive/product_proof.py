@@ -235,7 +235,8 @@ class ProductProof:
     def _verify_day(self, day: date) -> Verdict:
         """Compare a day, or the files without one; update the ledger; finalize what is complete."""
         verdict = Verdict()
-        own_list = OwnList(self.finalizations, self.clock_ns, partial(self.is_sent, OWN_LIST), self._is_kept)
+        is_sent, earlier = partial(self.is_sent, OWN_LIST), self.proved.of(OWN_LIST).earlier
+        own_list = OwnList(self.finalizations, self.clock_ns, is_sent, self._is_kept, earlier)
         proved = list[tuple[str, FixityRecord]]()
         root = self._remote_root
         updates = LedgerUpdates(self.ledger, self.archive.name, self.name, day, self.local.base, root)
@@ -286,8 +287,11 @@ class ProductProof:
         self, path: str, by_side: Mapping[Side, FixityRecord], finalized: FixityRecord | None, clocks: ProductClocks
     ) -> ComparedProduct:
         local = by_side.get("local")
-        is_needed = self.name != REGISTERED
-        compared = compare_product(path, local, by_side.get("gws"), finalized, clocks, is_needed=is_needed)
+        is_needed, is_database = self.name != REGISTERED, path in self.local.databases
+        archived = by_side.get("gws")
+        compared = compare_product(
+            path, local, archived, finalized, clocks, is_needed=is_needed, is_database=is_database
+        )
         if {compared.local, compared.archive} & set(PROBLEMS) and self._is_written(path, local):
             compared = Compared(path, MatchClass.IDENTICAL, MatchClass.PENDING, compared.right)
         return compared, by_side, finalized
@@ -339,7 +343,7 @@ class ProductProof:
             return (self.name, key) in sent.days
         return not sent.paths.isdisjoint(map(self.remote_path, paths))
 
-    def _is_kept(self, path: str, size: int, since: datetime) -> bool:
+    def _is_kept(self, path: str, size: int | None, since: datetime) -> bool:
         return self.ledger.replaced.is_kept(self.archive.name, self.remote_path(path), size, since)
 
     def _finalize(self, day: date, verdict: Verdict, proved: Sequence[tuple[str, FixityRecord]]) -> bool:

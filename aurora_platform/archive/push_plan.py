@@ -6,14 +6,14 @@ the small products arrive on time while the camera's large tree is being copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from aurora_platform.archive.archived_finalizations import learn_finalizations
+from aurora_platform.archive.archived_finalizations import learn_finalizations, restore_finalizations
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.ledger import Item, Ledger
@@ -28,7 +28,7 @@ from aurora_platform.archive.selection import (
     wxcam_items,
 )
 from aurora_platform.archive.stores import Records
-from aurora_platform.archive.transfer import PushReport, TransferRequest
+from aurora_platform.archive.transfer import Guard, KeepEverything, PushReport, TransferRequest
 from aurora_platform.archive.uploader import push
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
@@ -37,6 +37,7 @@ from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import (
     CORE_PRODUCTS,
     OUTGOING,
+    OWN_LIST,
     REGISTERED,
     WXCAM,
     WXCAM_PRODUCTS,
@@ -158,14 +159,16 @@ class Pushing:
             [CORE_PRODUCTS, REGISTERED],
         )
 
-    def files(self, group: str, files: Mapping[Path, str], day: date | None = None) -> PushReport:
+    def files(
+        self, group: str, files: Mapping[Path, str], day: date | None = None, guard: Guard | None = None
+    ) -> PushReport:
         """Push our own files, each to its absolute remote path; all must exist and be published by rename."""
         items = []
         for path, remote_path in files.items():
             items.append(Item(str(path), remote_path, FileVersion.of(path.lstat()), day))
         days = None if day is None else {day}
-        lane = group.replace("/", ".")
-        return self._push(TransferRequest(lane, self.site.paths.manifests / OUTGOING, {group: items}, days))
+        lane, outgoing = group.replace("/", "."), self.site.paths.manifests / OUTGOING
+        return self._push(TransferRequest(lane, outgoing, {group: items}, days, guard=guard))
 
     def exactly(self, stream: str, lane: str, items: Sequence[Item]) -> PushReport:
         """Push exactly these files of a stream, and no other queued files."""
@@ -197,6 +200,17 @@ class Pushing:
         )
         return self._push(request, names)
 
+    def _learn(self, name: str, days: Collection[date] | None) -> bool:
+        """Learn which finalizations the archive has, and fetch back what is missing; whether all are known."""
+        records, hosts = Records(self.site), {host.name: host for host in self.hosts}
+        learned = learn_finalizations(records, self.ledger, hosts, name, self.log)
+        if not learned.is_certain:
+            why = learned.error or f"the archive has files and no finalizations of {name}"
+            self.log(f"{why}: each version that is replaced is kept")
+        if not learned.error:
+            restore_finalizations(records, self.hosts, name, None if days is None else {*days, OWN_LIST}, self.log)
+        return learned.is_certain
+
     def _is_open(self, group: str, items: Sequence[Item]) -> bool:
         """Whether a push of these files has anything to send."""
         is_new = next(self.ledger.open_items(self.archive.name, group, items), None) is not None
@@ -204,11 +218,9 @@ class Pushing:
 
     def _push(self, request: TransferRequest, names: Sequence[str] = ()) -> PushReport:
         """Push; ``names`` are the streams or collections whose finalizations must be known before."""
-        unknown = [name for name in names if not self.ledger.knows_finalizations(self.archive.name, name)]
-        if unknown and any(self._is_open(group, items) for group, items in request.offers.items()):
-            hosts = {host.name: host for host in self.hosts}
-            for name in unknown:
-                learn_finalizations(Records(self.site), self.ledger, hosts, name, self.log)
+        if request.guard is not None and any(self._is_open(group, items) for group, items in request.offers.items()):
+            certain = [self._learn(name, request.days) for name in names]
+            request.guard.keeps_all = not all(certain)
         return push(
             request,
             archive=self.archive,
@@ -244,7 +256,10 @@ def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequ
     groups = finalization_groups(name)
     for group in groups:  # never parked: an old finalization in the archive may be wrong
         ledger.requeue(archive.name, [row.remote_path for row in ledger.parked(archive.name, group)])
-    return [pushing.files(group, files) for group, files in zip(groups, (manifests, statements), strict=True) if files]
+    # A manifest never changes under its name: if the archive has another one, it is of lost records, and is kept.
+    guards = (KeepEverything(), None)
+    sent = zip(groups, (manifests, statements), guards, strict=True)
+    return [pushing.files(group, files, guard=guard) for group, files, guard in sent if files]
 
 
 def _not_archived(files: Mapping[Path, str], hosts: Sequence[ArchiveHost], root: str) -> dict[Path, str]:

@@ -112,10 +112,11 @@ class Replacements(Tables):
         ).fetchone()
         return KeptVersions(count, size)
 
-    def is_kept(self, archive: str, remote_path: str, size: int, since: datetime) -> bool:
-        """Whether a version of this size (bytes) was replaced since a time, and is kept."""
+    def is_kept(self, archive: str, remote_path: str, size: int | None, since: datetime) -> bool:
+        """Whether a version of this size (bytes; None: of any) was replaced since a time, and is kept."""
         row = self._db.execute(
-            "SELECT 1 FROM replaced WHERE archive = ? AND remote_path = ? AND size = ? AND at >= ? AND is_settled",
+            "SELECT 1 FROM replaced WHERE archive = ? AND remote_path = ? AND size = coalesce(?, size) AND at >= ?"
+            " AND is_settled",
             (archive, remote_path, size, since.astimezone(UTC).isoformat(timespec="milliseconds")),
         )
         return row.fetchone() is not None

@@ -92,8 +92,10 @@ class Records:
         if self.layout.ledger.exists():
             with suppress(*_UNREADABLE), self.ledger() as ledger:
                 paths = ledger.copied_paths(self.archive.name, finalization_groups(stream)[0])
-                for key, revision in newest_revisions(stream, paths).items():
-                    found[key] = max(revision, found.get(key, 0))
+                listed = ledger.archived_revisions(self.archive.name, stream)
+                for revisions in (newest_revisions(stream, paths), listed):
+                    for key, revision in revisions.items():
+                        found[key] = max(revision, found.get(key, 0))
         return found
 
     def publication(self) -> Publication:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -31,6 +31,9 @@ class GuardDecision:
 class Guard(Protocol):
     """Decides which files may be sent; :mod:`aurora_platform.archive.finalization_guard` implements it."""
 
+    keeps_all: bool
+    """Whether every version that is replaced is kept: nobody knows which of them are finalized."""
+
     def decide(self, items: Iterable[Item]) -> GuardDecision:
         """Decide for each file whether it may be sent."""
         ...
@@ -42,6 +45,25 @@ class Guard(Protocol):
     def locked(self) -> AbstractContextManager[object]:
         """Hold the lock under which the finalizations of these files are published."""
         ...
+
+
+@dataclass
+class KeepEverything:
+    """A guard of files that no finalization lists: all may be sent, and each version that they replace is kept."""
+
+    keeps_all: bool = True
+
+    def decide(self, items: Iterable[Item]) -> GuardDecision:
+        """See :meth:`Guard.decide`."""
+        return GuardDecision(vouched=list(items))
+
+    def days_of(self, items: Sequence[Item]) -> set[date]:
+        """See :meth:`Guard.days_of`."""
+        return set()
+
+    def locked(self) -> AbstractContextManager[object]:
+        """See :meth:`Guard.locked`."""
+        return nullcontext()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from aurora_platform.archive.reports import StreamSummary, VerifyOutcome
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.stream_content import Published, content_of
 from aurora_platform.archive.verify_days import Place, Verification
-from aurora_platform.errors import ArchiveError
 from aurora_platform.layout import Side
 
 
@@ -71,11 +70,10 @@ def verify_and_publish(
 def _learn(records: Records, verification: Verification, log: Callable[[str], None]) -> None:
     """Learn which finalizations the archive has; where that cannot be, no day is finalized."""
     sources = {place.host: place.source for place in verification.places["gws"]}
-    try:
-        learn_finalizations(records, verification.ledger, sources, verification.name, log)
-    except ArchiveError as error:
-        verification.why_unlisted = str(error)
-        log(str(error))
+    learned = learn_finalizations(records, verification.ledger, sources, verification.name, log)
+    if learned.error:
+        verification.why_unlisted = learned.error
+        log(learned.error)
 
 
 def publish(

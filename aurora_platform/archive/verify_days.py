@@ -42,6 +42,8 @@ from aurora_platform.transport.listing import ListedEntry
 
 _COPIES: tuple[Side, Side] = ("local", "gws")
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
 
 class Verification:
     """The verification of one stream, with its three places and the stores of its evidence."""
@@ -294,13 +296,26 @@ class Verification:
             for path, record in self.evidence.vanished.lost(self.name, day).items()
             if not self._is_archived(path, record)
         }
+        proved = self.finalizations.proved(day)
+        moved = {path for path, record in proved.items() if self._has_moved(path, record, day)}
         return DayRecords(
-            finalized={path: record for path, record in self.finalizations.proved(day).items() if path not in lost},
+            finalized={path: record for path, record in proved.items() if path not in lost and path not in moved},
+            moved=moved,
             released=self.evidence.released(self.name, day),
             vanished=self.evidence.vanished.expected(self.name, day),
             changes=self.evidence.changes.of_stream(self.name),
             is_source_read=self.stream.verify.source == "checksum",
         )
+
+    def _has_moved(self, path: str, record: FixityRecord, day: date) -> bool:
+        """Whether a file that is dated by its mtime was written again on another day, and this version is kept."""
+        if self.stream.day != "mtime":
+            return False
+        archived = self.evidence.records_of(self.name, path).get("gws")
+        if archived is None or self.stream.day_of(path, archived.version.mtime_ns) == day:
+            return False
+        remote, size = f"{self.finalizations.archive_root}/{path}", record.version.size
+        return self.ledger.replaced.is_kept(self.archive.name, remote, size, _EPOCH)
 
     def _is_archived(self, path: str, record: FixityRecord) -> bool:
         """Whether the archive shows a version after all that was accepted as lost: then it is not lost."""
@@ -324,7 +339,8 @@ class Verification:
         proved: list[tuple[str, FixityRecord]] = []
         local_root, archive_root = (self.places[side][0].base for side in _COPIES)
         updates = LedgerUpdates(self.ledger, self.archive.name, raw_group(self.name), day, local_root, archive_root)
-        for compared, by_side in compare_day(self.evidence.files(self.name, day), clocks, self.records_of(day)):
+        records = self.records_of(day)
+        for compared, by_side in compare_day(self.evidence.files(self.name, day), clocks, records):
             result.verdict.add(compared, by_side)
             if "gws" not in report.errors:
                 updates.add(compared, by_side)
@@ -332,7 +348,9 @@ class Verification:
                 proved.append((compared.path, by_side["gws"]))
         updates.flush()
         if not report.errors and day not in report.unverified_days:
-            finalization = self._finalize(result, listings, proved)
+            # A day of which all files have moved to other days has nothing left that could be missing.
+            is_whole = result.verdict.is_whole or (bool(records.moved) and not result.verdict.files)
+            finalization = self._finalize(result, listings, proved, is_whole=is_whole)
             if result.verdict.is_final:
                 self._settle_vanished(day)
         else:
@@ -348,14 +366,19 @@ class Verification:
             self.evidence.vanished.settle(self.name, expected.keys() & self.finalizations.proved(day).keys())
 
     def _finalize(
-        self, result: DayVerdict, listings: dict[Side, ListingRecord], proved: list[tuple[str, FixityRecord]]
+        self,
+        result: DayVerdict,
+        listings: dict[Side, ListingRecord],
+        proved: list[tuple[str, FixityRecord]],
+        *,
+        is_whole: bool,
     ) -> Finalization | None:
         """Finalize a day that was listed on all three sides, or withdraw its finalization; returns its finalization."""
         day_ends = datetime(result.day.year, result.day.month, result.day.day, tzinfo=UTC) + timedelta(days=1)
         # By both clocks: a clock that is ahead must not end a day too early.
         now = min(listings["source"].clock_ns, listings["local"].clock_ns) / 1e9
         is_over = (day_ends + self.archive.pending).timestamp() <= now
-        if is_over and result.verdict.is_whole and not self.why_unlisted:
+        if is_over and is_whole and not self.why_unlisted:
             found = {path for path, _ in proved}  # what somebody has brought back is not lost
             lost = self.evidence.vanished.lost(self.name, result.day)
             lost = {path: record for path, record in lost.items() if path not in found}
@@ -369,7 +392,7 @@ class Verification:
             result.verdict.is_final = finalization is not None and finalization.complete
             return finalization
         finalization = self.finalizations.read(result.day)
-        if finalization is not None and finalization.files and not result.verdict.is_whole:
+        if finalization is not None and finalization.files and not is_whole:
             why = "; ".join(result.verdict.gaps) or result.verdict.first_reason
             result.is_changed = self.finalizations.withdraw(result.day, why)
         return finalization

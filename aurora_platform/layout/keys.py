@@ -81,7 +81,12 @@ def raw_group(stream: str) -> str:
 
 def read_finalized_key(text: str) -> FinalizedKey:
     """Read what a finalization is about from its name; :class:`ValueError` where the name is none of ours."""
-    return OWN_LIST if text == OWN_LIST else date.fromisoformat(text)
+    if text == OWN_LIST:
+        return OWN_LIST
+    day = date.fromisoformat(text)
+    if not 1970 <= day.year < 9999:  # the day after it must be a date, too
+        raise ValueError(f"{day}: no day of a file")
+    return day
 
 
 def finalization_groups(stream: str) -> tuple[str, str]:

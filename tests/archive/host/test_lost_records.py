@@ -50,10 +50,11 @@ def test_a_lost_finalization_holds_back_what_would_replace_a_file_of_its_day(tmp
         assert "the finalization of its day is missing" in next(iter(report.days[0].refused))
         assert not site.verify_and_publish().report.days[0].verdict.is_final
     site.write("local", name_of(1), NEW, number=1000)
-    assert "its day is missing" in site.push().held.first[0]
+    # The push fetches the finalization back, if the archive has it.
+    why = "differs from the version that its day" if was_copied else "its day is missing"
+    assert why in site.push().held.first[0]
     assert {name: site.place("gws", name).read_bytes() for name in good} == good
     if was_copied:
-        shutil.copytree(tmp_path / "far/manifests/finalized", site.site.paths.manifests / "finalized")
         assert "changed later than its stream allows" in next(iter(site.mirror().days[0].refused))
 
 
@@ -105,8 +106,7 @@ def test_a_new_machine_learns_from_the_archive_what_is_finalized_before_it_repla
     else:
         site.change([name_of(0)])
         site.mirror()
-    assert "is missing here" in site.push().held.first[0]
-    site.prepare_verification()
+    assert "differs from the version that its day was finalized with" in site.push().held.first[0]
     site.verify_and_publish()
     site.push()
     assert set(good.values()) <= readable_bytes(site)
@@ -143,8 +143,6 @@ def test_an_older_backup_of_a_finalization_counts_as_missing_and_replaces_no_man
         file.write_bytes(content)
     site.write("source", name_of(51), b"later")
     site.mirror()
-    assert site.push().held.total == 1
-    site.prepare_verification()
     site.push()
     assert site.verify_and_publish().report.days[0].verdict.is_final
     copy_finalizations(site)
@@ -225,12 +223,9 @@ def test_a_damaged_or_lost_list_of_products_holds_back_what_would_replace_a_fina
         lose_finalizations(site, "core_products", also_archived=damage == "lost everywhere")
     site.make("spectra/1.nc", NEW, OLD_NS + 10**9)
     site.make("spectra/3.nc", b"three")
-    report = site.push_core()
-    assert (report.files, report.held.total) == (1, 1)
-    is_back = damage == "lost"
+    report, is_back = site.push_core(), damage == "lost"
+    assert (report.files, report.held.total) == ((2, 0) if is_back else (1, 1))
     assert bool(site.prove().damaged) is not is_back
-    report = site.push_core()
-    assert (report.files, report.held.total) == ((1, 0) if is_back else (0, 1))
     file = next((tmp_path / "far/raw.versions").rglob("1.nc")) if is_back else site.archived / "spectra/1.nc"
     assert file.read_bytes() == b"one"
 

@@ -63,7 +63,8 @@ def test_no_statement_of_a_verification_reads_a_whole_stream_or_the_whole_ledger
             if re.match(r"(SELECT|UPDATE|DELETE|INSERT)\b", sql.strip()) and "EXPLAIN" not in sql:
                 plan = plan_of({"Evidence": evidence, "Ledger": ledger}[kind]._db, sql)
                 checked += 1
-                if "/manifests'" in sql:  # the finalizations of a stream: a row for each day, and not for each file
+                # The finalizations of a stream: a row for each day, and not for each file; and one row of any day.
+                if "/manifests'" in sql or "copied_at < " in sql:
                     continue
                 wrong += [(sql, step) for step in plan if READS_TOO_MUCH.match(step) and not SMALL.match(step)]
     assert checked > 20
