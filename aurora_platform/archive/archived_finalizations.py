@@ -94,7 +94,9 @@ def learn_finalizations(
     for host_name, host in hosts.items():
         try:
             revisions = _list(host, ArchiveLayout.of(records.archive), name)
-            is_certain = bool(revisions) or _is_old(ledger, archive, name, now) or not _has_files(host, records, name)
+            # Where there seem to be none: this ledger was certain before, or is old, or the archive is new.
+            is_certain = bool(revisions or listed_at) or _is_old(ledger, archive, name, now)
+            is_certain = is_certain or not _has_files(host, records, name)
         except HostError as error:
             errors.append(f"{host_name}: {error}")
             continue
@@ -103,6 +105,8 @@ def learn_finalizations(
             if revisions and listed_at is None:
                 log(f"the archive has {counted(len(revisions), 'finalization')} of {name}")
         return Learned(is_certain)
+    if listed_at is not None:  # what was listed last still holds, and our own pushes are in the ledger
+        return Learned(True)
     return Learned(False, f"the finalizations of {name} in archive {archive} cannot be listed. {'; '.join(errors)}")
 
 
@@ -206,9 +210,11 @@ def _restore(
 
 def _is_manifest(path: Path) -> bool:
     try:
-        return sum(1 for _ in manifest.read(path)) >= 0
+        for _ in manifest.read(path):
+            pass
     except (EvidenceError, *DAMAGE):
         return False
+    return True
 
 
 def _staging(records: Records) -> Staging:

@@ -249,3 +249,14 @@ def test_the_time_of_a_list_may_be_before_the_first_year(tmp_path: Path) -> None
     site.make("spectra/1.nc", b"made again", OLD_NS + 10**9)
     (site.archived / "spectra/1.nc").unlink()
     assert not site.prove().errors
+
+
+def test_on_a_new_site_a_file_that_is_written_through_the_day_is_replaced_in_place(tmp_path: Path) -> None:
+    site = mirrored_site(tmp_path, OPEN)
+    for number in range(3):
+        site.write("source", name_of(0), b"line\n" * (number + 1), number=number)
+        site.mirror()
+        assert site.push().files == 1
+        with site.records.ledger() as ledger, ledger._writing() as db:  # hours pass
+            db.execute("UPDATE meta SET value = '2026-01-01T00:00:00+00:00' WHERE key GLOB 'finalizations/*'")
+    assert not (tmp_path / "far/raw.versions").exists()
