@@ -87,21 +87,21 @@ def learn_finalizations(
     ``hosts`` are those of the archive by name, in order of preference.
     """
     archive, now = records.archive.name, datetime.now(UTC)
-    listed_at = ledger.finalizations_listed_at(archive, name)
+    listed_at = ledger.archived.listed_at(archive, name)
     if listed_at is not None and timedelta(0) <= now - listed_at < _LIST_AGAIN_AFTER:
         return Learned(True)
     errors = []
     for host_name, host in hosts.items():
         try:
             revisions = _list(host, ArchiveLayout.of(records.archive), name)
-            # Where there seem to be none: this ledger was certain before, or is old, or the archive is new.
-            is_certain = bool(revisions or listed_at) or _is_old(ledger, archive, name, now)
+            # Where there seem to be none: this ledger was certain before, or has a history, or the archive is new.
+            is_certain = bool(revisions or listed_at) or _has_history(ledger, archive, name, now)
             is_certain = is_certain or not _has_files(host, records, name)
         except HostError as error:
             errors.append(f"{host_name}: {error}")
             continue
         if is_certain:
-            ledger.note_finalizations(archive, name, revisions)
+            ledger.archived.note(archive, name, revisions)
             if revisions and listed_at is None:
                 log(f"the archive has {counted(len(revisions), 'finalization')} of {name}")
         return Learned(is_certain)
@@ -133,9 +133,10 @@ def _list(host: Lists, layout: ArchiveLayout, name: str) -> dict[FinalizedKey, i
     return newest_revisions(name, found)
 
 
-def _is_old(ledger: Ledger, archive: str, name: str, now: datetime) -> bool:
-    """Whether the ledger has recorded pushes for so long that it has the finalizations of this site itself."""
-    return ledger.has_copied_before(archive, name if name in COLLECTIONS else raw_group(name), now - _OLD_LEDGER)
+def _has_history(ledger: Ledger, archive: str, name: str, now: datetime) -> bool:
+    """Whether the ledger has recorded pushes for long, or has copied finalizations: this is no new machine."""
+    group, archived = name if name in COLLECTIONS else raw_group(name), ledger.archived
+    return archived.has_copied_finalizations(archive) or archived.has_copied_before(archive, group, now - _OLD_LEDGER)
 
 
 def _has_files(host: Lists, records: Records, name: str) -> bool:

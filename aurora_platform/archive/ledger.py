@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import batched
 from pathlib import Path
 
+from aurora_platform.archive.archived_revisions import ArchivedRevisions
 from aurora_platform.archive.ledger_rows import Counts as Counts
 from aurora_platform.archive.ledger_rows import Item as Item
 from aurora_platform.archive.ledger_rows import Row as Row
@@ -32,7 +33,7 @@ from aurora_platform.archive.sending import Sending
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
-from aurora_platform.layout import REGISTERED, FinalizedKey, read_finalized_key
+from aurora_platform.layout import REGISTERED
 
 DIFFERS = "checksums differ"
 
@@ -66,6 +67,8 @@ class Ledger(Database):
         """The finalized files that were replaced in the archives."""
         self.sending = Sending(self._db, self._writing)
         """What pushes are sending."""
+        self.archived = ArchivedRevisions(self._db, self._writing)
+        """Which finalizations the archives have."""
 
     def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
         self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
@@ -116,32 +119,6 @@ class Ledger(Database):
         if archive not in self.archives:
             with self._writing() as db:
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"archive/{archive}", archive))
-
-    def finalizations_listed_at(self, archive: str, name: str) -> datetime | None:
-        """When the finalizations of a stream or collection were listed in the archive; None: never."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (f"finalizations/{archive}/{name}",)).fetchone()
-        return None if row is None else datetime.fromisoformat(row[0])
-
-    def note_finalizations(self, archive: str, name: str, revisions: Mapping[FinalizedKey, int]) -> None:
-        """Store that they were listed now, and the newest revision of each in the archive."""
-        rows = [(f"finalized/{archive}/{name}/{key}", str(revision)) for key, revision in revisions.items()]
-        with self._writing() as db:
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"finalizations/{archive}/{name}", _now()))
-
-    def archived_revisions(self, archive: str, name: str) -> dict[FinalizedKey, int]:
-        """Return the newest revision of each finalization that a listing of the archive has shown."""
-        start = f"finalized/{archive}/{name}/"
-        rows = self._db.execute("SELECT key, value FROM meta WHERE key >= ? AND key < ?", (start, f"{start[:-1]}0"))
-        return {read_finalized_key(key.removeprefix(start)): int(revision) for key, revision in rows}
-
-    def has_copied_before(self, archive: str, group: str, time: datetime) -> bool:
-        """Whether a file of a group was copied before a time."""
-        row = self._db.execute(
-            "SELECT 1 FROM file WHERE archive = ? AND file_group = ? AND copied_at < ? LIMIT 1",
-            (archive, group, time.astimezone(UTC).isoformat(timespec="milliseconds")),
-        )
-        return row.fetchone() is not None
 
     def count_unknown(self, archive: str) -> dict[str, int]:
         """Return name -> registered files of other archives than this one, which no push of the site copies."""

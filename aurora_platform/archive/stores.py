@@ -92,7 +92,7 @@ class Records:
         if self.layout.ledger.exists():
             with suppress(*_UNREADABLE), self.ledger() as ledger:
                 paths = ledger.copied_paths(self.archive.name, finalization_groups(stream)[0])
-                listed = ledger.archived_revisions(self.archive.name, stream)
+                listed = ledger.archived.revisions(self.archive.name, stream)
                 for revisions in (newest_revisions(stream, paths), listed):
                     for key, revision in revisions.items():
                         found[key] = max(revision, found.get(key, 0))

@@ -27,7 +27,7 @@ from aurora_platform.health.models import (
 )
 from aurora_platform.health.next_steps import REPORTED_BY_MANIFESTS, failed_check_details, failed_check_message
 from aurora_platform.layout import manifests_key
-from aurora_platform.text import counted, format_age
+from aurora_platform.text import format_age
 
 NOT_LOADED_DETAILS = (
     "Stage: platform. See: `dagster definitions validate` shows the full error; correct the site file or the code, "
@@ -202,7 +202,7 @@ def _check_manifest(manifest: Manifest, health: Health, *, is_offline: bool) -> 
         message = "no manifests yet"
     else:
         message = (
-            f"{counted(manifest.local_count, 'local file')}, {manifest.gws_count} in the archive; "
+            f"{manifest.gws_count} of {manifest.local_count} files are in the archive; "
             f"archive: {manifest.gws_missing_count} missing, {manifest.gws_mismatch_count} different; "
             f"local: {manifest.local_missing_count} missing, {manifest.local_mismatch_count} different; "
             f"manifests {format_age(manifest.age_s)} old"

@@ -43,7 +43,7 @@ _NEW_KEY_OF_SUMMARY = "evidence"
 # Keys of a health snapshot that 0.1.1 did not write, with the only value that they may have on the golden day.
 _NEW_KEYS_OF_HEALTH = {"restore_drill": None, "retention": None}
 # The name of the archive, and which finalizations were listed in it, which 0.1.1 did not store in the ledger.
-_NEW_ROWS = re.compile(r"archive/gws|finalizations/gws/.+")
+_NEW_ROWS = re.compile(r"archive/gws|finaliz(ations|ed)/gws/.+")
 
 MEASURED = {
     # Durations, by a clock that is not stopped.

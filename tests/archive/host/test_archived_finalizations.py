@@ -59,9 +59,9 @@ def run(site: PushedSite, *arguments: str) -> str:
 class OtherView:
     """A host of the archive that sees its manifests otherwise than the others."""
 
-    def __init__(self, host: ArchiveHost, far: Path, view: str) -> None:
+    def __init__(self, host: ArchiveHost, archive: Path, view: str) -> None:
         self._host = host
-        self._manifests = str(far / "manifests")
+        self._manifests = str(archive / "manifests")
         self._view = view
         self.name = view
 

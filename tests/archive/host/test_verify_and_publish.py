@@ -379,7 +379,7 @@ def test_one_listing_of_a_place_serves_many_days(observatory: Observatory) -> No
     for number in range(3):
         observatory.fill(2, day=DAY + timedelta(days=number))
     with observatory.records.ledger() as ledger:  # else the archive is asked whether it is new
-        ledger.note_finalizations("gws", "met", {})
+        ledger.archived.note("gws", "met", {})
     place = Place("counting", Counting(), LocalHasher(), str(observatory.home / "far/raw"), "met")
     observatory.verify_and_publish(*(DAY + timedelta(days=n) for n in range(3)), places={"gws": [place]})
     assert len(calls) == 1

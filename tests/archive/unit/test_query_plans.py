@@ -64,7 +64,7 @@ def test_no_statement_of_a_verification_reads_a_whole_stream_or_the_whole_ledger
                 plan = plan_of({"Evidence": evidence, "Ledger": ledger}[kind]._db, sql)
                 checked += 1
                 # The finalizations of a stream: a row for each day, and not for each file; and one row of any day.
-                if "/manifests'" in sql or "copied_at < " in sql:
+                if "/manifests'" in sql or "copied_at < " in sql or "LIMIT 1" in sql:
                     continue
                 wrong += [(sql, step) for step in plan if READS_TOO_MUCH.match(step) and not SMALL.match(step)]
     assert checked > 20
