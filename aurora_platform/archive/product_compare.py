@@ -51,10 +51,9 @@ def compare_product(
         wrong = MatchClass.MISSING if is_needed and finalized is not None else MatchClass.EXTRA
         found = MatchClass.EXTRA if finalized is None else class_of(finalized, archived, EXPECT_ALL_NS)
         return Compared(path, wrong, found, finalized)
-    if finalized is not None and finalized.version.mtime_ns == local.version.mtime_ns and not is_database:
-        # Other bytes, or another size, with the finalized mtime: nobody has made it again, so it is damaged.
-        right, own = finalized, _unless_written(class_of(finalized, local, EXPECT_ALL_NS), local)
-    elif finalized is not None and finalized.version.same_as(local.version):
+    # Other bytes, or another size, with the finalized mtime: nobody has made it again, so it is damaged.
+    has_its_mtime = finalized is not None and finalized.version.mtime_ns == local.version.mtime_ns and not is_database
+    if finalized is not None and (has_its_mtime or finalized.version.same_as(local.version)):
         right, own = finalized, _unless_written(class_of(finalized, local, EXPECT_ALL_NS), local)
     else:  # the local file is what the archive is compared with
         right, own = local, MatchClass.IDENTICAL if local.error in (None, *_WRITTEN) else MatchClass.UNREAD

@@ -22,8 +22,6 @@ from aurora_platform.fs.versions import as_ns
 from aurora_platform.layout import CATALOG, OWN_LIST, FinalizedKey, evidence_name
 
 _BYTES_DIFFER = "its bytes are not those that it was finalized with, and its size and mtime are: it is damaged"
-
-
 _SIZE_DIFFERS = (
     "its size is not that which it was finalized with, and its mtime is: it is damaged. If it was made again: touch it"
 )

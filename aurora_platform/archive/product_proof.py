@@ -159,8 +159,8 @@ class ProductProof:
 
     def _list_archive(self) -> None:
         """List the archive by the first host that works."""
-        self._lost = {UNDATED if key == OWN_LIST else key for key in self.finalizations.missing_keys()}
-        finalized, errors = self._finalized_days | self._lost, list[str]()
+        lost = {UNDATED if key == OWN_LIST else key for key in self.finalizations.missing_keys()}
+        finalized, errors = self._finalized_days | lost, list[str]()
         if not self.wanted and not finalized:
             return  # its directory may not exist yet
         for place in self.copies:

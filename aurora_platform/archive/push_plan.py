@@ -218,7 +218,11 @@ class Pushing:
 
     def _push(self, request: TransferRequest, names: Sequence[str] = ()) -> PushReport:
         """Push; ``names`` are the streams or collections whose finalizations must be known before."""
-        if request.guard is not None and any(self._is_open(group, items) for group, items in request.offers.items()):
+        if (
+            request.guard is not None
+            and names
+            and any(self._is_open(group, items) for group, items in request.offers.items())
+        ):
             certain = [self._learn(name, request.days) for name in names]
             request.guard.keeps_all = not all(certain)
         return push(
@@ -245,7 +249,7 @@ def push_finalizations(records: Records, pushing: Pushing, name: str, days: Sequ
     manifests, statements = dict[Path, str](), dict[Path, str]()
 
     def remote_path(file: Path) -> str:
-        return f"{layout.manifests}/{file.relative_to(records.site.paths.manifests)}"
+        return f"{layout.manifests}/{finalizations.archived_path(file)}"
 
     for day in days:
         files, earlier = _files(finalizations, day)

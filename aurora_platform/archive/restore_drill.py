@@ -153,7 +153,7 @@ def _archived_manifest(
     if finalization is None or not finalization.complete:
         raise EvidenceError(f"{finalizations.stream} {day} is not finalized")
     local = finalizations.manifest(day, finalization.revision)
-    path = str(local.relative_to(finalizations.layout.root))
+    path = finalizations.archived_path(local)
     with read_back.fetched(layout.manifests, {path: FileVersion(_MAX_MANIFEST, 0)}) as (directory, read):
         if read[path].sha256 != finalization.manifest_sha256:
             why = read[path].error or "its SHA-256 is not that of the finalization"

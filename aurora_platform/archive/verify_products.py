@@ -111,12 +111,12 @@ def _push(records: Records, proof: ProductProof, hosts: Sequence[ArchiveHost]) -
 
 def _uncopied(records: Records, finalizations: Finalizations, ledger: Ledger) -> list[FinalizedKey]:
     """Return what has a finalization that the archive does not have in this version."""
-    root, manifests = ArchiveLayout.of(records.archive).manifests, records.site.paths.manifests
+    root = ArchiveLayout.of(records.archive).manifests
     by_remote_path = dict[str, FinalizedKey]()
     items = list[Item]()
     for key in finalizations.all_keys():
         file = finalizations.file(key)
-        items.append(Item(str(file), f"{root}/{file.relative_to(manifests)}", FileVersion.of(file.lstat())))
+        items.append(Item(str(file), f"{root}/{finalizations.archived_path(file)}", FileVersion.of(file.lstat())))
         by_remote_path[items[-1].remote_path] = key
     _, group = finalization_groups(finalizations.stream)
     return [by_remote_path[item.remote_path] for item in ledger.open_items(records.archive.name, group, items)]
