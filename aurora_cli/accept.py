@@ -142,8 +142,7 @@ def _accept_archived(records: Verification, day: date, is_applied: bool) -> int:
             f"next, if archive.manifests has no copy: aurora accept {name} --day {day} --apply takes them as finalized"
         )
         return 1
-    why = "it was lost; its files are those that the archive had"
-    records.finalizations.remake(day, files.read, why, files.unread)
+    files.remake(records.finalizations, day)
     print_line(f"{counted(files.total, 'file')} count as finalized now; {day} is not complete", "green")
     print_line(f"now: aurora accept {name} --day {day} shows what differs from them at the source; with --lost, what")
     print_line("no place has any more")

@@ -18,7 +18,7 @@ import click
 from aurora_cli.console import print_line
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
 from aurora_cli.repair_products import ProductRepair
-from aurora_cli.repair_table import show_steps
+from aurora_cli.repair_table import reason_of, show_steps
 from aurora_cli.verified_day import VerifiedDay, require_day, require_stream
 from aurora_platform.archive.change_guard import guard_of
 from aurora_platform.archive.repair import RepairKind, RepairStep, plan_repair
@@ -127,7 +127,7 @@ class _Repair(VerifiedDay):
             self.verify(full=False, needs_source=False)
             left = self._plan()
         for step in left:
-            print_line(f"  still wrong: {step.path}: {step.wrong}; {self._reason(step)}", "red")
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {reason_of(step, self._target)}", "red")
         print_line(f"repaired {len(steps) - len(left)} of {counted(len(steps), 'file')}", "red" if left else "green")
         return len(left)
 
@@ -140,19 +140,16 @@ class _Repair(VerifiedDay):
             verdict = outcome.report.days[0].verdict
             print_line(f"nothing is wrong: {verdict.sentence()}", "yellow" if verdict.held else "green")
             if verdict.held:
-                print_line(f"next, for what is held back: aurora accept {self.name} --day {self.day}")
+                print_line(f"next, for what is held back: aurora accept {self._target}")
             return
-        command = f"aurora repair {self.name} --day {self.day} --apply"
-        show_steps(f"{self.name} {self.day}", steps, is_applied=is_applied, command=command, reason=self._reason)
+        command = f"aurora repair {self._target} --apply"
+        show_steps(f"{self.name} {self.day}", steps, is_applied=is_applied, command=command, target=self._target)
         if any("`aurora sync`" in step.why for step in steps):
-            print_line(f"next, for what the mirror copies: aurora sync {self.name} --day {self.day}")
+            print_line(f"next, for what the mirror copies: aurora sync {self._target}")
 
-    def _reason(self, step: RepairStep) -> str:
-        """The reason of a step, with the commands that it names in full."""
-        day = f"{self.name} --day {self.day}"
-        why = step.why.replace("`aurora sync`", f"`aurora sync {day}`")
-        why = why.replace("`aurora accept`", f"`aurora accept {day}`")
-        return why.replace("`aurora accept --lost`", f"`aurora accept {day} --lost`")
+    @property
+    def _target(self) -> str:
+        return f"{self.name} --day {self.day}"
 
     def _set_mtimes(self, steps: Sequence[RepairStep]) -> None:
         """Set the mtime of files whose bytes are right to the mtime in the finalization of the day."""

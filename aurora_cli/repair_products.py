@@ -13,7 +13,7 @@ import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import require_archive
-from aurora_cli.repair_table import show_steps
+from aurora_cli.repair_table import reason_of, show_steps
 from aurora_platform.archive.acceptance import ArchivedFiles
 from aurora_platform.archive.product_proof import ProductProof
 from aurora_platform.archive.product_repair import (
@@ -84,7 +84,7 @@ class ProductRepair:
         self._verify()
         left = self._plan()
         for step in left:
-            print_line(f"  still wrong: {step.path}: {step.wrong}; {self._reason(step)}", "red")
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {reason_of(step, self.name)}", "red")
         print_line(f"repaired {len(steps) - len(left)} of {counted(len(steps), 'file')}", "red" if left else "green")
         return len(left)
 
@@ -136,15 +136,10 @@ class ProductRepair:
                 )
                 return len(lost)
             for key, files in lost.items():
-                why = "it was lost; its files are those that the archive had"
-                proof.finalizations.remake(key, files.read, why, files.unread)
+                files.remake(proof.finalizations, key)
         self._verify()
         print_line(f"made {counted(len(lost), 'finalization')} of what the archive has", "green")
         return 0
-
-    def _reason(self, step: RepairStep) -> str:
-        """The reason of a step, with the commands that it names in full."""
-        return step.why.replace("`aurora accept --lost`", f"`aurora accept {self.name} --lost`")
 
     @cached_property
     def _records(self) -> Records:
@@ -184,7 +179,7 @@ class ProductRepair:
             print_line(f"nothing is wrong with {self.name}{pending}", "yellow" if report.damaged else "green")
             return
         command = f"aurora repair {self.name}{' --emptied' * self.is_emptied} --apply"
-        show_steps(self.name, steps, is_applied=is_applied, command=command, reason=self._reason)
+        show_steps(self.name, steps, is_applied=is_applied, command=command, target=self.name)
 
     def _restore(self, proof: ProductProof, steps: Sequence[RepairStep]) -> None:
         """Fetch these files from the archive, and put those that are right in the place of the local ones."""

@@ -8,11 +8,12 @@ from datetime import date
 
 from aurora_platform.archive.change_rule import ChangeState, Decision
 from aurora_platform.archive.compare import PROBLEMS, Bounds, Clocks, compare_day
+from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.ledger_rows import Row
 from aurora_platform.archive.verify_days import Verification
 from aurora_platform.fs.versions import FileVersion
-from aurora_platform.layout import Side
+from aurora_platform.layout import FinalizedKey, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class ArchivedFiles:
     def total(self) -> int:
         """The number of files."""
         return len(self.read) + len(self.unread)
+
+    def remake(self, finalizations: Finalizations, key: FinalizedKey) -> None:
+        """Publish a finalization of these files in the place of the lost one; it is not complete."""
+        why = "it was lost; its files are those that the archive had"
+        finalizations.remake(key, self.read, why, self.unread)
 
 
 def archived_files(

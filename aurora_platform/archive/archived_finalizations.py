@@ -68,15 +68,24 @@ def prepare_verification(
     keys: Collection[FinalizedKey] | None,
     log: Callable[[str], None],
 ) -> str:
-    """Learn which finalizations the archive has, and fetch back those of ``keys`` that are missing here; None: all.
-
-    Returns why they could not be listed; then nothing may be finalized.
-    """
+    """Do :func:`learn_and_restore`; returns why they could not be listed: then nothing may be finalized."""
     with records.ledger() as ledger:
-        learned = learn_finalizations(records, ledger, {host.name: host for host in hosts}, name, log)
+        return learn_and_restore(records, ledger, hosts, name, keys, log).error
+
+
+def learn_and_restore(
+    records: Records,
+    ledger: Ledger,
+    hosts: Sequence[ArchiveHost],
+    name: str,
+    keys: Collection[FinalizedKey] | None,
+    log: Callable[[str], None],
+) -> Learned:
+    """Learn which finalizations the archive has, and fetch back those of ``keys`` that are missing here; None: all."""
+    learned = learn_finalizations(records, ledger, {host.name: host for host in hosts}, name, log)
     if not learned.error:
         restore_finalizations(records, hosts, name, keys, log)
-    return learned.error
+    return learned
 
 
 def learn_finalizations(

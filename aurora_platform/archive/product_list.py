@@ -1,7 +1,7 @@
 """The own list of a collection: the finalization of its files that belong to no UTC day.
 
-A file enters the list when it is proved and has rested for a day. It stays in the list, in its finalized version, as
-long as the archive has that version; so a push that replaces it knows that the earlier version must be kept.
+A file enters the list when it is proved and has rested for a day. It leaves the list only when the archive has a newer
+version and keeps this one; so a push that replaces it knows that the earlier version must be kept.
 """
 
 from __future__ import annotations

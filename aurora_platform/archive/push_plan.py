@@ -13,7 +13,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from aurora_platform.archive.archived_finalizations import learn_finalizations, restore_finalizations
+from aurora_platform.archive.archived_finalizations import learn_and_restore
 from aurora_platform.archive.finalization_guard import StreamGuard
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.ledger import Item, Ledger
@@ -202,13 +202,11 @@ class Pushing:
 
     def _learn(self, name: str, days: Collection[date] | None) -> bool:
         """Learn which finalizations the archive has, and fetch back what is missing; whether all are known."""
-        records, hosts = Records(self.site), {host.name: host for host in self.hosts}
-        learned = learn_finalizations(records, self.ledger, hosts, name, self.log)
+        keys: set[FinalizedKey] | None = None if days is None else {*days, OWN_LIST}
+        learned = learn_and_restore(Records(self.site), self.ledger, self.hosts, name, keys, self.log)
         if not learned.is_certain:
             why = learned.error or f"the archive has files and no finalizations of {name}"
             self.log(f"{why}: each version that is replaced is kept")
-        if not learned.error:
-            restore_finalizations(records, self.hosts, name, None if days is None else {*days, OWN_LIST}, self.log)
         return learned.is_certain
 
     def _is_open(self, group: str, items: Sequence[Item]) -> bool:
