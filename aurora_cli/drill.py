@@ -54,8 +54,7 @@ def drill_command(file: Path | None, stream: str | None, day: datetime | None) -
     for name in report.wrong.first:
         print_line(f"  {name}", "red")
     if report.stream is not None and not report.is_success:
-        repair = report.stream if report.stream == WXCAM_PRODUCTS else f"{report.stream} --day {report.day}"
-        print_line(f"next: aurora repair {repair}")
+        print_line(f"next: aurora repair {report.target}")
     raise click.exceptions.Exit(0 if report.is_success else 1)
 
 

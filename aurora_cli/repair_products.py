@@ -84,7 +84,7 @@ class ProductRepair:
         self._verify()
         left = self._plan()
         for step in left:
-            print_line(f"  still wrong: {step.path}: {step.wrong}; {reason_of(step, self.name)}", "red")
+            print_line(f"  still wrong: {step.path}: {step.wrong}; {reason_of(step, self._target)}", "red")
         print_line(f"repaired {len(steps) - len(left)} of {counted(len(steps), 'file')}", "red" if left else "green")
         return len(left)
 
@@ -110,8 +110,8 @@ class ProductRepair:
         archived = sum(map(_is_archived, chosen))
         if not is_applied:
             if archived:
-                print_line(f"next: aurora repair {self.name} --apply brings back {counted(archived, 'file')}.")
-            print_line(f"If they were deleted on purpose, or are lost: aurora accept {self.name} --lost --apply")
+                print_line(f"next: aurora repair {self._target} --apply brings back {counted(archived, 'file')}.")
+            print_line(f"If they were deleted on purpose, or are lost: aurora accept {self._target} --lost --apply")
             return len(gone)
         with open_proof(self._records, self.name, self.connections) as proof:
             accepted = accept_deleted(proof, [step.path for step in chosen])
@@ -140,6 +140,11 @@ class ProductRepair:
         self._verify()
         print_line(f"made {counted(len(lost), 'finalization')} of what the archive has", "green")
         return 0
+
+    @property
+    def _target(self) -> str:
+        """What commands about it name: they need the same word of the operator about an empty directory."""
+        return f"{self.name}{' --emptied' * self.is_emptied}"
 
     @cached_property
     def _records(self) -> Records:
@@ -178,8 +183,8 @@ class ProductRepair:
             pending = f"; {counted(report.pending, 'file')} pending, not compared yet" if report.pending else ""
             print_line(f"nothing is wrong with {self.name}{pending}", "yellow" if report.damaged else "green")
             return
-        command = f"aurora repair {self.name}{' --emptied' * self.is_emptied} --apply"
-        show_steps(self.name, steps, is_applied=is_applied, command=command, target=self.name)
+        command = f"aurora repair {self._target} --apply"
+        show_steps(self.name, steps, is_applied=is_applied, command=command, target=self._target)
 
     def _restore(self, proof: ProductProof, steps: Sequence[RepairStep]) -> None:
         """Fetch these files from the archive, and put those that are right in the place of the local ones."""

@@ -54,6 +54,11 @@ class DrillReport:
         """Whether a day was restored as it was finalized."""
         return self.day is not None and not self.wrong.total and not self.error
 
+    @property
+    def target(self) -> str:
+        """What ``aurora repair`` repairs of it: a collection of products is repaired as a whole."""
+        return str(self.stream) if self.stream == WXCAM_PRODUCTS else f"{self.stream} --day {self.day}"
+
     def summary(self) -> str:
         """The report in one line, for the operator."""
         if self.day is None:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.versions import FileVersion
@@ -113,6 +114,18 @@ class Copy:
             return cls(place, location, **more)
         mtime = time_of_ns(version.mtime_ns)
         return cls(place, location, size=version.size, mtime=mtime, mtime_ns=version.mtime_ns, **more)
+
+
+def is_finalized_version(
+    finalized: FixityRecord | None, version: FileVersion | None, sha256: str | None
+) -> bool | None:
+    """Whether a copy is the finalized version; None where no version is finalized, or there is no copy.
+
+    ``sha256`` is that of the copy; None where it was not read in this version.
+    """
+    if finalized is None or version is None:
+        return None
+    return finalized.version.same_as(version) and sha256 in (None, finalized.sha256)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.archive.retention_run import read_last_run
 from aurora_platform.archive.verify_products import collections_of
 from aurora_platform.errors import EvidenceError
-from aurora_platform.layout import PRODUCT_MANIFESTS_KEY, RESTORE_DRILL_KEY, WXCAM_PRODUCTS
+from aurora_platform.layout import PRODUCT_MANIFESTS_KEY, RESTORE_DRILL_KEY
 from aurora_platform.operations import explain_next as following
 from aurora_platform.operations.explain_answer import Answer, Conclusion, Context, State, Subject
 from aurora_platform.text import counted, printable, printable_text
@@ -88,8 +88,7 @@ def _of_restore_drill(context: Context, asked: str, subject: Subject) -> Answer:
     else:
         success = history.last_success
         since = f"; the last success: {success.stream} {success.day}, drill of {success.at}" if success else ""
-        name = str(last.stream)
-        command = f"aurora repair {name}" + (f" --day {last.day}" if name != WXCAM_PRODUCTS else "")
+        command = printable_text(f"aurora repair {last.target}")
         conclusion = Conclusion(State.DIFFERENT, printable_text(last.summary() + since), True, command=command)
     cron = archive.restore_drill
     step = f"{following.tick(context, 'restore_drill', cron)} restores a day" if cron else "no schedule runs it"

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import SIDE_NAMES, Side
-from aurora_platform.operations.explain_answer import Context, Copy, time_of, time_of_text, written
+from aurora_platform.operations.explain_answer import (
+    Context,
+    Copy,
+    is_finalized_version,
+    time_of,
+    time_of_text,
+    written,
+)
 from aurora_platform.operations.explain_facts import FileFacts, remote_path
 from aurora_platform.text import printable
 
@@ -71,15 +77,9 @@ def _copy(
         sha256=sha256,
         listed_at=listed_at or (time_of(listing.at) if listing else None),
         read_at=time_of(read_at),
-        is_finalized=_is_finalized(facts.finalized, version, sha256),
+        is_finalized=is_finalized_version(facts.finalized, version, sha256),
         note="; ".join(filter(None, (note, error, unread))),
     )
-
-
-def _is_finalized(finalized: FixityRecord | None, version: FileVersion | None, sha256: str | None) -> bool | None:
-    if finalized is None or version is None:
-        return None
-    return finalized.version.same_as(version) and sha256 in (None, finalized.sha256)
 
 
 def _source_copy(context: Context, facts: FileFacts) -> Copy:

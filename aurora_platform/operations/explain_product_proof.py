@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from aurora_platform.archive import manifest
@@ -14,7 +14,7 @@ from aurora_platform.archive.readonly import ReadOnlyRecords
 from aurora_platform.archive.selection import camera_product_day, collection_of
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import OWN_LIST, WXCAM, WXCAM_PRODUCTS, FinalizedKey, Side, evidence_name
-from aurora_platform.operations.explain_answer import Conclusion, Context, State, time_of, written
+from aurora_platform.operations.explain_answer import Conclusion, Context, State, is_finalized_version, time_of, written
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ class ProductRecords:
 
     def is_finalized(self, version: FileVersion | None, side: Side) -> bool | None:
         """Whether a copy is the finalized version; None where no version is finalized, or there is no copy."""
-        if self.finalized is None or version is None:
-            return None
-        record = self.by_side.get(side)
-        sha256 = record.sha256 if record is not None and record.version.same_as(version) else None
-        return self.finalized.version.same_as(version) and sha256 in (None, self.finalized.sha256)
+        return is_finalized_version(self.finalized, version, self.sha256(side, version))
 
     def sha256(self, side: Side, version: FileVersion | None) -> str | None:
         """The checksum of a copy, where this version was read."""
@@ -87,13 +83,11 @@ def read_product_records(context: Context, path: str) -> ProductRecords | None:
     def read() -> ProductRecords:
         stored_as = evidence_name(collection)
         with records.evidence() as evidence:
-            return ProductRecords(
-                collection,
-                found.finalized,
-                found.is_earlier,
-                evidence.records_of(stored_as, own),
-                evidence.read_times(stored_as, own),
-                evidence.listings(stored_as, UNDATED).get("gws"),
+            return replace(
+                found,
+                by_side=evidence.records_of(stored_as, own),
+                read_at=evidence.read_times(stored_as, own),
+                listing=evidence.listings(stored_as, UNDATED).get("gws"),
             )
 
     return context.attempt("evidence", read, found, records.layout.fixity)
