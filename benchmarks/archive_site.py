@@ -188,10 +188,11 @@ def make_archive_site(
     directory
         Must not exist.
     days, share
-        The number of days, the last of which is yesterday, and the share of the files of each day.
+        The number of days, the last of which ended at least three hours ago, and the share of the files of each day.
     """
     directory.mkdir(parents=True)
-    made = ArchiveSite(directory, days, datetime.now(UTC).date() - _DAY, share)
+    # Soon after midnight, yesterday's last files are too young to be missed or finalized.
+    made = ArchiveSite(directory, days, (datetime.now(UTC) - timedelta(hours=3)).date() - _DAY, share)
     _write_site(made)
     for stream in STREAMS:
         log(f"writing the files of {stream}")
